@@ -7,6 +7,10 @@ NIGHTLY := coverage mutants-nightly "invariants EXAMPLES=50" traps-quick flower-
 
 EXAMPLES ?= 200
 
+version-order: env-dev test-servers ## 2,000 random orders of imports, withdrawals and undos against a fold of their rows, on Neo4j
+	@$(ON_TEST_SERVERS) EDUGRAPH_EXAMPLES=2000 $(RUN) pytest --timeout 36000 -m real -k fold \
+	  services/importer/tests/integration/test_version_order.py $(PYTEST_ARGS)
+
 invariants: env-dev test-servers ## the properties of the graph on both engines, each tried on EXAMPLES=200 made-up schools instead of 15
 	@$(ON_TEST_SERVERS) EDUGRAPH_EXAMPLES=$(EXAMPLES) $(RUN) pytest $(SHARED_OUT) --timeout 3600 \
 	  $$(grep -rlE '^@(SLOW_)?EXAMPLES' services/*/tests/integration) $(PYTEST_ARGS)
@@ -24,4 +28,4 @@ nightly: env-dev ## coverage, mutants of a quarter of the modules, properties of
 
 weekly: env-dev ## all of Kubernetes, properties of the graph on 200 examples, its tests on the next Neo4j, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes
 	@python3 -m tools.steps kube-test-all invariants later-neo4j traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
-.PHONY: invariants later-neo4j nightly weekly
+.PHONY: invariants version-order later-neo4j nightly weekly

@@ -7,7 +7,7 @@ of 1,000 with good rows between them. Promised is that
 - every good row arrives, and no batch fails. In a table that is each that begins a row: where a hostile one leaves a
   quote open, and a later line closes it so that the row has as many cells as the header, the lines between are in it,
 - every job ends, as succeeded,
-- written + unchanged + rejected + failed + not relevant are the rows that were read, and those that were expected.
+- written + replaced + unchanged + older + taken back + rejected + failed + not relevant are the rows that were read, and those that were expected.
 
 Prints a table of rows by source and outcome, leaves .run/fuzz.json, and ends with 1 when a promise was broken. The
 smallest example that breaks one is printed with its seed.
@@ -52,7 +52,7 @@ from edugraph_importer.service import Importer
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SOURCES = sorted(HOSTILE)
-OUTCOMES = ("written", "unchanged", "rejected", "failed", "not relevant")
+OUTCOMES = ("written", "replaced", "unchanged", "older", "taken back", "rejected", "failed", "not relevant")
 MOST_HOSTILE_ROWS = 6  # of an example
 
 
@@ -222,11 +222,7 @@ def _count(report: JobReport, counts: Counter[str]) -> None:
     counts.update(
         {
             "read": report.read,
-            "written": report.written,
-            "unchanged": report.unchanged,
-            "rejected": report.rejected,
-            "failed": report.failed,
-            "not relevant": sum(report.not_relevant.values()),
+            **report.outcomes,
         }
     )
 

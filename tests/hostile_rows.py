@@ -7,7 +7,6 @@ fails on whatever a driver could not send.
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -22,7 +21,7 @@ from edugraph_common.sources import parse_mapping
 from edugraph_importer.graph import RecordBatch, apply, record_facts
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import UnitOfWork
-from edugraph_importer.graph.versions import ErasedStudents, WithdrawnRecords, classify
+from edugraph_importer.graph.versions import ErasedStudents, Ids, classify
 
 Tree = dict[str, Any]
 
@@ -323,11 +322,6 @@ class NobodyErased(ErasedStudents):
         self._students = frozenset()
 
 
-class NothingWithdrawn(WithdrawnRecords):
-    def __init__(self) -> None:
-        self._before = self._now = frozenset()
-
-
 def can_be_sent(values: object) -> None:
     """The driver sends UTF-8 and nothing else, and whole numbers of 64 bits."""
     if isinstance(values, str):
@@ -374,10 +368,12 @@ class StagedGraph:
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         assert all(reject.field and reject.reason for reject in batch.rejects)
-        classified = classify(batch.records, {}, NobodyErased(), NothingWithdrawn())
+        classified = classify(batch.records, Ids({}, {}), NobodyErased(), withdrawals=batch.withdrawn)
         staged = UnitOfWork.staged()
         for record in classified.records:
-            staged.add(record_facts.facts_of(record))
+            version = classified.versions.get(record.record_id)
+            properties = version.properties() if version else {}
+            staged.add(record_facts.facts_of(record, record_facts.NO_VERSION | properties))
         can_be_sent(
             [
                 staged.rows,
@@ -391,5 +387,4 @@ class StagedGraph:
         for _, node_id in staged.nodes:
             assert len(node_id.encode()) <= LONGEST_INDEXED
         self.students |= {student for _, each in batch.records for _, student in record_facts.students(each)}
-        written = [*classified.records, *classified.superseded_here]
-        return apply._batch_outcome(batch, classified, Counter(record.type for record in written), 0.0)
+        return apply._batch_outcome(batch, classified, 0.0)

@@ -44,7 +44,7 @@ from supervised import COMMANDS, Supervised
 from edugraph_cli.processes import worker_command
 from edugraph_cli.serving import IMPORTS, declare_topology
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
-from edugraph_common.contracts.outcomes import ENDED
+from edugraph_common.contracts.outcomes import ENDED, ROW_COUNTS
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
 from edugraph_common.messaging import dead_letter_store
 from edugraph_common.platform.object_store import Blobs
@@ -375,11 +375,11 @@ def _true(scene: Scene, found: Found) -> None:
             continue
         if report["state"] not in ENDED:
             found.problems.append(f"{name} did not end: {report['state']}")
-        counts = [report[count] for count in ("written", "unchanged", "rejected", "failed")]
+        counts = [report[count] for count in ROW_COUNTS]
         if sum(counts) + sum(report["not_relevant"].values()) != report["read"]:
             found.problems.append(f"{name}: {counts} are not the {report['read']} that were read")
     main = found.reports[scene.food.main.name]
-    if main and main["written"] + main["unchanged"] > scene.records_of_main():
+    if main and main["written"] + main["replaced"] + main["unchanged"] + main["older"] > scene.records_of_main():
         found.problems.append(f"{scene.records_of_main()} records are there, and the report tells of more")
 
 
@@ -396,8 +396,8 @@ def _all_done(scene: Scene, found: Found) -> None:
     _succeeded(found, *found.reports)
     for path in scene.files:
         sent, report = len(path.read_text(encoding="utf-8").splitlines()), found.reports[path.name]
-        if report.get("written", 0) + report.get("unchanged", 0) != sent:
-            found.problems.append(f"{path.name} has {sent} rows, and as written and unchanged are told {report}")
+        if sum(report.get(count, 0) for count in ("written", "replaced", "unchanged", "older")) != sent:
+            found.problems.append(f"{path.name} has {sent} rows, and the report says {report}")
 
 
 KINDS: dict[str, Callable[[Scene, random.Random, Found], None]] = {

@@ -159,7 +159,7 @@ def test_an_import_is_undone(commands: Commands, tmp_path: Path) -> None:
         "taken_back": 20,
         "came_back": 0,
         "not_restored": 0,
-        "withdrawals_left": 0,
+        "not_restored_ids": [],
         "activities_left": 0,
     }
     assert commands.json("graph", "digest")["digest"] == digest

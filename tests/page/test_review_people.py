@@ -19,7 +19,7 @@ from waiting import until
 from edugraph_client import Client
 from edugraph_common.contracts.findings import Origin, RecordFinding
 from edugraph_common.contracts.messages import Findings
-from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.records import Withdrawal, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
 
 pytestmark = pytest.mark.embedded
@@ -310,7 +310,9 @@ def circle(school: Mapping[str, str]) -> Iterator[None]:
         graph.write_batch(RecordBatch(job, 0, lines, (), len(lines)))
         graph.settle_prerequisites()
         yield
-        graph.write_batch(RecordBatch(job, 1, (), (), len(names), tuple(f"{job} {name}" for name in names)))
+        graph.write_batch(
+            RecordBatch(job, 1, (), (), len(names), tuple(Withdrawal(record_id=f"{job} {name}") for name in names))
+        )
         graph.settle_prerequisites()
 
 

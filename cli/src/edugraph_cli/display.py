@@ -102,14 +102,15 @@ def print_report(report: JobReport) -> None:
 
 def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None:
     """Print one table of several files: (name, why it was not sent, report of its job if it was followed)."""
-    columns = ("file", "state", "read", "written", "unchanged", "rejected", "failed", "not relevant")
+    outcomes = ("written", "replaced", "unchanged", "older", "taken back", "rejected", "failed", "not relevant")
+    columns = ("file", "state", "read", *outcomes)
     rows = list[list[Any]]()
     for name, error, report in files:
         if report is None:
-            rows.append([name, "not sent" if error else "accepted", *["–"] * 6])
+            rows.append([name, "not sent" if error else "accepted", "–", *["–" for _ in outcomes]])
         else:
-            counts = (report.read, *map(report.outcomes.get, ("written", "unchanged", "rejected", "failed")))
-            rows.append([name, report.state, *counts, sum(report.not_relevant.values())])
+            counts = [report.outcomes[outcome] for outcome in outcomes]
+            rows.append([name, report.state, report.read, *counts])
     print_rows(columns, rows)
     for name, error, report in files:
         if error:

@@ -99,6 +99,9 @@ def one_line(report: JobReport, steps: Steps) -> str:
     if report.kind == "import" and steps.batches_total:
         parts.append(f"batch {steps.batches} of {steps.batches_total}")
         parts.append(f"{report.read} read, {report.written} written, {report.unchanged} unchanged")
+        for name, number in report.outcomes.items():
+            if number and name in ("replaced", "older", "taken back"):
+                parts[-1] += f", {number} {name}"
         not_relevant = sum(report.not_relevant.values())
         parts.append(
             f"{report.rejected} rejected, {report.failed} failed"

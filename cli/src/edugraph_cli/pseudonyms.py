@@ -11,13 +11,14 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from stat import S_IMODE
 from types import TracebackType
 from typing import IO, Any, Literal, NamedTuple, Self
 
-from edugraph_common.contracts.records import Record, Withdrawal
+from edugraph_common.contracts.records import Record, Withdrawal, iso
 from edugraph_common.sources.platforms import UNKNOWN_PLATFORMS, Platforms
 
 PERSON_FIELDS = {
@@ -54,7 +55,6 @@ _CACHED, _WRITTEN_AT_ONCE = 65_536, 10_000
 _SHORTEST_ID = 4  # characters: a shorter one stands in too many texts as something else
 _HAN = re.compile(r"[\u3400-\u9fff]")
 # A withdrawal takes back its record whatever its time, but the contract wants one.
-_TIME_OF_WITHDRAWALS = "1970-01-01T00:00:00Z"
 
 Kind = Literal["person", "name", "record"]
 
@@ -162,11 +162,9 @@ def pseudonymize(
     platform writes it. Raises ValueError for a field of which nobody has said what it holds.
     """
     if isinstance(row, Withdrawal):
-        return {
-            "timestamp": _TIME_OF_WITHDRAWALS,
-            "record_id": names.of("record", row.record_id),
-            "withdrawn": True,
-        }
+        # A record that is taken back for good has no time. The copy says the moment at which it is made.
+        moment = datetime.now(UTC) if row.timestamp is None else row.change_time
+        return {"timestamp": iso(moment), "record_id": names.of("record", row.record_id), "withdrawn": True}
     value = row.to_json()
     given = value["data"]
     people = list[Word]()

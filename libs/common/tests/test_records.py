@@ -118,9 +118,13 @@ def test_a_wrong_value_is_shown_shortened() -> None:
 
 def test_what_is_withdrawn_needs_only_an_id_or_the_content_itself() -> None:
     when = CHAT["timestamp"]
-    assert parse_row({"timestamp": when, "record_id": "r", "withdrawn": True}) == Withdrawal(record_id="r")
-    assert parse_row({**CHAT, "record_id": "r", "withdrawn": True}) == Withdrawal(record_id="r")
-    assert parse_row({**CHAT, "withdrawn": True}) == Withdrawal(record_id=parse_record(CHAT).record_id)
+
+    def withdrawal(record_id: str) -> Withdrawal:
+        return Withdrawal.model_validate({"record_id": record_id, "timestamp": when})
+
+    assert parse_row({"timestamp": when, "record_id": "r", "withdrawn": True}) == withdrawal("r")
+    assert parse_row({**CHAT, "record_id": "r", "withdrawn": True}) == withdrawal("r")
+    assert parse_row({**CHAT, "withdrawn": True}) == withdrawal(parse_record(CHAT).record_id)
     assert parse_row({**CHAT, "withdrawn": False}) == parse_record(CHAT) == parse_row(CHAT)
 
 

@@ -1,7 +1,7 @@
 """The version rule without a graph: which records are written, and what a superseded version had a part in."""
 
 from collections import Counter
-from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,24 +13,38 @@ from statements import Transaction
 
 from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Origin, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
-from edugraph_common.contracts.records import Record, iso, parse_record
+from edugraph_common.contracts.records import Record, Withdrawal, iso, microseconds, parse_record
 from edugraph_importer.graph import finding_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
+from edugraph_importer.graph.history import (
+    FORMER_WITHDRAWAL,
+    Entry,
+    decide,
+    entry_of,
+    entry_of_withdrawal,
+    remembered,
+)
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
+    OTHER_TYPE,
+    Acceptance,
     ErasedStudents,
+    Ids,
+    Remembered,
     Removals,
+    RowsNeeded,
     StoredVersion,
     SupersededVersions,
-    WithdrawnRecords,
+    WrittenVersion,
     classify,
+    hold_keys,
     lock_superseded,
-    note_readings,
     remove_superseded,
     stored_versions,
+    withdrawn_entries,
 )
 
 
@@ -54,25 +68,23 @@ def course_record() -> Record:
 TOMBSTONES = Tombstones(SecretStr("of the tests alone"))
 
 
-def version_of(record: Record) -> StoredVersion:
-    return StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash, record.reading)
+def stored_version(record: Record, accepted: int = 1, others: tuple[Entry, ...] = ()) -> StoredVersion:
+    entry = entry_of(record, accepted, 0)
+    return StoredVersion(LABEL_OF_TYPE[record.type], record.time, record.content_hash, entry, others)
 
 
 def nobody_erased() -> ErasedStudents:
     return ErasedStudents(Transaction(), [], 0, TOMBSTONES)
 
 
-def withdrawn_records(records: Sequence[Record] = (), *now: str, before: Sequence[str] = ()) -> WithdrawnRecords:
-    """Those that this transaction takes back, and those that were taken back before."""
-    known = [{"id": plain_hash(each)} for each in before]
-    return WithdrawnRecords(Transaction(withdrawn=known), records, len(before), now)
-
-
 def classified(
-    *records: Record, stored: dict[str, StoredVersion] | None = None, withdrawn: WithdrawnRecords | None = None
+    *records: Record,
+    stored: dict[str, StoredVersion] | None = None,
+    withdrawn: dict[str, tuple[Entry, ...]] | None = None,
+    accepted: int = 2,
 ) -> Any:
     lines = list(enumerate(records, start=7))
-    return classify(lines, stored or {}, nobody_erased(), withdrawn or withdrawn_records(records))
+    return classify(lines, Ids(stored or {}, withdrawn or {}), nobody_erased(), Acceptance(accepted))
 
 
 # --- which records are written ------------------------------------------------------------------------------------
@@ -83,123 +95,139 @@ OLD, NEW = chat("r", "2026-01-01T00:00:00Z"), chat("r", "2026-01-02T00:00:00Z")
 def test_a_record_that_nobody_knows_is_written() -> None:
     found = classified(OLD, course_record())
     assert list(found.events.values()) == found.records == [OLD, course_record()]
-    assert not any([found.unchanged, found.superseded, found.superseded_here, found.stale, found.rejects])
+    assert (found.counts, found.noted, found.superseded) == ({"written": 2}, {}, {})
 
 
-def test_a_later_version_supersedes_the_one_in_the_graph() -> None:
-    found = classified(NEW, stored={"r": version_of(OLD)})
-    assert found.events == {"r": NEW}
-    assert found.superseded == {"r": version_of(OLD)}
-    assert not found.superseded_here
+def test_a_later_version_supersedes_the_one_in_the_graph_and_remembers_it() -> None:
+    found = classified(NEW, stored={"r": stored_version(OLD)})
+    assert (found.events, found.superseded) == ({"r": NEW}, {"r": stored_version(OLD)})
+    assert found.versions["r"] == WrittenVersion(entry_of(NEW, 2, 0), (entry_of(OLD, 1, 0),))
+    assert (found.counts, found.by_type) == ({"replaced": 1}, {"student_interaction": 1})
 
 
-def test_an_earlier_version_than_that_in_the_graph_is_stale() -> None:
-    found = classified(OLD, stored={"r": version_of(NEW)})
-    assert (found.events, found.superseded, found.stale) == ({}, {}, [OLD])
+def test_an_earlier_version_than_that_in_the_graph_is_remembered_alone() -> None:
+    found = classified(OLD, stored={"r": stored_version(NEW)})
+    written = WrittenVersion(entry_of(NEW, 1, 0), (entry_of(OLD, 2, 0),))
+    assert (found.events, found.superseded, found.counts) == ({}, {}, {"older": 1})
+    assert found.noted == {"r": (stored_version(NEW), written)}
 
 
-def test_the_same_version_is_unchanged_whether_it_is_in_the_graph_or_came_just_now() -> None:
-    stored = classified(OLD, stored={"r": version_of(OLD)})
-    assert (stored.unchanged, stored.reread) == ([OLD], {})  # nothing is written again
-    found = classified(OLD, OLD)
-    assert (found.records, found.unchanged) == ([OLD], [OLD])
+def test_the_same_content_raises_the_key_and_is_unchanged() -> None:
+    found = classified(OLD, stored={"r": stored_version(OLD)})
+    assert (found.counts, found.events) == ({"unchanged": 1}, {})
+    assert found.noted["r"][1] == WrittenVersion(entry_of(OLD, 2, 0), (entry_of(OLD, 1, 0),))
 
 
-def test_of_two_versions_of_one_time_the_greater_hash_is_the_later() -> None:
-    less, greater = sorted((chat("r", text="one"), chat("r", text="two")), key=lambda record: record.content_hash)
-    assert classified(greater, stored={"r": version_of(less)}).superseded
-    assert classified(less, stored={"r": version_of(greater)}).stale == [less]
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
+def test_of_two_contents_of_one_time_the_one_that_was_accepted_later_counts(numbers: tuple[int, int]) -> None:
+    first, second = numbers
+    stored = {"r": stored_version(chat("r", text="one"), first)}
+    found = classified(chat("r", text="two"), stored=stored, accepted=second)
+    assert found.counts == {"replaced" if second > first else "older": 1}
 
 
-def test_within_one_transaction_the_earlier_version_is_superseded_here_in_either_order() -> None:
-    for records in ((OLD, NEW), (NEW, OLD)):
-        found = classified(*records)
-        assert found.records == [NEW]
-        assert found.superseded_here == [OLD]
-        assert not any([found.stale, found.superseded])
+def test_the_change_time_counts_for_more_than_the_timestamp() -> None:
+    changed = NEW.timestamp + timedelta(days=1)
+    corrected = chat("r", "2025-01-01T00:00:00Z").model_copy(update={"changed_at": changed})
+    found = classified(corrected, stored={"r": stored_version(NEW, 9)})
+    assert (found.events, found.counts) == ({"r": corrected}, {"replaced": 1})
 
 
-def test_what_three_versions_leave_is_the_latest_and_the_graph_s_is_superseded_once() -> None:
-    middle = chat("r", "2026-01-01T12:00:00Z")
-    found = classified(middle, NEW, stored={"r": version_of(OLD)})
-    assert found.superseded == {"r": version_of(OLD)}
-    assert (found.records, found.superseded_here) == ([NEW], [middle])
+@given(st.permutations([OLD, NEW, chat("r", "2026-01-03T00:00:00Z"), chat("q")]))
+def test_the_order_does_not_matter(records: list[Record]) -> None:
+    found = classified(*records)
+    assert {record.record_id: iso(record.timestamp) for record in found.records} == {
+        "r": "2026-01-03T00:00:00.000000Z",
+        "q": "2026-01-01T00:00:00.000000Z",
+    }
+    assert found.counts.total() == 4
 
 
-def test_a_later_version_may_be_of_another_kind() -> None:
+# --- types, readings, and records that are taken back ---------------------------------------------------------------
+
+
+def test_a_row_of_another_type_is_set_aside_and_remembered() -> None:
     other = mistake("r", "2026-02-01T00:00:00Z")
-    found = classified(other, stored={"r": version_of(OLD)})
-    assert (found.events, found.superseded) == ({"r": other}, {"r": version_of(OLD)})
+    found = classified(other, stored={"r": stored_version(OLD)})
+    assert [(each.line, each.field, each.reason) for each in found.rejects] == [(7, "record_id", OTHER_TYPE)]
+    assert found.noted["r"][1].others == (entry_of(other, 2, 0),)
+    assert (found.events, found.counts) == ({}, {})
 
 
-# --- readings, and records that are taken back --------------------------------------------------------------------
+def test_a_type_that_was_accepted_first_wins_whenever_it_is_written() -> None:
+    found = classified(OLD, stored={"r": stored_version(mistake("r", "2026-02-01T00:00:00Z"), 3)})
+    assert (found.events, found.counts) == ({"r": OLD}, {"replaced": 1})
 
 
 def read_again(record: Record, reading: int) -> Record:
     return record.model_copy(update={"reading": reading})
 
 
+def test_a_newer_reading_may_change_the_type() -> None:
+    other = read_again(mistake("r"), 1)
+    assert classified(other, stored={"r": stored_version(OLD)}).events == {"r": other}
+
+
 def test_of_two_readings_of_one_moment_the_higher_counts() -> None:
     one, other = read_again(chat("r", text="one"), 1), read_again(chat("r", text="two"), 2)
-    assert classified(other, stored={"r": version_of(one)}).events == {"r": other}
-    assert classified(one, stored={"r": version_of(other)}).stale == [one]
+    assert classified(other, stored={"r": stored_version(one, 5)}).events == {"r": other}
+    assert classified(one, stored={"r": stored_version(other)}).counts == {"older": 1}
 
 
-def test_the_same_content_in_a_higher_reading_is_unchanged_and_its_reading_is_noted() -> None:
-    again = read_again(OLD, 2)
-    found = classified(again, stored={"r": version_of(OLD)})
-    assert (found.unchanged, found.events, found.reread) == ([again], {}, {"r": version_of(again)})
-    lower = classified(OLD, stored={"r": version_of(again)})
-    assert (lower.unchanged, lower.reread) == ([OLD], {})
-    here = classified(OLD, again)
-    assert (here.events, here.unchanged, here.reread) == ({"r": again}, [again], {})
+def withdrawal(at: str | None = None) -> Withdrawal:
+    return Withdrawal.model_validate({"record_id": "r", "timestamp": at})
 
 
-def test_a_reading_is_not_noted_of_a_version_that_is_superseded() -> None:
-    found = classified(read_again(OLD, 2), NEW, stored={"r": version_of(OLD)})
-    assert (found.reread, found.events) == ({}, {"r": NEW})
-    assert found.superseded["r"].content_hash == OLD.content_hash
+def test_what_is_withdrawn_goes_and_its_versions_are_remembered_by_a_hash() -> None:
+    entry = entry_of_withdrawal(withdrawal("2026-01-01T00:00:00Z"), 2, 0)
+    ids = Ids({"r": stored_version(OLD)}, {})
+    found = classify([], ids, nobody_erased(), Acceptance(2), [withdrawal("2026-01-01T00:00:00Z")])
+    assert (found.superseded, found.events) == ({"r": stored_version(OLD)}, {})
+    assert found.withdrawn == {plain_hash("r"): Remembered((), (entry_of(OLD, 1, 0), entry), is_new=True)}
+    assert (found.counts, found.unknown) == ({"written": 1, "unknown": 0}, [])
 
 
-def test_readings_are_written_by_label_and_in_order() -> None:
-    tx = Transaction()
-    noted = {"s": StoredVersion("Interaction", "t", "h", 2), "r": StoredVersion("Interaction", "t", "i", 3)}
-    note_readings(tx, noted | {"m": StoredVersion("ErrorRecord", "t", "j", 4)})
-    assert tx.rows("raise_reading_Interaction") == [
-        {"id": "r", "hash": "i", "reading": 3},
-        {"id": "s", "hash": "h", "reading": 2},
-    ]
-    assert tx.rows("raise_reading_ErrorRecord") == [{"id": "m", "hash": "j", "reading": 4}]
-    assert len(tx.asked) == 2
+def test_an_older_withdrawal_changes_nothing_and_a_later_version_brings_the_record_back() -> None:
+    before = entry_of_withdrawal(withdrawal("2026-01-01T00:00:00Z"), 1, 0)
+    found = classified(OLD, NEW, withdrawn={"r": (before,)})
+    assert found.counts == {"taken_back": 1, "written": 1}
+    assert found.events == {"r": NEW}
+    assert found.withdrawn == {plain_hash("r"): Remembered((before,), (), is_new=False)}
+    late = classify(
+        [], Ids({"r": stored_version(NEW)}, {}), nobody_erased(), Acceptance(2), [withdrawal("2026-01-01")]
+    )
+    assert (late.counts, late.superseded) == ({"older": 1}, {})
 
 
-def test_what_is_taken_back_supersedes_the_version_in_the_graph_and_never_comes_again() -> None:
-    found = classified(NEW, stored={"r": version_of(OLD)}, withdrawn=withdrawn_records([NEW], "r", "unknown"))
-    assert found.superseded == {"r": version_of(OLD)}
-    assert (found.withdrawn, found.unknown_withdrawn) == (["r", "unknown"], ["unknown"])
-    assert (found.records, found.stale) == ([], [NEW])
-    later = classified(NEW, chat("q"), withdrawn=withdrawn_records([NEW, chat("q")], before=["r"]))
-    assert (later.records, later.stale, later.withdrawn) == ([chat("q")], [NEW], [])
+def test_what_an_older_release_withdrew_never_comes_again() -> None:
+    assert classified(NEW, withdrawn={"r": (FORMER_WITHDRAWAL,)}).counts == {"taken_back": 1}
 
 
-def test_what_was_taken_back_before_is_not_taken_back_again() -> None:
-    withdrawn = withdrawn_records([], "r", "s", before=["r"])
-    assert withdrawn.new == ["s"]
-    assert "r" in withdrawn
-    assert "s" in withdrawn
-    assert "q" not in withdrawn
-
-
-def test_it_is_asked_of_each_record_and_each_withdrawal_by_its_hash_whether_it_was_taken_back() -> None:
-    tx = Transaction()
-    WithdrawnRecords(tx, [OLD, chat("q")], 1, ["s"])
+def test_the_versions_of_withdrawn_ids_are_read_by_their_hashes() -> None:
+    tx = Transaction(withdrawn=[{"id": plain_hash("r"), "history": None}, {"id": plain_hash("s"), "history": []}])
+    assert withdrawn_entries(tx, ["r", "s", "q"], 1) == {"r": (FORMER_WITHDRAWAL,), "s": ()}
     assert tx.asked == [("withdrawn", {"ids": sorted(map(plain_hash, "qrs"))})]
+    assert withdrawn_entries(Transaction(), ["r"], 0) == {}
 
 
-def test_where_nothing_was_taken_back_nothing_is_asked_of_each_record() -> None:
-    tx = Transaction()
-    assert OLD.record_id not in WithdrawnRecords(tx, [OLD], 0)
-    assert tx.names() == []
+def test_a_row_of_another_import_is_asked_for_if_its_version_is_the_record() -> None:
+    """A type that was accepted first makes another version of that type the record, which was set aside before."""
+    aside, first = entry_of(NEW, 3, 1), read_again(OLD, 0)
+    stored = {"r": stored_version(mistake("r"), 2, (aside,))}
+    with pytest.raises(RowsNeeded) as needed:
+        classify([(1, first)], Ids(stored, {}), nobody_erased(), Acceptance(1))
+    assert needed.value.entries == {"r": aside}
+    found = classify([(1, first)], Ids(stored, {}, {aside: NEW}), nobody_erased(), Acceptance(1))
+    assert found.events == {"r": NEW}
+    lost = classify([(1, first)], Ids(stored, {}, {aside: None}), nobody_erased(), Acceptance(1))
+    assert (lost.events, list(lost.superseded)) == ({}, ["r"])
+
+
+def test_of_imports_that_cannot_be_undone_the_first_and_the_greatest_are_enough() -> None:
+    """Out: `remembered` keeps all, or leaves the first one out."""
+    many = [entry_of(chat("r", text=str(number)), number, 0) for number in range(1, 9)]
+    assert remembered(many, 6) == (many[0], many[4], *many[5:])
+    assert decide(remembered(many, 100)) == decide(many)
 
 
 def test_an_erasure_or_a_withdrawal_meanwhile_makes_the_transaction_begin_anew() -> None:
@@ -217,28 +245,16 @@ def test_an_erasure_or_a_withdrawal_meanwhile_makes_the_transaction_begin_anew()
         Removals(2, 4).check(tx)
 
 
-def test_the_keys_of_unknown_records_are_held_and_only_hashes_stay() -> None:
+def test_the_keys_of_unknown_records_are_held() -> None:
     held = {f"hold_keys_{label}": [{"held": 1}] for label in RECORD_LABELS}
     tx = Transaction(**held)
-    withdrawn = WithdrawnRecords(tx, [], 0, ["s", "r"])
-    withdrawn.write(["s"])
+    hold_keys(tx, ["s"])
     names = [name for label in RECORD_LABELS for name in (f"hold_keys_{label}", f"delete_records_{label}")]
-    assert tx.names() == [*names, "create_withdrawn"]
-    assert all(parameters == {"ids": ["s"]} for name, parameters in tx.asked if name in names)
-    assert tx.rows("create_withdrawn") == [{"id": each} for each in sorted((plain_hash("r"), plain_hash("s")))]
+    assert tx.names() == names
+    assert all(parameters == {"ids": ["s"]} for _, parameters in tx.asked)
     tx.answers[f"hold_keys_{RECORD_LABELS[0]}"] = [{"held": 0}]
     with pytest.raises(StaleRead):
-        withdrawn.write(["s"])
-
-
-@given(st.permutations([OLD, NEW, chat("r", "2026-01-03T00:00:00Z"), chat("q")]))
-def test_the_order_does_not_matter(records: list[Record]) -> None:
-    found = classified(*records)
-    assert {record.record_id: iso(record.timestamp) for record in found.records} == {
-        "r": "2026-01-03T00:00:00.000000Z",
-        "q": "2026-01-01T00:00:00.000000Z",
-    }
-    assert len(found.superseded_here) == 2
+        hold_keys(tx, ["s"])
 
 
 # --- retention ----------------------------------------------------------------------------------------------------
@@ -261,7 +277,7 @@ def test_a_record_about_a_student_is_kept_from_a_moment_on_and_activity_from_the
         chat("p", "2026-02-01T11:59:59.999999Z"), mistake("m", "2026-01-31T13:00:00Z"), activity("2026-01-31T23:59:59Z")
     ]  # fmt: skip
     lines = list(enumerate([*refused, *kept], start=3))
-    found = classify(lines, {}, nobody_erased(), withdrawn_records(), KEPT_FROM)
+    found = classify(lines, Ids({}, {}), nobody_erased(), Acceptance(kept_from=KEPT_FROM))
     assert sorted(each.record_id for each in found.records) == sorted(each.record_id for each in kept)
     assert [(each.line, each.found) for each in found.rejects] == [
         (3, "2026-02-01"), (4, "2026-01-31"), (5, "2026-01-31")
@@ -283,7 +299,7 @@ def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id()
     erased = ErasedStudents(tx, [chat("r"), mistake("m")], 1, TOMBSTONES)
     forms = [form for student in "ab" for form in (TOMBSTONES.of(student), plain_hash(student))]
     assert tx.asked[0] == ("tombstones", {"ids": sorted(forms)})
-    found = classify([(3, chat("r")), (4, mistake("m"))], {}, erased, withdrawn_records())
+    found = classify([(3, chat("r")), (4, mistake("m"))], Ids({}, {}), erased)
     [reject] = found.rejects
     assert (reject.line, reject.field, reject.found) == (3, "data.student_id_to", "")
     assert reject.reason == "belongs to a student who was forgotten"
@@ -302,13 +318,19 @@ def test_where_nobody_was_erased_nothing_is_asked_of_each_record() -> None:
 MOMENT = DateTime.fromisoformat("2026-01-01T00:00:00.000000000+00:00")
 
 
+HASH = "00000000000000ff"
+OF_CHAT = ["student_interaction", MOMENT, HASH, None, None, None, None, None]
+AT = microseconds(MOMENT.to_native())
+
+
 def test_the_versions_under_the_ids_are_read() -> None:
-    versions = [["r", MOMENT, "h", None], ["s", MOMENT, "i", 2]]
-    tx = Transaction(stored_versions=[{"label": "Interaction", "versions": versions}])
+    later = DateTime.fromisoformat("2026-01-01T00:00:00.000001000+00:00")
+    raised = ["teacher_interaction", MOMENT, HASH, 2, later, 5, 7, [1, 2, 3, 4, 5, 6]]
+    tx = Transaction(stored_versions=[{"label": "Interaction", "versions": [["r", OF_CHAT], ["s", raised]]}])
     at = "2026-01-01T00:00:00.000000Z"
     assert stored_versions(tx, {"s", "r"}) == {
-        "r": StoredVersion("Interaction", at, "h", 0),
-        "s": StoredVersion("Interaction", at, "i", 2),
+        "r": StoredVersion("Interaction", at, HASH, Entry(AT, 0, 0, 0, 0, 255)),
+        "s": StoredVersion("Interaction", at, HASH, Entry(AT + 1, 1, 2, 5, 7, 255), (Entry(1, 2, 3, 4, 5, 6),)),
     }
     assert tx.asked == [("stored_versions", {"ids": ["r", "s"]})]
 
@@ -321,7 +343,7 @@ def test_nothing_is_asked_for_no_record() -> None:
 
 def test_a_record_that_is_being_deleted_makes_the_transaction_begin_anew() -> None:
     with pytest.raises(StaleRead):
-        StoredVersion.read("Interaction", None, "h", None)
+        StoredVersion.read("Interaction", [None] * 8)
 
 
 def link(record: str, kind: str, label: str, end: str, interaction_type: str | None = None) -> dict[str, Any]:
@@ -340,13 +362,21 @@ def link(record: str, kind: str, label: str, end: str, interaction_type: str | N
     }
 
 
+TYPE_OF_LABEL = {label: kind for kind, label in LABEL_OF_TYPE.items()}
+
+
+def properties_of(label: str, content_hash: str = HASH) -> list[Any]:
+    return [TYPE_OF_LABEL[label], MOMENT, content_hash, None, None, None, None, None]
+
+
 def old(label: str) -> StoredVersion:
-    return StoredVersion(label, "2026-01-01T00:00:00.000000Z", "h", 0)
+    return StoredVersion.read(label, properties_of(label))
 
 
 def holding(label: str, links: list[dict[str, Any]], **said: Any) -> Transaction:
     """The graph has the records that these links are of, with the content that `old` has."""
-    locked = [[record, None, "h", None, None, None] for record in sorted({each["record"] for each in links})]
+    records = sorted({each["record"] for each in links})
+    locked = [[record, properties_of(label), None, None] for record in records]
     return Transaction(**{f"lock_records_{label}": [{"records": locked}], f"links_of_{label}": links, **said})
 
 
@@ -472,7 +502,7 @@ def test_a_superseded_definition_had_a_part_in_what_its_course_contains_and_what
     assert not any([found.outdated.descriptions, found.spellings, found.outdated.learns])
 
 
-@pytest.mark.parametrize("records", [[], [["r", None, "another", None, None]]])
+@pytest.mark.parametrize("records", [[], [["r", properties_of("Interaction", "ff" * 8), None, None]]])
 def test_a_version_that_is_not_there_any_more_makes_the_transaction_begin_anew(records: list[Any]) -> None:
     tx = Transaction(lock_records_Interaction=[{"records": records}])
     with pytest.raises(StaleRead):
@@ -483,7 +513,7 @@ def test_what_was_found_in_a_superseded_version_is_known() -> None:
     finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), confidence=1)
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
     text = finding_facts.stored_text(RecordFinding(record=mistake("m").to_json(), finding=finding, origin=origin))
-    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", None, text, None]]}])
+    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", properties_of("ErrorRecord"), text, None]]}])
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.findings == {"m": finding_facts.facts_of(finding)}
 
@@ -557,7 +587,3 @@ def test_a_tombstone_is_a_keyed_hash_of_the_hash_that_older_releases_kept() -> N
 def test_an_id_that_no_record_can_have_is_looked_for_like_any_other() -> None:
     """Whoever is named by a row that was set aside is looked for, half an emoji in the id or not."""
     assert TOMBSTONES.forms("\ud83d") != TOMBSTONES.forms("?")
-
-
-def test_a_version_of_the_graph_is_read_to_the_microsecond() -> None:
-    assert StoredVersion.read("L", MOMENT, "h", 3).version == ("2026-01-01T00:00:00.000000Z", 3, "h")

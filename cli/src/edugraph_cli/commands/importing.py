@@ -33,7 +33,7 @@ from edugraph_cli.progress import follow_job, upload_bar
 from edugraph_client import Client, FileSource, Refused
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.findings import Subject
-from edugraph_common.contracts.messages import INLINE_RECORDS, Format
+from edugraph_common.contracts.messages import INLINE_RECORDS, ChangeTime, Format
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.sources import Platforms
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
@@ -66,6 +66,7 @@ class _Wanted:
     economy: bool
     file_format: Format | None
     platform: str | None
+    changed_at: ChangeTime
 
     def __post_init__(self) -> None:
         if self.economy and not self.analyze:
@@ -73,7 +74,8 @@ class _Wanted:
 
     def send(self, client: Client, path: Path, mapping: Path | None, console: Console, name: str = "") -> Accepted:
         """Send a file of this machine. Raises UnusableKind, Refused or Unreachable."""
-        source = replace(source_of(path, mapping, self.file_format), platform=self.platform)
+        kind = source_of(path, mapping, self.file_format)
+        source = replace(kind, platform=self.platform, changed_at=self.changed_at)
         bar, sent = upload_bar(console, path.name, path.stat().st_size)
         with bar:
             return client.import_file(
@@ -118,6 +120,12 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     platform: Annotated[
         str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
     ] = None,
+    changed_at: Annotated[
+        ChangeTime,
+        typer.Option(
+            help="`import` makes the files the newest state: use it for corrected timestamps that are earlier"
+        ),
+    ] = "record",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")] = False,
     as_json: Json = False,
 ) -> None:
@@ -125,7 +133,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
 
     Exits with 0 if everything was imported, 1 if a job failed or partly failed, 2 for a file that cannot be used.
     """
-    wanted = _Wanted(batch_size, analyze, economy, file_format, platform)
+    wanted = _Wanted(batch_size, analyze, economy, file_format, platform, changed_at)
     if mapping:
         check_file(mapping)
     [file, *more] = files
@@ -151,10 +159,11 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
                 format=file_format or by_suffix or ("csv" if mapping else "ndjson"),
                 mapping=mapping.read_text(encoding="utf-8") if mapping else None,
                 platform=platform,
+                changed_at=changed_at,
             )
             accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, economy=economy, source=source)
         elif file == "-":
-            source = replace(source_of(path, mapping, file_format), platform=platform)
+            source = replace(source_of(path, mapping, file_format), platform=platform, changed_at=changed_at)
             options = {"name": "stdin", "batch_size": str(batch_size), "analyze": str(analyze).lower()}
             options |= {"economy": "true"} if economy else {}
             accepted = client.import_stream(sys.stdin.buffer, options, source=source)

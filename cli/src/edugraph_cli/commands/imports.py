@@ -24,13 +24,12 @@ def undo(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
     say(f"{result['taken_back']} records were taken back, and of {result['came_back']} another version is there now.")
     if result["not_restored"]:
         say(
-            f"{result['not_restored']} records are gone although an earlier version was there: its source is kept no "
-            "more. Import it again."
+            f"{result['not_restored']} records are gone although another import brought an earlier version: its "
+            "rows are not kept any more. Import its file again."
         )
+        say(f"  Some of them: {', '.join(result['not_restored_ids'])}")
     if result["activities_left"]:
         say(f"The minutes of {result['activities_left']} activities stay: nothing tells them from those of others.")
-    if result["withdrawals_left"]:
-        say(f"{result['withdrawals_left']} records stay taken back: this import was not the only one to say so.")
 
 
 @app.callback()

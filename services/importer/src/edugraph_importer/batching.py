@@ -6,6 +6,7 @@ A file is scanned once into byte ranges, which are kept in an index beside it.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import assert_never
 
@@ -147,7 +148,17 @@ def _compression(job: ImportJob) -> Compression | None:
 def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     """Return the batches from `job.next_batch` up to `end`, which is not among them."""
     numbers = range(job.next_batch, end)
-    handed_on = ("job_id", "traceparent", "deadline", "analyze", "economy", "generation", "accepted_at", "acceptance")
+    handed_on = (
+        "job_id",
+        "traceparent",
+        "deadline",
+        "analyze",
+        "economy",
+        "generation",
+        "accepted_at",
+        "acceptance",
+        "changed_at",
+    )
     common = {name: getattr(job, name) for name in handed_on}
     size = job.batch_size
     if job.source is None:
@@ -198,18 +209,19 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     else:
         raise Rejected("the message has neither rows nor records")
     records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
-    withdrawn = list[str]()
+    withdrawn = list[Withdrawal]()
     for line, row in rows:
         match row:
             case Record():
+                record = _with_change_time(row, message)
                 try:
-                    derive_facts(row)
+                    derive_facts(record)
                 except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
                     rejects.append(make_reject(line, as_json(row.to_json()).encode(), as_invalid_record(fault)))
                 else:
-                    records.append((line, row))
+                    records.append((line, record))
             case Withdrawal():
-                withdrawn.append(row.record_id)
+                withdrawn.append(row)
             case Reject():
                 rejects.append(row)
             case NotRelevant(name):
@@ -217,8 +229,25 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
             case _:
                 assert_never(row)
     number = len(records) + len(withdrawn) + len(rejects) + names.total()
-    batch = RecordBatch(message.job_id, message.batch, records, rejects, read=number, withdrawn=withdrawn)
+    batch = RecordBatch(
+        message.job_id,
+        message.batch,
+        records,
+        rejects,
+        read=number,
+        withdrawn=withdrawn,
+        accepted=message.acceptance or 0,
+    )
     return ReadBatch(batch, dict(names))
+
+
+def _with_change_time(record: Record, message: ImportBatch) -> Record:
+    """Return the record. Where the import is to be the newest state, it was changed when the job was accepted."""
+    if message.changed_at == "record" or record.changed_at is not None:
+        return record
+    # The acceptance number is that moment in microseconds.
+    accepted_at = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=message.acceptance or 0)
+    return record.model_copy(update={"changed_at": accepted_at})
 
 
 def store_rejects(blobs: Blobs, job_id: str, batch: int, rejects: Iterable[Reject]) -> None:

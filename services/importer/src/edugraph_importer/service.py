@@ -33,6 +33,7 @@ from edugraph_common.contracts.messages import (
     SplitSource,
 )
 from edugraph_common.contracts.outcomes import (
+    ROW_COUNTS,
     AnalysisProgress,
     BatchOutcome,
     FindingsOutcome,
@@ -307,10 +308,8 @@ class Importer:
             "failed_batches",
             "expected",
             "read",
-            "written",
-            "unchanged",
-            "rejected",
-            "failed",
+            *ROW_COUNTS,
+            "unknown",
         )
         return ImportReport(
             deriving=report.deriving,
@@ -339,7 +338,7 @@ class Importer:
             self.jobs.imported(job.job_id, self.now())
         self._finish(job.job_id)
 
-    def undo_import(self, job_id: str) -> dict[str, int]:
+    def undo_import(self, job_id: str) -> dict[str, Any]:
         """Take back what an import wrote. Raises what `undo.undo_import` does, and Rejected for one that goes on."""
         if self.jobs.is_open(job_id):
             raise Rejected("the import has not ended: cancel it first, then undo it")

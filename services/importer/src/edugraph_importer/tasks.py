@@ -183,7 +183,7 @@ def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
 
 
 @shared_task(base=DataImportTask, bind=True, name="undo_import_task", contract=UndoImport)
-def undo_import_task(self: DataImportTask, body: Any) -> dict[str, int]:
+def undo_import_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Take back what an import wrote. Return how many records were taken back, came back, and were not restored."""
     message = self.parse(UndoImport, body)
     return self.importer.undo_import(message.import_id)

@@ -50,15 +50,19 @@ def graph_version(version: int) -> None:
 def batch(outcome: BatchOutcome, types: Iterable[str]) -> None:
     """Count a batch. `types` are those of its valid records, among which are those that the graph refused."""
     metrics.BATCHES.add(state=outcome.state)
-    for record_type, number in outcome.by_type.items():
+    types_written = Counter(outcome.by_type)
+    if outcome.replaced:
+        # The outcome does not say which types were replaced.
+        types_written = Counter({"unknown": outcome.written})
+    for record_type, number in types_written.items():
         metrics.RECORDS.add(number, type=record_type, outcome="written")
     unchanged = Counter(types) - Counter(outcome.by_type)
     if unchanged.total() != outcome.unchanged:
         unchanged = Counter({"unknown": outcome.unchanged})
     for record_type, number in unchanged.items():
         metrics.RECORDS.add(number, type=record_type, outcome="unchanged")
-    metrics.RECORDS.add(outcome.rejected, type="unknown", outcome="rejected")
-    metrics.RECORDS.add(outcome.failed, type="unknown", outcome="failed")
+    for name in ("replaced", "older", "taken_back", "rejected", "failed"):
+        metrics.RECORDS.add(getattr(outcome, name), type="unknown", outcome=name)
 
 
 def findings(done: int, failed: int) -> None:

@@ -34,6 +34,7 @@ from edugraph_importer.graph import Graph, GraphSettings, RecordRetention
 from edugraph_importer.person_export import Elsewhere
 from edugraph_importer.schema_check import check_schema
 from edugraph_importer.service import Importer
+from edugraph_importer.undo import read_stored_rows
 
 
 def make_worker(settings: Settings) -> App:
@@ -64,10 +65,11 @@ def make_worker(settings: Settings) -> App:
             settings.orphan_review_retention_days,
             settings.ledger_days,
             now,
+            settings.source_retention_days,
         )
-        graph = Graph(GraphSettings(), kept, telemetry.graph_version)
         jobs = Jobs(client, settings.job_retention_seconds)
         blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
+        graph = Graph(GraphSettings(), kept, telemetry.graph_version, partial(read_stored_rows, blobs))
         epochs, texts = AnswerEpochs(client), RedisTexts(client)
         letters = open_dead_letters(settings)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}

@@ -8,6 +8,8 @@ from edugraph_common.contracts.records import InvalidRecord, Record, parse_recor
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.active_days import active_minutes
 
+from .random_imports import withdrawals
+
 
 def activity(record_id: str, timestamp: str, student_id: str = "a", **data: Any) -> Record:
     value = {"type": "activity_record", "timestamp": timestamp, "record_id": record_id}
@@ -16,7 +18,7 @@ def activity(record_id: str, timestamp: str, student_id: str = "a", **data: Any)
 
 def write(graph: Graph, job: str, *records: Record, withdrawn: tuple[str, ...] = ()) -> Any:
     lines = list(enumerate(records, start=1))
-    return graph.write_batch(RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawn))
+    return graph.write_batch(RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn)))
 
 
 def minutes(room: Any) -> list[tuple[str, int]]:

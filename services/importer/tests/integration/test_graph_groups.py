@@ -10,11 +10,12 @@ from edugraph_common.sources.roster_snapshots import end_absent
 from edugraph_importer.graph import Graph, RecordBatch
 
 from .graph_reference import memberships_in
+from .random_imports import withdrawals
 
 
 def write(graph: Graph, job: str, *records: Record, withdrawn: tuple[str, ...] = ()) -> None:
     lines = list(enumerate(records, start=1))
-    graph.write_batch(RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawn))
+    graph.write_batch(RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn)))
 
 
 def membership(record_id: str, timestamp: str, **data: Any) -> Record:

@@ -144,7 +144,7 @@ def test_what_comes_of_a_closed_job_is_answered_by_its_row_or_refused(keeper: Ke
 
 def test_of_a_job_that_was_undone_nothing_more_is_written(keeper: Keeper, graph: Graph) -> None:
     """A letter of it that was dead meanwhile would else bring a part of it back. Out: `j.undone` in `begin`."""
-    graph.mark_undone("old")
+    graph.begin_undo("old")
     assert graph.write_batch(batch("old", 1, mistake(3))).written == 1
     with pytest.raises(Rejected, match="undone"):
         graph.write_batch(batch("old", 7, mistake(5)))
@@ -156,7 +156,7 @@ def test_of_a_job_that_was_undone_nothing_more_is_written(keeper: Keeper, graph:
 
 def test_what_a_closed_job_wrote_is_not_told_as_nothing(keeper: Keeper, graph: Graph) -> None:
     """Out: the question in `written_batches`: undoing it would say that all of it was taken back."""
-    assert graph.written_batches("old").keys() == {0, 1}
+    assert graph.written_batches("old") == {0, 1}
     keeper.close("old")
     with pytest.raises(Rejected, match="ended long ago"):
         graph.written_batches("old")

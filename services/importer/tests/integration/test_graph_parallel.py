@@ -16,6 +16,8 @@ from edugraph_importer.graph import Graph, RecordBatch, apply
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.unit_of_work import write_records
 
+from .random_imports import withdrawals
+
 WRITERS = 4
 
 
@@ -109,7 +111,7 @@ def test_a_record_that_is_taken_back_while_it_is_written_stays_away(
     """Out: `withdrawn.check()` in `apply`. The record would be there, although it was taken back."""
     [record, other] = crowd(2, seed=1)
     between = Graph(room.settings)
-    taken_back = RecordBatch("back", 0, (), (), 1, [record.record_id])
+    taken_back = RecordBatch("back", 0, (), (), 1, withdrawals(record.record_id))
 
     def write_after_it_was_taken_back(*arguments: Any) -> None:
         monkeypatch.setattr(apply, "write_records", write_records)

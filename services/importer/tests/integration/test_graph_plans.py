@@ -21,6 +21,8 @@ from edugraph_importer.graph import RecordBatch, renaming, retention
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_insights.graph import STATEMENTS
 
+from .random_imports import withdrawals
+
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
@@ -228,7 +230,7 @@ def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
             if taken_back == "corrected":
                 _write(room, "again", [_mistake(7, "2026-01-06T08:00:00Z", error_type="Other", named=True)])
             elif taken_back == "withdrawn":
-                room.graph.write_batch(RecordBatch("again", 0, [], [], 1, withdrawn=["m7"]))
+                room.graph.write_batch(RecordBatch("again", 0, [], [], 1, withdrawn=withdrawals("m7")))
             else:
                 room.graph.erase_student("s7")
         assert room.query("MATCH (t:ErrorType {id: 'adds'}) RETURN t.spelling_counts AS n") == [{"n": [size - 1]}]

@@ -9,12 +9,12 @@ from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch
 
 from .graph_reference import relationships
-from .random_imports import ORIGIN, pack
+from .random_imports import ORIGIN, pack, withdrawals
 
 
 def write(graph: Graph, job: str, *records: Record, withdrawn: tuple[str, ...] = ()) -> None:
     lines = list(enumerate(records, start=1))
-    graph.write_batch(RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawn))
+    graph.write_batch(RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn)))
 
 
 def record(kind: str, record_id: str, timestamp: str, **data: Any) -> Record:

@@ -8,11 +8,13 @@ from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.record_facts import students
 
-from .random_imports import EXAMPLES, record_lists
+from .random_imports import EXAMPLES, record_lists, withdrawals
 
 
 def write(graph: Graph, records: list[Record], batch: int = 0, withdrawn: tuple[str, ...] = ()) -> None:
-    graph.write_batch(RecordBatch("j", batch, list(enumerate(records, start=1)), (), len(records), withdrawn))
+    graph.write_batch(
+        RecordBatch("j", batch, list(enumerate(records, start=1)), (), len(records), withdrawals(*withdrawn))
+    )
 
 
 @EXAMPLES

@@ -77,12 +77,15 @@ def _restore(client: "redis.Redis", key: str, kind: str, value: Any) -> None:
 
 def graph_without_course_records(room: Any) -> list[str]:
     """All but the ledger and the nodes of course_records: of those that the old release wrote, one for each pair of
-    student and course is carried over.
+    student and course is carried over. The keys of versions are left out, too: the old release kept none.
     """
     nodes = room.query(
         "MATCH (n) WHERE labels(n)[0] IN $labels RETURN labels(n)[0] AS label, properties(n) AS p",
         labels=[label for label in (*ENTITY_LABELS, *RECORD_LABELS) if label != "CourseRecord"],
     )
+    for node in nodes:
+        for name in ("accepted", "row", "changed_at", "history"):
+            node["p"].pop(name, None)
     edges = room.query(
         "MATCH (a)-[r]->(b) WHERE NOT (a:CourseRecord OR b:CourseRecord OR a:ImportJob OR b:ImportJob) "
         "RETURN a.id AS a, type(r) AS type, b.id AS b, properties(r) AS p"

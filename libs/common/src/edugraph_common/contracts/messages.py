@@ -40,6 +40,8 @@ BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 # The acceptance number of a job: the gateway gives it when the request arrives, and it only grows. Redelivery,
 # resume, replay and a job that is recreated keep it. None from older senders.
 AcceptanceNumber = int | None
+# When the rows of an import were changed last, where they do not say it: at their timestamp, or when it was accepted.
+ChangeTime = Literal["record", "import"]
 
 
 class Sent(MessageModel):
@@ -113,7 +115,8 @@ class ImportJob(Message):
     `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
     `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
     rejected; there is no such bound for jobs of older senders, which have None. `acceptance`: of two versions of a
-    record that have the same change time, the one with the greater number counts. `platform`: the address of the one
+    record that have the same change time, the one with the greater number counts. `changed_at`: see `ChangeTime`.
+    `platform`: the address of the one
     that wrote a log; None is the school's own. `outside`: what the file outside was when the job was accepted; None
     for a file in the blob store. `economy`: the texts are read by the provider's batches, later and for less.
     """
@@ -130,6 +133,7 @@ class ImportJob(Message):
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
     acceptance: AcceptanceNumber = None
+    changed_at: ChangeTime = "record"
     platform: str | None = None
     outside: OutsideFile | None = None
 
@@ -157,6 +161,7 @@ class ImportBatch(Message):
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
     acceptance: AcceptanceNumber = None
+    changed_at: ChangeTime = "record"
 
 
 class ImportAggregate(Message):

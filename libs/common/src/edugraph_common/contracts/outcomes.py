@@ -12,6 +12,9 @@ from edugraph_common.contracts.records import escaped
 BATCH_SHOWN_ERRORS = 10
 JOB_SHOWN_ERRORS = 20
 
+# What becomes of a row that was read: each row counts in exactly one of these, or is not relevant.
+ROW_COUNTS = ("written", "replaced", "unchanged", "older", "taken_back", "rejected", "failed")
+
 WITHDRAWAL = "withdrawal"  # among the types of records that were written: what took a record back
 
 
@@ -45,8 +48,12 @@ def quoted(*rejects: Reject) -> str | None:
 
 
 class BatchOutcome(MessageModel):
-    """`written`, `unchanged`, `rejected` and those not relevant add up to `read`, unless the batch failed: then
-    `failed` is `read`.
+    """What became of the rows of a batch.
+
+    The counts of `ROW_COUNTS` and those not relevant add up to `read`, unless the batch failed: then `failed` is
+    `read`. `written`: the graph had no content under the id. `replaced`: it had an older content. `unchanged`: it had
+    the same content. `older`: it has another content, which counts for more. `taken_back`: the record was withdrawn.
+    `unknown`: how many of the withdrawals that were `written` are of an id that the graph did not know.
     """
 
     version: Literal[1] = 1
@@ -55,10 +62,14 @@ class BatchOutcome(MessageModel):
     state: Literal["written", "failed", "cancelled"]
     read: int = 0
     written: int = 0
+    replaced: int = 0
     unchanged: int = 0
+    older: int = 0
+    taken_back: int = 0
     rejected: int = 0
     failed: int = 0
-    by_type: dict[str, int] = Field(default_factory=dict, description="records written, by type")
+    unknown: int = 0
+    by_type: dict[str, int] = Field(default_factory=dict, description="records written or replaced, by type")
     reasons: dict[str, int] = Field(default_factory=dict, description="rejected records, by reason")
     not_relevant: dict[str, int] = Field(default_factory=dict, description="rows that are no records, by name")
     errors: tuple[Reject, ...] = ()
@@ -78,9 +89,13 @@ class ImportReport(MessageModel):
     expected: int = 0
     read: int = 0
     written: int = 0
+    replaced: int = 0
     unchanged: int = 0
+    older: int = 0
+    taken_back: int = 0
     rejected: int = 0
     failed: int = 0
+    unknown: int = 0
     by_type: dict[str, int] = {}
     reasons: dict[str, int] = {}
     not_relevant: dict[str, int] = {}
@@ -176,8 +191,9 @@ class AnalysisProgress(MessageModel):
 class JobReport(MessageModel):
     """A job as the gateway shows it. `error` says in one sentence why a job failed as a whole.
 
-    `written`, `unchanged`, `rejected`, `failed` and `not_relevant` add up to `read` at any time. `expected` is the
-    number of rows that the split saw: those beyond `read` have not been read, or never were in a job that has ended.
+    The counts of `ROW_COUNTS` and `not_relevant` are those of its batches, and add up to `read` at any time.
+    `expected` is the number of rows that the split saw: those beyond `read` have not been read, or never were in a
+    job that has ended.
     """
 
     version: Literal[1] = 1
@@ -195,9 +211,13 @@ class JobReport(MessageModel):
     expected: int = 0
     read: int = 0
     written: int = 0
+    replaced: int = 0
     unchanged: int = 0
+    older: int = 0
+    taken_back: int = 0
     rejected: int = 0
     failed: int = 0
+    unknown: int = 0
     by_type: dict[str, int] = {}
     reasons: dict[str, int] = {}
     not_relevant: dict[str, int] = {}
@@ -212,5 +232,5 @@ class JobReport(MessageModel):
     @property
     def outcomes(self) -> dict[str, int]:
         """What became of the rows that were read: each of them is in exactly one of these counts."""
-        counts = {name: getattr(self, name) for name in ("written", "unchanged", "rejected", "failed")}
+        counts = {name.replace("_", " "): getattr(self, name) for name in ROW_COUNTS}
         return counts | {"not relevant": sum(self.not_relevant.values())}

@@ -313,8 +313,14 @@ _GRAPH = (
         Store.GRAPH,
         ("Withdrawn.*",),
         "pseudonymous",
-        Words("hashes of the ids of records that were taken back", "已撤回记录编号的散列值"),
-        Words("a record that was taken back does not come back", "已撤回的记录不再出现"),
+        Words(
+            "hashes of the ids of records that were taken back, and keys of their versions: numbers and short hashes",
+            "已撤回记录编号的散列值，及其各版本的键（数字和短散列值）",
+        ),
+        Words(
+            "a record that was taken back comes back only by a later change",
+            "已撤回的记录只有在之后被更改时才会再出现",
+        ),
         Words("for ever", "永久"),
         left=Words(
             "it is a hash of a record's id, and says of nobody whose it was", "只是记录编号的散列值，看不出属于谁"

@@ -8,7 +8,7 @@ record back.
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
@@ -242,8 +242,8 @@ class Record(ContractModel):
     """A valid record. `record_id` is always filled; `content_hash` tells two contents of one id apart.
 
     `reading` is the adapter's own number, which it raises when it reads a source differently: of two readings of one
-    event, the higher one counts. Without `consent` its text is sent to no provider of a model; that is no part of its
-    content.
+    event, the higher one counts. Without `consent` its text is sent to no provider of a model. `changed_at` says when
+    the source last changed the record. None of these three is a part of the content.
     """
 
     type: RecordType
@@ -252,6 +252,12 @@ class Record(ContractModel):
     data: Data
     reading: Reading = 0
     consent: bool = True
+    changed_at: Timestamp | None = None
+
+    @property
+    def change_time(self) -> datetime:
+        """The moment by which versions are compared: of two contents the one that changed later counts."""
+        return self.changed_at or self.timestamp
 
     @cached_property
     def time(self) -> str:
@@ -278,6 +284,7 @@ class Record(ContractModel):
             "data": data,
             **({"reading": self.reading} if self.reading else {}),
             **({} if self.consent else {"consent": False}),
+            **({"changed_at": iso(self.changed_at)} if self.changed_at else {}),
         }
 
 
@@ -291,14 +298,38 @@ def course_ids_of(record: Record) -> tuple[str, ...]:
 
 
 class Withdrawal(ContractModel):
-    """Takes back the record of this id, whatever its content, and whether it came before or comes later."""
+    """Takes back the record of this id: all of its contents that did not change later than the withdrawal.
+
+    The record may have come before or come later. Without a time it is taken back for good.
+    """
 
     record_id: Id
+    timestamp: Timestamp | None = None
+    changed_at: Timestamp | None = None
+
+    @property
+    def change_time(self) -> datetime:
+        """The moment by which it is compared with the versions of the record."""
+        return self.changed_at or self.timestamp or datetime.max.replace(tzinfo=UTC)
 
 
 def iso(moment: datetime) -> str:
     """Fixed width, UTC, microseconds: sorts as text in the order of time."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return the microseconds from 1970 to the moment, without rounding."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def iso_of_microseconds(number: int) -> str:
+    """Return the moment that is so many microseconds after 1970, as `iso` writes it."""
+    return iso(_EPOCH + number * _MICROSECOND)
 
 
 def content_hash(record_type: str, time: str, data: Data) -> str:
@@ -333,7 +364,8 @@ def parse_row(value: object) -> Record | Withdrawal:
         raise InvalidRecord("withdrawn", "a record of another type", "true", "activity cannot be taken back")
     if not head.withdrawn:
         return parse_record(rest)
-    return Withdrawal(record_id=head.record_id or parse_record(rest).record_id)
+    record_id = head.record_id or parse_record(rest).record_id
+    return Withdrawal.model_construct(record_id=record_id, timestamp=head.timestamp, changed_at=head.changed_at)
 
 
 def parse_record(value: object) -> Record:
@@ -357,6 +389,7 @@ def parse_record(value: object) -> Record:
         data=data,
         reading=head.reading or 0,
         consent=head.consent is not False,
+        changed_at=head.changed_at,
     )
 
 
@@ -366,6 +399,7 @@ class _Head(ContractModel):
     withdrawn: bool | None = None
     reading: Reading | None = None
     consent: bool | None = None
+    changed_at: Timestamp | None = None
 
 
 _HEAD = tuple(_Head.model_fields)
@@ -449,6 +483,7 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
 
 _FORMS = {
     "timestamp": "an ISO 8601 date and time",
+    "changed_at": "an ISO 8601 date and time",
     "enrollment_date": "an ISO 8601 date and time",
     "completion_date": "an ISO 8601 date and time",
     "starts": "an ISO 8601 date and time",

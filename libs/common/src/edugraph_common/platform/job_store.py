@@ -24,6 +24,7 @@ from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import (
     ENDED,
     JOB_SHOWN_ERRORS,
+    ROW_COUNTS,
     AnalysisProgress,
     BatchOutcome,
     JobReport,
@@ -812,7 +813,7 @@ def _report(
 ) -> JobReport:
     number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
     waiting = _waits_for(fields, now, held_queues)
-    counts = ("batches", "batches_done", "expected", "read", "written", "unchanged", "rejected", "failed")
+    counts = ("batches", "batches_done", "expected", "read", *ROW_COUNTS, "unknown")
     return JobReport(
         job_id=job_id,
         kind=cast("Any", fields["kind"]),

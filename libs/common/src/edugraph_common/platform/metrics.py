@@ -12,7 +12,7 @@ from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.platform.instruments import Counter, Gauge, Histogram, Instrument, Label
 
 TaskOutcome = Literal["succeeded", "failed", "retried", "waiting", "put back", "lost"]
-RecordOutcome = Literal["written", "unchanged", "rejected", "failed"]
+RecordOutcome = Literal["written", "replaced", "unchanged", "older", "taken_back", "rejected", "failed"]
 BatchStep = Literal["read", "write", "settle"]
 AnalysisOutcome = Literal["asked", "cached", "offline", "unanswered", "skipped", "withheld"]
 BudgetLevel = Literal["under", "nearly", "spent"]

@@ -14,7 +14,7 @@ from edugraph_common.contracts.records import InvalidRecord, shorten
 from edugraph_common.sources.mapping import ENVELOPE, EXCEL, Mapping
 from edugraph_common.sources.students import STUDENT_FIELDS, as_id
 
-DATES = frozenset({"timestamp", "enrollment_date", "completion_date", "starts", "ends"})
+DATES = frozenset({"timestamp", "changed_at", "enrollment_date", "completion_date", "starts", "ends"})
 LISTS = frozenset({"topics", "course_ids", "knowledge_points", "breaks", "names", "requires"})
 PERCENTAGES = frozenset({"progress"})  # in which "85 %" is 85
 SHARES = frozenset({"score"})  # from 0 to 1, in which "85 %" is 0.85

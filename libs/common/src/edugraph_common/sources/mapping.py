@@ -45,7 +45,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType
 from edugraph_common.sources.ndjson import MalformedFile
 
-ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent")
+ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent", "changed_at")
 EXCEL = "excel"
 _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 

@@ -76,10 +76,13 @@ def latest_timestamp(accepted_at: float | None) -> datetime | None:
 
 
 def check_timestamp(row: RowT, latest: datetime | None) -> RowT:
-    """Return the row. Raises InvalidRecord for a record that is dated after `latest`."""
-    if latest and isinstance(row, Record) and row.timestamp > latest:
-        reason = "lies in the future of the moment at which the job was accepted"
-        raise InvalidRecord("timestamp", f"at most {iso(latest)}", iso(row.timestamp), reason)
+    """Return the row. Raises InvalidRecord for a record or a withdrawal that is dated or changed after `latest`."""
+    if latest is None or not isinstance(row, Record | Withdrawal):
+        return row
+    for field, moment in (("timestamp", row.timestamp), ("changed_at", row.changed_at)):
+        if moment is not None and moment > latest:
+            reason = "lies in the future of the moment at which the job was accepted"
+            raise InvalidRecord(field, f"at most {iso(latest)}", iso(moment), reason)
     return row
 
 

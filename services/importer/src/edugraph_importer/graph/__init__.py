@@ -6,19 +6,22 @@ Rejected.
 
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import GraphSettings
+from edugraph_importer.graph.history import Entry, batch_of_row, entry_of
 from edugraph_importer.graph.record_facts import derive_facts
-from edugraph_importer.graph.repository import Graph, RecordRetention
-from edugraph_importer.graph.undo import Portion, Undone, WrittenBatch
+from edugraph_importer.graph.repository import Graph, ReadRows, RecordRetention
+from edugraph_importer.graph.undo import UndoProgress
 from edugraph_importer.graph.versions import REFUSED
 
 __all__ = [
     "REFUSED",
+    "Entry",
     "Graph",
     "GraphSettings",
-    "Portion",
+    "ReadRows",
     "RecordBatch",
     "RecordRetention",
-    "Undone",
-    "WrittenBatch",
+    "UndoProgress",
+    "batch_of_row",
     "derive_facts",
+    "entry_of",
 ]

@@ -6,8 +6,10 @@ A ledger row is written with each of them and answers for it when the same messa
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 import neo4j
 
@@ -17,13 +19,18 @@ from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import (
     BATCH_SHOWN_ERRORS,
-    WITHDRAWAL,
     BatchOutcome,
     FindingsOutcome,
     Reject,
     quoted,
 )
-from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.contracts.records import (
+    Record,
+    Withdrawal,
+    iso_of_microseconds,
+    microseconds,
+    parse_record,
+)
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import (
     active_days,
@@ -36,6 +43,7 @@ from edugraph_importer.graph import (
 )
 from edugraph_importer.graph.aggregates import delete_orphans, raise_contains, recompute, write_related
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
+from edugraph_importer.graph.history import Entry, row_number
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node
 from edugraph_importer.graph.stored_records import stored_records
@@ -50,16 +58,21 @@ from edugraph_importer.graph.unit_of_work import (
 )
 from edugraph_importer.graph.verdicts import RecordVerdicts
 from edugraph_importer.graph.versions import (
+    Acceptance,
     Classified,
     ErasedStudents,
+    Ids,
     Removals,
     StoredVersion,
-    WithdrawnRecords,
     classify,
+    hold_keys,
     lock_superseded,
-    note_readings,
+    lock_withdrawn,
     remove_superseded,
     stored_versions,
+    withdrawn_entries,
+    write_noted,
+    write_withdrawn,
 )
 
 # Why nothing more is written of a job, by what its node says.
@@ -72,11 +85,34 @@ ENDED_JOB: Mapping[str, str] = {
 StoredFinding = tuple[str | None, str | None, str | None]
 
 
+class Kept(NamedTuple):
+    """`records_from`: the oldest time of a record about students that the graph keeps; "" for any.
+
+    `undoable_from`: the smallest acceptance number of an import that can still be undone.
+    """
+
+    records_from: str = ""
+    undoable_from: int = 0
+
+
+class Beside(NamedTuple):
+    """What a transaction has to know beside its message.
+
+    `rows`: what was read from the stored rows of other imports, as RowsNeeded asked for it; None for a row that is
+    not kept.
+    """
+
+    tombstones: Tombstones
+    kept: Kept
+    rows: Mapping[Entry, Record | None] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class RecordBatch:
-    """`records`: (line, record). `rejects`: lines that were no valid records. `withdrawn`: ids that are taken back.
+    """`records`: (line, record). `rejects`: lines that were no valid records.
 
-    `read`: the number of lines of all these, and of what means nothing to the graph.
+    `read`: the number of lines of all these, and of what means nothing to the graph. `accepted`: the acceptance
+    number of the job.
     """
 
     job_id: str
@@ -84,7 +120,8 @@ class RecordBatch:
     records: Sequence[tuple[int, Record]]
     rejects: Sequence[Reject]
     read: int
-    withdrawn: Sequence[str] = ()
+    withdrawn: Sequence[Withdrawal] = ()
+    accepted: int = 0
 
     @property
     def id(self) -> str:
@@ -96,7 +133,6 @@ def apply(
     records: Classified,
     findings: Sequence[FindingUpdate],
     before: Removals,
-    withdrawn: WithdrawnRecords,
     *,
     unreviewed: Sequence[str],
     wanted: set[Node],
@@ -112,9 +148,12 @@ def apply(
     """
     staged, changes = UnitOfWork.staged(), FindingChanges()
     for record in records.records:
-        staged.add(record_facts.facts_of(record))
-    superseded = lock_superseded(tx, records.superseded)
-    note_readings(tx, records.reread)
+        staged.add(record_facts.facts_of(record, _version_properties(records, record)))
+    superseded = lock_superseded(
+        tx, records.superseded, {record_id: version for record_id, (version, _) in records.noted.items()}
+    )
+    lock_withdrawn(tx, records.known_withdrawn)
+    write_noted(tx, records.noted)
     for update in findings:
         staged.add(changes.add(update))
     unit = lock_and_load(
@@ -134,7 +173,11 @@ def apply(
     write_records(tx, staged)
     active_days.write_days(tx, staged.active_days)
     before.check(tx, unreviewed)
-    withdrawn.write(records.unknown_withdrawn)
+    # A node `Withdrawn` of this transaction itself would look like one that came meanwhile, so it is created after
+    # that.
+    hold_keys(tx, records.unknown)
+    lock_withdrawn(tx, records.withdrawn)
+    write_withdrawn(tx, records.withdrawn)
     for name in sorted(changes.rows):
         run_rows(tx, name, changes.rows[name])
     for pair in staged.contains:
@@ -154,48 +197,53 @@ def apply(
     return prerequisites.note_changes(tx, findings, superseded.findings, *claims, job_id=job_id)
 
 
-def write_batch(
-    tx: neo4j.Transaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
-) -> BatchOutcome:
-    """`kept_from`: older records about students are refused."""
+def _version_properties(records: Classified, record: Record) -> Row:
+    written = records.versions.get(record.record_id)
+    if written is None:
+        return record_facts.NO_VERSION  # activity has no versions
+    changed = None
+    if written.entry.changed != microseconds(record.timestamp):
+        changed = iso_of_microseconds(written.entry.changed)
+    return {"changed": changed, **written.properties()}
+
+
+def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wanted: set[Node]) -> BatchOutcome:
+    """Raise RowsNeeded as `Ids.settle` does."""
+    tombstones, kept, rows = beside
     before, earlier = begin(tx, "ImportBatch", batch.id, batch.job_id)
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
     start = time.monotonic()
     records = [record for _, record in batch.records]
     erased = ErasedStudents(tx, records, before.erased, tombstones)
-    withdrawn = WithdrawnRecords(tx, records, before.withdrawn, batch.withdrawn)
-    versioned = (record.record_id for record in records if record.type in record_facts.LABEL_OF_TYPE)
-    stored = stored_versions(tx, {*batch.withdrawn, *versioned})
-    classified = classify(batch.records, stored, erased, withdrawn, kept_from)
+    ids = {record.record_id for record in records if record.type in record_facts.LABEL_OF_TYPE}
+    ids.update(each.record_id for each in batch.withdrawn)
+    known = Ids(stored_versions(tx, ids), withdrawn_entries(tx, ids, before.withdrawn), rows)
+    first_row = row_number(batch.batch, 0)
+    acceptance = Acceptance(batch.accepted, first_row, kept.records_from, kept.undoable_from)
+    classified = classify(batch.records, known, erased, acceptance, batch.withdrawn)
     verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
     claims_changed = apply(
         tx,
         classified,
         updates_of(classified, verdicts),
         before,
-        withdrawn,
         unreviewed=verdicts.without,
         wanted=wanted,
         job_id=batch.job_id,
     )
-    by_type = Counter[str](record.type for record in classified.records)
-    by_type.update(record.type for record in classified.superseded_here)
-    by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
-    outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
+    outcome = _batch_outcome(batch, classified, time.monotonic() - start)
     outcome = outcome.model_copy(update={"claims_changed": claims_changed})
     # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
     # work to do waits for it.
     refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
-    written = {id(record): record.record_id in classified.superseded for record in classified.records}
     ledger_row = {
         "id": batch.id,
         "job_id": batch.job_id,
         "batch": batch.batch,
         "set_aside": refused,
         "quoted": quoted(*outcome.errors, *classified.rejects),
-        "unwritten": as_ranges(line for line, record in batch.records if id(record) not in written),
-        "replacing": as_ranges(line for line, record in batch.records if written.get(id(record))),
+        "accepted": batch.accepted or None,
     }
     _write_ledger(tx, "write_batch_outcome", ledger_row, outcome)
     return outcome
@@ -224,37 +272,25 @@ def begin(tx: neo4j.Transaction, ledger_label: str, ledger_id: str, job_id: str 
     return Removals(found["erased"], found["withdrawn"], found["reviewed"]), found.get("outcome")
 
 
-def as_ranges(lines: Iterable[int]) -> list[int] | None:
-    """Return lines in their order as first and last of each stretch, one after the other; None for no lines."""
-    ends: list[int] = []
-    for line in lines:
-        if ends and ends[-1] == line - 1:
-            ends[-1] = line
-        else:
-            ends += [line, line]
-    return ends or None
-
-
-def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[str], seconds: float) -> BatchOutcome:
+def _batch_outcome(batch: RecordBatch, classified: Classified, seconds: float) -> BatchOutcome:
     rejects = sorted([*batch.rejects, *classified.rejects], key=lambda reject: reject.line)
     return BatchOutcome(
         job_id=batch.job_id,
         batch=batch.batch,
         state="written",
         read=batch.read,
-        written=by_type.total(),
-        unchanged=len(batch.records) + len(batch.withdrawn) - len(classified.rejects) - by_type.total(),
         rejected=len(rejects),
-        by_type=dict(sorted(by_type.items())),
+        **classified.counts,
+        by_type=dict(sorted(classified.by_type.items())),
         reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
         errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:BATCH_SHOWN_ERRORS]),
         seconds=round(seconds, 6),
     )
 
 
-def write_findings(
-    tx: neo4j.Transaction, message: Findings, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
-) -> FindingsOutcome:
+def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wanted: set[Node]) -> FindingsOutcome:
+    """Raise RowsNeeded as `Ids.settle` does."""
+    tombstones, kept, rows = beside
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
     before, earlier = begin(tx, "FindingsPack", pack_id, message.job_id)
     if earlier is not None:
@@ -273,9 +309,16 @@ def write_findings(
     verdicts = RecordVerdicts(tx, [record.record_id for record in records], before.reviewed)
     stored, stored_findings, renamed = _lock_records(tx, records)
     erased = ErasedStudents(tx, records, before.erased, tombstones)
-    withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
-    classified = classify(list(enumerate(records)), stored, erased, withdrawn, kept_from)
-    updates = _finding_updates(pairs, classified, stored_findings, verdicts, finding_facts.finding_key(message))
+    withdrawn = withdrawn_entries(tx, {record.record_id for record in records}, before.withdrawn)
+    acceptance = Acceptance(message.acceptance or 0, 0, kept.records_from, kept.undoable_from)
+    known = Ids(stored, withdrawn, rows)
+    classified = classify(list(enumerate(records)), known, erased, acceptance, is_analysis=True)
+    staying = stored.keys() - classified.superseded.keys()
+    # The finding of a superseded version was about the older text, and goes with it.
+    stored_findings = {record_id: stored_findings[record_id] for record_id in staying}
+    current = {record_id: stored[record_id].content_hash for record_id in staying}
+    current |= {record.record_id: record.content_hash for record in classified.records}
+    updates = _finding_updates(pairs, current, stored_findings, verdicts, finding_facts.finding_key(message))
     # What was analysed may name somebody by an id from before a renaming.
     updates = [
         replace(update, record=renamed[update.record.record_id])
@@ -288,7 +331,6 @@ def write_findings(
         classified,
         updates,
         before,
-        withdrawn,
         unreviewed=verdicts.without,
         wanted=wanted,
         job_id=message.job_id,
@@ -320,8 +362,8 @@ def _lock_records(
     renamed = dict[str, Record]()
     for label in RECORD_LABELS if ids else ():
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        for record_id, *version, finding, verdicts, key, _ in row["records"]:
-            versions[record_id] = StoredVersion.read(label, *version)
+        for record_id, properties, finding, verdicts, key, _ in row["records"]:
+            versions[record_id] = StoredVersion.read(label, properties)
             findings[record_id] = (finding, verdicts, key)
         if others := [record_id for record_id, *_, is_renamed in row["records"] if is_renamed]:
             renamed |= stored_records(tx, label, others)
@@ -330,17 +372,17 @@ def _lock_records(
 
 def _finding_updates(
     pairs: Sequence[tuple[Record, RecordFinding]],
-    classified: Classified,
+    current: Mapping[str, str],
     stored_findings: Mapping[str, StoredFinding],
     verdicts: RecordVerdicts,
     key: str | None,
 ) -> list[FindingUpdate]:
     """Return one update for each record whose finding changes. If a record comes twice, its last finding counts.
 
+    `current`: by id, the content hash of the record that the graph has when this transaction is over.
+
     One with a smaller key than the finding that is there changes nothing, whenever it comes.
     """
-    # Records to write come last: an older version of one of them may have been unchanged until here.
-    current = {record.record_id: record.content_hash for record in (*classified.unchanged, *classified.records)}
     last = {
         record.record_id: (record, finding)
         for record, finding in pairs
@@ -348,9 +390,7 @@ def _finding_updates(
     }
     updates: list[FindingUpdate] = []
     for record_id, (record, finding) in last.items():
-        # The finding of a superseded version was about the older text, and goes with it.
-        is_stored = record_id in stored_findings and record_id not in classified.superseded
-        *before, stored_key = stored_findings[record_id] if is_stored else (None, None, None)
+        *before, stored_key = stored_findings.get(record_id, (None, None, None))
         if stored_key is not None and (key is None or key < stored_key):
             continue
         after, label = (finding_facts.stored_text(finding), verdicts.of(record)), LABEL_OF_TYPE[record.type]

@@ -175,7 +175,7 @@ class Connection:
         for label in LABELS:
             self._create_constraint(label)
 
-        indexes = ["course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
+        indexes = ["accepted_index", "course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
         # The embedded engine has no index of texts, nor of relationships: it reads all batches, and all of a course.
         if self._has_node_locks:
             indexes += ["quoted_index", *(name for name in CYPHER if name.startswith("latest_index_"))]

@@ -179,6 +179,10 @@ class GroupCounts:
             yield from (("Group", group_id), ("Course", course_id))
 
 
+# The key of a version that nobody gave: of a record outside of a batch.
+NO_VERSION: Row = dict.fromkeys(("changed", "reading", "accepted", "row", "history"))
+
+
 @dataclass(slots=True)
 class Facts:
     """What one record states, or what its finding adds to that.
@@ -205,7 +209,8 @@ class Facts:
     prerequisites: set[Pair] = field(default_factory=set)
 
 
-def facts_of(record: Record) -> Facts:  # noqa: C901 - one case for each type of record
+def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 - one case for each type of record
+    """Return what the record states. `version`: the properties that hold the key of its version."""
     facts = Facts(record.version_key, set(nodes(record)))
     row: Row = {
         "id": record.record_id,
@@ -213,7 +218,7 @@ def facts_of(record: Record) -> Facts:  # noqa: C901 - one case for each type of
         "type": record.type,
         "stamp": record.version_key,
         "at": time_of(record.version_key),
-        "reading": record.reading or None,
+        **version,
     }
     match record.data:
         case StudentInteraction() as data:

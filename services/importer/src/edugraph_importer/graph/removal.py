@@ -15,7 +15,7 @@ from edugraph_importer.graph.driver import Connection, StaleRead
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import Node
 from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write, remove_days
-from edugraph_importer.graph.versions import Classified, WithdrawnRecords, stored_versions
+from edugraph_importer.graph.versions import Classified, stored_versions
 
 LABEL: dict[Removable, str] = {"course": "Course", "group": "Group"}
 
@@ -64,8 +64,7 @@ def _remove_records(tx: neo4j.Transaction, label: str, node_id: str, wanted: set
     # What is another version by now may be of another course or group.
     if {record_id: version.content_hash for record_id, version in stored.items()} != found:
         raise StaleRead
-    nothing = WithdrawnRecords(tx, (), 0)
-    apply(tx, Classified(superseded=stored), (), before, nothing, unreviewed=(), wanted=wanted)
+    apply(tx, Classified(superseded=stored), (), before, unreviewed=(), wanted=wanted)
     return len(found)
 
 

@@ -25,7 +25,7 @@ from edugraph_importer.graph.aggregates import (
     version_key,
 )
 from edugraph_importer.graph.apply import begin
-from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.driver import Connection, StaleRead
 from edugraph_importer.graph.groups import add_courses
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, GroupCounts, ItemNames, Node, Pair
@@ -42,7 +42,7 @@ from edugraph_importer.graph.unit_of_work import (
     write_changed_state,
     write_tests,
 )
-from edugraph_importer.graph.versions import StoredVersion, SupersededVersions, erased_among, lock_superseded
+from edugraph_importer.graph.versions import SupersededVersions, erased_among, lock_superseded, stored_versions
 
 # Nothing names the old id; something else has the new one; its student was forgotten.
 Refusal = Literal["missing", "taken", "forgotten"]
@@ -182,7 +182,10 @@ def _move(
     for row in sorted(rows, key=lambda each: str(each["id"])):
         of_label[row["label"]].append(row["id"])
     # To be read and locked as if they were taken back: what they had a part in changes for both ids.
-    moved = {row["id"]: StoredVersion(row["label"], "", row["hash"], 0) for row in rows if not row["carried"]}
+    named = {row["id"]: row["hash"] for row in rows if not row["carried"]}
+    moved = stored_versions(tx, named)
+    if {record_id: version.content_hash for record_id, version in moved.items()} != named:
+        raise StaleRead
     locked = lock_superseded(tx, moved)
     carried = [row["id"] for row in rows if row["carried"]]
     _add_carried(tx, locked, sorted(carried))

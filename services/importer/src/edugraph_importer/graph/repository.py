@@ -1,7 +1,7 @@
 """The graph as the importer's tasks see it."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
@@ -20,7 +20,7 @@ from edugraph_common.contracts.messages import (
     Renamable,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_common.contracts.records import iso
+from edugraph_common.contracts.records import Record, iso, microseconds
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, PrerequisiteReview, Review
 from edugraph_importer.graph import (
     apply,
@@ -36,18 +36,20 @@ from edugraph_importer.graph import (
     undo,
 )
 from edugraph_importer.graph import reviews as review_nodes
-from edugraph_importer.graph.apply import RecordBatch
+from edugraph_importer.graph.apply import Beside, Kept, RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
+from edugraph_importer.graph.history import Entry
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.tombstones import Tombstones
-from edugraph_importer.graph.undo import Portion, Undone, WrittenBatch
-from edugraph_importer.graph.versions import erased_among
+from edugraph_importer.graph.versions import RowsNeeded, erased_among
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 TEXT_LABELS = ("Attempt", "CourseContent", "Definition", "ErrorRecord", "Interaction")
 TEXTS_AT_ONCE = 5_000
+# A job may wait for days before its file is written, and a sweeper may come late.
+SPARE_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class RecordRetention:
     """How many days the graph keeps records about students, and their texts; 0: for ever. `now` has a time zone.
 
     `orphan_review_days`: how long a record may be missing before what reviewers said of it goes. `ledger_days`: how
-    long after nothing else is kept of a job a message of it may come.
+    long after nothing else is kept of a job a message of it may come. `source_days`: how long files are kept.
     """
 
     text_days: int
@@ -63,6 +65,7 @@ class RecordRetention:
     orphan_review_days: int
     ledger_days: int
     now: Callable[[], datetime]
+    source_days: int = 0
 
     @property
     def texts_from(self) -> datetime | None:
@@ -73,8 +76,22 @@ class RecordRetention:
         return self.now() - timedelta(days=self.record_days) if self.record_days else None
 
     @property
+    def undoable_from(self) -> datetime | None:
+        """An import that was accepted before this moment cannot be undone any more, since its file is gone."""
+        return self.now() - timedelta(days=self.source_days + SPARE_DAYS) if self.source_days else None
+
+    @property
     def missing_from(self) -> datetime:
         return self.now() - timedelta(days=self.orphan_review_days)
+
+
+def keep_no_rows(_graph: "Graph", entries: Mapping[str, Entry]) -> dict[Entry, Record | None]:
+    """Answer that none of the rows is kept."""
+    return dict.fromkeys(entries.values())
+
+
+ReadRows = Callable[["Graph", Mapping[str, Entry]], Mapping[Entry, Record | None]]
+"""(graph, version by id of its record) -> the record of each version, or None where its row is not kept."""
 
 
 class Graph:
@@ -83,6 +100,7 @@ class Graph:
     Every method raises ServerAway (the database does not answer, or refuses the login), Retryable (it is busy) or
     Rejected (it refuses a statement). What writes raises Wait for a graph of a later release.
     `note_version` is called with the schema version of the graph whenever a write or `prepare` has met it.
+    `read_rows` reads records from the stored rows of imports.
     """
 
     def __init__(
@@ -90,8 +108,10 @@ class Graph:
         settings: GraphSettings,
         kept: RecordRetention | None = None,
         note_version: Callable[[int], None] = lambda _: None,
+        read_rows: "ReadRows" = keep_no_rows,
     ) -> None:
         self._connection, self._retention = Connection(settings), kept
+        self._read_rows = read_rows
         self._migrate_up_to = settings.migrate_up_to
         self._note_version = note_version
         self._tombstones = Tombstones(settings.privacy_secret)
@@ -128,14 +148,14 @@ class Graph:
 
         Raises Rejected where its job was undone, or ended so long ago that the ledger does not know any more.
         """
-        return self._write(apply.write_batch, batch, self._tombstones, set(), self._kept_from)
+        return self._write_with_rows(apply.write_batch, batch)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger. Raises as `write_batch` does.
         """
-        return self._write(apply.write_findings, message, self._tombstones, set(), self._kept_from)
+        return self._write_with_rows(apply.write_findings, message)
 
     def write_reviews(self, reviews: Sequence[Review]) -> None:
         """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing.
@@ -248,23 +268,37 @@ class Graph:
         rows = self._connection.read(CYPHER["batch_outcomes"], prefix=f"{job_id}:", job_id=job_id)
         return [BatchOutcome.model_validate_json(row["outcome"]) for row in rows]
 
-    def written_batches(self, job_id: str) -> dict[int, WrittenBatch]:
-        """Return, by its number, what each batch of a job wrote; nothing for a job that was undone.
+    def written_batches(self, job_id: str) -> set[int]:
+        """Return the numbers of the batches of a job that were written.
 
         Raises Rejected for a job of which that is not kept any more.
         """
         if any(row["closed"] for row in self._connection.read(CYPHER["ended_jobs"], ids=[job_id])):
             raise Rejected(apply.ENDED_JOB["closed"])
         rows = self._connection.read(CYPHER["written_batches"], prefix=f"{job_id}:", job_id=job_id)
-        return {row["batch"]: WrittenBatch.read(row) for row in rows if not row["undone"]}
+        return {row["batch"] for row in rows}
 
-    def undo(self, portion: Portion, job_id: str) -> Undone:
-        """Take back what an import wrote. Doing it again changes nothing."""
-        return self._write(undo.undo, portion, job_id, self._tombstones, set())
+    def jobs_accepted(self, numbers: Collection[int]) -> dict[int, str]:
+        """Return, by acceptance number, the jobs that have these numbers."""
+        rows = self._connection.read(CYPHER["jobs_accepted"], numbers=sorted(numbers))
+        return {row["accepted"]: row["id"] for row in rows}
 
-    def mark_undone(self, job_id: str) -> None:
-        """Note that all of what the import wrote is taken back."""
-        self._write(undo.mark_undone, job_id)
+    def begin_undo(self, job_id: str) -> undo.UndoProgress:
+        """Let nothing more be written of a job, and return how far its undo is.
+
+        It returns when every transaction is over that began before. Doing it again changes nothing.
+        """
+        self._write(undo.begin_undo, job_id)
+        self._connection.wait_for_older_transactions()
+        [row] = self._connection.read(CYPHER["undo_progress"], id=job_id)
+        return undo.UndoProgress(**json.loads(row["progress"] or "{}"))
+
+    def undo_batch(self, batch: RecordBatch, progress: undo.UndoProgress) -> undo.UndoProgress:
+        """Take back what a batch wrote, and return how far the undo of its job is now.
+
+        Doing it again changes nothing in the records.
+        """
+        return self._write_with_rows(undo.undo_batch, undo.UndoBatch(batch, progress))
 
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return all records of a written batch that the graph itself refused, without `raw`."""
@@ -383,10 +417,21 @@ class Graph:
         self._connection.close()
 
     @property
-    def _kept_from(self) -> str:
-        """The oldest time of a record about students that is kept, as records have it."""
-        oldest = self._retention.records_from if self._retention else None
-        return iso(oldest) if oldest else ""
+    def _kept(self) -> Kept:
+        if self._retention is None:
+            return Kept()
+        oldest = self._retention.records_from
+        undoable_from = self._retention.undoable_from
+        return Kept(iso(oldest) if oldest else "", microseconds(undoable_from) if undoable_from else 0)
+
+    def _write_with_rows(self, work: Callable[..., T], message: object) -> T:
+        """Do the work, and again with the stored rows of other imports that it turns out to need."""
+        rows: dict[Entry, Record | None] = {}
+        while True:
+            try:
+                return self._write(work, message, Beside(self._tombstones, self._kept, rows), set())
+            except RowsNeeded as needed:
+                rows |= self._read_rows(self, needed.entries)
 
     def _write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do the work in a transaction. It checks the version first, and an older graph is migrated for it."""

@@ -30,7 +30,6 @@ from edugraph_importer.graph.versions import (
     Classified,
     Removals,
     StoredVersion,
-    WithdrawnRecords,
     stored_versions,
 )
 
@@ -179,8 +178,7 @@ def _remove_memberships(tx: neo4j.Transaction, ids: Sequence[str], before: str, 
 def _remove_versions(
     tx: neo4j.Transaction, before: Removals, old: dict[str, StoredVersion], wanted: set[Node]
 ) -> int:
-    nothing = WithdrawnRecords(tx, (), 0)
-    apply(tx, Classified(superseded=old), (), before, nothing, unreviewed=(), wanted=wanted)
+    apply(tx, Classified(superseded=old), (), before, unreviewed=(), wanted=wanted)
     tx.run(CYPHER["delete_reviews"], ids=sorted(old)).consume()
     return len(old)
 
@@ -219,8 +217,7 @@ def _blank(tx: neo4j.Transaction, label: str, ids: Sequence[str]) -> int:
     begin(tx, "ImportBatch", "")
     locked = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(ids)).single(strict=True)
     rows: list[Row] = [
-        {"id": record_id, "finding": _without_quotes(finding)}
-        for record_id, _, _, _, finding, *_ in locked["records"]
+        {"id": record_id, "finding": _without_quotes(finding)} for record_id, _, finding, *_ in locked["records"]
     ]
     # A teacher's latest feedback is kept with the total of the two, too.
     pairs: set[Pair] = set()

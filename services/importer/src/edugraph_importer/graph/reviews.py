@@ -31,7 +31,7 @@ from edugraph_importer.graph.record_facts import Node
 from edugraph_importer.graph.stored_records import stored_records
 from edugraph_importer.graph.unit_of_work import TestsSaid, lock_and_load, run_rows, tests_row, write_changed_state
 from edugraph_importer.graph.verdicts import applied, merged, stamp
-from edugraph_importer.graph.versions import Classified, StoredVersion, WithdrawnRecords, hold_keys, stored_versions
+from edugraph_importer.graph.versions import Classified, StoredVersion, hold_keys, stored_versions
 
 # What JUDGED says of a pair. One that was taken back has no `same`, and keeps its time: an older word comes too late.
 _SAME: Mapping[PairVerdict, bool | None] = {"same": True, "different": False, "withdrawn": None}
@@ -127,7 +127,7 @@ def write_of_records(tx: neo4j.Transaction, reviews: Sequence[FindingReview], wa
     updates = _updates(tx, stored, kept)
     # This transaction holds reviewed records itself, so the first of all is none that came meanwhile.
     before = replace(before, reviewed=max(before.reviewed, len(rows)))
-    apply(tx, Classified(), updates, before, WithdrawnRecords(tx, (), 0), unreviewed=(), wanted=wanted)
+    apply(tx, Classified(), updates, before, unreviewed=(), wanted=wanted)
     hold_keys(tx, sorted(of_record.keys() - stored.keys()))
 
 
@@ -149,10 +149,10 @@ def _updates(
             continue
         ids = sorted(expected)
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
+        if {record_id: properties[2] for record_id, properties, *_ in row["records"]} != expected:
             raise StaleRead
         records = stored_records(tx, label, ids)
-        for record_id, _, _, _, finding, said_before, *_ in row["records"]:
+        for record_id, _, finding, said_before, *_ in row["records"]:
             record = records[record_id]
             said = applied(kept[record_id], record)
             if said != said_before:

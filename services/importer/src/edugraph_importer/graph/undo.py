@@ -1,95 +1,92 @@
-"""Taking back what an import wrote: the versions before it come back, and no tombstone stays."""
+"""Taking back what an import wrote (docs/adr/0085): each record becomes the greatest of its other versions."""
 
-from collections.abc import Collection, Mapping, Sequence
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import neo4j
 
-from edugraph_common.contracts.outcomes import WITHDRAWAL, BatchOutcome
 from edugraph_common.contracts.records import Record
-from edugraph_importer.graph.apply import apply, begin, updates_of
+from edugraph_importer.graph.apply import Beside, Kept, RecordBatch, apply, begin, updates_of
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import Node
-from edugraph_importer.graph.tombstones import Tombstones, plain_hash
-from edugraph_importer.graph.unit_of_work import run_rows
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
 from edugraph_importer.graph.verdicts import RecordVerdicts
-from edugraph_importer.graph.versions import Classified, ErasedStudents, WithdrawnRecords, stored_versions
+from edugraph_importer.graph.versions import Classified, ErasedStudents, Ids, stored_versions, withdrawn_entries
+
+SHOWN_IDS = 100  # of records that were not restored
 
 
 @dataclass(frozen=True)
-class WrittenBatch:
-    """What a batch did: which lines it did not write, which replaced a version, and how many records it took back."""
+class UndoProgress:
+    """How far the undo of a job is.
 
-    unwritten: frozenset[int]
-    replacing: frozenset[int]
-    withdrawals: int
-
-    @classmethod
-    def read(cls, row: Mapping[str, Any] | neo4j.Record) -> "WrittenBatch":
-        by_type = BatchOutcome.model_validate_json(row["outcome"]).by_type
-        return cls(_lines(row["unwritten"]), _lines(row["replacing"]), by_type.get(WITHDRAWAL, 0))
-
-
-def _lines(ends: Sequence[int] | None) -> frozenset[int]:
-    """Read what `apply.as_ranges` wrote."""
-    firsts, lasts = (ends or ())[::2], (ends or ())[1::2]
-    return frozenset(line for first, last in zip(firsts, lasts, strict=True) for line in range(first, last + 1))
-
-
-@dataclass(frozen=True)
-class Portion:
-    """`written`: by the id of a record, the content hashes of the versions that the import wrote.
-
-    `withdrawn`: the ids that it took back. `others`: the latest versions that other imports have of all these.
+    `next_batch`: the first batch that is not undone yet. `taken_back`: how many records of the job were removed or
+    replaced; `came_back`: of how many another version is there in their place; `not_restored`: of how many the row of
+    that version is not kept. `not_restored_ids`: some of these, of the batches of this try.
     """
 
-    written: Mapping[str, Collection[str]]
-    withdrawn: Sequence[str]
-    others: Mapping[str, Record]
+    next_batch: int = 0
+    taken_back: int = 0
+    came_back: int = 0
+    not_restored: int = 0
+    not_restored_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Undone:
-    """How many records were `taken_back`, of how many a version `came_back`, and the ids of those that are `gone`."""
+class UndoBatch(NamedTuple):
+    """A batch whose versions are to be dropped, and how far the undo of its job is."""
 
-    taken_back: int
-    came_back: int
-    gone: frozenset[str]
+    batch: RecordBatch
+    progress: UndoProgress
 
 
-def mark_undone(tx: neo4j.Transaction, job_id: str) -> None:
+def begin_undo(tx: neo4j.Transaction, job_id: str) -> None:
+    """Refuse all that is still to be written of the job, from now on."""
+    begin(tx, "ImportBatch", "")
     tx.run(CYPHER["mark_undone"], id=job_id).consume()
 
 
-def undo(tx: neo4j.Transaction, portion: Portion, job_id: str, tombstones: Tombstones, wanted: set[Node]) -> Undone:
-    """Put other versions in the place of those that the import wrote and that are still there, or nothing.
+def undo_batch(
+    tx: neo4j.Transaction,
+    undoing: UndoBatch,
+    beside: Beside,
+    wanted: set[Node],
+) -> UndoProgress:
+    """Drop the versions of one batch from its records, and note that it is done.
 
-    `wanted`: as `resolver.resolve` has it. Raises what `migrations.check_version` raises.
+    `wanted` receives the nodes that still have to be locked when StaleRead is raised. Raises what
+    `migrations.check_version` raises, and RowsNeeded.
     """
+    batch = undoing.batch
+    tombstones, kept, rows = beside
     before, _ = begin(tx, "ImportBatch", "")
-    # The number of these nodes never gets smaller, since other transactions tell by it that one came.
-    hashes = sorted(map(plain_hash, portion.withdrawn))
-    run_rows(tx, "forget_withdrawn", [{"id": each, "undone": f"undone:{job_id}:{each}"} for each in hashes])
-    others = list(portion.others.values())
-    erased = ErasedStudents(tx, others, before.erased, tombstones)
-    withdrawn = WithdrawnRecords(tx, others, before.withdrawn)
-    candidates = {
-        each.record_id: each
-        for each in others
-        if each.record_id not in withdrawn and erased.field_naming_one(each) is None
+    ids = {record.record_id for _, record in batch.records if record.type in LABEL_OF_TYPE}
+    ids.update(each.record_id for each in batch.withdrawn)
+    found = [record for record in rows.values() if record is not None]
+    erased = ErasedStudents(tx, found, before.erased, tombstones)
+    may_return = {
+        entry: record if record is not None and _may_return(record, erased, kept) else None
+        for entry, record in rows.items()
     }
-    stored = stored_versions(tx, {*portion.written, *portion.withdrawn})
+    known = Ids(stored_versions(tx, ids), withdrawn_entries(tx, ids, before.withdrawn), may_return)
+    for record_id in ids:
+        entries = known.of(record_id)
+        entries -= {each for each in entries if each.accepted == batch.accepted}
     classified = Classified()
-    for record_id, version in stored.items():
-        other = candidates.get(record_id)
-        is_the_imports = version.content_hash in portion.written.get(record_id, ())
-        if is_the_imports and (other is None or other.content_hash != version.content_hash):
-            classified.superseded[record_id] = version
-    come_back = classified.superseded.keys() | (set(portion.withdrawn) - stored.keys())
-    classified.events = {record_id: candidates[record_id] for record_id in come_back if record_id in candidates}
+    lost = known.settle(classified, kept.undoable_from)
     verdicts = RecordVerdicts(tx, list(classified.events), before.reviewed)
     updates = updates_of(classified, verdicts)
-    apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
-    gone = frozenset(classified.superseded.keys() - classified.events.keys())
-    return Undone(len(classified.superseded), len(classified.events), gone)
+    apply(tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted)
+    progress = UndoProgress(
+        next_batch=batch.batch + 1,
+        taken_back=undoing.progress.taken_back + len(classified.superseded),
+        came_back=undoing.progress.came_back + len(classified.events),
+        not_restored=undoing.progress.not_restored + len(lost),
+        not_restored_ids=(*undoing.progress.not_restored_ids, *sorted(lost))[:SHOWN_IDS],
+    )
+    numbers = {name: getattr(progress, name) for name in ("next_batch", "taken_back", "came_back", "not_restored")}
+    tx.run(CYPHER["set_undo_progress"], id=batch.job_id, progress=json.dumps(numbers)).consume()
+    return progress
+
+
+def _may_return(record: Record, erased: ErasedStudents, kept: Kept) -> bool:
+    return erased.field_naming_one(record) is None and record.time >= kept.records_from

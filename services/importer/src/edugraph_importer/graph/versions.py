@@ -1,28 +1,44 @@
-"""The version rule: of several versions of one record, the latest is the record (docs/adr/0003).
+"""The version rule: of all versions of one record, the greatest is the record (`history`, docs/adr/0085).
 
-A record that was taken back has no version any more, whatever arrives later.
+`classify` says which records of a transaction are written, which versions in the graph they supersede, what else
+changes in the versions that a record remembers, and which records the graph cannot take. A superseded version is
+removed as if it had never come: its node goes, and the aggregates that it had a part in are recomputed from the
+records that stay.
 
-`classify` says which records of a transaction are new, which are unchanged, which versions in the graph they
-supersede, and which records the graph cannot take. A superseded version is removed as if it had never come: its node
-goes, and the aggregates that it had a part in are recomputed from the records that stay.
+A record that was withdrawn has no node. The hash of its id is the key of a node `Withdrawn`, which remembers its
+versions. That node stays when a later version brings the record back, and remembers nothing then.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import neo4j
-from neo4j.time import DateTime
 
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, RECORD_LABELS
-from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record, iso
+from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
+from edugraph_common.contracts.records import Record, Withdrawal, iso, iso_of_microseconds, microseconds
 from edugraph_importer.graph import aggregates, finding_facts, groups, record_facts
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
+from edugraph_importer.graph.history import (
+    FORMER_WITHDRAWAL,
+    NUMBER_OF_TYPE,
+    Entry,
+    decide,
+    entry_of,
+    entry_of_withdrawal,
+    from_numbers,
+    remembered,
+    short_hash,
+    to_numbers,
+    type_of,
+)
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCounts, ItemNames, Mention, Node, Pair
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
@@ -34,60 +50,109 @@ _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with"
 
 REFUSED = "belongs to a student who was forgotten"
 TOO_OLD = "is older than the graph keeps records"
+OTHER_TYPE = "is the id of a record of another type, which was accepted first"
 # Records about students, which have a retention.
 AGEING_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """The version that the graph has under a record's id; the one with the greatest `version` is the record."""
+    """The record that the graph has under an id. `others`: the other versions that it remembers."""
 
     label: str
     timestamp: str
     content_hash: str
-    reading: int
+    entry: Entry
+    others: tuple[Entry, ...] = ()
 
     @classmethod
-    def read(cls, label: str, timestamp: DateTime | None, content_hash: str, reading: int | None) -> "StoredVersion":
-        """Raise StaleRead for a record that another transaction deletes at this moment: it has no properties."""
+    def read(cls, label: str, properties: Sequence[Any]) -> "StoredVersion":
+        """Read the properties that `stored_versions` and `lock_records` return.
+
+        Raise StaleRead for a record that another transaction deletes at this moment: it has no properties.
+        """
+        record_type, timestamp, content_hash, reading, changed_at, accepted, row, history = properties
         if timestamp is None:
             raise StaleRead
-        return cls(label, iso(timestamp.to_native()), content_hash, reading or 0)
+        moment: datetime = timestamp.to_native()
+        changed: datetime = changed_at.to_native() if changed_at is not None else moment
+        # Older releases kept neither number, and what was carried over from one has no content of its own.
+        number = NUMBER_OF_TYPE[record_type or "course_record"]
+        key = (microseconds(changed), number, reading or 0, accepted or 0, row or 0, short_hash(content_hash or ""))
+        return cls(label, iso(moment), content_hash, Entry(*key), from_numbers(history))
 
     @property
-    def version(self) -> tuple[str, int, str]:
-        return self.timestamp, self.reading, self.content_hash
+    def entries(self) -> tuple[Entry, ...]:
+        return self.entry, *self.others
 
-    def has_content_of(self, other: "StoredVersion") -> bool:
-        return self.content_hash == other.content_hash  # which is made of the timestamp, too
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """How the versions that an id remembers change. `before` is compared under the lock.
+
+    `is_new`: the id has no node `Withdrawn` yet.
+    """
+
+    before: tuple[Entry, ...]
+    after: tuple[Entry, ...]
+    is_new: bool
+
+
+class WrittenVersion(NamedTuple):
+    """The key of a version that is written, and the other versions that its record remembers."""
+
+    entry: Entry
+    others: tuple[Entry, ...] = ()
+
+    def properties(self) -> Row:
+        """Return what the graph keeps of it beside the change time; None for what is not kept."""
+        return {
+            "reading": self.entry.reading or None,
+            "accepted": self.entry.accepted or None,
+            "row": self.entry.row or None,
+            "history": to_numbers(self.others),
+        }
 
 
 @dataclass(slots=True)
 class Classified:
     """The records of a transaction, by what happens to them.
 
-    `events`: by id, the records to write. `superseded`: by id, the version in the graph that a newer one replaces.
-    `superseded_here`: versions that are new, but not the latest of their id in this transaction. `stale`: versions
-    older than the graph's, and records that were taken back. `withdrawn`: the ids that are taken back now;
-    `unknown_withdrawn`: those of them that the graph does not have. `reread`: by id, versions in the graph whose
-    content a newer reading confirms. `activities`: records without versions, to be added.
+    `events`: by id, the records to write; `versions`: by id, their keys. `superseded`: by id, the version in the
+    graph that goes. `noted`: by id, the version in the graph that stays, and its new key. `withdrawn`: by the hash of
+    an id, how the entries of its node `Withdrawn` change. `unknown`: ids of which the graph had neither a record nor
+    such a node. `activities`: records without versions, to be added. `counts`: how many rows there are of each
+    outcome. `by_type`: written and replaced records.
     """
 
     events: dict[str, Record] = field(default_factory=dict)
+    versions: dict[str, WrittenVersion] = field(default_factory=dict)
     activities: list[Record] = field(default_factory=list)
-    unchanged: list[Record] = field(default_factory=list)
     superseded: dict[str, StoredVersion] = field(default_factory=dict)
-    superseded_here: list[Record] = field(default_factory=list)
-    stale: list[Record] = field(default_factory=list)
+    noted: dict[str, tuple[StoredVersion, WrittenVersion]] = field(default_factory=dict)
+    withdrawn: dict[str, Remembered] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
-    withdrawn: list[str] = field(default_factory=list)
-    unknown_withdrawn: list[str] = field(default_factory=list)
-    reread: dict[str, StoredVersion] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    by_type: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def known_withdrawn(self) -> dict[str, Remembered]:
+        """The changes of nodes `Withdrawn` that are in the graph."""
+        return {hashed: change for hashed, change in self.withdrawn.items() if not change.is_new}
 
     @property
     def records(self) -> list[Record]:
         """The records to write."""
         return [*self.events.values(), *self.activities]
+
+
+class RowsNeeded(Exception):
+    """Raised for versions that are the record now, and whose contents are in the stored rows of other imports."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        super().__init__()
+        self.entries = entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,36 +210,37 @@ def erased_among(tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: 
     return frozenset(by_hash[row["id"]] for row in rows)
 
 
-class WithdrawnRecords:
-    """The records that were taken back before this transaction, and those that it takes back itself.
+def withdrawn_entries(tx: neo4j.Transaction, ids: Iterable[str], number: int) -> dict[str, tuple[Entry, ...]]:
+    """Return, by id, the versions that a node `Withdrawn` remembers. `number`: of all such nodes."""
+    if number == 0:
+        return {}
+    by_hash = {plain_hash(record_id): record_id for record_id in ids}
+    rows = tx.run(CYPHER["withdrawn"], ids=sorted(by_hash)) if by_hash else ()
+    return {by_hash[row["id"]]: _entries_of_withdrawn(row["history"]) for row in rows}
 
-    `number`: of all that were taken back before.
-    """
 
-    def __init__(
-        self, tx: neo4j.Transaction, records: Iterable[Record], number: int, withdrawn: Collection[str] = ()
-    ) -> None:
-        self._tx = tx
-        self._before: AbstractSet[str] = frozenset()
-        self._now = frozenset(withdrawn)
-        if number:
-            by_hash = {
-                plain_hash(record_id): record_id for record_id in (*(r.record_id for r in records), *withdrawn)
-            }
-            rows = tx.run(CYPHER["withdrawn"], ids=sorted(by_hash))
-            self._before = frozenset(by_hash[row["id"]] for row in rows)
+def _entries_of_withdrawn(history: Sequence[int] | None) -> tuple[Entry, ...]:
+    # An older release kept the hash alone.
+    return (FORMER_WITHDRAWAL,) if history is None else from_numbers(history)
 
-    def __contains__(self, record_id: str) -> bool:
-        return record_id in self._before or record_id in self._now
 
-    @property
-    def new(self) -> list[str]:
-        return sorted(self._now - self._before)
+def lock_withdrawn(tx: neo4j.Transaction, changes: Mapping[str, Remembered]) -> None:
+    """Lock the nodes `Withdrawn`, and create those that are missing. Raise StaleRead if one is not what was read."""
+    if not changes:
+        return
+    row = tx.run(CYPHER["lock_withdrawn"], ids=sorted(changes)).single(strict=True)
+    for hashed, history in row["withdrawn"]:
+        if _entries_of_withdrawn(history) != changes[hashed].before:
+            raise StaleRead
 
-    def write(self, unknown: Sequence[str]) -> None:
-        """Keep what is taken back now. `unknown`: ids that the graph had no record of."""
-        hold_keys(self._tx, unknown)
-        run_rows(self._tx, "create_withdrawn", [{"id": each} for each in sorted(map(plain_hash, self.new))])
+
+def write_withdrawn(tx: neo4j.Transaction, changes: Mapping[str, Remembered]) -> None:
+    rows: list[Row] = [
+        {"id": hashed, "history": to_numbers(change.after) or []}
+        for hashed, change in sorted(changes.items())
+        if change.after != change.before
+    ]
+    run_rows(tx, "set_withdrawn", rows)
 
 
 def hold_keys(tx: neo4j.Transaction, record_ids: Sequence[str]) -> None:
@@ -190,9 +256,9 @@ def stored_versions(tx: neo4j.Transaction, ids: Collection[str]) -> dict[str, St
     """Return what the graph holds under the ids of these records."""
     rows = tx.run(CYPHER["stored_versions"], ids=sorted(ids)) if ids else ()
     return {
-        record_id: StoredVersion.read(row["label"], *version)
+        record_id: StoredVersion.read(row["label"], properties)
         for row in rows
-        for record_id, *version in row["versions"]
+        for record_id, properties in row["versions"]
     }
 
 
@@ -210,48 +276,198 @@ def _refusal(line: int, record: Record, erased: ErasedStudents, kept_from: str) 
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Where the versions of a batch stand among those of other imports.
+
+    `accepted`: the acceptance number of the import. `first_row`: the place of the first record in the import.
+    `kept_from`: records about students that are older are refused. `undoable_from`: the smallest acceptance number of
+    an import that can still be undone.
+    """
+
+    accepted: int = 0
+    first_row: int = 0
+    kept_from: str = ""
+    undoable_from: int = 0
+
+
+class Ids:
+    """What the graph has under the ids of a transaction, and how that changes.
+
+    `entries`: by id, the versions so far. `contents`: by id, type and hash, the records that this transaction brings.
+    `rows`: records that were read from the stored rows of other imports; None for one that is not kept.
+    """
+
+    def __init__(
+        self,
+        stored: Mapping[str, StoredVersion],
+        withdrawn: Mapping[str, tuple[Entry, ...]],
+        rows: Mapping[Entry, Record | None] = MappingProxyType({}),
+    ) -> None:
+        self._stored, self._withdrawn = stored, withdrawn
+        self._rows = dict(rows)
+        self.entries: dict[str, set[Entry]] = {}
+        self.contents: dict[tuple[str, int, int], Record] = {}
+        self._brought: set[str] = set()
+
+    def of(self, record_id: str) -> set[Entry]:
+        """Return the versions of an id, to be changed."""
+        if record_id not in self.entries:
+            version = self._stored.get(record_id)
+            self.entries[record_id] = {*(version.entries if version else ()), *self._withdrawn.get(record_id, ())}
+        return self.entries[record_id]
+
+    def add(self, record: Record, entry: Entry) -> None:
+        """Add a version that this transaction brings."""
+        self.of(record.record_id).add(entry)
+        self.contents[record.record_id, entry.type, entry.hash] = record
+        self._brought.add(record.record_id)
+
+    def is_there(self, record_id: str) -> bool:
+        """Whether the graph has a record under the id, or this transaction brings one."""
+        return record_id in self._stored or record_id in self._brought
+
+    def settle(self, classified: Classified, undoable_from: int) -> list[str]:
+        """Say what becomes of each id whose versions may have changed. Return the ids whose content is not kept.
+
+        Raise RowsNeeded if a version of another import is the record now, and its row was not read yet.
+        """
+        needed: dict[str, Entry] = {}
+        lost: list[str] = []
+        for record_id, entries in self.entries.items():
+            entry = decide(entries)
+            version = self._stored.get(record_id)
+            others = remembered(entries - {entry} if entry else (), undoable_from)
+            if entry is None or entry.is_withdrawal:
+                self._leave(classified, record_id, remembered(entries, undoable_from))
+                continue
+            if version is not None and version.entry.has_content_of(entry):
+                if (version.entry, version.others) != (entry, others):
+                    classified.noted[record_id] = version, WrittenVersion(entry, others)
+                self._remember(classified, record_id, ())
+                continue
+            record = self._content(record_id, entry)
+            if record is None and entry not in self._rows:
+                needed[record_id] = entry
+            elif record is None:
+                # A lesser version is never put in the place of one that is not kept.
+                lost.append(record_id)
+                self._leave(classified, record_id, remembered(entries, undoable_from))
+            else:
+                if version is not None:
+                    classified.superseded[record_id] = version
+                classified.events[record_id] = record
+                classified.versions[record_id] = WrittenVersion(entry, others)
+                self._remember(classified, record_id, ())
+        if needed:
+            raise RowsNeeded(needed)
+        return lost
+
+    def _content(self, record_id: str, entry: Entry) -> Record | None:
+        record = self.contents.get((record_id, entry.type, entry.hash))
+        return record if record is not None else self._rows.get(entry)
+
+    def _leave(self, classified: Classified, record_id: str, entries: tuple[Entry, ...]) -> None:
+        """Leave no record under the id, but the versions that it had."""
+        version = self._stored.get(record_id)
+        if version is not None:
+            classified.superseded[record_id] = version
+        self._remember(classified, record_id, entries)
+        if version is None and record_id not in self._withdrawn and entries:
+            classified.unknown.append(record_id)
+
+    def _remember(self, classified: Classified, record_id: str, entries: tuple[Entry, ...]) -> None:
+        """Keep versions with the node `Withdrawn` of an id. A node that is there is locked in any case."""
+        before = self._withdrawn.get(record_id)
+        if before is None and not entries:
+            return
+        classified.withdrawn[plain_hash(record_id)] = Remembered(before or (), entries, before is None)
+
+
 def classify(
     records: Sequence[tuple[int, Record]],
-    stored: Mapping[str, StoredVersion],
+    ids: Ids,
     erased: ErasedStudents,
-    withdrawn: WithdrawnRecords,
-    kept_from: str = "",
+    acceptance: Acceptance = Acceptance(),
+    withdrawals: Sequence[Withdrawal] = (),
+    *,
+    is_analysis: bool = False,
 ) -> Classified:
-    """Classify records that come with their lines. `kept_from`: older ones about students are refused."""
-    new_ids = withdrawn.new
-    classified, latest = Classified(withdrawn=new_ids), dict(stored)
-    classified.superseded |= {record_id: stored[record_id] for record_id in new_ids if record_id in stored}
-    classified.unknown_withdrawn += [record_id for record_id in new_ids if record_id not in stored]
-    for line, record in records:
-        record_id, refusal = record.record_id, _refusal(line, record, erased, kept_from)
+    """Classify records that come with their lines. Raise RowsNeeded as `Ids.settle` does.
+
+    `is_analysis`: the records come with findings. A version that the graph knows already is not another version then.
+    """
+    classified = Classified()
+    versions: list[tuple[int, Record, Entry]] = []
+    for index, (line, record) in enumerate(records):
+        refusal = _refusal(line, record, erased, acceptance.kept_from)
         if refusal is not None:
             classified.rejects.append(refusal)
-            continue
-        if record.type not in LABEL_OF_TYPE or record_id in withdrawn:
-            (classified.stale if record.type in LABEL_OF_TYPE else classified.activities).append(record)
-            continue
-        new = StoredVersion(LABEL_OF_TYPE[record.type], record.time, record.content_hash, record.reading)
-        current = latest.get(record_id)
-        if current is not None and current.has_content_of(new):
-            # The same record came again, perhaps by another file, or read in a newer way.
-            classified.unchanged.append(record)
-            if new.reading > current.reading:
-                latest[record_id] = new
-                if record_id in classified.events:
-                    classified.events[record_id] = record
-                else:
-                    classified.reread[record_id] = new
-        elif current is None or current.version < new.version:
-            # This is the latest version so far. It supersedes one of this transaction, or the one in the graph.
-            if record_id in classified.events:
-                classified.superseded_here.append(classified.events[record_id])
-            elif current is not None:
-                classified.superseded[record_id] = current
-            classified.events[record_id], latest[record_id] = record, new
-            classified.reread.pop(record_id, None)
+        elif record.type not in LABEL_OF_TYPE:
+            classified.activities.append(record)
+            classified.counts["written"] += 1
+            classified.by_type[record.type] += 1
         else:
-            (classified.superseded_here if record_id in classified.events else classified.stale).append(record)
+            entry = entry_of(record, acceptance.accepted, acceptance.first_row + index)
+            versions.append((line, record, entry))
+    for index, withdrawal in enumerate(withdrawals):
+        row = acceptance.first_row + len(records) + index
+        entry = entry_of_withdrawal(withdrawal, acceptance.accepted, row)
+        _add_withdrawal(classified, ids.of(withdrawal.record_id), entry)
+    for line, record, entry in versions:
+        entries = ids.of(record.record_id)
+        if is_analysis and any(each.has_content_of(entry) for each in entries):
+            continue
+        outcome = _outcome_of(entries, entry)
+        if outcome in ("unchanged", "replaced") and not ids.is_there(record.record_id):
+            outcome = "written"  # the id has a version whose row was not kept
+        ids.add(record, entry)
+        if outcome == "rejected":
+            classified.rejects.append(_of_another_type(line))
+            continue
+        classified.counts[outcome] += 1
+        if outcome in ("written", "replaced"):
+            classified.by_type[record.type] += 1
+    ids.settle(classified, acceptance.undoable_from)
     return classified
+
+
+def _outcome_of(before: AbstractSet[Entry], entry: Entry) -> str:
+    """Return what becomes of a version where these are known. `rejected`: it is of another type than the record."""
+    if not before:
+        return "written"
+    after = before | {entry}
+    if type_of(after) != entry.type:
+        return "rejected"
+    was, is_now = decide(before), decide(after)
+    if is_now is not None and is_now.is_withdrawal:
+        return "taken_back"
+    if not entry.has_content_of(is_now):
+        return "older"
+    if was is None or was.is_withdrawal:
+        return "written"
+    return "unchanged" if entry.has_content_of(was) else "replaced"
+
+
+def _add_withdrawal(classified: Classified, entries: set[Entry], entry: Entry) -> None:
+    was = decide(entries)
+    is_unknown = not entries
+    entries.add(entry)
+    is_now = decide(entries)
+    if is_now is None or not is_now.is_withdrawal:
+        classified.counts["older"] += 1
+    elif was is not None and was.is_withdrawal:
+        classified.counts["unchanged"] += 1
+    else:
+        classified.counts["written"] += 1
+        classified.by_type[WITHDRAWAL] += 1
+        classified.counts["unknown"] += int(is_unknown)
+
+
+def _of_another_type(line: int) -> Reject:
+    # The id may be that of somebody else's record, and is in the row itself.
+    expected = "an id that no record of another type has"
+    return Reject(line=line, field="record_id", expected=expected, found="", reason=OTHER_TYPE)
 
 
 @dataclass(slots=True)
@@ -275,22 +491,32 @@ class SupersededVersions:
     outdated: Outdated = field(default_factory=Outdated)
 
 
-def lock_superseded(tx: neo4j.Transaction, superseded: Mapping[str, StoredVersion]) -> SupersededVersions:
-    """Lock the versions and read what they are linked to.
+def lock_superseded(
+    tx: neo4j.Transaction,
+    superseded: Mapping[str, StoredVersion],
+    noted: Mapping[str, StoredVersion] = MappingProxyType({}),
+) -> SupersededVersions:
+    """Lock the versions and read what those are linked to that are superseded.
 
-    Raise StaleRead if one of them is not what the transaction saw before.
+    Raise StaleRead if one of them is not what the transaction saw before: the whole key and all that the record
+    remembers are compared.
     """
     locked = SupersededVersions()
     for label in RECORD_LABELS:
-        expected = {key: each.content_hash for key, each in superseded.items() if each.label == label}
-        if expected:
-            row = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(expected)).single(strict=True)
-            # The versions were classified before they were locked, so another transaction may have replaced one.
-            if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
-                raise StaleRead
-            locked.records[label] = sorted(expected)
-            for record_id, _, _, _, finding, verdicts, *_ in row["records"]:
+        expected = {key: each for key, each in (*superseded.items(), *noted.items()) if each.label == label}
+        if not expected:
+            continue
+        found: dict[str, StoredVersion] = {}
+        row = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(expected)).single(strict=True)
+        for record_id, properties, finding, verdicts, *_ in row["records"]:
+            found[record_id] = StoredVersion.read(label, properties)
+            if record_id in superseded:
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
+        if found != expected:
+            raise StaleRead
+        going = sorted(expected.keys() & superseded.keys())
+        if going:
+            locked.records[label] = going
     for label, record_ids in locked.records.items():
         locked.nodes |= _read_links(tx, locked, label, record_ids)
     locked.outdated.fields = locked.nodes
@@ -303,14 +529,15 @@ def lock_superseded(tx: neo4j.Transaction, superseded: Mapping[str, StoredVersio
     return locked
 
 
-def note_readings(tx: neo4j.Transaction, reread: Mapping[str, StoredVersion]) -> None:
+def write_noted(tx: neo4j.Transaction, noted: Mapping[str, tuple[StoredVersion, WrittenVersion]]) -> None:
+    """Write the keys of records whose content stays, and what they remember. The records are locked."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for record_id, (version, written) in sorted(noted.items()):
+        changed_at = iso_of_microseconds(written.entry.changed)
+        row = {"id": record_id, "changed": changed_at if changed_at != version.timestamp else None}
+        rows[version.label].append(row | written.properties())
     for label in RECORD_LABELS:
-        rows: list[Row] = [
-            {"id": record_id, "hash": version.content_hash, "reading": version.reading}
-            for record_id, version in sorted(reread.items())
-            if version.label == label
-        ]
-        run_rows(tx, f"raise_reading_{label}", rows)
+        run_rows(tx, f"set_version_{label}", rows[label])
 
 
 def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> set[Node]:

@@ -29,7 +29,8 @@ from edugraph_insights.queries.sight import MOST_FOUND, Hub, Key, Sight, Tie
 MOST_VISITED = 5_000  # nodes of a search for a path
 # Texts, names and hashes that serve the keeping of the graph.
 _KEEPING = frozenset(
-    {"content_hash", "reading", "finding", "finding_key", "verdicts", "restricted", "canonical", "names", "claims",
+    {"content_hash", "reading", "accepted", "row", "changed_at", "history",
+     "finding", "finding_key", "verdicts", "restricted", "canonical", "names", "claims",
      "spellings", "spelling_counts", "stamp", "stamps", "former_ids", "renamed", "named", "described", "rated"}
 )  # fmt: skip
 

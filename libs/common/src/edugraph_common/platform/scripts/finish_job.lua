@@ -14,7 +14,8 @@ if number('imported') == 0 or number('batches_done') < number('batches') then re
 if number('analysis_done') + number('analysis_failed') < number('analysis_expected') then return '' end
 if is_deriving then return 'deriving' end
 
-local good = number('written') + number('unchanged') + number('analysis_done')
+local good = number('analysis_done')
+for _, name in ipairs({'written', 'replaced', 'unchanged', 'older', 'taken_back'}) do good = good + number(name) end
 -- A batch whose rows are gone fails without a single row that could be counted.
 local failed_batches = #cjson.decode(redis.call('HGET', job, 'failed_batches') or '[]')
 local bad = failed_batches + number('failed') + number('analysis_failed')

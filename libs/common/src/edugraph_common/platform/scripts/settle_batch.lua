@@ -13,8 +13,10 @@ local function skip(name, number, sign)
 end
 
 local function count(outcome, sign)
-  for _, name in ipairs({'read', 'written', 'unchanged', 'rejected', 'failed', 'analysis_expected'}) do
-    redis.call('HINCRBY', job, name, sign * outcome[name])
+  local names = {'read', 'written', 'replaced', 'unchanged', 'older', 'taken_back', 'rejected', 'failed', 'unknown', 'analysis_expected'}
+  for _, name in ipairs(names) do
+    -- An outcome of an earlier release has fewer counts.
+    redis.call('HINCRBY', job, name, sign * (outcome[name] or 0))
   end
   for kind, number in pairs(outcome.by_type) do redis.call('HINCRBY', job, 'type:' .. kind, sign * number) end
   for reason, number in pairs(outcome.reasons) do redis.call('HINCRBY', job, 'reason:' .. reason, sign * number) end

@@ -22,6 +22,7 @@ from edugraph_common.contracts.messages import (
     INLINE_RECORDS,
     RECORDS_IN_MESSAGE_BYTES,
     BatchSize,
+    ChangeTime,
     Compression,
     Format,
     ImportJob,
@@ -54,12 +55,17 @@ DRAIN_SECONDS = 2.0  # in which a client may go on sending what was refused alre
 
 
 class ImportOptions(ContractModel):
-    """`economy`: the texts are read by the provider's batches, within a day and for less."""
+    """`economy`: the texts are read by the provider's batches, within a day and for less.
+
+    `changed_at`: `import` makes the file the newest state. Rows that do not say when they were changed count as
+    changed when the import was accepted; otherwise they count as changed at their timestamp.
+    """
 
     batch_size: BatchSize = 1_000
     parallel_batches: Annotated[int, Field(ge=1, le=1_000)] = 64
     analyze: bool = False
     economy: bool = False
+    changed_at: ChangeTime = "record"
 
     @model_validator(mode="after")
     def economy_is_of_an_analysis(self) -> Self:

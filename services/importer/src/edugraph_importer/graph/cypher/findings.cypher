@@ -5,8 +5,8 @@
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 SET n.content_hash = n.content_hash
-RETURN collect([id, n.timestamp, n.content_hash, n.reading, n.finding, n.verdicts, n.finding_key, n.renamed])
-  AS records
+RETURN collect([id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history],
+  n.finding, n.verdicts, n.finding_key, n.renamed]) AS records
 
 // name: set_finding
 // Sets what was found in a record on its own node.

@@ -34,8 +34,9 @@ MATCH (h:ReviewedRecord) WHERE h.id IN $unreviewed WITH h LIMIT 1 RETURN h.id AS
 // name: write_batch_outcome
 // Writes the ledger row of a batch. Many batches share the node of the job, so nothing is set on it.
 CREATE (b:ImportBatch {id: $id, job_id: $job_id, batch: $batch, outcome: $outcome, set_aside: $set_aside,
-  quoted: $quoted, unwritten: $unwritten, replacing: $replacing})
+  quoted: $quoted})
 MERGE (j:ImportJob {id: $job_id})
+ON CREATE SET j.accepted = $accepted
 
 // name: batch_outcomes
 // Returns all batches of a job, in their order.
@@ -47,23 +48,29 @@ RETURN b.outcome AS outcome, b.batch AS batch ORDER BY batch
 MATCH (b:ImportBatch {id: $id}) RETURN b.set_aside AS set_aside
 
 // name: written_batches
-// Returns of the batches of a job which lines they did not write, since the graph had those or later versions, which
-// lines replaced a version that was there, and how many records they took back.
-MATCH (j:ImportJob {id: $job_id})
+// Returns which batches of a job were written.
 MATCH (b:ImportBatch) WHERE b.id STARTS WITH $prefix AND b.job_id = $job_id
-RETURN b.batch AS batch, b.unwritten AS unwritten, b.replacing AS replacing, b.outcome AS outcome,
-  coalesce(j.undone, false) AS undone
+RETURN b.batch AS batch
+
+// name: jobs_accepted
+// Returns the jobs that have these acceptance numbers. A job whose undo has begun counts until it has come to the record.
+MATCH (j:ImportJob) WHERE j.accepted IN $numbers
+RETURN j.id AS id, j.accepted AS accepted
 
 // name: mark_undone
-// Notes that what a job wrote is taken back, so that no other job's undoing brings it back.
-MATCH (j:ImportJob {id: $id})
+// Notes that what a job wrote is being taken back. Nothing more is written of it from then on.
+MERGE (j:ImportJob {id: $id})
 SET j.undone = true
 
-// name: forget_withdrawn
-// Lets records come back that were taken back.
-UNWIND $rows AS row
-MATCH (w:Withdrawn {id: row.id})
-SET w.id = row.undone
+// name: undo_progress
+// Returns how far the undo of a job is.
+MATCH (j:ImportJob {id: $id})
+RETURN j.undo_progress AS progress
+
+// name: set_undo_progress
+// Notes how far the undo of a job is.
+MATCH (j:ImportJob {id: $id})
+SET j.undo_progress = $progress
 
 // name: write_pack_outcome
 // Writes the ledger row of a pack of findings.

@@ -1,38 +1,47 @@
 // name: stored_versions
 // Returns which of these record ids are in use, in whatever label, and for which version.
 MATCH (n:Attempt) WHERE n.id IN $ids
-RETURN 'Attempt' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+RETURN 'Attempt' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 UNION ALL
 MATCH (n:CourseContent) WHERE n.id IN $ids
-RETURN 'CourseContent' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+RETURN 'CourseContent' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 UNION ALL
 MATCH (n:CourseRecord) WHERE n.id IN $ids
-RETURN 'CourseRecord' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+RETURN 'CourseRecord' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 UNION ALL
 MATCH (n:Definition) WHERE n.id IN $ids
-RETURN 'Definition' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+RETURN 'Definition' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 UNION ALL
 MATCH (n:ErrorRecord) WHERE n.id IN $ids
-RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+RETURN 'ErrorRecord' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 UNION ALL
 MATCH (n:Interaction) WHERE n.id IN $ids
-RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+RETURN 'Interaction' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 UNION ALL
 MATCH (n:Membership) WHERE n.id IN $ids
-RETURN 'Membership' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+RETURN 'Membership' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 
 // name: tombstones
 // Returns which of these (hashed) students were erased.
 MATCH (t:Tombstone) WHERE t.id IN $ids RETURN t.id AS id
 
 // name: withdrawn
-// Returns which of these (hashed) records were taken back.
-MATCH (w:Withdrawn) WHERE w.id IN $ids RETURN w.id AS id
+// Returns which versions are remembered of these (hashed) ids, that are or were withdrawn.
+MATCH (w:Withdrawn) WHERE w.id IN $ids RETURN w.id AS id, w.history AS history
 
-// name: create_withdrawn
-// Keeps the hashes of the ids of records that are taken back.
+// name: lock_withdrawn
+// Creates the nodes that are missing, locks all of them in the order given, and returns what they remember.
+UNWIND $ids AS id
+MERGE (w:Withdrawn {id: id})
+ON CREATE SET w.history = []
+SET w.id = id
+RETURN collect([w.id, w.history]) AS withdrawn
+
+// name: set_withdrawn
+// Sets which versions these (hashed) ids remember.
 UNWIND $rows AS row
-MERGE (w:Withdrawn {id: row.id})
+MATCH (w:Withdrawn {id: row.id})
+SET w.history = row.history
 
 // name: hold_keys
 // Creates placeholders, so that nobody else can create a record under these ids before the transaction ends.
@@ -42,12 +51,13 @@ MERGE (n:{label} {id: id})
 ON CREATE SET n.held = true
 RETURN count(n.held) AS held
 
-// name: raise_reading
-// Notes that an adapter reads the record in a newer way, and still finds the same in it.
+// name: set_version
+// Sets the key of the version of a record whose content stays, and which other versions it remembers.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $rows AS row
-MATCH (n:{label} {id: row.id}) WHERE n.content_hash = row.hash AND coalesce(n.reading, 0) < row.reading
-SET n.reading = row.reading
+MATCH (n:{label} {id: row.id})
+SET n.reading = row.reading, n.changed_at = datetime(row.changed), n.accepted = row.accepted, n.row = row.row,
+  n.history = row.history
 
 // name: lock
 // Creates the nodes that are missing, locks all of them in the order given, and reads them.
@@ -82,6 +92,7 @@ MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   interaction_type: 'chat', text: row.text, message_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -99,6 +110,7 @@ MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   interaction_type: 'like', text: row.text, like_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -116,6 +128,7 @@ MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   subject: row.subject, text: row.text, feedback: row.feedback, interaction_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -137,6 +150,7 @@ MATCH (c:Course {id: row.course})
 OPTIONAL MATCH (t:ErrorType {id: row.error_type})
 CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   question: row.question, error_text: row.error_text, severity: row.severity,
   occurrence_count: row.count, resolved: row.resolved
 })-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
@@ -149,6 +163,7 @@ MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
 CREATE (s)-[:HAS_RECORD]->(n:CourseRecord {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
 })-[:IN_COURSE {named: row.named, described: row.described, rated: row.rated}]->(c)
 SET n += row.p
@@ -159,6 +174,7 @@ UNWIND $rows AS row
 MATCH (c:Course {id: row.course})
 CREATE (n:CourseContent {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   title: row.title, content: row.content, course_id: row.course
 })-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
 
@@ -171,6 +187,7 @@ MATCH (i:Item {id: row.item})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (s)-[:TRIED {name: row.name}]->(n:Attempt {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   outcome: row.outcome, correct: row.correct, score: row.score, attempt_number: row.number, question: row.question,
   response: row.response, duration_seconds: row.seconds, item_title: row.title, knowledge_points: row.points
 })-[:OF_ITEM]->(i)
@@ -183,6 +200,7 @@ MATCH (i:Item {id: row.item})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (n:Definition {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   title: row.title, question: row.question, knowledge_points: row.points
 })-[:DEFINES]->(i)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -195,6 +213,7 @@ MATCH (p:{label} {id: row.person})
 MATCH (g:Group {id: row.group})
 CREATE (p)-[:HAS_MEMBERSHIP {name: row.name}]->(n:Membership {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   starts: datetime(row.starts), ends: datetime(row.ends), term: row.term, leads: row.leads,
   group_name: row.group_name, course_id: row.course
 })-[:IN_GROUP]->(g)
@@ -205,6 +224,7 @@ UNWIND $rows AS row
 MATCH (t:Term {id: row.term})
 CREATE (n:Definition {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   name: row.name, starts: datetime(row.starts), ends: datetime(row.ends), breaks: row.breaks
 })-[:DEFINES]->(t)
 
@@ -215,6 +235,7 @@ MATCH (k:KnowledgePoint {id: row.point})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (n:Definition {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   name: row.name, names: row.names
 })-[:DEFINES {stated_as: row.spelled, importance: row.importance}]->(k)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))

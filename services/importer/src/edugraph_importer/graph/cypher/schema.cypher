@@ -116,6 +116,10 @@ CREATE INDEX edugraph_in_course_{label} IF NOT EXISTS FOR ()-[r:IN_COURSE]-() ON
 // Makes the texts of a course findable, beside which it may have millions of other records.
 CREATE INDEX edugraph_text_course IF NOT EXISTS FOR (n:CourseContent) ON (n.course_id)
 
+// name: accepted_index
+// Makes jobs findable by their acceptance numbers.
+CREATE INDEX edugraph_job_accepted IF NOT EXISTS FOR (j:ImportJob) ON (j.accepted)
+
 // name: set_course_of_texts
 // Says of texts of which course they are.
 UNWIND $ids AS id

@@ -1,0 +1,133 @@
+"""The order of the versions of a record, and the versions that a record remembers (docs/adr/0085).
+
+A record is the greatest of its versions. So that an import can be undone, the record remembers the key of every other
+version: of the ones that lost, of repeats, and of rows that were set aside since they were of another type. An entry
+is six whole numbers; it holds nothing of the content but eight bytes of a hash.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from edugraph_common.contracts.records import RECORD_TYPES, Record, Withdrawal, microseconds
+
+WITHDRAWN = -1  # the type of a withdrawal
+FOREVER = 2**62  # the change time of a withdrawal that an older release wrote, which no later version beats
+# The number of each type in an entry. New types are added at the end of RECORD_TYPES.
+NUMBER_OF_TYPE = {record_type: number for number, record_type in enumerate(RECORD_TYPES)}
+BITS_OF_INDEX = 24
+
+
+class Entry(NamedTuple):
+    """One version of a record, or one withdrawal of it.
+
+    `changed`: the change time, in microseconds since 1970. `type`: the number of the type, or WITHDRAWN. `accepted`:
+    the acceptance number of the import. `row`: the place in the import, as `row_number` makes it. `hash`: the first
+    eight bytes of the content hash as a signed number; 0 for a withdrawal.
+    """
+
+    changed: int
+    type: int
+    reading: int
+    accepted: int
+    row: int
+    hash: int
+
+    @property
+    def order(self) -> tuple[int, bool, int, int, int, int]:
+        """The version with the greatest value is the record."""
+        return self.changed, self.is_withdrawal, self.reading, self.accepted, self.row, self.hash
+
+    @property
+    def is_withdrawal(self) -> bool:
+        return self.type == WITHDRAWN
+
+    def has_content_of(self, other: "Entry | None") -> bool:
+        return other is not None and (self.type, self.hash) == (other.type, other.hash)
+
+
+FORMER_WITHDRAWAL = Entry(FOREVER, WITHDRAWN, 0, 0, 0, 0)
+
+
+def entry_of(record: Record, accepted: int, row: int) -> Entry:
+    number = NUMBER_OF_TYPE[record.type]
+    changed = microseconds(record.change_time)
+    return Entry(changed, number, record.reading, accepted, row, short_hash(record.content_hash))
+
+
+def entry_of_withdrawal(withdrawal: Withdrawal, accepted: int, row: int) -> Entry:
+    return Entry(microseconds(withdrawal.change_time), WITHDRAWN, 0, accepted, row, 0)
+
+
+def row_number(batch: int, index: int) -> int:
+    """Return the place of a record in its import. It grows with the batch, then with the index within the batch."""
+    return (batch << BITS_OF_INDEX) + index
+
+
+def batch_of_row(row: int) -> int:
+    return row >> BITS_OF_INDEX
+
+
+def short_hash(content_hash: str) -> int:
+    """Return the first eight bytes of a hash that is given in hex, as a signed number."""
+    return int.from_bytes(bytes.fromhex(content_hash[:16]), "big", signed=True)
+
+
+def decide(entries: Iterable[Entry]) -> Entry | None:
+    """Return the version that is the record; None if there is none. It may be a withdrawal."""
+    candidates = list(entries)
+    if len(candidates) == 1:
+        return candidates[0]
+    first = _first_accepted(candidates)
+    if first is not None:
+        candidates = [each for each in candidates if each.is_withdrawal or each.type == first.type]
+    return max(candidates, key=_order, default=None)
+
+
+def type_of(entries: Iterable[Entry]) -> int | None:
+    """Return the type that the record of these versions has; None if all of them are withdrawals."""
+    first = _first_accepted(entries)
+    return None if first is None else first.type
+
+
+def _first_accepted(entries: Iterable[Entry]) -> Entry | None:
+    """Return the version whose type counts: the first one that was accepted, of those with the highest reading.
+
+    An adapter may read one event as another type than it did before, so a newer reading may change the type.
+    """
+    contents = (each for each in entries if not each.is_withdrawal)
+    return min(contents, key=lambda each: (-each.reading, each.accepted, each.row), default=None)
+
+
+def _order(entry: Entry) -> tuple[int, bool, int, int, int, int]:
+    return entry.order
+
+
+def remembered(entries: Collection[Entry], undoable_from: int) -> tuple[Entry, ...]:
+    """Return the entries that still matter, in their order, each once.
+
+    An import with an acceptance number below `undoable_from` can no longer be undone. Of such imports the first
+    version and the greatest one of each type and reading are enough, and the greatest withdrawal.
+    """
+    if not entries:
+        return ()
+    kept = {each for each in entries if each.accepted >= undoable_from}
+    older: dict[tuple[int, int], list[Entry]] = {}
+    for each in entries:
+        if each.accepted < undoable_from:
+            older.setdefault((each.type, each.reading), []).append(each)
+    for some in older.values():
+        kept.add(min(some, key=lambda each: (each.accepted, each.row)))
+        kept.add(max(some, key=_order))
+    return tuple(sorted(kept, key=_order))
+
+
+def to_numbers(entries: Iterable[Entry]) -> list[int] | None:
+    """Return entries as the graph keeps them: their numbers one after the other; None for no entry."""
+    return [number for entry in entries for number in entry] or None
+
+
+def from_numbers(numbers: Sequence[int] | None) -> tuple[Entry, ...]:
+    """Return the entries of which `to_numbers` made these numbers."""
+    size = len(Entry._fields)
+    given = numbers or ()
+    return tuple(Entry(*given[start : start + size]) for start in range(0, len(given), size))
