@@ -67,6 +67,7 @@ def test_a_member_is_found_in_each_form(name: str, written: str, beside: tuple[s
         ("李想", "他的理想是当老师"),
         ("王一", "一共有王一样的"),
         ("김민수", "국민 수영장"),
+        ("김민수", "민숙이가 왔다"),
         ("Charles Hooke", "Charles's law and Hooke's law"),
     ],
 )
@@ -80,6 +81,7 @@ def test_words_that_are_also_names_stay(name: str, text: str) -> None:
     [
         ("Will Turner", "Will is mean", "Will"),
         ("Hope Adams", "Hope, can you help?", "Hope"),
+        ("Will James Turner", "Will Turner sat here", "Will Turner"),
         ("Grace Lee", "thank you, Grace", "Grace"),
         ("高兴", "高兴同学今天没来", "高兴"),
         ("高兴", "我和高兴一起做题", "高兴"),
