@@ -90,6 +90,9 @@ sync-client: env-dev ## write the client that blocks from the one that is awaite
 settings-page: env-dev ## write docs/configuration.md from the settings
 	@$(RUN) python scripts/settings_page.py
 
+bench-stored-files: env-dev ## what cheap files cost, and how fast an erasure finds its files among 1,000
+	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_stored_files.py $(BENCH_ARGS)
+
 bench-gateway: env-dev test-servers ## submissions a second against bare pika and Celery, latency, memory of a 2 GB upload
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_gateway.py $(BENCH_ARGS)
 

@@ -23,6 +23,7 @@ from edugraph_common.messaging.publisher import send
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources.compression import content_encoding_of, decompressor
+from edugraph_common.sources.stored import stored_rows
 
 
 class Ground:
@@ -88,8 +89,11 @@ class Ground:
         for folder in ("jobs", "erasures", "exports", "fits", "dead"):
             for key in self.blobs.keys(folder):
                 raw = self.blobs.read(key, 0, 1 << 26)
-                encoding = "zstd" if key.endswith("rows.zst") else content_encoding_of(key)
-                text = b"".join(decompressor(encoding).feed(raw))
+                if key.endswith("rows.zst"):
+                    rows = stored_rows(self.blobs, key.split("/")[1])
+                    text = b"\n".join(row.raw for batch in rows for row in batch)
+                else:
+                    text = b"".join(decompressor(content_encoding_of(key)).feed(raw))
                 for each in ("utf-8", "gb18030", "utf-16"):
                     yield Store.BLOBS, key, text.decode(each, errors="replace")
 

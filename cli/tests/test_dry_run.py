@@ -18,11 +18,12 @@ from edugraph_cli.main import app
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.records import AttemptRecord, PointRecord, Record, parse_record
 from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
-from edugraph_common.sources import open_text, parse_mapping
+from edugraph_common.sources import open_text, parse_mapping, read_rows
 from edugraph_common.sources.cells import CellReader
 from edugraph_common.sources.detection import HEAD_BYTES, detect_file
 from edugraph_common.sources.dry_run import dry_run
 from edugraph_common.sources.mapping_suggestion import suggest_mapping
+from edugraph_common.sources.rows import cut_rows
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -134,7 +135,7 @@ def test_a_wide_table_is_suggested_as_attempts_and_read_so(tmp_path: Path, form:
     assert (report["by_type"], report["rejected"]) == ({"attempt_record": len(correct) + len(scores)}, 0)
     read_as = parse_mapping(mapping.read_bytes())
     plan, text = open_text(io.BytesIO(path.read_bytes()), report["detected"]["format"], None, read_as)
-    found = [row for chunk in plan.source.chunks(text, 10) for _, row in plan.source.rows(chunk.text, 1)]
+    found = [row for _, row in read_rows(plan.source, cut_rows(plan.source, text))]
     attempts = [row.data for row in found if isinstance(row, Record) and isinstance(row.data, AttemptRecord)]
     assert [each.correct for each in attempts if each.correct is not None] == correct
     assert [each.score for each in attempts if each.score is not None] == scores

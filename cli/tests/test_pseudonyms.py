@@ -30,8 +30,9 @@ from edugraph_cli.pseudonyms import (
     pseudonymize,
 )
 from edugraph_common.contracts.records import DATA_OF_TYPE, Record, parse_record, parse_row
-from edugraph_common.sources import open_text, parse_mapping
+from edugraph_common.sources import open_text, parse_mapping, read_rows
 from edugraph_common.sources.platforms import Platforms
+from edugraph_common.sources.rows import cut_rows
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -331,7 +332,7 @@ def test_the_rows_are_those_that_an_import_would_read(tmp_path: Path) -> None:
     mapping = parse_mapping((tmp_path / "mapping.yaml").read_bytes())
     with (tmp_path / "table.csv").open("rb") as file:
         plan, text = open_text(file, "csv", None, mapping, Platforms({}))
-        read = [row for chunk in plan.source.chunks(text, 9) for _, row in plan.source.rows(chunk.text, 1)]
+        read = [row for _, row in read_rows(plan.source, cut_rows(plan.source, text))]
     result, output = run(tmp_path / "table.csv", "", "--mapping", str(tmp_path / "mapping.yaml"))
     assert result.exit_code == 1
     assert len(output.read_text().splitlines()) == sum(isinstance(row, Record) for row in read) == 2

@@ -113,7 +113,7 @@ def test_records_of_a_large_body_are_in_the_store_and_nowhere_else(running: Gate
         kept = str(server.get(f"edugraph:job:{{{job_id}}}:tasks"))
         for text in (json.dumps(message), kept):
             assert "large-" not in text
-            assert f"jobs/{job_id}/source.ndjson" in text
+            assert f"jobs/{job_id}/{'source.ndjson' if queue == 'data_import' else 'rows.zst'}" in text
     file = f"jobs/{answers['data_import'].json()['job_id']}/source.ndjson"
     with Blobs(running.environment["EDUGRAPH_BLOB_URL"]).open(file) as blob:
         assert [json.loads(line) for line in blob.read().splitlines()] == course
@@ -156,12 +156,13 @@ def test_an_upload_is_kept_as_it_came(running: Gateway, client: httpx.Client, en
         (b"", "identity", "empty"),
         (b"\n \n", "identity", "empty"),
         (LINE + LINE[:-20], "identity", "cut off"),
-        ("é".encode("latin-1") + b"\n", "identity", "not UTF-8"),
-        (b"x" * 3_000_000, "identity", "longer than"),
+        (LINE.decode().encode("utf-16"), "identity", "not UTF-8 but UTF-16"),
+        ("é".encode("latin-1") + b"\n", "identity", "no line of the file is UTF-8"),
+        (b"x" * 3_000_000, "identity", "not longer than 1,048,576 bytes"),
         (gzip.compress(LINE)[:-9], "gzip", "cut off"),
         (zstd.compress(LINE)[:-4], "zstd", "cut off"),
         (LINE, "gzip", "not gzip"),
-        (gzip.compress(b"x" * 3_000_000), "gzip", "longer than"),
+        (gzip.compress(LINE + b"\n" * 100_000_000), "gzip", "unpacks to more than 100 times its size"),
     ],
 )
 def test_a_malformed_file_leaves_no_job_and_no_blob(

@@ -18,8 +18,8 @@ from edugraph_common.contracts.messages import ImportJob, OutsideFile
 from edugraph_common.messaging.publisher import send
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
-from edugraph_importer.batching import SCANNED_AT_ONCE_BYTES, is_long_to_scan
-from edugraph_importer.range_index import index_key
+from edugraph_common.sources.stored import index_key
+from edugraph_importer.batching import SPLIT_AT_ONCE_BYTES, is_long_to_split
 from edugraph_importer.service import Importer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -53,7 +53,7 @@ def _submit(bench: Bench, job: ImportJob, task: str = TASKS[0]) -> str:
 def _submit_large(bench: Bench, task: str) -> str:
     job = ImportJob(job_id=uuid4().hex, source=f"jobs/{uuid4().hex}/source.ndjson", batch_size=4)
     with Blobs(bench.settings.blob_url).write(job.source or "") as file:
-        file.write(_rows(job.job_id, ROWS, 2 * SCANNED_AT_ONCE_BYTES))
+        file.write(_rows(job.job_id, ROWS, 2 * SPLIT_AT_ONCE_BYTES))
     return _submit(bench, job, task)
 
 
@@ -69,7 +69,7 @@ def _report(bench: Bench, job_id: str) -> tuple[str, int]:
 
 
 def test_waiting_splits_hold_up_no_batch_and_waiting_batches_no_split(bench: Bench) -> None:
-    """Out: `is_long_to_scan` in Importer.plan."""
+    """Out: `is_long_to_split` in Importer.plan."""
     bench.stop_workers()
     importer = bench.start_service("edugraph_importer.worker", "data_import")
     large = [_submit_large(bench, TASKS[number % 2]) for number in range(LARGE_JOBS)]
@@ -125,13 +125,13 @@ def test_without_the_queue_a_large_file_waits(tmp_path: Path) -> None:
         )
         job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
         with blobs.write(job.source or "") as file:
-            file.write(_rows(job.job_id, ROWS, 2 * SCANNED_AT_ONCE_BYTES))
+            file.write(_rows(job.job_id, ROWS, 2 * SPLIT_AT_ONCE_BYTES))
         importer.jobs.create(job.job_id, "import", "made.ndjson", datetime.now(UTC))
         with pytest.raises(Wait, match="topology apply"):
             importer.plan(job)
 
 
-def test_what_is_long_to_scan(tmp_path: Path) -> None:
+def test_what_is_long_to_split(tmp_path: Path) -> None:
     blobs = Blobs(str(tmp_path))
 
     def job(size: int) -> ImportJob:
@@ -140,12 +140,12 @@ def test_what_is_long_to_scan(tmp_path: Path) -> None:
             file.write(b"x" * size)
         return made
 
-    assert not is_long_to_scan(blobs, ImportJob(job_id="inline", records=()))
-    assert not is_long_to_scan(blobs, job(SCANNED_AT_ONCE_BYTES))
-    large = job(SCANNED_AT_ONCE_BYTES + 1)
-    assert is_long_to_scan(blobs, large)
-    assert is_long_to_scan(blobs, job(1).model_copy(update={"outside": OutsideFile(size=1)}))
-    assert is_long_to_scan(blobs, job(1).model_copy(update={"format": "workbook"}))
+    assert not is_long_to_split(blobs, ImportJob(job_id="inline", records=()))
+    assert not is_long_to_split(blobs, job(SPLIT_AT_ONCE_BYTES))
+    large = job(SPLIT_AT_ONCE_BYTES + 1)
+    assert is_long_to_split(blobs, large)
+    assert is_long_to_split(blobs, job(1).model_copy(update={"outside": OutsideFile(size=1)}))
+    assert is_long_to_split(blobs, job(1).model_copy(update={"format": "workbook"}))
     with blobs.write(index_key(large.job_id)) as index:
         index.write(b"")
-    assert not is_long_to_scan(blobs, large)
+    assert not is_long_to_split(blobs, large)

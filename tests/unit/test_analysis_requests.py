@@ -1,6 +1,5 @@
 """What is asked of the analyzer about a batch: nothing about records that the graph refused, and what is known beside a text."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +25,7 @@ from edugraph_common.contracts.messages import (
 from edugraph_common.contracts.records import course_ids_of, parse_record
 from edugraph_common.platform.analysis_window import pack_of
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import store_rows
 from edugraph_importer import analysis_requests
 from edugraph_importer.analysis_requests import AnalysisRequests
 from edugraph_importer.batching import read_batch, window
@@ -67,12 +67,9 @@ def test_the_texts_of_records_that_the_graph_refused_are_not_read(
     """Out: `left_out` in StoredBatches.with_records, or in AnalysisRequests.ask."""
     values = [value(number) for number in range(len(refused))]
     job_id, sent = uuid4().hex, list[AnalysisBatch]()
-    source = f"jobs/{job_id}/source.ndjson"
-    text = "".join(json.dumps(each) + "\n" for each in values).encode()
-    with blobs.write(source) as file:
-        file.write(text)
-    rows = ByteRange(source=source, offset=0, length=len(text), first_line=FIRST_LINE)
-    how: dict[str, Any] = {"records": tuple(values), "first_line": FIRST_LINE} if inline else {"rows": rows}
+    how: dict[str, Any] = {"records": tuple(values), "first_line": FIRST_LINE}
+    if not inline:
+        how = {"rows": store_rows(blobs, job_id, values)}
     message = ImportBatch(job_id=job_id, batch=0, **how)
     numbered = read_batch(blobs, message).graph.records
     lines = [line for (line, _), is_refused in zip(numbered, refused, strict=True) if is_refused]
@@ -137,12 +134,7 @@ def test_course_texts_and_mistakes_are_read_with_the_points_of_their_courses(
     """Out: "knowledge_points" in KINDS_WITH_CONTEXTS, or the choice of `own` contexts in `_send_at_once`."""
     values = [text(number, *each) for number, each in enumerate(texts)]
     job_id, sent, windows = uuid4().hex, list[Any](), Windows()
-    source = f"jobs/{job_id}/source.ndjson"
-    lines = "".join(json.dumps(each) + "\n" for each in values).encode()
-    with blobs.write(source) as file:
-        file.write(lines)
-    rows = ByteRange(source=source, offset=0, length=len(lines), first_line=1)
-    how: dict[str, Any] = {"records": tuple(values)} if inline else {"rows": rows}
+    how: dict[str, Any] = {"records": tuple(values)} if inline else {"rows": store_rows(blobs, job_id, values)}
     message = ImportBatch(job_id=job_id, batch=0, **how)
     kept = [record for _, record in read_batch(blobs, message).graph.records]
 

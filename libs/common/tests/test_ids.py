@@ -19,6 +19,7 @@ from edugraph_common.platform.callers import Caller
 from edugraph_common.sources.mapping import parse_mapping
 from edugraph_common.sources.person import ErasedPeople, Person
 from edugraph_common.sources.read_plan import open_text
+from edugraph_common.sources.rows import cut_rows
 from edugraph_common.sources.students import as_id
 
 INVISIBLE = ["\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u202a", "\u202c", "\u2060", "\ufeff", "\u00ad"]
@@ -127,11 +128,11 @@ def test_all_formats_read_one_student(plain: str, data: st.DataObject) -> None:
         files += [(xlsx({"A": rows}), "workbook", mapping), (parquet(columns), "parquet", mapping)]
     for file, form, with_mapping in data.draw(st.permutations(files))[:2]:
         plan, text = open_text(io.BytesIO(file), form, None, with_mapping)
-        for chunk in plan.source.chunks(text, 100):
-            [(_, row)] = plan.source.rows(chunk.text, chunk.first_line)
+        for raw_row in cut_rows(plan.source, text):
+            row = plan.source.read(raw_row.line, raw_row.raw)
             assert isinstance(row, Record)
             assert row.data.student_id == plain  # type: ignore[union-attr]
-            raw = chunk.text.rstrip(b"\n")
+            raw = raw_row.raw
             assert plan.source.students(raw) == {plain}
 
 

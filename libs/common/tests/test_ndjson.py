@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.sources import load_rows, store_records
-from edugraph_common.sources.ndjson import MAX_ROW_BYTES, LineScan, MalformedFile, as_ndjson, numbered_lines
+from edugraph_common.sources import load_rows, store_records, store_rows
+from edugraph_common.sources.chunking import RawRow, row_chunks, rows_of
+from edugraph_common.sources.ndjson import MAX_ROW_BYTES, LineScan, MalformedFile, as_ndjson
 from edugraph_common.sources.rows import parse_rows
+
+
+def rows_of_lines(blocks: list[bytes]) -> list[RawRow]:
+    return list(rows_of(row_chunks(blocks, 10)))
 
 
 def scan(data: bytes, size: int = 7) -> LineScan:
@@ -25,7 +30,7 @@ def scan(data: bytes, size: int = 7) -> LineScan:
 
 
 def test_a_last_line_that_is_nested_too_deeply_is_the_business_of_the_import() -> None:
-    assert scan(b'{"a": 1}\n' + b"[" * 5_000, 999).lines == 2
+    scan(b'{"a": 1}\n' + b"[" * 5_000, 999)
 
 
 @pytest.mark.parametrize(
@@ -33,9 +38,11 @@ def test_a_last_line_that_is_nested_too_deeply_is_the_business_of_the_import() -
     [
         (b"", "is empty"),
         (b" \n\n", "is empty"),
-        ('{"a": "中"}\n'.encode("gb18030"), "not UTF-8"),
+        ('{"a": "中"}\n'.encode("utf-16"), "not UTF-8 but UTF-16"),
+        ('{"a": "中"}\n'.encode("utf-16-le"), "not UTF-8 but UTF-16"),
+        ('{"a": "中"}\n{"b": "中"}\n'.encode("gb18030"), "no line of the file is UTF-8"),
         ('{"a": "中"}'.encode()[:-3], "cut off"),
-        (b'{"a": 1}\n{"b": ', "ends in the middle of line 2"),
+        (b'{"a": 1}\n{"b": ', "ends in the middle of its last line"),
     ],
 )
 def test_a_file_that_is_wrong_as_a_whole_is_told_in_one_sentence(data: bytes, words: str) -> None:
@@ -44,20 +51,25 @@ def test_a_file_that_is_wrong_as_a_whole_is_told_in_one_sentence(data: bytes, wo
     assert len(str(told.value).splitlines()) == 1
 
 
-def test_a_line_without_end_is_refused_before_it_is_held() -> None:
+def test_a_line_without_end_is_not_held() -> None:
     scanner = LineScan()
-    for _ in range(8):
+    for _ in range(80):
         scanner.feed(b"x" * (MAX_ROW_BYTES // 8))
-    with pytest.raises(MalformedFile, match="longer than"):
-        scanner.feed(b"x")
+        assert len(scanner._last_line) <= MAX_ROW_BYTES
+    with pytest.raises(MalformedFile, match="not longer than"):
+        scanner.finish()
+    scanner.feed(b"\n{}\n")
+    scanner.finish()
 
 
-def test_the_last_line_needs_no_line_end() -> None:
-    assert scan('{"a": "中"}\n{"b": 2}'.encode()).lines == 2
+def test_the_last_line_needs_no_line_end_and_may_hold_a_damaged_character() -> None:
+    scan('{"a": "中"}\n{"b": 2}'.encode())
+    scan(b'{"a": 1}\n{"b": "\xff"}')
+    scan(b'{"a": 1}\n{"b": broken}')
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_record() -> None:
-    assert list(numbered_lines(b"\xef\xbb\xbf{}\n", 1)) == [(1, b"{}")]
+    assert list(rows_of_lines([b"\xef\xbb\xbf{}\n"])) == [(1, b"{}", False)]
 
 
 # Every character there is, halves of surrogate pairs included. Two halves beside each other are one character in JSON.
@@ -73,9 +85,9 @@ _RECORDS = st.lists(st.dictionaries(_TEXTS, _VALUES, max_size=3), min_size=1, ma
 @given(records=_RECORDS)
 def test_records_that_are_written_as_lines_are_read_as_the_same(records: list[dict[str, Any]]) -> None:
     """Out: the escape of halves of surrogate pairs, or the end of a line after each record."""
-    lines = list(numbered_lines(as_ndjson(records), 1))
-    assert [line for line, _ in lines] == list(range(1, len(records) + 1))
-    assert [json.loads(text) for _, text in lines] == records
+    lines = list(rows_of_lines([as_ndjson(records)]))
+    assert [row.line for row in lines] == list(range(1, len(records) + 1))
+    assert [json.loads(row.raw) for row in lines] == records
 
 
 def test_stored_records_are_the_rows_that_they_were_in_their_message(tmp_path: Path) -> None:
@@ -86,14 +98,15 @@ def test_stored_records_are_the_rows_that_they_were_in_their_message(tmp_path: P
         "data": {"course_id": "c", "content": "½ of a whole"},
     }
     records = [good, {"type": "nothing"}, {**good, "data": {}}, {**good, "record_id": "b"}]
-    rows = list(load_rows(Blobs(str(tmp_path)), store_records(Blobs(str(tmp_path)), "job", records)))
+    rows = list(load_rows(Blobs(str(tmp_path)), store_rows(Blobs(str(tmp_path)), "job", records)))
     of_message = list(parse_rows(enumerate(records, start=1)))
     without_raw = [(line, getattr(row, "reason", None) or row) for line, row in rows]
     assert without_raw == [(line, getattr(row, "reason", None) or row) for line, row in of_message]
 
 
 def test_a_record_that_is_longer_than_a_row_may_be_is_refused_by_its_number(tmp_path: Path) -> None:
-    """Out: the comparison with MAX_ROW_BYTES in store_records; the import would refuse the file as a whole."""
-    with pytest.raises(Rejected, match="record 2 has more than"):
-        store_records(Blobs(str(tmp_path)), "job", [{}, {"a": "x" * MAX_ROW_BYTES}])
+    """Out: `_check_lengths`; the record would be set aside after it was accepted."""
+    for store in (store_records, store_rows):
+        with pytest.raises(Rejected, match="record 2 has more than"):
+            store(Blobs(str(tmp_path)), "job", [{}, {"a": "x" * MAX_ROW_BYTES}])
     assert not Blobs(str(tmp_path)).keys("jobs")

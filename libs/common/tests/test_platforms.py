@@ -84,7 +84,7 @@ def event() -> bytes:
 
 
 def ids_of(raw: bytes, plan: ReadPlan) -> tuple[str, str]:
-    [(_, record)] = list(plan.source.rows(raw, 1))
+    record = plan.source.read(1, raw)
     assert isinstance(record, Record)
     data: Any = record.data
     assert plan.source.students(raw) == {data.student_id}

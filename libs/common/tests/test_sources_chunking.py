@@ -1,18 +1,29 @@
-"""Whatever the blocks and the layout: chunks cover the text once, and each row comes once with its own line."""
+"""Whatever the blocks and the layout: each row comes once with its own line, and damage costs one row."""
 
 import json
+import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.messages import ByteRange
-from edugraph_common.sources import parse_mapping
-from edugraph_common.sources.chunking import MAX_CHUNK_BYTES, RowEnd, split_rows
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.sources import RawRow, parse_mapping
+from edugraph_common.sources.chunking import (
+    KEPT_OF_A_LONG_ROW,
+    MAX_CHUNK_BYTES,
+    RowChunk,
+    RowForm,
+    chunked,
+    row_chunks,
+    rows_of,
+)
 from edugraph_common.sources.csv_source import CsvRows, CsvSource, read_header
-from edugraph_common.sources.json_source import JsonSource, Lines, Values, layout_of, line_end, value_end
+from edugraph_common.sources.frames import pack_fewer_rows, pack_rows, unpack_rows
+from edugraph_common.sources.json_source import JsonSource, Lines, Values, layout_of
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile
-from edugraph_common.sources.rows import NotRelevant
+from edugraph_common.sources.rows import NotRelevant, cut_rows
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=8)
 
@@ -21,98 +32,168 @@ def blocks_of(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-def starts(data: bytes, row_end: RowEnd) -> list[int]:
-    found, at = [], 0
-    while at < len(data):
-        found.append(at)
-        at = row_end(data, at, True)
-    return found
+def rows_of_values(blocks: list[bytes]) -> list[RawRow]:
+    return list(rows_of(Values().chunks(blocks, 2)))
 
 
-@given(
-    st.one_of(
-        st.tuples(st.just(line_end), st.binary(max_size=80)),
-        st.tuples(st.just(CsvRows(",").end), st.text('",\n\r a中', max_size=60).map(str.encode)),
-        st.tuples(
-            st.just(value_end),
-            st.lists(st.dictionaries(TEXT, TEXT, max_size=2)).map(
-                lambda values: json.dumps(values, indent=1).encode()
-            ),
-        ),
-    ),
-    st.integers(1, 4),
-    st.integers(1, 9),
-)
-def test_pieces_cover_the_text_once_and_do_not_depend_on_the_chunks(
-    given: tuple[RowEnd, bytes], rows_per_chunk: int, size: int
-) -> None:
-    row_end, data = given
+@given(st.text('",\n\r a中', max_size=60).map(str.encode), st.integers(1, 9))
+def test_rows_of_csv_are_the_same_whatever_the_blocks(data: bytes, size: int) -> None:
     if not data.strip():
         return
-    chunks = list(split_rows(blocks_of(data, size), rows_per_chunk, row_end))
-    assert b"".join(chunk.text for chunk in chunks) == data
-    for chunk in chunks:
-        assert data[chunk.offset : chunk.offset + len(chunk.text)] == chunk.text
-        assert chunk.first_line == 1 + data[: chunk.offset].count(b"\n")
-    in_chunks = [chunk.offset + at for chunk in chunks for at in starts(chunk.text, row_end)]
-    assert in_chunks == starts(data, row_end)
+    form = RowForm(CsvRows(",").end, lambda text: b'"' not in text)
+    whole = list(rows_of(row_chunks([data], 1_000, form)))
+    for rows_per_chunk in (1, 2, 1_000):
+        assert list(rows_of(row_chunks(blocks_of(data, size), rows_per_chunk, form))) == whole
+    assert b"\n".join(row.raw for row in whole).split() == data.split()
+    lines = data.split(b"\n")
+    for row in whole:
+        assert lines[row.line - 1].startswith(row.raw.split(b"\n")[0])
 
 
 @given(
     st.lists(st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=["Cs"])), min_size=1),
-    st.integers(1, 5),
+    st.lists(st.sampled_from([b"", b"  ", b"\r", b"\t\x0b"]), max_size=4),
     st.integers(1, 9),
     st.booleans(),
 )
-def test_each_line_is_read_once_with_its_number(texts: list[str], lines_each: int, size: int, ended: bool) -> None:
+def test_each_line_is_read_once_with_its_number(texts: list[str], blank: list[bytes], size: int, ended: bool) -> None:
     lines = [json.dumps(text).encode() for text in texts]
-    data = b"\n".join(lines) + (b"\n" if ended else b"")
-    chunks = Lines().chunks(blocks_of(data, size), lines_each)
-    found = [row for chunk in chunks for row in Lines().raw_rows(chunk.text, chunk.first_line)]
-    assert found == list(enumerate(lines, start=1))
+    between = b"".join(line + b"\n" for line in blank)
+    data = (b"\n" + between).join(lines) + (b"\n" if ended else b"")
+    found = [(row.line, row.raw) for row in rows_of(Lines().chunks(blocks_of(data, size), 2))]
+    assert found == [(1 + place * (1 + len(blank)), line) for place, line in enumerate(lines)]
 
 
 @given(
     st.lists(st.dictionaries(TEXT, st.lists(TEXT, max_size=2), max_size=3), min_size=1, max_size=6),
     st.sampled_from([None, 1]),
     st.booleans(),
-    st.integers(1, 3),
     st.integers(1, 9),
 )
 def test_each_value_of_an_array_or_of_a_sequence_is_read_once(
-    values: list[dict[str, list[str]]], indent: int | None, as_array: bool, rows_per_chunk: int, size: int
+    values: list[dict[str, list[str]]], indent: int | None, as_array: bool, size: int
 ) -> None:
     one = [json.dumps(value, indent=indent, ensure_ascii=False) for value in values]
     text = f"[\n{','.join(one)}\n]\n" if as_array else "\n".join(one)
-    data, found = text.encode(), []
-    for chunk in Values().chunks(blocks_of(data, size), rows_per_chunk):
-        found += [(line, json.loads(raw)) for line, raw in Values().raw_rows(chunk.text, chunk.first_line)]
+    found = [(row.line, json.loads(row.raw)) for row in rows_of_values(blocks_of(text.encode(), size))]
     assert [value for _, value in found] == values
     for line, _ in found:
         assert "{" in text.split("\n")[line - 1]
 
 
 def test_a_broken_value_is_set_aside_alone() -> None:
-    rows = list(Values().raw_rows(b'[{"a": 1},\n{"a" 2},\nnull,\n{"a": 3}]', 1))
-    assert rows == [(1, b'{"a": 1}'), (2, b'{"a" 2}'), (3, b"null"), (4, b'{"a": 3}')]
+    rows = list(rows_of_values([b'[{"a": 1},\n{"a" 2},\nnull,\n{"a": 3}]']))
+    assert rows == [(1, b'{"a": 1}', False), (2, b'{"a" 2}', False), (3, b"null", False), (4, b'{"a": 3}', False)]
+
+
+# What makes one value of an array broken, without a trace of where it ends.
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "a brace is missing at the end": lambda text: text[:-1],
+    "a brace is missing within": lambda text: text.replace("}}", "}", 1),
+    "a quote is open": lambda text: text.replace('"x', "x", 1),
+    "a colon is missing": lambda text: text.replace(":", "", 1),
+    "a bracket is missing": lambda text: text.replace("]", "", 1),
+    "a brace too many": lambda text: text + "}",
+    "a damaged character": lambda text: text.replace("x", "\udcff", 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("between", [",", ",\n", ", \n  "])
+@pytest.mark.parametrize("place", [0, 3, 7])
+@pytest.mark.parametrize("size", [7, 1 << 20])
+def test_damage_within_an_array_costs_one_value(damage: str, between: str, place: int, size: int) -> None:
+    """Out: the search for the next value in `value_end`, or `_is_followed`."""
+    values = [json.dumps({"id": n, "b": {"c": {"d": ["x", n]}}, "e": "}{"}) for n in range(8)]
+    broken = DAMAGES[damage](values[place])
+    assert broken != values[place]
+    text = f"[{between.join([*values[:place], broken, *values[place + 1 :]])}]"
+    rows = list(rows_of_values(blocks_of(text.encode(errors="surrogateescape"), size)))
+    good = []
+    for row in rows:
+        try:
+            good.append((row.line, json.loads(row.raw.decode())["id"]))
+        except ValueError:
+            continue
+    lines_each = between.count("\n")
+    lost = None if damage == "a brace too many" else place
+    assert good == [(1 + n * lines_each, n) for n in range(8) if n != lost]
+    assert len(rows) <= 9  # the broken one, and a brace too many by itself
+
+
+@pytest.mark.parametrize("size", [1_000, 1 << 20])
+def test_a_value_that_is_too_long_costs_one_value(size: int) -> None:
+    values = [json.dumps({"id": n, "text": "x" * (3_000_000 if n == 2 else 10)}) for n in range(5)]
+    for broken in (values[2], values[2][:-1]):
+        text = ",\n".join([*values[:2], broken, *values[3:]])
+        rows = list(rows_of_values(blocks_of(f"[{text}]".encode(), size)))
+        assert [(row.line, row.is_cut) for row in rows] == [(n + 1, n == 2) for n in range(5)]
+        assert len(rows[2].raw) == KEPT_OF_A_LONG_ROW
 
 
 def test_an_array_that_is_cut_off_is_told() -> None:
     with pytest.raises(MalformedFile, match="cut off"):
-        list(Values().chunks([b'[{"a": "b'], 10))
+        list(rows_of_values([b'[{"a": "b']))
 
 
-def test_a_piece_of_long_rows_has_fewer_of_them() -> None:
-    row = b"x" * 999_999 + b"\n"
-    chunks = list(split_rows((row for _ in range(30)), 1_000, line_end))
-    assert max(len(chunk.text) for chunk in chunks) <= MAX_CHUNK_BYTES + len(row)
-    assert sum(len(chunk.text) for chunk in chunks) == 30 * len(row)
+def test_a_chunk_of_long_rows_has_fewer_of_them() -> None:
+    row = RawRow(1, b"x" * 999_999)
+    chunks = list(chunked([row] * 30, 1_000))
+    assert max(chunk.size_bytes for chunk in chunks) <= MAX_CHUNK_BYTES + len(row.raw)
+    assert sum(map(len, chunks)) == 30
+    assert all(list(unpack_rows(pack_rows(chunk))) == list(chunk) for chunk in chunks)
 
 
-def test_a_row_without_end_is_refused_before_it_is_held() -> None:
-    with pytest.raises(MalformedFile, match="longer than"):
-        list(split_rows((b"x" * 100_000 for _ in range(1_000)), 10, line_end))
-    assert MAX_ROW_BYTES < 100_000 * 1_000
+@pytest.mark.parametrize("size", [100_000, 1 << 20])
+def test_a_row_that_is_too_long_is_cut_before_it_is_held_and_costs_no_other(size: int) -> None:
+    """Out: the branch of `_Cutter` that gives up a row whose end has not come."""
+    long = b"x" * (20 * MAX_ROW_BYTES)
+    data = b"a\n" + long + b"\nb\n" + b"y" * MAX_ROW_BYTES + b"\n" + b"y" * (MAX_ROW_BYTES + 1) + b"\nc"
+    peak = 0
+    rows = []
+    for row in rows_of(row_chunks(blocks_of(data, size), 2)):
+        rows.append(row)
+        peak = max(peak, len(row.raw))
+    assert [(row.line, len(row.raw), row.is_cut) for row in rows] == [
+        (1, 1, False),
+        (2, KEPT_OF_A_LONG_ROW, True),
+        (3, 1, False),
+        (4, MAX_ROW_BYTES, False),
+        (5, KEPT_OF_A_LONG_ROW, True),
+        (6, 1, False),
+    ]
+    assert peak == MAX_ROW_BYTES
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 1 << 40), st.binary(max_size=20), st.booleans()).map(lambda row: RawRow(*row)),
+        max_size=9,
+    ),
+    st.sets(st.integers(0, 8)),
+)
+def test_rows_come_out_of_a_frame_as_they_went_in(rows: list[RawRow], gone: set[int]) -> None:
+    frame = pack_rows(RowChunk(rows))
+    assert list(unpack_rows(frame)) == rows
+    left = [row for place, row in enumerate(rows) if place not in gone]
+    fewer = pack_fewer_rows(RowChunk(left), len(frame))
+    assert list(unpack_rows(fewer)) == left
+    assert len(fewer) >= len(frame)
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, -1])
+def test_a_damaged_frame_is_told(size: int) -> None:
+    frame = pack_rows(RowChunk([RawRow(1, b"x" * 100)]))
+    with pytest.raises(Rejected, match="damaged"):
+        unpack_rows(frame[:size])
+
+
+def test_line_ends_take_no_time() -> None:
+    """Out: `_blank_lines_end`; each blank line is then a turn of the loop."""
+    began = time.process_time()
+    [row] = rows_of(row_chunks([b"\n" * (1 << 20)] * 256 + [b"1"], 2))
+    assert row == (1 + (256 << 20), b"1", False)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -127,11 +208,6 @@ def test_a_row_without_end_is_refused_before_it_is_held() -> None:
 )
 def test_the_layout_is_told_by_the_first_value(head: bytes, layout: str) -> None:
     assert layout_of(head) == layout
-
-
-def test_a_byte_range_of_an_older_message_is_one_of_plain_ndjson() -> None:
-    old = ByteRange.model_validate({"source": "s", "offset": 0, "length": 5, "first_line": 1})
-    assert (old.format, old.compression, old.reading) == ("ndjson", None, None)
 
 
 def nothing_of_it(_: object) -> NotRelevant:
@@ -149,16 +225,18 @@ odd_text = st.lists(
     "source",
     [
         CsvSource(read_header(b"a,b\n", ","), parse_mapping("{columns: {a: type, b: timestamp}}")),
-        JsonSource(Lines(json_ends=False), read=nothing_of_it, student_ids=list),
-        JsonSource(Values(), read=nothing_of_it, student_ids=list),
+        JsonSource(Lines(json_ends=False), read_value=nothing_of_it, student_ids=list),
+        JsonSource(Values(), read_value=nothing_of_it, student_ids=list),
     ],
     ids=["csv", "lines", "values"],
 )
-def test_as_many_rows_are_read_as_the_split_has_counted(source: CsvSource | JsonSource, text: str) -> None:
-    """Otherwise the counts of a job do not add up. Out: `is_blank` in CsvSource.rows."""
-    body = ("a,b\n" if isinstance(source, CsvSource) else "") + f"x\n{text}"
-    try:
-        chunks = list(source.chunks([body.encode()], 1_000))
-    except MalformedFile:
-        return
-    assert sum(chunk.rows for chunk in chunks) == sum(len(list(source.rows(c.text, c.first_line))) for c in chunks)
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_odd_rows_are_the_same_whatever_the_blocks(source: CsvSource | JsonSource, text: str, size: int) -> None:
+    body = (("a,b\n" if isinstance(source, CsvSource) else "") + f"x\n{text}").encode()
+    found = []
+    for blocks in ([body], blocks_of(body, size)):
+        try:
+            found.append(list(cut_rows(source, blocks)))
+        except MalformedFile as problem:
+            found.append(str(problem))
+    assert found[0] == found[1]

@@ -18,7 +18,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal
 from edugraph_common.sources import NotRelevant, Platforms, Row, open_text, openedx, xapi
 from edugraph_common.sources.openedx import decode_event
-from edugraph_common.sources.rows import latest_timestamp
+from edugraph_common.sources.rows import cut_rows, latest_timestamp, read_rows
 
 DEFAULT_DATA = Path(__file__).parents[3].parent / "shared" / "data"
 OPENEDX = Path(os.environ.get("EDUGRAPH_SHARED_DATA", DEFAULT_DATA)) / "openedx"
@@ -344,7 +344,7 @@ def test_every_xapi_file_is_imported_or_counted() -> None:
 
 def rows_of(path: Path, file_format: Format) -> list[Row]:
     plan, text = open_text(io.BytesIO(path.read_bytes()), file_format, None)
-    return [row for chunk in plan.source.chunks(text, 5) for row in plan.source.rows(chunk.text, chunk.first_line)]
+    return list(read_rows(plan.source, cut_rows(plan.source, text)))
 
 
 @pytest.mark.parametrize(("share", "progress"), [(1.0, 100.0), (1.05, 100.0), (1.5, 100.0), (0.5, 50.0)])
@@ -366,8 +366,8 @@ def test_an_event_of_the_far_future_is_rejected_if_the_job_says_when_it_was_acce
     plan, _ = open_text(io.BytesIO(line), "openedx", None)
     for accepted, kind in (("2026-03-05", Reject), ("2026-03-06", Record)):
         latest = latest_timestamp(datetime.fromisoformat(accepted + "T00:00:00Z").timestamp())
-        assert [type(row) for _, row in plan.source.rows(line, 1, latest)] == [kind]
-    assert [type(row) for _, row in plan.source.rows(line, 1)] == [Record]
+        assert type(plan.source.read(1, line, latest)) is kind
+    assert type(plan.source.read(1, line)) is Record
 
 
 @pytest.mark.parametrize("text", ["<" * 100_000, "<a" * 50_000, "<" + " >" * 50_000, "<p>" * 33_000 + "<"])

@@ -6,19 +6,13 @@ from typing import Any
 import pytest
 
 from edugraph_common.contracts.records import InvalidRecord
-from edugraph_common.sources import csv_source
+from edugraph_common.sources import RawRow, csv_source, read_rows
+from edugraph_common.sources.chunking import line_end, rows_of
 from edugraph_common.sources.csv_source import CsvRows, CsvSource, Header, read_header
-from edugraph_common.sources.json_source import (
-    Lines,
-    Values,
-    decode_json,
-    first_value,
-    layout_of,
-    line_end,
-    value_end,
-)
+from edugraph_common.sources.json_source import Lines, Values, decode_json, first_value, layout_of, value_end
 from edugraph_common.sources.mapping import Items, Mapping, parse_mapping
 from edugraph_common.sources.ndjson import EmptyFile, LineScan, MalformedFile
+from edugraph_common.sources.rows import cut_rows
 from edugraph_common.sources.table_rows import check_columns
 
 BOM = b"\xef\xbb\xbf"
@@ -29,10 +23,6 @@ COURSE: dict[str, Any] = {
 
 
 WIDE: dict[str, Any] = {"type": "attempt_record", "columns": {"s": "student_id", "t": "timestamp"}}
-
-
-def always(_row: bytes) -> bool:
-    return True
 
 
 def table(head: bytes = b"s,c,t\n", **mapping: Any) -> CsvSource:
@@ -148,32 +138,24 @@ def test_a_mapping_must_fit_the_header() -> None:
 
 def test_rows_come_with_their_lines_and_blank_ones_count_as_lines() -> None:
     text = b's,c,2026-01-01\n\n , ,\n"a\nb",c,2026-01-01\r\nx,c\nz,c,2026-01-01,\n'
-    rows = list(table().rows(text, 5))
-    assert [line for line, _ in rows] == [5, 8, 10, 11]
+    head = b"s,c,t\n"
+    rows = list(read_rows(table(), cut_rows(table(), [head + text])))
+    assert [line for line, _ in rows] == [2, 5, 7, 8]
     refused: Any = [row for _, row in rows][2]
     assert (refused.field, refused.expected, refused.found) == ("(row)", "3 cells", "2 cells: x,c")
     assert refused.reason == "has not as many cells as the header"
     assert [getattr(getattr(row, "data", None), "student_id", None) for _, row in rows][0::3] == ["s", "z"]
 
 
-def test_chunks_have_no_header_whatever_the_blocks() -> None:
+def test_rows_have_no_header_whatever_the_blocks() -> None:
     text = b"s,c,t\nr1,c,t\nr2,c,t\n"
     for size in (1, 4, 6, 7, 100):
         blocks = [text[start : start + size] for start in range(0, len(text), size)]
-        chunks = list(table().chunks(blocks, 1))
-        assert [(chunk.offset, chunk.first_line) for chunk in chunks] == [(6, 2), (13, 3)]
+        assert list(cut_rows(table(), blocks)) == [RawRow(2, b"r1,c,t"), RawRow(3, b"r2,c,t")]
 
 
-def test_chosen_rows_of_a_table_are_blanked_and_stay_rows() -> None:
-    text = b'a,c,t\r\n"b\nb",c,t\nd,c,t'
-    source = table()
-    assert source.blank(text, lambda row: row.startswith(b"a")) == b'     \r\n"b\nb",c,t\nd,c,t'
-    blanked = source.blank(text, lambda row: b"b" in row)
-    assert blanked == b'a,c,t\r\n"' + b"       "[:1] + blanked[9:]
-    assert len(blanked) == len(text)
-    assert not blanked.count(b"b")
-    assert [line for line, _ in source.rows(blanked, 1)] == [1, 4]
-    assert source.students(b"b,c,t") == {"b"}
+def test_a_row_of_a_table_names_its_students() -> None:
+    assert table().students(b"b,c,t") == {"b"}
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -198,29 +180,35 @@ def test_a_layout_is_told_by_the_head(head: bytes, layout: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "start", "final", "end"),
+    ("text", "begin", "is_final", "end"),
     [
-        (b'{"a": 1}, {', 0, False, 8),
-        (b'[{"a": "}"}, 1]', 0, False, 11),
-        (b'{"a": [{}, {}]}', 0, False, 15),
-        (b'{"a": "\\"}"}x', 0, False, 12),
-        (b'{"a": 1', 0, False, -1),
-        (b'{"a": "', 0, False, -1),
-        (b'{"a": 1},{"b": 2}', 8, False, 17),
-        (b" ,[]", 0, True, 4),
-        (b" ,[]", 0, False, -1),
-        (b'no, {"a": 1}', 0, False, 4),
-        (b"no", 0, True, 2),
-        (b"no", 0, False, -1),
+        ('{"a": 1}, {', 0, False, 8),
+        ('{"a": "}"}, 1]', 0, False, 10),
+        ('{"a": [{}, {}]}', 0, False, 15),
+        ('{"a": "\\"}"}x', 0, False, 12),
+        ('{"a": 1', 0, False, -1),
+        ('{"a": "', 0, False, -1),
+        ('{"a": 1},{"b": 2}', 9, False, 17),
+        ('no, {"a": 1}', 0, False, 4),
+        ("no", 0, True, 2),
+        ("no", 0, False, -1),
+        ('{"a" 1}, {"a": 2}', 0, False, 7),
+        ('{"a" 1}, null', 0, False, 7),
+        ('{"a" 1} ', 0, False, -1),
+        ('{"a" 1}]', 0, True, 7),
+        ('{"a": {"b": 1}, {"a": 2}]', 0, True, 16),
+        ('{"a": {"b": 1}, {"a": 2}]', 0, False, -1),
     ],
 )
-def test_a_value_ends_with_its_last_bracket(text: bytes, start: int, final: bool, end: int) -> None:
-    assert value_end(text, start, final) == end
+def test_a_value_ends_with_its_last_bracket_or_before_the_next_one(
+    text: str, begin: int, is_final: bool, end: int
+) -> None:
+    assert value_end(text, begin, is_final) == end
 
 
 def test_a_value_that_never_ends_is_a_file_that_was_cut_off() -> None:
     with pytest.raises(MalformedFile, match="in the middle of a JSON value"):
-        value_end(b'{"a": 1', 0, final=True)
+        value_end('{"a": 1', 0, is_final=True)
 
 
 def test_a_line_ends_after_its_line_feed() -> None:
@@ -229,30 +217,21 @@ def test_a_line_ends_after_its_line_feed() -> None:
 
 def test_values_come_on_one_line_with_the_line_on_which_they_start() -> None:
     text = b'[\n{"a":\n  1},\n\n{"b": 2}, no\n,{"c": 3}\n]'
-    assert list(Values().raw_rows(text, 10)) == [
-        (11, b'{"a": 1}'),
-        (14, b'{"b": 2}'),
-        (14, b"no"),
-        (15, b'{"c": 3}'),
+    assert list(rows_of(Values().chunks([text], 10))) == [
+        RawRow(2, b'{"a": 1}'),
+        RawRow(5, b'{"b": 2}'),
+        RawRow(5, b"no"),
+        RawRow(6, b'{"c": 3}'),
     ]
-    assert list(Lines().raw_rows(b'{"a": 1}\n\n{"b": 2}', 10)) == [(10, b'{"a": 1}'), (12, b'{"b": 2}')]
+    assert list(rows_of(Lines().chunks([b'{"a": 1}\n\n{"b": 2}'], 10))) == [
+        RawRow(1, b'{"a": 1}'),
+        RawRow(3, b'{"b": 2}'),
+    ]
 
 
 def test_brackets_and_commas_are_no_rows() -> None:
-    [chunk] = Values().chunks([b'[\n{"a": 1},\n{"b": 2}\n]\n', b",\n"], 10)
-    assert chunk.rows == 2
-
-
-def test_chosen_values_are_blanked_and_the_commas_stay() -> None:
-    text = b'[{"a": 1}, {"b":\n 2}, no]'
-    assert Values().blank(text, lambda row: b"b" in row) == b'[{"a": 1},      \n   , no]'
-    assert Values().blank(text, always).replace(b" ", b"") == b"[,\n,no]"
-    lines = BOM + b'{"a": 1}\r\n\n{"b": 2}'
-    assert Lines().blank(lines, lambda row: b"b" in row) == BOM + b'{"a": 1}\r\n\n        '
-    assert Lines().blank(lines, always) == BOM + b"        \r\n\n        "
-    seen: list[bytes] = []
-    Lines().blank(lines, lambda row: bool(seen.append(row)))
-    assert seen == [b'{"a": 1}', b'{"b": 2}']
+    assert len(list(rows_of(Values().chunks([b'[\n{"a": 1},\n{"b": 2}\n]\n', b",\n"], 10)))) == 2
+    assert not list(rows_of(Values().chunks([b"[]"], 10)))
 
 
 def test_the_first_value_is_that_of_an_array_too_and_nothing_if_it_does_not_end() -> None:
@@ -262,44 +241,30 @@ def test_the_first_value_is_that_of_an_array_too_and_nothing_if_it_does_not_end(
 
 def test_what_is_no_json_is_refused_with_its_text() -> None:
     assert decode_json(b'{"a": [1]}') == {"a": [1]}
-    for raw in (b"\xff{", b"[" * 100_000):
+    for raw in (b"{", b"[" * 100_000):
         with pytest.raises(InvalidRecord) as caught:
             decode_json(raw)
         assert (caught.value.field, caught.value.reason) == ("(line)", "is not valid JSON")
     assert caught.value.found == "[" * 79 + "…"
+    with pytest.raises(InvalidRecord) as caught:
+        decode_json(b'{"a": "\xff"}')
+    assert caught.value.reason == "holds a damaged character"
 
 
 @pytest.mark.parametrize("json_ends", [True, False])
 def test_lines_are_checked_while_they_are_cut(json_ends: bool) -> None:
     layout, blocks = Lines(json_ends), [b'{"a": 1}\n{"b', b'": 2']
     if not json_ends:
-        assert sum(len(chunk.text) for chunk in layout.chunks(blocks, 10)) == 16
+        assert [row.raw for row in rows_of(layout.chunks(blocks, 10))] == [b'{"a": 1}', b'{"b": 2']
         return
-    with pytest.raises(MalformedFile, match="in the middle of line 2"):
+    with pytest.raises(MalformedFile, match="in the middle of its last line"):
         list(layout.chunks(blocks, 10))
-    with pytest.raises(MalformedFile, match="not UTF-8"):
-        list(layout.chunks([b"\xff\n"], 10))
+    assert [row.raw for row in rows_of(layout.chunks([b"\xff\n{}"], 10))] == [b"\xff", b"{}"]
+    with pytest.raises(MalformedFile, match="no line of the file is UTF-8"):
+        list(layout.chunks([b"\xff\n\n\xff\n"], 10))
 
 
 # --- lines --------------------------------------------------------------------------------------------------------
-
-
-def test_lines_are_counted_and_a_long_one_is_named() -> None:
-    scan = LineScan()
-    assert scan.lines == 0
-    scan.feed(b"1\n2\n3")
-    assert scan.lines == 2
-    scan.finish()
-    assert scan.lines == 3
-    longest = b"x" * 1_048_576
-    for before, block in ((b"", b"1\n" + longest + b"x\n"), (b"1\n" + longest, b"x\n"), (b"1\n", longest + b"x")):
-        scan = LineScan()
-        scan.feed(before)
-        with pytest.raises(MalformedFile, match=r"^line [12] or one soon after it is longer than 1,048,576 bytes"):
-            scan.feed(block)
-    scan = LineScan()
-    for _ in range(3):
-        scan.feed(b"x" * 1_048_576 + b"\n")
 
 
 def test_an_empty_file_is_told_apart_from_a_broken_one() -> None:
@@ -316,7 +281,6 @@ def test_only_the_beginning_of_a_file_says_what_kind_it_is() -> None:
     scan.feed(b'{"a": "')
     scan.feed(b'PK\x03\x04"}\n')
     scan.finish()
-    assert scan.lines == 1
 
 
 # --- mappings -----------------------------------------------------------------------------------------------------

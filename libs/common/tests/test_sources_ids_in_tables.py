@@ -18,6 +18,7 @@ from edugraph_common.contracts.records import DATA_OF_TYPE, Record
 from edugraph_common.sources.cells import IDS
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.read_plan import open_text
+from edugraph_common.sources.rows import cut_rows, read_rows
 
 FEW = settings(deadline=None, max_examples=25)  # each reads files in processes of their own
 MAPPING = parse_mapping("{type: course_record, columns: {who: student_id, what: course_id, when: timestamp}}")
@@ -29,9 +30,7 @@ HEADER = ["who", "what", "when"]
 
 def read(file: bytes, form: Any, mapping: Mapping = MAPPING) -> list[Any]:
     plan, text = open_text(io.BytesIO(file), form, None, mapping)
-    return [
-        row for chunk in plan.source.chunks(text, 100) for _, row in plan.source.rows(chunk.text, chunk.first_line)
-    ]
+    return [row for _, row in read_rows(plan.source, cut_rows(plan.source, text))]
 
 
 def as_csv(rows: Sequence[Sequence[Any]]) -> bytes:
@@ -187,8 +186,7 @@ def test_a_row_that_is_set_aside_still_names_its_student() -> None:
     """An erasure looks for ids as the cells have them. Out: the `except` of `CellReader.students`."""
     file = as_csv([HEADER, ["1.23457E+11", "C", "2026-03-02"], ["NULL", "C", "2026-03-02"]])
     plan, text = open_text(io.BytesIO(file), "csv", None, MAPPING)
-    [chunk] = plan.source.chunks(text, 100)
-    assert [plan.source.students(raw) for raw in chunk.text.splitlines()] == [{"1.23457E+11"}, {"NULL"}]
+    assert [plan.source.students(row.raw) for row in cut_rows(plan.source, text)] == [{"1.23457E+11"}, {"NULL"}]
 
 
 durations = st.integers(0, 400 * 3600).map(lambda seconds: timedelta(seconds=seconds))

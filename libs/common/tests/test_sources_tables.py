@@ -26,9 +26,10 @@ from tables import Rows, ods, parquet, xlsx
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import AttemptRecord, Record
-from edugraph_common.sources import Mapping, NotRelevant, ReadPlan, open_text, parse_mapping
+from edugraph_common.sources import Mapping, NotRelevant, ReadPlan, open_text, parse_mapping, read_rows
 from edugraph_common.sources.binary_files import kind_of_binary
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, EmptyFile, LineScan, MalformedFile
+from edugraph_common.sources.rows import cut_rows
 from edugraph_common.sources.table_files import sheet_rows
 from edugraph_common.sources.table_process import MAX_UNPACKED_BYTES
 from edugraph_common.sources.table_rows import NO_STUDENT, NOT_TRIED
@@ -50,19 +51,18 @@ items: {columns: ["Q*"], item_id: "{sheet}/{column}", scale: {Q1: 5, Q2: 2, Q3: 
 """)
 
 
-def read(data: bytes, form: Format, mapping: Mapping | None = PLAIN, size: int = 1_000) -> list[tuple[int, Any]]:
-    """Each row, read in chunks of a size. As many are read as the split saw."""
+def read(data: bytes, form: Format, mapping: Mapping | None = PLAIN) -> list[tuple[int, Any]]:
+    """Each row with the number of its row in the sheet."""
     plan, text = open_text(io.BytesIO(data), form, None, mapping)
     plan = ReadPlan.model_validate_json(plan.model_dump_json(exclude_defaults=True))
     found = list[tuple[int, Any]]()
-    for chunk in plan.source.chunks(text, size):
-        rows = list(plan.source.rows(chunk.text, chunk.first_line))
-        assert len(rows) == chunk.rows
+    for number, each in enumerate(cut_rows(plan.source, text), start=1):
         # Undoing an import tells records apart by their lines, of which each has its own (Out: yield the row's number).
-        assert [line for line, _ in rows] == list(range(chunk.first_line, chunk.first_line + chunk.rows))
-        places = [json.loads(line)["row"] for line in chunk.text.splitlines()]
-        assert all(row.line == place for place, (_, row) in zip(places, rows, strict=True) if isinstance(row, Reject))
-        found += [(place, row) for place, (_, row) in zip(places, rows, strict=True)]
+        assert each.line == number
+        [(_, row)] = read_rows(plan.source, [each])
+        place = json.loads(each.raw)["row"]
+        assert not isinstance(row, Reject) or row.line == place
+        found.append((place, row))
     return found
 
 
@@ -90,7 +90,7 @@ def test_sheets_with_titles_and_typed_cells_are_read_and_others_are_counted() ->
         "Old": [HEADER, ["S6", "MATH7", 10, WHEN]],
     }
     for form, data in (("xlsx", xlsx(sheets, hidden=["Old"])), ("ods", ods(sheets))):
-        found = read(data, "workbook", size=2)
+        found = read(data, "workbook")
         records = [row for _, row in found if isinstance(row, Record)]
         assert [(row.data.student_id, row.data.course_id, row.data.progress) for row in records[:3]] == [
             ("20230001", "MATH7", 85.5),
@@ -231,10 +231,10 @@ def told(line: int, row: Any, sheet: str | None) -> Expected:
 
 
 @settings(deadline=None, max_examples=40)  # each reads a workbook, in a process of its own
-@given(rows=st.lists(st.tuples(ids, cells, cells, cells), max_size=12), size=st.integers(1, 5))
-@example(rows=[("S1", 5, 1, True), ("mean", 4, 1, 0.5), (None, 1, None, None), ("S2", 6, "-", 0.5)], size=2)
+@given(rows=st.lists(st.tuples(ids, cells, cells, cells), max_size=12))
+@example(rows=[("S1", 5, 1, True), ("mean", 4, 1, 0.5), (None, 1, None, None), ("S2", 6, "-", 0.5)])
 def test_any_wide_table_gives_its_good_cells_and_says_what_is_wrong_with_the_others(
-    rows: list[tuple[Any, ...]], size: int
+    rows: list[tuple[Any, ...]],
 ) -> None:
     """To take the guard out: let `_share` take more than all points, or `_attempt_lines` leave out what is absent."""
     table: Rows = [["id", "Q1", "Q2", "Q3"], *rows]
@@ -247,9 +247,9 @@ def test_any_wide_table_gives_its_good_cells_and_says_what_is_wrong_with_the_oth
         expected = list(expected_rows(given_rows, form))
         if not expected:
             with pytest.raises(EmptyFile):
-                read(data, form, WIDE, size)
+                read(data, form, WIDE)
             continue
-        found = [told(line, row, sheet) for line, row in read(data, form, WIDE, size)]
+        found = [told(line, row, sheet) for line, row in read(data, form, WIDE)]
         assert [(line, field) for line, _, field in found] == [(line, field) for line, _, field in expected]
         for (_, score, _), (_, wanted, _) in zip(found, expected, strict=True):
             assert score == (wanted if isinstance(wanted, str) else pytest.approx(wanted))
@@ -306,11 +306,12 @@ def test_without_a_scale_a_cell_says_right_or_wrong() -> None:
 def test_a_broken_row_of_a_wide_csv_is_rejected_as_it_came() -> None:
     data = b"id,Q1,Q2,Q3\nS1,1,1,\nS2,1\nS3,1,\xff,\nS4,1,,\n"
     mapping = WIDE.model_copy(update={"encoding": "utf-8"})
-    with pytest.raises(MalformedFile, match="not utf-8"):
-        read(data, "csv", mapping)
-    found = read(data.replace(b"\xff", b'"'), "csv", WIDE)
-    assert next((line, row.raw) for line, row in found if isinstance(row, Reject)) == (3, "S2,1")
-    assert [line for line, row in found if isinstance(row, Record)] == [2, 2, 5]
+    for broken, wanted in ((data, mapping), (data.replace(b"\xff", b'"'), WIDE)):
+        found = read(broken, "csv", wanted)
+        rejects = [(line, row.raw) for line, row in found if isinstance(row, Reject)]
+        assert rejects[0] == (3, "S2,1")
+        assert [line for line, _ in rejects] == [3, 4]
+        assert [line for line, row in found if isinstance(row, Record)] == [2, 2, 5]
 
 
 @pytest.mark.parametrize(

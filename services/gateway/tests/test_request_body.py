@@ -33,7 +33,8 @@ def test_a_packed_file_is_kept_packed(tmp_path: Path) -> None:
     body, upload = gzip.compress(b'{"a": 1}\n' * 1_000), _upload(tmp_path, encoding="gzip")
     for start in range(0, len(body), 7):
         upload.put(body[start : start + 7])
-    assert len(upload.keep()) == 64
+    stored = upload.keep()
+    assert (len(stored.digest), stored.unpacked_bytes) == (64, 9_000)
     assert (tmp_path / "jobs/j/source").read_bytes() == body
 
 

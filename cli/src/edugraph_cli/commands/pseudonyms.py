@@ -26,9 +26,9 @@ from edugraph_common.sources import NotRelevant, ReadPlan, open_text, parse_mapp
 from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_file
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.rows import cut_rows, read_rows
 
 SHOWN_REJECTS = 20
-_ROWS_OF_A_CHUNK = 1_000
 MapFile = Annotated[Path, typer.Option("--map", help="the file that says who is who; it is made if it is not there")]
 
 
@@ -95,21 +95,20 @@ def show_pseudonym(
 def _write(
     plan: ReadPlan, text: Iterable[bytes], file: IO[bytes], names: PseudonymMap, find: FindWords
 ) -> tuple[dict[str, int], list[Reject]]:
-    """Write a chunk of rows at a time. Return the counts to show, and the first rows that could not be read."""
+    """Write the rows that could be read. Return the counts to show, and the first rows that could not be read."""
     counts, rejects = Counter[str](), list[Reject]()
     source, platforms = plan.source, plan.ids
-    for chunk in source.chunks(text, _ROWS_OF_A_CHUNK):
-        for _, row in source.rows(chunk.text, chunk.first_line):
-            if isinstance(row, Reject):
-                counts["left out (unreadable)"] += 1
-                rejects += [row] if len(rejects) < SHOWN_REJECTS else []
-            elif isinstance(row, NotRelevant):
-                counts["left out (not relevant)"] += 1
-            else:
-                counts["written"] += 1
-                value = pseudonymize(row, names, find, platforms)
-                line = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-                file.write(f"{line}\n".encode())
+    for _, row in read_rows(source, cut_rows(source, text)):
+        if isinstance(row, Reject):
+            counts["left out (unreadable)"] += 1
+            rejects += [row] if len(rejects) < SHOWN_REJECTS else []
+        elif isinstance(row, NotRelevant):
+            counts["left out (not relevant)"] += 1
+        else:
+            counts["written"] += 1
+            value = pseudonymize(row, names, find, platforms)
+            line = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            file.write(f"{line}\n".encode())
     names_of_counts = ("written", "left out (unreadable)", "left out (not relevant)")
     return {name: counts[name] for name in names_of_counts}, rejects
 

@@ -1,10 +1,11 @@
 """Splitting a file into batches, and reading a batch.
 
-A file is scanned once into byte ranges, which are kept in an index beside it.
+The split reads a file once and writes its rows in frames of one form; whoever needs a row later reads it from there.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -16,32 +17,26 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
-    UTF8,
-    Chunk,
     NotRelevant,
     Platforms,
-    ReadPlan,
     Row,
-    compress_frame,
     frames_key,
     load_mapping,
-    load_read_plan,
     load_rows,
     open_text,
     read_plan_key,
     store_read_plan,
 )
+from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.rows import as_invalid_record, latest_timestamp, make_reject, parse_rows
+from edugraph_common.sources.split_budget import CountedFile, SplitBudget
+from edugraph_common.sources.stored import count_ranges, count_rows, index_key, read_ranges, write_frames
 from edugraph_importer.graph import RecordBatch, derive_facts
-from edugraph_importer.range_index import BatchRange, count_ranges, count_rows, index_key, read_ranges, write_ranges
 
-# Of a source as it is stored. One of this size is scanned in less time than a batch takes, also where it is packed
-# and unpacks to ten times as much, as tables do.
-SCANNED_AT_ONCE_BYTES = 1024**2
+# A file of this unpacked size is split in less time than a batch takes.
+SPLIT_AT_ONCE_BYTES = 1024**2
 MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
-
-_RANGE_FIELDS = ("offset", "length", "first_line")  # of a ByteRange, as in a BatchRange
 
 
 @dataclass(frozen=True)
@@ -56,30 +51,41 @@ def rejects_key(job_id: str, batch: int) -> str:
     return f"jobs/{job_id}/rejects/{batch:08d}.ndjson"
 
 
-def is_long_to_scan(blobs: Blobs, job: ImportJob) -> bool:
-    """Whether a job's source is still to be scanned and that takes longer than a batch does. Raises as `Blobs.open`.
+def is_long_to_split(blobs: Blobs, job: ImportJob) -> bool:
+    """Return whether a job's source is still to be split and that takes longer than a batch does.
 
-    A file outside counts as well: its size does not say how long somebody else's server takes to give it. So does a
-    table that is no text: a small one may unpack to a large one.
+    The unpacked size decides, which the gateway has counted. A file outside counts as long too: its size does not say
+    how long somebody else's server takes to give it. So does a table that is not a text: a small one may unpack to a
+    large one.
     """
-    key = index_key(job.job_id)
-    if job.source is None or blobs.exists(key):
+    if job.source is None or is_split(blobs, job):
         return False
     if job.outside is not None or job.format in TABLE_FORMATS:
         return True
-    try:
-        with blobs.open(job.source) as file:
-            return file.seek(0, 2) > SCANNED_AT_ONCE_BYTES
-    except Gone:
-        if blobs.exists(key):  # It was split and deleted since this looked for its index.
-            return False
-        raise
+    size = job.unpacked_bytes
+    if size is None and _compression(job) is None:
+        with suppress(Gone), blobs.open(job.source) as file:  # It was split and deleted since this looked.
+            size = file.seek(0, 2)
+    return size is None or size > SPLIT_AT_ONCE_BYTES
 
 
-def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:
-    """Return the number of batches of the whole job; the first call scans the file.
+def is_split(blobs: Blobs, job: ImportJob) -> bool:
+    """Return whether the rows of a job's source are stored."""
+    return blobs.exists(index_key(job.job_id))
 
-    `prefixes`: of the ids of each platform.
+
+def count_batches(
+    blobs: Blobs,
+    job: ImportJob,
+    prefixes: Mapping[str, str] = MappingProxyType({}),
+    go_on: Callable[[], None] = lambda: None,
+    *,
+    keeps_upload: bool = False,
+) -> int:
+    """Return the number of batches of the whole job; the first call splits the file.
+
+    `prefixes` are those of the ids of each platform. `go_on` is called at each batch of a split, which ends with what
+    it raises. `keeps_upload` says whether the uploaded file stays beside its rows.
 
     Raises MalformedFile, Changed, Rejected or Retryable.
     """
@@ -88,55 +94,39 @@ def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = Ma
     key = index_key(job.job_id)
     if not blobs.exists(key):
         try:
-            plan = _split(blobs, job, job.source, prefixes)
+            _split(blobs, job, job.source, prefixes, go_on)
         except Gone:
             # The same message, delivered twice: the other one has split the file and deleted it meanwhile.
             if not blobs.exists(key):
                 raise
         else:
-            if plan.is_converted and "://" not in job.source:
-                # All that the mapping uses of it is in the rows now, so that the rest of it need not be kept, and an
-                # erasure need not write workbooks (docs/adr/0041).
+            if not keeps_upload and "://" not in job.source:
                 blobs.delete(job.source)
     return count_ranges(blobs, job.job_id)
 
 
-def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str]) -> ReadPlan:
-    """Scan the file, write the index of its batches, and return how it is read."""
-    # The index appears only when the whole file was found to be usable, and all that it refers to is there.
-    with blobs.write(index_key(job.job_id)) as index, blobs.open_unchanged(source, job.outside) as file:
+def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str], go_on: Callable[[], None]) -> None:
+    """Read the file once, and write its rows in the one form from which everything else reads them."""
+    with blobs.open_unchanged(source, job.outside) as file:
+        budget = SplitBudget()
         mapping = load_mapping(blobs, job.job_id)
-        plan, text = open_text(file, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
-        chunks = plan.source.chunks(text, job.batch_size)
-        if _can_be_read_in_place(job, plan):
-            ranges: Iterable[BatchRange] = (
-                (chunk.offset, len(chunk.text), chunk.first_line, chunk.rows) for chunk in chunks
-            )
-        else:
-            ranges = _write_frames(blobs, job, chunks)
-        write_ranges(index, ranges)
+        counted = CountedFile(file, budget)
+        plan, text = open_text(counted, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
         store_read_plan(blobs, job.job_id, plan)
-    return plan
+        chunks = plan.source.chunks(budget.checked(text), job.batch_size)
+        write_frames(blobs, job.job_id, _watched(chunks, budget, go_on))
+
+
+def _watched(chunks: Iterable[RowChunk], budget: SplitBudget, go_on: Callable[[], None]) -> Iterator[RowChunk]:
+    for chunk in chunks:
+        go_on()
+        budget.count_rows(len(chunk))
+        yield chunk
 
 
 def expected_rows(blobs: Blobs, job: ImportJob) -> int:
     """Return the number of rows of the whole job, as the split saw them."""
     return len(job.records or ()) if job.source is None else count_rows(blobs, job.job_id)
-
-
-def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iterator[BatchRange]:
-    """Pack each batch into a compressed frame of its own, since its rows cannot be read where they are."""
-    offset = 0
-    with blobs.write(frames_key(job.job_id)) as file:
-        for chunk in chunks:
-            packed = compress_frame(chunk.text)
-            file.write(packed)
-            yield offset, len(packed), chunk.first_line, chunk.rows
-            offset += len(packed)
-
-
-def _can_be_read_in_place(job: ImportJob, plan: ReadPlan) -> bool:
-    return _compression(job) is None and plan.encoding == UTF8 and not plan.is_converted
 
 
 def _compression(job: ImportJob) -> Compression | None:
@@ -173,34 +163,23 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
             )
             for start in starts
         ]
-    key = read_plan_key(job.job_id)
-    in_place = _can_be_read_in_place(job, load_read_plan(blobs, key))
-    whole = ByteRange(
-        source=job.source if in_place else frames_key(job.job_id),
-        offset=0,
-        length=0,
-        first_line=1,
-        format=job.format,
-        compression=None if in_place else "zstd",
-        reading=None if job.format == "ndjson" else key,
-        outside=job.outside if in_place else None,
-    )
-    return [
-        ImportBatch(
-            **common,
-            batch=number,
-            rows=whole.model_copy(update=dict(zip(_RANGE_FIELDS, place, strict=True))),
-            expected=rows,
+    reading = None if job.format == "ndjson" else read_plan_key(job.job_id)
+    batches: list[ImportBatch] = []
+    for number, found in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True):
+        rows = ByteRange(
+            source=frames_key(job.job_id),
+            offset=found.offset,
+            length=found.length,
+            first_line=found.first_line,
+            format=job.format,
+            reading=reading,
         )
-        for number, (*place, rows) in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True)
-    ]
+        batches.append(ImportBatch(**common, batch=number, rows=rows, expected=found.rows))
+    return batches
 
 
 def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
-    """Raise Rejected for a message without rows, and for rows that are gone; Retryable if the store is away.
-
-    Raises Changed for rows of a file outside that is not what it was.
-    """
+    """Raise Rejected for a message without rows, and for rows that are gone; Retryable if the store is away."""
     if message.records is not None:
         numbered = enumerate(message.records, start=message.first_line)
         rows: Iterable[Row] = parse_rows(numbered, latest_timestamp(message.accepted_at))

@@ -10,42 +10,45 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
+from itertools import groupby
 from typing import IO, Any, NamedTuple
 
 from pydantic import ValidationError
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import Compression, Format
+from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Exporter
 from edugraph_common.contracts.record_fields import normal_id
-from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.audit import Entry
 from edugraph_common.platform.fit_store import fit_keys, read_fit
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.platform.saved_views import SavedView
 from edugraph_common.sources import (
     Platforms,
+    RawRow,
     ReadPlan,
-    blank_rows,
-    decompress_frame,
+    Source,
     frames_key,
     load_mapping,
     load_read_plan,
     open_text,
+    read_plan_key,
 )
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.person import Person, Scrubbed
-from edugraph_common.sources.stored import read_plan_key
+from edugraph_common.sources.persons import students_of
+from edugraph_common.sources.rows import cut_rows
+from edugraph_common.sources.split_budget import CountedFile, SplitBudget
+from edugraph_common.sources.stored import index_key, stored_rows
 from edugraph_importer.erasure import is_named_in, written_by_others
+from edugraph_importer.erasure.files import may_name
 from edugraph_importer.graph import Graph
-from edugraph_importer.range_index import count_ranges, index_key, read_ranges
 
 EXPORTED: AbstractSet[Exporter] = frozenset(
     {"graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"}
 )
-_ROWS_AT_ONCE = 1_000
 _SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 _INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
 EduGraph 保存的关于学生 {student} 的数据，读取时间 {moment}。
@@ -151,74 +154,75 @@ class PersonExport:
         return text
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        """Yield each row of a file that names the student, as it came."""
-        for key in self._blobs.keys("jobs"):
-            source = _SOURCE.fullmatch(key)
-            if source is None:
-                yield from self._converted_rows(key)
-                continue
+        """Yield each row of a file that names the student, as it was stored."""
+        for job_id, keys in self._jobs_that_may_name():
             self._go_on()
-            encoding = content_encoding_of(key)
-            compression = None if encoding == "identity" else encoding
-            rows = list[bytes]()
+            source_key = next((key for key in keys if _SOURCE.fullmatch(key)), None)
+            is_split = index_key(job_id) in keys and frames_key(job_id) in keys
+            key = frames_key(job_id) if is_split else source_key
+            if key is None:
+                continue
             try:
-                plan = self._stored_plan(source[1])
-                if plan is None:
-                    form: Format = source[2]  # type: ignore[assignment]  # the pattern knows the formats
-                    mapping = load_mapping(self._blobs, source[1])
-                    with self._blobs.open(key) as file:
-                        plan, _ = open_text(file, form, compression, mapping, Platforms(self._prefixes))
-                for _ in self._read_through(key, plan, compression, self._collector(plan, rows)):
-                    yield from self._taken(key, rows)
+                rows = self._stored_rows(job_id) if is_split else self._rows_of_upload(job_id, key)
+                for row in rows:
+                    yield {"key": key, "row": row.raw.decode(errors="replace")}
             except (MalformedFile, Rejected) as problem:
                 self._problems.append(f"{key} could not be read whole: {problem}")
-            yield from self._taken(key, rows)
 
-    def _read_through(
-        self, key: str, plan: ReadPlan, compression: Compression | None, collect: Callable[[bytes], bool]
-    ) -> Iterator[object]:
-        """Show each row of a file to `collect`. Yield now and then."""
-        with self._blobs.open(key) as file:
-            if not plan.is_converted:
-                yield from blank_rows(file, plan, compression, collect)
-                return
-            _, text = open_text(file, plan.format, compression, plan.mapping)
-            source = plan.source
-            for chunk in source.chunks(text, _ROWS_AT_ONCE):
-                yield source.blank(chunk.text, collect)
+    def _jobs_that_may_name(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield each job whose rows can name the student, with the keys of its blobs."""
+        keys = [key for key in self._blobs.keys("jobs") if ".part-" not in key]
+        for job_id, found in groupby(keys, key=lambda key: key.split("/")[1]):
+            keys_of_job = list(found)
+            if may_name(self._blobs, job_id, keys_of_job, self._ids, self._ids):
+                yield job_id, keys_of_job
 
-    def _converted_rows(self, key: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows that name the student of a table that was converted, whose file is gone."""
-        job_id = key.split("/")[1]
-        if key != frames_key(job_id) or not self._blobs.exists(index_key(job_id)):
-            return
-        plan = self._stored_plan(job_id)
-        if plan is None or not plan.is_converted:
-            return
-        rows = list[bytes]()
-        source, collect = plan.source, self._collector(plan, rows)
+    def _stored_rows(self, job_id: str) -> Iterator[RawRow]:
+        """Yield the rows of a file that was split and that name the student."""
+        source = (self._stored_plan(job_id) or ReadPlan()).source
+        for rows in stored_rows(self._blobs, job_id):
+            self._go_on()
+            for row in rows:
+                if self._names_student(source, row):
+                    yield row
+
+    def _rows_of_upload(self, job_id: str, key: str) -> Iterator[RawRow]:
+        """Yield the rows of a file that was not split and that name the student. Raises MalformedFile."""
+        encoding = content_encoding_of(key)
+        compression = None if encoding == "identity" else encoding
+        found = _SOURCE.fullmatch(key)
+        assert found is not None  # noqa: S101 - the caller chose the key by this pattern
+        form: Format = found[2]  # type: ignore[assignment]  # the pattern knows the formats
+        mapping = load_mapping(self._blobs, job_id)
+        budget = SplitBudget()
         with self._blobs.open(key) as file:
-            for _, length, _, _ in read_ranges(self._blobs, job_id, range(count_ranges(self._blobs, job_id))):
-                source.blank(decompress_frame(file.read(length)), collect)
-                yield from self._taken(key, rows)
+            counted = CountedFile(file, budget)
+            plan, text = open_text(counted, form, compression, mapping, Platforms(self._prefixes))
+            for row in cut_rows(plan.source, budget.checked(text)):
+                if self._names_student(plan.source, row):
+                    yield row
 
     def _rejects(self) -> Iterator[dict[str, Any]]:
-        for key in self._blobs.keys("jobs"):
-            if "/rejects/" not in key or ".part-" in key:
-                continue
-            plan = self._stored_plan(key.split("/")[1]) or ReadPlan()
-            with self._blobs.open(key) as file:
-                for line in file:
-                    try:
-                        reject = Reject.model_validate_json(line)
-                    except ValidationError:
-                        self._problems.append(f"{key} has a line that is no reject")
-                        continue
-                    rows = list[bytes]()
-                    if reject.raw is not None:
-                        self._collector(plan, rows)(reject.raw.encode(errors="replace"))
-                    if rows or normal_id(reject.found) in self._ids:
-                        yield {"key": key, **reject.model_dump()}
+        for job_id, keys in self._jobs_that_may_name():
+            source = (self._stored_plan(job_id) or ReadPlan()).source
+            for key in keys:
+                if "/rejects/" in key:
+                    yield from self._rejects_in(key, source)
+
+    def _rejects_in(self, key: str, source: Source) -> Iterator[dict[str, Any]]:
+        with self._blobs.open(key) as file:
+            for line in file:
+                try:
+                    reject = Reject.model_validate_json(line)
+                except ValidationError:
+                    self._problems.append(f"{key} has a line that is no reject")
+                    continue
+                raw = reject.raw
+                is_theirs = raw is not None and self._names_student(
+                    source, RawRow(reject.line, raw.encode(errors="replace"))
+                )
+                if is_theirs or normal_id(reject.found) in self._ids:
+                    yield {"key": key, **reject.model_dump()}
 
     def _letters(self, who: Person) -> Iterator[dict[str, Any]]:
         """Yield of each dead letter the records, findings and rejects of the student, and of nobody else."""
@@ -255,21 +259,7 @@ class PersonExport:
         key = read_plan_key(job_id)
         return load_read_plan(self._blobs, key) if self._blobs.exists(key) else None
 
-    def _collector(self, plan: ReadPlan, rows: list[bytes]) -> Callable[[bytes], bool]:
-        """Return what keeps the rows that name the student, and chooses none to be blanked."""
-        source = plan.source
-
-        def collect(raw: bytes) -> bool:
-            try:
-                if not self._ids.isdisjoint(source.students(raw)):
-                    rows.append(raw)
-            except InvalidRecord:
-                pass  # It names nobody whom an import would know, and is among the rejects if the id is its fault.
-            return False
-
-        return collect
-
-    @staticmethod
-    def _taken(key: str, rows: list[bytes]) -> Iterator[dict[str, Any]]:
-        taken, rows[:] = rows[:], []
-        yield from ({"key": key, "row": row.decode(errors="replace")} for row in taken)
+    def _names_student(self, source: Source, row: RawRow) -> bool:
+        """Return whether a row names the student. One that cannot be decoded names nobody an import would know."""
+        students = students_of(source, row)
+        return students is not None and not self._ids.isdisjoint(students)

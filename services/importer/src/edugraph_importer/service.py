@@ -61,12 +61,14 @@ from edugraph_common.platform.object_store import (
 from edugraph_common.platform.stored_jobs import load_job, store_job
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.rows import as_invalid_record
+from edugraph_common.sources.stored import index_persons
 from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import AnalysisRequests
 from edugraph_importer.batching import (
     count_batches,
     expected_rows,
-    is_long_to_scan,
+    is_long_to_split,
+    is_split,
     read_batch,
     store_rejects,
     window,
@@ -90,9 +92,16 @@ FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as
 log = structlog.get_logger("edugraph.importer")
 
 
+class SplitEnded(Exception):
+    """The job of a file was cancelled or resumed while the file was being split."""
+
+
 @dataclass(frozen=True)
 class Importer:
-    """One for each process. `now` gives times with a time zone; `platform_prefixes` are by platform_key."""
+    """One for each process. `now` gives times with a time zone; `platform_prefixes` are by platform_key.
+
+    `keeps_uploads`: whether an uploaded file stays after it was split.
+    """
 
     app: Celery
     graph: Graph
@@ -105,6 +114,7 @@ class Importer:
     elsewhere: Elsewhere
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
+    keeps_uploads: bool = False
 
     def plan(self, job: ImportJob, *, at_once: bool = False) -> tuple[list[ImportBatch], ImportAggregate] | None:
         """Return the next window of batches, and the message that sums them up. Whoever gets it must be `sending` it.
@@ -124,10 +134,10 @@ class Importer:
             job = job.model_copy(update={"next_batch": 0})
             if not self.recreate(job):
                 return None
-        if is_long_to_scan(self.blobs, job):
+        if is_long_to_split(self.blobs, job):
             self._send_to_be_split(job, at_once=at_once)
             return None
-        total = self._scan(job)
+        total = self._scan_at_once(job)
         if total is None:
             return None
         rows = expected_rows(self.blobs, job)
@@ -160,6 +170,14 @@ class Importer:
         still_open = self.jobs.open_batches(job.job_id, range(job.next_batch, end))
         return [batch for batch in window(self.blobs, job, end) if batch.batch in still_open], after
 
+    def _scan_at_once(self, job: ImportJob) -> int | None:
+        """Return the number of batches of a job that is inline, small, or split already. None as `_scan`."""
+        was_split = job.source is None or is_split(self.blobs, job)
+        total = self._scan(job)
+        if total is not None and not was_split:
+            index_persons(self.blobs, job.job_id)
+        return total
+
     def _send_to_be_split(self, job: ImportJob, *, at_once: bool) -> None:
         then = "import_records_async" if at_once else "import_records_with_callback"
         task_id = task_id_for(job.job_id, f"split-source-{job.generation}")
@@ -180,14 +198,28 @@ class Importer:
             job = ImportJob(**message.model_dump(exclude={"then"}))
             task_id = task_id_for(message.job_id, f"after-split-{message.generation}")
             send(self.app, message.then, job, task_id=task_id)
+            # The import need not wait for this.
+            index_persons(self.blobs, message.job_id)
 
     def _scan(self, job: ImportJob) -> int | None:
-        """Return the number of batches of the whole job. None for a file that is unusable, which ends the job."""
+        """Return the number of batches of the whole job.
+
+        None for a file that is unusable, which ends the job, and for a job that was cancelled or resumed meanwhile.
+        """
+
+        def go_on() -> None:
+            if self.jobs.standing(job.job_id, job.generation) in ("cancelled", "stale"):
+                raise SplitEnded
+
         try:
-            return count_batches(self.blobs, job, self.platform_prefixes)
+            return count_batches(self.blobs, job, self.platform_prefixes, go_on, keeps_upload=self.keeps_uploads)
         except (MalformedFile, Changed) as problem:
             self.fail_import(job, str(problem))
-            return None
+            if not self.keeps_uploads and job.source is not None and "://" not in job.source:
+                self.blobs.delete(job.source)  # Nobody can ever read it.
+        except SplitEnded:
+            log.info("split_left_out", reason="its job was cancelled or resumed")
+        return None
 
     @contextmanager
     def sending(self, job: ImportJob) -> Iterator[None]:
@@ -200,23 +232,15 @@ class Importer:
         self.jobs.sent(job.job_id, job.next_batch)
 
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
-        """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again.
-
-        A file outside that was changed fails the whole job, whose rows are no longer where the split saw them. The
-        batch becomes no dead letter, since replaying it cannot help.
-        """
+        """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again."""
         standing = self.jobs.standing(message.job_id, message.generation)
         if standing == "unknown":
             self._begin_again_from(message)
         if standing in ("cancelled", "stale"):
             log.info("batch_left_out", batch=message.batch, reason=standing)
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
-        try:
-            with telemetry.step("read"):
-                found = read_batch(self.blobs, message)
-        except Changed as change:
-            self._stop(message.job_id, change.reason)
-            return self.batch_failed(message, change.reason)
+        with telemetry.step("read"):
+            found = read_batch(self.blobs, message)
         records = [record for _, record in found.graph.records]
         epoch = self.members.epoch()
         with telemetry.step("write"), telemetry.retries_of(self.graph):
@@ -335,6 +359,10 @@ class Importer:
             task_id = task_id_for(job.job_id, f"split-{message.window_end}")
             send(self.app, "import_records_with_callback", following, task_id=task_id)
         else:
+            if job.source is not None:
+                # A process may have died between the split and this. Without the index an erasure reads all rows.
+                with suppress(Rejected):  # Rows that nobody can read have failed their batches.
+                    index_persons(self.blobs, job.job_id)
             self.jobs.imported(job.job_id, self.now())
         self._finish(job.job_id)
 

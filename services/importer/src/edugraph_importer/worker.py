@@ -100,6 +100,7 @@ def make_worker(settings: Settings) -> App:
             ),
             now=now,
             platform_prefixes=prefixes,
+            keeps_uploads=settings.keep_uploads,
         )
 
     def close(**_: Any) -> None:

@@ -22,6 +22,7 @@ from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources.person import Who
+from edugraph_common.sources.stored import stored_rows
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.erasure.files import erase_from_blobs
 from edugraph_importer.graph import Graph
@@ -93,6 +94,11 @@ def forgotten(importer: Importer, student: str) -> dict[str, Any]:
             continue
 
 
+def rows(importer: Importer, job_id: str) -> list[str]:
+    """The rows that are stored of a job."""
+    return [f"{row.raw.decode()}\n" for batch in stored_rows(importer.blobs, job_id) for row in batch]
+
+
 def kept_without_the_first_three() -> list[str]:
     return [chat(number) for number in range(60) if not {number % 6, (number + 1) % 6} & {0, 1, 2}]
 
@@ -106,8 +112,7 @@ def test_each_ends_and_takes_out_its_own(importer: Importer, room: Any) -> None:
     # Of a student who chats with two of them alone nothing is left when those went first, and nothing is to be erased.
     assert sum(each["removed"].get("graph", {}).get("Interaction", 0) for each in erased) == 40
     for job_id in ids:
-        source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
-        assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()
+        assert rows(importer, job_id) == kept_without_the_first_three()
     names = {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")}
     assert names == set(STUDENTS[3:])
 
@@ -128,8 +133,7 @@ def test_no_erasure_undoes_what_another_wrote(importer: Importer, monkeypatch: p
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
     for job_id in ids:
-        source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
-        assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()
+        assert rows(importer, job_id) == kept_without_the_first_three()
 
 
 def test_insights_is_told_of_what_was_written_and_of_who_was_erased(importer: Importer) -> None:
@@ -178,16 +182,14 @@ def test_the_graph_alone_takes_them_all_at_once(importer: Importer, graph: Graph
 def test_a_job_that_has_not_ended_is_left_and_named(importer: Importer) -> None:
     running, ended = imported(importer), imported(importer)
     assert importer.jobs.begin(running, 6, NOW, first_batch=6) == "begun"
-    before = importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20)
+    before = rows(importer, running)
     erased = importer.erasure.erase(("4",))
-    assert importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20) == before
+    assert rows(importer, running) == before
     assert (erased["removed"]["files"]["files"], [left["job_id"] for left in erased["left"]]) == (1, [running])
     importer.jobs.cancel(running, NOW)
     again = importer.erasure.erase(("4",))
     assert (again["removed"]["files"]["files"], again["left"]) == (1, [])
-    assert importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20) == importer.blobs.read(
-        f"jobs/{ended}/source.ndjson", 0, 1 << 20
-    )
+    assert rows(importer, running) == rows(importer, ended) != before
 
 
 def test_nobody_is_told_how_somebody_is_called_whom_the_graph_refused(importer: Importer) -> None:

@@ -22,6 +22,9 @@ from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.stored_jobs import store_job
+from edugraph_common.sources import frames_key
+from edugraph_common.sources.split_budget import SplitBudget
+from edugraph_common.sources.stored import index_key
 from edugraph_importer.batching import count_batches
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph
@@ -59,7 +62,7 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def ended(importer: Importer, whole_batches: int, lost: bytes | None) -> JobReport:
-    """The job's report, when its source became `lost` after so many of its four batches."""
+    """The job's report, when its rows became `lost` after so many of its four batches."""
     job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson", batch_size=10)
     with importer.blobs.write(job.source or "") as file:
         file.write((json.dumps(LINE) + "\n").encode() * 40)
@@ -68,9 +71,9 @@ def ended(importer: Importer, whole_batches: int, lost: bytes | None) -> JobRepo
     assert planned is not None
     for message in planned[0]:
         if message.batch == whole_batches:
-            importer.blobs.delete("jobs/j/source.ndjson")
+            importer.blobs.delete(frames_key(job.job_id))
             if lost is not None:
-                with importer.blobs.write("jobs/j/source.ndjson") as file:
+                with importer.blobs.write(frames_key(job.job_id)) as file:
                     file.write(lost)
         try:
             importer.write_batch(message)
@@ -84,7 +87,7 @@ def ended(importer: Importer, whole_batches: int, lost: bytes | None) -> JobRepo
 
 @pytest.mark.parametrize("lost", [None, b""])
 @pytest.mark.parametrize(("whole_batches", "state"), [(0, "failed"), (2, "partly failed")])
-def test_a_source_that_is_lost_after_the_split_is_no_success(
+def test_rows_that_are_lost_after_the_split_are_no_success(
     importer: Importer, whole_batches: int, state: str, lost: bytes | None
 ) -> None:
     report = ended(importer, whole_batches, lost)
@@ -93,17 +96,16 @@ def test_a_source_that_is_lost_after_the_split_is_no_success(
     # Guard: the batch's expected number in Importer.batch_failed.
     assert (report.expected, report.read, report.failed) == (40, 40, 40 - 10 * whole_batches)
     assert sum(report.outcomes.values()) == report.read
-    assert "jobs/j/source.ndjson" in (report.error or "")
+    assert "/rows.zst" in (report.error or "")
 
 
 @pytest.mark.parametrize("changed_before", ["the split", "a batch", "it is resumed"])
-def test_a_file_outside_that_was_changed_fails_its_job(
+def test_a_file_outside_that_was_changed_before_its_split_fails_its_job(
     importer: Importer, tmp_path: Path, changed_before: str
 ) -> None:
-    """Each row of the changed file is valid, but begins elsewhere: the split's offsets would cut it at odd places.
+    """After the split its rows are in the store, and the file may change or go.
 
-    Out: `job.outside` in `count_batches` or in `window`, `rows.outside` in `load_rows`, `Changed` in `Importer._scan` or
-    in `Importer.write_batch`.
+    Out: `job.outside` in `_split`, `Changed` in `Importer._scan`.
     """
     path, blobs = tmp_path / "week.ndjson", Blobs(str(tmp_path / "store"), [f"file://{tmp_path}"])
     importer = replace(importer, blobs=blobs)
@@ -131,16 +133,55 @@ def test_a_file_outside_that_was_changed_fails_its_job(
             planned = importer.plan(job.model_copy(update={"generation": generation}))
             assert planned is not None
         change()
-        # The first batch that meets the change ends the job, and the others are left out.
         left = [message for message in planned[0] if message.batch]
-        assert [importer.write_batch(message).state for message in left] == ["failed", "cancelled", "cancelled"]
+        assert [importer.write_batch(message).state for message in left] == ["written"] * 3
         importer.sum_up(planned[1])
     report = importer.jobs.report(job.job_id, NOW)
     assert report is not None
+    if changed_before != "the split":
+        assert (report.state, report.written + report.unchanged) == ("succeeded", 40)
+        return
     assert (report.state, report.written + report.unchanged) == ("failed", written)
     assert re.fullmatch(
         f"{url} was changed after its job was accepted: its .*; import the file again", report.error or ""
     )
+
+
+def test_a_split_ends_at_the_batch_after_its_job_was_cancelled(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: `go_on` in Importer._scan."""
+    job = ImportJob(job_id=uuid4().hex, source=f"jobs/{uuid4().hex}/source.ndjson", batch_size=10)
+    with importer.blobs.write(job.source or "") as file:
+        file.write((json.dumps(LINE) + "\n").encode() * 100)
+    importer.jobs.create(job.job_id, "import", "a.ndjson", NOW)
+    batches = []
+
+    def cancel(_budget: SplitBudget, rows: int) -> None:
+        batches.append(rows)
+        if len(batches) == 3:
+            importer.jobs.cancel(job.job_id, NOW)
+
+    monkeypatch.setattr(SplitBudget, "count_rows", cancel)
+    importer.split(SplitSource(**dict(job)))
+    assert batches == [10, 10, 10]
+    assert importer.blobs.exists(job.source or "")
+    assert not importer.blobs.exists(index_key(job.job_id))
+
+
+def test_an_upload_goes_when_it_is_split_or_unusable(importer: Importer) -> None:
+    """Out: the deletion in `count_batches`, or in Importer._scan."""
+    for content, state in ((json.dumps(LINE).encode(), "running"), (b"%PDF-1.7\n" * 100, "failed")):
+        job_id = uuid4().hex
+        job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.ndjson")
+        with importer.blobs.write(job.source or "") as file:
+            file.write(content)
+        importer.jobs.create(job_id, "import", "a.ndjson", NOW)
+        importer.plan(job)
+        report = importer.jobs.report(job_id, NOW)
+        assert report is not None
+        assert report.state == state
+        assert not importer.blobs.exists(job.source or "")
 
 
 def test_a_job_whose_batches_fail_in_a_row_is_failed_as_a_whole_and_others_go_on(importer: Importer) -> None:
@@ -252,12 +293,12 @@ def test_an_unusable_file_is_told_although_redis_loses_the_job_while_it_is_scann
     """To take the guard out: let Importer.fail_import not recreate the job."""
     job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
     with importer.blobs.write(job.source or "") as file:
-        file.write(b"\xff\n")
+        file.write("{}\n".encode("utf-16"))
     importer.jobs.create(job.job_id, "import", "a.ndjson", NOW)
 
-    def scan(*arguments: Any) -> int:
+    def scan(*arguments: Any, **options: Any) -> int:
         importer.jobs._redis.delete(*importer.jobs.keys_of(job.job_id))
-        return count_batches(*arguments)
+        return count_batches(*arguments, **options)
 
     monkeypatch.setattr("edugraph_importer.service.count_batches", scan)
     assert importer.plan(job) is None

@@ -203,7 +203,7 @@ def test_an_embedded_broker_has_no_dead_letters(graph: Graph, tmp_path: Path) ->
 
 
 def test_the_rows_of_a_table_that_was_converted_are_in_it(graph: Graph, tmp_path: Path) -> None:
-    """To take the guard out: let `_converted_rows` yield nothing."""
+    """To take the guard out: let `_stored_rows` yield nothing."""
     blobs = Blobs(str(tmp_path))
     mapping = parse_mapping(
         "{type: attempt_record, columns: {who: student_id}, constants: {timestamp: '2026-01-01'}, items: {columns: [Q1]}}"

@@ -91,10 +91,9 @@ class OutsideFile(Sent):
 
 
 class ByteRange(Sent):
-    """Rows of a blob: `length` bytes from `offset` of it; `first_line` is that of the file as it came, from 1.
+    """The rows of a batch: a frame of `length` bytes from `offset` of a blob.
 
-    With `compression` they are one whole frame. `reading`: the blob that says how the rows are read, where the
-    format alone does not. `outside`: as in the job.
+    `first_line` is that of the file as it came, from 1. `format` and `reading`, a blob, say how the rows are read.
     """
 
     source: str
@@ -102,9 +101,7 @@ class ByteRange(Sent):
     length: int = Field(ge=0)
     first_line: int = Field(ge=1)
     format: Format = "ndjson"
-    compression: Literal["zstd"] | None = None
     reading: str | None = None
-    outside: OutsideFile | None = None
 
 
 class ImportJob(Message):
@@ -119,6 +116,7 @@ class ImportJob(Message):
     `platform`: the address of the one
     that wrote a log; None is the school's own. `outside`: what the file outside was when the job was accepted; None
     for a file in the blob store. `economy`: the texts are read by the provider's batches, later and for less.
+    `unpacked_bytes`: the size of the uncompressed file, which the gateway counted; None for a file outside.
     """
 
     source: str | None = None
@@ -136,6 +134,7 @@ class ImportJob(Message):
     changed_at: ChangeTime = "record"
     platform: str | None = None
     outside: OutsideFile | None = None
+    unpacked_bytes: int | None = Field(default=None, ge=0)
 
 
 class SplitSource(ImportJob):

@@ -405,10 +405,10 @@ _BLOBS = (
         ("jobs/*/source.*", "jobs/*/rows.zst"),
         "personal",
         Words(
-            "uploaded files as they came (a workbook, Parquet file or wide table until it is split), JSON bodies "
-            "above 64 KiB, and the rows of packed, recoded or converted files",
-            "上传的原始文件（工作簿、Parquet 文件和宽表只保留到拆分为止）、64 KiB 以上的 JSON 请求体，"
-            "以及压缩、转码或转换文件的行",
+            "the rows of uploaded files and of JSON bodies above 64 KiB; uploaded files as they came until they are "
+            "split, or as long as their rows where EDUGRAPH_KEEP_UPLOADS says so",
+            "上传文件和 64 KiB 以上 JSON 请求体的行；上传的原始文件只保留到拆分为止，"
+            "设置 EDUGRAPH_KEEP_UPLOADS 时与其行保留同样久",
         ),
         Words("to import, to resume, and to analyse by reference", "导入、恢复以及按引用分析"),
         Words("30 days, and not before their job has ended", "30 天，且不早于任务结束"),
@@ -416,6 +416,23 @@ _BLOBS = (
         eraser="files",
         exporter="files",
         left=Words("files of a job that has not ended are cleaned when it has", "未结束任务的文件在任务结束后清理"),
+    ),
+    DataPlace(
+        "blobs.persons",
+        Store.BLOBS,
+        ("jobs/*/persons",),
+        "pseudonymous",
+        Words(
+            "hashes of the ids that stand in the rows of a file, and of pieces of rows that cannot be decoded",
+            "文件各行中编号的哈希值，以及无法解码的行的片段的哈希值",
+        ),
+        Words(
+            "to open only files that can name a person who is erased or exported",
+            "删除或导出时只打开可能提到此人的文件",
+        ),
+        _WITH_SOURCES,
+        retention="EDUGRAPH_SOURCE_RETENTION_DAYS",
+        eraser="files",
     ),
     DataPlace(
         "blobs.rejects",

@@ -117,6 +117,10 @@ class Settings(BrokerSettings):
         default=(),
         description="URLs, divided by spaces, below which imports may read files where they are: s3://exports/2026/",
     )
+    keep_uploads: bool = Field(
+        default=False,
+        description="true: an uploaded file stays as long as its rows do; false: it is deleted when it was split",
+    )
     platform_prefixes: dict[str, str] = Field(
         default={},
         description='JSON: of each learning platform, by its address, what its ids begin with; "" for your own',

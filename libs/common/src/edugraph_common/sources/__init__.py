@@ -1,18 +1,16 @@
 """Sources: what platforms export, read as rows of the record contract.
 
-`open_text` decides how a file is read (its read plan), the plan's source cuts the text into chunks of whole rows,
-and each chunk is read into rows. `stored` has what is kept of a file in the blob store, so that a batch can be read
-alone.
+`open_text` decides how a file is read (its read plan), and the plan's source cuts the text into rows. `stored` has
+what is kept of a file in the blob store: its rows, in frames of one form whatever the format of the file was.
 """
 
-from edugraph_common.sources.blanking import blank_rows
-from edugraph_common.sources.chunking import Chunk
-from edugraph_common.sources.compression import compress_frame, compression_of, decompress_frame
+from edugraph_common.sources.chunking import RawRow
+from edugraph_common.sources.compression import compression_of
 from edugraph_common.sources.encoding import UTF8
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.read_plan import ReadPlan, make_read_plan, open_text
-from edugraph_common.sources.rows import NotRelevant, Row, Source
+from edugraph_common.sources.rows import NotRelevant, Row, Source, read_rows
 from edugraph_common.sources.stored import (
     frames_key,
     load_mapping,
@@ -24,23 +22,21 @@ from edugraph_common.sources.stored import (
     store_mapping,
     store_read_plan,
     store_records,
+    store_rows,
 )
 from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
 
 __all__ = [
     "STUDENT_FIELDS",
     "UTF8",
-    "Chunk",
     "Mapping",
     "NotRelevant",
     "Platforms",
+    "RawRow",
     "ReadPlan",
     "Row",
     "Source",
-    "blank_rows",
-    "compress_frame",
     "compression_of",
-    "decompress_frame",
     "frames_key",
     "load_mapping",
     "load_read_plan",
@@ -50,9 +46,11 @@ __all__ = [
     "open_text",
     "parse_mapping",
     "read_plan_key",
+    "read_rows",
     "source_key",
     "store_mapping",
     "store_read_plan",
     "store_records",
+    "store_rows",
     "students_of_record",
 ]

@@ -1,10 +1,4 @@
-"""Compressed files as streams, and batches of them as zstd frames of their own.
-
-A file is decompressed block by block, so that a small file cannot fill the memory. Neither gzip nor zstd lets a
-reader start in the middle: a gzip file has no restart points but its members, and the usual zstd file is one single
-frame. So the one scan of such a file writes each batch as a frame, and a batch is read by decompressing its own frame
-and nothing else: an import of n batches decompresses the file once, not n times.
-"""
+"""Compressed files as streams. A file is decompressed block by block, so that a small one cannot fill the memory."""
 
 import gzip
 import sys
@@ -28,30 +22,43 @@ SUFFIXES: dict[ContentEncoding, str] = {"identity": "", "gzip": ".gz", "zstd": "
 BLOCK_BYTES = 1 << 20  # how much is read from a file, and handed on decompressed, at a time
 MAX_WINDOW_LOG = 27  # a zstd frame may ask for 128 MiB of memory, as much as `zstd -d` itself allows
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_LEVEL = 3
-# Logs of equal lines unpack to a few hundred times their size. What is small unpacked cannot do any harm.
-MAX_RATIO = 1_000
-UNPACKED_BYTES_FREE = 8 << 20
+# A chunk ends with the row that makes it too large, and each row has a header.
+MAX_FRAME_TEXT_BYTES = 2 * MAX_CHUNK_BYTES + MAX_ROW_BYTES
+# A small log of equal lines unpacks to a few hundred times its size, which cannot do any harm. No large one does.
+_BYTES_FREE_SMALL, _MAX_RATIO_SMALL = 8 << 20, 1_000
+_BYTES_FREE_LARGE, _MAX_RATIO_LARGE = 64 << 20, 100
 
 
-class _RatioLimit:
+class RatioLimit:
     """Refuses a file that unpacks to far more than any table or log does, before it has cost time and memory."""
 
     def __init__(self) -> None:
         self._packed_bytes = self._unpacked_bytes = 0
 
-    def count_packed(self, block: bytes) -> None:
-        self._packed_bytes += len(block)
+    def count_packed(self, number: int) -> None:
+        self._packed_bytes += number
 
     def check(self, block: bytes) -> bytes:
         """Return the unpacked block. Raises MalformedFile."""
-        self._unpacked_bytes += len(block)
-        if self._unpacked_bytes > UNPACKED_BYTES_FREE + MAX_RATIO * self._packed_bytes:
+        self.count_unpacked(len(block))
+        return block
+
+    def count_unpacked(self, number: int) -> None:
+        """Raises MalformedFile."""
+        self._unpacked_bytes += number
+        small = _BYTES_FREE_SMALL + _MAX_RATIO_SMALL * self._packed_bytes
+        large = _BYTES_FREE_LARGE + _MAX_RATIO_LARGE * self._packed_bytes
+        if self._unpacked_bytes > min(small, large):
             raise MalformedFile(
-                f"the file unpacks to more than {MAX_RATIO} times its size, which no table or log does; "
+                f"the file unpacks to more than {_MAX_RATIO_LARGE} times its size, which no table or log does; "
                 "send it uncompressed if it is one"
             )
-        return block
+
+
+class Readable(Protocol):
+    """A file that can be read through."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Decompressor(Protocol):
@@ -79,10 +86,10 @@ class Gzip:
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
-        self._inside, self._limit = False, _RatioLimit()
+        self._inside, self._limit = False, RatioLimit()
 
     def feed(self, block: bytes) -> Iterator[bytes]:
-        self._limit.count_packed(block)
+        self._limit.count_packed(len(block))
         while block:
             self._inside = True
             try:
@@ -105,10 +112,10 @@ class Zstd:
 
     def __init__(self) -> None:
         self._frame = _frame_decompressor()
-        self._inside, self._limit = False, _RatioLimit()
+        self._inside, self._limit = False, RatioLimit()
 
     def feed(self, block: bytes) -> Iterator[bytes]:
-        self._limit.count_packed(block)
+        self._limit.count_packed(len(block))
         while block or not self._frame.needs_input:
             self._inside = True
             try:
@@ -157,7 +164,7 @@ def compression_of(head: bytes) -> Compression | None:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
-def decompressed_blocks(file: IO[bytes], compression: Compression | None) -> Iterator[bytes]:
+def decompressed_blocks(file: Readable, compression: Compression | None) -> Iterator[bytes]:
     """Yield a file's uncompressed bytes. The file need not be seekable. Raises MalformedFile."""
     stream = decompressor(compression or "identity")
     while block := file.read(BLOCK_BYTES):
@@ -170,16 +177,16 @@ def decompressed_head(head: bytes, compression: Compression | None) -> bytes:
     return b"".join(decompressor(compression or "identity").feed(head))
 
 
-def compress_frame(text: bytes) -> bytes:
-    """Compress the rows of a batch into a zstd frame of their own."""
-    return zstd.compress(text, level=_LEVEL)
+def compress_frame(text: bytes, level: int) -> bytes:
+    """Compress a text into one zstd frame."""
+    return zstd.compress(text, level=level)
 
 
 def decompress_frame(data: bytes) -> bytes:
-    """Return the rows of a batch. Raises Rejected for anything but one whole frame."""
+    """Return the text of the frame with which the data begin. Raises Rejected where there is not a whole frame."""
     frame = zstd.ZstdDecompressor()
     try:
-        text = frame.decompress(data, MAX_CHUNK_BYTES + MAX_ROW_BYTES)
+        text = frame.decompress(data, MAX_FRAME_TEXT_BYTES)
     except zstd.ZstdError:
         raise Rejected("the stored rows are damaged") from None
     if not frame.eof:

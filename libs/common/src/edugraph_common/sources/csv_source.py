@@ -2,35 +2,27 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_row, shorten
 from edugraph_common.sources.cells import CellReader
-from edugraph_common.sources.chunking import Chunk, split_rows
+from edugraph_common.sources.chunking import BLANK, RowChunk, RowForm, row_chunks
+from edugraph_common.sources.json_source import decode_text
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, MalformedFile
-from edugraph_common.sources.rows import (
-    Row,
-    Span,
-    as_invalid_record,
-    blank_row,
-    blank_spans,
-    check_timestamp,
-    make_reject,
-)
+from edugraph_common.sources.rows import Content, as_invalid_record, check_timestamp, cut_rows, make_reject, too_long
 from edugraph_common.sources.table_rows import SheetRow
 
 DELIMITERS = (",", "\t", ";", "|")
+_FIRST_NOT_ASCII = 0x80
 _LONE_CR = re.compile(rb"\r(?!\n)")
 _SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
 
 
 # The head of a file has 1 MiB, of which UTF-16 may leave half: a header that is longer than this may go on after it.
 MAX_HEADER_BYTES = MAX_ROW_BYTES // 4
-_ROWS_AT_ONCE = 1_000
 
 
 class Header(ContractModel):
@@ -67,6 +59,7 @@ class CsvRows:
         self._row = re.compile(field + rb"(?:" + cut + field + rb")*+\r?(?:\n|\Z)")
         # A row whose last field is quoted and not closed yet.
         self._open = re.compile(rb"(?:" + field + cut + rb')*+"(?:[^"]++|"")*+\Z')
+        self._blank_bytes = b' \t\r\n\v\f"' + delimiter.encode()
         self._blank = re.compile(rf'[\s"{re.escape(delimiter)}]*+')
 
     def end(self, text: bytes, start: int, final: bool) -> int:
@@ -100,6 +93,9 @@ class CsvRows:
         Splitting and reading both ask here, so that as many rows are read as were expected: a lone quote, which is no
         CSV, is as blank as the cells of two.
         """
+        filled = row.removeprefix(BOM).strip(self._blank_bytes)
+        if not filled or filled[0] < _FIRST_NOT_ASCII:
+            return not filled
         return self._blank.fullmatch(row.removeprefix(BOM).decode(errors="replace")) is not None
 
     def cells(self, row: str) -> list[str]:
@@ -117,71 +113,44 @@ class CsvSource:
         self._header, self._rows = header, CsvRows(header.delimiter, len(header.columns))
         self._reader = CellReader(mapping, header.columns)
 
-    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
-        """Cut the table into chunks, none of which has the header."""
-        header = self._header
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
+        """Cut the table into its rows, without its header."""
+        blank_bytes = BLANK + self._header.delimiter.encode()
+        form = RowForm(self._rows.end, _has_no_quote, self._rows.is_blank, blank_bytes)
+        return row_chunks(self._body(blocks), rows_per_chunk, form, self._header.lines + 1)
 
-        def body() -> Iterator[bytes]:
-            left = header.size
-            for block in blocks:
-                if left < len(block):
-                    yield block[left:]
-                left = max(0, left - len(block))
+    def _body(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        left = self._header.size
+        for block in blocks:
+            if left < len(block):
+                yield block[left:]
+            left = max(0, left - len(block))
 
-        start = {"offset": header.size, "first_line": header.lines + 1}
-        return split_rows(body(), rows_per_chunk, self._rows.end, blank=self._rows.is_blank, **start)
-
-    def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
-        for line, raw in self._raw_rows(text, first_line):
-            row: Record | Withdrawal | Reject
-            try:
-                row = self._record(self._cells(raw), latest)
-            except Exception as fault:  # noqa: BLE001 - the boundary of the row
-                problem = as_invalid_record(fault)
-                if more := raw.count(b"\n"):  # which tells what a quote that was left open has taken in
-                    problem.found = f"lines {line} to {line + more}: {problem.found}"
-                row = make_reject(line, raw, problem)
-            yield line, row
+    def read(self, line: int, raw: bytes, latest: datetime | None = None) -> Content:
+        try:
+            return self._record(self._cells(raw), latest)
+        except Exception as fault:  # noqa: BLE001 - the boundary of the row
+            problem = as_invalid_record(fault)
+            if more := raw.count(b"\n"):  # which tells what a quote that was left open has taken in
+                problem.found = f"lines {line} to {line + more}: {problem.found}"
+            return make_reject(line, raw, problem)
 
     def sheet_rows(self, blocks: Iterable[bytes]) -> Iterator[SheetRow]:
         """Yield the rows of a wide table, its header first, as those of a workbook."""
         yield SheetRow(None, self._header.lines, self._header.columns)
-        for chunk in self.chunks(blocks, _ROWS_AT_ONCE):
-            for line, raw in self._raw_rows(chunk.text, chunk.first_line):
-                try:
-                    yield SheetRow(None, line, self._cells(raw))
-                except InvalidRecord as problem:
-                    yield SheetRow(None, line, (), problem, raw.decode(errors="replace"))
+        for row in cut_rows(self, blocks):
+            try:
+                if row.is_cut:
+                    raise too_long()
+                yield SheetRow(None, row.line, self._cells(row.raw))
+            except InvalidRecord as problem:
+                yield SheetRow(None, row.line, (), problem, row.raw.decode(errors="replace"))
 
     def students(self, raw: bytes) -> frozenset[str]:
-        return frozenset(self._reader.students(self._rows.cells(raw.decode())))
-
-    def blank(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
-        def fill(row: bytes) -> bytes:
-            """A row of several lines stays one row: a single quoted cell of blanks."""
-            return b'"' + blank_row(row[1:-1]) + b'"' if b"\n" in row else blank_row(row)
-
-        return blank_spans(text, (span for span in self._spans(text) if chosen(text[slice(*span)])), fill)
-
-    def _spans(self, text: bytes) -> Iterator[Span]:
-        start = 0
-        while start < len(text):
-            end = self._rows.end(text, start, final=True)
-            raw = text[start:end].rstrip(b"\r\n")
-            if raw:
-                yield start, start + len(raw)
-            start = end
-
-    def _raw_rows(self, text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
-        line, counted = first_line, 0
-        for begin, end in self._spans(text):
-            line += text.count(b"\n", counted, begin)
-            counted = begin
-            if not self._rows.is_blank(text[begin:end]):
-                yield line, text[begin:end]
+        return frozenset(self._reader.students(self._rows.cells(decode_text(raw))))
 
     def _cells(self, raw: bytes) -> list[str]:
-        cells = self._rows.cells(raw.decode())
+        cells = self._rows.cells(decode_text(raw))
         if not self._rows.fits(cells):
             expected = len(self._header.columns)
             shown = shorten(f"{len(cells)} cells: {self._header.delimiter.join(cells)}")
@@ -194,6 +163,10 @@ class CsvSource:
             return check_timestamp(parse_row(value), latest)
         except InvalidRecord as problem:
             raise self._reader.by_column(problem) from None
+
+
+def _has_no_quote(text: bytes) -> bool:
+    return b'"' not in text
 
 
 def read_header(head: bytes, delimiter: str | None) -> Header:

@@ -11,12 +11,12 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
 from edugraph_common.contracts.records import Record, Withdrawal
-from edugraph_common.sources.chunking import Chunk
+from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.read_plan import ReadPlan, open_text
 from edugraph_common.sources.row_numbers import MOST_LOOKED_AT, are_row_numbers
-from edugraph_common.sources.rows import NotRelevant
+from edugraph_common.sources.rows import NotRelevant, read_rows
 
 SHOWN_REJECTS = 20
 _LENGTH_OF_A_HASH = 64  # hexadecimal digits of SHA-256
@@ -69,8 +69,8 @@ def dry_run(
         if most_rows is not None and read >= most_rows:
             complete = False
             break
-        read += chunk.rows
-        for _, row in source.rows(chunk.text, chunk.first_line, latest):
+        read += len(chunk)
+        for _, row in read_rows(source, chunk, latest):
             match row:
                 case Record():
                     types[row.type] += 1
@@ -116,9 +116,9 @@ def _refuse_row_numbers(mapping: Mapping | None, given_ids: set[str]) -> None:
             )
 
 
-def _without_cut(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+def _without_cut(chunks: Iterable[RowChunk]) -> Iterator[RowChunk]:
     """Leave out the last chunk of a text that was cut off. Raises MalformedFile where there is no chunk before it."""
-    before: Chunk | None = None
+    before: RowChunk | None = None
     try:
         for chunk in chunks:
             if before:

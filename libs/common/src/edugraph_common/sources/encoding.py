@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from charset_normalizer import from_bytes
 
-from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.ndjson import CUT_OFF, MalformedFile, ends_within_character
 
 UTF8 = "utf-8"
 _MARKS = {codecs.BOM_UTF8: UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -25,6 +25,22 @@ _SURE_COHERENCE = 0.3
 _NOT_ASCII = re.compile(rb"[\x80-\xff]++")
 _MIN_UTF16_NULS, _MAX_BYTES_PER_NUL = 4, 200
 _ENOUGH_FOR_UTF8 = 4  # text in another encoding hardly ever begins with so many valid sequences of UTF-8
+# The share of lines that may be damaged in a text whose other lines say what encoding it has.
+_MAX_DAMAGED_SHARE = 0.05
+# Stands where bytes are not of the encoding. It cannot be written in UTF-8, so a row that has it is set aside.
+_DAMAGED = "\udcff"
+_MARK_DAMAGE = "edugraph.mark_damage"
+_LONGEST_CHARACTER_BYTES = 4
+
+
+def _mark_damage(error: UnicodeError) -> tuple[str, int]:
+    """Replace bytes that are not of the encoding by a character that no row may have."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return _DAMAGED, error.end
+
+
+codecs.register_error(_MARK_DAMAGE, _mark_damage)
 
 
 def encoding_mark(head: bytes) -> str | None:
@@ -52,6 +68,38 @@ def detect_encoding(head: bytes) -> DetectedEncoding:
     if known:
         return DetectedEncoding(known)
     lines = head[: head.rfind(b"\n") + 1] or head  # The last character of the head may be cut off.
+    found = _detect_by_reading(lines)
+    if found.is_sure:
+        return found
+    return _encoding_of_undamaged_lines(lines) or found
+
+
+def _encoding_of_undamaged_lines(text: bytes) -> DetectedEncoding | None:
+    """Return the encoding that all lines have but a few damaged ones, or None if there is not exactly one."""
+    lines = text.split(b"\n")
+    for encoding in (UTF8, *_DOUBLE_BYTE):
+        undamaged = [line for line in lines if _is_of(line, encoding)]
+        damaged = len(lines) - len(undamaged)
+        if not 0 < damaged <= len(lines) * _MAX_DAMAGED_SHARE:
+            continue
+        if encoding == UTF8:
+            return DetectedEncoding(UTF8, lead=0.0)
+        found = _detect_by_reading(b"\n".join(undamaged))
+        if found.is_sure and found.encoding == encoding:
+            return found
+    return None
+
+
+def _is_of(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _detect_by_reading(lines: bytes) -> DetectedEncoding:
+    """Return the encoding in which a text that is not UTF-8 reads best."""
     best_of_text: dict[str, tuple[float, float, str]] = {}
     for match in from_bytes(lines, cp_isolation=[*_DOUBLE_BYTE, *_SINGLE_BYTE]):
         found = (match.coherence - match.chaos, match.coherence, match.encoding)
@@ -107,23 +155,25 @@ def _is_utf8(head: bytes) -> bool:
 
 
 def utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the same text in UTF-8. Raises MalformedFile where it is not of that encoding."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    lines = 1
+    """Yield the same text in UTF-8. A damaged character makes its row one that is not UTF-8.
+
+    Raises MalformedFile for a text that ends within a character.
+    """
+    if encoding == UTF8:
+        yield from _checked_end(blocks)
+        return
+    decoder = codecs.getincrementaldecoder(encoding)(errors=_MARK_DAMAGE)
     for block in blocks:
-        text = _decode(decoder, block, encoding, lines)
-        lines += text.count("\n")
-        yield block if encoding == UTF8 else text.encode()
-    _decode(decoder, b"", encoding, lines)
+        yield decoder.decode(block).encode(errors="surrogatepass")
+    pending, _ = decoder.getstate()
+    if pending:
+        raise MalformedFile(CUT_OFF)
 
 
-def _decode(decoder: codecs.IncrementalDecoder, block: bytes, encoding: str, line: int) -> str:
-    try:
-        return decoder.decode(block, final=not block)
-    except UnicodeDecodeError as error:
-        if not block:
-            raise MalformedFile("the file is cut off in the middle of a character; send the whole file") from None
-        near = line + block[: error.start].count(b"\n")
-        raise MalformedFile(
-            f"the file is not {encoding} (near line {near}); name its encoding in the mapping, or convert it to UTF-8"
-        ) from None
+def _checked_end(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    end = b""
+    for block in blocks:
+        end = (end + block)[-_LONGEST_CHARACTER_BYTES:]
+        yield block
+    if ends_within_character(end):
+        raise MalformedFile(CUT_OFF)

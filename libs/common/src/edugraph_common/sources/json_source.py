@@ -1,32 +1,35 @@
 """JSON: how rows lie in a file (one on each line, or values over several lines), and such a file as a source."""
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Literal
 
-from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, shorten
-from edugraph_common.sources.chunking import BLANK, Chunk, is_blank, split_rows
-from edugraph_common.sources.ndjson import BOM, LineScan, MalformedFile, numbered_lines
-from edugraph_common.sources.rows import (
-    NotRelevant,
-    Row,
-    Span,
-    as_invalid_record,
-    blank_spans,
-    check_timestamp,
-    make_reject,
-)
+from edugraph_common.sources.chunking import KEPT_OF_A_LONG_ROW, RawRow, RowChunk, chunked, row_chunks
+from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, EmptyFile, LineScan, MalformedFile
+from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
 
 Layout = Literal["lines", "values"]
 
-_SEPARATORS = re.compile(rb"(?:[\s,\[\]]|\xef\xbb\xbf)*+")
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
-_DEPTH = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
+_SEPARATORS = re.compile(r"[\s,\[\]\ufeff]*+")
+_TOKEN = re.compile(r'"(?:[^"\\\n]++|\\.)*+"|[{}\[\]"]')
+_OPENING = {"}": "{", "]": "["}
+# Where the next value of an array or a sequence may begin.
+_NEXT_VALUE = re.compile(r"[,\n}]\s{0,100}+(?=\{)")
+_COMMA = re.compile(r"\s*+,?\s*+")
+_FIRST_KEY = re.compile(r'\{\s*+("(?:[^"\\\n]++|\\.)*+")')
 _NOT_CLOSED = -1
+# A broken value that ends by its brackets is looked for so far, so that many of them cannot take long.
+_MAX_BROKEN_CHARACTERS = 65_536
+# How many characters are looked at again with the next block, since a value may begin behind the last comma.
+_OVERLAP = 200
+# The end of a line within a string becomes a blank; see `_row`.
+_DECODER = json.JSONDecoder(strict=False)
 
 
 @dataclass(frozen=True)
@@ -35,108 +38,113 @@ class Lines:
 
     json_ends: bool = True
 
-    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
+        """Cut the text into its rows. Raises MalformedFile."""
+
         def checked() -> Iterator[bytes]:
-            scan = LineScan()
+            scan = LineScan(json_ends=self.json_ends)
             for block in blocks:
                 scan.feed(block)
                 yield block
-            if self.json_ends:
-                scan.finish()
+            scan.finish()
 
-        return split_rows(checked(), rows_per_chunk, line_end)
-
-    def raw_rows(self, text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
-        """Yield each row with its line of the file."""
-        return numbered_lines(text, first_line)
-
-    def blank(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
-        spans: list[Span] = []
-        start = len(BOM) if text.startswith(BOM) else 0
-        while start < len(text):
-            end = line_end(text, start, final=True)
-            row = text[start:end].rstrip(b"\r\n")
-            if row.strip() and chosen(row):
-                spans.append((start, start + len(row)))
-            start = end
-        return blank_spans(text, spans)
+        return row_chunks(checked(), rows_per_chunk)
 
 
 class Values:
     """Values over any number of lines: an array, or one after the other.
 
-    A broken value is rejected alone as long as its brackets close.
+    A broken value is rejected alone where the beginning of the next one can be found.
     """
 
-    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
-        return split_rows(blocks, rows_per_chunk, value_end, blank=_holds_no_value)
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
+        """Cut the text into its values, each on one line. Raises MalformedFile."""
+        return chunked(self._cut(blocks), rows_per_chunk)
 
-    def raw_rows(self, text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
-        """Yield each value on one line, with the line of the file on which it starts."""
-        start, line = 0, first_line
-        while start < len(text):
-            end = value_end(text, start, final=True)
-            begin = _skip_separators(text, start)
-            line += text.count(b"\n", start, begin)
-            if not _holds_no_value(text[begin:end]):
-                yield line, _one_line(text[begin:end])
-            line += text.count(b"\n", begin, end)
-            start = end
-
-    def blank(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
-        """The commas stay, since several of them separate values as well as one.
-
-        Only objects are looked at: what else stands between them names no student.
-        """
-        spans: list[Span] = []
-        start = 0
-        while start < len(text):
-            begin, end = _skip_separators(text, start), value_end(text, start, final=True)
-            if text.startswith(b"{", begin) and chosen(_one_line(text[begin:end])):
-                spans.append((begin, end))
-            start = end
-        return blank_spans(text, spans)
+    def _cut(self, blocks: Iterable[bytes]) -> Iterator[RawRow]:
+        """Yield the values. Raises MalformedFile for a text that is cut off."""
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+        line = 1
+        rest = ""
+        first_key = None  # that of a value which was too long, while the next one is looked for
+        has_text = False
+        for block, is_final in chain(((block, False) for block in blocks), [(b"", True)]):
+            text = rest + decoder.decode(block, final=is_final)
+            has_text = has_text or bool(text.strip("\ufeff \t\r\n"))
+            start = 0
+            if first_key is not None:
+                start = _next_value(text, 0, first_key, is_final)
+                if start == _NOT_CLOSED:
+                    rest = text[-_OVERLAP:]
+                    line += text.count("\n") - rest.count("\n")
+                    continue
+                line += text.count("\n", 0, start)
+                first_key = None
+            while True:
+                begin = _skip_separators(text, start)
+                line += text.count("\n", start, begin)
+                start = begin
+                if begin == len(text):
+                    break
+                end = value_end(text, begin, is_final)
+                if end == _NOT_CLOSED:
+                    break
+                value = text[begin:end]
+                yield _row(line, value)
+                line += value.count("\n")
+                start = end
+            rest = text[start:]
+            if len(rest) > MAX_ROW_BYTES:
+                yield _row(line, rest)
+                first_key = _first_key(rest, 0)
+                line += rest.count("\n")
+                rest = ""
+        if not has_text:
+            raise EmptyFile("the file is empty: it holds no record")
 
 
 def decode_json(raw: bytes) -> Any:
     """Raises InvalidRecord."""
     try:
-        return json.loads(raw)
+        return json.loads(decode_text(raw))
     except (ValueError, RecursionError):
         text = raw.decode(errors="replace")
         raise InvalidRecord("(line)", "one JSON object", shorten(text), "is not valid JSON") from None
 
 
+def decode_text(raw: bytes) -> str:
+    """Return the text of a row. Raises InvalidRecord."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        found = shorten(raw.decode(errors="replace"))
+        raise InvalidRecord("(row)", "characters in UTF-8", found, "holds a damaged character") from None
+
+
 @dataclass(frozen=True)
 class JsonSource:
-    """A source whose rows are JSON: the layout says where they are, `read` what they mean.
+    """A source whose rows are JSON: the layout says where they are, `read_value` what they mean.
 
-    `read` and `decode` raise InvalidRecord. `student_ids` yields the ids of the students in a decoded row; an empty
-    id counts for nothing.
+    `read_value` and `decode` raise InvalidRecord. `student_ids` yields the ids of the students in a decoded row; an
+    empty id counts for nothing.
     """
 
     layout: Lines | Values
-    read: Callable[[Any], Record | Withdrawal | NotRelevant]
+    read_value: Callable[[Any], Record | Withdrawal | NotRelevant]
     student_ids: Callable[[Any], Iterable[str]]
     decode: Callable[[bytes], Any] = decode_json
 
-    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
         return self.layout.chunks(blocks, rows_per_chunk)
 
-    def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
-        for line, raw in self.layout.raw_rows(text, first_line):
-            row: Record | Withdrawal | NotRelevant | Reject
-            try:
-                row = check_timestamp(self.read(self.decode(raw)), latest)
-            except Exception as fault:  # noqa: BLE001 - the boundary of the row
-                row = make_reject(line, raw, as_invalid_record(fault))
-            yield line, row
+    def read(self, line: int, raw: bytes, latest: datetime | None = None) -> Content:
+        try:
+            return check_timestamp(self.read_value(self.decode(raw)), latest)
+        except Exception as fault:  # noqa: BLE001 - the boundary of the row
+            return make_reject(line, raw, as_invalid_record(fault))
 
     def students(self, raw: bytes) -> frozenset[str]:
         return frozenset(self.student_ids(self.decode(raw))) - {""}
-
-    def blank(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
-        return self.layout.blank(text, chosen)
 
 
 def layout_of(head: bytes) -> Layout:
@@ -147,40 +155,83 @@ def layout_of(head: bytes) -> Layout:
     first_line = text.split(b"\n", 1)[0]
     if not text.startswith(b"{") or _is_json(first_line):
         return "lines"
-    end = _object_end(text, 0)
-    return "values" if end != _NOT_CLOSED and _is_json(text[:end]) else "lines"
+    value = first_value(text)
+    return "values" if value and _is_json(value) else "lines"
 
 
 def first_value(head: bytes) -> bytes:
     """Return the first object of a text, alone or in an array, or nothing if it does not end in the head."""
-    begin = _skip_separators(head, 0)
-    return head[begin : max(begin, _object_end(head, begin))]
+    text = head.decode(errors="surrogateescape")
+    begin = _skip_separators(text, 0)
+    end = _object_end(text, begin, len(text))
+    return text[begin : max(begin, end)].encode(errors="surrogateescape")
 
 
-def line_end(text: bytes, start: int, final: bool) -> int:
-    """Return where the line ends; see `RowEnd`."""
-    at = text.find(b"\n", start)
-    if at >= 0:
-        return at + 1
-    return len(text) if final else -1
+def value_end(text: str, begin: int, is_final: bool) -> int:
+    """Return where the value ends that begins here, or `_NOT_CLOSED` if more text is needed to tell.
 
-
-def value_end(text: bytes, start: int, final: bool) -> int:
-    """Return where the value ends; see `RowEnd`.
-
-    Raises MalformedFile when the text ends within an object. Something that is no object is one wrong row, up to the
-    next object.
+    Something that is not an object is one wrong row, up to the next object. A broken object ends where its brackets
+    close, or else before the next value. Raises MalformedFile when the text is cut off within the last object.
     """
-    begin = _skip_separators(text, start)
-    if begin == len(text):
-        return begin if final else -1
-    if text[begin : begin + 1] != b"{":
-        following = text.find(b"{", begin)
-        return following if following >= 0 else len(text) if final else -1
-    end = _object_end(text, begin)
-    if end == _NOT_CLOSED and final:
-        raise MalformedFile("the file ends in the middle of a JSON value: it is cut off; send the whole file")
+    if text[begin] != "{":
+        following = text.find("{", begin)
+        if following >= 0:
+            return following
+        return len(text) if is_final else _NOT_CLOSED
+    end = _whole_value_end(text, begin)
+    return _broken_value_end(text, begin, is_final) if end == _NOT_CLOSED else end
+
+
+def _whole_value_end(text: str, begin: int) -> int:
+    try:
+        _, end = _DECODER.raw_decode(text, begin)
+    except (ValueError, RecursionError):
+        return _NOT_CLOSED
     return end
+
+
+def _broken_value_end(text: str, begin: int, is_final: bool) -> int:
+    is_decided = is_final or len(text) - begin > MAX_ROW_BYTES
+    closed = _object_end(text, begin, min(len(text), begin + _MAX_BROKEN_CHARACTERS))
+    if closed != _NOT_CLOSED:
+        has_comma = text[closed : closed + _OVERLAP].lstrip().startswith(",")
+        if has_comma or _is_followed(text, closed, is_final):
+            return closed
+    if not is_decided:
+        return _NOT_CLOSED
+    following = _next_value(text, begin + 1, _first_key(text, begin), is_final)
+    if following != _NOT_CLOSED:
+        return following
+    if not is_final:
+        return _NOT_CLOSED
+    if text.rstrip().endswith(("}", "]")):
+        return len(text)
+    raise MalformedFile("the file ends in the middle of a JSON value: it is cut off; send the whole file")
+
+
+def _next_value(text: str, start: int, first_key: str, is_final: bool) -> int:
+    """Return where the next whole object begins that has the first key of a broken one, or `_NOT_CLOSED`."""
+    for found in _NEXT_VALUE.finditer(text, start):
+        if first_key and _first_key(text, found.end()) != first_key:
+            continue
+        end = _whole_value_end(text, found.end())
+        if end != _NOT_CLOSED and _is_followed(text, end, is_final):
+            return found.end()
+    return _NOT_CLOSED
+
+
+def _is_followed(text: str, end: int, is_final: bool) -> bool:
+    """Return whether a value that ends here is followed by another one, or by the end of the array and the file."""
+    comma = _COMMA.match(text, end)
+    following = comma.end() if comma else end
+    if text.startswith("{", following):
+        return True
+    return is_final and not text[following:].strip(" \t\r\n]")
+
+
+def _first_key(text: str, begin: int) -> str:
+    found = _FIRST_KEY.match(text, begin)
+    return found[1] if found else ""
 
 
 def _is_json(text: bytes) -> bool:
@@ -191,34 +242,34 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _holds_no_value(text: bytes) -> bool:
-    """Say whether no value is left behind what separates them.
-
-    Splitting and reading both ask this, so that as many rows are read as were expected.
-    """
-    return is_blank(text[_skip_separators(text, 0) :], blank=BLANK + b",[]")
-
-
-def _skip_separators(text: bytes, start: int) -> int:
+def _skip_separators(text: str, start: int) -> int:
     found = _SEPARATORS.match(text, start)
     return found.end() if found else start
 
 
-def _object_end(text: bytes, begin: int) -> int:
-    """Return where the object that begins here ends, or `_NOT_CLOSED`."""
-    depth = 0
-    for token in _TOKEN.finditer(text, begin):
+def _object_end(text: str, begin: int, end: int) -> int:
+    """Return where the object that begins here ends by its brackets before `end`, or `_NOT_CLOSED`."""
+    opened: list[str] = []
+    for token in _TOKEN.finditer(text, begin, end):
         found = token.group()
-        if found == b'"':
+        if found in ("{", "["):
+            opened.append(found)
+        elif found == '"':
             return _NOT_CLOSED
-        depth += _DEPTH.get(found, 0)
-        if depth == 0:
-            return token.end()
+        elif found in _OPENING:
+            if not opened or opened.pop() != _OPENING[found]:
+                return _NOT_CLOSED
+            if not opened:
+                return token.end()
     return _NOT_CLOSED
 
 
-def _one_line(value: bytes) -> bytes:
-    """Join the lines of a value: outside of strings JSON takes any white space, and within them no line end."""
-    if b"\n" not in value:
-        return value.strip(b" \t\r\n,[]")
-    return b" ".join(part.strip() for part in value.strip(b" \t\r\n,").splitlines())
+def _row(line: int, value: str) -> RawRow:
+    """Return a value on one line: outside of strings JSON takes any white space, and within them no line end."""
+    text = value.strip(" \t\r\n,[]") if not value.startswith("{") else value.strip(" \t\r\n,")
+    if "\n" in text:
+        text = " ".join(part.strip() for part in text.split("\n"))
+    raw = text.encode(errors="surrogateescape")
+    if len(raw) > MAX_ROW_BYTES:
+        return RawRow(line, raw[:KEPT_OF_A_LONG_ROW], is_cut=True)
+    return RawRow(line, raw)

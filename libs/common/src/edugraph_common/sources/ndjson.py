@@ -1,18 +1,19 @@
-"""NDJSON as bytes: checked while it streams in, and read line by line.
+"""NDJSON as bytes: what makes a whole file unusable is told in one sentence (`MalformedFile`).
 
-`LineScan` takes blocks of any size and says in one sentence what makes a whole file unusable (`MalformedFile`). A
-single bad line is not its business: that line is rejected when the rows are read.
+A single bad line is not the business of this module: that line is rejected when the rows are read.
 """
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from edugraph_common.sources.binary_files import why_no_text
 
 MAX_ROW_BYTES = 1_048_576
+CUT_OFF = "the file is cut off in the middle of a character; send the whole file"
 BOM = codecs.BOM_UTF8
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class MalformedFile(Exception):
@@ -28,76 +29,111 @@ class UnusableKind(MalformedFile):
 
 
 class LineScan:
-    """Checks that a stream is UTF-8 and not empty, has no line over `MAX_ROW_BYTES`, and does not break off."""
+    """Checks that a stream of lines is a text, has a line that can be read, and does not break off in its last line.
 
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._tail = b""
-        self._has_text = self._begun = False
-        self.lines = 0
+    The last line must be whole JSON where `json_ends` says so; a line of a log may have a prefix.
+    """
+
+    def __init__(self, *, json_ends: bool = True) -> None:
+        self._json_ends = json_ends
+        self._has_text = False
+        self._has_readable_line = False
+        self._is_begun = False
+        self._last_line = b""
+        self._is_last_line_cut = False
 
     def feed(self, block: bytes) -> None:
         """Raises MalformedFile."""
-        if not self._begun and (sentence := why_no_text(block)):
-            raise UnusableKind(sentence)
-        self._begun = True
-        try:
-            self._decoder.decode(block)
-        except UnicodeDecodeError:
-            raise MalformedFile(
-                f"the file is not UTF-8 (near line {self.lines + 1}); convert it to UTF-8 and send it again"
-            ) from None
-        self._has_text = self._has_text or not block.isspace()
-        *whole, rest = block.split(b"\n")
-        if whole:
-            self._check_length(len(self._tail) + len(whole[0]))
-            self._check_length(max((len(line) for line in whole[1:]), default=0))
-            self.lines += len(whole)
-            self._tail = b""
-        self._tail += rest
-        self._check_length(len(self._tail))
+        if not self._is_begun:
+            check_lines_head(block)
+            self._is_begun = True
+        self._has_text = self._has_text or (bool(block) and not block.isspace())
+        last_end = block.rfind(b"\n")
+        if not self._has_readable_line and last_end >= 0:
+            first, *others = (self._last_line + block[:last_end]).split(b"\n")
+            lines = others if self._is_last_line_cut else [first, *others]
+            self._has_readable_line = any(map(_is_readable, lines))
+        if last_end >= 0:
+            self._last_line = block[last_end + 1 :]
+            self._is_last_line_cut = False
+        elif not self._is_last_line_cut:
+            self._last_line += block
+        if len(self._last_line) > MAX_ROW_BYTES:
+            # A row that is too long is set aside alone, wherever it ends.
+            self._last_line = b""
+            self._is_last_line_cut = True
 
     def finish(self) -> None:
         """Check the end of the file. Raises MalformedFile."""
         if not self._has_text:
             raise EmptyFile("the file is empty: it holds no record")
-        try:
-            self._decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            raise MalformedFile("the file is cut off in the middle of a character; send the whole file") from None
-        if not self._tail.strip():
+        if not self._is_last_line_cut and self._last_line.strip():
+            check_last_line(self._last_line, json_ends=self._json_ends)
+        if self._has_readable_line or _is_readable(self._last_line):
             return
-        self.lines += 1
-        try:
-            json.loads(self._tail.removeprefix(BOM))
-        except RecursionError:
-            return  # The line is nested too deeply to tell whether it ends; the import rejects it.
-        except ValueError:
-            raise MalformedFile(
-                f"the file ends in the middle of line {self.lines}: it is cut off; send the whole file"
-            ) from None
-
-    def _check_length(self, length: int) -> None:
-        if length > MAX_ROW_BYTES:
-            raise MalformedFile(
-                f"line {self.lines + 1} or one soon after it is longer than {MAX_ROW_BYTES:,} bytes: "
-                "this is not one record a line"
-            )
+        raise MalformedFile(
+            f"no line of the file is UTF-8 and not longer than {MAX_ROW_BYTES:,} bytes; write one record on each "
+            "line, in UTF-8"
+        )
 
 
-def numbered_lines(rows: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank with their numbers in the file, without a byte order mark at its start.
+def _is_readable(line: bytes) -> bool:
+    """Return whether a line holds text in UTF-8 that is not too long for a row."""
+    if not line.strip() or len(line) > MAX_ROW_BYTES:
+        return False
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
-    A line of nothing but such a mark, as where files were put together, is blank.
-    """
-    for number, line in enumerate(rows.split(b"\n"), start=first_line):
-        text = line.removeprefix(BOM) if number == 1 else line
-        if text.removeprefix(BOM).strip():
-            yield number, text
+
+def check_lines_head(head: bytes) -> None:
+    """Check the first bytes of a file of lines. Raises MalformedFile where it cannot be UTF-8 at all."""
+    sentence = why_no_text(head)
+    if sentence:
+        raise UnusableKind(sentence)
+    is_utf16 = head.startswith(_UTF16_MARKS) or head[:4].count(0) == 2
+    if is_utf16:
+        raise MalformedFile("the file is not UTF-8 but UTF-16; convert it to UTF-8 and send it again")
+
+
+def check_last_line(line: bytes, *, json_ends: bool) -> None:
+    """Check that a last line without a line end is whole. Raises MalformedFile for a file that is cut off."""
+    if ends_within_character(line):
+        raise MalformedFile(CUT_OFF)
+    if not json_ends:
+        return
+    try:
+        # A damaged character makes a row wrong, and does not make the file one that is cut off.
+        json.loads(line.removeprefix(BOM).decode(errors="replace"))
+    except RecursionError:
+        return  # The line is nested too deeply to tell whether it ends; the import rejects it.
+    except ValueError:
+        if line.rstrip().endswith((b"}", b"]")):
+            return  # It has an end, so it is one wrong row.
+        raise MalformedFile(
+            "the file ends in the middle of its last line: it is cut off; send the whole file"
+        ) from None
+
+
+def ends_within_character(text: bytes) -> bool:
+    """Return whether the last bytes are the beginning of a character of UTF-8 and of nothing else."""
+    for length in (1, 2, 3):
+        tail = text[-length:]
+        if len(tail) < length:
+            return False
+        if tail[0] >= 0xC0:
+            decoder = codecs.getincrementaldecoder("utf-8")()
+            try:
+                return decoder.decode(tail) == ""
+            except UnicodeDecodeError:
+                return False
+    return False
 
 
 def as_ndjson(records: Iterable[dict[str, Any]]) -> bytes:
-    """Write records that are decoded already, one a line, as `numbered_lines` reads them."""
+    """Write records that are decoded already, one a line."""
     texts = (json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in records)
     # Half a surrogate pair, which no UTF-8 can hold, becomes the escape that JSON has for it.
     return "".join(f"{text}\n" for text in texts).encode(errors="backslashreplace")

@@ -6,18 +6,18 @@ It is made once from the first bytes of a file, stored beside it, and the same f
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
-from typing import IO, assert_never
+from typing import assert_never
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
 from edugraph_common.contracts.records import parse_row
 from edugraph_common.sources.binary_files import why_no_table, why_no_text
-from edugraph_common.sources.compression import BLOCK_BYTES, decompressed_blocks
+from edugraph_common.sources.compression import BLOCK_BYTES, Readable, decompressed_blocks
 from edugraph_common.sources.csv_source import CsvSource, Header, read_header
 from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, utf8
 from edugraph_common.sources.json_source import JsonSource, Layout, Lines, Values, layout_of
 from edugraph_common.sources.mapping import Mapping
-from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
+from edugraph_common.sources.ndjson import MalformedFile, UnusableKind, check_lines_head
 from edugraph_common.sources.openedx import decode_event, read_event, students_of_event
 from edugraph_common.sources.platforms import UNKNOWN_PLATFORMS, Platforms
 from edugraph_common.sources.rows import Source
@@ -105,14 +105,15 @@ def make_read_plan(
         plan = ReadPlan(format=file_format, mapping=mapping)
         _ = plan.source  # raises where there is no mapping
         return plan
-    if sentence := why_no_text(head):
-        raise UnusableKind(sentence)
     if file_format == "csv":
+        if sentence := why_no_text(head):
+            raise UnusableKind(sentence)
         encoding = encoding_mark(head) or (mapping and mapping.encoding) or encoding_of(head)
         header = read_header(in_utf8(head, encoding), mapping.delimiter if mapping else None)
         if mapping:
             check_columns(header.columns, mapping)
         return ReadPlan(format="csv", encoding=encoding, header=header, mapping=mapping)
+    check_lines_head(head)
     if file_format == "ndjson":
         return ReadPlan()
     prefixes = dict(platforms.prefixes or {})
@@ -125,7 +126,7 @@ def in_utf8(head: bytes, encoding: str) -> bytes:
 
 
 def open_text(
-    file: IO[bytes],
+    file: Readable,
     file_format: Format,
     compression: Compression | None,
     mapping: Mapping | None = None,
@@ -152,9 +153,5 @@ def open_text(
 
 
 def text_of(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:
-    """Yield the text of an uncompressed file in UTF-8. Raises MalformedFile.
-
-    Lines of JSON pass unchanged: `LineScan` checks that they are UTF-8.
-    """
-    checked_later = plan.format != "csv" and plan.layout == "lines"
-    return iter(blocks) if checked_later else utf8(blocks, plan.encoding)
+    """Yield the text of an uncompressed file in UTF-8. Raises MalformedFile."""
+    return utf8(blocks, plan.encoding) if plan.format == "csv" else iter(blocks)

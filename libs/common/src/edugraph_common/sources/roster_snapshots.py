@@ -16,8 +16,8 @@ from edugraph_common.sources.compression import compression_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.oneroster import Roster
 from edugraph_common.sources.read_plan import open_text
+from edugraph_common.sources.rows import cut_rows, read_rows
 
-ROWS_AT_ONCE = 1_000
 _LATER = timedelta(microseconds=1)
 
 
@@ -27,10 +27,9 @@ def records_of(path: Path) -> Iterator[Record]:
         compression = compression_of(file.read(4))
         file.seek(0)
         plan, text = open_text(file, "ndjson", compression)
-        for chunk in plan.source.chunks(text, ROWS_AT_ONCE):
-            for _, row in plan.source.rows(chunk.text, chunk.first_line):
-                if isinstance(row, Record):
-                    yield row
+        for _, row in read_rows(plan.source, cut_rows(plan.source, text)):
+            if isinstance(row, Record):
+                yield row
 
 
 def source_of(record: Record) -> str | None:

@@ -1,29 +1,27 @@
 """Rows: what a row of a source becomes, and how a wrong row is kept apart from its neighbours."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, as_json, escaped, iso, parse_row
-from edugraph_common.sources.chunking import Chunk
+from edugraph_common.sources.chunking import RawRow, RowChunk
+from edugraph_common.sources.ndjson import MAX_ROW_BYTES
 
 RowT = TypeVar("RowT")
 
 Line = int
 """The number of a line in its file, from 1."""
 
-Span = tuple[int, int]
-"""Where a row begins and ends in a text, without what separates it from the next row."""
-
 # These exceptions may come between two lines of any code, and say nothing of the row that was being read.
 _FAULTS_OF_THE_PROCESS = (MemoryError, SoftTimeLimitExceeded)
 MAX_FUTURE = timedelta(days=1)
-_NOT_A_LINE_END = re.compile(rb"[^\r\n]")
+_ROWS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -33,24 +31,27 @@ class NotRelevant:
     name: str
 
 
-Row = tuple[Line, Record | Withdrawal | Reject | NotRelevant]
+Content = Record | Withdrawal | Reject | NotRelevant
+"""What a row is."""
+
+Row = tuple[Line, Content]
 """The line of the file on which a row starts, and what the row is."""
 
 
 class Source(Protocol):
-    """A format of files. All texts are UTF-8; a row is in exactly one chunk, which is read without the others."""
+    """A format of files. All texts are UTF-8, but a row may hold bytes that are not."""
 
-    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
-        """Cut a text, which comes in blocks of any size, into chunks of whole rows.
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
+        """Cut a text, which comes in blocks of any size, into chunks of its rows. Blank rows are left out.
 
         Raises MalformedFile for what makes the whole file unusable.
         """
         ...
 
-    def rows(self, text: bytes, first_line: Line, latest: datetime | None = None) -> Iterator[Row]:
-        """Read the rows of a chunk. A wrong row becomes one Reject, whose `raw` is the row as it came.
+    def read(self, line: Line, raw: bytes, latest: datetime | None = None) -> Content:
+        """Return what a row is. A wrong row is a Reject, whose `raw` is the row as it came.
 
-        So does a record whose timestamp is after `latest`.
+        So is a record whose timestamp is after `latest`.
         """
         ...
 
@@ -61,9 +62,24 @@ class Source(Protocol):
         """
         ...
 
-    def blank(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
-        """Put blanks in the place of the chosen rows of a chunk. All other bytes stay where they are."""
-        ...
+
+def cut_rows(source: Source, blocks: Iterable[bytes]) -> Iterator[RawRow]:
+    """Cut a text into its rows. Raises MalformedFile."""
+    return chain.from_iterable(source.chunks(blocks, _ROWS_AT_ONCE))
+
+
+def read_rows(source: Source, rows: Iterable[RawRow], latest: datetime | None = None) -> Iterator[Row]:
+    """Read rows that were cut. A row that was too long is set aside."""
+    for row in rows:
+        if row.is_cut:
+            yield row.line, make_reject(row.line, row.raw, too_long())
+        else:
+            yield row.line, source.read(row.line, row.raw, latest)
+
+
+def too_long() -> InvalidRecord:
+    """Return what is wrong with a row that was cut."""
+    return InvalidRecord("(row)", f"at most {MAX_ROW_BYTES:,} bytes", "more", "is longer than a row may be")
 
 
 def latest_timestamp(accepted_at: float | None) -> datetime | None:
@@ -120,23 +136,3 @@ def make_reject(line: Line, raw: bytes, problem: InvalidRecord) -> Reject:
         reason=problem.reason,
         raw=raw.decode(errors="replace"),
     )
-
-
-def blank_row(row: bytes) -> bytes:
-    """Return as many blanks as the row has bytes, with its line ends."""
-    return _NOT_A_LINE_END.sub(b" ", row)
-
-
-def blank_spans(text: bytes, spans: Iterable[Span], fill: Callable[[bytes], bytes] = blank_row) -> bytes:
-    """Put blanks in the place of rows, so that every other byte keeps its place and every line its number.
-
-    Ranges of the file that are kept elsewhere, in an index or in a dead letter, stay right (docs/adr/0008). `fill`
-    returns as many bytes as it is given.
-    """
-    spans = list(spans)
-    if not spans:
-        return text
-    changed = bytearray(text)
-    for begin, end in spans:
-        changed[begin:end] = fill(text[begin:end])
-    return bytes(changed)

@@ -1,16 +1,32 @@
 """What is stored of a file beside it in the blob store, and how the rows of a batch are read from there."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange
 from edugraph_common.platform.object_store import Blobs, shown
-from edugraph_common.sources.compression import decompress_frame
+from edugraph_common.sources.chunking import RowChunk
+from edugraph_common.sources.frames import pack_rows, unpack_rows
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, as_ndjson
+from edugraph_common.sources.persons import PersonIndexBuilder
 from edugraph_common.sources.read_plan import ReadPlan
-from edugraph_common.sources.rows import Row, latest_timestamp
+from edugraph_common.sources.rows import Row, latest_timestamp, read_rows
+
+_ENTRY = struct.Struct(">QQQQ")  # one BatchRange
+# The gateway takes fewer records in one request.
+MAX_ROWS_INLINE = 100_000
+
+
+class BatchRange(NamedTuple):
+    """Where the frame of a batch lies. `first_line` is that of the file as it came, `rows` are those at the split."""
+
+    offset: int
+    length: int
+    first_line: int
+    rows: int
 
 
 def source_key(job_id: str, ending: str) -> str:
@@ -28,22 +44,118 @@ def read_plan_key(job_id: str) -> str:
 
 
 def frames_key(job_id: str) -> str:
-    """Return the key of the rows of a file that cannot be read in place: one zstd frame for each batch."""
+    """Return the key of the rows of a file: one frame for each batch."""
     return f"jobs/{job_id}/rows.zst"
 
 
-def store_records(blobs: Blobs, job_id: str, records: Iterable[dict[str, Any]]) -> ByteRange:
-    """Store records that came inline as the job's file. Return where they are.
+def index_key(job_id: str) -> str:
+    """Return the key of the index, which says where the frame of each batch lies."""
+    return f"jobs/{job_id}/index"
+
+
+def persons_key(job_id: str) -> str:
+    """Return the key of the index of the persons whom the rows name."""
+    return f"jobs/{job_id}/persons"
+
+
+def write_frames(blobs: Blobs, job_id: str, chunks: Iterable[RowChunk]) -> None:
+    """Store chunks of rows and their index.
+
+    The index appears last, so that what it refers to is there.
+    """
+    offset = 0
+    with blobs.write(index_key(job_id)) as index, blobs.write(frames_key(job_id)) as file:
+        for rows in chunks:
+            frame = pack_rows(rows)
+            file.write(frame)
+            index.write(_ENTRY.pack(offset, len(frame), rows.lines[0], len(rows)))
+            offset += len(frame)
+
+
+def index_persons(blobs: Blobs, job_id: str, go_on: Callable[[], None] = lambda: None) -> None:
+    """Write the index of the persons whom the stored rows of a job name, unless there is one.
+
+    `go_on` is called at each batch.
+    """
+    if blobs.exists(persons_key(job_id)):
+        return
+    key = read_plan_key(job_id)
+    persons = PersonIndexBuilder(load_read_plan(blobs, key) if blobs.exists(key) else ReadPlan())
+    for rows in stored_rows(blobs, job_id):
+        go_on()
+        persons.add(rows)
+    write_persons(blobs, job_id, persons)
+
+
+def write_persons(blobs: Blobs, job_id: str, persons: PersonIndexBuilder) -> None:
+    with blobs.write(persons_key(job_id)) as file:
+        file.write(persons.to_bytes())
+
+
+def write_index(blobs: Blobs, job_id: str, ranges: Iterable[BatchRange]) -> None:
+    with blobs.write(index_key(job_id)) as index:
+        for each in ranges:
+            index.write(_ENTRY.pack(*each))
+
+
+def count_ranges(blobs: Blobs, job_id: str) -> int:
+    """Return the number of batches of a file that was split."""
+    with blobs.open(index_key(job_id)) as index:
+        return index.seek(0, 2) // _ENTRY.size
+
+
+def read_ranges(blobs: Blobs, job_id: str, numbers: range) -> Iterator[BatchRange]:
+    """Read the ranges of the batches with these numbers, which follow each other."""
+    entries = blobs.read(index_key(job_id), numbers.start * _ENTRY.size, len(numbers) * _ENTRY.size)
+    return (BatchRange(*entry) for entry in _ENTRY.iter_unpack(entries))
+
+
+def all_ranges(blobs: Blobs, job_id: str) -> list[BatchRange]:
+    return list(read_ranges(blobs, job_id, range(count_ranges(blobs, job_id))))
+
+
+def count_rows(blobs: Blobs, job_id: str) -> int:
+    """Return the number of rows that the split saw in the whole file."""
+    return sum(each.rows for each in all_ranges(blobs, job_id))
+
+
+def stored_rows(blobs: Blobs, job_id: str) -> Iterator[RowChunk]:
+    """Yield the rows of each batch of a file that was split. Raises Gone, Rejected."""
+    ranges = all_ranges(blobs, job_id)
+    with blobs.open(frames_key(job_id)) as file:
+        for each in ranges:
+            yield unpack_rows(file.read(each.length))
+
+
+def store_records(blobs: Blobs, job_id: str, records: Iterable[dict[str, Any]]) -> str:
+    """Store records that came inline as the file of an import, and return its key.
 
     Raises Rejected for a record that is longer than a row of a file may be.
     """
     text, key = as_ndjson(records), source_key(job_id, "ndjson")
+    _check_lengths(text)
+    with blobs.write(key) as file:
+        file.write(text)
+    return key
+
+
+def store_rows(blobs: Blobs, job_id: str, records: Iterable[dict[str, Any]]) -> ByteRange:
+    """Store records that came inline as the rows of one batch, and return where they are.
+
+    Raises Rejected for a record that is longer than a row of a file may be.
+    """
+    text = as_ndjson(records)
+    _check_lengths(text)
+    write_frames(blobs, job_id, ReadPlan().source.chunks([text], MAX_ROWS_INLINE))
+    index_persons(blobs, job_id)
+    [found] = all_ranges(blobs, job_id)
+    return ByteRange(source=frames_key(job_id), offset=0, length=found.length, first_line=1)
+
+
+def _check_lengths(text: bytes) -> None:
     for number, line in enumerate(text.splitlines(), start=1):
         if len(line) > MAX_ROW_BYTES:
             raise Rejected(f"record {number} has more than {MAX_ROW_BYTES:,} bytes; leave it out, or split it")
-    with blobs.write(key) as file:
-        file.write(text)
-    return ByteRange(source=key, offset=0, length=len(text), first_line=1)
 
 
 def store_mapping(blobs: Blobs, job_id: str, mapping: Mapping) -> None:
@@ -75,12 +187,10 @@ def load_read_plan(blobs: Blobs, key: str) -> ReadPlan:
 def load_rows(blobs: Blobs, rows: ByteRange, accepted_at: float | None = None) -> Iterator[Row]:
     """Read the rows of a batch of a job that was accepted then.
 
-    Raises Rejected when a blob is gone or shorter than it was, Changed when a file outside is not what it was,
-    Retryable when the store does not answer.
+    Raises Rejected when a blob is gone or shorter than it was, Retryable when the store does not answer.
     """
     plan = load_read_plan(blobs, rows.reading) if rows.reading else ReadPlan(format=rows.format)
-    data = blobs.read(rows.source, rows.offset, rows.length, rows.outside)
-    if len(data) < rows.length:
+    frame = blobs.read(rows.source, rows.offset, rows.length)
+    if len(frame) < rows.length:
         raise Rejected(f"the blob {shown(rows.source)} ends before these rows do: it is not what was split")
-    text = decompress_frame(data) if rows.compression else data
-    return plan.source.rows(text, rows.first_line, latest_timestamp(accepted_at))
+    return read_rows(plan.source, unpack_rows(frame), latest_timestamp(accepted_at))

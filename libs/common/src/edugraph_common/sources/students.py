@@ -22,7 +22,8 @@ def students_of_record(value: Any) -> Iterator[str]:
     while waiting:
         found = waiting.pop()
         if isinstance(found, dict):
-            yield from (as_id(item) for name, item in found.items() if name in STUDENT_FIELDS)
-            waiting += found.values()
+            for name in STUDENT_FIELDS & found.keys():
+                yield as_id(found[name])
+            waiting += [each for each in found.values() if isinstance(each, dict | list)]
         elif isinstance(found, list):
             waiting += found

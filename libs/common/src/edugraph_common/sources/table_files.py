@@ -6,10 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterable
+from math import ceil
 
 from edugraph_common.sources import table_process
 from edugraph_common.sources.binary_files import TableFormat
+from edugraph_common.sources.compression import RatioLimit
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
+from edugraph_common.sources.split_budget import most_cpu_seconds, most_rows
 from edugraph_common.sources.table_rows import SheetRow
 
 # Some two million cells of a workbook. Two processes of a worker may read one each, and the chart gives the group
@@ -34,7 +37,15 @@ def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterab
         if not size:
             raise EmptyFile("the file is empty: it holds no record")
         command = [sys.executable, "-I", table_process.__file__, file_format, f"/dev/fd/{file.fileno()}"]
-        command += [str(MAX_MEMORY_BYTES), json.dumps(list(hidden))]
+        options = {
+            "memory_bytes": MAX_MEMORY_BYTES,
+            "cpu_seconds": ceil(most_cpu_seconds(size)),
+            "most_rows": most_rows(size),
+            "hidden": list(hidden),
+        }
+        command.append(json.dumps(options))
+        limit = RatioLimit()
+        limit.count_packed(size)
         with (
             tempfile.TemporaryFile() as problems,
             subprocess.Popen(  # noqa: S603 - no shell, and our own program
@@ -44,6 +55,7 @@ def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterab
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             try:
                 for line in process.stdout:
+                    limit.count_unpacked(len(line))
                     yield SheetRow(*json.loads(line))
                 code = process.wait()
             finally:
@@ -64,5 +76,5 @@ def _check_end(code: int, sentence: str) -> None:
             "stands far outside of its tables"
         )
     if code == -getattr(signal, "SIGXCPU", 0):
-        raise MalformedFile("the file takes too long to read; split it")
+        raise MalformedFile("the file takes too long to read for its size; split it")
     raise MalformedFile("the file is damaged; save it anew and send the whole file")

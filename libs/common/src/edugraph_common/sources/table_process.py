@@ -23,7 +23,6 @@ from uuid import UUID
 
 UNUSABLE, OUT_OF_MEMORY = 3, 4
 MAX_SHEETS, MAX_COLUMNS, MAX_UNPACKED_BYTES = 256, 16_384, 1 << 30
-_CPU_SECONDS = 1_200
 _EXACT = 1 << 53  # Up to here a float is one whole number and no other.
 _UUID_BYTES = 16
 
@@ -182,23 +181,38 @@ def exact_number(value: Decimal) -> int | float | str:
     return number if Decimal(repr(number)) == value else str(value)
 
 
-def limit_process(memory_bytes: int) -> None:
+def limit_process(memory_bytes: int, cpu_seconds: int) -> None:
     """Set how much memory and CPU time this process may take. Systems without such limits have none."""
     try:
         import resource
     except ImportError:
         return
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(form: str, path: str, memory_bytes: str, hidden: str) -> int:
-    limit_process(int(memory_bytes))
+def written_rows(lines: Iterable[SheetLine], most_rows: int) -> Iterator[SheetLine]:
+    """Yield the rows that are not blank. Raises Unusable where there are too many for the size of the file."""
+    number = 0
+    for line in lines:
+        cells = line[2]
+        if cells is not None and all(cell is None for cell in cells):
+            continue
+        number += 1
+        if number > most_rows:
+            raise Unusable(f"the file has more than {most_rows:,} rows, too many for its size; send it as CSV")
+        yield line
+
+
+def main(form: str, path: str, options: str) -> int:
+    """`options` is JSON: memory_bytes, cpu_seconds, most_rows, and hidden, the hidden sheets that are read."""
+    given = json.loads(options)
+    limit_process(given["memory_bytes"], given["cpu_seconds"])
     read: Callable[[str, Iterable[str]], Iterator[SheetLine]] = workbook_rows if form == "workbook" else parquet_rows
     write = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
     try:
-        for line in read(path, json.loads(hidden)):
+        for line in written_rows(read(path, given["hidden"]), given["most_rows"]):
             sys.stdout.write(write(line) + "\n")
         sys.stdout.flush()
     except Unusable as problem:

@@ -11,7 +11,7 @@ them once, from which each batch is read alone (docs/adr/0041). Only what the ma
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain, groupby, islice
@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, as_json, escaped, parse_row, shorten
 from edugraph_common.sources.cells import Cell, CellReader, cell_parser, cell_text, is_blank_cell
-from edugraph_common.sources.chunking import Chunk
+from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.json_source import Lines, decode_json
 from edugraph_common.sources.mapping import ITEM_FIELDS, Items, Mapping
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjson
-from edugraph_common.sources.rows import NotRelevant, Row, as_invalid_record, check_timestamp, make_reject
+from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
 from edugraph_common.sources.students import STUDENT_FIELDS
 
 HEADER_ROWS = 20  # Titles and remarks may stand above the header.
@@ -228,39 +228,35 @@ class TableSource:
         self._score, self._correct = cell_parser(mapping, "score"), cell_parser(mapping, "correct")
         self._lines = Lines()
 
-    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
         return self._lines.chunks(blocks, rows_per_chunk)
 
-    def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
-        """The line of a row is that of this text, by which the ledger tells the many records of one row apart.
+    def read(self, line: int, raw: bytes, latest: datetime | None = None) -> Content:
+        """Return what a row is. Its `line` is that of this text, by which the ledger tells its many records apart.
 
         A reject says the row in its sheet.
         """
-        for number, raw in self._lines.raw_rows(text, first_line):
-            line: dict[str, Any] = {"row": number}
-            row: Record | Withdrawal | NotRelevant | Reject
-            try:
-                line = decode_json(raw)
-                if "left_out" in line:
-                    row = NotRelevant(line["left_out"])
-                elif "wrong" in line:
-                    row = make_reject(line["row"], line.get("raw", "").encode(), InvalidRecord(*line["wrong"]))
-                else:
-                    row = check_timestamp(self._record(line), latest)
-            except Exception as fault:  # noqa: BLE001 - the boundary of the row
-                row = make_reject(line["row"], raw, as_invalid_record(fault))
-            if isinstance(row, Reject):
-                row = row.model_copy(update={"sheet": line.get("sheet")})
-            yield number, row
+        value: dict[str, Any] = {"row": line}
+        row: Content
+        try:
+            value = decode_json(raw)
+            if "left_out" in value:
+                row = NotRelevant(value["left_out"])
+            elif "wrong" in value:
+                row = make_reject(value["row"], value.get("raw", "").encode(), InvalidRecord(*value["wrong"]))
+            else:
+                row = check_timestamp(self._record(value), latest)
+        except Exception as fault:  # noqa: BLE001 - the boundary of the row
+            row = make_reject(value["row"], raw, as_invalid_record(fault))
+        if isinstance(row, Reject):
+            row = row.model_copy(update={"sheet": value.get("sheet")})
+        return row
 
     def students(self, raw: bytes) -> frozenset[str]:
         line = decode_json(raw)
         if "cells" not in line:
             raise InvalidRecord("(row)", "the cells of a row", "", "has none")
         return frozenset(self._reader.students(self._listed(line["cells"])))
-
-    def blank(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
-        return self._lines.blank(text, chosen)
 
     def _listed(self, cells: dict[str, Cell]) -> list[Cell]:
         return [cells.get(column) for column in self._columns]

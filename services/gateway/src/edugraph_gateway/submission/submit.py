@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
@@ -16,9 +17,11 @@ from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, ByteRange, 
 from edugraph_common.platform.job_store import Jobs, NewJob
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.task_owners import TaskOwners
-from edugraph_common.sources import store_records
+from edugraph_common.sources import store_records, store_rows
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.publisher import Publisher
+
+StoredT = TypeVar("StoredT")
 
 WITHDRAW_TIMEOUT_SECONDS = 0.5
 WRITE_TIMEOUT_SECONDS = 2.0
@@ -100,11 +103,21 @@ class JobSubmitter:
         links = {"self": f"/v1/jobs/{job_id}", "task": f"/v1/tasks/{first}", "rejects": f"/v1/jobs/{job_id}/rejects"}
         return Accepted(job_id=job_id, task_id=first, links=links)
 
-    async def store_records(self, job_id: str, records: Sequence[dict[str, Any]]) -> ByteRange:
-        """Store records that came inline as the file of a job to submit. Raises Retryable; then nothing is left."""
+    async def store_records(self, job_id: str, records: Sequence[dict[str, Any]]) -> str:
+        """Store records that came inline as the file of an import to submit, and return its key.
+
+        Raises Retryable; then nothing is left.
+        """
+        return await self._store(job_id, partial(store_records, self.blobs, job_id, records))
+
+    async def store_rows(self, job_id: str, records: Sequence[dict[str, Any]]) -> ByteRange:
+        """Store records that came inline as the rows of an analysis to submit. Raises Retryable; nothing is left."""
+        return await self._store(job_id, partial(store_rows, self.blobs, job_id, records))
+
+    async def _store(self, job_id: str, store: Callable[[], StoredT]) -> StoredT:
         try:
             # The threads of the store are not those of short writes, which would wait for its disk.
-            return await anyio.to_thread.run_sync(store_records, self.blobs, job_id, records)
+            return await anyio.to_thread.run_sync(store)
         except BaseException:
             with CancelScope(shield=True), suppress(Failure):
                 await anyio.to_thread.run_sync(self.blobs.delete, f"jobs/{job_id}")

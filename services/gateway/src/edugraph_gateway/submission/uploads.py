@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
@@ -55,6 +55,13 @@ def scan_of(file_format: Format, mapping: Mapping | None) -> Scan:
     return LineScan() if file_format == "ndjson" else HeadScan(file_format, mapping)
 
 
+class Stored(NamedTuple):
+    """An upload that was stored: the SHA-256 of the body as it came, and the size of the uncompressed file."""
+
+    digest: str
+    unpacked_bytes: int
+
+
 class Upload:
     """The blocking half of an upload: it runs in threads, one call at a time.
 
@@ -82,12 +89,12 @@ class Upload:
         self._digest.update(piece)
         self._file.write(piece)
 
-    def keep(self) -> str:
-        """Check the end and make the blob appear. Returns the SHA-256 of the body as it came."""
+    def keep(self) -> Stored:
+        """Check the end and make the blob appear."""
         self._unpacking.finish()
         self._scan.finish()
         self._blob.__exit__(None, None, None)
-        return self._digest.hexdigest()
+        return Stored(self._digest.hexdigest(), self._unpacked_bytes)
 
     def forget(self, error: BaseException) -> None:
         """Leave nothing behind. The first error is the one to tell, not one that clearing away may raise."""
@@ -96,8 +103,8 @@ class Upload:
                 self._blob.__exit__(type(error), error, error.__traceback__)
 
 
-async def store_upload(upload: Upload, pieces: AsyncIterator[bytes]) -> str:
-    """Return the SHA-256 of the body. Raises MalformedFile, Problem, Retryable; then there is no blob."""
+async def store_upload(upload: Upload, pieces: AsyncIterator[bytes]) -> Stored:
+    """Raises MalformedFile, Problem, Retryable; then there is no blob."""
     try:
         async for piece in pieces:
             await anyio.to_thread.run_sync(upload.put, piece)

@@ -1,16 +1,19 @@
 """Erasing a person from the blob store: the rows that name them, and the rejects that quote such rows.
 
 A row is compared by the ids that the import itself would read in it, and never by its bytes: 4 is in S0104, and an id
-may be written with escapes. Blanks take the row's place, and every other byte stays where it is (docs/adr/0008). What
-cannot be erased is reported with the reason, and keeps nothing else from being erased.
+may be written with escapes. The row is taken out of its frame, and all other frames stay where they are. What cannot
+be erased is reported with the reason, and does not keep anything else from being erased.
+
+The index of persons of each job says whether its rows and rejects can name the person; only then are they read.
 """
 
 import json
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
+from functools import partial
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
@@ -19,31 +22,40 @@ from pydantic import ValidationError
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.fit_store import fit_keys, leave_rows_out
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     STUDENT_FIELDS,
     Platforms,
+    RawRow,
     ReadPlan,
     Source,
-    blank_rows,
-    compress_frame,
-    decompress_frame,
     frames_key,
     load_mapping,
     load_read_plan,
     open_text,
     read_plan_key,
 )
-from edugraph_common.sources.compression import compressing, content_encoding_of
+from edugraph_common.sources.chunking import RowChunk
+from edugraph_common.sources.compression import content_encoding_of
+from edugraph_common.sources.frames import pack_fewer_rows, unpack_rows
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
 from edugraph_common.sources.person import Person, Who
-from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
+from edugraph_common.sources.persons import PersonIndex, PersonIndexBuilder, students_of
+from edugraph_common.sources.split_budget import CountedFile, SplitBudget
+from edugraph_common.sources.stored import (
+    BatchRange,
+    all_ranges,
+    index_key,
+    index_persons,
+    persons_key,
+    write_index,
+    write_persons,
+)
 
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 # Of a job without records, of what the graph knows of courses, and of batches.
-_NAMING_NOBODY = re.compile(r"jobs/[^/]+/(index|job\.json|analysis\.json|cancelled|contexts/.+)")
+_NAMING_NOBODY = re.compile(r"jobs/[^/]+/(index|persons|job\.json|analysis\.json|cancelled|contexts/.+)")
 _LONGEST_PLAN = 1 << 24
 _PLANS = ("/reading.json", "/mapping.json")
 _GONE = "(erased)"
@@ -55,7 +67,7 @@ _PART = "it is being written, or a write of it broke off; forget the student aga
 
 @dataclass
 class Erased:
-    """`files` in which rows were blanked, `rows` and `rejects` in all; `left`: what may still name the person.
+    """`files` from which rows were erased, `rows` and `rejects` in all; `left`: what may still name the person.
 
     `open_jobs`: those that may still read rows of the person.
     """
@@ -79,37 +91,18 @@ class StudentRows:
     """
 
     who: Who
-    plan: ReadPlan
+    source: Source
     found: int = 0
     unreadable: int = 0
 
-    def __post_init__(self) -> None:
-        self._source: Source = self.plan.source
-        self._names = [name.encode() for each in self.who.ids or () for name in self.plan.ids.names_of(each)]
-        mapping = self.plan.mapping
-        # A mapping may give an id that is not written in the cells.
-        self._all = self.who.ids is None or (
-            mapping is not None and not STUDENT_FIELDS.isdisjoint({*mapping.constants, *mapping.values})
-        )
-
-    def __call__(self, raw: bytes) -> bool:
-        # Decoding every row takes twenty times as long as looking for those that can hold the id at all.
-        if not (self._all or self._has_a_name(raw) or b"\\" in raw or b'""' in raw):
+    def __call__(self, row: RawRow) -> bool:
+        students = students_of(self.source, row)
+        if students is None:
+            self.doubt(row.raw.decode(errors="replace"))
             return False
-        try:
-            chosen = self.who.is_among(self._source.students(raw))
-        except InvalidRecord:
-            self.doubt(raw.decode(errors="replace"))
-            return False
-        self.found += chosen
-        return chosen
-
-    def _has_a_name(self, raw: bytes) -> bool:
-        text = raw
-        if not raw.isascii():
-            # A file may write the characters of an id in another form than the graph does.
-            text = unicodedata.normalize("NFC", raw.decode(errors="replace")).encode()
-        return any(name in text for name in self._names)
+        is_theirs = self.who.is_among(students)
+        self.found += is_theirs
+        return is_theirs
 
     def doubt(self, text: str) -> None:
         """Count text that cannot be decoded if an id is a word of it."""
@@ -140,6 +133,21 @@ def erase_from_blobs(
         if ".part-" in key and blobs.exists(key):
             eraser.leave(key, _PART)
     return eraser.erased
+
+
+def may_name(blobs: Blobs, job_id: str, keys: Collection[str], ids: Collection[str], words: Collection[str]) -> bool:
+    """Return whether the rows of a job, or its rejects, can have one of the ids, or an undecodable one of the words.
+
+    `keys` are those of the job's blobs. Only the index of persons is read; a job without one may name anybody.
+    """
+    if persons_key(job_id) not in keys:
+        return True
+    try:
+        with blobs.open(persons_key(job_id)) as file:
+            index = PersonIndex(file.read())
+    except Gone:
+        return True
+    return index.may_hold(ids, words)
 
 
 def erase_from_fits(
@@ -181,25 +189,43 @@ class _Eraser:
 
     def erase_job(self, job_id: str, keys: list[str]) -> None:
         is_open, rows, rejects = self._is_open(job_id), 0, 0
-        broken_off = frames_key(job_id) in keys and not self._blobs.exists(index_key(job_id))
+        is_split = index_key(job_id) in keys and self._blobs.exists(index_key(job_id))
+        broken_off = frames_key(job_id) in keys and not is_split
         if broken_off and not is_open and not self._dry_run:
             self._blobs.delete(frames_key(job_id))  # Writing them broke off: without an index nobody reads them.
-        for key in keys:
+        if is_split and not is_open and not self._dry_run and persons_key(job_id) not in keys:
+            # The process that split the file died before it wrote the index, or the job did not end.
+            with suppress(Rejected):  # What is wrong with the rows is told when they are read.
+                index_persons(self._blobs, job_id, self._go_on)
+                keys = [*keys, persons_key(job_id)]
+        may_hold = self._may_hold(job_id, keys)
+        # The rows come last: while they name the person, the index says that the other blobs may do so too.
+        for key in sorted(keys, key=lambda key: (key == frames_key(job_id), key)):
             self._go_on()
-            if not (_NAMING_NOBODY.fullmatch(key) or key.endswith(_PLANS)):
+            if may_hold and not (_NAMING_NOBODY.fullmatch(key) or key.endswith(_PLANS)):
                 found = self._erase_blob(job_id, key, is_open=is_open)
                 rows, rejects = (rows, rejects + found) if "/rejects/" in key else (max(rows, found), rejects)
         for key in keys:  # when the rows have been read by them
-            if key.endswith(_PLANS):
+            if may_hold and key.endswith(_PLANS):
                 self._erase_plan(job_id, key, is_open=is_open)
         self.erased.files += rows > 0
         self.erased.rows += rows
         self.erased.rejects += rejects
 
+    def _may_hold(self, job_id: str, keys: list[str]) -> bool:
+        """Return whether the rows of a job, or its rejects, can name the person.
+
+        The ids of those who were erased before are not known, so an index cannot be asked for them.
+        """
+        if not isinstance(self._who, Person):
+            return True
+        words = {*self._who.ids, *self._who.names}
+        return may_name(self._blobs, job_id, keys, self._who.ids, words)
+
     def _erase_blob(self, job_id: str, key: str, *, is_open: bool) -> int:
-        """Return how many rows or rejects were blanked. What cannot be erased is left and reported."""
+        """Return how many rows or rejects were erased. What cannot be erased is left and reported."""
         try:
-            return self._blank(job_id, key, is_open=is_open)
+            return self._erase_rows(job_id, key, is_open=is_open)
         except (Gone, FileNotFoundError, EmptyFile):
             return 0
         except (MalformedFile, Rejected) as problem:
@@ -210,24 +236,31 @@ class _Eraser:
             self.leave(key, f"it cannot be read ({type(bug).__name__})")
         return 0
 
-    def _blank(self, job_id: str, key: str, *, is_open: bool) -> int:
+    def _erase_rows(self, job_id: str, key: str, *, is_open: bool) -> int:
         """Read the blob to find out whether it names the student, and if it does, a second time to change it.
 
         It is replaced whole, so that whoever reads it meanwhile gets the old content or the new.
         """
-        chosen = StudentRows(self._who, self._read_plan(job_id, key))
+        plan = self._read_plan(job_id, key)
+        chosen = StudentRows(self._who, plan.source)
+        erase: Callable[[], None]
         if "/rejects/" in key:
-            change = self._changed_rejects
+            for _ in self._rejects_left(key, chosen):
+                pass
+            erase = partial(self._replace_rejects, key, chosen)
         elif key == frames_key(job_id):
-            change = self._changed_frames
+            self._read_frames(job_id, chosen)
+            erase = partial(self._replace_frames, job_id, plan, chosen)
         elif _SOURCE.fullmatch(key):
-            if chosen.plan.is_converted:
-                return self._delete_original(job_id, key, chosen, is_open=is_open)
-            change = self._changed_source
+            if self._blobs.exists(index_key(job_id)):
+                # Its rows stand in the frames, where they were counted. The file is kept beside them, or is left by
+                # a split that died at its end.
+                self._read_frames(job_id, chosen)
+            else:
+                self._read_upload(key, plan, chosen)
+            erase = partial(self._blobs.delete, key)
         else:
             raise MalformedFile("it is no file of an import")
-        for _ in change(key, chosen):
-            pass
         found = chosen.found
         if chosen.unreadable:
             self.leave(key, f"{chosen.unreadable} rows of it cannot be decoded and hold this id as a word")
@@ -235,35 +268,9 @@ class _Eraser:
             self.erased.open_jobs.add(job_id)
             self.leave(key, _OPEN)
             return 0
-        if self._dry_run:
-            return found
-        if found:
-            self._replace(job_id, key, change(key, chosen))
+        if found and not self._dry_run:
+            erase()
         return found
-
-    def _delete_original(self, job_id: str, key: str, chosen: StudentRows, *, is_open: bool) -> int:
-        """Delete a file that batches are not read from, if it names the person, or if its rows stand elsewhere.
-
-        Such a file is left by a job that ended before its split, or by a split that died at its end.
-        """
-        if not self._blobs.exists(index_key(job_id)):
-            mapping = chosen.plan.mapping
-            with self._blobs.open(key) as file:
-                _, text = open_text(file, chosen.plan.format, _compression(key), mapping)
-                source = chosen.plan.source
-                for chunk in source.chunks(text, _ROWS_AT_ONCE):
-                    source.blank(chunk.text, chosen)
-                    self._go_on()
-            if not chosen.found:
-                return 0
-        if is_open:
-            if chosen.found:
-                self.erased.open_jobs.add(job_id)
-                self.leave(key, _OPEN)
-            return 0
-        if not self._dry_run:
-            self._blobs.delete(key)
-        return chosen.found
 
     def _erase_plan(self, job_id: str, key: str, *, is_open: bool) -> None:
         """Take the person out of a mapping that gives their id by itself. The rows that had the id by it are gone."""
@@ -293,15 +300,6 @@ class _Eraser:
         with self._blobs.write(key) as file:
             file.write(json.dumps(plan, ensure_ascii=False).encode())
 
-    def _replace(self, job_id: str, key: str, changed: Iterator[bytes]) -> None:
-        if key == frames_key(job_id):
-            self._write_frames(job_id, changed)
-            return
-        with self._blobs.write(key) as file, compressing(file, content_encoding_of(key)) as packed:
-            for text in changed:
-                packed.write(text)
-            self._go_on()
-
     def _read_plan(self, job_id: str, key: str) -> ReadPlan:
         """Return the plan by which the import read the file, or would read it if it never began."""
         if self._blobs.exists(read_plan_key(job_id)):
@@ -315,41 +313,62 @@ class _Eraser:
             plan, _ = open_text(file, form, _compression(key), mapping, Platforms(self._prefixes))
         return plan
 
-    def _write_frames(self, job_id: str, frames: Iterator[bytes]) -> None:
-        """Write the frames and their index. The index is gone until it fits again.
+    def _read_upload(self, key: str, plan: ReadPlan, chosen: StudentRows) -> None:
+        """Show all rows of a file that was not split to `chosen`."""
+        budget = SplitBudget()
+        with self._blobs.open(key) as file:
+            _, text = open_text(CountedFile(file, budget), plan.format, _compression(key), plan.mapping)
+            for rows in chosen.source.chunks(budget.checked(text), _ROWS_AT_ONCE):
+                budget.count_rows(len(rows))
+                for row in rows:
+                    chosen(row)
+                self._go_on()
 
-        A job that is resumed without an index is split once more.
+    def _read_frames(self, job_id: str, chosen: StudentRows) -> None:
+        """Show all rows of a job to `chosen`."""
+        for _, rows in self._frames(job_id):
+            for row in rows:
+                chosen(row)
+
+    def _frames(self, job_id: str) -> Iterator[tuple[bytes, RowChunk]]:
+        """Yield each frame of a job with its rows."""
+        with self._blobs.open(frames_key(job_id)) as file:
+            for each in all_ranges(self._blobs, job_id):
+                self._go_on()
+                frame = file.read(each.length)
+                yield frame, unpack_rows(frame)
+
+    def _replace_frames(self, job_id: str, plan: ReadPlan, chosen: StudentRows) -> None:
+        """Write the frames without the chosen rows, and the index of the persons who are left.
+
+        A frame takes as many bytes as before, so that what refers to the frames behind it stays right. One that needs
+        more, against all expectation, moves them: then the index is gone until it fits again, and a job that is
+        resumed meanwhile cannot go on.
         """
-        lengths = list[int]()
-        places = [(first_line, rows) for _, _, first_line, rows in self._ranges(job_id)]
+        before = all_ranges(self._blobs, job_id)
+        after: list[BatchRange] = []
+        persons = PersonIndexBuilder(plan)
+        offset = 0
         with self._blobs.write(frames_key(job_id)) as file:
-            lengths += map(file.write, frames)
-            self._go_on()
-            self._blobs.delete(index_key(job_id))
-        offsets = accumulate(lengths[:-1], initial=0)
-        with self._blobs.write(index_key(job_id)) as index:
-            write_ranges(
-                index,
-                ((*span, *place) for span, place in zip(zip(offsets, lengths, strict=True), places, strict=True)),
-            )
+            for place, (frame, rows) in zip(before, self._frames(job_id), strict=True):
+                left = RowChunk(row for row in rows if not chosen(row))
+                persons.add(left)
+                changed = frame if len(left) == len(rows) else pack_fewer_rows(left, len(frame))
+                file.write(changed)
+                after.append(place._replace(offset=offset, length=len(changed)))
+                offset += len(changed)
+            if after != before:
+                self._blobs.delete(index_key(job_id))
+        if after != before:
+            write_index(self._blobs, job_id, after)
+        write_persons(self._blobs, job_id, persons)
 
-    def _ranges(self, job_id: str) -> list[BatchRange]:
-        return list(read_ranges(self._blobs, job_id, range(count_ranges(self._blobs, job_id))))
+    def _replace_rejects(self, key: str, chosen: StudentRows) -> None:
+        with self._blobs.write(key) as file:
+            for line in self._rejects_left(key, chosen):
+                file.write(line)
 
-    def _changed_source(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
-        with self._blobs.open(key) as file:
-            yield from blank_rows(file, chosen.plan, _compression(key), chosen)
-
-    def _changed_frames(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
-        source = chosen.plan.source
-        with self._blobs.open(key) as file:
-            for _, length, _, _ in self._ranges(key.split("/")[1]):
-                packed = file.read(length)
-                text = decompress_frame(packed)
-                changed = source.blank(text, chosen)
-                yield packed if changed == text else compress_frame(changed)
-
-    def _changed_rejects(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
+    def _rejects_left(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
         """Leave out a reject whose row names the student. If the row is not kept, the faulty value decides."""
         with self._blobs.open(key) as file:
             for line in file:
@@ -360,7 +379,7 @@ class _Eraser:
                     yield line
                     continue
                 if reject.raw is not None:
-                    names_student = chosen(reject.raw.encode(errors="replace"))
+                    names_student = chosen(RawRow(reject.line, reject.raw.encode(errors="replace")))
                 else:
                     is_student_field = reject.field.rsplit(".", 1)[-1] in STUDENT_FIELDS
                     names_student = is_student_field and self._who.is_quoted(reject.found)

@@ -81,7 +81,7 @@ async def start_analysis(
     async def first() -> Done:
         job_id, stored = submitter.new_id(), None
         if len(body) > RECORDS_IN_MESSAGE_BYTES and kind in BATCH_TASKS:
-            stored = await submitter.store_records(job_id, [record.to_json() for record in records])
+            stored = await submitter.store_rows(job_id, [record.to_json() for record in records])
         submission = analysis_submission(job_id, kind, records, stored, acceptance, economy=economy)
         return Done(fingerprint, await submitter.submit(submission, caller.client_id))
 

@@ -206,7 +206,7 @@ async def import_json(intake: Intake, caller: Caller, request: Request, name: st
         fields = dict(wanted)
         if len(body) > RECORDS_IN_MESSAGE_BYTES:
             stored = await submitter.store_records(job_id, wanted.records)
-            fields = {**fields, "records": None, "source": stored.source}
+            fields = {**fields, "records": None, "source": stored, "unpacked_bytes": len(body)}
         accepted_at = submitter.now().timestamp()
         job = ImportJob(job_id=job_id, accepted_at=accepted_at, acceptance=acceptance, **fields)
         return Done(fingerprint, await submitter.submit(import_submission(job, "inline"), caller.client_id))
@@ -327,7 +327,7 @@ async def _store(
         upload = Upload(blobs, key, encoding, scan_of(options.format, mapping), max_unpacked_bytes)
         if mapping:
             await anyio.to_thread.run_sync(store_mapping, blobs, job_id, mapping)
-        digest = await store_upload(upload, body)
+        stored = await store_upload(upload, body)
     except Exception:
         await anyio.to_thread.run_sync(blobs.delete, f"jobs/{job_id}")
         raise
@@ -340,9 +340,10 @@ async def _store(
         compression=compression,
         accepted_at=accepted_at,
         acceptance=acceptance,
+        unpacked_bytes=stored.unpacked_bytes,
         **wanted,
     )
-    return job, digest
+    return job, stored.digest
 
 
 def import_submission(job: ImportJob, source: str) -> Submission:

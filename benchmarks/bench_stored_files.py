@@ -1,0 +1,155 @@
+"""What cheap files cost, and how fast an erasure finds its files: `make bench-stored-files` (no servers, a minute).
+
+(a) the split of a million rows of NDJSON, for comparison with another state of the code
+(b) 264 KB that unpack to 256 MiB of line ends, or to rows of one byte, and 18 KB of Parquet with two million rows:
+    how long until one sentence refuses them, at the gateway and in an importer that is given them all the same
+(c) a dry run, an erasure and the reading of an export for one person, with 1,000 stored files of which 10 name them
+
+One table; exits 1 when a figure is missed.
+"""
+
+import gzip
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from arro3.core import Array, DataType, Table
+from arro3.io import write_parquet
+from made_records import made_records
+
+from edugraph_common.contracts.messages import Format, ImportJob
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.problems import Problem
+from edugraph_common.sources import parse_mapping, store_mapping
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.person import Person
+from edugraph_common.sources.stored import index_persons
+from edugraph_gateway.submission.uploads import Upload, scan_of
+from edugraph_importer.batching import count_batches
+from edugraph_importer.erasure.files import erase_from_blobs
+
+SMOKE = "--smoke" in sys.argv  # as short as can be: it must run, whatever its figures
+ROWS = 2_000 if SMOKE else 1_000_000
+FILES, WITH_THE_PERSON, ROWS_OF_A_FILE = (20, 2, 10) if SMOKE else (1_000, 10, 1_000)
+MOST_SECONDS_REFUSING, MOST_SECONDS_ERASING = 10.0, 5.0
+UNPACKED_BYTES = (1 << 20) if SMOKE else (256 << 20)
+PARQUET_ROWS = 1_000 if SMOKE else 2_000_000
+MAX_UNPACKED_BYTES = 50 << 30
+
+
+def main() -> int:
+    figures: list[tuple[str, float, float | None]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        figures.append(split_many_rows(Path(folder, "rows")))
+        for name, data, file_format in cheap_files():
+            figures += refusals(Path(folder, "cheap"), name, data, file_format)
+        figures += erasures(Path(folder, "persons"))
+    is_missed = False
+    for name, seconds, most in figures:
+        verdict = ""
+        if most is not None:
+            is_good = seconds <= most
+            is_missed = is_missed or not is_good
+            verdict = f"at most {most:.0f} s: {'good' if is_good else 'MISSED'}"
+        print(f"{name:75} {seconds:8.2f} s   {verdict}")
+    return int(is_missed and not SMOKE)
+
+
+@contextmanager
+def timed(figures: list[tuple[str, float, float | None]], name: str, most: float | None) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    figures.append((name, time.perf_counter() - began, most))
+
+
+def split_many_rows(folder: Path) -> tuple[str, float, None]:
+    blobs = Blobs(str(folder))
+    job = ImportJob(job_id="j", source="jobs/j/source.ndjson")
+    with blobs.write(job.source or "") as file:
+        for record in made_records(ROWS):
+            file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    began = time.perf_counter()
+    count_batches(blobs, job)
+    return f"split of {ROWS:,} rows of NDJSON", time.perf_counter() - began, None
+
+
+def cheap_files() -> Iterator[tuple[str, bytes, Format]]:
+    record = json.dumps(next(iter(made_records(1)))).encode() + b"\n"
+    yield "line ends", gzip.compress(record + b"\n" * UNPACKED_BYTES), "ndjson"
+    yield "rows of one byte", gzip.compress(record + b"1\n" * (UNPACKED_BYTES // 2)), "ndjson"
+    yield "blank cells", gzip.compress(b"a,b,c\n" + b",,\n" * (UNPACKED_BYTES // 3)), "csv"
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        column = Array([1] * PARQUET_ROWS, DataType.int64())
+        write_parquet(Table.from_pydict({"a": column, "b": column, "c": column}), file.name)
+        yield "Parquet of equal rows", Path(file.name).read_bytes(), "parquet"
+
+
+def refusals(folder: Path, name: str, data: bytes, file_format: Format) -> list[tuple[str, float, float | None]]:
+    figures: list[tuple[str, float, float | None]] = []
+    blobs = Blobs(str(folder))
+    mapping = parse_mapping("{type: course_record, columns: {a: student_id, b: course_id, c: progress}, "
+                            "constants: {timestamp: 2026-01-01}}")  # fmt: skip
+    encoding = "gzip" if data.startswith(b"\x1f\x8b") else "identity"
+
+    def upload() -> None:
+        given = Upload(blobs, "jobs/u/source", encoding, scan_of(file_format, mapping), MAX_UNPACKED_BYTES)  # type: ignore[arg-type]
+        try:
+            given.put(data)
+            given.keep()
+        except (MalformedFile, Problem) as refused:
+            given.forget(refused)
+            raise
+
+    def split() -> None:
+        blobs.delete("jobs/j")
+        job = ImportJob(job_id="j", source="jobs/j/source", format=file_format, compression="gzip")
+        if encoding == "identity":
+            job = job.model_copy(update={"compression": None})
+        with blobs.write(job.source or "") as file:
+            file.write(data)
+        store_mapping(blobs, "j", mapping)
+        count_batches(blobs, job)
+
+    parts: dict[str, Callable[[], None]] = {"upload": upload, "split": split}
+    for part, do in parts.items():
+        sentence = "taken"
+        with timed(figures, "", MOST_SECONDS_REFUSING):
+            try:
+                do()
+            except (MalformedFile, Problem) as refused:
+                sentence = f"refused: {str(refused)[:40]}"
+        _, seconds, most = figures.pop()
+        figures.append((f"{part} of {name}, {len(data):,} bytes ({sentence})", seconds, most))
+    return figures
+
+
+def erasures(folder: Path) -> list[tuple[str, float, float | None]]:
+    blobs = Blobs(str(folder))
+    records = [json.dumps(record, ensure_ascii=False) for record in made_records(ROWS_OF_A_FILE)]
+    theirs = {"student_id": "the-person", "course_id": "c", "progress": 0.5}
+    record = {"type": "course_record", "timestamp": "2026-03-01", "data": theirs}
+    for number in range(FILES):
+        job = ImportJob(job_id=f"j{number}", source=f"jobs/j{number}/source.ndjson")
+        is_theirs = number % (FILES // WITH_THE_PERSON) == 0
+        lines = [*records, json.dumps(record)] if is_theirs else records
+        with blobs.write(job.source or "") as file:
+            file.write("\n".join(lines).encode())
+        count_batches(blobs, job)
+        index_persons(blobs, job.job_id)
+    figures: list[tuple[str, float, float | None]] = []
+    who = Person(frozenset({"the-person"}), names=frozenset({"Ouyang Person"}))
+    for dry_run in (True, False):
+        name = f"{'dry run' if dry_run else 'erasure'}, {FILES:,} stored files, {WITH_THE_PERSON} name the person"
+        with timed(figures, name, MOST_SECONDS_ERASING):
+            erased = erase_from_blobs(blobs, who, lambda _: False, lambda: None, dry_run=dry_run)
+        if erased.counts["files"] != WITH_THE_PERSON:
+            raise SystemExit(f"found in {erased.counts['files']} files")
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())
