@@ -63,7 +63,7 @@ def test_the_counts_of_records_add_up_to_those_read(not_relevant: dict[str, int]
     report = _report(not_relevant)
     lines = _shown(report)
     first = next(number for number, line in enumerate(lines) if line.startswith("Records")) + 1
-    rows = [re.split(r"\s{2,}", line.strip()) for line in lines[first : first + 6]]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines[first : first + 9]]
     counts = {name: int(number.replace(",", "")) for name, number in rows}
     assert counts.pop("read") == report.read == sum(counts.values())
 
