@@ -291,7 +291,7 @@ GOOD = whole("student_interaction")
     ("value", "told"),
     [
         (5, ("(line)", "one JSON object", "5", "is not a JSON object")),
-        ({**GOOD, "typ": 1}, ("typ", "type, timestamp, record_id, withdrawn, reading, consent, data", "", "is not a field of a record")),
+        ({**GOOD, "typ": 1}, ("typ", "type, timestamp, record_id, withdrawn, reading, consent, changed_at, data", "", "is not a field of a record")),
         ({"timestamp": 1, "data": {}}, ("type", f"one of {TYPES}", "", "is missing")),
         ({**GOOD, "timestamp": None}, ("timestamp", WHEN, "", "is missing")),
         ({**GOOD, "data": None}, ("data", "a JSON object with the fields of the type", "", "is missing")),

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import threading
 import zipfile
@@ -165,7 +166,10 @@ cells = st.one_of(
     st.integers(-3, 12),
     st.sampled_from([0.5, 1.25, 2.0, 1e300, "50 %"]),
 )
-ids = st.one_of(st.none(), st.sampled_from(["S1", "学-2", "mean", 7]), words)
+# What programs write where a value is missing, and numbers whose last digits are lost, are not ids; test_ids.py has them.
+LETTERS_OF_NO_ID = re.compile(r"[a-z/#<>()\\]*|[\d.+-]+e[\d+-]*", re.IGNORECASE)
+other_ids = words.filter(lambda text: not LETTERS_OF_NO_ID.fullmatch(text.strip()) or not text.strip())
+ids = st.one_of(st.none(), st.sampled_from(["S1", "学-2", "mean", 7]), other_ids)
 
 
 Expected = tuple[int, str | float, str]

@@ -26,8 +26,8 @@ EVERYTHING = sorted({*IDS, *map(canonical_name, NAMES), "never mentioned"})
 
 @st.composite
 def mistakes(draw: st.DrawFn) -> list[Record]:
-    """Some of them are versions of one record."""
-    values = []
+    """Return mistakes, some of which are versions of one record. No two versions of a record have one change time."""
+    values = {}
     for _ in range(draw(st.integers(1, 10))):
         data = {"student_id": draw(st.sampled_from("ab")), "course_id": "c", "error_text": "x"}
         data |= draw(
@@ -36,8 +36,8 @@ def mistakes(draw: st.DrawFn) -> list[Record]:
             )
         )
         at, record_id = f"2026-01-0{draw(st.integers(1, 3))}T00:00:00Z", f"r{draw(st.integers(0, 6))}"
-        values.append({"type": "error_record", "timestamp": at, "record_id": record_id, "data": data})
-    return [parse_record(value) for value in values]
+        values[record_id, at] = {"type": "error_record", "timestamp": at, "record_id": record_id, "data": data}
+    return [parse_record(value) for value in values.values()]
 
 
 @st.composite
