@@ -112,8 +112,10 @@ def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str
         mapping = load_mapping(blobs, job.job_id)
         counted = CountedFile(file, budget)
         plan, text = open_text(counted, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
+        # A plan that cannot be used is not stored: whoever shows the job's rejects reads them by the stored plan.
+        rows = plan.source
         store_read_plan(blobs, job.job_id, plan)
-        chunks = plan.source.chunks(budget.checked(text), job.batch_size)
+        chunks = rows.chunks(budget.checked(text), job.batch_size)
         write_frames(blobs, job.job_id, _watched(chunks, budget, go_on))
 
 
