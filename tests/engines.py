@@ -35,6 +35,7 @@ from edugraph_cli.serving import (
     with_redis_users,
 )
 from edugraph_client import Client
+from edugraph_common.messaging.dead_letter_store import KEYS
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.redis_users import SERVICES, redis_user
 
@@ -85,12 +86,20 @@ def real_servers() -> dict[str, str]:
 def own_vhost() -> Iterator[dict[str, str]]:
     """The real servers, with a virtual host of this test alone: nothing of another run is in its queues."""
     addresses, name = real_servers(), f"test-{uuid4().hex[:8]}"
+    _forget_letters(addresses[REDIS])
     with httpx.Client(base_url=addresses["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
         api.put(f"/api/vhosts/{name}").raise_for_status()
         try:
             yield {**addresses, "EDUGRAPH_BROKER_URL": in_vhost(addresses["EDUGRAPH_BROKER_URL"], name)}
         finally:
             api.delete(f"/api/vhosts/{name}")
+
+
+def _forget_letters(redis_url: str) -> None:
+    """Delete the rows of dead letters, which are of tests before: their objects lie in the folders of those tests."""
+    client = connect(redis_url)
+    for key in client.scan_iter(f"{KEYS}*"):
+        client.delete(key)
 
 
 # By the address of a Redis: the users that were made there, for all whose block has not ended.
