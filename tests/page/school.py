@@ -70,7 +70,7 @@ class OneAddress:
             await self.insights(scope, receive, send)
             return
         request = Request(scope, receive)
-        headers = {name: value for name, value in request.headers.items() if name != "host"}
+        headers = dict(request.headers)  # with Host, as the front proxies pass it on
         async with httpx.AsyncClient(base_url=self.gateway, timeout=30) as client:
             found = await client.request(
                 request.method, request.url.path, content=await request.body(), headers=headers
