@@ -30,7 +30,7 @@ def test_a_file_is_imported_once_however_often_it_is_sent(clean: System, tmp_pat
     for report in (first, again):
         outcomes = [int(str(report[outcome])) for outcome in ("written", "replaced", "unchanged", "older")]
         assert (report["state"], sum(outcomes), report["rejected"]) == ("succeeded", len(lines), 0)
-    ids = {json.loads(line)["record_id"] for line in lines}
+    ids = {json.loads(line).get("record_id", line) for line in lines}  # without an id, the content is the identity
     assert (first["written"], again["written"]) == (len(ids), 0)
     assert clean.client.graph_digest() == digest
 
