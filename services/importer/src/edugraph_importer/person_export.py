@@ -31,9 +31,8 @@ from edugraph_common.sources import (
     Source,
     frames_key,
     load_mapping,
-    load_read_plan,
     open_text,
-    read_plan_key,
+    stored_read_plan,
 )
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
@@ -179,7 +178,7 @@ class PersonExport:
 
     def _stored_rows(self, job_id: str) -> Iterator[RawRow]:
         """Yield the rows of a file that was split and that name the student."""
-        source = (self._stored_plan(job_id) or ReadPlan()).source
+        source = (stored_read_plan(self._blobs, job_id) or ReadPlan()).source
         for rows in stored_rows(self._blobs, job_id):
             self._go_on()
             for row in rows:
@@ -204,7 +203,7 @@ class PersonExport:
 
     def _rejects(self) -> Iterator[dict[str, Any]]:
         for job_id, keys in self._jobs_that_may_name():
-            source = (self._stored_plan(job_id) or ReadPlan()).source
+            source = (stored_read_plan(self._blobs, job_id) or ReadPlan()).source
             for key in keys:
                 if "/rejects/" in key:
                     yield from self._rejects_in(key, source)
@@ -254,10 +253,6 @@ class PersonExport:
             for row in rows:
                 if not self._ids.isdisjoint(row.students):
                     yield {"key": key, **row.model_dump(mode="json")}
-
-    def _stored_plan(self, job_id: str) -> ReadPlan | None:
-        key = read_plan_key(job_id)
-        return load_read_plan(self._blobs, key) if self._blobs.exists(key) else None
 
     def _names_student(self, source: Source, row: RawRow) -> bool:
         """Return whether a row names the student. One that cannot be decoded names nobody an import would know."""

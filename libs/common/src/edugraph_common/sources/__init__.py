@@ -23,6 +23,7 @@ from edugraph_common.sources.stored import (
     store_read_plan,
     store_records,
     store_rows,
+    stored_read_plan,
 )
 from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
 
@@ -52,5 +53,6 @@ __all__ = [
     "store_read_plan",
     "store_records",
     "store_rows",
+    "stored_read_plan",
     "students_of_record",
 ]

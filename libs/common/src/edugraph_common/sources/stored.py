@@ -79,8 +79,7 @@ def index_persons(blobs: Blobs, job_id: str, go_on: Callable[[], None] = lambda:
     """
     if blobs.exists(persons_key(job_id)):
         return
-    key = read_plan_key(job_id)
-    persons = PersonIndexBuilder(load_read_plan(blobs, key) if blobs.exists(key) else ReadPlan())
+    persons = PersonIndexBuilder(stored_read_plan(blobs, job_id) or ReadPlan())
     for rows in stored_rows(blobs, job_id):
         go_on()
         persons.add(rows)
@@ -182,6 +181,14 @@ def load_read_plan(blobs: Blobs, key: str) -> ReadPlan:
     """Raises Rejected when the blob is gone."""
     with blobs.open(key) as file:
         return ReadPlan.model_validate_json(file.read())
+
+
+def stored_read_plan(blobs: Blobs, job_id: str) -> ReadPlan | None:
+    """Return how the rows of a job are read. None where no plan is stored: rows that came inline have none."""
+    key = read_plan_key(job_id)
+    if not blobs.exists(key):
+        return None
+    return load_read_plan(blobs, key)
 
 
 def load_rows(blobs: Blobs, rows: ByteRange, accepted_at: float | None = None) -> Iterator[Row]:

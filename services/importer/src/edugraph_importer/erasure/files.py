@@ -32,9 +32,8 @@ from edugraph_common.sources import (
     Source,
     frames_key,
     load_mapping,
-    load_read_plan,
     open_text,
-    read_plan_key,
+    stored_read_plan,
 )
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.compression import content_encoding_of
@@ -302,8 +301,9 @@ class _Eraser:
 
     def _read_plan(self, job_id: str, key: str) -> ReadPlan:
         """Return the plan by which the import read the file, or would read it if it never began."""
-        if self._blobs.exists(read_plan_key(job_id)):
-            return load_read_plan(self._blobs, read_plan_key(job_id))
+        stored = stored_read_plan(self._blobs, job_id)
+        if stored is not None:
+            return stored
         source = _SOURCE.fullmatch(key)
         if source is None:
             return ReadPlan()  # The records came inside the message.

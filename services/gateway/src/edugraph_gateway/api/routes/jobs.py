@@ -21,7 +21,7 @@ from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
 from edugraph_common.platform.problems import Problem
-from edugraph_common.sources import ReadPlan, load_read_plan, read_plan_key
+from edugraph_common.sources import ReadPlan, stored_read_plan
 from edugraph_gateway.api.answers import JobAnswer, JobDeleted, JobList, job_answer, names_somebody
 from edugraph_gateway.api.dependencies import (
     READS,
@@ -266,8 +266,8 @@ def download_rejects(
     existing_job(jobs, caller, job_id, now(), "read")
     who = restrictions.people()
     trail.shown(caller, "rejects", job_id)
-    key = read_plan_key(job_id)
-    plan = load_read_plan(blobs, key) if who and blobs.exists(key) else ReadPlan()
+    # Only where somebody is restricted, the rows have to be read to tell whom they name.
+    plan = stored_read_plan(blobs, job_id) if who else None
 
     def lines(keys: list[str]) -> Iterator[bytes]:
         for key in keys:
@@ -275,7 +275,7 @@ def download_rejects(
                 yield from file
 
     return StreamingResponse(
-        rejects_without(lines(blobs.keys(f"jobs/{job_id}/rejects")), plan, who),
+        rejects_without(lines(blobs.keys(f"jobs/{job_id}/rejects")), plan or ReadPlan(), who),
         media_type="application/x-ndjson",
         headers={"Content-Disposition": f'attachment; filename="rejects-{job_id}.ndjson"'},
     )
