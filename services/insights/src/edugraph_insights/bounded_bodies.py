@@ -1,4 +1,8 @@
-"""The bound of a request's body. Insights needs none above a saved view or a call of a tool."""
+"""The bound of a request's body. Insights needs none above a saved view or a call of a tool.
+
+FastAPI's own `max_body_size` is not used, since it answers in plain text where Content-Length tells the size. Every
+error of this API is a problem in JSON.
+"""
 
 from collections.abc import Callable
 
