@@ -1,1 +1,1 @@
-"""What the services say to each other and to their users: pydantic models, errors, routes. It imports no vendor."""
+"""The contracts between the services, and with users: pydantic models, errors, routes. No vendor is imported."""

@@ -1,10 +1,10 @@
-"""Answers of the gateway that its clients read too. Each has its ids and links."""
+"""Answers of the gateway that the client library parses as well."""
 
 from edugraph_common.contracts.contract_model import ContractModel, MessageModel
 
 
 class Accepted(ContractModel):
-    """The job is stored and its message confirmed by the broker."""
+    """An accepted job: it is stored, and the broker has confirmed its message."""
 
     job_id: str
     task_id: str
@@ -12,19 +12,19 @@ class Accepted(ContractModel):
 
 
 class Erasures(ContractModel):
-    """Of each student who was erased the tombstone: a keyed hash of the id."""
+    """The tombstones of all erased students. A tombstone is a keyed hash of the student's id."""
 
     tombstones: tuple[str, ...]
 
 
 class Restricted(ContractModel):
-    """The ids of the students of whom everything is kept, and nothing analysed or shown."""
+    """The ids of the restricted students. Their data are kept, but neither analysed nor shown."""
 
     students: tuple[str, ...]
 
 
 class Mistakes(ContractModel):
-    """How often a knowledge point was behind a mistake, and of how many students."""
+    """The number of mistakes that a knowledge point explains, and the number of students who made them."""
 
     knowledge_point: str
     name: str | None
@@ -40,7 +40,10 @@ class GraphSummary(ContractModel):
 
 
 class Check(MessageModel):
-    """What was checked: a server, a worker, or what a worker says of a server. `detail` says what was found."""
+    """The result of one check: of a server, of a worker, or of a worker's connection to a server.
+
+    `detail` describes the result in words.
+    """
 
     name: str
     ok: bool

@@ -1,8 +1,8 @@
-"""The one rule for when two spellings name the same knowledge point, topic or error type.
+"""The rule that decides whether two spellings name the same knowledge point, topic or error type.
 
-The canonical name is the spelling without those differences of case, width, spacing and punctuation that mean
-nothing. It is the id of the node in the graph. Where a difference may mean something, as in formulas, the names stay
-apart: two nodes of one thing can be merged later, one node of two things cannot be taken apart.
+The canonical name is the spelling without differences of case, width, spacing and punctuation that have no meaning.
+It is the id of the node in the graph. If a difference may have a meaning, as in formulas, the names stay different:
+two nodes of one thing can be merged later, but one node of two things cannot be split.
 """
 
 import hashlib
@@ -12,9 +12,10 @@ from functools import lru_cache
 from itertools import groupby
 
 MAX_BYTES = 8_000  # in UTF-8; Neo4j's index takes 8,167 at most.
-_KEPT_CHARACTERS = 200  # of a canonical name that is longer, for people to read
+_KEPT_CHARACTERS = 200  # of a canonical name that is longer than MAX_BYTES, so that people can read it
 
-# What is only another form of the same characters. 10² is not 102, ① not 1 and ℝ not R, so those are not among them.
+# The decompositions of Unicode that only change the form of a character. The forms of ², ① and ℝ are left out,
+# because 10² is not 102, ① is not 1 and ℝ is not R.
 _SAME_CHARACTERS = frozenset(
     f"<{form}>"
     for form in (
@@ -25,26 +26,26 @@ _SAME_CHARACTERS = frozenset(
 _TO_ONE_SIGN = str.maketrans(dict.fromkeys("−‐‒–—―", "-") | dict.fromkeys("′’‘ʹʼ", "'") | {"⁄": "/"})
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_]{2})'(?=[^\W\d_])")
 _MEANINGFUL = frozenset("#%")  # "C#" is not "C", and "5%" is not "5".
-_OPERATORS = frozenset("-/*:&_")  # between numbers and letters that stand alone
+_OPERATORS = frozenset("-/*:&_")  # between numbers and single letters
 _POSTFIXES = frozenset("!*")  # n!, A*
 _PRIME = "'"
-_SHORT_WORD = 2  # letters: Co is not CO, and a is not A
-# These are short, but no symbols of anything that is told from them by its case.
+_SHORT_WORD = 2  # letters; the case of a short word has a meaning: Co is not CO, and a is not A
+# Short words whose case has no meaning.
 _PREPOSITIONS = frozenset({"of", "to", "by", "or", "an", "is", "in", "on", "at", "as"})
 
 Token = tuple[str, str]
-"""Its kind and its text. A word has letters that have a case, a sign is punctuation, the minus one before a term."""
+"""(kind, text). A word consists of letters with a case, a sign is punctuation, and a minus stands before a term."""
 _WORD, _DIGITS, _SPACE, _SIGN, _MINUS, _OTHER = "word", "digits", "space", "sign", "minus", "other"
 _NOTHING: Token = (_SPACE, "")
 
 
 @lru_cache(maxsize=65_536)
 def canonical_name(name: str) -> str:
-    """Return the canonical form of a name; it is never empty, and it is its own canonical form."""
+    """Return the canonical form of a name. It is never empty, and its own canonical form is the same text."""
     canonical = name
     while (shorter := _fold(canonical)) != canonical:
         canonical = shorter
-    # What is too long for Neo4j's index is told by its hash.
+    # A name that is too long for Neo4j's index is cut, and a hash of the whole name is appended.
     encoded = canonical.encode()
     if len(encoded) > MAX_BYTES:
         return f"{canonical[:_KEPT_CHARACTERS]}#{hashlib.sha256(encoded).hexdigest()}"
@@ -75,7 +76,10 @@ def _fold(name: str) -> str:
 
 
 def _same_characters(name: str) -> str:
-    """Return the text with full width, ligatures and the like as plain characters, as NFKC does with all forms."""
+    """Return the text with full-width characters, ligatures and similar forms replaced by plain characters.
+
+    NFKC would replace all forms, also those with a meaning.
+    """
     plain: list[str] = []
     for char in name:
         form, _, codes = unicodedata.decomposition(char).partition(" ")
@@ -100,9 +104,9 @@ def _kind(char: str) -> str:
 
 
 def _kept_sign(tokens: list[Token], index: int, before: Token) -> Token:
-    """Return the sign, or what stands in its place where it means nothing: a space, or nothing at all.
+    """Return the sign if it has a meaning, else the token that replaces it: a space or an empty token.
 
-    `before` is what was kept of the tokens before it.
+    `before` is the last token that was kept.
     """
     sign = tokens[index][1]
 
@@ -131,7 +135,7 @@ def _kept_sign(tokens: list[Token], index: int, before: Token) -> Token:
 
 
 def _is_atom(token: Token) -> bool:
-    """Say whether the token is what formulas are made of: a number, or a letter that stands alone."""
+    """Return whether the token is a number or a single letter, as in formulas."""
     return token[0] == _DIGITS or (token[0] == _WORD and len(token[1]) == 1)
 
 
@@ -144,7 +148,7 @@ def _begins_term(token: Token) -> bool:
 
 
 def _without_case(word: str) -> str:
-    """Fold the case of whole words. In short ones and in those like NaCl it tells one thing from another."""
+    """Return a word in lower case, or unchanged if its case has a meaning, as in short words and in NaCl."""
     if len(word) <= _SHORT_WORD:
         return word.lower() if word.lower() in _PREPOSITIONS else word
     is_plain = word.islower() or word.isupper() or (word[0].isupper() and word[1:].islower())
@@ -152,10 +156,10 @@ def _without_case(word: str) -> str:
 
 
 def _space_counts(left: Token, right: Token) -> bool:
-    """Say whether two tokens would mean something else without the space between them."""
+    """Return whether the space between two tokens has a meaning."""
     if left[0] == right[0] == _WORD:
         return any(len(word) <= _SHORT_WORD or not word.islower() for word in (left[1], right[1]))
     if left[0] == right[0] == _DIGITS:
         return True
-    # A minus before a number is no hyphen, and a prime no apostrophe.
+    # Without the space, a minus before a number would become a hyphen, and a prime an apostrophe.
     return (left[0] == _WORD and right[0] == _MINUS) or (left == (_SIGN, _PRIME) and right[0] == _WORD)

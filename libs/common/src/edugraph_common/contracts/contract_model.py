@@ -4,16 +4,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ContractModel(BaseModel):
-    """A contract: immutable, and an unknown field is an error rather than silently lost."""
+    """The base class of contracts. A contract is immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class MessageModel(ContractModel):
-    """A contract between processes that may be of two releases, as while an upgrade is under way.
+    """The base class of contracts between processes that may have different releases, as during an upgrade.
 
-    A field that a later release added is ignored: it has a default, so what it says may be left out. A change that
-    must not be ignored is a new version.
+    An unknown field, which a later release added, is ignored. Such a field must have a default and must be safe to
+    ignore. A change that must not be ignored needs a new version.
     """
 
     model_config = ConfigDict(extra="ignore")

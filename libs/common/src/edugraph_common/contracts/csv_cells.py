@@ -1,9 +1,9 @@
-"""Texts in cells of a CSV that people open in a spreadsheet."""
+"""Texts in the cells of a CSV file that people open in a spreadsheet."""
 
-# What a spreadsheet would take for a formula, and run; texts of students stand in some cells.
+# A spreadsheet runs a cell that begins with one of these as a formula. Some cells hold texts of students.
 _FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: one that looks so begins with an apostrophe."""
+    """Return a text that a spreadsheet does not run. An apostrophe is put before a text that looks like a formula."""
     return f"'{text}" if text.startswith(_FORMULA_BEGINS) else text

@@ -1,18 +1,18 @@
-"""Which service answers which path, where one address leads to both: what all front proxies agree on.
+"""The paths of gateway and insights behind one address. All front proxies follow these lists.
 
-Insights is the read door: pages, questions, and what the graph holds. All else is the gateway's.
+Insights answers reads: pages, questions and the content of the graph. The gateway answers all other paths.
 """
 
-# What begins with one of these, as a whole part of the path, is of insights.
+# Insights answers these paths and the paths below them.
 INSIGHTS_PATHS = ("/ui", "/mcp", "/v1/insights", "/v1/graph")
-# The page to begin with.
+# Insights answers this path, but not the paths below it. It is the start page.
 INSIGHTS_EXACT = ("/",)
-# They change the graph, so the gateway takes them, though they stand below a path of insights.
+# The gateway answers these paths although they are below a path of insights, because they change the graph.
 GATEWAY_EXACT = ("/v1/graph/verify", "/v1/graph/rebuild", "/v1/graph/remove", "/v1/graph/rename")
 
 
 def is_of_insights(path: str) -> bool:
-    """Whether insights answers this path; else it is the gateway's."""
+    """Return whether insights answers this path. If not, the gateway does."""
     if path in GATEWAY_EXACT:
         return False
     return path in INSIGHTS_EXACT or any(path == each or path.startswith(f"{each}/") for each in INSIGHTS_PATHS)

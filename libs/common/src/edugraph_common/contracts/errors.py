@@ -1,19 +1,22 @@
-"""Errors that say what to do. Vendors' exceptions become one of these at the edge, nowhere else."""
+"""Errors by the reaction that they call for. Vendors' exceptions are translated into them at the edge only."""
 
 import ssl
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-# A worker's servers, except the broker, without which it hears of no task.
+# A worker's servers, except the broker: without the broker a worker gets no task, so no task can report it.
 Server = Literal["redis", "neo4j", "blobs"]
 # Why a server cannot be used: it does not answer, it refuses the login or a permission, or its certificate is bad.
 Cause = Literal["away", "refused", "certificate"]
-# What a task waits for, in the metric of waiting tasks.
+# The reasons why a task waits, as the metric of waiting tasks names them.
 Awaited = Literal["other work", "server", "room in a queue", "schema version", "provider", "budget"]
 
 
 class Failure(Exception):
-    """Base of the three kinds. `reason` is for people and must never hold a record's text or a name."""
+    """The base class of Retryable, Wait and Rejected.
+
+    `reason` is a text for people. It must never hold the text of a record or a name.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -21,11 +24,11 @@ class Failure(Exception):
 
 
 class Retryable(Failure):
-    """Trying again may help: network, time-out, database unavailable, 5xx."""
+    """The operation may succeed if it is tried again: network error, time-out, database unavailable, HTTP 5xx."""
 
 
 class Wait(Failure):
-    """Not now: the provider or the limiter says when. Uses none of the retries."""
+    """The operation can be tried again after `seconds`. Waiting does not use up a retry."""
 
     awaited: ClassVar[Awaited] = "other work"
 
@@ -38,7 +41,7 @@ class Wait(Failure):
 
 
 class QueueFull(Wait):
-    """A queue has no room for the message. Nothing was taken."""
+    """A queue has no room for the message. The broker did not accept it."""
 
     awaited: ClassVar[Awaited] = "room in a queue"
 
@@ -47,7 +50,7 @@ class QueueFull(Wait):
 
 
 class RedisFull(Wait):
-    """Redis has used all the memory that it may. It answers what it knows, and takes nothing more."""
+    """Redis has reached its memory limit. It answers reads and refuses writes."""
 
     awaited: ClassVar[Awaited] = "server"
 
@@ -56,7 +59,7 @@ class RedisFull(Wait):
 
 
 class ServerAway(Wait):
-    """A server cannot be used by this worker, whatever the message. The worker takes no more messages meanwhile."""
+    """The worker cannot use a server, whatever the message is. It takes no more messages until it can."""
 
     awaited: ClassVar[Awaited] = "server"
 
@@ -70,19 +73,19 @@ class ServerAway(Wait):
 
 
 class ProviderBusy(Wait):
-    """The model's provider takes no request now: its limit is used up, or it failed too often."""
+    """The provider of the model gets no requests now: its rate limit is used up, or it failed too often."""
 
     awaited: ClassVar[Awaited] = "provider"
 
 
 class BudgetSpent(Wait):
-    """The job's budget is spent, or may be by the requests that are under way."""
+    """The budget of the job is spent, or the requests under way may spend it."""
 
     awaited: ClassVar[Awaited] = "budget"
 
 
 class OtherVersion(Wait):
-    """What is stored has another schema version than this release writes. `version` is the stored one."""
+    """Stored data have another schema version than this release writes. `version` is the stored version."""
 
     awaited: ClassVar[Awaited] = "schema version"
 
@@ -95,15 +98,15 @@ class OtherVersion(Wait):
 
 
 class Rejected(Failure):
-    """Trying again cannot help: malformed, invalid, refused. Dead-lettered with the reason."""
+    """The operation fails each time: the message is malformed, invalid or refused. It becomes a dead letter."""
 
 
 class Refused(Rejected):
-    """Nothing of the job can be done: a key, an account or a setting is at fault. The job ends with the reason."""
+    """The whole job cannot be done, because of a key, an account or a setting. The job ends with the reason."""
 
 
 def what(error: BaseException) -> str:
-    """A vendor's error, for a reason: its kind, and never its text, or why a certificate was refused."""
+    """Return the type of a vendor's error, or why a certificate was refused. The error's own text is left out."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate was refused: {cause.verify_message.rstrip('.')}; see SSL_CERT_FILE"
@@ -111,13 +114,13 @@ def what(error: BaseException) -> str:
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Return whether a server that does not answer is away, or shows a certificate that is refused."""
+    """Return "certificate" if the error comes from a refused certificate of the server, else "away"."""
     refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(error))
     return "certificate" if refused else "away"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Itself, what it came of, and what it holds: pika's errors have `exceptions` or an `exception`."""
+    """Yield the error, its causes and the exceptions inside it. Pika's errors have `exceptions` or an `exception`."""
     waiting, seen = [error], set[int]()
     while waiting:
         found = waiting.pop()

@@ -1,4 +1,4 @@
-"""Domain events: CloudEvents 1.0 in their JSON form, for anybody who listens on edugraph.events.
+"""Domain events as CloudEvents 1.0 in JSON, for programs that listen on the exchange edugraph.events.
 
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """

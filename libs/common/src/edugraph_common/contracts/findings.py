@@ -1,7 +1,7 @@
-"""What the analyzer found in one record's text; frozen contracts, version 1.
+"""Findings of the analyzer in the text of one record; frozen contracts, version 1.
 
-A finding travels with its record, so that findings which overtake the import of their record lose nothing:
-the importer writes the record first (exactly once, as ever) and the finding after it.
+A finding travels with its record, because it may arrive before the import of the record. Then the importer writes the
+record first (exactly once, as always) and the finding after it.
 """
 
 from enum import StrEnum
@@ -20,7 +20,7 @@ Importance = Literal["core", "supplementary"]
 
 
 class Subject(StrEnum):
-    """What people call the kinds, in addresses and commands."""
+    """The names of the kinds in addresses and commands."""
 
     INTERACTIONS = "interactions"
     ERRORS = "errors"
@@ -35,7 +35,7 @@ KIND_OF_SUBJECT: dict[Subject, Kind] = {
 
 
 class Origin(MessageModel):
-    """Where a finding comes from and what it cost. `analyser` is "model" or "offline"."""
+    """The origin and the cost of a finding."""
 
     analyser: Literal["model", "offline"]
     model: str
@@ -47,10 +47,10 @@ class Origin(MessageModel):
 
 
 class Quoting(MessageModel):
-    """`evidence`: words of the text.
+    """The base class of findings with quotes from the text in `evidence`.
 
-    `evidence_found` is False if no quoted words stand in the text: the finding is kept, with its confidence capped.
-    None is an older analyzer's, which did not say.
+    `evidence_found` is False if none of the quotes is in the text. Then the finding is kept, but its confidence is
+    capped. None from an older analyzer, which did not check it.
     """
 
     confidence: Share
@@ -70,7 +70,7 @@ class FoundErrorType(MessageModel):
 
 
 class LinkedPoint(MessageModel):
-    """A knowledge point behind a mistake; `strength`: how much of the mistake it explains."""
+    """A knowledge point behind a mistake. `strength` is the share of the mistake that it explains."""
 
     name: Name
     strength: Share
@@ -86,7 +86,7 @@ class ErrorFinding(Quoting):
 
 
 class FoundPoint(MessageModel):
-    """`order` is the place in the text, from 1."""
+    """A knowledge point in a course text. `order` is its position among the points of the text, from 1."""
 
     name: Name
     description: str | None = None
@@ -113,7 +113,7 @@ Finding = Annotated[InteractionFinding | ErrorFinding | ContentFinding, Field(di
 
 
 class RecordFinding(MessageModel):
-    """`record` is the record's own JSON (`Record.to_json`)."""
+    """A finding with its record. `record` is the JSON of `Record.to_json`."""
 
     record: dict[str, Any]
     finding: Finding
@@ -129,22 +129,22 @@ KIND_OF_TYPE: dict[str, Kind] = {
 }
 
 KINDS_WITH_CONTEXTS: tuple[Kind, ...] = ("error", "knowledge_points")
-"""Whose texts are read together with the known points of their courses."""
+"""The kinds whose texts are read together with the known points of their courses."""
 
 
 def kind_of_finding(record: Record) -> Kind | None:
-    """Return which kind of finding a record can have. Right answers have none: a model never reads them."""
+    """Return the kind of finding that a record can have, or None. A model never reads right answers."""
     if isinstance(record.data, AttemptRecord) and not record.data.is_mistake:
         return None
     return KIND_OF_TYPE.get(record.type)
 
 
 def kind_to_read(record: Record) -> Kind | None:
-    """Which kind of analysis a record's text asks for; None where there is nothing to read."""
+    """Return the kind of analysis for the record's text, or None if there is nothing to read."""
     data = record.data
     if isinstance(data, StudentInteraction | TeacherInteraction) and not (data.text or "").strip():
         return None
-    # A question is context, and no mistake: without a response, there is nothing to read.
+    # A question alone does not show a mistake: without a response there is nothing to read.
     if isinstance(data, AttemptRecord) and not (data.response or "").strip():
         return None
     return kind_of_finding(record)

@@ -1,7 +1,7 @@
-"""A fit: what the offline analyser learned of one course from labelled mistakes.
+"""A fit: the knowledge of the offline analyser about one course, learned from labelled mistakes.
 
-A fit is its rows. The vectors, the neighbours and the classifier are made of them when it is loaded, so that a row
-that goes, because its student was erased, takes all that was learned from it along.
+A fit is stored as its rows only. The vectors, the neighbours and the classifier are computed when it is loaded. So if
+a row is deleted because its student was erased, nothing that was learned from the row remains.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from edugraph_common.contracts.record_fields import Name
 FITS = "fits"  # the folder of all fits in the blob store
 
 Steps = tuple[tuple[float, Share], ...]
-"""A rising step function: from a score on, the share that was right on held-out items."""
+"""A rising step function: (the lowest score of the step, the share that was right on held-out items)."""
 
 
 class LabelledRow(MessageModel):
     """One labelled mistake, without its text.
 
-    `words`: stems and how often they stand in the text, those alone that another row of the fit has too, and none of
-    the names of the people of the record. `signs`: what can be told of the text's form.
+    `words`: stem -> how often it occurs in the text. It has only stems that occur in another row of the fit too, and
+    no names of the record's people. `signs`: features of the text's form.
     """
 
     record_id: str
@@ -36,9 +36,9 @@ class LabelledRow(MessageModel):
 class FitHeader(MessageModel):
     """The first line of a fit; the rows follow.
 
-    `name_weight`: what the likeness of a point's name counts beside the votes of the neighbours. `point_steps` and
-    `type_steps` turn scores into confidence; an empty one says that nothing of the kind can be told. `held_out`: how
-    the fit did on items that it had not seen, by cross-validation.
+    `name_weight`: the weight of the likeness of a point's name, relative to the votes of the neighbours.
+    `point_steps` and `type_steps` turn scores into confidence; if one is empty, the fit finds no points or no types.
+    `held_out`: figures of a cross-validation, on items that the fit had not seen.
     """
 
     version: str
@@ -52,5 +52,5 @@ class FitHeader(MessageModel):
 
 
 def fit_folder(course_id: str) -> str:
-    """Return the folder of a course's fits. An id may hold anything, so its hash names the folder."""
+    """Return the folder of a course's fits. It is named by a hash, because a course id may hold any character."""
     return f"{FITS}/{hashlib.sha256(course_id.encode()).hexdigest()[:24]}"

@@ -1,28 +1,29 @@
-"""The closed lists of the graph: labels and relationship types, and which of them are the ledger's.
+"""The complete lists of the graph's labels and relationship types, with the labels in groups.
 
-Every node has exactly one label and one unique key `id`; each label has a constraint on it.
+Every node has exactly one label and a property `id`, which a constraint keeps unique within the label.
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
-# One node for each transaction that changed which prerequisites are claimed, until they have been derived anew.
+# One node for each transaction that changed which prerequisites are claimed. It is deleted when the prerequisites
+# have been derived again.
 CHANGE_LABELS = ("ClaimChange",)
 RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction", "Membership")
 ENTITY_LABELS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher", "Term", "Topic")
-# The labels whose id is the canonical name of their spellings, or an id that records state. Several nodes of one of
-# them may mean the same: `canonical` says which one stands for all.
+# The labels whose id is either a canonical name or an id that records state. Several nodes of such a label may mean
+# the same: their property `canonical` is the id of the node that represents them.
 NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
-# Those of them whose ids records may state, beside the names by which they call them.
+# The named labels that records may refer to by an id as well as by a name.
 IDENTIFIED_LABELS = ("ErrorType", "KnowledgePoint")
-# What people said of the graph, all of it, and the last of it by record.
+# All reviews, and one node for each reviewed record.
 REVIEW_LABELS = ("Review", "ReviewedRecord")
-# Hashes of the ids of forgotten students, and of records that were taken back: a replay does not bring them back.
+# Hashes of the ids of erased students and of withdrawn records, so that a replay does not bring them back.
 TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
-# Nodes that only serve as locks: of all who derive prerequisites, the latest one writes them.
+# Nodes that only serve as locks. If several tasks derive prerequisites at once, the task that began last writes them.
 LOCK_LABELS = ("Lock",)
-# One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
+# One node, whose `version` is the schema version of the graph. `prepare` brings an older graph to SCHEMA_VERSION.
 SCHEMA_LABELS = ("Schema",)
 SCHEMA_VERSION = 10
-# A student's day in a course: what records of activity add up to, and no record can be taken out of.
+# A student's day in a course. It has the sum of the activity records, and a record cannot be subtracted from it.
 DAY_LABELS = ("ActiveDay",)
 LABELS = (
     RECORD_LABELS
@@ -69,11 +70,11 @@ RELATIONSHIPS = (
     "REQUIRES",
     "REVIEWS",
     "SENT",
-    "SET_ASIDE",  # a prerequisite that would close a cycle, or that people rejected: kept to be seen, never followed
+    "SET_ASIDE",  # a prerequisite that would close a cycle or was rejected: it can be shown and is never followed
     "TEACHES",
     "TESTS",
     "TRIED",
 )
-# What an encoder guesses of names, until somebody decides. No record says it, so it is no part of the digest, and it
-# keeps no node in the graph.
+# Pairs of names that an encoder proposes as the same, until somebody decides. Records do not state them, so the
+# digest of the graph leaves them out, and they do not keep a node from being deleted.
 PROPOSALS = ("PROPOSED_SAME",)

@@ -1,4 +1,4 @@
-"""The coefficients of mastery: what `edugraph mastery fit` writes and insights reads, as a JSON file."""
+"""The coefficients of mastery. `edugraph mastery fit` writes them to a JSON file, and insights reads the file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +12,10 @@ Coefficient = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Coefficients(ContractModel):
-    """γ ≥ 0 ≥ ρ. A point without a β of its own takes the mean β; `betas` go by the canonical id of the point.
+    """The coefficients, with γ ≥ 0 ≥ ρ. `betas`: canonical id of a knowledge point -> its β.
 
-    The defaults are untuned; they say no more than that practice helps and that mistakes count against mastery.
+    A point that is not in `betas` has the mean β. The defaults are not fitted to data: they only assume that practice
+    raises mastery and that mistakes lower it.
     """
 
     mean_beta: Coefficient = 0.0
@@ -32,7 +33,7 @@ class Coefficients(ContractModel):
 
 
 def read_coefficients(path: Path) -> Coefficients:
-    """Raises ValueError with a sentence that names the file."""
+    """Return the coefficients in a file. Raises ValueError with a sentence that names the file."""
     try:
         return Coefficients.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Task messages, version 1. A message refers to rows in the blob store; small submissions may come inline.
+"""Task messages, version 1. A message refers to rows in the blob store, or holds a few records itself ("inline").
 
 Each task takes exactly one argument: the JSON of its message.
 """
@@ -14,40 +14,44 @@ from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review, Thing
 
-JOB_DEADLINE_SECONDS = 7 * 86_400  # from a job's submission, or the last time it was resumed
+JOB_DEADLINE_SECONDS = 7 * 86_400  # from the submission of a job, or from its last resume
 INLINE_RECORDS = 1_000
 INLINE_BYTES = 1_048_576
-# The records of a larger JSON body are stored as a file. Those of a smaller one travel inside its message, and are in
-# Redis too, for a day at most.
+# The records of a larger JSON body are stored as a file. The records of a smaller body travel inside its message, and
+# Redis keeps a copy of them for a day at most.
 RECORDS_IN_MESSAGE_BYTES = 65_536
-# Course texts in one Analysis message. They are long, so an import, which has many, sends few at a time. A request of
-# the API has few, and its texts share a message as records of other kinds do.
+# Course texts in one Analysis message. Course texts are long, so an import, which may have many of them, sends few in
+# one message. A request of the API has few texts, so they share one message.
 IMPORT_CONTENT_PACK = 4
 REQUEST_CONTENT_PACK = 10
-PACK_RECORDS = 100  # the most that one pack has
-# The packs of a job in the queue at one time that is read by the provider's batches: each waits there for hours.
+PACK_RECORDS = 100  # at most, in one pack
+# The number of packs of an economy job that are in the queue at the same time. Each of them waits there for hours,
+# since the provider answers its batches late.
 ECONOMY_PACKS = 1_000
 
-# An encoder reads the beginning of a name; to compare so many names takes it half a minute.
+# An encoder reads at most this many characters of a name, and compares at most this many points in one task.
+# Comparing 10,000 names takes half a minute.
 COMPARED_CHARACTERS, COMPARED_POINTS = 200, 10_000
 
 Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet"]
-TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables that are no text
+TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables in binary files
 Compression = Literal["gzip", "zstd"]
 Removable = Literal["course", "group"]
 Renamable = Literal["student", "teacher", "course", "group", "item"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
-# The acceptance number of a job: the gateway gives it when the request arrives, and it only grows. Redelivery,
-# resume, replay and a job that is recreated keep it. None from older senders.
+# The acceptance number of a job. The gateway assigns it when the request arrives, and each number is greater than the
+# one before. A job keeps its number when it is redelivered, resumed, replayed or recreated. None from older senders.
 AcceptanceNumber = int | None
-# When the rows of an import were changed last, where they do not say it: at their timestamp, or when it was accepted.
+# The change time of a row that does not state one: the timestamp of the record, or the time when the import was
+# accepted.
 ChangeTime = Literal["record", "import"]
 
 
 class Sent(MessageModel):
-    """Leaves out what has its default, but for the version, so that an older release reads all that it must know.
+    """A message model that does not write fields with their default, except the version.
 
-    A default therefore never changes within a version.
+    So an older release accepts a message as long as the message does not use newer features. A default therefore
+    never changes within a version.
     """
 
     @model_serializer(mode="wrap")
@@ -59,7 +63,7 @@ class Sent(MessageModel):
 
 
 class Message(Sent):
-    """What every message carries. `deadline`: seconds since 1970, after which waiting for a provider ends."""
+    """The base class of all messages. `deadline`: seconds since 1970, after which waiting for a provider ends."""
 
     version: Literal[1] = 1
     job_id: str = Field(min_length=1, max_length=64)
@@ -68,9 +72,9 @@ class Message(Sent):
 
 
 class OutsideFile(Sent):
-    """What the place of a file outside tells of it: None is what it does not tell.
+    """Facts about a file outside the blob store, as its server states them. A fact that it does not state is None.
 
-    `size` in bytes; `modified` as it was told, since it is only ever compared.
+    `size` is in bytes. `modified` is kept as the server wrote it, since it is only compared.
     """
 
     size: int | None = Field(default=None, ge=0)
@@ -78,8 +82,10 @@ class OutsideFile(Sent):
     modified: str | None = None
 
     def change(self, later: "OutsideFile") -> str | None:
-        """Say what is different now, or None. Only what was told both times is compared; an etag counts for more
-        than a date, which may be new though the content is not.
+        """Return a phrase that says how the file has changed since, or None if it seems unchanged.
+
+        Only facts that were stated both times are compared. An equal etag outweighs a different date, because the
+        date may be new although the content is the same.
         """
         if None not in (self.size, later.size) and self.size != later.size:
             return f"its size was {self.size:,} bytes and is {later.size:,}"
@@ -91,9 +97,10 @@ class OutsideFile(Sent):
 
 
 class ByteRange(Sent):
-    """The rows of a batch: a frame of `length` bytes from `offset` of a blob.
+    """The rows of a batch: a frame of `length` bytes that begins at `offset` of the blob `source`.
 
-    `first_line` is that of the file as it came, from 1. `format` and `reading`, a blob, say how the rows are read.
+    `first_line` is the line number, from 1, in the file as it was sent. `format` and the blob `reading` say how to
+    read the rows.
     """
 
     source: str
@@ -109,14 +116,16 @@ class ImportJob(Message):
 
     A large blob is first sent on as a SplitSource.
 
-    `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
-    `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
-    rejected; there is no such bound for jobs of older senders, which have None. `acceptance`: of two versions of a
-    record that have the same change time, the one with the greater number counts. `changed_at`: see `ChangeTime`.
-    `platform`: the address of the one
-    that wrote a log; None is the school's own. `outside`: what the file outside was when the job was accepted; None
-    for a file in the blob store. `economy`: the texts are read by the provider's batches, later and for less.
-    `unpacked_bytes`: the size of the uncompressed file, which the gateway counted; None for a file outside.
+    - `generation`: how often the job was resumed. Messages of an older generation that are still in the queues are
+      skipped.
+    - `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
+      rejected. None from older senders: then there is no such bound.
+    - `acceptance`: if two versions of a record have the same change time, the one with the greater number counts.
+    - `changed_at`: see `ChangeTime`.
+    - `platform`: the address of the platform that wrote a log. None means the school's own platform.
+    - `outside`: the facts about the file outside when the job was accepted. None for a file in the blob store.
+    - `economy`: the provider's batches read the texts, which is cheaper and takes longer.
+    - `unpacked_bytes`: the size of the uncompressed file, which the gateway counted. None for a file outside.
     """
 
     source: str | None = None
@@ -138,7 +147,7 @@ class ImportJob(Message):
 
 
 class SplitSource(ImportJob):
-    """split.source: find where the batches of a large source lie, then send its job to the task `then`."""
+    """split.source: find the positions of the batches in a large source, then send its job to the task `then`."""
 
     then: Literal["import_records_with_callback", "import_records_async"] = "import_records_with_callback"
 
@@ -146,8 +155,8 @@ class SplitSource(ImportJob):
 class ImportBatch(Message):
     """import.batch: write one batch. Exactly one of `rows` and `records` is set.
 
-    `expected`: how many rows the split saw, so that a batch which cannot be read is counted; None from older senders.
-    `economy`: as in ImportJob.
+    `expected`: the number of rows that the split saw, so that the rows of an unreadable batch are counted as failed.
+    None from older senders. `economy`: see ImportJob.
     """
 
     batch: int = Field(ge=0)
@@ -164,7 +173,7 @@ class ImportBatch(Message):
 
 
 class ImportAggregate(Message):
-    """import.aggregate: sum up a window of batches, then continue the job with `job` or end it."""
+    """import.aggregate: sum up a window of batches, then continue with `job`, or end the job."""
 
     job: ImportJob
     batches: int
@@ -172,7 +181,7 @@ class ImportAggregate(Message):
 
 
 class CourseContext(Sent):
-    """What a model needs to know of a course."""
+    """The facts about a course that a prompt gives to the model."""
 
     course_id: str
     name: str | None = None
@@ -183,11 +192,13 @@ class CourseContext(Sent):
 class AnalysisBatch(Message):
     """analysis.batch: analyse all records of one kind among these rows.
 
-    `expected`: how many those are, so that a batch which cannot even be read is counted; None from older senders.
-    `pack_records`: how many of them share a pack; None leaves it to the analyzer. `contexts_key`: the blob that has
-    the contexts of rows that are referred to. `generation`: as in ImportJob; what an older sender sent has none, and
-    is never skipped. `left_out`: the lines of rows that the graph refused, since their student was erased; what they
-    say is not read. `economy`: as in ImportJob.
+    - `expected`: the number of records to analyse, so that the records of an unreadable batch are counted as failed.
+      None from older senders.
+    - `pack_records`: the number of records in a pack. If it is None, the analyzer decides.
+    - `contexts_key`: the blob with the contexts of the courses, for a message with `rows`.
+    - `generation`: see ImportJob. None from older senders, whose messages are never skipped.
+    - `left_out`: the lines of rows that the graph refused because their student was erased. Their texts are not read.
+    - `economy`: see ImportJob.
     """
 
     batch: int = Field(ge=0)
@@ -206,7 +217,7 @@ class AnalysisBatch(Message):
 
 
 def own_contexts(records: Iterable[Record], contexts: Iterable[CourseContext]) -> tuple[CourseContext, ...]:
-    """Return what is known of the courses of these records, of a batch that has hundreds of others."""
+    """Return the contexts of the courses of these records. A batch may have contexts of hundreds of other courses."""
     own = {course_id for record in records for course_id in course_ids_of(record)}
     return tuple(context for context in contexts if context.course_id in own)
 
@@ -214,7 +225,7 @@ def own_contexts(records: Iterable[Record], contexts: Iterable[CourseContext]) -
 class AnalysisWindow(Message):
     """analysis.batch: publish packs of this job until its window is full.
 
-    `generation`: as in AnalysisBatch; `economy`: as in ImportJob.
+    `generation`: see AnalysisBatch. `economy`: see ImportJob.
     """
 
     generation: int | None = Field(default=None, ge=0)
@@ -222,9 +233,9 @@ class AnalysisWindow(Message):
 
 
 class AnalysisEstimate(Message):
-    """analysis.batch: what reading these records would cost. `job_id` names the request; nothing is sent on.
+    """analysis.batch: estimate the cost of reading these records. `job_id` names the request. Nothing is sent on.
 
-    `economy`: as in ImportJob; an older analyzer tells the price of a job without it.
+    `economy`: see ImportJob. An older analyzer ignores it and returns the full price.
     """
 
     kind: Kind
@@ -237,9 +248,9 @@ class Analysis(Message):
 
     `pack` names the pack within its job, so that its findings are counted once however often they arrive.
 
-    Exactly one of `records` and `rows` is set. `rows`: of the batch that the pack is of; the pack is the `count`
-    records from number `first` on, from 0, of those of its kind. `accepted_at`: as in ImportJob; `contexts_key`,
-    `generation` and `left_out`: as in AnalysisBatch; `economy`: as in ImportJob.
+    Exactly one of `records` and `rows` is set. `rows` are the rows of the whole batch. The pack is `count` of the
+    batch's records of this kind, beginning with number `first`, which counts from 0. `accepted_at` and `economy`: see
+    ImportJob. `contexts_key`, `generation` and `left_out`: see AnalysisBatch.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -265,14 +276,16 @@ class Analysis(Message):
 
 
 class Findings(Message):
-    """findings.record: what was found in one pack, and how many of its records failed.
+    """findings.record: the findings of one pack, and the number of its records that failed.
 
-    `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
-    model: each edition is written once. None from older senders, whose packs are written once in all.
-    `generation`: as in AnalysisBatch. `withheld`: how many records were not read, because of a missing consent or a
-    restriction. `textless`: how many have no text, which a sender of another release may ask for all the same.
-    `asked_at`: when the job was made, in seconds since 1970; of two jobs' findings of a record the later one's count.
-    None from older senders, and for a job that Redis has lost.
+    - `edition`: distinguishes these findings from earlier ones of the same pack, which had fewer answers, another
+      prompt or another model. Each edition is written once. None from older senders: then the pack is written
+      once in total.
+    - `generation`: see AnalysisBatch.
+    - `withheld`: the number of records that were not read because of a missing consent or a restriction.
+    - `textless`: the number of records without a text. A sender of another release may ask for them.
+    - `asked_at`: when the job was made, in seconds since 1970. If two jobs have findings of one record, those of the
+      later job count. None from older senders, and for a job that Redis has lost.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -288,32 +301,35 @@ class Findings(Message):
 
     @property
     def done(self) -> int:
-        """How many records are done: answered, or rightly not read."""
+        """The number of records that need no more work: they were answered, or they must not be read."""
         return len(self.findings) + self.withheld + self.textless
 
 
 class DeriveGraph(Message):
-    """import.split: derive all sums and names of the graph from its records, and say what was wrong.
+    """import.split: derive all sums and names of the graph from its records, and report the differences.
 
-    With `repair` it is written; without, nothing changes. `job_id` names the request.
+    With `repair` the differences are corrected. Without it nothing changes. `job_id` names the request.
     """
 
     repair: bool = False
 
 
 class ProposeSame(Message):
-    """import.split: have points proposed that may mean the same, by their names. `job_id` names the request."""
+    """import.split: propose knowledge points that may mean the same, by their names. `job_id` names the request."""
 
 
 class NamedPoint(Sent):
-    """A knowledge point that stands for all that mean the same, and the beginning of its name."""
+    """A canonical knowledge point. `name` is the beginning of its name."""
 
     id: Thing
     name: str = Field(min_length=1, max_length=COMPARED_CHARACTERS)
 
 
 class CompareNames(Message):
-    """analysis.names: tell which of these points may mean the same. No text and no person's name is among them."""
+    """analysis.names: find the pairs of these points that may mean the same.
+
+    The message has no text of a record and no name of a person.
+    """
 
     points: tuple[NamedPoint, ...] = Field(max_length=COMPARED_POINTS)
 
@@ -326,9 +342,10 @@ class ProposedPair(Sent):
 
 
 class ProposedPairs(Message):
-    """findings.proposals: the pairs among the points that were `compared`, in place of those proposed before.
+    """findings.proposals: the pairs that were found among `compared` points. They replace the earlier proposals.
 
-    `encoder`: its name and version. None where none is installed: then there are no pairs, and those of before stay.
+    `encoder`: the name and version of the encoder. None if no encoder is installed: then `pairs` is empty and the
+    earlier proposals stay.
     """
 
     encoder: str | None = Field(default=None, max_length=128)
@@ -337,31 +354,32 @@ class ProposedPairs(Message):
 
 
 class SettlePrerequisites(Message):
-    """import.split: derive which prerequisites are followed, where texts have changed what they claim.
+    """import.split: derive which prerequisites are followed, after texts have changed their claims.
 
     `job_id` names the job or the request that waits for it.
     """
 
 
 class CourseMembersRequest(Message):
-    """import.members: tell the analyzer who is in these courses, so that no text leaves with one of their names.
+    """import.members: write the names of the members of these courses to Redis, so that the analyzer redacts them.
 
-    And who is restricted, of all courses: their texts are not to be read, and the gateway shows nothing of them.
+    The importer also writes the restricted students of all courses. The analyzer does not read their texts, and the
+    gateway shows none of their data.
     """
 
     course_ids: tuple[str, ...] = ()
 
 
 class ExportStudent(Message):
-    """import.split: write all that is kept of a student into the blob store. `job_id` names the request."""
+    """import.split: export all data of a student into the blob store. `job_id` names the request."""
 
     student_id: Id
 
 
 class RestrictStudent(Message):
-    """import.split: keep what is known of a student, but neither analyse nor show it, until that is `lifted`.
+    """import.split: restrict a student. Their data are kept, but neither analysed nor shown.
 
-    `job_id` names the request.
+    With `lifted` the restriction ends. `job_id` names the request.
     """
 
     student_id: Id
@@ -369,13 +387,13 @@ class RestrictStudent(Message):
 
 
 class WriteReviews(Message):
-    """import.split: keep reviews, and let the last one about each thing count. `job_id` names the request."""
+    """import.split: store reviews. The last review of each thing counts. `job_id` names the request."""
 
     reviews: tuple[Review, ...] = Field(min_length=1, max_length=REVIEWS_AT_ONCE)
 
 
 class UndoImport(Message):
-    """import.split: take back what an import wrote that has ended. `job_id` names the request."""
+    """import.split: undo an import that has ended. `job_id` names the request, `import_id` the job of the import."""
 
     import_id: str = Field(min_length=1, max_length=64)
 
@@ -388,10 +406,9 @@ class RemoveFromGraph(Message):
 
 
 class RenameInGraph(Message):
-    """import.split: call a person, a course, a group or an item by another id. `job_id` names the request.
+    """import.split: give a person, a course, a group or an item another id. `job_id` names the request.
 
-    `node_id` is taken exactly as the graph has it. `merge`: something may have the new id already, and is the same
-    from now on.
+    `node_id` must be spelled exactly as in the graph. `merge`: if a node has the new id already, the two become one.
     """
 
     of: Renamable
@@ -401,17 +418,20 @@ class RenameInGraph(Message):
 
 
 class ForgetStudent(Message):
-    """import.split: as ErasePerson, by one id. `job_id` names the request."""
+    """import.split: erase a person by one id; see ErasePerson. `job_id` names the request."""
 
     student_id: Id
 
 
 class ErasePerson(Message):
-    """import.split: take a person, and all that was said of them, out of every store. `job_id` names the request.
+    """import.split: erase all data about a person from every store. `job_id` names the request.
 
-    `ids`: all that the person has. `names`: what others may call them in their texts, beside what the graph knows.
-    `dry_run`: say what would be removed, and change nothing. `block`: refuse the ids from now on, also if nothing is
-    known of them. It is no ForgetStudent with more fields, since a release that ignored these would do another thing.
+    These fields are not in ForgetStudent, because an older release would ignore them there and do something else.
+
+    - `ids`: all ids of the person.
+    - `names`: names of the person that the graph does not know, and that may stand in texts of other people.
+    - `dry_run`: only report what would be removed.
+    - `block`: refuse these ids from now on, even if no data have them.
     """
 
     ids: tuple[Id, ...] = Field(min_length=1, max_length=20)
@@ -421,17 +441,17 @@ class ErasePerson(Message):
 
 
 class AdmitPerson(Message):
-    """import.split: let a person who was erased come in again. `job_id` names the request."""
+    """import.split: accept records of an erased person again. `job_id` names the request."""
 
     ids: tuple[Id, ...] = Field(min_length=1, max_length=20)
 
 
 class ReplayErasures(Message):
-    """import.split: erase again all who were erased before. `job_id` names the request."""
+    """import.split: repeat all earlier erasures. `job_id` names the request."""
 
 
 class EndOldRecords(Message):
-    """import.split: end what the graph has kept for its retention. `job_id` names the request."""
+    """import.split: delete records and texts whose retention is over. `job_id` names the request."""
 
 
 class CheckWorker(Message):
@@ -439,4 +459,4 @@ class CheckWorker(Message):
 
 
 class CleanJob(Message):
-    """import.split: take those who were erased out of the files of a job that has ended since."""
+    """import.split: remove erased persons from the files of a job that was running when they were erased."""

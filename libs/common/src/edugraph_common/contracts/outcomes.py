@@ -1,4 +1,4 @@
-"""What became of a batch, and of a job: the answers of tasks and of the gateway."""
+"""Outcomes of batches, packs and jobs: the answers of tasks and of the gateway."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -8,24 +8,24 @@ from pydantic import BeforeValidator, Field
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.records import escaped
 
-# The first errors that a batch's outcome and a job's report keep; all of them are in the rejects blobs.
+# The number of errors that the outcome of a batch and the report of a job keep. The rejects blobs have all errors.
 BATCH_SHOWN_ERRORS = 10
 JOB_SHOWN_ERRORS = 20
 
-# What becomes of a row that was read: each row counts in exactly one of these, or is not relevant.
+# The possible outcomes of a row that was read. Each row counts in exactly one of these, or is not relevant.
 ROW_COUNTS = ("written", "replaced", "unchanged", "older", "taken_back", "rejected", "failed")
 
-WITHDRAWAL = "withdrawal"  # among the types of records that were written: what took a record back
+WITHDRAWAL = "withdrawal"  # stands for withdrawals where counts are by the type of record
 
 
-# What comes from a row may hold half a surrogate pair, which no UTF-8 can.
+# A text from a row may hold a lone surrogate, which UTF-8 cannot encode.
 Shown = Annotated[str, BeforeValidator(escaped)]
 
 
 class Reject(MessageModel):
-    """One record that was set aside. `raw` is the source's own form, so that it can be corrected and sent again.
+    """A record that was rejected. `raw` is the row as the source sent it, so that it can be corrected and sent again.
 
-    `line` counts from 1; of a workbook it is the row in its `sheet`.
+    `line` counts from 1. In a workbook it is the number of the row in `sheet`.
     """
 
     line: int
@@ -38,22 +38,27 @@ class Reject(MessageModel):
 
     @property
     def place(self) -> str:
-        """Where the record stands, for a person."""
+        """The position of the record, in words."""
         return f"sheet {self.sheet}, row {self.line}" if self.sheet else f"line {self.line}"
 
 
 def quoted(*rejects: Reject) -> str | None:
-    """Return what these quote of rows, by which an erasure finds them; None for nothing."""
+    """Return the values that these rejects quote, one a line, or None. An erasure searches them for persons."""
     return "\n".join(reject.found for reject in rejects if reject.found) or None
 
 
 class BatchOutcome(MessageModel):
-    """What became of the rows of a batch.
+    """The outcomes of the rows of a batch.
 
-    The counts of `ROW_COUNTS` and those not relevant add up to `read`, unless the batch failed: then `failed` is
-    `read`. `written`: the graph had no content under the id. `replaced`: it had an older content. `unchanged`: it had
-    the same content. `older`: it has another content, which counts for more. `taken_back`: the record was withdrawn.
-    `unknown`: how many of the withdrawals that were `written` are of an id that the graph did not know.
+    The counts of `ROW_COUNTS` and of `not_relevant` add up to `read`. If the whole batch failed, `failed` equals
+    `read`.
+
+    - `written`: the graph had no record with this id.
+    - `replaced`: the graph had an older version.
+    - `unchanged`: the graph had the same content.
+    - `older`: the graph has a later version, which stays.
+    - `taken_back`: the record was withdrawn.
+    - `unknown`: how many of the `written` withdrawals have an id that the graph did not know.
     """
 
     version: Literal[1] = 1
@@ -80,7 +85,7 @@ class BatchOutcome(MessageModel):
 
 
 class ImportReport(MessageModel):
-    """Totals of an import: the answer of aggregate_import_results. The counts are those of a JobReport."""
+    """Totals of an import: the answer of aggregate_import_results. JobReport explains the counts."""
 
     version: Literal[1] = 1
     job_id: str
@@ -108,7 +113,7 @@ class ImportReport(MessageModel):
 
 
 class FindingsOutcome(MessageModel):
-    """What record_findings_task did with one pack."""
+    """The result of record_findings_task for one pack."""
 
     version: Literal[1] = 1
     job_id: str
@@ -124,9 +129,9 @@ class FindingsOutcome(MessageModel):
 
 
 class SettledPrerequisites(MessageModel):
-    """What settle_prerequisites_task did: how many prerequisites `changed`, and some of those that are new cycles.
+    """The result of settle_prerequisites_task: how many prerequisites `changed`, and some that close cycles.
 
-    Not `finished`: another task began meanwhile, and goes on in its place.
+    `finished` is false if another task began meanwhile and continues the work.
     """
 
     version: Literal[1] = 1
@@ -138,9 +143,9 @@ class SettledPrerequisites(MessageModel):
 
 
 class PackOutcome(MessageModel):
-    """What an analysis task did with one pack; `cached` of the findings were not paid again.
+    """The result of an analysis task for one pack. `cached` of the findings came from the cache and cost nothing.
 
-    The findings themselves travel in a message to the graph, and are not kept with the outcome.
+    The findings travel to the importer in a message of their own, and are not part of the outcome.
     """
 
     version: Literal[1] = 1
@@ -153,7 +158,7 @@ class PackOutcome(MessageModel):
 
 
 class FailedOutcome(MessageModel):
-    """The answer of a chord's member that gave up: if it failed instead, the chord's body would never run."""
+    """The answer of a chord's member that gave up. If it failed instead, the chord's body would never run."""
 
     job_id: str
     batch: int | None = None
@@ -162,10 +167,10 @@ class FailedOutcome(MessageModel):
 
 
 def given_up_state(result: object) -> Literal["failed", "cancelled"] | None:
-    """Return the state of a task that Celery stored as successful although its work was not done, None for any other.
+    """Return the state in a task's outcome if its work was not done although Celery stored SUCCESS, else None.
 
-    `result` is the stored result of a task, as JSON gives it. Celery's own state of a chord's member that gave up is
-    SUCCESS, so its outcome tells how it ended.
+    `result` is the decoded JSON of the stored result. Celery's own state of a chord's member that gave up is SUCCESS,
+    so only its outcome shows how it ended.
     """
     state = result.get("state") if isinstance(result, dict) else None
     return state if state in ("failed", "cancelled") else None
@@ -176,7 +181,10 @@ ENDED: frozenset[JobState] = frozenset({"succeeded", "partly failed", "failed", 
 
 
 class AnalysisProgress(MessageModel):
-    """`withheld` of those that are `done` were not read, since somebody has not agreed to it."""
+    """The progress of a job's analysis, in records.
+
+    `withheld` records are part of `done`: they were not read because of a missing consent or a restriction.
+    """
 
     expected: int = 0
     done: int = 0
@@ -189,11 +197,11 @@ class AnalysisProgress(MessageModel):
 
 
 class JobReport(MessageModel):
-    """A job as the gateway shows it. `error` says in one sentence why a job failed as a whole.
+    """A job as the gateway shows it. `error` is one sentence that says why the whole job failed.
 
-    The counts of `ROW_COUNTS` and `not_relevant` are those of its batches, and add up to `read` at any time.
-    `expected` is the number of rows that the split saw: those beyond `read` have not been read, or never were in a
-    job that has ended.
+    The counts of `ROW_COUNTS` and `not_relevant` are sums over its batches, and add up to `read` at any time.
+    `expected` is the number of rows that the split saw. If it is more than `read`, the other rows have not been read
+    yet; in a job that has ended, they never were.
     """
 
     version: Literal[1] = 1
@@ -231,6 +239,6 @@ class JobReport(MessageModel):
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """What became of the rows that were read: each of them is in exactly one of these counts."""
+        """The number of rows by outcome. Each row that was read counts in exactly one of them."""
         counts = {name.replace("_", " "): getattr(self, name) for name in ROW_COUNTS}
         return counts | {"not relevant": sum(self.not_relevant.values())}

@@ -2,10 +2,10 @@
 
 from typing import Literal, get_args
 
-# A scope says what a caller may do at the gateway. `personal` opens nothing by itself: it adds rejects, texts,
-# quotes and names to the answers that other scopes open.
+# A scope allows a caller a group of actions at the gateway. `personal` allows nothing by itself: it adds rejects,
+# texts, quotes and names to the answers that other scopes allow.
 Scope = Literal["read:own", "read", "personal", "submit", "review", "operate", "privacy", "erase"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-# A role says what a caller is at school, and so which insights they get.
+# A role is the caller's position at the school. It decides which insights the caller may see.
 Role = Literal["analyst", "teacher", "student", "head", "counsellor", "officer"]
 ROLES: tuple[Role, ...] = get_args(Role)

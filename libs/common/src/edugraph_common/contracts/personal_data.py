@@ -1,10 +1,9 @@
-"""The registry of personal data: every place of the installation that holds data, and what serves a person there.
+"""The registry of personal data: all places where an installation keeps data, with eraser, exporter and retention.
 
-`docs/privacy.md` gets its inventory from it (`make privacy-page`). Whoever adds a key, a property or a queue adds an
-entry.
+`make privacy-page` writes the inventory in `docs/privacy.md` from it. Each new key, property or queue needs an entry.
 
-Patterns are those of `fnmatch`, with case, in the names that the store itself uses: a Redis key, the key of a blob, a
-queue, `Label.property` and `RELATIONSHIP_TYPE.property` of the graph.
+Patterns are those of `fnmatch`, case-sensitive. They match the names that the store itself uses: a Redis key, the key
+of a blob, a queue, `Label.property` and `RELATIONSHIP_TYPE.property` of the graph.
 """
 
 import hashlib
@@ -14,7 +13,7 @@ from typing import Literal, NamedTuple
 
 
 class Store(StrEnum):
-    """What kind of place it is; a pattern is compared within one store only."""
+    """The kind of a place. A pattern is compared with names of its own store only."""
 
     GRAPH = "graph"
     BLOBS = "blob store"
@@ -25,26 +24,26 @@ class Store(StrEnum):
 
 
 Level = Literal["personal", "pseudonymous", "none"]
-"""`pseudonymous`: hashes, or ids that say nothing without another store. `none`: no person's data at all."""
+"""`pseudonymous`: hashes, or ids that identify nobody without another store. `none`: no data about persons."""
 
 Eraser = Literal["graph", "files", "fits", "jobs", "results", "queues", "dead_letters", "answers", "members", "views"]
-"""What erases a person there; the result of an erasure is grouped by these names."""
+"""The part of an erasure that erases a person there. The result of an erasure is grouped by these names."""
 
 Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"]
-"""What reads a person's data there for `edugraph export-person`."""
+"""The part of `edugraph export-person` that reads a person's data there."""
 
 
 class Words(NamedTuple):
-    """One sentence or phrase in the two languages of the pages."""
+    """A sentence or phrase in English and Chinese, the two languages of the pages."""
 
     en: str
     zh: str
 
 
 class DataPlace(NamedTuple):
-    """One kind of place. `kept` says for how long; `retention` names the setting or rule that ends it.
+    """A kind of place that holds data. `kept` is how long; `retention` names the setting or rule that ends it.
 
-    Without an `eraser`, `left` says why an erasure leaves the place alone, or what is left there beside the eraser.
+    `left` describes the data that an erasure leaves there, and why. A place without an `eraser` is left unchanged.
     """
 
     name: str
@@ -64,23 +63,23 @@ class DataPlace(NamedTuple):
 
 
 def place_of(store: Store, place: str) -> DataPlace | None:
-    """Return the first entry that covers a place, None for one that nobody has listed."""
+    """Return the first entry that covers a place, or None if the place is not listed."""
     return next((each for each in PLACES if each.store is store and each.covers(place)), None)
 
 
 def patterns_of(eraser: Eraser) -> tuple[str, ...]:
-    """Return the Redis keys that an eraser goes through."""
+    """Return the patterns of the Redis keys that an eraser searches."""
     served = (each for each in PLACES if each.store is Store.REDIS and each.eraser == eraser)
     return tuple(pattern for each in served for pattern in each.patterns)
 
 
 def keys_in_redis(name: str) -> tuple[str, ...]:
-    """Return the patterns of an entry's Redis keys. Raises StopIteration for a name that is none of them."""
+    """Return the patterns of the Redis keys of the entry `name`. Raises StopIteration for an unknown name."""
     return next(each.patterns for each in PLACES if each.store is Store.REDIS and each.name == name)
 
 
 def record_mark(record_id: str) -> str:
-    """Return what an answer of the model keeps of the record that it was asked for, so that it can be erased."""
+    """Return a hash of the record's id. Stored answers of the model have it, so that they can be erased."""
     return hashlib.sha256(f"record {record_id}".encode()).hexdigest()[:24]
 
 

@@ -1,4 +1,4 @@
-"""The types of single fields of records: what each may hold, and the form in which it is kept."""
+"""The types of single fields of records: the allowed values, and the form in which a value is kept."""
 
 import re
 import unicodedata
@@ -11,16 +11,16 @@ LONGEST_TEXT = 100_000  # characters
 
 _ISO_DATE = re.compile(r"\s*+\d{4}-\d\d-\d\d")
 
-# Pydantic itself searches for these: a call back into Python for each field costs a fifth of the time to parse one.
-# The graph cannot store a NUL. Half a surrogate pair, which it cannot store either, is no text for pydantic.
+# Pydantic itself checks these patterns. A Python function for each field would make parsing a record a fifth slower.
+# The graph can store neither NUL nor lone surrogates. Pydantic rejects lone surrogates by itself.
 _NO_NUL = r"^[^\x00]*$"
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 UNSTORABLE = "must not hold NUL or lone surrogates"
 REASONS_OF_PATTERNS = {_NO_NUL: UNSTORABLE, _NO_CONTROL: "control characters are not allowed here"}
 
 
-# Ranges of characters that show nothing: white space, format characters such as marks of direction and joiners,
-# fillers, and selectors of a variant.
+# Ranges of invisible characters: white space, format characters such as direction marks and joiners, fillers, and
+# variation selectors.
 _INVISIBLE_RANGES = (
     (0x09, 0x0D),
     (0x20, 0x20),
@@ -51,15 +51,15 @@ _INVISIBLE = "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in 
 
 
 def normal_id(value: str) -> str:
-    """Return an id in the one form that all parts of EduGraph compare: NFC, without invisible characters at its ends.
+    """Return an id in the form that all parts of EduGraph compare: NFC, without invisible characters at its ends.
 
-    Invisible characters inside an id stay, as some scripts need them.
+    Invisible characters inside an id stay, because some scripts need them.
     """
     return unicodedata.normalize("NFC", value.strip(_INVISIBLE))
 
 
 def _normal_if_text(value: object) -> object:
-    # Pydantic itself strips white space. Most ids are ASCII, and each of them is read here: this must be fast.
+    # This runs for each id, so it must be fast. Most ids are ASCII, and pydantic strips their white space itself.
     if not isinstance(value, str) or value.isascii():
         return value
     return normal_id(value)
@@ -80,7 +80,7 @@ def _utc(value: datetime) -> datetime:
 
 
 def _iso_text(value: object) -> object:
-    """Pydantic would take a bare number, such as a date of Excel, for seconds since 1970."""
+    """Refuse a bare number, such as a date of Excel. Pydantic would read it as seconds since 1970."""
     if isinstance(value, int | float) or (isinstance(value, str) and not _ISO_DATE.match(value)):
         raise ValueError("not an ISO 8601 date and time")
     return value
@@ -97,7 +97,7 @@ RequiredText = Annotated[Text, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Reading = Annotated[int, Field(ge=0, le=1_000_000)]
 Timestamp = Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_utc)]
-# A negative score, as xAPI has it for penalties, counts as 0.
+# A negative score, which xAPI allows for penalties, counts as 0.
 Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(lambda score: max(score, 0.0))]
 Level = Literal["beginner", "intermediate", "advanced"]
 Severity = Literal["low", "medium", "high"]

@@ -1,8 +1,8 @@
 """The input contract, version 1: the types of learning record, one JSON object each.
 
 `parse_record` turns one decoded JSON value into a `Record`, or raises `InvalidRecord`, which names the field,
-the form that was expected, the value that was found (shortened) and the reason. `parse_row` also takes what takes a
-record back.
+the form that was expected, the value that was found (shortened) and the reason. `parse_row` also accepts a withdrawal
+of a record.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from edugraph_common.contracts.record_fields import (
 )
 from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 
-SHOWN_VALUE = 80  # characters of a wrong value that are shown again
+SHOWN_VALUE = 80  # characters of a wrong value that an error quotes
 
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
@@ -97,7 +97,7 @@ class ErrorRecord(ContractModel):
 
     @property
     def courses(self) -> tuple[str, ...]:
-        """All courses of the mistake, each once, in the order given."""
+        """The courses of the mistake without duplicates, in the given order."""
         first = (self.course_id,) if self.course_id else ()
         return tuple(dict.fromkeys(first + self.course_ids))
 
@@ -109,7 +109,7 @@ class CourseContent(ContractModel):
     title: Name | None = None
 
 
-HALF = 500  # thousandths; an outcome of a half or more is right
+HALF = 500  # thousandths; an outcome of at least a half counts as right
 
 
 class AttemptRecord(ContractModel):
@@ -137,27 +137,27 @@ class AttemptRecord(ContractModel):
 
     @property
     def courses(self) -> tuple[str, ...]:
-        """All courses of the attempt, each once, in the order given; it may have none."""
+        """The courses of the attempt without duplicates, in the given order. The tuple may be empty."""
         first = (self.course_id,) if self.course_id else ()
         return tuple(dict.fromkeys(first + self.course_ids))
 
     @property
     def outcome_thousandths(self) -> int:
-        """The share that was right, from 0 to 1000. `correct` decides over `score`.
+        """The share that was right, in thousandths. If both `correct` and `score` are given, `correct` counts.
 
-        Whole numbers have sums that do not depend on their order.
+        The share is a whole number, because the sum of floats depends on their order.
         """
         share = self.score if self.correct is None else float(self.correct)
         return round((share or 0.0) * 1000)
 
     @property
     def is_mistake(self) -> bool:
-        """Whether it is a mistake as an error_record is one: more wrong than right, with words that say how."""
+        """Whether the attempt counts as a mistake: more wrong than right, and with a question or a response."""
         return self.outcome_thousandths < HALF and bool((self.question or self.response or "").strip())
 
 
 class ItemRecord(ContractModel):
-    """What an item, such as a question of a quiz, asks and which knowledge points it tests."""
+    """An item, such as a question of a quiz: its text and the knowledge points that it tests."""
 
     item_id: Id
     title: Name | None = None
@@ -167,7 +167,7 @@ class ItemRecord(ContractModel):
 
 
 class PointRecord(ContractModel):
-    """What a school says of a knowledge point: its name, also in other languages, and what is needed first."""
+    """A school's definition of a knowledge point: its name, also in other languages, and its prerequisites."""
 
     point_id: Id | None = None
     name: Name | None = None
@@ -229,7 +229,7 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
     )
 )
 
-# What a type wants one of, where no field alone is required. The usual one comes first.
+# Types that require one of two fields: type of record -> (the usual field, the other field).
 ONE_OF: Mapping[str, tuple[str, str]] = {
     "error_record": ("course_id", "course_ids"),
     "attempt_record": ("correct", "score"),
@@ -239,11 +239,11 @@ ONE_OF: Mapping[str, tuple[str, str]] = {
 
 
 class Record(ContractModel):
-    """A valid record. `record_id` is always filled; `content_hash` tells two contents of one id apart.
+    """A valid record. `record_id` is always filled. `content_hash` differs if two contents have the same id.
 
-    `reading` is the adapter's own number, which it raises when it reads a source differently: of two readings of one
-    event, the higher one counts. Without `consent` its text is sent to no provider of a model. `changed_at` says when
-    the source last changed the record. None of these three is a part of the content.
+    `reading` is a number that an adapter raises when it begins to read a source differently. If an event was read
+    twice, the higher reading counts. Without `consent` the text is not sent to the provider of a model. `changed_at`
+    is the time of the last change in the source. These three are not part of the content.
     """
 
     type: RecordType
@@ -256,7 +256,7 @@ class Record(ContractModel):
 
     @property
     def change_time(self) -> datetime:
-        """The moment by which versions are compared: of two contents the one that changed later counts."""
+        """The time that orders the versions of a record: the version with the latest one counts."""
         return self.changed_at or self.timestamp
 
     @cached_property
@@ -271,11 +271,11 @@ class Record(ContractModel):
 
     @cached_property
     def version_key(self) -> str:
-        """Text that sorts as (timestamp, record id): the record with the greater key is the later one."""
+        """A text that sorts by timestamp, then by record id: a later record has a greater key."""
         return f"{self.time}|{self.record_id}"
 
     def to_json(self) -> dict[str, Any]:
-        """What was given, as JSON values; parsing it again gives an equal record."""
+        """Return the given fields as JSON values. Parsing them again gives an equal record."""
         data = self.data.model_dump(mode="json", exclude_unset=True)
         return {
             "type": self.type,
@@ -298,9 +298,9 @@ def course_ids_of(record: Record) -> tuple[str, ...]:
 
 
 class Withdrawal(ContractModel):
-    """Takes back the record of this id: all of its contents that did not change later than the withdrawal.
+    """Withdraws the record with this id: all of its versions that did not change later than the withdrawal.
 
-    The record may have come before or come later. Without a time it is taken back for good.
+    The record may arrive before or after its withdrawal. A withdrawal without a time is permanent.
     """
 
     record_id: Id
@@ -309,12 +309,12 @@ class Withdrawal(ContractModel):
 
     @property
     def change_time(self) -> datetime:
-        """The moment by which it is compared with the versions of the record."""
+        """The time that is compared with the change times of the record's versions."""
         return self.changed_at or self.timestamp or datetime.max.replace(tzinfo=UTC)
 
 
 def iso(moment: datetime) -> str:
-    """Fixed width, UTC, microseconds: sorts as text in the order of time."""
+    """Return a moment in UTC with microseconds. The text has a fixed width, so texts sort in the order of time."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -328,7 +328,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def iso_of_microseconds(number: int) -> str:
-    """Return the moment that is so many microseconds after 1970, as `iso` writes it."""
+    """Return the moment `number` microseconds after 1970, in the form of `iso`."""
     return iso(_EPOCH + number * _MICROSECOND)
 
 
@@ -339,7 +339,7 @@ def content_hash(record_type: str, time: str, data: Data) -> str:
 
 
 class InvalidRecord(Exception):
-    """Why one record cannot be taken; its neighbours are not touched."""
+    """One record is not valid. The records beside it are not affected."""
 
     def __init__(self, field: str, expected: str, found: str, reason: str) -> None:
         super().__init__(f"{field}: {reason} (expected {expected})")
@@ -347,9 +347,9 @@ class InvalidRecord(Exception):
 
 
 def parse_row(value: object) -> Record | Withdrawal:
-    """Read what a source may send: a record, or `withdrawn: true` with the id or the whole content of one.
+    """Return a record, or the withdrawal that is `withdrawn: true` with the id or the whole content of a record.
 
-    Raises InvalidRecord, for the first thing that is wrong.
+    Raises InvalidRecord for the first error.
     """
     if not isinstance(value, dict) or value.get("withdrawn") is None:
         return parse_record(value)
@@ -369,7 +369,7 @@ def parse_row(value: object) -> Record | Withdrawal:
 
 
 def parse_record(value: object) -> Record:
-    """Raises InvalidRecord, for the first thing that is wrong."""
+    """Return the record in a decoded JSON value. Raises InvalidRecord for the first error."""
     envelope = _envelope(value)
     kind = envelope["type"]
     if not isinstance(kind, str) or kind not in DATA_OF_TYPE:
@@ -456,7 +456,7 @@ def _reason(detail: ErrorDetails) -> str:
 
 
 def _expected_form(detail: ErrorDetails, kind: str) -> str:
-    """One short phrase; the field's own limits where pydantic gives them."""
+    """Return a short phrase that says what was expected, with the field's own limits if pydantic states them."""
     context = detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
         return "one of " + ", ".join(DATA_OF_TYPE[kind].model_fields)
@@ -472,9 +472,9 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
         if key in context:
             return f"{words} {context[key]}"
     if detail["type"] == "string_unicode":
-        return "text"  # it may be the name of a field, which has no place of its own
+        return "text"  # the error may be in the name of a field, and then it has no location
     if not detail["loc"]:
-        # A type checks two things of several fields: that one of two is there, and that an interval is one.
+        # The checks of a whole type are two: one of two fields is there, and an interval ends after it starts.
         lasts = "starts" in DATA_OF_TYPE[kind].model_fields and "one of" not in detail["msg"]
         return "starts earlier than ends" if lasts else " or ".join(ONE_OF[kind])
     name = str(detail["loc"][0])
@@ -502,13 +502,13 @@ _FORMS_BY_ERROR = {
 
 
 def shorten(value: object) -> str:
-    """The found value as JSON, cut to `SHOWN_VALUE` characters; it can always be shown, whatever was found."""
+    """Return any value as JSON that can be written in UTF-8, cut to `SHOWN_VALUE` characters."""
     text = escaped(value if isinstance(value, str) else as_json(value))
     return text if len(text) <= SHOWN_VALUE else text[: SHOWN_VALUE - 1] + "…"
 
 
 def as_json(value: object) -> str:
-    """Also of what cannot be written as JSON, in some words."""
+    """Return a value as JSON, or a phrase if it is nested too deeply to be written."""
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
@@ -516,5 +516,5 @@ def as_json(value: object) -> str:
 
 
 def escaped(text: str) -> str:
-    """Half a surrogate pair, which no UTF-8 can hold, as JSON escapes it."""
+    """Return the text with lone surrogates as escapes, because UTF-8 cannot encode them."""
     return text.encode(errors="backslashreplace").decode()

@@ -1,6 +1,6 @@
-"""Reviews: what people say of what the graph holds, version 1.
+"""Reviews, version 1: people's judgements about the content of the graph.
 
-All of them are kept, and the last one about a thing decides.
+All reviews are kept. The last review of a thing counts.
 """
 
 import hashlib
@@ -23,15 +23,16 @@ Of = Literal["error_type", "knowledge_point", "topic"]
 LABEL_OF: dict[Of, str] = {"error_type": "ErrorType", "knowledge_point": "KnowledgePoint", "topic": "Topic"}
 PairVerdict = Literal["same", "different", "withdrawn"]
 Verdict = Literal["accepted", "rejected", "withdrawn"]
-"""`withdrawn` takes back what was said of a thing before: it counts as if nobody had said anything."""
+"""`withdrawn` cancels the earlier reviews of a thing, as if nobody had reviewed it."""
 Aspect = Literal["error_type", "knowledge_point", "topic", "sentiment", "severity", "difficulty"]
-# What a finding has one of, and the values that it may have.
+# Aspects that have one value in a finding -> the values that are allowed.
 SINGLE_VALUES: dict[str, tuple[str, ...]] = {
     "sentiment": get_args(Sentiment),
     "severity": get_args(Severity),
     "difficulty": get_args(Level),
 }
-# What a model reads of a record is hashed, in this order. The names are those of the record's fields and of its node.
+# Type of record -> the texts that a model reads, in the order in which they are hashed. The names are fields of the
+# record and properties of its node.
 TEXTS_OF_TYPE: dict[str, tuple[str, ...]] = {
     "student_interaction": ("text",),
     "teacher_interaction": ("subject", "text", "feedback"),
@@ -42,35 +43,38 @@ TEXTS_OF_TYPE: dict[str, tuple[str, ...]] = {
 
 
 def text_hash(record: Record) -> str:
-    """Return the SHA-256 (hex) of the texts of a record: a JSON array, with null for what is not there."""
+    """Return the SHA-256 (hex) of the record's texts as a JSON array, in which a missing text is null."""
     given = {name: getattr(record.data, name) for name in TEXTS_OF_TYPE.get(record.type, ())}
     return hash_of_texts(record.type, given)
 
 
 def hash_of_texts(record_type: str, given: Mapping[str, str | None]) -> str:
-    """Return the same of the texts by their names, as they stand in the record's node."""
+    """Return the hash that `text_hash` returns. `given` has the texts by their names in the record's node."""
     texts = [given.get(name) for name in TEXTS_OF_TYPE.get(record_type, ())]
     written = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 
 
 class Said(MessageModel):
-    """`at`: when it was said; `by`: by whom. The later of two decides, and of one time the greater `by`."""
+    """The base class of reviews: `at` is its time and `by` the reviewer.
+
+    The later review counts. If two have the same time, the one with the greater `by` counts.
+    """
 
     at: AwareDatetime
     by: str = Field(min_length=1, max_length=128)
 
     @property
     def review_id(self) -> str:
-        """Equal reviews are one review."""
+        """A hash of the content: equal reviews have the same id and are stored once."""
         content = self.model_dump(mode="json") | {"at": iso(self.at)}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class FindingReview(Said):
-    """Whether the text of a record shows something: a type of mistake, a point, a topic, a mood, a degree.
+    """A judgement whether the text of a record shows `target`.
 
-    It applies while the record has a text of that hash (`text_hash`), and may come before the record or the finding.
+    It applies as long as the record's text has this `text_hash`. It may arrive before the record or the finding.
     """
 
     kind: Literal["finding"] = "finding"
@@ -90,7 +94,7 @@ class FindingReview(Said):
 
 
 class ItemReview(Said):
-    """Whether an item tests a knowledge point, whatever records say of it."""
+    """A judgement whether an item tests a knowledge point. It overrides the records."""
 
     kind: Literal["tests"] = "tests"
     item_id: Id
@@ -99,7 +103,7 @@ class ItemReview(Said):
 
 
 class PairReview(Said):
-    """Two ids or names of a kind mean the same, or they do not, or what was said of them before is taken back."""
+    """A judgement whether two ids or names of one kind mean the same."""
 
     kind: Literal["pair"] = "pair"
     of: Of
@@ -115,7 +119,7 @@ class PairReview(Said):
 
 
 class PrerequisiteReview(Said):
-    """Whether a knowledge point needs another one first, whatever texts and definitions claim."""
+    """A judgement whether `point` requires the knowledge point `requires`. It overrides texts and definitions."""
 
     kind: Literal["prerequisite"] = "prerequisite"
     point: Thing

@@ -1,14 +1,15 @@
-"""Names of queues, routing keys and the way of each task: the one source of truth for publishing and consuming."""
+"""The names of queues, the routing keys and the route of each task. Publishers and consumers read them here only."""
 
 import re
 from typing import NamedTuple
 
 from edugraph_common.contracts.findings import Kind
 
-# What the analyzer asks of the importer has routing keys of its own, so that its user can be refused all others.
+# The analyzer's requests to the importer have their own routing keys, so that the analyzer's user of the broker needs
+# no permission for other requests.
 ASKED_BY_ANALYZER = ("import.members", "import.again")
-# The first key of a queue is also the key of its delayed messages. `import.split` begins an import, as in releases
-# that split large files there as well (ADR 34), and carries what is done for persons.
+# The first key of a queue is also the key of its delayed messages. `import.split` begins imports and carries requests
+# about persons. Older releases split large files there as well (ADR 34).
 ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     "data_import": ("import.batch", "import.split", "import.aggregate", *ASKED_BY_ANALYZER),
     "import_splits": ("split.source",),
@@ -22,18 +23,22 @@ ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     ),
 }
 QUEUES: tuple[str, ...] = tuple(ROUTING_KEYS)
-# Where workers report whether their servers can be used, and the routing key of a report. The gateway reads it.
+# The queue, and its routing key, in which workers report whether their servers can be used. The gateway reads it.
 WORKER_REPORTS, WORKER_REPORT_KEY = "worker_reports", "worker.report"
-# What Celery puts before the key of a delayed message.
+# The prefix that Celery puts before the routing key of a delayed message.
 DELAY = re.compile(r"^(?:[01]\.){28}")
 
 
-# RabbitMQ has two levels: from 5 on a message is urgent. While both kinds wait, two of each three that go out are.
+# RabbitMQ's quorum queues have two levels of priority: from 5 on a message is urgent. While messages of both levels
+# wait, two of three delivered messages are urgent.
 URGENT = 9
 
 
 class Route(NamedTuple):
-    """`priority`: None is that of most messages. Urgent is what is short and lets a job begin, go on or end."""
+    """The queue, routing key and priority of a task.
+
+    A task is urgent if it is short and lets a job begin, continue or end. None is the normal priority.
+    """
 
     queue: str
     key: str
@@ -79,7 +84,7 @@ ROUTES: dict[str, Route] = {
     "check_analyzer_task": Route("llm_analysis", "analysis.batch", URGENT),
 }
 
-# The task by which `edugraph doctor` asks a worker, by the name of its deployment.
+# The name of a worker's deployment -> the task with which `edugraph doctor` checks the worker.
 CHECK_TASKS: dict[str, str] = {
     "importer": "check_importer_task",
     "splits": "check_splits_task",
@@ -87,7 +92,8 @@ CHECK_TASKS: dict[str, str] = {
     "analyzer": "check_analyzer_task",
 }
 
-# A request to analyse a batch, by kind. Course texts share the task of messages, since the message has the kind.
+# Kind of analysis -> the task that analyses a batch. Course texts share a task with interactions, since the task
+# reads the kind from its message.
 BATCH_TASKS: dict[Kind, str] = {
     "interaction": "batch_analyze_interactions_task",
     "error": "batch_analyze_errors_task",
@@ -100,6 +106,6 @@ def dead_queue_name(queue: str) -> str:
 
 
 def queue_of(routing_key: str) -> str | None:
-    """The task queue of a routing key, which of a delayed message has 28 bits before it."""
+    """Return the task queue of a routing key, or None. The key of a delayed message has 28 bits before it."""
     key = DELAY.sub("", routing_key)
     return next((queue for queue, keys in ROUTING_KEYS.items() if key in keys), None)

@@ -1,4 +1,4 @@
-"""The types of record that say how a school is arranged and used: groups and who is in them, terms, activity."""
+"""Records about the organisation and use of a school: members of groups, terms, activity."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -12,7 +12,7 @@ _MOMENT: TypeAdapter[datetime] = TypeAdapter(Timestamp)
 
 
 def _interval(value: str) -> str:
-    """Return an interval of ISO 8601 with both ends in UTC, such as a holiday; the end is no part of it."""
+    """Return an ISO 8601 interval, such as a holiday, with both ends in UTC. The end is not part of the interval."""
     starts, slash, ends = value.partition("/")
     try:
         first, after = _MOMENT.validate_python(starts), _MOMENT.validate_python(ends)
@@ -29,7 +29,10 @@ Interval = Annotated[str, AfterValidator(_interval)]
 
 
 class _Lasting(ContractModel):
-    """What lasts from `starts` to `ends`, which is no part of it; without one of them, it is open on that side."""
+    """The base class of records with an interval from `starts` to `ends`, excluding `ends`.
+
+    A missing `starts` or `ends` means that the interval has no limit on that side.
+    """
 
     starts: Timestamp | None = None
     ends: Timestamp | None = None
@@ -42,7 +45,10 @@ class _Lasting(ContractModel):
 
 
 class MembershipRecord(_Lasting):
-    """That a student or a teacher belongs to a group, or leads it. Without `starts`, `ends` and `term`, always."""
+    """The membership of a student or a teacher in a group, or their lead of it.
+
+    Without `starts`, `ends` and `term` it has no limit in time.
+    """
 
     group_id: Id
     student_id: Id | None = None
@@ -62,12 +68,12 @@ class MembershipRecord(_Lasting):
 
     @property
     def leads(self) -> bool:
-        """Whether the person leads the group. Where the record does not say so, a teacher does."""
+        """Whether the person leads the group. If the record has no `role`, a teacher leads and a student does not."""
         return self.role == "leader" if self.role else self.teacher_id is not None
 
 
 class TermRecord(_Lasting):
-    """A term of the school. `breaks` are the intervals in it that have no lessons."""
+    """A term of the school. `breaks` are intervals without lessons."""
 
     term: Id
     name: Name | None = None
@@ -75,7 +81,7 @@ class TermRecord(_Lasting):
 
 
 class ActivityRecord(ContractModel):
-    """That a student used something in a course, from the record's timestamp on. Without a duration, one minute."""
+    """A student's activity in a course. It begins at the record's timestamp, and lasts a minute without a duration."""
 
     student_id: Id
     course_id: Id

@@ -1,15 +1,15 @@
-"""Where a name or an id stands in a text. Erasure, restriction and redaction all ask here.
+"""The rule for finding a name or an id in a text. Erasure, restriction and redaction share it.
 
-A word ends where the kind of character changes: `S107` stands in `S107_report`, in `S107的作业` and in
-`S107a`, but not in `S1070`. A name in Latin letters stands in `Mia2` and in `和Mia一起`, but not in
-`Miami`. Scripts that write no spaces between words have no such end, so a Chinese name stands
-wherever its characters do.
+A word ends where the kind of character changes: `S107` is found in `S107_report`, in `S107的作业` and in
+`S107a`, but not in `S1070`. A name in Latin letters is found in `Mia2` and in `和Mia一起`, but not in
+`Miami`. Scripts without spaces between words have no such ends, so a Chinese name is found wherever its
+characters occur.
 """
 
 import re
 from collections.abc import Iterable
 
-# The letters of a script that separates words by spaces, as the inside of a class of characters.
+# The letters of the scripts that separate words by spaces. Each entry is the inside of a character class.
 _SCRIPTS = (
     "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff",  # Latin
     "\u0370-\u0373\u0376-\u037d\u0386-\u03ff\u1f00-\u1fff",  # Greek
@@ -23,20 +23,20 @@ _KINDS = (r"\d", *_SCRIPTS)
 
 
 def not_after(first: str) -> str:
-    """Return the pattern of the place before a word that begins with this character."""
+    """Return a lookbehind: the character before a word that begins with `first` must be of another kind."""
     kind = _kind(first)
     return f"(?<![{kind}])" if kind else ""
 
 
 def not_before(last: str) -> str:
-    """Return the pattern of the place behind a word that ends with this character."""
+    """Return a lookahead: the character after a word that ends with `last` must be of another kind."""
     kind = _kind(last)
     return f"(?![{kind}])" if kind else ""
 
 
 def standing_alone(words: Iterable[str], *, ignore_case: bool = False) -> re.Pattern[str] | None:
-    """Return the pattern that finds one of the words, or None if there is nothing to find."""
-    # The longest comes first: at one place, a pattern takes the first alternative that fits.
+    """Return a pattern that finds any of the words, or None if there are no words."""
+    # The longest word comes first, because a pattern takes the first alternative that matches at a position.
     given = sorted({word for word in words if word}, key=lambda word: (-len(word), word))
     if not given:
         return None
@@ -45,7 +45,7 @@ def standing_alone(words: Iterable[str], *, ignore_case: bool = False) -> re.Pat
 
 
 def _kind(character: str) -> str | None:
-    """Return the class of characters that continue a word with this one, or None if each character may follow."""
+    """Return the character class of this kind of character, or None if the character belongs to no kind."""
     for kind in _KINDS:
         if re.fullmatch(f"[{kind}]", character):
             return kind

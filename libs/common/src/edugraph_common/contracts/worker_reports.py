@@ -1,4 +1,4 @@
-"""What a worker says of its servers, over the broker: Redis may be the one that refuses it."""
+"""Reports of workers about their servers. They travel over the broker, because Redis may be the server at fault."""
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.contract_model import MessageModel
@@ -6,7 +6,7 @@ from edugraph_common.contracts.errors import Cause, Server
 
 
 class ServerAnswer(MessageModel):
-    """What became of asking one server. `cause` is None if it can be used; `reason` is a sentence for people."""
+    """The state of one server. `cause` is None if the server can be used. `reason` is a sentence for people."""
 
     server: Server
     cause: Cause | None = None
@@ -14,7 +14,10 @@ class ServerAnswer(MessageModel):
 
 
 class WorkerReport(MessageModel):
-    """Sent each time a worker has asked its servers. It takes messages from `queues` only while all can be used."""
+    """The report that a worker sends after each check of its servers.
+
+    The worker takes messages from `queues` only while all of its servers can be used.
+    """
 
     worker: str
     queues: tuple[str, ...]
@@ -26,7 +29,7 @@ class WorkerReport(MessageModel):
 
 
 class WorkerAnswer(MessageModel):
-    """The answer of one worker to CheckWorker. A later release may add checks."""
+    """The answer of a worker to CheckWorker. A later release may add checks."""
 
     worker: str
     release: str
