@@ -81,7 +81,7 @@ class TermRecord(_Lasting):
 
 
 class ActivityRecord(ContractModel):
-    """A student's activity in a course. It begins at the record's timestamp, and lasts a minute without a duration."""
+    """A student's activity in a course, from the record's timestamp on. Without a duration it lasts one minute."""
 
     student_id: Id
     course_id: Id

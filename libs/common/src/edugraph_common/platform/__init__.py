@@ -1,1 +1,1 @@
-"""What every process stands on: settings, logs, metrics, traces, the job store in Redis, the object store."""
+"""The base of every process: settings, logs, metrics, traces, the job store in Redis, and the object store."""

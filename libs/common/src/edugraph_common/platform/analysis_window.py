@@ -1,8 +1,8 @@
-"""The window of a job's analysis: which packs are in the queue, and what of the job is still to be published.
+"""The window of a job's analysis: the packs that are in the queue, and the packs that still have to be published.
 
-A pack that ends makes room for the next one (docs/adr/0025-analysis-window.md). What waits to be published is kept in
-Redis as requests for whole batches, some 400 bytes each. If Redis loses it, the job begins again from what is stored
-beside its file.
+A pack that ends makes room for the next one (docs/adr/0025-analysis-window.md). The waiting packs are kept in Redis
+as requests for whole batches, about 400 bytes each. If Redis loses them, the job begins again from the message that
+is stored beside its file.
 """
 
 from collections.abc import Sequence
@@ -15,23 +15,28 @@ from edugraph_common.contracts.messages import Analysis, AnalysisBatch
 from edugraph_common.platform.job_store import keys_of_job, load_script
 from edugraph_common.platform.redis_errors import redis_errors
 
-START = "start"  # in the place of a pack: the message that begins to publish packs
+START = "start"  # stands in place of a pack for the message that begins to publish packs
 
 WhyNot = Literal["unknown", "cancelled", "stale"]
 _FIELDS_OF_A_PACK = 4
 
 
 class Taken(NamedTuple):
-    """`standing`: "open", or why there are no packs. Whoever took packs sends each of them and then says `sent`."""
+    """Packs that were taken. `standing` is "open", or the reason why there are none.
+
+    The caller must send each pack and call `sent` for it.
+    """
 
     standing: Literal["open"] | WhyNot
     packs: list[Analysis]
 
 
 class Texts(NamedTuple):
-    """Of a job: whether any course text of it was published, and since when the oldest is not in the graph yet.
+    """The state of a job's course texts. Times are in seconds since 1970.
 
-    `read_since`: when the job was made, if it is an import of whose batches some may still ask for course texts.
+    - `published`: whether any course text was published.
+    - `open_since`: when the oldest text was published whose findings are not in the graph yet, or None.
+    - `read_since`: when the job was made, if it is an import with batches that may still ask for course texts.
     """
 
     published: bool
@@ -40,7 +45,7 @@ class Texts(NamedTuple):
 
 
 class AnalysisWindows:
-    """All methods raise Retryable when Redis does not answer, and RedisFull when it has no room."""
+    """The windows of all jobs. Methods raise Retryable when Redis does not answer, and RedisFull without room."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
@@ -50,10 +55,10 @@ class AnalysisWindows:
         self._mark_texts = load_script(client, "keys_of_job", "mark_texts")
 
     def ask(self, requests: Sequence[AnalysisBatch], by: str) -> Literal["start", "waiting"] | WhyNot:
-        """Put requests of one job, which refer to their rows, behind what it still has to publish; texts go first.
+        """Append requests of one job to its waiting requests. Requests for course texts go before the others.
 
-        After "start" the caller sends an AnalysisWindow and then says `sent` of START; `by` names the caller. Asking
-        again is harmless.
+        The requests must have `rows`. After "start" the caller must send an AnalysisWindow and then call `sent` with
+        START. `by` names the caller. Repeating the call is safe.
         """
         first = requests[0]
         arguments = [_said(first.generation), by, *(request.model_dump_json() for request in requests)]
@@ -63,11 +68,11 @@ class AnalysisWindows:
     def take(
         self, job_id: str, generation: int | None, by: str, now: datetime, *, most: int, pack_records: int
     ) -> Taken:
-        """Return the packs for which there is room now that `by`, a pack or START, is in the queue no more.
+        """Return the packs for which there is room, now that `by` (a pack or START) has left the queue.
 
-        At most `most` packs of course texts are there, and as many of other kinds.
-
-        Until they are `sent` they are returned again to whoever takes as `by`.
+        The queue has at most `most` packs of course texts, and as many packs of other kinds. `pack_records` is the
+        size of a pack for requests that do not state it. A pack is returned again to the same `by` until `sent` was
+        called for it.
         """
         arguments = [_said(generation), by, most, pack_records, now.timestamp()]
         with redis_errors():
@@ -81,17 +86,17 @@ class AnalysisWindows:
         return Taken(cast("Literal['open'] | WhyNot", standing), packs)
 
     def sent(self, job_id: str, by: str, pack: str) -> None:
-        """The pack (or START) that `by` claimed is in the queue: nobody sends it again."""
+        """Note that the pack (or START) that `by` claimed is in the queue, so that nobody sends it again."""
         with redis_errors():
             self._mark_sent([keys_of_job(job_id)[-1]], [by, pack])
 
     def texts_sent(self, job_id: str, packs: Sequence[str], now: datetime) -> None:
-        """Packs of course texts, which hold their records, are about to be sent without a place in the window."""
+        """Note packs of course texts that are about to be sent outside the window, since they hold their records."""
         with redis_errors():
             self._mark_texts(keys_of_job(job_id), [now.timestamp(), *packs])
 
     def texts(self, job_id: str) -> Texts:
-        """Say how far the course texts of a job are, which are read before its mistakes."""
+        """Return the state of a job's course texts, which are read before its mistakes."""
         job = keys_of_job(job_id)[0]
         names = ("texts", "imported", "batches", "batches_done", "created")
         with redis_errors():
@@ -99,14 +104,15 @@ class AnalysisWindows:
             published, imported, batches, done, created = known
             fields = cast("dict[str, str]", self._redis.hgetall(job)) if published else {}
         since = [float(value) for name, value in fields.items() if name.startswith("text:")]
-        # A batch asks for its texts before it is done, and before it asks for its mistakes: a single one has asked.
+        # A batch asks for its texts first, then for its mistakes, and is done after both. If a job has a single batch
+        # and somebody looks at its mistakes, the batch has asked for its texts.
         reading = imported != "1" and int(batches or 0) > max(int(done or 0), 1)
         read_since = datetime.fromisoformat(created).timestamp() if reading and created else None
         return Texts(bool(published), min(since, default=None), read_since)
 
 
 def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analysis:
-    """Return the message of one pack of a request that refers to its rows."""
+    """Return the message for one pack of a request with `rows`."""
     same = (
         "job_id",
         "traceparent",

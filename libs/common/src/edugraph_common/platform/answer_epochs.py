@@ -1,8 +1,8 @@
-"""Epochs of the graph: the importer sets new ones when it has written, insights keeps no answer beyond them.
+"""Epochs of the graph: the importer sets a new epoch after each write, and insights then drops its cached answers.
 
-An epoch is a word that never comes again, and not a number: a Redis that lost everything would count from 1 again. It
-is set after a transaction and before anybody is told that it is done. Whoever answers reads the epochs before the
-graph, so an answer that is kept under epochs is at least as new as what these tell of (docs/adr/0064).
+An epoch is a random word and not a number, because a Redis that lost its data would count from 1 again. It is set
+after the transaction and before anybody learns that the write is done. Insights reads the epochs before it reads the
+graph, so a cached answer is at least as new as the write that set its epochs (docs/adr/0064).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +15,9 @@ from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.platform.redis_errors import redis_errors
 
 EPOCHS = "edugraph:answer-epochs"
-ALL_COURSES = ""  # the field whose epoch stands in front of every answer's; no course has this id
-KEPT_SECONDS = 3_600  # after the last one, much longer than an answer is kept
-# Records that belong to the courses that they name, and to nothing beside them.
+ALL_COURSES = ""  # the field of the epoch that counts for every answer; a course cannot have this id
+KEPT_SECONDS = 3_600  # after the last change, much longer than an answer is cached
+# Types of record that change only the answers of the courses that they name.
 _OF_THEIR_COURSES = frozenset(
     {
         "activity_record",
@@ -31,13 +31,13 @@ _OF_THEIR_COURSES = frozenset(
 
 
 class AnswerEpochs:
-    """Raises Retryable when Redis does not answer."""
+    """The epochs of all courses. Each method raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis", new_epoch: Callable[[], str] = lambda: uuid4().hex) -> None:
         self._redis, self._new_epoch = client, new_epoch
 
     def of(self, courses: Sequence[str]) -> tuple[str | None, ...]:
-        """Return the epoch of all courses, and those of these courses; None where none was set for long."""
+        """Return the epoch of ALL_COURSES, then the epoch of each course. None if no epoch was set within an hour."""
         with redis_errors():
             return tuple(cast("list[str | None]", self._redis.hmget(EPOCHS, [ALL_COURSES, *courses])))
 
@@ -52,12 +52,12 @@ class AnswerEpochs:
                 pipe.execute()
 
     def begin_everywhere(self) -> None:
-        """Set a new epoch for every answer: somebody was erased, restricted or admitted, or much was changed."""
+        """Set a new epoch for all answers, after an erasure, a restriction, an admission or another large change."""
         self.begin((ALL_COURSES,))
 
 
 def touched_by(records: Iterable[Record]) -> frozenset[str]:
-    """Return the courses whose answers change by these records, or ALL_COURSES among them."""
+    """Return the courses whose answers these records change. ALL_COURSES is among them if any answer may change."""
     touched = set[str]()
     for record in records:
         courses = course_ids_of(record) if record.type in _OF_THEIR_COURSES else ()

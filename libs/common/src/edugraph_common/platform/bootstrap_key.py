@@ -1,7 +1,7 @@
-"""The bootstrap key (EDUGRAPH_BOOTSTRAP_KEY): with it a new installation can be used before anybody made a key.
+"""The bootstrap key (EDUGRAPH_BOOTSTRAP_KEY) gives access to a new installation before any API key was made.
 
-It is in no store. It ends with the first key that somebody makes, and stays ended when that one is revoked. A Redis
-that has lost everything has lost that as well: the bootstrap key is then good until keys are made anew.
+The key is not stored. It ends when the first API key is made, and stays ended even if that key is revoked. If Redis
+loses all its data, the bootstrap key is valid again until a new key is made.
 """
 
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ MIN_SECRET_LENGTH = 32  # characters; a shorter secret could be guessed
 
 
 class KeysWithBootstrap(ApiKeys):
-    """All keys of Redis and the bootstrap key, if there is one. Raises ValueError for a token of another form."""
+    """The API keys in Redis, and the bootstrap key `token` if it is set. Raises ValueError for a malformed token."""
 
     def __init__(self, client: "redis.Redis", token: str | None) -> None:
         super().__init__(client)

@@ -1,4 +1,4 @@
-"""What a process says of itself in its metrics."""
+"""The metrics that describe the process itself."""
 
 import time
 from importlib.metadata import version
@@ -7,6 +7,9 @@ from edugraph_common.platform import metrics
 
 
 def describe_build(service: str, *, distribution: str | None = None) -> None:
-    """Say which version runs, and since when. `distribution`: the package that holds it, if its name is another."""
+    """Set the metrics for the version and the start time of the process.
+
+    `distribution` is the package of the service, if its name is not edugraph-SERVICE.
+    """
     metrics.BUILD.set(1, service=service, version=version(distribution or f"edugraph-{service}"))
     metrics.STARTED.set(time.time())

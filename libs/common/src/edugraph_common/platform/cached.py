@@ -1,4 +1,4 @@
-"""Values that are kept for a while, because to look them up takes a server's time."""
+"""Values that are cached for a while, because looking them up needs a server."""
 
 import threading
 import time
@@ -9,9 +9,10 @@ T = TypeVar("T")
 
 
 def cached_for(seconds: float, look: Callable[[], T], clock: Callable[[], float] = time.monotonic) -> Callable[[], T]:
-    """Return a function that gives what `look` gave last, and looks again after so many seconds.
+    """Return a function that returns the last result of `look`, and calls `look` again after `seconds`.
 
-    Of several threads one looks, and the others wait for what it finds. What `look` raises is raised and not kept.
+    If several threads ask at once, one calls `look` and the others wait. An exception of `look` is raised and not
+    cached.
     """
     lock = threading.Lock()
     last: tuple[float, T] | None = None

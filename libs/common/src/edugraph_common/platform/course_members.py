@@ -1,11 +1,12 @@
-"""What the analyzer must know of a course: the importer, who alone knows the graph, tells it, and the analyzer asks.
+"""Facts about courses in Redis. The importer, which knows the graph, writes them, and the analyzer reads them.
 
-The names of its people are for the redaction of its texts, its name and known points for whoever reads them.
+The names of a course's people serve the redaction of its texts. The course's name and known points go into prompts.
 
-And who is restricted: the analyzer reads none of their texts, and the gateway shows nothing of them.
+The ids of restricted students are here too: the analyzer does not read their texts, and the gateway does not show
+them.
 
-They are a copy in Redis of what the graph has, and not the place where they are kept: a list that is missing is made
-again when somebody asks for it (docs/adr/0031).
+All of it is a copy of data in the graph. A missing list is written again when the analyzer or the gateway asks for it
+(docs/adr/0031).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,10 +19,11 @@ from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.platform.redis_errors import redis_errors
 
-MOST_MEMBERS = 5_000  # names of one course; of more, those that were heard of last
+MOST_MEMBERS = 5_000  # names of one course; if there are more, the most recent ones are kept
 KEPT_SECONDS = 86_400
-CONTEXT_KEPT_SECONDS = 600  # what is known of a course grows with each import
-# A list is told anew while names that were heard of since then may not be in the graph's answer yet.
+CONTEXT_KEPT_SECONDS = 600  # short, because each import may add to the context of a course
+# When a list is replaced, names that were added within this time are kept. They may be missing in the new list,
+# because the graph was read before they were written.
 _OVERLAP = timedelta(minutes=10)
 _NAMES_KEPT_SECONDS = KEPT_SECONDS + 3_600
 _ASKED_SECONDS = 10
@@ -32,10 +34,10 @@ _RESTRICTED, _RESTRICTED_KNOWN = "edugraph:{members}:restricted", "edugraph:{mem
 
 
 class CourseMembers:
-    """Raises Retryable when Redis does not answer.
+    """The store of these facts. Each method raises Retryable when Redis does not answer.
 
-    `known` says that a list is whole. Whoever writes names read the epoch before it read them: an erasure raises the
-    epoch, and what was read before it is not written after it.
+    A list is "known" if it is complete. A writer reads the epoch before it reads the graph. An erasure raises the
+    epoch, so that names that were read before an erasure are not written after it.
     """
 
     def __init__(self, client: "redis.Redis") -> None:
@@ -46,9 +48,9 @@ class CourseMembers:
             return str(cast("str | None", self._redis.get(EPOCH)) or "0")
 
     def add(self, names: Mapping[str, Iterable[str]], epoch: str, now: datetime) -> None:
-        """Add the names of people, by course, who were just written to the graph, whether the list is known or not.
+        """Add names that were just written to the graph: course id -> names. The lists need not be known.
 
-        After an erasure the lists of these courses are unknown instead, and the next one who needs them asks.
+        If the epoch has changed, the lists of these courses become unknown instead, and are asked for when needed.
         """
         given = {course_id: sorted(set(of_course)) for course_id, of_course in names.items()}
         given = {course_id: of_course for course_id, of_course in given.items() if of_course}
@@ -59,14 +61,15 @@ class CourseMembers:
 
         if given and not self._in_epoch(epoch, write):
             with redis_errors():
-                # Somebody may have read the graph before these people were in it, and tell what was read after this.
+                # Another process may have read the graph before these names were in it, and call `tell` after this.
+                # The new epoch makes its `tell` do nothing.
                 self._redis.incr(EPOCH)
                 self._redis.delete(*map(_known, given))
 
     def tell(self, course_id: str, names: Iterable[str], epoch: str, now: datetime) -> None:
-        """Set the whole list of a course as the graph had it `now`, together with what was added since.
+        """Set the complete list of a course, as read from the graph at `now`. Names that were added since stay.
 
-        Nothing is set after an erasure: whoever needs the list asks again.
+        If the epoch has changed, nothing is set, and the list is asked for again when it is needed.
         """
 
         def write(pipe: Any) -> None:
@@ -82,7 +85,7 @@ class CourseMembers:
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             for course_id in ids:
-                # The names come last: a list that is known then is not forgotten before they are read.
+                # The names are read after `known`. A list that is known in between has not lost its names yet.
                 pipe.exists(_known(course_id))
                 pipe.zrange(_names(course_id), 0, -1)
             found = pipe.execute()
@@ -93,12 +96,15 @@ class CourseMembers:
         }
 
     def tell_context(self, context: CourseContext, epoch: str) -> None:
-        """Set what the graph knows of a course; nothing is set in another epoch: a description may name somebody."""
+        """Set the context of a course.
+
+        If the epoch has changed, nothing is set, since a description may name people.
+        """
         told = context.model_dump_json()
         self._in_epoch(epoch, lambda pipe: pipe.set(_context(context.course_id), told, ex=CONTEXT_KEPT_SECONDS))
 
     def contexts(self, course_ids: Iterable[str]) -> dict[str, CourseContext]:
-        """Return what the graph knew a short time ago of each course that was told."""
+        """Return course id -> context for the courses that have one. It is at most ten minutes old."""
         ids = sorted(set(course_ids))
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
@@ -112,18 +118,18 @@ class CourseMembers:
         }
 
     def forget_contexts(self, course_ids: Iterable[str]) -> None:
-        """The graph knows more of these courses now: whoever needs them asks again."""
+        """Delete the contexts of these courses, because the graph has changed. They are asked for when needed."""
         if keys := [_context(each) for each in sorted(set(course_ids))]:
             with redis_errors():
                 self._redis.delete(*keys)
 
     def to_ask(self, course_ids: Iterable[str]) -> list[str]:
-        """Return those of the courses that nobody has asked for in the last seconds. The caller asks for them now."""
+        """Return the courses that nobody has asked for within the last seconds. The caller must ask for them now."""
         with redis_errors():
             return [each for each in course_ids if self._redis.set(_asked(each), "1", nx=True, ex=_ASKED_SECONDS)]
 
     def tell_restricted(self, student_ids: Iterable[str], epoch: str) -> None:
-        """Set the ids of all students whose texts are not to be read; nothing is set in another epoch."""
+        """Set the ids of all restricted students. If the epoch has changed, nothing is set."""
         ids = sorted(student_ids)
 
         def write(pipe: Any) -> None:
@@ -136,7 +142,7 @@ class CourseMembers:
         self._in_epoch(epoch, write)
 
     def restricted(self) -> frozenset[str] | None:
-        """Return the ids of all students whose texts are not to be read, or None if they are unknown."""
+        """Return the ids of all restricted students, or None if they are not known."""
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.exists(_RESTRICTED_KNOWN)
@@ -145,7 +151,10 @@ class CourseMembers:
         return frozenset(ids) if known else None
 
     def forget(self) -> None:
-        """Delete all lists: somebody was erased whose name may be in any of them, or restricted, or no longer."""
+        """Delete all lists.
+
+        Call it after an erasure, since a name may be in any list, and when restrictions change.
+        """
         with redis_errors():
             self._redis.incr(EPOCH)
             for key in self._redis.scan_iter(match="edugraph:{members}:*", count=1_000):
@@ -160,7 +169,7 @@ class CourseMembers:
         pipe.expire(key, _NAMES_KEPT_SECONDS)
 
     def _in_epoch(self, epoch: str, write: Callable[[Any], None]) -> bool:
-        """Do all of it at once if the epoch is still this one, or nothing."""
+        """Run `write` as one transaction and return True, or return False if the epoch has changed."""
         with redis_errors(), self._redis.pipeline() as pipe:
             try:
                 pipe.watch(EPOCH)  # type: ignore[no-untyped-call]
@@ -175,7 +184,7 @@ class CourseMembers:
 
 
 def names_by_course(records: Iterable[Record]) -> dict[str, set[str]]:
-    """Return how people are called in the records of each course."""
+    """Return course id -> the names of people in its records."""
     found = dict[str, set[str]]()
     for record in records:
         names = {name for field in _NAME_FIELDS if (name := getattr(record.data, field, None))}

@@ -1,4 +1,4 @@
-"""Fits in the blob store: one NDJSON blob for each version, a header and then the rows (contracts/fits.py)."""
+"""Fits in the blob store. Each version is an NDJSON blob: a header, then the rows (contracts/fits.py)."""
 
 from collections.abc import Callable
 
@@ -7,27 +7,27 @@ from edugraph_common.platform.object_store import Blobs
 
 
 def write_fit(blobs: Blobs, header: FitHeader, rows: list[LabelledRow]) -> str:
-    """Return the key. Versions sort by the time of the fit, and the largest is in use."""
+    """Write a fit and return its key. Versions sort by the time of the fit, and the last one is used."""
     key = f"{fit_folder(header.course_id)}/{header.version}.ndjson"
     _write(blobs, key, header, rows)
     return key
 
 
 def read_fit(blobs: Blobs, key: str) -> tuple[FitHeader, list[LabelledRow]]:
-    """Raises Gone, or ValueError for a blob that is no fit."""
+    """Return the header and the rows of a fit. Raises Gone, and ValueError if the blob is not a fit."""
     with blobs.open(key) as file:
         first, *rest = file.read().splitlines()
     return FitHeader.model_validate_json(first), [LabelledRow.model_validate_json(line) for line in rest]
 
 
 def fit_keys(blobs: Blobs, course_id: str | None = None) -> list[str]:
-    """Return the keys of all fits, or of one course's, the oldest first."""
+    """Return the keys of all fits, or of one course's fits, the oldest first."""
     folder = FITS if course_id is None else fit_folder(course_id)
     return [key for key in blobs.keys(folder) if key.endswith(".ndjson")]
 
 
 def leave_rows_out(blobs: Blobs, key: str, is_left_out: Callable[[LabelledRow], bool], *, dry_run: bool) -> int:
-    """Take rows out of a fit, and return how many there were. The next load learns from the rest alone."""
+    """Remove rows from a fit and return their number. The next load learns only from the remaining rows."""
     header, rows = read_fit(blobs, key)
     kept = [row for row in rows if not is_left_out(row)]
     if len(kept) < len(rows) and not dry_run:

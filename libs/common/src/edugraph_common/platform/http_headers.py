@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the services bring it along
+if TYPE_CHECKING:  # the services depend on starlette, this package does not
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NOT_STORED = ((b"cache-control", b"no-store, private"), (b"x-content-type-options", b"nosniff"))
 
 
 class NotStored:
-    """Adds the headers to each answer that does not set them itself, as the files of the page do.
+    """Adds the headers to each answer that does not set them itself. The files of the page set them.
 
-    Answers hold personal data. A school's proxy, or the disk of a computer that pupils share, must not keep them.
+    Answers hold personal data. A school's proxy or the disk of a shared computer must not keep them.
     """
 
     def __init__(self, app: "ASGIApp") -> None:

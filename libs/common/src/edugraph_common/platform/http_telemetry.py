@@ -1,4 +1,4 @@
-"""What each request of a service leaves in log, metrics and traces, and the answer to a bug. Pure ASGI."""
+"""Middleware for the log, metrics and traces of requests, and for the answer to a bug. Pure ASGI."""
 
 import time
 import traceback
@@ -9,7 +9,7 @@ import structlog
 
 from edugraph_common.platform import metrics, trace_context, tracing
 
-if TYPE_CHECKING:  # the services bring it along
+if TYPE_CHECKING:  # the services depend on starlette, this package does not
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 UNKNOWN = "(no such route)"
@@ -39,14 +39,14 @@ class Telemetry:
         metrics.HTTP_ACTIVE.add(1, service=self._service)
         try:
             with tracing.span(scope["method"], "server") as made:
-                # With tracing off there is a trace all the same, in logs and messages, without spans.
+                # With tracing off there are no spans, but logs and messages still carry the trace.
                 current = trace_context.current() or trace_context.new()
                 trace_context.enter(current)
                 structlog.contextvars.bind_contextvars(trace_id=trace_context.trace_id(current))
                 try:
                     await self._app(scope, receive, watched)
                 finally:
-                    # The route is the template, never the path: paths hold ids.
+                    # The route is the template and never the path, because paths hold ids.
                     route = str(getattr(scope.get("route"), "path", UNKNOWN))
                     made.rename(f"{scope['method']} {route}")
                     made.say(**{"http.response.status_code": status})
@@ -57,7 +57,7 @@ class Telemetry:
             trace_context.leave(token)
 
     def _count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """The log has what is asked for by people and programs, not by probes."""
+        """Log and count a request. The log leaves out requests of probes."""
         if route not in PROBES:
             self._log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
         metrics.HTTP_REQUESTS.add(service=self._service, method=method, route=route, status=str(status))
@@ -65,7 +65,10 @@ class Telemetry:
 
 
 class BugsAnswered:
-    """Answers a bug as a problem too. An exception's text may quote a record: only its type and place are logged."""
+    """Answers a bug with a problem.
+
+    It logs only the exception's type and place, since its text may quote a record.
+    """
 
     def __init__(self, app: "ASGIApp", event: str, answer: Callable[[], "ASGIApp"]) -> None:
         self._app, self._event, self._answer = app, event, answer

@@ -1,4 +1,4 @@
-"""Hints for the planner of Neo4j, which both services that know Cypher put into their statements."""
+"""Hints for Neo4j's planner. The importer and insights put them into their statements."""
 
 import re
 from typing import LiteralString
@@ -8,10 +8,10 @@ _AFTER_PATTERN = re.compile(r" (?=WHERE |RETURN )")
 
 
 def with_index_hint(line: LiteralString) -> LiteralString:
-    """Return a line of a statement, and if it is a MATCH that begins with a node's id, with a hint to seek it.
+    """Return a line of a statement. A MATCH that begins with a node's id gets a hint to seek the id in the index.
 
-    While an index grows faster than Neo4j samples it, the planner believes that all ids are one, and would scan the
-    whole index for each row until it plans anew. Where there is no such index yet, the hint does nothing.
+    While an index grows faster than Neo4j samples it, the planner assumes few different ids, and would scan the whole
+    index for each row until it makes a new plan. If the index does not exist yet, the hint has no effect.
     """
     match = _MATCH_BY_ID.match(line)
     if not match:

@@ -1,7 +1,7 @@
-"""Instruments: a metric has a name, labels from closed lists, and one value for each combination of them.
+"""Instruments: a metric has a name, labels from closed lists, and one value for each combination of label values.
 
-In a pool whose children come and go the values are exact, because they live in files that outlast a child: one set
-for each place in the pool, not for each child, so that they do not grow in number either (see `share`).
+The children of a pool come and go, so their values are kept in files (see `share`). The values stay exact, because
+the files outlive a child. There is one set of files for each place in the pool, so the number of files does not grow.
 """
 
 import os
@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 PREFIX = "edugraph_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
-# A label whose values are open has at most so many in one process, unless it says so; the next is counted as "other".
+# The most values that an open label may have in one process, by default. Further values are counted as "other".
 MOST_VALUES = 20
 Part = Literal["every process", "workers", "importer", "analyzer", "gateway", "insights", "webhooks"]
 Merge = Literal["sum", "max", "livesum", "livemax", "mostrecent"]
@@ -30,9 +30,9 @@ Merge = Literal["sum", "max", "livesum", "livemax", "mostrecent"]
 
 @dataclass(frozen=True)
 class Label:
-    """`allowed` are all its values; None where something else bounds them. `bound` says in words which they are.
+    """A label of a metric. `allowed` are all its values, or None for an open label.
 
-    `most`: how many values of an open label one process may have.
+    `bound` says in words which values an open label has. `most` is how many of them one process may have.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Instrument:
-    """One metric. A process opens those of its `part` at zero, so that a rate sees the first one."""
+    """One metric. A process opens the metrics of its `part` at zero, so that a rate includes the first event."""
 
     part: Part
     name: str
@@ -65,7 +65,7 @@ class Instrument:
         raise NotImplementedError
 
     def open(self, **given: str) -> None:
-        """Make the series exist from now on, at zero."""
+        """Make the series exist at zero."""
         _here.series(self, given)
 
 
@@ -100,7 +100,7 @@ class Histogram(Instrument):
 
 @dataclass(frozen=True)
 class Gauge(Instrument):
-    """`merge`: how the values of a pool's processes become one."""
+    """A metric that rises and falls. `merge` is how the values of a pool's processes become one value."""
 
     merge: Merge = "max"
     kind: str = field(default="gauge", init=False)
@@ -132,9 +132,9 @@ class _Process:
         self._lock = threading.Lock()
 
     def series(self, instrument: Instrument, given: dict[str, str]) -> Any:
-        """Return the client library's metric for these labels, made at its first use.
+        """Return the client library's metric for these labels. It is created at its first use.
 
-        A value that a label does not allow is counted as "other", so that nobody's input makes new series.
+        A value that a label does not allow is counted as "other", so that input cannot create new series.
         """
         if set(given) != set(instrument.label_names):
             raise TypeError(f"{instrument.name} has the labels {instrument.label_names}, not {tuple(given)}")
@@ -142,7 +142,8 @@ class _Process:
         if metric is None:
             with self._lock:
                 if not self._made and self.folder is None:
-                    # Whatever the environment says, a process that did not share keeps its values in memory.
+                    # A process that did not call `share` keeps its values in memory, even if the environment has
+                    # PROMETHEUS_MULTIPROC_DIR.
                     values.ValueClass = values.MutexValue
                 if instrument.name not in self._made:
                     self._made[instrument.name] = instrument.make(self._registry)
@@ -175,10 +176,10 @@ class _Process:
 
 
 class _Shared(Collector):
-    """The series of all processes of a pool, which keep them in files of one folder.
+    """A collector for the series of all processes of a pool, which keep them in files of one folder.
 
-    The library's own `collect` fails at a file that is still empty, as each is for a moment while a child makes it:
-    that scrape got no answer.
+    The library's own `collect` fails if a file is still empty, as each file is for a moment after its creation. Then
+    the scrape would get no answer, so empty files are left out here.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -194,18 +195,18 @@ _here = _Process()
 
 
 def share(folder: Path, place: Callable[[], str]) -> None:
-    """Keep the values in files of `folder`, which is emptied: for a pool's main process, before it forks.
+    """Keep the values in files of `folder`, which is emptied. The main process of a pool calls it before it forks.
 
-    `place` names the calling process's place in the pool; no two live processes have the same one.
+    `place` returns the place of the calling process in the pool. No two live processes have the same place.
     """
-    folder.mkdir(parents=True, exist_ok=True)  # it may be a mount, which cannot be made anew
+    folder.mkdir(parents=True, exist_ok=True)  # the folder may be a mount, which cannot be deleted
     for file in folder.glob("*.db"):
         file.unlink()
     _here.share(folder, place)
 
 
 def exposition(*elsewhere: Collector) -> bytes:
-    """Return the answer to a scrape in Prometheus' text format, with what the given collectors read elsewhere."""
+    """Return the answer to a scrape in Prometheus' text format, including the metrics of the given collectors."""
     registry = CollectorRegistry(auto_describe=False)
     for collector in elsewhere:
         registry.register(collector)
@@ -213,7 +214,7 @@ def exposition(*elsewhere: Collector) -> bytes:
 
 
 def open_all(instruments: Sequence[Instrument], parts: Sequence[Part]) -> None:
-    """Put each series whose labels all have a closed list of values at zero."""
+    """Open at zero each series of these parts whose labels all have a closed list of values."""
     for instrument in instruments:
         if instrument.part not in parts or instrument.opened_apart:
             continue

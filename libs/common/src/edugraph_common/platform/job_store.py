@@ -1,7 +1,7 @@
-"""The state of jobs in Redis: what the gateway shows and the workers report.
+"""The state of jobs in Redis. Workers report it, and the gateway shows it.
 
-Each batch and each pack is settled once, however often it is reported, by scripts that run inside Redis. The
-graph's own ledger is what makes the import exactly-once; this is what people see of it.
+Lua scripts inside Redis settle each batch and each pack once, however often it is reported. This state is only for
+people and for resuming a job: the ledger in the graph makes an import exactly-once.
 """
 
 import json
@@ -38,37 +38,37 @@ from edugraph_common.platform.task_owners import task_owner_key
 
 JOBS = "edugraph:jobs"
 ANALYSIS_COUNTS = ("expected", "done", "failed")
-LOOKED_AT = 500  # jobs at once, when those of one state are looked for
+LOOKED_AT = 500  # jobs that are read in one round trip
 RESULTS = "celery-task-meta-*"
 REAPING = "edugraph:reaping"
 SWEEPING, SWEPT = "edugraph:sweeping", "edugraph:swept"
 ENDING_RECORDS = "edugraph:ending-records"
 ERASING = "edugraph:erasing"
-ERASING_SECONDS = 900  # after which an erasure that says nothing has died
-ERASING_WAIT_SECONDS = 3.0  # before another try, of which each keeps a process of the importer for a moment only
+ERASING_SECONDS = 900  # the lock of an erasure whose process died ends after this time
+ERASING_WAIT_SECONDS = 3.0  # before the task of another erasure tries again
 ERASING_BLOCKS_SECONDS = 0.5
 SETTLING = "edugraph:settling"
-SETTLING_SECONDS = 60  # after which who derives prerequisites has died, or is passed by
+SETTLING_SECONDS = 60  # the lock of a process that derives prerequisites ends after this time
 SETTLING_WAIT_SECONDS = 2.0
-TO_CLEAN = "edugraph:erasing:jobs"  # ids of jobs whose files name somebody who was erased while they ran
+TO_CLEAN = "edugraph:erasing:jobs"  # ids of jobs with files that name a person who was erased while the job ran
 ERASED_FILE_NAME = "(erased)"  # shown in place of a file name that names an erased person
-# It stands among the jobs to clean for the dead letters that were stored after an erasure. A key of its own says so,
-# since the analyzer notes such letters and must not change what else is to be cleaned.
+# An entry in the list of jobs to clean. It stands for the dead letters that were stored after an erasure. The note is
+# a key of its own, because the analyzer writes it and has no permission for the other keys.
 LETTERS_TO_CLEAN = "dead-letters"
 UNCLEAN_LETTERS = "edugraph:{dead-letters}:unclean"
-MARKS_TO_CLEAN = "edugraph:erasing:marks"  # of records of theirs whose analysis ended later
+MARKS_TO_CLEAN = "edugraph:erasing:marks"  # of erased persons' records whose analysis ended after the erasure
 FAILED_STATES: tuple[JobState, ...] = ("failed", "partly failed")
-CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor failed has died
-# A submission that was withdrawn is remembered for longer than its message may wait in a queue.
+CLAIM_SECONDS = 60.0  # the claim of a split that has died ends after this time
+# A withdrawn submission is remembered for longer than its message may wait in a queue.
 WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
 
-# Times of publication that are kept of the messages that were delivered last from a queue. While messages of both
-# priorities wait, one of three that are delivered is of the lower one.
+# For each queue, the publication times of this many delivered messages are kept. Ten are enough to contain messages
+# of both priorities: while both wait, one of three delivered messages has the lower priority.
 DELIVERIES_KEPT = 10
-# As keys_of_job.lua names them.
+# The parts of a job's keys, in the order in which keys_of_job.lua expects them.
 PARTS = ("", "tasks", "windows", "batches", "errors", "packs", "analysed", "to_analyse", "packs_in_queue")
 
-# The form in which a job is kept, written with each job; jobs of releases that wrote none have 1.
+# The version of the form in which a job is stored. It is written with each job; a job without it has version 1.
 JOB_SCHEMA_VERSION = 1
 
 Standing = Literal["open", "ended", "cancelled", "stale", "unknown"]
@@ -76,7 +76,7 @@ Claim = Literal["begun", "unknown", "cancelled", "stale", "sent", "busy"]
 
 
 def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis":
-    """A client that gives up after `timeout` seconds, `retries` + 1 times, instead of hanging."""
+    """Return a client that tries `retries` + 1 times and gives up each time after `timeout` seconds."""
     return redis.Redis.from_url(
         url,
         decode_responses=True,
@@ -88,11 +88,10 @@ def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis"
 
 
 class NewJob(NamedTuple):
-    """`owner` is the client that made the job, and asks for the result of its `first_task`. `tasks` are what `resume`
-    sends again, kept as long as the job.
+    """A job to be created. `owner` is the client that may read the job and the result of its `first_task`.
 
-    Those that hold records are kept until the job has succeeded, and for a week after any other end: they are
-    personal data.
+    `tasks` is the JSON of the messages that `resume` sends again. It is kept as long as the job. If it holds records,
+    which are personal data, it is kept until the job has succeeded, or for a week after any other end.
     """
 
     job_id: str
@@ -106,7 +105,7 @@ class NewJob(NamedTuple):
     first_task: str = ""
 
     def arguments(self) -> list[str | float]:
-        """As create_job.lua takes them."""
+        """Return the arguments of create_job.lua for this job."""
         return [
             self.job_id,
             self.kind,
@@ -123,9 +122,10 @@ class NewJob(NamedTuple):
 
 
 class QuietJob(NamedTuple):
-    """An open job. `heard`: when it last made progress, was sent, or had a message delivered to a worker.
+    """An open job without recent activity.
 
-    `is_analysed`: records of it are still to be analysed, so that its messages may be in any queue.
+    `heard` is the time of the last activity: progress, or a message that was sent or was delivered to a worker.
+    `is_analysed`: some of its records still have to be analysed, so its messages may be in any queue.
     """
 
     job_id: str
@@ -134,14 +134,14 @@ class QuietJob(NamedTuple):
 
 
 class Restarts(NamedTuple):
-    """Of a job without progress that is sent again. `lost_since`: since when none of its messages was delivered."""
+    """The restarts of a job without progress: their number, and since when no message of it was delivered."""
 
     number: int
     lost_since: datetime
 
 
 class Place(NamedTuple):
-    """Where a job is in the list of all jobs, from the newest to the oldest. As text it is CREATED:JOB."""
+    """The position of a job in the list of all jobs, from the newest to the oldest. Its text is CREATED:JOB."""
 
     created: float
     job_id: str
@@ -151,16 +151,16 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> "Place":
-        """Raises ValueError for another text."""
+        """Return the place of a text. Raises ValueError if the text has another form."""
         created, _, job_id = text.partition(":")
         return cls(float(created), job_id)
 
 
 class Jobs:
-    """Raises Retryable when Redis does not answer. Times are given by the caller.
+    """The store of all jobs. Each method raises Retryable when Redis does not answer. The caller gives the time.
 
-    A job is kept for `retention_seconds` after its end. `held_queues` gives, for each task queue from which nobody
-    takes messages, why: jobs that need it show that.
+    A job is kept for `retention_seconds` after its end. `held_queues` returns the task queues from which no worker
+    takes messages, with the reason; jobs that need such a queue show the reason.
     """
 
     def __init__(
@@ -197,11 +197,11 @@ class Jobs:
         tasks: str = "",
         tasks_hold_records: bool = False,
     ) -> bool:
-        """False if the job is already there. The arguments are those of `NewJob`."""
+        """Create a job and return True, or return False if it is already there. `NewJob` explains the arguments."""
         return self.create_all([NewJob(job_id, kind, source, now, to_analyse, tasks, tasks_hold_records)]) == 1
 
     def create_all(self, jobs: Sequence["NewJob"]) -> int:
-        """In one round trip. Returns how many of them were not there yet."""
+        """Create jobs in one round trip, and return how many of them were not there yet."""
         keys = [JOBS]
         for job in jobs:
             keys += [_job(job.job_id), _job(job.job_id, "tasks"), task_owner_key(job.first_task)]
@@ -219,10 +219,11 @@ class Jobs:
         first_batch: int = 0,
         generation: int = 0,
     ) -> Claim:
-        """Claim a window of batches for the caller, who says `sent` or `unclaim` soon.
+        """Claim a window of batches for the caller, who must call `sent` or `unclaim` soon.
 
-        The number of batches and of rows of the job is known from now on. Any answer but "begun" says why the caller
-        must not send the window: it was sent before, another process is at it, or it belongs to an older generation.
+        The call also stores the number of batches and of expected rows of the job. Unless the answer is "begun", the
+        caller must not send the window: it was sent before ("sent"), another process has claimed it ("busy"), it
+        belongs to an older generation ("stale"), or the job is "unknown" or "cancelled".
         """
         arguments: list[str | float] = [
             generation,
@@ -237,7 +238,7 @@ class Jobs:
             return cast("Claim", self._begin_window(keys_of_job(job_id), arguments))
 
     def sent(self, job_id: str, first_batch: int) -> None:
-        """The window that begins with this batch is in the queue: whoever else would send it must not.
+        """Note that the window that begins with this batch is in the queue, so that nobody sends it again.
 
         Only a claimed window is marked. If Redis has lost the claim meanwhile, the job begins again, and its new
         split must send the window.
@@ -250,11 +251,11 @@ class Jobs:
             self._redis.hdel(_job(job_id, "windows"), str(first_batch))
 
     def standing(self, job_id: str, generation: int | None) -> Standing:
-        """Say whether work of this generation is to be done.
+        """Return the state of a job for work of this generation.
 
-        Work is "stale" while a later generation is at it; what is replayed after the job's end is none the less done.
-        Work that does not say its generation is never stale.
-        Raises Wait for a job of a later release, which may be about to take over.
+        Work is "stale" if the open job has a later generation. Work without a generation is never stale. Work that is
+        replayed after the job's end is "ended" and is still done. Raises Wait for a job of a later release, which may
+        be about to take over.
         """
         with redis_errors():
             kept = cast(
@@ -276,7 +277,7 @@ class Jobs:
         return "stale" if generation is not None and generation < int(current or 0) else "open"
 
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
-        """False if the batch was settled before, or Redis does not know the job."""
+        """Store the outcome of a batch. Return False if it was settled before or Redis does not know the job."""
         arguments: list[str | float] = [outcome.batch, outcome.model_dump_json(), _iso(now), JOB_SHOWN_ERRORS]
         with redis_errors():
             return bool(self._settle_batch(keys_of_job(outcome.job_id), arguments))
@@ -287,7 +288,7 @@ class Jobs:
             return int(cast("str | None", self._redis.hget(_job(job_id), "failed_in_a_row")) or 0)
 
     def unsettled(self, job_id: str, batches: range) -> set[int]:
-        """Those of these batches that have no outcome yet."""
+        """Return the batches among these that have no outcome yet."""
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             for batch in batches:
@@ -320,34 +321,34 @@ class Jobs:
         *,
         claims_changed: bool = False,
     ) -> bool:
-        """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before.
+        """Add the progress of one pack to its job. Return False if the pack was settled before.
 
-        `claims_changed`: the job does not end before `derived`.
+        With `claims_changed` the job ends only after `derived` was called.
         """
         arguments = [pack, progress.model_dump_json(), _iso(now), error or "", "1" if claims_changed else ""]
         with redis_errors():
             return bool(self._settle_pack(keys_of_job(job_id), arguments))
 
     def imported(self, job_id: str, now: datetime) -> None:
-        """All batches are settled."""
+        """Note that all batches of the job are settled."""
         self._update(job_id, now, imported=1)
 
     def fail(self, job_id: str, error: str, now: datetime, *, stop: bool = False) -> bool:
-        """End the whole job as failed, with one sentence that says why. False for one that was cancelled or is done.
+        """End the whole job as failed, with a sentence that says why. Return False if it was cancelled or is done.
 
-        `stop`: workers skip what of it they have not begun. Only a job that has not ended can be stopped.
+        With `stop`, workers skip the tasks of the job that they have not begun. Only an open job can be stopped.
         """
         open_states: tuple[JobState, ...] = ("queued", "running") if stop else ("queued", "running", *FAILED_STATES)
         return self._change(job_id, "failed", now, *open_states, error=error, stop=stop)
 
     def cancel(self, job_id: str, now: datetime) -> bool:
-        """Workers skip what of it they have not begun. False for a job that had ended."""
+        """Cancel a job: workers skip the tasks that they have not begun. Return False if the job had ended."""
         return self._change(job_id, "cancelled", now, "queued", "running")
 
     def resume(self, job_id: str, now: datetime, *from_states: JobState) -> int:
-        """Open a job that was cancelled or has failures again. Return its new generation; 0 for any other job.
+        """Open a job again that was cancelled or has failures. Return its new generation, or 0 for any other job.
 
-        What failed counts as not done from now on, so that the job cannot end before it was tried again.
+        Failed batches and packs count as not done from now on, so that the job ends only after they were tried again.
         """
         with redis_errors():
             states = from_states or ("cancelled", "failed", "partly failed")
@@ -356,7 +357,7 @@ class Jobs:
     def note_delivery(
         self, job_id: str, generation: int | None, queue: str, published: float | None, now: datetime
     ) -> None:
-        """Note that a worker has got a message of a job from this queue. `published`: in seconds since 1970."""
+        """Note that a worker got a message of a job from this queue. `published` is in seconds since 1970."""
         arguments = [
             "" if generation is None else generation,
             _iso(now),
@@ -367,9 +368,9 @@ class Jobs:
             self._note_delivery([_job(job_id), _deliveries(queue)], arguments)
 
     def delivered_up_to(self, queue: str) -> datetime | None:
-        """Return a time: a message that was published before it waits in the queue no more, in either priority.
+        """Return a time such that no message of either priority that was published before it is still in the queue.
 
-        None if too few messages were delivered to tell.
+        None if too few messages were delivered to know.
         """
         with redis_errors():
             times = cast("list[str]", self._redis.lrange(_deliveries(queue), 0, -1))
@@ -378,9 +379,9 @@ class Jobs:
         return datetime.fromtimestamp(min(map(int, times)) / 1_000, UTC)
 
     def quiet(self, now: datetime, seconds: float) -> list[QuietJob]:
-        """Return the open jobs of which nothing was heard for so long and that wait for nobody.
+        """Return the open jobs without activity for `seconds`, except jobs that are waiting for something.
 
-        Those that were created more than two deadlines ago are left alone.
+        Jobs that were created more than two deadlines ago are left out.
         """
         before = now - timedelta(seconds=seconds)
         names = ("updated", "delivered", "waiting_until", *(f"analysis_{name}" for name in ANALYSIS_COUNTS))
@@ -394,7 +395,7 @@ class Jobs:
         return found
 
     def records_to_analyse(self, now: datetime) -> int:
-        """Return how many records of open jobs are still to be analysed, in a queue or not."""
+        """Return the number of records of open jobs that still have to be analysed, in a queue or not."""
         jobs = self._open_jobs(now, now, *(f"analysis_{name}" for name in ANALYSIS_COUNTS))
         return sum(_left_to_analyse(counts) for _, counts in jobs)
 
@@ -413,22 +414,22 @@ class Jobs:
                         yield job_id, values
 
     def take_turn_to_reap(self, seconds: float) -> bool:
-        """False if another process has had its turn within this time."""
+        """Return False if another process has taken the turn to look for lost jobs within the last `seconds`."""
         with redis_errors():
             return bool(self._redis.set(REAPING, "1", nx=True, px=int(seconds * 1_000)))
 
     def take_turn_to_sweep(self, seconds: float) -> bool:
-        """False if another process has had its turn within this time."""
+        """Return False if another process has taken the turn to sweep within the last `seconds`."""
         with redis_errors():
             return bool(self._redis.set(SWEEPING, "1", nx=True, px=int(seconds * 1_000)))
 
     def take_turn_to_end_records(self, seconds: float) -> bool:
-        """False if another process has had its turn within this time."""
+        """Return False if another process has taken the turn to end old records within the last `seconds`."""
         with redis_errors():
             return bool(self._redis.set(ENDING_RECORDS, "1", nx=True, px=int(seconds * 1_000)))
 
     def swept_up_to(self) -> str:
-        """Return the id of the last job whose blobs were looked at; nothing at the beginning of a round."""
+        """Return the id of the last job whose blobs were swept, or an empty text at the beginning of a round."""
         with redis_errors():
             return cast("str | None", self._redis.get(SWEPT)) or ""
 
@@ -437,18 +438,18 @@ class Jobs:
             self._redis.set(SWEPT, job_id)
 
     def count_restart(self, job_id: str, now: datetime) -> Restarts:
-        """Count that the job is sent again, if a message of it was delivered since the last time.
+        """Count a restart of the job, if one of its messages was delivered since the last restart.
 
-        Return how often that was since the job last made progress, this time included.
+        Return the number of restarts since the job last made progress, including this one.
         """
         with redis_errors():
             number, lost_since = cast("tuple[int, str]", self._count_restart([_job(job_id)], [_iso(now)]))
         return Restarts(int(number), datetime.fromisoformat(lost_since))
 
     def forget_expired(self, now: datetime) -> int:
-        """Take the jobs that have expired out of the list of all jobs. Return how many there were.
+        """Remove expired jobs from the list of all jobs, and return their number.
 
-        None of them was created less than the retention ago.
+        Only jobs that were created before the retention are checked, since a younger job cannot have expired.
         """
         forgotten = 0
         with redis_errors():
@@ -463,7 +464,7 @@ class Jobs:
         return forgotten
 
     def known(self, job_ids: Sequence[str]) -> set[str]:
-        """Return those of these jobs that Redis knows, whether they have ended or not."""
+        """Return the jobs among these that Redis knows, whether they have ended or not."""
         found = set[str]()
         with redis_errors():
             for start in range(0, len(job_ids), LOOKED_AT):
@@ -475,12 +476,12 @@ class Jobs:
         return found
 
     def tasks(self, job_id: str) -> str | None:
-        """As given to `create`."""
+        """Return the `tasks` that were given to `create`, or None if they are gone."""
         with redis_errors():
             return cast("str | None", self._redis.get(_job(job_id, "tasks")))
 
     def first_open_batch(self, job_id: str) -> int:
-        """All batches before it are written, and what of them is to be analysed is."""
+        """Return the first batch that is not written yet or not completely analysed."""
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(_job(job_id, "batches"))
@@ -490,7 +491,7 @@ class Jobs:
         return next(batch for batch in range(len(done) + 1) if batch not in done)
 
     def open_batches(self, job_id: str, batches: range) -> set[int]:
-        """Return those of these batches that are not written, or of which something is still to be analysed."""
+        """Return the batches among these that are not written yet or not completely analysed."""
         names = [str(batch) for batch in batches]
         if not names:
             return set()
@@ -506,10 +507,10 @@ class Jobs:
         }
 
     def withdraw(self, job_id: str, now: datetime) -> None:
-        """A job that was never accepted: in no list, and cancelled for a worker that gets its message anyway."""
+        """Withdraw a job that was not accepted. It is in no list, and a worker that gets its message skips it."""
         with redis_errors():
             pipe = self._redis.pipeline()
-            # A `create` that comes late finds the job there already.
+            # So a late `create` finds that the job is already there.
             pipe.hsetnx(_job(job_id), "created", _iso(now))
             pipe.zrem(JOBS, job_id)
             pipe.delete(*keys_of_job(job_id)[1:])
@@ -518,7 +519,7 @@ class Jobs:
             pipe.execute()
 
     def delete(self, job_id: str, now: datetime) -> bool:
-        """Delete what is known of a job that has ended. False for one that has not, or that is not there."""
+        """Delete the data of a job that has ended. Return False if it is open or unknown."""
         with redis_errors():
             deleted = bool(self._delete(keys_of_job(job_id), [_iso(now), WITHDRAWN_SECONDS, *sorted(ENDED)]))
             if deleted:
@@ -527,16 +528,17 @@ class Jobs:
         return deleted
 
     def finish_if_complete(self, job_id: str, now: datetime) -> JobState | Literal["deriving"] | None:
-        """The job's final state, if this call was the one that ended it.
+        """End the job if it is complete. Return its final state if this call ended it, else None.
 
-        "deriving" if all else is done, or the job has ended, and prerequisites that it changed are to be derived.
+        Return "deriving" if only the prerequisites that the job changed still have to be derived. A job that has
+        already ended may also be "deriving".
         """
         with redis_errors():
             state = self._finish(keys_of_job(job_id), [_iso(now), self._retention_seconds])
         return cast('JobState | Literal["deriving"] | None', state or None)
 
     def deriving(self, job_ids: Collection[str]) -> dict[str, str]:
-        """Return, of those of the jobs that changed prerequisites which are to be derived, how often they did."""
+        """Return the jobs whose prerequisites must be derived: job id -> a number that grows with each change."""
         ids = sorted(job_ids)
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
@@ -545,13 +547,13 @@ class Jobs:
             return {job_id: number for job_id, number in zip(ids, pipe.execute(), strict=True) if number}
 
     def derived(self, job_id: str, number: str) -> None:
-        """Note that they are derived, unless the job has changed others since `deriving` returned the number."""
+        """Note that a job's prerequisites are derived, unless it changed more since `deriving` gave the number."""
         with redis_errors():
             self._derived([_job(job_id)], [number])
 
     @contextmanager
     def settling(self) -> Iterator[None]:
-        """One process at a time. Raises Wait when another one is at it."""
+        """Hold the lock for deriving prerequisites. Raises Wait when another process holds it."""
         lock = self._redis.lock(SETTLING, timeout=SETTLING_SECONDS, blocking=False)
         with redis_errors():
             if not lock.acquire():
@@ -563,23 +565,23 @@ class Jobs:
                 lock.release()
 
     def waits(self, job_id: str, reason: str, until: float, now: datetime) -> None:
-        """`until`: seconds since 1970; the reason is shown until then."""
+        """Show until `until`, in seconds since 1970, why the job waits."""
         self._update(job_id, now, waiting_for=reason, waiting_until=until)
 
     def is_cancelled(self, job_id: str) -> bool:
-        """It was cancelled, or failed as a whole: what has not begun stays undone."""
+        """Return whether the job was cancelled or failed as a whole: its tasks that have not begun are skipped."""
         return self.standing(job_id, 0) == "cancelled"
 
     def is_open(self, job_id: str) -> bool:
-        """It may still read its file. A job that Redis does not know is not open."""
+        """Return whether the job may still read its file. A job that Redis does not know is not open."""
         with redis_errors():
             state = cast("JobState | None", self._redis.hget(_job(job_id), "state"))
         return state is not None and state not in ENDED
 
     def clean_later(self, job_id: str, marks: Collection[str] = ()) -> None:
-        """Note that the job's files name somebody who was erased, and are to be cleaned when it has ended.
+        """Note that the job's files name an erased person and must be cleaned when the job has ended.
 
-        `marks`: of the records that were refused, and whose analysis left results.
+        `marks` are the marks of the refused records, because their analysis may have left results.
         """
         with redis_errors():
             pipe = self._redis.pipeline()
@@ -589,7 +591,7 @@ class Jobs:
             pipe.execute()
 
     def clean_letters_later(self) -> None:
-        """Note that a dead letter was stored that may name somebody who was erased."""
+        """Note that a dead letter was stored that may name an erased person."""
         with redis_errors():
             self._redis.set(UNCLEAN_LETTERS, "1")
 
@@ -620,7 +622,7 @@ class Jobs:
         return tuple(keys_of_job(job_id))
 
     def hide_file_names(self, is_named_in: Callable[[str], bool], *, dry_run: bool) -> int:
-        """Replace the name of each file that names a person. Return the number of such jobs."""
+        """Replace the file names that name a person, and return the number of such jobs."""
         named = 0
         with redis_errors():
             ids = cast("list[str]", self._redis.zrange(JOBS, 0, -1))
@@ -639,9 +641,9 @@ class Jobs:
 
     @contextmanager
     def erasing(self) -> Iterator[Callable[[], None]]:
-        """One process at a time. What it yields is to be called again and again: it says that work goes on.
+        """Hold the lock of erasures. Call the yielded function regularly, so that the lock does not expire.
 
-        Raises Wait when another one is at it.
+        Raises Wait when another process holds the lock.
         """
         lock = self._redis.lock(ERASING, timeout=ERASING_SECONDS, blocking_timeout=ERASING_BLOCKS_SECONDS)
         with redis_errors():
@@ -659,9 +661,9 @@ class Jobs:
                 lock.release()
 
     def entries_with(self, texts: AbstractSet[str]) -> Iterator[tuple[str, Any]]:
-        """Yield key and value of what is kept of jobs, and of results of tasks, where one of these is a value.
+        """Yield (key, value) from the data of jobs and the results of tasks where a value equals one of the texts.
 
-        It looks at all jobs and results, and is for an export of one person's data.
+        The search reads all jobs and results. It serves the export of a person's data.
         """
         for pattern in ("edugraph:job:{*}:tasks", "edugraph:job:{*}:batches", "edugraph:job:{*}:errors", RESULTS):
             with redis_errors():
@@ -679,7 +681,7 @@ class Jobs:
                 return cast("list[str]", self._redis.hvals(key))
             case "string":
                 return [cast("str", self._redis.get(key) or "")]
-        return []  # it has gone meanwhile
+        return []  # the key was deleted meanwhile
 
     def created(self, job_id: str) -> datetime | None:
         with redis_errors():
@@ -687,7 +689,7 @@ class Jobs:
         return datetime.fromisoformat(text) if text else None
 
     def report(self, job_id: str, now: datetime) -> JobReport | None:
-        """None if there is no such job."""
+        """Return the report of a job, or None if there is no such job."""
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(_job(job_id))
@@ -706,12 +708,10 @@ class Jobs:
         *,
         owner: str | None = None,
     ) -> tuple[list[JobReport], "Place | None"]:
-        """Return the newest jobs that are older than the one at `after`, and the place to go on after.
+        """Return the newest jobs after the place `after`, and the place after which the next page begins.
 
-        With `state` only those in it, with `owner` only those that this client made.
-
-        There is no such place when no older job is left. Jobs that are added meanwhile, and those that expire, change
-        nothing of the pages that follow.
+        With `state` only jobs in this state are returned, with `owner` only jobs of this client. The place is None on
+        the last page. Jobs that are added or expire meanwhile do not change the following pages.
         """
         with redis_errors():
             at_once = LOOKED_AT if state or owner is not None else limit + 1
@@ -733,13 +733,14 @@ class Jobs:
             for job_id, created in page:
                 if after is None or (created, job_id) < after:
                     after = Place(created, job_id)
-                    # One that has expired, or was withdrawn meanwhile, takes no place of the page.
+                    # A job that has expired or was withdrawn meanwhile is left out.
                     report = self.report(job_id, now) if job_id in wanted else None
                     if report:
                         yield after, report
             if len(page) < at_once:
                 return
-            # From the last one on. Any number of jobs may have been created at the very same time.
+            # The next page begins at the time of the last job, since any number of jobs may have this time. If the
+            # whole page had it, the page itself is skipped.
             skip = skip + at_once if page[-1][1] == latest else 0
             latest = page[-1][1]
 
@@ -799,7 +800,7 @@ def _deliveries(queue: str) -> str:
 
 
 def _left_to_analyse(counts: Sequence[str | None]) -> int:
-    """`counts` are those of ANALYSIS_COUNTS."""
+    """Return the number of records to analyse. `counts` has the values of ANALYSIS_COUNTS."""
     expected, done, failed = (int(count or 0) for count in counts)
     return max(expected - done - failed, 0)
 
@@ -837,7 +838,7 @@ def _report(
 
 
 def _waits_for(fields: Mapping[str, str], now: float, held_queues: Mapping[str, str]) -> str | None:
-    """Return why a job waits: a task of it said so, or nobody takes messages from a queue that it needs."""
+    """Return why a job waits, or None. A task has set the reason, or no worker takes messages from a needed queue."""
     if fields["state"] in ENDED:
         return None
     if float(fields.get("waiting_until") or 0) > now:
@@ -849,7 +850,7 @@ def _waits_for(fields: Mapping[str, str], now: float, held_queues: Mapping[str, 
 
 
 def _queues_that_carry_on(fields: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the task queues in which messages of an open job may be now."""
+    """Return the task queues in which messages of an open job may wait now."""
     if fields.get("kind") == "import":
         batches = int(fields.get("batches", 0))
         if batches == 0:

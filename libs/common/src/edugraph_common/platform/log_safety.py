@@ -1,7 +1,7 @@
-"""Keeps records' texts, names and secrets out of the logs, whoever wrote the line.
+"""Filters that keep the texts of records, names and secrets out of the logs.
 
-Our own lines are written so that they hold none. The lines of libraries hold whatever the libraries were given: whole
-messages, results, and exceptions whose text quotes a value. This module keeps of them only what cannot quote.
+Our own lines do not hold them. Lines of libraries may hold any value that the libraries were given: whole messages,
+results, and exceptions that quote a value. This module keeps only the parts of such lines that cannot quote a value.
 """
 
 import logging
@@ -14,9 +14,10 @@ from typing import Any
 from edugraph_common.contracts.errors import Failure
 
 OURS = ("edugraph", "edugraph_common", "edugraph_importer", "edugraph_analyzer", "edugraph_gateway", "edugraph_cli")
-# Errors whose text names hosts, ports, limits and codes, never what was sent.
+# The packages whose errors name hosts, ports, limits and codes, but never the data that were sent.
 _OF_CONNECTIONS = ("amqp", "kombu", "billiard", "celery")
-# Celery logs each result and each exception with its values; our own lines say the same without them.
+# Celery's loggers that write each result and each exception with its values. Our own lines report them without
+# values.
 _OF_RESULTS = ("celery.app.trace", "celery.backends.redis")
 _PLACEHOLDER = re.compile(r"%\(?\w*\)?[-#0 +]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa]")
 
@@ -32,7 +33,7 @@ def quiet_vendors(level: str) -> None:
 
 
 class SafeLines(logging.Filter):
-    """A filter for the handler and not for a logger, so that it sees every line there is."""
+    """A logging filter for the handler. A filter of a logger would not see the lines of other loggers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.split(".")[0] in OURS:
@@ -56,7 +57,7 @@ class SafeLines(logging.Filter):
 
 
 def described(error: BaseException) -> str:
-    """Return the error's text where it cannot quote a value, and else its type alone."""
+    """Return the type of an error, with its text only if the text cannot quote a value."""
     name = type(error).__name__
     if isinstance(error, Failure):
         return f"{name}: {error.reason}"
@@ -66,8 +67,11 @@ def described(error: BaseException) -> str:
 
 
 def safe_exception(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor of structlog: type, text where it is safe, and the places of the code, not the values in it."""
-    # structlog passes on whatever the caller gave: an exception, True for the current one, or sys.exc_info().
+    """Return the line with the error's type, its text if that is safe, and a traceback without values.
+
+    This function is a processor of structlog.
+    """
+    # structlog passes on the caller's value: an exception, True for the current one, or sys.exc_info().
     given = line.pop("exc_info", None)
     if given is True:
         given = sys.exc_info()
@@ -82,7 +86,10 @@ def safe_exception(_logger: Any, _method: str, line: MutableMapping[str, Any]) -
 
 
 def name_task(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor of structlog: a line of Celery's main process about a task gets the id and name of that task."""
+    """Add the id and the name of the task to a line of Celery's main process about a task.
+
+    This function is a processor of structlog.
+    """
     known = getattr(line.get("_record"), "data", None)
     if isinstance(known, dict) and "id" in known:
         line.setdefault("task_id", known["id"])

@@ -1,7 +1,7 @@
-"""A service without authentication answers this machine alone, and no page of another site in its browser. Pure ASGI.
+"""Protection of a service without authentication: it answers only this machine, and no page of another site.
 
-A page of any site can send requests to the loopback, and can give its own name the address 127.0.0.1 (DNS rebinding).
-The browser tells both: by the name in `Host`, and by `Origin` and `Sec-Fetch-Site`.
+A page of any site can send requests to the loopback address, and can make its own name resolve to 127.0.0.1 (DNS
+rebinding). Both show in the browser's headers: in `Host`, and in `Origin` and `Sec-Fetch-Site`. Pure ASGI.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from edugraph_common.platform.problems import Problem
 
-if TYPE_CHECKING:  # the services bring it along
+if TYPE_CHECKING:  # the services depend on starlette, this package does not
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,7 +19,7 @@ HEALTH = frozenset({"/healthz", "/readyz"})
 
 
 def refuse_open_network(auth: str, host: str, *, open_to_network: bool) -> None:
-    """Raises ValueError where a service without authentication would listen to other machines."""
+    """Raise ValueError if a service without authentication would listen to other machines."""
     if auth == "off" and host not in LOOPBACK_NAMES and not open_to_network:
         raise ValueError(
             f"EDUGRAPH_AUTH=off answers this machine alone, and not {host}: turn it on, or set "
@@ -28,9 +28,9 @@ def refuse_open_network(auth: str, host: str, *, open_to_network: bool) -> None:
 
 
 class LoopbackOnly:
-    """Answers 403 to a request for another name, and to one that a page of another site sends.
+    """Answers 403 to a request for another host name, and to a request from a page of another site.
 
-    A link from another site may still open the page itself. The probes of a machine's supervisor are answered too.
+    A link from another site may still open the page itself. Requests for health are always answered.
     """
 
     def __init__(self, app: "ASGIApp", answer: "Callable[[Problem], Response]") -> None:
@@ -68,7 +68,7 @@ def _refused(scope: "Scope") -> Problem | None:
 
 
 def _name_of(host: str) -> str:
-    """Return the name in a Host header without its port, or an empty text where there is none."""
+    """Return the name in a Host header without its port, or an empty text if it has none."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

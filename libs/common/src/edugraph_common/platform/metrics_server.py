@@ -1,4 +1,4 @@
-"""GET /metrics on a port of its own, answered by a thread: what is public does not share a port with it."""
+"""GET /metrics on a separate port, answered by a thread, so that the public port does not serve metrics."""
 
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +8,7 @@ from edugraph_common.platform.instruments import CONTENT_TYPE
 
 
 def serve_metrics(host: str, port: int, text: Callable[[], bytes]) -> None:
-    """`text` is asked at each scrape. Returns at once; the thread ends with the process."""
+    """Start a thread that answers scrapes with `text()`, and return at once. The thread ends with the process."""
 
     class Scrape(BaseHTTPRequestHandler):
         timeout = 10
@@ -23,7 +23,7 @@ def serve_metrics(host: str, port: int, text: Callable[[], bytes]) -> None:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Scrapes are not news."""
+            """Do not log scrapes."""
 
     server = ThreadingHTTPServer((host, port), Scrape)
     server.daemon_threads = True

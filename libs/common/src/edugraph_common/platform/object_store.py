@@ -1,6 +1,6 @@
-"""The blob store: big bodies and rejects, behind fsspec: a folder, or any URL that fsspec knows.
+"""The blob store for files, large bodies and rejects. It is a folder, or any URL that fsspec supports.
 
-Files outside of it are read where they are, by their URL, if the operator has allowed what it begins with.
+A file outside the store can be read by its URL, if the operator has allowed a prefix of the URL.
 """
 
 import io
@@ -27,25 +27,25 @@ from edugraph_common.platform.s3_upload import S3Upload
 EXPORTS = "exports"  # the folder with the exports of persons that wait to be fetched
 EXPORT_KEPT_SECONDS = 86_400
 ERASURES = "erasures"  # the folder with one blob for each erased student
-# A listing that another process disturbs begins anew so many times.
+# The number of tries of a listing that another process disturbs.
 LISTINGS = 20
-# So does a deletion: each that fails was overtaken by another at one entry, of which a folder may have many.
+# The number of tries of a deletion. Each try fails if another process deletes one of the folder's entries meanwhile.
 DELETIONS = 500
-# How much is fetched at a time of a file that is read from its beginning to its end.
+# The size of one fetch when a file is read from beginning to end.
 READ_BYTES = 8 << 20
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|::|(^|/)\.\.?(/|$)")  # fsspec chains filesystems by `::`
 
 
 class Gone(Rejected):
-    """There is no such blob, or there is none any more."""
+    """The blob does not exist, or not any more."""
 
 
 class Changed(Rejected):
-    """A file outside is not what it was when its job was accepted."""
+    """A file outside has changed since its job was accepted."""
 
 
 class Redirected(Rejected):
-    """fsspec makes a FileNotFoundError of it while a file is opened."""
+    """A server redirects to another address. While a file is opened, fsspec turns it into a FileNotFoundError."""
 
 
 async def _refuse_redirects(answer: Any) -> None:
@@ -53,19 +53,19 @@ async def _refuse_redirects(answer: Any) -> None:
         raise Redirected("a file outside redirects to another place; give that one, if it is allowed")
 
 
-# Another process may write, so a listing that was kept would hide what is there by now.
+# Listings are not cached, because other processes write to the store.
 _FRESH = {"use_listings_cache": False}
-# What was allowed is the place that was named, and not the one that its server sends us to: that may be inside.
+# Redirects are refused: the operator allowed the named address, and its server could redirect into our own network.
 _NO_REDIRECTS = {"allow_redirects": False, "client_kwargs": {"raise_for_status": _refuse_redirects}}
 
-# An etag and the time of the last change, as the filesystems of fsspec call them: HTTP, S3, Google, Azure, a folder.
+# The names of the etag and of the time of the last change in fsspec's filesystems: HTTP, S3, Google, Azure, a folder.
 _TOLD_AS = (("ETag", "etag"), ("Last-Modified", "LastModified", "last_modified", "mtime"))
 
 
 class Blobs:
-    """Keys are relative paths below `url`. Raises Retryable when the store does not answer.
+    """The blob store at `url`. Keys are relative paths below it. Raises Retryable when the store does not answer.
 
-    `open` and `read` take the URL of a file outside as well, if it is below one of `imports_from`.
+    `open` and `read` also take the URL of a file outside the store, if it is below one of `imports_from`.
     """
 
     def __init__(self, url: str, imports_from: Sequence[str] = ()) -> None:
@@ -75,9 +75,10 @@ class Blobs:
 
     @contextmanager
     def write(self, key: str) -> Iterator[IO[bytes]]:
-        """The blob appears under its key only when the block ends without an error.
+        """Write a blob. It appears under its key only when the block ends without an error.
 
-        In a folder it is on disk then, and would outlive a power cut; so it does where an object store answers.
+        Then it also survives a power cut: a file in a folder was synced to disk, and an object store has confirmed
+        it.
         """
         if "s3" in self._fs.protocol:
             with _store_errors(), self._upload(key) as upload:
@@ -86,7 +87,7 @@ class Blobs:
         path, part = self._path(key), self._path(f"{key}.part-{secrets.token_hex(4)}")
         folder, local = path.rsplit("/", 1)[0], isinstance(self._fs, LocalFileSystem)
         with _store_errors():
-            # A name stands in the folder above it, and that of a new folder does too.
+            # The name of a new file or folder is stored in its parent, so each changed parent must be synced too.
             above = (Path(folder), *Path(folder).parents) if local else ()
             changed = {Path(folder), *(new.parent for new in above if not new.exists())} if local else set()
             self._fs.makedirs(folder, exist_ok=True)
@@ -104,14 +105,14 @@ class Blobs:
                     finally:
                         os.close(handle)
             finally:
-                # The part is there only after an error; a deletion of the whole folder may be faster.
+                # The part exists only after an error. Another process may delete the whole folder meanwhile.
                 with suppress(FileNotFoundError):
                     if self._fs.exists(part):
                         self._fs.rm(part)
 
     @contextmanager
     def _upload(self, key: str) -> Iterator[S3Upload]:
-        """Write the object at once: a part under another name would have to be copied, and could be listed."""
+        """Write the object under its own key: one with another name would have to be copied, and could be listed."""
         upload = S3Upload(self._fs, self._path(key))
         try:
             yield upload
@@ -121,31 +122,31 @@ class Blobs:
             raise
 
     def open(self, key: str) -> IO[bytes]:
-        """Open a blob to read it through. A range of it is read by `read`.
+        """Open a blob to read it from beginning to end. Use `read` for a range of it.
 
-        Raises Gone when there is no such blob, Rejected when it is outside and not allowed.
+        Raises Gone when there is no such blob, and Rejected for a file outside that is not allowed.
         """
         return self._open(key, READ_BYTES)
 
     @contextmanager
     def open_unchanged(self, key: str, outside: OutsideFile | None) -> Iterator[IO[bytes]]:
-        """Open a file outside that is `outside` before the block and still is after it. Raises Changed.
+        """Open a file outside. Raise Changed if it does not match `outside` before or after the block.
 
-        Of other blobs, and of files outside of which nothing was noted, nothing is compared.
+        If `outside` is None, nothing is compared.
         """
         with self.open(key) as file, self._unchanged(key, outside):
             yield file
 
     def read(self, key: str, offset: int, length: int, outside: OutsideFile | None = None) -> bytes:
-        """Raises Changed as `open_unchanged` does."""
+        """Return `length` bytes from `offset`. Raises Changed if a file outside does not match `outside`."""
         # Without a buffer nothing beyond the range is fetched.
         with self._open(key, 1) as file, self._unchanged(key, outside), _store_errors():
-            if offset:  # A stream of HTTP, which cannot seek, can at least be read from its beginning.
+            if offset:  # An HTTP stream that cannot seek can be read from its beginning only.
                 file.seek(offset)
             return file.read(length)
 
     def look_outside(self, url: str) -> OutsideFile:
-        """Return what the place of a file outside tells of it now. Raises as `open` does."""
+        """Return the current facts about a file outside. Raises Gone and Rejected like `open`."""
         with _present(url):
             fs, path = self._place(url)
             told = fs.info(path)
@@ -153,10 +154,10 @@ class Blobs:
         return OutsideFile(size=told.get("size"), etag=etag, modified=modified)
 
     def _open(self, key: str, block_bytes: int) -> IO[bytes]:
-        """Open a blob or a file outside. `block_bytes` are fetched at a time, if fewer are asked for."""
+        """Open a blob or a file outside. At least `block_bytes` are fetched at a time."""
         with _present(key):
             fs, path = self._place(key)
-            # The buffer is Python's own: that of fsspec reads ahead, and fetches a block anew for each line.
+            # Python's own buffer is used: fsspec's buffer reads ahead, and fetches a block again for each line.
             file = fs.open(path, "rb", block_size=block_bytes, cache_type="none")
         if isinstance(file, AbstractBufferedFile):
             return cast("IO[bytes]", io.BufferedReader(cast("io.RawIOBase", file), block_bytes))
@@ -167,7 +168,7 @@ class Blobs:
         self._compare(key, outside)
         try:
             yield
-        finally:  # A change meanwhile is told as such, also where it made the block fail.
+        finally:  # If the block failed because the file changed meanwhile, Changed is raised instead.
             self._compare(key, outside)
 
     def _compare(self, key: str, outside: OutsideFile | None) -> None:
@@ -176,8 +177,9 @@ class Blobs:
             raise Changed(f"{shown(key)} was changed after its job was accepted: {change}; import the file again")
 
     def exists(self, key: str) -> bool:
-        """The own `exists` of fsspec answers no where the store does not answer at all."""
+        """Return whether there is such a blob. Raises Retryable when the store does not answer."""
         with _store_errors():
+            # The `exists` of fsspec is not used: it also returns False when the store does not answer.
             try:
                 self._fs.info(self._path(key))
             except FileNotFoundError:
@@ -185,9 +187,9 @@ class Blobs:
             return True
 
     def keys(self, prefix: str) -> list[str]:
-        """Return all keys below a folder, sorted. Raises Retryable where the folder changes too fast to be listed."""
-        # A local folder is listed entry by entry. By default fsspec leaves out the whole folder of an entry that
-        # vanishes meanwhile, and its blobs would be overlooked; so it must raise, and the listing begins anew.
+        """Return all keys below a folder, sorted. Raises Retryable if the folder changes too fast to be listed."""
+        # A local folder is listed entry by entry. If an entry vanishes meanwhile, fsspec by default leaves out its
+        # whole folder, and the other blobs in it would be missed. So it must raise, and the listing begins again.
         options = {"on_error": "raise"} if isinstance(self._fs, LocalFileSystem) else {}
         with _store_errors():
             for _ in range(LISTINGS):
@@ -211,7 +213,7 @@ class Blobs:
         return sorted(name.rsplit("/", 1)[-1] for name in names)
 
     def written(self, prefix: str) -> dict[str, datetime | None]:
-        """Return when each blob below a folder was written; None where the store does not tell."""
+        """Return key -> time of writing for the blobs below a folder. The time is None if the store does not know."""
         found = {}
         for key in self.keys(prefix):
             with _store_errors(), suppress(FileNotFoundError):
@@ -221,18 +223,18 @@ class Blobs:
         return {key: told if isinstance(told, datetime) and told.tzinfo else None for key, told in found.items()}
 
     def delete_empty(self, prefix: str) -> None:
-        """Delete a folder that holds nothing. An object store has none."""
+        """Delete a folder if it is empty. An object store has no folders."""
         if isinstance(self._fs, LocalFileSystem):
-            with suppress(OSError):  # something is in it, or it is gone
+            with suppress(OSError):  # the folder is not empty, or it does not exist
                 Path(self._path(prefix)).rmdir()
 
     def delete(self, prefix: str) -> None:
-        """Delete a blob, or all below a folder. What is gone already is no error."""
+        """Delete a blob, or all blobs below a folder. A missing blob is not an error."""
         with _store_errors():
             for _ in range(DELETIONS):
                 if not self._fs.exists(self._path(prefix)):
                     return
-                # Somebody else may delete a part of the same folder: then the rest of it is still there.
+                # Another process may delete a part of the same folder. Then the rest is deleted by the next try.
                 with suppress(FileNotFoundError):
                     self._fs.rm(self._path(prefix), recursive=True)
         raise Retryable("the blob store changed each time a folder of it was deleted")
@@ -252,7 +254,7 @@ class Blobs:
         return fs, str(path)
 
     def _leads_inside(self, path: Path) -> bool:
-        """Whether the file is below an allowed folder when all links are followed, those of the folder included."""
+        """Return whether the file is below an allowed folder, after all links in both paths are resolved."""
         allowed = (url.removeprefix("file://") for url in self._imports_from if url.startswith("file://"))
         return any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in allowed)
 
@@ -263,14 +265,17 @@ class Blobs:
 
 
 def is_below(url: str, prefixes: Sequence[str]) -> bool:
-    """A prefix ends where a folder does: s3://exports allows nothing of s3://exports-of-others."""
+    """Return whether a URL is below one of the prefixes. s3://exports does not allow s3://exports-of-others."""
     plain = unquote(unquote(url))
     usable = not any(_UNUSABLE.search(text) for text in (url, plain.split("?")[0].split("#")[0]))
     return usable and any(url.startswith(f"{prefix.rstrip('/')}/") for prefix in prefixes)
 
 
 def cancelled_key(job_id: str) -> str:
-    """The blob that says that a job was cancelled, for the case that Redis forgets it while messages of it wait."""
+    """Return the key of the blob that marks a cancelled job.
+
+    Workers read it if Redis has lost the job while its messages wait.
+    """
     return f"jobs/{job_id}/cancelled"
 
 
@@ -279,7 +284,7 @@ def export_key(request_id: str, now: datetime) -> str:
 
 
 def delete_old_exports(blobs: Blobs, now: datetime) -> int:
-    """Delete what nobody has fetched for a day, and return how many there were."""
+    """Delete exports that are older than a day, and return their number."""
     old = []
     for key in blobs.keys(EXPORTS):
         made = key.removeprefix(f"{EXPORTS}/").partition("-")[0]
@@ -290,17 +295,17 @@ def delete_old_exports(blobs: Blobs, now: datetime) -> int:
 
 
 def erasure_key(tombstone: str) -> str:
-    """The blob that says that somebody was erased, for the case that the graph comes back from an older backup."""
+    """Return the key of the blob that notes an erasure. It is read if the graph was restored from an older backup."""
     return f"{ERASURES}/{tombstone.replace(':', '-')}.json"
 
 
 def tombstone_of(key: str) -> str:
-    """Return the tombstone of an erasure's blob."""
+    """Return the tombstone in the key of an erasure's blob."""
     return key.removeprefix(f"{ERASURES}/").removesuffix(".json").replace("-", ":", 1)
 
 
 def shown(key: str) -> str:
-    """Without what may be a secret: the query of a signed URL."""
+    """Return a key without the query of a signed URL, which may be a secret."""
     return key.split("?", maxsplit=1)[0]
 
 
@@ -326,6 +331,9 @@ def _store_errors() -> Iterator[None]:
 
 
 def _of_s3() -> tuple[type[Exception], ...]:
-    """What s3fs does not turn into an OSError: no connection, no credentials. A folder does not need it loaded."""
+    """Return the errors of S3 that s3fs does not turn into an OSError: no connection, no credentials.
+
+    A store in a folder has not loaded the package, so it has none of them.
+    """
     botocore = sys.modules.get("botocore.exceptions")
     return (botocore.BotoCoreError,) if botocore else ()

@@ -1,7 +1,7 @@
-"""Access tokens of an OpenID Connect issuer: signature, issuer, audience and time are checked here, offline.
+"""Access tokens of an OpenID Connect issuer. Signature, issuer, audience and time are checked here, offline.
 
-The issuer's keys are fetched once and kept. A key id that is not among them may be new, so the keys are fetched
-again, but at most once in 30 seconds: anybody can make up key ids.
+The issuer's keys are fetched once and cached. An unknown key id may be new, so the keys are then fetched again, but
+at most once in 30 seconds, because anybody can invent key ids.
 """
 
 import json
@@ -25,19 +25,19 @@ from edugraph_common.platform.settings import OidcSettings
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 KEYS_LIFETIME_SECONDS = 3_600.0
 REFETCH_AFTER_SECONDS = 30.0
-RETRY_AFTER_SECONDS = 5.0  # when the issuer did not answer
-FETCH_TIMEOUT_SECONDS = 0.9  # for each of the two answers
-LEEWAY_SECONDS = 30  # by which clocks may differ
+RETRY_AFTER_SECONDS = 5.0  # after the issuer did not answer
+FETCH_TIMEOUT_SECONDS = 0.9  # for each of the two requests
+LEEWAY_SECONDS = 30  # the allowed difference between clocks
 MAX_TOKEN_LENGTH = 16_384
 MAX_SUBJECT_LENGTH = 255
-# What tells an issuer's other tokens from access tokens: claims that only ID tokens have, and `typ` of Keycloak's.
+# Signs that a token is not an access token: claims that only ID tokens have, and values of Keycloak's claim `typ`.
 _OF_ID_TOKENS = ("at_hash", "c_hash")
 _OTHER_TYPES = ("ID", "Refresh", "Offline", "Logout")
 _REGISTRY = jws.JWSRegistry(algorithms=list(ALGORITHMS))
 
 
 class Endpoints(NamedTuple):
-    """Where people sign in, where the code that they come back with becomes tokens, and where they sign out."""
+    """The issuer's addresses for signing in, for exchanging the code for tokens, and for signing out."""
 
     authorization: str
     token: str
@@ -45,7 +45,7 @@ class Endpoints(NamedTuple):
 
 
 class Issuer:
-    """`fetch` gives the JSON of an address; it raises httpx.HTTPError or ValueError."""
+    """An OpenID Connect issuer. `fetch` returns the JSON at an address; it raises httpx.HTTPError or ValueError."""
 
     def __init__(
         self,
@@ -64,17 +64,20 @@ class Issuer:
         self._fetched_at, self._tried_at = -KEYS_LIFETIME_SECONDS, -REFETCH_AFTER_SECONDS
 
     def caller(self, token: str, now: datetime) -> Caller | None:
-        """Return None for a token that is not good. Raises Retryable without keys while the issuer is away."""
+        """Return the caller, or None for an invalid token.
+
+        Raises Retryable if keys are missing and cannot be fetched.
+        """
         return self._caller_by(self.claims(token, now, self._audience))
 
     def remembered(self, token: str, now: datetime) -> Caller | None:
-        """Return the caller by the keys that are here. It never waits."""
+        """Return the caller if the cached keys are enough to check the token, else None. The call never waits."""
         return self._caller_by(self._claims_by_keys_here(token, now, self._audience))
 
     def claims(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
-        """Return what a token for this audience says, None for one that is not good.
+        """Return the claims of a token for this audience, or None if it is invalid.
 
-        Raises Retryable without keys while the issuer is away.
+        Raises Retryable if keys are missing and the issuer does not answer.
         """
         key_id = _key_id(token)
         if key_id is None:
@@ -84,7 +87,10 @@ class Issuer:
         return self._claims_by_keys_here(token, now, audience)
 
     def endpoints(self) -> Endpoints:
-        """Raises Retryable while the issuer is away and was not here before."""
+        """Return the issuer's addresses.
+
+        Raises Retryable if the issuer has never answered and does not answer now.
+        """
         if self._endpoints is None:
             self._fetch_keys("")
         if self._endpoints is None:
@@ -138,7 +144,7 @@ class Issuer:
                 return
             if self._clock() - self._tried_at < REFETCH_AFTER_SECONDS:
                 if self._keys is None:
-                    # Nobody can say that the token is not good.
+                    # Without keys the token cannot be called invalid.
                     raise Retryable("the OIDC issuer has not given its keys")
                 return
             self._tried_at = self._clock()
@@ -158,21 +164,21 @@ class Issuer:
                 self._tried_at = self._clock() - REFETCH_AFTER_SECONDS + RETRY_AFTER_SECONDS
                 if not self._has(key_id):
                     raise Retryable(f"the OIDC issuer does not give its keys ({type(error).__name__})") from error
-                # An issuer that is away keeps nobody out whose key is known.
+                # While the issuer is away, tokens with a known key are still accepted.
                 self._fetched_at = self._clock() - KEYS_LIFETIME_SECONDS + RETRY_AFTER_SECONDS
 
 
 def keeper_of(
     token: str, key_ring: KeyRing, issuer: Issuer | None, sessions: Sessions | None
 ) -> KeyRing | Issuer | Sessions:
-    """Return who knows such a token: an API key begins with eg_, a session's id with es_, and no JWT with either."""
+    """Return the store that checks such a token. API keys begin with eg_ and session ids with es_; JWTs do not."""
     if sessions is not None and token.startswith(PREFIX):
         return sessions
     return key_ring if issuer is None or token.startswith("eg_") else issuer
 
 
 def _key_id(token: str) -> str | None:
-    """Return None for what is no token that we take. A token without a key id has an empty one."""
+    """Return the key id of a token, empty if it has none, or None if the token is not one that we accept."""
     if len(token) > MAX_TOKEN_LENGTH:
         return None
     try:
@@ -184,7 +190,7 @@ def _key_id(token: str) -> str | None:
 
 
 def _words(claim: object) -> list[object]:
-    """Return what stands in a claim that is a text of words or a list."""
+    """Return the entries of a claim that is a list or a text with spaces between them."""
     return [*claim.split()] if isinstance(claim, str) else claim if isinstance(claim, list) else []
 
 

@@ -1,6 +1,7 @@
-"""Every error answer of a service has one form: application/problem+json after RFC 9457.
+"""The form of all error answers: application/problem+json as in RFC 9457.
 
-`type` is `urn:edugraph:problem:<name>`. A service has its own titles, since the same status says another thing there.
+`type` is `urn:edugraph:problem:<name>`. Each service has its own titles, since a status may mean something else
+there.
 """
 
 import math
@@ -11,7 +12,10 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """An answer that says what happened, to what, and what to do next. `more` are further members of its JSON."""
+    """An error answer.
+
+    It says what happened, to what, and what to do next. `more` are further members of its JSON.
+    """
 
     def __init__(self, status: int, name: str, detail: str, *, retry_after: float | None = None, **more: Any) -> None:
         super().__init__(detail)
@@ -19,7 +23,7 @@ class Problem(Exception):
 
 
 class Refusal(Problem):
-    """An answer to who may not: it stands in the audit log. `actor` is the client, or "unknown"."""
+    """A refused request. It is written to the audit log. `actor` is the client, or "unknown"."""
 
     def __init__(self, status: int, name: str, detail: str, actor: str = "unknown") -> None:
         super().__init__(status, name, detail)

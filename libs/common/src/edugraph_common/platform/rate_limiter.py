@@ -1,4 +1,4 @@
-"""A rate limit for each client over all replicas: a token bucket in Redis (scripts/rate_limit.lua, by GCRA)."""
+"""A rate limit for each client across all replicas: a token bucket in Redis (GCRA, scripts/rate_limit.lua)."""
 
 import threading
 import time
@@ -14,10 +14,10 @@ TOKEN_LIFETIME_SECONDS = 1.0  # a token that was taken from the bucket and is no
 
 
 class RateLimiter:
-    """Lets a client send `per_minute` requests in a minute, `burst` of them at once.
+    """Allows a client `per_minute` requests in a minute, `burst` of them at once.
 
     A process takes a few tokens from the bucket at a time, and spends them without asking Redis again. Threads may
-    share it. `keys` is how the keys of the service's buckets begin.
+    share a limiter. `keys` is the prefix of the Redis keys of the service's buckets.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RateLimiter:
         self._lock = threading.Lock()  # over the tokens of this process, never while Redis is asked
 
     def spend(self, client_id: str) -> bool:
-        """Spend a token that was taken before. Returns False when none is left; it never waits."""
+        """Spend a token that was taken before, or return False if none is left. The call never waits."""
         with self._lock:
             taken_at, left = self._tokens.get(client_id, (0.0, 0))
             if not left or self._clock() - taken_at > TOKEN_LIFETIME_SECONDS:
@@ -49,7 +49,7 @@ class RateLimiter:
     def take(self, client_id: str) -> float:
         """Take some tokens and spend one. Returns 0, or the seconds until the client may send. Raises Retryable."""
         wait_seconds = 0.0
-        # A bucket that has not enough tokens for a portion may still have one.
+        # A bucket without enough tokens for a portion may still have a single token.
         for tokens in dict.fromkeys((self._tokens_at_a_time, 1)):
             arguments = [self._microseconds_apart, self._burst, tokens]
             with redis_errors():

@@ -1,4 +1,4 @@
-"""Redis' exceptions, translated once."""
+"""The translation of Redis' exceptions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 
 from edugraph_common.contracts.errors import RedisFull, Retryable, what
 
-# What Redis says to a login that it does not take, and to a command or a key that the user may not use.
+# Redis' errors for a refused login, and for a command or a key that the user may not use.
 LOGIN_ERRORS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
 class LoginRefused(Retryable):
-    """Redis answers, and refuses the user. It lasts until an operator repairs the login."""
+    """Redis answers and refuses the user. The error lasts until an operator repairs the login."""
 
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Raises Retryable when Redis does not answer, LoginRefused when it refuses the user, RedisFull without room.
+    """Raise Retryable when Redis does not answer, LoginRefused when it refuses the user, RedisFull when it is full.
 
-    An OSError is one that Celery's result backend lets through.
+    Celery's result backend may also raise an OSError.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Texts in Redis that are rewritten where they are, whatever type their key has."""
+"""Rewriting of texts in Redis, for keys of any type."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
@@ -9,8 +9,8 @@ from edugraph_common.platform.redis_errors import redis_errors
 
 _AT_ONCE = 500  # keys
 
-# A text is replaced only while it is what was read, and keeps its expiry. ARGV: type, field or index, old, new; an
-# empty new text deletes it. Returns 1 if it was replaced.
+# The script replaces a text only if it is still the text that was read, and keeps its expiry. ARGV: type, field or
+# index, old text, new text. An empty new text deletes the old one. It returns 1 if the text was replaced.
 _REPLACE = """
 local kind, place, old, new = unpack(ARGV)
 local reads = {string = {'GET'}, hash = {'HGET', place}, list = {'LINDEX', place}}
@@ -26,19 +26,19 @@ return 1
 """
 
 Change = Callable[[str], str]
-"""Returns what takes the place of a text; nothing to delete it."""
+"""A function that returns the new text for an old one, or an empty text to delete it."""
 
 
 class RedisTexts:
-    """Strings, fields of hashes and entries of lists. Raises Retryable when Redis does not answer."""
+    """Strings, fields of hashes and entries of lists. Each method raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis, self._replace = client, client.register_script(_REPLACE)
 
     def rewrite(self, patterns: Sequence[str], change: Change, *, dry_run: bool = False) -> int:
-        """Change the texts of all keys that match one of the patterns. Return how many were changed, or would be.
+        """Change the texts of all keys that match one of the patterns, and return the number of changed texts.
 
-        A text that another process changes meanwhile is read again.
+        With `dry_run` nothing is changed. A text that another process changes meanwhile is read again.
         """
         changed = 0
         with redis_errors():

@@ -1,7 +1,7 @@
-"""Redis' users: one for each service that needs Redis, with the keys and commands of its work and no others.
+"""Redis' users: one for each service, with permission for only the keys and commands that the service needs.
 
-What a service may is told by the entries of the registry of personal data, so that a new key has to be listed there
-before any service can use it. A script of Lua may do what its caller may.
+The keys come from the registry of personal data, so a new key must be listed there before a service can use it. A Lua
+script has the permissions of its caller.
 """
 
 import hashlib
@@ -15,23 +15,26 @@ from edugraph_common.contracts.personal_data import keys_in_redis
 RedisService = Literal["gateway", "insights", "importer", "analyzer"]
 SERVICES: tuple[RedisService, ...] = get_args(RedisService)
 
-# Celery tells whoever waits for a result on a channel named for its key.
+# Celery publishes that a result is there on a channel with the name of the result's key.
 _RESULTS = "redis.results"
-# Neither Redis itself nor its other users: @dangerous has FLUSHALL, KEYS, CONFIG, ACL and the like.
-# Functions would stay for all.
+# @dangerous has commands that affect the whole server or other users: FLUSHALL, KEYS, CONFIG, ACL and the like.
+# FUNCTION is refused because a function that one user loads stays for all users.
 _COMMANDS = ("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub", "-@dangerous", "-function")
 _SCRIPTS = ("+eval", "+evalsha", "+script|load", "+script|exists", "+time")
-# They tell names of keys that the user may not read.
+# These commands show keys that the user may not read, or their number.
 _LOOKING = ("-randomkey", "-dbsize", "-scan")
 _JOBS = ("redis.job", "redis.job_tasks", "redis.job_outcomes", "redis.job_counts", "redis.task_owners")
 
 
 class UsersTaken(Exception):
-    """Somebody is logged in as one of the users: another installation has this Redis."""
+    """A client is logged in as one of the users, so another installation uses this Redis."""
 
 
 class Access(NamedTuple):
-    """`uses` and `reads` are names of entries of the registry; `commands` come after those that all may."""
+    """The permissions of a service. `uses` (read and write) and `reads` are names of entries in the registry.
+
+    `commands` are rules in addition to the rules of all services.
+    """
 
     uses: tuple[str, ...]
     reads: tuple[str, ...] = ()
@@ -39,7 +42,7 @@ class Access(NamedTuple):
 
 
 ACCESS: dict[RedisService, Access] = {
-    # INFO tells the policy of eviction, for `edugraph doctor`. It asks the importer who is restricted.
+    # `edugraph doctor` reads the eviction policy with INFO. The gateway asks the importer for restricted students.
     "gateway": Access(
         uses=(
             *_JOBS,
@@ -56,13 +59,13 @@ ACCESS: dict[RedisService, Access] = {
         reads=(_RESULTS, "redis.deliveries", "redis.restricted", "redis.sessions"),
         commands=("+info",),
     ),
-    # It looks callers up, signs people in and out, keeps what they save, and writes down what it shows of a person.
-    # The importer tells it what changed.
+    # Insights looks up callers, keeps sessions and saved views, and writes to the audit log. The importer writes the
+    # epochs of the answers.
     "insights": Access(
         uses=("redis.audit", "redis.audit_keys", "redis.sessions", "redis.reading_turns", "redis.views"),
         reads=("redis.keys", "redis.answer_epochs"),
     ),
-    # An erasure looks through results, answers of the model and saved views; an export of a person through the audit
+    # An erasure searches results, answers of the model and saved views. The export of a person searches the audit
     # log.
     "importer": Access(
         uses=(
@@ -85,7 +88,7 @@ ACCESS: dict[RedisService, Access] = {
         reads=("redis.audit",),
         commands=("+scan",),
     ),
-    # `edugraph cache` looks through the answers. It notes which course it has asked for.
+    # `edugraph cache` searches the answers of the model. The analyzer notes which courses it has asked for.
     "analyzer": Access(
         uses=(
             *_JOBS,
@@ -107,7 +110,7 @@ def redis_user(service: RedisService) -> str:
 
 
 def rules_of(service: RedisService) -> tuple[str, ...]:
-    """Return what the service's user may, as ACL SETUSER takes it."""
+    """Return the permissions of the service's user as rules of ACL SETUSER."""
     access = ACCESS[service]
     return (
         *(f"~{pattern}" for name in access.uses for pattern in keys_in_redis(name)),
@@ -121,16 +124,16 @@ def rules_of(service: RedisService) -> tuple[str, ...]:
 
 
 def line_of(service: RedisService, password_hash: str) -> str:
-    """Return the user's line in a configuration of Redis. `password_hash` is the SHA-256 in hexadecimal digits."""
+    """Return the user's line in Redis' configuration. `password_hash` is a SHA-256 in hexadecimal digits."""
     return " ".join(("user", redis_user(service), "on", f"#{password_hash}", "resetchannels", *rules_of(service)))
 
 
 def apply_redis_users(client: "redis.Redis", passwords: Mapping[RedisService, str]) -> None:
-    """Make a user for each service that has a password, or change the one that is there.
+    """Create or change a user for each service that has a password.
 
-    They last until Redis ends: a server that goes on without us has them in its configuration. Their names are the
-    same in every installation, also in another database of this Redis, and a new password would shut out who is
-    logged in. Raises UsersTaken then, and redis.RedisError.
+    The users last until Redis restarts; a permanent server has them in its configuration. All installations use the
+    same names, also in different databases of one Redis, and a new password would lock out the other installation.
+    Raises UsersTaken if one of the users is logged in, and redis.RedisError.
     """
     in_use = {each["user"] for each in client.client_list()}
     if taken := sorted(in_use.intersection(map(redis_user, passwords))):

@@ -1,4 +1,4 @@
-"""Writes one object of S3 in parts. The object appears whole, under its own key, when its upload is completed."""
+"""The upload of one S3 object in parts. The object appears as a whole when the upload is completed."""
 
 import io
 import tempfile
@@ -9,20 +9,22 @@ from typing import Any
 from fsspec.asyn import sync
 
 MEBIBYTE = 1 << 20
-# Of a part that is being filled, more than this lies in a file without a name, which ends with the process.
+# A part that is being filled is kept in memory up to this size. Beyond it, an unnamed temporary file is used, which
+# ends with the process.
 IN_MEMORY_BYTES = MEBIBYTE
-# S3 refuses a smaller part, except the last one.
+# S3 refuses smaller parts, except the last one.
 FIRST_PART_BYTES = 5 * MEBIBYTE
-# S3 takes 10,000 parts of an object. Their size doubles after each thousand, so that the largest object fits, 5 TiB.
+# S3 accepts 10,000 parts of an object. Their size doubles after each thousand, so that the largest object (5 TiB)
+# fits.
 PARTS_OF_ONE_SIZE = 1_000
-# The parts that a process sends at the same time. Each is in memory meanwhile, and is copied there.
+# The number of parts that a process sends at the same time. Each is in memory meanwhile, in two copies.
 PARTS_AT_ONCE = 2
 
 _sending = BoundedSemaphore(PARTS_AT_ONCE)
 
 
 class S3Upload(io.RawIOBase):
-    """Either `complete` or `abort` ends the upload. Without one of them the object never appears."""
+    """A writable file that uploads one object. The object appears only if `complete` is called; `abort` drops it."""
 
     def __init__(self, fs: Any, path: str) -> None:
         """`fs` is an s3fs.S3FileSystem."""
@@ -61,7 +63,7 @@ class S3Upload(io.RawIOBase):
         self._part.close()
 
     def abort(self) -> None:
-        """Have the server forget the parts. If it does not answer, a rule of the bucket must end the upload."""
+        """Tell the server to delete the parts. If it does not answer, a rule of the bucket must end the upload."""
         self._part.close()
         if self._upload_id is not None:
             with suppress(Exception):
@@ -80,7 +82,7 @@ class S3Upload(io.RawIOBase):
         self._filled_bytes = 0
 
     def _send(self, operation: str, **arguments: Any) -> Any:
-        """Send the part. The client's thread reads it, since each thread that did would keep memory for it."""
+        """Send the part. The client's own thread reads it, because each thread that reads keeps memory for it."""
 
         async def send() -> Any:
             self._part.seek(0)

@@ -1,7 +1,6 @@
-"""Saved views: what somebody looked at, under a name of theirs. Each caller has their own and sees no other's.
+"""Saved views: pages, questions and queries that a caller saved under a name. Each caller sees only their own views.
 
-Insights keeps them in Redis, beside the API keys and sessions by which their owners are known; an erasure in the
-importer drops those that name the person (docs/adr/0050).
+Insights keeps them in Redis. An erasure in the importer deletes the views that name the person (docs/adr/0050).
 """
 
 import re
@@ -25,7 +24,7 @@ _Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,39}$")]
 
 
 class ViewState(ContractModel):
-    """What a view shows: a page, a question or a general query, and its parameters as they stand in an address."""
+    """The content of a view: a page, a question or a general query, and its parameters as in its address."""
 
     kind: Literal["page", "question", "query"]
     name: _Name = Field(description="of the page, question or general query")
@@ -33,14 +32,14 @@ class ViewState(ContractModel):
 
 
 class SavedView(MessageModel):
-    """As it stands in Redis, for as long as a release or two. `person` is the owner's own id in the graph."""
+    """A view as Redis stores it. It may outlive an upgrade. `person` is the owner's own id in the graph."""
 
     name: str
     state: ViewState
     person: str | None = None
 
     def may_name(self) -> Iterator[str]:
-        """Yield all that may be the id of a student or a record: values, and parts of them, as of `Student:s1`."""
+        """Yield texts that may be the id of a student or a record: values and their parts, such as `Student:s1`."""
         yield from [self.person] if self.person else []
         for value in self._values():
             for part in (value, *_PARTS.split(value)):
@@ -48,7 +47,7 @@ class SavedView(MessageModel):
                 yield part.partition(":")[2]
 
     def words(self) -> str:
-        """Return all that somebody wrote in it, a value on each line."""
+        """Return all texts that the owner wrote into the view, one on each line."""
         return "\n".join((self.name, *self._values()))
 
     def _values(self) -> Iterator[str]:
@@ -57,9 +56,9 @@ class SavedView(MessageModel):
 
 
 class SavedViews:
-    """Views by their ids. They go `lifetime` after their owner has last looked at the list or changed it.
+    """The saved views of all callers. They expire `lifetime` after their owner last read or changed the list.
 
-    Raises Retryable when Redis does not answer.
+    Each method raises Retryable when Redis does not answer.
     """
 
     def __init__(self, client: "redis.Redis", lifetime: timedelta) -> None:
@@ -67,7 +66,7 @@ class SavedViews:
         self._redis, self._save, self._lifetime = client, client.register_script(script), lifetime
 
     def of(self, client_id: str) -> dict[str, SavedView]:
-        """Return all views of a caller, in the order of their names."""
+        """Return id -> view of a caller, in the order of the names."""
         with redis_errors():
             pipe = self._redis.pipeline()
             pipe.hgetall(_key(client_id))
@@ -77,15 +76,15 @@ class SavedViews:
         return dict(sorted(views.items(), key=lambda each: (each[1].name, each[0])))
 
     def add(self, client_id: str, view_id: str, view: SavedView) -> bool:
-        """Return whether there was room for it."""
+        """Add a view, and return whether there was room for it."""
         return self._kept(client_id, view_id, view, MOST_VIEWS)
 
     def replace(self, client_id: str, view_id: str, view: SavedView) -> bool:
-        """Return whether there was such a view."""
+        """Replace a view, and return whether it existed."""
         return self._kept(client_id, view_id, view, 0)
 
     def delete(self, client_id: str, view_id: str) -> bool:
-        """Return whether there was such a view."""
+        """Delete a view, and return whether it existed."""
         with redis_errors():
             return bool(self._redis.hdel(_key(client_id), view_id))
 

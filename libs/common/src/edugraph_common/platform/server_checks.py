@@ -1,4 +1,4 @@
-"""Asking a worker's servers once whether they take its login. Each check opens and closes its own connection."""
+"""Checks whether a worker's servers accept its login. Each check opens and closes its own connection."""
 
 from urllib.parse import unquote, urlsplit
 

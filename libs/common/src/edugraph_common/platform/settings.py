@@ -1,4 +1,4 @@
-"""Settings that two services share, read from EDUGRAPH_… and nowhere else."""
+"""Settings that several services share. They are read from environment variables EDUGRAPH_… only."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -11,11 +11,11 @@ AUDIT_RETENTION_DAYS = 365
 DEAD_LETTER_RETENTION_DAYS = 30
 LATE_MESSAGES_DAYS = 8  # more than the week that is the deadline of a job
 
-Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]  # that has users of its own
+Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]  # each has its own user of the broker
 
 
 class BrokerSettings(BaseSettings):
-    """The settings of every process that talks to the broker. An address may hold a password, so it is a secret."""
+    """The settings of every process that uses the broker. An address may hold a password, so it is a secret."""
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
@@ -31,17 +31,17 @@ class BrokerSettings(BaseSettings):
 
     @property
     def broker_urls(self) -> list[str]:
-        """One for each node of a cluster: a client goes on with the next when one is away."""
+        """The address of each node of a cluster. If a node is away, a client tries the next one."""
         return self.broker_url.get_secret_value().split(";")
 
     @property
     def on_rabbitmq(self) -> bool:
-        """False in the embedded run, whose broker is a Valkey."""
+        """Whether the broker is RabbitMQ. In the embedded run it is a Valkey."""
         return self.broker_url.get_secret_value().startswith(("amqp://", "amqps://", "pyamqp://"))
 
 
 class Settings(BrokerSettings):
-    """The settings that the services share. No default opens anything."""
+    """The settings that the services share. The defaults do not open any access."""
 
     broker_management_url: SecretStr | None = Field(
         default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
@@ -154,7 +154,7 @@ class Settings(BrokerSettings):
     @field_validator("imports_from", mode="before")
     @classmethod
     def divided_by_spaces(cls, value: object) -> object:
-        """Raises ValueError for what would allow all of a scheme."""
+        """Split the text at spaces. Raises ValueError for a URL that would allow a whole scheme."""
         urls = tuple(value.split()) if isinstance(value, str) else value
         if isinstance(urls, tuple) and any(not re.fullmatch(r"[a-z][a-z0-9+.-]*://.*[^/].*", url) for url in urls):
             raise ValueError("each must be a scheme and at least one name: s3://exports/")
@@ -163,7 +163,7 @@ class Settings(BrokerSettings):
     @field_validator("platform_prefixes")
     @classmethod
     def prefixes_end_visibly(cls, value: dict[str, str]) -> dict[str, str]:
-        """Raises ValueError for prefixes that would make one id of two."""
+        """Raise ValueError for prefixes that could give two persons the same id."""
         for prefix in value.values():
             if prefix and (prefix != prefix.strip() or prefix[-1].isalnum()):
                 raise ValueError(f"the prefix {prefix!r} must end in a sign such as : so that ids begin visibly")
@@ -175,15 +175,15 @@ class Settings(BrokerSettings):
 
     @property
     def ledger_days(self) -> int:
-        """The days in which a message may come of a job that nobody knows any more.
+        """The number of days within which a message of a forgotten job may still arrive.
 
-        It comes by the deadline that jobs have, or as a dead letter that is sent again.
+        A message arrives within the deadline of its job, or later as a dead letter that is sent again.
         """
         return max(LATE_MESSAGES_DAYS, self.dead_letter_retention_days)
 
 
 class OidcSettings(BaseSettings):
-    """Whose access tokens are taken beside API keys. The services that people call have these."""
+    """The settings of an OpenID Connect issuer. The services that people call have them."""
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
@@ -203,7 +203,7 @@ class OidcSettings(BaseSettings):
 
     @model_validator(mode="after")
     def issuer_is_whole(self) -> Self:
-        """Raises ValueError: a token for another audience would be good for us, a plain one could be forged."""
+        """Raise ValueError without an audience, since tokens for others would be valid, and without https."""
         if self.oidc_issuer and not self.oidc_audience:
             raise ValueError("EDUGRAPH_OIDC_ISSUER needs EDUGRAPH_OIDC_AUDIENCE")
         if self.oidc_issuer and not self.oidc_issuer.startswith(

@@ -1,6 +1,6 @@
-"""A connection whose request headers do not come is closed: uvicorn itself would wait for them for ever.
+"""A time limit for request headers, without which uvicorn would wait for them for ever.
 
-Both services bring uvicorn along.
+The services depend on uvicorn, this package does not.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ HEADERS_TIMEOUT_SECONDS = 10.0
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """Gives each request's headers 10 seconds; a body has limits of its own."""
+    """Closes a connection whose request headers take longer than 10 seconds. Bodies have their own limits."""
 
     _headers_timer: asyncio.TimerHandle | None = None
 

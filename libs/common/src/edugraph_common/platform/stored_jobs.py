@@ -1,4 +1,4 @@
-"""A job's own message, kept beside its file: a later message brings the job back by it if Redis loses the job."""
+"""The message of a job, stored beside its file. If Redis loses the job, a later message recreates it from there."""
 
 from edugraph_common.contracts.messages import AnalysisBatch, ImportJob
 from edugraph_common.platform.object_store import Blobs, shown
@@ -9,15 +9,15 @@ def job_key(job_id: str) -> str:
 
 
 def analysis_key(job_id: str) -> str:
-    """Return the key of an analysis job's only request."""
+    """Return the key of the single request of an analysis job."""
     return f"jobs/{job_id}/analysis.json"
 
 
 def store_job(blobs: Blobs, job: ImportJob) -> None:
-    """Keep the message of an import.
+    """Store the message of an import.
 
-    One whose records are inside the message is not kept: records are where they can be erased, and nowhere else. Nor
-    is one whose URL holds a secret. Both are brought back by their own messages.
+    A message that holds records is not stored, because records may be only in places where they can be erased. A
+    message whose URL holds a secret is not stored either. Both jobs are recreated from their own messages.
     """
     if job.source is not None and job.source == shown(job.source):
         with blobs.write(job_key(job.job_id)) as file:
@@ -25,7 +25,7 @@ def store_job(blobs: Blobs, job: ImportJob) -> None:
 
 
 def load_job(blobs: Blobs, job_id: str) -> ImportJob | None:
-    """Return None for a job that was not stored."""
+    """Return the stored message of an import, or None if there is none."""
     if not blobs.exists(job_key(job_id)):
         return None
     with blobs.open(job_key(job_id)) as file:
@@ -33,13 +33,13 @@ def load_job(blobs: Blobs, job_id: str) -> ImportJob | None:
 
 
 def store_analysis(blobs: Blobs, request: AnalysisBatch) -> None:
-    """Keep the request of an analysis job whose records are stored."""
+    """Store the request of an analysis job whose records are in a blob."""
     with blobs.write(analysis_key(request.job_id)) as file:
         file.write(request.model_dump_json().encode())
 
 
 def load_analysis(blobs: Blobs, job_id: str) -> AnalysisBatch | None:
-    """Return None for a job that was not stored, or is an import."""
+    """Return the stored request of an analysis job, or None if there is none."""
     if not blobs.exists(analysis_key(job_id)):
         return None
     with blobs.open(analysis_key(job_id)) as file:

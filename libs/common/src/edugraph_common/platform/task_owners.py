@@ -1,4 +1,4 @@
-"""Which client sent a task: who may read only what is their own may read the results of those."""
+"""The client that sent a task. A caller who may read only their own data may read the results of their tasks."""
 
 from typing import cast
 
@@ -14,7 +14,10 @@ def task_owner_key(task_id: str) -> str:
 
 
 class TaskOwners:
-    """Raises Retryable when Redis does not answer. The first task of a job is noted with the job (create_job.lua)."""
+    """The owners of tasks. Each method raises Retryable when Redis does not answer.
+
+    The owner of a job's first task is written together with the job (create_job.lua).
+    """
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
@@ -24,6 +27,6 @@ class TaskOwners:
             self._redis.set(task_owner_key(task_id), owner, ex=KEPT_SECONDS)
 
     def owner(self, task_id: str) -> str:
-        """Return nothing for a task that no client sent, or that is older than its result."""
+        """Return the client that sent a task, or an empty text if no client did or the entry has expired."""
         with redis_errors():
             return cast("str | None", self._redis.get(task_owner_key(task_id))) or ""

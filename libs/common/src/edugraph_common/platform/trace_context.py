@@ -1,4 +1,4 @@
-"""The trace that the current work belongs to, as W3C's traceparent. Always on: it costs 55 characters a message.
+"""The trace of the current work as a W3C `traceparent`. It is always on: it adds only 55 characters to a message.
 
 Source: https://www.w3.org/TR/trace-context/#traceparent-header
 """
@@ -12,13 +12,13 @@ _current: ContextVar[str | None] = ContextVar("edugraph_traceparent", default=No
 
 
 def new() -> str:
-    """A trace of its own, sampled."""
+    """Return the traceparent of a new trace that is sampled."""
     digits = secrets.token_hex(24)
     return f"00-{digits[:32]}-{digits[32:]}-01"
 
 
 def accepted(value: str | None) -> str | None:
-    """None for what is no traceparent of version 00."""
+    """Return the value, or None if it is not a `traceparent` of version 00."""
     return value if value and _FORM.fullmatch(value) else None
 
 
@@ -31,7 +31,7 @@ def current() -> str | None:
 
 
 def enter(traceparent: str | None) -> Token[str | None]:
-    """Work from here on belongs to this trace, until `leave`."""
+    """Make this the trace of the current work until `leave` is called with the returned token."""
     return _current.set(traceparent)
 
 

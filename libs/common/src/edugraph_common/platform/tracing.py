@@ -1,11 +1,11 @@
-"""Traces, as an option: from the request through the broker and every delivery to the transaction and the model.
+"""Optional traces, from the request through the broker and every delivery to the transaction and the model.
 
-Off, a span costs one comparison and nothing of OpenTelemetry is imported. On, spans hang on the traceparent that
-messages carry anyway (trace_context), so that a retry, which is another message, stays in the trace of the first.
-No span holds an exception's text, an id or a text of a record.
+If tracing is off, a span costs one comparison and OpenTelemetry is not imported. If it is on, spans belong to the
+traceparent that messages always carry (trace_context), so that a retry, which is another message, stays in its trace.
+A span does not hold the text of an exception, or an id or a text of a record.
 
-    EDUGRAPH_TRACING=otlp         to a collector; OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_ variables say where
-    EDUGRAPH_TRACING=file:PATH    one JSON a line, to look at without a collector
+    EDUGRAPH_TRACING=otlp         to a collector, whose address is in OTEL_EXPORTER_OTLP_ENDPOINT and other variables
+    EDUGRAPH_TRACING=file:PATH    to a file with one JSON document a line, for use without a collector
 """
 
 import json
@@ -28,7 +28,7 @@ Attribute = str | int | float | bool
 
 
 class Tracing:
-    """The tracing of one process. The SDK's threads do not outlive a fork, so each process makes its own provider."""
+    """The tracing of one process. The SDK's threads do not survive a fork, so each process makes its own provider."""
 
     def __init__(self) -> None:
         self.service, self.target = "", "off"
@@ -41,7 +41,7 @@ class Tracing:
         return self._provider
 
     def end(self) -> None:
-        """Send the spans that are still held."""
+        """Send the remaining spans."""
         if self._provider is not None and self._owner == os.getpid():
             self._provider.shutdown()
 
@@ -50,9 +50,9 @@ _here = Tracing()
 
 
 def turn_on(service: str, target: str) -> None:
-    """Trace this process to `target`, the value of EDUGRAPH_TRACING; "off" changes nothing.
+    """Send the traces of this process to `target`, the value of EDUGRAPH_TRACING. "off" changes nothing.
 
-    Raises Rejected for a target that does not exist, and where OpenTelemetry's packages are not installed.
+    Raises Rejected for an unknown target, and if OpenTelemetry's packages are not installed.
     """
     if target == "off":
         return
@@ -64,18 +64,18 @@ def turn_on(service: str, target: str) -> None:
 
 
 def turn_off() -> None:
-    """Send the spans that are still held, and make no more."""
+    """Send the remaining spans, and make no more spans."""
     _here.end()
     _here.target = "off"
 
 
 def flush() -> None:
-    """Send the spans that are still held, for a process that is about to end."""
+    """Send the remaining spans of a process that is about to end."""
     _here.end()
 
 
 def span(name: str, kind: Kind = "internal", /, **attributes: Attribute) -> AbstractContextManager["Span"]:
-    """Record work that belongs to the current trace; messages that are published within it hang on it."""
+    """Record work in a span of the current trace. Messages that are published within it belong to the span."""
     return _SILENT if _here.target == "off" else _span(name, kind, attributes)
 
 
@@ -92,14 +92,14 @@ class Span:
         self._inner.update_name(name)
 
     def fail(self, reason: str) -> None:
-        """Give the span the status ERROR. `reason` must hold no text of a record."""
+        """Give the span the status ERROR. `reason` must not hold the text of a record."""
         from opentelemetry.trace import Status, StatusCode
 
         self._inner.set_status(Status(StatusCode.ERROR, reason))
 
 
 class _Silence(Span, AbstractContextManager[Span]):
-    """The one span of a process that does not trace; it records nothing."""
+    """The span of a process without tracing. It records nothing."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -130,7 +130,7 @@ def _span(name: str, kind: Kind, attributes: dict[str, Attribute]) -> Iterator[S
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     current = trace_context.current()
-    # The span hangs on the current traceparent; without one it begins a trace.
+    # The parent is the current traceparent. Without one, the span begins a new trace.
     parent = TraceContextTextMapPropagator().extract({"traceparent": current} if current else {}, Context())
     made = _here.provider().get_tracer("edugraph").start_span(name, parent, SpanKind[kind.upper()], attributes)
     ids = made.get_span_context()
@@ -167,7 +167,7 @@ def _file_exporter(path: Path) -> Any:
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
     class ToFile(SpanExporter):
-        """Each span is one write to the end of the file, so that several processes may share it."""
+        """Appends spans to a file. Each export is a single write, so that several processes may share the file."""
 
         def export(self, spans: "Sequence[ReadableSpan]") -> SpanExportResult:
             with path.open("a", encoding="utf-8") as file:
