@@ -1,6 +1,6 @@
-"""The Celery app of every process: gateway, importer, analyzer. Each setting that is not Celery's default says why.
+"""The Celery app of gateway, importer and analyzer. A comment says why a setting differs from its default.
 
-Most of them answer a fault that was seen with the default; tests/integration/test_traps_*.py show each fault.
+Most of these settings avoid a fault of the default. tests/integration/test_traps_*.py show each fault.
 """
 
 import ssl
@@ -20,11 +20,11 @@ from edugraph_common.messaging.result_store import ResultStore
 from edugraph_common.messaging.topology import TASKS, task_queues
 from edugraph_common.platform.settings import Settings
 
-# For a split, an erasure and other tasks that go over a whole file.
+# The limits of a split, an erasure and other tasks that read a whole file.
 SOFT_TIME_LIMIT_SECONDS = 3_300
 HARD_TIME_LIMIT_SECONDS = 3_600
-# A batch takes seconds and tries Neo4j for two minutes, a pack is a few requests of at most a minute each: one that
-# takes longer hangs, and its process is lost to all others meanwhile.
+# A batch takes seconds, and tries Neo4j for two minutes at most. A pack sends a few requests of a minute at most. A
+# task that takes longer hangs, and keeps its process from other tasks.
 SOFT_TIME_LIMITS_SECONDS = {
     "import_batch_task": 300,
     "aggregate_import_results": 300,
@@ -34,22 +34,25 @@ SOFT_TIME_LIMITS_SECONDS = {
     "analyze_error_task": 900,
     "extract_knowledge_points_task": 900,
 }
-# Between the soft limit, with which a task gives up by itself, and the hard one, with which its process is killed.
+# The time between the soft limit, at which a task gives up by itself, and the hard limit, at which its process is
+# killed.
 LAST_SECONDS = 60
 TASKS_PER_CHILD = 1_000
-# A chord must not outlive the results of its members.
+# A chord must end before the results of its members expire.
 RESULTS_KEPT_SECONDS = 7 * 86_400
-# The broker gives up the connection of a machine that vanished after two heartbeats.
+# After two missed heartbeats the broker closes the connection of a machine that vanished.
 HEARTBEAT_SECONDS = 15
-# The longest wait for the broker's answer. Without it a worker whose packets are dropped hangs for ever.
+# The longest wait for an answer of the broker. Without it, a worker whose packets are dropped would hang for ever.
 SOCKET_TIMEOUT_SECONDS = 25
 
 
 class App(Celery):
-    """`work()` returns the service that the tasks call. A worker sets it; each child of its pool opens it once.
+    """Celery's app with the parts that a worker sets.
 
-    `servers` are those that the tasks need. Calling one asks it on a connection of its own, within seconds. It raises
-    ServerAway if it cannot be used. `checks` are what else the service says to `edugraph doctor`.
+    - `work()` returns the service that the tasks call. Each child of the pool opens it once.
+    - `servers`: a server that the tasks need -> its check. The check uses its own connection, takes seconds, and
+      raises ServerAway if the server cannot be used.
+    - `checks`: further checks of the service for `edugraph doctor`.
     """
 
     work: Callable[[], Any]
@@ -58,9 +61,9 @@ class App(Celery):
 
 
 def make_app(name: str, settings: Settings) -> App:
-    """Make an app, which is connected to nothing yet."""
+    """Return an app. It connects at its first use."""
     app = App(name, broker=settings.broker_url.get_secret_value(), backend=settings.redis_url.get_secret_value())
-    # Celery looks the store up by the scheme of its address.
+    # Celery finds the class of the result store by the scheme of its address.
     store = f"{ResultStore.__module__}:{ResultStore.__name__}"
     app.loader.override_backends = {"redis": store, "rediss": store}
     app.conf.update(
@@ -70,8 +73,8 @@ def make_app(name: str, settings: Settings) -> App:
         enable_utc=True,
         task_queues=task_queues(quorum=settings.on_rabbitmq),
         task_default_queue="data_import",
-        # This is the exchange of a queue that has several bindings, to Celery. Without it Celery publishes past the
-        # exchange, and a retry waits in a worker instead of in the broker.
+        # Celery uses this exchange for a queue with several bindings. Without it, Celery would publish to the queue
+        # directly, and a retry would wait in a worker and not in the broker.
         task_default_exchange=TASKS.name,
         task_default_exchange_type=TASKS.type,
         task_create_missing_queues=False,
@@ -80,7 +83,7 @@ def make_app(name: str, settings: Settings) -> App:
             for task, route in ROUTES.items()
         },
         task_acks_late=True,
-        # A message whose worker died goes back to its queue, up to the queue's delivery limit.
+        # The message of a worker that died goes back to its queue, at most as often as the queue's delivery limit.
         task_reject_on_worker_lost=True,
         task_track_started=True,
         task_time_limit=HARD_TIME_LIMIT_SECONDS,
@@ -90,13 +93,13 @@ def make_app(name: str, settings: Settings) -> App:
             for task, seconds in SOFT_TIME_LIMITS_SECONDS.items()
         },
         worker_max_tasks_per_child=TASKS_PER_CHILD,
-        # In KiB. A child that has ever held more is replaced after the task that it runs.
+        # In KiB. A child that has used more memory is replaced after its current task.
         worker_max_memory_per_child=settings.child_memory_mib * 1024 or None,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=True,
         task_send_sent_event=True,
-        # Arguments hold records: they stay out of results, events and Flower.
+        # Arguments hold records, so results, events and Flower must not have them.
         result_extended=False,
         result_expires=settings.result_retention_days * 86_400,
         result_chord_expires=RESULTS_KEPT_SECONDS,
@@ -113,23 +116,26 @@ def make_app(name: str, settings: Settings) -> App:
                 "read_timeout": SOCKET_TIMEOUT_SECONDS,
                 "write_timeout": SOCKET_TIMEOUT_SECONDS,
             },
-            # A closed channel means that the worker connects again, and not that it exits.
+            # A worker whose channel was closed connects again. By default it would exit.
             broker_channel_error_retry=True,
-            # Celery's own remote control keeps a worker from consuming when a node is lost: worker/remote_control.py.
+            # With Celery's own remote control, a worker stops consuming when a node is lost: see
+            # worker/remote_control.py.
             worker_enable_remote_control=False,
-            # The queue for the answers of workers: a half-open connection keeps an exclusive one locked.
+            # The queue for the answers of workers is not exclusive, because a half-open connection would keep an
+            # exclusive queue locked.
             control_queue_exclusive=False,
             control_queue_durable=True,
-            # A message comes back when the connection is lost; the task that ran for it must not run on beside it.
+            # When the connection is lost, the message is delivered again, so its running task must be cancelled.
             worker_cancel_long_running_tasks_on_connection_loss=True,
         )
     else:
         app.conf.worker_enable_remote_control = settings.remote_control
-        # The visibility time-out is longer than a task may run, or Redis' transport delivers it a second time.
+        # After the visibility time-out, Redis' transport delivers a message again. So it must be longer than a task
+        # may run.
         app.conf.broker_transport_options = {
             "visibility_timeout": 2 * HARD_TIME_LIMIT_SECONDS,
             "health_check_interval": 10,
-            # One step means no priorities: to Redis' transport a high number would be the least urgent one.
+            # One step turns priorities off. In Redis' transport a high number would be the least urgent one.
             "priority_steps": [0],
         }
     _verify_certificates(app, settings)
@@ -140,19 +146,19 @@ def make_app(name: str, settings: Settings) -> App:
 def _verify_certificates(app: Celery, settings: Settings) -> None:
     broker, results = urlsplit(settings.broker_urls[0]), urlsplit(settings.redis_url.get_secret_value())
     if broker.scheme == "amqps":
-        # py-amqp checks who signed a certificate, but compares the host name only when it is told the name. It is
-        # told one for all nodes, so their certificates must be good for the first one's name too.
+        # By default py-amqp checks only who signed a certificate. With this option it also compares the host name.
+        # There is one name for all nodes, so their certificates must also be valid for the name of the first node.
         app.conf.broker_use_ssl = {"server_hostname": broker.hostname}
     if results.scheme == "rediss":
-        # Celery refuses the address of a Redis with TLS that does not say whether certificates are checked.
+        # Celery requires this option for a Redis with TLS.
         app.conf.redis_backend_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
 def make_publisher(name: str, settings: Settings, *, timeout: float = 4.0) -> App:
-    """Make an app for a process that only publishes and gives up after about `timeout` seconds."""
+    """Return an app for a process that only publishes, and gives up after about `timeout` seconds."""
     app = make_app(name, settings)
     app.conf.update(
-        # Celery would subscribe to the result of each task it sends, and nobody here waits for one.
+        # Without this, Celery would subscribe to the result of each task that it sends. Nobody here waits for one.
         result_backend="disabled://",
         broker_connection_timeout=timeout,
         broker_pool_acquire_timeout=timeout,
@@ -164,10 +170,10 @@ def make_publisher(name: str, settings: Settings, *, timeout: float = 4.0) -> Ap
 
 
 def confirm_in_children(app: Celery, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> None:
-    """Let the children of the pool wait for confirms, and the main process not.
+    """Make the children of the pool wait for the broker's confirms. The main process does not wait for them.
 
-    In a worker's main process a confirm waits without handling heartbeats: under a memory alarm of RabbitMQ the
-    worker would hang for ever.
+    A main process that waits for a confirm does not handle heartbeats. During a memory alarm of RabbitMQ it would
+    hang for ever.
     """
 
     def confirm(**_: Any) -> None:
@@ -177,7 +183,7 @@ def confirm_in_children(app: Celery, *, timeout: float = SOCKET_TIMEOUT_SECONDS)
 
 
 def confirming_options(timeout: float = SOCKET_TIMEOUT_SECONDS) -> dict[str, Any]:
-    """Return the options of a connection whose publishing waits for the broker's confirm."""
+    """Return the options of a connection on which publishing waits for the broker's confirm."""
     return {
         "confirm_publish": True,
         "confirm_timeout": timeout,

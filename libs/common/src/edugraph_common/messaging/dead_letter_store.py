@@ -1,7 +1,8 @@
 """Dead letters as objects: `dead/QUEUE/NAME.json` holds the message, and a row in Redis describes it without records.
 
-The object is what counts. Rows are an index of it: when Redis has lost them, whoever reads them next makes them again
-from the objects, and the sweeper of the gateway compares both. Whoever changes or deletes a letter claims it first.
+The objects are the source of truth, and the rows are an index. If Redis has lost the rows, the next reader makes them
+again from the objects, and the sweeper of the gateway repairs differences. A process claims a letter before it
+changes or deletes it.
 """
 
 import base64
@@ -29,23 +30,24 @@ from edugraph_common.platform.settings import Settings
 
 FOLDER = "dead"
 REASON, TRIES, DIED = "x-edugraph-reason", "x-edugraph-tries", "x-edugraph-died"
-# When an operator sent the message again. The broker's own times have seconds, so they alone would give two deaths
-# of one task in a second the same name.
+# The header with the time when an operator sent the message again. The broker's own times are whole seconds, so
+# without this header two deaths of one task within a second would get the same name.
 REPLAYED = "edugraph_replayed"
 
 KEYS = "edugraph:{dead-letters}"
 ROWS = f"{KEYS}:rows"  # QUEUE/NAME -> JSON of a DeadLetter
-DELETED = f"{KEYS}:deleted"  # QUEUE/NAME by the time when the letter was deleted
-UNTOLD = f"{KEYS}:untold"  # letters whose task and job no worker has told yet of their end
-INDEXED = f"{KEYS}:indexed"  # is there when every object has a row
-ERASED = f"{KEYS}:erased"  # is there for a while after an erasure
+DELETED = f"{KEYS}:deleted"  # QUEUE/NAME, scored by the time when the letter was deleted
+UNTOLD = f"{KEYS}:untold"  # letters whose end no worker has recorded yet in the task's result and its job
+INDEXED = f"{KEYS}:indexed"  # exists if every object has a row
+ERASED = f"{KEYS}:erased"  # exists for a while after an erasure
 
-# How long a claim lasts whose process died. Reading, publishing and writing one letter takes a second at most.
+# The claim of a process that died ends after this time. Reading, publishing and writing a letter takes at most a
+# second.
 CLAIM_SECONDS = 120.0
 CLAIM_PATIENCE_SECONDS = 5.0
-# A part of an object that is older was left by a process that was killed.
+# A part of an object that is older than this was left by a process that was killed.
 PART_SECONDS = 3_600.0
-MOST_SHOWN_CHARACTERS = 1_000  # of a header's text in a row
+MOST_SHOWN_CHARACTERS = 1_000  # of the text of a header in a row
 _PROPERTIES = ("content_type", "content_encoding", "correlation_id", "reply_to", "priority", "message_id")
 _OF_DELIVERY = ("x-delivery-count", "x-acquired-count")  # The broker changes these at each delivery.
 _TASK_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -54,11 +56,14 @@ _KEY = re.compile(rf"{FOLDER}/({'|'.join(QUEUES)})/[A-Za-z0-9_.-]+\.[0-9a-f]{{{_
 
 
 class Unreadable(Rejected):
-    """An object that is not a letter stands in a letter's place."""
+    """The object of a letter does not hold a letter."""
 
 
 class DeadLetter(ContractModel):
-    """`died` is missing where the broker itself gave the message up; `job_id` for a message that is not ours."""
+    """The description of a dead letter, without records.
+
+    `died` is None if the broker itself gave the message up. `job_id` is None for a message that is not ours.
+    """
 
     queue: str
     task_id: str
@@ -71,7 +76,7 @@ class DeadLetter(ContractModel):
 
 
 class StoredLetter(ContractModel):
-    """A message as the broker gave it up. `body` is in base64 where it is not text in UTF-8.
+    """A message that was given up. `body` is in base64 if it is not text in UTF-8.
 
     The retention begins at `since`.
     """
@@ -87,12 +92,12 @@ class StoredLetter(ContractModel):
 
     @property
     def ref(self) -> str:
-        """What names the letter among all: QUEUE/NAME."""
+        """The unique name of the letter: QUEUE/NAME."""
         return f"{self.queue}/{self.name}"
 
     @property
     def content(self) -> bytes:
-        """The body as the broker had it."""
+        """The bytes of the body in the broker."""
         return base64.b64decode(self.body, validate=True) if self.body_is_base64 else self.body.encode()
 
     def with_content(self, content: bytes) -> "StoredLetter":
@@ -100,19 +105,19 @@ class StoredLetter(ContractModel):
         return self.model_copy(update=_body_fields(content))
 
     def header(self, name: str) -> str:
-        """Return a header as text, empty where it is missing."""
+        """Return a header as text, or an empty text if it is missing."""
         value = self.headers.get(name)
         return str(value) if value is not None else ""
 
     def arguments(self) -> Any:
-        """Return the positional arguments of the task, None where the body is not that of a task."""
+        """Return the positional arguments of the task, or None if the body is not that of a task."""
         try:
             return json.loads(self.content)[0]
         except (ValueError, LookupError, TypeError, RecursionError):
             return None
 
     def describe(self) -> DeadLetter:
-        """Return the row of the letter. A letter that we did not write may lack any of this."""
+        """Return the row of the letter. Each header may be missing in a letter that we did not write."""
         arguments = self.arguments()
         tries = self.header(TRIES)
         last = arguments[-1] if isinstance(arguments, list) and arguments else None
@@ -138,7 +143,7 @@ class StoredLetter(ContractModel):
 def made_letter(
     queue: str, properties: Mapping[str, Any], headers: Mapping[str, Any], body: bytes, now: datetime
 ) -> StoredLetter:
-    """Return the letter of a message. Its name is the same each time when the message is delivered again."""
+    """Return the letter of a message. Its name is the same each time the message is delivered."""
     plain_headers = {str(name): _json_value(value) for name, value in headers.items()}
     plain_properties = {name: _json_value(properties.get(name)) for name in _PROPERTIES}
     task_id = str(headers.get("id") or "")
@@ -157,9 +162,9 @@ def made_letter(
 
 @dataclass(frozen=True)
 class DeadLetterStore:
-    """Every method raises Retryable when Redis or the blob store does not answer.
+    """The store of all dead letters. `ref` (QUEUE/NAME) names a letter.
 
-    A letter is named by its `ref`, QUEUE/NAME.
+    Every method raises Retryable when Redis or the blob store does not answer.
     """
 
     client: "redis.Redis"
@@ -169,10 +174,11 @@ class DeadLetterStore:
     now: Callable[[], datetime]
 
     def keep(self, letter: StoredLetter) -> None:
-        """Store a letter unless it is there or was deleted already. Repeating it is safe.
+        """Store a letter, unless it is stored or was deleted already. Repeating the call is safe.
 
-        After it, object and row are there, so the message may be acknowledged. A letter that comes again does not
-        replace its object, since an erasure may have changed that. Raises Wait while another process works on it.
+        When the call returns, object and row are stored, so the message may be acknowledged. A letter that arrives
+        again does not replace its object, since an erasure may have changed the object. Raises Wait while another
+        process works on the letter.
         """
         ref = letter.ref
         with self.claimed(ref):
@@ -181,35 +187,36 @@ class DeadLetterStore:
             if not self.blobs.exists(_key(ref)):
                 self._write(letter)
             self._index(letter)
-            # Also where it has a row: the worker may have died before it told anybody. Telling twice is safe.
+            # A letter with a row is added too: its worker may have died before it recorded the end. Recording an end
+            # twice is safe.
             with redis_errors():
                 self.client.sadd(UNTOLD, ref)
         self._clean_after_erasure()
 
     def note_erasure(self) -> None:
-        """Have letters cleaned that are stored from now on: they may name a person whom the erasure did not see.
+        """Request that letters stored from now on are cleaned, since they may name a person who is being erased.
 
-        An erasure calls this before it lists the objects, and `keep` looks for it after it has written one. So each
-        letter is either in the list or cleaned afterwards.
+        An erasure calls this before it lists the objects, and `keep` checks it after it has written an object. So
+        each letter is either in the list or cleaned afterwards.
         """
         with redis_errors():
             self.client.set(ERASED, "1", ex=int(self.retention.total_seconds()))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of letters of each queue."""
+        """Return queue -> number of letters."""
         self._index_again_if_lost()
         with redis_errors():
             return {queue: self.client.zcard(_of_queue(queue)) for queue in QUEUES}
 
     def oldest(self, queue: str, limit: int) -> list[str]:
-        """Return the `limit` oldest letters of a queue, the oldest first; all of them where it is 0."""
+        """Return the `limit` oldest letters of a queue, the oldest first. A `limit` of 0 returns all letters."""
         self._index_again_if_lost()
         with redis_errors():
             names = cast("list[str]", self.client.zrange(_of_queue(queue), 0, limit - 1))
         return [f"{queue}/{name}" for name in names]
 
     def rows(self, refs: list[str]) -> list[DeadLetter]:
-        """Return the rows of these letters. A letter that was deleted meanwhile is left out."""
+        """Return the rows of these letters. Letters that were deleted meanwhile are left out."""
         if not refs:
             return []
         with redis_errors():
@@ -226,12 +233,12 @@ class DeadLetterStore:
         return [f"{queue}/{name}" for name, _ in found]
 
     def stored(self) -> list[str]:
-        """Return all letters for which there is an object, whether Redis knows them or not."""
+        """Return all letters that have an object, whether Redis knows them or not."""
         keys = self.blobs.keys(FOLDER)
         return [key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys if _is_letter(key)]
 
     def strange(self) -> list[str]:
-        """Return the keys of objects that are not letters: parts that are being written, and other files."""
+        """Return the keys of objects that are not letters: unfinished parts and other files."""
         return [key for key in self.blobs.keys(FOLDER) if not _is_letter(key)]
 
     def read(self, ref: str) -> StoredLetter | None:
@@ -246,7 +253,7 @@ class DeadLetterStore:
 
     @contextmanager
     def claimed(self, ref: str, patience_seconds: float = CLAIM_PATIENCE_SECONDS) -> Iterator[None]:
-        """Work on a letter alone. Raises Wait when another process works on it for longer."""
+        """Hold the lock of a letter. Raises Wait if another process holds it for longer than `patience_seconds`."""
         lock = self.client.lock(
             f"{KEYS}:claim:{ref}", timeout=CLAIM_SECONDS, blocking_timeout=patience_seconds, thread_local=False
         )
@@ -256,7 +263,7 @@ class DeadLetterStore:
         try:
             yield
         finally:
-            with suppress(redis.RedisError):  # it ends by itself
+            with suppress(redis.RedisError):  # the lock also ends by itself
                 lock.release()
 
     def is_there(self, ref: str) -> bool:
@@ -265,10 +272,10 @@ class DeadLetterStore:
             return self.client.hexists(ROWS, ref)
 
     def delete(self, ref: str, *, told: bool = False) -> None:
-        """Delete a letter for good. The caller has claimed it.
+        """Delete a letter permanently. The caller must have claimed it.
 
-        An object whose end nobody has told yet is hidden, and stays until a worker has done so. `told` says that
-        nobody needs to do so any more.
+        If no worker has recorded the task's end yet, the letter is hidden, and its object stays until a worker has.
+        `told` says that the end need not be recorded any more.
         """
         queue, name = ref.split("/", 1)
         with redis_errors():
@@ -284,7 +291,7 @@ class DeadLetterStore:
             self.blobs.delete(_key(ref))
 
     def untold(self, queue: str) -> list[str]:
-        """Return the letters of a queue of whose end their tasks and jobs have not been told yet."""
+        """Return the letters of a queue for which the end of the task has not been recorded yet."""
         with redis_errors():
             refs = cast("set[str]", self.client.smembers(UNTOLD))
         return sorted(ref for ref in refs if ref.startswith(f"{queue}/"))
@@ -294,16 +301,16 @@ class DeadLetterStore:
             return bool(self.client.sismember(UNTOLD, ref))
 
     def told(self, ref: str) -> None:
-        """Note that task and job were told of a letter. The caller has claimed it."""
+        """Note that the end of a letter's task was recorded. The caller must have claimed the letter."""
         with redis_errors():
             self.client.srem(UNTOLD, ref)
         if self._is_deleted(ref):
             self.blobs.delete(_key(ref))
 
     def rewrite(self, ref: str, change: Callable[[bytes], bytes], *, dry_run: bool) -> bool:
-        """Change the body of a letter and return whether it changed. A letter of which nothing is left goes.
+        """Change the body of a letter, and return whether it changed. If the new body is empty, delete the letter.
 
-        Raises Unreadable, and Wait while another process works on it.
+        Raises Unreadable, and Wait while another process works on the letter.
         """
         letter = self.read(ref)
         if letter is None or change(letter.content) == letter.content:
@@ -313,7 +320,7 @@ class DeadLetterStore:
         with self.claimed(ref):
             letter = self.read(ref)
             if letter is None:
-                return False  # it was sent again or dropped meanwhile
+                return False  # the letter was replayed or dropped meanwhile
             content = change(letter.content)
             if content:
                 self._write(letter.with_content(content))
@@ -322,14 +329,14 @@ class DeadLetterStore:
         return True
 
     def export(self, queue: str) -> Iterator[str]:
-        """Yield all letters of a queue, the oldest first, as one JSON document each."""
+        """Yield each letter of a queue as a JSON document, the oldest first."""
         for ref in self.oldest(queue, limit=0):
             letter = self.read(ref)
             if letter:
                 yield letter.model_dump_json()
 
     def restore(self, lines: Iterable[str]) -> dict[str, int]:
-        """Store exported letters, and return how many by queue. A letter that is there is replaced.
+        """Store exported letters, and return queue -> number of letters. A letter that is already there is replaced.
 
         Raises Rejected for a line that is not a dead letter; the lines before it are stored.
         """
@@ -337,7 +344,7 @@ class DeadLetterStore:
         for number, line in enumerate(lines, start=1):
             try:
                 letter = StoredLetter.model_validate_json(line)
-                letter.content  # noqa: B018 - it raises for a body that is not base64
+                letter.content  # noqa: B018 - the property raises for a body that is not base64
             except ValueError:
                 raise Rejected(
                     f"Line {number} is not a dead letter that `dead export` wrote; the lines before it were restored."
@@ -349,12 +356,13 @@ class DeadLetterStore:
         return restored
 
     def sweep(self) -> int:
-        """Delete the letters whose retention is over, make rows and objects agree, and return how many were deleted.
+        """Delete letters whose retention is over, repair the rows, and return the number of deleted letters.
 
-        Any number of processes may do so side by side.
+        Any number of processes may sweep at the same time.
         """
         oldest_kept = (self.now() - self.retention).timestamp()
-        # Rows first: a row that is there before the objects are listed has an object, or its letter was deleted.
+        # The rows are read first: if a row was read before the objects are listed and has no object in the list, its
+        # letter was deleted.
         with redis_errors():
             indexed = {}
             for queue in QUEUES:
@@ -381,7 +389,7 @@ class DeadLetterStore:
         return deleted
 
     def _sweep_letter(self, ref: str, since: float | None, oldest_kept: float) -> bool:
-        """Return whether the letter was deleted. It is claimed; `since` is None where it has no row."""
+        """Delete a claimed letter if it is old, and return whether it was deleted. `since` is None without a row."""
         if since is None:
             try:
                 letter = self.read(ref)
@@ -402,7 +410,7 @@ class DeadLetterStore:
         return True
 
     def _sweep_strange(self, key: str, kept: timedelta) -> bool:
-        """Delete an object that is not a letter if it is old, and return whether it was."""
+        """Delete an object that is not a letter if it is older than `kept`, and return whether it was deleted."""
         written = self.blobs.written(key).get(key)
         is_old = written is not None and self.now() - written > kept
         if is_old:
@@ -419,7 +427,7 @@ class DeadLetterStore:
         self._clean_after_erasure()
 
     def _index_again_if_lost(self) -> None:
-        """Make the rows again that Redis has lost. Ends are not told again: a lost job is sent again as a whole."""
+        """Recreate the rows if Redis has lost them. Ends are not recorded again, since lost jobs are sent again."""
         with redis_errors():
             if self.client.exists(INDEXED):
                 return
@@ -432,7 +440,7 @@ class DeadLetterStore:
             self.client.set(INDEXED, "1")
 
     def _index(self, letter: StoredLetter) -> None:
-        """Write the row of a letter. One that has a row keeps it."""
+        """Write the row of a letter, unless it has a row."""
         with redis_errors():
             if self.client.hexists(ROWS, letter.ref):
                 return
@@ -476,7 +484,7 @@ def _body_fields(content: bytes) -> dict[str, Any]:
 
 
 def _deaths(headers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the broker noted of the deaths of a message, the last one first; at least one entry."""
+    """Return the broker's notes about the deaths of a message, the last death first. The list is never empty."""
     deaths = headers.get("x-death")
     if not isinstance(deaths, list):
         return [{}]
@@ -498,7 +506,7 @@ def _moment(text: object) -> datetime | None:
 
 
 def _json_value(value: Any) -> Any:
-    """Return a header, which may hold times and lists of tables, as JSON can hold it."""
+    """Return the value of a header as a JSON value. A header may hold times and lists of tables."""
     if isinstance(value, dict):
         return {str(name): _json_value(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -508,12 +516,12 @@ def _json_value(value: Any) -> Any:
         return datetime.fromtimestamp(calendar.timegm(value.utctimetuple()), UTC).isoformat()
     if isinstance(value, int | bool | float | None):
         return value
-    # A transport may have read bytes that are not UTF-8 as characters that cannot be written.
+    # A transport may have decoded bytes that are not UTF-8 into characters that cannot be encoded.
     return str(value).encode(errors="replace").decode()
 
 
 def open_dead_letters(settings: Settings) -> DeadLetterStore:
-    """Return a store that is connected to nothing yet."""
+    """Return the store. It connects at its first use."""
     client = connect(settings.redis_url.get_secret_value())
     jobs = Jobs(client, settings.job_retention_seconds)
     retention = timedelta(days=settings.dead_letter_retention_days)

@@ -1,4 +1,4 @@
-"""A task that gives up sends its message to NAME.dead, with the reason. From there, letters are stored."""
+"""Dead letters in the broker. A task that gives up sends its message to NAME.dead, and a worker stores it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from edugraph_common.messaging.publisher import broker_errors
 from edugraph_common.messaging.topology import DEAD
 from edugraph_common.platform.settings import Settings
 
-# Why a message was put back the last time, where its task could not do its work then.
+# The header with the reason why a message was put back the last time.
 WAITED_FOR = "x-edugraph-waited-for"
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -45,9 +45,9 @@ def publish_dead_letter(task: "Task[Any, Any]", args: tuple[Any, ...], reason: s
 
 @contextmanager
 def dead_letter_channel(settings: Settings, timeout_seconds: float = 4.0) -> Iterator[BlockingChannel]:
-    """A channel to take in dead letters with. When it closes, the broker takes back what was not acknowledged.
+    """Open a channel for reading dead letters. When it closes, unacknowledged letters go back to their queues.
 
-    Raises Rejected on a broker that keeps no dead letters or refuses a request, Retryable when it does not answer.
+    Raises Rejected for a broker that has no dead letters or refuses a request, Retryable when it does not answer.
     """
     if not settings.on_rabbitmq:
         raise Rejected("only RabbitMQ keeps dead letters; the embedded broker has none")
@@ -63,11 +63,11 @@ def dead_letter_channel(settings: Settings, timeout_seconds: float = 4.0) -> Ite
 
 
 def take_in(settings: Settings, store: DeadLetterStore) -> None:
-    """Store the dead letters that wait in the broker, as the workers of their queues do.
+    """Store the dead letters that wait in the broker, like the workers of their queues.
 
-    Any number of processes may do so side by side, and beside the workers. A letter that another process has taken
-    and not yet stored is not seen. Raises Retryable when broker, Redis or the blob store do not answer, Rejected
-    where there are no dead letters.
+    Any number of processes may do so at the same time. A letter that another process has fetched and not yet stored
+    is not seen. Raises Retryable when the broker, Redis or the blob store does not answer, and Rejected for a broker
+    without dead letters.
     """
     with dead_letter_channel(settings) as channel:
         for queue in QUEUES:
@@ -76,7 +76,7 @@ def take_in(settings: Settings, store: DeadLetterStore) -> None:
 
 def _take_in_queue(channel: BlockingChannel, store: DeadLetterStore, queue: str) -> None:
     name = dead_queue_name(queue)
-    # Letters that arrive meanwhile are left to the next call, so that this one ends.
+    # Letters that arrive meanwhile are left to the next call, so that the loop ends.
     waiting = int(channel.queue_declare(name, passive=True).method.message_count)
     for _ in range(waiting):
         method, properties, body = channel.basic_get(name)
@@ -89,9 +89,10 @@ def _take_in_queue(channel: BlockingChannel, store: DeadLetterStore, queue: str)
 def read_dead_letters(
     settings: Settings, store: DeadLetterStore, find: Callable[[bytes], list[T]]
 ) -> list[tuple[str, list[T]]]:
-    """Return the queue of each dead letter and what `find` finds in its body, where it finds something.
+    """Return (queue, results of `find`) for each dead letter, if `find` finds something in its body.
 
-    Raises Retryable when broker, Redis or the blob store do not answer, Rejected where there are no dead letters.
+    Raises Retryable when the broker, Redis or the blob store does not answer, and Rejected for a broker without dead
+    letters.
     """
     take_in(settings, store)
     results = []
@@ -108,9 +109,9 @@ def read_dead_letters(
 
 
 class Rewritten(NamedTuple):
-    """`changed` letters; `unread`: keys of objects that are not letters, which nobody can search.
+    """The result of a rewrite: the number of `changed` letters, and the places that could not be searched.
 
-    `waiting`: how many messages each task queue holds, which nobody can search either.
+    `waiting`: task queue -> number of messages in it. `unread`: keys of objects that are not letters.
     """
 
     changed: int
@@ -126,10 +127,10 @@ def rewrite_dead_letters(
     dry_run: bool,
     go_on: Callable[[], None] = lambda: None,
 ) -> Rewritten:
-    """Put what `change` makes of it in the place of each dead letter's body; nothing takes the letter away.
+    """Replace the body of each dead letter by `change(body)`. If the new body is empty, the letter is deleted.
 
-    `go_on` is called for each letter. Raises Retryable when broker, Redis or the blob store do not answer, Rejected
-    where there are no dead letters, Wait while another process works on a letter for long.
+    `go_on` is called for each letter. Raises Retryable when the broker, Redis or the blob store does not answer,
+    Rejected for a broker without dead letters, and Wait if another process works on a letter for a long time.
     """
     waiting = dict[str, int]()
     with dead_letter_channel(settings) as channel:
@@ -138,7 +139,7 @@ def rewrite_dead_letters(
             if number:
                 waiting[queue] = number
             _take_in_queue(channel, store, queue)
-    # From here on, what is stored is looked at again: see `DeadLetterStore.keep`.
+    # Letters that are stored from here on are cleaned later: see `DeadLetterStore.keep`.
     if not dry_run:
         store.note_erasure()
     changed = 0
@@ -153,7 +154,7 @@ def rewrite_dead_letters(
 
 
 def header_value(value: Any) -> Any:
-    """Return a value as pika can write it into a header: pika reads tuples and floats, but writes neither."""
+    """Return a value that pika can write into a header. Pika reads tuples and floats, but cannot write them."""
     if isinstance(value, float):
         return str(value)
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Headers that every task message carries: when it was published, and the trace that it belongs to."""
+"""Headers of every task message: the time of its publication and its trace."""
 
 import time
 from typing import Any
@@ -11,10 +11,10 @@ PUBLISHED, TRACEPARENT = "edugraph_published", "traceparent"
 
 
 def stamp_messages() -> None:
-    """Make this process put the headers on each message that it publishes; a second call changes nothing."""
+    """Make this process add the headers to each message that it publishes. A second call has no effect."""
 
     def stamp(sender: str, headers: dict[str, Any], **_: Any) -> None:
-        # The time is a whole number, because not every client of AMQP can write a float.
+        # The time is a whole number of milliseconds, because not every client of AMQP can write a float.
         headers[PUBLISHED] = time.time_ns() // 1_000_000
         with tracing.span(f"publish {sender}", "producer"):
             current = trace_context.current()
@@ -25,7 +25,7 @@ def stamp_messages() -> None:
 
 
 def published_at(request: Any) -> float | None:
-    """Return when the message of this delivery was published, in seconds since 1970; None where nobody said."""
+    """Return when the message of a delivery was published, in seconds since 1970, or None without the header."""
     value = request.get(PUBLISHED)
     return value / 1_000 if isinstance(value, int) else None
 

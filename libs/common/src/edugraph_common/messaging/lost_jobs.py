@@ -1,4 +1,4 @@
-"""A job that Redis has lost is sent again, from what is stored beside its file."""
+"""Sending a job again that Redis has lost, from the message that is stored beside its file."""
 
 from datetime import datetime
 
@@ -15,9 +15,9 @@ from edugraph_common.platform.stored_jobs import load_analysis, load_job
 def send_lost_job(app: Celery, blobs: Blobs, job_id: str, generation: int | None, now: datetime) -> bool:
     """Send an import's split or an analysis job's request again, from the beginning.
 
-    Several workers may do so: windows are claimed, and packs are counted once. Return whether nothing more is to be
-    done for the message that found the job lost: False for a job that was not stored. Raises Rejected for a job whose
-    deadline has passed.
+    Several workers may do so, because windows are claimed and packs are counted once. Return True if the caller need
+    not process its message any more, and False if the job was not stored. Raises Rejected for a job whose deadline
+    has passed.
     """
     if blobs.exists(cancelled_key(job_id)):
         return True

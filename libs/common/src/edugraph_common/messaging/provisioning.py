@@ -1,6 +1,6 @@
-"""Declares the topology and verifies it: exchanges and queues with pika, policies with the management API.
+"""Declaration and check of the topology: exchanges and queues with pika, policies with the management API.
 
-`apply_topology` changes only what is missing, so it can run before every start.
+`apply_topology` is idempotent, so it can run before every start.
 """
 
 import re
@@ -38,7 +38,7 @@ from edugraph_common.platform.settings import BrokerSettings, Settings, password
 
 EXCHANGES = (TASKS, DEAD, EVENTS)
 DELAY_LEVELS = 28
-# The broker gathers figures of queues each 5 s, and what is in effect for a queue comes with them.
+# The broker collects the figures of queues every 5 s. They include the policy that is in effect for a queue.
 POLICIES_KNOWN_WITHIN_SECONDS = 15
 
 
@@ -57,7 +57,7 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
             channel.queue_declare(queue.name, durable=True, arguments=queue.queue_arguments)
             for exchange, key in _bindings(queue):
                 channel.queue_bind(queue.name, exchange.name, key)
-        # Copies of dead letters came here before letters were stored. Nobody reads or erases them any more.
+        # These queues of older releases hold copies of dead letters. Nobody reads or erases the copies any more.
         for name in QUEUES:
             channel.queue_delete(f"{name}.notices")
     with management(settings) as api:
@@ -65,7 +65,7 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
         for name, policy in wanted.items():
             api.put(f"/api/policies/{vhost(settings)}/{name}", json=policy).raise_for_status()
         made = apply_users(api, vhost(settings), passwords_of(settings.broker_users))
-    # Workers do not declare the queues of delayed messages, as Celery would have them do.
+    # By default Celery's workers declare the queues of delayed messages. Ours do not, so they are declared here.
     with broker_errors(), app.connection_for_write() as connection:
         declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
         for queue in task_queues():
@@ -80,7 +80,7 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
 
 
 def check_topology(settings: Settings) -> list[str]:
-    """Return what is missing or different, one sentence each; the list is empty when all is as it must be.
+    """Return a sentence for each thing that is missing or different. The list is empty if the topology is correct.
 
     Raises Retryable or Rejected.
     """
@@ -91,7 +91,7 @@ def check_topology(settings: Settings) -> list[str]:
     problems = []
     for kind, names in (("exchange", exchanges), ("queue", queues)):
         for name in names:
-            # RabbitMQ closes a channel on which something was missing, so each question has a channel of its own.
+            # RabbitMQ closes the channel if something is missing, so each question needs its own channel.
             with pika_channel(settings) as channel:
                 declare = channel.exchange_declare if kind == "exchange" else channel.queue_declare
                 try:
@@ -109,7 +109,7 @@ def check_topology(settings: Settings) -> list[str]:
     problems += [
         problem
         for queue in all_queues()
-        # That a queue is missing has been said.
+        # Missing queues were reported above.
         if queue.name in queues_found
         for problem in _policy_problems(queue.name, queues_found[queue.name], ours)
     ]
@@ -117,7 +117,7 @@ def check_topology(settings: Settings) -> list[str]:
 
 
 def _queues_with_policies(api: httpx.Client, settings: Settings) -> dict[str, dict[str, Any]]:
-    """The queues by name. RabbitMQ does not say what is in effect for one that was declared a few seconds ago."""
+    """Return name -> queue. RabbitMQ needs some seconds to report which policy is in effect for a new queue."""
     end = time.monotonic() + POLICIES_KNOWN_WITHIN_SECONDS
     while True:
         queues: list[dict[str, Any]] = api.get(f"/api/queues/{vhost(settings)}").raise_for_status().json()
@@ -127,10 +127,10 @@ def _queues_with_policies(api: httpx.Client, settings: Settings) -> dict[str, di
 
 
 def _policy_problems(queue: str, found: dict[str, Any], ours: dict[str, dict[str, Any]]) -> list[str]:
-    """One sentence if what is in effect for a queue is not our policy.
+    """Return a list with one sentence if our policy is not in effect for a queue, else an empty list.
 
-    Of several policies that match a queue only the one with the highest priority applies, so a policy that is set as
-    it must be says nothing yet.
+    If several policies match a queue, only the one with the highest priority applies. So it is not enough to check
+    that our policy is set correctly.
     """
     name, policy = next((name, policy) for name, policy in ours.items() if re.match(policy["pattern"], queue))
     wanted, effective = policy["definition"], found.get("effective_policy_definition") or {}
@@ -151,12 +151,12 @@ def all_queues() -> list[Queue]:
 
 
 def delay_names() -> list[str]:
-    """Exchanges and queues of Celery's delayed delivery, one for each power of two seconds."""
+    """Return the names of the exchanges and queues of Celery's delayed delivery, one for each power of 2 seconds."""
     return [f"celery_delayed_{level}" for level in range(DELAY_LEVELS)]
 
 
 def connection_parameters(settings: BrokerSettings, *, timeout: float) -> list[pika.URLParameters]:
-    """One for each node of the broker."""
+    """Return the parameters of each node of the broker. `timeout` is in seconds."""
     nodes = [pika.URLParameters(url) for url in settings.broker_urls]
     for parameters in nodes:
         parameters.virtual_host = unquote(vhost(settings))
@@ -166,7 +166,7 @@ def connection_parameters(settings: BrokerSettings, *, timeout: float) -> list[p
 
 @contextmanager
 def pika_channel(settings: BrokerSettings, *, timeout: float = 10.0) -> Iterator[BlockingChannel]:
-    """A channel of its own connection. Raises Retryable when the broker cannot be reached."""
+    """Open a channel on a new connection. Raises Retryable when the broker cannot be reached."""
     try:
         connection = pika.BlockingConnection(connection_parameters(settings, timeout=timeout))
     except (pika.exceptions.AMQPError, OSError) as error:
@@ -180,7 +180,7 @@ def pika_channel(settings: BrokerSettings, *, timeout: float = 10.0) -> Iterator
 
 @contextmanager
 def management(settings: Settings) -> Iterator[httpx.Client]:
-    """The management API. Raises Rejected when no address is set, Retryable when it does not answer."""
+    """Open a client of the management API. Raises Rejected without an address, Retryable when it does not answer."""
     if settings.broker_management_url is None:
         raise Rejected("set EDUGRAPH_BROKER_MANAGEMENT_URL: policies need RabbitMQ's management API")
     with httpx.Client(base_url=settings.broker_management_url.get_secret_value(), timeout=10) as client:
@@ -194,7 +194,7 @@ def management(settings: Settings) -> Iterator[httpx.Client]:
 
 
 def vhost(settings: BrokerSettings) -> str:
-    """The virtual host of the broker's address, quoted for a URL path."""
+    """Return the virtual host in the broker's address, quoted for a URL path."""
     path = urlsplit(settings.broker_urls[0]).path.removeprefix("/")
     return quote(unquote(path) or "/", safe="")
 

@@ -1,4 +1,4 @@
-"""Publishing a task message, so that accepted means: in a queue. And domain events."""
+"""Publishing of task messages and of domain events. A task message that was accepted is in a queue."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ LARGEST_BODY = 4 * INLINE_BYTES  # bytes; RabbitMQ's own limit is 16 MiB
 
 
 def task_id_for(job_id: str, step: str) -> str:
-    """The same step of a job always has the same task id, however often it is sent."""
+    """Return the task id of a step of a job. It is the same each time the step is sent."""
     return str(uuid5(NAMESPACE_URL, f"edugraph:{job_id}:{step}"))
 
 
@@ -36,12 +36,11 @@ def send(
     urgent: bool = False,
     delay_seconds: int = 0,
 ) -> str:
-    """Publish one task message and wait for the broker's confirm. Returns the task id.
+    """Publish one task message, wait for the broker's confirm, and return the task id.
 
-    `urgent` lets it overtake others of its task; after `delay_seconds` it is in the queue.
+    An `urgent` message overtakes others of its task. The message is in the queue after `delay_seconds`.
 
-    Raises Retryable when the broker did not confirm, QueueFull when it refused, Rejected when the message is too
-    large.
+    Raises Retryable if the broker did not confirm, QueueFull if it refused, Rejected if the message is too large.
     """
     body = message.model_dump(mode="json")
     check_size(message)
@@ -63,12 +62,12 @@ def send(
 
 
 def emit(app: Celery, event: Event) -> None:
-    """Publish a domain event. Nobody need be listening, so it is not mandatory."""
+    """Publish a domain event. The message is not mandatory, since an event need not have listeners."""
     with broker_errors(), app.producer_pool.acquire(block=True) as producer:
         producer.publish(
             event.model_dump_json().encode(),
             exchange=EVENTS,
-            # RabbitMQ has it from `edugraph topology apply`, and lets services declare nothing.
+            # On RabbitMQ `edugraph topology apply` has declared the exchange, and services may not declare it.
             declare=[] if app.conf.task_queues[0].no_declare else [EVENTS],
             routing_key=event.routing_key,
             content_type="application/cloudevents+json",
@@ -81,12 +80,12 @@ def emit(app: Celery, event: Event) -> None:
 
 
 def describe(body: Any) -> str:
-    """What logs, events and Flower may see of a message: never its rows."""
+    """Return the description of a message for logs, events and Flower. It never has rows."""
     return " ".join(f"{key}={value}" for key, value in named_by(body).items()) or "(message)"
 
 
 def named_by(body: Any) -> dict[str, Any]:
-    """The fields that tell a message from others. One of another form may hold anything, so it is left out."""
+    """Return the fields that identify a message. A field with another form may hold anything, so it is left out."""
     given = body if isinstance(body, dict) else {}
     names = {key: given.get(key) for key in ("job_id", "pack", "kind")}
     known: dict[str, Any] = {
@@ -96,13 +95,13 @@ def named_by(body: Any) -> dict[str, Any]:
 
 
 def job_of(args: Sequence[Any]) -> str:
-    """The id of the job that a task's arguments belong to; empty for those of another form."""
+    """Return the id of the job in a task's arguments, or an empty text if they have another form."""
     return str(named_by(args[-1] if args else None).get("job_id", ""))
 
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """The broker's exceptions, translated once."""
+    """Translate the broker's exceptions. Raises Retryable, and QueueFull if the broker refused the message."""
     try:
         yield
     except amqp.exceptions.NotFound as error:
@@ -120,11 +119,11 @@ def broker_errors() -> Iterator[None]:
 
 
 def check_size(message: Message) -> None:
-    """Raises Rejected."""
+    """Raise Rejected if the message is too large."""
     check_bytes(len(message.model_dump_json()))
 
 
 def check_bytes(size: int) -> None:
-    """Raises Rejected."""
+    """Raise Rejected if a message of `size` bytes is too large."""
     if size > LARGEST_BODY:
         raise Rejected(f"the message has {size} bytes, more than {LARGEST_BODY}; send a file instead")

@@ -1,4 +1,4 @@
-"""How many messages wait in a queue."""
+"""The number of messages that wait in a queue."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +10,10 @@ from edugraph_common.messaging.publisher import broker_errors
 
 
 def queue_depth(app: Celery) -> Callable[[str], int]:
-    """Return a function that gives the number of ready messages of a queue; it raises Retryable.
+    """Return a function that returns the number of ready messages of a queue. It raises Retryable.
 
-    It asks by passive declaration, which is exact: the figures of the management API are some seconds old.
+    The function uses a passive declaration, whose answer is current. The figures of the management API are some
+    seconds old.
     """
 
     def look(queue: str) -> int:

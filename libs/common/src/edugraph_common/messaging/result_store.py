@@ -1,4 +1,4 @@
-"""Celery's result store in Redis, for a Redis that may be full and for chords whose last member was interrupted."""
+"""Celery's result store in Redis. It handles a full Redis, and a chord whose last member was interrupted."""
 
 from typing import Any
 
@@ -14,26 +14,26 @@ from edugraph_common.messaging.publisher import job_of
 from edugraph_common.platform.job_store import keys_of_job
 from edugraph_common.platform.redis_errors import LOGIN_ERRORS
 
-# A body in one of these states is neither running nor done; whether its message is on its way cannot be told.
+# In these states a chord's body is neither running nor done. It is not known whether its message was sent.
 BODY_NOT_BEGUN: tuple[str, ...] = (states.PENDING, states.FAILURE)
 log = structlog.get_logger()
 
 
 class ResultStore(RedisBackend):
-    """Lets a task begin and wait although Redis, which is full or refuses the login, cannot tell anybody.
+    """A result store with which tasks begin and wait even if Redis is full or refuses the login.
 
-    Celery notes STARTED around a task. Without this, each message would go back to its queue as it comes, until the
-    delivery limit sends it to the dead letters. What a task has ended with must be kept, and is tried again: the
-    reject policy holds the message while `is_full`.
+    Celery writes the state STARTED before a task. If that error were raised, each message would go back to its queue
+    at each delivery, until the delivery limit makes it a dead letter. The final state of a task must be stored, so
+    such an error is raised, and the reject policy holds the message while `is_full`.
     """
 
-    app: Any  # Celery sets it, and its stubs do not know it
+    app: Any  # set by Celery and missing in its stubs
 
     def is_full(self) -> bool:
-        """Say whether Redis refuses whatever needs memory. A Redis that does not answer is not known to be full."""
+        """Return whether Redis refuses commands that need memory. Return False if Redis does not answer."""
         try:
-            # To write nothing at the beginning of a key changes nothing and makes no key, but a full Redis refuses it
-            # like any other write.
+            # Writing an empty text at the beginning of a key changes nothing and creates no key, but a full Redis
+            # refuses it like any other write.
             self.client.setrange(self.get_key_for_task("is-full"), 0, "")
         except OutOfMemoryError:
             return True
@@ -44,15 +44,15 @@ class ResultStore(RedisBackend):
     def on_chord_part_return(
         self, request: Any, state: Any, result: Any, propagate: Any = None, **kwargs: Any
     ) -> None:
-        """Count a member of a chord, and send the chord's body after the last one.
+        """Count a member of a chord, and send the chord's body after the last member.
 
-        A process may end between the two: then Celery holds the chord for done, or for another process's to send,
-        and the member that comes again sends nothing. The body would never run. Here a member that was counted
-        before sends the body itself, without the answers of the members: a body must not need them, and must bear to
-        run twice, since the one that was interrupted may have sent it after all.
+        A process may end between counting and sending. Then Celery believes that the chord is done or that another
+        process sends the body, and the redelivered member sends nothing, so the body would never run. Here a member
+        that was counted before sends the body itself, without the answers of the members. So a body must not need the
+        answers, and it must be able to run twice, since the interrupted process may have sent it.
 
-        Redis may also have lost the chord, together with its job. Then each member that ends sends the body, since
-        nobody can count them any more: the body makes the job begin again.
+        Redis may also have lost the chord together with its job. Then the members cannot be counted any more, so each
+        member that ends sends the body, and the body makes the job begin again.
 
         Raises OperationalError if the broker is away, so that the member goes back to its queue.
         """
@@ -69,12 +69,12 @@ class ResultStore(RedisBackend):
                 raise OperationalError(away.reason) from None
 
     def _has_lost_job(self, request: Any) -> bool:
-        """Say whether Redis does not know the job that the chord belongs to. A chord without a job has lost none."""
+        """Return whether Redis has lost the job of the chord. Return False for a chord without a job."""
         job_id = job_of(request.chord["args"])
         return bool(job_id) and not self.client.exists(keys_of_job(job_id)[0])
 
     def _counted_before(self, request: Any) -> bool:
-        """Say whether this member was counted already and all the others were, too."""
+        """Return whether this member and all others were counted already."""
         claim, counted, results, size = (
             self.get_key_for_group(request.group, suffix) for suffix in (".c", ".d", ".j", ".s")
         )

@@ -1,10 +1,10 @@
-"""The base class of all tasks decides what to do with each kind of failure (see docs/architecture.md).
+"""The base class of all tasks. It decides what happens after each kind of failure (see docs/architecture.md).
 
-After Retryable a task is tried up to 3 more times, after 1, 2 and 4 s and whole-second jitter. After Wait it is tried
-again when told, for as long as the job's deadline allows, and no try is used up. If a server is away, the worker
-takes no more messages until it answers. After Rejected, when the tries are used up, and after a bug the message goes
-to the dead letters with the reason, and the task shows FAILURE. A member of a chord answers with a failed outcome
-instead, since a failed member would keep the chord's body from running.
+- Retryable: the task is tried up to 3 more times, after 1, 2 and 4 s plus a jitter of whole seconds.
+- Wait: the task is tried again after the given time, until the job's deadline. No try is used up. If a server is
+  away, the worker takes no more messages until the server answers.
+- Rejected, no tries left, or a bug: the message becomes a dead letter with the reason, and the task shows FAILURE. A
+  member of a chord returns a failed outcome instead, since a failed member would keep the chord's body from running.
 """
 
 import logging
@@ -45,10 +45,11 @@ log = structlog.get_logger()
 
 
 def _ending_process(error: BaseException) -> SystemExit | None:
-    """Return what ended this process while it worked, if the error came of that.
+    """Return the SystemExit that caused this error, or None.
 
-    A connection that was lost ends its tasks by a signal, wherever they are. A driver that is interrupted in the
-    middle of a read then fails to close, with an error of its own; the task is done again where its message goes.
+    When the connection to the broker is lost, a signal ends the running tasks. If it interrupts a driver in the
+    middle of a read, the driver may raise another error while it closes. The task runs again after its message is
+    delivered again.
     """
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SystemExit):
@@ -72,27 +73,30 @@ def backoff(retries: int, randint: Callable[[int, int], int] = random.randint) -
 
 
 class EduGraphTask(Task):  # type: ignore[type-arg]
-    """A task whose last argument is the JSON of `contract`; the body of a chord has the outcomes before it."""
+    """A task whose last argument is the JSON of `contract`.
+
+    The body of a chord gets the outcomes as first argument.
+    """
 
     abstract = True
     max_retries = RETRIES
-    # Results hold findings about texts. Events, and so Flower, must show none of it.
+    # Results hold findings about texts, so events, which Flower shows, must not hold results.
     resultrepr_maxsize = 1
     contract: ClassVar[type[Message]]
 
     def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
-        """Return the answer of a member of a chord that gave up, in place of an exception."""
+        """Return the answer of a chord's member that gave up. It replaces an exception."""
         batch = getattr(message, "batch", None)
         return FailedOutcome(job_id=message.job_id, batch=batch, error=reason).model_dump(mode="json")
 
     def on_given_up(self, message: Message, reason: str) -> None:
-        """Tell the job that this step failed for good. Must be idempotent."""
+        """Record in the job that this step failed permanently. The method must be idempotent."""
 
     def on_waiting(self, message: Message, reason: str, until: float) -> None:
-        """Tell the job why it waits; `until`: seconds since 1970."""
+        """Record in the job why it waits. `until` is in seconds since 1970."""
 
     def parse(self, contract: type[M], body: Any) -> M:
-        """Raises Rejected for a body of another form or version."""
+        """Return the message in a body. Raises Rejected for a body of another form or version."""
         try:
             return contract.model_validate(body)
         except ValidationError as error:
@@ -103,7 +107,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
     def mark_given_up(self, request: Context, args: tuple[Any, ...], reason: str) -> None:
         """Record the end of a task that could not give up by itself, since its worker died or rejected the message.
 
-        Repeating it is safe.
+        Repeating the call is safe.
         """
         message = self._message(args)
         if message is not None:
@@ -120,10 +124,10 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         try:
             answer = self._answered_before() or super().__call__(*args, **kwargs)
             report_success(ROUTES[self.name].queue)
-            return answer  # noqa: TRY300 - what is told is part of the attempt
+            return answer  # noqa: TRY300 - the report is part of the attempt
         except (RetryRequested, Ignore, Reject):
             raise
-        except (Wait, OutOfMemoryError) as wait:  # the latter is of Celery itself, as it sends a chord
+        except (Wait, OutOfMemoryError) as wait:  # Celery itself raises the latter when it sends a chord
             return self._wait(wait if isinstance(wait, Wait) else RedisFull(), args)
         except LoginRefused as refused:
             return self._wait(ServerAway(refused.reason, "redis", "refused"), args)
@@ -134,8 +138,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         except Failure as error:
             return self._give_up(error, args, data_is_bad=isinstance(error, Rejected))
         except Exception as error:  # noqa: BLE001
-            # The outermost loop: a bug, which trying again would repeat. An exception's own text may hold a
-            # record's, so only its type and its place are logged.
+            # This is the outermost loop. The error is a bug, which another try would repeat. The exception's text may
+            # hold the text of a record, so only its type and place are logged.
             if (ending := _ending_process(error)) is not None:
                 raise ending from None
             place = "".join(traceback.format_tb(error.__traceback__))
@@ -145,9 +149,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
     def apply_async(  # type: ignore[override]  # Celery passes more than its stubs name
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> Any:
-        """Every way of sending a task, retries and chords included, hides its rows and insists on a queue.
+        """Send a task. Its rows are hidden from logs and events, and the broker must have a queue for the message.
 
-        Raises Retryable.
+        Retries and chords are sent through this method too. Raises Retryable.
         """
         options.setdefault("argsrepr", describe(args[-1]) if args else "")
         options.setdefault("kwargsrepr", "{}")
@@ -156,17 +160,18 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return super().apply_async(args, kwargs, **options)
 
     def _answered_before(self) -> Any:
-        """Return the answer of a task whose message came again after it was done, as the acknowledgement got lost.
+        """Return the stored answer if the task is done already and its message was delivered again, else None.
 
-        Celery's own setting for this also skips a member of a chord, whose answer may not have been counted yet:
-        the chord would wait for ever.
+        A message is delivered again if its acknowledgement was lost. Celery's own setting for this case is not used:
+        it also skips a member of a chord, whose answer may not have been counted yet, and the chord would wait for
+        ever.
         """
         if self.request.chord or not (self.request.delivery_info or {}).get("redelivered"):
             return None
         with redis_errors():
             meta = self.backend.get_task_meta(str(self.request.id))
         answer = meta["result"] if meta["status"] == states.SUCCESS else None
-        # A member of a chord that gave up also shows SUCCESS; what comes again then is its replay.
+        # A chord's member that gave up also has the state SUCCESS. Its message comes again only as a replay.
         return None if given_up_state(answer) else answer
 
     def _retry_or_give_up(self, error: Retryable, args: tuple[Any, ...]) -> Any:
@@ -190,7 +195,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         metrics.TASKS_WAITING.add(queue=ROUTES[self.name].queue, reason=wait.awaited)
         message = self._message(args)
         with _or_put_back(self.request):
-            # A Redis that is full or refuses us keeps people from being told, and not the task from waiting.
+            # The task also waits if Redis is full or refuses the login. Then the job just does not show why.
             with suppress(Wait, LoginRefused):
                 if message is not None:
                     self.on_waiting(message, wait.reason, time.time() + seconds)
@@ -201,27 +206,28 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         raise Ignore
 
     def _give_up(self, error: Failure, args: tuple[Any, ...], *, data_is_bad: bool = False) -> Any:
-        # `data_is_bad` says that the failure is not the worker's. A message that this version cannot read always is.
-        # What is being handled has a place in the code; `error` may have been made from it just now.
+        # `data_is_bad`: the data caused the failure, and not the worker. A message that this version cannot read
+        # always counts as the worker's failure.
+        # The current exception has a traceback. `error` may be a new exception without one.
         log.error("task_failed", reason=error.reason, exc_info=sys.exception() or error)
         message = self._message(args)
         with _or_put_back(self.request):
-            # The job is told first, since that can be repeated; a second dead letter would be one too many.
+            # The job is updated first, because that can be repeated. A second dead letter must not be sent.
             if message is not None:
                 try:
                     self.on_given_up(message, error.reason)
                 except (Retryable, Wait, redis.RedisError, Reject):
                     raise
                 except Exception as bug:  # noqa: BLE001 - the outermost loop still
-                    # A process that cannot open its service cannot tell the job. The message must not be lost with
-                    # it: the dead letter says what happened.
+                    # A process that cannot open its service cannot update the job. The message must not be lost: the
+                    # dead letter says what happened.
                     log.error("job_not_told", error=type(bug).__name__, reason=error.reason)  # noqa: TRY400
             publish_dead_letter(self, args, error.reason)
         if message is None or not data_is_bad:
             report_failure(ROUTES[self.name].queue, job_of(args))
         if message is not None and self.request.chord:
             return self.failed_outcome(message, error.reason)
-        # The job has been told. An errback is for the body of a chord that never ran.
+        # The job is updated already. Errbacks are for the body of a chord that never ran.
         self.request.errbacks = None
         raise error from None
 
@@ -234,7 +240,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
 
 @contextmanager
 def _or_put_back(request: Context) -> Iterator[None]:
-    """Put the message back into its queue when the broker or Redis is away; the delivery limit bounds how often."""
+    """Put the message back into its queue if the broker or Redis is away, at most as often as the delivery limit."""
     try:
         yield
     except (Retryable, Wait, redis.RedisError, Reject) as away:

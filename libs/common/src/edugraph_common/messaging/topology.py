@@ -1,8 +1,9 @@
-"""Exchanges, queues, bindings and policies as kombu and RabbitMQ take them; the names are in contracts.routes.
+"""Exchanges, queues, bindings and policies, in the forms of kombu and RabbitMQ. The names are in contracts.routes.
 
-Keys are exact and the first words of tasks and events differ, because Celery's delayed delivery binds every task
-queue with `#.<key>`: an overlapping key would be delivered twice (celery 5.7, kombu native_delayed_delivery).
-Limits and dead-lettering are policies, never queue arguments: an argument cannot be changed afterwards.
+Routing keys are exact, and the keys of tasks and of events begin with different words. Celery's delayed delivery
+binds every task queue with `#.<key>`, so an overlapping key would be delivered twice (celery 5.7, kombu
+native_delayed_delivery). Limits and dead-lettering are policies and never queue arguments, because an argument cannot
+be changed later.
 """
 
 from typing import Any
@@ -21,25 +22,27 @@ from edugraph_common.platform.settings import DEAD_LETTER_RETENTION_DAYS
 TASKS = Exchange("edugraph.tasks", type="topic", durable=True)
 DEAD = Exchange("edugraph.dead", type="topic", durable=True)
 EVENTS = Exchange("edugraph.events", type="topic", durable=True)
-# The queue of `edugraph-webhooks`, and the exchange between it and its delay queues. That process declares them: an
-# installation without webhooks has none.
+# The name of the queue of `edugraph-webhooks`, and of the exchange between it and its delay queues. That process
+# declares them, so an installation without webhooks does not have them.
 WEBHOOKS = "edugraph.webhooks"
 
 DELIVERY_LIMIT = 5
-# Without it a quorum queue drops a message that was put back 20 times.
+# By default a quorum queue drops a message that was put back 20 times.
 NO_LIMIT = -1
-# Of the bodies that wait in one task queue. Four full queues fit the bundled broker's volume of 4 GiB, with room for
-# dead letters: a disk alarm would stop workers too, which publish before they acknowledge.
+# The size limit of the bodies in one task queue. Four full queues fit the bundled broker's volume of 4 GiB, with room
+# for dead letters. A full disk would raise an alarm, which also stops workers, since they publish before they
+# acknowledge.
 TASK_QUEUE_BYTES = 768 * 1024**2
-# Longer than the hard time limit of a task (3,600 s) and its way to the worker: RabbitMQ closes the channel of a
-# consumer that holds a message for longer.
+# RabbitMQ closes the channel of a consumer that holds a message for longer than this. So it is longer than the hard
+# time limit of a task (3,600 s) and the time of delivery together.
 CONSUMER_TIMEOUT_MS = 4_500_000
 
 
 def task_queues(*, quorum: bool = True) -> list[Queue]:
-    """Return all task queues. Every publisher knows them too, since the delay of a retry depends on their type.
+    """Return all task queues. Publishers need them too, since the delay of a retry depends on their type.
 
-    On RabbitMQ nobody but `edugraph topology apply` declares them: who may declare a queue may delete it.
+    On RabbitMQ only `edugraph topology apply` declares them, because the permission to declare a queue also allows
+    deleting it.
     """
     return [
         Queue(
@@ -56,20 +59,20 @@ def task_queues(*, quorum: bool = True) -> list[Queue]:
 
 
 def dead_queues(*, quorum: bool = True) -> list[Queue]:
-    """Return the queues of dead letters, where they wait until somebody stores them."""
+    """Return the queues in which dead letters wait until they are stored."""
     arguments = _arguments(quorum=quorum)
     return [Queue(dead_queue_name(q), DEAD, routing_key=q, queue_arguments=arguments) for q in QUEUES]
 
 
 def worker_reports_queue() -> Queue:
-    """Return the queue in which workers say whether their servers can be used."""
+    """Return the queue in which workers report whether their servers can be used."""
     return Queue(
         WORKER_REPORTS, TASKS, routing_key=WORKER_REPORT_KEY, queue_arguments=_arguments(quorum=True), no_declare=True
     )
 
 
 def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> dict[str, dict[str, Any]]:
-    """Return RabbitMQ's policies by name, as the management API takes them. One policy applies to a queue."""
+    """Return name -> policy in the form of RabbitMQ's management API. One policy applies to each queue."""
     of_task_queues = {
         f"edugraph.{queue}": {
             "pattern": f"^{queue}$",
@@ -79,17 +82,17 @@ def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> di
                 "consumer-timeout": CONSUMER_TIMEOUT_MS,
                 "dead-letter-exchange": DEAD.name,
                 "dead-letter-routing-key": queue,
-                # At least once: a dead letter leaves its queue only when the other queue has it.
+                # At least once: a message leaves the task queue only when the dead-letter queue has it.
                 "dead-letter-strategy": "at-least-once",
                 "delivery-limit": DELIVERY_LIMIT,
                 "max-length-bytes": TASK_QUEUE_BYTES,
-                # The sender is told that there is no room, where the default would drop the oldest message.
+                # The sender gets an error if there is no room. The default would drop the oldest message.
                 "overflow": "reject-publish",
             },
         }
         for queue in QUEUES
     }
-    # A letter that cannot be stored goes back. However often that happens, it stays until its time is over.
+    # A letter that cannot be stored goes back to its queue, however often, until its retention is over.
     of_dead_queues = {
         "pattern": r"^.*\.dead$",
         "apply-to": "queues",
@@ -100,7 +103,7 @@ def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> di
             "overflow": "reject-publish",
         },
     }
-    # A report is of no use when the next one is there.
+    # A report is outdated when the next one arrives.
     of_reports = {
         "pattern": f"^{WORKER_REPORTS}$",
         "apply-to": "queues",

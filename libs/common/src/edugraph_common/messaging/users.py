@@ -1,7 +1,7 @@
-"""RabbitMQ's users: one for each service, with the permissions that it needs and no others.
+"""RabbitMQ's users: one for each service, with only the permissions that the service needs.
 
-A permission is a regular expression over names of exchanges and queues. `configure` also lets a user delete what it
-names, so services declare nothing of the topology: `edugraph topology apply` does, as the operator.
+A permission is a regular expression for names of exchanges and queues. `configure` also allows deleting them, so
+services do not declare the topology. `edugraph topology apply` does, with the operator's user.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from edugraph_common.contracts.routes import (
 from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS, WEBHOOKS
 from edugraph_common.platform.settings import Service
 
-# Celery's events, and commands to workers with their answers, for `celery inspect` and Flower.
+# The exchanges of Celery's events, and of commands to workers and their answers, for `celery inspect` and Flower.
 CELERY_EXCHANGES = r"celeryev|celery\.pidbox|reply\.celery\.pidbox"
 WORKERS_OWN = r".+@.+\.celery\.pidbox"
 DELAYS = r"celery_delayed_[0-9]+"
@@ -30,7 +30,11 @@ NOTHING = "^$"
 
 
 class Permissions(NamedTuple):
-    """`routing_keys` are those with which it may publish tasks, delayed or not; `dead_keys`, dead letters."""
+    """The permissions of a user.
+
+    `routing_keys` is the pattern of the keys with which it may publish tasks, delayed or not. `dead_keys` is the
+    pattern for publishing dead letters.
+    """
 
     configure: str
     write: str
@@ -41,20 +45,20 @@ class Permissions(NamedTuple):
 
 
 def user_name(vhost: str, service: Service) -> str:
-    """Return the name of a service's user; `vhost` is quoted for a URL.
+    """Return the name of a service's user. `vhost` is quoted for a URL.
 
-    Users belong to the whole broker, so the name of the virtual host stands in theirs.
+    Users belong to the whole broker, so the name of the virtual host is a part of their name.
     """
     return f"{'edugraph' if vhost == quote('/', safe='') else vhost}-{service}"
 
 
 def permissions() -> dict[Service, Permissions]:
-    """Return what each service may do in the virtual host."""
+    """Return the permissions of each service in the virtual host."""
     tasks, events = _escaped(TASKS.name), _escaped(EVENTS.name)
     # The queue and the exchange of this name, and the delay queues.
     webhooks = rf"{_escaped(WEBHOOKS)}(\.after_[0-9]+s)?"
     return {
-        # It looks at the depth of queues passively, which needs no permission, and probes a queue of its own.
+        # The gateway reads the depth of queues passively, which needs no permission, and probes with its own queue.
         "gateway": Permissions(
             configure=r"^(celeryev|amq\.gen.*)$",
             write=rf"^({tasks}|celeryev|amq\.default|amq\.gen.*)$",
@@ -62,7 +66,7 @@ def permissions() -> dict[Service, Permissions]:
             routing_keys=_pattern(_keys_of(set(ROUTING_KEYS))),
             tags="monitoring",
         ),
-        # It stores all dead letters before it erases or exports a person.
+        # The importer stores all dead letters before it erases or exports a person.
         "importer": _worker(
             tasks,
             events,
@@ -70,12 +74,12 @@ def permissions() -> dict[Service, Permissions]:
             _keys_of(set(ROUTING_KEYS)),
             read=rf"|({'|'.join(QUEUES)})\.dead",
         ),
-        # What it found goes to the importer. It can ask for nobody's erasure, and for no import that was not lost.
+        # The analyzer sends findings to the importer. It cannot request erasures, or imports that are not lost.
         "analyzer": _worker(
             tasks, events, ("llm_analysis",), _keys_of({"llm_analysis", "graph_findings"}) | {*ASKED_BY_ANALYZER}
         ),
         "webhooks": Permissions(configure=f"^{webhooks}$", write=f"^{webhooks}$", read=rf"^({webhooks}|{events})$"),
-        # Flower and exporters: they hear events, ask workers, and see queues from outside.
+        # Flower and exporters receive events, send commands to workers, and read figures about queues.
         "monitor": Permissions(
             configure=rf"^({CELERY_EXCHANGES}|celeryev\..+|.+\.reply\.celery\.pidbox)$",
             write=r"^(celery\.pidbox|celeryev\..+|.+\.reply\.celery\.pidbox)$",
@@ -86,9 +90,9 @@ def permissions() -> dict[Service, Permissions]:
 
 
 def apply_users(api: httpx.Client, vhost: str, passwords: Mapping[Service, str]) -> list[str]:
-    """Make a user for each service that has a password, and set what it may. `vhost` is quoted for a URL.
+    """Create or change a user for each service that has a password, and return their names.
 
-    A user that is there gets this password and these permissions. Returns the names. Raises httpx.HTTPError.
+    `vhost` is quoted for a URL. Raises httpx.HTTPError.
     """
     names = []
     for service, granted in permissions().items():
@@ -113,7 +117,7 @@ def apply_users(api: httpx.Client, vhost: str, passwords: Mapping[Service, str])
 def _worker(
     tasks: str, events: str, queues: tuple[str, ...], routing_keys: set[str], *, read: str = ""
 ) -> Permissions:
-    """`read` is more alternatives of the pattern."""
+    """Return the permissions of a worker. `read` is appended to the pattern for reading, as `|ALTERNATIVE`."""
     return Permissions(
         configure=rf"^({CELERY_EXCHANGES}|{WORKERS_OWN})$",
         write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS})$",
@@ -128,7 +132,7 @@ def _keys_of(queues: set[str]) -> set[str]:
 
 
 def _pattern(routing_keys: set[str]) -> str:
-    """Return the pattern of some routing keys. A delayed message has 28 bits before its key."""
+    """Return the pattern for these routing keys. A delayed message has 28 bits before its key."""
     return rf"^([01]\.)*({'|'.join(map(_escaped, sorted(routing_keys)))})$"
 
 

@@ -1,1 +1,1 @@
-"""What a Celery worker adds to its tasks: dead letters, circuit breaker, reject policy, health, shutdown."""
+"""Extensions of Celery's worker: dead letters, circuit breaker, reject policy, health, shutdown."""

@@ -1,15 +1,15 @@
-"""A circuit breaker for each queue: it bounds how fast a queue may lose its messages to the dead letters.
+"""A circuit breaker for each queue. It limits how fast the messages of a queue become dead letters.
 
-After a bad deploy each task fails, and a queue of 10,000 good messages would be dead within a minute. So a worker
-whose tasks fail for good one after another stops reading their queue, says so, and tries again after a while.
+After a bad deploy each task fails, and a queue of 10,000 good messages would be empty within a minute. So a worker
+whose tasks fail permanently one after another stops reading their queue, logs it, and tries again after a while.
 
-Only failures that speak of the worker or its surroundings count: a bug, retries used up, a lost process, a message
-that this version cannot read. Rejected data does not count, since it is bad with every worker. A bug may also show in
-the records of one job alone, so the failures of one job never pause a queue that all jobs share.
+Only failures that the worker or its environment may have caused are counted: a bug, retries used up, a lost process,
+a message that this version cannot read. Rejected data are not counted, since every worker rejects them. A bug may
+also show only in the records of one job, so the failures of a single job never pause a queue.
 
-A child of the pool knows how its task ended; the main process reads the queue. Between them is a pipe, made before
-the first fork: six bytes for each end of a task, which the kernel writes and reads whole. A task that could not use a
-server says so in the same way; the server watch decides what to do about that.
+A child of the pool knows how its task ended, and the main process reads the queue. A pipe connects them, which is
+made before the first fork. Each end of a task takes six bytes, which the kernel writes and reads as a whole. A task
+that could not use a server reports that in the same way, and the server watch handles it.
 """
 
 import os
@@ -33,8 +33,8 @@ from edugraph_common.messaging.worker.server_watch import ServerWatch
 FAILURES_IN_A_ROW = 20
 FAILURES_AFTER_A_PAUSE = 2
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 600.0
-# The fields are: how the task ended, the number of its queue, and a number whose meaning depends on the end: a
-# checksum of its job's id for a failure, the place in `_TROUBLES` for a server that is away.
+# (how the task ended, index of its queue, number). The number of a failure is a checksum of the job's id. The number
+# of a server that is away is an index of `_TROUBLES`.
 _TASK_END = struct.Struct(">BBI")
 _SUCCEEDED, _FAILED, _SERVER_AWAY = range(3)
 _TROUBLES: tuple[tuple[Server, Cause], ...] = tuple(product(get_args(Server), get_args(Cause)))
@@ -44,10 +44,10 @@ log = structlog.get_logger()
 
 @dataclass
 class CircuitBreaker:
-    """The failures of one queue since the last task that succeeded, by job.
+    """The failures of one queue since its last successful task: checksum of a job's id -> number of failures.
 
-    A job counts for at most half of `limit`, so that it takes two jobs to pause the queue. After a pause one failure
-    of each of two jobs is enough for the next pause.
+    A job counts for at most half of `limit`, so it takes two jobs to pause the queue. After a pause, one failure of
+    each of two jobs is enough for the next pause.
     """
 
     limit: int
@@ -61,7 +61,7 @@ class CircuitBreaker:
         self.pauses = 0
 
     def record_failure(self, job: int) -> float:
-        """Return for how many seconds to pause from now on; 0 means to go on, or that the queue is paused already."""
+        """Return for how many seconds to pause the queue, or 0 if it need not be paused or is paused already."""
         self.failures[job] += 1
         limit = FAILURES_AFTER_A_PAUSE if self.pauses else self.limit
         if self.paused or sum(min(number, limit // 2) for number in self.failures.values()) < limit:
@@ -76,7 +76,7 @@ class CircuitBreaker:
 
 
 class CircuitBreakerStep(bootsteps.StartStopStep):
-    """It lives in a worker's main process, whose event loop calls `read` when a task has ended."""
+    """The circuit breakers of a worker. The event loop of its main process calls `read` when a task has ended."""
 
     requires = (QueueGates, ServerWatch)
     reader: ClassVar[int]
@@ -122,7 +122,7 @@ class CircuitBreakerStep(bootsteps.StartStopStep):
 def add_circuit_breaker(
     app: Celery, *, failures: int = FAILURES_IN_A_ROW, seconds: float = FIRST_PAUSE_SECONDS
 ) -> None:
-    """Give a worker's app its circuit breakers. It must be called before the pool is started."""
+    """Add circuit breakers to the app of a worker. The function must be called before the pool is started."""
     to_read, to_write = os.pipe()
     os.set_blocking(to_read, False)
     os.set_blocking(to_write, False)
@@ -140,9 +140,9 @@ def report_success(queue: str) -> None:
 
 
 def report_failure(queue: str, job_id: str) -> None:
-    """Report that a task of the queue failed for good, and not because of its data.
+    """Report that a task of the queue failed permanently, and not because of its data.
 
-    Tasks whose job is unknown count as one job.
+    All tasks without a known job count as one job.
     """
     _report(_FAILED, queue, zlib.crc32(job_id.encode()))
 
@@ -153,7 +153,7 @@ def report_away(queue: str, server: Server, cause: Cause) -> None:
 
 
 def _report(end: int, queue: str, number: int) -> None:
-    # Outside a worker nobody reads. A full pipe loses the report rather than making the task wait.
+    # Outside a worker there is no writer. If the pipe is full, the report is lost, since the task must not wait.
     for writer in _writers:
         with suppress(BlockingIOError):
             os.write(writer, _TASK_END.pack(end, QUEUES.index(queue), number))

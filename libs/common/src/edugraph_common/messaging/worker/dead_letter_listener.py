@@ -1,9 +1,10 @@
-"""Stores dead letters, and records what became of a task that could not end itself.
+"""Stores dead letters, and records the end of a task that could not record it itself.
 
-Workers of the queue NAME consume NAME.dead. They store each letter, and where a task's workers died or one rejected
-its message, they record the end in the task's result and in its job, as the task would have done when it gave up. A
-child of the pool does that, since the main process must not wait for anybody, and must open nothing that its children
-would inherit. A letter that another process stored is told here, too: only a worker of the queue knows its tasks.
+Workers of the queue NAME consume NAME.dead and store each letter. If the task's workers died or rejected its message,
+they also record its end in the task's result and in its job, as the task does when it gives up. A child of the pool
+does this work, because the main process must not wait, and must not open connections that its children would inherit.
+The ends of tasks whose letters another process stored are recorded here too, since only a worker of the queue knows
+the tasks.
 """
 
 import time
@@ -39,9 +40,9 @@ from edugraph_common.messaging.worker.reject_policy import install_reject_policy
 from edugraph_common.messaging.worker.server_watch import send_to_pool
 from edugraph_common.platform.settings import Settings
 
-# So long a child waits before a letter that could not be stored or told goes back to its queue.
+# The time that a child waits before it puts a letter back that could not be stored or recorded.
 RETRY_AFTER_SECONDS = 5.0
-# So often a worker looks for letters of its queues that another process stored.
+# The interval at which a worker looks for letters of its queues that another process stored.
 UNTOLD_SECONDS = 60.0
 log = structlog.get_logger()
 
@@ -56,8 +57,8 @@ class Delivered(NamedTuple):
 
 
 def add_dead_letter_listener(app: Any, settings: Settings) -> None:
-    """Have the workers of this app store the dead letters of their queues. It needs RabbitMQ."""
-    # Each child of the pool opens a store of its own, at its first letter.
+    """Make the workers of this app store the dead letters of their queues. This needs RabbitMQ."""
+    # Each child of the pool opens its own store at its first letter.
     app.open_dead_letters = cache(partial(open_dead_letters, settings))
     app.steps["consumer"].add(DeadLetterListener)
 
@@ -69,7 +70,7 @@ class DeadLetterListener(bootsteps.ConsumerStep):
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
-        # The names are kept from the start, because a queue that is paused is missing from the selection later on.
+        # The names are read now, because a paused queue is missing in `consume_from` later.
         self.queues = tuple(name for name in consumer.app.amqp.queues.consume_from if name in QUEUES)
         self._timer: Any = None
         self._is_telling = False
@@ -79,7 +80,7 @@ class DeadLetterListener(bootsteps.ConsumerStep):
         self.worker = consumer
         super().start(consumer)
         self._timer = consumer.timer.call_repeatedly(UNTOLD_SECONDS, self._tell_untold)
-        # The pool takes nothing before the event loop runs.
+        # The pool accepts work only after the event loop has begun to run.
         consumer.timer.call_after(0, self._tell_untold)
 
     def stop(self, consumer: Any) -> None:
@@ -106,7 +107,7 @@ class DeadLetterListener(bootsteps.ConsumerStep):
         }
         body = message.body
         if isinstance(body, str):
-            # The transport has decoded it.
+            # The transport has decoded the body.
             body = body.encode(message.content_encoding or "utf-8")
         delivered = Delivered(queue, properties, dict(message.headers), bytes(body))
         done = partial(message.ack_log_error, get_logger(__name__), self.worker.connection_errors)
@@ -122,7 +123,7 @@ class DeadLetterListener(bootsteps.ConsumerStep):
 
     def _tell_untold(self) -> None:
         if self._is_telling:
-            return  # no child has been free since the last time
+            return  # the last call still runs or waits for a free child
         self._is_telling = True
 
         def end(_: object) -> None:
@@ -138,7 +139,10 @@ class DeadLetterListener(bootsteps.ConsumerStep):
 
 
 def handle_in_child(delivered: Delivered) -> bool:
-    """Store a letter and record the end of its task. False means that it must come again. Repeating it is safe."""
+    """Store a letter and record the end of its task. Return False if the letter must be delivered again.
+
+    Repeating the call is safe.
+    """
     app: Any = current_app
 
     def handle() -> None:
@@ -150,7 +154,7 @@ def handle_in_child(delivered: Delivered) -> bool:
 
 
 def tell_in_child(queues: tuple[str, ...]) -> None:
-    """Record the ends of tasks whose letters another process stored."""
+    """Record the ends of tasks whose letters another process has stored."""
     app: Any = current_app
 
     def tell() -> None:
@@ -174,10 +178,10 @@ def _is_done(do: Callable[[], None]) -> bool:
 
 
 def tell_untold(app: Any, store: DeadLetterStore, queue: str) -> None:
-    """Record the end of each task of a queue of which nobody has recorded it. Raises Retryable or Wait."""
+    """Record the ends of the queue's tasks that are not recorded yet. Raises Retryable or Wait."""
     for ref in store.untold(queue):
         with store.claimed(ref):
-            # Another worker may have been faster.
+            # Another worker may have recorded the end meanwhile.
             if store.is_untold(ref):
                 _tell_one(app, store, ref)
                 store.told(ref)
@@ -206,13 +210,13 @@ def _record(app: Celery, letter: StoredLetter) -> None:
     request = Context({**letter.headers, **embedded, "args": args, "delivery_info": {}})
     reason = letter.headers.get(REASON)
     if reason is None:
-        # The task did not give up by itself, so nobody has recorded its end yet.
+        # The task did not give up by itself, so its end is not recorded yet.
         task: Any = app.tasks.get(str(letter.headers.get("task")))
         reason = _reason(letter, known=task is not None, readable=bool(args))
         meta = app.backend.get_task_meta(str(request.id))
         if meta["status"] == states.SUCCESS:
-            # The worker died after the task was done: the acknowledgement never came through, nor perhaps the answer
-            # to its chord.
+            # The worker died after the task was done. The broker never got the acknowledgement, and the chord may not
+            # have counted the answer.
             app.backend.mark_as_done(str(request.id), meta["result"], request=request)
         elif hasattr(task, "mark_given_up"):
             task.mark_given_up(request, args, reason)
@@ -223,7 +227,7 @@ def _record(app: Celery, letter: StoredLetter) -> None:
 
 
 def _read(letter: StoredLetter) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the task's arguments and what Celery keeps beside them; both are empty for an unreadable body."""
+    """Return the task's arguments and Celery's options beside them. Both are empty if the body is unreadable."""
     content_type = letter.properties.get("content_type") or ""
     encoding = letter.properties.get("content_encoding") or "utf-8"
     try:
@@ -235,7 +239,7 @@ def _read(letter: StoredLetter) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _reason(letter: StoredLetter, *, known: bool, readable: bool) -> str:
-    """Say why a message died that carries no reason. A worker rejects a message for one of three causes."""
+    """Return why a message without a reason header died."""
     deaths = letter.headers.get("x-death") or [{}]
     cause = next((death.get("reason") for death in deaths if death.get("queue") == letter.queue), None)
     if cause != "rejected":
@@ -253,7 +257,7 @@ def _reason(letter: StoredLetter, *, known: bool, readable: bool) -> str:
 def _emit_event(app: Celery, letter: StoredLetter, args: tuple[Any, ...], reason: str) -> None:
     task_id = str(letter.headers.get("id"))
     about = named_by(args[-1] if args else None)
-    # The time of death tells two deaths of one task apart, and a repeated telling not.
+    # The id contains the time of death: two deaths of one task have different ids, a repeated event has the same id.
     deaths = letter.headers.get("x-death") or [{}]
     died = str(letter.headers.get(DIED) or deaths[0].get("time"))
     data = {"queue": letter.queue, "task": letter.headers.get("task"), "task_id": task_id, "reason": reason, **about}

@@ -1,4 +1,7 @@
-"""A worker notes in Redis with which messages it begins: the gateway's reaper must know which ones may still wait."""
+"""Notes in Redis about the messages that a worker begins with.
+
+The gateway's reaper uses them to find lost messages.
+"""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -14,24 +17,24 @@ from edugraph_common.messaging.publisher import job_of
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.settings import Settings
 
-# A Redis that is away makes the task itself wait or fail, so that the note need not be tried for long.
+# The note is tried only for a short time: if Redis is away, the task itself waits or fails.
 TIMEOUT_SECONDS = 2.0
 
 log = structlog.get_logger()
 
 
 def note_deliveries(settings: Settings) -> None:
-    """Let each process of this worker note the messages that it begins with."""
+    """Make each process of this worker note the messages that it begins with."""
 
     @cache
-    def jobs() -> Jobs:  # opened by its first use in each child of the pool
+    def jobs() -> Jobs:  # opened at the first use in each child of the pool
         return Jobs(connect(settings.redis_url.get_secret_value(), timeout=TIMEOUT_SECONDS, retries=1))
 
     def note(task: Any, args: Any, **_: Any) -> None:
         job_id = job_of(args)
         if not job_id or task.name not in ROUTES:
             return
-        # A message leaves out a field that has its default.
+        # A message leaves out fields with their default.
         field = task.contract.model_fields.get("generation")
         generation = args[-1].get("generation", field.default if field else None)
         if not isinstance(generation, int):

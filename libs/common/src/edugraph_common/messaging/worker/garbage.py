@@ -1,7 +1,7 @@
-"""Tells Python's garbage collector what a worker knows: loaded modules stay, and a batch is thousands of objects.
+"""Settings of Python's garbage collector for a worker: modules stay loaded, and a batch has thousands of objects.
 
-Left to itself the collector looks through the objects of all modules again and again. That took a quarter of the time
-that an import spends in Python.
+By default the collector searches the objects of all modules again and again. That took a quarter of the time that an
+import spends in Python.
 """
 
 import gc
@@ -9,12 +9,12 @@ from typing import Any
 
 from celery.signals import worker_init
 
-# So many new objects lie between two collections. Python's own 700 are less than a dozen records.
+# The number of new objects between two collections. Python's default of 700 is less than a dozen records.
 NEW_OBJECTS = 10_000
 
 
 def collect_garbage_seldom() -> None:
-    """Set the collector up before the pool forks, so that its children share what was loaded (see `gc.freeze`)."""
+    """Set up the collector before the pool forks, so that its children share the loaded modules (see `gc.freeze`)."""
 
     def freeze_loaded(**_: Any) -> None:
         gc.collect()

@@ -1,13 +1,14 @@
-"""Two files that tell whether a worker lives and whether it works, for probes that cost milliseconds.
+"""Two files that show whether a worker is alive and whether it consumes, for probes that take milliseconds.
 
-In EDUGRAPH_HEALTH_DIR: `alive` is touched every few seconds by the consumer's own event loop, and while it tries to
-reach a broker that is away, so that an outage restarts no worker. `ready` is there only while the worker is connected
-and consumes. A probe needs no Python and no broker:
+They are in EDUGRAPH_HEALTH_DIR. The consumer's event loop touches `alive` every few seconds. It is also touched while
+the worker tries to reach a broker that is away, so that an outage does not restart workers. `ready` exists only while
+the worker is connected and consumes. A probe needs neither Python nor the broker:
 
     alive: test $(( $(date +%s) - $(stat -c %Y "$EDUGRAPH_HEALTH_DIR/alive") )) -lt 60
     ready: test -e "$EDUGRAPH_HEALTH_DIR/ready"
 
-`celery inspect ping` is neither: it costs a second of processor time and answers while nothing is consumed.
+`celery inspect ping` is not a substitute: it takes a second of processor time, and answers even if nothing is
+consumed.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ ALIVE, READY = "alive", "ready"
 
 
 class Health:
-    """The two files in `folder`; None means that nobody asks and no file is written."""
+    """The two files in `folder`. If it is None, no file is written."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -37,7 +38,7 @@ class Health:
             (self._folder / ALIVE).touch()
 
     def ready(self, consumed: list[str]) -> None:
-        """Say which queues are consumed at this moment; none means that the worker is not ready."""
+        """Write or delete `ready`. The worker is ready if it consumes at least one queue."""
         if self._folder is None:
             return
         if consumed:
@@ -47,7 +48,7 @@ class Health:
 
 
 def report_health(app: Celery, settings: Settings) -> None:
-    """Make the worker of this app keep the two files. It must be called before the worker starts."""
+    """Make the worker of this app write the two files. The function must be called before the worker starts."""
     health = Health(Path(settings.health_dir) if settings.health_dir else None)
     app.steps["consumer"].add(_health_step(health))
     app.conf.worker_consumer = _alive_while_connecting(health)
@@ -61,13 +62,13 @@ def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
 
     def beat(consumer: Any) -> None:
         health.alive()
-        # The question is what is consumed at this moment, and not what was once begun.
+        # The consumer is asked for the queues that it consumes at this moment. Some may be closed or cancelled.
         tasks, connection = consumer.task_consumer, consumer.connection
         connected = tasks is not None and connection is not None and connection.connected
         tell(consumer, [queue.name for queue in tasks.queues if tasks.consuming_from(queue)] if connected else [])
 
     class HealthStep(bootsteps.StartStopStep):
-        """Celery starts it after the consumer of tasks, and again after each reconnection."""
+        """A step that Celery starts after the consumer of tasks, and again after each reconnection."""
 
         requires = (Tasks,)
         timer: Any = None
@@ -78,7 +79,7 @@ def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
                 self.timer.cancel()
             self.timer = consumer.timer.call_repeatedly(BEAT_SECONDS, beat, (consumer,))
             if consumer.hub is not None:
-                # The first turn of the loop comes right after the worker has begun to consume.
+                # The event loop runs it as soon as the worker has begun to consume.
                 consumer.hub.call_soon(beat, consumer)
 
         def stop(self, consumer: Any) -> None:
@@ -89,7 +90,7 @@ def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
 
 def _alive_while_connecting(health: Health) -> type[QuickConsumer]:
     class AliveWhileConnecting(QuickConsumer):
-        """While a worker waits for the broker no event loop runs, so the waiting itself gives the sign of life."""
+        """A consumer that touches `alive` while it waits for the broker, because then the event loop does not run."""
 
         def ensure_connected(self, connection: Any) -> Any:
             health.alive()

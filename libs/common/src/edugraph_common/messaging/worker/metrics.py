@@ -1,6 +1,6 @@
-"""A worker's metrics: its tasks are measured by Celery's signals, and its main process serves /metrics.
+"""The metrics of a worker. Celery's signals measure its tasks, and its main process serves /metrics.
 
-A child that is killed cannot count its own end, so the main process counts it, in the request.
+A child that is killed cannot count its own end, so the main process counts it in `WatchedRequest`.
 """
 
 import atexit
@@ -38,16 +38,16 @@ MAIN = "main"
 
 
 def measure_worker(part: Part, settings: Settings, open_own: Callable[[], None] = lambda: None) -> None:
-    """Measure the worker of this process. It must be called before the worker starts; without a port it does nothing.
+    """Measure the worker of this process, if `metrics_port` is set. Call the function before the worker starts.
 
-    `open_own` opens the series that only the service knows, so that a rate sees the first event too.
+    `open_own` opens the series that only the service knows, so that a rate includes the first event.
     """
     if not settings.metrics_port:
         return
     EduGraphTask.Request = f"{__name__}:WatchedRequest"
 
     def open_metrics(sender: Any, **_: Any) -> None:
-        # Billiard gives a place in the pool to a new child only when the old child has been waited for.
+        # Billiard gives the place of an old child to a new one only after the old child has ended.
         def place_in_pool() -> str:
             index = getattr(current_process(), "index", None)
             return MAIN if index is None else f"child{index}"
@@ -62,7 +62,7 @@ def measure_worker(part: Part, settings: Settings, open_own: Callable[[], None] 
 
     def begin_child(**_: Any) -> None:
         metrics.CHILDREN.add()
-        # Whatever the last child in this place was doing when it was killed is over.
+        # A child that was killed in this place may have left its last value behind.
         for queue in QUEUES:
             metrics.TASKS_ACTIVE.set(0, queue=queue)
 
@@ -72,7 +72,7 @@ def measure_worker(part: Part, settings: Settings, open_own: Callable[[], None] 
 
 
 class WatchedRequest(Request):
-    """It lives in the main process, which outlives whatever happens to a child."""
+    """A request that counts lost tasks. It lives in the main process, which goes on when a child is killed."""
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         error = exc_info.exception
@@ -132,7 +132,7 @@ def _measure_tasks() -> None:
         if given_up_state(retval) == "failed":
             outcome: metrics.TaskOutcome = "failed"
         elif state is None or put_back_reason(task.request):
-            # Without a state Celery could not even note that the task began.
+            # Without a state, Celery could not even store that the task began.
             outcome = "put back"
         else:
             outcome = OUTCOMES.get(state, "failed")

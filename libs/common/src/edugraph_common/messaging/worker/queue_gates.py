@@ -1,6 +1,6 @@
-"""Which queues a worker takes messages from. Each queue is open unless there is a reason to keep it closed.
+"""Gates that decide from which queues a worker takes messages. A queue is open unless there is a reason to close it.
 
-A queue may be closed for several reasons at once, and opens when the last one has gone.
+A queue may be closed for several reasons at once. It opens when the last reason has gone.
 """
 
 from typing import Any, Literal
@@ -11,7 +11,7 @@ Reason = Literal["failures", "servers"]
 
 
 class Gates:
-    """The gates of one worker. They live in its main process."""
+    """The gates of a worker, in its main process."""
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
@@ -33,7 +33,7 @@ class Gates:
 
 
 class QueueGates(bootsteps.Step):
-    """Gives the consumer its `gates`. Other steps use them."""
+    """The step that sets `gates` on the consumer for other steps."""
 
     requires = ("celery.worker.consumer:Tasks",)
 

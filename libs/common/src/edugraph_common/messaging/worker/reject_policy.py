@@ -1,7 +1,7 @@
-"""How a worker's main process ends a task that cannot end itself: it rejects the message into the dead letters.
+"""The reject policy: a worker's main process makes the message of a task that cannot end itself a dead letter.
 
-Celery would acknowledge it. The message would be lost, and the job would wait for it for ever. The dead-letter
-listener records the end of the task afterwards.
+Celery would acknowledge the message. It would be lost, and the job would wait for it for ever. Later the dead-letter
+listener records the end of the task.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,26 +27,26 @@ from edugraph_common.messaging.result_store import ResultStore
 from edugraph_common.messaging.worker.circuit_breaker import report_failure
 from edugraph_common.platform.redis_errors import LOGIN_ERRORS
 
-# A child of the pool that ends in one of these ways did not end because of its message: Celery puts the message back.
+# If a child of the pool ends with one of these, the message is not the cause, and Celery puts the message back.
 ENDED_FROM_OUTSIDE = (Terminated, WorkerLostError, SystemExit, KeyboardInterrupt, MemoryError)
-# These come from around the task: its state could not be read or stored, or its chord could not be told.
+# Errors around the task: its state could not be read or stored, or its chord could not count it.
 AWAY = (redis.RedisError, OperationalError, BackendError, OSError)
 LONGEST_REQUEUE_DELAY_SECONDS = 60
-# How often a worker that holds a message asks whether Redis has room, or takes the login, again.
+# The interval at which a worker that holds a message checks Redis again, for room or for the login.
 FULL_RECHECK_SECONDS = 5
 log = structlog.get_logger()
 
 
 def requeue_delay_seconds(deliveries: int) -> int:
-    """Return after how many seconds a message goes back to its queue when a server was away: 5, 20, 60, 60, 60.
+    """Return the seconds until a message goes back to its queue after a server was away: 5, 20, 60, 60, 60.
 
-    All deliveries that a message has together then last longer than an outage of minutes.
+    So the message survives an outage of minutes before its delivery limit is reached.
     """
     return int(min(5 * 4**deliveries, LONGEST_REQUEUE_DELAY_SECONDS))
 
 
 class RejectingRequest(Request):
-    """The request of a task that its child of the pool could not end. It lives in the worker's main process."""
+    """A request, in the main process, that handles a task which its child of the pool could not end."""
 
     timer: Any = None
     """The timer of the worker, set when the policy is installed."""
@@ -54,7 +54,7 @@ class RejectingRequest(Request):
     """The consumer of the worker, set with the timer."""
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
-        # `return_ok` is false when it was not the task itself that answered.
+        # `return_ok` is false if the answer does not come from the task itself.
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(error, WorkerLostError) and not worker_state.should_terminate:
             report_failure(ROUTES[self.name].queue, job_of(self.args))
@@ -63,8 +63,8 @@ class RejectingRequest(Request):
             return
         task_ready(self)
         if isinstance(error, AWAY):
-            # Until it goes back the message keeps its place in the prefetch, so that not the whole queue runs into
-            # the outage.
+            # The message counts for the prefetch limit until it goes back. So the other messages of the queue do not
+            # run into the outage.
             seconds = requeue_delay_seconds(int(self.message.headers.get("x-delivery-count") or 0))
             kind = type(error).__name__
             if isinstance(error, LOGIN_ERRORS):
@@ -90,20 +90,20 @@ class RejectingRequest(Request):
             self._dead_letter(TimeLimitExceeded(timeout))
 
     def _success_was_stored(self) -> bool:
-        # Celery asks this when a child died. The chord may not have counted what the child stored, so the answer is
-        # no, and the task runs once more.
+        # Celery calls this when a child died. The chord may not have counted the result that the child stored, so the
+        # answer is False, and the task runs again.
         return False
 
     def _put_back_unless_held(self) -> None:
-        # As long as the worker takes no messages, a second delivery would meet the same refusal.
+        # While the worker takes no messages, another delivery would be refused in the same way.
         if self.consumer.server_watch.is_holding:
             self.timer.call_after(FULL_RECHECK_SECONDS, self._put_back_unless_held)
         else:
             self.reject(requeue=True)
 
     def _put_back_unless_full(self) -> None:
-        # A delivery that meets a full Redis again is a delivery for nothing, and the queue's limit would end in the
-        # dead letters. The broker takes a message back by itself when it was held for half an hour.
+        # While Redis is full, another delivery would only use up the delivery limit and end as a dead letter. The
+        # broker itself takes back a message that a worker has held for longer than the consumer time-out.
         results: ResultStore = self.task.backend  # type: ignore[assignment]  # what make_app gives each app
         if results.is_full():
             self.timer.call_after(FULL_RECHECK_SECONDS, self._put_back_unless_full)
@@ -119,15 +119,15 @@ class RejectingRequest(Request):
 
 
 def refuse_what_is_no_task(message: Any) -> None:
-    """Raise InvalidTaskError for a message that is not in the form in which Celery sends a task.
+    """Raise InvalidTaskError for a message that does not have the form of Celery's task messages.
 
-    Celery takes that form for granted in its event loop: whatever else somebody put into a queue, and be it a dead
-    letter that was sent again without its content type, would end the worker, and each that starts after it.
+    Celery does not check the form in its event loop. Any other message, for example a dead letter that was sent again
+    without its content type, would end the worker, and each worker that starts after it.
     """
     headers = message.headers if isinstance(message.headers, Mapping) else {}
     try:
-        payload = message.payload  # Celery decodes it next, and it is kept
-    except Exception as error:  # noqa: BLE001 - whatever the decoders raise for what somebody sent
+        payload = message.payload  # decoded once and cached, since Celery reads it next
+    except Exception as error:  # noqa: BLE001 - decoders may raise anything for a strange message
         raise InvalidTaskError(type(error).__name__) from None
     match payload:
         case [list(), dict(), dict() | None]:
@@ -150,22 +150,23 @@ def refuse_what_is_no_task(message: Any) -> None:
 
 
 def install_reject_policy(consumer: Any) -> None:
-    """Make a worker's consumer reject what cannot end itself. It must be called before the consumer starts."""
+    """Install the policy in a worker's consumer. The function must be called before the consumer starts."""
     for task in consumer.app.tasks.values():
         if task.name in ROUTES:
             request = symbol_by_name(task.Request)
-            # Request classes of others, such as that of the metrics, come first, so that they see what happens.
+            # Other request classes, such as the one of the metrics, come first, so that they see each event.
             bases = (RejectingRequest,) if request is Request else (request, RejectingRequest)
             task.Request = type("Rejecting", bases, {"timer": consumer.timer, "consumer": consumer})
 
     def reject(message: Any, error: BaseException) -> None:
-        # The message is no task's, or of a task that this worker does not know. Celery would log its body.
+        # The message is not a task, or the worker does not know the task. Celery would log the body.
         headers = message.headers or {}
         log.error("message_refused", task=headers.get("task"), task_id=headers.get("id"), error=type(error).__name__)
         message.reject_log_error(get_logger(__name__), consumer.connection_errors)
         queue = queue_of(message.delivery_info.get("routing_key", ""))
         if queue:
-            # The body is not read. Most messages of a job come from the one task that the job began with.
+            # The body is not read, so the root task's id stands for the job: most messages of a job have the same
+            # root task.
             report_failure(queue, str(headers.get("root_id") or ""))
 
     create_task_handler = consumer.create_task_handler

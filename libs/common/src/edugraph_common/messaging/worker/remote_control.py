@@ -1,9 +1,9 @@
-"""Remote control (`celery inspect`, Flower) on a connection and a thread of its own: no consumer waits for it.
+"""Remote control (`celery inspect`, Flower) on a separate connection and thread, so that the consumer does not wait.
 
-Celery declares a worker's control queue on the consumer's connection. That queue lives on one node of the broker and
-has the worker's name, so when the node is lost, the worker waits for its queue and consumes nothing until the node is
-back. Here a queue has a new name for each connection, so that none waits for a lost node, and a broker that refuses
-it or does not answer costs the answers to commands and nothing else.
+Celery declares a worker's control queue on the consumer's connection. The queue is on one node of the broker and has
+the worker's name. If the node is lost, the worker waits for the queue, and consumes nothing until the node is back.
+Here the queue has a new name for each connection, so it never waits for a lost node. If the broker refuses the queue
+or does not answer, only commands are not answered.
 """
 
 import socket
@@ -23,16 +23,16 @@ from kombu.pidbox import Mailbox, Node
 
 from edugraph_common.platform.settings import Settings
 
-# Less than half of the broker's heartbeat of 15 s, whose arrival would begin the wait for an answer anew.
+# Less than half of the broker's heartbeat of 15 s. Each arriving heartbeat restarts the wait for an answer.
 ANSWER_WITHIN_SECONDS = 5
 RETRY_AFTER_SECONDS = 5.0
-# A worker that is connecting again runs no event loop, and nobody waits longer for an answer to a command.
+# The event loop does not run while a worker connects again. Clients do not wait longer than this for an answer.
 HANDLED_WITHIN_SECONDS = 10.0
 log = structlog.get_logger()
 
 
 def add_remote_control(app: Celery, settings: Settings) -> None:
-    """Let the workers of this app answer commands, unless the setting says no."""
+    """Make the workers of this app answer commands, if the setting `remote_control` is on."""
     if settings.remote_control:
         app.steps["consumer"].add(RemoteControl)
 
@@ -57,7 +57,7 @@ class RemoteControl(bootsteps.StartStopStep):
 
     def _keep_listening(self, consumer: Any) -> None:
         while not self._ending.is_set():
-            # The urls of several nodes are tried in turn.
+            # If there are several nodes, their addresses are tried one after another.
             connection = consumer.app.connection_for_read(
                 transport_options={"read_timeout": ANSWER_WITHIN_SECONDS, "write_timeout": ANSWER_WITHIN_SECONDS}
             )
@@ -83,7 +83,7 @@ class RemoteControl(bootsteps.StartStopStep):
 
 
 class NodeInLoop(Node):
-    """Handles each command in the consumer's own loop, since handlers read and change what tasks are being run."""
+    """A node that handles commands in the consumer's event loop, since handlers read and change running tasks."""
 
     def __init__(self, consumer: Any, mailbox: Mailbox, channel: Any) -> None:
         state = AttributeDict(app=consumer.app, hostname=consumer.hostname, consumer=consumer, tset=set)
@@ -108,7 +108,7 @@ class NodeInLoop(Node):
 
 
 def make_mailbox(app: Any) -> Mailbox:
-    """Celery's own, but answers are published on the connection on which the command came."""
+    """Return a mailbox like Celery's, except that answers use the connection on which the command came."""
     return Mailbox(
         app.conf.control_exchange,
         type="fanout",
@@ -117,8 +117,8 @@ def make_mailbox(app: Any) -> Mailbox:
         serializer=app.conf.task_serializer,
         queue_ttl=app.conf.control_queue_ttl,
         queue_expires=app.conf.control_queue_expires,
-        # An exclusive queue is locked by a connection that is half open, and RabbitMQ 4.3 refuses others that are
-        # not durable.
+        # A half-open connection would lock an exclusive queue. RabbitMQ 4.3 refuses queues that are neither exclusive
+        # nor durable.
         queue_exclusive=False,
         queue_durable=True,
     )

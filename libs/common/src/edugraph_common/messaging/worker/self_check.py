@@ -1,4 +1,4 @@
-"""What a worker answers when `edugraph doctor` asks it: its servers, its release, and its service's own checks."""
+"""The answer of a worker to `edugraph doctor`: its servers, its release, and its service's own checks."""
 
 from importlib.metadata import version
 from typing import Any
@@ -16,14 +16,14 @@ ADVICE = {
 
 
 def check_of(answer: ServerAnswer) -> Check:
-    """Return what the doctor shows of one server of a worker."""
+    """Return the check that the doctor shows for a server of a worker."""
     if answer.cause is None:
         return Check(name=NAMES[answer.server], ok=True)
     return Check(name=NAMES[answer.server], ok=False, problems=(answer.reason,), advice=(ADVICE[answer.server],))
 
 
 def check_worker(app: Any, worker: str) -> WorkerAnswer:
-    """Make every check of this worker. It takes some seconds when servers are away."""
+    """Run all checks of this worker. They take some seconds if servers are away."""
     checks = [check_of(answer) for answer in ask_servers(app)]
     checks += [check() for check in app.checks]
     return WorkerAnswer(worker=worker, release=version("edugraph-common"), checks=tuple(checks))

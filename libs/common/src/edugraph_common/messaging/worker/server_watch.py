@@ -1,11 +1,11 @@
-"""Asks a worker's servers whether they can be used, and keeps its queues closed while one cannot.
+"""Checks whether a worker's servers can be used, and keeps its queues closed while one of them cannot.
 
-The worker asks once before it takes its first message, and again whenever a task meets a server that is away or
-refuses the login. Until all of them answer, no message is taken: the messages wait in their queues and use no
-delivery. The worker is not ready meanwhile (see health.py), and its log says which server and why.
+The worker checks them before its first message, and again whenever a task meets a server that is away or refuses the
+login. Until all servers answer, the worker takes no messages: they wait in their queues and use up no deliveries. In
+the meantime the worker is not ready (see health.py), and its log names the server and the reason.
 
-A child of the pool asks, since the main process must not wait for anybody, and must open nothing that its children
-would inherit.
+A child of the pool runs the checks, because the main process must not wait, and must not open connections that its
+children would inherit.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 def ask_servers(app: Any) -> list[ServerAnswer]:
-    """Ask each server that the app names, and return their answers."""
+    """Check each server of the app, and return their answers."""
     answers = []
     for server, ask in app.servers.items():
         try:
@@ -42,7 +42,7 @@ def ask_servers(app: Any) -> list[ServerAnswer]:
 
 
 def ask_in_child(worker: str, queues: tuple[str, ...]) -> WorkerReport:
-    """Ask the servers and report what they say to the gateway, for jobs that wait in these queues."""
+    """Check the servers, send the report to the gateway, and return it. The gateway shows it for jobs in `queues`."""
     app: Any = current_app
     report = WorkerReport(worker=worker, queues=queues, answers=tuple(ask_servers(app)))
     # Only RabbitMQ has the queue for reports.
@@ -68,9 +68,9 @@ def publish_report(app: Any, report: WorkerReport) -> None:
 
 
 def send_to_pool(consumer: Any, send: Callable[[], Any]) -> None:
-    """Call `send`, which gives the pool something to do beside tasks, as soon as a child is free.
+    """Call `send`, which gives the pool some work that is not a task, as soon as a child is free.
 
-    A pool of threads has a queue of its own. It never gives a semaphore back.
+    A pool of threads has its own queue of work, and does not release a semaphore.
     """
     if consumer.pool.uses_semaphore:
         consumer.controller.semaphore.acquire(send)
@@ -79,7 +79,7 @@ def send_to_pool(consumer: Any, send: Callable[[], Any]) -> None:
 
 
 class ServerWatch(bootsteps.StartStopStep):
-    """Lives in a worker's main process. Celery starts it again after each reconnection to the broker."""
+    """The watch in a worker's main process. Celery starts it again after each reconnection to the broker."""
 
     requires = (QueueGates,)
 
@@ -87,7 +87,7 @@ class ServerWatch(bootsteps.StartStopStep):
         super().__init__(consumer, **options)
         consumer.server_watch = self
         self._consumer = consumer
-        # The names are kept from the start, because a queue that is closed is missing from the selection later on.
+        # The names are read now, because a closed queue is missing in `consume_from` later.
         self._queues = tuple(name for name in consumer.app.amqp.queues.consume_from if name in QUEUES)
         self._asked_before = False
         self._is_holding = False
@@ -95,17 +95,17 @@ class ServerWatch(bootsteps.StartStopStep):
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        # Without an event loop nothing could be asked beside the tasks.
+        # Without an event loop the servers cannot be checked while tasks run.
         if not consumer.app.servers or consumer.hub is None:
             return
         if not self._asked_before:
             self._hold()
         if self._is_holding:
-            # What was under way when the connection was lost may never be told.
+            # The answer to a check that ran when the connection was lost may never arrive.
             consumer.hub.call_soon(self._ask)
 
     def record_success(self) -> None:
-        """Note that a task did its work, so the next outage begins with a short pause."""
+        """Note that a task succeeded, so that the next outage begins with a short pause."""
         if not self._is_holding:
             self._pauses = 0
 
@@ -127,7 +127,7 @@ class ServerWatch(bootsteps.StartStopStep):
             self._consumer.pool.apply_async,
             ask_in_child,
             (self._consumer.hostname, self._queues),
-            # A pool of threads calls back from one of them.
+            # A pool of threads calls the callbacks in one of its threads.
             callback=partial(self._consumer.call_soon, self._take_report),
             error_callback=partial(self._consumer.call_soon, self._note_failed_asking),
         )
@@ -150,7 +150,7 @@ class ServerWatch(bootsteps.StartStopStep):
                 self._consumer.gates.open(queue, "servers")
 
     def _note_failed_asking(self, failure: Any) -> None:
-        """Ask again, since the child was killed or the question has a bug."""
+        """Check the servers again later, because the child was killed or the check has a bug."""
         error = getattr(failure, "exception", failure)
         log.error("servers_not_asked", error=type(error).__name__, asked_again_in_seconds=self._ask_later())
 
@@ -172,7 +172,7 @@ class ServerWatch(bootsteps.StartStopStep):
             self._timer = None
 
     def _measure(self, answer: ServerAnswer) -> None:
-        # Only the main process sets them: a child would leave its last value behind.
+        # Only the main process sets the metric, because a child would leave its last value behind.
         service = self._consumer.app.main.removeprefix("edugraph-")
         for cause in get_args(Cause):
             metrics.DEPENDENCY_UP.set(answer.cause != cause, service=service, dependency=answer.server, reason=cause)

@@ -1,4 +1,4 @@
-"""Sets up what each worker has beyond Celery's own, so that nothing is lost, pending for ever, or ended too late."""
+"""The setup of our extensions in a worker. With them no task is lost, pending for ever, or ended too late."""
 
 from celery import Celery
 
@@ -12,7 +12,7 @@ from edugraph_common.platform.settings import Settings
 
 
 def set_up_worker(app: Celery, settings: Settings) -> None:
-    """Set up the app of a worker. It is called once, when the worker's module is loaded."""
+    """Set up the app of a worker. The function is called once, when the worker's module is loaded."""
     add_circuit_breaker(app, failures=settings.dead_letter_limit, seconds=settings.dead_letter_pause)
     limit_shutdown(settings.shutdown_grace)
     collect_garbage_seldom()

@@ -1,7 +1,7 @@
-"""SIGTERM lets running tasks finish for as long as the grace period lasts, and then gives them back to the queue.
+"""A shutdown with a limit: after SIGTERM, tasks may finish within the grace period. Then their messages go back.
 
-Celery has two ways and neither is enough: its warm shutdown waits without end, and its soft one sleeps for the whole
-time, however soon the work is done, and answers no heartbeat meanwhile, so that the broker gives the work away.
+Celery's own shutdowns do not do this. The warm shutdown waits without a limit. The soft shutdown always sleeps for
+the whole time, and does not answer heartbeats meanwhile, so that the broker gives the work to another worker.
 """
 
 import os
@@ -12,7 +12,7 @@ from celery.signals import worker_shutting_down
 
 
 def limit_shutdown(seconds: int) -> None:
-    """Make the worker send itself Celery's signal for a cold shutdown after so many seconds of a warm one."""
+    """Make the worker send itself Celery's signal for a cold shutdown after `seconds` of a warm shutdown."""
 
     def begin(how: str, **_: Any) -> None:
         if how == "Warm" and seconds:

@@ -1,4 +1,4 @@
-"""A worker's logs: every line that is written while a task runs names the task and its trace."""
+"""The logs of a worker. Every line that is written while a task runs names the task and its trace."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ log = structlog.get_logger()
 
 
 def log_tasks(settings: Settings) -> None:
-    """Configure a worker's logs, and bind the running task to every line."""
+    """Configure a worker's logs, and add the running task to every line."""
     setup_logging.connect(lambda **_: configure_logs(settings.log_format, settings.log_level), weak=False)
 
     def bind_task(task_id: str, task: Any, **_: Any) -> None:
-        # A message of a publisher that sends no trace begins one.
+        # If the message has no trace, a new one begins.
         traceparent = trace_context.accepted(traceparent_of(task.request)) or trace_context.new()
         trace_context.enter(traceparent)
         bind_contextvars(task_id=task_id, task=task.name, trace_id=trace_context.trace_id(traceparent))

@@ -1,4 +1,4 @@
-"""A worker's traces: one span for each delivery of a task."""
+"""The traces of a worker: one span for each delivery of a task."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -12,7 +12,7 @@ from edugraph_common.platform.tracing import Span
 
 
 def trace_tasks(service: str, target: str) -> None:
-    """Make a worker record one span for each delivery of a task. Raises Rejected as `turn_on` does."""
+    """Make a worker record a span for each delivery of a task. Raises Rejected if tracing cannot be turned on."""
     tracing.turn_on(service, target)
     if target == "off":
         return
@@ -24,7 +24,7 @@ def trace_tasks(service: str, target: str) -> None:
         made = stack.enter_context(tracing.span(f"run {task.name}", "consumer", **{"messaging.message.id": task_id}))
         made.say(tries=task.request.retries + 1, redelivered=bool(info.get("redelivered")))
         if task.name in ROUTES:
-            # The routing key of a delayed message has 28 bits before it, so the queue says more.
+            # The name of the queue is used, because the routing key of a delayed message has 28 bits before it.
             made.say(**{"messaging.destination.name": ROUTES[task.name].queue})
         open_spans[task_id] = stack, made
 
