@@ -1,4 +1,7 @@
-"""The programs, kept once for all checkouts. Safe when two checkouts fill it together, or when one is interrupted."""
+"""A cache of programs for all checkouts.
+
+Two checkouts may fill it at the same time, and a build may be interrupted.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Build = Callable[[Path, int], None]
 
 
 def folder() -> Path:
-    """Return the cache folder: outside of the checkout, so that a second clone starts in seconds."""
+    """Return the cache folder. It is outside of the checkout, so that a second clone starts in seconds."""
     chosen = os.environ.get("EDUGRAPH_SERVERS_CACHE")
     if chosen:
         return Path(chosen).absolute()
@@ -30,7 +33,7 @@ def folder() -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path, waiting_for: str) -> Iterator[int]:
-    """Hold a lock file and give its descriptor; the system releases it when the process dies."""
+    """Hold a lock file and yield its descriptor. The system releases the lock when the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         try:
@@ -42,11 +45,11 @@ def locked(path: Path, waiting_for: str) -> Iterator[int]:
 
 
 def built(name: str, build: Build) -> Path:
-    """Return a folder of the cache and build it first where it is missing. Half a build never gets its name."""
+    """Return a folder of the cache. If it is missing, build it first. An unfinished build never gets the name."""
     target, half = folder() / name, folder() / f"{name}.half"
     if target.is_dir():
         return target
-    # Within one process another thread may be at it, which is nothing to tell; then there may be another checkout.
+    # The first lock is for other threads of this process, which need no message. The second is for other checkouts.
     with _in_this_process[name], locked(folder() / f"{name}.lock", f"{name}, which is being made already") as lock:
         if not target.is_dir():
             shutil.rmtree(half, ignore_errors=True)
@@ -57,7 +60,7 @@ def built(name: str, build: Build) -> Path:
 
 
 def run_logged(command: list[str], log: Path, lock: int) -> None:
-    """Run one step of a build. It inherits the lock: when only we are killed, nobody starts over underneath it."""
+    """Run one step of a build. The step inherits the lock, so that it stays locked if only this process is killed."""
     with log.open("w", encoding="utf-8") as output:
         try:
             done = subprocess.run(

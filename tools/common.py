@@ -1,4 +1,4 @@
-"""What every module here needs: messages, the error that ends one server's start, and small file helpers."""
+"""Common parts of these modules: messages, the error that ends the start of one server, and small file helpers."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 
 
 class ServerError(Exception):
-    """One server cannot be had. The text says why, in words for the person at the terminal."""
+    """A server or program cannot be provided. The text says why, for the person at the terminal."""
 
 
 def say(text: str, about: str = "servers") -> None:
-    """Print a message to stderr: stdout is kept for what `env` and `ctl` print."""
-    sys.stderr.write(f"{about}: {text}\n")  # in one piece: several servers report at the same time
+    """Print a message to stderr, because stdout is for the output of `env` and `ctl`."""
+    sys.stderr.write(f"{about}: {text}\n")  # in one piece, since several servers report at the same time
     sys.stderr.flush()
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read; a reader sees the old or the new text, never half of it."""
+    """Write a file that only its owner can read. A reader sees the whole old or the whole new text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f"{path.name}.{os.getpid()}.half")
     half.unlink(missing_ok=True)
-    half.touch(mode=0o600, exist_ok=False)  # before the text is in it: it is never readable, not even briefly
+    half.touch(mode=0o600, exist_ok=False)  # before the text is written, so that others can never read it
     half.write_text(text, encoding="utf-8")
     half.replace(path)
 
 
 def last_lines(path: Path, count: int = 30) -> str:
-    """Return the end of a log, indented so that it stands apart from our own messages."""
+    """Return the end of a log, indented to distinguish it from our own messages."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

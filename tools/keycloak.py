@@ -1,4 +1,4 @@
-"""A Keycloak on this machine, for the tests of signing in: Maven Central's distribution, on a database in memory."""
+"""A Keycloak on this machine for tests of signing in: the distribution of Maven Central with a database in memory."""
 
 from __future__ import annotations
 
@@ -26,21 +26,24 @@ VERSION = "26.4.7"
 SHA256 = "dd9834c023460be856f731423d86228c23b5d002194a2064642bec0cc6573eaa"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 OLDEST_JAVA = 17
-READY_WITHIN = 300  # seconds; half a minute where nothing else runs
+READY_WITHIN = 300  # seconds; on an idle machine it takes half a minute
 ADMIN = "admin"
-# Chosen once, so that no start has to make the program anew.
+# The options of the build, which are the same at each start. With other options Keycloak would build itself again.
 BUILT = ("--db=dev-mem",)
 
 
 class Certificate(NamedTuple):
-    """Files in PEM."""
+    """The files of a certificate, in PEM."""
 
     chain: Path
     key: Path
 
 
 class Keycloak(NamedTuple):
-    """`password` is that of the administrator `ADMIN`. Without a certificate there is no `secure_url`."""
+    """A running Keycloak.
+
+    `password` is for the administrator `ADMIN`. Without a certificate `secure_url` is empty.
+    """
 
     url: str
     password: str
@@ -49,12 +52,12 @@ class Keycloak(NamedTuple):
 
 @contextmanager
 def running(folder: Path, host: str = "127.0.0.1", certificate: Certificate | None = None) -> Iterator[Keycloak]:
-    """Yield one that answers and has nothing but its administrator. Its log lies in `folder`.
+    """Yield a Keycloak that answers and has only its administrator. Its log is in `folder`.
 
     `host` is the address of this machine where it listens.
     """
     built = cache.built(f"keycloak-{VERSION}", _get)
-    # What it writes lies in its home: the program itself is only read there.
+    # Keycloak writes to its home, so the home is a new folder. The program itself is only linked there and read.
     for part in (built / f"keycloak-{VERSION}").iterdir():
         if part.name != "data":
             (folder / part.name).symlink_to(part)

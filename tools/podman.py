@@ -1,4 +1,4 @@
-"""Podman, where no Docker daemon answers."""
+"""Podman, for machines without a Docker daemon."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def configure(folder: Path, more: str = "") -> None:
-    """Machines that are containers themselves need it: runc bears their control groups, limits cannot be raised.
+    """Write Podman's configuration for machines that are containers themselves. `more` is added to the file.
 
-    `more` is added to the file.
+    There runc works with their control groups, and limits cannot be raised.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limits = [f"nofile={soft}:{hard}", "nproc=4096:4096"]

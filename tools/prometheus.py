@@ -24,12 +24,15 @@ INTERVAL = "5s"
 
 
 def program(name: str) -> Path:
-    """Return the path of `prometheus` or `promtool`; get both first where they are missing."""
+    """Return the path of `prometheus` or `promtool`. If they are missing, download them first."""
     return unpacked.programs("prometheus", ("prometheus", "promtool")) / name
 
 
 def start(folder: Path, port: int, targets: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """`targets`: address by name of the job. Returns when it answers; it outlives its starter."""
+    """Start Prometheus and wait until it answers. It keeps running after this process ends.
+
+    `targets`: name of the job -> address.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "prometheus.json"  # JSON is YAML too
     configuration.write_text(json.dumps(_configuration(targets)), encoding="utf-8")
@@ -47,7 +50,7 @@ def start(folder: Path, port: int, targets: Mapping[str, str]) -> subprocess.Pop
 
 
 def ask(port: int, path: str, **parameters: str) -> Any:
-    """The `data` of an answer of Prometheus' own API."""
+    """Return `data` of an answer of Prometheus' API."""
     url = f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
     with urllib.request.urlopen(url, timeout=10) as answer:
         return json.load(answer)["data"]
@@ -75,7 +78,7 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run promtool. Exit code 3 says that it cannot be had."""
+    """Run promtool. Exit code 3 means that it cannot be provided."""
     try:
         return subprocess.call([str(program("promtool")), *arguments])
     except ServerError as error:

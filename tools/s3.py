@@ -1,7 +1,7 @@
-"""A real S3 server on the loopback, for tests and benches: versitygw keeps each object as a file of a folder.
+"""A real S3 server on the loopback for tests and benches: versitygw, which stores each object as a file in a folder.
 
-It is built once for all checkouts from its Go module. The version is pinned, and Go's checksum database verifies it.
-`python3 -m tools.s3` builds it ahead of the tests; exit code 3 says that it cannot be had.
+The server is built from its Go module, once for all checkouts. The version is pinned, and Go's checksum database
+verifies it. `python3 -m tools.s3` builds it before the tests. Exit code 3 means that it cannot be provided.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ READY_WITHIN = 60  # seconds
 
 
 class S3(NamedTuple):
-    """One running server. A folder within `buckets` is a bucket."""
+    """A running server. Each folder in `buckets` is a bucket."""
 
     address: str
     access_key: str
@@ -38,7 +38,7 @@ class S3(NamedTuple):
     buckets: Path
 
     def environment(self, address: str = "") -> dict[str, str]:
-        """Return the variables by which a client finds it, or finds a proxy in front of it at `address`."""
+        """Return the variables with which a client finds the server, or a proxy in front of it at `address`."""
         return {
             "AWS_ENDPOINT_URL": address or self.address,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -49,7 +49,7 @@ class S3(NamedTuple):
 
 @contextmanager
 def running(folder: Path) -> Iterator[S3]:
-    """Yield a server that answers and has no bucket. Its files and its log lie in `folder`. Raises ServerError."""
+    """Yield a server that answers and has no bucket. Its files and its log are in `folder`. Raises ServerError."""
     program = cache.built(f"versitygw-{VERSION}", _build) / "versitygw"
     buckets = folder / "buckets"
     metadata = folder / "metadata"  # beside the objects, for file systems without extended attributes
@@ -90,7 +90,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
         try:
             urllib.request.urlopen(address, timeout=5).close()
         except urllib.error.HTTPError:
-            return  # It answers, and refuses a request without a signature.
+            return  # The server answers: it refuses a request without a signature.
         except OSError:
             time.sleep(0.05)
             continue

@@ -1,9 +1,10 @@
-"""Runs targets of make one after another and tells how long each took.
+"""Runs targets of make one after another and prints how long each took.
 
     python3 -m tools.steps [--stop] TARGET [TARGET ...]     a target may have variables: "chaos CHAOS_SEEDS=1"
 
-It goes on after a step that failed, so that one night tells everything; --stop ends at the first, as CI wants it. The
-table at the end names each step, how it ended and its seconds. Exit code 1 says that a step failed.
+After a step that failed the others still run, so that one night shows all failures. With --stop, as in CI, the first
+failure ends the run. The table at the end has each step, its result and its seconds. Exit code 1 means that a step
+failed.
 """
 
 import argparse

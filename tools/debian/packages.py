@@ -19,8 +19,8 @@ RABBITMQ_PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 
 OWN_MOUNTS = ["unshare", "--mount", "--propagation", "private"]
 
-# Runs a program of the other Debian. The mounts are made in a mount namespace of its own (see `command`): nothing is
-# ever mounted for the rest of the machine, so deleting the cache cannot reach /dev or a checkout.
+# A script that runs a program of the other Debian. Its mounts are in a separate mount namespace (see `command`) and
+# not visible to the rest of the machine. So deleting the cache cannot reach /dev or a checkout.
 ENTER = """
 set -e; root=$1; data=$2; shift 2
 mount -t proc proc "$root/proc"
@@ -33,7 +33,7 @@ exec chroot "$root" "$@"
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the packages are: in this system (no root) or in a Debian 13 of their own below `root`."""
+    """The packages, in this system (`root` is None) or in a separate Debian 13 below `root`."""
 
     root: Path | None
 
@@ -44,12 +44,12 @@ class Programs:
         return [*OWN_MOUNTS, "/bin/sh", "-c", ENTER, "enter", str(self.root), str(folder), *arguments]
 
     def inside(self, folder: Path) -> Path:
-        """Return the name that `folder` has for such a program."""
+        """Return the path under which such a program sees `folder`."""
         return folder if self.root is None else Path("/mnt")
 
 
 def programs() -> Programs:
-    """Return the packages, from this system or from the cache; get them first where they are missing."""
+    """Return the packages from this system or from the cache. If they are missing, install them first."""
     number = debian_number()
     if number is None:
         raise ServerError("no Docker daemon answers, and without one this tool knows only Debian")
@@ -64,7 +64,7 @@ def programs() -> Programs:
 
 
 def debian_number() -> float | None:
-    """Return the release of this Debian, None for another system. Testing and unstable have no number."""
+    """Return the release of this Debian, or None for another system. Testing and unstable have no number."""
     try:
         text = Path("/etc/os-release").read_text(encoding="utf-8")
     except OSError:
@@ -82,7 +82,7 @@ def apt_install(*packages: str) -> None:
     install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as output:
-        # A failed update may concern a source that does not matter here: the second command decides.
+        # An update may fail because of a source that is not needed here, so only the second command decides.
         for command in ([*apt, "update"], install):
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, check=False
@@ -92,7 +92,7 @@ def apt_install(*packages: str) -> None:
 
 
 def need_command(command: str, *packages: str) -> None:
-    """Make sure a command is there; installing is for one at a time, as threads and checkouts may both ask."""
+    """Install the packages if a command is missing. Only one thread of one checkout installs at a time."""
     with cache.locked(cache.folder() / "apt.lock", "another apt-get"):
         if shutil.which(command) is None:
             apt_install(*packages)
@@ -108,20 +108,20 @@ def _installed() -> bool:
 
 
 def _bootstrap(folder: Path, lock: int) -> None:
-    """Put a small Debian 13 into a folder. Its mounts, too, end with the command."""
+    """Install a small Debian 13 into a folder. Its mounts end with the command as well."""
     need_command("debootstrap", "debootstrap")
     say("RabbitMQ and Redis: getting Debian 13 packages (about a minute, 400 MB)")
     mirror = [os.environ["EDUGRAPH_DEBIAN_MIRROR"]] if os.environ.get("EDUGRAPH_DEBIAN_MIRROR") else []
     options = ["--variant=minbase", "--force-check-gpg", f"--include={','.join(PACKAGES)}"]
     command = [*OWN_MOUNTS, "debootstrap", *options, RELEASE, str(folder), *mirror]
     cache.run_logged(command, cache.folder() / "debootstrap.log", lock)
-    (folder / "etc" / "hosts").touch()  # the place over which this machine's own is mounted
+    (folder / "etc" / "hosts").touch()  # the file of this machine is mounted over it
     for package in (folder / "var" / "cache" / "apt" / "archives").glob("*.deb"):
         package.unlink()
 
 
 def _install_without_starting() -> None:
-    """Install for the programs only: the packages' own services would take the default ports, open to the network."""
+    """Install the packages without starting their services, which would listen on default ports of all networks."""
     with _services_held_back():
         apt_install(*PACKAGES)
     if shutil.which("systemctl"):

@@ -1,6 +1,6 @@
-"""Programs of Debian 13's packages, unpacked into the cache: nothing is installed on the machine.
+"""Programs of Debian 13's packages, unpacked into the cache without installing anything on the machine.
 
-For programs that need nothing but a C library, which Debian 12 has too.
+This works for programs that need only a C library, which Debian 12 has too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def programs(name: str, packages: Sequence[str]) -> Path:
-    """Return the folder with the packages' programs; get them first where they are missing."""
+    """Return the folder with the packages' programs. If they are missing, download them first."""
     if debian_number() is None:
         raise ServerError(f"this tool gets {', '.join(packages)} from Debian's packages only")
     return cache.built(f"{name}-{RELEASE}", lambda folder, lock: _get(folder, lock, name, packages)) / "usr/bin"
@@ -36,7 +36,7 @@ def _get(folder: Path, lock: int, name: str, packages: Sequence[str]) -> None:
 
 
 def _apt_options(state: Path) -> list[str]:
-    """A package list of its own, so that the machine's stays what it is."""
+    """Return apt's options for a separate package list, so that the machine's own list does not change."""
     for name in ("lists/partial", "archives/partial"):
         (state / name).mkdir(parents=True)
     sources = state / "sources.list"
@@ -47,7 +47,7 @@ def _apt_options(state: Path) -> list[str]:
         "Dir::State": state,
         "Dir::State::status": "/dev/null",
         "Dir::Cache": state,
-        # The folder is its owner's alone; apt's own user could not write there.
+        # Only the owner can write to the folder, and not apt's own user.
         "APT::Sandbox::User": "root",
     }
     return [f"--option={name}={value}" for name, value in settings.items()]

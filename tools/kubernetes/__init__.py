@@ -1,1 +1,1 @@
-"""A real Kubernetes of one node, for machines that have none to give to `make kube-test`."""
+"""A real Kubernetes with one node, for machines that have no cluster for `make kube-test`."""

@@ -1,11 +1,11 @@
-"""A real Kubernetes of one node for tests: the programs of programs.py, in a network namespace of their own.
+"""A real Kubernetes with one node for tests: the programs of programs.py in a separate network namespace.
 
     python3 -m tools.kubernetes.cluster up [policies] [keda] [monitoring]     prints the path of the kubeconfig
     python3 -m tools.kubernetes.cluster load ARCHIVE...                       images, as podman or docker save them
     python3 -m tools.kubernetes.cluster down
 
-As root on Debian. The machine's own addresses, ports and firewall stay as they are; everything that runs is noted
-under /run/edugraph-kubernetes with its process id and start time, and `down` ends exactly that.
+It needs root on Debian. The machine's own addresses, ports and firewall do not change. Each process is noted under
+/run/edugraph-kubernetes with its id and start time, and `down` ends exactly these processes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ DAEMONS = (
 
 
 class Cluster:
-    """The one cluster of this machine."""
+    """The cluster of this machine."""
 
     def __init__(self) -> None:
         self.state = cache.folder().parent / "kubernetes"
@@ -108,7 +108,7 @@ class Cluster:
             ["ip", "route", "add", PODS, "via", NODE_IP],
             ["ip", "route", "add", SERVICES, "via", NODE_IP],
             ["nsenter", f"--net=/run/netns/{NAME}", "sysctl", "-qw", "net.ipv4.ip_forward=1"],
-            # A packet needs a route before kube-proxy's rules see it; what no rule takes goes to nobody.
+            # Without a route, kube-proxy's rules would not see a packet. A packet without a rule is dropped.
             [
                 *inside,
                 "neighbour",
@@ -243,7 +243,8 @@ class Cluster:
         pki = Authority(self.state / "pki")
         services = ("keda-operator", "keda-metrics-apiserver", "keda-admission-webhooks")
         names = [f"DNS:{s}{end}" for s in services for end in ("", ".keda", ".keda.svc", ".keda.svc.cluster.local")]
-        # KEDA would make these itself, but its pods see them a minute later; its authority must be RSA and called KEDA.
+        # KEDA can make these itself, but its pods would see them a minute later. Its authority must be RSA and named
+        # KEDA.
         pki.authority("keda-ca", names="DNS:KEDA", rsa=True)
         pki.certificate("keda", "/CN=keda", "serverAuth,clientAuth", ",".join(names), ca="keda-ca")
         folder = self.state / "etc" / "keda"
@@ -277,7 +278,7 @@ class Cluster:
     # --- programs and images
 
     def _program_image(self, name: str) -> Path:
-        """An image with one static program and nothing else."""
+        """Return an image that contains only one static program."""
         program, target = self.programs.path(name).resolve(), self.state / "images" / f"{name}.tar"
         if target.exists() and target.stat().st_mtime >= program.stat().st_mtime:
             return target
@@ -300,7 +301,7 @@ class Cluster:
         return target
 
     def load(self, archives: list[Path]) -> None:
-        """Into the node's containerd."""
+        """Load images into the node's containerd."""
         for archive in archives:
             _run(
                 [
@@ -405,7 +406,7 @@ class Cluster:
 
         for point in ours():
             _works("umount", "-l", point)
-        if ours():  # removing what lies below a mount would remove somebody's data
+        if ours():  # deleting the files below a mount would delete somebody's data
             raise ServerError(f"cannot unmount {', '.join(ours())}")
         for group in Path("/sys/fs/cgroup").glob("**/kubepods*"):
             for folder in sorted([group, *group.rglob("*")], reverse=True):
@@ -414,7 +415,7 @@ class Cluster:
 
 
 class Authority:
-    """Keys and certificates, made once."""
+    """Keys and certificates. Each is made once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -551,7 +552,7 @@ def _output(*command: str) -> str:
 
 
 def _born(process: int) -> str:
-    """With its id this names a process for good."""
+    """Return the start time of a process. Together with the process id it is unique."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -591,7 +592,7 @@ def _end(name: str, seconds: float) -> None:
 
 
 def _shims() -> list[int]:
-    """Of our containerd: they outlive it."""
+    """Return the ids of the shim processes of our containerd, which outlive it."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,7 +1,7 @@
-"""Kubernetes without nodes that run anything: etcd, the API server, the scheduler and the controllers of programs.py.
+"""Kubernetes without real nodes: etcd, the API server, the scheduler and the controllers of programs.py.
 
-It needs neither root nor a network namespace. Each one has a folder and free ports of its own, so it runs beside the
-cluster of cluster.py and beside others of its kind. nodes.py has objects for nodes, and plays what kubelets would do.
+It needs neither root nor a network namespace. Each control plane has its own folder and free ports, so several of them
+and the cluster of cluster.py can run at the same time. nodes.py makes objects for nodes and plays their kubelets.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class ControlPlane:
             self._start()
             yield
         finally:
-            # The API server's clients end first: they would write pages of errors without it.
+            # The clients of the API server end first, because they would log many errors without it.
             for process in reversed(self._running.values()):
                 process.terminate()
             for process in self._running.values():
                 _ended(process)
 
     def kubectl(self, *arguments: str, given: str | None = None, seconds: float | None = None) -> str:
-        """Return what kubectl prints. Raises ServerError with its complaint."""
+        """Return the output of kubectl. Raises ServerError with its error message."""
         command = [str(self._programs.path("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=seconds)
         if done.returncode:
@@ -59,7 +59,7 @@ class ControlPlane:
         return done.stdout
 
     def api(self) -> Api:
-        """Return a connection of its own, for one thread."""
+        """Return a new connection for one thread."""
         return Api(self._port, self.folder / "pki")
 
     def _make_certificates(self) -> None:
@@ -96,7 +96,7 @@ class ControlPlane:
             "--service-cluster-ip-range=10.253.0.0/16",
             "--endpoint-reconciler-type=none",
             "--authorization-mode=RBAC",
-            # New nodes are ready at once: nobody here would take the taint away that they get else.
+            # New nodes are ready at once. Nothing here would remove the taint that they get by default.
             "--disable-admission-plugins=TaintNodesByCondition",
             f"--client-ca-file={pki}/ca.crt",
             f"--tls-cert-file={pki}/apiserver.crt",
@@ -107,7 +107,7 @@ class ControlPlane:
         )
         self._until("the API server is ready", "kube-apiserver", self._is_ready)
         own = [f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--secure-port=0"]
-        # Nodes here send no signs of life, which these controllers would take for their death.
+        # The nodes here send no heartbeats, so these controllers would consider them dead.
         controllers = "--controllers=*,-node-lifecycle-controller,-node-ipam-controller"
         self._run(
             "kube-controller-manager",
@@ -121,7 +121,7 @@ class ControlPlane:
 
     def _run(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
-            # It ends with this process, however that one ends.
+            # The program ends together with this process, however this process ends.
             command = ["setpriv", "--pdeathsig", "TERM", str(self._programs.path(name)), *arguments]
             self._running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -146,7 +146,7 @@ class ControlPlane:
 
 
 class Api:
-    """The API server, spoken to directly: a kubectl for each question would take most of the machine."""
+    """A direct connection to the API server. Starting kubectl for each request would take most of the machine."""
 
     def __init__(self, port: int, pki: Path) -> None:
         context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
@@ -172,12 +172,12 @@ class Api:
         self._change("PATCH", path, item, PATCH)
 
     def delete_now(self, path: str) -> None:
-        """Take the object away at once, as a kubelet does with a pod whose processes have ended."""
+        """Delete an object at once, like a kubelet deletes a pod whose processes have ended."""
         self._change("DELETE", path, {"gracePeriodSeconds": 0}, "application/json")
 
     def _change(self, method: str, path: str, item: Mapping[str, Any], kind: str) -> None:
         code, text = self._ask(method, path, json.dumps(item).encode(), kind)
-        # Somebody else may have been first, or may have changed it in between: the caller looks again anyway.
+        # Another client may have deleted or changed the object meanwhile. The caller reads it again anyway.
         gone_or_changed = code in (http.client.NOT_FOUND, http.client.CONFLICT)
         if code >= http.client.BAD_REQUEST and not gone_or_changed:
             raise ServerError(f"{method} {path}: {code} {text[:300].decode(errors='replace')}")

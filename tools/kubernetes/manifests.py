@@ -1,4 +1,4 @@
-"""What the node's programs are told, and what runs in the cluster besides the tests: DNS, metrics, policies, KEDA."""
+"""The settings of the node's programs, and the manifests of the cluster's own pods: DNS, metrics, policies, KEDA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ def image(program: str) -> str:
 
 
 def settings(*, state: Path, run: Path, node: str, node_ip: str, dns_ip: str, pods: str) -> dict[str, str]:
-    """Files by name. Root may not raise limits or lower OOM scores on machines that are containers themselves."""
+    """Return name -> content of the settings files.
+
+    They take into account that root cannot raise limits or lower OOM scores in a container.
+    """
     return {
         "resolv.conf": "",
         "containerd.toml": f"""version = 2
@@ -39,7 +42,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
     bin_dir = "/usr/lib/cni"
     conf_dir = "{state}/etc/cni"
 """,
-        # ptp, not bridge: every packet between pods is routed, so no kernel module for bridges is needed.
+        # With ptp every packet between pods is routed. A bridge would need a kernel module.
         "cni/10-pods.conflist": f"""{{"cniVersion": "0.4.0", "name": "pods", "plugins": [
   {{"type": "ptp", "mtu": 1500, "ipam": {{"type": "host-local", "dataDir": "{run}/addresses",
    "ranges": [[{{"subnet": "{pods.replace("/16", "/24")}"}}]], "routes": [{{"dst": "0.0.0.0/0"}}]}}}},
@@ -94,7 +97,7 @@ def _most_files() -> int:
 
 
 def base(node: str, dns_ip: str, folders: list[str]) -> str:
-    """DNS, and volumes of the default storage class."""
+    """Return the manifests of DNS and of the volumes of the default storage class."""
     volumes = "".join(_volume(number, node, folder) for number, folder in enumerate(folders))
     return BASE.format(dns_ip=dns_ip, coredns=image("coredns")) + volumes
 
@@ -314,9 +317,10 @@ spec:
 
 
 def keda(source: str) -> str:
-    """Return KEDA's own manifests with our images and their paths. Some name no user, and their probes begin late.
+    """Return KEDA's own manifests with our images, their paths, users, earlier probes and less CPU.
 
-    Three times 100m of CPU would leave too little of two cores for an upgrade, in which old and new pods run together.
+    By default KEDA requests three times 100m of CPU. On two cores that would leave too little for an upgrade, during
+    which old and new pods run at the same time.
     """
     images = {"keda-operator": "keda", "keda-metrics-apiserver": "keda-adapter", "keda-admission": "keda-webhooks"}
     patches = "".join(
@@ -339,7 +343,7 @@ def keda(source: str) -> str:
 
 
 def operator(source: str) -> str:
-    """Return the Prometheus operator's own manifests with our images, and room for an upgrade as with KEDA."""
+    """Return the Prometheus operator's own manifests with our images, and with less CPU, like those of KEDA."""
     return f"""apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: monitoring

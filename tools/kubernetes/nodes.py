@@ -48,7 +48,7 @@ class Nodes(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Raise nothing: a thread has nobody to raise it to, so the problem is kept for whoever asks."""
+        """Play the kubelets until `end`. An exception is kept for the caller, because a thread cannot raise it."""
         try:
             while not self._ended.wait(LOOK_EVERY_SECONDS):
                 self._look(time.monotonic())
@@ -84,7 +84,7 @@ class Nodes(threading.Thread):
 
 
 def claims_of(pod: Object) -> list[str]:
-    """Return the claims that a pod mounts, with their namespace before them."""
+    """Return the claims that a pod mounts, as NAMESPACE/NAME."""
     namespace = pod["metadata"]["namespace"]
     names = [
         volume["persistentVolumeClaim"]["claimName"]
@@ -95,7 +95,7 @@ def claims_of(pod: Object) -> list[str]:
 
 
 def of_one_node(claims: Sequence[Object]) -> set[str]:
-    """Return the claims that can be attached to one node at a time."""
+    """Return the claims that can be attached to only one node at a time."""
     return {
         f"{claim['metadata']['namespace']}/{claim['metadata']['name']}"
         for claim in claims
@@ -104,7 +104,7 @@ def of_one_node(claims: Sequence[Object]) -> set[str]:
 
 
 def _attached_to(pods: Sequence[Object], claims: Sequence[Object]) -> dict[str, str]:
-    """Return the node of each claim of one node. Pods that have started hold it there, until they have ended."""
+    """Return claim -> node for the claims of one node. A pod holds them from its start to its end."""
     limited = of_one_node(claims)
     attached: dict[str, str] = {}
     for pod in pods:
@@ -117,7 +117,7 @@ def _attached_to(pods: Sequence[Object], claims: Sequence[Object]) -> dict[str, 
 
 
 def _can_mount(pod: Object, attached: dict[str, str]) -> bool:
-    """Tell whether all volumes of a pod are on its node. A volume that was nowhere is attached there."""
+    """Return whether all volumes of a pod are on its node. A volume that is not attached yet is attached there."""
     node = pod["spec"]["nodeName"]
     claims = claims_of(pod)
     if any(attached.get(claim, node) != node for claim in claims):

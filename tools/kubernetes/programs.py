@@ -1,6 +1,6 @@
-"""Builds Kubernetes' own programs from Go modules, once for all checkouts (cold about eight minutes on two cores).
+"""Builds Kubernetes' own programs from Go modules, once for all checkouts. It takes about eight minutes on two cores.
 
-No registry and no download site is needed: only a Go module proxy, and Debian's packages for containerd.
+The build needs only a Go module proxy and Debian's packages for containerd, and no registry or download site.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ import (
 func main() { etcdmain.Main(os.Args) }
 """
 
-# The first process of each pod: holds its namespaces open and reaps what others leave behind.
+# The first process of each pod. It keeps the pod's namespaces open and reaps orphaned processes.
 PAUSE_MAIN = """package main
 
 import (
@@ -69,7 +69,7 @@ func main() {
 }
 """
 
-# CoreDNS with the plugins that a cluster needs; all of them together would bring in the clouds' clients.
+# CoreDNS with only the plugins that a cluster needs. All plugins together would include the clients of the clouds.
 COREDNS_MAIN = """package main
 
 import (
@@ -85,7 +85,7 @@ import (
 func main() { coremain.Run() }
 """
 
-# Some kernels lack nftables' own queue statement, but all have iptables' NFQUEUE, which nftables can use too.
+# Some kernels lack the queue statement of nftables. All have NFQUEUE of iptables, which nftables can use too.
 QUEUE_TARGET = """package networkpolicy
 
 import (
@@ -110,7 +110,7 @@ func nfqueueTarget(first int, bypass bool) *expr.Target {
 
 @dataclass(frozen=True)
 class Options:
-    """What the cluster has besides Kubernetes itself."""
+    """The optional parts of the cluster."""
 
     policies: bool = False
     keda: bool = False
@@ -119,7 +119,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the programs are, and the sources of which some manifests are needed."""
+    """The folders of the programs, and of the sources that contain some of the manifests."""
 
     folder: Path
 
@@ -131,7 +131,7 @@ class Programs:
 
 
 def missing() -> str | None:
-    """Why no cluster can be had on this machine, in one sentence."""
+    """Return why this machine cannot have a cluster, in one sentence, or None."""
     if os.geteuid():
         return "a cluster of its own needs root; give one by KUBECONFIG instead"
     if debian.debian_number() is None:
@@ -164,7 +164,7 @@ def _memory_gigabytes() -> float:
 
 
 def programs(options: Options) -> Programs:
-    """Builds what is missing."""
+    """Return the programs. The missing ones are built first."""
     for package in PACKAGES:
         if (
             subprocess.run(
@@ -187,7 +187,7 @@ def programs(options: Options) -> Programs:
 
 
 def kubernetes() -> Programs:
-    """Return Kubernetes' own programs, without what runs pods. They are built where they are missing."""
+    """Return Kubernetes' own programs, without the programs that run pods. The missing ones are built first."""
     return Programs(cache.built(f"kubernetes-{KUBERNETES}", _kubernetes))
 
 
@@ -213,7 +213,7 @@ def _go(folder: Path, name: str, source: Path, package: str, flags: str, lock: i
 
 
 def _tried(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
-    """Go gives up at the first module that its proxy does not deliver; what it has by then it keeps."""
+    """Run Go several times. It gives up at the first module that its proxy does not deliver, but keeps the others."""
     for _ in range(TRIES - 1):
         done = subprocess.run(command, text=True, check=False, **how)
         if not done.returncode:
@@ -232,7 +232,7 @@ def _download(module: str, version: str) -> dict[str, str]:
 
 
 def _copy(folder: Path, name: str, module: str, version: str) -> Path:
-    """The module's files with its own go.mod, to be changed and built."""
+    """Return a copy of a module's files, whose go.mod can be changed before the build."""
     target = folder / "source" / name
     shutil.copytree(_download(module, version)["Dir"], target)
     for path in [target, *target.rglob("*")]:
@@ -247,7 +247,8 @@ def _kubernetes(folder: Path, lock: int) -> None:
     for name, text in {"etcd": ETCD_MAIN, "pause": PAUSE_MAIN}.items():
         (source / name).mkdir(parents=True)
         (source / name / "main.go").write_text(text)
-    # Its staging modules are folders there, of version v0.0.0; the published ones of the same release replace them.
+    # The repository has its staging modules as folders of version v0.0.0. The published modules of the same release
+    # replace them.
     needed = Path(_download("k8s.io/kubernetes", KUBERNETES)["GoMod"]).read_text()
     staging = sorted(set(re.findall(r"^\s*(k8s\.io/[a-z-]+) v0\.0\.0$", needed, re.MULTILINE)))
     replaced = "\n".join(f"replace {name} => {name} v0.{KUBERNETES[2:]}" for name in staging)
@@ -298,14 +299,15 @@ def _monitoring(folder: Path, lock: int) -> None:
     version = "-X github.com/prometheus/common/version.Version"
     source = _copy(folder, "prometheus-operator", "github.com/prometheus-operator/prometheus-operator", OPERATOR)
     go_mod = source / "go.mod"
-    # Its API modules lie beside it in its repository; they are published too.
+    # The repository has the API modules beside the module. The published ones are used.
     go_mod.write_text(re.sub(r"^replace \((.|\n)*?^\)", "", go_mod.read_text(), flags=re.MULTILINE))
     for name, package in {
         "prometheus-operator": "operator",
         "prometheus-config-reloader": "prometheus-config-reloader",
     }.items():
         _go(folder, name, source, f"./cmd/{package}", f"{version}={OPERATOR}", lock)
-    # Prometheus 3.5.0 is module 0.305.0. Discovery by Kubernetes is enough, without the clouds' clients.
+    # Prometheus 3.5.0 is module version 0.305.0. It is built with discovery by Kubernetes only, without the clients of
+    # the clouds.
     major, minor, patch = PROMETHEUS.split(".")
     source = _copy(folder, "prometheus", "github.com/prometheus/prometheus", f"0.{major}{int(minor):02}.{patch}")
     (source / "plugins" / "plugins.go").write_text(

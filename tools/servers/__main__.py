@@ -1,6 +1,6 @@
 """`python3 -m tools.servers up`, and for the tests `python3 -m tools.servers --tests up`, in the checkout's root.
 
-Only the standard library is used, because this runs before any virtual environment exists.
+The module uses only the standard library, because it runs before any virtual environment exists.
 """
 
 import sys

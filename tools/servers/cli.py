@@ -1,4 +1,4 @@
-"""The commands. Exit codes: 0 all is there, 3 a server cannot be had, 2 a mistake on the command line."""
+"""The commands. Exit codes: 0 for success, 3 if a server cannot be provided, 2 for a mistake on the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None, root: Path | None = None) -> int:
     checkout = Checkout(root or Path(__file__).resolve().parents[2], options.worker if options.tests else 0)
     checkout.state.mkdir(parents=True, exist_ok=True)
     try:
-        # Two commands at once in one checkout would start everything twice; these change nothing.
+        # Two commands at once in one checkout could start a server twice. These commands change nothing.
         if options.run in (env, status, ctl, workers):
             return int(options.run(checkout, options))
         with cache.locked(checkout.state / "lock", "another command in this checkout"):
@@ -122,7 +122,7 @@ def _status(server: Server) -> None:
 def _for_each(
     checkout: Checkout, names: list[str], action: Callable[[Server], None], together: int = len(SERVERS)
 ) -> list[str]:
-    """Do something with several servers at the same time; return those where it failed."""
+    """Call a function for several servers at the same time, and return the names for which it failed."""
 
     def attempt(name: str) -> bool:
         try:
@@ -143,7 +143,7 @@ def _env_lines(checkout: Checkout, names: list[str]) -> str:
         try:
             lines.update(SERVERS[name](checkout).environment())
         except ServerError:
-            continue  # `up` and `status` have said it
+            continue  # `up` and `status` have reported it
     if lines and not checkout.test_worker:
         lines["EDUGRAPH_PRIVACY_SECRET"] = checkout.password("privacy")
     return "".join(f"{name}={value}\n" for name, value in lines.items())

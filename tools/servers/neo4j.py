@@ -20,9 +20,9 @@ from .server import Server, clean_env
 
 DEFAULT_VERSION = "5.26.30"
 USER = "neo4j"
-OLDEST_JAVA = 17  # every Debian since 12 has one; Neo4j 5 runs on it, the versions named by year need 21
+OLDEST_JAVA = 17  # every Debian since 12 has it; Neo4j 5 runs on it, and the versions named by year need 21
 
-# Two dependencies make a whole server; the download is checked against the sums of the repository (mvn -C).
+# Two dependencies are a whole server. Maven checks the download against the checksums of the repository (mvn -C).
 POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -36,8 +36,8 @@ POM = """\
 """
 COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
-# After two missed signs of life, by default a minute each, a client takes the connection for lost. The two waits are
-# idle ones, after the data is safe; with their defaults every stop takes ten seconds.
+# After two missed keep-alive messages, by default a minute each, a client considers the connection lost. Two other
+# settings are waits at a stop after the data are safe; with their defaults every stop takes ten seconds.
 CONFIGURATION = """\
 server.bolt.listen_address=127.0.0.1:{bolt}
 server.http.enabled=false
@@ -50,21 +50,21 @@ internal.server.bolt.thread_pool_shutdown_wait_time=500ms
 internal.server.bolt.connection_shutdown_wait_time=500ms
 """
 
-# For a run of tests, whose graphs are small and emptied all the time. A bench must not have this. By default
-# - a statement is planned anew when its plan is 10 s old and the graph is another one,
+# Settings for a run of tests, whose graphs are small and often emptied. A bench must not use them. By default
+# - a statement is planned again when its plan is 10 s old and the graph has changed,
 # - and for each order of magnitude (1, 10, 100 …) of each list among its parameters;
-# - 1,000 plans are kept, and a whole run has more.
-# Planning was most of what Neo4j did.
+# - 1,000 plans are cached, and a whole run has more.
+# With the defaults, planning took most of Neo4j's time.
 OF_QUICK = {
     "dbms.cypher.min_replan_interval": "1h",
     "internal.cypher.use_parameter_size": "false",
     "server.memory.query_cache.per_db_cache_num_entries": "5000",
 }
-# Java's second compiler, for which such a run is too short, took a third of the CPU of Neo4j. The first one alone has
-# 48 MB for its code by default, which a whole run fills: then it stops, and throws away what it compiled.
+# Java's second compiler took a third of Neo4j's CPU time, and such a run is too short for it. Without it, the first
+# compiler has 48 MB for its code by default. A whole run fills them, and then the compiler stops and drops its code.
 JAVA_OF_QUICK = ["-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=192m"]
 
-# What Neo4j's own start script passes too: it reaches into Java's buffers.
+# Neo4j's own start script passes these options too, because Neo4j uses internal parts of Java's buffers.
 JAVA_OPTIONS = [
     "-Xmx1g",
     "-XX:+UseG1GC",
@@ -74,9 +74,9 @@ JAVA_OPTIONS = [
 
 
 class Neo4j(Server):
-    """Neo4j Community: 5.26, or the version named by NEO4J_VERSION. Each version has a home of its own.
+    """Neo4j Community: 5.26, or the version in NEO4J_VERSION. Each version has its own home.
 
-    NEO4J_QUICK, which `make test` sets, makes those of the tests cost a half of the CPU in a run of minutes.
+    With NEO4J_QUICK, which `make test` sets, the servers of tests need half of the CPU time in a run of some minutes.
     """
 
     name = "neo4j"
@@ -85,7 +85,7 @@ class Neo4j(Server):
 
     @property
     def version(self) -> str:
-        """The version asked for."""
+        """The requested version."""
         version = os.environ.get("NEO4J_VERSION") or DEFAULT_VERSION
         if not re.fullmatch(r"\d+\.\d+\.\d+", version):
             raise ServerError(f"NEO4J_VERSION is {version!r}: give all three numbers, for example {DEFAULT_VERSION}")
@@ -93,12 +93,12 @@ class Neo4j(Server):
 
     @property
     def quick(self) -> bool:
-        """Tell whether it is for a run of tests, and not for a bench or for `make up`."""
+        """Whether the server is for a run of tests, and not for a bench or for `make up`."""
         return bool(os.environ.get("NEO4J_QUICK")) and self.checkout.test_worker > 0
 
     @property
     def is_five(self) -> bool:
-        """Tell the 5.x line from the ones named by year."""
+        """Whether the version is 5.x, and not named by year."""
         return self.version.startswith("5.")
 
     def addresses(self) -> dict[str, str]:
@@ -110,20 +110,20 @@ class Neo4j(Server):
         }
 
     def ready(self) -> bool:
-        """Offer Bolt 5.0 to 5.4 and 4.4, in the protocol's handshake; the answer is the version chosen."""
+        """Return whether the server answers the handshake of Bolt, which offers the versions 5.0 to 5.4 and 4.4."""
         with socket.create_connection(("127.0.0.1", self.port["bolt"]), timeout=5) as connection:
             offers = b"\x00\x04\x04\x05" + b"\x00\x00\x04\x04" + bytes(8)
             connection.sendall(b"\x60\x60\xb0\x17" + offers)
             return len(connection.recv(4)) == len(b"\x00\x00\x04\x05")
 
     def check_running(self, record: dict[str, Any]) -> None:
-        """Complain when another version is asked for than the one that runs."""
+        """Raise ServerError if another version runs than the requested one."""
         running = record.get("version", "")
         if os.environ.get("NEO4J_VERSION") and running not in ("", self.version):
             raise ServerError(f"version {running} is running: end it first (`down --only neo4j`), then `up` again")
 
     def chosen(self) -> dict[str, bool]:
-        """Name the kind of run that it was started for."""
+        """Return the kind of run that the server is for."""
         return {"quick": self.quick}
 
     @property
@@ -133,7 +133,7 @@ class Neo4j(Server):
 
     @property
     def log(self) -> Path:
-        """What the process prints."""
+        """The log with the output of the process."""
         return self.home / "output.log"
 
     def logs(self) -> list[Path]:
@@ -157,7 +157,7 @@ class Neo4j(Server):
         return {**processes.spawn(command, self._env(), self.log), "version": self.version}
 
     def admin(self, *arguments: str) -> None:
-        """Do what `neo4j-admin` does, in this home, while the server does not run."""
+        """Run `neo4j-admin` in this home. The server must not run."""
         command = [*self._java(), "org.neo4j.cli.AdminTool", *arguments]
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self._env(), check=False
@@ -198,14 +198,14 @@ class Neo4j(Server):
             "NEO4J_dbms_usage__report_enabled": "false",
         }
         if self.quick:
-            # The image's own way to write a setting's name.
+            # The image expects the names of settings in this form.
             env |= {f"NEO4J_{name.replace('_', '__').replace('.', '_')}": value for name, value in OF_QUICK.items()}
             env["NEO4J_server_jvm_additional"] = " ".join(JAVA_OF_QUICK)
         docker.run(self.container, options, env, f"neo4j:{line}-community", [])
 
 
 def find_java(least: int) -> str:
-    """Return the oldest Java that is new enough: that is the one a server was most likely tested with."""
+    """Return the oldest Java that is new enough, because a server was most likely tested with it."""
     found = _javas(least)
     if not found and least == OLDEST_JAVA:
         debian.need_command("java", "default-jre-headless")

@@ -1,4 +1,4 @@
-"""Starts server processes that outlive the terminal, and ends exactly those again (Linux: reads /proc)."""
+"""Starts server processes that outlive the terminal, and ends exactly these processes. It reads Linux' /proc."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def _identity(stat: list[str]) -> str:
-    """Tell apart two processes that had the same pid, also across a reboot."""
+    """Return a text that differs for two processes with the same pid, also after a reboot."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     return f"{boot}/{stat[START_TIME]}"
 
 
 def spawn(command: list[str], env: dict[str, str], log: Path) -> dict[str, Any]:
-    """Start a command in a session of its own and return the note by which it is found again."""
+    """Start a command in its own session, and return the note with which it is found again."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd="/", start_new_session=True
         )
-    stat = _stat(process.pid)  # also there when the command has already failed: nobody has collected it yet
+    stat = _stat(process.pid)  # exists even if the command has failed, since it was not waited for
     return {"pid": process.pid, "identity": _identity(stat) if stat else ""}
 
 
 def members(record: dict[str, Any]) -> list[int]:
-    """Return the live processes of a server: all of its session, since some servers start helpers."""
+    """Return the live processes of a server. All processes of its session count, since some servers start helpers."""
     leader = _stat(record["pid"])
     if leader and _identity(leader) != record["identity"]:
-        return []  # the pid was given to another program after ours had ended
+        return []  # another program got the pid after ours had ended
     found = []
     for entry in Path("/proc").iterdir():
         stat = _stat(int(entry.name)) if entry.name.isdigit() else None
@@ -58,7 +58,7 @@ def send(record: dict[str, Any], what: signal.Signals) -> None:
 
 
 def gone(record: dict[str, Any], seconds: float) -> bool:
-    """Wait until a server has no process left."""
+    """Wait until a server has no process left. Return False if it still has one after `seconds`."""
     deadline = time.monotonic() + seconds
     while members(record):
         if time.monotonic() > deadline:
@@ -68,13 +68,13 @@ def gone(record: dict[str, Any], seconds: float) -> bool:
 
 
 def kill(record: dict[str, Any]) -> None:
-    """End a server the way a power cut would."""
+    """Kill a server, as a power cut would end it."""
     send(record, signal.SIGKILL)
     gone(record, 10)
 
 
 def end(record: dict[str, Any], patience: float = 30) -> None:
-    """Ask a server to end, and end it by force when it has not done so in time."""
+    """Ask a server to end, and kill it if it has not ended in time."""
     send(record, signal.SIGTERM)
     if not gone(record, patience):
         kill(record)

@@ -22,7 +22,7 @@ USER = "edugraph"
 CONTROL_PROGRAMS = ("rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues", "rabbitmq-plugins")
 LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
 
-# The user is made at the first start, in the place of "guest", which then never exists.
+# The first start makes this user in place of "guest", which therefore never exists.
 CONFIGURATION = """\
 listeners.tcp.local = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
@@ -61,7 +61,7 @@ class RabbitMQ(Server):
         }
 
     def ready(self) -> bool:
-        """Ask for both: an AMQP connection is greeted, and the management API says the virtual hosts are up."""
+        """Return whether an AMQP connection is answered and the management API says that the virtual hosts are up."""
         with socket.create_connection(("127.0.0.1", self.port["amqp"]), timeout=5) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             greeting = connection.recv(1)  # 1 = a method frame, which is connection.start
@@ -77,7 +77,7 @@ class RabbitMQ(Server):
         programs, folder = debian.programs(), self.checkout.folder(self.name)
         self._configure(folder)
         env = self._env(programs.inside(folder))
-        # An own epmd, started by us: the broker would start one that outlives it and that nobody could name.
+        # We start our own epmd. The broker would start one that outlives it and that we could not find again.
         epmd = self.checkout.record("epmd")
         if not (epmd and processes.members(epmd)):
             command = programs.command(folder, "epmd")
@@ -93,7 +93,7 @@ class RabbitMQ(Server):
         return CONFIGURATION.format(user=USER, password=self.password, **self.port)
 
     def _env(self, folder: Path) -> dict[str, str]:
-        """Return RabbitMQ's settings; everything it writes, also its cookie, goes to the folder."""
+        """Return RabbitMQ's settings. It writes all its files, also its cookie, to the folder."""
         return clean_env(
             HOME=str(folder),
             RABBITMQ_NODENAME=f"edugraph-{self.checkout.id}@localhost",
@@ -122,7 +122,8 @@ class RabbitMQ(Server):
         """Start the official image."""
         ports = {"amqp": 5672, "management": 15672, "prometheus": 15692}
         publish = [f"--publish=127.0.0.1:{self.port[name]}:{inside}" for name, inside in ports.items()]
-        # The data folder inside carries the node's name, which is made from the host name: it must stay the same.
+        # The name of the data folder contains the name of the node, which contains the host name. So the host name
+        # must stay the same.
         options = [*publish, f"--hostname={self.container}", f"--volume={self.container}:/var/lib/rabbitmq"]
         env = {"RABBITMQ_DEFAULT_USER": USER, "RABBITMQ_DEFAULT_PASS": self.password}
         docker.run(self.container, options, env, "rabbitmq:4-management", [])

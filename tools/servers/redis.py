@@ -12,8 +12,8 @@ from tools.debian import packages as debian
 from . import processes
 from .server import Server, clean_env
 
-# Every write is kept across a crash, and nothing is thrown out when memory runs short: an error is easier to
-# notice than a lock or a result that has silently vanished.
+# Every write survives a crash, and keys are not evicted when memory runs short. An error is easier to notice than a
+# lock or a result that has silently vanished.
 SETTINGS = {"appendonly": "yes", "save": '""', "maxmemory-policy": "noeviction"}
 
 
@@ -34,7 +34,7 @@ class Redis(Server):
         return {"REDIS_URL": f"redis://:{self.password}@127.0.0.1:{self.port['redis']}/0"}
 
     def ready(self) -> bool:
-        """Log in and PING; while it still reads its data it answers with an error."""
+        """Return whether the server answers PING. While it still loads its data it answers with an error."""
         with socket.create_connection(("127.0.0.1", self.port["redis"]), timeout=5) as connection:
             connection.sendall(f"AUTH {self.password}\r\nPING\r\nQUIT\r\n".encode())
             answer = b"".join(iter(lambda: connection.recv(4096), b""))
@@ -45,7 +45,7 @@ class Redis(Server):
         return "".join(f"{name} {value}\n" for name, value in settings.items())
 
     def run_process(self) -> dict[str, Any]:
-        """Start it with a configuration file, which keeps the password out of the command line."""
+        """Start the server with a configuration file, so that the password is not on the command line."""
         programs, folder = debian.programs(), self.checkout.folder(self.name)
         inside = programs.inside(folder)
         place = {"bind": "127.0.0.1", "port": str(self.port["redis"]), "dir": str(inside)}
@@ -54,7 +54,7 @@ class Redis(Server):
         return processes.spawn(command, clean_env(), self.log)
 
     def run_container(self) -> None:
-        """Start the official image; it gets its configuration by environment, for the same reason."""
+        """Start the official image. It gets its configuration in the environment, for the same reason."""
         publish = f"--publish=127.0.0.1:{self.port['redis']}:6379"
         script = 'printf %s "$SETTINGS" >/tmp/redis.conf && exec docker-entrypoint.sh redis-server /tmp/redis.conf'
         options = [publish, f"--volume={self.container}:/data", "--entrypoint=sh"]

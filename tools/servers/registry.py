@@ -20,7 +20,7 @@ READY_WITHIN = 30  # seconds
 
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """Yield its HOST:PORT. What is pushed lies in `folder`, as does its log."""
+    """Start a registry and yield its HOST:PORT. Pushed images and the log are in `folder`."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     configuration = folder / "registry.yml"
@@ -35,7 +35,7 @@ def running(folder: Path) -> Iterator[str]:
         str(configuration),
     ]
     with (folder / "registry.log").open("wb") as log:
-        # Without the variables that it would take for its settings.
+        # The registry would read these variables as its settings.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     try:

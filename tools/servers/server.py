@@ -1,4 +1,4 @@
-"""What the three servers have in common: where one comes from, and how it is started, watched and ended."""
+"""The common part of the three servers: their addresses, and how they are started, watched and ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .checkout import Checkout, port_is_free
 
 PATIENCE = 120  # seconds until a server must answer; a busy CI machine is many times slower than a laptop
 
-# The names the EduGraph programs read, beside the usual ones.
+# The variables that EduGraph's programs read, in addition to the usual names.
 PROJECT_NAMES = {
     "AMQP_URL": "EDUGRAPH_BROKER_URL",
     "RABBITMQ_MANAGEMENT_URL": "EDUGRAPH_BROKER_MANAGEMENT_URL",
@@ -27,7 +27,8 @@ PROJECT_NAMES = {
     "NEO4J_PASSWORD": "EDUGRAPH_NEO4J_PASSWORD",
 }
 
-# What the tests read instead. The names of a server in use never count for tests, which delete what they find.
+# The variables that the tests read. They have other names, because tests delete all data and must never use a server
+# of `make up`.
 TEST_NAMES = {
     "RABBITMQ_PROMETHEUS_URL": "EDUGRAPH_TEST_BROKER_PROMETHEUS_URL",
     **{name: project.replace("EDUGRAPH_", "EDUGRAPH_TEST_") for name, project in PROJECT_NAMES.items()},
@@ -35,17 +36,17 @@ TEST_NAMES = {
 
 
 def clean_env(**extra: str) -> dict[str, str]:
-    """Return an environment for a server: none of the caller's variables, PATH included, may change how it runs."""
+    """Return an environment for a server without the caller's variables, which could change how it runs."""
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **extra}
 
 
 class Server:
-    """One server of one checkout. The subclasses say what is special about it."""
+    """A server of a checkout. Subclasses define the details of each kind of server."""
 
     name: str
-    variables: tuple[str, ...]  # all of these must be given to use a server from elsewhere
+    variables: tuple[str, ...]  # all of them must be set to use a server from elsewhere
     optional: tuple[str, ...] = ()
-    listens_on: tuple[str, ...]  # names of its ports
+    listens_on: tuple[str, ...]  # the names of its ports
 
     def __init__(self, checkout: Checkout) -> None:
         self.checkout = checkout
@@ -57,11 +58,11 @@ class Server:
         raise NotImplementedError
 
     def ready(self) -> bool:
-        """Tell whether the server answers in its own protocol; may raise OSError."""
+        """Return whether the server answers in its own protocol. May raise OSError."""
         raise NotImplementedError
 
     def run_process(self) -> dict[str, Any]:
-        """Get the program, start it and return the note about it."""
+        """Install the program, start it and return the note about it."""
         raise NotImplementedError
 
     def run_container(self) -> None:
@@ -69,21 +70,21 @@ class Server:
         raise NotImplementedError
 
     def data_folders(self) -> list[Path]:
-        """Return what `down --wipe` deletes."""
+        """Return the folders that `down --wipe` deletes."""
         return [self.checkout.state / self.name]
 
     def logs(self) -> list[Path]:
-        """Return the files that tell why it does not start."""
+        """Return the logs that show why the server does not start."""
         return [self.log]
 
     def after_end(self) -> None:
         """End helpers that outlive the server."""
 
     def check_running(self, record: dict[str, Any]) -> None:
-        """Complain when what runs is not what is asked for."""
+        """Raise ServerError if the running server is not the requested one."""
 
     def chosen(self) -> dict[str, bool]:
-        """Return what is asked for and may change: what runs with another choice is ended and started anew."""
+        """Return the choices that may change. A server that runs with other choices is ended and started again."""
         return {}
 
     # --- addresses ---
@@ -99,7 +100,7 @@ class Server:
         return f"edugraph-{self.checkout.id}-{self.name}"
 
     def given(self) -> dict[str, str] | None:
-        """Return addresses from the environment. Our own ones, read from the .env file in .run/, are not meant."""
+        """Return the addresses of a server from elsewhere, or None. Our own addresses from .run/ do not count."""
         names = (*self.variables, *self.optional)
         found = {name: value for name in names if (value := os.environ.get(self.outside_name(name)))}
         first = self.variables[0]
@@ -112,15 +113,15 @@ class Server:
         return found
 
     def outside_name(self, name: str) -> str:
-        """Return the variable by which an address is given from outside."""
+        """Return the variable that gives an address of a server from elsewhere."""
         if not self.checkout.test_worker:
             return name
-        # A run without workers uses the set of the first, so that one has no number.
+        # A run without workers uses the set of the first worker, so the first worker has no number.
         number = f"{self.checkout.test_worker}_" if self.checkout.test_worker > 1 else ""
         return TEST_NAMES[name].replace("_TEST_", f"_TEST_{number}")
 
     def environment(self) -> dict[str, str]:
-        """Return the lines for the .env file, empty when the server cannot be used."""
+        """Return the variables for the .env file, or an empty dictionary if the server cannot be used."""
         found = self.given() or (self.addresses() if self.running() else {})
         if self.checkout.test_worker:
             return {self.outside_name(name): value for name, value in found.items()}
@@ -134,7 +135,7 @@ class Server:
     # --- life ---
 
     def running(self) -> bool:
-        """Tell whether what this checkout started still runs."""
+        """Return whether the server that this checkout started still runs."""
         record = self.checkout.record(self.name)
         if record is None:
             return False
@@ -151,8 +152,8 @@ class Server:
             if any(record.get(name, False) != choice for name, choice in self.chosen().items()):
                 say("runs for another purpose: started anew, and empty", self.name)
                 self.down()
-                # A store that a bench filled stays as large when its nodes are gone, and each test that looks at all
-                # nodes would read it whole.
+                # The store of a bench stays large after its nodes were deleted, and each test that reads all nodes
+                # would scan the whole store.
                 self.wipe()
         if not self.running():
             self._start()
@@ -189,7 +190,7 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """What the process prints."""
+        """The log with the output of the process."""
         return self.checkout.folder(self.name) / "output.log"
 
     def _log_end(self) -> str:
@@ -199,7 +200,7 @@ class Server:
         return "\n".join(f"  {log}\n{last_lines(log)}" for log in self.logs())
 
     def down(self) -> bool:
-        """End the server if this checkout started it; tell whether it ran."""
+        """End the server if this checkout started it, and return whether it ran."""
         record, was_running = self.checkout.record(self.name), self.running()
         if record and "container" in record:
             docker.end(record["container"])
@@ -210,7 +211,7 @@ class Server:
         return was_running
 
     def kill(self) -> bool:
-        """End the server by force; its container stays, as a crashed one would."""
+        """Kill the server. Its container stays, like the container of a crashed server."""
         record, was_running = self.checkout.record(self.name), self.running()
         if record and "container" in record:
             docker.kill(record["container"])
@@ -219,7 +220,7 @@ class Server:
         return was_running
 
     def wipe(self) -> None:
-        """Delete the server's data; it must have ended."""
+        """Delete the data of the server. It must have ended."""
         for folder in self.data_folders():
             shutil.rmtree(folder, ignore_errors=True)
         if docker.answers():
