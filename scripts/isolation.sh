@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A workspace hides undeclared dependencies: here each service is installed alone and its entry module imported, then
-# with the extras that its image has (ARG EXTRAS of its Dockerfile), and what they are for is loaded.
+# A workspace hides undeclared dependencies. So each service is installed alone here, and its entry module is imported.
+# Then it is installed with the extras of its image (ARG EXTRAS of its Dockerfile), and the modules that need them are
+# imported.
 set -euo pipefail
 uv=${1:-uv}
 declare -A entry=(

@@ -1,4 +1,4 @@
-"""`make metrics-doc`: docs/metrics.md from the list of metrics, so that the page cannot be wrong."""
+"""`make metrics-doc`: writes docs/metrics.md from the list of metrics, so that the page is always correct."""
 
 from pathlib import Path
 

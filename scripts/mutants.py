@@ -1,14 +1,15 @@
 """Mutation testing: change a module in one small place, run the tests that guard it, and see whether one fails.
 
-`make mutants MODULE=limiter` (or `all`; `make mutants-nightly` takes a quarter of them) makes COUNT mutants, chosen
-by SEED, prints each survivor and a table, leaves .run/mutants/MODULE.json, and exits 1 when fewer than 90 % are
-killed of those that are not equivalent. tests/mutation/modules.toml says which files a module has and which tests
-guard it; tests/mutation/equivalent.toml names the equivalent mutants, each with its reason.
+`make mutants MODULE=limiter` (or `all`; `make mutants-nightly` takes a quarter of the modules) makes COUNT mutants,
+chosen by SEED. It prints each survivor and a table, writes .run/mutants/MODULE.json, and exits with 1 if the tests
+kill fewer than 90 % of the mutants that are not equivalent. tests/mutation/modules.toml has the files of each module
+and the tests that guard it. tests/mutation/equivalent.toml has the equivalent mutants, each with its reason.
 
-A run collects the tests once and then forks for each mutant. In the child a mutated function gets its new code in
-place. What is outside of functions needs a fresh import, as does each survivor, since a function may have been used
-while its module was imported: that child starts before any module of ours was loaded. No file is changed, so nothing
-has to be put back. A child that takes ten times as long as the tests do is killed, which counts as killed: it hangs.
+A run collects the tests once and then forks for each mutant. In the child, the code of the mutated function is
+replaced. A mutant outside of functions needs a fresh import, in a child that was forked before any module of ours was
+loaded. Each survivor is tried in this way too, since its function may have been used during the import. Files are not
+changed, so nothing has to be restored. A child that takes ten times as long as the tests hangs: it is ended, and the
+mutant counts as killed.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def load_modules() -> dict[str, Module]:
 
 
 def load_equivalents() -> dict[str, str]:
-    """Return the reason by the mutant's name."""
+    """Return name of an equivalent mutant -> reason."""
     return dict(tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")))
 
 
@@ -86,7 +87,7 @@ def chosen(module: Module, seed: int, count: int) -> list[Mutant]:
 
 
 def put_in_place(mutant: Mutant) -> bool:
-    """Give the functions that are loaded their mutated code, or say that a fresh import is needed."""
+    """Replace the code of the loaded functions. Return False if a fresh import is needed instead."""
     if mutant.file.suffix == ".lua":
         mutate_script(mutant)
         return True
@@ -122,7 +123,7 @@ def mutate_script(mutant: Mutant) -> None:
 
 
 class MutatedImport(importlib.abc.MetaPathFinder):
-    """Imports the mutated module in the place of the one in its file."""
+    """Imports the mutated module instead of the module in the file."""
 
     def __init__(self, mutant: Mutant) -> None:
         parts = mutant.file.with_suffix("").parts
@@ -176,14 +177,17 @@ class Result:
 
 
 class Runner:
-    """Forks for each mutant. `quiet` children say nothing; those that hang are killed with all that they started."""
+    """Forks a child for each mutant. The output of the children goes to `log`.
+
+    A child that hangs is killed together with the processes that it started.
+    """
 
     def __init__(self, module: Module, seed: int, log: Path) -> None:
         self._module, self._seed, self._log = module, seed, log
         self._time_out_seconds = 600.0
 
     def forked(self, run: Callable[[], int]) -> tuple[int, float]:
-        """Return the exit code of a child that ran this, and its seconds."""
+        """Run a function in a child, and return the child's exit code and seconds."""
         began = time.monotonic()
         child = os.fork()
         if not child:
@@ -213,7 +217,7 @@ class Runner:
         return code, time.monotonic() - began
 
     def _end_orphans(self) -> None:
-        """End what a killed child had started: it is ours now (PR_SET_CHILD_SUBREAPER)."""
+        """End the processes that a killed child had started. They are our children now (PR_SET_CHILD_SUBREAPER)."""
         mine = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
         for pid in map(int, mine):
             with suppress(ProcessLookupError, ChildProcessError):
@@ -223,7 +227,7 @@ class Runner:
     def in_session(self, mutants: list[Mutant]) -> tuple[dict[str, tuple[int, float]], list[str]]:
         """Try the mutants of functions and scripts in forks of one session, which has collected the tests.
 
-        Return the exit codes and seconds by name, and the modules of others that the tests loaded.
+        Return name -> (exit code, seconds), and the names of the loaded modules that are not ours.
         """
         found: dict[str, tuple[int, float]] = {}
         read, write = os.pipe()
@@ -243,7 +247,7 @@ class Runner:
                 for mutant in mutants:
                     if mutant.function or mutant.text:
                         found[mutant.name] = runner.forked(partial(run_with, mutant, session))
-                # Tests that fail by themselves would take each survivor for killed.
+                # If a test failed without a mutant, each survivor would count as killed.
                 for _ in range(2):
                     if runner.forked(lambda: run_collected(session))[0] != PASSED:
                         found.clear()
@@ -273,7 +277,7 @@ class Runner:
         return {name: (code, seconds) for name, (code, seconds) in told[0].items()}, told[1]
 
     def afresh(self, mutant: Mutant) -> tuple[int, float]:
-        """Try a mutant with a fresh import of all modules of ours."""
+        """Try a mutant with a fresh import of all our modules, and return the exit code and seconds."""
 
         def run() -> int:
             prepare_child()
@@ -290,7 +294,7 @@ def prepare_child() -> None:
     ctypes.CDLL(None).prctl(SUBREAPER, 1)
     from hypothesis import Phase, settings
 
-    # A failing example is not made small: that it fails is all that is asked.
+    # Failing examples are not shrunk, because it only matters that they fail.
     settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], database=None)
     settings.load_profile("mutants")
 
@@ -302,7 +306,7 @@ def _of_others(name: str, module: object) -> bool:
 
 
 def warm(names: list[str]) -> None:
-    """Load modules of others, so that a fresh import has only ours to load."""
+    """Load modules that are not ours, so that a fresh import only has to load ours."""
     for name in names:
         with suppress(Exception):
             importlib.import_module(name)
@@ -337,7 +341,7 @@ def judge(module: Module, seed: int, count: int, only: str, *, quick: bool) -> l
 
 
 def row(name: str, results: list[Result], seed: int) -> tuple[str, bool]:
-    """Return a line of the table, and whether enough were killed."""
+    """Return a line of the table, and whether enough mutants were killed."""
     killed, equivalent = (sum(r.outcome == outcome for r in results) for outcome in ("killed", "equivalent"))
     share = killed / max(len(results) - equivalent, 1)
     day = datetime.now(UTC).date()
@@ -366,7 +370,7 @@ def main() -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     lines, good = [], True
     for name in names:
-        # Each module in a process of its own: what one has loaded must not be what another mutates.
+        # Each module runs in its own process, since a module that is loaded for one may be mutated for another.
         child = os.fork()
         if not child:
             code = 1

@@ -1,11 +1,10 @@
-"""What a mutant is: one small change to a Python module or a Lua script, under a name that outlives a shift of lines.
+"""Mutants: small changes to a Python module or a Lua script. Their names do not change when lines move.
 
-A name has the file, the function (of a script: nothing), the statement, and the change: `limiter.py · Limiter.take ·
-if now < slot: · Lt -> LtE`. Where the same change is possible again in one statement or in equal ones, a number
-follows.
+A name has the file, the function (not in scripts), the statement, and the change: `limiter.py · Limiter.take ·
+if now < slot: · Lt -> LtE`. If the same change is possible several times in equal statements, a number follows.
 
-No mutants are made of messages of exceptions, of type hints, decorators and docstrings, and of what is logged or
-counted for operators: their tests are others, and hardly any caller could see the difference.
+Messages of exceptions, type hints, decorators, docstrings, logs and metrics are not mutated. Other tests cover them,
+and hardly any caller could see the difference.
 """
 
 import ast
@@ -48,9 +47,9 @@ OTHER_NAME = {"min": "max", "max": "min", "any": "all", "all": "any", "sorted": 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`text` is the source of a mutated script. A mutated module has `new` in the place of the node at `path`.
+    """A mutant. For a script, `text` is its mutated source. For a module, `new` replaces the node at `path`.
 
-    `function` is the outermost function that holds the change, or empty at the level of the module or a class.
+    `function` is the outermost function that contains the change. It is empty at the level of the module or a class.
     """
 
     file: Path
@@ -81,8 +80,8 @@ def _numbered(seen: Counter[str], name: str) -> str:
 
 # --- Python -------------------------------------------------------------------------------------------------------
 
-Step = tuple[str, int | None]  # the field of a node, and the place in it where the field is a list
-Change = tuple[str, ast.AST | None]  # what is said of it, and the node in its place; None is a statement left out
+Step = tuple[str, int | None]  # (the field of a node, the index if the field is a list)
+Change = tuple[str, ast.AST | None]  # (the description, the new node); None removes the statement
 
 
 def _of_module(file: Path) -> Iterator[Mutant]:
@@ -97,7 +96,7 @@ def _of_module(file: Path) -> Iterator[Mutant]:
 
 
 def _places(tree: ast.Module) -> Iterator[tuple[tuple[Step, ...], ast.stmt, str, str]]:
-    """Walk to each node that may change: its path, its statement, the scope and the outermost function around it."""
+    """Yield (path, statement, scope, outermost function) of each node that may change."""
 
     def walk(
         node: ast.AST, path: tuple[Step, ...], statement: ast.stmt | None, scope: str, function: str
@@ -132,7 +131,7 @@ def _untouched(node: ast.AST, field: str) -> bool:
 
 
 def _silent(node: ast.AST) -> bool:
-    """Whether a node says something to people only, or to the type checker."""
+    """Return whether a node matters only to people or to the type checker."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr):
         return True
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -217,7 +216,7 @@ def _changed_constants(node: ast.Constant) -> Iterator[Change]:
 
 
 def _other_numbers(value: int) -> tuple[int, int]:
-    """A large number says how long or how much, where one more or less makes no difference that matters."""
+    """Return two other numbers. A large number is a duration or an amount, so a change by one would not matter."""
     return (value + 1, value - 1) if value < LARGE else (value * 2, value // 2)
 
 

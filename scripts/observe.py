@@ -1,4 +1,7 @@
-"""`make observe`: Prometheus on the stack of `make up`, an import with analysis, and each panel must have data."""
+"""`make observe`: runs Prometheus on the stack of `make up`, then an import with analysis.
+
+Each panel must have data.
+"""
 
 import json
 import os
@@ -41,7 +44,7 @@ def up() -> int:
 
 
 def check(gateway: str, port: int) -> int:
-    """An import with analysis, then the dashboards."""
+    """Run an import with analysis, then check the dashboards."""
     command = [sys.executable, "-m", "edugraph_cli", "import", "examples/school_en.ndjson", "--analyze", "--follow"]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "EDUGRAPH_URL": gateway}, check=True)
     time.sleep(SETTLED)

@@ -1,6 +1,6 @@
-"""`make privacy-page`: the inventory of docs/privacy.md, in both languages, from the registry of personal data.
+"""`make privacy-page`: writes the inventory of docs/privacy.md in both languages from the registry of personal data.
 
-`--check` writes nothing and fails where a page is not current.
+`--check` writes nothing and fails if a page is not current.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def inventory(language: Language) -> str:
 
 
 def page(language: Language) -> str:
-    """Return the page with its inventory as it should be. Raises ValueError for a page that has no place for it."""
+    """Return the page with the current inventory. Raises ValueError if the page has no markers for it."""
     text = language.page.read_text(encoding="utf-8")
     found = re.fullmatch(f"(.*{re.escape(BEGIN)}).*({re.escape(END)}.*)", text, re.DOTALL)
     if not found:

@@ -1,7 +1,7 @@
-"""`make redis-users`: the users of the bundled Redis for compose.yaml and the chart, from what each service may.
+"""`make redis-users`: writes the users of the bundled Redis for compose.yaml and the chart, from their permissions.
 
-In the place of a password's SHA-256 stands a name, such as IMPORTER_SHA256, which Redis' container replaces at its
-start. `--check` writes nothing and fails where the file is not current.
+The file has a name, such as IMPORTER_SHA256, in place of the SHA-256 of a password. Redis' container replaces it at
+its start. `--check` writes nothing and fails if the file is not current.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the settings themselves: `make settings-page`. A test holds the page current."""
+"""`make settings-page`: writes docs/configuration.md from the settings. A test checks that the page is current."""
 
 import sys
 from pathlib import Path

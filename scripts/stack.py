@@ -1,4 +1,4 @@
-"""`make up` and `make down`: all services on the servers of `make servers`, in the background."""
+"""`make up` and `make down`: start and end all services in the background, on the servers of `make servers`."""
 
 import json
 import os
@@ -33,7 +33,7 @@ READY_WITHIN = 120  # seconds
 
 
 class Stack(TypedDict):
-    """One that runs; `url` leads to gateway and insights, `metrics` are ports."""
+    """A running stack. `url` is the address of gateway and insights. `metrics`: service -> port."""
 
     pid: int
     url: str
@@ -103,16 +103,17 @@ def running() -> Stack | None:
 
 
 def serve() -> int:
-    """In the foreground, until SIGTERM."""
+    """Run the services in the foreground until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     environment = {**servers(), **own_environment(), "EDUGRAPH_LOG_FORMAT": "console", "EDUGRAPH_AUTH": "off"}
     environment.setdefault("EDUGRAPH_BLOB_URL", str(RUN / "blobs"))
     environment.setdefault("EDUGRAPH_METRICS_PORT", str(free_metrics_ports()))
     try:
         own: dict[str, dict[str, str]] = {}
-        if "EDUGRAPH_BROKER_URL" not in own_environment():  # a broker from elsewhere may let us make no users
+        if "EDUGRAPH_BROKER_URL" not in own_environment():  # a broker from elsewhere may not let us create users
             environment, own = with_own_users(environment, {name: secrets.token_hex(24) for name in permissions()})
-        # A Redis from elsewhere keeps one user: there may be services on it already, whose passwords would change.
+        # A Redis from elsewhere keeps its single user. Other services may already use our users there, and their
+        # passwords would change.
         if REDIS not in own_environment() and "REDIS_URL" not in os.environ:
             users = with_redis_users(environment[REDIS], {name: secrets.token_hex(24) for name in SERVICES})
             own = {name: {**own.get(name, {}), **users.get(name, {})} for name in {*own, *users}}

@@ -1,4 +1,4 @@
-"""Write the client that blocks from the one that is awaited. `--check`, in `make check`, only compares."""
+"""Write the blocking client from the asynchronous one. `--check`, as in `make check`, only compares them."""
 
 import argparse
 import subprocess
@@ -27,7 +27,7 @@ NAMES = {
 
 
 def made(folder: Path) -> dict[str, str]:
-    """Return the text of each module, by its name. `folder` is emptied by the caller."""
+    """Return name of a module -> its text. `folder` is a temporary folder, which the caller deletes."""
     sources = sorted((PACKAGE / "_async").glob("*.py"))
     for source in sources:
         (folder / "_async" / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
@@ -35,7 +35,7 @@ def made(folder: Path) -> dict[str, str]:
     unasync.unasync_files([str(folder / "_async" / source.name) for source in sources], [rule])
     out = folder / "_sync"
     config = ["--config", str(ROOT / "pyproject.toml"), "--quiet", str(out)]
-    # The order of imports, and where a line breaks, depend on the names.
+    # The order of imports and the line breaks depend on the names.
     subprocess.run([sys.executable, "-m", "ruff", "check", "--select", "I", "--fix", *config], check=True)
     subprocess.run([sys.executable, "-m", "ruff", "format", *config], check=True)
     return {
