@@ -1,1 +1,1 @@
-"""How far the analyzer's answers agree with what people wrote about the same texts: `make evaluate`."""
+"""`make evaluate`: the agreement of the analyzer's answers with people's labels of the same texts."""

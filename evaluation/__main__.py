@@ -1,9 +1,9 @@
 """`make evaluate`: agreement with human labels, packed against single, evidence, language, tokens and cost.
 
-The provider of EDUGRAPH_OPENAI_… is evaluated, or a local model of 1.5 billion parameters where none is set, beside
-the offline analyser without labels and with them. One page has a verdict for each goal, and so has the file
-.run/evaluation/goals.json. What was answered before (same prompt, model, pack and seed) is not asked again. With
---reviews a school's own reviews are the labels.
+The command evaluates the provider of EDUGRAPH_OPENAI_…, or a local model of 1.5 billion parameters if none is set,
+and the offline analyser without and with labels. It prints one page with a verdict for each goal, and writes the
+verdicts to .run/evaluation/goals.json. Questions that were answered before (same prompt, model, pack and seed) are
+not asked again. With --reviews, a school's own reviews are the labels.
 """
 
 import argparse
@@ -41,7 +41,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 PATIENCE = 600.0  # seconds for one answer of a model on a small machine
 STARTS_WITHIN = 120.0
-Samples = dict[str, list[Sample]]  # by the name of their set
+Samples = dict[str, list[Sample]]  # name of the set -> its samples
 LABELLED = {each.name for each in (*FITTED, *TYPED)} & DATA_SETS.keys()
 LARGEST_PACK = {"interaction": 16, "error": 16, "knowledge_points": 4}  # the importer sends course texts four by four
 
@@ -73,11 +73,11 @@ def main() -> int:
 
 
 def _samples(chosen: argparse.Namespace) -> Samples:
-    """Draw from the sets that were chosen, or from the reviews alone. Raises FileNotFoundError, and Rejected."""
+    """Draw samples from the chosen sets, or only from the reviews. Raises FileNotFoundError and Rejected."""
     if not chosen.reviews:
         return {name: sample(DATA_SETS[name], DATA, chosen.sample, chosen.seed) for name in chosen.sets}
     found = reviewed(*chosen.reviews)
-    # Runs name their set, and these are known only now.
+    # Runs refer to their set by its name, so the sets of the reviews are added here.
     DATA_SETS.update((each.name, each) for each, _ in found)
     return {each.name: drawn(samples, each.name, chosen.sample, chosen.seed) for each, samples in found}
 
@@ -118,7 +118,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _numbers_of_prompts(versions: list[str]) -> dict[Kind, int]:
-    """Return of each named prompt its kind and number, such as 6 for error.6. Ends where there is no such prompt."""
+    """Return kind -> number of the named prompts, such as 6 for error.6. Exits if a prompt does not exist."""
     numbers: dict[Kind, int] = {}
     for version in versions:
         kind, _, number = version.partition(".")
@@ -134,7 +134,7 @@ def _numbers_of_prompts(versions: list[str]) -> dict[Kind, int]:
 
 @contextmanager
 def _analysers(chosen: argparse.Namespace) -> Iterator[list[AnalyzerSettings]]:
-    """Yield the offline analyser and the provider that is set, or else the local model, which ends with this."""
+    """Yield the settings of the offline analyser and of the provider. Without a provider, start a local model."""
     own = AnalyzerSettings()
     with ExitStack() as stack:
         models = (
@@ -164,7 +164,7 @@ def _settings_for(address: str) -> AnalyzerSettings:
 
 @contextmanager
 def _redis() -> Iterator["redis.Redis"]:
-    """Start an embedded Redis of the evaluation's own, which it empties again and again."""
+    """Start an embedded Redis for the evaluation, which empties it again and again."""
     with tempfile.TemporaryDirectory() as folder:
         embedded = valkey_server(Path(folder))
         with subprocess.Popen(embedded.command, stdout=subprocess.DEVNULL) as process:
@@ -186,9 +186,10 @@ def _connected(url: str, answers: Callable[[], bool]) -> "redis.Redis":
 def _evaluated(
     reader: Reader, chosen: argparse.Namespace, samples: Samples, in_time: Callable[[], bool]
 ) -> tuple[list[Run], list[Run]]:
-    """Return the runs by the current prompts, and those by the prompts that they are compared with.
+    """Return the runs with the current prompts, and the runs with the prompts for comparison.
 
-    Packs of one size are read over all data sets before the next, so that time that runs out costs the largest.
+    Each size of packs is read for all data sets before the next size. If the time runs out, the largest packs are
+    missing.
     """
     packs = chosen.packs if reader.settings.has_provider else [1]
     against = _numbers_of_prompts(chosen.against) if reader.settings.has_provider else {}
@@ -225,7 +226,7 @@ def _arm(settings: AnalyzerSettings, name: str, pack: int, seed: int) -> Arm:
 
 
 def _run(reader: Reader, arm: Arm, samples: list[Sample], folder: Path, in_time: Callable[[], bool]) -> Run:
-    # Packs of a chosen size are measured whoever wrote their texts; in production a pack has those of one student.
+    # Packs of a chosen size may mix the texts of several students. In production a pack has texts of one student.
     packing = {"pack_size": arm.pack, "one_student_per_pack": arm.pack == PRODUCTION}
     run, settings = Run.kept(arm, folder), reader.settings.model_copy(update=packing)
     go_on(run, Reader(settings, reader.server), samples, folder, in_time)
@@ -242,7 +243,7 @@ def _without_provider() -> AnalyzerSettings:
 
 
 def _fitted(name: str, samples: list[Sample], seed: int, server: "redis.Redis") -> Run:
-    """Judge what the offline analyser learns of all labelled records of a set that are not in the sample."""
+    """Fit the offline analyser to the labelled records of a set that are not in the sample, and judge it."""
     data_set, asked = DATA_SETS[name], {each.record["record_id"] for each in samples}
     others = [each for each in sample(data_set, DATA, ALL, seed) if each.record["record_id"] not in asked]
     analyzer = RuleBasedAnalyzer(fit_of(others, together=data_set in TYPED))
@@ -254,9 +255,9 @@ def _fitted(name: str, samples: list[Sample], seed: int, server: "redis.Redis") 
 
 
 def _told(runs: list[Run], others: list[Run], samples: Samples, folder: Path, offline: tuple[str, list[Goal]]) -> int:
-    """Print the page, and that of the offline analyser. `others` were asked by other prompts, for comparison.
+    """Print the page and the page of the offline analyser. `others` are the runs with other prompts, for comparison.
 
-    Return 1 if a goal is not met, or if the time ran out before all was asked.
+    Return 1 if a goal is not met, or if the time ran out before all questions were asked.
     """
     print(page(runs, others))
     if offline[0]:

@@ -1,4 +1,4 @@
-"""How one answer agrees with the labels of its record, and many of them in figures."""
+"""The agreement of one answer with the labels of its record, and figures over many answers."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,9 +21,9 @@ NOTHING, NO_TOPIC = "(none)", "none"
 
 
 def row_of(data_set: DataSet, sample: Sample, finding: Finding, *, nearest_type: bool = True) -> Row:
-    """Return what is recorded of an answer, which holds no words of the text.
+    """Return the figures of an answer. They hold no words of the text.
 
-    `nearest_type`: look up the set's own kind that is nearest to the answer's words, which takes 5 ms.
+    `nearest_type`: find the set's own kind of error that is nearest to the answer's words. That takes 5 ms.
     """
     points, types, step = _points(finding), getattr(finding, "error_types", ()), sample.first_wrong_step
     said = _error_type(data_set, finding) if sample.error_type and nearest_type else None
@@ -48,16 +48,16 @@ def row_of(data_set: DataSet, sample: Sample, finding: Finding, *, nearest_type:
 
 
 def _sure(points: Sequence[tuple[str, float | None]], sample: Sample) -> tuple[float, bool] | None:
-    """Return how sure the first point is and whether it is right; the points of a course text have no confidence."""
+    """Return (confidence, whether it is right) of the first point. Points of a course text have no confidence."""
     if not points or not sample.points or points[0][1] is None:
         return None
     return points[0][1], _rank([points[0][0]], sample.points) == 1
 
 
 def _share_known(points: Sequence[tuple[str, float | None]], sample: Sample) -> float | None:
-    """Return the share of the points that have the name of a point of the course; the others are names that drift.
+    """Return the share of the points with the name of a known point of the course. Other names drift.
 
-    It is None where nothing is known of the course, or where no point was found.
+    The share is None if no points of the course are known, or if no point was found.
     """
     known = {same_name(name) for name in sample.context.knowledge_points} if sample.context else set()
     if not known or not points:
@@ -66,32 +66,32 @@ def _share_known(points: Sequence[tuple[str, float | None]], sample: Sample) -> 
 
 
 def topic_of(finding: Finding) -> str:
-    """Return the topic of the labels that is nearest in meaning to the first one that was found."""
+    """Return the label's topic that is nearest in meaning to the first topic of the finding."""
     topics = getattr(finding, "topics", ())
     names = {name: topic for topic, parts in TOPICS.items() for name in parts.split("|")}
     return names[nearest(topics[0], {name: name for name in names})] if topics else NO_TOPIC
 
 
 def is_about(quotes: Iterable[str], step: str) -> bool:
-    """Whether one of the quotes has the step in it, or is a part of it."""
+    """Return whether one of the quotes contains the step or is a part of it."""
     return any(found_in((quote,), step) or found_in((step,), quote) for quote in quotes)
 
 
 def _share_about(record: Mapping[str, Any], step: str) -> float:
-    """Return the share of the lines of a mistake that a quote would hit the step with."""
+    """Return the share of the lines of a mistake that would count as a quote of the step."""
     lines = [line for line in str(record["data"].get("error_text", "")).splitlines() if line.strip()]
     return sum(is_about((line,), step) for line in lines) / max(len(lines), 1)
 
 
 def _credit(sample: Sample, points: Sequence[tuple[str, float | None]]) -> float | None:
-    """Return how near the first point is to a right one, None where the set has no hierarchy."""
+    """Return how near the first point is to a right one, from 0 to 1, or None without a hierarchy."""
     if sample.hierarchy is None or not sample.points:
         return None
     return sample.hierarchy.credit(points[0][0], sample.points) if points else 0.0
 
 
 def is_told(data_set: DataSet, sample: Sample, most: int) -> bool | None:
-    """Say whether a right point is among those that are sent along: no more than that can be hit."""
+    """Return whether a right point is among the `most` points in the prompt. Other points cannot be found."""
     if not sample.points or sample.context is None:
         return None
     text = read_document(sample.record, data_set.kind, ()).text
@@ -99,7 +99,7 @@ def is_told(data_set: DataSet, sample: Sample, most: int) -> bool | None:
 
 
 def row_without(sample: Sample, reason: str) -> Row:
-    """Return the row of a record that got no answer, which counts as a wrong one."""
+    """Return the row of a record without an answer. It counts as a wrong answer."""
     said = NOTHING if sample.error_type else None
     labelled = {"error_type": sample.error_type, "said": said, "rank": 0 if sample.points else None}
     credit = 0.0 if sample.hierarchy and sample.points else None
@@ -118,7 +118,7 @@ def row_without(sample: Sample, reason: str) -> Row:
 
 
 def _words(finding: Finding) -> list[str]:
-    """Return what the answer says in words of its own. Formulas and numbers are left out: they have no language."""
+    """Return the answer's own words. Formulas and numbers are left out, because they have no language."""
     said = finding.model_dump()
     parts = [*said.get("error_types", ()), *said.get("knowledge_points", ())]
     texts = [*said.get("topics", ()), *(part.get(name) for part in parts for name in ("name", "description"))]
@@ -126,16 +126,13 @@ def _words(finding: Finding) -> list[str]:
 
 
 def _is_chinese(words: Iterable[str]) -> bool:
-    """Say whether more words are Chinese than not.
-
-    A sign like "cm" or the name of a variable does not count against it.
-    """
+    """Return whether more than half of the words are Chinese. A few signs like "cm" or variables do not matter."""
     chinese = [bool(_HAN.search(each)) for each in words]
     return sum(chinese) * 2 > len(chinese)
 
 
 def _points(finding: Finding) -> list[tuple[str, float | None]]:
-    """Return the points that an answer names, with their confidence where they have one, the most important first."""
+    """Return (name, confidence or None) of an answer's points, the most important first."""
     points = list(getattr(finding, "knowledge_points", ()))
     weight = {"core": 0, "supplementary": 1}
     points.sort(key=lambda point: weight[point.importance] if hasattr(point, "importance") else -point.strength)
@@ -143,13 +140,13 @@ def _points(finding: Finding) -> list[tuple[str, float | None]]:
 
 
 def _rank(found: Sequence[str], right: Sequence[str]) -> int:
-    """Return the place of the first right name, from 1, or 0 if there is none."""
+    """Return the rank of the first right name, from 1, or 0 if there is none."""
     wanted = {same_name(name) for name in right}
     return next((place for place, name in enumerate(found, start=1) if same_name(name) in wanted), 0)
 
 
 def _error_type(data_set: DataSet, finding: Finding) -> str:
-    """Return the first kind of error that was answered, or the set's own kind that is nearest to it in meaning."""
+    """Return the first kind of error in the answer, or the set's own kind that is nearest in meaning."""
     types, meanings = getattr(finding, "error_types", ()), data_set.meanings or {}
     if not types:
         return NOTHING
@@ -166,7 +163,7 @@ def nearest(words: str, meanings: Mapping[str, str]) -> str:
 
 
 def figures(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Return shares of the answers. A record without an answer counts as wrong: its `rank` and `said` are."""
+    """Return name -> share over the answers. A record without an answer counts as wrong."""
     answered = [row for row in rows if not row.get("reason")]
     typed = [row for row in rows if row["error_type"]]
     ranked = [row for row in rows if row["rank"] is not None]
@@ -194,7 +191,7 @@ def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> float | None:
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
-    """Return the mean of a figure over the rows that have it."""
+    """Return the mean of a figure over the rows that have it, or None."""
     found = [float(row[name]) for row in rows if row.get(name) is not None]
     return sum(found) / len(found) if found else None
 
@@ -204,5 +201,8 @@ def _scored(rows: Sequence[Row], score: Callable[..., float]) -> float | None:
 
 
 def macro_f1(right: list[str], said: list[str]) -> float:
-    """Score the kinds of error that people chose. An answer of another kind is a miss of the right one."""
+    """Return the macro-F1 of the kinds of error that people chose.
+
+    An answer with another kind misses the right one.
+    """
     return float(f1_score(right, said, average="macro", labels=sorted(set(right)), zero_division=0))

@@ -1,6 +1,6 @@
-"""Labelled records, each with what people said of it.
+"""Records with labels by people.
 
-They are read at run time from a folder outside the project; the messages with a mood and a topic stand in
+They are read at run time from a folder outside the project. The messages with a mood and a topic are in
 `evaluation/moods`.
 """
 
@@ -25,10 +25,9 @@ _HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGN
 
 @dataclass(frozen=True)
 class DataSet:
-    """A set of labelled records: `file` in the folders records and labels, of the ids that end with `ending`.
+    """A set of labelled records: those in `file`, in the folders records and labels, whose id ends with `ending`.
 
-    `meanings` has the kinds of error that its people chose from. An answer's own words are counted as the nearest
-    one.
+    `meanings` has the kinds of error from which people chose. The answer's own words count as the nearest kind.
     """
 
     name: str
@@ -42,10 +41,12 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Sample:
-    """A record with the labels that people gave it; `points` are right if any of them is found.
+    """A record with its labels. A finding is right if it has any of the `points`.
 
-    `first_wrong_step`: the words of the solution that the mistake begins with. `hierarchy`: of the set's points.
-    `mood`: of the student in a message; `topic`: what it is about, one of TOPICS or "none".
+    - `first_wrong_step`: the words of the solution with which the mistake begins.
+    - `hierarchy`: the hierarchy of the set's points.
+    - `mood`: the mood of the student in a message.
+    - `topic`: the topic of a message, one of TOPICS or "none".
     """
 
     record: dict[str, Any]
@@ -59,22 +60,22 @@ class Sample:
 
 
 class Hierarchy:
-    """Where points stand, by the routes that lead to them, such as `Algebra->Equations->Linear equations`."""
+    """The hierarchy of points, from their routes, such as `Algebra->Equations->Linear equations`."""
 
     def __init__(self, routes: Iterable[str]) -> None:
         paths = [tuple(same_name(step) for step in route.split("->")) for route in routes]
         seen = Counter(step for path in paths for step in {*path})
         self._paths: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         for path in paths:
-            # What most routes have in common tells no two points apart, and no credit is due for it.
+            # Steps that most routes have in common do not distinguish points, so they give no credit.
             telling = tuple(step for step in path if seen[step] <= len(paths) / 2)
             for length in range(1, len(telling) + 1):
                 self._paths[telling[length - 1]].add(telling[:length])
 
     def credit(self, found: str, right: Iterable[str]) -> float:
-        """Return how near a point is to the nearest right one: 1 for itself, 0 for one of another branch.
+        """Return how near a point is to the nearest right one: 1 for the same point, 0 for another branch.
 
-        It is the measure of Wu and Palmer: twice the length of the common part, by the sum of both lengths.
+        This is the measure of Wu and Palmer: twice the length of the common part, divided by the sum of both lengths.
         """
         best = 0.0
         for other in right:
@@ -103,7 +104,7 @@ STEPVERIFY = {
     "Reached correct solution but proceeded further": "went on after the correct solution",
     "Unit conversion error": "unit conversion error",
 }
-# What a message is about, with names of its parts: a free topic counts as that of the name nearest in meaning.
+# Topic -> names of its parts, separated by `|`. A free topic counts as the topic of the name nearest in meaning.
 TOPICS = {
     "number": "whole numbers|decimals|place value|prime numbers|multiplication|整数|小数|余数|四则运算|应用题",
     "fractions": "fractions|common denominator|numerator|分数|分母|通分|约分",
@@ -134,13 +135,16 @@ def language_of(text: str) -> Language:
 
 
 def sample(data_set: DataSet, folder: Path, count: int, seed: int) -> list[Sample]:
-    """Each record once; a larger `count` with the same seed begins with the same ones. Raises FileNotFoundError."""
+    """Return `count` different records of a set. A larger `count` with the same seed begins with the same records.
+
+    Raises FileNotFoundError.
+    """
     samples = list(_with_moods(data_set) if data_set.file == "moods" else _labelled(data_set, folder))
     return drawn(samples, data_set.name, count, seed)
 
 
 def drawn(samples: list[Sample], name: str, count: int, seed: int) -> list[Sample]:
-    """Draw from the samples of a set, each record once."""
+    """Draw `count` samples of a set, each record at most once."""
     samples = list(samples)
     random.Random(f"{seed}:{name}").shuffle(samples)  # noqa: S311 - a draw, no secret
     distinct: dict[str, Sample] = {}
@@ -187,13 +191,13 @@ def _fits(data_set: DataSet, record: dict[str, Any]) -> bool:
 
 
 def _labels(data_set: DataSet, folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the labels by the part of an id that a text and the mistake made in it have in common."""
+    """Return part of an id -> label. A text and the mistake made in it have this part of their ids in common."""
     path = folder / "labels" / f"{data_set.file}.ndjson"
     return {_base(label): _label(data_set, label) for label in _lines(path)} if path.is_file() else {}
 
 
 def _label(data_set: DataSet, label: dict[str, Any]) -> dict[str, Any]:
-    """Return a label without a kind of error outside the set's own list, which is a remark on the record itself."""
+    """Return a label. A kind of error outside the set's own list is removed, since it is a remark on the record."""
     given = label.get("error_type")
     points = label.get("knowledge_points") or [label["knowledge_point"]] if data_set.has_points else []
     return {
@@ -209,14 +213,14 @@ def _base(value: dict[str, Any]) -> str:
 
 
 def _without_label(record: dict[str, Any]) -> dict[str, Any]:
-    """Take the question off a tutoring chat, where it is the name of the knowledge point that is to be found."""
+    """Remove the question of a tutoring chat, because it is the name of the knowledge point to be found."""
     asked = str(record["data"].get("question", ""))
     told = "tutor:" in str(record["data"].get("error_text", "")) and asked
     return {**record, "data": {**record["data"], "question": None}} if told else record
 
 
 def _contexts(records: Iterable[dict[str, Any]], labels: Mapping[str, Any]) -> dict[str, CourseContext]:
-    """Give each course all the knowledge points that people named in it, as a curriculum would."""
+    """Return course id -> context. Like a curriculum, it has all knowledge points that people named in the course."""
     points: dict[str, dict[str, None]] = defaultdict(dict)
     names: dict[str, str | None] = {}
     for record in records:

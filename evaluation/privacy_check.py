@@ -1,8 +1,8 @@
-"""`make privacy-check`: what the redaction finds of labelled secrets, and what it changes that is not a secret.
+"""`make privacy-check`: the share of labelled secrets that the redaction finds, and of harmless text that it changes.
 
-It exits with 1 if a goal is missed. The goals hold for the texts that were labelled before the rules existed, and for
-real sentences of lessons with names, numbers and addresses that are made for them (`privacy_unseen`). The latter
-need the shared data for tests; without it they are not measured, and the report says so.
+The command exits with 1 if a goal is missed. The goals are for texts that were labelled before the rules existed, and
+for real sentences of lessons into which made-up names, numbers and addresses were put (`privacy_unseen`). The latter
+need the shared data for tests. Without these data they are not measured, and the report says so.
 """
 
 import json
@@ -29,7 +29,7 @@ REPORT = Path(__file__).resolve().parent.parent / ".run" / "privacy-check.json"
 NAMES = ("own", "course", "compound", "other")
 FIXED_FORM = ("id", "account", "phone", "email", "nid", "card", "url", "ip", "plate")
 CLASSES = (*NAMES, *FIXED_FORM, "address", "birth")
-# The class to which a change of a harmless text is counted, by the placeholder that was put in its place.
+# Tag of the placeholder -> the class for which a change of harmless text counts.
 CLASS_OF_TAG = {
     "STUDENT": "own",
     "TEACHER": "own",
@@ -47,20 +47,23 @@ CLASS_OF_TAG = {
     "BIRTHDATE": "birth",
 }
 FIXED_FORM_RECALL, COURSE_RECALL, PRECISION = 0.90, 0.70, 0.95
-# For sentences that nobody wrote for the redaction.
+# The least recall for sentences that were not written for the redaction.
 LEAST_OF_UNSEEN = {"member": 0.95, "other": 0.60, "number": 0.90, "address": 0.90}
 MOST_HARMLESS_CHANGED = 0.02
 RECORDS = (
     Path(os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "records"
 )
 _PLACEHOLDER = re.compile(r"\[([A-Z]+)_\d+\]")
-# A title alone names nobody, so a secret is found without it.
+# A title alone does not name a person, so a secret counts as found if only its title is left.
 _TITLE = re.compile(r"老师|同学|\b(?:Mr|Mrs|Ms|Dr|Auntie)\b\.?")
 
 
 @dataclass
 class Tally:
-    """`found` of `secrets` were replaced; of the replacements, `right` fell on a secret and `wrong` on other text."""
+    """Counts by class.
+
+    `found` of `secrets` were replaced. `right` replacements hit a secret, `wrong` ones did not.
+    """
 
     secrets: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
@@ -82,7 +85,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def replaced_spans(redactor: Redactor, text: str) -> list[tuple[int, int, str]]:
-    """Return (start, end, tag) of what was replaced, by walking the redacted text beside the original."""
+    """Return (start, end, tag) of each replacement, by comparing the redacted text with the original."""
     redacted = redactor.redact(text)
     spans = []
     shift = 0
@@ -96,7 +99,10 @@ def replaced_spans(redactor: Redactor, text: str) -> list[tuple[int, int, str]]:
 
 
 def tally(rows: Sequence[Labelled], course: dict[str, CourseNames]) -> Tally:
-    """A secret is found if all its letters and digits are replaced; half of a replacement must be secret."""
+    """Count secrets and replacements. A secret is found if all its letters and digits are replaced.
+
+    A replacement is right if at least half of it is secret.
+    """
     counts = Tally()
     for row in rows:
         spans = replaced_spans(redactor_of(row, course), row.text)

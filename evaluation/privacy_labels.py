@@ -1,4 +1,4 @@
-"""Texts with labelled secrets, and the file format that they have."""
+"""Texts with labelled secrets, and their file format."""
 
 import json
 import re

@@ -1,9 +1,9 @@
-"""What the redaction finds in sentences that nobody wrote for it.
+"""Sentences for the check of the redaction that were not written for it.
 
-The sentences are real ones of lessons (the shared data for tests): a pronoun is replaced by a name, or a name, number or
-address is put before or behind them. Names, numbers and addresses are those of Faker, in the forms of several countries,
-and are written as people write them: without capitals, without points, in pinyin, with spaces between digits.
-Half of the sentences are for tuning, and the other half for the figures.
+They are real sentences of lessons (the shared data for tests). A pronoun is replaced by a name, or a name, number or
+address is put before or after the sentence. Names, numbers and addresses come from Faker, in the forms of several
+countries. They are written as people write them: without capitals, without points, in pinyin, with spaces between
+digits. Half of the sentences are for tuning, and the other half for the figures.
 """
 
 # ruff: noqa: E501 - phrases and lists are read as lines
@@ -70,7 +70,7 @@ _FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 
 
 class Course:
-    """The members of one course, and where their sentences come from."""
+    """The members of one course, and the source of its sentences."""
 
     def __init__(self, language: str, part: str, records: Path) -> None:
         self.language = language
@@ -87,7 +87,7 @@ class Course:
         self.sentences = [line for number, line in enumerate(_sentences(language, records)) if number % 2 == odd]
 
     def rows(self) -> Iterator[Labelled]:
-        """Yield sentences with one secret each, and as many that have none."""
+        """Yield sentences with one secret each, and as many sentences without a secret."""
         makers = (self._of_member, self._of_member, self._of_stranger, self._of_number, self._of_address)
         for number in range(LINES):
             sentence = self.random.choice(self.sentences)
@@ -185,7 +185,7 @@ class Course:
 
 
 def _forms(member: str) -> Iterator[tuple[str, str]]:
-    """Yield the ways in which a name is written, and how they are called."""
+    """Yield (name of the form, name in this form) for the ways in which people write a name."""
     is_chinese = re.fullmatch(r"[\u4e00-\u9fff]{2,3}", member) is not None
     is_latin = re.fullmatch(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff' \-]+", member) is not None
     yield "as it is on the list", member

@@ -1,6 +1,7 @@
-"""A school's own reviews as labelled records: what its people accepted of findings about mistakes.
+"""A school's own reviews as labelled records: the findings about mistakes that its people accepted.
 
-Nobody labels what no analyser found: such labels compare analysers and prompts, and say nothing of what all miss.
+Only findings are reviewed, so these labels can compare analysers and prompts, but they do not show points that all
+analysers miss.
 """
 
 import hashlib
@@ -15,9 +16,9 @@ from evaluation.data_sets import DataSet, Language, Sample, language_of
 
 
 def reviewed(records: Path, reviews: Path) -> list[tuple[DataSet, list[Sample]]]:
-    """Return a set for each language. Raises Rejected for a line that cannot be read, and OSError for a file.
+    """Return a set for each language. Raises Rejected for an unreadable line, and OSError for an unreadable file.
 
-    The sets are named for what the files say, so that answers are not held against labels of before.
+    The name of a set contains a hash of its files, so that answers are not compared with earlier labels.
     """
     items = [each for each in ReviewLabels(records, reviews).items() if _is_mistake(each)]
     points, types = defaultdict[str, dict[str, None]](dict), defaultdict[Language, dict[str, str]](dict)

@@ -1,7 +1,7 @@
-"""One run: a data set read by one analyser with one version of the prompt, in packs of one size.
+"""Runs: a data set is read by one analyser with one version of the prompt, in packs of one size.
 
-A record is a JSON file in the folder of records: what was run, one row for each record asked about (no words of its
-text), and what it took. A run that was broken off goes on with what is missing.
+Each run is kept as a JSON file: its parameters, one row for each record (without words of its text), and its costs.
+An interrupted run continues with the missing records.
 """
 
 import json
@@ -25,12 +25,12 @@ from evaluation.agreement import Row, is_told, row_of, row_without
 from evaluation.data_sets import DATA_SETS, DataSet, Sample
 
 TRIES = 3
-PRODUCTION = 0  # the pack of an arm whose records are packed as the services do it
+PRODUCTION = 0  # the size of packs of an arm that packs records like the services
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of the comparison. `prompt` and `model` are those that the answers themselves name."""
+    """An arm of the comparison. `prompt` and `model` are named as in the answers."""
 
     data_set: str
     model: str
@@ -68,7 +68,7 @@ class Run:
         return [sample for sample in samples if sample.record["record_id"] not in done]
 
     def among(self, samples: Sequence[Sample]) -> list[Row]:
-        """Return the rows of these samples: a record may hold more, of an earlier and larger sample."""
+        """Return the rows of these samples. The run may have more rows, from an earlier and larger sample."""
         names = {sample.record["record_id"] for sample in samples}
         return [row for row in self.rows if row["record_id"] in names]
 
@@ -79,9 +79,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Reader:
-    """Runs the pipeline as the analyzer's tasks do.
+    """Runs the pipeline like the analyzer's tasks.
 
-    `server`: a Redis of the evaluation's own, emptied before each pack, so that no run takes another's answers.
+    `server` is a Redis of the evaluation. It is emptied before each pack, so that a run does not use cached answers.
     """
 
     settings: AnalyzerSettings
@@ -89,7 +89,10 @@ class Reader:
     offline: RuleBasedAnalyzer | None = None
 
     def read(self, data_set: DataSet, samples: Sequence[Sample]) -> tuple[list[Row], dict[str, float]]:
-        """Raises Rejected for a provider that cannot be used, Retryable for one that stays away."""
+        """Return the rows and the costs of a pack.
+
+        Raises Rejected if the provider cannot be used, and Retryable if it does not answer.
+        """
         self.server.flushdb()
         job, began = uuid.uuid4().hex, time.monotonic()
         message = _message(job, data_set, samples)
@@ -119,7 +122,7 @@ def _row(data_set: DataSet, sample: Sample, finding: Finding | None, reason: str
 
 
 def _patiently(ask: Callable[[], PackResult]) -> PackResult:
-    """Wait as told, and try again after 1, 2 and 4 s."""
+    """Call `ask`. After Wait, wait for the given time. After Retryable, try again after 1, 2 and 4 s."""
     tries = 0
     while True:
         try:
@@ -134,7 +137,7 @@ def _patiently(ask: Callable[[], PackResult]) -> PackResult:
 
 
 def go_on(run: Run, reader: Reader, samples: Sequence[Sample], folder: Path, in_time: Callable[[], bool]) -> None:
-    """Ask for what the run lacks, pack by pack, and keep the record after each, while there is time."""
+    """Ask for the missing records of a run, pack by pack, while there is time. The run is saved after each pack."""
     missing, kind = run.missing(samples), DATA_SETS[run.arm.data_set].kind
     size = run.arm.pack or (IMPORT_CONTENT_PACK if kind == "knowledge_points" else AnalyzerSettings().pack_size)
     for start in range(0, len(missing), size):

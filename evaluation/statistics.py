@@ -1,4 +1,4 @@
-"""Intervals, paired tests and verdicts: whether a figure says something or is chance."""
+"""Intervals, paired tests and verdicts, which separate a result from chance."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ Verdict = Literal["held", "undecided", "MISS"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the interval in which it lies with a probability of 0.95."""
+    """A figure with its 95 % interval."""
 
     seen: float
     low: float
@@ -28,7 +28,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal that is `held` or missed only where the whole interval says so; otherwise it is undecided."""
+    """A goal. It is held or missed only if the whole interval is on one side. Otherwise it is undecided."""
 
     name: str
     bound: float
@@ -44,7 +44,7 @@ class Goal:
 
     @property
     def is_met(self) -> bool:
-        """Whether the figure itself meets the goal, beyond chance or not."""
+        """Whether the figure itself meets the goal, even if that may be chance."""
         return self.figure.seen >= self.bound if self.is_least else self.figure.seen <= self.bound
 
     def to_json(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Goal:
 
 
 def exactly(figure: float) -> Interval:
-    """Return a figure that is measured and not drawn, as a speed is."""
+    """Return a figure without an interval, for a figure that does not depend on a sample, such as a speed."""
     return Interval(figure, figure, figure)
 
 
@@ -70,7 +70,7 @@ def bootstrapped(rows: Sequence[Any], figure: Callable[[list[Any]], float]) -> I
 
 
 def bootstrapped_strata(parts: Sequence[Sequence[Any]], figure: Callable[[list[list[Any]]], float]) -> Interval:
-    """Do the same for a figure of several parts, each of which is resampled by itself."""
+    """Return a figure of several parts with its percentile interval. Each part is resampled separately."""
     draw = np.random.default_rng(SEED)
     drawn = [
         figure([[part[place] for place in draw.integers(len(part), size=len(part))] for part in parts])
@@ -82,9 +82,9 @@ def bootstrapped_strata(parts: Sequence[Sequence[Any]], figure: Callable[[list[l
 
 @dataclass(frozen=True)
 class Paired:
-    """Two ways over the same records: what the second has more of, who won where they differ, and McNemar's test.
+    """A comparison of two ways on the same records: the gain of the second, and how often only one was right.
 
-    `p` is of the exact test: the chance of such a difference or a larger one if both were equally good.
+    `p` is from McNemar's exact test: the probability of such a difference or a larger one if both were equally good.
     """
 
     difference: Interval
@@ -94,9 +94,9 @@ class Paired:
 
 
 def paired(pairs: Sequence[tuple[float, float]]) -> Paired:
-    """Compare two ways by whether each was right of the same records, or by how much of each answer was right.
+    """Compare two ways by their scores on the same records. A score is 0, 1, or a share for a partly right answer.
 
-    Of answers that may be right in part the test is the sign test, which is McNemar's for those that may not.
+    The test is the sign test. If all scores are 0 or 1, it equals McNemar's exact test.
     """
     only_first = sum(first > second for first, second in pairs)
     only_second = sum(second > first for first, second in pairs)
@@ -107,7 +107,7 @@ def paired(pairs: Sequence[tuple[float, float]]) -> Paired:
 
 
 def reliability(said: Iterable[tuple[float, bool]]) -> list[tuple[float, float, Interval, int]]:
-    """Return for each tenth of confidence its start, the mean that was said, the share that was right, the count."""
+    """Return (start, mean confidence, share that was right, count) for each tenth of confidence."""
     bins: dict[int, list[tuple[float, bool]]] = defaultdict(list)
     for confidence, right in said:
         bins[min(int(confidence * BINS), BINS - 1)].append((confidence, right))
@@ -123,12 +123,12 @@ def reliability(said: Iterable[tuple[float, bool]]) -> list[tuple[float, float, 
 
 
 def calibration_error(said: Sequence[tuple[float, bool]]) -> float:
-    """Return the expected calibration error: the mean distance of confidence and share over the tenths, weighted."""
+    """Return the expected calibration error: the weighted mean distance of confidence and share over the tenths."""
     return sum(abs(mean - right.seen) * count for _, mean, right, count in reliability(said)) / max(len(said), 1)
 
 
 def goals_table(goals: Sequence[Goal]) -> str:
-    """Return a table of Markdown with a verdict for each goal."""
+    """Return a Markdown table with a verdict for each goal."""
     rows = [
         f"| {goal.name} | {'≥' if goal.is_least else '≤'} {goal.bound:g} | {goal.figure} | {goal.verdict} |"
         for goal in goals

@@ -1,4 +1,4 @@
-"""Runs as a page of Markdown that decides: figures, differences of paired runs, reliability, a verdict per goal."""
+"""A Markdown page of runs: figures, differences of paired runs, reliability, and a verdict for each goal."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ HEAD = ("data set", "analyser", "prompt", "pack", "asked", *SHOWN, "tokens", "co
 MOST_LOST, LEAST_EVIDENCE, LEAST_CHINESE = 0.05, 0.95, 0.95
 ALL = "all together"
 
-# How right an answer is by each measure, mostly wholly or not at all; None where the record has no such label.
+# Measure -> the score of an answer, mostly 0 or 1. The score is None if the record has no such label.
 RIGHT: dict[str, Callable[[Row], float | None]] = {
     "accuracy": lambda row: row["error_type"] == row["said"] if row["error_type"] else None,
     "hit@1": lambda row: row["rank"] == 1 if row["rank"] is not None else None,
@@ -42,7 +42,7 @@ RIGHT: dict[str, Callable[[Row], float | None]] = {
 
 
 def page(runs: Sequence[Run], others: Sequence[Run] = ()) -> str:
-    """Return the whole page. `others` were asked by other prompts: the runs of their kinds are compared with them."""
+    """Return the whole page. `others` are runs with other prompts, which are compared with the runs of their kind."""
     goals = goals_of(runs)
     figures_of_others = _lines([HEAD, *map(_cells, others)]) if others else ""
     parts = [
@@ -66,7 +66,7 @@ def _lines(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cells(run: Run) -> tuple[str, ...]:
-    """Return the cells of a row. Tokens, money and seconds are those of one record."""
+    """Return the cells of a row. Tokens, money and seconds are per record."""
     found, asked = figures(run.rows), max(len(run.rows), 1)
     tokens = (run.took.get("input_tokens", 0) + run.took.get("output_tokens", 0)) / asked
     spent = [f"{tokens:.0f}", f"{run.took.get('cost', 0) / asked:.6f}", f"{run.took.get('seconds', 0) / asked:.1f}"]
@@ -79,18 +79,21 @@ def pack_name(arm: Arm) -> str:
 
 
 def together(runs: Iterable[Run]) -> list[Run]:
-    """Pool the runs of one analyser in packs of one size over all data sets, whatever their prompts."""
+    """Pool the runs with the same analyser and the same size of packs over all data sets and prompts."""
     pooled: dict[Arm, Run] = {}
     for run in runs:
         arm = replace(run.arm, data_set=ALL, prompt="–")
-        # Two sets may have a record of the same id.
+        # Records of two sets may have the same id.
         rows = [{**row, "record_id": f"{run.arm.data_set} {row['record_id']}"} for row in run.rows]
         pooled.setdefault(arm, Run(arm)).add(rows, run.took)
     return list(pooled.values())
 
 
 def _pairs(runs: Sequence[Run]) -> Iterator[tuple[str, Run, Run]]:
-    """Yield what is compared: packs with single questions of each model, and those with the offline analyser's."""
+    """Yield (title, first, second) for each comparison.
+
+    Packs are compared with single questions of the same model, and single questions with the offline analyser.
+    """
     by_model: dict[str, dict[int, Run]] = defaultdict(dict)
     for run in together(runs):
         by_model[run.arm.model][run.arm.pack] = run
@@ -105,7 +108,7 @@ def _pairs(runs: Sequence[Run]) -> Iterator[tuple[str, Run, Run]]:
 
 
 def _prompts(runs: Sequence[Run], others: Sequence[Run]) -> Iterator[tuple[str, Run, Run]]:
-    """Yield of each other prompt what it answered to all sets, and what the run's prompt of that kind did."""
+    """Yield (title, run with another prompt, run with the current prompt of that kind), pooled over the sets."""
     by_prompt: dict[tuple[str, int, str], list[Run]] = defaultdict(list)
     for run in others:
         by_prompt[run.arm.model, run.arm.pack, run.arm.prompt].append(run)
@@ -117,7 +120,7 @@ def _prompts(runs: Sequence[Run], others: Sequence[Run]) -> Iterator[tuple[str, 
 
 
 def _differences(compared: Iterable[tuple[str, Run, Run]]) -> str:
-    """Return a table of the differences, each tested on the records that both have (McNemar, exact)."""
+    """Return a table of the differences. Each is tested on the records of both runs (McNemar, exact)."""
     rows = [("compared", "measure", "records", "difference (95 %)", "only the first right", "only the second", "p")]
     for name, first, second in compared:
         for measure in RIGHT:
@@ -137,7 +140,7 @@ def _judged_by_both(first: Run, second: Run, measure: str) -> list[tuple[float, 
 
 
 def _reliability(runs: Sequence[Run]) -> str:
-    """Return by tenths of confidence what was said and what was right, of single questions and of production's."""
+    """Return a table of confidence and share of right answers by tenths, for single questions and for production."""
     rows = [("analyser", "pack", "of", "from", "said", "right (95 %)", "answers")]
     for run in together(runs):
         for name, of in (("sure", "first points"), ("type_sure", "kinds")):
@@ -150,7 +153,7 @@ def _reliability(runs: Sequence[Run]) -> str:
 
 
 def goals_of(runs: Sequence[Run]) -> list[Goal]:
-    """Return for each model the goals of packing, evidence and language; the offline analyser's are elsewhere."""
+    """Return the goals of packing, evidence and language for each model. The offline analyser has its own goals."""
     goals = list[Goal]()
     for name, single, packed in _pairs(runs):
         if single.arm.model != packed.arm.model or packed.arm.pack not in {4, PRODUCTION}:
@@ -180,7 +183,7 @@ def _turned(gained: Interval) -> Interval:
 
 
 def _kinds_of_both(single: Run, packed: Run) -> list[tuple[str, str, str]]:
-    """Return the right kind, what was said singly, and what in packs."""
+    """Return (right kind, answer of a single question, answer in a pack) for each record of both runs."""
     said = {row["record_id"]: row["said"] for row in packed.rows}
     return [
         (row["error_type"], row["said"], said[row["record_id"]])

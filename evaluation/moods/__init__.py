@@ -1,1 +1,1 @@
-"""Messages with a mood, and how far two labellings of them agree."""
+"""Messages with a mood, and the agreement of their two labellings."""

@@ -1,4 +1,4 @@
-"""Label the messages a second time, blind to the first labels, and say how far both agree.
+"""Second labels of the messages, made without seeing the first labels, and the agreement of both.
 
 python -m evaluation.moods.second_labels sheet SEED >sheet.txt        # numbered texts in random order, without labels
 python -m evaluation.moods.second_labels keep mood SEED <labels.txt   # a line NUMBER MARK for each of them; or topic
@@ -47,7 +47,7 @@ def shuffled(seed: int) -> list[dict[str, Any]]:
 
 
 def sheet(seed: int) -> str:
-    """Return the texts without ids and labels; their numbers say nothing without the seed."""
+    """Return numbered texts without ids and labels. The seed is needed to know which text has which number."""
     return "\n".join(
         f"{number} {message['text'].replace(chr(10), ' / ')}"
         for number, message in enumerate(shuffled(seed), start=1)
@@ -55,7 +55,7 @@ def sheet(seed: int) -> str:
 
 
 def keep(aspect: Aspect, seed: int, lines: list[str]) -> None:
-    """Write the labels by id, beside those of the other aspect. Raises ValueError where a message has no label."""
+    """Write the labels by id, together with those of the other aspect. Raises ValueError if a label is missing."""
     marks = {"mood": MOODS, "topic": TOPICS}[aspect]
     said = {int(number): marks[mark] for number, mark in (line.split() for line in lines if line.strip())}
     found = shuffled(seed)
@@ -75,13 +75,13 @@ def _second() -> dict[str, dict[str, str]]:
 
 
 def both(aspect: Aspect) -> dict[str, Pair]:
-    """Return the first and the second label by the id of the message."""
+    """Return id of a message -> (first label, second label)."""
     second = _second()
     return {message["id"]: (message[aspect], second[message["id"]][aspect]) for message in messages()}
 
 
 def kappa(pairs: list[Pair]) -> float:
-    """Return Cohen's kappa: how much more two labellings agree than two that are drawn; 1 is always."""
+    """Return Cohen's kappa, the agreement of two labellings beyond chance. 1 means that they always agree."""
     first, second = zip(*pairs, strict=True)
     return float(cohen_kappa_score(first, second, labels=LABELS))
 
