@@ -1,8 +1,9 @@
-"""What an import with analysis keeps in `llm_analysis` while a slow model is asked: messages, and their bytes.
+"""The messages, and their bytes, that an import with analysis keeps in `llm_analysis` while a slow model is asked.
 
     make bench-analysis-queue BENCH_ARGS="--rows 20000"
 
-Prints one table, writes it to benchmarks/results/analysis_queue.json, and exits 1 if more than the window was there.
+The bench prints one table and writes it to benchmarks/results/analysis_queue.json. It exits with 1 if the queue held
+more than the window.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def chats(path: Path, rows: int) -> Path:
 
 
 def measure(system: System, rows: int, folder: Path) -> dict[str, Any]:
-    """The most that was in the queue, from the first row to some seconds after the last one was written."""
+    """Return the largest figures of the queue, from the first row to some seconds after the last one was written."""
     environment = system.engine.environment
     vhost = environment["EDUGRAPH_BROKER_URL"].rsplit("/", 1)[1]
     most, began, written_after = {"messages": 0, "message_bytes": 0}, time.monotonic(), 0.0

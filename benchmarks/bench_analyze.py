@@ -1,9 +1,10 @@
-"""The analyzer against the test provider: the limit kept and used, packing, faults, and nothing paid twice.
+"""The analyzer against the test provider: it uses the whole limit, packs texts, bears faults, and pays nothing twice.
 
     make bench-analyze BENCH_ARGS="--seconds 130 --processes 1,2,4,8"
 
-Every run has its own provider process, its own key and so its own limit; they run side by side unless --apart is
-given (about 3 minutes, or 20). Prints one table, writes it to benchmarks/results/analyze.json, and exits 1 on a miss.
+Every run has its own provider process and its own key, and so its own limit. The runs take place at the same time
+(about 3 minutes), or one after another with --apart (about 20 minutes). The bench prints one table and writes it to
+benchmarks/results/analyze.json. It exits with 1 if a figure is missed.
 """
 
 import argparse
@@ -34,15 +35,15 @@ FAULTY = {"latency": 0.2, "faults": [{"every": 10, "kinds": ["429", "500", "cut"
 QUICK = {"latency": 0.2}
 SLOW = {"latency": 15}
 COLD = SLOW | {"headers": {"Connection": "close"}}
-THREADS, MOST_MEGABYTES = 32, 250  # of one process: the default of EDUGRAPH_REQUESTS_UNDER_WAY
-MOST_SECONDS = 600.0  # for a run that never ends
+THREADS, MOST_MEGABYTES = 32, 250  # of one process; the threads are the default of EDUGRAPH_REQUESTS_UNDER_WAY
+MOST_SECONDS = 600.0  # the limit for a run that hangs
 
 
 # --- a worker: takes packs from a list in Redis and leaves what became of them ------------------------------------
 
 
 def work(run: dict[str, Any]) -> None:
-    """Work as the Celery tasks do: retry after 1, 2, 4 s, and wait as told without counting it."""
+    """Work like the Celery tasks: retry after 1, 2 and 4 s, and do not count a wait as a try."""
     from edugraph_analyzer.pipeline import Pipeline
     from edugraph_analyzer.settings import AnalyzerSettings
     from edugraph_common.platform.logs import configure_logs
@@ -60,7 +61,7 @@ def work(run: dict[str, Any]) -> None:
     )
     transport = cold_transport(run["connect_seconds"]) if run["connect_seconds"] else None
     pipeline = Pipeline(settings, server, transport=transport)
-    import openai  # noqa: F401 - a second of loading that is no part of the measurement
+    import openai  # noqa: F401 - loaded here, because the second that it takes is not part of the measurement
 
     server.rpush(f"{run['name']}:ready", "1")
     go = server.blpop([f"{run['name']}:go"], timeout=60)
@@ -78,7 +79,10 @@ def work(run: dict[str, Any]) -> None:
 
 
 def cold_transport(connect_seconds: float) -> Any:
-    """A transport that takes so long for DNS, TCP and TLS. The provider closes each connection after its answer."""
+    """Return a transport that waits `connect_seconds` at each connection, like DNS, TCP and TLS.
+
+    The provider closes each connection after its answer.
+    """
 
     class Slow(httpcore2.SyncBackend):
         def connect_tcp(self, *args: Any, **options: Any) -> Any:
@@ -87,7 +91,7 @@ def cold_transport(connect_seconds: float) -> Any:
 
     transport = httpx2.HTTPTransport()
     pool = httpcore2.ConnectionPool(network_backend=Slow(), max_connections=1_000)
-    transport._pool = pool  # noqa: SLF001 - the library lets nobody say how it connects
+    transport._pool = pool  # noqa: SLF001 - the library has no public option for it
     return transport
 
 
@@ -130,9 +134,9 @@ def new_name() -> str:
 
 @dataclass
 class Run:
-    """`seconds`: how long packs are taken; `items` of `texts` different texts are there to be analysed.
+    """A run. Packs are taken for `seconds`. There are `items` to be analysed, with `texts` different texts.
 
-    `connect_seconds`: what each connection takes, if the provider keeps none open.
+    `connect_seconds`: the time that each connection takes. If it is set, the provider keeps no connection open.
     """
 
     title: str
@@ -148,7 +152,7 @@ class Run:
 
 
 def packs_of(run: Run) -> Iterator[str]:
-    """Packs as the gateway's splitter makes them; the same text comes back every `texts` items."""
+    """Yield packs like those of the gateway's splitter. The same text comes back after `texts` items."""
     for start in range(0, run.items, run.pack):
         records = [_record(run, number) for number in range(start, min(start + run.pack, run.items))]
         yield json.dumps({"job_id": run.name, "pack": f"p{start}", "kind": "interaction", "records": records})
@@ -184,7 +188,10 @@ def perform(run: Run, address: str) -> dict[str, Any]:
 
 
 def _performed(run: Run, server: "redis.Redis", address: str, url: str) -> tuple[list[dict[str, Any]], float]:
-    """The results of all packs, and how long they took. The processes are ready before the clock starts."""
+    """Return the results of all packs, and the seconds that they took.
+
+    The processes are ready when the time starts.
+    """
     server.delete(*(f"{run.name}:{what}" for what in ("packs", "done", "ready", "go", "memory")))
     server.rpush(f"{run.name}:packs", *packs_of(run))
     told = {"name": run.name, "url": url, "redis": address, "pack": run.pack}
@@ -199,12 +206,12 @@ def _performed(run: Run, server: "redis.Redis", address: str, url: str) -> tuple
         for worker in workers:
             worker.wait(MOST_SECONDS)
     results = [json.loads(done) for done in server.lrange(f"{run.name}:done", 0, -1)]
-    # The end of a process, which takes a quarter of a second, is no part of the measurement.
+    # The time in which a process ends, a quarter of a second, is not part of the measurement.
     return results, max((result["ended"] for result in results), default=time.time()) - began
 
 
 def measure(requests: list[dict[str, Any]], results: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """What the provider saw, by its own clock, and what the workers got."""
+    """Return the figures of the provider, by its own clock, and of the workers."""
     arrivals = sorted(request["seconds"] for request in requests)
     found = [record for result in results for record in result["found"]]
     late = [arrival for arrival in arrivals if arrival >= arrivals[0] + WINDOW]
@@ -226,7 +233,7 @@ def measure(requests: list[dict[str, Any]], results: list[dict[str, Any]], secon
 
 
 def most_in_window(arrivals: list[float]) -> int:
-    """The most arrivals in any half-open window of 60 s."""
+    """Return the largest number of arrivals in any half-open window of 60 s."""
     most = start = 0
     for end, arrival in enumerate(arrivals):
         while arrivals[start] <= arrival - WINDOW:
@@ -236,7 +243,7 @@ def most_in_window(arrivals: list[float]) -> int:
 
 
 def out_of_order(requests: list[dict[str, Any]]) -> int:
-    """Packs are taken in order, so their numbers arrive in it, but for those taken at the same moment."""
+    """Return the number of packs that arrived out of order. Packs that were taken at the same moment do not count."""
     firsts = [int(request["texts"][0].split("message ")[1].split(":")[0]) for request in requests if request["texts"]]
     seen, late = -1, 0
     for first in firsts:
@@ -316,7 +323,7 @@ COLUMNS = (
 
 
 def show(results: list[dict[str, Any]]) -> None:
-    """`most_in_window`: requests in any 60 s."""
+    """Print the table. `most_in_window` is the largest number of requests in any 60 s."""
     print(f"{'run':36}" + "".join(f"{name:>17}" for name in (*COLUMNS, "out_of_order")))
     for each in results:
         cells = {name: f"{each[name]:.0f}" for name in (*COLUMNS, "out_of_order") if name != "share"}

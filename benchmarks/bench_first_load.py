@@ -1,9 +1,9 @@
-"""How long a first load takes by `neo4j-admin database import`, beside the importer (make bench-first-load).
+"""The time of a first load with `neo4j-admin database import`, compared with the importer (make bench-first-load).
 
-A graph is filled with the synthetic school through the importer's own code. All of its nodes and relationships, the
-ledger's included, are written as CSV, which a new store is made of. The importer makes its constraints there; the
-digest must be the same, and what is derived must be what the records say. So this is the time of a copy: whoever has
-records and no graph needs a program that computes the ledger, the sums and the version keys first.
+The importer's own code fills a graph with the synthetic school. All nodes and relationships, including the ledger,
+are written as CSV files, and a new store is made from them. The importer creates its constraints there. The digest
+must be the same, and sums and names must match the records. So the bench measures the copy of a graph. To load
+records in this way, a program would have to compute the ledger, the sums and the version keys first.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from edugraph_common.contracts.graph_schema import LABELS, RELATIONSHIPS
 from edugraph_importer.graph import Graph
 from edugraph_insights.whole_graph import graph_digest
 
-ARRAY_DELIMITER = "\x1f"  # stands in no text: records have no control characters but line breaks and tabs
+ARRAY_DELIMITER = "\x1f"  # is in no text, since the only control characters in records are line breaks and tabs
 TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
 
 
@@ -90,7 +90,7 @@ def digest(store: Store) -> str:
 
 
 def write_csv(session: neo4j.Session, folder: Path) -> Iterator[str]:
-    """Write a file for each label, and for each type of relationships between two labels. Yield the options."""
+    """Write a file for each label, and for each type of relationship between two labels. Yield the options."""
     for label in LABELS:
         nodes = session.run(neo4j.Query(f"MATCH (n:{label}) RETURN properties(n) AS p"))
         path, found = folder / f"{label}.csv", [row["p"] for row in nodes]
@@ -123,7 +123,7 @@ def type_of(value: Any) -> str:
 
 
 def cell(value: Any) -> str:
-    """Nothing between two commas is a property that is not there, and quotes with nothing between them a text."""
+    """Return the CSV cell of a value. An empty cell is a missing property, and two quotes are an empty text."""
     if value is None:
         return ""
     return quoted(ARRAY_DELIMITER.join(map(text, value)) if isinstance(value, list) else text(value))

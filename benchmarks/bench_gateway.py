@@ -1,8 +1,8 @@
 """Accepted submissions a second against bare pika and bare Celery, latency at half of that rate, memory of an upload.
 
-`make bench-gateway`, on the tests' servers: one run on one machine, the gateway and pika in turns.
-The clients run on the same cores as the gateway and the servers: the table says how much of them they took.
-One table with the goals, JSON beside it; exits 1 when a goal is missed.
+`make bench-gateway` runs on the tests' servers. The gateway and pika are measured in turns on the same machine. The
+clients run on the same cores as the gateway and the servers, and the table shows how much of the cores they took. The
+bench prints one table with the goals and writes it as JSON. It exits with 1 if a goal is missed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from edugraph_common.platform.settings import Settings
 
 BODY = json.dumps({"records": [RECORD]}).encode()
 JSON = "application/json"
-# What a figure must reach or keep to; docs/adr/0014-small-submissions.md is about the first.
+# The least values of figures (docs/adr/0014-small-submissions.md), and below them the largest ones.
 LEAST = {"gateway / pika": 0.8}
 LARGEST = {"p99_ms": 25, "memory_peak_mb": 200}
 TURNS = 5
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def _report(figures: dict[str, Any]) -> int:
-    """Print one table, and write JSON beside it. Return 1 if a figure misses its goal."""
+    """Print one table, and write it as JSON. Return 1 if a figure misses its goal."""
     goals = {name: f">= {least:g}" for name, least in LEAST.items()}
     goals |= {name: f"<= {largest:g}" for name, largest in LARGEST.items()}
     missed = [name for name, least in LEAST.items() if figures[name] < least]
@@ -97,7 +97,7 @@ def _measure(running: Gateway, addresses: dict[str, str], given: argparse.Namesp
 
 
 def _in_turns(running: Gateway, given: argparse.Namespace) -> dict[str, Any]:
-    """Medians of some turns: what else the machine does meets both alike."""
+    """Return the medians of some turns. So other work of the machine affects the gateway and pika equally."""
     publish, seconds = _pika(running.broker), given.seconds / TURNS
     turns = []
     for _ in range(TURNS):
@@ -118,13 +118,13 @@ def _in_turns(running: Gateway, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _cpu(pid: int) -> float:
-    """Seconds so far."""
+    """Return the CPU time of a process so far, in seconds."""
     after_name = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _closed_loop(url: str, seconds: float, clients: int) -> float:
-    """Submissions a second with so many clients, each of which sends the next when the last was accepted."""
+    """Return the submissions a second with `clients` clients. Each sends the next one when the last was accepted."""
     end, done = time.monotonic() + seconds, 0
 
     async def client() -> None:
@@ -140,7 +140,10 @@ async def _closed_loop(url: str, seconds: float, clients: int) -> float:
 
 
 async def _open_loop(url: str, seconds: float, rate: float) -> list[float]:
-    """Latencies when requests come at a rate, whether or not the last was answered: from when each was due."""
+    """Return the latencies of requests at a fixed rate, even if earlier ones are not answered.
+
+    A latency begins when the request was due.
+    """
     waiting: asyncio.Queue[float] = asyncio.Queue()
     latencies: list[float] = []
 
@@ -163,7 +166,10 @@ async def _open_loop(url: str, seconds: float, rate: float) -> list[float]:
 
 
 async def _poster(url: str) -> Callable[[], Any]:
-    """A bare HTTP/1.1 connection: a full client would take more of the machine than the gateway does."""
+    """Return a function that posts on a bare HTTP/1.1 connection.
+
+    A full client would take more CPU than the gateway.
+    """
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"POST /v1/imports HTTP/1.1\r\nHost: {host}\r\nContent-Type: {JSON}\r\nContent-Length: {len(BODY)}\r\n\r\n"
@@ -205,7 +211,7 @@ def _rate(publish: Iterator[None], seconds: float) -> float:
 
 
 def _pika(broker: str) -> Iterator[None]:
-    """One connection, each message confirmed and mandatory, as bare as can be."""
+    """Publish on one connection of pika. Each message is confirmed and mandatory."""
     channel = pika.BlockingConnection(pika.URLParameters(broker)).channel()
     channel.confirm_delivery()
     body = json.dumps([[_job(uuid4().hex).model_dump(mode="json")], {}, {}]).encode()

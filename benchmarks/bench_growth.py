@@ -1,10 +1,10 @@
-"""Whether the cost of a write grows with the graph: `make bench-growth` (BENCH_ARGS="--sizes 10000 100000 1000000").
+"""The growth of the cost of a write with the graph: `make bench-growth` (BENCH_ARGS="--sizes 10000 100000 1000000").
 
-For each size a Neo4j of this bench alone is filled with the synthetic school through the importer's own code. Then
-the same things are done at each size, with people of their own: batches of 1,000 mixed records, a correction at the
-largest hub, a course text with prerequisites among as many claims as a tenth of the records, what is derived of it
-later, an erasure, a digest. Each figure but the digest is the median of several tries. One table, JSON beside it; it
-exits with 1 when a figure is missed. On a busy machine the figures are rough.
+For each size the importer's own code fills a Neo4j with the synthetic school, which only this bench uses. Then the
+same operations are measured at each size, with new people: batches of 1,000 mixed records, a correction at the
+largest hub, a course text with prerequisites (the graph has a claim for every ten records), their derivation, an
+erasure, and a digest. Each figure except the digest is the median of several tries. The bench prints one table and
+writes it as JSON. It exits with 1 if a figure is missed. On a busy machine the figures are rough.
 """
 
 import argparse
@@ -41,13 +41,13 @@ from edugraph_insights.whole_graph import graph_digest
 
 RESULTS = Path(__file__).parent / "results"
 TRIES = 5
-WARM, PROBES = 4, 12  # batches; those to warm up are not measured
+WARM, PROBES = 4, 12  # batches; the first ones warm up and are not measured
 PROBE_STUDENTS = 400
 CLAIMS_OF_A_TEXT, TEXTS_OF_A_PACK = 100, 10
 MOST_CLAIMS = 100_000
-DEFINES = {"term_record", "course_content", "item_record"}  # what schools of all prefixes have in common
+DEFINES = {"term_record", "course_content", "item_record"}  # records that schools of all prefixes have in common
 ORIGIN = Origin(analyser="offline", model="bench", prompt_version="1")
-# Of the largest size: the ratio to the smallest one, or the value itself.
+# Goals for the largest size: the ratio to the smallest size, or below them the value itself.
 RATIO_GOALS = {"batch p50, ms": 1.2, "batch p95, ms": 1.5}
 GOALS = {
     "correction at the hub, ms": 100,
@@ -112,10 +112,10 @@ def measure(store: Store, size: int, probes: int) -> Figures:
 
 
 def fill(graph: Graph, size: int) -> tuple[Figures, list[Record], list[str]]:
-    """Write a school. Return what that took, the last mistakes of the most frequent type, and students with most."""
+    """Write a school. Return the figures, the last mistakes of the most frequent type, and the busiest students."""
     values = islice(School(students_of(size), 1, size).records(), size)
     of_type = Counter[str]()
-    last_of_type = defaultdict[str, deque[Record]](lambda: deque(maxlen=TRIES))  # all of them would fill the memory
+    last_of_type = defaultdict[str, deque[Record]](lambda: deque(maxlen=TRIES))  # all mistakes would fill the memory
     of_student: dict[str, int] = {}
     seconds, number = 0.0, 0
     while records := [parse_record(value) for value in islice(values, BATCH)]:
@@ -135,7 +135,7 @@ def fill(graph: Graph, size: int) -> tuple[Figures, list[Record], list[str]]:
 
 
 def students_of(size: int) -> int:
-    """Return how many students a school of so many records has: at least a group of each language."""
+    """Return the number of students of a school with `size` records. It has at least a group of each language."""
     return max(2 * GROUP_SIZE, size // RECORDS_PER_STUDENT)
 
 
@@ -145,7 +145,7 @@ def batch_of(job_id: str, number: int, records: list[Record]) -> RecordBatch:
 
 
 def probe_batches(number: int) -> Iterator[RecordBatch]:
-    """Yield the same records at each size: people of their own, in the courses and at the items that are there."""
+    """Yield the same records at each size. They are about new people, in existing courses and at existing items."""
     school = School(PROBE_STUDENTS, 2, PROBE_STUDENTS * RECORDS_PER_STUDENT, prefix="probe")
     values = (value for value in school.records() if value["type"] not in DEFINES)
     for place in range(number):
@@ -153,20 +153,20 @@ def probe_batches(number: int) -> Iterator[RecordBatch]:
 
 
 def corrections(records: Iterable[Record]) -> Iterator[RecordBatch]:
-    """Yield each record with another content and a later time, in a batch of its own."""
+    """Yield each record with another content and a later time, each in its own batch."""
     for number, record in enumerate(records):
         value = record.to_json()
         data = {**value["data"], "resolved": True, "severity": "high"}
-        # Later than the record whatever its own time is, or else nothing would be corrected.
+        # The new time is later than the record's own time. Otherwise the record would not be corrected.
         later = record.timestamp + timedelta(days=1)
         again = parse_record({**value, "timestamp": later.isoformat(), "data": data})
         yield batch_of("correction", number, [again])
 
 
 def texts(claims: int, of_a_text: int, of_a_pack: int, name: str) -> Iterator[Findings]:
-    """Yield packs of course texts that claim prerequisites among two points for each three claims, at random.
+    """Yield packs of course texts that claim random prerequisites. There are two points for every three claims.
 
-    Some of them would close a cycle, as claims of different texts do.
+    Some claims would close a cycle, as claims of different texts may do.
     """
     random, made = Random(name), list[RecordFinding]()
     points = max(20, claims * 2 // 3)
@@ -187,7 +187,7 @@ def texts(claims: int, of_a_text: int, of_a_pack: int, name: str) -> Iterator[Fi
 
 
 def largest_hub(store: Store) -> int:
-    """Return how many relationships the course has that has most."""
+    """Return the number of relationships of the course with the most."""
     query = "MATCH (c:Course) RETURN max(COUNT {(c)--()}) AS most"
     with neo4j.GraphDatabase.driver(store.settings.uri, auth=(store.settings.user, store.password)) as driver:
         return int(driver.execute_query(query).records[0]["most"])
@@ -205,11 +205,11 @@ def digest_seconds(store: Store) -> float:
 
 
 def bytes_of_job(url: str, size: int) -> int:
-    """Return what Redis holds of a job of this size while all of its batches are done and it has not ended."""
+    """Return the bytes in Redis of a job of this size whose batches are all done and which has not ended."""
     now = datetime.now(UTC)
     with connect(url) as client:
         jobs = Jobs(client)
-        # The first job brings the scripts, which stay.
+        # The first job loads the scripts, which stay in Redis.
         for job_id, batches in (("first", 1), ("growth", -(-size // BATCH))):
             before = int(client.info("memory")["used_memory"])
             jobs.create(job_id, "import", "bench", now, tasks="[]")

@@ -1,11 +1,11 @@
-"""How much of Neo4j's speed the import uses: `make bench-import` (real servers, about ten minutes).
+"""The share of Neo4j's speed that the import uses: `make bench-import` (real servers, about ten minutes).
 
 (a) ceiling: one process that writes the same rows with the same Cypher, at its best batch size and concurrency
-(b) pipeline: HTTP upload to last commit, with 1, 2 and 4 importer processes
+(b) pipeline: from the HTTP upload to the last commit, with 1, 2 and 4 importer processes
 (c) one record a transaction
-(d) plain UNWIND and MERGE of the same nodes and relationships: no ledger, no provenance, no latest-wins
+(d) plain UNWIND and MERGE of the same nodes and relationships, without ledger, provenance and order of versions
 
-One table, JSON beside it; exits 1 when a figure is missed.
+The bench prints one table and writes it as JSON. It exits with 1 if a figure is missed.
 """
 
 import json
@@ -30,7 +30,7 @@ from edugraph_common.contracts.messages import ByteRange, ImportBatch
 from edugraph_common.contracts.records import Record, iso, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
 
-SMOKE = "--smoke" in sys.argv  # as short as can be: it must run, whatever its figures
+SMOKE = "--smoke" in sys.argv  # as short as possible: only an error counts, not the figures
 RECORDS = int(os.environ.get("BENCH_RECORDS", "2000" if SMOKE else "100000"))
 SINGLE = 3_000  # records of (c)
 SIZES = (RECORDS // 10, RECORDS, RECORDS * 5)
@@ -43,7 +43,7 @@ GOALS = {
     "4 processes / 1": 1.0,
     "largest / smallest import": 0.85,
 }
-# Two runs of the same thing differ by a few per cent on a shared machine; "not slower" is meant within that.
+# Two equal runs differ by some per cent on a shared machine. "Not slower" allows this difference.
 NOISE = 0.03
 
 
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def ceiling(engine: Engine, records: list[Record]) -> dict[str, float]:
-    """Every way that could be the best one."""
+    """Return the speed of each batch size and concurrency that may be the best one."""
     found = {}
     for size, writers in ((1_000, 1), (1_000, 2), (2_500, 1), (2_500, 2), (5_000, 1), (5_000, 2)):
         with fresh_graph(engine) as graph:
@@ -89,7 +89,7 @@ def _batch(records: list[Record], start: int, size: int) -> RecordBatch:
     return RecordBatch(job_id="bench", batch=start // size, records=rows, rejects=[], read=len(rows))
 
 
-# What a record says stays as a node of its own, which questions read.
+# Each record stays as a node, which questions read.
 OF_COURSE = """
     MERGE (c:Course {id: row.course_id})
     MERGE (n)-[:IN_COURSE]->(c)"""
@@ -232,7 +232,7 @@ def sizes(engine: Engine, folder: Path, facts: dict[str, Any]) -> dict[str, floa
 
 def pipeline(engine: Engine, path: Path, number: int, importers: int, facts: dict[str, Any]) -> float:
     with engine.serve(Pools(importer=importers, findings=1, analyzer=1)) as system:
-        # The first small job opens drivers and makes the constraints: that is a start, not a speed.
+        # The first small job opens drivers and creates the constraints, which is not part of the measurement.
         warm = system.client.import_records(list(made_records(100, seed=3)))
         list(system.client.follow(warm.job_id))
         begun = time.monotonic()

@@ -1,17 +1,17 @@
-"""How long insights' answers take on the synthetic school: `make bench-insights` (BENCH_ARGS="--sizes 1000000").
+"""The time of insights' answers on the synthetic school: `make bench-insights` (BENCH_ARGS="--sizes 1000000").
 
-A Neo4j of this bench alone is filled through the importer's own code. Eight readers ask one question each 5 s, not
-all at the same moment, in threads of one process as insights has them, with other groups and students each time and
-no cache of answers. Cold is the first call of each reader after Neo4j was started again; the system still has the
-files in memory. A question that ends with an error is printed and counts as NOT_ANSWERED_SECONDS, which misses every
-goal.
-Kept is the second time with the cache, by one reader: rights are read, and the answer is there. A question over a
-whole course may answer with an offer to ask for less.
+The importer's own code fills a Neo4j that only this bench uses. Each of eight readers asks a question every 5 s, at
+different moments, in threads of one process as in insights, about other groups and students each time and without a
+cache of answers. "Cold" is the first call of each reader after a restart of Neo4j; the system still has the files in
+memory. A question that ends with an error is printed and counts as NOT_ANSWERED_SECONDS, which misses every goal.
+"Kept" is the second call of one reader with the cache: rights are read, and the answer is there. A question about a
+whole course may be answered with an offer to ask for less.
 
-Then an import runs in a process of its own: alone, beside eight readers who ask one question each 5 s, and alone
-again. Its speed beside them is compared with the mean of before and after, since the graph grows meanwhile.
+Then an import runs in another process: alone, beside eight readers who ask a question every 5 s, and alone again. Its
+speed beside the readers is compared with the mean of both other runs, since the graph grows meanwhile.
 
-One table, JSON beside it; exits 1 when a figure is missed. On a busy machine the figures are rough.
+The bench prints one table and writes it as JSON. It exits with 1 if a figure is missed. On a busy machine the figures
+are rough.
 """
 
 import argparse
@@ -56,16 +56,16 @@ RESULTS = Path(__file__).parent / "results"
 READERS = 8
 NOW = datetime(2026, 6, 10, tzinfo=UTC)  # in the second term, so that its groups have members
 GOALS = {"group or student": (1.0, 5.0), "course": (5.0, 5.0)}  # seconds of p95, warm and cold
-KEPT_GOAL_SECONDS = 0.05  # of an answer that was kept, one reader at a time
+KEPT_GOAL_SECONDS = 0.05  # for a cached answer, with one reader at a time
 KEPT_CALLS = 4
 NOT_ANSWERED_SECONDS = 60.0
 PAUSE_SECONDS = 5.0  # from one question of a reader to the next, while an import runs
-MOST_RECORDS_A_SECOND = 10_000  # that an import of one process may write
-SLOWEST_IMPORT = 0.85  # of its speed alone
+MOST_RECORDS_A_SECOND = 10_000  # an import in one process is always slower
+SLOWEST_IMPORT = 0.85  # the least share of its speed alone
 
 
 class NoAudit:
-    """Whoever reads is this bench: nothing is kept."""
+    """An audit log that keeps nothing, since the only reader is this bench."""
 
     def record(self, *_arguments: object, **_more: object) -> None:
         pass
@@ -150,7 +150,7 @@ def measure(store: Store, size: int, calls: int, pause_seconds: float) -> list[d
 
 
 def beside_an_import(store: Store, size: int, lasting: float) -> dict[str, float]:
-    """Return the speed of an import alone and beside readers, and how long these waited."""
+    """Return the speed of an import alone and beside readers, and how long the readers waited."""
     school, insights = School(students_of(size), 1, size), reading(store)
     few = list(QUESTIONS)
     try:
@@ -183,14 +183,14 @@ def beside_an_import(store: Store, size: int, lasting: float) -> dict[str, float
 
 
 def import_for(settings: GraphSettings, prefix: str, lasting: float) -> float:
-    """Write records of people of their own, who learn at the same items, for so long. Return how many a second."""
+    """Write records of new people at the existing items for `lasting` seconds. Return the records a second."""
     graph = Graph(settings)
     enough = int(lasting * MOST_RECORDS_A_SECOND)
     school = School(students_of(enough), 2, enough, prefix=prefix)
     values = (value for value in school.records() if value["type"] not in DEFINES)
     begun, number, spent = time.monotonic(), 0, 0.0
     try:
-        # What makes and reads the records is not what is measured.
+        # The time for making and parsing the records is not measured.
         while time.monotonic() - begun < lasting:
             records = [parse_record(value) for value in islice(values, BATCH)]
             if not records:
@@ -207,7 +207,7 @@ def import_for(settings: GraphSettings, prefix: str, lasting: float) -> float:
 def ask_in_turn(
     insights: Insights, asked: Iterable[tuple[str, dict[str, Any]]], pause_seconds: float, number: int
 ) -> list[tuple[float, bool]]:
-    """One reader, who asks these questions one after another, and begins apart from the other readers."""
+    """Ask these questions one after another, like one reader. It begins later than the reader before it."""
     found = []
     time.sleep(pause_seconds * number / READERS)
     for name, given in asked:
@@ -218,7 +218,7 @@ def ask_in_turn(
 
 
 def drawn_until(school: School, few: list[str], number: int, until: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield questions of a group or a student, drawn by lot, until a moment of the monotonic clock."""
+    """Yield random questions about a group or a student until the time `until` of the monotonic clock."""
     random = Random(number)
     while time.monotonic() < until:
         name = random.choice(few)
@@ -226,7 +226,7 @@ def drawn_until(school: School, few: list[str], number: int, until: float) -> It
 
 
 def found_in_texts(school: School) -> Iterator[RecordFinding]:
-    """Yield what the texts of the courses say that their points need."""
+    """Yield findings of course texts that claim prerequisites of the courses' points."""
     for value in school.definitions():
         if value["type"] == "course_content":
             point = value["data"]["title"]
@@ -239,7 +239,7 @@ def found_in_texts(school: School) -> Iterator[RecordFinding]:
 
 
 def parameters(school: School, random: Random, question: str, scope: str) -> dict[str, Any]:
-    """Return a group, or a student, or a whole course of the second term, drawn by lot."""
+    """Return the parameters of a question about a random group, student or whole course of the second term."""
     course = random.choice([each for each in school.courses if each.term == 2])
     asked = {"course": course.id}
     fields = QUESTIONS[question].parameters.model_fields
@@ -262,7 +262,7 @@ def parameters(school: School, random: Random, question: str, scope: str) -> dic
 
 
 def is_of_few(question: str) -> bool:
-    """Whether a question is about a student or two groups, and never about a whole course."""
+    """Return whether a question is about a student or two groups, and never about a whole course."""
     fields = QUESTIONS[question].parameters.model_fields
     return any(name in fields and fields[name].is_required() for name in ("student", "group"))
 
@@ -281,7 +281,7 @@ def seconds(insights: Insights, name: str, asked: dict[str, Any]) -> tuple[float
 
 
 def kept_seconds(keeping: Insights, name: str, asked: list[dict[str, Any]]) -> float | None:
-    """Return the median of asking a second time, None where no answer could be computed."""
+    """Return the median time of the second call, or None if no answer could be computed."""
     answered = [each for each in asked[:KEPT_CALLS] if not seconds(keeping, name, each)[1]]
     times = [seconds(keeping, name, each)[0] for each in answered]
     return median(times) if times else None

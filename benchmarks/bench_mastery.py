@@ -1,8 +1,8 @@
-"""How well the estimate of mastery ranks the students of a synthetic school by the truth: `make bench-mastery`.
+"""The quality of the mastery estimate: how well it ranks the students of a synthetic school. `make bench-mastery`.
 
-The coefficients are fitted to one half of the students, and the other half is ranked, within each point, by what
-insights says of them, and by the plain share of right first attempts. No server is needed. One table, JSON beside it;
-exits 1 when a figure misses its goal.
+The coefficients are fitted to one half of the students. The other half is ranked within each point, by the estimate
+of insights and by the plain share of right first attempts, and compared with the truth. No server is needed. The
+bench prints one table and writes it as JSON. It exits with 1 if a figure misses its goal.
 """
 
 import json
@@ -20,10 +20,10 @@ from edugraph_cli.synthetic_school import School
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_insights.mastery import Attempts, mastery
 
-SMOKE = "--smoke" in sys.argv  # as short as can be: it must run, whatever its figures
+SMOKE = "--smoke" in sys.argv  # as short as possible: only an error counts, not the figures
 SEEDS = (1,) if SMOKE else (1, 2, 3)
 STUDENTS, RECORDS = (120, 100_000) if SMOKE else (500, 400_000)
-FEWEST = 10  # students of a point, of whom a rank correlation says something
+FEWEST = 10  # the least number of students of a point for a meaningful rank correlation
 RESULTS = Path(__file__).parent / "results"
 GOALS = {
     "20 attempts or more": 0.85,
@@ -33,7 +33,7 @@ GOALS = {
 
 
 class Ranked(NamedTuple):
-    """Medians over the points: rank correlations with the truth of the estimate and of the plain share right."""
+    """Medians over the points: the rank correlations of the estimate and of the plain share with the truth."""
 
     estimate: float
     share: float
@@ -73,7 +73,7 @@ def measure(students: int, records: int, seed: int) -> Measured:
         of_point: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
         for (student, point), estimate in estimates.items():
             each = counts[student][point]
-            # What a student tried by wrong tags alone has no truth.
+            # A point that a student has only because of wrong tags has no true mastery.
             if wanted(each.right + each.wrong) and (student, point) in truth:
                 of_point[point].append((truth[student, point], estimate, shares[student, point]))
         enough = [list(zip(*each, strict=True)) for each in of_point.values() if len(each) >= FEWEST]

@@ -1,13 +1,13 @@
-"""How soon each page shows its picture in a large school: `make bench-page` (BENCH_ARGS="--size 1000000").
+"""The time until each page shows its picture in a large school: `make bench-page` (BENCH_ARGS="--size 1000000").
 
-A Neo4j of this bench alone is filled through the importer's own code, and insights serves the page from it without a
-cache of answers. Debian's chromium opens each page for one group after another, so that no answer was computed
-before, and the time runs from the address to the moment at which the page waits for nothing more. The first visits
-only warm the browser and Neo4j up. A further course has 5,000 points: what is measured there is the time from a
-typed letter to the new picture, of searches that find one, some and all points.
+The importer's own code fills a Neo4j that only this bench uses, and insights serves the page from it without a cache
+of answers. Debian's chromium opens each page for a different group each time, so that no answer was computed before.
+The time runs from the opening of the address until the page waits for nothing more. The first visits only warm up the
+browser and Neo4j. Another course has 5,000 points. There the time from a typed letter to the new picture is measured,
+for searches that find one, some and all points.
 
-The imports page is left out: it asks the gateway, and not the graph. One table, JSON beside it; exits 1 when a
-figure is missed.
+The imports page is left out, because it asks the gateway and not the graph. The bench prints one table and writes it
+as JSON. It exits with 1 if a figure is missed.
 """
 
 import argparse
@@ -41,9 +41,9 @@ RESULTS = Path(__file__).parent / "results"
 PAGES = ("overview", "map", "students", "student", "people", "records", "review")
 WARM, VISITS = 2, 7
 LARGE, POINTS, TEXTS_OF_A_PACK = "large", 5_000, 100  # as many as a message may have
-SEARCHES = ("4999", "49", "point")  # finds one point, some and all
+SEARCHES = ("4999", "49", "point")  # they find one point, some points and all points
 FIRST_PICTURE_SECONDS, SEARCH_SECONDS = 2.0, 0.2
-# From the letter to the first frame after the page has drawn what it asks for.
+# The script measures from the letter to the first frame after the page has drawn the result.
 SEARCH = """
 async text => {
   const main = document.getElementById('main');
@@ -100,7 +100,7 @@ def main() -> int:
 
 
 def large_course() -> Iterator[tuple[RecordFinding, ...]]:
-    """Yield packs of texts of one course, each with a point that needs the one at a third of its number."""
+    """Yield packs of texts of one course. Point number n needs the point number n / 3."""
     made: list[RecordFinding] = []
     for number in range(1, POINTS):
         data = {"course_id": LARGE, "content": f"Text {number}"}
@@ -116,7 +116,7 @@ def large_course() -> Iterator[tuple[RecordFinding, ...]]:
 
 
 def first_pictures(visitor: Visitor, page: str, school: School) -> list[float]:
-    """Return how long each visit took, of another group, or another student, each time."""
+    """Return the seconds of each visit. Each visit is for another group or student."""
     course = next(each for each in school.courses if each.term == 2 and each.language == "en")
     students = [each.id for each in school.students if each.language == "en" and not each.joined]
     times = []
@@ -140,7 +140,7 @@ def first_pictures(visitor: Visitor, page: str, school: School) -> list[float]:
 
 
 def refuse_an_empty_page(shown: Page, page: str) -> None:
-    """A page that shows an error or nothing would be the fastest of all."""
+    """Raise an error for a page that shows an error or nothing, since it would be the fastest of all."""
     if shown.query_selector(".refusal") or not shown.query_selector(
         f"[data-page={page}] data, [data-page={page}] table"
     ):

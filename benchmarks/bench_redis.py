@@ -1,10 +1,10 @@
-"""What Redis holds after 30 days of 1,000 inline imports of 1,000 records a day, against its `maxmemory`.
+"""The memory of Redis after 30 days with 1,000 inline imports of 1,000 records each, against its `maxmemory`.
 
-`make bench-redis`, on a Redis of its own with the memory of compose.yaml and the chart. All that such a day leaves is
-written as the gateway and the workers write it: the jobs of all days of the retention, the results of tasks of a
-week, the idempotency keys of a day. Bodies of 1,000 records are above 64 KiB, so that none of their records is in
-Redis; with `--small` a day has as many bodies of 64 KiB again, whose jobs never end and keep them for their day.
-Exits 1 when it does not fit.
+`make bench-redis` starts its own Redis with the memory of compose.yaml and the chart. It writes the same data as the
+gateway and the workers: jobs for all days of the retention, results of tasks for a week, and idempotency keys for a
+day. Bodies of 1,000 records are larger than 64 KiB, so Redis does not hold their records. With `--small`, each day
+also has 1,000 bodies of 64 KiB, whose jobs never end, so that Redis keeps their records for a day. The bench exits
+with 1 if the data do not fit.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder), f"{MAXMEMORY_MIB}mb") as url:
         figures = measure(url, a_day, small=given.small)
     factor = given.jobs_a_day / a_day
-    # An empty Redis is as large however many jobs there are.
+    # The size of an empty Redis does not depend on the number of jobs.
     empty = figures.pop("empty")
     used_mib = {what: round(number * factor / 2**20, 1) for what, number in figures.items()}
     used_mib["empty"] = round(empty / 2**20, 1)
@@ -105,7 +105,7 @@ def outcome(job_id: str) -> BatchOutcome:
 
 
 def results(job_id: str) -> dict[str, Any]:
-    """What the three tasks of an import of one batch answer."""
+    """Return the answers of the three tasks of an import with one batch."""
     counts = {"read": RECORDS, "written": RECORDS, "unchanged": 0, "rejected": 0, "failed": 0, "expected": RECORDS}
     report = ImportReport(
         job_id=job_id, batches=1, by_type=outcome(job_id).by_type, seconds=1.5, records_per_second=666.6, **counts

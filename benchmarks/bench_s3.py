@@ -1,7 +1,7 @@
-"""Bytes that a range costs, and memory of uploads, where the blobs are in a real S3 server: `make bench-s3`.
+"""The bytes for reading a range, and the memory of uploads, with a real S3 server: `make bench-s3`.
 
-Bytes are counted by a proxy in front of the server, headers included. The command prints one table with the goals and
-exits 1 when one is missed. BENCH_ARGS=--smoke measures fewer and smaller uploads with the same goals.
+A proxy in front of the server counts the bytes, including headers. The bench prints one table with the goals and
+exits with 1 if a goal is missed. BENCH_ARGS=--smoke measures fewer and smaller uploads with the same goals.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _range_factors(bucket: Bucket) -> dict[int, float]:
-    """Return, for each length of a range, the largest factor of some ranges at random places."""
+    """Return length of a range -> the largest factor of some ranges at random positions."""
     blobs = Blobs(bucket.url)
     places = random.Random(16)
     with blobs.write("jobs/1/source") as file:

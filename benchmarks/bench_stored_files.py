@@ -1,11 +1,11 @@
-"""What cheap files cost, and how fast an erasure finds its files: `make bench-stored-files` (no servers, a minute).
+"""The cost of hostile files, and the speed of an erasure: `make bench-stored-files` (no servers, a minute).
 
 (a) the split of a million rows of NDJSON, for comparison with another state of the code
 (b) 264 KB that unpack to 256 MiB of line ends, or to rows of one byte, and 18 KB of Parquet with two million rows:
-    how long until one sentence refuses them, at the gateway and in an importer that is given them all the same
-(c) a dry run, an erasure and the reading of an export for one person, with 1,000 stored files of which 10 name them
+    the time until they are refused, at the gateway, and in an importer that gets them nevertheless
+(c) a dry run, an erasure and the reading for an export, for a person who is named in 10 of 1,000 stored files
 
-One table; exits 1 when a figure is missed.
+The bench prints one table. It exits with 1 if a figure is missed.
 """
 
 import gzip
@@ -32,7 +32,7 @@ from edugraph_gateway.submission.uploads import Upload, scan_of
 from edugraph_importer.batching import count_batches
 from edugraph_importer.erasure.files import erase_from_blobs
 
-SMOKE = "--smoke" in sys.argv  # as short as can be: it must run, whatever its figures
+SMOKE = "--smoke" in sys.argv  # as short as possible: only an error counts, not the figures
 ROWS = 2_000 if SMOKE else 1_000_000
 FILES, WITH_THE_PERSON, ROWS_OF_A_FILE = (20, 2, 10) if SMOKE else (1_000, 10, 1_000)
 MOST_SECONDS_REFUSING, MOST_SECONDS_ERASING = 10.0, 5.0

@@ -1,14 +1,15 @@
 """Compare the speed of this checkout with that of another one: `make bench-compare OTHER=PATH`.
 
-The machine's speed drifts, so the two take turns (other, this, this, other, …), and the ratio of each pair counts:
+The machine's speed drifts, so the two checkouts take turns (other, this, this, other, …), and the ratio of each pair
+counts:
 
-- import: records a second from the upload of a file to the last commit, two importer processes
-- analyze: items a second whose answers are all in the cache, eight processes
+- import: records a second from the upload of a file to the last commit, with two importer processes
+- analyze: items a second, with eight processes, if all answers are in the cache
 
-Both use the same servers: the tests' own of this checkout, without data, constraints and indexes at the start of each
-run. Both import one file, which the other checkout makes: a later one has types of records that it does not know, and
-two mixes of types do not compare. Each checkout runs its own benches in its own environment (`make env-dev` there).
-One table, JSON beside it; exits 1 when a median ratio is below the goal.
+Both use the servers of this checkout's tests, which have no data, constraints and indexes at the start of each run.
+Both import the same file. The other checkout makes it, because it may not know all types of records of this one. Each
+checkout runs its own benches in its own environment (`make env-dev` there). The command prints one table and writes
+it as JSON. It exits with 1 if a median ratio is below the goal.
 """
 
 import argparse
@@ -25,8 +26,9 @@ from engines import bench, own_vhost
 
 HERE = Path(__file__).resolve().parent
 GOAL = 0.95
-# What runs in each checkout: functions of its own benches, whose names have not changed since the first version. They
-# get the addresses of the servers as they are: what claims, empties and gives back servers is this program.
+# The programs that run in each checkout. They call functions of its own benches, whose names have not changed since
+# the first version. They get the addresses of the servers, because this program claims, empties and releases the
+# servers.
 RECORDS = "import sys, pathlib, bench_import; bench_import.write_records(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
 IMPORT = """
 import json, sys, tempfile
@@ -38,7 +40,7 @@ with tempfile.TemporaryDirectory() as folder:
     environment = servers | {"EDUGRAPH_BLOB_URL": f"{folder}/blobs", "EDUGRAPH_AUTH": "off"}
     print(bench.pipeline(Engine("real", environment, Path(folder)), path, number, 2, {}))
 """
-# The clock runs from the word "go" to the last answer: the quarter of a second of a process's end is no speed.
+# The time runs from the word "go" to the last answer, without the quarter of a second in which a process ends.
 ANALYZE = """
 import json, subprocess, sys, time
 from dataclasses import replace
@@ -75,7 +77,7 @@ print(run.items / seconds)
 
 
 def empty(servers: dict[str, str]) -> None:
-    """Take from the servers of this run what the last one left, its constraints and indexes too."""
+    """Delete the data of the last run from the servers, including constraints and indexes."""
     guard.ask(servers)
     for server in guard.servers_of(servers):
         if isinstance(server, guard.GraphServer):
@@ -91,7 +93,7 @@ def empty(servers: dict[str, str]) -> None:
 
 
 def output_of(checkout: Path, program: str, *arguments: str) -> str:
-    """Run `program` in a checkout. Exits with its output where it fails."""
+    """Run `program` in a checkout and return its output. If it fails, exit with its output."""
     done = subprocess.run(
         [checkout / ".venv" / "bin" / "python", "-c", program, *arguments],
         cwd=checkout,
@@ -106,7 +108,7 @@ def output_of(checkout: Path, program: str, *arguments: str) -> str:
 
 
 def rate_of(checkout: Path, program: str, number: int, records: Path) -> float:
-    """Return what one run of `program` in a checkout measured."""
+    """Return the rate that one run of `program` in a checkout measured."""
     with own_vhost() as servers:
         empty(servers)
         output = output_of(checkout, program, json.dumps(servers), str(number), str(records))
@@ -135,7 +137,7 @@ def main() -> int:
             unit, program, number = benches[name]
             pairs = []
             for turn in range(given.turns):
-                # The first of a pair is the other one in every second turn: whoever is first has no advantage.
+                # The two checkouts take turns in being first, so that being first is not an advantage.
                 turns = (other, this) if turn % 2 == 0 else (this, other)
                 rates = {checkout: rate_of(checkout, program, number, records) for checkout in turns}
                 pairs.append((rates[other], rates[this]))

@@ -1,4 +1,7 @@
-"""Made-up records for benchmarks: mixed types, a few hot courses, many students; the same for the same seed."""
+"""Made-up records for benchmarks: mixed types, a few popular courses, many students.
+
+A seed always gives the same ones.
+"""
 
 import json
 import random
@@ -12,7 +15,7 @@ WORDS = (
     *("fraction", "sum", "power", "root", "force", "energy", "cell", "verb", "tense", "clause", "loop"),
     *("list", "graph", "proof", "angle", "方程", "分数", "函数", "力", "电路"),
 )
-# Shares of the types, as a platform's export has them.
+# Type of record -> its share, as in the export of a platform.
 SHARES = {
     "student_interaction": 30,
     "teacher_interaction": 15,
@@ -47,7 +50,7 @@ def _student(rng: random.Random, students: int) -> str:
 
 
 def _course(rng: random.Random, courses: int) -> str:
-    """The smaller numbers are hot, as a few courses are everywhere."""
+    """Return a random course. The courses with small numbers are popular, as a few courses are in every school."""
     return f"c{int(courses * rng.random() ** 2)}"
 
 
@@ -130,7 +133,7 @@ def _use(rng: random.Random, students: int, courses: int) -> dict[str, Any]:
 
 
 def _seat(rng: random.Random, students: int, courses: int) -> dict[str, Any]:
-    """All students of a course are in one group, which is as large as the course."""
+    """Return a membership. All students of a course are in one group, which is as large as the course."""
     course = _course(rng, courses)
     return {
         "student_id": _student(rng, students),
