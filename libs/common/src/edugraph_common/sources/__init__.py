@@ -1,7 +1,7 @@
-"""Sources: what platforms export, read as rows of the record contract.
+"""Sources: files that platforms export, read as rows of the record contract.
 
-`open_text` decides how a file is read (its read plan), and the plan's source cuts the text into rows. `stored` has
-what is kept of a file in the blob store: its rows, in frames of one form whatever the format of the file was.
+`open_text` makes the read plan of a file, and the plan's source cuts the text into rows. `stored` keeps the rows in
+the blob store, in frames that have the same form for all file formats.
 """
 
 from edugraph_common.sources.chunking import RawRow

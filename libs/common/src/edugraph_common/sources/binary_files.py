@@ -1,6 +1,6 @@
-"""What a file that is no text seems to be, told from its first bytes.
+"""The kinds of binary and markup files, recognised by their first bytes.
 
-A person who sends the wrong file is told what it is, and not that some byte of it is no UTF-8.
+With the kind, the error for a wrong file can name it. Otherwise it could only say that a byte is not UTF-8.
 """
 
 import re
@@ -11,7 +11,7 @@ TableFormat = Literal["workbook", "parquet"]
 
 
 class BinaryKind(NamedTuple):
-    """`format`: by which it can be imported, None where it cannot. `advice`: what to do instead."""
+    """A kind of file. `format` is the format for importing it, or None. `advice` says what to do instead."""
 
     name: str
     advice: str = "export its records as a workbook (.xlsx, .ods), CSV or NDJSON"
@@ -47,7 +47,8 @@ _BEGINNINGS: tuple[tuple[bytes, BinaryKind], ...] = (
     (b"\x1f\x8b\x08", BinaryKind("a gzip file", "send it with the Content-Encoding gzip")),
     (b"\x28\xb5\x2f\xfd", BinaryKind("a zstd file", "send it with the Content-Encoding zstd")),
 )
-# What stands in the first entries of a ZIP. ODF says that its type comes first; Office writes its folders early.
+# Bytes in the first entries of a ZIP archive -> its kind. ODF requires that its type comes first, and Office writes
+# its folders early.
 _IN_ZIP: tuple[tuple[bytes, BinaryKind], ...] = (
     (b"application/vnd.oasis.opendocument.spreadsheet", BinaryKind("a workbook (.ods)", format="workbook")),
     (b"application/vnd.oasis.opendocument", BinaryKind("an OpenDocument text or slides", _DOCUMENT)),
@@ -60,14 +61,15 @@ _IN_ZIP: tuple[tuple[bytes, BinaryKind], ...] = (
 _MARKUP = re.compile(rb"\s*<(?:!doctype html|html|\?xml)\b", re.IGNORECASE)
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-# Bytes that no text in any usual encoding of one or several bytes has, but for tab, line ends and escape.
+# Control bytes that do not occur in text in any usual encoding of one or several bytes: all except tab, line ends and
+# escape.
 _CONTROLS = bytes({*range(0x20)} - {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1A, 0x1B})
 _NO_CHARACTERS = frozenset({"Cc", "Cn", "Co"})
 _SAMPLE, _LEAST_SAMPLE, _FEW, _MANY = 4_096, 512, 0.05, 0.30
 
 
 def kind_of_binary(head: bytes) -> BinaryKind | None:
-    """Tell which kind of file it is that is no text, or that is markup. None for text. `head`: its first bytes."""
+    """Return the kind of a binary or markup file, or None for a text file. `head` is the first bytes of the file."""
     if head.startswith(b"PK\x03\x04"):
         return next(kind for mark, kind in _IN_ZIP if mark in head)
     if head[4:8] == b"ftyp" or head.startswith(b"ID3"):
@@ -81,13 +83,16 @@ def kind_of_binary(head: bytes) -> BinaryKind | None:
 
 
 def is_archive(head: bytes) -> bool:
-    """Say whether it is a ZIP archive, and of none of the kinds that are called otherwise."""
+    """Return whether a file is a ZIP archive, and not one of the known kinds that use ZIP."""
     kind = kind_of_binary(head)
     return kind is not None and kind.name == _IN_ZIP[-1][1].name
 
 
 def why_no_text(head: bytes) -> str | None:
-    """Return a sentence for a file that was sent as text and is none, without its full stop."""
+    """Return an error for a file that was sent as text and is not text, or None.
+
+    It is a sentence without full stop.
+    """
     kind = kind_of_binary(head)
     if kind is None:
         return None
@@ -96,7 +101,10 @@ def why_no_text(head: bytes) -> str | None:
 
 
 def why_no_table(head: bytes, wanted: TableFormat) -> str | None:
-    """Return a sentence for a file that was sent as a workbook or Parquet and is none, without its full stop."""
+    """Return an error for a file that is not the workbook or Parquet file that it was sent as, or None.
+
+    The error is a sentence without its full stop.
+    """
     kind = kind_of_binary(head)
     if kind and kind.format == wanted:
         return None
@@ -108,7 +116,7 @@ def why_no_table(head: bytes, wanted: TableFormat) -> str | None:
 
 
 def _is_no_text(head: bytes) -> bool:
-    """Few control characters are damage to a row; many mean that the file is no text, unless it is UTF-16."""
+    """Return whether a file has too many control characters for text. UTF-16 is text, and a few only damage a row."""
     sample = head[:_SAMPLE]
     if len(sample) < _LEAST_SAMPLE or sample.startswith(_UTF16_MARKS):
         return False

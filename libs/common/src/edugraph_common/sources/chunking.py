@@ -1,7 +1,7 @@
-"""Cutting a text into chunks of rows, in one pass that holds one block and one chunk at most.
+"""Cutting of a text into chunks of rows, in one pass that holds at most one block and one chunk in memory.
 
-A row that is longer than `MAX_ROW_BYTES` is cut: its beginning is kept, so that it can be set aside alone, and the
-rest of it is skipped.
+A row that is longer than `MAX_ROW_BYTES` is cut: its beginning is kept, so that the row can be rejected alone, and
+the rest is skipped.
 """
 
 import re
@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, EmptyFile
 
-MAX_CHUNK_BYTES = 8 << 20  # a chunk of long rows ends here, so that a worker's memory has a bound
-# The bytes that are kept of a row that is too long to be read.
+MAX_CHUNK_BYTES = 8 << 20  # a chunk of long rows ends at this size, to limit the memory of a worker
+# The number of bytes that are kept of a row that is too long.
 KEPT_OF_A_LONG_ROW = 1_000
 
-BLANK = b" \t\r\n\v\f"  # the bytes of a line that holds no row
-# Lines that are shorter on average may be blank ones, which are skipped many at a time.
+BLANK = b" \t\r\n\v\f"  # the bytes of a blank line
+# If lines are shorter than this on average, many may be blank. Then blank lines are skipped many at a time.
 _SHORTEST_LINE_BYTES = 8
 
 RowEnd = Callable[[bytes, int, bool], int]
@@ -26,7 +26,7 @@ RowEnd = Callable[[bytes, int, bool], int]
 
 
 class RawRow(NamedTuple):
-    """A row as it stands in the file, in UTF-8 and without its line end. `line` is the one on which it starts.
+    """A row of a file in UTF-8, without its line end. `line` is the number of the line on which it begins.
 
     `is_cut`: the row is too long, and `raw` is only its beginning.
     """
@@ -37,9 +37,9 @@ class RawRow(NamedTuple):
 
 
 class RowChunk:
-    """Rows that are stored together, by columns, so that many plain lines are added at once.
+    """Rows that are stored together. They are kept as columns, so that many plain lines can be added at once.
 
-    `lines` are their lines in the file, `raws` their bytes, and `cut` the places of the rows that are cut.
+    `lines` are their lines in the file, `raws` their bytes, and `cut` the indexes of the rows that are cut.
     """
 
     def __init__(self, rows: Iterable[RawRow] = ()) -> None:
@@ -72,12 +72,12 @@ class RowChunk:
 
 
 def is_blank(row: bytes) -> bool:
-    """Return whether a line holds nothing but white space, or a byte order mark as where files were put together."""
+    """Return whether a line has only white space, or a byte order mark, which may come from joined files."""
     return not row.removeprefix(BOM).strip(BLANK)
 
 
 def line_end(text: bytes, start: int, is_final: bool) -> int:
-    """Return where the line ends; see `RowEnd`."""
+    """Return the end of the line; see `RowEnd`."""
     at = text.find(b"\n", start)
     if at >= 0:
         return at + 1
@@ -86,10 +86,10 @@ def line_end(text: bytes, start: int, is_final: bool) -> int:
 
 @dataclass(frozen=True)
 class RowForm:
-    """How the rows of a text are told apart.
+    """The rules that separate the rows of a text.
 
-    `is_lines` returns whether each line of a text is a row, of a text that begins with a row. `is_blank` returns
-    whether a row holds nothing. A line of `blank_bytes` alone is always a row that holds nothing.
+    `is_lines` returns whether each line of a text is a row, for a text that begins with a row. `is_blank` returns
+    whether a row is blank. A line that has only `blank_bytes` is always a blank row.
     """
 
     end: RowEnd = line_end
@@ -106,7 +106,8 @@ def row_chunks(
 ) -> Iterator[RowChunk]:
     """Cut a text, which comes in blocks of any size, into chunks of at most `rows_per_chunk` rows.
 
-    Blank rows are left out. The rows are the same whatever the blocks. Raises EmptyFile for a text of white space.
+    Blank rows are left out. The rows do not depend on the sizes of the blocks. Raises EmptyFile for a text of white
+    space.
     """
     cutter = _Cutter(rows_per_chunk, form, first_line)
     has_text = False
@@ -120,7 +121,7 @@ def row_chunks(
 
 
 def chunked(rows: Iterable[RawRow], rows_per_chunk: int) -> Iterator[RowChunk]:
-    """Gather rows into chunks of at most `rows_per_chunk` rows and little more than `MAX_CHUNK_BYTES`."""
+    """Collect rows into chunks of at most `rows_per_chunk` rows and little more than `MAX_CHUNK_BYTES`."""
     chunk = RowChunk()
     for row in rows:
         chunk.add(row)
@@ -137,7 +138,7 @@ def rows_of(chunks: Iterable[RowChunk]) -> Iterator[RawRow]:
 
 
 class _Cutter:
-    """Takes a text block by block, and gives chunks of its rows."""
+    """Cuts a text, which it gets block by block, into chunks of rows."""
 
     def __init__(self, rows_per_chunk: int, form: RowForm, first_line: int) -> None:
         self._rows_per_chunk = rows_per_chunk
@@ -145,11 +146,11 @@ class _Cutter:
         self._line = first_line
         self._blank_run = re.compile(b"[" + re.escape(form.blank_bytes) + b"]*+")
         self._chunk = RowChunk()
-        self._rest = b""  # the beginning of a row whose end has not come yet
-        self._is_skipping = False  # whether the rest of a line belongs to a row that was cut
+        self._rest = b""  # the beginning of a row that has not ended yet
+        self._is_skipping = False  # whether the rest of the line belongs to a row that was cut
 
     def feed(self, block: bytes, *, is_final: bool = False) -> Iterator[RowChunk]:
-        """Yield the chunks that are full, and the last one if no more text follows."""
+        """Yield the chunks that are full, and with `is_final` also the last chunk."""
         if self._is_skipping:
             skipped = block.find(b"\n") + 1
             if skipped > 0:
@@ -187,7 +188,7 @@ class _Cutter:
             yield from self._full()
 
     def _cut(self, text: bytes, start: int, *, is_final: bool) -> Iterator[RowChunk]:
-        """Cut row by row, from `start` of the text on."""
+        """Cut the text row by row, beginning at `start`."""
         while start < len(text):
             following = self._blank_lines_end(text, start)
             if following > start:
@@ -206,7 +207,7 @@ class _Cutter:
             self._is_skipping = True
 
     def _blank_lines_end(self, text: bytes, start: int) -> int:
-        """Return where the blank lines that begin at `start` end. The last of them has its line end."""
+        """Return the end of the blank lines that begin at `start`, including the last line end."""
         if text[start] not in self._form.blank_bytes:
             return start
         found = self._blank_run.match(text, start)
@@ -240,7 +241,7 @@ def _plain_lines(text: bytes) -> list[bytes] | None:
         raws = [raw.rstrip(b"\r") for raw in raws]
     if b"" in raws or any(map(bytes.isspace, raws)) or max(map(len, raws)) > MAX_ROW_BYTES:
         return None
-    # One byte is found much faster than three.
+    # Searching for one byte is much faster than for three.
     may_have_mark = BOM[:1] in text
     if may_have_mark and any(raw.startswith(BOM) for raw in raws):
         return None

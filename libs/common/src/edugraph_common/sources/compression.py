@@ -1,4 +1,4 @@
-"""Compressed files as streams. A file is decompressed block by block, so that a small one cannot fill the memory."""
+"""Compressed files as streams. A file is decompressed block by block, so that a small file cannot fill the memory."""
 
 import gzip
 import sys
@@ -19,18 +19,18 @@ else:
 
 ContentEncoding = Literal["identity", "gzip", "zstd"]
 SUFFIXES: dict[ContentEncoding, str] = {"identity": "", "gzip": ".gz", "zstd": ".zst"}
-BLOCK_BYTES = 1 << 20  # how much is read from a file, and handed on decompressed, at a time
-MAX_WINDOW_LOG = 27  # a zstd frame may ask for 128 MiB of memory, as much as `zstd -d` itself allows
+BLOCK_BYTES = 1 << 20  # the size of blocks that are read, and of decompressed blocks
+MAX_WINDOW_LOG = 27  # a zstd frame may need 128 MiB of memory, which is also the limit of `zstd -d`
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 # A chunk ends with the row that makes it too large, and each row has a header.
 MAX_FRAME_TEXT_BYTES = 2 * MAX_CHUNK_BYTES + MAX_ROW_BYTES
-# A small log of equal lines unpacks to a few hundred times its size, which cannot do any harm. No large one does.
+# A small log with equal lines may unpack to a few hundred times its size, which does no harm. A large one does not.
 _BYTES_FREE_SMALL, _MAX_RATIO_SMALL = 8 << 20, 1_000
 _BYTES_FREE_LARGE, _MAX_RATIO_LARGE = 64 << 20, 100
 
 
 class RatioLimit:
-    """Refuses a file that unpacks to far more than any table or log does, before it has cost time and memory."""
+    """Refuses a file that unpacks to far more than any table or log, before it costs much time and memory."""
 
     def __init__(self) -> None:
         self._packed_bytes = self._unpacked_bytes = 0
@@ -44,7 +44,7 @@ class RatioLimit:
         return block
 
     def count_unpacked(self, number: int) -> None:
-        """Raises MalformedFile."""
+        """Count unpacked bytes. Raises MalformedFile if they are too many for the packed bytes."""
         self._unpacked_bytes += number
         small = _BYTES_FREE_SMALL + _MAX_RATIO_SMALL * self._packed_bytes
         large = _BYTES_FREE_LARGE + _MAX_RATIO_LARGE * self._packed_bytes
@@ -56,19 +56,19 @@ class RatioLimit:
 
 
 class Readable(Protocol):
-    """A file that can be read through."""
+    """A file that can be read from beginning to end."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Decompressor(Protocol):
-    """Decompresses a stream that comes in blocks of any size."""
+    """A decompressor for a stream that comes in blocks of any size."""
 
     def feed(self, block: bytes) -> Iterator[bytes]:
         """Yield decompressed blocks of at most `BLOCK_BYTES`. Raises MalformedFile."""
 
     def finish(self) -> None:
-        """Raises MalformedFile when the file is cut off."""
+        """End the stream. Raises MalformedFile if the file is cut off."""
 
 
 class Identity:
@@ -82,7 +82,7 @@ class Identity:
 
 
 class Gzip:
-    """A gzip file. Several members, one after the other, are one file, as for `gzip -d`."""
+    """A gzip file. It may have several members one after the other, as for `gzip -d`."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
@@ -108,7 +108,7 @@ class Gzip:
 
 
 class Zstd:
-    """A zstd file. Several frames, one after the other, are one file, as for `zstd -d`."""
+    """A zstd file. It may have several frames one after the other, as for `zstd -d`."""
 
     def __init__(self) -> None:
         self._frame = _frame_decompressor()
@@ -142,7 +142,7 @@ def decompressor(encoding: ContentEncoding) -> Decompressor:
 
 @contextmanager
 def compressing(file: IO[bytes], encoding: ContentEncoding) -> Iterator[IO[bytes]]:
-    """Yield a file whose content goes compressed into `file`, which stays open."""
+    """Yield a file whose content is compressed and written into `file`, which stays open."""
     match encoding:
         case "identity":
             yield file
@@ -155,12 +155,12 @@ def compressing(file: IO[bytes], encoding: ContentEncoding) -> Iterator[IO[bytes
 
 
 def content_encoding_of(key: str) -> ContentEncoding:
-    """Tell how a blob is compressed from the end of its key."""
+    """Return the compression of a blob from the end of its key."""
     return next((encoding for encoding, suffix in SUFFIXES.items() if suffix and key.endswith(suffix)), "identity")
 
 
 def compression_of(head: bytes) -> Compression | None:
-    """Tell how a file is compressed from its first bytes."""
+    """Return the compression of a file from its first bytes, or None."""
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
@@ -173,7 +173,7 @@ def decompressed_blocks(file: Readable, compression: Compression | None) -> Iter
 
 
 def decompressed_head(head: bytes, compression: Compression | None) -> bytes:
-    """Return as much of the text as the first bytes of a file give. Raises MalformedFile."""
+    """Return the beginning of the text that the first bytes of a file contain. Raises MalformedFile."""
     return b"".join(decompressor(compression or "identity").feed(head))
 
 
@@ -183,7 +183,7 @@ def compress_frame(text: bytes, level: int) -> bytes:
 
 
 def decompress_frame(data: bytes) -> bytes:
-    """Return the text of the frame with which the data begin. Raises Rejected where there is not a whole frame."""
+    """Return the text of the frame at the beginning of the data. Raises Rejected if the frame is not complete."""
     frame = zstd.ZstdDecompressor()
     try:
         text = frame.decompress(data, MAX_FRAME_TEXT_BYTES)

@@ -1,4 +1,4 @@
-"""Detection of what a file is, from its name and its first bytes."""
+"""Detection of the format of a file from its name and its first bytes."""
 
 import json
 
@@ -12,7 +12,7 @@ from edugraph_common.sources.json_source import first_value
 from edugraph_common.sources.ndjson import BOM, UnusableKind
 from edugraph_common.sources.read_plan import in_utf8
 
-HEAD_BYTES = 1 << 16  # how much of a file is enough to tell what it is
+HEAD_BYTES = 1 << 16  # the part of a file that is enough to detect its format
 _WORKBOOK_SUFFIXES = (".xlsx", ".ods")
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 _COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
@@ -20,9 +20,9 @@ _TRACKING_LOG_MARK = b"[tracking]"
 
 
 class DetectedFile(ContractModel):
-    """The encoding and the delimiter are those of a table; the delimiter is None for every other format.
+    """The detected format of a file. The encoding and the delimiter are for tables; other formats have no delimiter.
 
-    `encoding_lead` says how much better the table reads so than in `next_best_encoding`, from 0 to 1.
+    `encoding_lead`: how much better the table reads in `encoding` than in `next_best_encoding`, from 0 to 1.
     """
 
     format: Format
@@ -34,21 +34,21 @@ class DetectedFile(ContractModel):
 
 
 def chosen_format(detected: DetectedFile, given: Format | None, *, has_mapping: bool) -> Format:
-    """Return the format by which a file is read. What has a mapping is a table."""
+    """Return the format in which a file is read. A file with a mapping is a table."""
     is_text = detected.format not in TABLE_FORMATS
     return given or ("csv" if has_mapping and is_text else detected.format)
 
 
 def detect_file(name: str, first_bytes: bytes) -> DetectedFile:
-    """Tell what a file is from its name and its first `HEAD_BYTES`, as they stand in the file.
+    """Detect the format of a file from its name and its first `HEAD_BYTES`, which may be compressed.
 
-    Raises MalformedFile when the file is damaged so that not even its beginning can be read, or is of a kind that
-    cannot be imported (UnusableKind).
+    Raises MalformedFile if not even the beginning of a damaged file can be read, and UnusableKind for a file that
+    cannot be imported.
     """
     compression = compression_of(first_bytes)
     head = decompressed_head(first_bytes, compression)[:HEAD_BYTES]
     kind = kind_of_binary(head)
-    # The first entries of a large workbook may not tell it from other ZIP files.
+    # The first entries of a large workbook may look like any other ZIP file, so its name decides.
     if kind and (kind.format or (is_archive(head) and name.lower().endswith(_WORKBOOK_SUFFIXES))):
         return DetectedFile(format=kind.format or "workbook", compression=compression)
     if sentence := why_no_text(head):
@@ -82,7 +82,7 @@ def _format_of(name: str, text: bytes) -> Format:
     try:
         value = json.loads(first_value(text))
     except (ValueError, RecursionError):
-        # The first value is broken, or longer than the head; the import will say which.
+        # The first value is broken or longer than the head. The import will report which.
         return "ndjson"
     keys = set(value) if isinstance(value, dict) else set()
     if {"actor", "verb"} <= keys:

@@ -1,4 +1,4 @@
-"""A dry run: what an import of a file would do, found out without a server."""
+"""A dry run: it reads a file like an import, without a server and without writing anything."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -24,9 +24,9 @@ _ROWS_OF_A_CHUNK, _ROWS_OF_A_CHUNK_OF_A_PART = 1_000, 100
 
 
 class DryRun(ContractModel):
-    """`valid`, `rejected` and `not_relevant` add up to `read`. `by_type` counts the valid rows.
+    """The result of a dry run. `valid`, `rejected` and `not_relevant` add up to `read`.
 
-    `complete`: whether all rows of the file were read.
+    `by_type` counts the valid rows. `complete`: whether all rows of the file were read.
     """
 
     read_plan: ReadPlan = Field(serialization_alias="reading")
@@ -51,12 +51,12 @@ def dry_run(
     is_part: bool = False,
     most_rows: int | None = None,
 ) -> DryRun:
-    """Read a file once, as the import would, and keep the first `shown_rejects` rejects.
+    """Read a file once, like the import, and keep the first `shown_rejects` rejects.
 
-    `latest`: the latest timestamp that a record may have. `is_part`: the file was cut off somewhere, and what stands
-    there counts for nothing. `most_rows`: a little after so many rows the rest is not read.
+    `latest`: the latest timestamp that a record may have. `is_part`: only the first part of a file is given, so its
+    last chunk is left out. `most_rows`: reading ends soon after this number of rows.
 
-    Raises MalformedFile, also where the mapping takes row numbers for the ids of records: the next file with the same
+    Raises MalformedFile, also if the mapping uses row numbers as ids of records, because the next file with the same
     numbers would replace these records.
     """
     plan, text = open_text(file, file_format, compression, mapping)
@@ -101,12 +101,12 @@ def dry_run(
 
 
 def _has_no_id_of_its_own(record: Record) -> bool:
-    """Return whether the id of a record is that of its content, since nothing gave it one."""
+    """Return whether the id of a record is the hash of its content, because it has no id of its own."""
     return len(record.record_id) == _LENGTH_OF_A_HASH and record.record_id == record.content_hash
 
 
 def _refuse_row_numbers(mapping: Mapping | None, given_ids: set[str]) -> None:
-    """Raises MalformedFile."""
+    """Raise MalformedFile if the mapping uses row numbers as ids of records."""
     columns = mapping.columns if mapping else {}
     for column, field in columns.items():
         if field == "record_id" and given_ids and are_row_numbers(column, given_ids):
@@ -117,7 +117,7 @@ def _refuse_row_numbers(mapping: Mapping | None, given_ids: set[str]) -> None:
 
 
 def _without_cut(chunks: Iterable[RowChunk]) -> Iterator[RowChunk]:
-    """Leave out the last chunk of a text that was cut off. Raises MalformedFile where there is no chunk before it."""
+    """Leave out the last chunk of a text that was cut off. Raises MalformedFile if it is the only chunk."""
     before: RowChunk | None = None
     try:
         for chunk in chunks:
@@ -125,7 +125,7 @@ def _without_cut(chunks: Iterable[RowChunk]) -> Iterator[RowChunk]:
                 yield before
             before = chunk
     except MalformedFile:
-        # The cut is in a packed frame, a character or a quoted cell: the chunk before it is whole.
+        # The text was cut within a packed frame, a character or a quoted cell. The chunk before it is complete.
         if before is None:
             raise
         yield before

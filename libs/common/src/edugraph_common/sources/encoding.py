@@ -1,4 +1,4 @@
-"""Encodings: which one a text has, and text in others that becomes UTF-8 while it streams through."""
+"""Encodings: detection of the encoding of a text, and conversion to UTF-8 as a stream."""
 
 import codecs
 import re
@@ -15,26 +15,26 @@ _DOUBLE_BYTE = ("gb18030", "big5", "cp932", "euc_jp", "cp949")
 _SINGLE_BYTE = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "cp874",
 )  # fmt: skip
-# How far the best encoding must be ahead, and how many bytes of different words outside of ASCII must say so. Both
-# were found by trying 1 to 40 rows of a few words in 16 languages. Little passes for Chinese in GB18030 that is
-# none, but much does in the other encodings.
+# Encoding -> (the least lead over the next best encoding, the least number of bytes in different words outside of
+# ASCII). Both were found with 1 to 40 rows of a few words in 16 languages. Other text rarely looks like Chinese in
+# GB18030, but often like text in the other encodings.
 _SURE = {"gb18030": (0.05, 12)}
 _SURE_DOUBLE_BYTE, _SURE_SINGLE_BYTE = (0.15, 24), (0.25, 24)
-# Any bytes are text in an encoding of one byte, so there the text must be like a language, too.
+# Any bytes are valid text in a single-byte encoding, so there the text must also look like a language.
 _SURE_COHERENCE = 0.3
 _NOT_ASCII = re.compile(rb"[\x80-\xff]++")
 _MIN_UTF16_NULS, _MAX_BYTES_PER_NUL = 4, 200
-_ENOUGH_FOR_UTF8 = 4  # text in another encoding hardly ever begins with so many valid sequences of UTF-8
-# The share of lines that may be damaged in a text whose other lines say what encoding it has.
+_ENOUGH_FOR_UTF8 = 4  # text in another encoding hardly ever begins with this many valid sequences of UTF-8
+# The largest share of damaged lines in a text whose encoding is detected from its other lines.
 _MAX_DAMAGED_SHARE = 0.05
-# Stands where bytes are not of the encoding. It cannot be written in UTF-8, so a row that has it is set aside.
+# The mark for bytes that are not valid in the encoding. UTF-8 cannot encode it, so a row that has it is rejected.
 _DAMAGED = "\udcff"
 _MARK_DAMAGE = "edugraph.mark_damage"
 _LONGEST_CHARACTER_BYTES = 4
 
 
 def _mark_damage(error: UnicodeError) -> tuple[str, int]:
-    """Replace bytes that are not of the encoding by a character that no row may have."""
+    """Replace bytes that are not valid in the encoding by a character that no row may have."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return _DAMAGED, error.end
@@ -44,7 +44,10 @@ codecs.register_error(_MARK_DAMAGE, _mark_damage)
 
 
 def encoding_mark(head: bytes) -> str | None:
-    """Return what a byte order mark says. It is stronger than a mapping, since corrected rejects come in UTF-8."""
+    """Return the encoding of a byte order mark, or None.
+
+    It overrides a mapping, since corrected rejects are UTF-8.
+    """
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
 
 
@@ -53,7 +56,7 @@ class DetectedEncoding:
     """An encoding that was detected.
 
     `lead` is how much better the text reads in it than in `next_best`, the best encoding that gives another text. It
-    is the difference of charset-normalizer's coherence less its chaos, and 1 where no other encoding fits at all.
+    is the difference of (coherence - chaos) of charset-normalizer, or 1 if no other encoding fits.
     """
 
     encoding: str
@@ -63,7 +66,10 @@ class DetectedEncoding:
 
 
 def detect_encoding(head: bytes) -> DetectedEncoding:
-    """Detect the encoding of a text from its first part: its mark, UTF-8 if it can be, else what reads best."""
+    """Return the encoding of a text: that of its mark, UTF-8 if it is valid, else the one that reads best.
+
+    `head` is the first part of the text.
+    """
     known = encoding_mark(head) or _utf16_without_mark(head) or (UTF8 if _is_utf8(head) else None)
     if known:
         return DetectedEncoding(known)
@@ -75,7 +81,7 @@ def detect_encoding(head: bytes) -> DetectedEncoding:
 
 
 def _encoding_of_undamaged_lines(text: bytes) -> DetectedEncoding | None:
-    """Return the encoding that all lines have but a few damaged ones, or None if there is not exactly one."""
+    """Return the encoding of all lines except a few damaged ones, or None if there is not exactly one encoding."""
     lines = text.split(b"\n")
     for encoding in (UTF8, *_DOUBLE_BYTE):
         undamaged = [line for line in lines if _is_of(line, encoding)]
@@ -120,7 +126,7 @@ def _detect_by_reading(lines: bytes) -> DetectedEncoding:
 
 
 def encoding_of(head: bytes) -> str:
-    """Detect the encoding of a text from its first part. Raises MalformedFile where it is not sure enough."""
+    """Return the encoding of a text from its first part. Raises MalformedFile if it is not sure enough."""
     detected = detect_encoding(head)
     if not detected.is_sure:
         choice = " or ".join(filter(None, (detected.encoding, detected.next_best)))
@@ -133,9 +139,9 @@ def encoding_of(head: bytes) -> str:
 
 
 def _utf16_without_mark(head: bytes) -> str | None:
-    """Tell UTF-16 by its zero bytes: each delimiter and line end has one, always on the same side.
+    """Return UTF-16 with its byte order, or None. Its delimiters and line ends have a zero byte on the same side.
 
-    A few zero bytes elsewhere are damage to a row, not another encoding.
+    A few zero bytes elsewhere are damage to a row, and not another encoding.
     """
     even, odd = head[::2].count(0), head[1::2].count(0)
     few, many = sorted((even, odd))
@@ -145,7 +151,10 @@ def _utf16_without_mark(head: bytes) -> str | None:
 
 
 def _is_utf8(head: bytes) -> bool:
-    """Take a character that is cut off at the end, and a damaged one that follows enough good ones."""
+    """Return whether a text is UTF-8.
+
+    Its last character may be cut off, and after enough valid ones one may be wrong.
+    """
     try:
         codecs.getincrementaldecoder(UTF8)().decode(head)
     except UnicodeDecodeError as error:
@@ -155,7 +164,7 @@ def _is_utf8(head: bytes) -> bool:
 
 
 def utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the same text in UTF-8. A damaged character makes its row one that is not UTF-8.
+    """Yield the text in UTF-8. A row with a damaged character gets invalid UTF-8, so that it is rejected later.
 
     Raises MalformedFile for a text that ends within a character.
     """

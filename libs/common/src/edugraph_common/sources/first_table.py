@@ -1,4 +1,4 @@
-"""The first rows of a table that comes without a mapping, from which one is suggested."""
+"""The first rows of a table without a mapping. A mapping is suggested from them."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ _ROWS_FOR_A_SUGGESTION = 50
 
 
 class FirstTable(NamedTuple):
-    """`sheet`: of a workbook, where the table stands. `plan`: of a CSV, how it is read."""
+    """The first rows of a table. `sheet` is the sheet of a workbook, and `plan` the read plan of a CSV."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]

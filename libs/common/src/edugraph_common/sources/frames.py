@@ -1,8 +1,8 @@
-"""Frames: the one form in which the rows of a file are stored, after it was split.
+"""Frames: the form in which the rows of any file are stored after its split.
 
-A frame is the rows of a batch, compressed with zstd, so that a batch is read by decompressing its own frame. Each
-row stands there with the line of the file on which it began, in UTF-8, whatever the file's own encoding was. A row
-may be taken out of a frame without any effect on the others.
+A frame has the rows of one batch, compressed with zstd, so that a batch is read by decompressing only its own frame.
+Rows are in UTF-8, whatever the file's own encoding was, and have the line of the file on which they begin. A row can
+be removed from a frame without changing the others.
 
 The text of a frame: the number of rows; for each row its line, its number of bytes, and whether it is cut; then the
 bytes of all rows. Numbers are little-endian.
@@ -32,7 +32,7 @@ def pack_rows(rows: RowChunk, level: int = _LEVEL) -> bytes:
 
 
 def unpack_rows(frame: bytes) -> RowChunk:
-    """Return the rows of a frame. Bytes that follow it are ignored. Raises Rejected for a damaged one."""
+    """Return the rows of a frame. Bytes after the frame are ignored. Raises Rejected for a damaged frame."""
     text = memoryview(decompress_frame(frame))
     rows = RowChunk()
     try:
@@ -58,7 +58,8 @@ def unpack_rows(frame: bytes) -> RowChunk:
 def pack_fewer_rows(rows: RowChunk, length: int) -> bytes:
     """Return a frame of `length` bytes if the rows fit into it, else a longer one.
 
-    `length` is that of the frame from which rows were taken out: the frames behind it then stay where they are.
+    `length` is the size of the old frame, from which rows were removed. With the same size, the frames after it need
+    not move.
     """
     frame = pack_rows(rows)
     if len(frame) > length:

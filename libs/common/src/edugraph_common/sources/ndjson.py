@@ -1,6 +1,6 @@
-"""NDJSON as bytes: what makes a whole file unusable is told in one sentence (`MalformedFile`).
+"""Checks of NDJSON files as bytes. They find errors that make a whole file unusable (`MalformedFile`).
 
-A single bad line is not the business of this module: that line is rejected when the rows are read.
+A single bad line is not checked here: it is rejected when the rows are read.
 """
 
 import codecs
@@ -17,21 +17,23 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class MalformedFile(Exception):
-    """The file as a whole cannot be imported. The message is a sentence for the user, without its full stop."""
+    """The whole file cannot be imported. The message is a sentence for the user, without its full stop."""
 
 
 class EmptyFile(MalformedFile):
-    """The file holds no record at all."""
+    """The file has no records."""
 
 
 class UnusableKind(MalformedFile):
-    """The file is of another kind than it was sent as, or of one that holds no records: a PDF document, an image."""
+    """The file is not of the kind that it was sent as, or its kind has no records, such as a PDF document or an
+    image.
+    """
 
 
 class LineScan:
-    """Checks that a stream of lines is a text, has a line that can be read, and does not break off in its last line.
+    """Checks that a stream of lines is text, has at least one readable line, and is not cut off in its last line.
 
-    The last line must be whole JSON where `json_ends` says so; a line of a log may have a prefix.
+    With `json_ends` the last line must be complete JSON. Lines of logs may have a prefix, so they are not checked.
     """
 
     def __init__(self, *, json_ends: bool = True) -> None:
@@ -43,7 +45,7 @@ class LineScan:
         self._is_last_line_cut = False
 
     def feed(self, block: bytes) -> None:
-        """Raises MalformedFile."""
+        """Check the next block. Raises MalformedFile."""
         if not self._is_begun:
             check_lines_head(block)
             self._is_begun = True
@@ -59,7 +61,7 @@ class LineScan:
         elif not self._is_last_line_cut:
             self._last_line += block
         if len(self._last_line) > MAX_ROW_BYTES:
-            # A row that is too long is set aside alone, wherever it ends.
+            # A row that is too long is rejected alone, so its end does not matter.
             self._last_line = b""
             self._is_last_line_cut = True
 
@@ -78,7 +80,7 @@ class LineScan:
 
 
 def _is_readable(line: bytes) -> bool:
-    """Return whether a line holds text in UTF-8 that is not too long for a row."""
+    """Return whether a line is text in UTF-8 and not too long for a row."""
     if not line.strip() or len(line) > MAX_ROW_BYTES:
         return False
     try:
@@ -89,7 +91,7 @@ def _is_readable(line: bytes) -> bool:
 
 
 def check_lines_head(head: bytes) -> None:
-    """Check the first bytes of a file of lines. Raises MalformedFile where it cannot be UTF-8 at all."""
+    """Check the first bytes of a file of lines. Raises MalformedFile if the file cannot be UTF-8."""
     sentence = why_no_text(head)
     if sentence:
         raise UnusableKind(sentence)
@@ -99,26 +101,26 @@ def check_lines_head(head: bytes) -> None:
 
 
 def check_last_line(line: bytes, *, json_ends: bool) -> None:
-    """Check that a last line without a line end is whole. Raises MalformedFile for a file that is cut off."""
+    """Check that a last line without a line end is complete. Raises MalformedFile for a file that is cut off."""
     if ends_within_character(line):
         raise MalformedFile(CUT_OFF)
     if not json_ends:
         return
     try:
-        # A damaged character makes a row wrong, and does not make the file one that is cut off.
+        # A damaged character makes the row wrong, but does not mean that the file is cut off.
         json.loads(line.removeprefix(BOM).decode(errors="replace"))
     except RecursionError:
-        return  # The line is nested too deeply to tell whether it ends; the import rejects it.
+        return  # The line is nested too deeply to check its end. The import rejects it.
     except ValueError:
         if line.rstrip().endswith((b"}", b"]")):
-            return  # It has an end, so it is one wrong row.
+            return  # The line has an end, so it is one wrong row.
         raise MalformedFile(
             "the file ends in the middle of its last line: it is cut off; send the whole file"
         ) from None
 
 
 def ends_within_character(text: bytes) -> bool:
-    """Return whether the last bytes are the beginning of a character of UTF-8 and of nothing else."""
+    """Return whether the last bytes are an incomplete but valid beginning of a UTF-8 character."""
     for length in (1, 2, 3):
         tail = text[-length:]
         if len(tail) < length:
@@ -133,7 +135,7 @@ def ends_within_character(text: bytes) -> bool:
 
 
 def as_ndjson(records: Iterable[dict[str, Any]]) -> bytes:
-    """Write records that are decoded already, one a line."""
+    """Return decoded records as NDJSON, one on each line."""
     texts = (json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in records)
-    # Half a surrogate pair, which no UTF-8 can hold, becomes the escape that JSON has for it.
+    # UTF-8 cannot encode a lone surrogate, so it is written as its JSON escape.
     return "".join(f"{text}\n" for text in texts).encode(errors="backslashreplace")

@@ -1,7 +1,7 @@
-"""Rosters: the CSV files of OneRoster 1.1 and 1.2 in one ZIP become memberships of classes, and terms.
+"""Rosters: the CSV files of OneRoster 1.1 and 1.2 in a ZIP archive become memberships and terms.
 
-A class is a group, an enrollment a membership, an academic session a term. Both versions say of begin and end dates
-that the end is no part of the time. https://www.imsglobal.org/spec/oneroster/v1p2
+A class becomes a group, an enrollment a membership, and an academic session a term. In both versions the end date is
+not part of the time. https://www.imsglobal.org/spec/oneroster/v1p2
 """
 
 import csv
@@ -20,11 +20,11 @@ from typing import IO, Any, Literal, NamedTuple
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.platforms import Platforms
 
-MAX_BYTES = 512 * 1024 * 1024  # of all files, uncompressed: a small ZIP may hold any number of them
+MAX_BYTES = 512 * 1024 * 1024  # of all files together, uncompressed, since a small ZIP may unpack to any size
 _REQUIRED = ("users.csv", "classes.csv", "enrollments.csv")
 _FILES = (*_REQUIRED, "academicSessions.csv", "orgs.csv")
 _ROLES = {"student": "student", "teacher": "teacher", "aide": "teacher"}
-_FIRST_HAN = "\u2e80"  # from here on, names are written without a space, the family's first
+_FIRST_HAN = "\u2e80"  # names with characters from here on are written without a space, the family name first
 
 PersonKey = Literal["sourcedId", "username", "identifier", "email"]
 Row = dict[str, str]
@@ -32,11 +32,13 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class RosterSettings:
-    """How a roster is read.
+    """The settings for reading a roster.
 
-    `platform`: the address of the system that the ids are of; None is the school's own. `person_key`: the column of
-    users by whose value other sources know a person. `zone`: of dates. `read_at`: the time of rows that have none.
-    `source`: the name of the list, where there are several; each has records of its own.
+    - `platform`: the address of the system whose ids these are. None means the school's own system.
+    - `person_key`: the column of users.csv whose value is a person's id in other sources.
+    - `zone`: the time zone of dates.
+    - `read_at`: the time of rows without a time.
+    - `source`: the name of the list, if there are several. Each list has its own records.
     """
 
     platforms: Platforms
@@ -52,14 +54,17 @@ class RosterSettings:
 
 @dataclass
 class Roster:
-    """`records`: as the record contract has them. `unused`: by name, how many rows are none."""
+    """The content of a roster. `records` have the form of the record contract. `unused`: reason -> number of rows."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
     unused: Counter[str] = field(default_factory=Counter)
 
 
 def read_roster(file: IO[bytes], settings: RosterSettings) -> Roster:
-    """Raises MalformedFile, with one sentence, for what is no roster, is cut off, or is too large when unpacked."""
+    """Return the roster in a ZIP archive.
+
+    Raises MalformedFile if the file is not a roster, is cut off, or is too large when unpacked.
+    """
     with _told(), zipfile.ZipFile(file) as archive:
         rows = _Rows(archive)
         roster, users, classes = Roster(), rows.by_id("users.csv"), rows.by_id("classes.csv")
@@ -98,7 +103,7 @@ def _told() -> Iterator[None]:
         raise MalformedFile(
             "a file in the ZIP is not UTF-8, as OneRoster wants it: export the roster again"
         ) from None
-    except (zipfile.BadZipFile, ValueError):  # a place before the file's beginning is a ValueError
+    except (zipfile.BadZipFile, ValueError):  # a position before the beginning of the file raises ValueError
         raise MalformedFile("it is no ZIP file, or it is cut off or damaged: export the roster again") from None
     except (zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
         raise MalformedFile(
@@ -109,21 +114,21 @@ def _told() -> Iterator[None]:
 
 
 class _Rows:
-    """The rows of the files of a roster, of which no more than `MAX_BYTES` are unpacked."""
+    """The rows of a roster's files. At most `MAX_BYTES` are unpacked."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
-        # The files may lie in a folder.
+        # The files may be in a folder.
         self._members = {info.filename.rsplit("/", 1)[-1]: info for info in archive.infolist()}
         self._archive = archive
         missing = [name for name in _REQUIRED if name not in self._members]
         if missing:
             raise MalformedFile(f"it is no OneRoster ZIP: {', '.join(missing)} is not in it")
-        # A ZIP says how large its files are, and nothing beyond that size is unpacked of them.
+        # A ZIP archive states the sizes of its files, and a file is never unpacked beyond its stated size.
         if sum(info.file_size for name, info in self._members.items() if name in _FILES) > MAX_BYTES:
             raise MalformedFile(f"its files have more than {MAX_BYTES // 1024**2} MiB: split the roster by school")
 
     def of(self, name: str) -> Iterator[Row]:
-        """Yield the rows of a file, and none of one that is not there."""
+        """Yield the rows of a file. A missing file has no rows."""
         if name not in self._members:
             return
         with self._archive.open(self._members[name]) as file:
@@ -135,7 +140,7 @@ class _Rows:
 
 
 class _Seat(NamedTuple):
-    """Whom an enrollment is of, in which class. `in_terms`: the sessions of the class."""
+    """The person and the class of an enrollment. `in_terms` are the sessions of the class."""
 
     role: str
     user: Row
@@ -163,7 +168,7 @@ def _membership(row: Row, seat: _Seat, settings: RosterSettings) -> dict[str, An
 
 
 def _record(kind: str, thing: str, row: Row, data: Mapping[str, Any], settings: RosterSettings) -> dict[str, Any]:
-    """Return a record under an id that is made of the row's own, so that the next roster changes or ends it."""
+    """Return a record. Its id comes from the id of the row, so that the next roster can change or end the record."""
     key = json.dumps(["oneroster", thing, settings.id(row.get("sourcedId") or json.dumps(row, sort_keys=True))])
     record_id = source_prefix(settings.source) + hashlib.sha256(key.encode()).hexdigest()
     at = row.get("dateLastModified") or settings.read_at.isoformat()
@@ -174,7 +179,7 @@ def _record(kind: str, thing: str, row: Row, data: Mapping[str, Any], settings: 
 
 
 def source_prefix(source: str | None) -> str:
-    """Return what the ids of a named list's records begin with; the others begin with no such thing."""
+    """Return the prefix of the record ids of a named list. A list without a name has an empty prefix."""
     return f"{source}:" if source else ""
 
 
@@ -183,7 +188,10 @@ def _given(rows: Iterable[Row], name: str) -> Iterator[str]:
 
 
 def _moment(day: str | None, settings: RosterSettings) -> str | None:
-    """Return the beginning of a day at the school. What is no date is returned as it is, to be rejected."""
+    """Return the beginning of a day at the school.
+
+    A text that is not a date is returned unchanged, to be rejected.
+    """
     try:
         return datetime.combine(date.fromisoformat(day), time(), settings.zone).isoformat() if day else None
     except ValueError:

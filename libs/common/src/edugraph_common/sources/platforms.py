@@ -1,9 +1,9 @@
-"""The ids of people and courses that come from several platforms.
+"""The ids of people and courses from several platforms.
 
-A platform names its accounts and courses by itself, so account 4711 of one learning platform is somebody else than
-4711 of another. The setting EDUGRAPH_PLATFORM_PREFIXES says which prefix the ids of a platform get. The school's own
-platform has none, so that what it sends by xAPI, its logs, rosters and files meet. The ids of a platform that the
-setting does not name hold its whole address.
+Each platform has its own accounts and courses, so account 4711 of one learning platform is not account 4711 of
+another. The setting EDUGRAPH_PLATFORM_PREFIXES gives the ids of a platform a prefix. The school's own platform has no
+prefix, so that the same person has the same id in xAPI, logs, rosters and files. The ids of a platform that is not in
+the setting contain its whole address.
 """
 
 import hashlib
@@ -22,33 +22,33 @@ _LONGEST_ID = 128  # characters
 
 
 def platform_key(address: str) -> str:
-    """Return the part of an address by which platforms are compared: no scheme, and the host in small letters."""
+    """Return the address without its scheme and with the host in lower case. Platforms are compared by it."""
     host, slash, path = _SCHEME.sub("", address.strip(), count=1).rstrip("/").partition("/")
     return host.lower() + slash + path
 
 
 @dataclass(frozen=True)
 class Platforms:
-    """`prefixes`: by platform_key. None for a file that a release without this setting began to read.
+    """The rule for ids. `prefixes`: platform_key -> prefix. None if an older release began to read the file.
 
-    `log`: the platform that wrote a log, which does not tell it itself; None is the school's own.
+    `log`: the platform that wrote a log, since logs do not state it. None means the school's own platform.
     """
 
     prefixes: Mapping[str, str] | None = None
     log: str | None = None
 
     def account_id(self, platform: str | None, name: str) -> str:
-        """Return the id of what a platform calls `name`: a person, or a course in a log."""
+        """Return the id of a person, or of a course in a log, that a platform calls `name`."""
         if self.prefixes is None or not platform:
             return name
         prefix = self.prefixes.get(platform_key(platform))
-        # No address has a bar, so where the address ends is certain.
+        # An address has no bar, so the end of the address is unambiguous.
         return f"{platform.strip()}|{name}" if prefix is None else prefix + name
 
     def envelope(self, reading: int, event: Any) -> dict[str, Any]:
-        """Return what the record of an event has beside its type, time and data: the adapter's reading, and an id.
+        """Return the `reading` and the `record_id` of an event's record.
 
-        The id is that of the event and not of what the adapter makes of it. Releases without the setting had neither.
+        The id is a hash of the event and not of the record. Records of releases without the setting have neither.
         """
         if self.prefixes is None:
             return {}
@@ -59,21 +59,21 @@ class Platforms:
         return self.account_id(self.log, name)
 
     def names_of(self, account_id: str) -> set[str]:
-        """Return by which names a platform may call the account that has this id."""
+        """Return the names that a platform may use for the account with this id."""
         known = {prefix for prefix in (self.prefixes or {}).values() if account_id.startswith(prefix)}
         return {account_id, account_id.rpartition("|")[2], *(account_id.removeprefix(prefix) for prefix in known)}
 
     def course_id(self, iri: str) -> str:
-        """Return the id of a course by the IRI of its activity."""
+        """Return the id of the course whose activity has this IRI."""
         return self._own_id(iri, _COURSE_FOLDERS)
 
     def item_id(self, iri: str) -> str:
-        """Return the id of an item by the IRI of its activity; the hash of one that is longer than an id may be."""
+        """Return the id of the item whose activity has this IRI. An IRI that is too long for an id is hashed."""
         item_id = self._own_id(iri, _ITEM_FOLDERS)
         return item_id if len(item_id) <= _LONGEST_ID else f"sha256:{hashlib.sha256(item_id.encode()).hexdigest()}"
 
     def _own_id(self, iri: str, folders: Iterable[str]) -> str:
-        """Return the rest of the address where a known platform has a page of it, as logs and rosters give it."""
+        """Return the id in the address of a known platform's page, as in logs and rosters, else the IRI itself."""
         iri = iri.rstrip("/")
         own = next((iri.rsplit(folder, 1)[1] for folder in folders if folder in iri), None)
         if own is None or self.prefixes is None:

@@ -1,7 +1,7 @@
-"""Whole rosters: whoever was in the last one, and is not in this one, has left.
+"""Complete rosters: a person who was in the last roster and is not in this one has left.
 
-A roster is compared with the records that were made of the one before. So an end is an ordinary version of a
-membership, which counts by its time, in whatever order files are imported, and can be undone.
+A roster is compared with the records of the roster before it. The end of a membership is an ordinary version of the
+membership. So it is ordered by its time, independently of the order of imports, and can be undone.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ _LATER = timedelta(microseconds=1)
 
 
 def records_of(path: Path) -> Iterator[Record]:
-    """Yield the records of the last roster, packed or not. Raises MalformedFile."""
+    """Yield the records of the last roster. The file may be compressed. Raises MalformedFile."""
     with path.open("rb") as file:
         compression = compression_of(file.read(4))
         file.seek(0)
@@ -33,21 +33,21 @@ def records_of(path: Path) -> Iterator[Record]:
 
 
 def source_of(record: Record) -> str | None:
-    """Return the name of the list that a record of a roster is of."""
+    """Return the name of the list of a roster's record, or None."""
     return record.record_id.rpartition(":")[0] or None
 
 
 def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str | None = None) -> dict[str, int]:
-    """Add to a whole roster, read at that time, what ends the memberships of the last one that it does not name.
+    """End the memberships of the last roster that are not in this complete roster, which was read `at` that time.
 
-    `source`: the name of the list that both are of. The memberships of other lists are left alone.
+    The ends are added to `roster`. `source` is the name of the list. Memberships of other lists are not changed.
 
-    All its records get a time after those of the last one: a student who comes back counts again, though the
-    platform says that the enrollment was not changed. A membership that begins later is kept as it was, for the
-    roster after it to end. Return how many memberships there were, by what became of them.
+    All records of the roster get a time after those of the last one. So a student who comes back is a member again,
+    even if the platform says that the enrollment has not changed. A membership that begins later is kept unchanged,
+    so that a later roster can end it. Return outcome -> number of memberships.
 
-    Raises MalformedFile for a roster that names nobody, which would end all, and for a last one without memberships
-    of this list.
+    Raises MalformedFile for a roster without people, which would end all memberships, and for a last roster without
+    memberships of this list.
     """
     seats_before = [(each, each.data) for each in last if isinstance(each.data, MembershipRecord)]
     before = {record.record_id: (record, data) for record, data in seats_before if source_of(record) == source}

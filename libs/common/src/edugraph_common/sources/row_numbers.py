@@ -1,12 +1,14 @@
-"""Columns that number the rows of a table: the commonest mistake where a mapping wants the ids of records."""
+"""Detection of columns with row numbers.
+
+Using such a column for record ids is the most common mistake in mappings.
+"""
 
 import re
 import unicodedata
 from collections.abc import Collection
 
 MOST_LOOKED_AT = 100_000  # ids of one file
-# How a column of row numbers is called, and what may stand before or after such a number: without spaces and
-# punctuation.
+# Names of columns with row numbers, and words before or after such a number, without spaces and punctuation.
 _NAMES = frozenset(
     {
         *("", "no", "nr", "num", "number", "row", "rowno", "rownumber", "rownum", "line", "lineno", "linenumber"),
@@ -16,12 +18,12 @@ _NAMES = frozenset(
 _BEFORE = frozenset({*_NAMES, "r", "l", "n", "rec", "record", "entry", "id", "第", "zeile", "ligne", "fila"})
 _AFTER = frozenset({"", "行", "条", "号"})
 _NUMBERED = re.compile(r"(?P<before>\D*)(?P<number>\d{1,9})(?:\.0+)?(?P<after>\D*)")
-_FIRST_OF_REAL_IDS = 100  # A database that is in use has gone further than that.
-_LARGEST_WITH_A_NAME = 10_000  # of a column whose name says that it numbers the rows
+_FIRST_OF_REAL_IDS = 100  # the ids of a database in use are larger
+_LARGEST_WITH_A_NAME = 10_000  # in a column with one of these names
 
 
 def are_row_numbers(column: str, values: Collection[str]) -> bool:
-    """Return whether the values of a column number the rows of a table, in whatever order and with whatever gaps."""
+    """Return whether the values of a column are row numbers, in any order and with gaps."""
     numbers = set()
     around = set()
     for value in values:
@@ -35,7 +37,7 @@ def are_row_numbers(column: str, values: Collection[str]) -> bool:
     before, after = around.pop()
     if before not in _BEFORE or after not in _AFTER:
         return False
-    # Rows that were filtered leave gaps, so the numbers need not be all there.
+    # Filtered rows leave gaps, so some numbers may be missing.
     is_dense = max(numbers) <= 20 * len(numbers) + 200
     begins_low = min(numbers) < _FIRST_OF_REAL_IDS
     if _plain(column) in _NAMES and max(numbers) < _LARGEST_WITH_A_NAME:

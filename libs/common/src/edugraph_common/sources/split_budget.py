@@ -1,7 +1,7 @@
-"""The budget of a split: how many rows a file may have, and how much CPU time its split may take, for its size.
+"""The budget of a split: the number of rows and the CPU time that a file of a given size may use.
 
-A small file may unpack to very much. The budget grows with the bytes that were sent, so that work has to be paid for
-with bytes.
+A small file may unpack to a huge size. The budget grows with the number of bytes that were sent, so a small file
+cannot cause much work.
 """
 
 import time
@@ -15,17 +15,17 @@ CPU_SECONDS_FREE, CPU_SECONDS_PER_MIB = 20.0, 30.0
 
 
 def most_rows(file_bytes: int) -> int:
-    """Return how many rows a file of this size may have."""
+    """Return the largest number of rows for a file of this size."""
     return ROWS_FREE + ROWS_PER_BYTE * file_bytes
 
 
 def most_cpu_seconds(file_bytes: int) -> float:
-    """Return how much CPU time the split of a file of this size may take."""
+    """Return the largest CPU time for the split of a file of this size."""
     return CPU_SECONDS_FREE + CPU_SECONDS_PER_MIB * file_bytes / (1 << 20)
 
 
 class SplitBudget:
-    """Counts what a split has read and done. `cpu_seconds` is a clock of the CPU time of this thread."""
+    """Counts the bytes, rows and CPU time of a split. `cpu_seconds` is a clock of the CPU time of this thread."""
 
     def __init__(self, cpu_seconds: Callable[[], float] = time.thread_time) -> None:
         self._cpu_seconds = cpu_seconds
@@ -34,11 +34,11 @@ class SplitBudget:
         self._rows = 0
 
     def count_file(self, number: int) -> None:
-        """Count bytes that were read of the file as it came."""
+        """Count bytes that were read from the file as it was sent."""
         self._file_bytes += number
 
     def count_rows(self, number: int) -> None:
-        """Raises MalformedFile."""
+        """Count rows. Raises MalformedFile if there are too many."""
         self._rows += number
         if self._rows > most_rows(self._file_bytes):
             raise MalformedFile(
@@ -48,19 +48,19 @@ class SplitBudget:
         self.check_time()
 
     def check_time(self) -> None:
-        """Raises MalformedFile."""
+        """Raise MalformedFile if the split has taken too much CPU time."""
         if self._cpu_seconds() - self._begin > most_cpu_seconds(self._file_bytes):
             raise MalformedFile("the file takes too long to read for its size; split it, or send it uncompressed")
 
     def checked(self, text: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the blocks of the text. Raises MalformedFile when they take too long."""
+        """Yield the blocks of the text. Raises MalformedFile if the split takes too much CPU time."""
         for block in text:
             self.check_time()
             yield block
 
 
 class CountedFile:
-    """A file that is read from its beginning to its end, whose bytes a budget counts."""
+    """A file whose bytes a budget counts while it is read from beginning to end."""
 
     def __init__(self, file: IO[bytes], budget: SplitBudget) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""What is stored of a file beside it in the blob store, and how the rows of a batch are read from there."""
+"""The blobs of a job beside its file: rows, index, mapping and read plan. Batches read their rows from them."""
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -16,12 +16,15 @@ from edugraph_common.sources.read_plan import ReadPlan
 from edugraph_common.sources.rows import Row, latest_timestamp, read_rows
 
 _ENTRY = struct.Struct(">QQQQ")  # one BatchRange
-# The gateway takes fewer records in one request.
+# The gateway accepts fewer records in one request.
 MAX_ROWS_INLINE = 100_000
 
 
 class BatchRange(NamedTuple):
-    """Where the frame of a batch lies. `first_line` is that of the file as it came, `rows` are those at the split."""
+    """The position of a batch's frame.
+
+    `first_line` is a line of the file as it was sent. `rows` is the number of rows at the split.
+    """
 
     offset: int
     length: int
@@ -30,12 +33,12 @@ class BatchRange(NamedTuple):
 
 
 def source_key(job_id: str, ending: str) -> str:
-    """Return the key of a job's file. `ending` is its format, and how it is compressed."""
+    """Return the key of a job's file. `ending` is made of its format and compression."""
     return f"jobs/{job_id}/source.{ending}"
 
 
 def mapping_key(job_id: str) -> str:
-    """Return the key of the mapping as the user sent it. It is written with the file, before the job is accepted."""
+    """Return the key of the mapping that the user sent. It is written with the file, before the job is accepted."""
     return f"jobs/{job_id}/mapping.json"
 
 
@@ -44,25 +47,22 @@ def read_plan_key(job_id: str) -> str:
 
 
 def frames_key(job_id: str) -> str:
-    """Return the key of the rows of a file: one frame for each batch."""
+    """Return the key of a file's rows, with one frame for each batch."""
     return f"jobs/{job_id}/rows.zst"
 
 
 def index_key(job_id: str) -> str:
-    """Return the key of the index, which says where the frame of each batch lies."""
+    """Return the key of the index with the position of each batch's frame."""
     return f"jobs/{job_id}/index"
 
 
 def persons_key(job_id: str) -> str:
-    """Return the key of the index of the persons whom the rows name."""
+    """Return the key of the index of persons in the rows."""
     return f"jobs/{job_id}/persons"
 
 
 def write_frames(blobs: Blobs, job_id: str, chunks: Iterable[RowChunk]) -> None:
-    """Store chunks of rows and their index.
-
-    The index appears last, so that what it refers to is there.
-    """
+    """Store chunks of rows and their index. The index is written last, when its frames are there."""
     offset = 0
     with blobs.write(index_key(job_id)) as index, blobs.write(frames_key(job_id)) as file:
         for rows in chunks:
@@ -73,9 +73,9 @@ def write_frames(blobs: Blobs, job_id: str, chunks: Iterable[RowChunk]) -> None:
 
 
 def index_persons(blobs: Blobs, job_id: str, go_on: Callable[[], None] = lambda: None) -> None:
-    """Write the index of the persons whom the stored rows of a job name, unless there is one.
+    """Write the index of persons in the stored rows of a job, unless there is one.
 
-    `go_on` is called at each batch.
+    `go_on` is called for each batch.
     """
     if blobs.exists(persons_key(job_id)):
         return
@@ -98,13 +98,13 @@ def write_index(blobs: Blobs, job_id: str, ranges: Iterable[BatchRange]) -> None
 
 
 def count_ranges(blobs: Blobs, job_id: str) -> int:
-    """Return the number of batches of a file that was split."""
+    """Return the number of batches of a split file."""
     with blobs.open(index_key(job_id)) as index:
         return index.seek(0, 2) // _ENTRY.size
 
 
 def read_ranges(blobs: Blobs, job_id: str, numbers: range) -> Iterator[BatchRange]:
-    """Read the ranges of the batches with these numbers, which follow each other."""
+    """Yield the ranges of the batches with these numbers."""
     entries = blobs.read(index_key(job_id), numbers.start * _ENTRY.size, len(numbers) * _ENTRY.size)
     return (BatchRange(*entry) for entry in _ENTRY.iter_unpack(entries))
 
@@ -119,7 +119,7 @@ def count_rows(blobs: Blobs, job_id: str) -> int:
 
 
 def stored_rows(blobs: Blobs, job_id: str) -> Iterator[RowChunk]:
-    """Yield the rows of each batch of a file that was split. Raises Gone, Rejected."""
+    """Yield the rows of each batch of a split file. Raises Gone and Rejected."""
     ranges = all_ranges(blobs, job_id)
     with blobs.open(frames_key(job_id)) as file:
         for each in ranges:
@@ -127,9 +127,9 @@ def stored_rows(blobs: Blobs, job_id: str) -> Iterator[RowChunk]:
 
 
 def store_records(blobs: Blobs, job_id: str, records: Iterable[dict[str, Any]]) -> str:
-    """Store records that came inline as the file of an import, and return its key.
+    """Store inline records as the file of an import, and return its key.
 
-    Raises Rejected for a record that is longer than a row of a file may be.
+    Raises Rejected for a record that is longer than the longest row of a file.
     """
     text, key = as_ndjson(records), source_key(job_id, "ndjson")
     _check_lengths(text)
@@ -139,9 +139,9 @@ def store_records(blobs: Blobs, job_id: str, records: Iterable[dict[str, Any]]) 
 
 
 def store_rows(blobs: Blobs, job_id: str, records: Iterable[dict[str, Any]]) -> ByteRange:
-    """Store records that came inline as the rows of one batch, and return where they are.
+    """Store inline records as the rows of one batch, and return their position.
 
-    Raises Rejected for a record that is longer than a row of a file may be.
+    Raises Rejected for a record that is longer than the longest row of a file.
     """
     text = as_ndjson(records)
     _check_lengths(text)
@@ -163,7 +163,7 @@ def store_mapping(blobs: Blobs, job_id: str, mapping: Mapping) -> None:
 
 
 def load_mapping(blobs: Blobs, job_id: str) -> Mapping | None:
-    """Raises MalformedFile."""
+    """Return the mapping of a job, or None if it has none. Raises MalformedFile."""
     if not blobs.exists(mapping_key(job_id)):
         return None
     with blobs.open(mapping_key(job_id)) as file:
@@ -178,13 +178,13 @@ def store_read_plan(blobs: Blobs, job_id: str, plan: ReadPlan) -> str:
 
 
 def load_read_plan(blobs: Blobs, key: str) -> ReadPlan:
-    """Raises Rejected when the blob is gone."""
+    """Return the read plan in a blob. Raises Rejected if the blob is gone."""
     with blobs.open(key) as file:
         return ReadPlan.model_validate_json(file.read())
 
 
 def stored_read_plan(blobs: Blobs, job_id: str) -> ReadPlan | None:
-    """Return how the rows of a job are read. None where no plan is stored: rows that came inline have none."""
+    """Return the read plan of a job, or None if none is stored. Inline rows have no read plan."""
     key = read_plan_key(job_id)
     if not blobs.exists(key):
         return None
@@ -192,9 +192,9 @@ def stored_read_plan(blobs: Blobs, job_id: str) -> ReadPlan | None:
 
 
 def load_rows(blobs: Blobs, rows: ByteRange, accepted_at: float | None = None) -> Iterator[Row]:
-    """Read the rows of a batch of a job that was accepted then.
+    """Yield the rows of a batch of a job that was accepted at `accepted_at`, in seconds since 1970.
 
-    Raises Rejected when a blob is gone or shorter than it was, Retryable when the store does not answer.
+    Raises Rejected if a blob is gone or shorter than before, Retryable if the store does not answer.
     """
     plan = load_read_plan(blobs, rows.reading) if rows.reading else ReadPlan(format=rows.format)
     frame = blobs.read(rows.source, rows.offset, rows.length)

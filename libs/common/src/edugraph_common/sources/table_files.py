@@ -1,4 +1,4 @@
-"""Workbooks and Parquet files: their rows, read by a process of its own (see table_process)."""
+"""Rows of workbooks and Parquet files, which are read in a separate process (see table_process)."""
 
 import json
 import signal
@@ -15,18 +15,18 @@ from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
 from edugraph_common.sources.split_budget import most_cpu_seconds, most_rows
 from edugraph_common.sources.table_rows import SheetRow
 
-# Some two million cells of a workbook. Two processes of a worker may read one each, and the chart gives the group
-# that splits files 768 MiB. A Parquet file is read a group of rows at a time.
+# Enough for about two million cells of a workbook. Two processes of a worker may each read a workbook, and the chart
+# gives the workers that split files 768 MiB. A Parquet file is read one group of rows at a time.
 MAX_MEMORY_BYTES = 256 << 20
 _MAX_FILE_BYTES = 1 << 30
 
 
 def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterable[str] = ()) -> Generator[SheetRow]:
-    """Yield all rows of a workbook or a Parquet file that comes uncompressed in blocks of any size.
+    """Yield all rows of a workbook or a Parquet file, which comes uncompressed in blocks of any size.
 
-    `hidden`: names of sheets that are read although they are hidden. Raises MalformedFile.
+    `hidden`: names of hidden sheets that are read too. Raises MalformedFile.
     """
-    # The file is on disk while it is read, and has no name there: nothing is left of it if this process is killed.
+    # The file is on disk while it is read. It has no name there, so nothing is left if this process is killed.
     with tempfile.TemporaryFile() as file:
         size = 0
         for block in blocks:
@@ -65,7 +65,7 @@ def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterab
 
 
 def _check_end(code: int, sentence: str) -> None:
-    """Raises MalformedFile. What the libraries write on an error of their own may quote cells, and is not shown."""
+    """Raise MalformedFile if the process failed. Errors of the libraries may quote cells, so they are not shown."""
     if code == 0:
         return
     if code == table_process.UNUSABLE:

@@ -1,13 +1,13 @@
-"""A program of its own that reads a workbook or a Parquet file and writes its rows, one JSON array on each line.
+"""A separate program that reads a workbook or a Parquet file and writes its rows, one JSON array on each line.
 
-A small file may unpack to more than the machine has, and a cell far down the sheet makes the reader take memory for
-all cells before it. In a process with a limit of its own that ends this program, and not the worker that started it.
-It is started by its path, so it loads nothing else of EduGraph.
+A small file may unpack to more memory than the machine has, and for a cell far down a sheet the reader allocates all
+cells before it. This program has its own limits, so such a file ends only this program and not the worker that
+started it. It is started by its path, so that it loads no other module of EduGraph.
 
-Each line is [name of the sheet or null, number of the row from 1, cells], with null for the cells of a hidden sheet.
-A cell is a string, a number, a boolean, an array, null for an empty one, or an object: {"date": ISO 8601},
-{"seconds": a number, "text": as a sheet shows it} for a duration or a time of day, {"rounded": a number} for one that
-may have lost its last digits, or {"other": its type}.
+Each line is [name of the sheet or null, number of the row from 1, cells], with null as cells of a hidden sheet. A
+cell is a string, a number, a boolean, an array, null if it is empty, or an object: {"date": ISO 8601}, {"seconds": a
+number, "text": as a sheet shows it} for a duration or a time of day, {"rounded": a number} for a number that may have
+lost its last digits, or {"other": its type}.
 """
 
 import json
@@ -23,7 +23,7 @@ from uuid import UUID
 
 UNUSABLE, OUT_OF_MEMORY = 3, 4
 MAX_SHEETS, MAX_COLUMNS, MAX_UNPACKED_BYTES = 256, 16_384, 1 << 30
-_EXACT = 1 << 53  # Up to here a float is one whole number and no other.
+_EXACT = 1 << 53  # up to this number, each whole number is a different float
 _UUID_BYTES = 16
 
 SheetLine = tuple[str | None, int, list[Any] | None]
@@ -33,11 +33,11 @@ OUTSIDE_OF_YEARS = object()
 
 
 class Unusable(Exception):
-    """The message is a sentence for the user, without its full stop."""
+    """The file cannot be read. The message is a sentence for the user, without its full stop."""
 
 
 def workbook_rows(path: str, hidden: Iterable[str]) -> Iterator[SheetLine]:
-    """`hidden`: names of sheets that are read although they are hidden. Raises Unusable."""
+    """Yield the rows of a workbook. `hidden`: names of hidden sheets that are read too. Raises Unusable."""
     from python_calamine import CalamineError, PasswordError, SheetTypeEnum, SheetVisibleEnum, load_workbook
 
     try:
@@ -69,7 +69,7 @@ def workbook_rows(path: str, hidden: Iterable[str]) -> Iterator[SheetLine]:
 
 
 def parquet_rows(path: str, _: Iterable[str]) -> Iterator[SheetLine]:
-    """The names of the columns are row 1, so that row numbers are those of the same table in a workbook."""
+    """Yield the rows of a Parquet file. Row 1 has the names of the columns, as in a workbook."""
     from arro3.io import read_parquet
 
     batches = read_parquet(path)
@@ -103,7 +103,7 @@ def column_values(column: Any) -> list[Any]:
     try:
         return list(column.to_pylist())
     except (ValueError, OverflowError):
-        # Python has no dates outside of the years 1 to 9999: the rows that have one are set aside alone.
+        # Python has no dates outside of the years 1 to 9999. Only the rows with such dates are rejected.
         return [python_value(column[place]) for place in range(len(column))]
 
 
@@ -122,7 +122,7 @@ def is_text(value: bytes | None) -> bool:
 
 
 def as_cell(value: Any, exact: int = _EXACT) -> Any:
-    """Return a value as JSON has it (see above). `exact`: up to here each whole number is a value of its type."""
+    """Return a value as a cell in JSON (see above). Up to `exact`, the value's type has each whole number."""
     cell: Any
     match value:
         case None | str():
@@ -161,8 +161,8 @@ def shown_duration(value: timedelta) -> str:
 
 
 def as_number(value: float | Decimal, exact: int) -> Any:
-    """Return a whole number as such: a sheet knows none, so the id 20230001 comes as 20230001.0."""
-    if isinstance(value, int):  # a boolean is one, too
+    """Return a whole number as int. Sheets have only floats, so the id 20230001 comes as 20230001.0."""
+    if isinstance(value, int):  # a boolean is an int, too
         return value
     if not math.isfinite(value):
         return None if math.isnan(value) else str(value)
@@ -174,7 +174,7 @@ def as_number(value: float | Decimal, exact: int) -> Any:
 
 
 def exact_number(value: Decimal) -> int | float | str:
-    """Return a decimal as a whole number, as a float that is written with the same digits, or else as text."""
+    """Return a decimal as an int, as a float if it is written with the same digits, or else as text."""
     if value == value.to_integral_value():
         return int(value)
     number = float(value)
@@ -182,7 +182,7 @@ def exact_number(value: Decimal) -> int | float | str:
 
 
 def limit_process(memory_bytes: int, cpu_seconds: int) -> None:
-    """Set how much memory and CPU time this process may take. Systems without such limits have none."""
+    """Limit the memory and CPU time of this process. A system without such limits has none."""
     try:
         import resource
     except ImportError:
@@ -193,7 +193,7 @@ def limit_process(memory_bytes: int, cpu_seconds: int) -> None:
 
 
 def written_rows(lines: Iterable[SheetLine], most_rows: int) -> Iterator[SheetLine]:
-    """Yield the rows that are not blank. Raises Unusable where there are too many for the size of the file."""
+    """Yield the rows that are not blank. Raises Unusable if there are more than `most_rows`."""
     number = 0
     for line in lines:
         cells = line[2]
@@ -206,7 +206,9 @@ def written_rows(lines: Iterable[SheetLine], most_rows: int) -> Iterator[SheetLi
 
 
 def main(form: str, path: str, options: str) -> int:
-    """`options` is JSON: memory_bytes, cpu_seconds, most_rows, and hidden, the hidden sheets that are read."""
+    """Write the rows of a file. `options` is JSON with memory_bytes, cpu_seconds, most_rows and hidden sheets to
+    read.
+    """
     given = json.loads(options)
     limit_process(given["memory_bytes"], given["cpu_seconds"])
     read: Callable[[str, Iterable[str]], Iterator[SheetLine]] = workbook_rows if form == "workbook" else parquet_rows
