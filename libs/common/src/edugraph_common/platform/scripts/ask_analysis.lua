@@ -1,14 +1,14 @@
--- Put requests to analyse batches at the end of what the job still has to publish, and those for course texts before
--- all others. ARGV: generation, who asks, then the requests (JSON). One that waits already is not put there again.
--- Returns 'start' if the caller must send the message that begins to publish packs, 'waiting' if one is on its way,
--- or why nothing is to be done: 'unknown', 'cancelled', 'stale'.
+-- Append requests to analyse batches to the waiting requests of a job. Requests for course texts go before all others,
+-- and a request that already waits is not added again. ARGV: generation, name of the caller, then the requests (JSON).
+-- Returns 'start' if the caller must send the message that begins to publish packs, 'waiting' if such a message was
+-- sent, or why nothing is done: 'unknown', 'cancelled', 'stale'.
 local why_not = closed(ARGV[1])
 if why_not then return why_not end
 
 local function is_text(request) return cjson.decode(request).kind == 'knowledge_points' end
 
--- The first request that a text may come before. The one whose packs are being published stays at the head, as
--- `next_record` is its own.
+-- Return the first request before which a text may be inserted. The request whose packs are being published stays at
+-- the head, because `next_record` belongs to it.
 local function first_that_can_wait()
   local place = redis.call('HEXISTS', job, 'next_record')
   local request = redis.call('LINDEX', to_analyse, place)
@@ -30,7 +30,8 @@ for i = 3, #ARGV do
   end
 end
 local answer = 'waiting'
--- Whoever claimed it may have died before it was sent, so the next one sends it, too: a second one does no harm.
+-- The process that claimed the message may have died before it sent it. So the next caller sends it too, since a second
+-- message does no harm.
 if redis.call('HGET', packs_in_queue, 'start') ~= 'sent' then
   redis.call('HSET', packs_in_queue, 'start', ARGV[2])
   answer = 'start'

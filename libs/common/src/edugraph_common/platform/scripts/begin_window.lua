@@ -1,6 +1,6 @@
--- Claim a window of batches, so that a split which is delivered twice sends it once. ARGV: generation, first batch,
+-- Claim a window of batches, so that a split that is delivered twice sends it once. ARGV: generation, first batch,
 -- batches of the job, rows of the job, now, now in seconds, seconds of the claim.
--- A claim that was not confirmed by `sent` ends by itself, as its process may have died.
+-- A claim that `sent` did not confirm ends by itself, because its process may have died.
 -- Returns 'begun', or why not: 'unknown', 'cancelled', 'stale' (of an older generation), 'sent', 'busy'.
 local state = redis.call('HGET', job, 'state')
 if not state then return 'unknown' end

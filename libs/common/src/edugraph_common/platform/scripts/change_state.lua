@@ -1,5 +1,6 @@
--- End a job: change its state if it is one of some. ARGV: new state, now, why it failed (or ''), 1 if workers are to
--- skip the rest of it (or ''), seconds that it is kept, then the states it may have. Returns 1 if it was changed.
+-- End a job: change its state if its present state allows that. ARGV: new state, now, why it failed (or ''), 1 if
+-- workers must skip the rest of the job (or ''), seconds that it is kept, then the allowed present states. Returns 1 if
+-- the state was changed.
 local state = redis.call('HGET', job, 'state')
 local allowed = false
 for i = 6, #ARGV do if state == ARGV[i] then allowed = true end end

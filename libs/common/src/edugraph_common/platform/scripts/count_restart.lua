@@ -1,5 +1,5 @@
--- Count that a job is sent again. KEYS: job. ARGV: now. Returns how often that was done since it last made progress, and
--- since when none of its messages was delivered, or now. A restart counts if a message was delivered since the last one.
+-- Count a restart of a job, if one of its messages was delivered since the last restart. KEYS: job. ARGV: now. Returns
+-- the number of restarts since the job last made progress, and since when no message was delivered, or now.
 if redis.call('EXISTS', KEYS[1]) == 0 then return {0, ARGV[1]} end
 if redis.call('HDEL', KEYS[1], 'delivered') == 1 then
   return {redis.call('HINCRBY', KEYS[1], 'restarts', 1), ARGV[1]}

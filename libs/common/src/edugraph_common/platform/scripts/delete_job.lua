@@ -1,5 +1,5 @@
--- Delete a job that has ended. ARGV: now, seconds that it is remembered as cancelled, so that a message of it that comes
--- late is skipped; then the states in which it may be. Returns 1 if it was deleted.
+-- Delete a job that has ended. ARGV: now, seconds that it is remembered as cancelled, so that a late message of the job
+-- is skipped; then the allowed present states. Returns 1 if the job was deleted.
 local state, allowed = redis.call('HGET', job, 'state'), false
 for i = 3, #ARGV do if state == ARGV[i] then allowed = true end end
 if not allowed then return 0 end

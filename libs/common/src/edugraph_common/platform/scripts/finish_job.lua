@@ -1,5 +1,5 @@
--- End a job whose import and analysis are both complete. ARGV: now, seconds that it is kept. Returns the state it
--- ended in, or ''; 'deriving' if prerequisites are to be derived first, also for a job that has ended.
+-- End a job whose import and analysis are complete. ARGV: now, seconds that it is kept. Returns its final state, or '' if
+-- it did not end, or 'deriving' if prerequisites must be derived first. A job that has ended may also be 'deriving'.
 local function number(name) return tonumber(redis.call('HGET', job, name) or '0') end
 
 local state = redis.call('HGET', job, 'state')
@@ -7,8 +7,8 @@ local is_deriving = redis.call('HEXISTS', job, 'deriving') == 1
 if state and is_deriving and state ~= 'queued' and state ~= 'running' then return 'deriving' end
 if not state or redis.call('HEXISTS', job, 'stopped') == 1 then return '' end
 if state == 'cancelled' or state == 'succeeded' or (state == 'failed' and redis.call('HEXISTS', job, 'failed_batches') == 0) then return '' end
--- Redis may have lost the job when all its batches were written. The number of its batches is known again when it is
--- planned again.
+-- Redis may have lost the job after all its batches were written. The number of its batches becomes known when the job is
+-- split again.
 if redis.call('HEXISTS', job, 'batches') == 0 then return '' end
 if number('imported') == 0 or number('batches_done') < number('batches') then return '' end
 if number('analysis_done') + number('analysis_failed') < number('analysis_expected') then return '' end
@@ -30,6 +30,6 @@ if final == state then return '' end
 redis.call('HSET', job, 'state', final, 'updated', ARGV[1], 'finished', ARGV[1])
 if why ~= '' then redis.call('HSET', job, 'error', why) else redis.call('HDEL', job, 'error') end
 ended(ARGV[2])
--- Nobody resumes it, so the records that its tasks hold are needed no more.
+-- A job that has succeeded is not resumed, so the records in its tasks are not needed any more.
 if final == 'succeeded' and redis.call('HEXISTS', job, 'tasks_expire') == 1 then redis.call('DEL', tasks) end
 return final

@@ -1,7 +1,7 @@
--- Comes before each script that writes to one job. KEYS: all keys of the job, in this order.
--- An open job never expires. One that has ended expires with all its keys together, and what is written to it later
--- expires with it. Tasks that hold records (field `tasks_expire`) are personal data: they are needed as long as a message
--- of the job may wait, which is until its end, and then for as long as somebody may resume the job, a week at most.
+-- This text is put before each script that writes to one job. KEYS: all keys of the job, in this order.
+-- An open job never expires. All keys of a job that has ended expire together, and data that are written later expire
+-- with them. Tasks that hold records (field `tasks_expire`) are personal data. They are needed until the job ends, since
+-- its messages may wait until then, and afterwards as long as the job may be resumed, a week at most.
 local RECORDS_KEPT_SECONDS = 604800
 local job, tasks, windows, batches, errors, packs, analysed, to_analyse, packs_in_queue = unpack(KEYS)
 
@@ -16,7 +16,7 @@ end
 
 local function opened() each_key('PERSIST') end
 
--- Why nothing is to be done for this generation of the job ('': one that is not known), or nil.
+-- Return why nothing must be done for this generation of the job, or nil. The generation '' is unknown.
 local function closed(generation)
   local state = redis.call('HGET', job, 'state')
   if not state then return 'unknown' end

@@ -1,5 +1,6 @@
--- Mark packs of course texts that are sent without a place in the window, as take_packs.lua does. ARGV: the time in
--- seconds, then the packs. Of a job that Redis does not know nothing is marked: nobody would take it away.
+-- Mark packs of course texts that are sent outside the window. take_packs.lua marks the packs of the window in the same
+-- way. ARGV: the time in seconds, then the packs. If Redis does not know the job, nothing is marked, since the marks
+-- would never be deleted.
 if redis.call('EXISTS', job) == 0 then return 0 end
 redis.call('HSET', job, 'texts', '1')
 for i = 2, #ARGV do redis.call('HSET', job, 'text:' .. ARGV[i], ARGV[1]) end

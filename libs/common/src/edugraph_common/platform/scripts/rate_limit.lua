@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Takes tokens from a client's bucket (GCRA). KEYS: the client's theoretical arrival time. ARGV: microseconds between
--- two requests, the largest burst, and how many tokens are wanted. Returns 0, or the microseconds to wait.
--- A full Redis still grants them (allow-oom), so that people can see what there is: the key is small, and expires soon.
--- The time is the server's own, because the clocks of gateways may differ.
+-- Take tokens from a client's bucket (GCRA). KEYS: the client's theoretical arrival time. ARGV: microseconds between two
+-- requests, the largest burst, and the number of tokens. Returns 0, or the microseconds to wait.
+-- A full Redis still gives tokens (allow-oom), so that people can read what is there. The key is small and expires soon.
+-- The time is that of the server, because the clocks of gateways may differ.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local step, burst, many = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -1,5 +1,5 @@
--- Open a job again, as a new generation: what failed of it counts as not done, and what is left of the older generation
--- is skipped. ARGV: now, then the states it may have. Returns the generation, or 0.
+-- Open a job again as a new generation. Its failed batches and packs count as not done, and messages of the older
+-- generation are skipped. ARGV: now, then the allowed present states. Returns the generation, or 0.
 local state, allowed = redis.call('HGET', job, 'state'), false
 for i = 2, #ARGV do if state == ARGV[i] then allowed = true end end
 if not allowed then return 0 end
@@ -30,12 +30,12 @@ if tonumber(redis.call('HGET', job, 'analysis_failed') or '0') > 0 then
   end
 end
 opened()
--- Somebody resumes a job that had ended: what the reaper did before is over.
+-- The job is resumed, so earlier restarts by the reaper do not count any more.
 if state ~= 'queued' and state ~= 'running' then redis.call('HDEL', job, 'restarts', 'delivered', 'lost_since') end
 redis.call('DEL', windows, to_analyse, packs_in_queue)
 redis.call('HDEL', job, 'next_record')
 redis.call('HSET', job, 'state', 'running', 'updated', ARGV[1], 'failed_batches', '[]')
--- An analysis job has no batches; its packs alone decide when it ends.
+-- An analysis job has no batches, so only its packs decide when it ends.
 if redis.call('HGET', job, 'kind') == 'import' then redis.call('HSET', job, 'imported', 0) end
 redis.call('HDEL', job, 'finished', 'error', 'stopped', 'failed_in_a_row', 'last_batch_error', 'last_pack_error')
 return redis.call('HINCRBY', job, 'generation', 1)

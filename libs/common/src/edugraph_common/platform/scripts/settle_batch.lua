@@ -1,8 +1,8 @@
--- Count a batch's outcome into its job once. A batch that failed and was replayed replaces its failed outcome.
--- ARGV: batch, outcome (JSON), now, errors shown. Returns 1 if it counted.
+-- Add the outcome of a batch to its job once. The outcome of a replayed batch replaces its failed outcome.
+-- ARGV: batch, outcome (JSON), now, number of errors to keep. Returns 1 if the outcome was added.
 if redis.call('EXISTS', job) == 0 then return 0 end
 
--- Names come from the file, so there is no end to them: past the first 200 they are counted together.
+-- The names come from the file, so their number has no limit. Names after the first 200 are counted together.
 local function skip(name, number, sign)
   local field = 'skipped:' .. name
   if redis.call('HEXISTS', job, field) == 0 and redis.call('HINCRBY', job, 'skipped_names', 1) > 200 then
@@ -15,7 +15,7 @@ end
 local function count(outcome, sign)
   local names = {'read', 'written', 'replaced', 'unchanged', 'older', 'taken_back', 'rejected', 'failed', 'unknown', 'analysis_expected'}
   for _, name in ipairs(names) do
-    -- An outcome of an earlier release has fewer counts.
+    -- An outcome of an older release has fewer counts.
     redis.call('HINCRBY', job, name, sign * (outcome[name] or 0))
   end
   for kind, number in pairs(outcome.by_type) do redis.call('HINCRBY', job, 'type:' .. kind, sign * number) end

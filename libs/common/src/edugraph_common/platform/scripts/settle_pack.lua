@@ -1,13 +1,13 @@
--- Count a pack's findings into its job once; a pack that failed and was replayed replaces its failed count.
--- ARGV: pack, progress (JSON), now, error, 1 if it changed which prerequisites are claimed (or ''). Returns 1 if it
--- counted.
+-- Add the progress of a pack to its job once. The progress of a replayed pack replaces its failed progress.
+-- ARGV: pack, progress (JSON), now, error, 1 if it changed which prerequisites are claimed (or ''). Returns 1 if it was
+-- added.
 local batch = string.match(ARGV[1], '^[%a_]+%-(%d+)%-')  -- KIND-BATCH-NUMBER
 if redis.call('EXISTS', job) == 0 then return 0 end
 redis.call('HDEL', job, 'text:' .. ARGV[1])
 
 local function count(progress, sign)
   for _, name in ipairs({'done', 'failed', 'cached', 'input_tokens', 'output_tokens', 'withheld'}) do
-    -- What an older release settled has no count of what was withheld.
+    -- The progress of an older release has no count of withheld records.
     redis.call('HINCRBY', job, 'analysis_' .. name, sign * (progress[name] or 0))
   end
   redis.call('HINCRBYFLOAT', job, 'analysis_cost', sign * progress.cost)

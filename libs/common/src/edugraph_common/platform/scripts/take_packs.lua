@@ -1,13 +1,13 @@
--- Take the next packs of a job, until its window is full. ARGV: generation, who takes (a pack that has ended, or
--- 'start'), most packs in the queue, records of a pack where the request does not say, the time in seconds.
--- Course texts have as much room again, since mistakes that wait for them may fill the window.
--- A pack is claimed by the one that takes it until it has been sent: one that died in between gets it again.
--- Returns 'open', or why nothing is to be done, then of each pack its name, first record, number of records, request.
+-- Take the next packs of a job until its window is full. ARGV: generation, the taker (a pack that has ended, or 'start'),
+-- the largest number of packs in the queue, records of a pack if the request does not state them, the time in seconds.
+-- Course texts have a separate limit of the same size, since mistakes that wait for them may fill the window.
+-- The taker claims each pack until the pack was sent. A taker that died in between gets the pack again.
+-- Returns 'open', or why nothing must be done, then for each pack its name, first record, number of records, request.
 local why_not = closed(ARGV[1])
 if why_not then return {why_not} end
 
 redis.call('HDEL', packs_in_queue, ARGV[2])
--- Packs are named by their place among the records, so their size must not change while the job runs.
+-- The name of a pack contains its position among the records, so the size of packs must not change while the job runs.
 redis.call('HSETNX', job, 'pack_records', ARGV[4])
 local usual = tonumber(redis.call('HGET', job, 'pack_records'))
 
@@ -48,7 +48,7 @@ while true do
     add(name, first, number, request)
     there[room] = there[room] + 1
     if asked.kind == 'knowledge_points' then
-      -- Mistakes of the job wait until settle_pack.lua takes this away: then the graph has what the text says.
+      -- Mistakes of the job wait until settle_pack.lua deletes this mark. Then the findings of the text are in the graph.
       redis.call('HSET', job, 'texts', '1', 'text:' .. name, ARGV[5])
     end
   end
