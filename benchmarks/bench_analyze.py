@@ -341,10 +341,12 @@ def main() -> int:
     parser.add_argument(
         "--processes", type=lambda text: [int(count) for count in text.split(",")], default=[1, 2, 4, 8]
     )
-    parser.add_argument("--only", default="", help="the runs whose title has these words")
-    parser.add_argument("--apart", action="store_true", help="also those that wait for the limit, one after another")
+    parser.add_argument("--only", default="", help="only runs whose title contains these words")
+    parser.add_argument(
+        "--apart", action="store_true", help="run all one after another, also those that wait for limits"
+    )
     parser.add_argument("--work", type=json.loads, help=argparse.SUPPRESS)
-    parser.add_argument("--smoke", action="store_true", help="as short as can be: it must run, whatever its figures")
+    parser.add_argument("--smoke", action="store_true", help="as short as possible: figures do not count")
     chosen = parser.parse_args()
     if chosen.smoke:
         chosen.seconds, chosen.processes = 5.0, [1, 2]

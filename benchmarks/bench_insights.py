@@ -74,11 +74,11 @@ class NoAudit:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000])
-    parser.add_argument("--calls", type=int, default=5, help="of each reader, of each question")
+    parser.add_argument("--calls", type=int, default=5, help="of each reader for each question")
     parser.add_argument(
-        "--beside-seconds", type=float, default=60, help="how long each of the three imports runs; 0: none"
+        "--beside-seconds", type=float, default=60, help="seconds that each of the three imports runs; 0: none"
     )
-    parser.add_argument("--smoke", action="store_true", help="a small size: it must run, whatever its figures")
+    parser.add_argument("--smoke", action="store_true", help="a small size: figures do not count")
     given = parser.parse_args()
     found: dict[int, list[dict[str, Any]]] = {}
     beside: dict[int, dict[str, float]] = {}

@@ -35,8 +35,8 @@ RESULT_DAYS = RESULTS_KEPT_SECONDS // 86_400
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs-a-day", type=int, default=1_000)
-    parser.add_argument("--small", action="store_true", help="and as many bodies of 64 KiB that are kept for a day")
-    parser.add_argument("--smoke", action="store_true", help="20 jobs a day: the figures are multiplied")
+    parser.add_argument("--small", action="store_true", help="also as many bodies of 64 KiB, kept for a day")
+    parser.add_argument("--smoke", action="store_true", help="20 jobs a day; the figures are extrapolated")
     given = parser.parse_args()
     a_day = 20 if given.smoke else given.jobs_a_day
     with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder), f"{MAXMEMORY_MIB}mb") as url:

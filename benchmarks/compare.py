@@ -118,7 +118,7 @@ def rate_of(checkout: Path, program: str, number: int, records: Path) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the speed of this checkout with that of another one.")
     parser.add_argument("other", type=Path, help="another checkout, set up by `make env-dev`")
-    parser.add_argument("--only", choices=("import", "analyze"), help="one of the two")
+    parser.add_argument("--only", choices=("import", "analyze"), help="measure only this one")
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--records", type=int, default=60_000, help="of an import")
     parser.add_argument("--items", type=int, default=10_000, help="of an analysis")

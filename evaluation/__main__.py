@@ -88,20 +88,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--packs", type=_numbers, default=[1, 4, PRODUCTION], help="such as 1,4,production")
     parser.add_argument("--sets", type=_names, default=list(DATA_SETS), help="such as 'bridge,tal_zh mistakes'")
-    parser.add_argument("--prompts", type=_names, default=[], help="others than the current ones, such as error.6")
-    parser.add_argument("--against", type=_names, default=[], help="prompts to ask too and to compare with them")
-    parser.add_argument("--minutes", type=float, default=38.0, help="no question is asked after that")
+    parser.add_argument(
+        "--prompts", type=_names, default=[], help="prompts in place of the current ones, such as error.6"
+    )
+    parser.add_argument("--against", type=_names, default=[], help="further prompts to ask and compare")
+    parser.add_argument("--minutes", type=float, default=38.0, help="ask no questions after this time")
     parser.add_argument("--records", type=Path, default=CHECKOUT / ".run" / "evaluation")
     parser.add_argument("--weights", type=Path, default=CHECKOUT / ".run" / "model")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-model", action="store_true", help="the offline analyser alone")
+    parser.add_argument("--no-model", action="store_true", help="evaluate only the offline analyser")
     parser.add_argument("--no-offline", action="store_true", help="without the page of `make evaluate-offline`")
     parser.add_argument(
         "--reviews",
         type=Path,
         nargs=2,
         metavar=("RECORDS", "REVIEWS"),
-        help="in place of all sets: mistakes as NDJSON, and what `edugraph reviews export` printed",
+        help="in place of all sets: mistakes as NDJSON, and the output of `edugraph reviews export`",
     )
     chosen = parser.parse_args()
     if unknown := [each for each in chosen.sets if each not in DATA_SETS]:

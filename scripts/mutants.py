@@ -352,13 +352,15 @@ def row(name: str, results: list[Result], seed: int) -> tuple[str, bool]:
 def main() -> int:
     modules = load_modules()
     parser = argparse.ArgumentParser(description="Change a module in small places and see whether its tests fail.")
-    parser.add_argument("module", choices=[*modules, "all", "quarter"], help="quarter: that of --night")
-    parser.add_argument("--night", type=int, default=0, help="four nights in a row have all modules")
+    parser.add_argument("module", choices=[*modules, "all", "quarter"], help="quarter: see --night")
+    parser.add_argument(
+        "--night", type=int, default=0, help="chooses the quarter; four nights in a row have all modules"
+    )
     parser.add_argument("--seed", type=int, default=16, help="chooses the mutants")
     parser.add_argument("--count", type=int, default=40, help="mutants of each module")
-    parser.add_argument("--only", default="", help="only mutants whose name holds these words")
+    parser.add_argument("--only", default="", help="only mutants whose name contains these words")
     parser.add_argument("--list", action="store_true", help="name the chosen mutants and run nothing")
-    parser.add_argument("--quick", action="store_true", help="believe each survivor without a fresh import")
+    parser.add_argument("--quick", action="store_true", help="do not try survivors again with a fresh import")
     options = parser.parse_args()
     names = sorted(modules) if options.module in {"all", "quarter"} else [options.module]
     if options.module == "quarter":

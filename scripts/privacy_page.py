@@ -77,7 +77,7 @@ def _row(language: Language, place: DataPlace) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the inventory of personal data into the pages.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is not current")
     check = parser.parse_args().check
     stale = [each for each in (ENGLISH, CHINESE) if page(each) != each.page.read_text(encoding="utf-8")]
     for language in stale:

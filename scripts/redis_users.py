@@ -20,7 +20,7 @@ def users() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the users of the bundled Redis.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the file is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is not current")
     if not parser.parse_args().check:
         FILE.write_text(users(), encoding="utf-8")
     elif FILE.read_text(encoding="utf-8") != users():

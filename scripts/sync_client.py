@@ -46,7 +46,7 @@ def made(folder: Path) -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a module is another")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a module differs")
     check: bool = parser.parse_args().check
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "_async").mkdir()

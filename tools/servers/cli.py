@@ -163,9 +163,9 @@ def _names(text: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools.servers", description="Real servers for this checkout.")
-    parser.add_argument("--tests", action="store_true", help="the tests' own set, not the one of `make up`")
+    parser.add_argument("--tests", action="store_true", help="use the servers of the tests, not those of `make up`")
     parser.add_argument(
-        "--worker", type=int, choices=range(1, SETS), default=1, help="of which worker of a test run (with --tests)"
+        "--worker", type=int, choices=range(1, SETS), default=1, help="the worker of a test run (with --tests)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run in (up, down, status, env):
