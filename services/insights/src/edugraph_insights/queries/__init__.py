@@ -1,1 +1,1 @@
-"""The general queries of a graph: search, details, neighbours, relationships, sub-graph and path."""
+"""The general queries of the graph: search, details, neighbours, sub-graph, statistics and path."""

@@ -1,4 +1,4 @@
-"""What the general queries are asked with, and what their answers look like."""
+"""Parameters and answers of the general queries."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -10,12 +10,13 @@ from edugraph_common.contracts.record_fields import Id, normal_id
 from edugraph_insights.queries.links import LABELS, TYPES
 from edugraph_insights.questions.question import Moment
 
-MOST_NODES = 150  # of an answer, by default
+MOST_NODES = 150  # in one answer, by default
 MOST_DEPTH = 4
-MOST_STEPS = 8  # of a path
+MOST_STEPS = 8  # in a path
 
 
 def check_name(value: str) -> str:
+    """Return `LABEL:ID` with the id in its normal form. Raises ValueError if the value does not name a node."""
     label, _, node_id = value.partition(":")
     if label not in LABELS or not normal_id(node_id):
         raise ValueError(f"a node is LABEL:ID, with a label of {', '.join(LABELS)}")
@@ -30,85 +31,88 @@ Type = Literal[TYPES]  # type: ignore[valid-type]
 
 
 class Narrowed(ContractModel):
-    """Whose records, of which courses, and of which time."""
+    """Limits of a query: a course, a group, and a period of time."""
 
     model_config = ConfigDict(populate_by_name=True)
 
-    course: Id | None = Field(default=None, description="records of this course alone, and its students")
-    group: Id | None = Field(default=None, description="students of today's members of this group alone")
-    since: Moment | None = Field(default=None, alias="from", description="records from this moment on")
-    until: Moment | None = Field(default=None, alias="to", description="records until this moment")
+    course: Id | None = Field(default=None, description="only records of this course, and only its students")
+    group: Id | None = Field(default=None, description="only students who are members of this group today")
+    since: Moment | None = Field(default=None, alias="from", description="only records from this moment on")
+    until: Moment | None = Field(default=None, alias="to", description="only records until this moment")
 
 
 class Search(Narrowed):
-    """Which nodes of a label?"""
+    """Parameters of a search for nodes of one label."""
 
     label: Label = Field(description="the label")
-    begins: str = Field(default="", max_length=500, description="how an id or a name begins")
-    limit: int = Field(default=MOST_NODES, ge=1, le=1_000, description="nodes shown, at most")
+    begins: str = Field(default="", max_length=500, description="the beginning of the id or of the name")
+    limit: int = Field(default=MOST_NODES, ge=1, le=1_000, description="the largest number of nodes in the answer")
 
 
 class Filtered(Narrowed):
-    """Which relationships, and which nodes at their other end."""
+    """Filters of relationships and of the nodes at their other ends."""
 
-    type: tuple[Type, ...] = Field(default=(), description="types of relationships; without it, all")
-    label: tuple[Label, ...] = Field(default=(), description="labels of other nodes; without it, all")
+    type: tuple[Type, ...] = Field(default=(), description="types of relationships; all types by default")
+    label: tuple[Label, ...] = Field(default=(), description="labels of other nodes; all labels by default")
     min_weight: float | None = Field(
-        default=None, allow_inf_nan=False, description="no relationship with a smaller weight; one without any stays"
+        default=None, allow_inf_nan=False, description="the smallest weight; a relationship without a weight is kept"
     )
     min_confidence: float | None = Field(
-        default=None, ge=0, le=1, description="no relationship with a smaller confidence; one without any stays"
+        default=None, ge=0, le=1, description="the smallest confidence; a relationship without one is kept"
     )
 
 
 class OfNode(Filtered):
-    """What is beside a node?"""
+    """Parameters of a query for the neighbours of a node."""
 
     node: NodeName
-    other: NodeName | None = Field(default=None, description="relationships with this node alone")
-    limit: int = Field(default=MOST_NODES, ge=1, le=1_000, description="relationships shown, at most")
+    other: NodeName | None = Field(default=None, description="only relationships with this node")
+    limit: int = Field(
+        default=MOST_NODES, ge=1, le=1_000, description="the largest number of relationships in the answer"
+    )
 
 
 class OfSight(Narrowed):
-    """How much is there?"""
+    """Parameters of the statistics."""
 
 
 class OneNode(Narrowed):
-    """What is known of a node?"""
+    """Parameters of a query for the details of a node."""
 
     node: NodeName
 
 
 class OfRoot(Filtered):
-    """What is around a node?"""
+    """Parameters of a query for the nodes around a node."""
 
     node: NodeName
-    depth: int = Field(default=1, ge=1, le=MOST_DEPTH, description="steps from the node, at most")
-    limit: int = Field(default=MOST_NODES, ge=1, le=1_000, description="nodes shown, at most")
+    depth: int = Field(default=1, ge=1, le=MOST_DEPTH, description="the largest number of steps from the node")
+    limit: int = Field(default=MOST_NODES, ge=1, le=1_000, description="the largest number of nodes in the answer")
 
 
 class OfPath(Filtered):
-    """How do two nodes hang together?"""
+    """Parameters of a search for a path between two nodes."""
 
     node: NodeName
     other: NodeName
-    steps: int = Field(default=6, ge=1, le=MOST_STEPS, description="steps, at most")
+    steps: int = Field(default=6, ge=1, le=MOST_STEPS, description="the largest number of steps")
 
 
 class ShownNode(ContractModel):
-    """`node` is `LABEL:ID`. `at` is the time of a record."""
+    """A node in an answer. `node` is `LABEL:ID`; `at` is the time of a record and null for other nodes."""
 
     node: str
     label: str
     name: str
     at: datetime | str | None = None
-    steps: int | None = Field(default=None, description="from the root")
+    steps: int | None = Field(default=None, description="number of steps from the root")
 
 
 class ShownRelationship(ContractModel):
-    """All relationships of a type from one thing to another: `relationships` is how many.
+    """All relationships of one type from one node to another; `relationships` is their number.
 
-    `weight` is how often (mistakes weighed by their severity), or how strongly; `confidence` is the highest.
+    `weight` says how often something happened (mistakes count by their severity) or how strong the relationship is.
+    `confidence` is the highest confidence of these relationships.
     """
 
     source: str
@@ -120,7 +124,7 @@ class ShownRelationship(ContractModel):
 
 
 class GraphAnswer(ContractModel):
-    """Nodes and relationships. `left_out` says what is not shown, `of_how_many` how many there are."""
+    """Nodes and relationships. `of_how_many` has the numbers of those that exist, `left_out` of those not shown."""
 
     computed_by: str
     of_how_many: dict[str, int]
@@ -130,7 +134,7 @@ class GraphAnswer(ContractModel):
 
 
 class RelationshipCount(ContractModel):
-    """How many other things a node has relationships of a type with."""
+    """The number of other nodes that a node has relationships of one type and direction with."""
 
     type: str
     direction: Literal["out", "in"]
@@ -139,7 +143,7 @@ class RelationshipCount(ContractModel):
 
 
 class Details(ContractModel):
-    """A node with what stands in it, and how many others are beside it. Of a hub, nothing is counted."""
+    """A node with its properties and the number of its neighbours. Types with too many relationships are left out."""
 
     computed_by: str
     node: ShownNode
@@ -149,7 +153,7 @@ class Details(ContractModel):
 
 
 class Statistics(ContractModel):
-    """How many nodes of each label, and pairs of nodes with a relationship of each type. What is none is left out."""
+    """The number of nodes by label, and of pairs of nodes by type of relationship. Zeros are left out."""
 
     computed_by: str
     nodes: dict[str, int]
@@ -157,6 +161,6 @@ class Statistics(ContractModel):
 
 
 class PathAnswer(GraphAnswer):
-    """The nodes of a shortest path in their order, and its relationships; none where there is no path."""
+    """The nodes and relationships of a shortest path in their order. If there is no path, both are empty."""
 
     steps: int | None = None

@@ -1,23 +1,25 @@
-"""Which relationships the general queries show, and between which labels: a closed list.
+"""The closed list of the relationships that the general queries show, with the labels at their ends.
 
-Left out are the ledger, reviews and hashes of what was forgotten, which are about the keeping of the graph, and what
-is said twice: definitions of items, memberships (MEMBER_OF says it), and the names of one thing, which is one node.
+The ledger, reviews, and hashes of forgotten records are left out, because they serve the maintenance of the graph.
+Relationships that repeat others are left out too: definitions of items, memberships (MEMBER_OF shows them), and those
+between synonyms, since synonyms are shown as one node.
 """
 
 from typing import Literal, NamedTuple
 
 Whose = Literal["catalogue", "direct", "owner", "record", "derived", "unlimited"]
 
-RECORDS = ("ActiveDay", "Attempt", "CourseRecord", "ErrorRecord", "Interaction")  # of students
-CATALOGUE = ("Course", "Group", "Item", "KnowledgePoint")  # shown to everybody who may ask at all
+RECORDS = ("ActiveDay", "Attempt", "CourseRecord", "ErrorRecord", "Interaction")  # records of students
+CATALOGUE = ("Course", "Group", "Item", "KnowledgePoint")  # shown to everybody who may ask a general query
 LABELS = (*CATALOGUE, "CourseContent", "ErrorType", "Student", "Teacher", "Topic", *RECORDS)
 
 
 class Link(NamedTuple):
-    """A type of relationship from some labels to others.
+    """A type of relationship, with the labels that it starts from and the labels that it leads to.
 
-    `whose` says through whom it is seen. "catalogue": everybody. "direct" and "owner": a student, to what is said of
-    them and to their records. "record": a record of a student. "derived", "unlimited": only where nobody is hidden.
+    `whose` says who may see it. "catalogue": everybody. "direct": whoever may see the student at one end. "owner":
+    the same, for relationships between a student and their records. "record": whoever may see the record at its
+    start. "derived" and "unlimited": only callers who may see everybody.
     """
 
     type: str
@@ -26,13 +28,19 @@ class Link(NamedTuple):
     whose: Whose
 
     def statement(self, label: str) -> str:
-        """Return the name of the statement that goes along this link from nodes of a label."""
-        ends = {*(self.ends if label in self.starts else ()), *(self.starts if label in self.ends else ())}
+        """Return the name of the statement that reads this link from nodes of a label."""
+        other_labels: set[str] = set()
+        if label in self.starts:
+            other_labels |= set(self.ends)
+        if label in self.ends:
+            other_labels |= set(self.starts)
         if self.whose == "derived":
             return "to_derived"
-        if ends & {*RECORDS, "CourseContent"}:
+        if other_labels & {*RECORDS, "CourseContent"}:
             return "to_records"
-        return "to_students" if "Student" in ends else "to_others"
+        if "Student" in other_labels:
+            return "to_students"
+        return "to_others"
 
 
 LINKS = (
@@ -65,7 +73,7 @@ LINKS = (
     Link("SENT", ("Teacher",), ("Interaction",), "unlimited"),
 )
 TYPES = tuple(sorted({link.type for link in LINKS}))
-# What is stored of all time cannot answer for a part of it.
+# Sums over all time. They cannot answer for a part of it.
 SUMS = frozenset({"CHAT_WITH", "HAS_ERROR", "LEARNS", "LIKES", "PRACTISED", "RELATES_TO", "TEACHES"})
-# Of these, several relationships between the same two things add up; of others, the largest weight counts.
+# The weights of several such relationships between the same two nodes are added. For other types the largest counts.
 ADDED = SUMS - {"RELATES_TO"}

@@ -1,4 +1,4 @@
-"""Who may ask a general query, and what they see: found before the graph is read."""
+"""Permission for general queries: who may ask one, and which part of the graph they see."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,67 +12,94 @@ from edugraph_insights.problems import TooLarge
 from edugraph_insights.queries.answers import Narrowed
 from edugraph_insights.queries.sight import Sight
 
-# Of whom a role sees nodes. Who sees cells in the questions sees no person here. A counsellor may know persons in
-# the questions of their own alone, and an officer has the export of a person.
+# Rows that each role may read. Roles that read only cells in the questions see no persons here. A counsellor may see
+# persons only in the questions of that role, and an officer uses the export of a person instead.
 ROWS: Mapping[Role, Rows] = {"analyst": "cells", "head": "cells", "teacher": "own groups", "student": "self"}
+# student -> permitted courses, or None for all courses
 Persons = dict[str, tuple[str, ...] | None]
 
 
 def sight_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> Sight:
-    """Return what a caller sees with a query that is narrowed so.
+    """Return the part of the graph that a caller sees with these limits.
 
     Raises Refusal 403, TooLarge, Busy, and Retryable.
     """
-    since, until = asked.since, asked.until
     if caller == ANYBODY:
-        everybody = asked.group is None and asked.course is None
-        return Sight(graph, None if everybody else _narrowed(graph, asked, now), since, until)
+        is_about_everybody = asked.group is None and asked.course is None
+        if is_about_everybody:
+            return Sight(graph, None, asked.since, asked.until)
+        return Sight(graph, _narrowed(graph, asked, now), asked.since, asked.until)
     rows = [ROWS[role] for role in caller.roles if role in ROWS]
     if not rows:
         words = f"A general query needs one of the roles {', '.join(ROWS)}. A role is given with the key or token."
         raise Refusal(403, "role", words, caller.client_id)
     widest = min(rows, key=WIDEST_FIRST.index)
     if widest == "cells":
-        given = {"course": asked.course, "group": asked.group, "from": since, "to": until}
-        if detail := [name for name, value in given.items() if value is not None]:
+        given = {"course": asked.course, "group": asked.group, "from": asked.since, "to": asked.until}
+        detail = [name for name, value in given.items() if value is not None]
+        if detail:
             words = f"Without the right to see persons there are no records to narrow; leave out {', '.join(detail)}."
             raise Refusal(403, "rows", words, caller.client_id)
         return Sight(graph, {})
     person = person_of(caller)
     if widest == "self":
-        persons: Persons = {row["student"]: None for row in graph.read("not_restricted", students=[person])}
+        persons = _self(graph, person, asked.group, now)
     else:
         persons = _led(graph, person, asked.group, now)
-    if widest == "self" and asked.group is not None:
-        members = {row["student"] for row in graph.read("students_of_group", group=asked.group, now=now.isoformat())}
-        persons = {each: courses for each, courses in persons.items() if each in members}
-    return Sight(graph, _in_course(persons, asked.course), since, until)
+    return Sight(graph, _in_course(persons, asked.course), asked.since, asked.until)
+
+
+def _self(graph: Graph, student: str, group: str | None, now: datetime) -> Persons:
+    """Return the student, or nobody if the student is restricted or not a member of the group."""
+    persons: Persons = {row["student"]: None for row in graph.read("not_restricted", students=[student])}
+    if group is None:
+        return persons
+    members = _members(graph, group, now)
+    return {each: courses for each, courses in persons.items() if each in members}
 
 
 def _led(graph: Graph, teacher: str, group: str | None, now: datetime) -> Persons:
-    """Return the students of a teacher's groups with the courses that these groups show; None stands for all."""
+    """Return the students of a teacher's groups with the courses that these groups show."""
     since = (now - FORMER_MEMBERS).isoformat()
     persons: Persons = {}
     for row in graph.read("students_of_groups_led", person=teacher, group=group, now=now.isoformat(), since=since):
-        known = persons.get(row["student"], ())
-        shown = row["courses"] or None
-        persons[row["student"]] = None if known is None or shown is None else tuple(sorted({*known, *shown}))
+        student = row["student"]
+        known = persons.get(student, ())
+        shown = row["courses"]
+        is_home_room = not shown  # a group without a course shows all courses
+        if known is None or is_home_room:
+            persons[student] = None
+        else:
+            persons[student] = tuple(sorted({*known, *shown}))
     return persons
 
 
 def _in_course(persons: Persons, course: str | None) -> Persons:
+    """Return the persons whose records in this course may be seen; without a course, all persons."""
     if course is None:
         return persons
-    return {each: (course,) for each, courses in persons.items() if courses is None or course in courses}
+    found: Persons = {}
+    for student, courses in persons.items():
+        if courses is None or course in courses:
+            found[student] = (course,)
+    return found
 
 
 def _narrowed(graph: Graph, asked: Narrowed, now: datetime) -> Persons:
-    """Return whom a query is about that could be about everybody: the members of a group, or a course's students."""
+    """Return the members of the group, or without a group the students of the course.
+
+    The caller may see everybody. Raises TooLarge.
+    """
     if asked.group is not None:
-        rows = graph.read("students_of_group", group=asked.group, now=now.isoformat())
-        students = [row["student"] for row in rows]
+        students = _members(graph, asked.group, now)
     else:
-        students = [*students_of_course(graph, str(asked.course))[0]]
+        of_course, _ = students_of_course(graph, str(asked.course))
+        students = list(of_course)
     if len(students) > MAX_STUDENTS:
         raise TooLarge(f"There are more than {MAX_STUDENTS:,} students", "Ask for one group.")
     return _in_course(dict.fromkeys(students), asked.course)
+
+
+def _members(graph: Graph, group: str, now: datetime) -> list[str]:
+    rows = graph.read("students_of_group", group=group, now=now.isoformat())
+    return [row["student"] for row in rows]

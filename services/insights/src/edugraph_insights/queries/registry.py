@@ -1,4 +1,4 @@
-"""The general queries by name, and the way of each: who asks, what they see, whether the node is theirs to see."""
+"""The general queries by name, and how each is run: find what the caller may see, check the named nodes, answer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ PERSONAL = frozenset({"Student", "Teacher", *RECORDS})
 
 @dataclass(frozen=True)
 class GraphQuery:
-    """`run` returns the answer from what the caller sees; the nodes that the parameters name were seen before."""
+    """A general query. `run` computes the answer after `run_query` has checked that the named nodes are visible."""
 
     name: str
     title: str
@@ -56,20 +56,29 @@ QUERIES: Mapping[str, GraphQuery] = {
 def run_query(
     insights: Insights, caller: Caller, query: GraphQuery, asked: Narrowed, purpose: str = ""
 ) -> ContractModel:
-    """Answer a general query. That something of persons is shown is written into the audit log before.
+    """Return the answer of a general query. An answer that shows persons is written into the audit log first.
 
     Raises Refusal 403 and 404, TooLarge, Busy, and Retryable.
     """
     sight = sight_of(insights.graph, caller, asked, insights.now())
-    named = [walks.key_of(name) for name in (getattr(asked, "node", None), getattr(asked, "other", None)) if name]
+    named = []
+    for parameter in ("node", "other"):
+        name = getattr(asked, parameter, None)
+        if name:
+            named.append(walks.key_of(name))
     for key in named:
         if not sight.shows(key):
             words = f"There is no such {key.label}, or none that this caller may see; check the id."
             raise Refusal(404, "not-found", words, caller.client_id)
     answer = query.run(sight, asked)
-    shown = answer.nodes if isinstance(answer, GraphAnswer) else ()
-    if PERSONAL & {*(each.label for each in shown), *(key.label for key in named)}:
-        student = next((key.id for key in named if key.label == "Student"), None)
-        about = ("student", student) if student else ("node", ", ".join(map(str, named)))
+    labels = {key.label for key in named}
+    if isinstance(answer, GraphAnswer):
+        labels |= {node.label for node in answer.nodes}
+    if labels & PERSONAL:
+        students = [key.id for key in named if key.label == "Student"]
+        if students:
+            about = ("student", students[0])
+        else:
+            about = ("node", ", ".join(map(str, named)))
         insights.note_shown(caller, f"graph {query.name}", about, purpose)
     return answer

@@ -1,15 +1,16 @@
-"""What of the graph one caller may see, and one hop in it. It is found before anything is read.
+"""The part of the graph that one caller may see, and one hop in it. Permission is decided before anything is read.
 
-Whoever may see everybody sees all but students who are restricted and their records; there, a hop begins at the node.
-Whoever may see some students sees the catalogue (courses, groups, items, points), and what these students' own
-relationships and records lead to; there, a hop from the catalogue begins at the students, so that nobody else's
-record is read. Whoever may see no person sees the catalogue alone.
+A caller who may see everybody sees all nodes, except restricted students and their records. A hop begins at the node.
+A caller who may see some students sees the catalogue (courses, groups, items, points) and the nodes that these
+students' own relationships and records lead to. A hop from a node of the catalogue begins at the students, so that
+no other student's record is read. A caller who may see no person sees the catalogue only.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import product
 from typing import Any, NamedTuple
 
 from edugraph_common.contracts.graph_schema import NAMED_LABELS, RELATIONSHIPS
@@ -22,7 +23,7 @@ MOST_FOUND = 10_000  # nodes of a search
 
 
 class Key(NamedTuple):
-    """Which node. Of what has several names, the one that stands for all."""
+    """The identity of a node. Synonyms share the key of their canonical node."""
 
     label: str
     id: str
@@ -32,12 +33,14 @@ class Key(NamedTuple):
 
 
 class Hub(NamedTuple):
+    """A node with too many relationships of one type to be expanded along it."""
+
     node: Key
     type: str
 
 
 class Tie(NamedTuple):
-    """One relationship as it is stored, between things. Two names of one thing may bring several."""
+    """One stored relationship between two nodes. Synonyms of a node may bring several ties to the same node."""
 
     type: str
     source: Key
@@ -48,9 +51,10 @@ class Tie(NamedTuple):
 
 @dataclass(frozen=True)
 class Sight:
-    """`persons` are the permitted students with their permitted courses; None stands for all courses.
+    """The part of the graph that one caller may see.
 
-    `persons` itself is None where everybody may be seen. Every method raises what `Graph.read` raises.
+    `persons` maps each permitted student to the permitted courses; None instead of the courses stands for all
+    courses. `persons` itself is None where everybody may be seen. Each method raises what `Graph.read` raises.
     """
 
     graph: Graph
@@ -58,6 +62,7 @@ class Sight:
     since: datetime | None = None
     until: datetime | None = None
     most_relationships: int = MOST_RELATIONSHIPS
+    # The parameters of statements that limit records to the period.
     _times: dict[str, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,196 +71,282 @@ class Sight:
             self._times[f"{name}_day"] = moment and f"{moment:%F}"
 
     def links(self) -> tuple[Link, ...]:
-        """Return which links may be seen at all. A sum over all time is none where a time is asked for."""
-        if self.persons is None:
-            hidden: set[str] = set()
-        else:
-            hidden = {"derived", "unlimited"} | (set() if self.persons else {"direct", "owner", "record"})
-        sums = SUMS if self.since or self.until else ()
-        return tuple(link for link in LINKS if link.whose not in hidden and link.type not in sums)
+        """Return the links that may be seen. A query with a period has no links that are sums over all time."""
+        hidden: set[str] = set()
+        if self.persons is not None:
+            hidden |= {"derived", "unlimited"}
+            if not self.persons:
+                hidden |= {"direct", "owner", "record"}
+        has_period = bool(self.since or self.until)
+        found = []
+        for link in LINKS:
+            is_hidden_sum = has_period and link.type in SUMS
+            if link.whose not in hidden and not is_hidden_sum:
+                found.append(link)
+        return tuple(found)
 
     def labels(self) -> tuple[str, ...]:
-        """Return the labels of which nodes may be seen."""
+        """Return the labels whose nodes may be seen."""
         if self.persons is None:
             return LABELS
-        rest = ("ErrorType", "Student", "Topic", *RECORDS) if self.persons else ()
-        return (*CATALOGUE, *rest)
+        if not self.persons:
+            return CATALOGUE
+        return (*CATALOGUE, "ErrorType", "Student", "Topic", *RECORDS)
 
     def shows(self, node: Key) -> bool:
-        """Whether a node is there and may be seen. Of a thing with several names, the one that stands for all is."""
+        """Return whether a node exists and may be seen. A synonym does not exist here, only its canonical node."""
         label, node_id = node
         if label not in self.labels():
             return False
         if label not in RECORDS and (self.since or self.until):
-            # It is there at any time: that nothing is beside it in the one that is asked for is an answer.
+            # The period limits records and relationships. Any other node exists whatever the period.
             return replace(self, since=None, until=None).shows(node)
         if self.persons is not None and label not in CATALOGUE:
             return node_id in self._of_persons(label, [node_id])
         if label in NAMED_LABELS:
-            return self._named(label, node_id, "", 1) == [node_id] or (
-                self.persons is not None and node_id in self._of_persons(label, [node_id])
-            )
-        owned = label in RECORDS
-        return bool(self.graph.read_along("is_there", label, (), id=node_id, owned=owned))
+            if self._named(label, node_id, "", 1) == [node_id]:
+                return True
+            return self.persons is not None and node_id in self._of_persons(label, [node_id])
+        is_record = label in RECORDS
+        return bool(self.graph.read_along("is_there", label, (), id=node_id, owned=is_record))
 
     def search(self, label: str, begins: str) -> list[str]:
-        """Return the ids of visible nodes whose id or name begins so, in order: MOST_FOUND and one at most."""
+        """Return the ids of visible nodes whose id or name begins with `begins`, in order.
+
+        At most MOST_FOUND + 1 ids are returned: the last one only shows that there are more than MOST_FOUND.
+        """
+        limit = MOST_FOUND + 1
         if label not in self.labels():
             return []
         if self.persons is not None and label not in CATALOGUE:
-            ids = sorted(self._of_persons(label, None))
-            if not begins:
-                return ids[: MOST_FOUND + 1]
-            names = {row["id"]: row["name"] for row in self.nodes(label, ids, whole=False)}
-            wanted = begins.lower()
-            found = [
-                each
-                for each in ids
-                if any(text.lower().startswith(wanted) for text in (each, str(names.get(each, ""))))
-            ]
-            return found[: MOST_FOUND + 1]
+            return self._search_of_persons(label, begins)[:limit]
         if label in NAMED_LABELS:
-            found = self._named(label, None, begins, MOST_FOUND + 1)
-            more = self._of_persons(label, None) if self.persons else set()
-            return sorted({*found, *(each for each in more if each.lower().startswith(begins.lower()))})[
-                : MOST_FOUND + 1
-            ]
-        if label in {*RECORDS, "CourseContent"}:
-            rows = self.graph.read_along(
-                "search_records", label, (), begins=begins, limit=MOST_FOUND + 1, **self._times
-            )
+            return self._search_names(label, begins, limit)[:limit]
+        if label in RECORDS or label == "CourseContent":
+            rows = self.graph.read_along("search_records", label, (), begins=begins, limit=limit, **self._times)
         else:
-            rows = self.graph.read_along("search", label, (), begins=begins.lower(), limit=MOST_FOUND + 1)
+            rows = self.graph.read_along("search", label, (), begins=begins.lower(), limit=limit)
         return [row["id"] for row in rows]
 
+    def _search_of_persons(self, label: str, begins: str) -> list[str]:
+        """Return the matching ids among the nodes that permitted students or their records lead to."""
+        ids = sorted(self._of_persons(label, None))
+        if not begins:
+            return ids
+        names = {row["id"]: row["name"] for row in self.nodes(label, ids, whole=False)}
+        wanted = begins.lower()
+        found = []
+        for node_id in ids:
+            name = str(names.get(node_id, ""))
+            if node_id.lower().startswith(wanted) or name.lower().startswith(wanted):
+                found.append(node_id)
+        return found
+
+    def _search_names(self, label: str, begins: str, limit: int) -> list[str]:
+        """Return the matching ids of a label with synonyms, also those that only permitted students' records name."""
+        found = set(self._named(label, None, begins, limit))
+        if self.persons:
+            wanted = begins.lower()
+            found |= {each for each in self._of_persons(label, None) if each.lower().startswith(wanted)}
+        return sorted(found)
+
     def nodes(self, label: str, ids: Collection[str], *, whole: bool) -> list[Row]:
-        """Return id, name, time and, of whole nodes, the properties of nodes that were found to be visible."""
-        return self.graph.read_along("nodes", label, (), ids=sorted(ids), whole=whole) if ids else []
+        """Return id, name and time of nodes that were found to be visible; with `whole` also their properties."""
+        if not ids:
+            return []
+        return self.graph.read_along("nodes", label, (), ids=sorted(ids), whole=whole)
 
     def hop(self, nodes: Iterable[Key], types: Collection[str]) -> tuple[dict[str, Tie], set[Hub]]:
-        """Return all visible relationships of these visible nodes along these types, by their ids, but for hubs'."""
-        ids: dict[str, list[str]] = defaultdict(list)
+        """Return all visible relationships of these visible nodes along these types, and the hubs among the nodes.
+
+        The relationships stand by their ids. Those of hubs are left out.
+        """
+        ids_by_label: dict[str, list[str]] = defaultdict(list)
         for node in nodes:
-            ids[node.label].append(node.id)
+            ids_by_label[node.label].append(node.id)
+        links = [link for link in self.links() if link.type in types]
+
         ties: dict[str, Tie] = {}
         hubs: set[Hub] = set()
-        for label, of_label in ids.items():
-            links = [link for link in self.links() if link.type in types and label in {*link.starts, *link.ends}]
+        for label, ids in ids_by_label.items():
+            links_of_label = [link for link in links if label in link.starts or label in link.ends]
             if self.persons is None:
-                found, of_hubs = self._from_nodes(label, of_label, links)
+                more_ties, more_hubs = self._from_nodes(label, ids, links_of_label)
             else:
-                found, of_hubs = self._by_persons(label, of_label, links)
-            ties |= found
-            hubs |= of_hubs
+                more_ties, more_hubs = self._by_persons(label, ids, links_of_label)
+            ties |= more_ties
+            hubs |= more_hubs
         return ties, hubs
 
     def _from_nodes(self, label: str, ids: list[str], links: list[Link]) -> tuple[dict[str, Tie], set[Hub]]:
-        """Begin at the nodes themselves. Nodes that are hubs of different types are asked for different types."""
-        by_statement: dict[str, set[str]] = defaultdict(set)
-        for link in links:
-            by_statement[link.statement(label)].add(link.type)
-        types = sorted({link.type for link in links})
-        if not types:
+        """Return the relationships and hubs that are found by beginning at the nodes themselves.
+
+        A node may be a hub of one type only, so nodes with the same types that are not hubs are read together.
+        """
+        if not links:
             return {}, set()
-        degrees: Counter[Hub] = Counter()
-        in_order = [each for each in RELATIONSHIPS if each in types]
-        for row in self.graph.read_along("degrees", label, types, ids=ids):
-            for name, number in zip(in_order, row["degrees"], strict=True):
-                degrees[Hub(Key(label, row["id"]), name)] += number
-        hubs = {hub for hub, number in degrees.items() if number > self.most_relationships}
+        hubs = self._hubs(label, ids, {link.type for link in links})
+        types_by_statement: dict[str, set[str]] = defaultdict(set)
+        for link in links:
+            types_by_statement[link.statement(label)].add(link.type)
+
         ties: dict[str, Tie] = {}
-        for statement, of_types in by_statement.items():
-            groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for statement, types in types_by_statement.items():
+            parameters: dict[str, Any] = {}
+            if statement == "to_records":
+                parameters = self._times
+            ids_by_types: dict[tuple[str, ...], list[str]] = defaultdict(list)
             for node_id in ids:
-                groups[tuple(t for t in sorted(of_types) if Hub(Key(label, node_id), t) not in hubs)].append(node_id)
-            for asked, of_ids in groups.items():
-                if asked:
-                    parameters = self._times if statement == "to_records" else {}
-                    ties |= self._ties(self.graph.read_along(statement, label, asked, ids=of_ids, **parameters))
+                node = Key(label, node_id)
+                expanded = tuple(name for name in sorted(types) if Hub(node, name) not in hubs)
+                if expanded:
+                    ids_by_types[expanded].append(node_id)
+            for expanded, of_ids in ids_by_types.items():
+                rows = self.graph.read_along(statement, label, expanded, ids=of_ids, **parameters)
+                ties |= self._ties(rows)
         return ties, hubs
 
+    def _hubs(self, label: str, ids: list[str], types: Collection[str]) -> set[Hub]:
+        """Return the hubs among these nodes. Neo4j knows the degree of a node without reading its relationships."""
+        degrees: Counter[Hub] = Counter()
+        in_order = [name for name in RELATIONSHIPS if name in types]
+        for row in self.graph.read_along("degrees", label, types, ids=ids):
+            node = Key(label, row["id"])
+            for name, degree in zip(in_order, row["degrees"], strict=True):
+                degrees[Hub(node, name)] += degree
+        return self._too_large(degrees)
+
+    def _too_large(self, degrees: Mapping[Hub, int]) -> set[Hub]:
+        return {hub for hub, degree in degrees.items() if degree > self.most_relationships}
+
     def _by_persons(self, label: str, ids: list[str], links: list[Link]) -> tuple[dict[str, Tie], set[Hub]]:
-        """Begin at permitted students, but for the catalogue's own links and a record's."""
-        of = {whose: sorted({link.type for link in links if link.whose == whose}) for whose in _WHOSE}
-        ties, hubs = self._from_nodes(label, ids, [link for link in links if link.whose == "catalogue"])
+        """Return the relationships and hubs that are found by beginning at permitted students.
+
+        Links of the catalogue and links of a record begin at the nodes themselves.
+        """
         assert self.persons is not None  # noqa: S101 - `hop` asks before
+        types: dict[str, set[str]] = defaultdict(set)  # `whose` of links -> their types
+        for link in links:
+            types[link.whose].add(link.type)
+        of_catalogue = [link for link in links if link.whose == "catalogue"]
+        ties, hubs = self._from_nodes(label, ids, of_catalogue)
         if label == "Student":
-            for whose in ("direct", "owner"):
-                ties |= self._persons_ties(whose, of[whose], [each for each in ids if each in self.persons], None)
+            students = [each for each in ids if each in self.persons]
+            ties |= self._persons_ties("direct", types["direct"], students, None)
+            ties |= self._persons_ties("owner", types["owner"], students, None)
             return ties, hubs
-        found = self._persons_ties("direct", of["direct"], self.persons, ids)
-        found |= self._persons_ties("owner", of["owner"], self.persons, ids)
-        if label in RECORDS:
-            if of["record"]:
-                found |= self._ties(self.graph.read_along("to_others", label, of["record"], ids=ids))
-        else:
-            found |= self._persons_ties("record", of["record"], self.persons, ids)
-        found = {name: tie for name, tie in found.items() if label in {tie.source.label, tie.target.label}}
-        ends = [(end, tie.type) for tie in found.values() for end in {tie.source, tie.target} if end.label == label]
-        over = {Hub(end, name) for (end, name), n in Counter(ends).items() if n > self.most_relationships}
-        ties |= {
-            name: tie
-            for name, tie in found.items()
-            if not over & {Hub(tie.source, tie.type), Hub(tie.target, tie.type)}
-        }
-        return ties, hubs | over
+
+        read = self._persons_ties("direct", types["direct"], self.persons, ids)
+        read |= self._persons_ties("owner", types["owner"], self.persons, ids)
+        if label not in RECORDS:
+            read |= self._persons_ties("record", types["record"], self.persons, ids)
+        elif types["record"]:
+            read |= self._ties(self.graph.read_along("to_others", label, types["record"], ids=ids))
+        # The statements find nodes by id only, so a row may be about a node of another label with the same id.
+        found = {name: tie for name, tie in read.items() if label in (tie.source.label, tie.target.label)}
+
+        degrees: Counter[Hub] = Counter()
+        for tie in found.values():
+            for end in {tie.source, tie.target}:
+                if end.label == label:
+                    degrees[Hub(end, tie.type)] += 1
+        new_hubs = self._too_large(degrees)
+        for name, tie in found.items():
+            ends = {Hub(tie.source, tie.type), Hub(tie.target, tie.type)}
+            if new_hubs.isdisjoint(ends):
+                ties[name] = tie
+        return ties, hubs | new_hubs
 
     def _persons_ties(
         self, whose: str, types: Collection[str], students: Collection[str], ids: list[str] | None
     ) -> dict[str, Tie]:
-        """Return relationships of these students or of their records, and of given ids only those to their nodes."""
+        """Return the relationships of these students or of their records.
+
+        `whose` is "direct" (relationships of the student), "owner" (from the student to records) or "record" (from
+        these records to other nodes). If `ids` are given, only relationships with nodes of these ids are returned.
+        """
         if not types or not self.persons:
             return {}
         statement = {"direct": "of_persons", "owner": "records_of_persons", "record": "records_at"}[whose]
+        persons = []
+        for student in sorted(students):
+            courses = self.persons[student]
+            persons.append({"student": student, "courses": None if courses is None else list(courses)})
         rows = self.graph.read_along(
             statement,
             None,
             types,
             ids=ids,
-            persons=[{"student": each, "courses": _listed(self.persons[each])} for each in sorted(students)],
+            persons=persons,
             students=sorted(self.persons),
-            whole=sorted(each for each, courses in self.persons.items() if courses is None),
+            whole=sorted(student for student, courses in self.persons.items() if courses is None),
             **self._times,
         )
         return self._ties(rows)
 
     def _of_persons(self, label: str, ids: list[str] | None) -> set[str]:
-        """Return the ids of the nodes of a label that permitted students or their records lead to."""
+        """Return the ids of the nodes of a label that permitted students or their records lead to.
+
+        If `ids` are given, only nodes with these ids are looked for.
+        """
         assert self.persons is not None  # noqa: S101 - the callers ask before
         if label == "Student":
             return {each for each in self.persons if ids is None or each in ids}
         ties: dict[str, Tie] = {}
         for whose in ("direct", "owner", "record"):
-            types = {
-                link.type for link in LINKS if link.whose == whose and label in {*link.starts, *link.ends}
-                and not (whose == "record" and label in link.starts)
-            }  # fmt: skip
+            types = set()
+            for link in LINKS:
+                # The links "owner" already find the records, which are the starts of the links "record".
+                is_at_label = label in link.ends or (whose != "record" and label in link.starts)
+                if link.whose == whose and is_at_label:
+                    types.add(link.type)
             ties |= self._persons_ties(whose, types, self.persons, ids)
-        return {end.id for tie in ties.values() for end in (tie.source, tie.target) if end.label == label}
+
+        found = set()
+        for tie in ties.values():
+            for end in (tie.source, tie.target):
+                if end.label == label:
+                    found.add(end.id)
+        return found
 
     def _named(self, label: str, node_id: str | None, begins: str, limit: int) -> list[str]:
-        statement = "named_by_somebody" if self.persons is None else "in_catalogue"
+        """Return the ids of the canonical nodes that can be seen without beginning at permitted students.
+
+        A caller who may see everybody sees each node that the catalogue or an unrestricted record names. Others see
+        the nodes of the catalogue. If `node_id` is given, only this node is looked for.
+        """
+        statement = "in_catalogue"
+        if self.persons is None:
+            statement = "named_by_somebody"
         rows = self.graph.read_along(statement, label, (), id=node_id, begins=begins.lower(), limit=limit)
         return [row["id"] for row in rows]
 
     def _ties(self, rows: Iterable[Row]) -> dict[str, Tie]:
-        """Return the relationships of rows by their ids. The two names of one thing are no relationship of it."""
+        """Return the relationships of rows by their ids, without those between two synonyms of one node."""
         ties = {}
         for row in rows:
-            near, far = Key(row["label"], row["id"]), Key(row["other_label"], row["other_id"])
-            if near == far:
+            near = Key(row["label"], row["id"])
+            far = Key(row["other_label"], row["other_id"])
+            is_outward = (row["type"], near.label, far.label) in _DIRECTIONS
+            is_inward = (row["type"], far.label, near.label) in _DIRECTIONS
+            if near == far or not (is_outward or is_inward):
                 continue
-            link = _LINK_OF.get((row["type"], near.label, far.label))
-            outward = row["outward"] if near.label == far.label else link is not None
-            if link or (row["type"], far.label, near.label) in _LINK_OF:
-                source, target = (near, far) if outward else (far, near)
-                ties[row["relationship"]] = Tie(row["type"], source, target, row["weight"], row["confidence"])
+            if near.label == far.label:
+                # The labels do not tell the direction here.
+                is_outward = row["outward"]
+            source = near if is_outward else far
+            target = far if is_outward else near
+            ties[row["relationship"]] = Tie(row["type"], source, target, row["weight"], row["confidence"])
         return ties
 
 
-_WHOSE = ("catalogue", "direct", "owner", "record")
-_LINK_OF = {(link.type, start, end): link for link in LINKS for start in link.starts for end in link.ends}
+def _directions() -> frozenset[tuple[str, str, str]]:
+    """Return each type of relationship with each label that it starts from and each label that it leads to."""
+    found = set()
+    for link in LINKS:
+        for start, end in product(link.starts, link.ends):
+            found.add((link.type, start, end))
+    return frozenset(found)
 
 
-def _listed(courses: tuple[str, ...] | None) -> list[str] | None:
-    return None if courses is None else list(courses)
+_DIRECTIONS = _directions()

@@ -1,4 +1,4 @@
-"""The general queries over what a caller sees: each walks it hop by hop, and says what it left out."""
+"""The general queries. Each one walks, hop by hop, through what the caller may see and says what it left out."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -27,7 +27,7 @@ from edugraph_insights.queries.links import ADDED, SUMS, TYPES
 from edugraph_insights.queries.sight import MOST_FOUND, Hub, Key, Sight, Tie
 
 MOST_VISITED = 5_000  # nodes of a search for a path
-# Texts, names and hashes that serve the keeping of the graph.
+# Properties that serve the maintenance of the graph. Details of a node do not show them.
 _KEEPING = frozenset(
     {"content_hash", "reading", "accepted", "row", "changed_at", "history",
      "finding", "finding_key", "verdicts", "restricted", "canonical", "names", "claims",
@@ -37,7 +37,7 @@ _KEEPING = frozenset(
 
 @dataclass(frozen=True)
 class Related:
-    """All relationships of a type from one thing to another, as one."""
+    """All relationships of one type from one node to another, as one relationship."""
 
     source: Key
     type: str
@@ -46,7 +46,12 @@ class Related:
     weight: float | None
     confidence: float | None
 
+    @property
+    def triple(self) -> tuple[Key, str, Key]:
+        return (self.source, self.type, self.target)
+
     def other(self, node: Key) -> Key:
+        """Return the node at the other end."""
         return self.target if self.source == node else self.source
 
     def shown(self) -> ShownRelationship:
@@ -61,25 +66,46 @@ class Related:
 
 
 def merged(ties: Iterable[Tie]) -> list[Related]:
-    """Return one relationship for all of one type between the same two things, in a fixed order."""
+    """Return one relationship for all ties of one type between the same two nodes, in a fixed order."""
     groups: dict[tuple[Key, str, Key], list[Tie]] = defaultdict(list)
     for tie in ties:
         groups[tie.source, tie.type, tie.target].append(tie)
     found = []
-    for (source, name, target), of_group in sorted(groups.items()):
-        weights = [tie.weight for tie in of_group if tie.weight is not None]
-        sure = [tie.confidence for tie in of_group if tie.confidence is not None]
-        weight = (float(sum(weights)) if name in ADDED else float(max(weights))) if weights else None
-        found.append(Related(source, name, target, len(of_group), weight, max(sure, default=None)))
+    for triple in sorted(groups):
+        source, name, target = triple
+        group = groups[triple]
+        confidences = [tie.confidence for tie in group if tie.confidence is not None]
+        found.append(
+            Related(
+                source,
+                name,
+                target,
+                relationships=len(group),
+                weight=_weight(name, group),
+                confidence=max(confidences, default=None),
+            )
+        )
     return found
 
 
+def _weight(name: str, ties: Iterable[Tie]) -> float | None:
+    """Return the weight of several ties of one type together, or None if none has a weight."""
+    weights = [tie.weight for tie in ties if tie.weight is not None]
+    if not weights:
+        return None
+    if name in ADDED:
+        return float(sum(weights))
+    return float(max(weights))
+
+
 class Walk:
-    """What was met on a walk that keeps to a filter. `left_out` grows on the way."""
+    """A walk along the relationships that satisfy a filter. The walk remembers what it left out."""
 
     def __init__(self, sight: Sight, asked: Filtered, *named: Key) -> None:
-        """`named` are the nodes that were asked for, which need no permitted label."""
-        self._sight, self._asked, self._named = sight, asked, frozenset(named)
+        """Start a walk. The filter on labels does not concern `named`, the nodes that the caller asked for."""
+        self._sight = sight
+        self._asked = asked
+        self._named = frozenset(named)
         self.types = frozenset(asked.type or TYPES)
         self.hubs: set[Hub] = set()
         self.filtered: set[tuple[Key, str, Key]] = set()
@@ -88,230 +114,304 @@ class Walk:
         """Return the relationships of these nodes that satisfy the filter."""
         ties, hubs = self._sight.hop(nodes, self.types)
         self.hubs |= hubs
-        asked = self._asked
         found = []
-        for each in merged(ties.values()):
-            ends = {each.source, each.target}
-            weak = each.weight is not None and asked.min_weight is not None and each.weight < asked.min_weight
-            unsure = (
-                each.confidence is not None
-                and asked.min_confidence is not None
-                and each.confidence < asked.min_confidence
-            )
-            if weak or unsure:
-                self.filtered.add((each.source, each.type, each.target))
-            elif not asked.label or all(end.label in asked.label for end in ends - self._named):
-                found.append(each)
+        for related in merged(ties.values()):
+            if self._is_below_minimum(related):
+                self.filtered.add(related.triple)
+            elif self._has_permitted_labels(related):
+                found.append(related)
         return found
 
-    def left_out(self, **more: int) -> dict[str, int]:
-        """Return what is not shown, by its reason."""
-        return left_out(
-            self._sight,
-            self.types,
-            self.hubs,
-            {"relationships under the minimum weight or confidence": len(self.filtered), **more},
-        )
+    def _is_below_minimum(self, related: Related) -> bool:
+        min_weight = self._asked.min_weight
+        if min_weight is not None and related.weight is not None and related.weight < min_weight:
+            return True
+        min_confidence = self._asked.min_confidence
+        if min_confidence is None or related.confidence is None:
+            return False
+        return related.confidence < min_confidence
+
+    def _has_permitted_labels(self, related: Related) -> bool:
+        if not self._asked.label:
+            return True
+        ends = {related.source, related.target}
+        return all(end.label in self._asked.label for end in ends - self._named)
+
+    def left_out(self, more: Mapping[str, int]) -> dict[str, int]:
+        """Return the numbers of things that are not shown, by their reasons. `more` are further reasons."""
+        below_minimum = {"relationships under the minimum weight or confidence": len(self.filtered)}
+        return left_out(self._sight, self.types, self.hubs, {**below_minimum, **more})
 
 
 def left_out(sight: Sight, types: Collection[str], hubs: Iterable[Hub], more: Mapping[str, int]) -> dict[str, int]:
-    """Return what is not shown, by its reason: hubs, sums over all time, and `more`, without zeros."""
+    """Return the numbers of things that are not shown, by their reasons, without zeros.
+
+    The reasons are hubs, sums over all time, and `more`.
+    """
     reasons = {
         f"{hub.type} of {hub.node}: more than {sight.most_relationships:,} relationships, not expanded": 1
         for hub in sorted(hubs)
     }
     if sight.since or sight.until:
         reasons["types of relationships that are sums over all time: leave out from and to"] = len(SUMS & set(types))
-    return reasons | {reason: number for reason, number in more.items() if number}
+    for reason, number in more.items():
+        if number:
+            reasons[reason] = number
+    return reasons
 
 
 def key_of(name: str) -> Key:
-    """Return the node that `LABEL:ID` names."""
+    """Return the key of the node that is written as `LABEL:ID`."""
     label, _, node_id = name.partition(":")
     return Key(label, node_id)
 
 
 def shown_nodes(sight: Sight, steps: Mapping[Key, int | None]) -> list[ShownNode]:
-    """Return nodes with their names, in the order of their steps, labels and ids."""
+    """Return nodes with their names, in the order of their steps, labels and ids.
+
+    `steps` are the steps from the root by node, or None where a query has no root.
+    """
+    ids_by_label: dict[str, list[str]] = defaultdict(list)
+    for node in steps:
+        ids_by_label[node.label].append(node.id)
     rows: dict[Key, Mapping[str, Any]] = {}
-    for label in {key.label for key in steps}:
-        ids = [key.id for key in steps if key.label == label]
-        rows |= {Key(label, row["id"]): row for row in sight.nodes(label, ids, whole=False)}
+    for label, ids in ids_by_label.items():
+        for row in sight.nodes(label, ids, whole=False):
+            rows[Key(label, row["id"])] = row
+
     found = []
-    for key in sorted(steps, key=lambda each: (steps[each] or 0, each)):
-        row = rows.get(key, {"name": key.id, "at": None})
-        found.append(ShownNode(node=str(key), label=key.label, name=str(row["name"]), at=row["at"], steps=steps[key]))
+    for node in sorted(steps, key=lambda each: (steps[each] or 0, each)):
+        row_of_node = rows.get(node, {"name": node.id, "at": None})
+        found.append(
+            ShownNode(
+                node=str(node),
+                label=node.label,
+                name=str(row_of_node["name"]),
+                at=row_of_node["at"],
+                steps=steps[node],
+            )
+        )
     return found
 
 
 def search(sight: Sight, asked: Search) -> GraphAnswer:
+    """Return the nodes of a label whose id or name begins as asked."""
     found = sight.search(asked.label, asked.begins)
+    number = min(len(found), MOST_FOUND)
     shown = found[: asked.limit]
+    not_shown = {
+        "nodes beyond the limit: say how the id or name goes on": number - len(shown),
+        f"nodes that were not counted: there are more than {MOST_FOUND:,}": int(len(found) > MOST_FOUND),
+    }
     return GraphAnswer(
         computed_by="Nodes of the label whose id or name begins so, in the order of their ids; up to "
         f"{MOST_FOUND:,} are looked for.",
-        of_how_many={"nodes": min(len(found), MOST_FOUND)},
-        left_out=left_out(
-            sight,
-            (),
-            (),
-            {
-                "nodes beyond the limit: say how the id or name goes on": min(len(found), MOST_FOUND) - len(shown),
-                f"nodes that were not counted: there are more than {MOST_FOUND:,}": int(len(found) > MOST_FOUND),
-            },
-        ),
-        nodes=tuple(shown_nodes(sight, {Key(asked.label, each): None for each in shown})),
+        of_how_many={"nodes": number},
+        left_out=left_out(sight, (), (), not_shown),
+        nodes=tuple(shown_nodes(sight, {Key(asked.label, node_id): None for node_id in shown})),
     )
 
 
 def details(sight: Sight, asked: OneNode) -> Details:
+    """Return the properties of a node, and how many other nodes it has relationships of each type with."""
     node = key_of(asked.node)
     ties, hubs = sight.hop([node], TYPES)
-    counts: dict[tuple[str, str, str], int] = defaultdict(int)
-    for each in merged(ties.values()):
-        direction = "out" if each.source == node else "in"
-        counts[each.type, direction, each.other(node).label] += 1
-    [row] = sight.nodes(node.label, [node.id], whole=True) or [{"name": node.id, "at": None, "properties": {}}]
+    # (type, direction, label of the other nodes) -> number of other nodes
+    numbers: dict[tuple[str, str, str], int] = defaultdict(int)
+    for related in merged(ties.values()):
+        direction = "out" if related.source == node else "in"
+        numbers[related.type, direction, related.other(node).label] += 1
+    counts = []
+    for (name, direction, label), number in sorted(numbers.items()):
+        count = {"type": name, "direction": direction, "label": label, "nodes": number}
+        counts.append(RelationshipCount.model_validate(count))
+
+    rows = sight.nodes(node.label, [node.id], whole=True)
+    [row] = rows or [{"name": node.id, "at": None, "properties": {}}]
+    properties = {}
+    for name, value in sorted(row["properties"].items()):
+        if name not in _KEEPING:
+            properties[name] = plain(value)
     return Details(
         computed_by="The properties of the node, and of each type of relationship the other nodes that this caller "
         "may see.",
         node=ShownNode(node=str(node), label=node.label, name=str(row["name"]), at=row["at"]),
-        properties={name: plain(value) for name, value in sorted(row["properties"].items()) if name not in _KEEPING},
-        counts=tuple(
-            RelationshipCount.model_validate({"type": t, "direction": d, "label": other, "nodes": number})
-            for (t, d, other), number in sorted(counts.items())
-        ),
+        properties=properties,
+        counts=tuple(counts),
         left_out=left_out(sight, TYPES, hubs, {}),
     )
 
 
 def plain(value: Any) -> Any:
-    """Return a property as JSON can have it."""
-    value = value.to_native() if hasattr(value, "to_native") else value
-    return value.isoformat() if isinstance(value, datetime) else value
+    """Return a property as a value that JSON can hold."""
+    if hasattr(value, "to_native"):
+        value = value.to_native()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value
 
 
 def neighbours(sight: Sight, asked: OfNode) -> GraphAnswer:
-    """The strongest relationships first, so that a limit leaves out the weakest."""
+    """Return the relationships of a node. The strongest stand first, so that a limit leaves out the weakest."""
     node = key_of(asked.node)
     walk = Walk(sight, asked, node)
-    other = key_of(asked.other) if asked.other else None
-    found = sorted(
-        (each for each in walk.hop([node]) if other is None or each.other(node) == other),
-        key=lambda each: (-(each.weight or 0.0), each.type, each.source, each.target),
-    )
+    found = walk.hop([node])
+    if asked.other:
+        wanted = key_of(asked.other)
+        found = [each for each in found if each.other(node) == wanted]
+    found.sort(key=lambda each: (-(each.weight or 0.0), each.type, each.source, each.target))
+
     shown = found[: asked.limit]
     others = {each.other(node) for each in found}
-    beside = {each.other(node): 1 for each in shown}
+    shown_others = {each.other(node) for each in shown}
+    not_shown = {
+        "relationships beyond the limit": len(found) - len(shown),
+        "nodes beyond the limit": len(others) - len(shown_others),
+    }
     return GraphAnswer(
         computed_by="Relationships of the node that satisfy the filter, the largest weight first.",
         of_how_many={"relationships": len(found), "nodes": len(others)},
-        left_out=walk.left_out(
-            **{
-                "relationships beyond the limit": len(found) - len(shown),
-                "nodes beyond the limit": len(others) - len(beside),
-            }
-        ),
-        nodes=tuple(shown_nodes(sight, {**beside, node: 0})),
+        left_out=walk.left_out(not_shown),
+        nodes=tuple(shown_nodes(sight, {**dict.fromkeys(shown_others, 1), node: 0})),
         relationships=tuple(each.shown() for each in shown),
     )
 
 
 def subgraph(sight: Sight, asked: OfRoot) -> GraphAnswer:
-    """Level by level. Where a level does not fit, its first nodes by label and id are shown, and the walk ends."""
-    node = key_of(asked.node)
-    walk = Walk(sight, asked, node)
-    steps: dict[Key, int] = {node: 0}
+    """Return the nodes around a root, level by level.
+
+    If a level has more nodes than the limit leaves room for, its first nodes by label and id are shown, and the walk
+    ends there.
+    """
+    root = key_of(asked.node)
+    walk = Walk(sight, asked, root)
+    steps: dict[Key, int] = {root: 0}
     related: dict[tuple[Key, str, Key], Related] = {}
-    frontier, beyond = [node], 0
+    frontier = [root]
+    beyond = 0
     for depth in range(1, asked.depth + 1):
-        found = walk.hop(frontier)
-        related |= {(each.source, each.type, each.target): each for each in found}
-        reached = sorted({end for each in found for end in (each.source, each.target)} - steps.keys())
+        ends: set[Key] = set()
+        for each in walk.hop(frontier):
+            related[each.triple] = each
+            ends |= {each.source, each.target}
+        reached = sorted(ends - steps.keys())
         room = asked.limit - len(steps)
-        frontier, beyond = reached[: max(room, 0)], len(reached) - max(room, 0)
+        frontier = reached[:room]
+        beyond = len(reached) - len(frontier)
         steps |= dict.fromkeys(frontier, depth)
         if beyond > 0 or not frontier:
             break
+
     shown = [each for each in related.values() if each.source in steps and each.target in steps]
-    beyond = max(beyond, 0)
+    shown.sort(key=lambda each: each.triple)
+    not_shown = {"nodes beyond the limit": beyond, "relationships to these": len(related) - len(shown)}
     return GraphAnswer(
         computed_by="Nodes within so many steps of the root by relationships that satisfy the filter, nearest first; "
         "relationships of the nodes that are nearer than the depth.",
         of_how_many={"nodes": len(steps) + beyond, "relationships": len(related)},
-        left_out=walk.left_out(
-            **{"nodes beyond the limit": beyond, "relationships to these": len(related) - len(shown)}
-        ),
+        left_out=walk.left_out(not_shown),
         nodes=tuple(shown_nodes(sight, dict(steps))),
-        relationships=tuple(
-            each.shown() for each in sorted(shown, key=lambda each: (each.source, each.type, each.target))
-        ),
+        relationships=tuple(each.shown() for each in shown),
     )
 
 
+@dataclass
+class _Side:
+    """One of the two searches that look for a path, each from one of its ends."""
+
+    frontier: list[Key]  # the nodes that were reached last
+    reached_by: dict[Key, Related | None]  # node -> the relationship that led to it, or None for the end itself
+
+    def expand(self, walk: Walk) -> None:
+        """Go one step further from all nodes of the frontier."""
+        related_to_frontier = walk.hop(self.frontier)
+        begun = set(self.frontier)
+        self.frontier = []
+        for related in related_to_frontier:
+            for near, far in ((related.source, related.target), (related.target, related.source)):
+                if near in begun and far not in self.reached_by:
+                    self.reached_by[far] = related
+                    self.frontier.append(far)
+
+    def way_back(self, node: Key) -> tuple[list[Key], list[Related]]:
+        """Return the nodes and the relationships of the way from a node that was reached to the end of this side."""
+        nodes = [node]
+        relationships = []
+        related = self.reached_by[node]
+        while related is not None:
+            node = related.other(node)
+            nodes.append(node)
+            relationships.append(related)
+            related = self.reached_by[node]
+        return nodes, relationships
+
+
 def path(sight: Sight, asked: OfPath) -> PathAnswer:
-    """A shortest path, walked from both ends: each time, the end with fewer nodes to expand goes on."""
-    node, other = key_of(asked.node), key_of(asked.other)
+    """Return a shortest path. The search begins at both ends and always expands the smaller of the two frontiers."""
+    node = key_of(asked.node)
+    other = key_of(asked.other)
     walk = Walk(sight, asked, node, other)
-    came: tuple[dict[Key, Related | None], dict[Key, Related | None]] = ({node: None}, {other: None})
-    frontiers = [[node], [other]]
+    sides = (_Side([node], {node: None}), _Side([other], {other: None}))
     meeting = node if node == other else None
-    gone = 0
-    while meeting is None and gone < asked.steps and sum(map(len, came)) <= MOST_VISITED:
-        # From a hub nothing is reached, but it may be reached from the other end.
-        if not any(frontiers) or (not all(frontiers) and not walk.hubs):
+    steps = 0
+    while meeting is None and steps < asked.steps and _visited(sides) <= MOST_VISITED:
+        expandable = [side for side in sides if side.frontier]
+        # A hub is not expanded, but it may be reached from the other end, so one side goes on alone then.
+        is_used_up = len(expandable) < len(sides) and not walk.hubs
+        if not expandable or is_used_up:
             break
-        side = min((0, 1), key=lambda each: len(frontiers[each]) or MOST_VISITED)
-        begun, reached = set(frontiers[side]), []
-        for each in walk.hop(frontiers[side]):
-            for near, far in ((each.source, each.target), (each.target, each.source)):
-                if near in begun and far not in came[side]:
-                    came[side][far] = each
-                    reached.append(far)
-        frontiers[side] = reached
-        gone += 1
-        meeting = min((each for each in reached if each in came[1 - side]), default=None)
-    ended_early = meeting is None and sum(map(len, came)) > MOST_VISITED
-    nodes, relationships = ([], []) if meeting is None else way(came, meeting)
-    names = {each.node: each for each in shown_nodes(sight, dict.fromkeys(nodes))}
+        side = min(expandable, key=lambda each: len(each.frontier))
+        opposite = sides[1] if side is sides[0] else sides[0]
+        side.expand(walk)
+        steps += 1
+        meeting = min((each for each in side.frontier if each in opposite.reached_by), default=None)
+
+    nodes: list[Key] = []
+    relationships: list[Related] = []
+    if meeting is not None:
+        to_node, first = sides[0].way_back(meeting)
+        to_other, second = sides[1].way_back(meeting)
+        nodes = [*reversed(to_node), *to_other[1:]]
+        relationships = [*reversed(first), *second]
+    nodes_by_name = {each.node: each for each in shown_nodes(sight, dict.fromkeys(nodes))}
+    shown = []
+    for number, key in enumerate(nodes):
+        shown.append(nodes_by_name[str(key)].model_copy(update={"steps": number}))
+
+    ended_early = meeting is None and _visited(sides) > MOST_VISITED
+    not_shown = {f"longer ways: the search ended after {MOST_VISITED:,} nodes": int(ended_early)}
+    looked_at = sides[0].reached_by.keys() | sides[1].reached_by.keys()
     return PathAnswer(
         computed_by=f"A shortest path by relationships that satisfy the filter, in any direction, of {asked.steps} "
         "steps at most.",
-        of_how_many={"nodes looked at": len(came[0].keys() | came[1].keys())},
-        left_out=walk.left_out(**{f"longer ways: the search ended after {MOST_VISITED:,} nodes": int(ended_early)}),
-        nodes=tuple(names[str(each)].model_copy(update={"steps": n}) for n, each in enumerate(nodes)),
+        of_how_many={"nodes looked at": len(looked_at)},
+        left_out=walk.left_out(not_shown),
+        nodes=tuple(shown),
         relationships=tuple(each.shown() for each in relationships),
         steps=None if meeting is None else len(relationships),
     )
 
 
-def way(
-    came: tuple[Mapping[Key, Related | None], Mapping[Key, Related | None]], meeting: Key
-) -> tuple[list[Key], list[Related]]:
-    """Return the nodes and the relationships of the path through a node that both ends reached."""
-    halves: list[tuple[list[Key], list[Related]]] = []
-    for side in came:
-        nodes, relationships, at = [meeting], [], meeting
-        while (step := side[at]) is not None:
-            at = step.other(at)
-            nodes.append(at)
-            relationships.append(step)
-        halves.append((nodes, relationships))
-    (before, first), (after, second) = halves
-    return [*reversed(before), *after[1:]], [*reversed(first), *second]
+def _visited(sides: Iterable[_Side]) -> int:
+    """Return how many nodes both searches visited. A node that both visited counts twice."""
+    return sum(len(side.reached_by) for side in sides)
 
 
 def statistics(sight: Sight, _asked: OfSight) -> Statistics:
-    """Count all that the caller sees. What a hub leads to is counted from the other end.
+    """Count everything that the caller sees. Relationships of a hub are counted from their other ends.
 
-    Raises TooLarge where there are too many nodes to go through.
+    Raises TooLarge if there are too many nodes to go through.
     """
     ids = {label: sight.search(label, "") for label in sight.labels()}
-    if label := next((label for label, found in ids.items() if len(found) > MOST_FOUND), None):
-        offer = "Ask for one course or group; `edugraph graph summary` counts the whole graph."
-        raise TooLarge(f"There are more than {MOST_FOUND:,} nodes of the label {label}", offer)
-    ties, _ = sight.hop((Key(label, node_id) for label, found in ids.items() for node_id in found), TYPES)
-    types = Counter(each.type for each in merged(ties.values()))
+    for label, found in ids.items():
+        if len(found) > MOST_FOUND:
+            offer = "Ask for one course or group; `edugraph graph summary` counts the whole graph."
+            raise TooLarge(f"There are more than {MOST_FOUND:,} nodes of the label {label}", offer)
+    nodes: list[Key] = []
+    for label, found in ids.items():
+        nodes += [Key(label, node_id) for node_id in found]
+    ties, _ = sight.hop(nodes, TYPES)
+    types = Counter(related.type for related in merged(ties.values()))
     return Statistics(
         computed_by="Counts of the nodes that you may see, and of the pairs of them with a relationship. Names of "
         "one thing are one node.",
