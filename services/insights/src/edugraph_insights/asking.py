@@ -1,4 +1,4 @@
-"""The way of a question: who asks, of whom, what the graph says, what may be published of it."""
+"""Answer a question: find the permitted students and the period, read the graph, publish what may be published."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -20,33 +20,41 @@ from edugraph_insights.small_groups import publish
 # Names of counts in `left_out`.
 OUTSIDERS = "students who are not in the course"
 OTHER_OUTSIDERS = "students of the other group who are not in the course"
-_LAST_MOMENT = timedelta(microseconds=1)  # before the end of a term or a day, which is no part of it
+# The end of a term is not part of the term. This is the difference to its last moment.
+_LAST_MOMENT = timedelta(microseconds=1)
 
 
 def ask(
     insights: Insights, caller: Caller, question: Question[Any, Any], asked: Parameters, purpose: str = ""
 ) -> Answer[Any]:
-    """Answer a question, or give an answer that was computed a short while ago of the same students and records.
+    """Return the answer to a question, computed now or taken from the cache of answers.
 
-    What is shown of a person is written into the audit log before, also of an answer that was kept.
+    A cached answer is about the same students and the same records. An answer that shows persons is written into the
+    audit log first, also if it comes from the cache.
 
-    Raises Refusal 403 and 404, Problem 404 without such a course, TooLarge, Busy, and Retryable.
+    Raises Refusal 403 and 404, Problem 404 if the course does not exist, TooLarge, Busy, and Retryable.
     """
-    now, rule = insights.now(), rule_for(caller, question.name)
+    now = insights.now()
+    rule = rule_for(caller, question.name)
     asked = asked.completed(insights.settings.help_thresholds.get(asked.course, HelpThresholds()))
-    # Before the graph is read: an answer that is kept is at least as new as its epochs.
-    epochs = insights.answers.epochs(asked.courses) if insights.answers else ()
+    # The epochs are read before the graph, so that a cached answer is never older than its epochs.
+    epochs: tuple[object, ...] = ()
+    if insights.answers:
+        epochs = insights.answers.epochs(asked.courses)
     permitted, facts = facts_of(insights, caller, rule, asked, now)
     if asked.beside is not None:
         _, other = facts_of(insights, caller, rule, asked.beside, now)
         facts = replace(facts, beside=other)
     key = key_of(question.name, asked.model_dump(), epochs, permitted.in_cells, *read_by(facts))
-    kept = insights.answers.find(key) if insights.answers else None
+    kept = _kept(insights, key)
     if kept is None:
-        students = len(facts.students) + (len(facts.beside.students) if facts.beside else 0)
+        students = len(facts.students)
+        if facts.beside is not None:
+            students += len(facts.beside.students)
         with insights.large.place(students):
-            # Whoever waited may find what they ask for: several people open one course when a lesson begins.
-            kept = insights.answers.find(key) if insights.answers else None
+            # Several people open one course when a lesson begins: another thread may have computed the same answer
+            # while this one waited.
+            kept = _kept(insights, key)
             if kept is None:
                 answer = computed(question, asked, facts, in_cells=permitted.in_cells)
                 if insights.answers:
@@ -54,22 +62,35 @@ def ask(
     if kept is not None:
         answer = Answer[question.row].model_validate_json(kept)  # type: ignore[name-defined]
     metrics.ANSWERS_KEPT.add(came_from="graph" if kept is None else "cache")
-    if answer.exact and (question.quotes or asked.person is not None):
-        of = ("student", asked.person) if asked.person else ("course", asked.course)
-        insights.note_shown(caller, f"insight {question.name}", of, purpose)
+
+    shows_persons = question.quotes or asked.person is not None
+    if answer.exact and shows_persons:
+        about = ("course", asked.course)
+        if asked.person:
+            about = ("student", asked.person)
+        insights.note_shown(caller, f"insight {question.name}", about, purpose)
     return answer
 
 
+def _kept(insights: Insights, key: bytes) -> bytes | None:
+    """Return the answer in the cache, or None if there is none or if no cache is in use."""
+    if not insights.answers:
+        return None
+    return insights.answers.find(key)
+
+
 def read_by(facts: Facts) -> tuple[object, ...]:
-    """Return of whom and in which time the facts of an answer are: what a caller may see is in nothing else."""
-    beside = read_by(facts.beside) if facts.beside else ()
+    """Return the students and the period of these facts. An answer depends on its caller only through these."""
+    beside: tuple[object, ...] = ()
+    if facts.beside:
+        beside = read_by(facts.beside)
     return (facts.students, facts.outsiders, facts.since, facts.term, *beside)
 
 
 def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, in_cells: bool) -> Answer[Any]:
-    """Return what may be published of the exact answer.
+    """Return the answer from the graph. With `in_cells` only those parts remain that may be published.
 
-    Raises Problem 404 without such a course, TooLarge, Busy, and Retryable.
+    Raises Problem 404 if the course does not exist, TooLarge, Busy, and Retryable.
     """
     if facts.course_name(asked.course) is None:
         raise Problem(404, "not-found", f"There is no course {asked.course}; check the id.")
@@ -78,21 +99,29 @@ def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, i
     if facts.beside is not None:
         outsiders[OTHER_OUTSIDERS] = facts.beside.outsiders
     found = replace(found, left_out={**found.left_out, **outsiders})
-    shown = publish(found) if in_cells else found
+    if in_cells:
+        found = publish(found)
+
+    def count_name(name: str) -> str:
+        return said("count", name, name, asked.language)
+
+    of_how_many = {}
+    for name, total in found.of_how_many.items():
+        of_how_many[count_name(name)] = total if isinstance(total, int) else len(total)
+    left_out = {}
+    for name, number in found.left_out.items():
+        if number:
+            left_out[count_name(name)] = number
+    rows = [each.row for each in found.rows]
     return Answer[question.row](  # type: ignore[name-defined]
         question=said("title", question.name, question.title, asked.language),
         computed_by=said("computed", question.name, question.computed_by, asked.language),
         as_of=facts.until,
         parameters=asked.given(),
         exact=not in_cells,
-        of_how_many={
-            said("count", name, name, asked.language): number if isinstance(number, int) else len(number)
-            for name, number in shown.of_how_many.items()
-        },
-        left_out={
-            said("count", name, name, asked.language): number for name, number in shown.left_out.items() if number
-        },
-        rows=tuple(sorted((each.row for each in shown.rows), key=question.order)),
+        of_how_many=of_how_many,
+        left_out=left_out,
+        rows=tuple(sorted(rows, key=question.order)),
         links={"self": f"/v1/insights/{question.name}", "how": "docs/insights.md"},
     )
 
@@ -100,25 +129,33 @@ def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, i
 def facts_of(
     insights: Insights, caller: Caller, rule: Rule, asked: Parameters, now: datetime
 ) -> tuple[Roster, Facts]:
-    """Return of whom and in which time may be read: from, to and the term, whichever is narrower.
+    """Return the permitted students, and the facts about them in the period.
 
-    As of a day, and of two groups that are compared, the members at the end of the time count: those of a group of
-    last year are in it no more. Raises what `roster` raises, Problem 404 without such a term, and Retryable.
+    The period is where `from` and `to`, the term, and the day `as_of` overlap. If the question is as of a day, or
+    compares two groups, it is about the members at the end of the period, since the members of last year have left
+    their group by now.
+
+    Raises what `roster` raises, Problem 404 if the term does not exist, and Retryable.
     """
-    refuse_detail(caller, rule, asked)  # before a term is looked up: that it is there is an answer, too
-    since, until, term = asked.since, min(asked.until or now, now), None
+    refuse_detail(caller, rule, asked)  # before the term is read: its existence would be an answer, too
+    since = asked.since
+    until = now if asked.until is None else min(asked.until, now)
+    in_past = asked.as_of is not None
     if asked.as_of is not None:
         until = min(until, datetime.combine(asked.as_of, time.max, UTC))
+    term = None
     if asked.term is not None:
-        found = next(iter(insights.graph.read("term", term=asked.term)), None)
-        if found is None:
+        rows = insights.graph.read("term", term=asked.term)
+        if not rows:
             raise Problem(404, "not-found", f"There is no term {asked.term}; check the id.")
-        term = as_term(found)
-        since = max(filter(None, (since, term.starts)), default=None)
-        until = min(until, term.ends - _LAST_MOMENT) if term.ends else until
-    members_at = now if asked.beside is None and asked.as_of is None else until
+        term = as_term(rows[0])
+        if term.starts is not None:
+            since = term.starts if since is None else max(since, term.starts)
+        if term.ends is not None:
+            until = min(until, term.ends - _LAST_MOMENT)
+    is_about_end_of_period = in_past or asked.beside is not None
+    members_at = until if is_about_end_of_period else now
     permitted = roster(insights.graph, caller, rule, asked, now, members_at=members_at)
-    in_past = asked.as_of is not None
     facts = Facts(
         insights.graph,
         permitted.students,
