@@ -1,8 +1,8 @@
-"""The one module of insights that knows Neo4j: it reads, with a limit of time and of rows for each statement.
+"""The only module of insights that knows Neo4j. It reads, with limits of time and rows for each statement.
 
-The statements stand in `cypher/*.cypher`, each after a line `// name: …`. Each starts at students, at a course's or
-an item's id, or at points, never at all nodes of a label but the few terms, and is given the students whom the caller
-may see. Only what `scan` reads goes through all of the graph; it is for who may see all of it.
+The statements stand in `cypher/*.cypher`, each after a line `// name: …`. A statement starts at students, points, or
+the id of a course or an item, and gets the students whom the caller may see as a parameter. No statement starts at
+all nodes of a label, except at the few terms. Only `scan` goes through the whole graph, for callers who may see it.
 """
 
 import time
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from importlib.resources import files
+from math import ceil
 from typing import Any, LiteralString
 
 import neo4j
@@ -22,11 +23,11 @@ from edugraph_common.platform.index_hints import with_index_hint
 from edugraph_insights.problems import Busy, TooLarge
 from edugraph_insights.settings import InsightsSettings
 
-MAX_ROWS = 200_000  # of one statement
+MAX_ROWS = 200_000  # that one statement may return
 STUDENTS_AT_ONCE = 250
 MOST_PORTIONS = 8
-# A statement is given up when it will take so many times more rows or time than it may: what it will come to is only
-# told from the students read so far.
+# The rows and the time of the whole statement are estimated from the students read so far. The statement is given up
+# when the estimate is this many times the limit.
 CLEARLY_TOO_LARGE = 2
 SCAN_TIMEOUT_SECONDS = 30.0
 OUT_OF_TIME_RETRY_SECONDS = 5.0
@@ -37,47 +38,55 @@ Row = dict[str, Any]
 
 
 class Graph:
-    """Connects at first use. Threads may share it.
+    """A client of Neo4j that only reads. It connects at its first use, and threads may share it.
 
-    Raises Retryable when the graph does not answer; `read` raises TooLarge and Busy as well.
+    Methods raise Retryable if the graph does not answer. The `read` methods also raise TooLarge and Busy.
     """
 
     def __init__(self, settings: InsightsSettings, *, max_rows: int = MAX_ROWS) -> None:
-        self._settings, self._max_rows = settings, max_rows
+        self._settings = settings
+        self._max_rows = max_rows
 
     def read(self, statement: str, **parameters: Any) -> list[Row]:
-        """Return the rows of a statement of `cypher/` by its name. Dates and times are Python's own, in UTC."""
+        """Return the rows of the statement of this name in `cypher/`. Times are Python's own types, in UTC."""
         return self._rows(STATEMENTS[statement], parameters)
 
     def read_along(self, statement: str, label: str | None, types: Collection[str], **parameters: Any) -> list[Row]:
-        """Return the rows of a statement that is for any label or types, which are filled in."""
+        """Return the rows of a statement after the label and the types are filled in."""
         return self._rows(statement_text(statement, label, types), parameters)
 
     def read_by_student(self, statement: str, students: Sequence[str], **parameters: Any) -> list[Row]:
-        """Return the rows of a statement of which each is about one of these students, in no order.
+        """Return the rows of a statement about students, each about one of them, in no particular order.
 
-        The statement returns them packed: of each student the names of the other columns and a list of lists. The
-        driver takes 60 µs for a row and 60 µs for a moment; these rows take 3 µs. A moment stands as text in the
-        column `at`, and is returned as Python's own.
+        The statement packs the rows of a student into one row: the names of the other columns and a list of lists.
+        The driver takes 60 µs for a row and 60 µs for a time, but only 3 µs for a packed row. A time is text in the
+        column `at`, and is returned as a datetime.
 
-        Some students are read at a time, every n-th one, so that Neo4j holds the rows of these alone, and so that a
-        question which is much too large is known as such from the first of them.
+        The students are read in portions, each with every n-th student. So Neo4j holds the rows of one portion only,
+        and the first portion already shows whether a question is much too large.
         """
-        portions = min(MOST_PORTIONS, -(-len(students) // STUDENTS_AT_ONCE))
+        portions = min(MOST_PORTIONS, ceil(len(students) / STUDENTS_AT_ONCE))
         found: list[Row] = []
-        begun, done = time.monotonic(), 0
-        for portion in (list(students[start::portions]) for start in range(portions)):
+        begun = time.monotonic()
+        done = 0
+        for start in range(portions):
+            portion = list(students[start::portions])
             left_seconds = self._settings.query_timeout_seconds - (time.monotonic() - begun)
             if left_seconds <= 0:
                 raise _out_of_time()
             for packed in self._rows(STATEMENTS[statement], {**parameters, "students": portion}, left_seconds):
-                columns = ("student", *packed["columns"])
-                found += [dict(zip(columns, (packed["student"], *row), strict=True)) for row in packed["rows"]]
+                for values in packed["rows"]:
+                    row = dict(zip(packed["columns"], values, strict=True))
+                    row["student"] = packed["student"]
+                    found.append(row)
             done += len(portion)
-            expected = len(students) / done / CLEARLY_TOO_LARGE
-            if len(found) > self._max_rows or len(found) * expected > self._max_rows:
+            # The expected total is the number so far times this factor, divided by CLEARLY_TOO_LARGE.
+            factor = len(students) / done / CLEARLY_TOO_LARGE
+            has_too_many_rows = len(found) > self._max_rows
+            will_have_too_many_rows = len(found) * factor > self._max_rows
+            if has_too_many_rows or will_have_too_many_rows:
                 raise self._too_many_rows()
-            if (time.monotonic() - begun) * expected > self._settings.query_timeout_seconds:
+            if (time.monotonic() - begun) * factor > self._settings.query_timeout_seconds:
                 raise _out_of_time()
         for row in found:
             if "at" in row:
@@ -87,27 +96,28 @@ class Graph:
     def _rows(
         self, text: LiteralString, parameters: Mapping[str, Any], timeout_seconds: float | None = None
     ) -> list[Row]:
-        # Each statement is a transaction of its own. When one of the driver's managed transactions fails, the driver
-        # gives its connection back and then asks it once more how it is; by then another thread may read from it,
-        # which loses a byte, waits for ever, or has its own transaction rolled back (docs/adr/0079).
+        # Each statement is a transaction of its own. If one of the driver's managed transactions fails, the driver
+        # gives the connection back to the pool and then still uses it once. Another thread may read from it by then,
+        # which loses a byte, waits forever, or has its own transaction rolled back (docs/adr/0079).
         query = neo4j.Query(text, timeout=timeout_seconds or self._settings.query_timeout_seconds)
         with _driver_errors(), self._session() as session:
             found = session.run(query, dict(parameters)).fetch(self._max_rows + 1)
             if len(found) > self._max_rows:
                 raise self._too_many_rows()
-            # No statement returns a node, so that `Record.data`, which looks for one in each list, is not needed.
-            return [
-                {name: _native(value) for name, value in zip(record.keys(), record.values(), strict=True)}
-                for record in found
-            ]
+            # `Record.data` is slower, since it looks for nodes in each list. No statement here returns a node.
+            rows = []
+            for record in found:
+                values = zip(record.keys(), record.values(), strict=True)
+                rows.append({name: _native(value) for name, value in values})
+            return rows
 
     def _too_many_rows(self) -> TooLarge:
         return TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
 
     def scan(self, statement: str, **parameters: Any) -> Iterator[Row]:
-        """Yield the rows of a statement that may read the whole graph, without holding them. Values are the driver's.
+        """Yield the rows of a statement that may read the whole graph, one by one. Values keep the driver's types.
 
-        `statement` is its text, which is put together from this project's own labels and types only.
+        `statement` is the text of the statement. It contains labels and types of this project, never of a request.
         """
         query = neo4j.Query(statement, timeout=SCAN_TIMEOUT_SECONDS)
         try:
@@ -118,7 +128,7 @@ class Graph:
             raise Retryable(f"the graph could not be read within {SCAN_TIMEOUT_SECONDS:g} s") from None
 
     def answers(self) -> None:
-        """Raise Retryable when the graph does not answer."""
+        """Raise Retryable if the graph does not answer."""
         self.read("one")
 
     def close(self) -> None:
@@ -132,10 +142,14 @@ class Graph:
 
     @cached_property
     def _driver(self) -> neo4j.Driver:
-        user, password = self._settings.neo4j_user, self._settings.neo4j_password
+        user = self._settings.neo4j_user
+        password = self._settings.neo4j_password
+        auth = None
+        if user and password:
+            auth = (user, password.get_secret_value())
         return neo4j.GraphDatabase.driver(
             self._settings.neo4j_uri,
-            auth=(user, password.get_secret_value()) if user and password else None,
+            auth=auth,
             connection_timeout=3.0,
             connection_acquisition_timeout=5.0,
             notifications_min_severity="OFF",
@@ -145,22 +159,26 @@ class Graph:
 
 
 def statement_text(statement: str, label: str | None, types: Collection[str]) -> LiteralString:
-    """Return a statement with a label and types of the graph's schema filled in: they cannot be parameters of Cypher.
+    """Return a statement with a label and types of the graph's schema filled in.
 
-    What means the same is one thing: of a label whose nodes have several names, a class is sought by its key.
+    Cypher does not take labels and types as parameters. Nodes of a label with synonyms are found by the id of their
+    canonical node. Raises ValueError for a label or type that is not in the schema.
     """
-    known = next((each for each in LABELS if each == label), None)
-    of_types = [each for each in RELATIONSHIPS if each in types]
-    if (label is not None and known is None) or len(of_types) < len(set(types)):
+    # The texts come from the schema and not from the arguments, so that nothing else can get into a statement.
+    known_labels = [each for each in LABELS if each == label]
+    known_types = [each for each in RELATIONSHIPS if each in types]
+    is_unknown_label = label is not None and not known_labels
+    if is_unknown_label or len(known_types) < len(set(types)):
         raise ValueError("no label or type of the graph's schema")
-    degrees = ", ".join(f"COUNT {{ (n)-[:{each}]-() }}" for each in of_types)
-    text = (
+    key: LiteralString = "canonical" if label in NAMED_LABELS else "id"
+    degrees = ", ".join(f"COUNT {{ (n)-[:{each}]-() }}" for each in known_types)
+    return (
         STATEMENTS[statement]
-        .replace("{label}", known or "")
-        .replace("{types}", "|".join(of_types))
+        .replace("{label}", "".join(known_labels))
+        .replace("{types}", "|".join(known_types))
         .replace("{degrees}", degrees)
+        .replace("{key}", key)
     )
-    return text.replace("{key}", "canonical" if label in NAMED_LABELS else "id")
 
 
 def _native(value: Any) -> Any:
@@ -168,12 +186,13 @@ def _native(value: Any) -> Any:
 
 
 def _load() -> Mapping[str, LiteralString]:
+    """Return the statements of `cypher/*.cypher` by their names, with shared fragments filled in."""
     statements: dict[str, LiteralString] = {}
     in_time: LiteralString = (
         "coalesce(m.timestamp >= datetime($since), true) AND coalesce(m.timestamp <= datetime($until), true)"
         " AND coalesce(m.date >= $since_day, true) AND coalesce(m.date <= $until_day, true)"
     )
-    # Texts that stand in several statements.
+    # Fragments that several statements contain, by their placeholders.
     shared: dict[LiteralString, LiteralString] = {
         "{in_time}": in_time,
         "{in_time_n}": in_time.replace("m.", "n."),
@@ -184,12 +203,16 @@ def _load() -> Mapping[str, LiteralString]:
         "coalesce(r.weight, r.strength, r.message_count, r.like_count, r.interaction_count, r.tries) AS weight",
     }
     for file in (files(__package__) / "cypher").iterdir():
-        text: LiteralString = file.read_text("utf-8") if file.name.endswith(".cypher") else ""
+        if not file.name.endswith(".cypher"):
+            continue
+        text: LiteralString = file.read_text("utf-8")
         for part in text.split("// name: ")[1:]:
             name, _, rest = part.partition("\n")
-            body: LiteralString = "\n".join(
-                with_index_hint(line) for line in rest.splitlines() if line.strip() and not line.startswith("//")
-            )
+            lines: list[LiteralString] = []
+            for line in rest.splitlines():
+                if line.strip() and not line.startswith("//"):
+                    lines.append(with_index_hint(line))
+            body: LiteralString = "\n".join(lines)
             for placeholder, fragment in shared.items():
                 body = body.replace(placeholder, fragment)
             statements[name.strip()] = body
@@ -207,7 +230,7 @@ def _out_of_time() -> Busy:
 
 @contextmanager
 def _driver_errors() -> Iterator[None]:
-    """Translate the driver's errors. The cause is left out on purpose: its message may quote a record."""
+    """Translate the driver's errors. The cause is left out on purpose, since its message may quote a record."""
     try:
         yield
     except AuthError:
