@@ -1,6 +1,6 @@
-"""The bootstrap over students: how far a number of a group would vary, had other students of the kind been in it.
+"""The bootstrap over students (Efron 1979): how far a number of a group would vary with other students of its kind.
 
-(Efron 1979.) Students are drawn, and not their attempts, since what one student does is alike.
+Students are drawn and not attempts, because the attempts of one student resemble each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,31 +9,37 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 1_000
-LOW_PERCENT, HIGH_PERCENT = 2.5, 97.5
+LOW_PERCENT = 2.5
+HIGH_PERCENT = 97.5
 
 
 class Resamples:
-    """Groups of as many students, drawn with replacement. All numbers of a group are computed over the same ones."""
+    """Random groups of the same size, drawn with replacement. All numbers are computed over the same groups."""
 
     def __init__(self, students: Sequence[str], random: np.random.Generator) -> None:
-        self._place = {student: number for number, student in enumerate(students)}
+        self._column = {student: number for number, student in enumerate(students)}
         size = len(students)
-        chance = np.full(size, 1 / size) if size else np.zeros(0)
-        self._times = np.empty((RESAMPLES, size), dtype=np.int16)  # how often each student was drawn
+        self._times = np.zeros((RESAMPLES, size), dtype=np.int16)  # how often each student was drawn
+        if size == 0:
+            return
+        chances = np.full(size, 1 / size)
         for number in range(RESAMPLES):
-            self._times[number] = random.multinomial(size, chance) if size else 0
+            self._times[number] = random.multinomial(size, chances)
 
     def means(self, values: Mapping[str, float]) -> npt.NDArray[np.float64]:
-        """Return of each resample the mean over the students who have a value; NaN where none was drawn."""
-        times = self._times[:, [self._place[student] for student in values]].astype(np.float64)
+        """Return, for each resample, the mean over the students with a value. NaN if no such student was drawn."""
+        columns = [self._column[student] for student in values]
+        times = self._times[:, columns].astype(np.float64)
+        sums = times @ np.array(list(values.values()))
         with np.errstate(invalid="ignore"):
-            means: npt.NDArray[np.float64] = times @ np.array(list(values.values())) / times.sum(axis=1)
+            means: npt.NDArray[np.float64] = sums / times.sum(axis=1)
         return means
 
 
 def difference_interval(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tuple[float, float] | None:
-    """Return the 95 % interval of a difference of two groups by percentiles, None where a group has nobody."""
-    differences = (one - other)[~np.isnan(one - other)]
+    """Return the 95 % interval of the difference of two groups by percentiles, or None if no resample has both."""
+    differences = one - other
+    differences = differences[~np.isnan(differences)]
     if not len(differences):
         return None
     low, high = np.percentile(differences, [LOW_PERCENT, HIGH_PERCENT])

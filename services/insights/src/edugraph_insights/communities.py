@@ -1,4 +1,4 @@
-"""Communities among people who have ties: the Leiden algorithm (Traag, Waltman & van Eck 2019), for modularity."""
+"""Find communities of people with the Leiden algorithm (Traag, Waltman & van Eck 2019), by modularity."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from graspologic_native import leiden
 
 SEED = 7  # fixed, so that the same ties always give the same communities
-# Of ten thousand people and fifty thousand ties this takes a second or two.
-TRIALS, ITERATIONS, RANDOMNESS = 10, 2, 0.1
+# With ten thousand people and fifty thousand ties this takes one or two seconds.
+TRIALS = 10
+ITERATIONS = 2
+RANDOMNESS = 0.1
 
 
 def communities(weights: Mapping[tuple[str, str], int]) -> list[frozenset[str]]:
-    """Return the communities, the largest first. `weights` are of pairs, each of which stands there once."""
+    """Return the communities, the largest first. `weights` has each pair of people once, in one of its two orders."""
     if not weights:
         return []
     edges = [(one, other, float(weight)) for (one, other), weight in sorted(weights.items())]

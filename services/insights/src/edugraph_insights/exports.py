@@ -1,4 +1,4 @@
-"""An answer as a table: CSV, for programs that make tables, and Parquet, for those that compute."""
+"""An answer as a table, in CSV for spreadsheets or in Parquet for data analysis."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def as_csv(answer: Answer[Any], headings: Mapping[str, str]) -> str:
-    """Return the rows under a heading for each column. Lists stand in one cell, divided by `; `."""
+    """Return the rows as CSV with a heading for each column. A list stands in one cell, its items divided by `; `."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(headings.values())
@@ -27,44 +27,52 @@ def as_csv(answer: Answer[Any], headings: Mapping[str, str]) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
         value = "; ".join(map(str, value))
-    return harmless(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return harmless(value)
+    return value
 
 
 def as_parquet(answer: Answer[Any], row: type[Row]) -> bytes:
-    """Return the rows with the types of their fields; times are in UTC. What the answer says beside its rows, such as
-    how they are computed, stands as JSON in the metadata of the file, under `edugraph`.
+    """Return the rows as Parquet with the types of their fields. Times are in UTC.
+
+    The other parts of the answer, such as how it is computed, stand as JSON in the metadata of the file, under
+    `edugraph`.
     """
     from arro3.core import Table
     from arro3.io import write_parquet
 
-    columns = [
-        _column(field.annotation, [getattr(each, name) for each in answer.rows])
-        for name, field in row.model_fields.items()
-    ]
-    said = answer.model_dump_json(exclude={"rows"})
+    columns = []
+    for name, field in row.model_fields.items():
+        values = [getattr(each, name) for each in answer.rows]
+        columns.append(_column(field.annotation, values))
+    table = Table.from_arrays(columns, names=list(row.model_fields))
+    metadata = {"edugraph": answer.model_dump_json(exclude={"rows"})}
     out = io.BytesIO()
-    write_parquet(
-        Table.from_arrays(columns, names=list(row.model_fields)), out, key_value_metadata={"edugraph": said}
-    )
+    write_parquet(table, out, key_value_metadata=metadata)
     return out.getvalue()
 
 
 def _column(annotation: Any, values: list[Any]) -> Any:
-    """Return an Arrow array of what a field of a row may be: text, a number, a day, a moment, or several texts."""
+    """Return an Arrow array of one field of all rows. `annotation` is the type of the field."""
     from arro3.core import Array, DataType, list_array
 
     if get_origin(annotation) is tuple:
-        ends = [0]
+        texts: list[str] = []
+        ends = [0]  # where the texts of each row end
         for each in values:
-            ends.append(ends[-1] + len(each))
-        texts = Array([text for each in values for text in each], type=DataType.string())
-        return list_array(Array(ends, type=DataType.int32()), texts)
-    kind = next((each for each in get_args(annotation) if each is not type(None)), annotation)
+            texts += each
+            ends.append(len(texts))
+        return list_array(Array(ends, type=DataType.int32()), Array(texts, type=DataType.string()))
+    kind = annotation
+    for each in get_args(annotation):
+        if each is not type(None):
+            kind = each
+            break
     if kind is datetime:
         moments = [None if each is None else (each - _EPOCH) // timedelta(microseconds=1) for each in values]
         return Array(moments, type=DataType.int64()).cast(DataType.timestamp("us", tz="UTC"))
     if kind is date:
         days = [None if each is None else (each - _EPOCH.date()).days for each in values]
         return Array(days, type=DataType.int32()).cast(DataType.date32())
-    of_kind = {str: DataType.string(), int: DataType.int64(), float: DataType.float64(), bool: DataType.bool()}
-    return Array(values, type=of_kind[kind])
+    data_types = {str: DataType.string(), int: DataType.int64(), float: DataType.float64(), bool: DataType.bool()}
+    return Array(values, type=data_types[kind])

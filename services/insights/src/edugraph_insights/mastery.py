@@ -1,4 +1,4 @@
-"""How likely a student answers an item of a point right: performance factors analysis (PFA) on logarithms of counts.
+"""Estimate how likely a student answers an item of a point right, with performance factors analysis (PFA).
 
 logit P = β(point) + γ·ln(1 + right) + ρ·ln(1 + wrong), and the same two terms over all points of the student. Counts
 commute, so the estimate does not depend on the order in which records arrive. (Pavlik, Cen & Koedinger 2009.)
@@ -20,17 +20,15 @@ State = Literal["mastered", "not mastered", "long ago", "not enough information"
 
 
 class Attempts(NamedTuple):
-    """How many first attempts at items of a point were right and wrong (0.5 or more is right), and the last one's
-    moment.
-    """
+    """Numbers of right and wrong first attempts at items of a point. Right is an outcome of 0.5 or more."""
 
     right: int
     wrong: int
-    last: datetime | None = None
+    last: datetime | None = None  # time of the last of them
 
 
 class Mastery(NamedTuple):
-    """`probability` is None where there is not enough information."""
+    """The mastery of one point by one student. `probability` is None if there is not enough information."""
 
     probability: float | None
     state: State
@@ -39,11 +37,11 @@ class Mastery(NamedTuple):
 def mastery(
     attempts: Mapping[str, Attempts], as_of: datetime, coefficients: Coefficients | None = None
 ) -> dict[str, Mastery]:
-    """Return the mastery of each point of one student, from the student's counts at all points."""
+    """Return the mastery of each point by one student, computed from the counts of the student at all points."""
     use = coefficients or Coefficients()
-    over_all = use.gamma_over_all * log1p(sum(each.right for each in attempts.values())) + (
-        use.rho_over_all * log1p(sum(each.wrong for each in attempts.values()))
-    )
+    right_over_all = sum(each.right for each in attempts.values())
+    wrong_over_all = sum(each.wrong for each in attempts.values())
+    over_all = use.gamma_over_all * log1p(right_over_all) + use.rho_over_all * log1p(wrong_over_all)
     found = {}
     for point, counts in attempts.items():
         if counts.right + counts.wrong < ENOUGH_ATTEMPTS:
@@ -60,20 +58,24 @@ def mastery(
 
 
 def learning_path(goal: str, needs: Iterable[tuple[str, str]], states: Mapping[str, State]) -> list[tuple[str, ...]]:
-    """Return what is not mastered of the goal and of all that it needs, in steps: what is needed first comes first.
+    """Return the points to learn for a goal, in steps: the goal and the points it needs that are not mastered.
 
-    `needs` are pairs of a point and one that it needs. A point of which too little is known is in a step: it is to be
-    checked first. Points of one step may come in any order, so each of the first step can be learned now. Of points
-    that need each other in a circle, which those that were judged the same may close, none comes first.
+    `needs` are pairs (point, point that it needs). A point with too little information counts as not mastered, since
+    it has to be checked first. The points of one step may be learned in any order, so all points of the first step
+    can be learned now. Synonyms may close a circle of points that need each other; none of them comes before another.
     """
     direct: dict[str, set[str]] = defaultdict(set)
     for point, needed in needs:
         direct[point].add(needed)
     before = {point: _reached(point, direct) for point in {goal, *_reached(goal, direct)}}
-    left = {point for point in before if states.get(point) != "mastered"}
-    # What is needed, by however many steps, and does not need the point in turn: an order without circles.
-    strictly = {point: {each for each in before[point] & left if point not in before[each]} for point in left}
-    steps, sorter = [], TopologicalSorter(strictly)
+    to_learn = {point for point in before if states.get(point) != "mastered"}
+    # An order without circles: a point comes after each point that it needs, directly or indirectly, unless that one
+    # needs the point in turn.
+    strictly_before = {}
+    for point in to_learn:
+        strictly_before[point] = {each for each in before[point] & to_learn if point not in before[each]}
+    steps = []
+    sorter = TopologicalSorter(strictly_before)
     sorter.prepare()
     while sorter.is_active():
         ready = sorter.get_ready()
@@ -83,7 +85,7 @@ def learning_path(goal: str, needs: Iterable[tuple[str, str]], states: Mapping[s
 
 
 def _reached(point: str, direct: Mapping[str, set[str]]) -> set[str]:
-    """Return all that a point needs, by one step or more."""
+    """Return the points that a point needs, directly or indirectly."""
     reached: set[str] = set()
     ahead = [point]
     while ahead:

@@ -1,7 +1,7 @@
-"""What an analyser claims of a text, one by one, as people review it: what was found, how sure it is, what they said.
+"""The claims of an analyser about a text, as people review them: one by one, with confidence and verdict.
 
-A tenth of all claims is drawn by the hash of its key, so that everybody draws the same, and what is drawn does not
-depend on how sure the analyser was: the agreement on that tenth tells how good all of the findings are.
+A tenth of all claims is drawn by the hash of the key. So everybody draws the same claims, and the draw does not
+depend on the confidence. The agreement of reviewers with these claims shows how good all findings are.
 """
 
 import hashlib
@@ -14,17 +14,20 @@ from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.reviews import hash_of_texts
 from edugraph_insights.graph import Row
 
-UNSURE_BELOW = 0.6  # confidence
-ONE_OF = 10  # claims is drawn, however sure it is
+# A claim with a lower confidence is unsure.
+UNSURE_BELOW = 0.6
+# One of this many claims is drawn.
+ONE_OF = 10
 _FOUND_UNDER = {"error_type": "error_types", "knowledge_point": "knowledge_points"}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """That a text shows a type of mistake or a point. `target` is the id of its node, `name` as it was found.
+    """A claim that a text shows a type of mistake or a point.
 
-    `verdict` is what was said last of it, None if nothing was or that was taken back; `instead` is what reviewers
-    accepted of the same aspect that was not found.
+    `target` is the id of the node of this type or point, `name` the spelling in the finding. `verdict` is the last
+    verdict, None if there is none or if it was taken back. `instead` are the targets of the same aspect that
+    reviewers accepted and that the analyser did not find.
     """
 
     record: str
@@ -46,7 +49,7 @@ class Claim:
 
 
 def claims_of(row: Row) -> Iterator[Claim]:
-    """Yield what was found in a mistake, which is a row of the statement `findings`."""
+    """Yield the claims about a mistake. `row` is a row of the statement `findings`."""
     found = json.loads(row["finding"])["finding"]
     said = json.loads(row["verdicts"]) if row["verdicts"] else {"accepted": {}, "rejected": {}}
     text_hash = hash_of_texts(row["type"], row)
@@ -54,28 +57,38 @@ def claims_of(row: Row) -> Iterator[Claim]:
         named: dict[str, dict[str, Any]] = {}
         for each in found.get(under, ()):
             target = canonical_name(each["name"])
-            # Of two spellings of one thing, the surer counts, as in the graph.
+            # If a finding has two spellings of one target, the surer one counts, as in the graph.
             if target not in named or named[target]["confidence"] < each["confidence"]:
                 named[target] = each
-        accepted, rejected = said["accepted"].get(aspect, ()), said["rejected"].get(aspect, ())
+        accepted = said["accepted"].get(aspect, ())
+        rejected = said["rejected"].get(aspect, ())
         instead = tuple(sorted(set(accepted) - named.keys()))
         for target, each in named.items():
-            verdict = "accepted" if target in accepted else "rejected" if target in rejected else None
+            verdict = None
+            if target in accepted:
+                verdict = "accepted"
+            elif target in rejected:
+                verdict = "rejected"
             yield Claim(row["record"], text_hash, aspect, target, each["name"], each["confidence"], verdict, instead)
 
 
 def key_of(*parts: str) -> str:
-    """Return what stands for one thing that can be reviewed."""
+    """Return the key of one thing that can be reviewed: a hash of its parts."""
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
 def is_drawn(key: str) -> bool:
+    """Return whether a claim belongs to the drawn tenth."""
     return int(key[:15], 16) % ONE_OF == 0
 
 
 def effective(claims: list[Claim], aspect: str) -> set[str]:
-    """Return what counts of one record: what was found and not rejected, and what was accepted."""
-    mine = [each for each in claims if each.aspect == aspect]
-    return {each.target for each in mine if each.verdict != "rejected"} | {
-        target for each in mine for target in each.instead
-    }
+    """Return the targets of one aspect that count for a record: found and not rejected, or accepted by reviewers."""
+    targets: set[str] = set()
+    for claim in claims:
+        if claim.aspect != aspect:
+            continue
+        if claim.verdict != "rejected":
+            targets.add(claim.target)
+        targets.update(claim.instead)
+    return targets

@@ -1,7 +1,7 @@
-"""The days and weeks of a school: which days have lessons, and in which week of a term one lies.
+"""Days with lessons and weeks of terms.
 
-Days are those of UTC. A day belongs to a term or to a break when its noon does, so that an interval of whole days
-counts the days that it names, whatever the hour at which a source lets them begin.
+Days are days in UTC. A day belongs to a term or to a break if its noon does. So an interval of whole days covers the
+days that it names, at whatever hour a source begins its days.
 """
 
 from bisect import bisect_left, bisect_right
@@ -9,56 +9,65 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
-DAY, WEEK = timedelta(days=1), timedelta(days=7)
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
 LONGEST_LOOK_BACK_DAYS = 366
 _SATURDAY = 5
 
 
 class Term(NamedTuple):
-    """A term, open on a side that is None. `ends` is no part of it; `breaks` are intervals without lessons."""
+    """A term. A side that is None is open. `ends` is not part of the term; `breaks` are intervals without lessons."""
 
     starts: datetime | None = None
     ends: datetime | None = None
     breaks: tuple[tuple[datetime, datetime], ...] = ()
 
     def teaches_on(self, day: date) -> bool:
+        """Return whether a day lies in the term and not in a break."""
         noon = datetime.combine(day, time(12), UTC)
-        begun = self.starts is None or self.starts <= noon
-        over = self.ends is not None and self.ends <= noon
-        return begun and not over and not any(first <= noon < after for first, after in self.breaks)
+        is_before = self.starts is not None and noon < self.starts
+        is_after = self.ends is not None and self.ends <= noon
+        if is_before or is_after:
+            return False
+        return not any(first <= noon < after for first, after in self.breaks)
 
     def week_of(self, moment: datetime) -> int | None:
-        """Return the number of the week, from 1: weeks begin on Mondays. None where the term has no beginning."""
-        return None if self.starts is None else (monday(moment) - monday(self.starts)) // WEEK + 1
+        """Return the number of the week, from 1, or None if the term has no beginning. Weeks begin on Mondays."""
+        if self.starts is None:
+            return None
+        return (monday(moment) - monday(self.starts)) // WEEK + 1
 
 
 class SchoolDays:
-    """The days with lessons of the year before a day: Mondays to Fridays in a term and in none of its breaks.
+    """The days with lessons in the year before a day: Mondays to Fridays that lie in a term and not in its breaks.
 
-    Without any term, each Monday to Friday counts.
+    If there are no terms, each Monday to Friday counts.
     """
 
     def __init__(self, terms: Sequence[Term], before: date) -> None:
-        days = [before - DAY * number for number in range(LONGEST_LOOK_BACK_DAYS, 0, -1)]
-        self._days = [
-            day
-            for day in days
-            if day.weekday() < _SATURDAY and (not terms or any(term.teaches_on(day) for term in terms))
-        ]
+        self._days: list[date] = []
+        for days_back in range(LONGEST_LOOK_BACK_DAYS, 0, -1):
+            day = before - DAY * days_back
+            is_in_term = not terms or any(term.teaches_on(day) for term in terms)
+            if day.weekday() < _SATURDAY and is_in_term:
+                self._days.append(day)
         self._before = before
 
     def since(self, day: date) -> int:
-        """Return how many lie between the two days, neither of them counted."""
+        """Return the number of days with lessons between the two days. Neither of them is counted."""
         return bisect_left(self._days, self._before) - bisect_right(self._days, day)
 
 
 def monday(moment: datetime) -> date:
-    """Return the first day of the week in which a moment lies."""
+    """Return the Monday of the week in which a moment lies."""
     day = moment.astimezone(UTC).date()
     return day - DAY * day.weekday()
 
 
 def breaks_of(intervals: Iterable[str]) -> tuple[tuple[datetime, datetime], ...]:
-    """Return intervals such as 2026-05-01T00:00:00+00:00/2026-05-06T00:00:00+00:00, as the graph keeps them."""
-    ends = (interval.split("/") for interval in intervals)
-    return tuple((datetime.fromisoformat(first), datetime.fromisoformat(after)) for first, after in ends)
+    """Return the ends of intervals. The graph keeps them as 2026-05-01T00:00:00+00:00/2026-05-06T00:00:00+00:00."""
+    breaks = []
+    for interval in intervals:
+        first, after = interval.split("/")
+        breaks.append((datetime.fromisoformat(first), datetime.fromisoformat(after)))
+    return tuple(breaks)

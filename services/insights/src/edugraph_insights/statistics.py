@@ -1,4 +1,4 @@
-"""The few statistics that questions share."""
+"""Statistics that several questions use."""
 
 from collections.abc import Sequence
 from math import sqrt
@@ -7,7 +7,10 @@ NORMAL_95 = 1.959963984540054  # two-sided
 
 
 def wilson_lower(share: float, n: int) -> float:
-    """Return the lower end of Wilson's 95 % interval of a share of `n`: small groups do not come first by chance."""
+    """Return the lower end of Wilson's 95 % interval of a share of `n`.
+
+    Rows sorted by it do not begin with small groups that have a high share by chance.
+    """
     if n == 0:
         return 0.0
     z = NORMAL_95 * NORMAL_95
@@ -17,22 +20,29 @@ def wilson_lower(share: float, n: int) -> float:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+    """Return the mean, or None without values."""
+    if not values:
+        return None
+    return sum(values) / len(values)
 
 
 def correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
-    """Return Pearson's correlation, None where one of the two does not vary."""
-    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
-    across = sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True))
-    within = sum((a - x) ** 2 for a in xs) * sum((b - y) ** 2 for b in ys)
-    return max(min(across / sqrt(within), 1.0), -1.0) if within > 1e-12 else None
+    """Return Pearson's correlation, or None if one of the two does not vary."""
+    mean_x = sum(xs) / len(xs)
+    mean_y = sum(ys) / len(ys)
+    covariance = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
+    variances = sum((x - mean_x) ** 2 for x in xs) * sum((y - mean_y) ** 2 for y in ys)
+    if variances > 1e-12:
+        return max(min(covariance / sqrt(variances), 1.0), -1.0)
+    return None
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean of paired differences by the normal distribution, None under two."""
+    """Return the 95 % interval of the mean of paired differences (normal distribution), None for less than two."""
     n = len(differences)
     if n < 2:
         return None
     middle = sum(differences) / n
-    spread = sqrt(sum((each - middle) ** 2 for each in differences) / (n - 1) / n) * NORMAL_95
+    variance = sum((each - middle) ** 2 for each in differences) / (n - 1)
+    spread = sqrt(variance / n) * NORMAL_95
     return middle - spread, middle + spread
