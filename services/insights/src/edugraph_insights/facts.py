@@ -1,4 +1,4 @@
-"""What questions read of the graph about the permitted students: attempts, points, mistakes, prerequisites."""
+"""Facts that questions read from the graph about permitted students: attempts, points, mistakes, prerequisites."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,14 +12,17 @@ from edugraph_insights.graph import Graph, Row
 from edugraph_insights.mastery import Attempts, Mastery, mastery
 from edugraph_insights.school_days import Term, breaks_of
 
-MAX_POINTS_BEFORE = 500  # that one point needs, directly and by what that needs
-MAX_POINTS_AROUND = 5_000  # of all pairs of which one asks whether they would close a cycle
-STEPS_BACK = 4  # of prerequisites: what is needed for a point, what that needs, and so on
+# One goal may need this many points, directly and indirectly. The walk stops when there are more.
+MAX_POINTS_BEFORE = 500
+# A search for cycles of prerequisites visits this many points.
+MAX_POINTS_AROUND = 5_000
+# Prerequisites of prerequisites are followed for this many steps.
+STEPS_BACK = 4
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Attempt(NamedTuple):
-    """One try at an item. `outcome` is in thousandths; the smallest place is the first attempt."""
+    """One try at an item. `outcome` is in thousandths. The attempt with the smallest `place` is the first one."""
 
     student: str
     item: str
@@ -41,9 +44,10 @@ class Point(NamedTuple):
 
 
 class Need(NamedTuple):
-    """That a point needs another first. `confidence` of a longer way is the product of its steps.
+    """A prerequisite: `point` needs `needs` first, directly or through other points.
 
-    `way` are the points that the way passes, from what the point needs directly to `needs`.
+    `way` are the points from the direct prerequisite of `point` up to `needs`. It is empty if the prerequisite was
+    read as a single step. `confidence` is the product of the confidences of the steps.
     """
 
     point: str
@@ -53,14 +57,14 @@ class Need(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """That a text, by its title, or a definition, by its id, says what a point needs first."""
+    """A text or definition that claims a prerequisite. `title` is the title of a text or the id of a definition."""
 
     title: str
     confidence: float
 
 
 class Use(NamedTuple):
-    """Which courses have a point, and how many records name it."""
+    """The courses that have a point, and the number of records that name it."""
 
     courses: tuple[str, ...]
     records: int
@@ -68,12 +72,12 @@ class Use(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """The graph as one question may see it: of `students` alone, from `since` until `until`.
+    """The graph as one question may see it: only `students`, from `since` until `until`.
 
-    `coefficients` are those of mastery. `outsiders` is the number of students of the group who are not in the course:
-    nothing of theirs is read.
+    `coefficients` are those of mastery. `outsiders` is the number of students of the group who are not in the course.
+    No records of theirs are read.
 
-    Every method raises what `Graph.read` raises.
+    Each method raises what `Graph.read` raises.
     """
 
     graph: Graph
@@ -81,13 +85,13 @@ class Facts:
     since: datetime | None
     until: datetime
     coefficients: Coefficients = field(default_factory=Coefficients)
-    term: Term | None = None  # the one that was asked for
-    in_past: bool = False  # whether standings are those at the end of the time, and not the latest
+    term: Term | None = None  # the term in the parameters of the question
+    in_past: bool = False  # True: standings are those at `until`. False: they are the latest.
     outsiders: int = 0
-    beside: "Facts | None" = None  # those of the other group, where two are compared
+    beside: "Facts | None" = None  # facts about the other group, if a question compares two
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
-        """Return all attempts in a course until the end of the time, also earlier ones than its beginning."""
+        """Return all attempts in a course until `until`, also those before `since`."""
         rows = self.graph.read_by_student(
             "attempts",
             self.students,
@@ -98,25 +102,25 @@ class Facts:
         return [Attempt(**row) for row in rows]
 
     def first_attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
-        """Return of each student the first attempt at each item of a course, where it falls into the time."""
+        """Return the first attempt of each student at each item of a course, if it falls into the period."""
         return self.first_of(self.attempts(course, responses=responses))
 
     def first_of(self, attempts: Iterable[Attempt]) -> list[Attempt]:
-        """Return the same of attempts that were read before."""
+        """Return the first of these attempts by student and item, if it falls into the period."""
         first: dict[tuple[str, str], Attempt] = {}
         for attempt in sorted(attempts, key=lambda each: each.place):
             first.setdefault((attempt.student, attempt.item), attempt)
         return [each for each in first.values() if self.since is None or each.at >= self.since]
 
     def tested_points(self, items: Iterable[str]) -> dict[str, list[Point]]:
-        """Return which points items test; an item that tests none is not in it."""
+        """Return the points that items test, by item. An item that tests no point is left out."""
         found: dict[str, list[Point]] = defaultdict(list)
         for row in self.graph.read("tested_points", items=sorted(set(items))):
             found[row["item"]].append(Point(row["point"], row["name"]))
         return dict(found)
 
     def mastery_by_student(self, tried: Mapping[Point, dict[str, list[Attempt]]]) -> dict[str, dict[str, Mastery]]:
-        """Return the mastery of each student of each point that the student tried."""
+        """Return, for each student, the mastery of each point that the student tried."""
         counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
         for point, of_students in tried.items():
             for student, tries in of_students.items():
@@ -124,26 +128,26 @@ class Facts:
         return {student: mastery(mine, self.until, self.coefficients) for student, mine in counts.items()}
 
     def mistakes(self, course: str) -> list[Row]:
-        """Return a row for each mistake and point behind it, or with `point` None where none is known."""
+        """Return a row for each mistake and point behind it. `point` is None if no point is known."""
         return self._by_student("mistakes", course)
 
     def messages(self, course: str) -> list[Row]:
         return self._by_student("messages", course)
 
     def mistake_types(self, course: str) -> list[Row]:
-        """Return a row for each mistake and type of it, of those that have a type."""
+        """Return a row for each mistake and each of its types. Mistakes without a type are left out."""
         return self._by_student("mistake_types", course)
 
     def moods(self, course: str) -> list[Row]:
-        """Return a row for each text of a student and topic of it, or with `topic` None where it has none."""
+        """Return a row for each text of a student and each of its topics, or with `topic` None if it has no topic."""
         return self._by_student("moods", course)
 
     def ties(self, course: str) -> list[Row]:
-        """Return a row for each two of the students of whom one wrote to the other or liked what they wrote."""
+        """Return a row for each pair of students where one wrote to the other or liked a text of the other."""
         return self._of_students("ties", course)
 
     def last_activity(self, course: str) -> dict[str, date]:
-        """Return the last day on which each student did something in the course, whenever the time begins."""
+        """Return the last day until `until` on which each student was active in the course, also before `since`."""
         found = {}
         until = self.until.isoformat()
         for row in self.graph.read(
@@ -156,30 +160,30 @@ class Facts:
         return found
 
     def terms(self) -> tuple[Term, ...]:
-        """Return the term that was asked for, or else all of the school."""
+        """Return the term in the parameters of the question, or all terms of the school if there is none."""
         if self.term is not None:
             return (self.term,)
         return tuple(as_term(row) for row in self.graph.read("terms"))
 
     def point_called(self, ids: Iterable[str]) -> Point | None:
-        """Return the point that stands for the first of these that is one."""
+        """Return the canonical point of the first of these ids that is a point, or None."""
         rows = {row["called"]: row for row in self.graph.read("points_called", ids=list(ids))}
         return next((Point(rows[each]["point"], rows[each]["name"]) for each in ids if each in rows), None)
 
     def findings(self, course: str, *, reviewed: bool = False) -> list[Row]:
-        """Return the mistakes in which something was found, as it was; with `reviewed`, those with a verdict."""
+        """Return the mistakes with a finding of an analyser. With `reviewed`, only those with a verdict."""
         return self._by_student("findings", course, reviewed=reviewed)
 
     def said_of_items(self, items: Iterable[str]) -> list[Row]:
-        """Return what records and reviewers say that items test, or do not; `verdict` is null where only records do.
+        """Return a row for each item and each point that records or reviewers say it tests, or does not test.
 
-        `canonical` stands for all points that mean the same as the one that was named.
+        `verdict` is None if only records say it. `canonical` is the canonical node of the named point.
         """
         rows = self.graph.read("said_of_items", items=sorted(set(items)))
         return [{**row, "verdict": row["stamp"] and row["stamp"].rpartition("|")[2]} for row in rows]
 
     def standing_for(self, points: Iterable[str]) -> dict[str, str]:
-        """Return of each of these points that is there the one that stands for all that mean the same."""
+        """Return the canonical point of each of these points that exists."""
         return {row["called"]: row["point"] for row in self.graph.read("points_called", ids=sorted(set(points)))}
 
     def texts_of(self, course: str) -> list[Row]:
@@ -189,13 +193,13 @@ class Facts:
         return {row["point"] for row in self.graph.read("points_of_course", course=course)}
 
     def taught_points(self, course: str) -> list[Point]:
-        """Return the points that the texts of a course teach."""
+        """Return the points that the texts of a course teach, without synonyms."""
         return [Point(row["point"], row["name"]) for row in self.graph.read("points_taught", course=course)]
 
     def direct_needs(self, points: Iterable[str]) -> list[Need]:
-        """Return what these points need first, without what that needs.
+        """Return the direct prerequisites of these points.
 
-        Of points that were judged the same, each may need it: the surest counts, as with two texts that say it.
+        If several synonyms of a point have the same prerequisite, the surest counts.
         """
         surest: dict[tuple[str, str], Need] = {}
         for row in self.graph.read("prerequisites", points=sorted(set(points))):
@@ -205,7 +209,7 @@ class Facts:
         return list(surest.values())
 
     def needs_around(self, points: Iterable[str]) -> tuple[dict[str, list[Need]], bool]:
-        """Return by point what these points need, and what that needs, however far away; and whether that is all."""
+        """Return direct and indirect prerequisites of these points by point, and whether all of them were read."""
         needs: dict[str, list[Need]] = defaultdict(list)
         reached, ahead = set(points), sorted(set(points))
         while ahead and len(reached) <= MAX_POINTS_AROUND:
@@ -216,7 +220,7 @@ class Facts:
         return needs, not ahead
 
     def proposed_same(self, points: Iterable[str]) -> list[Row]:
-        """Return the pairs that may mean the same of which one is among these points, each once."""
+        """Return the pairs of possible synonyms with at least one of these points. Each pair is returned once."""
         rows = self.graph.read("proposed_same", points=sorted(set(points)))
         return list({frozenset((row["one"], row["other"])): row for row in rows}.values())
 
@@ -224,7 +228,7 @@ class Facts:
         return self.graph.read("excluded_prerequisites", points=sorted(set(points)))
 
     def claims(self, points: Iterable[str]) -> dict[tuple[str, str], list[Claim]]:
-        """Return by (point, what it needs) who claims it, in the order of their titles."""
+        """Return the claims by (point, its prerequisite), in the order of their titles."""
         found: dict[tuple[str, str], list[Claim]] = defaultdict(list)
         for row in self.graph.read("claims_of_points", points=sorted(set(points))):
             for needed, confidence in zip(row["requires"], row["confidence"], strict=True):
@@ -232,16 +236,16 @@ class Facts:
         return {pair: sorted(claims) for pair, claims in found.items()}
 
     def accepted_needs(self, points: Iterable[str]) -> set[tuple[str, str]]:
-        """Return (point, what it needs) of what reviewers accepted of these points, by what stands for each."""
+        """Return (point, its prerequisite) of the prerequisites that reviewers accepted, as canonical points."""
         rows = self.graph.read("accepted_prerequisites", points=sorted(set(points)))
         return {(row["point"], row["needs"]) for row in rows}
 
     def are_claims_settled(self) -> bool:
-        """Return whether the prerequisites are those of all claims and verdicts by now."""
+        """Return whether prerequisites have been derived from all claims and verdicts so far."""
         return not self.graph.read("unsettled_claims")
 
     def uses(self, course: str, points: Iterable[str]) -> dict[str, Use]:
-        """Return how these points are used by this name alone: of mistakes, those of the students in this course."""
+        """Return the uses of these points under exactly this id. Mistakes of other students do not count."""
         ids = sorted(set(points))
         mistakes = {row["point"]: row["mistakes"] for row in self._of_students("mistakes_naming", course, points=ids)}
         return dict.fromkeys(ids, Use((), 0)) | {
@@ -250,20 +254,20 @@ class Facts:
         }
 
     def comparison(self) -> tuple[int, str | None] | None:
-        """Return of how many points which encoder told, None if there was none; None before any comparison."""
+        """Return the number of points of the last comparison, and its encoder or None. None if there was none yet."""
         return next(((row["compared"], row["encoder"]) for row in self.graph.read("comparison")), None)
 
     def names(self) -> dict[str, str]:
-        """Return what the students are called, those of whom a record says it."""
+        """Return the names of the students by id. Students whose records give no name are left out."""
         rows = self.graph.read("names", students=list(self.students))
         return {row["student"]: row["name"] for row in rows if row["name"]}
 
     def progress(self, course: str) -> dict[str, float]:
-        """Return the progress of those students of whom a record gives it."""
+        """Return the progress of the students by id. Students whose records give no progress are left out."""
         return {student: progress for student, progress in self.standing(course).items() if progress is not None}
 
     def standing(self, course: str) -> dict[str, float | None]:
-        """Return those students who are in the course, with their progress, None where no record gives it."""
+        """Return the students who are in the course, with their progress or None if no record gives it."""
         of_whom = {"students": list(self.students), "course": course}
         if not self.in_past:
             rows = self.graph.read("standing", **of_whom)
@@ -276,11 +280,11 @@ class Facts:
         return standing
 
     def course_name(self, course: str) -> str | None:
-        """Return None where there is no such course."""
+        """Return the name of the course, or None if the course does not exist."""
         return next((row["name"] for row in self.graph.read("course_name", course=course)), None)
 
     def contacts(self, course: str) -> dict[str, list[datetime]]:
-        """Return when teachers wrote to each student, in this course or in none, until the end of the time."""
+        """Return when teachers wrote to each student until `until`, in this course or without naming a course."""
         found: dict[str, list[datetime]] = defaultdict(list)
         until = self.until.isoformat()
         for row in self.graph.read("contacts", students=list(self.students), course=course, until=until):
@@ -288,15 +292,15 @@ class Facts:
         return dict(found)
 
     def records(self, course: str, point: str | None, item: str | None, limit: int) -> list[Row]:
-        """Return attempts and mistakes, the latest first, with their texts."""
+        """Return attempts and mistakes with their texts, the latest first."""
         return self._of_students("records", course, point=point, item=item, limit=limit)
 
     def message_records(self, course: str, of: str | None, limit: int) -> list[Row]:
-        """Return messages of which all students are among these, of one of them if it is given, the latest first."""
+        """Return messages whose students are all permitted, the latest first; with `of` only messages of this one."""
         return self._of_students("message_records", course, of=of, limit=limit)
 
     def progress_records(self, course: str, limit: int) -> list[Row]:
-        """Return what records say of how the students stand in a course, the latest first."""
+        """Return the records of the progress of the students in a course, the latest first."""
         return self._of_students("progress_records", course, limit=limit)
 
     def text_records(self, course: str, limit: int) -> list[Row]:
@@ -304,12 +308,12 @@ class Facts:
         return self.graph.read("text_records", course=course, limit=limit)
 
     def needs_before(self, points: Iterable[str], least_confidence: float = 0.0) -> list[Need]:
-        """Return all that these points need, directly and by what that needs, with the surest way to each.
+        """Return the direct and indirect prerequisites of these points, each with the surest way to it.
 
-        A single step that is less sure than `least_confidence` is in no way.
+        Steps with a confidence below `least_confidence` are not used. STEPS_BACK limits the length of a way.
         """
         ways: dict[tuple[str, str], Need] = {}
-        # (where it began, where it is) -> how sure it is so far, and what it passed
+        # (first point, last point) of a way -> its confidence, and the points after the first
         ahead: dict[tuple[str, str], tuple[float, tuple[Point, ...]]] = {
             (point, point): (1.0, ()) for point in points
         }
@@ -325,7 +329,7 @@ class Facts:
                     sure = confidence * step.confidence
                     pair = (begun, step.needs.id)
                     if begun == step.needs.id:
-                        continue  # points that were judged the same may close a circle
+                        continue  # synonyms may close a circle
                     if pair not in ways or ways[pair].confidence < sure:
                         way = (*passed, step.needs)
                         ways[pair] = Need(begun, step.needs, sure, way)
@@ -334,7 +338,7 @@ class Facts:
         return list(ways.values())
 
     def all_needs(self, goal: Point, least_confidence: float) -> tuple[list[Need], bool]:
-        """Return each single step of what a point needs, however far away, and whether that is all of it."""
+        """Return each step of the direct and indirect prerequisites of a point, and whether all of them were read."""
         needs: list[Need] = []
         reached, ahead = {goal.id}, [goal.id]
         while ahead and len(reached) <= MAX_POINTS_BEFORE:
@@ -355,16 +359,16 @@ class Facts:
 
 
 def has_standings(graph: Graph, course: str) -> bool:
-    """Whether records say how students stand in a course.
+    """Return whether there are records of the standing of students in a course.
 
-    Then those of whom they say it are in it, and otherwise who has answers or mistakes there: whoever imports answers
-    alone asks about them, too. Raises what `Graph.read` raises.
+    If there are, the students of these records are in the course. Otherwise the students with answers or mistakes
+    are, so that questions also work for a school that imports answers only. Raises what `Graph.read` raises.
     """
     return bool(graph.read("students_of_course", course=course, limit=1))
 
 
 def by_point(attempts: Iterable[Attempt], points: Mapping[str, list[Point]]) -> dict[Point, dict[str, list[Attempt]]]:
-    """Return the attempts at the items that test a point, of each student who made any, in the order of their places.
+    """Return the attempts by the points that their items test and by student, in the order of their places.
 
     An attempt at an item that tests two points stands at both.
     """
@@ -376,7 +380,7 @@ def by_point(attempts: Iterable[Attempt], points: Mapping[str, list[Point]]) -> 
 
 
 def counted(tries: Sequence[Attempt]) -> Attempts:
-    """Return how many of these attempts, in the order of their places, were right and wrong."""
+    """Return how many of these attempts were right and wrong. They must be in the order of their places."""
     right = sum(each.outcome >= HALF for each in tries)
     return Attempts(right, len(tries) - right, tries[-1].at)
 
@@ -386,5 +390,5 @@ def as_term(row: Row) -> Term:
 
 
 def wrong_share(attempts: list[Attempt]) -> float:
-    """Return which share of these attempts was wrong. A partly right one counts by its outcome."""
+    """Return the share of these attempts that were wrong. A partly right attempt counts by its outcome."""
     return 1 - sum(each.outcome for each in attempts) / len(attempts) / 1000

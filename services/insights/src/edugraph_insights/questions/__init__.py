@@ -1,4 +1,4 @@
-"""The questions that insights answers, by name. Each module has one."""
+"""The questions that insights answers, by name. Each module defines one question."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -11,7 +11,7 @@ HOUR = timedelta(hours=1)
 
 
 class Attention(Row):
-    """One student: mistakes, and those after which no teacher wrote. It tells nothing of single teachers."""
+    """One student: the number of mistakes, and of mistakes after which no teacher wrote. No teacher is named."""
 
     student: Annotated[str, Mark.PERSONAL]
     mistakes: Annotated[int, Mark.PERSONAL]
@@ -52,10 +52,10 @@ def find(facts: Facts, asked: Parameters) -> Found[Attention]:
 
 
 def kaplan_meier_median(waits: list[tuple[timedelta, bool]]) -> timedelta | None:
-    """Return after how long half of the mistakes were answered, by Kaplan and Meier's estimate.
+    """Return the time after which half of the mistakes were answered, by the Kaplan–Meier estimator.
 
-    A wait is how long, and whether it ended: one that still lasts counts for as long as it lasts. None where fewer
-    than half were answered.
+    A wait is (duration, whether it ended). A wait that has not ended counts with its duration so far. None if fewer
+    than half of the mistakes were answered.
     """
     surviving = 1.0
     for moment in sorted({wait for wait, ended in waits if ended}):

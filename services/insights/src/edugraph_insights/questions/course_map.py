@@ -1,4 +1,4 @@
-"""Which points does a course have, and what does each need first?"""
+"""The map of a course: which points does it have, and what does each of them need first?"""
 
 from edugraph_insights.answers import Found, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts, by_point
@@ -6,7 +6,7 @@ from edugraph_insights.questions.question import OfToday, Question
 
 
 class PlaceOnMap(Row):
-    """A point, and one that it needs first. A point that needs none has one row, in which `needs` is empty."""
+    """A point and one of its direct prerequisites. A point without prerequisites has one row with empty `needs`."""
 
     point: Name
     name: Name
@@ -19,7 +19,8 @@ def find(facts: Facts, asked: OfToday) -> Found[PlaceOnMap]:
     first = facts.first_attempts(asked.course)
     tried = by_point(first, facts.tested_points(each.item for each in first))
     taught = facts.taught_points(asked.course)
-    # What the texts of a course teach tells of no student; that somebody tried an item of another point does.
+    # A point that the texts of the course teach says nothing about students. A point that is here only because
+    # somebody tried an item of it does.
     behind = {point: frozenset(of_students) for point, of_students in tried.items()} | dict.fromkeys(
         taught, frozenset()
     )

@@ -11,11 +11,11 @@ from edugraph_insights.facts import Attempt, Facts, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean, paired_interval
 
-ENOUGH_FOR_VERDICT = 10  # students who took both
+ENOUGH_FOR_VERDICT = 10  # students who took both courses
 
 
 class OfTwoCourses(Parameters):
-    """A question about a course, or about two."""
+    """Parameters of a question about one course or two."""
 
     other: Id | None = Field(default=None, description="a course to compare it with")
 
@@ -25,7 +25,7 @@ class OfTwoCourses(Parameters):
 
 
 class Difficulty(Row):
-    """`verdict` and `harder_by` stand in the row of the course that was asked for, if two were."""
+    """One course. If two courses are compared, the row of the first has `verdict` and `harder_by`."""
 
     course: Name
     right: Share
@@ -76,7 +76,7 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
 
 
 def _compared(wrong: dict[str, dict[str, float]], courses: tuple[str, ...], both: frozenset[str]) -> dict[str, Any]:
-    """Say which course is harder, by those who took both: others differ in more than the course."""
+    """Return which course is harder, by the students who took both. Other students differ in more than the course."""
     this, other = courses
     differences = [wrong[this][student] - wrong[other][student] for student in sorted(both)]
     interval = paired_interval(differences)

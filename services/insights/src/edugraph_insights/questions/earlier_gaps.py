@@ -9,7 +9,9 @@ from edugraph_insights.facts import Facts, by_point, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
 
-ENOUGH_FOR_NUMBER = 10  # students; under it the row is a place on the map, without a number
+# With fewer students a row has no score.
+ENOUGH_FOR_NUMBER = 10
+# A student with a larger share of wrong first attempts at a point counts as wrong at it.
 MOSTLY_WRONG = 0.5
 
 
@@ -17,15 +19,17 @@ Names = Annotated[tuple[str, ...], Mark.NAME]
 
 
 class OfGaps(Parameters):
-    """A question about what lies before the points of a course."""
+    """Parameters of a question about the prerequisites of the points of a course."""
 
-    min_confidence: float = Field(default=0.0, ge=0, le=1, description="of a prerequisite, so that it counts")
+    min_confidence: float = Field(
+        default=0.0, ge=0, le=1, description="the smallest confidence of a prerequisite that counts"
+    )
 
 
 class EarlierGap(Row):
-    """`gap` is what `point` needs. `score` is null where too few students tried both.
+    """A point and one of its direct or indirect prerequisites, `gap`. `score` is null if too few students tried both.
 
-    `way` are the points from what `point` needs directly to the gap, `way_names` what they are called.
+    `way` are the points from the direct prerequisite of `point` up to the gap, `way_names` their names.
     """
 
     point: Name

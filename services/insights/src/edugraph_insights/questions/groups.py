@@ -1,4 +1,4 @@
-"""Question 9: this group against another, such as the last one."""
+"""Question 9: this group against another, such as the group of last year."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -23,12 +23,14 @@ NO_POINT = Point("", "")
 
 
 class OfTwoGroups(needs_help.OfHelp, OfSeveral):
-    """A question about two groups in a course, each in a time of its own."""
+    """Parameters of a question about two groups in a course, each in its own period."""
 
     group: Id = Field(description="the group")
     other_group: Id = Field(description="the group to compare it with")
-    other_term: Id | None = Field(default=None, description="the term of the other group; without it, the same")
-    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of the bootstrap; the same one, the same interval")
+    other_term: Id | None = Field(default=None, description="the term of the other group; the same term by default")
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="seed of the bootstrap; the same seed gives the same interval"
+    )
 
     @property
     def beside(self) -> Parameters:
@@ -37,9 +39,10 @@ class OfTwoGroups(needs_help.OfHelp, OfSeveral):
 
 
 class GroupDifference(Row):
-    """`school_week` is null over the whole time that both groups have reached. `difference` is group − other.
+    """One number of both groups. `difference` is group − other.
 
-    `low` and `high` are its 95 % interval, null under ten students of one of the groups.
+    `low` and `high` are its 95 % interval, null if a group has fewer than ten students. `school_week` is null in rows
+    about all weeks that both groups have reached.
     """
 
     measure: Name
@@ -56,14 +59,14 @@ class GroupDifference(Row):
 
 
 class Cell(NamedTuple):
-    """A number of a group: what it measures, at which point, and in which week of the term."""
+    """The identity of a number: what it measures, at which point, and in which week of the term."""
 
     measure: str
     point: Point
     week: int | None
 
 
-Values = Mapping[Cell, Mapping[str, float]]  # of each student who has one
+Values = Mapping[Cell, Mapping[str, float]]  # cell -> student -> value
 
 
 def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
@@ -71,7 +74,7 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
     made = [side.attempts(asked.course) for side in sides]
     first = [side.first_of(attempts) for side, attempts in zip(sides, made, strict=True)]
     reached = [_week(side, side.until) for side in sides]
-    # Of a group that is further on, the weeks that the other has not reached are left out.
+    # Weeks that only one of the groups has reached are left out.
     last = None if None in reached else min(week for week in reached if week is not None)
     counted = [
         [each for each in attempts if last is None or (_week(side, each.at) or 0) <= last]
@@ -110,13 +113,13 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
 
 
 def _week(side: Facts, at: datetime) -> int | None:
-    """Return the number of the week in the term, or from the beginning of the time; None where there is neither."""
+    """Return the number of the week in the term or, without a term, since `since`. None if there is neither."""
     begins = (side.term and side.term.starts) or side.since
     return Term(begins).week_of(at)
 
 
 def _values(side: Facts, attempts: list[Attempt], points: Mapping[str, list[Point]]) -> dict[Cell, dict[str, float]]:
-    """Return the share right of each student, and the share wrong at each point, by week and over the whole time."""
+    """Return each student's share right, and share wrong at each point, by week and over the whole period."""
     made: dict[Cell, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
     for each in attempts:
         for week in {None, _week(side, each.at)}:

@@ -14,9 +14,9 @@ SAME_ANSWER_STUDENTS = 3
 
 
 class ItemQuality(Row):
-    """`discrimination` is the item–rest correlation; one near 0 or below says that good students miss the item.
+    """One item. `discrimination` is the item–rest correlation: near 0 or below, good students miss the item too.
 
-    `wrong_answers` are those that at least three students gave, the most frequent first.
+    `wrong_answers` are the answers that at least three students gave, the most frequent first.
     """
 
     item: Name
@@ -31,7 +31,7 @@ class ItemQuality(Row):
 def find(facts: Facts, asked: Parameters) -> Found[ItemQuality]:
     first = facts.first_attempts(asked.course, responses=True)
     of_item: dict[str, list[Attempt]] = defaultdict(list)
-    sums: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))  # of each student: outcomes, and how many
+    sums: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))  # student -> (sum of outcomes, attempts)
     for each in first:
         of_item[each.item].append(each)
         outcomes, number = sums[each.student]
@@ -70,7 +70,7 @@ def _item_rest(attempts: list[Attempt], sums: dict[str, tuple[int, int]]) -> flo
 
 def _common_wrong_answers(attempts: list[Attempt]) -> tuple[str, ...]:
     given: dict[str, int] = defaultdict(int)
-    for each in attempts:  # one of each student
+    for each in attempts:  # one attempt of each student
         if each.outcome < HALF and (each.response or "").strip():
             given[(each.response or "").strip()] += 1
     common = (answer for answer, students in given.items() if students >= SAME_ANSWER_STUDENTS)

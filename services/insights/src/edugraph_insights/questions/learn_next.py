@@ -18,16 +18,19 @@ UNKNOWN = Mastery(None, "not enough information")
 
 
 class ToGoal(OfStudent):
-    """A question about the way of one student to a point."""
+    """Parameters of a question about the way of one student to a point."""
 
     goal: PointId = Field(description="the point to reach: its id or its name")
-    min_confidence: float = Field(default=0.0, ge=0, le=1, description="of a prerequisite, so that it counts")
+    min_confidence: float = Field(
+        default=0.0, ge=0, le=1, description="the smallest confidence of a prerequisite that counts"
+    )
 
 
 class NextPoint(Row):
-    """Points of one `step` may come in any order; all of step 1 can be learned now. `action` is learn or check first.
+    """One point to learn. `action` is learn or check first.
 
-    `needed_for` are the points between this one and the goal that directly need it; empty for the goal.
+    Points of one `step` may be learned in any order; all points of step 1 can be learned now. `needed_for` are the
+    points between this one and the goal that need it directly. It is empty for the goal.
     """
 
     step: Annotated[int, Mark.PERSONAL]

@@ -1,4 +1,4 @@
-"""How well is each point mastered?"""
+"""Mastery: how well is each point mastered?"""
 
 from edugraph_insights.answers import Count, Evidence, Found, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts, by_point
@@ -7,7 +7,7 @@ from edugraph_insights.statistics import mean
 
 
 class PointMastery(Row):
-    """`mastery` is the mean over those of whom enough is known: `students`. `mastered` of them have mastered it."""
+    """One point. `mastery` is the mean over the `students` with enough attempts; `mastered` of them mastered it."""
 
     point: Name
     name: Name

@@ -14,9 +14,10 @@ ALL = ""
 
 
 class Mood(Row):
-    """A week, from its Monday on, and a topic; `week` is empty over the whole time, `topic` over all texts.
+    """A week, named by its Monday, and a topic.
 
-    `school_week` is the number of the week in the term that was asked for.
+    `week` is empty in rows about the whole period, `topic` in rows about all texts. `school_week` is the number of
+    the week in the term of the question.
     """
 
     week: Name

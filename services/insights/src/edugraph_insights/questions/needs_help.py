@@ -22,7 +22,7 @@ BUCKETS = (*RULES, TOO_LITTLE, NO_SIGN)
 
 
 class OfHelp(Parameters):
-    """Thresholds that are not given are those that the settings have for the course."""
+    """Parameters of needs-help. Thresholds that are not given are taken from the settings of the course."""
 
     inactive_school_days: int | None = Field(default=None, ge=1, le=365)
     stuck_tries: int | None = Field(default=None, ge=2, le=100)
@@ -41,10 +41,10 @@ class OfHelp(Parameters):
 
 
 class NeedsHelp(Row):
-    """One student in one `bucket`; `reasons` are all rules that hold, the bucket's first.
+    """One student in one `bucket`. `reasons` are all rules that hold; the first of them is the bucket.
 
-    `school_days_inactive` is null where no activity is known. `stuck_at` are items, `repeated` types of mistakes,
-    `low_at` points.
+    `school_days_inactive` is null if no activity is known. `stuck_at` are items, `repeated` are types of mistakes and
+    `low_at` are points.
     """
 
     student: Annotated[str, Mark.PERSONAL]
@@ -63,7 +63,7 @@ def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
 
 
 def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
-    """Return the answer from all attempts in the course, which were read before."""
+    """Return the answer, computed from all attempts in the course."""
     limits, course = asked.thresholds, asked.course
     active, days = facts.last_activity(course), SchoolDays(facts.terms(), facts.until.date())
     first = facts.first_of(attempts)
@@ -77,7 +77,7 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     for student in facts.students:
         known = {point: each.probability for point, each in states.get(student, {}).items()}
         low = {point for point, each in known.items() if each is not None and each < limits.low_mastery}
-        # Who is not known to have done anything counts from the beginning of the time, where there is one.
+        # Without a known activity, the days count from the beginning of the period, if it has one.
         last = active.get(student)
         counted_from = last or (facts.since and facts.since.date())
         idle = None if counted_from is None else days.since(counted_from)
@@ -109,7 +109,7 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
 
 
 def _never_right(attempts: Iterable[Attempt], tries: int) -> dict[str, set[str]]:
-    """Return of each student the items that were tried so often, and never with an outcome of a half or more."""
+    """Return, for each student, the items tried at least `tries` times and never with an outcome of 0.5 or more."""
     outcomes: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for each in attempts:
         outcomes[each.student, each.item, each.title].append(each.outcome)
@@ -121,7 +121,7 @@ def _never_right(attempts: Iterable[Attempt], tries: int) -> dict[str, set[str]]
 
 
 def _repeated(mistakes: Iterable[dict[str, Any]], times: int) -> dict[str, set[str]]:
-    """Return of each student the types of which so many mistakes are not resolved."""
+    """Return, for each student, the error types with at least `times` unresolved mistakes."""
     made: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in mistakes:
         made[row["student"], row["type"], row["name"]] += 0 if row["resolved"] else row["occurrences"]

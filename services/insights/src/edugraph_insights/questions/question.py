@@ -1,4 +1,4 @@
-"""What a question is: its parameters, its rows, how it is computed, and the function that finds its answer."""
+"""The form of a question: its parameters, its rows, how it is computed, and the function that finds its answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,62 +20,66 @@ Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezon
 
 
 class Parameters(ContractModel):
-    """What every question takes. Who sees cells alone may give the course, and nothing that cuts a cell smaller."""
+    """Parameters of each question. A caller who sees only cells may give the course and nothing narrower."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     course: Id = Field(description="the course")
     group: Id | None = Field(
-        default=None, description="a group whose members of today, or of the day `as_of`, the question is about"
+        default=None, description="a group; the question is about its members of today, or of the day `as_of`"
     )
-    student: Id | None = Field(default=None, description="one student whom the question is about")
-    since: Moment | None = Field(default=None, alias="from", description="records from this moment on")
-    until: Moment | None = Field(default=None, alias="to", description="records until this moment; without it, now")
-    term: Id | None = Field(default=None, description="a term: records from its beginning until its end")
+    student: Id | None = Field(default=None, description="the one student that the question is about")
+    since: Moment | None = Field(default=None, alias="from", description="only records from this moment on")
+    until: Moment | None = Field(
+        default=None, alias="to", description="only records until this moment; now by default"
+    )
+    term: Id | None = Field(default=None, description="a term: only records from its beginning until its end")
     as_of: date | None = Field(
         default=None,
-        description="a day: records until its end in UTC, and who was in the course or group then",
+        description="a day: only records until its end in UTC, and the members of the course or group on that day",
     )
-    language: Language = Field(default="en", description="of the sentences of the answer and the header of its table")
+    language: Language = Field(
+        default="en", description="language of the sentences in the answer and of the headings of its table"
+    )
 
     @property
     def courses(self) -> tuple[str, ...]:
-        """All courses of which it reads records."""
+        """All courses whose records the question reads."""
         return (self.course,)
 
     @property
     def person(self) -> str | None:
-        """The one student whom it is about, if it is: the audit log names them."""
+        """The student that the question is about, for the audit log, or None if it is not about one student."""
         return self.student
 
     @property
     def beside(self) -> "Parameters | None":
-        """What is asked of the other group, where two are compared."""
+        """The parameters for the other group, or None if the question does not compare two."""
         return None
 
     def completed(self, _thresholds: HelpThresholds) -> Self:
-        """Return the parameters with the thresholds of the course where none were given."""
+        """Return the parameters. Thresholds that were not given are filled in from those of the course."""
         return self
 
     def given(self) -> dict[str, str]:
-        """Return the parameters that were given, as they stand in an address."""
+        """Return the parameters that were given, in the form that they have in an address."""
         values = self.model_dump(by_alias=True, exclude_none=True)
-        if self.language == "en":  # as without it
+        if self.language == "en":  # the default
             del values["language"]
         return {name: v.isoformat() if isinstance(v, date) else str(v) for name, v in values.items()}
 
     def in_week(self, monday: date) -> Self:
-        """Return the same question about one week, or the part of it that was asked for."""
+        """Return the same question about one week, or about the part of the week that lies in the period."""
         begins = datetime.combine(monday, time(), UTC)
         ends = begins + timedelta(days=7) - timedelta(microseconds=1)
         since, until = max(begins, self.since or begins), min(ends, self.until or ends)
         return self.model_copy(update={"since": since, "until": until})
 
     def records(self, **more: str) -> str:
-        """Return the address of the records behind a number of this answer."""
+        """Return the address of the records behind a number of the answer."""
         about = {"course": self.course, "group": self.group, "student": self.student}
         times: dict[str, date | None] = {"as_of": self.as_of}
-        if more.get("kind") != "progress":  # The progress is the latest, whichever days the question is about.
+        if more.get("kind") != "progress":  # The answer shows the latest progress, whatever the period.
             about["term"] = self.term
             times |= {"from": self.since, "to": self.until}
         about |= {name: moment.isoformat() for name, moment in times.items() if moment is not None}
@@ -84,7 +88,7 @@ class Parameters(ContractModel):
 
 
 class OfSeveral(Parameters):
-    """A question about a course or a group, which says nothing of one student alone."""
+    """Parameters of a question about a course or a group, which cannot be asked about one student."""
 
     @field_validator("student")
     @classmethod
@@ -95,7 +99,7 @@ class OfSeveral(Parameters):
 
 
 class OfToday(Parameters):
-    """A question about points, texts, findings and verdicts: of these the graph holds what is known now."""
+    """Parameters of a question about points, texts, findings or verdicts. The graph has only their present state."""
 
     @field_validator("as_of")
     @classmethod
@@ -110,9 +114,10 @@ P = TypeVar("P", bound=Parameters)
 
 @dataclass(frozen=True)
 class Question(Generic[P, R]):
-    """`find` returns the exact answer; it never decides what is shown. `order` sorts the rows that are.
+    """A question.
 
-    `quotes`: rows name persons or quote records, so that reading the exact answer is a read of personal data.
+    `find` returns the exact answer and does not decide what is shown. `order` is the sort key of the rows. `quotes`
+    is true if rows name persons or quote records, so that an exact answer is a read of personal data.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The records behind a number, one by one: what permitted students answered, wrote and reached, and texts."""
+"""The records behind a number: answers, messages and progress of permitted students, and texts of the course."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -15,13 +15,15 @@ Kind = Literal["answers", "messages", "progress", "texts"]
 
 
 class OfRecords(Parameters):
-    """Which records of a course: answers to a point, to an item, or all of one kind."""
+    """Parameters of a question for records of a course: answers at a point or item, or all records of one kind."""
 
-    kind: Kind = Field(default="answers", description="attempts and mistakes, or what other numbers stand on")
-    point: PointId | None = Field(default=None, description="of answers alone")
-    item: Id | None = Field(default=None, description="of answers alone")
-    of: Id | None = Field(default=None, description="of messages alone: a student who sent or received them")
-    limit: int = Field(default=200, ge=1, le=5_000, description="the latest records, at most so many")
+    kind: Kind = Field(
+        default="answers", description="answers are attempts and mistakes; the other kinds are behind other numbers"
+    )
+    point: PointId | None = Field(default=None, description="for answers: only those at this point")
+    item: Id | None = Field(default=None, description="for answers: only those at this item")
+    of: Id | None = Field(default=None, description="for messages: only those that this student sent or received")
+    limit: int = Field(default=200, ge=1, le=5_000, description="the largest number of records; the latest are shown")
 
     @property
     def person(self) -> str | None:
@@ -29,10 +31,11 @@ class OfRecords(Parameters):
 
 
 class BehindNumber(Row):
-    """`outcome` is in thousandths, null of a record that only says that something was wrong.
+    """One record.
 
-    Of a message, `student` sent it, or got it of a teacher, and `partner` is the other student. Of a text of the
-    course there is its title alone, in `question`. `progress` is in percent.
+    `outcome` is in thousandths, and null if the record only says that something was wrong. `progress` is in percent.
+    The `student` of a message sent it, or received it from a teacher; `partner` is the other student. A text of the
+    course has only its title, in `question`.
     """
 
     record: Personal

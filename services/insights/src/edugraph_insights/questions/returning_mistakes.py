@@ -6,12 +6,14 @@ from edugraph_insights.facts import Attempt, Facts, by_point
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
 
-RIGHTS = 2  # after which a mistake counts as one that came back
-CURVE = 3  # first attempts of each student of the cohort
+# A mistake after this many right attempts counts as one that came back.
+RIGHTS = 2
+# The learning curve has this many first attempts of each student of the cohort.
+CURVE = 3
 
 
 class ReturningMistake(Row):
-    """`right_first`, `…_second`, `…_third`: the learning curve, of the same students (`cohort`) at each step."""
+    """One point. `right_first`, `…_second` and `…_third` are the learning curve of the students in `cohort`."""
 
     point: Name
     name: Name
@@ -58,7 +60,7 @@ def find(facts: Facts, asked: Parameters) -> Found[ReturningMistake]:
 
 
 def _after_two_rights(tries: list[Attempt]) -> list[Attempt] | None:
-    """Return the attempts after the second right one, None where there are no two."""
+    """Return the attempts after the second right one, or None if there are not two right ones."""
     rights = [place for place, each in enumerate(tries) if each.outcome >= HALF]
     return tries[rights[RIGHTS - 1] + 1 :] if len(rights) >= RIGHTS else None
 

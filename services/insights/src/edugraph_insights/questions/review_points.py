@@ -1,4 +1,4 @@
-"""Which points may be the same, and which prerequisites were set aside? For those who know the subject."""
+"""A question for subject teachers: which points may be the same, and which prerequisites were set aside?"""
 
 import re
 from collections import deque
@@ -13,32 +13,34 @@ from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.questions.question import OfSeveral, OfToday, Question
 from edugraph_insights.reviewing import key_of
 
-# Names come from mistakes, too, and the question is for who may see persons.
+# Names may come from the mistakes of students, so the question is only for callers who may see persons.
 Text = Annotated[str, Mark.PERSONAL]
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]
 NO_ENCODER = "points that were not compared: the analyzer has no encoder (its extra `offline`)"
-HAN = re.compile(r"[\u3400-\u9fff]")  # of a name that is Chinese
-Needs = Mapping[str, list[Need]]
+HAN = re.compile(r"[\u3400-\u9fff]")  # a Chinese name has such a letter
+Needs = Mapping[str, list[Need]]  # point -> its direct prerequisites
 
 
 class Points(OfSeveral, OfToday):
-    """Which pairs of points are worth a look."""
+    """Parameters of the question: a course or a group, and a limit."""
 
-    limit: int = Field(default=500, ge=1, le=5_000, description="at most so many, the most alike first")
+    limit: int = Field(default=500, ge=1, le=5_000, description="the largest number of rows, the most alike first")
 
 
 class PointsToReview(Row):
-    """`kind` is same or excluded: two points that may mean the same, or that one would need the other first.
+    """Two points to review. `kind` is same (they may be synonyms) or excluded (a prerequisite that was set aside).
 
-    `records` and `other_records` count texts, items, definitions and mistakes that name each by this name. Of a pair,
-    `likeness` is the cosine of the names, `verdict` same or different, `skipped` that another verdict keeps the two
-    apart, and `cycles` are the ways along prerequisites that a merge would close.
+    `records` and `other_records` count the texts, items, definitions and mistakes that name each point by this name.
 
-    Of a prerequisite that is excluded or was judged, `claimed_by` names the texts that claim it, `confidence` is that
-    of the strongest, `verdict` accepted or rejected, and `cycles` has the way that excludes it. `gives_way` is the
-    step of that way, as a point and what it needs, which is set aside in its place if it is accepted; without one,
-    people accepted all of the way. Then it stays aside although it was accepted, which is `skipped`.
+    In a row of the kind same, `likeness` is the cosine of the names, and `verdict` is same or different. `skipped` is
+    true if another verdict keeps the two apart. `cycles` are the ways along prerequisites that a merge would close.
+
+    In a row of the kind excluded, `claimed_by` names the texts that claim the prerequisite, `confidence` is the
+    confidence of the strongest claim, `verdict` is accepted or rejected, and `cycles` has the way that excludes the
+    prerequisite. `gives_way` is the step of this way, as a point and its prerequisite, that is set aside instead if
+    this one is accepted. It is empty if people accepted all steps of the way. Then this prerequisite stays set aside
+    even if it is accepted, and `skipped` is true.
     """
 
     key: Text
@@ -65,7 +67,7 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     proposed = [row for row in facts.proposed_same(mine) if _is_open_or_judged(row)]
     excluded = [row for row in facts.excluded_prerequisites(mine) if row["canonical"] != row["needs_canonical"]]
     uses = facts.uses(asked.course, {row[end] for row in proposed for end in ("one", "other")})
-    # What only other people's students wrote of is not named.
+    # A name that only other students used is not shown.
     shown = [
         row for row in proposed if all(uses[row[end]].records or uses[row[end]].courses for end in ("one", "other"))
     ]
@@ -104,18 +106,18 @@ def _points_of(facts: Facts, course: str) -> set[str]:
 
 
 def _is_open_or_judged(row: GraphRow) -> bool:
-    """Whether there is something to decide or to take back. What was merged by other names is neither."""
+    """Return whether a pair can be decided or has a verdict. Names that are synonyms through others need neither."""
     return row["same"] is not None or row["one_canonical"] != row["other_canonical"]
 
 
 def _is_neighbour(row: PointsToReview) -> bool:
-    """Whether two names that nobody judged are in one language, and one point needs the other: then they are two."""
+    """Return whether a pair without a verdict is in one language and one point needs the other: then they differ."""
     return row.verdict is None and bool(row.cycles) and bool(HAN.search(row.name)) == bool(HAN.search(row.other_name))
 
 
 def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterator[PointsToReview]:
     for row in rows:
-        # The greater id may come first in a row, which begins at a point of the course.
+        # A row begins at a point of the course, so the larger id may come first.
         (one, name, stands_for), (other, other_name, other_stands_for) = sorted(
             (row[end], row[f"{end}_name"], row[f"{end}_canonical"]) for end in ("one", "other")
         )
@@ -146,7 +148,7 @@ def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[Poin
     for row in rows:
         way = shortest_way(needs, row["needs_canonical"], row["canonical"]) if row["excluded"] else []
         names = {row["needs_canonical"]: row["needs_name"]} | {step.needs.id: step.needs.name for step in way}
-        # The settler takes the surest first, so the last of the way is what would close the circle.
+        # The importer adds the surest prerequisites first, so the least sure step of the way would close the circle.
         steps = [each for each in way if (each.point, each.needs.id) not in accepted]
         last = max(((-each.confidence, each.point, each.needs.id) for each in steps), default=None)
         claimed = claims.get((row["point"], row["needs"]), ())
@@ -167,7 +169,7 @@ def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[Poin
 
 
 def shortest_way(needs: Needs, begin: str, end: str) -> list[Need]:
-    """Return the steps of a shortest way along prerequisites, or none; from a point to itself it has one at least."""
+    """Return the steps of a shortest way along prerequisites, or no steps. A way from a point to itself has steps."""
     came_by: dict[str, Need] = {}
     ahead = deque([begin])
     while ahead and end not in came_by:
@@ -184,7 +186,7 @@ def shortest_way(needs: Needs, begin: str, end: str) -> list[Need]:
 
 
 def order(row: PointsToReview) -> tuple[int, float, str]:
-    """Pairs first, the most alike before others; then what was excluded, the surest claim before others."""
+    """Sort pairs first, the most alike before others, then excluded prerequisites, the surest before others."""
     return (0, -(row.likeness or 0.0), row.key) if row.kind == "same" else (1, -(row.confidence or 0.0), row.key)
 
 

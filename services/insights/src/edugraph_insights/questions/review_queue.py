@@ -1,4 +1,4 @@
-"""What should a person look at, of what an analyser found?"""
+"""The queue of reviews: which findings of an analyser should a person look at?"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,22 +17,25 @@ Text = Annotated[str, Mark.PERSONAL]
 Perhaps = Annotated[str | None, Mark.PERSONAL]
 Flag = Annotated[bool, Mark.PERSONAL]
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
-VERDICTS = ("accepted", "rejected")  # what was withdrawn is none
+VERDICTS = ("accepted", "rejected")  # a withdrawn verdict does not count
 
 
 class Queue(OfSeveral, OfToday):
-    """Which findings are worth a look."""
+    """Parameters of the question: a course or a group, and limits."""
 
-    unsure_below: float = Field(default=UNSURE_BELOW, ge=0, le=1, description="a confidence under which to look")
-    limit: int = Field(default=500, ge=1, le=5_000, description="at most so many, the most unsure first")
+    unsure_below: float = Field(
+        default=UNSURE_BELOW, ge=0, le=1, description="findings with a smaller confidence are unsure"
+    )
+    limit: int = Field(default=500, ge=1, le=5_000, description="the largest number of rows, the most unsure first")
 
 
 class ToReview(Row):
-    """`kind` is finding or tests, as in a review: what a text shows, or that an item tests a point.
+    """One claim to review. `kind` is finding (about a text) or tests (that an item tests a point), as in a review.
 
-    Of a finding, `record`, `text_hash`, `aspect` and `target` are what its review says; of an item, `item` and
-    `target`. `confidence` is the analyser's, or the share of the item's wrong answers that name the point.
-    `known`: the course teaches the point; null of a type. `instead`: what reviewers accepted that was not found.
+    The review of a finding has `record`, `text_hash`, `aspect` and `target`, the review of an item has `item` and
+    `target`. `confidence` is the confidence of the analyser, or the share of wrong answers to the item that name the
+    point. `known` says whether the course teaches the point, and is null for a type of mistake. `instead` are the
+    targets that reviewers accepted and the analyser did not find.
     """
 
     key: Text
@@ -123,7 +126,7 @@ def _of_items(
     same: Mapping[str, str],
     known: set[str],
 ) -> Iterator[Measured[ToReview]]:
-    """Yield which items may test which points: those that their wrong answers name, and no record does."""
+    """Yield the points that items may test: wrong answers to the item name them, and no record says so."""
     titles: dict[str, str] = {row["item"]: row["title"] for row in read if row["item"] is not None}
     questions: dict[str, str | None] = {row["item"]: row["item_question"] or row["question"] for row in read}
     behind: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # (item, point) -> record -> student
@@ -159,7 +162,7 @@ def _of_items(
 
 
 def order(row: ToReview) -> tuple[int, float, str]:
-    """The most unsure first, then what items may test, then what was only drawn. No verdict moves a row."""
+    """Sort unsure findings first, then points of items, then drawn findings. A verdict does not move a row."""
     place = 0 if row.unsure else 1 if row.kind == "tests" else 2
     return place, -row.mistakes if row.kind == "tests" else row.confidence, row.key
 

@@ -1,4 +1,4 @@
-"""Who is in a course, and how do they stand?"""
+"""The roster: who is in a course, and how do they stand?"""
 
 from datetime import datetime
 from typing import Annotated
@@ -12,7 +12,7 @@ Part = Annotated[float | None, Mark.PERSONAL]
 
 
 class Standing(Row):
-    """`progress` is in percent, null where no record gives it; `right` is the mean outcome of the first attempts."""
+    """One student. `progress` is in percent, or null if no record gives it; `right` is the mean first outcome."""
 
     student: Annotated[str, Mark.PERSONAL]
     name: Annotated[str | None, Mark.PERSONAL]

@@ -17,13 +17,13 @@ Number = Annotated[int, Mark.PERSONAL]
 
 
 class OfStudent(Parameters):
-    """A question about one student in a course."""
+    """Parameters of a question about one student in a course."""
 
     student: Id = Field(description="the student")
 
 
 class PointOfStudent(Row):
-    """`probability` of a right answer is null under 5 first attempts. `mistakes` are those whose finding names it."""
+    """One point. `probability` of a right answer is null under 5 first attempts. Findings of `mistakes` name it."""
 
     point: Text
     name: Text
@@ -44,7 +44,7 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     states = facts.mastery_by_student(tried).get(asked.student, {})
     all_mistakes = facts.mistakes(asked.course)
     found = [row for row in all_mistakes if row["point"] is not None]
-    # Of one mistake, two points may have been judged the same.
+    # Two points of one mistake may be synonyms, so a mistake counts once for each canonical point.
     of_points = {(Point(row["point"], row["name"]), row["record"]) for row in found}
     mistakes = Counter(point for point, _ in of_points)
     alone = frozenset({asked.student})

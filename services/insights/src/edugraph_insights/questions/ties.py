@@ -1,4 +1,4 @@
-"""Question 11: who works with whom, and who has no tie in this data?"""
+"""Question 11: which students work together, and who has no tie in this data?"""
 
 from collections import defaultdict
 from typing import Annotated
@@ -8,15 +8,16 @@ from edugraph_insights.communities import communities
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import OfSeveral, Question
 
-ENOUGH_TIED = 0.6  # share of the students; below, that somebody has no tie says more of the data than of them
+# If a smaller share of the students has ties, the data is too thin to say that somebody has no tie.
+ENOUGH_TIED = 0.6
 
 Number = Annotated[int, Mark.PERSONAL]
 
 
 class Tied(Row):
-    """`community` counts from 1, the largest first; null without a tie. `partners` come by how much was exchanged.
+    """One student. `community` counts from 1, the largest first. `reciprocity` is mutual ÷ ties.
 
-    `reciprocity` is mutual ÷ ties, null without a tie.
+    Both are null for a student without ties. `partners` are sorted by the number of messages and likes.
     """
 
     student: Annotated[str, Mark.PERSONAL]

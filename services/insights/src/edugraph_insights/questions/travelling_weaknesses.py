@@ -7,13 +7,14 @@ from edugraph_insights.answers import Count, Difference, Evidence, Found, Measur
 from edugraph_insights.facts import Facts, by_point, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 
-MOSTLY_WRONG = 0.5  # share of a student's first attempts at a point, from which on the student counts as wrong at it
+# A student with a larger share of wrong first attempts at a point counts as wrong at it.
+MOSTLY_WRONG = 0.5
 
 
 class ToNextCourse(Parameters):
-    """A question about the students who took both courses."""
+    """Parameters of a question about the students who took both courses."""
 
-    next_course: Id = Field(description="the course that comes after it")
+    next_course: Id = Field(description="the course that comes after this one")
 
     @property
     def courses(self) -> tuple[str, ...]:
@@ -21,7 +22,7 @@ class ToNextCourse(Parameters):
 
 
 class TravellingWeakness(Row):
-    """`difference` is how much more often those were wrong in the next course who had been wrong in this one."""
+    """One point. `difference` is the share wrong in the next course: those wrong in this one − those right in it."""
 
     point: Name
     name: Name

@@ -1,4 +1,4 @@
-"""How does the course go, week by week?"""
+"""The trend: how does the course go, week by week?"""
 
 from collections import defaultdict
 from datetime import UTC, date, datetime, time
@@ -12,9 +12,9 @@ from edugraph_insights.statistics import mean
 
 
 class Week(Row):
-    """A week, from its Monday on, in which something happened. `right` is null where nobody tried an item anew.
+    """A week, named by its Monday, with attempts or mistakes. `right` is null in a week without first attempts.
 
-    `school_week` is the number of the week in the term that was asked for. `students` are those with first attempts.
+    `school_week` is the number of the week in the term of the question. `students` are those with first attempts.
     """
 
     week: Name

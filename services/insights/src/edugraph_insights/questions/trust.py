@@ -11,10 +11,11 @@ from edugraph_insights.reviewing import UNSURE_BELOW, claims_of
 
 
 class Trust(Row):
-    """The shares are of the records. `linked` is null for all but mistakes, which alone are linked to points.
+    """The records of one kind. All shares are shares of these records.
 
-    `agreement` is the share that people accepted of what was found, of the tenth that is drawn for them and that they
-    judged. Few are judged at first, so that both tell of few persons.
+    `linked` is null except for mistakes, since only mistakes are linked to points. `agreement` is the share of
+    accepted findings among those that were drawn for review and judged. At first only few are judged, so `reviewed`
+    and `agreement` may show what a few persons did.
     """
 
     kind: Name
@@ -45,7 +46,7 @@ def find(facts: Facts, asked: OfToday) -> Found[Trust]:
 
 
 def _agreement(facts: Facts, course: str) -> float | None:
-    """Return which share of the drawn and judged findings was accepted; None where none was judged."""
+    """Return the share of accepted findings among those drawn and judged, or None if none was judged."""
     claims = [claim for row in facts.findings(course, reviewed=True) for claim in claims_of(row)]
     judged = [claim.verdict == "accepted" for claim in claims if claim.drawn and claim.verdict]
     return sum(judged) / len(judged) if judged else None
@@ -54,7 +55,7 @@ def _agreement(facts: Facts, course: str) -> float | None:
 def _measured(
     kind: str, rows: Iterable[GraphRow], evidence: str, linked: set[str] | None = None, agreement: float | None = None
 ) -> Measured[Trust]:
-    """Sum up records; one that stands in several rows is as sure as the surest of them."""
+    """Sum up records. A record in several rows counts once, with the highest confidence of its rows."""
     records: dict[str, GraphRow] = {}
     sure: dict[str, float] = {}
     students: set[str | None] = set()

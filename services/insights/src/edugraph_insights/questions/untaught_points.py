@@ -9,7 +9,7 @@ from edugraph_insights.questions.question import OfToday, Question
 
 
 class UntaughtPoint(Row):
-    """`needed_for` are the points behind mistakes that need this one first; empty where mistakes concern it only."""
+    """One point. `needed_for` are the points behind mistakes that need it; empty if mistakes concern only itself."""
 
     point: Name
     name: Name

@@ -7,7 +7,7 @@ from edugraph_insights.statistics import mean, wilson_lower
 
 
 class WeakPoint(Row):
-    """`wrong` is the mean over students, so that who tried much does not count more than who tried little."""
+    """One point. `wrong` is the mean over students, so students with many attempts do not count more."""
 
     point: Name
     name: Name
