@@ -1,8 +1,8 @@
-"""Answers that are kept for a short while in this process, as JSON, so that no caller can change another's.
+"""A cache of answers in this process. Answers are kept as JSON, so that no caller can change the answer of another.
 
-A key is a hash of all that an answer depends on: the question with its parameters, of whom and of which time it is,
-and the epochs of its courses (docs/adr/0064). What is not under the key of now is never found again, and goes after
-a minute.
+A key is a hash of everything that an answer depends on: the question with its parameters, the students, the period,
+and the epochs of its courses (docs/adr/0064). When an epoch changes, the older answer is not found anymore. It is
+dropped after a minute.
 """
 
 import hashlib
@@ -17,8 +17,9 @@ KEPT_SECONDS = 60.0
 
 
 class AnswerCache:
-    """Threads may share it. `epochs` gives those of courses (`AnswerEpochs.of`); `max_bytes` bounds the JSON of all
-    answers together.
+    """A cache of answers that threads may share.
+
+    `epochs` returns the epochs of courses (`AnswerEpochs.of`). `max_bytes` limits the JSON of all answers together.
     """
 
     def __init__(
@@ -33,16 +34,17 @@ class AnswerCache:
         self._lock = threading.Lock()
 
     def find(self, key: bytes) -> bytes | None:
+        """Return the answer with this key, or None."""
         with self._lock:
             return self._answers.get(key)
 
     def keep(self, key: bytes, answer: bytes) -> None:
-        """Keep an answer, unless it alone is larger than all may be."""
+        """Keep an answer, unless it alone is larger than the cache may be."""
         if len(answer) <= self._max_bytes:
             with self._lock:
                 self._answers[key] = answer
 
 
 def key_of(*parts: object) -> bytes:
-    """Return a hash of values that JSON or `str` tells apart."""
+    """Return a hash of values. Different values must differ as JSON, or by `str` if JSON cannot hold them."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).digest()

@@ -1,7 +1,7 @@
-"""What an answer looks like: typed rows, how they are computed, of how many, what was left out, and where from.
+"""The form of answers: typed rows, how they are computed, totals, what was left out, and links to the records.
 
-Each field of a row has a mark that says what it is. A small group is kept secret by the marks (small_groups.py), so a
-field without one cannot be defined.
+Each field of a row has a mark that says what the field holds. The marks decide how small groups are kept secret
+(small_groups.py), so a field without a mark raises an error at its definition.
 """
 
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from edugraph_common.contracts.contract_model import ContractModel
 
 
 class Mark(Enum):
-    """What a field of a row is, and what an analyst is shown of it."""
+    """The kind of a field. The comments say what an analyst sees of it."""
 
-    NAME = "id or name of a course, a point or an item"  # as it is
+    NAME = "id or name of a course, a point or an item"  # unchanged
     COUNT = "number of students, attempts or records"  # rounded to 5
     SHARE = "share or rate from 0 to 1"  # at least 0.05, at most 0.95
     DIFFERENCE = "difference of two shares"  # from -0.9 to 0.9
-    PERSONAL = "says something of one person, or quotes a record"  # nothing of it
+    PERSONAL = "says something of one person, or quotes a record"  # not shown
 
 
 Name = Annotated[str, Mark.NAME]
@@ -29,7 +29,7 @@ Count = Annotated[int, Mark.COUNT]
 Share = Annotated[float | None, Mark.SHARE]
 Difference = Annotated[float | None, Mark.DIFFERENCE]
 Evidence = Annotated[
-    str | None, Mark.PERSONAL, Field(description="address of the records behind the row; null where it is not shown")
+    str | None, Mark.PERSONAL, Field(description="address of the records behind the row; null if it is not shown")
 ]
 
 
@@ -45,6 +45,7 @@ class Row(ContractModel):
 
     @classmethod
     def mark_of(cls, name: str) -> Mark | None:
+        """Return the mark of a field, or None if it has none."""
         return next((each for each in cls.model_fields[name].metadata if isinstance(each, Mark)), None)
 
 
@@ -53,9 +54,9 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class Measured(Generic[R]):
-    """An exact row, and of whom it tells.
+    """An exact row with the students behind its numbers.
 
-    `students` are all whom its numbers are about, `parts` those of them on whom single numbers stand.
+    `students` are all students that the row is about. `parts` are the smaller groups that single numbers are about.
     """
 
     row: R
@@ -65,7 +66,7 @@ class Measured(Generic[R]):
 
 @dataclass(frozen=True)
 class Found(Generic[R]):
-    """What a question found, exactly. `of_how_many` are sets of students, or numbers of other things."""
+    """The exact answer to a question. `of_how_many` has sets of students, or numbers of other things."""
 
     rows: tuple[Measured[R], ...]
     of_how_many: dict[str, frozenset[str] | int]
@@ -73,13 +74,13 @@ class Found(Generic[R]):
 
 
 class Answer(ContractModel, Generic[R]):
-    """`rows` stand in the order that the question gives them. Times are in UTC."""
+    """An answer. `rows` are in the order of the question. Times are in UTC."""
 
     question: str
     computed_by: str = Field(description="how the numbers are computed")
-    as_of: datetime = Field(description="records until this moment count")
+    as_of: datetime = Field(description="only records until this moment count")
     parameters: dict[str, str]
-    exact: bool = Field(description="false: groups under 10 students are left out, and numbers are rounded")
+    exact: bool = Field(description="false: groups of fewer than 10 students are left out, and numbers are rounded")
     of_how_many: dict[str, int]
     left_out: dict[str, int]
     rows: tuple[R, ...]

@@ -1,4 +1,4 @@
-"""GET /v1/insights/…: the questions, each with its own parameters and rows. /healthz and /readyz are open to all."""
+"""GET /v1/insights/…: the questions, each with its own parameters and rows. /healthz and /readyz need no key."""
 
 from typing import Annotated, Any
 
@@ -31,10 +31,10 @@ def insights_of(request: Request) -> Insights:
 def admitted(
     request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 ) -> Caller:
-    """Return who calls; FastAPI runs this in a thread, since it may ask Redis.
+    """Return the caller. FastAPI runs this in a thread, since it may ask Redis.
 
-    The parameter of `bearer` is for the OpenAPI document alone. Raises Refusal 401, or 403 for a session that would
-    change something without its CSRF token.
+    The parameter of `bearer` serves only the OpenAPI document. Raises Refusal 401, and Refusal 403 if a session
+    changes something without its CSRF token.
     """
     return insights_of(request).admit(token_sent(request.method, request.headers, request.cookies))
 
@@ -47,7 +47,7 @@ Purpose = Annotated[
         alias="X-Purpose",
         max_length=200,
         pattern=r"^[\x20-\x7e]*$",
-        description="why personal data is read, for the audit log; other letters than ASCII as %E7%94%A8",
+        description="why personal data is read, for the audit log; letters outside ASCII as %E7%94%A8",
     ),
 ]
 
@@ -57,7 +57,7 @@ class Health(ContractModel):
 
 
 class Described(ContractModel):
-    """One question: where it is asked, with which parameters, and by which roles."""
+    """The description of one question: its address, parameters, columns, and the roles that may ask it."""
 
     name: str
     title: str
@@ -79,8 +79,9 @@ def healthz() -> Health:
 
 @router.get("/readyz", tags=["health"], responses=problem_responses(503))
 def readyz(insights: InsightsDep) -> Health:
-    """503 names what is missing: graph, redis."""
-    if missing := insights.missing():
+    """Return 200 if graph and Redis answer. The problem 503 names those that do not answer."""
+    missing = insights.missing()
+    if missing:
         words = f"No answer from: {', '.join(missing)}. Nothing is answered until it is back."
         raise Problem(503, "not-ready", words, retry_after=2, missing=missing)
     return Health()
@@ -88,31 +89,33 @@ def readyz(insights: InsightsDep) -> Health:
 
 @router.get("/v1/insights", tags=["insights"], responses=problem_responses(401, 429, 503))
 def catalogue(caller: CallerDep) -> Catalogue:
-    """The questions that this caller may ask."""
-    may = (
-        set(EVERY_QUESTION)
-        if caller == ANYBODY
-        else {name for role in caller.roles for name in RULES[role].questions}
-    )
+    """Return the questions that this caller may ask."""
+    permitted: set[str] = set()
+    if caller == ANYBODY:
+        permitted |= EVERY_QUESTION
+    for role in caller.roles:
+        permitted |= RULES[role].questions
     return Catalogue(
-        questions=tuple(
-            Described(
-                name=question.name,
-                title=question.title,
-                computed_by=question.computed_by,
-                parameters=tuple(field.alias or name for name, field in question.parameters.model_fields.items()),
-                columns=tuple(question.row.model_fields),
-                roles=tuple(role for role, rule in RULES.items() if question.name in rule.questions),
-                links={"ask": f"/v1/insights/{question.name}"},
-            )
-            for question in QUESTIONS.values()
-            if question.name in may
-        )
+        questions=tuple(_described(question) for question in QUESTIONS.values() if question.name in permitted)
+    )
+
+
+def _described(question: Question[Any, Any]) -> Described:
+    parameters = [field.alias or name for name, field in question.parameters.model_fields.items()]
+    roles = [role for role, rule in RULES.items() if question.name in rule.questions]
+    return Described(
+        name=question.name,
+        title=question.title,
+        computed_by=question.computed_by,
+        parameters=tuple(parameters),
+        columns=tuple(question.row.model_fields),
+        roles=tuple(roles),
+        links={"ask": f"/v1/insights/{question.name}"},
     )
 
 
 def add_question(question: Question[Any, Any]) -> None:
-    """Give a question its address, its parameters, and the schema of its rows."""
+    """Add the route of a question, with its parameters and the schema of its rows."""
 
     def answer(
         request: Request,
@@ -121,19 +124,20 @@ def add_question(question: Question[Any, Any]) -> None:
         caller: CallerDep,
         purpose: Purpose = "",
     ) -> Any:
-        wanted = request.headers.get("accept", "*/*")
-        table = next((form for form in ("text/csv", PARQUET) if form in wanted), None)
-        if table is None and not any(form in wanted for form in ("application/json", "application/*", "*/*")):
+        accepted = request.headers.get("accept", "*/*")
+        is_csv_wanted = "text/csv" in accepted
+        is_parquet_wanted = PARQUET in accepted
+        is_json_accepted = any(form in accepted for form in ("application/json", "application/*", "*/*"))
+        if not (is_csv_wanted or is_parquet_wanted or is_json_accepted):
             words = f"An answer is application/json, text/csv or {PARQUET}; send one of them as Accept."
             raise Problem(406, "form", words)
         found = ask(insights, caller, question, asked, purpose)
         times = {"X-As-Of": found.as_of.isoformat()}
-        if table == PARQUET:
+        if is_csv_wanted:
+            headings = {name: heading(question.name, name, asked.language) for name in question.row.model_fields}
+            return Response(as_csv(found, headings), media_type="text/csv; charset=utf-8", headers=times)
+        if is_parquet_wanted:
             return Response(as_parquet(found, question.row), media_type=PARQUET, headers=times)
-        if table:
-            columns = question.row.model_fields
-            text = as_csv(found, {name: heading(question.name, name, asked.language) for name in columns})
-            return Response(text, media_type="text/csv; charset=utf-8", headers=times)
         return found
 
     router.add_api_route(

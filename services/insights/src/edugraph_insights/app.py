@@ -1,4 +1,4 @@
-"""The FastAPI application: routes, one form for every error, and what each request leaves in log and metrics."""
+"""The FastAPI application: routes, error answers, and the log and metrics of requests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -32,9 +32,9 @@ COMPRESSED_FROM_BYTES = 1024
 
 
 def make_application(insights: Insights) -> FastAPI:
-    """Nothing is connected before the first request."""
+    """Return the application. Servers are connected at the first request."""
 
-    # A handler that is not async runs in a thread: noting a refusal asks Redis.
+    # This handler is not async, so it runs in a thread: a refusal is written to Redis.
     def answer_error(request: Request, error: Exception) -> Response:
         if isinstance(error, Refusal):
             note_refusal(insights, request, error)
@@ -65,7 +65,7 @@ def make_application(insights: Insights) -> FastAPI:
     for error_type in (Problem, Failure, RequestValidationError, HTTPException):
         application.add_exception_handler(error_type, answer_error)
 
-    # The problem is the one schema that no model of FastAPI makes.
+    # FastAPI makes all schemas except that of problems.
     generate = application.openapi
 
     def openapi() -> dict[str, Any]:
@@ -76,8 +76,9 @@ def make_application(insights: Insights) -> FastAPI:
     application.openapi = openapi  # type: ignore[method-assign]
     bug = Problem(500, "bug", "Insights has an error; it is in its log. Asking again may help.")
     application.add_middleware(BugsAnswered, event="insights_bug", answer=lambda: problem_answer(bug))
-    # An answer of a course is ten times smaller then. The small answers, among them the session's token, stay as they
-    # are: a compressed answer tells somebody who sees its length whether it repeats what they sent.
+    # Compression makes the answer about a course ten times smaller. Small answers, among them the CSRF token of a
+    # session, are not compressed, because the length of a compressed answer reveals whether it repeats parts of the
+    # request.
     application.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES)
     application.add_middleware(BoundedBodies, answer=problem_answer)
     if insights.settings.auth == "off" and not insights.settings.open_to_network:
@@ -90,15 +91,16 @@ def make_application(insights: Insights) -> FastAPI:
 
 
 def error_answer(error: Exception) -> Response:
-    """Return the problem that an expected error is to the client; any other is raised again."""
+    """Return the answer to an expected error. Any other error is raised again."""
     if isinstance(error, Problem):
         return problem_answer(error)
     if isinstance(error, Failure):
-        words = f"{getattr(error, 'reason', type(error).__name__)}; ask again"
-        return problem_answer(Problem(503, "unavailable", words, retry_after=RETRY_AFTER_SECONDS))
+        reason = getattr(error, "reason", type(error).__name__)
+        return problem_answer(Problem(503, "unavailable", f"{reason}; ask again", retry_after=RETRY_AFTER_SECONDS))
     if isinstance(error, RequestValidationError):
-        found = error.errors()[0]
-        return problem_answer(Problem(422, "invalid", f"{'.'.join(map(str, found['loc']))}: {found['msg']}"))
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return problem_answer(Problem(422, "invalid", f"{place}: {first['msg']}"))
     if isinstance(error, HTTPException):
         status = error.status_code if error.status_code in TITLES else 400
         name = {404: "not-found", 405: "method"}.get(status, "request")
@@ -107,9 +109,9 @@ def error_answer(error: Exception) -> Response:
 
 
 def note_refusal(insights: Insights, request: Request, refusal: Refusal) -> None:
-    """Write a refusal into the audit log. A Redis that is away lets nobody in: the answer stays no."""
+    """Write a refusal into the audit log. If Redis does not answer, the request is refused all the same."""
     route = str(getattr(request.scope.get("route"), "path", UNKNOWN))
-    # What was asked is kept as a hash alone.
+    # The audit log keeps only a hash of the address.
     address = f"{request.method} {request.url.path}?{request.url.query}"
     with suppress(Retryable):
         insights.audit.record(

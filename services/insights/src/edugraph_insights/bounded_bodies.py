@@ -1,7 +1,7 @@
-"""The bound of a request's body. Insights needs none above a saved view or a call of a tool.
+"""The limit of a request's body. The largest bodies that insights needs are a saved view and a call of a tool.
 
-FastAPI's own `max_body_size` is not used, since it answers in plain text where Content-Length tells the size. Every
-error of this API is a problem in JSON.
+FastAPI's own `max_body_size` is not used, since it answers in plain text if Content-Length has the size. Each error
+of this API is a problem in JSON.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,11 @@ MOST_BODY_BYTES = 64 * 1024
 
 
 class BoundedBodies:
-    """Pure ASGI. It answers 413 by Content-Length before the body is read, or when too many bytes have come."""
+    """ASGI middleware that answers 413 if Content-Length is too large, or when too many bytes have come."""
 
     def __init__(self, app: ASGIApp, answer: Callable[[Problem], Response]) -> None:
-        self._app, self._answer = app, answer
+        self._app = app
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,7 +54,7 @@ class BoundedBodies:
 
 
 class _TooLarge(BaseException):
-    """Is not an Exception: no handler inside of the application may take it for a bug of its own."""
+    """A body is too large. Not an Exception, so that no handler inside the application takes it for a bug."""
 
 
 def _too_large() -> Problem:

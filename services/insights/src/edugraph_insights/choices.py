@@ -1,4 +1,4 @@
-"""GET /v1/insights/choices: about which courses, groups and terms a caller may ask. The page begins with it."""
+"""GET /v1/insights/choices: the courses, groups and terms that a caller may ask about. The page reads it first."""
 
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ class Choice(ContractModel):
 
 
 class GroupChoice(Choice):
-    """`courses` is empty of a home room: its members may be asked about in each course that they learn."""
+    """A group. A home room has no `courses`: its members may be asked about in each course that they learn."""
 
     courses: tuple[str, ...]
 
@@ -34,9 +34,11 @@ class TermChoice(Choice):
 
 
 class Choices(ContractModel):
-    """`sees` is of whom the caller sees rows. Who sees cells alone may ask about a whole course only, so there are
-    no groups and no terms. `person` is the caller's own id in the graph. `imports` and `reviews` say
-    whether they may import files and may review.
+    """The choices of a caller.
+
+    `sees` says which rows the caller may see. A caller who sees only cells may ask only about whole courses, so
+    `groups` and `terms` are empty. `person` is the caller's own id in the graph. `imports` and `reviews` say whether
+    the caller may import files and review findings.
     """
 
     sees: Rows
@@ -55,7 +57,7 @@ class Choices(ContractModel):
     responses=problem_responses(401, 403, 429, 503),
 )
 def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
-    """The lists have 2,000 entries at most."""
+    """Return the courses, groups and terms that the caller may ask about. Each list has 2,000 entries at most."""
     sees = widest_rows(caller)
     courses, groups = _courses_and_groups(insights.graph, caller, sees, insights.now())
     terms = () if sees == "cells" else insights.graph.read("terms_to_choose", limit=MOST_CHOICES)
@@ -71,9 +73,11 @@ def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
 
 
 def _courses_and_groups(graph: Graph, caller: Caller, sees: Rows, now: datetime) -> tuple[Any, Any]:
-    """Return what a caller who sees so much may ask about; of others nothing is read."""
-    if sees in {"cells", "everybody"}:
-        groups = graph.read("all_groups", limit=MOST_CHOICES) if sees == "everybody" else []
+    """Return the rows of the courses and of the groups that the caller may ask about. No other rows are read."""
+    if sees == "cells":
+        return graph.read("all_courses", limit=MOST_CHOICES), []
+    if sees == "everybody":
+        groups = graph.read("all_groups", limit=MOST_CHOICES)
         return graph.read("all_courses", limit=MOST_CHOICES), groups
     person = person_of(caller)
     if sees == "self":
@@ -83,5 +87,7 @@ def _courses_and_groups(graph: Graph, caller: Caller, sees: Rows, now: datetime)
     groups = graph.read("groups_led", person=person, **times)
     home_rooms = [group["id"] for group in groups if not group["courses"]]
     learned = graph.read("courses_of_groups", groups=home_rooms, **times)
-    ids = {row["id"] for row in learned} | {course for group in groups for course in group["courses"]}
+    ids = {row["id"] for row in learned}
+    for group in groups:
+        ids.update(group["courses"])
     return graph.read("courses", courses=sorted(ids)), groups

@@ -1,4 +1,4 @@
-"""GET /v1/graph/…: what is in the graph as a whole, for who has the scopes (access.WHOLE_GRAPH)."""
+"""GET /v1/graph/…: the graph as a whole, for callers with the scopes of access.WHOLE_GRAPH."""
 
 import json
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 42
 
 
 class GraphDigest(ContractModel):
-    digest: str = Field(description="64 hex digits over all nodes, relationships and properties but the ledger")
+    digest: str = Field(description="64 hex digits; the ledger does not change them")
     links: dict[str, str] = {}
 
 
 @router.get("/v1/graph/digest")
 def graph_digest(caller: CallerDep, insights: InsightsDep) -> GraphDigest:
-    """One hash over all nodes, relationships and properties; two imports of the same records give the same."""
+    """Return one hash of all nodes, relationships and properties. Imports of the same records have the same hash."""
     need_scopes(caller, "digest")
     digest = whole_graph.graph_digest(insights.graph.scan)
     return GraphDigest(digest=digest, links={"self": "/v1/graph/digest"})
@@ -34,10 +34,10 @@ def graph_digest(caller: CallerDep, insights: InsightsDep) -> GraphDigest:
 
 @router.get("/v1/graph/summary")
 def graph_summary(caller: CallerDep, insights: InsightsDep) -> GraphSummary:
-    """Nodes by label, relationships by type, and the knowledge points with the most mistakes.
+    """Return the numbers of nodes by label and relationships by type, and the points with the most mistakes.
 
-    Without the scope personal counts are rounded to 5, and of points there are only those behind mistakes of ten
-    students or more: a model names points by words of the texts.
+    Without the scope personal, numbers are rounded to 5, and a point is shown only if ten or more students made
+    mistakes at it, because a model may name points with words of a student's text.
     """
     need_scopes(caller, "summary")
     at_least = 0 if caller.may("personal") else SMALLEST_GROUP_STUDENTS
@@ -53,7 +53,7 @@ def graph_summary(caller: CallerDep, insights: InsightsDep) -> GraphSummary:
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
 def list_reviews(caller: CallerDep, insights: InsightsDep, purpose: Purpose = "") -> StreamingResponse:
-    """All reviews, one JSON a line, as they may be sent again (POST /v1/reviews)."""
+    """Return all reviews as lines of JSON, in the form that POST /v1/reviews accepts."""
     need_scopes(caller, "reviews")
     insights.note_shown(caller, "reviews", ("reviews", ""), purpose)
 
@@ -70,10 +70,10 @@ def list_reviews(caller: CallerDep, insights: InsightsDep, purpose: Purpose = ""
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
 def export_graph(caller: CallerDep, insights: InsightsDep, purpose: Purpose = "") -> StreamingResponse:
-    """All nodes and relationships, one JSON a line, without those of who is restricted.
+    """Return all nodes and relationships as lines of JSON, without restricted students and their records.
 
-    A node has label, id and properties; a relationship type, from, to and properties, after the node where it begins.
-    The last line has the numbers of both: without it the export was cut off.
+    A node has label, id and properties. A relationship has type, from, to and properties, and stands after the node
+    where it begins. The last line has the numbers of nodes and relationships. An export without it was cut off.
     """
     need_scopes(caller, "export")
     insights.note_shown(caller, "export", ("export", ""), purpose)
@@ -87,6 +87,6 @@ def export_graph(caller: CallerDep, insights: InsightsDep, purpose: Purpose = ""
 
 @router.get("/v1/graph/check")
 def check_graph(caller: CallerDep, insights: InsightsDep) -> Check:
-    """What is wrong with the graph, and what to do, for `edugraph doctor`. 200 even when it is away."""
+    """Return what is wrong with the graph and what to do, for `edugraph doctor`; 200 even if no graph answers."""
     need_scopes(caller, "check")
     return whole_graph.check(insights.graph)

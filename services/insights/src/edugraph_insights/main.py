@@ -12,8 +12,8 @@ from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings
 
-EXIT_NOT_STARTED = 3  # uvicorn's own exit code for this
-GRACE_SECONDS = 30  # in which running requests may end at a shutdown
+EXIT_NOT_STARTED = 3  # the exit code that uvicorn uses for this
+GRACE_SECONDS = 30  # for running requests at a shutdown
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""The web page: static files below /ui, and `/` leads there. The files are no secret, so they need no key.
+"""The web page: static files under /ui. `/` redirects there. The files are public, so they need no key.
 
-What the page shows it asks of /v1/insights, as any other client does.
+The page gets its data from /v1/insights, as any other client does.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 WEB = Path(__file__).parent / "web"
 HEADERS = {
-    # Nothing of the page comes from elsewhere or is sent elsewhere, and nobody may put it into a frame.
+    # The page loads from this address only, sends to this address only, and no other page may show it in a frame.
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "object-src 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -21,7 +21,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # A browser asks each time whether its copy is the current one: an upgrade may not mix two releases.
+    # A browser asks each time whether its copy is current, so that an upgrade does not mix files of two releases.
     "Cache-Control": "no-cache",
 }
 
@@ -36,7 +36,7 @@ def to_page() -> Response:
 
 @router.api_route("/ui/{path:path}", methods=["GET", "HEAD"])
 async def page(path: str, request: Request) -> Response:
-    """Raises HTTPException 404 where there is no such file."""
+    """Return a file of the page. Raises HTTPException 404 if the file does not exist."""
     response = await _files.get_response(path or ".", request.scope)
     response.headers.update(HEADERS)
     return response

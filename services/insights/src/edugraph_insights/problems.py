@@ -1,4 +1,4 @@
-"""Every error answer has one form, as at the gateway: application/problem+json after RFC 9457."""
+"""Error answers. They have the form of RFC 9457, application/problem+json, as at the gateway."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ TITLES = {
 
 
 class TooLarge(Problem):
-    """The records that a question would read were counted, and they are more than one answer may read.
+    """A question would read more records than one answer may read.
 
     `offer` says which narrower question can be answered.
     """
@@ -39,7 +39,7 @@ class TooLarge(Problem):
 
 
 class Busy(Problem):
-    """The time of a question was over before its answer was there. The same question may be answered later.
+    """A question took too long, or too many others are running. It may be answered later.
 
     `offer` says which narrower question would take less time.
     """
@@ -55,7 +55,7 @@ def problem_answer(problem: Problem) -> JSONResponse:
 
 PROBLEM_SCHEMA = problem_schema(
     missing={"type": "array", "items": {"type": "string"}},
-    narrower={"type": "string", "description": "which narrower question can be answered"},
+    narrower={"type": "string", "description": "a narrower question that can be answered"},
 )
 
 

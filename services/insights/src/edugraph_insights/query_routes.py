@@ -1,4 +1,4 @@
-"""GET /v1/graph/…: the general queries, each with its own parameters. None takes a statement of the database."""
+"""GET /v1/graph/…: the general queries, each with its own parameters. No address takes a database statement."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ router = APIRouter()
 
 
 def add_query(query: GraphQuery) -> None:
-    """Give a query its address, its parameters, and the schema of its answer."""
+    """Add the route of a query, with its parameters and the schema of its answer."""
 
     def answer(
         asked: Annotated[query.parameters, Query()],  # type: ignore[name-defined]

@@ -1,7 +1,7 @@
-"""What an answer says in words, in the language that was asked for.
+"""The words of an answer in the language of the request.
 
-English is what the questions themselves say; names of records are as records give them. The Chinese of what the page
-shows is the page's own (`web/words/zh.json`), that of all else stands beside it in `answers.json`.
+The English words stand in the questions themselves. Names in records are never translated. The Chinese words that the
+page shows too stand in `web/words/zh.json`, the others beside it in `answers.json`.
 """
 
 import json
@@ -17,12 +17,14 @@ Kind = Literal["title", "computed", "count"]
 
 
 def said(kind: Kind, name: str, english: str, language: Language) -> str:
-    """Return a sentence of an answer, in English where it has no other."""
-    return english if language == "en" else _chinese().get(f"{kind}.{name}", english)
+    """Return a sentence of an answer in a language, or in English if it has no translation."""
+    if language == "en":
+        return english
+    return _chinese().get(f"{kind}.{name}", english)
 
 
 def heading(question: str, column: str, language: Language) -> str:
-    """Return what stands above a column of a question's table; in English it is the name of the field."""
+    """Return the heading of a column in the table of a question. In English it is the name of the field."""
     if language == "en":
         return column
     words = _chinese()
@@ -31,5 +33,7 @@ def heading(question: str, column: str, language: Language) -> str:
 
 @cache
 def _chinese() -> Mapping[str, str]:
-    files = (WORDS / name for name in ("zh.json", "answers.json"))
-    return {key: words for file in files for key, words in json.loads(file.read_text("utf-8")).items()}
+    words: dict[str, str] = {}
+    for name in ("zh.json", "answers.json"):
+        words |= json.loads((WORDS / name).read_text("utf-8"))
+    return words

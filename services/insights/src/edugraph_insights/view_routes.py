@@ -1,6 +1,7 @@
-"""/v1/insights/views: what a caller saved, to come back to it. Nobody sees another's.
+"""/v1/insights/views: the saved views of a caller. No caller sees the views of another.
 
-A view holds what was asked, never what was answered: who opens one asks anew, by the rights of that moment.
+A view holds the parameters of a question and never its answer. Opening a view asks the question again, with the
+permissions of that moment.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.question import Question
 
 VIEWS = "/v1/insights/views"
-# A page is no part of it: it reads its own values, as it does those of an address.
+# The kinds of views whose parameters are checked here. The values of a page are checked by the page itself.
 ASKED_FOR: Mapping[str, Mapping[str, Question[Any, Any] | GraphQuery]] = {"question": QUESTIONS, "query": QUERIES}
 
 router = APIRouter(tags=["views"])
@@ -30,14 +31,14 @@ ViewId = Path(pattern=r"^[0-9a-f]{32}$")
 
 
 class View(ContractModel):
-    """What a caller sends: a name of their own and a state. Two views may have the same name."""
+    """A view as a caller sends it: a name and a state. Two views may have the same name."""
 
     name: str = Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
     state: ViewState
 
 
 async def sent_view(request: Request, _caller: CallerDep) -> View:
-    """Return the view in the body, which is read after its caller was admitted: FastAPI would read it before.
+    """Return the view in the body. The body is read after the caller was admitted; FastAPI would read it before.
 
     Raises Problem 422.
     """
@@ -45,9 +46,9 @@ async def sent_view(request: Request, _caller: CallerDep) -> View:
     try:
         return View.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)[0]
-        words = f"{'.'.join(map(str, ('body', *found['loc'])))}: {found['msg']}"
-        raise Problem(422, "invalid", words) from None
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, ("body", *first["loc"])))
+        raise Problem(422, "invalid", f"{place}: {first['msg']}") from None
 
 
 SentView = Annotated[View, Depends(sent_view)]
@@ -60,20 +61,20 @@ class KeptView(View):
 
 class Views(ContractModel):
     views: tuple[KeptView, ...]
-    most: int = Field(description="how many a caller may have")
+    most: int = Field(description="the largest number of views of one caller")
 
 
 def _described_body() -> dict[str, Any]:
-    """Return what the OpenAPI document says of the body."""
+    """Return the description of the body for the OpenAPI document."""
     schema = View.model_json_schema(ref_template="#/components/schemas/{model}")
-    # The schemas of its parts are in the document, since the answers have them too.
+    # The document already has the schemas of the parts, since answers have the same parts.
     schema.pop("$defs")
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 @router.get(VIEWS, summary="What have I saved?", responses=problem_responses(401, 403, 429, 503))
 def list_views(insights: InsightsDep, caller: CallerDep) -> Views:
-    """All views of this caller, by their names."""
+    """Return all views of this caller, in the order of their names."""
     widest_rows(caller)
     found = insights.views.of(caller.client_id)
     return Views(views=tuple(_kept(view_id, view) for view_id, view in found.items()), most=MOST_VIEWS)
@@ -87,7 +88,7 @@ def list_views(insights: InsightsDep, caller: CallerDep) -> Views:
     openapi_extra=_described_body(),
 )
 def add_view(view: SentView, insights: InsightsDep, caller: CallerDep) -> KeptView:
-    """A state is at most 4 KiB as JSON, and a caller has at most 50 views."""
+    """Save a view. A state may have at most 4 KiB as JSON, and a caller at most 50 views."""
     kept = _to_keep(view, caller)
     view_id = uuid4().hex
     if not insights.views.add(caller.client_id, view_id, kept):
@@ -123,21 +124,22 @@ def delete_view(insights: InsightsDep, caller: CallerDep, view_id: str = ViewId)
 
 
 def _to_keep(view: View, caller: Caller) -> SavedView:
-    """Raises Refusal 403 for who may ask nothing, and Problem 422 for what no question or query would take."""
+    """Return the view to save. Raises Refusal 403 if the caller may not ask any question, and Problem 422."""
     widest_rows(caller)
     state = view.state
     if len(state.model_dump_json().encode()) > MAX_STATE_BYTES:
         words = f"A view's state is at most {MAX_STATE_BYTES:,} bytes as JSON; leave out what is long."
         raise Problem(422, "too-large", words, narrower=words)
-    if known := ASKED_FOR.get(state.kind):
+    known = ASKED_FOR.get(state.kind)
+    if known:
         if state.name not in known:
             raise Problem(422, "invalid", f"state.name: there is no {state.kind} {state.name}")
         try:
             known[state.name].parameters.model_validate(state.values)
         except ValidationError as error:
-            found = error.errors()[0]
-            words = f"{'.'.join(map(str, ('state.values', *found['loc'])))}: {found['msg']}"
-            raise Problem(422, "invalid", words) from error
+            first = error.errors()[0]
+            place = ".".join(map(str, ("state.values", *first["loc"])))
+            raise Problem(422, "invalid", f"{place}: {first['msg']}") from error
     return SavedView(name=view.name, state=state, person=caller.person)
 
 
