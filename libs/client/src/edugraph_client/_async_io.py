@@ -1,4 +1,4 @@
-"""What waits, for the client that is awaited. `_sync_io.py` has the same names; nothing else differs by hand."""
+"""Functions that wait, for the asynchronous client. `_sync_io.py` has the same names for the other client."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What waits, for the client that blocks. `_async_io.py` has the same names; nothing else differs by hand."""
+"""Functions that wait, for the client that blocks. `_async_io.py` has the same names for the other client."""
 
 import time
 from collections.abc import Callable

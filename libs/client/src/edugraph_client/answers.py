@@ -1,6 +1,6 @@
-"""What insights answers. `tests/test_answers.py` compares these with its OpenAPI document.
+"""The answers of insights. `tests/test_answers.py` compares these models with the OpenAPI document of insights.
 
-A field that a newer release added is left out rather than refused.
+A field that only a newer release has is left out and not refused.
 """
 
 from datetime import datetime
@@ -30,7 +30,7 @@ class Question(AnswerModel):
 
 
 class Answer(AnswerModel):
-    """`computed_by` says how the numbers are computed. Where `exact` is false, small groups are left out."""
+    """An answer. `computed_by` says how the numbers are computed. If `exact` is false, small groups are left out."""
 
     question: str
     computed_by: str
@@ -43,12 +43,12 @@ class Answer(AnswerModel):
     links: dict[str, str] = {}
 
     def to_pandas(self) -> "DataFrame":
-        """Return the rows. Times are text, as in JSON; `Client.save_answer` writes a file with types."""
+        """Return the rows as a table. Times are text, as in JSON. `Client.save_answer` writes a file with types."""
         return _frame(self.rows)
 
 
 class Node(AnswerModel):
-    """`node` is `LABEL:ID`; `at` is the time of a record, `steps` how far it is from the root."""
+    """A node. `node` is `LABEL:ID`, `at` is the time of a record, `steps` is the number of steps from the root."""
 
     node: str
     label: str
@@ -58,7 +58,7 @@ class Node(AnswerModel):
 
 
 class Relationship(AnswerModel):
-    """All relationships of a type from one thing to another: `relationships` is how many."""
+    """All relationships of one type from one node to another; `relationships` is their number."""
 
     source: str
     type: str
@@ -69,7 +69,7 @@ class Relationship(AnswerModel):
 
 
 class GraphAnswer(AnswerModel):
-    """Nodes and relationships. `left_out` says what is not shown, `of_how_many` how many there are."""
+    """Nodes and relationships. `of_how_many` has the numbers of those that exist, `left_out` of those not shown."""
 
     computed_by: str
     of_how_many: dict[str, int]
@@ -78,19 +78,20 @@ class GraphAnswer(AnswerModel):
     relationships: tuple[Relationship, ...] = ()
 
     def to_pandas(self) -> "tuple[DataFrame, DataFrame]":
-        """Return the nodes, and the relationships."""
-        nodes, relationships = self.nodes, self.relationships
-        return _frame([each.model_dump() for each in nodes]), _frame([each.model_dump() for each in relationships])
+        """Return a table of the nodes and a table of the relationships."""
+        nodes = [each.model_dump() for each in self.nodes]
+        relationships = [each.model_dump() for each in self.relationships]
+        return _frame(nodes), _frame(relationships)
 
 
 class PathAnswer(GraphAnswer):
-    """The nodes of a shortest path in their order; none where there is no path."""
+    """The nodes of a shortest path in their order. If there is no path, there are no nodes."""
 
     steps: int | None = None
 
 
 class RelationshipCount(AnswerModel):
-    """How many other things a node has relationships of a type with."""
+    """The number of other nodes that a node has relationships of one type and direction with."""
 
     type: str
     direction: Literal["out", "in"]
@@ -99,7 +100,7 @@ class RelationshipCount(AnswerModel):
 
 
 class Details(AnswerModel):
-    """A node with what stands in it, and how many others are beside it."""
+    """A node with its properties and the number of its neighbours."""
 
     computed_by: str
     node: Node
@@ -109,7 +110,7 @@ class Details(AnswerModel):
 
 
 def _frame(rows: Any) -> "DataFrame":
-    """Return a frame of these rows. Raises ImportError with what to install."""
+    """Return these rows as a table of pandas. Raises ImportError that says what to install."""
     try:
         pandas = import_module("pandas")
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What can go wrong with a call, and when the same call may be tried again."""
+"""The errors of a call, and when the same call may be tried again."""
 
 import json
 from collections.abc import Mapping
@@ -7,20 +7,24 @@ from typing import Any
 import httpx
 from tenacity import RetryCallState
 
-# Too many requests, a server behind the gateway that is away, a gateway that is not ready.
+# Statuses for: too many requests, no answer from a server behind the gateway, the gateway is not ready.
 FOR_NOW = (429, 502, 503, 504)
 MOST_PAUSE_SECONDS = 30.0
 
 
 class Refused(Exception):
-    """The gateway or insights refused the request. `detail` is its own sentence, `status` the HTTP status.
+    """The gateway or insights refused the request.
 
-    `retry_after` is after how many seconds it said that the request may come again.
+    `detail` is the sentence of the answer, `status` is the HTTP status, and `retry_after` is the number of seconds
+    after which the request may be sent again, or None.
     """
 
     def __init__(self, status: int, detail: str, body: Mapping[str, Any], retry_after: float | None = None) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.body, self.retry_after = status, detail, body, retry_after
+        self.status = status
+        self.detail = detail
+        self.body = body
+        self.retry_after = retry_after
 
 
 class Unreachable(Exception):
@@ -28,31 +32,44 @@ class Unreachable(Exception):
 
 
 def is_for_now(error: BaseException) -> bool:
-    """Whether the same request may succeed a little later."""
-    return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.status in FOR_NOW)
+    """Return whether the same request may succeed a little later."""
+    if isinstance(error, Refused):
+        return error.status in FOR_NOW
+    return isinstance(error, Unreachable)
 
 
 def pause_seconds(tries: RetryCallState) -> float:
-    """Return how long to wait before the next try: as long as the gateway said, else 1, 2, 4 … seconds."""
+    """Return the seconds to wait before the next try: as the gateway asked, or else 1, 2, 4, …, at most 30."""
+    seconds: float = 2.0 ** (tries.attempt_number - 1)
     error = tries.outcome.exception() if tries.outcome else None
-    asked = error.retry_after if isinstance(error, Refused) else None
-    return min(2.0 ** (tries.attempt_number - 1) if asked is None else asked, MOST_PAUSE_SECONDS)
+    if isinstance(error, Refused) and error.retry_after is not None:
+        seconds = error.retry_after
+    return min(seconds, MOST_PAUSE_SECONDS)
 
 
 def refusal(answer: httpx.Response, content: bytes) -> Refused:
-    """Return what a problem document (RFC 9457) says, or only the status if the content is none."""
+    """Return the refusal of an answer. Without a problem document (RFC 9457) it has only the status."""
     try:
         body = json.loads(content)
     except ValueError:
         body = {}
-    body = body if isinstance(body, dict) else {}
+    if not isinstance(body, dict):
+        body = {}
     detail = str(body.get("detail") or f"The gateway answered {answer.status_code}.")
-    after = answer.headers.get("retry-after", "")
-    return Refused(answer.status_code, detail, body, float(after) if after.isdecimal() else None)
+    retry_after = None
+    header = answer.headers.get("retry-after", "")
+    if header.isdecimal():
+        retry_after = float(header)
+    return Refused(answer.status_code, detail, body, retry_after)
 
 
 def unreachable(address: str, error: httpx.HTTPError, *, of_insights: bool) -> Unreachable:
-    who, setting = ("Insights", "EDUGRAPH_INSIGHTS_URL") if of_insights else ("The gateway", "EDUGRAPH_URL")
+    """Return the error for a server at an address that does not answer."""
+    who = "The gateway"
+    setting = "EDUGRAPH_URL"
+    if of_insights:
+        who = "Insights"
+        setting = "EDUGRAPH_INSIGHTS_URL"
     return Unreachable(
         f"{who} at {address} does not answer ({type(error).__name__}). "
         f"Check that it runs, and that {setting} is its address."

@@ -1,11 +1,11 @@
-"""Files that are sent: what they are, and how they are said to be."""
+"""The form of a file, and how a request describes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edugraph_common.contracts.messages import ChangeTime, Compression, Format
 
-CHUNK_BYTES = 1 << 18  # how much of a file is read and sent at a time
+CHUNK_BYTES = 1 << 18  # of a file are read and sent at a time
 
 _CONTENT_TYPES: dict[Format, str] = {
     "ndjson": "application/x-ndjson",
@@ -19,9 +19,10 @@ _CONTENT_TYPES: dict[Format, str] = {
 
 @dataclass(frozen=True)
 class FileSource:
-    """What a file is. `mapping`: the text of the mapping file of a table. `platform`: whose log it is.
+    """The form of a file.
 
-    `changed_at`: `import` makes it the newest state.
+    `mapping` is the text of the mapping file of a table. `platform` names the platform that wrote a log. `changed_at`
+    says when the records changed: with `import`, the file is the newest state.
     """
 
     format: Format = "ndjson"
@@ -32,7 +33,7 @@ class FileSource:
 
     @property
     def options(self) -> dict[str, str]:
-        """What is said of it beside the options of an import."""
+        """The parameters of an import that describe the file."""
         given = {"format": self.format, "mapping": self.mapping, "platform": self.platform}
         if self.changed_at != "record":
             given["changed_at"] = self.changed_at
@@ -40,6 +41,8 @@ class FileSource:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What is said of its bytes."""
-        compression = {"Content-Encoding": self.compression} if self.compression else {}
-        return {"Content-Type": _CONTENT_TYPES[self.format], **compression}
+        """The headers that describe the bytes of the file."""
+        headers = {"Content-Type": _CONTENT_TYPES[self.format]}
+        if self.compression:
+            headers["Content-Encoding"] = self.compression
+        return headers

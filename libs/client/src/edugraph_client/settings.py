@@ -1,13 +1,14 @@
-"""Where the API is, and as whom it is asked."""
+"""The settings of the client: the addresses of the API, and the key."""
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ClientSettings(BaseSettings):
-    """EDUGRAPH_URL and EDUGRAPH_API_KEY, by which the command line finds its gateway.
+    """The environment variables EDUGRAPH_URL, EDUGRAPH_API_KEY and EDUGRAPH_INSIGHTS_URL.
 
-    Insights has the same address where a proxy or an ingress is in front of both; elsewhere it has its own.
+    EDUGRAPH_INSIGHTS_URL is needed if insights has an address of its own. With a proxy or an ingress in front of
+    gateway and insights, both have the same address.
     """
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)

@@ -1,4 +1,4 @@
-"""API v1 of gateway and insights as Python calls. A client holds connections: use it as a context manager."""
+"""API v1 of gateway and insights as Python calls. A client holds connections, so use it as a context manager."""
 
 import json
 import os
@@ -24,15 +24,19 @@ from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, 
 from edugraph_common.contracts.messages import Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
-PATIENCE_SECONDS = 60.0  # how long a job is followed while the gateway does not answer
-RETRY_SECONDS = 0.5  # the pause before a stream of changes that broke off, or a task, is asked for again
-FIRST_PAUSE_SECONDS = 0.1  # of those before a task is asked for again: most end at once
-WHOLE_GRAPH_SECONDS = 600  # what reads all of the graph may take
+# A job or task is followed for this long while the gateway does not answer.
+PATIENCE_SECONDS = 60.0
+# The pause before a broken stream of changes is opened again, and the longest pause before a task is asked for again.
+RETRY_SECONDS = 0.5
+# The first pause before a task is asked for again. Most tasks end at once.
+FIRST_PAUSE_SECONDS = 0.1
+# The time limit of requests that read the whole graph.
+WHOLE_GRAPH_SECONDS = 600
 PARQUET = "application/vnd.apache.parquet"
 
 
 class AsyncClient:
-    """Every call raises Refused or Unreachable."""
+    """A client of gateway and insights. Each call may raise Refused or Unreachable."""
 
     def __init__(
         self,
@@ -45,7 +49,9 @@ class AsyncClient:
         clock: Callable[[], float] = time.monotonic,
         new_key: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        headers = {}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
         http = httpx.AsyncClient(
             base_url=base_url, headers=headers, timeout=httpx.Timeout(60, connect=5), transport=transport
         )
@@ -53,8 +59,11 @@ class AsyncClient:
 
     @classmethod
     def from_environment(cls) -> Self:
+        """Return a client with the addresses and the key of the environment variables EDUGRAPH_…"""
         settings = ClientSettings()
-        key = settings.api_key.get_secret_value() if settings.api_key else None
+        key = None
+        if settings.api_key:
+            key = settings.api_key.get_secret_value()
         return cls(settings.url, key, insights_url=settings.insights_url)
 
     async def __aenter__(self) -> Self:
@@ -63,7 +72,7 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self._api.close()
 
-    # Imports and analyses. Each of them may be sent again by itself, and is done once.
+    # Imports and analyses. The client may send a submission several times; the gateway accepts it once.
 
     async def import_file(
         self,
@@ -76,17 +85,21 @@ class AsyncClient:
         source: FileSource | None = None,
         sent: Callable[[int], None] = lambda _: None,
     ) -> Accepted:
-        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too.
+        """Stream a file, and return its job. Raises OSError too.
 
-        `name`: what it is called in lists, its own name if it is not given. Where the file has to be sent again,
-        `sent` is told a negative number first.
+        `name` is the name of the import in lists, by default the name of the file. `sent` is called with the number
+        of bytes of each chunk. If the file has to be sent again, `sent` is first called with a negative number that
+        takes back the bytes so far.
         """
+        options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+        if economy:
+            options["economy"] = "true"
         with await io.open_file(path, "rb") as file:
             about = os.fstat(file.fileno())
-            size = {"Content-Length": str(about.st_size)} if stat.S_ISREG(about.st_mode) else {}
-            options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
-            options |= {"economy": "true"} if economy else {}
-            return await self.import_stream(file, options, source=source, sent=sent, headers=size)
+            headers = {}
+            if stat.S_ISREG(about.st_mode):
+                headers["Content-Length"] = str(about.st_size)
+            return await self.import_stream(file, options, source=source, sent=sent, headers=headers)
 
     async def import_stream(
         self,
@@ -97,7 +110,7 @@ class AsyncClient:
         sent: Callable[[int], None] = lambda _: None,
         headers: Mapping[str, str] | None = None,
     ) -> Accepted:
-        """Stream a file. `options` are those of POST /v1/imports: name, batch_size, parallel_batches, analyze …"""
+        """Stream a file. `options` are those of POST /v1/imports: name, batch_size, parallel_batches, analyze, …"""
         source = source or FileSource()
         return await self._api.submit(
             "/v1/imports",
@@ -115,18 +128,19 @@ class AsyncClient:
         economy: bool = False,
         source: FileSource | None = None,
     ) -> Accepted:
-        """Import a file that gateway and workers read where it is, from a place that the operator allows."""
+        """Import a file from an address that the operator allows. Gateway and workers read it there."""
+        source = source or FileSource()
         options = {"batch_size": batch_size, "analyze": analyze, **given(economy=economy)}
-        return await self._api.submit("/v1/imports", json={"url": url, **(source or FileSource()).options, **options})
+        return await self._api.submit("/v1/imports", json={"url": url, **source.options, **options})
 
     async def import_records(self, records: Sequence[Mapping[str, Any]], **options: Any) -> Accepted:
         """Import at most 1,000 records. The options are batch_size, parallel_batches, analyze, economy."""
         return await self._api.submit("/v1/imports", json={"records": list(records), **options})
 
     async def analyze(self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False) -> Accepted:
-        """Have records read by the model. `subject` is interactions, errors or knowledge-points.
+        """Let the model analyze records. `subject` is interactions, errors or knowledge-points.
 
-        `economy`: by the provider's batches, within a day and for less.
+        With `economy`, the records go into batches of the provider, which cost less and take up to a day.
         """
         body = {"records": list(records), **given(economy=economy)}
         return await self._api.submit(f"/v1/analyses/{subject}", json=body)
@@ -134,16 +148,16 @@ class AsyncClient:
     async def estimate(
         self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False
     ) -> Accepted:
-        """Ask what `analyze` would cost. The estimate is the result of the task, which an analyzer makes."""
+        """Estimate the cost of `analyze`. An analyzer makes the estimate, which is the result of the task."""
         body = {"records": list(records), **given(economy=economy)}
         return await self._api.model(Accepted, f"/v1/analyses/{subject}/estimate", "POST", json=body)
 
     async def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
-        """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""
+        """Submit at most 1,000 reviews of the graph. They count when the task has ended."""
         return await self._api.submit("/v1/reviews", json={"reviews": list(reviews)})
 
     async def propose_pairs(self) -> Accepted:
-        """Have the names of knowledge points compared. The task's result says how many `points` there are."""
+        """Start a comparison of the names of knowledge points. The result of the task has the number of `points`."""
         return await self._api.model(Accepted, "/v1/reviews/proposals", "POST")
 
     # Jobs and tasks.
@@ -152,7 +166,7 @@ class AsyncClient:
         return await self._api.model(JobReport, f"/v1/jobs/{job_id}")
 
     async def jobs(self, state: JobState | None = None, *, page: int = 100) -> AsyncIterator[JobReport]:
-        """Yield all jobs, the newest first, and ask for each page when it is reached."""
+        """Yield all jobs, the newest first. Each page is asked for when it is reached."""
         cursor = None
         while True:
             reports, cursor = await self.job_page(page, cursor, state)
@@ -164,23 +178,27 @@ class AsyncClient:
     async def job_page(
         self, limit: int, cursor: str | None, state: JobState | None
     ) -> tuple[list[JobReport], str | None]:
-        """Return the newest jobs after a cursor, and the cursor of the page after them, if there is one."""
+        """Return the newest jobs after a cursor, and the cursor of the next page or None."""
         answer = await self._api.json("/v1/jobs", params=given(limit=str(limit), cursor=cursor, state=state))
-        following = parse_qs(urlsplit(answer["links"].get("next", "")).query)
-        return [_report(entry) for entry in answer["jobs"]], following.get("cursor", [None])[0]
+        next_page = urlsplit(answer["links"].get("next", ""))
+        cursors = parse_qs(next_page.query).get("cursor", [None])
+        return [_report(entry) for entry in answer["jobs"]], cursors[0]
 
     async def follow(self, job_id: str) -> AsyncIterator[JobReport]:
-        """Yield every change of the job up to its end, and wait for a gateway that is away for a while."""
+        """Yield each change of a job until its end. If the gateway does not answer for a while, wait for it."""
         last: JobReport | None = None
         heard = self._api.clock()
         while last is None or last.state not in ENDED:
             try:
                 async with self._api.stream(f"/v1/jobs/{job_id}/events") as answer:
-                    # By hand and not by httpx-sse, which hides the comments: they are the gateway's sign of life.
+                    # The lines are parsed here, since httpx-sse hides the comments that show that the gateway lives.
                     async for line in answer.aiter_lines():
                         heard = self._api.clock()
                         field, _, value = line.partition(": ")
-                        if field == "data" and (report := _report(json.loads(value))) != last:
+                        if field != "data":
+                            continue
+                        report = _report(json.loads(value))
+                        if report != last:
                             last = report
                             yield report
             except (Unreachable, Refused) as error:
@@ -191,7 +209,7 @@ class AsyncClient:
 
     @asynccontextmanager
     async def rejects(self, job_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Yield all rejects as NDJSON, in chunks."""
+        """Yield the rejects of a job as NDJSON, in chunks."""
         async with self._api.stream(f"/v1/jobs/{job_id}/rejects") as answer:
             yield answer.aiter_bytes()
 
@@ -199,7 +217,7 @@ class AsyncClient:
         return await self._api.model(JobReport, f"/v1/jobs/{job_id}/cancel", "POST")
 
     async def undo(self, job_id: str) -> Accepted:
-        """Have what an import wrote taken back. The task says how much that was."""
+        """Take back what an import wrote. The result of the task says how much that was."""
         return await self._api.model(Accepted, f"/v1/jobs/{job_id}/undo", "POST")
 
     async def resume(self, job_id: str) -> JobReport:
@@ -213,11 +231,12 @@ class AsyncClient:
         return await self._api.json(f"/v1/tasks/{task_id}")
 
     async def follow_task(self, task_id: str) -> dict[str, Any]:
-        """Wait for the end of the task, and return it with its `state` and `result`.
+        """Wait for the end of a task, and return it with its `state` and `result`.
 
-        A gateway that is away for a while, or says that it cannot answer now, is waited for.
+        If the gateway does not answer for a while, or cannot answer now, wait for it.
         """
-        heard, pause_seconds = self._api.clock(), FIRST_PAUSE_SECONDS
+        heard = self._api.clock()
+        pause_seconds = FIRST_PAUSE_SECONDS
         while True:
             try:
                 task = await self.task(task_id)
@@ -230,7 +249,7 @@ class AsyncClient:
             await self._api.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, RETRY_SECONDS)
 
-    # Questions, and what the graph holds.
+    # Questions and the graph.
 
     async def questions(self) -> tuple[Question, ...]:
         """Return the questions that this caller may ask."""
@@ -238,16 +257,16 @@ class AsyncClient:
         return tuple(Question.model_validate(each) for each in answer["questions"])
 
     async def ask(self, question: str, *, purpose: str = "", **parameters: Parameter) -> Answer:
-        """Answer a question: `weak-points` of a `course`, `from_` a moment on.
+        """Return the answer to a question, for example `weak-points` with `course` and `from_`.
 
-        The parameters are those that `questions` names. `purpose` is why personal data is read, for the audit log.
+        `questions` names the parameters of each question. `purpose` says for the audit log why personal data is read.
         """
         return await self._api.model(Answer, _insight(question), **_asked(parameters, purpose))
 
     async def save_answer(self, path: Path, question: str, *, purpose: str = "", **parameters: Parameter) -> None:
-        """Write the answer to a question into a file of Parquet, with the types of its columns.
+        """Write the answer to a question into a Parquet file, with the types of its columns.
 
-        What the answer says beside its rows stands as JSON in the metadata, under `edugraph`.
+        The other parts of the answer stand as JSON in the metadata of the file, under `edugraph`.
         """
         asked = _asked(parameters, purpose)
         asked["headers"] = {**asked["headers"], "Accept": PARQUET}
@@ -257,60 +276,62 @@ class AsyncClient:
             file.write(content)
 
     async def nodes(self, label: str, *, purpose: str = "", **narrowed: Parameter) -> GraphAnswer:
-        """Return nodes of a label: those that begin with `begins`, at most `limit`; of a course, group, or time."""
+        """Return nodes of a label, for example with `begins`, the beginning of their ids or names, and a `limit`."""
         return await self._api.model(GraphAnswer, "/v1/graph/nodes", **_asked({"label": label, **narrowed}, purpose))
 
     async def node(self, node: str, *, purpose: str = "", **narrowed: Parameter) -> Details:
-        """Return what is known of a node, which is `LABEL:ID`, and how much is beside it."""
+        """Return the properties of a node, written as `LABEL:ID`, and the numbers of its neighbours."""
         return await self._api.model(Details, "/v1/graph/node", **_asked({"node": node, **narrowed}, purpose))
 
     async def neighbours(self, node: str, *, purpose: str = "", **filters: Parameter) -> GraphAnswer:
-        """Return what is beside a node. `type` and `label` take several values each."""
+        """Return the neighbours of a node. `type` and `label` take several values each."""
         asked = _asked({"node": node, **filters}, purpose)
         return await self._api.model(GraphAnswer, "/v1/graph/neighbours", **asked)
 
     async def subgraph(self, node: str, *, purpose: str = "", **filters: Parameter) -> GraphAnswer:
-        """Return what is around a node, up to `depth` steps from it."""
+        """Return the nodes around a node, at most `depth` steps away."""
         asked = _asked({"node": node, **filters}, purpose)
         return await self._api.model(GraphAnswer, "/v1/graph/subgraph", **asked)
 
     async def path(self, node: str, other: str, *, purpose: str = "", **filters: Parameter) -> PathAnswer:
-        """Return a shortest path between two nodes, of at most `steps`."""
+        """Return a shortest path between two nodes with at most `steps` steps."""
         asked = _asked({"node": node, "other": other, **filters}, purpose)
         return await self._api.model(PathAnswer, "/v1/graph/path", **asked)
 
     async def graph_digest(self) -> str:
-        """Return 64 hex digits. Insights reads the whole graph, which may take minutes."""
-        return str((await self._api.json("/v1/graph/digest", timeout=WHOLE_GRAPH_SECONDS))["digest"])
+        """Return the hash of the graph, 64 hex digits. Insights reads the whole graph, which may take minutes."""
+        answer = await self._api.json("/v1/graph/digest", timeout=WHOLE_GRAPH_SECONDS)
+        return str(answer["digest"])
 
     async def graph_summary(self) -> GraphSummary:
         return await self._api.model(GraphSummary, "/v1/graph/summary", timeout=WHOLE_GRAPH_SECONDS)
 
     @asynccontextmanager
     async def reviews(self) -> AsyncIterator[AsyncIterator[str]]:
-        """Yield all reviews, one JSON object a line."""
+        """Yield all reviews, each as a line of JSON."""
         async with self._api.stream("/v1/graph/reviews") as answer:
             yield answer.aiter_lines()
 
     @asynccontextmanager
     async def export_graph(self) -> AsyncIterator[AsyncIterator[str]]:
-        """Yield all nodes and relationships, one JSON object a line. The last has the numbers of both.
+        """Yield all nodes and relationships, each as a line of JSON. The last line has the numbers of both.
 
-        Without that line the export was cut off.
+        An export without this line was cut off.
         """
         async with self._api.stream("/v1/graph/export", timeout=WHOLE_GRAPH_SECONDS) as answer:
             yield answer.aiter_lines()
 
     async def derive_graph(self, *, repair: bool) -> Accepted:
-        """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
-        return await self._api.model(Accepted, f"/v1/graph/{'rebuild' if repair else 'verify'}", "POST")
+        """Compare the graph with its records, or with `repair` derive it again. The result says what is wrong."""
+        action = "rebuild" if repair else "verify"
+        return await self._api.model(Accepted, f"/v1/graph/{action}", "POST")
 
     async def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:
-        """Have a course or a group taken out of the graph. The task's result says what was left."""
+        """Remove a course or a group from the graph. The result of the task says what was left."""
         return await self._api.model(Accepted, "/v1/graph/remove", "POST", params={"of": of, "id": node_id})
 
     async def rename_in_graph(self, of: Renamable, node_id: str, new_id: str, *, merge: bool = False) -> Accepted:
-        """Have something called by another id. The task's result says how many records name it so, or why none."""
+        """Give something another id. The task's result says how many records have the id, or why it is refused."""
         params = given(of=of, id=node_id, to=new_id, merge=merge)
         return await self._api.model(Accepted, "/v1/graph/rename", "POST", params=params)
 
@@ -325,45 +346,52 @@ class AsyncClient:
         dry_run: bool = False,
         block: bool = False,
     ) -> Accepted:
-        """Erase a person with all these ids. The task says when it is done, what was removed, and what was left."""
+        """Erase a person with all these ids. The result of the task says what was removed and what was left."""
         params = given(also=list(also), name=list(names), dry_run=dry_run, block=block)
         return await self._api.model(Accepted, _student(student_id), "DELETE", params=params)
 
     async def erasures(self) -> tuple[str, ...]:
-        """Return the tombstones of all who were erased."""
-        return (await self._api.model(Erasures, "/v1/erasures")).tombstones
+        """Return the tombstones of all persons who were erased."""
+        erasures = await self._api.model(Erasures, "/v1/erasures")
+        return erasures.tombstones
 
     async def replay_erasures(self) -> Accepted:
-        """Have all who were erased erased again, after a backup was restored."""
+        """Erase all persons again who were erased before, for example after a backup was restored."""
         return await self._api.model(Accepted, "/v1/erasures/replay", "POST")
 
     async def admit(self, student_id: str) -> Accepted:
-        """Let a student who was erased come in again."""
+        """Allow records of a student again who was erased."""
         return await self._api.model(Accepted, f"/v1/erasures/{quote(student_id, safe='')}", "DELETE")
 
     async def export_person(self, student_id: str) -> Accepted:
-        """Have all that is kept of a student written. The task's result has the name of the `export`."""
+        """Export everything that is kept about a student. The result of the task has the name of the `export`."""
         return await self._api.model(Accepted, f"{_student(student_id)}/export", "POST")
 
     @asynccontextmanager
     async def export(self, name: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Yield an export in chunks. The gateway has it no more afterwards."""
+        """Yield an export in chunks. The gateway deletes it afterwards."""
         async with self._api.stream(f"/v1/exports/{name}") as answer:
             yield answer.aiter_bytes()
 
     async def restrict(self, student_id: str, *, lifted: bool = False) -> Accepted:
-        """Have a student neither analysed nor shown, or again. The task says whether there is such a student."""
-        path = f"{_student(student_id)}/restriction{'/lift' if lifted else ''}"
+        """Restrict a student, who is then neither analysed nor shown, or with `lifted` end the restriction.
+
+        The result of the task says whether the student exists.
+        """
+        path = f"{_student(student_id)}/restriction"
+        if lifted:
+            path += "/lift"
         return await self._api.model(Accepted, path, "POST")
 
     async def restricted(self) -> tuple[str, ...]:
-        """Return the ids of all students who are neither analysed nor shown."""
-        return (await self._api.model(Restricted, "/v1/restrictions")).students
+        """Return the ids of all restricted students."""
+        restricted = await self._api.model(Restricted, "/v1/restrictions")
+        return restricted.students
 
     # Operation.
 
     async def dead_letters(self, queue: str | None, limit: int) -> dict[str, Any]:
-        """Return `counts` by queue, and the oldest `letters`."""
+        """Return the `counts` of dead letters by queue, and the oldest `letters`."""
         return await self._api.json("/v1/dead-letters", params=given(limit=str(limit), queue=queue))
 
     async def dead_letter(self, queue: str, task_id: str) -> dict[str, Any]:
@@ -376,16 +404,19 @@ class AsyncClient:
         return await self._api.json(f"/v1/dead-letters/{queue}/replay", "POST", params={"limit": limit})
 
     async def drop(self, queue: str, task_id: str | None = None) -> int:
-        """Delete one dead letter, or all of the queue, and return how many."""
-        part = f"/{task_id}" if task_id else ""
-        return int((await self._api.json(f"/v1/dead-letters/{queue}{part}", "DELETE"))["dropped"])
+        """Delete one dead letter, or all of the queue, and return their number."""
+        path = f"/v1/dead-letters/{queue}"
+        if task_id:
+            path += f"/{task_id}"
+        answer = await self._api.json(path, "DELETE")
+        return int(answer["dropped"])
 
     async def diagnosis(self) -> Diagnosis:
-        """Return what the gateway finds wrong with the servers behind it."""
+        """Return the problems that the gateway finds with the servers behind it."""
         return await self._api.model(Diagnosis, "/v1/diagnosis")
 
     async def graph_check(self) -> Check:
-        """Return what insights finds wrong with the graph."""
+        """Return the problems that insights finds with the graph."""
         return await self._api.model(Check, "/v1/graph/check")
 
     async def ready(self) -> dict[str, Any]:
@@ -408,5 +439,6 @@ def _insight(question: str) -> str:
 
 
 def _asked(parameters: Mapping[str, Parameter], purpose: str) -> dict[str, Any]:
-    """Return what a question is asked with. A purpose in other letters than ASCII is written as in an address."""
-    return {"params": as_query(parameters), "headers": given(**{"X-Purpose": quote(purpose, safe=" ,.:;/()")})}
+    """Return the query and headers of a question. A purpose with letters outside ASCII is percent-encoded."""
+    purpose_header = quote(purpose, safe=" ,.:;/()")
+    return {"params": as_query(parameters), "headers": given(**{"X-Purpose": purpose_header})}

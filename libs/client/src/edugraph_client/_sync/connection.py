@@ -1,5 +1,5 @@
 # Made from _async/connection.py by `make sync-client`: change that.
-"""Requests to gateway and insights: the address, the key, what is refused, and what is sent again."""
+"""Requests to gateway and insights: addresses, refusals, and repetition of submissions."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -18,34 +18,38 @@ from edugraph_common.contracts.doors import is_of_insights
 
 M = TypeVar("M", bound=BaseModel)
 
-TRIES = 4  # of a submission
+TRIES = 4  # in all, of one submission
 
 
 class FileBody:
-    """A file as the body of a request, which begins anew each time that it is sent, if the file can."""
+    """A file as the body of a request. It is read from its beginning again for each try, if the file can seek."""
 
     def __init__(self, file: IO[bytes], sent: Callable[[int], None]) -> None:
-        self._file, self._told = file, sent
-        self._begin = file.tell() if file.seekable() else None
+        self._file = file
+        self._report_sent = sent
+        self._begin: int | None = None
+        if file.seekable():
+            self._begin = file.tell()
         self._sent = 0
 
     @property
     def once(self) -> bool:
+        """Whether the file can be sent only once, such as a pipe."""
         return self._begin is None
 
     def __iter__(self) -> Iterator[bytes]:
         if self._begin is not None:
             self._file.seek(self._begin)
-        self._told(-self._sent)
+        self._report_sent(-self._sent)
         self._sent = 0
         while chunk := io.read(self._file, CHUNK_BYTES):
             yield chunk
             self._sent += len(chunk)
-            self._told(len(chunk))
+            self._report_sent(len(chunk))
 
 
 class Connection:
-    """Holds connections. Every request raises Refused or Unreachable."""
+    """Connections to gateway and insights. Each request may raise Refused or Unreachable."""
 
     def __init__(
         self,
@@ -56,22 +60,31 @@ class Connection:
         clock: Callable[[], float],
         new_key: Callable[[], str],
     ) -> None:
-        self._http, self._insights = http, insights_url
-        self.sleep, self.clock, self._new_key = sleep, clock, new_key
+        self._http = http
+        self._insights_url = insights_url
+        self.sleep = sleep
+        self.clock = clock
+        self._new_key = new_key
 
     def close(self) -> None:
         self._http.close()
 
     def submit(self, path: str, *, body: FileBody | None = None, **request: Any) -> Accepted:
-        """Send work, again while the gateway is away or has too much of it. It is done once.
+        """Submit work. It is sent again while the gateway does not answer or has too much work.
 
-        The gateway knows it by its Idempotency-Key. What can be read only once, such as a pipe, is sent once.
+        The gateway accepts a submission once: it knows it by its Idempotency-Key. A file that can be read only once
+        is sent only once.
         """
         headers = {**request.pop("headers", {}), "Idempotency-Key": self._new_key()}
-        content = {"content": body} if body else {}
+        content = {}
+        most_tries = TRIES
+        if body:
+            content["content"] = body
+            if body.once:
+                most_tries = 1
         tries = Retrying(
             retry=retry_if_exception(is_for_now),
-            stop=stop_after_attempt(1 if body and body.once else TRIES),
+            stop=stop_after_attempt(most_tries),
             wait=pause_seconds,
             sleep=self.sleep,
             reraise=True,
@@ -80,8 +93,9 @@ class Connection:
         return accepted
 
     def model(self, model: type[M], path: str, method: str = "GET", **request: Any) -> M:
-        """Return an answer, without what a newer release says beyond what this client knows."""
-        return model.model_validate(self.json(path, method, **request), extra="ignore")
+        """Return an answer as a model. Fields that only a newer release has are left out."""
+        answer = self.json(path, method, **request)
+        return model.model_validate(answer, extra="ignore")
 
     def json(self, path: str, method: str = "GET", **request: Any) -> dict[str, Any]:
         with self.stream(path, method, **request) as answer:
@@ -90,17 +104,20 @@ class Connection:
     @contextmanager
     def stream(self, path: str, method: str = "GET", **request: Any) -> Iterator[httpx.Response]:
         """Yield the answer before its body is read. Raises Refused or Unreachable, also while the body is read."""
-        # What insights answers is asked at its own address, or at the one that leads to both.
-        own = self._insights if is_of_insights(path) else ""
+        # Without an address of its own, insights is reached at the same address as the gateway.
+        insights_url = ""
+        if is_of_insights(path):
+            insights_url = self._insights_url
         try:
-            with self._http.stream(method, own + path, **request) as answer:
+            with self._http.stream(method, insights_url + path, **request) as answer:
                 if answer.is_error:
                     raise refusal(answer, answer.read())
                 yield answer
         except httpx.HTTPError as error:
-            raise unreachable(own or str(self._http.base_url), error, of_insights=bool(own)) from error
+            address = insights_url or str(self._http.base_url)
+            raise unreachable(address, error, of_insights=bool(insights_url)) from error
 
 
 def given(**options: Any) -> Mapping[str, Any]:
-    """Return the options that are not None, "" or False."""
+    """Return the options without those that are None, empty or False."""
     return {name: value for name, value in options.items() if value}
