@@ -1,4 +1,4 @@
-"""The settings of insights: environment variables that begin with EDUGRAPH_, and nothing else."""
+"""The settings of insights. They are environment variables that begin with EDUGRAPH_."""
 
 import re
 from pathlib import Path
@@ -12,85 +12,102 @@ from edugraph_common.platform.settings import AUDIT_RETENTION_DAYS, OidcSettings
 
 
 class HelpThresholds(ContractModel):
-    """From where on the question needs-help says that a student needs help."""
+    """Thresholds from which on the question needs-help says that a student needs help."""
 
     inactive_school_days: int = Field(default=7, ge=1, le=365, description="whole school days without activity")
     stuck_tries: int = Field(default=3, ge=2, le=100, description="tries at one item, none of them right")
-    same_mistakes: int = Field(default=3, ge=2, le=100, description="mistakes of one type that are not resolved")
+    same_mistakes: int = Field(default=3, ge=2, le=100, description="unresolved mistakes of one type")
     low_mastery: float = Field(default=0.4, ge=0, le=1, description="probability under which mastery is low")
     low_points: int = Field(default=2, ge=1, le=100, description="points of low mastery")
 
 
 class InsightsSettings(OidcSettings):
-    """Insights reads the graph and the API keys. It knows no broker and no object store."""
+    """The settings of insights. Insights has no access to the broker or to the object store."""
 
-    insights_host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
-    insights_port: int = Field(default=8081, ge=1, le=65_535, description="where it listens")
-    auth: Literal["on", "off"] = Field(default="on", description="off: everybody may ask everything, of everybody")
+    insights_host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 in a container")
+    insights_port: int = Field(default=8081, ge=1, le=65_535, description="port to listen on")
+    auth: Literal["on", "off"] = Field(default="on", description="off: everybody may ask everything about everybody")
     open_to_network: bool = Field(
-        default=False, description="with EDUGRAPH_AUTH=off: answer other machines, and pages of other sites, too"
+        default=False, description="with EDUGRAPH_AUTH=off: also answer other machines, and pages of other sites"
     )
     bootstrap_key: SecretStr | None = Field(
-        default=None, description="the gateway's: an API key with all scopes that ends when the first is made"
+        default=None,
+        description="the same as of the gateway: an API key with all scopes, valid until the first key is created",
     )
 
     oidc_client_id: str | None = Field(
-        default=None, description="of the client at the issuer by which people sign in on the page"
+        default=None, description="id of the client at the issuer, with which people sign in on the page"
     )
-    oidc_client_secret: SecretStr | None = Field(default=None, description="of that client")
+    oidc_client_secret: SecretStr | None = Field(default=None, description="secret of that client")
     oidc_redirect_url: str | None = Field(
         default=None,
-        description="where the issuer sends people back to: https://, the one address, and /ui/callback",
+        description="where the issuer sends people back to: https://, the public address, and /ui/callback",
     )
     oidc_login_scope: str = Field(
-        default="openid profile", description="what is asked of the issuer at signing in; openid must be among it"
+        default="openid profile", description="scopes that are requested at the issuer; openid must be one of them"
     )
     session_minutes: int = Field(
-        default=120, ge=5, le=1_440, description="after which a person who signed in signs in again"
+        default=120, ge=5, le=1_440, description="minutes after which a person has to sign in again"
     )
 
     questions_per_minute: int = Field(
-        default=1_200, ge=1, le=1_000_000, description="requests of one key or person, over all replicas; then 429"
+        default=1_200,
+        ge=1,
+        le=1_000_000,
+        description="requests of one key or person in a minute, over all replicas; more are answered with 429",
     )
-    questions_at_once: int = Field(default=200, ge=1, description="of one caller's minute, how many in one burst")
+    questions_at_once: int = Field(default=200, ge=1, description="requests of one caller in one burst, at most")
 
     redis_url: SecretStr = Field(
-        description="redis:// or rediss://: API keys, sessions, the audit log, and what the importer wrote last"
+        description="redis:// or rediss://: API keys, sessions, the audit log, and the epochs of answers"
     )
     privacy_secret: SecretStr | None = Field(
-        default=None, min_length=16, description="keys the hashes of persons in the audit log"
+        default=None, min_length=16, description="key of the hashes of persons in the audit log"
     )
     audit_retention_days: int = Field(
         default=AUDIT_RETENTION_DAYS, ge=1, le=3_650, description="days that Redis keeps an entry of the audit log"
     )
 
     view_retention_days: int = Field(
-        default=365, ge=1, le=3_650, description="after which a caller's saved views go, unless they are looked at"
+        default=365,
+        ge=1,
+        le=3_650,
+        description="days after which saved views are deleted if their owner neither lists nor changes them",
     )
 
-    neo4j_uri: str = Field(description="the graph; a user who may only read is enough")
-    neo4j_user: str | None = Field(default=None, description="of the graph")
-    neo4j_password: SecretStr | None = Field(default=None, description="of that user")
-    neo4j_database: str = Field(default="neo4j", description="the database the importer writes to")
+    neo4j_uri: str = Field(description="address of the graph; the user needs only the right to read")
+    neo4j_user: str | None = Field(default=None, description="user of the graph")
+    neo4j_password: SecretStr | None = Field(default=None, description="password of that user")
+    neo4j_database: str = Field(default="neo4j", description="database that the importer writes to")
     query_timeout_seconds: float = Field(
-        default=5.0, gt=0, le=60, description="of one statement; a question that needs longer names a narrower one"
+        default=5.0,
+        gt=0,
+        le=60,
+        description="time of one statement; a question that needs longer is refused and offers a narrower one",
     )
 
     answer_cache_bytes: int = Field(
-        default=32 * 1_024 * 1_024, ge=0, description="answers that a process keeps for a minute; 0: none"
+        default=32 * 1_024 * 1_024,
+        ge=0,
+        description="size of the cache of answers, which a process keeps for a minute; 0: no cache",
     )
 
     mastery_coefficients: Path | None = Field(
-        default=None, description="JSON that edugraph mastery fit wrote; without it, mastery has untuned coefficients"
+        default=None,
+        description="file that edugraph mastery fit wrote; without it, the default coefficients are used",
     )
     help_thresholds: dict[str, HelpThresholds] = Field(
         default={}, description='thresholds of needs-help by course, as JSON: {"MATH8": {"inactive_school_days": 10}}'
     )
 
-    log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
-    log_level: str = Field(default="INFO", description="of all loggers")
-    metrics_port: int = Field(default=0, ge=0, le=65_535, description="of /metrics, apart from the API; 0: none")
-    metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="JSON for machines, console for a terminal"
+    )
+    log_level: str = Field(default="INFO", description="level of all loggers")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65_535, description="port of /metrics, separate from the API; 0: no metrics"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="address on which /metrics listens")
 
     @model_validator(mode="after")
     def without_keys_it_is_on_the_loopback(self) -> Self:
@@ -99,7 +116,7 @@ class InsightsSettings(OidcSettings):
 
     @model_validator(mode="after")
     def login_is_whole(self) -> Self:
-        """Raises ValueError: half of a client would let nobody in, and a plain address would send cookies openly."""
+        """Raise ValueError if nobody could sign in with these settings, or only without encryption."""
         of_client = (self.oidc_client_id, self.oidc_client_secret, self.oidc_redirect_url)
         if any(of_client) and not (all(of_client) and self.oidc_issuer):
             raise ValueError(
