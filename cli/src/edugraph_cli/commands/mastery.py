@@ -1,4 +1,4 @@
-"""`edugraph mastery fit`: the coefficients by which insights estimates mastery. It speaks to no server."""
+"""`edugraph mastery fit`: fit the coefficients with which insights estimates mastery. It uses no server."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from edugraph_cli.options import Json
 if TYPE_CHECKING:
     from edugraph_cli.mastery_fit import Judged
 
-app = typer.Typer(no_args_is_help=True, help="How insights estimates mastery.")
+app = typer.Typer(no_args_is_help=True, help="The estimate of mastery in insights.")
 
 
 @app.command()
@@ -22,15 +22,15 @@ def fit(  # noqa: PLR0917 - typer makes options of the parameters
         Path, typer.Argument(help="NDJSON of records, or a CSV with a line for each answer in the order given")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="the coefficients, as JSON")],
-    student: Annotated[str, typer.Option(help="of a CSV: the column of the student")] = "student",
-    skill: Annotated[str, typer.Option(help="of a CSV: the column of the knowledge point")] = "skill",
-    correct: Annotated[str, typer.Option(help="of a CSV: the column that says 1 or 0")] = "correct",
-    seed: Annotated[int, typer.Option(help="draws the fifth of the students who are held out")] = 1,
+    student: Annotated[str, typer.Option(help="the column of a CSV with the student")] = "student",
+    skill: Annotated[str, typer.Option(help="the column of a CSV with the knowledge point")] = "skill",
+    correct: Annotated[str, typer.Option(help="the column of a CSV with 1 or 0")] = "correct",
+    seed: Annotated[int, typer.Option(help="the seed that draws the fifth of the students who are held out")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Fit the coefficients of mastery, and print how well they foretell the answers of students who were held out.
+    """Fit the coefficients of mastery, and print how well they predict the answers of held-out students.
 
-    EDUGRAPH_MASTERY_COEFFICIENTS of insights names the file that it reads.
+    Insights reads the file that EDUGRAPH_MASTERY_COEFFICIENTS names.
     """
     try:
         from edugraph_cli import mastery_fit
@@ -39,13 +39,15 @@ def fit(  # noqa: PLR0917 - typer makes options of the parameters
     check_file(answers)
     try:
         columns = mastery_fit.Columns(student, skill, correct)
-        learned, held_out = map(
-            mastery_fit.rows_of, mastery_fit.split(mastery_fit.read_answers(answers, columns), seed)
-        )
-        coefficients = mastery_fit.fit(learned)
-        judged = mastery_fit.judge(held_out, coefficients)
-    except (ValueError, UnicodeDecodeError) as error:
-        stop(f"{answers}: {error}." if isinstance(error, UnicodeDecodeError) else f"{error}.", INVALID)
+        for_fit, held_out = mastery_fit.split(mastery_fit.read_answers(answers, columns), seed)
+        for_fit_rows = mastery_fit.rows_of(for_fit)
+        held_out_rows = mastery_fit.rows_of(held_out)
+        coefficients = mastery_fit.fit(for_fit_rows)
+        judged = mastery_fit.judge(held_out_rows, coefficients)
+    except UnicodeDecodeError as error:
+        stop(f"{answers}: {error}.", INVALID)
+    except ValueError as error:
+        stop(f"{error}.", INVALID)
     try:
         output.write_text(coefficients.model_dump_json(indent=1), "utf-8")
     except OSError as error:
@@ -60,13 +62,16 @@ def fit(  # noqa: PLR0917 - typer makes options of the parameters
 
 
 def _print(judged: "Judged") -> None:
-    names = {"auc": "AUC", "auc_of_points": "AUC of the points alone", "log_loss": "log loss"}
-    shown = {**names, "calibration_error": "calibration error"}
-    about = {"students": judged.students, "answers": judged.answers}
     print_table(
-        "Held-out students", {**about, **{title: f"{getattr(judged, name):.3f}" for name, title in shown.items()}}
+        "Held-out students",
+        {
+            "students": judged.students,
+            "answers": judged.answers,
+            "AUC": f"{judged.auc:.3f}",
+            "AUC of the points alone": f"{judged.auc_of_points:.3f}",
+            "log loss": f"{judged.log_loss:.3f}",
+            "calibration error": f"{judged.calibration_error:.3f}",
+        },
     )
-    print_rows(
-        ("mean probability", "share right", "answers"),
-        [(f"{mean:.3f}", f"{share:.3f}", number) for mean, share, number in judged.bins],
-    )
+    bins = [(f"{mean:.3f}", f"{share:.3f}", number) for mean, share, number in judged.bins]
+    print_rows(("mean probability", "share right", "answers"), bins)
