@@ -1,11 +1,11 @@
-"""A made-up school whose students' true mastery is known: records for tests, benches and demonstrations.
+"""A synthetic school with known true mastery. It makes records for tests, benchmarks and demonstrations.
 
-Answers come from another family of models than the estimate of mastery: skills that are correlated within a student,
-the difficulty of items, guesses and slips, learning by doing, forgetting, retries until an answer is right, students
-who leave, and one item in ten whose stated point is not the one that it tests. True mastery of a point is the chance
-of a right answer to an average item that the student has not seen.
+The answers come from another family of models than the estimate of mastery: skills that are correlated within a
+student, the difficulty of items, guesses and slips, learning by doing, forgetting, retries until an answer is right,
+students who leave, and one item in ten whose record names a wrong point. True mastery of a point is the chance of a
+right answer to an average item that the student has not seen.
 
-The same arguments give the same records. Nothing is read and nothing is written.
+The same arguments give the same records, so the order of calls of the random generator must not change.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from itertools import chain
 from math import exp
 from random import Random
 from typing import Any
@@ -22,14 +23,18 @@ import yaml
 
 GROUP_SIZE = 28
 ITEMS_OF_A_POINT = 30
-WRONG_TAGS = 0.10  # share of items that are said to test another point of their course
+WRONG_TAGS = 0.10  # share of items whose record names another point of their course
 LATE = 0.10  # share of students who join after the first week
-CORRECTED = 0.02  # share of records that come a second time with another content
+CORRECTED = 0.02  # share of records that come a second time, with different content
 RECORDS_PER_STUDENT = 250
-MOST_TRIES = 4  # of one item in a row
-RECORDS_OF_A_PRACTICE = 1.2  # a practice is an attempt with its retries, or one record of another type
+MOST_TRIES = 4  # at one item in a row
+# The mean number of records of a practice, which is an attempt with its retries or one record of another type.
+RECORDS_OF_A_PRACTICE = 1.2
+# The kinds of practice, with their shares in percent.
 SHARES = {"attempt": 56, "use": 20, "mistake": 6, "progress": 6, "chat": 8, "lesson": 4}
-AVERAGE_GUESS, AVERAGE_SLIP, AVERAGE_DISCRIMINATION = 0.15, 0.06, 1.4
+AVERAGE_GUESS = 0.15
+AVERAGE_SLIP = 0.06
+AVERAGE_DISCRIMINATION = 1.4
 VERBS = (
     *("answered", "attempted", "passed", "failed", "scored", "completed"),
     *("experienced", "played", "paused", "enrolled", "commented", "logged-in"),
@@ -44,7 +49,7 @@ def sigmoid(logit: float) -> float:
 
 @dataclass(frozen=True)
 class Item:
-    """`point` is what it really tests, and `stated` what its record says that it tests."""
+    """An item. `point` is the point that it tests, `stated` the point that its record names."""
 
     id: str
     title: str
@@ -64,19 +69,20 @@ class Item:
 
 @dataclass
 class Skill:
-    """What a student can do at one point. Without practice the level falls back towards its start."""
+    """The skill of a student at one point. Without practice the level falls back towards its start."""
 
     start: float
     level: float
     week: int = 0
 
     def at(self, week: int, forgetting: float) -> float:
+        """Return the level in a week. `forgetting` is the rate of a week."""
         return self.start + (self.level - self.start) * exp(-forgetting * (week - self.week))
 
 
 @dataclass
 class Student:
-    """`number` counts within the language; `left` is the week in which a student left, if one has."""
+    """A student. `number` counts within the language. `left` is the week in which the student left, or None."""
 
     id: str
     name: str
@@ -109,9 +115,9 @@ class Course:
 
 
 class School:
-    """`records` runs the school's year; `truth` is known when it has ended.
+    """A school. `records` runs its year; call `truth` after that.
 
-    Schools of other prefixes have the same courses and items, and other people.
+    Schools with different prefixes have the same courses and items, but different people.
     """
 
     def __init__(self, students: int, seed: int, records: int | None = None, prefix: str = "syn") -> None:
@@ -119,29 +125,37 @@ class School:
         self.prefix = prefix
         self.target = records or students * RECORDS_PER_STUDENT
         plan = yaml.safe_load((files(__package__) / "synthetic_school.yaml").read_text("utf-8"))
-        self.terms, self.languages = plan["terms"], plan["languages"]
+        self.terms = plan["terms"]
+        self.languages = plan["languages"]
         self.weeks = sum(term["weeks"] for term in self.terms)
-        self.hard: dict[str, float] = {}  # the mean difficulty of a point's items
-        self.courses = [
-            self.course(language, given) for language, words in self.languages.items() for given in words["courses"]
-        ]
+        self.hard: dict[str, float] = {}  # point -> mean difficulty of its items
+        self.courses: list[Course] = []
+        for language, words in self.languages.items():
+            self.courses += [self.course(language, given) for given in words["courses"]]
         self.students = [self.student(number) for number in range(students)]
         self.sizes = Counter(student.language for student in self.students)
         self.made = 0  # records so far
 
     def course(self, language: str, given: Value) -> Course:
-        needs, items = given["points"], dict[str, list[Item]]()
-        for place, point in enumerate(needs):
+        """Return a course with its items. `given` is its part of the plan."""
+        needs = given["points"]
+        title = self.languages[language]["item"]
+        items: dict[str, list[Item]] = {}
+        for place, point in enumerate(needs, start=1):
             items[point] = []
             hard = self.hard.setdefault(point, self.random.gauss(0, 0.7))
+            other_points = [each for each in needs if each != point]
             for number in range(1, ITEMS_OF_A_POINT + 1):
-                other = self.random.choice([each for each in needs if each != point])
+                other = self.random.choice(other_points)
+                stated = point
+                if self.random.random() < WRONG_TAGS:
+                    stated = other
                 item = Item(
-                    id=f"{given['id']}-{place + 1}-{number}",
-                    title=self.languages[language]["item"].format(point=point, number=number),
+                    id=f"{given['id']}-{place}-{number}",
+                    title=title.format(point=point, number=number),
                     number=number,
                     point=point,
-                    stated=other if self.random.random() < WRONG_TAGS else point,
+                    stated=stated,
                     difficulty=self.random.gauss(hard, 0.7),
                     discrimination=self.random.lognormvariate(0.35, 0.25),
                     guess=self.random.uniform(0, 2 * AVERAGE_GUESS),
@@ -153,8 +167,9 @@ class School:
     def student(self, number: int) -> Student:
         language = list(self.languages)[number % len(self.languages)]
         words = self.languages[language]
-        family, given = self.random.choice(words["family_names"]), self.random.choice(words["given_names"])
-        made = Student(
+        family = self.random.choice(words["family_names"])
+        given = self.random.choice(words["given_names"])
+        student = Student(
             id=f"{self.prefix}-s{number:06}",
             name=words["name"].format(family=family, given=given),
             language=language,
@@ -164,36 +179,53 @@ class School:
             forgetting=self.random.lognormvariate(-3.5, 0.4),
             persistence=self.random.uniform(0.4, 0.95),
             diligence=self.random.lognormvariate(0, 0.35),
-            joined=self.random.randrange(1, self.weeks - 4) if self.random.random() < LATE else 0,
+            joined=0,
         )
-        for course in self.courses:
-            if course.language == language:
-                for point, needs in course.needs.items():
-                    known = [made.skills[each].start for each in needs if each in made.skills]
-                    behind = sum(known) / len(known) if known else 0.8 * made.ability
-                    start = 0.5 * made.ability + 0.4 * behind + self.random.gauss(0, 0.6)
-                    made.skills.setdefault(point, Skill(start, start))
-                    made.liking.setdefault(point, self.random.lognormvariate(0, 0.8))
-        return made
+        if self.random.random() < LATE:
+            student.joined = self.random.randrange(1, self.weeks - 4)
+        for course in self.courses_of(student):
+            for point, needs in course.needs.items():
+                self.add_skill(student, point, needs)
+        return student
+
+    def add_skill(self, student: Student, point: str, needs: list[str]) -> None:
+        """Give a student a skill at a point, which depends on the skills at the points that it needs."""
+        prerequisites = [student.skills[each].start for each in needs if each in student.skills]
+        if prerequisites:
+            behind = sum(prerequisites) / len(prerequisites)
+        else:
+            behind = 0.8 * student.ability
+        start = 0.5 * student.ability + 0.4 * behind + self.random.gauss(0, 0.6)
+        student.skills.setdefault(point, Skill(start, start))
+        student.liking.setdefault(point, self.random.lognormvariate(0, 0.8))
 
     def truth(self) -> Iterator[Value]:
-        """Yield the mastery of each student at each point that was practised, at the end of the year."""
+        """Yield the mastery of each student at each practised point, at the end of the year."""
         for student in self.students:
-            items = (item for course in self.courses_of(student) for at in course.items.values() for item in at)
-            for point in sorted({item.point for item in items if item.id in student.seen}):
+            for point in self.practised_points(student):
                 level = student.skills[point].at(self.weeks, student.forgetting)
-                mastery = AVERAGE_GUESS + (1 - AVERAGE_GUESS - AVERAGE_SLIP) * sigmoid(
-                    AVERAGE_DISCRIMINATION * (level - self.hard[point])
-                )
+                knows = sigmoid(AVERAGE_DISCRIMINATION * (level - self.hard[point]))
+                mastery = AVERAGE_GUESS + (1 - AVERAGE_GUESS - AVERAGE_SLIP) * knows
                 yield {"student_id": student.id, "knowledge_point": point, "mastery": round(mastery, 6)}
 
+    def practised_points(self, student: Student) -> list[str]:
+        """Return the points whose items the student has seen."""
+        points = set()
+        for course in self.courses_of(student):
+            for point, items in course.items.items():
+                if any(item.id in student.seen for item in items):
+                    points.add(point)
+        return sorted(points)
+
     def courses_of(self, student: Student, term: int | None = None) -> list[Course]:
-        return [
-            course for course in self.courses if course.language == student.language and term in {None, course.term}
-        ]
+        """Return the courses of a student, in one term or in all."""
+        courses = [course for course in self.courses if course.language == student.language]
+        if term is None:
+            return courses
+        return [course for course in courses if course.term == term]
 
     def records(self) -> Iterator[Value]:
-        """Yield the records of the year, week by week; about as many as were asked for."""
+        """Yield the records of the year, week by week. Their number is about `target`."""
         yield from self.definitions()
         week = 0
         for number, term in enumerate(self.terms, start=1):
@@ -204,6 +236,7 @@ class School:
                 week += 1
 
     def record(self, kind: str, at: datetime, data: Value, record_id: str | None = None) -> Value:
+        """Return a record. Without `record_id` it gets a new id."""
         self.made += 1
         return {
             "type": kind,
@@ -213,7 +246,7 @@ class School:
         }
 
     def definitions(self) -> Iterator[Value]:
-        """Yield the terms, the texts of courses with what each point needs, and the items."""
+        """Yield the terms, the texts of courses, which name the prerequisites of each point, and the items."""
         first = datetime.combine(self.terms[0]["starts"], datetime.min.time(), UTC) - timedelta(days=7)
         for term in self.terms:
             ends = term["starts"] + timedelta(weeks=term["weeks"])
@@ -225,24 +258,26 @@ class School:
                 content = words["content"].format(point=point, needs="、".join(needs) or words["nothing_needed"])
                 data = {"course_id": course.id, "course_name": course.name, "title": point, "content": content}
                 yield self.record("course_content", first, data)
-            for item in (item for items in course.items.values() for item in items):
+            for item in chain.from_iterable(course.items.values()):
                 question = words["question"].format(point=item.point, number=item.number)
                 data = {"item_id": item.id, "title": item.title, "question": question, "course_id": course.id}
                 yield self.record("item_record", first, {**data, "knowledge_points": [item.stated]})
 
     def lessons_begin(self, term: int, begins: datetime) -> Iterator[Value]:
-        """Yield who teaches the groups of a term."""
+        """Yield the memberships of the teachers who lead the groups of a term."""
         for course in self.courses:
             if course.term != term:
                 continue
             words = self.languages[course.language]
-            for number in range(1, (self.sizes[course.language] - 1) // GROUP_SIZE + 2):
+            groups = (self.sizes[course.language] - 1) // GROUP_SIZE + 1
+            for number in range(1, groups + 1):
                 family = self.random.choice(words["family_names"])
                 data = {"teacher_id": f"{self.prefix}-t-{course.id}-{number}", "role": "leader"}
                 name = {"teacher_name": words["teacher"].format(family=family)}
                 yield self.record("membership_record", begins, {**self.group(course, number), **data, **name})
 
     def group(self, course: Course, number: int) -> Value:
+        """Return the fields of a membership that describe the group."""
         term = self.terms[course.term - 1]
         name = self.languages[course.language]["group"].format(course=course.name, number=number)
         group_id = f"{self.prefix}-g-{course.id}-{number}"
@@ -251,31 +286,33 @@ class School:
         return {**about, "starts": term["starts"].isoformat(), "ends": ends.isoformat()}
 
     def week(self, term: int, week: int, begins: datetime) -> Iterator[Value]:
-        """Yield who comes and goes in a week, and what those who are there do.
+        """Yield the records of a week: students who come and leave, and the practices of the others.
 
-        How much each does follows from what is left until the wanted number of records.
+        The number of practices depends on how many records are still missing to `target`.
         """
         there = [student for student in self.students if student.is_there(week)]
         for student in there:
             yield from self.arrive(student, term, begins)
-        left = max(0, self.target - self.made)
-        each = left / (self.weeks - week) / max(1, len(there)) / RECORDS_OF_A_PRACTICE
+        missing = max(0, self.target - self.made)
+        mean_practices = missing / (self.weeks - week) / max(1, len(there)) / RECORDS_OF_A_PRACTICE
         for student in there:
-            wanted = each * student.diligence
-            practices = int(wanted) + (self.random.random() < wanted % 1)
-            hours = sorted(24 * self.random.randrange(5) + self.random.uniform(8, 20) for _ in range(practices))
-            for hour in hours:
+            wanted = mean_practices * student.diligence
+            has_one_more = self.random.random() < wanted % 1
+            practices = int(wanted) + has_one_more
+            hours = [24 * self.random.randrange(5) + self.random.uniform(8, 20) for _ in range(practices)]
+            for hour in sorted(hours):
                 at = (begins + timedelta(hours=hour)).replace(microsecond=0)
                 for made in self.practice(student, term, week, at):
                     yield made
                     if self.random.random() < CORRECTED:
                         yield from self.correction(made)
-            if self.random.random() < 0.004 * exp(-0.7 * student.ability):
+            chance_to_leave = 0.004 * exp(-0.7 * student.ability)
+            if self.random.random() < chance_to_leave:
                 student.left = week
                 yield from self.leave(student, begins + timedelta(days=6))
 
     def arrive(self, student: Student, term: int, begins: datetime) -> Iterator[Value]:
-        """Yield the memberships of a student who is in no group of this term yet."""
+        """Yield the memberships of a student who is not in a group of this term yet."""
         term_id = self.terms[term - 1]["id"]
         if any(made["data"]["term"] == term_id for made in student.memberships):
             return
@@ -287,11 +324,13 @@ class School:
         yield from student.memberships
 
     def leave(self, student: Student, at: datetime) -> Iterator[Value]:
+        """Yield the memberships of a student again, with their end."""
         for made in student.memberships:
             data = {**made["data"], "ends": at.isoformat()}
             yield self.record("membership_record", at, data, made["record_id"])
 
     def practice(self, student: Student, term: int, week: int, at: datetime) -> Iterator[Value]:
+        """Yield the records of one practice at a random point of a random course."""
         course = self.random.choice(self.courses_of(student, term))
         points = list(course.needs)
         point = self.random.choices(points, [student.liking[each] for each in points])[0]
@@ -308,12 +347,14 @@ class School:
         elif kind == "mistake":
             text = self.random.choice(words["mistakes"]).format(point=point)
             # A few types make up most mistakes, so that their nodes are hubs.
-            error_type = words["error_types"][int(len(words["error_types"]) * self.random.random() ** 2)]
+            error_types = words["error_types"]
+            error_type = error_types[int(len(error_types) * self.random.random() ** 2)]
             severity = self.random.choice(["low", "medium", "high"])
             data = {"error_text": text, "error_type": error_type, "severity": severity}
             yield self.record("error_record", at, {**of_student, **data})
         elif kind == "progress":
-            progress = round(100 * min(1.0, len(student.seen) / (ITEMS_OF_A_POINT * len(points))), 1)
+            seen_share = len(student.seen) / (ITEMS_OF_A_POINT * len(points))
+            progress = round(100 * min(1.0, seen_share), 1)
             data = {"course_name": course.name, "progress": progress, "time_spent": self.random.randrange(10, 300)}
             yield self.record("course_record", at, {**of_student, "student_name": student.name, **data})
         elif kind == "chat":
@@ -324,15 +365,16 @@ class School:
             yield self.record("teacher_interaction", at, {**of_student, "teacher_id": teacher, "text": text})
 
     def chat(self, student: Student, course: Course, point: str, at: datetime) -> Value:
-        """Return a message, or a like, to somebody of the same group."""
+        """Return a message or a like to a student of the same group."""
         words = self.languages[course.language]
         first = student.number // GROUP_SIZE * GROUP_SIZE
         members = range(first, min(first + GROUP_SIZE, self.sizes[student.language]))
         other = members[int(len(members) * self.random.random() ** 2)]
-        place = list(self.languages).index(student.language)
+        # The languages take turns, so this is the number of the other student over all languages.
+        number = other * len(self.languages) + list(self.languages).index(student.language)
         data: Value = {
             "student_id_from": student.id,
-            "student_id_to": f"{self.prefix}-s{other * len(self.languages) + place:06}",
+            "student_id_to": f"{self.prefix}-s{number:06}",
             "course_id": course.id,
             "interaction_type": self.random.choice(["chat", "chat", "like"]),
         }
@@ -342,17 +384,21 @@ class School:
         return self.record("student_interaction", at, data)
 
     def attempts(self, student: Student, course: Course, point: str, week: int, at: datetime) -> Iterator[Value]:
-        """Yield a student's tries at one item: until one is right, or the student gives up. Each try teaches."""
+        """Yield the tries of a student at one item, until one is right or the student gives up. Each try teaches."""
         fresh = [item for item in course.items[point] if item.id not in student.seen]
         item = self.random.choice(fresh or course.items[point])
         student.seen.add(item.id)
-        skill, words = student.skills[point], self.languages[course.language]
+        skill = student.skills[point]
+        words = self.languages[course.language]
         for number in range(1, MOST_TRIES + 1):
             level = skill.at(week, student.forgetting)
-            # Who has just seen that an answer was wrong knows a little more of this item than of the point.
+            # A student who has just seen that an answer was wrong knows a little more about this item.
             right = self.random.random() < item.chance(level + 0.7 * (number - 1))
-            skill.level, skill.week = level + student.learning * (1 if right else 0.6) * (1 - sigmoid(level)), week
+            effect = 1 if right else 0.6
+            skill.level = level + student.learning * effect * (1 - sigmoid(level))
+            skill.week = week
             value = self.random.randrange(-40, 100)
+            responses = words["right"] if right else words["wrong"]
             data = {
                 "student_id": student.id,
                 "course_id": course.id,
@@ -360,7 +406,7 @@ class School:
                 "item_title": item.title,
                 "correct": right,
                 "attempt_number": number,
-                "response": self.random.choice(words["right" if right else "wrong"]).format(value=value),
+                "response": self.random.choice(responses).format(value=value),
                 "duration_seconds": self.random.randrange(15, 400),
             }
             yield self.record("attempt_record", at + timedelta(minutes=2 * (number - 1)), data)
@@ -368,9 +414,9 @@ class School:
                 return
 
     def correction(self, made: Value) -> Iterator[Value]:
-        """Yield a record again with another content, as exports do when a teacher has changed something.
+        """Yield a record again with different content, as exports do when a teacher has changed something.
 
-        It is later, and a first attempt must stay before its retries; so the outcome of attempts is left as it is.
+        The time is later, but a first attempt must stay before its retries. The outcome of attempts does not change.
         """
         data = made["data"]
         fields: dict[str, Value] = {
@@ -378,10 +424,12 @@ class School:
             "course_record": {"time_spent": data.get("time_spent", 0) + 5},
             "attempt_record": {"duration_seconds": data.get("duration_seconds", 0) + 30},
         }
-        if made["type"] in fields:
-            at = datetime.fromisoformat(made["timestamp"])
-            later = at + timedelta(seconds=1 if made["type"] == "attempt_record" else 3_600)
-            yield self.record(made["type"], later, {**data, **fields[made["type"]]}, made["record_id"])
+        kind = made["type"]
+        if kind not in fields:
+            return
+        seconds = 1 if kind == "attempt_record" else 3_600
+        later = datetime.fromisoformat(made["timestamp"]) + timedelta(seconds=seconds)
+        yield self.record(kind, later, {**data, **fields[kind]}, made["record_id"])
 
     def statements(self, number: int) -> Iterator[Value]:
         """Yield xAPI statements of this school's students, with each of `VERBS` equally often."""
@@ -390,7 +438,8 @@ class School:
             verb = VERBS[place % len(VERBS)]
             student = self.random.choice(self.students)
             course = self.random.choice(self.courses_of(student))
-            item = self.random.choice(course.items[self.random.choice(list(course.items))])
+            point = self.random.choice(list(course.items))
+            item = self.random.choice(course.items[point])
             at = begins + timedelta(minutes=15 * place)
             statement = {
                 "id": str(UUID(int=self.random.getrandbits(128), version=4)),
@@ -399,10 +448,10 @@ class School:
                 "verb": {"id": f"https://verbs.school.example/{verb}"},
                 "context": {"contextActivities": {"grouping": [activity(course)]}},
             }
-            yield {**statement, **self.told(verb, course, item)}
+            yield {**statement, **self.object_and_result(verb, course, item)}
 
-    def told(self, verb: str, course: Course, item: Item) -> Value:
-        """Return what a verb is about, and how it went."""
+    def object_and_result(self, verb: str, course: Course, item: Item) -> Value:
+        """Return the object of a statement and, for some verbs, the result."""
         if verb in {"completed", "enrolled", "logged-in"}:
             return {"object": activity(course)}
         if verb == "commented":
@@ -412,9 +461,9 @@ class School:
             return {"object": agent(self.random.choice(others)), "result": {"response": text}}
         if verb in {"experienced", "played", "paused"}:
             kind = "lesson" if verb == "experienced" else "video"
-            iri, types = f"{PLATFORM}/media/{item.id}", "http://adlnet.gov/expapi/activities"
+            definition = {"type": f"http://adlnet.gov/expapi/activities/{kind}"}
             spent = {"duration": f"PT{self.random.randrange(10, 900)}S"}
-            return {"object": {"id": iri, "definition": {"type": f"{types}/{kind}"}}, "result": spent}
+            return {"object": {"id": f"{PLATFORM}/media/{item.id}", "definition": definition}, "result": spent}
         result = {"score": {"scaled": round(self.random.random(), 2)}, "response": str(self.random.randrange(100))}
         asked = {"id": f"{PLATFORM}/items/{item.id}", "definition": {"name": {course.language: item.title}}}
         return {"object": asked, "result": result}

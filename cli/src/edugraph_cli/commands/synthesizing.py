@@ -1,4 +1,4 @@
-"""`edugraph synthesize`: a made-up school. It speaks to no server."""
+"""`edugraph synthesize`: write the records of a synthetic school. It uses no server."""
 
 import json
 import sys
@@ -16,25 +16,24 @@ STATEMENTS = 10_000
 
 
 def synthesize(  # noqa: PLR0917 - typer makes options of the parameters
-    students: Annotated[int, typer.Option(min=2, max=10_000_000, help="how many students the school has")],
+    students: Annotated[int, typer.Option(min=2, max=10_000_000, help="the number of students")],
     seed: Annotated[int, typer.Option(help="the same seed and sizes give the same school")] = 1,
     records: Annotated[
-        int | None, typer.Option(min=1, help=f"about how many records; {RECORDS_PER_STUDENT} a student if not given")
+        int | None,
+        typer.Option(min=1, help=f"the number of records, about; {RECORDS_PER_STUDENT} for each student by default"),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="NDJSON; standard output if not given")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="NDJSON; standard output by default")] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="NDJSON of the true mastery of each student at each point that was practised")
+        Path | None, typer.Option(help="NDJSON with the true mastery of each student at each practised point")
     ] = None,
     xapi: Annotated[
-        Path | None, typer.Option(help=f"{STATEMENTS:,} xAPI statements of another day, as NDJSON")
+        Path | None, typer.Option(help=f"NDJSON with {STATEMENTS:,} xAPI statements of the same students")
     ] = None,
 ) -> None:
-    """Write the records of a made-up school of two terms and two languages, to try EduGraph out and to measure it.
+    """Write the records of a synthetic school with two terms and two languages, to try EduGraph and to measure it.
 
-    They are attempts, items, course texts, groups, terms, activity, mistakes and messages, with corrections, and with
-    students who join and leave each week. No person is real.
+    The records are attempts, items, course texts, groups, terms, activity, mistakes and messages. Some are corrected
+    later, and students join and leave each week. No person is real.
     """
     if truth and truth == output:
         stop("The truth needs a file of its own: give --truth another name than --output.", INVALID)
@@ -48,7 +47,7 @@ def synthesize(  # noqa: PLR0917 - typer makes options of the parameters
 
 
 def _write(path: Path | None, values: Iterable[dict[str, Any]]) -> int:
-    """Write one JSON object a line, and return how many there were."""
+    """Write the values as lines of JSON, and return their number."""
     number = 0
     try:
         with path.open("wb") if path else nullcontext(sys.stdout.buffer) as file:
