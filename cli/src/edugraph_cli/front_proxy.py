@@ -1,4 +1,4 @@
-"""The one address of gateway and insights on this machine: Caddy in front of both, on the loopback."""
+"""One address for gateway and insights on this machine: Caddy in front of both, on the loopback."""
 
 import json
 import socket
@@ -12,22 +12,22 @@ from edugraph_cli.serving import Served, answers
 from edugraph_client import ClientSettings
 from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_EXACT, INSIGHTS_PATHS
 
-# Where the command line looks for it.
+# The address at which the command line looks for the gateway.
 DEFAULT_URL: str = ClientSettings.model_fields["url"].default
-# The same bounds as in the Caddyfile of compose.
+# The same limits as in the Caddyfile of compose.
 HEADERS_TIMEOUT = "10s"
 INSIGHTS_BODY_BYTES = 64 * 1024
 
 
 def start_front_proxy(served: Served, port: int, folder: Path) -> str:
-    """Start it among the processes of `served`, and return the address when it answers. Raises NotReady.
+    """Start Caddy among the processes of `served`, and return its address when it answers. Raises NotReady.
 
-    `folder` keeps its configuration.
+    The configuration stands in `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "caddy.json"
-    places = (urlsplit(each).netloc for each in (served.url, served.insights))
-    config.write_text(json.dumps(proxy_config(*places, port=port)), encoding="utf-8")
+    configuration = proxy_config(urlsplit(served.url).netloc, urlsplit(served.insights).netloc, port=port)
+    config.write_text(json.dumps(configuration), encoding="utf-8")
     caddy = str(Path(sys.executable).with_name("caddy"))
     served.processes.start("proxy", [caddy, "run", "--config", str(config)], {"XDG_DATA_HOME": str(folder)})
     url = f"http://127.0.0.1:{port}"
@@ -36,31 +36,37 @@ def start_front_proxy(served: Served, port: int, folder: Path) -> str:
 
 
 def proxy_config(gateway: str, insights: str, *, port: int) -> dict[str, Any]:
-    """Return Caddy's configuration. `gateway` and `insights` are host and port."""
+    """Return the configuration of Caddy. `gateway` and `insights` are `HOST:PORT`."""
 
     def route(to: str, paths: tuple[str, ...] = (), *before: dict[str, Any]) -> dict[str, Any]:
-        only = {"match": [{"path": list(paths)}]} if paths else {}
+        """Return a route to a service, for some paths or for all. `before` are handlers that run first."""
         proxy = {"handler": "reverse_proxy", "upstreams": [{"dial": to}]}
-        return only | {"handle": [*before, proxy], "terminal": True}
+        condition = {}
+        if paths:
+            condition["match"] = [{"path": list(paths)}]
+        return {**condition, "handle": [*before, proxy], "terminal": True}
 
-    below = tuple(path for each in INSIGHTS_PATHS for path in (each, f"{each}/*"))
+    of_insights = list(INSIGHTS_EXACT)
+    for path in INSIGHTS_PATHS:
+        of_insights += [path, f"{path}/*"]
+    limit = {"handler": "request_body", "max_size": INSIGHTS_BODY_BYTES}
     server = {
         "listen": [f"127.0.0.1:{port}"],
         "automatic_https": {"disable": True},
         "read_header_timeout": HEADERS_TIMEOUT,
         "routes": [
             route(gateway, GATEWAY_EXACT),
-            route(insights, (*INSIGHTS_EXACT, *below), {"handler": "request_body", "max_size": INSIGHTS_BODY_BYTES}),
+            route(insights, tuple(of_insights), limit),
             route(gateway),
         ],
     }
-    # Whoever follows a job holds a connection: the end does not wait for them longer than this.
+    # A client that follows a job keeps its connection open. A shutdown does not wait longer than this for it.
     http = {"grace_period": "5s", "servers": {"edugraph": server}}
     return {"admin": {"disabled": True, "config": {"persist": False}}, "apps": {"http": http}}
 
 
 def usual_port() -> int:
-    """Return the port at which the command line looks for the gateway, or any free one when it is taken."""
+    """Return the port at which the command line looks for the gateway, or a free port if it is taken."""
     address = urlsplit(DEFAULT_URL)
     try:
         socket.create_server((address.hostname, address.port)).close()

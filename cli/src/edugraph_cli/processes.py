@@ -1,4 +1,4 @@
-"""The system's own processes: they are started, awaited until each is ready, and ended with a warm shutdown."""
+"""Start the processes of the system, wait until each is ready, and end them with a warm shutdown."""
 
 import os
 import signal
@@ -10,23 +10,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-WARM_SHUTDOWN_SECONDS = 60  # how long a worker may take to finish what it has begun
+WARM_SHUTDOWN_SECONDS = 60  # for a worker to finish the tasks that it has begun
 
 
 class NotReady(Exception):
-    """A process ended or did not become ready; the message has the end of its log."""
+    """A process ended or did not become ready. The message has the end of its log."""
 
 
 @dataclass
 class Processes:
-    """All processes of one run. Each writes its log to a file of its own in `logs`."""
+    """All processes of one run. Each writes its log to its own file in the folder `logs`."""
 
     logs: Path
     environment: Mapping[str, str]
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, name: str, command: list[str], own: Mapping[str, str] | None = None) -> None:
-        """Start a process. `own` are settings of this process alone."""
+        """Start a process. `own` are settings only for this process."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("wb") as log:
             self.running[name] = subprocess.Popen(  # noqa: S603 - our own commands
@@ -39,7 +39,7 @@ class Processes:
             )
 
     def wait_until(self, name: str, ready: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait until `ready` says so. Raises NotReady when the process ends, or when it takes too long."""
+        """Wait until `ready` returns true. Raises NotReady if the process ends or takes too long."""
         end = time.monotonic() + seconds
         while not ready():
             if self.running[name].poll() is not None:
@@ -57,7 +57,7 @@ class Processes:
         return words in self._log(name).read_text(errors="replace")
 
     def stop(self) -> None:
-        """End all processes, the last started first, and kill one that does not end in time."""
+        """End all processes. A process that does not end in time is killed."""
         for process in self.running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -73,11 +73,14 @@ class Processes:
 
 
 def worker_command(module: str, name: str, queues: str, concurrency: int | None) -> list[str]:
-    """Return the command of a Celery worker pool, without gossip and mingle: workers need not know each other.
+    """Return the command of a Celery worker pool.
 
-    Without `concurrency` the worker itself knows how many tasks it runs at a time.
+    `concurrency` is the number of tasks at a time; if it is None, the worker chooses. Gossip and mingle are off,
+    since workers do not need to know each other.
     """
-    size = () if concurrency is None else ("-c", str(concurrency))
+    size: tuple[str, ...] = ()
+    if concurrency is not None:
+        size = ("-c", str(concurrency))
     return [
         *(sys.executable, "-m", "celery", "-A", module, "worker"),
         *("-Q", queues, *size, "-n", f"{name}@%h", "-E"),
@@ -94,7 +97,7 @@ def insights_command() -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on at the moment."""
+    """Return a port of the loopback that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

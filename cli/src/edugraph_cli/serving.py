@@ -1,4 +1,4 @@
-"""Gateway, insights, importer and analyzer pools on given servers: for `make up`, the demo, tests and benchmarks."""
+"""Run gateway, insights and worker pools on given servers, for `make up`, the demo, tests and benchmarks."""
 
 import json
 import os
@@ -18,18 +18,18 @@ from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.messaging.users import user_name
 from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.redis_users import SERVICES, RedisService, apply_redis_users, redis_user
+from edugraph_common.platform.redis_users import RedisService, apply_redis_users, redis_user
 from edugraph_common.platform.settings import Service, Settings
 
-BROKER, MANAGEMENT = "EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL"
+BROKER = "EDUGRAPH_BROKER_URL"
+MANAGEMENT = "EDUGRAPH_BROKER_MANAGEMENT_URL"
 REDIS = "EDUGRAPH_REDIS_URL"
-# On one machine a pool does both. Two large files at once may hold up a pool of two (ADR 34).
+# On one machine one pool serves both queues. Two large files at once may occupy a pool of two (ADR 34).
 IMPORTS = "data_import,import_splits"
 PROCESSES = ("gateway", "importer", "findings", "analyzer", "insights")
 SERVICE_OF: dict[str, Service] = {name: name for name in get_args(Service)} | {"findings": "importer"}
 
-
-# Whose user of Redis a process takes. Insights has none of RabbitMQ's.
+# The Redis user of each process. Insights has no user of RabbitMQ.
 REDIS_USER_OF: dict[str, RedisService] = {
     "gateway": "gateway",
     "importer": "importer",
@@ -41,11 +41,11 @@ REDIS_USER_OF: dict[str, RedisService] = {
 
 @dataclass(frozen=True)
 class Pools:
-    """How many processes each worker pool has."""
+    """The number of processes in each worker pool."""
 
     importer: int = 2
     findings: int = 1
-    analyzer: int | None = None  # as many as it takes: threads beside a provider, processes without one
+    analyzer: int | None = None  # the analyzer chooses if None: threads with a provider, processes without
 
 
 class Served(NamedTuple):
@@ -63,26 +63,28 @@ def serving(
     pools: Pools,
     own: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Served]:
-    """Run everything until the block ends, and yield it when all of it is ready.
+    """Run all processes until the block ends. They are ready when the block begins.
 
-    `own` are settings of single processes, by their names in `PROCESSES`.
-
-    Raises NotReady.
+    `own` are settings of single processes, by the names in `PROCESSES`. Raises NotReady.
     """
-    places = {"gateway": free_port(), "insights": free_port()}
-    url, insights = (f"http://127.0.0.1:{place}" for place in places.values())
+    gateway_port = free_port()
+    insights_port = free_port()
+    url = f"http://127.0.0.1:{gateway_port}"
+    insights = f"http://127.0.0.1:{insights_port}"
     environment = {
         "EDUGRAPH_AUTH": "off",
         **environment,
-        **{f"EDUGRAPH_{name}": "127.0.0.1" for name in ("HOST", "INSIGHTS_HOST")},
-        "EDUGRAPH_PORT": str(places["gateway"]),
-        "EDUGRAPH_INSIGHTS_PORT": str(places["insights"]),
+        "EDUGRAPH_HOST": "127.0.0.1",
+        "EDUGRAPH_INSIGHTS_HOST": "127.0.0.1",
+        "EDUGRAPH_PORT": str(gateway_port),
+        "EDUGRAPH_INSIGHTS_PORT": str(insights_port),
     }
     declare_topology(environment)
     environment.pop("EDUGRAPH_BROKER_USERS", None)  # no service may know the passwords of the others
     processes = Processes(logs=logs, environment=environment)
     try:
-        importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
+        importer = "edugraph_importer.worker"
+        analyzer = "edugraph_analyzer.worker"
         commands = {
             "gateway": gateway_command(),
             "importer": worker_command(importer, "importer", IMPORTS, pools.importer),
@@ -92,8 +94,12 @@ def serving(
         }
         ports = metrics_ports(environment)
         for name, command in commands.items():
-            metrics = {"EDUGRAPH_METRICS_PORT": str(ports[name])} if ports else {}
-            processes.start(name, command, {**metrics, **(own or {}).get(name, {})})
+            settings = {}
+            if ports:
+                settings["EDUGRAPH_METRICS_PORT"] = str(ports[name])
+            if own is not None:
+                settings |= own.get(name, {})
+            processes.start(name, command, settings)
         for name in ("importer", "findings", "analyzer"):
             processes.wait_until(name, lambda name=name: processes.log_has(name, "ready."))  # type: ignore[misc]
 
@@ -105,7 +111,7 @@ def serving(
 
 
 def answers(address: str) -> bool:
-    """Whether the service at this address is ready."""
+    """Return whether the service at this address is ready."""
     with suppress(httpx.HTTPError):
         return httpx.get(f"{address}/readyz", timeout=2).is_success
     return False
@@ -114,54 +120,62 @@ def answers(address: str) -> bool:
 def with_own_users(
     environment: Mapping[str, str], passwords: Mapping[Service, str]
 ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Return the environment by which `declare_topology` makes users, and the broker's addresses of each process."""
-    broker, management = (urlsplit(environment[name]) for name in (BROKER, MANAGEMENT))
-    vhost = quote(unquote(broker.path.removeprefix("/")) or "/", safe="")
+    """Return the environment with which `declare_topology` makes users, and the broker addresses of each process."""
+    path = urlsplit(environment[BROKER]).path
+    vhost = quote(unquote(path.removeprefix("/")) or "/", safe="")
     own = {}
     for process, service in SERVICE_OF.items():
-        login = f"{quote(user_name(vhost, service), safe='')}:{passwords[service]}@"
+        user = quote(user_name(vhost, service), safe="")
         own[process] = {
-            name: address._replace(netloc=login + address.netloc.rpartition("@")[2]).geturl()
-            for name, address in ((BROKER, broker), (MANAGEMENT, management))
+            name: _with_login(environment[name], user, passwords[service]) for name in (BROKER, MANAGEMENT)
         }
     return {**environment, "EDUGRAPH_BROKER_USERS": json.dumps(dict(passwords))}, own
 
 
 def with_redis_users(url: str, passwords: Mapping[RedisService, str]) -> dict[str, dict[str, str]]:
-    """Make the services' users in the Redis at `url`, and return the address of each process that needs it."""
+    """Make the users of the services in the Redis at `url`, and return the address of Redis for each process."""
     with connect(url) as client:
         apply_redis_users(client, passwords)
+    own = {}
+    for process, service in REDIS_USER_OF.items():
+        own[process] = {REDIS: _with_login(url, redis_user(service), passwords[service])}
+    return own
+
+
+def _with_login(url: str, user: str, password: str) -> str:
+    """Return an address with this user and password in place of its own."""
     address = urlsplit(url)
     host = address.netloc.rpartition("@")[2]
-    logins = {service: f"{redis_user(service)}:{passwords[service]}@" for service in SERVICES}
-    return {
-        process: {REDIS: address._replace(netloc=logins[service] + host).geturl()}
-        for process, service in REDIS_USER_OF.items()
-    }
+    return address._replace(netloc=f"{user}:{password}@{host}").geturl()
 
 
 def declare_topology(environment: Mapping[str, str]) -> None:
-    """Declare the broker's topology, which must be there before any process publishes."""
-    fields = {"broker_url", "broker_management_url", "redis_url", "blob_url"}
-    given = {name: value for name in fields if (value := environment.get(f"EDUGRAPH_{name.upper()}"))}
+    """Declare the topology of the broker. It must exist before a process publishes."""
+    given = {}
+    for name in ("broker_url", "broker_management_url", "redis_url", "blob_url"):
+        value = environment.get(f"EDUGRAPH_{name.upper()}")
+        if value:
+            given[name] = value
     users = json.loads(environment.get("EDUGRAPH_BROKER_USERS", "{}"))
     settings = Settings.model_validate({**given, "broker_users": users})
     apply_topology(make_publisher("edugraph-topology", settings), settings)
 
 
 def metrics_ports(environment: Mapping[str, str]) -> dict[str, int]:
-    """Return the port of each process: EDUGRAPH_METRICS_PORT is the gateway's, and the others follow it.
+    """Return the port of /metrics of each process. EDUGRAPH_METRICS_PORT is the first; the others follow it.
 
-    Where it is not set, there are none.
+    If it is not set, no process has one.
     """
     first = int(environment.get("EDUGRAPH_METRICS_PORT") or 0)
-    return {name: first + place for place, name in enumerate(PROCESSES)} if first else {}
+    if not first:
+        return {}
+    return {name: port for port, name in enumerate(PROCESSES, start=first)}
 
 
 def free_metrics_ports() -> int:
-    """Return the first of as many free ports in a row as there are processes, for EDUGRAPH_METRICS_PORT.
+    """Return the first of several free ports in a row, one for each process, for EDUGRAPH_METRICS_PORT.
 
-    They are below the ports that the system hands to connections, which could take them before the processes do.
+    They are below the ports that the system gives to connections, so that no connection takes one before a process.
     """
     while True:
         first = 12_000 + secrets.randbelow(7_000)

@@ -1,1 +1,1 @@
-"""The all-in-one run: the same gateway and workers on two small servers from Python wheels."""
+"""The embedded run: the same gateway, insights and workers on two small servers from Python wheels."""

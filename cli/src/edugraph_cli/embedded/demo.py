@@ -1,6 +1,6 @@
-"""`edugraph demo`: the examples, imported and analysed by the real processes on the embedded servers.
+"""`edugraph demo`: import and analyse the examples with the real processes on the embedded servers.
 
-It succeeds only if the graph holds what was printed.
+The demo succeeds only if the graph holds the numbers that it prints.
 """
 
 import os
@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +27,7 @@ from edugraph_client import Answer, Client
 from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
-# The course texts come first: mistakes are linked to the knowledge points that were found in them.
+# The course texts come first, because mistakes are linked to knowledge points that were found in course texts.
 FILES = (
     "courses.ndjson",
     "school_zh.ndjson",
@@ -37,12 +38,14 @@ FILES = (
     "broken.ndjson",
 )
 
-# Three of the questions of insights, and a course of the examples in each language that can answer them.
-QUESTIONS, COURSES, SHOWN_ROWS = ("weak-points", "untaught-points", "trust"), {"en": "ALG", "zh": "MATH8"}, 5
+QUESTIONS = ("weak-points", "untaught-points", "trust")
+# The course of the examples, by language, that the questions are asked about.
+COURSES = {"en": "ALG", "zh": "MATH8"}
+SHOWN_ROWS = 5
 
 
 def demo(examples: Path, report: Path, console: Console, *, stay: bool = False) -> int:
-    """Run the demo and return its exit code. With `stay` the page is served until Ctrl-C."""
+    """Run the demo and return its exit code. With `stay`, serve the page until Ctrl-C."""
     begun = time.monotonic()
     console.print("Starting the embedded servers, gateway, insights and the workers …")
     try:
@@ -54,7 +57,8 @@ def demo(examples: Path, report: Path, console: Console, *, stay: bool = False) 
 
 
 def _run(folder: Path, examples: Path, report: Path, console: Console, begun: float, *, stay: bool) -> int:
-    pools, logs = Pools(importer=1, analyzer=1), {"EDUGRAPH_LOG_FORMAT": "console"}
+    pools = Pools(importer=1, analyzer=1)
+    logs = {"EDUGRAPH_LOG_FORMAT": "console"}
     with (
         embedded_servers(folder) as environment,
         serving({**environment, **logs}, folder / "logs", pools) as served,
@@ -85,12 +89,12 @@ def _run(folder: Path, examples: Path, report: Path, console: Console, begun: fl
 
 
 def _stay(served: Served, folder: Path, console: Console) -> None:
-    """Serve the page at one address, until Ctrl-C or SIGTERM."""
+    """Serve the page at one address until Ctrl-C or SIGTERM."""
     url = start_front_proxy(served, usual_port(), folder / "proxy")
     console.print(
         f"page: {url}/ui/  (it ends, and all of it is deleted, with Ctrl-C)", highlight=False, soft_wrap=True
     )
-    # Also where a shell has started it in the background, which leaves it deaf to Ctrl-C.
+    # A process that a shell started in the background ignores SIGINT unless it sets a handler.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: sys.exit(0))
     signal.pause()
@@ -103,22 +107,19 @@ def _print_answers(answers: Mapping[str, Answer], course: str) -> None:
 
 
 def _print_result(reports: list[JobReport], summary: GraphSummary, console: Console) -> None:
-    total = Counter(
-        {name: sum(getattr(report, name) for report in reports) for name in ("read", "written", "rejected")}
-    )
-    console.print(
-        f"\nRecords: {total['read']} read, {total['written']} written, {total['rejected']} rejected", highlight=False
-    )
+    read = sum(report.read for report in reports)
+    written = sum(report.written for report in reports)
+    rejected = sum(report.rejected for report in reports)
+    console.print(f"\nRecords: {read} read, {written} written, {rejected} rejected", highlight=False)
     rejects = Table("line", "field", "found", "reason", title="Rejected", title_justify="left")
-    for reject in (reject for report in reports for reject in report.errors):
-        rejects.add_row(str(reject.line), reject.field, reject.found, reject.reason)
+    for report in reports:
+        for reject in report.errors:
+            rejects.add_row(str(reject.line), reject.field, reject.found, reject.reason)
     console.print(rejects)
     graph = Table("nodes", "", "relationships", "", title="The graph", title_justify="left")
-    nodes, relationships = list(summary.nodes.items()), list(summary.relationships.items())
-    for row in range(max(len(nodes), len(relationships))):
-        left = nodes[row] if row < len(nodes) else ("", "")
-        right = relationships[row] if row < len(relationships) else ("", "")
-        graph.add_row(left[0], str(left[1]), right[0], str(right[1]))
+    sides = zip_longest(summary.nodes.items(), summary.relationships.items(), fillvalue=("", ""))
+    for (label, nodes), (name, relationships) in sides:
+        graph.add_row(label, str(nodes), name, str(relationships))
     console.print(graph)
     mistakes = Table("knowledge point", "mistakes", "students", title="Most frequent mistakes", title_justify="left")
     for entry in summary.frequent_mistakes[:10]:
@@ -127,8 +128,10 @@ def _print_result(reports: list[JobReport], summary: GraphSummary, console: Cons
 
 
 def _differences(reports: list[JobReport], summary: GraphSummary) -> list[str]:
-    """Say what a reader who counts would find wrong, in a sentence each."""
-    by_type = sum((Counter(report.by_type) for report in reports), Counter())
+    """Return the differences between the reports of the jobs and the graph, each as a sentence."""
+    by_type: Counter[str] = Counter()
+    for report in reports:
+        by_type.update(report.by_type)
     wanted = {
         "Interaction": by_type["student_interaction"] + by_type["teacher_interaction"],
         "ErrorRecord": by_type["error_record"],
@@ -136,13 +139,14 @@ def _differences(reports: list[JobReport], summary: GraphSummary) -> list[str]:
         "Attempt": by_type["attempt_record"],
         "Membership": by_type["membership_record"],
     }
-    wrong = [
-        f"{summary.nodes.get(label, 0)} {label} nodes instead of {number}"
-        for label, number in wanted.items()
-        if summary.nodes.get(label, 0) != number
-    ]
-    unfinished = [r.source for r in reports[:-1] if r.state != "succeeded"]
-    wrong += [f"the import of {source} did not succeed" for source in unfinished]
+    wrong = []
+    for label, number in wanted.items():
+        found = summary.nodes.get(label, 0)
+        if found != number:
+            wrong.append(f"{found} {label} nodes instead of {number}")
+    for report in reports[:-1]:  # the last file is broken on purpose
+        if report.state != "succeeded":
+            wrong.append(f"the import of {report.source} did not succeed")
     if not summary.frequent_mistakes:
         wrong.append("no mistake is linked to a knowledge point")
     return wrong

@@ -1,7 +1,8 @@
-"""The embedded graph: an ArcadeDB server from the wheel `arcadedb-embedded`, spoken to over Bolt like a Neo4j.
+"""The embedded graph: an ArcadeDB server from the wheel `arcadedb-embedded`. Clients use it over Bolt, like Neo4j.
 
-It runs as a process of its own, since a fault in it would end the interpreter that it runs in. It listens on the
-loopback only, on ports that the system chooses, with a random password in a file that only this user can read.
+The server runs as a process of its own, since a fault in it would end the interpreter that it runs in. It listens on
+the loopback only, at ports that the system chooses. Its password is random and stands in a file that only this user
+can read.
 """
 
 import importlib.util
@@ -20,7 +21,7 @@ _HEAP = "512m"
 _READY_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 _PORT = re.compile(r"BOLT connections on \S*:(\d+)")
-_STARTED = "ArcadeDB Server started"  # logged when the database is there, which is later than its port
+_STARTED = "ArcadeDB Server started"  # logged when the database exists, which is after the line with the port
 _MODULES = ("java.util.concurrent.atomic", "java.nio.channels.spi", "java.lang")
 
 
@@ -33,9 +34,9 @@ class GraphAddress:
 
 
 class EmbeddedGraph:
-    """A server on the data in `folder`, also as a context manager that yields the address.
+    """A server on the data in `folder`. As a context manager it yields its address.
 
-    Raises FileNotFoundError where the wheel is missing, RuntimeError if the server ends or is not ready in time.
+    `start` raises FileNotFoundError without the wheel, and RuntimeError if the server ends or is not ready in time.
     """
 
     def __init__(self, folder: Path, heap: str = _HEAP) -> None:
@@ -44,13 +45,14 @@ class EmbeddedGraph:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> GraphAddress:
-        """Start the server and return when the database answers, after 1 to 4 seconds."""
+        """Start the server and return its address when the database answers, after 1 to 4 seconds."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / "password"
-        if not file.exists():
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+        password_file = self._folder / "password"
+        if not password_file.exists():
+            descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as new:
                 new.write(secrets.token_urlsafe(24))
-        password = file.read_text().strip()
+        password = password_file.read_text().strip()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
                 _command(self._folder, self._heap),
@@ -67,8 +69,9 @@ class EmbeddedGraph:
             raise
 
     def stop(self) -> None:
-        """End the server. What it has acknowledged stays in the folder."""
-        process, self._process = self._process, None
+        """End the server. Data that it has acknowledged stays in the folder."""
+        process = self._process
+        self._process = None
         if process is None or process.poll() is not None:
             return
         process.terminate()
@@ -109,7 +112,8 @@ class EmbeddedGraph:
 
 
 def _command(folder: Path, heap: str) -> list[str]:
-    # The wheel's folder is found without an import, which would start a Java machine in this process.
+    """Return the command line of the server."""
+    # The folder of the wheel is found without an import, which would start a Java machine in this process.
     spec = importlib.util.find_spec("arcadedb_embedded")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the embedded graph is not installed: install edugraph-cli[embedded]")
@@ -120,7 +124,7 @@ def _command(folder: Path, heap: str) -> list[str]:
     return [
         str(java),
         f"-Xmx{heap}",
-        # The runs are short: the time that the second compiler would take is never paid back.
+        # Runs are short, so the second compiler would take more time than it saves.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "-XX:+UseCompactObjectHeaders",
@@ -138,7 +142,7 @@ def _command(folder: Path, heap: str) -> list[str]:
 
 
 def _settings(folder: Path) -> dict[str, object]:
-    """Return the server's settings. Its hosts would be every interface by default; port 0 lets the system choose."""
+    """Return the settings of the server. By default it would listen everywhere. Port 0 lets the system choose."""
     return {
         "server.rootPath": folder,
         "server.rootPasswordPath": folder / "password",
@@ -152,6 +156,6 @@ def _settings(folder: Path) -> dict[str, object]:
         "bolt.host": "127.0.0.1",
         "bolt.port": 0,
         "bolt.defaultDatabase": DATABASE,
-        # Without this setting a date and time comes back without its zone.
+        # Without this setting a time comes back without its zone.
         "dateTimeImplementation": "java.time.ZonedDateTime",
     }

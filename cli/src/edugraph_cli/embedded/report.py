@@ -1,4 +1,4 @@
-"""What the demo found, as one HTML file that opens without a network, in the language of the reader."""
+"""The report of the demo: one HTML file, in the language of the reader, that opens without a network."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ Language = Literal["en", "zh"]
 SHARES = frozenset(
     {"wrong", "wrong_at_least", "right", "read", "linked", "unsure", "with_evidence", "median_progress"}
 )
-# Ids and addresses say nothing to who reads a name beside them.
+# Ids and addresses do not help a reader who sees the name beside them.
 _NOT_SHOWN = frozenset({"point", "evidence"})
 _NOTHING = "–"
 
 
 @dataclass(frozen=True)
 class Report:
-    """`hard` is the answer to difficulty; `answers` are those that are shown, and weak-points is among them."""
+    """The content of a report. `hard` is the answer to difficulty; `answers`, with weak-points, are shown."""
 
     course: str
     hard: Answer
@@ -30,15 +30,16 @@ class Report:
 
 
 def language_of(environment: Mapping[str, str]) -> Language:
-    """Return the language of the messages that this environment asks for: Chinese, or English for all others."""
-    names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    wanted = next((value for name in names if (value := environment.get(name))), "")
-    return "zh" if wanted.lower().startswith("zh") else "en"
+    """Return the language that the locale of this environment asks for: Chinese, or English for all others."""
+    wanted = environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
+    if wanted.lower().startswith("zh"):
+        return "zh"
+    return "en"
 
 
 def write_report(report: Report, path: Path, language: Language, *, shown_rows: int) -> Path:
-    """Write the file and return its path. Of each table the first `shown_rows` rows are shown."""
-    # What records say becomes text: the library escapes it.
+    """Write the file and return its path. Each table shows its first `shown_rows` rows."""
+    # With autoescape, texts of records cannot become markup.
     pages = Environment(loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined)
     words = _words(language)
     course = report.hard.rows[0] if report.hard.rows else {}
@@ -66,7 +67,7 @@ def write_report(report: Report, path: Path, language: Language, *, shown_rows: 
 
 
 def _words(language: Language) -> dict[str, str]:
-    """Return the sentences of the page, which the report shares, and its own."""
+    """Return the words of the web page, which the report uses too, and the words of the report."""
     of_page = resources.files("edugraph_insights") / "web" / "words" / f"{language}.json"
     own = resources.files("edugraph_cli.embedded") / "report_words.json"
     return {**json.loads(of_page.read_text("utf-8")), **json.loads(own.read_text("utf-8"))[language]}
@@ -74,12 +75,20 @@ def _words(language: Language) -> dict[str, str]:
 
 def _table(question: str, answer: Answer, words: Mapping[str, str], shown_rows: int) -> dict[str, Any]:
     rows: Sequence[Mapping[str, Any]] = answer.rows[:shown_rows]
-    names = [name for name in (rows[0] if rows else ()) if name not in _NOT_SHOWN]
-    counted = [f"{words.get(f'count.{name}', name)} {number:,}" for name, number in answer.of_how_many.items()]
+    names: list[str] = []
+    if rows:
+        names = [name for name in rows[0] if name not in _NOT_SHOWN]
+    cells = []
+    for row in rows:
+        cells.append([_shown(name, row[name], words) for name in names])
+    counted = []
+    for name, number in answer.of_how_many.items():
+        title = words.get(f"count.{name}", name)
+        counted.append(f"{title} {number:,}")
     return {
         "heading": words[f"question.{question}"],
         "columns": [words[f"column.{name}"] for name in names],
-        "rows": [[_shown(name, row[name], words) for name in names] for row in rows],
+        "rows": cells,
         "rest": len(answer.rows) - len(rows),
         "of_how_many": " · ".join(counted),
         "computed": words.get(f"computed.{question}", answer.computed_by),
@@ -93,4 +102,6 @@ def _shown(name: str, value: Any, words: Mapping[str, str]) -> str:
         return f"{value:.0%}"
     if name == "kind":
         return words.get(f"kind.{value}", value)
-    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    return str(value)

@@ -1,4 +1,4 @@
-"""The two small servers of the embedded run, as the settings that the real processes read."""
+"""The two small servers of the embedded run, and the settings with which the real processes use them."""
 
 import secrets
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from edugraph_cli.processes import Processes
 
 
 def _privacy_secret(folder: Path) -> str:
-    """Return the secret of the run, which stays with its data."""
+    """Return the secret of the run, which is kept with its data."""
     path = folder / "privacy.secret"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def _privacy_secret(folder: Path) -> str:
 
 @contextmanager
 def embedded_servers(folder: Path) -> Iterator[dict[str, str]]:
-    """Start both below `folder`, which holds all their data, and yield the environment of the processes."""
+    """Start both servers and yield the environment of the processes. All data of the servers is below `folder`."""
     valkey = valkey_server(folder / "valkey")
     servers = Processes(logs=folder / "logs", environment={})
     graph = EmbeddedGraph(folder / "graph")
@@ -39,7 +39,7 @@ def embedded_servers(folder: Path) -> Iterator[dict[str, str]]:
             "EDUGRAPH_NEO4J_PASSWORD": address.password,
             "EDUGRAPH_NEO4J_DATABASE": address.database,
             "EDUGRAPH_PRIVACY_SECRET": _privacy_secret(folder),
-            # All of it listens on the loopback only, for one person on one machine.
+            # Everything listens on the loopback only, for one person on one machine.
             "EDUGRAPH_AUTH": "off",
         }
     finally:

