@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs, and one sentence with an exit code for a failure.
+"""The output of commands: tables for people, JSON for programs, and one sentence with an exit code for a failure.
 
 The exit codes: 0 the command did its work; 1 the job failed or partly failed; 2 the usage or the input is wrong;
 3 the gateway or a server does not answer, or refuses for now; 4 the caller is not allowed to.
@@ -19,7 +19,10 @@ from edugraph_client import Answer, Refused, Unreachable
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.outcomes import JobReport
 
-FAILED, INVALID, UNAVAILABLE, FORBIDDEN = 1, 2, 3, 4
+FAILED = 1
+INVALID = 2
+UNAVAILABLE = 3
+FORBIDDEN = 4
 SHOWN_REJECTS = 10
 
 out = Console()
@@ -34,14 +37,17 @@ def stop(sentence: str, code: int) -> NoReturn:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """End the command with one sentence and an exit code for whatever can go wrong with a server."""
+    """End the command with one sentence and an exit code if a server refuses or does not answer."""
     try:
         yield
     except Unreachable as error:
         stop(str(error), UNAVAILABLE)
     except Refused as error:
-        refused_for_now = error.status in (429, 500, 502, 503, 504)
-        stop(error.detail, FORBIDDEN if error.status in (401, 403) else UNAVAILABLE if refused_for_now else INVALID)
+        if error.status in (401, 403):
+            stop(error.detail, FORBIDDEN)
+        if error.status in (429, 500, 502, 503, 504):
+            stop(error.detail, UNAVAILABLE)
+        stop(error.detail, INVALID)
     except Retryable as error:
         stop(error.reason, UNAVAILABLE)
     except Failure as error:
@@ -56,11 +62,11 @@ def show_json(value: Any) -> None:
 def print_table(title: str, rows: Mapping[str, Any]) -> None:
     """Print names with their values below a title.
 
-    The title is a line of its own: rich would break the title of a table at the width of a narrow table.
+    The title is a line of its own, since rich would break the title of a table at the width of a narrow table.
     """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in rows.items():
-        table.add_row(Text(name), f"{value:,}" if isinstance(value, int) else str(value))
+        table.add_row(Text(name), _number_or_text(value))
     out.print(Text(title, style="italic"))
     out.print(table)
 
@@ -73,15 +79,22 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         return
     table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+        table.add_row(*(Text(_number_or_text(cell)) for cell in row))
     out.print(table)
+
+
+def _number_or_text(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
 
 
 def print_report(report: JobReport) -> None:
     """Print the whole report of a job."""
     say(f"Job {report.job_id} ({report.source}): {report.state}")
-    for sentence in filter(None, (report.waiting_for, report.error)):
-        say(f"  {sentence}")
+    for sentence in (report.waiting_for, report.error):
+        if sentence:
+            say(f"  {sentence}")
     if report.kind == "import":
         print_counts(report)
     if report.by_type:
@@ -97,7 +110,8 @@ def print_report(report: JobReport) -> None:
         say(f"  To list all of them: edugraph jobs rejects {report.job_id}")
     if report.analysis.expected:
         print_table("Analysis", report.analysis.model_dump())
-    say(f"Took {((report.finished or report.updated) - report.created).total_seconds():.1f} s")
+    ended = report.finished or report.updated
+    say(f"Took {(ended - report.created).total_seconds():.1f} s")
 
 
 def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None:
@@ -120,44 +134,55 @@ def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None
 
 
 def print_counts(report: JobReport) -> None:
-    """Print what became of the rows of an import: all that were read, and those that were not."""
+    """Print the outcomes of the rows of an import, and how many rows were not read."""
     print_table("Records", {"read": report.read, **report.outcomes})
     if report.expected > report.read:
         say(f"  {report.expected - report.read:,} of {report.expected:,} rows were not read")
-    if (total := sum(report.outcomes.values())) != report.read:
+    total = sum(report.outcomes.values())
+    if total != report.read:
         say(f"  These counts add up to {total:,} and not to {report.read:,}; please report this as a bug")
 
 
 def print_answer(answer: Answer) -> None:
-    """Print the rows of an answer, and how and of how many they are computed."""
+    """Print the rows of an answer, how they are computed, and the totals."""
     say(answer.question)
     rows = answer.rows
-    columns = [name for name in (rows[0] if rows else ()) if name != "evidence"]
-    print_rows(columns, [[_cell(row[name]) for name in columns] for row in rows])
+    columns: list[str] = []
+    if rows:
+        columns = [name for name in rows[0] if name != "evidence"]
+    cells = []
+    for row in rows:
+        cells.append([_cell(row[name]) for name in columns])
+    print_rows(columns, cells)
     if not rows:
         say("  (no rows)")
     say(f"Computed: {answer.computed_by}")
     for title, numbers in (("Of how many", answer.of_how_many), ("Left out", answer.left_out)):
         if numbers:
-            say(f"{title}: {', '.join(f'{name} {number:,}' for name, number in numbers.items())}")
+            counts = [f"{name} {number:,}" for name, number in numbers.items()]
+            say(f"{title}: {', '.join(counts)}")
     about = "" if answer.exact else "; small groups are left out and numbers rounded"
     say(f"As of {answer.as_of:%FT%H:%M}{about}")
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a person reads it."""
+    """Return a value in a form that is easy to read."""
     if value is None:
         return "–"
     if isinstance(value, float):
         return f"{value:.2f}"
-    return "; ".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    return value
 
 
 def say(text: str) -> None:
-    """Print a line for a person as it is, without rich's markup and line breaks."""
+    """Print a line as it is, without the markup and line breaks of rich."""
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def exit_code(report: JobReport) -> int:
     """Return the exit code of a command that waited for the end of this job."""
-    return 0 if report.state == "succeeded" else FAILED
+    if report.state == "succeeded":
+        return 0
+    return FAILED

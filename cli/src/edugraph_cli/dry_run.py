@@ -1,4 +1,4 @@
-"""`edugraph import --dry-run`: what an import would do, found out here, without a gateway."""
+"""`edugraph import --dry-run`: find out on this machine, without a gateway, what an import would do."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,19 +17,22 @@ from edugraph_common.sources.rows import MAX_FUTURE
 def print_dry_run(
     path: Path, mapping_path: Path | None, file_format: Format | None = None, *, as_json: bool = False
 ) -> int:
-    """Print what an import of the file would do, or a suggested mapping for a table that comes without one.
+    """Print what an import of the file would do, or a suggested mapping for a table without a mapping.
 
-    Returns the exit code: 0 if every row is valid or not relevant, 1 if some are not, 2 for a file that an import
-    cannot use. `file_format` overrules what the file looks like.
+    Return the exit code: 0 if each row is valid or not relevant, 1 if some rows are not, 2 for a file that an import
+    cannot use. `file_format` overrules the format that is detected.
     """
     try:
         with path.open("rb") as file:
             detected = detect_file(path.name, file.read(HEAD_BYTES))
-            mapping = parse_mapping(mapping_path.read_bytes()) if mapping_path else None
+            mapping = None
+            if mapping_path:
+                mapping = parse_mapping(mapping_path.read_bytes())
             chosen = chosen_format(detected, file_format, has_mapping=mapping is not None)
             detected = detected.model_copy(update={"format": chosen})
             file.seek(0)
-            if detected.format in ("csv", *TABLE_FORMATS) and mapping is None and not as_json:
+            is_table = detected.format in ("csv", *TABLE_FORMATS)
+            if is_table and mapping is None and not as_json:
                 _print_suggestion(file, path, detected)
                 return INVALID
             report = dry_run(
@@ -41,14 +44,19 @@ def print_dry_run(
         show_json({"detected": detected.model_dump(mode="json"), **report.model_dump(mode="json", by_alias=True)})
     else:
         _print_report(path, detected, report)
-    return FAILED if report.rejected else 0
+    if report.rejected:
+        return FAILED
+    return 0
 
 
 def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
+    read_as: list[str] = [detected.format]
     header = report.read_plan.header
-    table = f", {_encoding_words(report.read_plan, detected)}, delimiter {header.delimiter!r}" if header else ""
-    compression = f", {detected.compression}" if detected.compression else ""
-    say(f"{path.name}: {detected.format}{table}{compression}; nothing was written")
+    if header:
+        read_as += [_encoding_words(report.read_plan, detected), f"delimiter {header.delimiter!r}"]
+    if detected.compression:
+        read_as.append(detected.compression)
+    say(f"{path.name}: {', '.join(read_as)}; nothing was written")
     counts = {"read": report.read, "valid": report.valid, "rejected": report.rejected}
     print_table("Rows", counts | {"not relevant": sum(report.not_relevant.values())})
     by_name = {
@@ -62,26 +70,33 @@ def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
     if report.errors:
         say("The first rows that would be rejected")
     for error in report.errors:
-        found = f", found {error.found}" if error.found else ""
-        say(f"  {error.place}: {error.field} {error.reason} (expected {error.expected}{found})")
+        values = f"expected {error.expected}"
+        if error.found:
+            values += f", found {error.found}"
+        say(f"  {error.place}: {error.field} {error.reason} ({values})")
 
 
 def _encoding_words(plan: ReadPlan, detected: DetectedFile) -> str:
-    """Say which encoding it is and how sure that is, unless the mapping names it or it is UTF-8."""
-    if plan.encoding == UTF8 or (plan.mapping and plan.mapping.encoding):
+    """Return the encoding, and how sure it is unless it is UTF-8 or the mapping names it."""
+    is_in_mapping = plan.mapping and plan.mapping.encoding
+    if plan.encoding == UTF8 or is_in_mapping:
         return plan.encoding
-    others = f"{detected.encoding_lead:.0%} ahead of {detected.next_best_encoding}"
-    return f"{plan.encoding} (detected, {others if detected.next_best_encoding else 'no other fits'})"
+    others = "no other fits"
+    if detected.next_best_encoding:
+        others = f"{detected.encoding_lead:.0%} ahead of {detected.next_best_encoding}"
+    return f"{plan.encoding} (detected, {others})"
 
 
 def _print_suggestion(file: IO[bytes], path: Path, detected: DetectedFile) -> None:
-    """Print a mapping file whose open points are comments, so that standard output can be saved as it is."""
+    """Print a mapping file. Its open points are comments, so that standard output can be saved as a file."""
     table = first_table(file, detected)
     suggestion = table.suggestion()
     if table.plan and table.plan.header:
         read_as = f"{_encoding_words(table.plan, detected)}, delimiter {table.plan.header.delimiter!r}"
+    elif table.sheet:
+        read_as = f"from the sheet {table.sheet}"
     else:
-        read_as = f"from the sheet {table.sheet}" if table.sheet else "from the first rows"
+        read_as = "from the first rows"
     say(f"# A suggested mapping ({read_as}). Save and check it, then run")
     say(f"# edugraph import --dry-run --mapping FILE {path}")
     for point in suggestion.open_points:

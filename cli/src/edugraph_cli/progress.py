@@ -1,4 +1,4 @@
-"""Following a job: bars on a terminal, a line for each change in a pipe. What is shown never goes backwards."""
+"""Show the progress of a job: bars on a terminal, a line for each change in a pipe. It never goes backwards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from edugraph_common.contracts.outcomes import ENDED, JobReport
 
 @dataclass
 class Steps:
-    """How far a job is, in steps that only grow. A total is None as long as nobody can know it."""
+    """The progress of a job, in numbers that only grow. A total is None as long as it is not known."""
 
     batches: int = 0
     batches_total: int | None = None
@@ -30,21 +30,25 @@ class Steps:
     analysed_total: int | None = None
 
     def update(self, report: JobReport) -> None:
-        """Move forward to what the report says, and never back."""
-        analysis, ended = report.analysis, report.state in ENDED
-        imported = ended or (report.batches > 0 and report.batches_done >= report.batches)
+        """Take over the numbers of a report, unless they are lower than those so far."""
+        analysis = report.analysis
+        all_batches_written = report.batches > 0 and report.batches_done >= report.batches
+        is_imported = report.state in ENDED or all_batches_written
         self.batches = max(self.batches, report.batches_done)
         if report.batches:
             self.batches_total = report.batches
         self.analysed = max(self.analysed, analysis.done + analysis.failed)
         # Each batch asks for more analyses, so their total is known only when all batches are written.
-        if analysis.expected and (imported or report.kind == "analysis"):
+        is_total_known = is_imported or report.kind == "analysis"
+        if analysis.expected and is_total_known:
             self.analysed_total = max(self.analysed, analysis.expected)
 
 
 def follow_job(client: Client, job_id: str, console: Console) -> JobReport:
-    """Show the job's progress and return its last report. Raises what the client raises."""
-    steps, last, shown = Steps(), None, ""
+    """Show the progress of a job until its end, and return its last report. Raises Refused and Unreachable."""
+    steps = Steps()
+    last: JobReport | None = None
+    shown = ""
     bars: dict[str, TaskID] = {}
     columns = (
         TextColumn("{task.description}"),
@@ -63,23 +67,25 @@ def follow_job(client: Client, job_id: str, console: Console) -> JobReport:
 
         for report in client.follow(job_id):
             steps.update(report)
-            last, line = report, one_line(report, steps)
-            if console.is_terminal:
-                if report.kind == "import":
-                    note = f"{report.read:,} records" if report.read else _state(report)
-                    draw("Importing", steps.batches, steps.batches_total, note)
-                if report.analysis.expected:
-                    draw("Analysing", steps.analysed, steps.analysed_total, _state(report))
-            elif line != shown:
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
-                shown = line
+            last = report
+            if not console.is_terminal:
+                line = one_line(report, steps)
+                if line != shown:
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
+                    shown = line
+                continue
+            if report.kind == "import":
+                note = f"{report.read:,} records" if report.read else _state(report)
+                draw("Importing", steps.batches, steps.batches_total, note)
+            if report.analysis.expected:
+                draw("Analysing", steps.analysed, steps.analysed_total, _state(report))
     if last is None:
         raise RuntimeError("the client ended without a report, although every job has at least one")
     return last
 
 
 def upload_bar(console: Console, name: str, size: int) -> tuple[Progress, Callable[[int], None]]:
-    """Return a bar for the bytes sent, and the function that moves it. In a pipe nothing is shown."""
+    """Return a bar for the bytes sent, and the function that moves it. A pipe shows no bar."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -94,24 +100,29 @@ def upload_bar(console: Console, name: str, size: int) -> tuple[Progress, Callab
 
 
 def one_line(report: JobReport, steps: Steps) -> str:
-    """Return a job's progress as one line of plain text."""
+    """Return the progress of a job as one line of plain text."""
     parts = [_state(report)]
     if report.kind == "import" and steps.batches_total:
         parts.append(f"batch {steps.batches} of {steps.batches_total}")
-        parts.append(f"{report.read} read, {report.written} written, {report.unchanged} unchanged")
+        written = f"{report.read} read, {report.written} written, {report.unchanged} unchanged"
         for name, number in report.outcomes.items():
             if number and name in ("replaced", "older", "taken back"):
-                parts[-1] += f", {number} {name}"
+                written += f", {number} {name}"
+        parts.append(written)
+        not_written = f"{report.rejected} rejected, {report.failed} failed"
         not_relevant = sum(report.not_relevant.values())
-        parts.append(
-            f"{report.rejected} rejected, {report.failed} failed"
-            + (f", {not_relevant} not relevant" if not_relevant else "")
-        )
+        if not_relevant:
+            not_written += f", {not_relevant} not relevant"
+        parts.append(not_written)
     if report.analysis.expected:
-        of_total = f" of {steps.analysed_total}" if steps.analysed_total else ""
-        parts.append(f"{steps.analysed}{of_total} analysed")
+        analysed = str(steps.analysed)
+        if steps.analysed_total:
+            analysed += f" of {steps.analysed_total}"
+        parts.append(f"{analysed} analysed")
     return " · ".join(parts)
 
 
 def _state(report: JobReport) -> str:
-    return f"waiting: {report.waiting_for}" if report.waiting_for else report.state
+    if report.waiting_for:
+        return f"waiting: {report.waiting_for}"
+    return report.state
