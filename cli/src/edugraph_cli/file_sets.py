@@ -1,4 +1,4 @@
-"""Several files in one command: what a folder or a ZIP archive holds, and which mapping is whose."""
+"""Several files in one command: the files in folders and ZIP archives, each with its mapping."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,13 @@ from edugraph_common.sources.binary_files import is_archive
 from edugraph_common.sources.detection import HEAD_BYTES, detect_file
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
 
-MAX_FILES, MAX_UNPACKED_BYTES = 10_000, 16 << 30
+MAX_FILES = 10_000
+MAX_UNPACKED_BYTES = 16 << 30
 _MAPPINGS = (".yaml", ".yml")
 
 
 class FileOfSet(NamedTuple):
-    """`name`: what the file is called in lists. `mapping`: the file that maps its columns, if it is a table."""
+    """A file. `name` is its name in lists, `mapping` the file that maps its columns if it is a table."""
 
     name: str
     path: Path
@@ -25,7 +26,7 @@ class FileOfSet(NamedTuple):
 
 
 def is_set(path: Path) -> bool:
-    """Say whether it is a folder, or a ZIP archive of files and no workbook, which is a ZIP archive as well."""
+    """Return whether a path is a folder or a ZIP archive of files. A workbook is a ZIP archive too, but not a set."""
     if path.is_dir():
         return True
     if not path.is_file():
@@ -33,7 +34,8 @@ def is_set(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     try:
-        return detect_file(path.name, head).format not in TABLE_FORMATS and is_archive(head)
+        is_table = detect_file(path.name, head).format in TABLE_FORMATS
+        return is_archive(head) and not is_table
     except UnusableKind:
         return is_archive(head)
     except MalformedFile:
@@ -42,13 +44,13 @@ def is_set(path: Path) -> bool:
 
 @contextmanager
 def files_of(paths: Sequence[Path], mapping: Path | None) -> Iterator[list[FileOfSet]]:
-    """Yield all files in these files, folders and archives; those of archives are unpacked until the block ends.
+    """Yield all files in these files, folders and archives. Archives are unpacked until the block ends.
 
-    What lies beside a table under its name, as in grades.xlsx and grades.yaml, is its mapping; other tables have
-    `mapping`. Raises MalformedFile.
+    The mapping of a table is the file beside it with the same name, such as grades.yaml beside grades.xlsx. Tables
+    without such a file get `mapping`. Raises MalformedFile.
     """
     with TemporaryDirectory(prefix="edugraph-import-") as unpacked:
-        found = list[tuple[str, Path]]()
+        found: list[tuple[str, Path]] = []  # (name, path)
         for number, path in enumerate(paths):
             if path.is_dir():
                 found += _in_folder(path, path.name)
@@ -65,18 +67,24 @@ def files_of(paths: Sequence[Path], mapping: Path | None) -> Iterator[list[FileO
 
 
 def _in_folder(folder: Path, name: str) -> list[tuple[str, Path]]:
-    """Return the files below a folder, sorted. Hidden ones, and what macOS adds to archives, are left out."""
-    inside = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [
-        (f"{name}/{relative.as_posix()}", path)
-        for relative, path in inside
-        if not any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
-    ]
+    """Return the files in a folder and below it, sorted. Hidden files and those that macOS adds are left out."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        is_left_out = any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
+        if path.is_file() and not is_left_out:
+            found.append((f"{name}/{relative.as_posix()}", path))
+    return found
 
 
 def _mapping_of(path: Path, given: Path | None) -> Path | None:
-    beside = (path.with_suffix(suffix) for suffix in _MAPPINGS)
-    mapping = next((each for each in beside if each.is_file()), given)
+    """Return the mapping beside a table, or else the given one. None for a file that is not a table."""
+    mapping = given
+    for suffix in _MAPPINGS:
+        beside = path.with_suffix(suffix)
+        if beside.is_file():
+            mapping = beside
+            break
     if mapping is None:
         return None
     with path.open("rb") as file:
@@ -84,14 +92,16 @@ def _mapping_of(path: Path, given: Path | None) -> Path | None:
     try:
         is_table = detect_file(path.name, head).format in {"csv", *TABLE_FORMATS}
     except MalformedFile:
-        is_table = False
-    return mapping if is_table else None
+        return None
+    if not is_table:
+        return None
+    return mapping
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Unpack an archive. A part of it is never longer than the archive says. Raises MalformedFile."""
+    """Unpack an archive. `zipfile` never writes more bytes than the archive says. Raises MalformedFile."""
     try:
-        # Chinese Windows writes names so where the archive does not say that they are UTF-8.
+        # Chinese Windows writes names in this encoding if the archive does not say that they are UTF-8.
         try:
             archive = zipfile.ZipFile(path, metadata_encoding="gb18030")
         except UnicodeDecodeError:
@@ -104,7 +114,7 @@ def _unpack(path: Path, folder: Path) -> None:
                     f"it has {len(entries):,} files and {unpacked:,} bytes unpacked; unpack it in parts"
                 )
             for entry in entries:
-                # `extract` keeps a name such as ../x inside of the folder.
+                # `extract` keeps a name such as ../x inside the folder.
                 if not PurePosixPath(entry.filename).name.startswith("."):
                     archive.extract(entry, folder)
     except (zipfile.BadZipFile, NotImplementedError, EOFError):

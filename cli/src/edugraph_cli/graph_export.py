@@ -1,7 +1,7 @@
-"""Files of the whole graph for other programs: GraphML for those that draw, CSV and Parquet for those that compute.
+"""Files of the whole graph for other programs: GraphML for drawing, CSV and Parquet for data analysis.
 
-Rows are written as they come, so memory does not grow with the graph. Nodes and relationships have many properties
-that differ by label, so all of them stand as JSON in one column.
+Rows are written as they come, so memory does not grow with the graph. The properties of nodes and relationships
+differ by label, so all of them stand as JSON in one column.
 """
 
 import csv
@@ -20,17 +20,17 @@ from edugraph_common.contracts.errors import Rejected
 Format = Literal["graphml", "csv", "parquet"]
 NODE_COLUMNS = ("node", "label", "id", "name", "properties")
 RELATIONSHIP_COLUMNS = ("type", "from", "to", "properties")
-PARQUET_ROWS = 50_000  # of one file
-# XML 1.0 cannot hold these, in no spelling.
+PARQUET_ROWS = 50_000  # in one file
+# Characters that XML 1.0 cannot hold in any form. They are replaced.
 _NOT_IN_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF], "�")
 Write = Callable[[Mapping[str, str]], None]
 
 
 def write_export(lines: Iterable[str], path: Path, form: Format) -> Mapping[str, int]:
-    """Write what `Client.export_graph` yields and return how many nodes and relationships there are.
+    """Write the lines of `Client.export_graph`, and return the numbers of nodes and relationships.
 
-    GraphML is one file; CSV and Parquet are files in a new folder. Where it fails nothing is left. Raises Rejected
-    for an export that was cut off, and for a path that is there already or cannot be written.
+    GraphML is one file; CSV and Parquet are files in a new folder. If writing fails, nothing is left. Raises Rejected
+    if the export was cut off, or if the path exists or cannot be written.
     """
     if path.exists():
         raise Rejected(f"{path} is there already; name another")
@@ -49,6 +49,7 @@ def write_export(lines: Iterable[str], path: Path, form: Format) -> Mapping[str,
 
 
 def _write_lines(lines: Iterable[str], write_node: Write, write_relationship: Write) -> Mapping[str, int]:
+    """Write each line, and return the numbers of nodes and relationships. Raises Rejected if lines are missing."""
     wrote = {"nodes": 0, "relationships": 0}
     for line in lines:
         value = json.loads(line)
@@ -58,13 +59,20 @@ def _write_lines(lines: Iterable[str], write_node: Write, write_relationship: Wr
             return wrote
         properties = json.dumps(value["properties"], ensure_ascii=False, sort_keys=True)
         if "label" in value:
-            label, node_id = value["label"], value["id"]
-            name = value["properties"].get("name") or value["properties"].get("title") or ""
-            row = (f"{label}:{node_id}", label, node_id, name, properties)
-            write_node(dict(zip(NODE_COLUMNS, row, strict=True)))
+            write_node(
+                {
+                    "node": f"{value['label']}:{value['id']}",
+                    "label": value["label"],
+                    "id": value["id"],
+                    "name": value["properties"].get("name") or value["properties"].get("title") or "",
+                    "properties": properties,
+                }
+            )
             wrote["nodes"] += 1
         else:
-            write_relationship({name: value[name] for name in ("type", "from", "to")} | {"properties": properties})
+            write_relationship(
+                {"type": value["type"], "from": value["from"], "to": value["to"], "properties": properties}
+            )
             wrote["relationships"] += 1
     raise Rejected("the export was cut off; ask for it again")
 
@@ -134,11 +142,13 @@ def _parquet(folder: Path) -> Iterator[tuple[Write, Write]]:
 
 
 class _ParquetFiles:
-    """Files of one table, `0000.parquet` and so on, which programs read as a folder."""
+    """The files of one table, `0000.parquet` and so on. Programs read them as one folder."""
 
     def __init__(self, folder: Path, columns: tuple[str, ...]) -> None:
         folder.mkdir(parents=True)
-        self._folder, self._columns, self._files = folder, columns, 0
+        self._folder = folder
+        self._columns = columns
+        self._files = 0
         self._rows: list[Mapping[str, str]] = []
 
     def write(self, row: Mapping[str, str]) -> None:
@@ -147,16 +157,20 @@ class _ParquetFiles:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that are left; an empty table gets one file, too, which has its columns."""
+        """Write the remaining rows. An empty table gets one file too, so that its columns are known."""
         from arro3.core import Array, DataType, Table
         from arro3.io import write_parquet
 
-        if self._rows or not self._files:
-            columns = [Array([row[name] for row in self._rows], type=DataType.string()) for name in self._columns]
-            table = Table.from_arrays(columns, names=list(self._columns))
-            write_parquet(table, self._folder / f"{self._files:04}.parquet")
-            self._files += 1
-            self._rows.clear()
+        if self._files and not self._rows:
+            return
+        columns = []
+        for name in self._columns:
+            values = [row[name] for row in self._rows]
+            columns.append(Array(values, type=DataType.string()))
+        table = Table.from_arrays(columns, names=list(self._columns))
+        write_parquet(table, self._folder / f"{self._files:04}.parquet")
+        self._files += 1
+        self._rows.clear()
 
 
 _FORMATS: Mapping[Format, Callable[[Path], Any]] = {"graphml": _graphml, "csv": _csv, "parquet": _parquet}

@@ -1,7 +1,7 @@
-"""Pseudonyms before entry: what names a person is replaced on the sender's machine (docs/adr/0030).
+"""Pseudonyms before import: ids and names of persons are replaced on the machine of the sender (docs/adr/0030).
 
-Whatever the format of a file, its rows become records of the record contract, which are written with pseudonyms. So
-what the contract has no field for never leaves, and all formats name one person in one way.
+The rows of each format become records of the record contract, which are written with pseudonyms. So data without a
+field in the contract never leaves the machine, and all formats name a person in the same way.
 """
 
 import base64
@@ -27,7 +27,7 @@ PERSON_FIELDS = {
     "student_id_to": "student_name_to",
     "teacher_id": "teacher_name",
 }
-"""The fields with the id of a person, and the field with that person's name."""
+"""The fields with the id of a person -> the field with the name of this person."""
 TEXT_FIELDS = frozenset(
     {
         *("text", "subject", "feedback", "question", "error_text", "response", "title", "item_title", "content"),
@@ -44,23 +44,29 @@ KEPT_FIELDS = frozenset(
         *("point_id", "names", "requires"),
     }
 )
-"""The fields that are sent as they are: they name courses and things, or count. A field in none of these sets is an
-error, so that a new field of the contract is not sent before somebody has looked at it."""
+"""The fields that are sent unchanged. They name courses and other things, or they are numbers.
+
+A field that is in none of these sets is an error, so that a new field of the contract is not sent before somebody has
+looked at it.
+"""
 
 PRIVATE_MODE = 0o600
 MAP_VERSION = 1
 _KEY_BYTES = 32
-_CHARACTERS = 20  # of base32: 100 bits, so that two of a million people meet with a chance below 10^-18
-_CACHED, _WRITTEN_AT_ONCE = 65_536, 10_000
-_SHORTEST_ID = 4  # characters: a shorter one stands in too many texts as something else
+# The characters of base32 in a pseudonym. They are 100 bits, so that among a million people the chance of two equal
+# pseudonyms is below 10^-18.
+_CHARACTERS = 20
+_CACHED = 65_536
+_WRITTEN_AT_ONCE = 10_000
+# Characters. A shorter id stands in too many texts with another meaning.
+_SHORTEST_ID = 4
 _HAN = re.compile(r"[\u3400-\u9fff]")
-# A withdrawal takes back its record whatever its time, but the contract wants one.
 
 Kind = Literal["person", "name", "record"]
 
 
 class Word(NamedTuple):
-    """What a text may say of a person: a name, or an id; and the pseudonym that takes its place."""
+    """A name or an id of a person that may stand in a text, and the pseudonym that replaces it."""
 
     value: str
     is_name: bool
@@ -68,28 +74,28 @@ class Word(NamedTuple):
 
 
 FindWords = Callable[[str, Iterable[Word]], Iterator[tuple[int, int, Word]]]
-"""(text, words) -> where one of them stands: start, end, and the word. Spans may overlap."""
+"""(text, words) -> each place of a word: start, end, and the word. Places may overlap."""
 
 
 class UnusableMap(Exception):
-    """The file cannot be the map. The message is a sentence for the user."""
+    """The file cannot be used as the map. The message is a sentence for the user."""
 
 
 def private_file(path: Path) -> IO[bytes]:
-    """Open a new file that its owner alone may read, in the place of an old one."""
+    """Open a new file that only its owner may read. An old file is replaced."""
     path.unlink(missing_ok=True)
     return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_MODE), "wb")
 
 
 class PseudonymMap:
-    """The key from which pseudonyms are made, and which of them stand for whom: a SQLite file for its owner alone.
+    """The key of the pseudonyms, and the person or name behind each one: a SQLite file that only its owner may read.
 
-    The same word of one kind always has the same pseudonym, in whatever file and order; without the key nobody can
-    tell which. People and names are kept in the map. Records are not: there are as many as rows.
+    The same word of one kind always has the same pseudonym, in each file and in each order. Without the key nobody
+    can compute it. The map keeps persons and names, but not records, since there are as many records as rows.
     """
 
     def __init__(self, path: Path, random: Callable[[int], bytes] = os.urandom) -> None:
-        """Raises UnusableMap."""
+        """Open the map, or make it. `random` returns random bytes. Raises UnusableMap."""
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_MODE))
         except FileExistsError:
@@ -108,7 +114,7 @@ class PseudonymMap:
         self.of = lru_cache(maxsize=_CACHED)(self._of)
 
     def _open(self, new_key: bytes) -> bytes:
-        """Two commands that make one map at the same time agree on the key of the first."""
+        """Return the key. If two commands make the same map at the same time, both use the key of the first."""
         with self._database as database:
             database.execute("CREATE TABLE IF NOT EXISTS map (version INTEGER PRIMARY KEY, key BLOB NOT NULL)")
             database.execute(
@@ -119,7 +125,7 @@ class PseudonymMap:
         return bytes(self._database.execute("SELECT key FROM map").fetchone()[0])
 
     def _of(self, kind: Kind, original: str) -> str:
-        """Return the pseudonym of an id, a name or the id of a record, and note it."""
+        """Return the pseudonym of a person's id, a name, or the id of a record, and remember it for `save`."""
         digest = hmac.digest(self._key, f"{kind}\0{original}".encode(), hashlib.sha256)
         pseudonym = kind[0] + base64.b32encode(digest).decode().lower()[:_CHARACTERS]
         if kind != "record":
@@ -129,6 +135,7 @@ class PseudonymMap:
         return pseudonym
 
     def save(self) -> None:
+        """Write the new pseudonyms into the file."""
         with self._database as database:
             database.executemany(
                 "INSERT INTO pseudonyms VALUES (?, ?, ?) ON CONFLICT (kind, original) DO NOTHING", self._new
@@ -136,10 +143,12 @@ class PseudonymMap:
         self._new.clear()
 
     def originals(self, pseudonym: str) -> str | None:
-        """Return what a pseudonym of this map stands for."""
+        """Return the id or name behind a pseudonym, or None if it is not in the map."""
         query = "SELECT original FROM pseudonyms WHERE pseudonym = ?"
         row = self._database.execute(query, (pseudonym,)).fetchone()
-        return str(row[0]) if row else None
+        if row is None:
+            return None
+        return str(row[0])
 
     def __enter__(self) -> Self:
         return self
@@ -156,23 +165,27 @@ class PseudonymMap:
 def pseudonymize(
     row: Record | Withdrawal, names: PseudonymMap, find: FindWords, platforms: Platforms = UNKNOWN_PLATFORMS
 ) -> dict[str, Any]:
-    """Return the row as the JSON of a record, with pseudonyms for the ids of people and records, and for names.
+    """Return the row as the JSON of a record, with pseudonyms for the ids of persons and records, and for names.
 
-    In free texts the names and ids of the row's own people are replaced where `find` finds them; an id also as its
-    platform writes it. Raises ValueError for a field of which nobody has said what it holds.
+    In free texts the names and ids of the persons of this row are replaced where `find` finds them. An id is also
+    found in the form in which its platform writes it. Raises ValueError for a field that is in none of the sets of
+    fields above.
     """
     if isinstance(row, Withdrawal):
-        # A record that is taken back for good has no time. The copy says the moment at which it is made.
+        # A withdrawal without a time takes back its record permanently. The copy gets the present time, since the
+        # contract wants one.
         moment = datetime.now(UTC) if row.timestamp is None else row.change_time
         return {"timestamp": iso(moment), "record_id": names.of("record", row.record_id), "withdrawn": True}
     value = row.to_json()
     given = value["data"]
-    people = list[Word]()
+    people: list[Word] = []
     for id_field, name_field in PERSON_FIELDS.items():
-        if person := given.get(id_field):
+        person = given.get(id_field)
+        if person:
             pseudonym = names.of("person", person)
             people += [Word(called, False, pseudonym) for called in sorted(platforms.names_of(person)) if called]
-        if name := given.get(name_field):
+        name = given.get(name_field)
+        if name:
             people.append(Word(name, True, names.of("name", name)))
     data: dict[str, Any] = {}
     for field, item in given.items():
@@ -190,32 +203,43 @@ def pseudonymize(
 
 
 def _replaced(text: str, people: Iterable[Word], find: FindWords) -> str:
-    """Of spans that overlap, the first and longest one decides who is meant, and no rest of another stays."""
-    pieces, last = list[str](), 0
-    for start, end, word in sorted(find(text, people), key=lambda span: (span[0], -span[1])):
-        if start >= last:
-            pieces += [text[last:start], word.pseudonym]
-        last = max(last, end)
-    return "".join([*pieces, text[last:]])
+    """Return the text with pseudonyms.
+
+    If places overlap, the first and longest one decides which pseudonym is written. Nothing of the others stays.
+    """
+    pieces: list[str] = []
+    replaced_until = 0
+    for start, end, word in sorted(find(text, people), key=lambda place: (place[0], -place[1])):
+        if start >= replaced_until:
+            pieces += [text[replaced_until:start], word.pseudonym]
+        replaced_until = max(replaced_until, end)
+    pieces.append(text[replaced_until:])
+    return "".join(pieces)
 
 
 def find_whole_words(text: str, words: Iterable[Word]) -> Iterator[tuple[int, int, Word]]:
-    """Find names and their parts as whole words, and ids: the rule where the analyzer's is not installed.
+    """Yield the places of names, parts of names, and ids as whole words. Used if the analyzer is not installed.
 
-    It knows no forms of address and no nicknames. An id that is short, or a number of few digits, is left.
+    Forms of address and nicknames are not found, nor are short ids.
     """
     for word in words:
         for part in _parts(word):
-            # Chinese has no spaces, so there a name is found wherever it stands.
-            edges = ("", "") if _HAN.search(part) else (r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])")
-            for match in re.finditer(re.escape(part).join(edges), text, re.IGNORECASE):
+            pattern = re.escape(part)
+            # Chinese is written without spaces, so a Chinese name is found at each place.
+            if not _HAN.search(part):
+                pattern = rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
+            for match in re.finditer(pattern, text, re.IGNORECASE):
                 yield (*match.span(), word)
 
 
 def _parts(word: Word) -> list[str]:
+    """Return the texts by which a word is found."""
     if not word.is_name:
-        return [word.value] if len(word.value) >= _SHORTEST_ID else []
+        if len(word.value) < _SHORTEST_ID:
+            return []
+        return [word.value]
     if _HAN.search(word.value):
-        given = word.value[1:]
-        return [word.value, *([given] if len(given) > 1 else [])]
-    return [word.value, *(part for part in re.split(r"[\s,._]+", word.value) if len(part) > 1)]
+        parts = [word.value[1:]]  # the given name
+    else:
+        parts = re.split(r"[\s,._]+", word.value)
+    return [word.value, *(part for part in parts if len(part) > 1)]

@@ -1,4 +1,4 @@
-"""`edugraph pseudonymize FILE` and `edugraph pseudonym WORD`: nothing of them speaks to a server."""
+"""`edugraph pseudonymize FILE` and `edugraph pseudonym WORD`. They use no server."""
 
 import json
 from collections import Counter
@@ -29,7 +29,9 @@ from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.rows import cut_rows, read_rows
 
 SHOWN_REJECTS = 20
-MapFile = Annotated[Path, typer.Option("--map", help="the file that says who is who; it is made if it is not there")]
+MapFile = Annotated[
+    Path, typer.Option("--map", help="the file that says who is who; it is created if it does not exist")
+]
 
 
 def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
@@ -43,10 +45,10 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
     ] = None,
     prefixes: Prefixes = "{}",
 ) -> None:
-    """Replace ids and names of people by pseudonyms, on this machine, and write records that can be imported.
+    """Replace ids and names of persons by pseudonyms, on this machine, and write records that can be imported.
 
-    The map stays here and gives the same pseudonyms in the next file. Names of courses, topics and error types are
-    sent as they are; so are people in texts who are not in the same row.
+    The map stays here and gives the same pseudonyms in the next file. Names of courses, topics and error types do not
+    change, and neither do persons in texts who are not in the same row.
     Exits with 0 if every row was written, 1 if some could not be read and were left out.
     """
     check_file(file)
@@ -59,7 +61,9 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
         with PseudonymMap(map_file) as names, file.open("rb") as source_file:
             detected = detect_file(file.name, source_file.read(HEAD_BYTES))
             source_file.seek(0)
-            read_as = parse_mapping(mapping.read_bytes()) if mapping else None
+            read_as = None
+            if mapping:
+                read_as = parse_mapping(mapping.read_bytes())
             file_format = chosen_format(detected, file_format, has_mapping=mapping is not None)
             plan, text = open_text(source_file, file_format, detected.compression, read_as, platforms)
             with private_file(part) as raw, compressing(raw, content_encoding_of(output.name)) as packed:
@@ -83,7 +87,7 @@ def show_pseudonym(
     word: Annotated[str, typer.Argument(help="an id of a person, or a pseudonym")],
     map_file: MapFile = Path("pseudonyms.db"),
 ) -> None:
-    """Print whom a pseudonym stands for, or the pseudonym of an id: edugraph forget $(edugraph pseudonym S1)."""
+    """Print the original of a pseudonym, or the pseudonym of an id: edugraph forget $(edugraph pseudonym S1)."""
     check_file(map_file)
     try:
         with PseudonymMap(map_file) as names:
@@ -96,17 +100,18 @@ def _write(
     plan: ReadPlan, text: Iterable[bytes], file: IO[bytes], names: PseudonymMap, find: FindWords
 ) -> tuple[dict[str, int], list[Reject]]:
     """Write the rows that could be read. Return the counts to show, and the first rows that could not be read."""
-    counts, rejects = Counter[str](), list[Reject]()
-    source, platforms = plan.source, plan.ids
-    for _, row in read_rows(source, cut_rows(source, text)):
+    counts: Counter[str] = Counter()
+    rejects: list[Reject] = []
+    for _, row in read_rows(plan.source, cut_rows(plan.source, text)):
         if isinstance(row, Reject):
             counts["left out (unreadable)"] += 1
-            rejects += [row] if len(rejects) < SHOWN_REJECTS else []
+            if len(rejects) < SHOWN_REJECTS:
+                rejects.append(row)
         elif isinstance(row, NotRelevant):
             counts["left out (not relevant)"] += 1
         else:
             counts["written"] += 1
-            value = pseudonymize(row, names, find, platforms)
+            value = pseudonymize(row, names, find, plan.ids)
             line = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
             file.write(f"{line}\n".encode())
     names_of_counts = ("written", "left out (unreadable)", "left out (not relevant)")
@@ -114,7 +119,7 @@ def _write(
 
 
 def _rule() -> tuple[FindWords, str]:
-    """Return how names are found in texts, and what to call it: the analyzer's way, if it is installed."""
+    """Return the function that finds names in texts, and its description. The analyzer's one is preferred."""
     try:
         from edugraph_analyzer.documents import Person
         from edugraph_analyzer.plain_text import folded, plain_reading
