@@ -1,4 +1,4 @@
-"""`edugraph`: the client of the gateway, and the operator's tool."""
+"""`edugraph`: the client of gateway and insights, and the tool of operators."""
 
 import importlib
 import logging
@@ -74,7 +74,7 @@ def export_person(
     student_id: Annotated[str, typer.Argument(help="the id of the student")],
     output: Annotated[Path, typer.Option("--output", "-o", help="a ZIP of JSON with an index")],
 ) -> None:
-    """Write all that is kept of a student, so that it can be handed to them. index.txt says what was not read."""
+    """Write everything that is kept about a student, to hand it to them. index.txt names what was not read."""
     with plain_errors(), Client.from_environment() as client:
         result = tasks.result_of(client, client.export_person(student_id).task_id, as_json=False)
         part = output.with_name(f"{output.name}.part")
@@ -132,7 +132,7 @@ def demo(
 
 
 def _show_version(wanted: bool) -> None:
-    """Print the version and end, before a command is asked for."""
+    """Print the version and end, also without a command."""
     if wanted:
         out.print(version("edugraph-cli"), highlight=False)
         raise typer.Exit
@@ -144,11 +144,11 @@ def common_options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """Take the options of the command as a whole; what they do is in their callbacks."""
+    """Accept the options that all commands share. Their callbacks act on them."""
 
 
 def main() -> None:
-    # Standard output is for what the command prints; log lines of the services' code go to standard error.
+    # Standard output is for the output of the command. Log lines of the services' code go to standard error.
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

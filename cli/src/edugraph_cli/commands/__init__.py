@@ -1,1 +1,1 @@
-"""The commands, one module for each kind of thing. Heavy libraries are loaded inside the command that needs them."""
+"""The commands, one module for each subject. Heavy libraries are loaded inside the command that needs them."""

@@ -1,4 +1,4 @@
-"""`edugraph ask`: a question to insights, answered as a table."""
+"""`edugraph ask`: ask insights a question, and print the answer as a table."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,16 +11,21 @@ from edugraph_client import Client, Question
 
 
 def ask(
-    question: Annotated[str | None, typer.Argument(help="its name; without one, all are listed")] = None,
+    question: Annotated[
+        str | None, typer.Argument(help="the name of the question; without it, all questions are listed")
+    ] = None,
     parameters: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="for example course=MATH8")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask about courses and students, for example: edugraph ask weak-points course=MATH8."""
-    given = dict(each.partition("=")[::2] for each in parameters or ())
-    if wrong := next((each for each in parameters or () if "=" not in each), None):
-        stop(f"{wrong} is no parameter: write name=value, for example course=MATH8.", INVALID)
+    given: dict[str, str] = {}
+    for parameter in parameters or ():
+        name, equals, value = parameter.partition("=")
+        if not equals:
+            stop(f"{parameter} is no parameter: write name=value, for example course=MATH8.", INVALID)
+        given[name] = value
     with plain_errors(), Client.from_environment() as client:
         if question is None:
             print_catalogue(client.questions(), as_json=as_json)

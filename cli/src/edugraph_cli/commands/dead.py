@@ -1,4 +1,4 @@
-"""`edugraph dead list|show|replay|drop` ask the gateway; `dead export|restore` read and write the store itself."""
+"""`edugraph dead list|show|replay|drop` use the gateway; `dead export|restore` read and write the store directly."""
 
 import sys
 from enum import StrEnum
@@ -13,7 +13,7 @@ from edugraph_cli.options import Json
 from edugraph_client import Client
 from edugraph_common.contracts.routes import QUEUES
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: messages whose task failed for good.")
+app = typer.Typer(no_args_is_help=True, help="Dead letters: messages whose task failed permanently.")
 QueueName = StrEnum("QueueName", {name.upper(): name for name in QUEUES})  # type: ignore[misc]
 Queue = Annotated[QueueName, typer.Argument(help="the queue that the message was in")]
 TaskId = Annotated[str | None, typer.Argument(help="the id of the task; without it, give --all")]
@@ -32,15 +32,12 @@ def list_letters(
     if as_json:
         show_json(found)
         return
+    fields = ("queue", "task", "task_id", "job_id", "tries", "died", "reason")
     columns = ("queue", "task", "task id", "job", "tries", "died", "reason")
-    letters = found["letters"]
-    print_rows(
-        columns,
-        [
-            tuple(letter[name] or "" for name in ("queue", "task", "task_id", "job_id", "tries", "died", "reason"))
-            for letter in letters
-        ],
-    )
+    rows = []
+    for letter in found["letters"]:
+        rows.append([letter[name] or "" for name in fields])
+    print_rows(columns, rows)
     say(", ".join(f"{queue} {number}" for queue, number in found["counts"].items()))
 
 
@@ -64,10 +61,10 @@ def replay(
     queue: Queue,
     task_id: TaskId = None,
     everything: All = False,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="how many at most, with --all")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="the largest number of letters, with --all")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Send dead letters again, each with all its tries. To do it twice changes nothing."""
+    """Send dead letters again, each with all its tries. Sending one twice changes nothing."""
     _check_one_or_all(task_id, everything=everything)
     with plain_errors(), Client.from_environment() as client:
         done = client.replay(queue, task_id, limit)
@@ -81,7 +78,7 @@ def replay(
 
 @app.command()
 def drop(queue: Queue, task_id: TaskId = None, everything: All = False, as_json: Json = False) -> None:
-    """Delete dead letters for good."""
+    """Delete dead letters permanently."""
     _check_one_or_all(task_id, everything=everything)
     with plain_errors(), Client.from_environment() as client:
         dropped = client.drop(queue, task_id)
@@ -110,7 +107,7 @@ def restore(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="the file that `dead export` wrote")],
     as_json: Json = False,
 ) -> None:
-    """Store exported dead letters again, to be looked at and replayed. A letter that is there is replaced."""
+    """Store exported dead letters again, to show and replay them. A letter that exists is replaced."""
     from edugraph_common.messaging.dead_letter_store import open_dead_letters
 
     settings = broker_settings()

@@ -1,4 +1,4 @@
-"""`edugraph doctor`: what is wrong, and what to do about it."""
+"""`edugraph doctor`: print what is wrong with the servers, and what to do about it."""
 
 import typer
 
@@ -9,9 +9,10 @@ from edugraph_common.contracts.api import Check
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check the broker, its policies, Redis, the blob store, the graph, and ask each kind of worker for its servers.
+    """Check the broker, its policies, Redis, the blob store and the graph. Each kind of worker checks its servers.
 
-    Workers have 10 seconds to answer. The analyzer also asks the model's provider. Exits with 1 if anything is wrong.
+    Workers have 10 seconds to answer. The analyzer also checks the provider of the model. Exits with 1 if anything is
+    wrong.
     """
     with plain_errors(), Client.from_environment() as client:
         checks = [*client.diagnosis().checks, graph_check(client)]
@@ -19,8 +20,10 @@ def doctor(as_json: Json = False) -> None:
         show_json([check.model_dump(mode="json") for check in checks])
     else:
         for check in checks:
-            detail = f": {check.detail}" if check.detail else ""
-            say(f"{'ok ' if check.ok else 'BAD'}  {check.name}{detail}")
+            line = f"{'ok ' if check.ok else 'BAD'}  {check.name}"
+            if check.detail:
+                line += f": {check.detail}"
+            say(line)
             for problem in check.problems[:10]:
                 say(f"       {problem}")
             for advice in check.advice:
@@ -29,7 +32,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def graph_check(client: Client) -> Check:
-    """Ask insights, which alone reads the graph for people."""
+    """Return what insights finds wrong with the graph, or that insights does not answer."""
     try:
         return client.graph_check()
     except (Refused, Unreachable) as error:

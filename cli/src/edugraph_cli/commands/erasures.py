@@ -1,4 +1,4 @@
-"""`edugraph forget`, and `edugraph erasures list|replay|admit`: who is erased, and stays so."""
+"""`edugraph forget`, and `edugraph erasures list|replay|admit`: erase persons, and keep them erased."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -11,25 +11,30 @@ from edugraph_cli.options import Json, Yes
 from edugraph_client import Client
 from edugraph_common.contracts.api import Accepted
 
-app = typer.Typer(no_args_is_help=True, help="Who was erased: list them, erase them again, admit one again.")
+app = typer.Typer(no_args_is_help=True, help="Erased persons: list them, erase them again, or admit one again.")
 
 Follow = Annotated[
-    bool, typer.Option("--follow", "-f", help="wait until it is done, and say what was removed and what was left")
+    bool,
+    typer.Option(
+        "--follow", "-f", help="wait until the erasure has ended, and say what was removed and what was left"
+    ),
 ]
 
 
 def forget(  # noqa: PLR0917 - Typer reads the options of a command from these
-    student_id: Annotated[list[str], typer.Argument(help="the id of the student; all of them, if there are several")],
+    student_id: Annotated[list[str], typer.Argument(help="the id of the student, or all ids if there are several")],
     name: Annotated[
-        list[str] | None, typer.Option(help="what others call them in their texts; may be given several times")
+        list[str] | None, typer.Option(help="a name that others use for them in texts; may be given several times")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be removed, and change nothing")] = False,
-    block: Annotated[bool, typer.Option(help="refuse the ids from now on, also if nothing is known of them")] = False,
+    block: Annotated[
+        bool, typer.Option(help="refuse the ids from now on, even if nothing is known about them")
+    ] = False,
     yes: Yes = False,
     follow: Follow = False,
     as_json: Json = False,
 ) -> None:
-    """Take a person, with everything that was recorded about them, out of every store for good."""
+    """Erase a person, with everything that was recorded about them, from every store permanently."""
     if not (yes or dry_run):
         typer.confirm("This cannot be undone. Continue?", abort=True, err=True)
     first, *also = student_id
@@ -40,7 +45,7 @@ def forget(  # noqa: PLR0917 - Typer reads the options of a command from these
 
 @app.command("list")
 def list_erasures(as_json: Json = False) -> None:
-    """List who was erased, as hashes of their ids: nobody can tell from them who it was."""
+    """List the erased persons as hashes of their ids, which do not reveal who it was."""
     with plain_errors(), Client.from_environment() as client:
         tombstones = client.erasures()
     if as_json:
@@ -52,7 +57,7 @@ def list_erasures(as_json: Json = False) -> None:
 
 @app.command()
 def replay(follow: Follow = False, as_json: Json = False) -> None:
-    """Erase all again who were erased, after a backup was restored that may have them."""
+    """Erase again all persons who were erased before, after a backup was restored that may contain them."""
     with plain_errors(), Client.from_environment() as client:
         _end(client, client.replay_erasures(), follow, as_json)
 
@@ -64,7 +69,7 @@ def admit(
     follow: Follow = False,
     as_json: Json = False,
 ) -> None:
-    """Let a student who was erased be imported again. What was erased does not come back by itself."""
+    """Let an erased student be imported again. Erased records do not come back by themselves."""
     if not yes:
         typer.confirm("Records of this student will be imported again. Continue?", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
@@ -72,7 +77,7 @@ def admit(
 
 
 def _end(client: Client, accepted: Accepted, follow: bool, as_json: bool) -> None:
-    """Say what was accepted, or what became of it."""
+    """Print the accepted task, or with `follow` its result."""
     if follow:
         task = client.follow_task(accepted.task_id)
         result = task["result"]
@@ -90,9 +95,11 @@ def _end(client: Client, accepted: Accepted, follow: bool, as_json: bool) -> Non
 def _say_what_is_left(result: Mapping[str, Any]) -> None:
     for left in result["left"]:
         say(f"Left in {left['key']} ({left['store']}): {left['reason']}.")
-    if more := result["left_in_all"] - len(result["left"]):
-        say(f"Left in {more} more places.")
+    more_places = result["left_in_all"] - len(result["left"])
+    if more_places:
+        say(f"Left in {more_places} more places.")
     for mention in result["mentions"]:
         say(f"The text of {mention['label']} {mention['record_id']} names the person; it is for you to decide.")
-    if more := result["mentions_in_all"] - len(result["mentions"]):
-        say(f"So do {more} more texts.")
+    more_texts = result["mentions_in_all"] - len(result["mentions"])
+    if more_texts:
+        say(f"So do {more_texts} more texts.")

@@ -1,6 +1,6 @@
-"""`edugraph analyzer fit|fits|drop`: what the offline analyser learns of a course from labelled mistakes.
+"""`edugraph analyzer fit|fits|drop`: fits of the offline analyser to the labelled mistakes of a course.
 
-They run the analyzer's own code (`edugraph-cli[analyzer]`), and write to the blob store of EDUGRAPH_BLOB_URL.
+The commands run the code of the analyzer (`edugraph-cli[analyzer]`) and use the blob store of EDUGRAPH_BLOB_URL.
 """
 
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from edugraph_common.contracts.fits import FitHeader
 from edugraph_common.platform.fit_store import fit_keys, read_fit, write_fit
 from edugraph_common.platform.object_store import Blobs
 
-app = typer.Typer(no_args_is_help=True, help="The offline analyser, and what it learns of a course.")
+app = typer.Typer(no_args_is_help=True, help="The offline analyser, and its fits to courses.")
 
 
 @app.command()
@@ -32,7 +32,7 @@ def fit(
     course: Annotated[str | None, typer.Option(help="the id of one course; all if it is not given")] = None,
     as_json: Json = False,
 ) -> None:
-    """Learn the points and the kinds of mistakes of each course that has at least 100 labelled mistakes.
+    """Learn the points and the kinds of mistakes of each course with at least 100 labelled mistakes.
 
     Analyzers use the new version within a minute, and each finding names it. Exits with 1 if no course has enough.
     """
@@ -46,8 +46,10 @@ def fit(
     blobs = _blobs()
     with plain_errors():
         found = by_course(label_reader(records, labels).items())
-        chosen = {course: found.get(course, [])} if course else found
-        fitted = list[FitHeader]()
+        chosen = found
+        if course:
+            chosen = {course: found.get(course, [])}
+        fitted: list[FitHeader] = []
         for course_id, labelled in chosen.items():
             if len(labelled) >= FEWEST_ITEMS:
                 header, rows = fit_course(course_id, labelled, datetime.now(UTC))
@@ -57,16 +59,17 @@ def fit(
         show_json([header.model_dump(mode="json", exclude={"point_steps", "type_steps"}) for header in fitted])
     else:
         _print(fitted)
-        few = {course_id: len(labelled) for course_id, labelled in chosen.items() if len(labelled) < FEWEST_ITEMS}
-        for course_id, count in few.items():
-            say(f"{course_id} has {count} labelled mistakes: it was left out, since a fit needs {FEWEST_ITEMS}.")
+        for course_id, labelled in chosen.items():
+            count = len(labelled)
+            if count < FEWEST_ITEMS:
+                say(f"{course_id} has {count} labelled mistakes: it was left out, since a fit needs {FEWEST_ITEMS}.")
     if not fitted:
         stop("No course was fitted: label more mistakes, or check that the record_ids of both files agree.", FAILED)
 
 
 @app.command("fits")
 def list_fits(as_json: Json = False) -> None:
-    """List all versions, the oldest of each course first. The last one of a course is in use."""
+    """List all versions, the oldest of each course first. The last version of a course is in use."""
     blobs = _blobs()
     with plain_errors():
         headers = [read_fit(blobs, key)[0] for key in fit_keys(blobs)]
@@ -79,13 +82,15 @@ def list_fits(as_json: Json = False) -> None:
 @app.command()
 def drop(
     course: Annotated[str, typer.Argument(help="the id of the course")],
-    version: Annotated[str | None, typer.Option(help="one version alone; all if it is not given")] = None,
+    version: Annotated[str | None, typer.Option(help="only this version; all versions if it is not given")] = None,
     yes: Yes = False,
 ) -> None:
-    """Delete versions of a course. The one before the newest is in use again, or none."""
+    """Delete versions of a course. The newest version that is left is in use, if there is one."""
     blobs = _blobs()
     with plain_errors():
-        keys = [key for key in fit_keys(blobs, course) if version is None or key.endswith(f"/{version}.ndjson")]
+        keys = list(fit_keys(blobs, course))
+        if version is not None:
+            keys = [key for key in keys if key.endswith(f"/{version}.ndjson")]
         if not keys:
             stop(f"Course {course} has no such fit: `edugraph analyzer fits` lists them.", INVALID)
         if not yes:
@@ -100,9 +105,9 @@ def _blobs() -> Blobs:
 
 
 def _print(headers: list[FitHeader]) -> None:
-    """Print one row a fit; what it knew of mistakes that it had not seen."""
-    rows = [
-        (header.course_id, header.version, header.items, *(f"{share:.2f}" for share in header.held_out.values()))
-        for header in headers
-    ]
+    """Print one row for each fit, with its shares right at mistakes that it had not seen."""
+    rows = []
+    for header in headers:
+        shares = [f"{share:.2f}" for share in header.held_out.values()]
+        rows.append((header.course_id, header.version, header.items, *shares))
     print_rows(("course", "version", "mistakes", "first point right", "kinds recognised"), rows)

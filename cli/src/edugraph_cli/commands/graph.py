@@ -12,12 +12,12 @@ from edugraph_cli.options import Json, Yes
 from edugraph_client import Client
 from edugraph_common.contracts.messages import Removable, Renamable
 
-app = typer.Typer(no_args_is_help=True, help="The graph: what is in it, and one hash of all of it.")
+app = typer.Typer(no_args_is_help=True, help="The graph: counts, a hash, exports, checks, and changes.")
 
 
 @app.command()
 def digest(as_json: Json = False) -> None:
-    """Print one hash over all nodes, relationships and properties. The same records always give the same hash."""
+    """Print one hash of all nodes, relationships and properties. The same records always have the same hash."""
     with plain_errors(), Client.from_environment() as client:
         found = client.graph_digest()
     if as_json:
@@ -45,10 +45,10 @@ def summary(as_json: Json = False) -> None:
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="a new file, or a new folder for csv and parquet")],
-    form: Annotated[Format, typer.Option("--format", help="graphml for programs that draw, the others for tables")],
+    form: Annotated[Format, typer.Option("--format", help="graphml for drawing, csv and parquet for tables")],
     as_json: Json = False,
 ) -> None:
-    """Write all nodes and relationships, with the names and texts of persons; who is restricted is left out."""
+    """Write all nodes and relationships, with names and texts of persons. Restricted students are left out."""
     with plain_errors(), Client.from_environment() as client, client.export_graph() as lines:
         wrote = write_export(lines, path, form)
     if as_json:
@@ -59,25 +59,25 @@ def export(
 
 @app.command()
 def verify(as_json: Json = False) -> None:
-    """Compare every sum, name and prerequisite with the records, and change nothing. Exits with 1 if any is wrong."""
+    """Compare each sum, name and prerequisite with the records, and change nothing. Exits with 1 if one is wrong."""
     if _derive(repair=False, as_json=as_json):
         raise typer.Exit(FAILED)
 
 
 @app.command()
 def rebuild(as_json: Json = False) -> None:
-    """Derive every sum, name and prerequisite from the records, and say what was wrong. Imports may go on."""
+    """Derive each sum, name and prerequisite from the records, and say what was wrong. Imports may go on."""
     _derive(repair=True, as_json=as_json)
 
 
 @app.command()
 def remove(
-    of: Annotated[Removable, typer.Argument(help="what it is")],
+    of: Annotated[Removable, typer.Argument(help="the kind of thing")],
     node_id: Annotated[str, typer.Argument(metavar="ID")],
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Take a course or a group out of the graph with its records. A file that is imported again brings them back."""
+    """Remove a course or a group with its records from the graph. A second import of its file brings it back."""
     if not yes:
         typer.confirm(f"Take the {of} {node_id} out of the graph with all its records?", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
@@ -104,14 +104,14 @@ _REFUSALS = {
 
 @app.command()
 def rename(  # noqa: PLR0917 - these are a command's arguments and options
-    of: Annotated[Renamable, typer.Argument(help="what it is")],
+    of: Annotated[Renamable, typer.Argument(help="the kind of thing")],
     old: Annotated[str, typer.Argument(metavar="OLD", help="the id that records have")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="the id that they get")],
-    merge: Annotated[bool, typer.Option("--merge", help="NEW may be in use already, and is the same")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="NEW may be in use already, and means the same")] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Let all records that name OLD name NEW. The same file again changes nothing; new records still say OLD."""
+    """Rename OLD to NEW in all records. Importing a file again does not undo this. New records may still say OLD."""
     if not yes:
         end = ", and make the two one? They cannot be parted again" if merge else "?"
         typer.confirm(f"Rename the {of} {old} to {new}{end}", abort=True, err=True)
@@ -131,7 +131,7 @@ def rename(  # noqa: PLR0917 - these are a command's arguments and options
 
 
 def _derive(*, repair: bool, as_json: bool) -> bool:
-    """Wait until it is done, and show it. Return whether anything was wrong."""
+    """Verify or rebuild the graph, and print the result. Return whether anything was wrong."""
     with plain_errors(), Client.from_environment() as client:
         result = result_of(client, client.derive_graph(repair=repair).task_id, as_json)
     if as_json:

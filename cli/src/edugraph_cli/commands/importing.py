@@ -39,27 +39,36 @@ from edugraph_common.sources import Platforms
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
 from edugraph_common.sources.platforms import platform_key
 
-_LONGEST_NAME = 200  # characters, of a file in lists
+_LONGEST_NAME = 200  # characters of the name of a file in lists
 _PREFIXES = TypeAdapter(dict[str, str])
 _FORMATS: dict[str, Format] = {".csv": "csv", ".xlsx": "workbook", ".ods": "workbook", ".parquet": "parquet"}
 
 
 class _Sent(NamedTuple):
-    """What became of one of several files: a job, with its report if it was followed, or an error."""
+    """The outcome of one of several files: a job, with its report if it was followed, or an error."""
 
     name: str
     job_id: str | None
     error: str | None = None
     report: JobReport | None = None
 
+    def exit_code(self) -> int:
+        if self.error:
+            return INVALID
+        if self.report is None:
+            return 0
+        return exit_code(self.report)
+
     def to_json(self) -> dict[str, Any]:
-        report = self.report.model_dump(mode="json") if self.report else None
+        report = None
+        if self.report:
+            report = self.report.model_dump(mode="json")
         return {"file": self.name, "job_id": self.job_id, "error": self.error, "report": report}
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the options of the command say of each file. Ends the command where they contradict each other."""
+    """The options of the command for each file. Ends the command if they contradict each other."""
 
     batch_size: int
     analyze: bool
@@ -74,8 +83,8 @@ class _Wanted:
 
     def send(self, client: Client, path: Path, mapping: Path | None, console: Console, name: str = "") -> Accepted:
         """Send a file of this machine. Raises UnusableKind, Refused or Unreachable."""
-        kind = source_of(path, mapping, self.file_format)
-        source = replace(kind, platform=self.platform, changed_at=self.changed_at)
+        form = source_of(path, mapping, self.file_format)
+        source = replace(form, platform=self.platform, changed_at=self.changed_at)
         bar, sent = upload_bar(console, path.name, path.stat().st_size)
         with bar:
             return client.import_file(
@@ -87,6 +96,26 @@ class _Wanted:
                 source=source,
                 sent=sent,
             )
+
+    def send_url(self, client: Client, url: str, mapping: Path | None) -> Accepted:
+        """Import the file at a URL. Raises Refused or Unreachable."""
+        form = _source_of_url(url, mapping, self.file_format)
+        return client.import_url(
+            url,
+            batch_size=self.batch_size,
+            analyze=self.analyze,
+            economy=self.economy,
+            source=replace(form, platform=self.platform, changed_at=self.changed_at),
+        )
+
+    def send_standard_input(self, client: Client, mapping: Path | None) -> Accepted:
+        """Send standard input. Raises Refused or Unreachable."""
+        form = source_of(Path("-"), mapping, self.file_format)
+        source = replace(form, platform=self.platform, changed_at=self.changed_at)
+        options = {"name": "stdin", "batch_size": str(self.batch_size), "analyze": str(self.analyze).lower()}
+        if self.economy:
+            options["economy"] = "true"
+        return client.import_stream(sys.stdin.buffer, options, source=source)
 
     def send_one(self, client: Client, file: FileOfSet, console: Console) -> _Sent:
         """Send one of several files. Raises Unreachable."""
@@ -102,19 +131,19 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     files: Annotated[
         list[str],
         typer.Argument(
-            help="files (see `edugraph sources`), folders and ZIP archives of them; - for NDJSON from standard "
-            "input, or a URL that the workers read"
+            help="files (see `edugraph sources`), folders or ZIP archives of files; - for NDJSON from standard "
+            "input; or a URL that the workers read"
         ),
     ],
     follow: Follow = False,
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="records in one transaction")] = 1_000,
-    analyze: Annotated[bool, typer.Option("--analyze", help="also have the texts read by the model")] = False,
+    analyze: Annotated[bool, typer.Option("--analyze", help="also let the model read the texts")] = False,
     economy: Economy = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
     mapping: Annotated[
         Path | None,
         typer.Option(
-            help="the file that maps a table's columns to fields; one beside a table, under its name, is found"
+            help="the file that maps the columns of a table to fields; a file beside it with its name is found"
         ),
     ] = None,
     platform: Annotated[
@@ -129,7 +158,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")] = False,
     as_json: Json = False,
 ) -> None:
-    """Import a file of records into the graph, or several, of which each is a job of its own.
+    """Import files of records into the graph. Each file becomes a job.
 
     Exits with 0 if everything was imported, 1 if a job failed or partly failed, 2 for a file that cannot be used.
     """
@@ -137,7 +166,8 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     if mapping:
         check_file(mapping)
     [file, *more] = files
-    is_url, path = "://" in file, Path(file)
+    is_url = "://" in file
+    path = Path(file)
     if not is_url and (more or is_set(path)):
         raise typer.Exit(_import_several(files, mapping, wanted, follow=follow, dry_run=dry_run, as_json=as_json))
     if more:
@@ -152,21 +182,9 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
         raise typer.Exit(print_dry_run(path, mapping, file_format, as_json=as_json))
     with plain_errors(), Client.from_environment() as client:
         if is_url:
-            # The gateway tells the compression by the URL's ending.
-            suffixes = Path(urlsplit(file).path).suffixes
-            by_suffix = next((_FORMATS[suffix] for suffix in suffixes if suffix in _FORMATS), None)
-            source = FileSource(
-                format=file_format or by_suffix or ("csv" if mapping else "ndjson"),
-                mapping=mapping.read_text(encoding="utf-8") if mapping else None,
-                platform=platform,
-                changed_at=changed_at,
-            )
-            accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, economy=economy, source=source)
+            accepted = wanted.send_url(client, file, mapping)
         elif file == "-":
-            source = replace(source_of(path, mapping, file_format), platform=platform, changed_at=changed_at)
-            options = {"name": "stdin", "batch_size": str(batch_size), "analyze": str(analyze).lower()}
-            options |= {"economy": "true"} if economy else {}
-            accepted = client.import_stream(sys.stdin.buffer, options, source=source)
+            accepted = wanted.send_standard_input(client, mapping)
         else:
             try:
                 accepted = wanted.send(client, path, mapping, err if as_json else out)
@@ -178,13 +196,14 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
 def _import_several(
     files: Sequence[str], mapping: Path | None, wanted: _Wanted, *, follow: bool, dry_run: bool, as_json: bool
 ) -> int:
-    """Import each file as a job of its own, and print one table of all. Return the exit code.
+    """Import each file as a job of its own, and print one table of all files. Return the exit code.
 
-    A file that cannot be used keeps no other from being imported.
+    A file that cannot be used does not keep the others from being imported.
     """
     if "-" in files or any("://" in file for file in files):
         stop("Give files and folders of this machine, or one URL, or - alone.", INVALID)
-    paths, console = [Path(file) for file in files], err if as_json else out
+    paths = [Path(file) for file in files]
+    console = err if as_json else out
     for path in paths:
         if not path.is_dir():
             check_file(path)
@@ -197,21 +216,25 @@ def _import_several(
             with plain_errors(), Client.from_environment() as client:
                 sent = [wanted.send_one(client, each, console) for each in found]
                 if follow:
-                    sent = [
-                        each._replace(report=follow_job(client, each.job_id, console)) if each.job_id else each
-                        for each in sent
-                    ]
+                    sent = [_followed(client, each, console) for each in sent]
     except MalformedFile as problem:
         stop(f"{', '.join(files)}: {problem}", INVALID)
     if as_json:
         show_json([each.to_json() for each in sent])
     else:
         print_set([(each.name, each.error, each.report) for each in sent])
-    return max((INVALID if each.error else exit_code(each.report) if each.report else 0) for each in sent)
+    return max(each.exit_code() for each in sent)
+
+
+def _followed(client: Client, sent: _Sent, console: Console) -> _Sent:
+    """Follow the job of a file, if it has one, and return it with its report."""
+    if sent.job_id is None:
+        return sent
+    return sent._replace(report=follow_job(client, sent.job_id, console))
 
 
 def _dry_run_several(found: Sequence[FileOfSet], file_format: Format | None, *, as_json: bool) -> int:
-    """Say of each file what an import would do. Return the exit code."""
+    """Say, for each file, what an import would do. Return the exit code."""
     from edugraph_cli.dry_run import print_dry_run
 
     code = 0
@@ -224,18 +247,18 @@ def _dry_run_several(found: Sequence[FileOfSet], file_format: Format | None, *, 
 
 
 def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
-    subject: Annotated[Subject, typer.Argument(help="what the texts are read for")],
+    subject: Annotated[Subject, typer.Argument(help="what the model looks for in the texts")],
     file: Annotated[Path, typer.Argument(help="NDJSON, at most 1,000 records")],
     follow: Follow = False,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="say what the analysis would cost, and do not ask the model")
+        bool, typer.Option("--estimate", help="say what the analysis would cost, without asking the model")
     ] = False,
     economy: Economy = False,
     as_json: Json = False,
 ) -> None:
-    """Have records read by the model without importing a file. The findings go into the graph.
+    """Let the model read records without an import. The findings go into the graph.
 
-    An estimate is made by an analyzer, with its own model, prices, packs and limits.
+    An analyzer makes the estimate, with its own model, prices, packs and limits.
     """
     check_file(file)
     lines = [line for line in file.read_bytes().splitlines() if line.strip()]
@@ -256,7 +279,7 @@ def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
 
 
 def platforms_of(prefixes: str, platform: str | None) -> Platforms:
-    """Return the platforms whose ids have these prefixes. Ends the command where they are no JSON object of texts."""
+    """Return the platforms whose ids have these prefixes. End the command if they are not a JSON object of texts."""
     try:
         by_name = _PREFIXES.validate_json(prefixes)
     except ValidationError:
@@ -265,7 +288,7 @@ def platforms_of(prefixes: str, platform: str | None) -> Platforms:
 
 
 def check_file(path: Path) -> None:
-    """End the command with one sentence for what is wrong with a file and can be seen without reading it."""
+    """End the command with one sentence if a file cannot be used, as far as that is known without reading it."""
     if str(path) == "-":
         return
     if path.is_dir():
@@ -279,12 +302,14 @@ def check_file(path: Path) -> None:
 
 
 def source_of(path: Path, mapping: Path | None, file_format: Format | None) -> FileSource:
-    """Tell what a file is from its name and its first bytes.
+    """Return the form of a file, detected by its name and its first bytes.
 
-    A file that is too damaged to tell is sent as NDJSON: the gateway says what is wrong with it. Raises UnusableKind
-    for one of a kind that cannot be imported.
+    A file that is too damaged for this is sent as NDJSON, and the gateway says what is wrong with it. Raises
+    UnusableKind for a kind of file that cannot be imported.
     """
-    text = mapping.read_text(encoding="utf-8") if mapping else None
+    text = None
+    if mapping:
+        text = mapping.read_text(encoding="utf-8")
     if not path.is_file():
         return FileSource(format=file_format or "ndjson", mapping=text)
     from edugraph_common.sources import compression_of
@@ -300,6 +325,20 @@ def source_of(path: Path, mapping: Path | None, file_format: Format | None) -> F
         return FileSource(format=file_format or "ndjson", compression=compression_of(head), mapping=text)
     found = chosen_format(detected, file_format, has_mapping=mapping is not None)
     return FileSource(format=found, compression=detected.compression, mapping=text)
+
+
+def _source_of_url(url: str, mapping: Path | None, file_format: Format | None) -> FileSource:
+    """Return the form of the file at a URL, by its ending. The gateway derives the compression from the ending."""
+    detected: Format = "ndjson"
+    text = None
+    if mapping:
+        detected = "csv"
+        text = mapping.read_text(encoding="utf-8")
+    for suffix in Path(urlsplit(url).path).suffixes:
+        if suffix in _FORMATS:
+            detected = _FORMATS[suffix]
+            break
+    return FileSource(format=file_format or detected, mapping=text)
 
 
 def _finish(client: Client, accepted: Accepted, *, follow: bool, as_json: bool) -> None:
@@ -325,7 +364,11 @@ def _show_estimate(client: Client, accepted: Accepted, *, as_json: bool) -> None
     if as_json:
         show_json(estimate)
         return
-    cost = "no price is set: see EDUGRAPH_PRICES" if estimate["cost"] is None else f"{estimate['cost']:.4f}"
-    minutes = f"{'at most ' if estimate.get('economy') else ''}{estimate['minutes']:.1f}"
+    cost = "no price is set: see EDUGRAPH_PRICES"
+    if estimate["cost"] is not None:
+        cost = f"{estimate['cost']:.4f}"
+    minutes = f"{estimate['minutes']:.1f}"
+    if estimate.get("economy"):
+        minutes = f"at most {minutes}"
     shown = {**estimate, "cost": cost, "minutes": minutes}
     print_table("Estimate", {name.replace("_", " "): value for name, value in shown.items()})

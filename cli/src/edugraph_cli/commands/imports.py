@@ -1,4 +1,4 @@
-"""`edugraph imports undo`."""
+"""`edugraph imports undo`: take back a whole import."""
 
 import typer
 
@@ -8,12 +8,12 @@ from edugraph_cli.display import plain_errors, say, show_json
 from edugraph_cli.options import Json, Yes
 from edugraph_client import Client
 
-app = typer.Typer(no_args_is_help=True, help="Imports as a whole.")
+app = typer.Typer(no_args_is_help=True, help="Whole imports.")
 
 
 @app.command()
 def undo(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
-    """Take back what an import wrote: the graph is that of the other imports then. Its source must still be kept."""
+    """Take back what an import wrote. The graph is then that of the other imports. The source must still be kept."""
     if not yes:
         typer.confirm(f"Take back all that job {job_id} wrote?", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
@@ -34,4 +34,4 @@ def undo(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
 
 @app.callback()
 def group() -> None:
-    """Keep `undo` a subcommand: typer would make the only command of an app the app itself."""
+    """Keep `undo` a subcommand. Without this callback, typer makes the only command of an app the app itself."""

@@ -11,14 +11,14 @@ from edugraph_cli.progress import follow_job
 from edugraph_client import Client
 from edugraph_common.contracts.outcomes import JobReport, JobState
 
-app = typer.Typer(no_args_is_help=True, help="Jobs: what is done, what waits, what failed.")
+app = typer.Typer(no_args_is_help=True, help="Jobs: imports and analyses, with their state and results.")
 JobId = Annotated[str, typer.Argument(help="the id of the job")]
 
 
 @app.command("list")
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
-    cursor: Annotated[str | None, typer.Option(help="go on after the page that told it")] = None,
+    cursor: Annotated[str | None, typer.Option(help="show the page after the one that printed this cursor")] = None,
     state: Annotated[JobState | None, typer.Option(help="only jobs in this state")] = None,
     as_json: Json = False,
 ) -> None:
@@ -31,20 +31,21 @@ def list_jobs(
         show_json([report.model_dump(mode="json") for report in reports])
         return
     columns = ("job", "state", "kind", "read", "written", "rejected", "failed", "created", "source")
-    print_rows(
-        columns,
-        [
-            (r.job_id, r.state, r.kind, r.read, r.written, r.rejected, r.failed, f"{r.created:%F %T}", r.source)
-            for r in reports
-        ],
-    )
+    rows = []
+    for report in reports:
+        counts = (report.read, report.written, report.rejected, report.failed)
+        rows.append((report.job_id, report.state, report.kind, *counts, f"{report.created:%F %T}", report.source))
+    print_rows(columns, rows)
 
 
 @app.command()
 def show(job_id: JobId, follow: Follow = False, as_json: Json = False) -> None:
-    """Show one job. Exits with 1 for a job that failed or partly failed."""
+    """Show one job. Exits with 1 if the job failed or partly failed."""
     with plain_errors(), Client.from_environment() as client:
-        report = follow_job(client, job_id, err if as_json else out) if follow else client.job(job_id)
+        if follow:
+            report = follow_job(client, job_id, err if as_json else out)
+        else:
+            report = client.job(job_id)
     if as_json:
         show_json(report.model_dump(mode="json"))
     else:
@@ -54,7 +55,7 @@ def show(job_id: JobId, follow: Follow = False, as_json: Json = False) -> None:
 
 @app.command()
 def rejects(job_id: JobId) -> None:
-    """Print all rejected records as NDJSON. Correct what is in `raw`, and import it again."""
+    """Print all rejected records as NDJSON. To import them, correct the records in `raw`."""
     with plain_errors(), Client.from_environment() as client, client.rejects(job_id) as chunks:
         for chunk in chunks:
             sys.stdout.buffer.write(chunk)
@@ -63,7 +64,7 @@ def rejects(job_id: JobId) -> None:
 
 @app.command()
 def cancel(job_id: JobId, as_json: Json = False) -> None:
-    """Stop a job before the batches that have not begun. What is done is kept."""
+    """Stop a job. Batches that have not begun are not imported; records that are written stay."""
     with plain_errors(), Client.from_environment() as client:
         report = client.cancel(job_id)
     _show_state(report, as_json=as_json)
@@ -71,7 +72,7 @@ def cancel(job_id: JobId, as_json: Json = False) -> None:
 
 @app.command()
 def resume(job_id: JobId, as_json: Json = False) -> None:
-    """Do the rest of a job that was cancelled, or that has failures."""
+    """Continue a job that was cancelled or that has failures."""
     with plain_errors(), Client.from_environment() as client:
         report = client.resume(job_id)
     _show_state(report, as_json=as_json)
@@ -79,7 +80,7 @@ def resume(job_id: JobId, as_json: Json = False) -> None:
 
 @app.command()
 def delete(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
-    """Delete file, rejects and report of a job that has ended. What it wrote stays in the graph."""
+    """Delete the file, rejects and report of a job that has ended. The records that it wrote stay in the graph."""
     if not yes:
         typer.confirm(f"Delete the file, the rejects and the report of job {job_id}?", abort=True)
     with plain_errors(), Client.from_environment() as client:

@@ -1,7 +1,7 @@
-"""`edugraph cache stats|clear` and `edugraph provider check`: speak to Redis and the provider themselves.
+"""`edugraph cache stats|clear` and `edugraph provider check`. They connect to Redis and to the provider directly.
 
-They run the analyzer's own code with this environment's settings. The analyzer is an extra
-(`edugraph-cli[analyzer]`): a client that only submits work does without it.
+The commands run the code of the analyzer with the settings of this environment. The analyzer is an extra
+(`edugraph-cli[analyzer]`), since a client that only submits work does not need it.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,16 @@ from edugraph_common.contracts.findings import Kind
 if TYPE_CHECKING:
     import redis
 
-cache_app = typer.Typer(no_args_is_help=True, help="The model's answers, each of which was paid for once.")
-provider_app = typer.Typer(no_args_is_help=True, help="The language model's provider.")
+cache_app = typer.Typer(
+    no_args_is_help=True, help="The cached answers of the model, so that each is paid for only once."
+)
+provider_app = typer.Typer(no_args_is_help=True, help="The provider of the language model.")
 _MARKS = {True: "ok", False: "BAD", None: ""}
 
 
 @cache_app.command()
 def stats(as_json: Json = False) -> None:
-    """Show how many answers of each kind are cached, and how many requests they have saved since the last clear."""
+    """Show the number of cached answers by kind, and of requests that they saved since the last clear."""
     with _analyzer_and_redis() as server:
         from edugraph_analyzer.cache import store
 
@@ -44,7 +46,7 @@ def clear(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Delete cached answers. What is asked again is paid for again."""
+    """Delete cached answers. The same requests have to be paid for again."""
     if not yes:
         typer.confirm("What is asked again will be paid for again. Continue?", abort=True, err=True)
     with _analyzer_and_redis() as server:
@@ -59,7 +61,7 @@ def clear(
 
 @provider_app.command()
 def check(as_json: Json = False) -> None:
-    """Ask the provider what it is and what it accepts: one small request for each model.
+    """Check the provider and what it accepts, with one small request for each model.
 
     Exits with 1 if a check fails.
     """
@@ -72,8 +74,8 @@ def check(as_json: Json = False) -> None:
         try:
             settings = AnalyzerSettings()
         except ValidationError as error:
-            wrong = "; ".join(f"{detail['loc'][0]}: {detail['msg']}" for detail in error.errors(include_input=False))
-            stop(f"The analyzer's settings cannot be used: {wrong}", INVALID)
+            wrong = [f"{detail['loc'][0]}: {detail['msg']}" for detail in error.errors(include_input=False)]
+            stop(f"The analyzer's settings cannot be used: {'; '.join(wrong)}", INVALID)
         facts = probe.check(settings, server)
     if as_json:
         show_json([asdict(fact) for fact in facts])
@@ -84,12 +86,12 @@ def check(as_json: Json = False) -> None:
 
 @provider_app.callback()
 def group() -> None:
-    """Keep `check` a subcommand: typer would make the only command of an app the app itself."""
+    """Keep `check` a subcommand. Without this callback, typer makes the only command of an app the app itself."""
 
 
 @contextmanager
 def _analyzer_and_redis() -> "Iterator[redis.Redis]":
-    """Yield a client of the analyzer's Redis, and end the command with one sentence where either is missing."""
+    """Yield a client of Redis. End the command with one sentence if the analyzer or Redis is missing."""
     import redis
 
     from edugraph_common.contracts.errors import Retryable, what

@@ -1,4 +1,4 @@
-"""`edugraph reviews send|pair|prerequisite|propose|export`: what people say of what the graph holds."""
+"""`edugraph reviews send|pair|prerequisite|propose|export`: the verdicts of people about the graph."""
 
 import json
 from collections.abc import Sequence
@@ -13,12 +13,14 @@ from edugraph_cli.options import Json
 from edugraph_client import Client
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Of, PairVerdict, Verdict
 
-app = typer.Typer(no_args_is_help=True, help="Accept, reject or merge what the graph holds, and see who did.")
+app = typer.Typer(
+    no_args_is_help=True, help="Reviews: accept, reject or merge what the graph holds, and print all reviews."
+)
 
 
 @app.command()
 def send(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="reviews, one JSON object a line")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="reviews as lines of JSON")],
     as_json: Json = False,
 ) -> None:
     """Send reviews from a file, and wait until they count."""
@@ -32,30 +34,30 @@ def send(
 
 @app.command()
 def pair(
-    of: Annotated[Of, typer.Argument(help="what the two are")],
-    one: Annotated[str, typer.Argument(help="its id in the graph")],
-    other: Annotated[str, typer.Argument(help="the id of the other one")],
+    of: Annotated[Of, typer.Argument(help="the kind of the two things")],
+    one: Annotated[str, typer.Argument(help="the id of one of them in the graph")],
+    other: Annotated[str, typer.Argument(help="the id of the other")],
     verdict: Annotated[PairVerdict, typer.Argument()],
     as_json: Json = False,
 ) -> None:
-    """Say that two ids mean the same, that they do not, or take that back. The last word about a pair counts."""
+    """Say that two ids mean the same or that they do not, or take that back. The last verdict on a pair counts."""
     _send([{"kind": "pair", "of": of, "pair": [one, other], "verdict": verdict}], as_json)
 
 
 @app.command()
 def prerequisite(
     point: Annotated[str, typer.Argument(help="the id of a knowledge point in the graph")],
-    requires: Annotated[str, typer.Argument(help="the id of the point that is needed first, or is not")],
+    requires: Annotated[str, typer.Argument(help="the id of the point that is, or is not, needed first")],
     verdict: Annotated[Verdict, typer.Argument()],
     as_json: Json = False,
 ) -> None:
-    """Say that a point needs another first, or does not, or take that back. It counts before what texts claim."""
+    """Say that a point needs another first or does not, or take that back. Verdicts count more than texts."""
     _send([{"kind": "prerequisite", "point": point, "requires": requires, "verdict": verdict}], as_json)
 
 
 @app.command()
 def propose(as_json: Json = False) -> None:
-    """Have points proposed that may mean the same, by their names. An import that brings points does so, too."""
+    """Propose points that may mean the same, by their names. An import that brings new points does this too."""
     with plain_errors(), Client.from_environment() as client:
         result = tasks.result_of(client, client.propose_pairs().task_id, as_json)
     if as_json:
@@ -68,7 +70,7 @@ def propose(as_json: Json = False) -> None:
 
 @app.command()
 def export() -> None:
-    """Print all reviews, one JSON object a line, as they may be sent again."""
+    """Print all reviews as lines of JSON, in the form that `send` accepts."""
     with plain_errors(), Client.from_environment() as client, client.reviews() as lines:
         for line in lines:
             out.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`edugraph roster FILE`: it speaks to no server."""
+"""`edugraph roster FILE`: make records from a roster. It uses no server."""
 
 import json
 import re
@@ -24,9 +24,11 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
     file: Annotated[Path, typer.Argument(help="a ZIP with the CSV files of OneRoster 1.1 or 1.2")],
     output: Annotated[Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")],
     person_key: Annotated[
-        PersonKey, typer.Option("--person-key", help="the column of users by which your other sources know a person")
+        PersonKey, typer.Option("--person-key", help="the column of users with the ids that your other sources use")
     ] = "sourcedId",
-    time_zone: Annotated[str, typer.Option("--time-zone", help="of the dates, such as Asia/Shanghai")] = "UTC",
+    time_zone: Annotated[
+        str, typer.Option("--time-zone", help="the time zone of the dates, such as Asia/Shanghai")
+    ] = "UTC",
     platform: Annotated[
         str | None, typer.Option(help="the address of the platform whose ids these are, if it is not your own")
     ] = None,
@@ -35,18 +37,18 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
         str | None,
         typer.Option(
             metavar="NAME",
-            help="the list that this is one of, where there are several, such as main-campus: none ends another's",
+            help="the name of the source, such as main-campus, if there are several; none changes the others",
         ),
     ] = None,
     snapshot: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="this roster is whole: who is in FILE, the output of the source's last one, and not in it has left",
+            help="the output of the source's last roster: its members who are not in the new roster have left",
         ),
     ] = None,
 ) -> None:
-    """Read classes, who is in them and terms from a roster, and write records that can be imported."""
+    """Read classes, their members, and terms from a roster, and write records that can be imported."""
     check_file(file)
     if snapshot is not None:
         check_file(snapshot)

@@ -9,7 +9,7 @@ from edugraph_common.contracts.messages import Format
 
 
 class SourceInfo(ContractModel):
-    """`becomes` says which rows become which records; all other rows are counted as not relevant, by name."""
+    """A kind of file. `becomes` says which rows become which records. Other rows count as not relevant, by name."""
 
     format: Format
     reads: str

@@ -1,4 +1,4 @@
-"""`edugraph topology apply|check`: speaks to RabbitMQ itself, with the settings of the environment."""
+"""`edugraph topology apply|check`. They connect to RabbitMQ directly, with the settings of this environment."""
 
 import typer
 
@@ -11,7 +11,7 @@ app = typer.Typer(no_args_is_help=True, help="The broker's exchanges, queues, bi
 
 @app.command()
 def apply(as_json: Json = False) -> None:
-    """Declare what is missing. What is there is left as it is."""
+    """Declare the missing parts of the topology. Existing parts do not change."""
     from edugraph_common.messaging.celery_app import make_publisher
     from edugraph_common.messaging.provisioning import apply_topology
 
@@ -23,7 +23,7 @@ def apply(as_json: Json = False) -> None:
 
 @app.command()
 def check(as_json: Json = False) -> None:
-    """List what is missing or different. Exits with 1 if anything is."""
+    """List the parts that are missing or different. Exits with 1 if there are any."""
     from edugraph_common.messaging.provisioning import check_topology
 
     settings = broker_settings()
@@ -45,7 +45,7 @@ def _print(sentences: list[str], *, as_json: bool) -> None:
 
 
 def broker_settings() -> Settings:
-    """Return the services' own settings, or end the command with one sentence that names what is not set."""
+    """Return the settings of the services, or end the command with one sentence that names those not set."""
     from pydantic import ValidationError
 
     try:
