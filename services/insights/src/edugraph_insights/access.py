@@ -1,7 +1,7 @@
-"""Who may ask what, and of whom: one table of roles, and the students who are permitted, found before anything else.
+"""Access to questions: the rules of roles, and the permitted students, who are found before anything else is read.
 
-Statements are given the permitted students and begin there. Others are never expanded, filtered afterwards, or
-counted. Nobody who is restricted is among them.
+Statements get the permitted students as a parameter and begin at them. Other students are never read, filtered out
+afterwards, or counted. Restricted students are never permitted.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,13 @@ from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters
 from edugraph_insights.small_groups import entered
 
-MAX_STUDENTS = 10_000  # of one question
+MAX_STUDENTS = 10_000  # in one question
 ALWAYS = datetime.min.replace(tzinfo=UTC)
-FORMER_MEMBERS = timedelta(days=30)  # for which a teacher still sees who was in their group
+# A teacher sees former members of a group for this long.
+FORMER_MEMBERS = timedelta(days=30)
 Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
 
-# Questions that can be answered without telling of a person.
+# Questions whose answers need not name a person.
 IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
      "untaught-points", "trust", "course-map", "mood", "trend", "mastery"}
@@ -31,14 +32,14 @@ IN_CELLS = frozenset(
 ABOUT_PERSONS = frozenset(
     {"student", "next", "needs-help", "attention", "ties", "records", "roster", "review-queue", "review-points"}
 )
-# Two groups of one's own choice could be cut as small as one likes, so it is no question of cells.
+# A caller could choose two groups as small as they like, so this question is not answered in cells.
 OF_TWO_GROUPS = frozenset({"groups"})
 EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS | OF_TWO_GROUPS
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Of whom a role sees rows, and in which questions."""
+    """The rows that a role sees, and the questions that it may ask."""
 
     rows: Rows
     questions: frozenset[str]
@@ -66,10 +67,10 @@ RULES: Mapping[Role, Rule] = {
     "counsellor": Rule("everybody", frozenset({"mood", "ties", "attention", "roster"})),
     "officer": Rule("nobody", frozenset()),
 }
-# Without authentication everything is open, as at the gateway; such a run listens on the loopback only.
+# Without authentication everything is open, as at the gateway. The service then listens on the loopback only.
 WITHOUT_AUTHENTICATION = Rule("everybody", EVERY_QUESTION)
-# What shows the graph as a whole is no question of a role: it needs all of these scopes. Without `personal` a caller
-# sees nothing of a person there.
+# Requests about the whole graph need all of these scopes, whatever the roles of the caller. Without `personal` they
+# show nothing about persons.
 WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "digest": ("read",),
     "summary": ("read",),
@@ -82,9 +83,9 @@ WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
 
 @dataclass(frozen=True)
 class Roster:
-    """The students whom one question is about, and whether their numbers are published in cells only.
+    """The students that one question is about, and whether their numbers are published in cells only.
 
-    `outsiders` is the number of students whom the question was also about and who are not in the course.
+    `outsiders` is the number of students who were asked about too, but are not in the course.
     """
 
     students: tuple[str, ...]
@@ -93,12 +94,14 @@ class Roster:
 
 
 def rule_for(caller: Caller, question: str) -> Rule:
-    """Return the rule by which this caller may ask this question. Raises Refusal 403."""
+    """Return the rule that lets this caller ask this question. Raises Refusal 403."""
     if caller == ANYBODY:
         return WITHOUT_AUTHENTICATION
     rules = [RULES[role] for role in caller.roles if question in RULES[role].questions]
     if not rules:
-        have = f"it has {', '.join(caller.roles)}" if caller.roles else "it has none"
+        have = "it has none"
+        if caller.roles:
+            have = f"it has {', '.join(caller.roles)}"
         needed = ", ".join(role for role, rule in RULES.items() if question in rule.questions)
         words = f"The question {question} needs one of the roles {needed}; {have}. A role is given with the key"
         raise Refusal(403, "role", f"{words} (edugraph keys create --role) or in the token.", caller.client_id)
@@ -106,7 +109,7 @@ def rule_for(caller: Caller, question: str) -> Rule:
 
 
 def need_scopes(caller: Caller, what: str) -> None:
-    """Raise Refusal 403 for who may not see this of the whole graph."""
+    """Raise Refusal 403 if the caller may not see this part of the whole graph."""
     for scope in WHOLE_GRAPH[what]:
         if not caller.may(scope):
             words = f"This needs the scope {scope}, which your key, token or account has not."
@@ -114,7 +117,7 @@ def need_scopes(caller: Caller, what: str) -> None:
 
 
 def widest_rows(caller: Caller) -> Rows:
-    """Return of whom this caller sees rows in at least one question. Raises Refusal 403 if in none."""
+    """Return the widest rows that this caller sees in a question. Raises Refusal 403 without any question."""
     if caller == ANYBODY:
         return WITHOUT_AUTHENTICATION.rows
     seen = [RULES[role].rows for role in caller.roles if RULES[role].questions]
@@ -125,7 +128,7 @@ def widest_rows(caller: Caller) -> Rows:
 
 
 def person_of(caller: Caller) -> str:
-    """Return whose key or token it is. Raises Refusal 403 where it does not say."""
+    """Return the id of the person whose key or token it is. Raises Refusal 403 if the caller has no such id."""
     if not caller.person:
         words = "This key or token does not say whose it is: it needs a person's id (edugraph keys create --person)."
         raise Refusal(403, "rows", words, caller.client_id)
@@ -135,46 +138,46 @@ def person_of(caller: Caller) -> str:
 def roster(
     graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: datetime, *, members_at: datetime | None = None
 ) -> Roster:
-    """Return the students whom a question is about and whom the caller may see: of a course, a group, or one student.
+    """Return the students that a question is about and that the caller may see: of a course, a group, or one student.
 
-    A caller who may see everybody asks about the group's members at `members_at`, or of today; a teacher sees who is
-    in it now, or was a short while ago, and asks as of a day about those of them who were members then. Members of a
-    group count where they are students of the course.
+    For a caller who may see everybody, a group has its members at `members_at`, or of today. A teacher sees the
+    members of today and of a short while ago; as of a day, only those of them who were members on that day. Members
+    of a group count only if they are students of the course.
 
-    Raises Refusal 403 where the caller may not ask this way, Refusal 404 for a student who is not there or whom the
+    Raises Refusal 403 if the caller may not ask in this way, Refusal 404 for a student who does not exist or whom the
     caller may not see, TooLarge, Busy, and Retryable.
     """
     refuse_detail(caller, rule, asked)
+    moment = members_at or now
     if rule.rows == "cells":
         return Roster(_entered(graph, asked.course, now), in_cells=True)
     if rule.rows == "self":
         permitted = _not_restricted(graph, person_of(caller))
     elif rule.rows == "own groups":
-        teacher = person_of(caller)
-        permitted = frozenset.intersection(
-            *(_led(graph, teacher, course, asked.group, now) for course in asked.courses)
-        )
-        if asked.as_of is not None and asked.group is not None:
-            permitted &= _members(graph, asked.group, members_at or now)
+        permitted = _of_teacher(graph, person_of(caller), asked, now, moment)
     elif asked.student is not None:
         permitted = _not_restricted(graph, asked.student)
     elif asked.group is not None:
-        permitted = _members(graph, asked.group, members_at or now)
+        permitted = _members(graph, asked.group, moment)
     elif asked.as_of is not None:
-        return Roster(_there_by(graph, asked.course, members_at or now), in_cells=False)
+        return Roster(_there_by(graph, asked.course, moment), in_cells=False)
     else:
-        return Roster(students_of_course(graph, asked.course)[0], in_cells=False)
-    if asked.student is not None and asked.student not in permitted:
-        words = "There is no such student, or none whom this caller may see in this course; check the id."
-        raise Refusal(404, "not-found", words, caller.client_id)
-    wanted = permitted if asked.student is None else frozenset({asked.student})
-    until = None if asked.as_of is None else members_at or now
-    students = _in_course(graph, asked.course, wanted, until)
-    return Roster(tuple(sorted(students)), in_cells=False, outsiders=len(wanted) - len(students))
+        students, _ = students_of_course(graph, asked.course)
+        return Roster(students, in_cells=False)
+
+    wanted = permitted
+    if asked.student is not None:
+        if asked.student not in permitted:
+            words = "There is no such student, or none whom this caller may see in this course; check the id."
+            raise Refusal(404, "not-found", words, caller.client_id)
+        wanted = frozenset({asked.student})
+    joined_until = None if asked.as_of is None else moment
+    in_course = _in_course(graph, asked.course, wanted, joined_until)
+    return Roster(tuple(sorted(in_course)), in_cells=False, outsiders=len(wanted) - len(in_course))
 
 
 def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
-    """Raise Refusal 403 for what could cut a cell as small as one likes, if the caller sees cells."""
+    """Raise Refusal 403 if the caller sees cells only and gave a parameter that could make a cell small."""
     if rule.rows != "cells":
         return
     given: dict[str, object] = {
@@ -191,8 +194,17 @@ def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
         raise Refusal(403, "rows", words, caller.client_id)
 
 
+def _of_teacher(graph: Graph, teacher: str, asked: Parameters, now: datetime, moment: datetime) -> frozenset[str]:
+    """Return the students of a teacher's groups; as of a day, only the members of the group at `moment`."""
+    in_each_course = [_led(graph, teacher, course, asked.group, now) for course in asked.courses]
+    permitted = frozenset.intersection(*in_each_course)
+    if asked.as_of is not None and asked.group is not None:
+        permitted &= _members(graph, asked.group, moment)
+    return permitted
+
+
 def _led(graph: Graph, teacher: str, course: str, group: str | None, now: datetime) -> frozenset[str]:
-    """Return who is, or was until a short while ago, in a group of this teacher that shows this course."""
+    """Return the students who are, or were a short while ago, in a group of this teacher that shows this course."""
     since = (now - FORMER_MEMBERS).isoformat()
     rows = graph.read("students_led", person=teacher, course=course, group=group, now=now.isoformat(), since=since)
     return frozenset(row["student"] for row in rows)
@@ -208,10 +220,10 @@ def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
 
 
 def _in_course(graph: Graph, course: str, students: frozenset[str], until: datetime | None) -> frozenset[str]:
-    """Return which of these students are in a course, or were by a moment."""
-    since = "first_standing" if has_standings(graph, course) else "first_answers"
+    """Return those of these students who are in a course, with `until` only those who joined by this moment."""
+    statement = "first_standing" if has_standings(graph, course) else "first_answers"
     found = set()
-    for row in graph.read(since, students=sorted(students), course=course):
+    for row in graph.read(statement, students=sorted(students), course=course):
         joined = row["at"] or ALWAYS
         if until is None or joined <= until:
             found.add(row["student"])
@@ -219,29 +231,32 @@ def _in_course(graph: Graph, course: str, students: frozenset[str], until: datet
 
 
 def _entered(graph: Graph, course: str, now: datetime) -> tuple[str, ...]:
-    """Return who counts in cells of a course."""
-    return entered({student: at.date() for student, at in _joined(graph, course).items()}, now.date())
+    """Return the students who count in the cells of a course."""
+    days = {student: at.date() for student, at in _joined(graph, course).items()}
+    return entered(days, now.date())
 
 
 def _there_by(graph: Graph, course: str, moment: datetime) -> tuple[str, ...]:
-    """Return who was in a course at a moment; nobody leaves one."""
+    """Return the students who had joined a course by a moment. Students never leave a course."""
     return tuple(student for student, at in _joined(graph, course).items() if at <= moment)
 
 
 def _joined(graph: Graph, course: str) -> dict[str, datetime]:
-    """Return since when each student is in a course. Of whom no record says it was always there."""
-    students, since = students_of_course(graph, course)
-    rows = graph.read(since, students=list(students), course=course)
-    told = {row["student"]: row["at"] or ALWAYS for row in rows}
-    return {student: told.get(student, ALWAYS) for student in students}
+    """Return the time when each student joined a course, ALWAYS if no record says it."""
+    students, statement = students_of_course(graph, course)
+    rows = graph.read(statement, students=list(students), course=course)
+    known = {row["student"]: row["at"] or ALWAYS for row in rows}
+    return {student: known.get(student, ALWAYS) for student in students}
 
 
 def students_of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]:
-    """Return who is in a course, and the statement that tells since when."""
-    # `has_standings` asks for the first row of the same statement; here all are read anyway.
-    rows, since = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1), "first_standing"
+    """Return the students of a course, and the name of the statement that reads when they joined."""
+    # `has_standings` would read the first row of this statement. Here all rows are read anyway.
+    rows = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1)
+    statement = "first_standing"
     if not rows:
-        rows, since = graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1), "first_answers"
+        rows = graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1)
+        statement = "first_answers"
     if len(rows) > MAX_STUDENTS:
         raise TooLarge(f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it.")
-    return tuple(sorted(row["student"] for row in rows)), since
+    return tuple(sorted(row["student"] for row in rows)), statement

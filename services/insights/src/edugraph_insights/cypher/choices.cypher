@@ -5,14 +5,14 @@ RETURN c.id AS id, coalesce(c.name, c.id) AS name
 ORDER BY c.id LIMIT $limit
 
 // name: all_groups
-// Returns all groups, and of which courses they are.
+// Returns all groups with their courses.
 MATCH (g:Group)
 OPTIONAL MATCH (g)-[:OF_COURSE]->(c:Course)
 RETURN g.id AS id, coalesce(g.name, g.id) AS name, collect(DISTINCT c.id) AS courses
 ORDER BY id LIMIT $limit
 
 // name: groups_led
-// Returns the groups that this teacher leads, or led until a short while ago.
+// Returns the groups that this teacher leads, or led a short while ago.
 MATCH (t:Teacher {id: $person})-[l:LEADS]->(g:Group)
 WHERE (l.starts IS NULL OR l.starts <= datetime($now)) AND (l.ends IS NULL OR l.ends > datetime($since))
 OPTIONAL MATCH (g)-[:OF_COURSE]->(c:Course)
@@ -20,7 +20,7 @@ RETURN g.id AS id, coalesce(g.name, g.id) AS name, collect(DISTINCT c.id) AS cou
 ORDER BY id
 
 // name: courses_of_groups
-// Returns what the members of these groups learn.
+// Returns the courses that the members of these groups learn.
 UNWIND $groups AS group
 MATCH (g:Group {id: group})<-[m:MEMBER_OF]-(s:Student)-[:LEARNS]->(c:Course)
 WHERE coalesce(s.restricted, false) = false
@@ -28,7 +28,7 @@ WHERE coalesce(s.restricted, false) = false
 RETURN DISTINCT c.id AS id
 
 // name: courses_of_students
-// Returns what these students learn.
+// Returns the courses that these students learn.
 UNWIND $students AS student
 MATCH (s:Student {id: student})-[:LEARNS]->(c:Course)
 WHERE coalesce(s.restricted, false) = false

@@ -1,5 +1,5 @@
 // name: attempts
-// Returns the attempts of these students in a course until a moment. The responses are read where they are asked for.
+// Returns the attempts of these students in a course until a moment. The responses are read only if `responses` is true.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND a.timestamp <= datetime($until)
@@ -9,15 +9,15 @@ RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome', '
     CASE WHEN $responses THEN a.response ELSE null END]) AS rows
 
 // name: tested_points
-// Returns which points these items test. Points that mean the same are one, called as the one that stands for all.
+// Returns the points that these items test, as canonical points.
 UNWIND $items AS id
 MATCH (i:Item {id: id})-[:TESTS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN DISTINCT i.id AS item, coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
 
 // name: mistakes
-// Returns the mistakes of these students in a course during a time, once for each point behind them, and once with a
-// null where none is known. A mistake is an ErrorRecord, or an attempt below a half with words that say how.
+// Returns a row for each mistake of these students in a course during a period and each point behind it, with null if
+// no point is known. A mistake is an ErrorRecord, or an attempt with an outcome below a half and words about it.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -31,7 +31,7 @@ RETURN s.id AS student,
     m.finding IS NOT NULL, m.found_evidence IS NOT NULL, m.verdicts IS NOT NULL, coalesce(m.resolved, false)]) AS rows
 
 // name: messages
-// Returns what these students wrote, and what their teachers wrote to them, in a course during a time.
+// Returns the messages of these students, and of teachers to them, in a course during a period.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY]-(n:Interaction)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.text IS NOT NULL
@@ -40,13 +40,13 @@ RETURN s.id AS student, ['record', 'read', 'evidence', 'confidence', 'sentiment'
     n.verdicts IS NOT NULL]) AS rows
 
 // name: texts_of_course
-// Returns the texts of a course, which have an index: the course may have millions of other records.
+// Returns the texts of a course. They have an index, since the course may have millions of other records.
 MATCH (n:CourseContent {course_id: $course})
 RETURN n.id AS record, n.finding IS NOT NULL AS read, n.found_evidence IS NOT NULL AS evidence,
   n.found_confidence AS confidence, n.verdicts IS NOT NULL AS reviewed
 
 // name: prerequisites
-// Returns what these points need first.
+// Returns the direct prerequisites of these points.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[r:DEPENDS_ON]->(b:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: b.canonical})
@@ -59,24 +59,24 @@ MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
 RETURN DISTINCT coalesce(k.canonical, k.id) AS point
 
 // name: standing
-// Returns how these students stand in a course.
+// Returns the latest standing of these students in a course.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[r:LEARNS]->(c) WHERE c.id = $course
 RETURN s.id AS student, r.progress AS progress
 
 // name: standing_until
-// Returns what records until a moment say of how these students stand in a course.
+// Returns the records, until a moment, of the standing of these students in a course.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp <= datetime($until)
 RETURN s.id AS student, n.timestamp AS at, n.id AS record, n.progress AS progress
 
 // name: course_name
-// Returns a course, if it is there.
+// Returns a course, if it exists.
 MATCH (c:Course {id: $course}) RETURN c.id AS course, coalesce(c.name, c.id) AS name
 
 // name: records
-// Returns attempts and mistakes of these students in a course, of a point and of an item where they are given.
+// Returns attempts and mistakes of these students in a course, only at the point and the item if they are given.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -90,8 +90,8 @@ RETURN m.id AS record, labels(m)[0] AS kind, s.id AS student, m.timestamp AS at,
 ORDER BY m.timestamp DESC, m.id LIMIT $limit
 
 // name: message_records
-// Returns messages of these students in a course, or without saying in which, during a time. One that somebody else
-// sent or received, too, is left out.
+// Returns messages of these students in a course, or without a course, during a period. A message that another student
+// sent or received is left out.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY]-(n:Interaction)
 WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
@@ -107,7 +107,7 @@ RETURN n.id AS record, 'Interaction' AS kind, coalesce(a.id, b.id) AS student,
 ORDER BY n.timestamp DESC, n.id LIMIT $limit
 
 // name: progress_records
-// Returns what records say of the progress of these students in a course during a time.
+// Returns the records of the progress of these students in a course during a period.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
@@ -121,7 +121,7 @@ RETURN n.id AS record, 'CourseContent' AS kind, n.timestamp AS at, n.title AS qu
 ORDER BY n.timestamp DESC, n.id LIMIT $limit
 
 // name: contacts
-// Returns when teachers wrote to these students in a course, or without saying in which.
+// Returns when teachers wrote to these students in a course, or without a course.
 UNWIND $students AS id
 MATCH (s:Student {id: id})<-[:RECEIVED_BY]-(n:Interaction)<-[:SENT]-(t:Teacher)
 WHERE n.timestamp <= datetime($until)
@@ -131,20 +131,20 @@ WHERE size(courses) = 0 OR $course IN courses
 RETURN s.id AS student, n.timestamp AS at
 
 // name: names
-// Returns what these students are called.
+// Returns the names of these students.
 UNWIND $students AS id
 MATCH (s:Student {id: id})
 RETURN s.id AS student, s.name AS name
 
 // name: points_taught
-// Returns the points that the texts of a course teach, with their names. Points that mean the same are one.
+// Returns the points that the texts of a course teach, as canonical points with their names.
 MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
 
 // name: mistake_types
-// Returns the mistakes of these students in a course during a time, once for each type. Types that mean the same are
-// one. A record may stand for several mistakes, and says whether they are resolved.
+// Returns a row for each mistake of these students in a course during a period and each canonical type of it. A record
+// may stand for several mistakes, and says whether they are resolved.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -155,8 +155,8 @@ RETURN s.id AS student, ['record', 'type', 'name', 'occurrences', 'resolved'] AS
     coalesce(m.resolved, false)]) AS rows
 
 // name: moods
-// Returns the texts of these students in a course during a time with their moods, once for each topic, and once with a
-// null where none is known. A message belongs to the student who sent it, or to whom a teacher wrote.
+// Returns a row for each text of these students in a course during a period and each topic of it, with its mood. The
+// topic is null if none is known. A message belongs to the student who sent it, or who received it from a teacher.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY]-(n:Interaction)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.text IS NOT NULL
@@ -168,8 +168,8 @@ RETURN s.id AS student, ['record', 'at', 'mood', 'topic', 'name'] AS columns,
     coalesce(p.name, p.id, t.name, t.id)]) AS rows
 
 // name: ties
-// Returns how often one of these students wrote to another of them, or liked what they wrote, in a course or without
-// saying in which. The receiver has no label, so that the plan begins at the sender.
+// Returns how often one of these students wrote to another of them, or liked a text of the other, in a course or without
+// a course. The receiver has no label, so that the plan begins at the sender.
 UNWIND $students AS id
 MATCH (a:Student {id: id})-[:SENT]->(n:Interaction)-[:RECEIVED_BY]->(b)
 WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND a <> b AND b.id IN $students
@@ -179,8 +179,8 @@ WHERE size(courses) = 0 OR $course IN courses
 RETURN a.id AS sender, b.id AS receiver, sum(coalesce(n.message_count, n.like_count, 1)) AS times
 
 // name: last_activity
-// Returns when each of these students last did something in a course: tried, erred or wrote, and on which day they
-// last used it.
+// Returns when each of these students last tried an item, made a mistake or wrote in a course, and the last day on which
+// they used it.
 UNWIND $students AS id
 MATCH (s:Student {id: id})
 OPTIONAL MATCH (s)-[:TRIED|MADE|SENT]->(n)-[:IN_COURSE]->(c) WHERE c.id = $course AND n.timestamp <= datetime($until)
@@ -189,23 +189,23 @@ OPTIONAL MATCH (s)-[:ACTIVE_ON]->(d:ActiveDay) WHERE d.course_id = $course AND d
 RETURN s.id AS student, at, max(d.date) AS day
 
 // name: terms
-// Returns the terms of the school, of which there are a few in each year.
+// Returns the terms of the school. A year has only a few.
 MATCH (t:Term) RETURN t.starts AS starts, t.ends AS ends, t.breaks AS breaks LIMIT 1000
 
 // name: term
-// Returns a term, if it is there.
+// Returns a term, if it exists.
 MATCH (t:Term {id: $term}) RETURN t.starts AS starts, t.ends AS ends, t.breaks AS breaks
 
 // name: points_called
-// Returns the points of these ids, each as the one that stands for all that mean the same.
+// Returns the canonical points of these ids.
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN k.id AS called, coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
 
 // name: findings
-// Returns the mistakes of these students in a course during a time in which an analyser found something, with the texts
-// that it read, and what reviewers said of it; where it is asked for, only those of which they said something.
+// Returns the mistakes of these students in a course during a period with a finding of an analyser, the texts that it
+// read, and the verdicts of reviewers. If `reviewed` is true, only mistakes with verdicts are returned.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -218,13 +218,13 @@ RETURN s.id AS student,
     m.verdicts, m.found_evidence, i.id, coalesce(i.name, i.id), i.question]) AS rows
 
 // name: said_of_items
-// Returns what records and reviewers say that these items test, or do not test.
+// Returns the points that, by records or reviewers, these items test or do not test.
 UNWIND $items AS id
 MATCH (i:Item {id: id})-[r:TESTS|NOT_TESTS]->(k:KnowledgePoint)
 RETURN i.id AS item, type(r) AS type, r.stamp AS stamp, k.id AS point, coalesce(k.canonical, k.id) AS canonical
 
 // name: proposed_same
-// Returns the pairs that may mean the same of which one is among these points, and what was said of them.
+// Returns the pairs of possible synonyms with at least one of these points, with their verdicts.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[r:PROPOSED_SAME]-(m:KnowledgePoint)
 OPTIONAL MATCH (k)-[j:JUDGED]-(m)
@@ -233,7 +233,7 @@ RETURN k.id AS one, coalesce(k.name, k.id) AS one_name, k.canonical AS one_canon
   r.likeness AS likeness, j.same AS same, j.skipped AS skipped
 
 // name: use_of_points
-// Returns which courses have these points, each under this name alone, and how many texts, items, definitions and ids
+// Returns the courses that have these points, under exactly this id, and how many texts, items, definitions and ids
 // name them. The records of students are counted by mistakes_naming.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {id: id})
@@ -244,7 +244,7 @@ RETURN k.id AS point, courses,
     + COUNT { (k)<-[:CALLED]-() } AS records
 
 // name: mistakes_naming
-// Returns how many mistakes of these students in a course during a time name these points, each by this name alone.
+// Returns how many mistakes of these students in a course during a period name these points under exactly this id.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -252,8 +252,8 @@ MATCH (m)-[:CONCERNS]->(k) WHERE k.id IN $points
 RETURN k.id AS point, count(DISTINCT m) AS mistakes
 
 // name: excluded_prerequisites
-// Returns what these points would need first, if it did not close a cycle, and what reviewers said that they need or do
-// not need; `accepted` is null of what nobody judged, `excluded` says whether it is set aside now.
+// Returns prerequisites of these points that were set aside because they would close a cycle, or that reviewers judged.
+// `accepted` is null without a verdict, `excluded` says whether the prerequisite is set aside now.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[:JUDGED_NEED|SET_ASIDE]->(m:KnowledgePoint)
 WITH DISTINCT k, m
@@ -265,7 +265,7 @@ RETURN k.id AS point, coalesce(k.name, k.id) AS name, k.canonical AS canonical,
   r.confidence AS confidence, j.accepted AS accepted, r IS NOT NULL AS excluded
 
 // name: accepted_prerequisites
-// Returns what reviewers said that these points need.
+// Returns the prerequisites of these points that reviewers accepted.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[r:JUDGED_NEED]->(m:KnowledgePoint)
 WHERE r.accepted
@@ -276,7 +276,7 @@ RETURN DISTINCT k.canonical AS point, m.canonical AS needs
 MATCH (c:ClaimChange) RETURN c.id AS id LIMIT 1
 
 // name: claims_of_points
-// Returns which texts and definitions claim that these points need others first.
+// Returns the texts and definitions that claim prerequisites of these points.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {id: id})<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.requires IS NOT NULL
@@ -287,6 +287,6 @@ MATCH (k:KnowledgePoint {id: id})<-[:DEFINES]-(n:Definition)-[:REQUIRES]->(m)
 RETURN id AS point, n.id AS title, [m.id] AS requires, [1.0] AS confidence
 
 // name: comparison
-// Returns of how many points which encoder told; none is null.
+// Returns the number of points that were compared, and the encoder, or null if there was no encoder.
 MATCH (l:Lock {id: 'proposals'}) WHERE l.compared IS NOT NULL
 RETURN l.compared AS compared, l.encoder AS encoder

@@ -1,8 +1,8 @@
 // The statements of the general queries. {label}, {key}, {types} and {degrees} are filled in from the closed lists of
-// the graph's schema, never from a request. Every one returns relationships: `relationship` tells two of them apart.
+// the graph's schema, never from a request. In statements that return relationships, `relationship` is the id of one.
 
 // name: degrees
-// Returns how many relationships of each type a node has, as the store counts them, without reading one.
+// Returns the number of relationships of each type of a node. The store has these numbers, so none is read.
 UNWIND $ids AS id
 MATCH (n:{label} {{key}: id})
 RETURN id, [{degrees}] AS degrees
@@ -22,7 +22,7 @@ WHERE {in_time} AND NOT EXISTS { MATCH (m)--(o:Student) WHERE o.restricted }
 RETURN {relationship}
 
 // name: to_derived
-// Returns which types of mistakes and points belong together by a record of a student who is not restricted.
+// Returns relationships between types of mistakes and points that a record of an unrestricted student supports.
 UNWIND $ids AS id
 MATCH (n:{label} {{key}: id})-[r:{types}]-(m)
 WHERE EXISTS {
@@ -32,15 +32,15 @@ WHERE EXISTS {
 RETURN {relationship}
 
 // name: to_others
-// Returns relationships to nodes that are no person's: courses, points, items, and teachers where they may be seen.
+// Returns relationships to nodes that do not belong to a student: courses, points, items, and teachers.
 UNWIND $ids AS id
 MATCH (n:{label} {{key}: id})-[r:{types}]-(m)
 WHERE NOT m:Student
 RETURN {relationship}
 
 // name: of_persons
-// Returns what is said of permitted students directly. A sum over all courses is shown of those alone of whom every
-// course may be seen, who are `whole`.
+// Returns the direct relationships of permitted students. A sum over all courses is shown only for students in `whole`,
+// whose courses may all be seen.
 UNWIND $persons AS p
 MATCH (n:Student {id: p.student})-[r:{types}]-(m)
 WHERE ($ids IS NULL OR m.id IN $ids OR m.canonical IN $ids) AND (NOT m:Student OR m.id IN $whole) AND (
@@ -51,7 +51,7 @@ WHERE ($ids IS NULL OR m.id IN $ids OR m.canonical IN $ids) AND (NOT m:Student O
 RETURN {relationship}
 
 // name: records_of_persons
-// Returns the records of permitted students in the courses that may be seen. What others sent or received is none.
+// Returns the records of permitted students in permitted courses, without messages of other students.
 UNWIND $persons AS p
 MATCH (n:Student {id: p.student})-[r:{types}]-(m)
 WHERE ($ids IS NULL OR m.id IN $ids) AND {in_time}
@@ -70,8 +70,8 @@ WHERE ($ids IS NULL OR m.id IN $ids OR m.canonical IN $ids) AND {in_time_n}
 RETURN DISTINCT {relationship}
 
 // name: in_catalogue
-// Returns the points that a school defines, a text of a course contains, an item tests, or that need or are needed by
-// another: those that are no finding in the words of a student alone.
+// Returns the points that a definition, a text of a course, or an item names, or that have or are prerequisites. Points
+// that only findings in texts of students name are left out.
 MATCH (n:KnowledgePoint)
 WHERE ($id IS NULL OR n.canonical = $id) AND {begins}
   AND EXISTS { MATCH (n)-[:CONTAINS|TESTS|DEPENDS_ON|DEFINES]-() }
@@ -79,7 +79,7 @@ RETURN DISTINCT n.canonical AS id
 ORDER BY id LIMIT $limit
 
 // name: named_by_somebody
-// Returns the nodes of a label that something names which is not of a restricted student alone.
+// Returns the nodes of a label that something else than records of restricted students names.
 MATCH (n:{label})
 WHERE ($id IS NULL OR n.canonical = $id) AND {begins} AND EXISTS {
   MATCH (n)--(m)
@@ -91,7 +91,7 @@ RETURN DISTINCT n.canonical AS id
 ORDER BY id LIMIT $limit
 
 // name: is_there
-// Returns a node by its id, but no student who is restricted, and no record of one.
+// Returns a node by its id, unless it is a restricted student or a record of one.
 MATCH (n:{label} {id: $id})
 WHERE coalesce(n.restricted, false) = false AND ($owned = false OR NOT EXISTS { MATCH (n)--(o:Student) WHERE o.restricted })
 RETURN n.id AS id
@@ -104,22 +104,22 @@ RETURN n.id AS id
 ORDER BY id LIMIT $limit
 
 // name: search_records
-// Returns records by the beginning of their id, but for those of a student who is restricted. Their id has an index.
+// Returns records by the beginning of their id, which has an index, without those of restricted students.
 MATCH (n:{label})
 WHERE n.id STARTS WITH $begins AND {in_time_n} AND NOT EXISTS { MATCH (n)--(o:Student) WHERE o.restricted }
 RETURN n.id AS id
 ORDER BY id LIMIT $limit
 
 // name: nodes
-// Returns what stands in nodes.
+// Returns names, times and properties of nodes.
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 RETURN n.id AS id, coalesce(n.name, n.title, n.item_title, n.id) AS name, coalesce(n.timestamp, n.date) AS at,
   CASE WHEN $whole THEN properties(n) ELSE null END AS properties
 
 // name: students_of_groups_led
-// Returns who is, or was until a short while ago, in a group that this teacher leads, or led until then, with the course
-// of the group, or null for a home room, which shows all.
+// Returns the present members, and those of a short while ago, of the groups that this teacher leads or led then, with
+// the courses of the group. The list is empty for a home room, which shows all courses.
 MATCH (t:Teacher {id: $person})-[l:LEADS]->(g:Group)
 WHERE (l.starts IS NULL OR l.starts <= datetime($now)) AND (l.ends IS NULL OR l.ends > datetime($since))
   AND ($group IS NULL OR g.id = $group)

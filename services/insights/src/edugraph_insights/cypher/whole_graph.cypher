@@ -1,8 +1,8 @@
-// What is read of the whole graph, by who may see all of it (access.WHOLE_GRAPH). These statements may read every node.
+// Statements that may read each node of the graph, for callers who may see all of it (access.WHOLE_GRAPH).
 
 // name: frequent_mistakes
-// A mistake is an ErrorRecord or an attempt that went wrong; it concerns a point by its finding. One that concerns
-// several names of a point counts once.
+// A mistake is an ErrorRecord or a wrong attempt. It concerns a point by its finding. A mistake that concerns several
+// synonyms of a point counts once.
 MATCH (e)-[:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (s:Student)-[:MADE|TRIED]->(e)
 WITH e, k, s WHERE s.restricted IS NULL
@@ -13,7 +13,7 @@ OPTIONAL MATCH (k:KnowledgePoint {id: id})
 RETURN id, k.name AS name, mistakes, students ORDER BY mistakes DESC, id ASC
 
 // name: hidden
-// Who is restricted, and their records and days.
+// Returns restricted students, and their records and days.
 MATCH (s:Student) WHERE s.restricted
 OPTIONAL MATCH (s)--(m)
 WHERE m:ActiveDay OR m:Attempt OR m:CourseRecord OR m:ErrorRecord OR m:Interaction OR m:Membership
@@ -22,7 +22,7 @@ WITH n WHERE n IS NOT NULL
 RETURN DISTINCT labels(n)[0] AS label, n.id AS id
 
 // name: hidden_names
-// What only records of theirs name.
+// Returns names that only records of restricted students have.
 MATCH (s:Student)--(m)--(n)
 WHERE s.restricted AND (m:Attempt OR m:ErrorRecord OR m:Interaction) AND (n:ErrorType OR n:KnowledgePoint OR n:Topic)
 WITH DISTINCT n WHERE NOT EXISTS {
