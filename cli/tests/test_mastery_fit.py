@@ -155,7 +155,7 @@ def test_the_command_writes_what_insights_reads_and_prints_how_good_it_is(table,
         ("student,skill,correct\na,p,1\n", "at least two students"),
         ("student,skill,correct\na,p,1\nb,p,1\n", "all right or all wrong"),
         ('{"type": "attempt_record"}\n', "row 1: timestamp: is missing"),
-        ('{"type":\n', "is no NDJSON"),
+        ('{"type":\n', "is not NDJSON"),
     ],
 )
 def test_answers_of_no_use_get_one_sentence_and_write_nothing(tmp_path, content, sentence) -> None:

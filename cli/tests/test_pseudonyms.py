@@ -221,7 +221,7 @@ def test_the_map_is_for_its_owner_alone(tmp_path: Path) -> None:
         PseudonymMap(tmp_path / "map.db")
     (tmp_path / "other").write_text("no database, but long enough to be looked at as one " * 9)
     (tmp_path / "other").chmod(0o600)
-    with pytest.raises(UnusableMap, match="no map"):
+    with pytest.raises(UnusableMap, match="not a map"):
         PseudonymMap(tmp_path / "other")
 
 

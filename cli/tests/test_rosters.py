@@ -87,4 +87,4 @@ def test_what_is_no_roster_is_told_in_a_sentence_and_nothing_is_written(tmp_path
     assert "export the roster again" in " ".join(said.output.split())
     zone = CliRunner().invoke(app, ["roster", str(path), "-o", str(output), "--time-zone", "Moon/Base"])
     assert zone.exit_code == 2
-    assert "Moon/Base is no known time zone" in " ".join(zone.output.split())
+    assert "Moon/Base is not a known time zone" in " ".join(zone.output.split())

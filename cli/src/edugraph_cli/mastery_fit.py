@@ -279,4 +279,4 @@ def read_answers(path: Path, columns: Columns) -> list[Answer]:
         try:
             return answers_of_records(json.loads(line) for line in file if line.strip())
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is no NDJSON of records: {error.msg}") from None
+            raise ValueError(f"{path} is not NDJSON of records: {error.msg}") from None

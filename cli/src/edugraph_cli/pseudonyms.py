@@ -109,7 +109,7 @@ class PseudonymMap:
         try:
             self._key = self._open(random(_KEY_BYTES))
         except sqlite3.DatabaseError:
-            raise UnusableMap(f"{path} is no map of pseudonyms; name another file") from None
+            raise UnusableMap(f"{path} is not a map of pseudonyms; name another file") from None
         self._new = list[tuple[Kind, str, str]]()
         self.of = lru_cache(maxsize=_CACHED)(self._of)
 

@@ -24,7 +24,7 @@ def ask(
     for parameter in parameters or ():
         name, equals, value = parameter.partition("=")
         if not equals:
-            stop(f"{parameter} is no parameter: write name=value, for example course=MATH8.", INVALID)
+            stop(f"{parameter} is not a parameter: write name=value, for example course=MATH8.", INVALID)
         given[name] = value
     with plain_errors(), Client.from_environment() as client:
         if question is None:

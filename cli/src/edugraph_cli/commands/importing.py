@@ -283,7 +283,7 @@ def platforms_of(prefixes: str, platform: str | None) -> Platforms:
     try:
         by_name = _PREFIXES.validate_json(prefixes)
     except ValidationError:
-        stop("EDUGRAPH_PLATFORM_PREFIXES is no JSON object of texts.", INVALID)
+        stop("EDUGRAPH_PLATFORM_PREFIXES is not a JSON object of texts.", INVALID)
     return Platforms({platform_key(name): prefix for name, prefix in by_name.items()}, platform)
 
 

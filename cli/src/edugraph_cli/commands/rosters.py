@@ -53,7 +53,7 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
     if snapshot is not None:
         check_file(snapshot)
     if source is not None and not SOURCE_NAME.fullmatch(source):
-        stop(f"{source} is no name of a source; use up to 60 letters, digits, - and _.", INVALID)
+        stop(f"{source} is not a name for a source; use up to 60 letters, digits, - and _.", INVALID)
     platforms = platforms_of(prefixes, platform)
     try:
         settings = RosterSettings(platforms, datetime.now(UTC), ZoneInfo(time_zone), platform, person_key, source)
@@ -63,7 +63,7 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
     except MalformedFile as problem:
         stop(f"{file}: {problem}", INVALID)
     except (KeyError, ValueError):
-        stop(f"{time_zone} is no known time zone; use a name such as Asia/Shanghai.", INVALID)
+        stop(f"{time_zone} is not a known time zone; use a name such as Asia/Shanghai.", INVALID)
     with output.open("wb") as raw, compressing(raw, content_encoding_of(output.name)) as packed:
         for record in roster.records:
             packed.write(f"{json.dumps(record, ensure_ascii=False)}\n".encode())
