@@ -93,7 +93,7 @@ settings-page: env-dev ## write docs/configuration.md from the settings
 bench-stored-files: env-dev ## what cheap files cost, and how fast an erasure finds its files among 1,000
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_stored_files.py $(BENCH_ARGS)
 
-bench-gateway: env-dev test-servers ## submissions a second against bare pika and Celery, latency, memory of a 2 GB upload
+bench-gateway: env-dev test-servers ## submissions a second (goal 300), latency at that rate, memory of a 2 GB upload
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_gateway.py $(BENCH_ARGS)
 
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 import redis
 from anyio import fail_after, move_on_after
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.platform.problems import Problem
 from edugraph_gateway.submission import idempotency
-from edugraph_gateway.submission.idempotency import Done, IdempotencyStore, given_key, idempotent_run, key_name
+from edugraph_gateway.submission.idempotency import Done, IdempotencyStore, idempotent_run, key_name
 
 ANSWER = Accepted(job_id="j", task_id="t", links={"job": "/v1/jobs/j"})
 Work = Callable[[], Awaitable[Done]]
@@ -285,20 +285,6 @@ def test_a_key_is_255_visible_characters_at_most_and_the_api_says_what_it_does()
     told_lengths = next(each for each in parameter["schema"]["anyOf"] if each["type"] == "string")
     assert (told_lengths["minLength"], told_lengths["maxLength"]) == (1, 255)
     assert parameter["description"] == "The same key within a day gives the same job; with another body it is 409."
-
-
-def test_a_route_that_reads_no_parameters_takes_and_refuses_the_same_keys() -> None:
-    def of_headers(*headers: tuple[bytes, bytes]) -> str | None:
-        return given_key(Request({"type": "http", "headers": list(headers)}))
-
-    assert of_headers() is None
-    for good in ("k", "!~", "k" * 255):
-        assert of_headers((b"idempotency-key", good.encode())) == good
-    for bad in ("", "k" * 256, "a b", "k\x7f"):
-        with pytest.raises(Problem) as caught:
-            of_headers((b"idempotency-key", bad.encode()))
-        assert caught.value.status == 422
-        assert "Idempotency-Key" in str(caught.value.more)
 
 
 def test_clients_addresses_and_keys_are_told_apart_and_a_key_is_not_readable() -> None:

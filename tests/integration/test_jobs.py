@@ -78,12 +78,13 @@ def test_a_job_of_a_later_release_waits_for_it(jobs: Jobs) -> None:
     client.close()
 
 
-def test_jobs_that_are_created_together_are_as_if_one_by_one(jobs: Jobs) -> None:
-    old, ids, late = started(jobs, 1), [uuid4().hex for _ in range(3)], NOW.replace(year=2100)
+def test_a_created_job_has_its_tasks_and_what_is_to_be_analysed(jobs: Jobs) -> None:
+    ids, late = [uuid4().hex for _ in range(3)], NOW.replace(year=2100)
     analysis = NewJob(ids[2], "analysis", "error inline", late, to_analyse=7, tasks="[2]")
     new = [NewJob(ids[0], "import", "a", late, tasks="[0]"), NewJob(ids[1], "import", "b", late), analysis]
-    assert jobs.create_all([new[0], NewJob(old, "import", "c", late), *new[1:]]) == 3
-    assert [report(jobs, job_id).source for job_id in (*ids, old)] == ["a", "b", "error inline", "a.ndjson"]
+    assert all(jobs.create_job(job) for job in new)
+    assert not jobs.create_job(new[0]._replace(source="another", tasks="[3]"))
+    assert [report(jobs, job_id).source for job_id in ids] == ["a", "b", "error inline"]
     assert [jobs.tasks(job_id) for job_id in ids] == ["[0]", None, "[2]"]
     assert [report(jobs, job_id).analysis.expected for job_id in ids] == [0, 0, 7]
     assert {job.job_id for job in jobs.newest(3, NOW)[0]} == set(ids)

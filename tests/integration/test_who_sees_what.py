@@ -62,7 +62,7 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
 
 
 def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marked) -> None:
-    """Out: one of `trail.shown`, or note_refusal in app.py or in the fast path."""
+    """Out: one of `trail.shown`, or note_refusal in app.py."""
     redis_url = marked.system.engine.environment["EDUGRAPH_REDIS_URL"]
     audit = Audit(connect(redis_url), marked.system.engine.environment["EDUGRAPH_PRIVACY_SECRET"])
     asked = set()

@@ -4,14 +4,13 @@ import asyncio
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from edugraph_common.contracts.errors import Rejected, Retryable
@@ -20,9 +19,7 @@ from edugraph_common.platform.problems import Problem
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.submission import write_coalescing
-from edugraph_gateway.submission.acceptance import AcceptanceLine
-from edugraph_gateway.submission.write_coalescing import WriteCoalescing
+from edugraph_gateway.submission import intake, submit
 
 RECORDS = json.dumps({"records": [{"any": "thing"}]})
 JSON = {"Content-Type": "application/json"}
@@ -34,9 +31,9 @@ class Accepting:
     def __init__(self, failure: Exception | None, create: Callable[[], object]) -> None:
         self._failure, self._create = failure, create
 
-    def create_all(self, jobs: Sequence[NewJob]) -> int:
+    def create_job(self, _job: NewJob) -> bool:
         self._create()
-        return len(jobs)
+        return True
 
     def withdraw(self, _job_id: str, _now: Any) -> None: ...
 
@@ -52,6 +49,7 @@ def _application(
     failure: Exception | None = None,
     wait_seconds: float = 0,
     create: Callable[[], object] = lambda: None,
+    take_number: Callable[[], object] = lambda: 1,
 ) -> FastAPI:
     nowhere = {"broker_url": "amqp://127.0.0.1:1//", "redis_url": "redis://127.0.0.1:1/0"}
     settings = GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth})
@@ -60,16 +58,17 @@ def _application(
         opened.intake.submitter,
         jobs=accepting,  # type: ignore[arg-type]
         publisher=accepting,  # type: ignore[arg-type]
-        create=WriteCoalescing(accepting.create_all, CapacityLimiter(8)).create,
     )
     backpressure: Any = SimpleNamespace(check=lambda _queue: None)
     opened.admission._rate_limiter = SimpleNamespace(  # type: ignore[assignment]
         spend=lambda _client: not wait_seconds, take=lambda _client: wait_seconds
     )
-    numbers = AcceptanceLine(range, CapacityLimiter(8))
-    intake = dataclasses.replace(opened.intake, submitter=submitter, backpressure=backpressure, acceptance=numbers)
+    numbers: Any = SimpleNamespace(take=take_number)
+    parts = dataclasses.replace(
+        opened.intake, submitter=submitter, backpressure=backpressure, acceptance_numbers=numbers
+    )
     audit: Any = SimpleNamespace(record=lambda *_, **__: None)
-    return make_application(dataclasses.replace(opened, intake=intake, audit=audit))
+    return make_application(dataclasses.replace(opened, intake=parts, audit=audit))
 
 
 async def _post(application: FastAPI, body: str, headers: dict[str, str]) -> httpx.Response:
@@ -112,11 +111,15 @@ def test_it_answers_each_request_as_the_api_says(
         assert answer.json()["status"] == status
 
 
-def test_a_redis_that_hangs_is_waited_for_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Out: the time-outs in `write_coalescing` (the requests wait as long as Redis does)."""
-    monkeypatch.setattr(write_coalescing, "TIMEOUT_SECONDS", 0.1)
+@pytest.mark.parametrize("hanging", ["create", "take_number"])
+def test_a_redis_that_hangs_is_waited_for_two_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    """Out: `in_time` in `submit` or in `next_acceptance_number` (the requests wait as long as Redis does)."""
+    monkeypatch.setattr(submit, "WRITE_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(intake, "WRITE_TIMEOUT_SECONDS", 0.1)
     go_on = threading.Event()
-    application = _application(tmp_path, create=lambda: go_on.wait(1))
+    application = _application(tmp_path, **{hanging: lambda: go_on.wait(5)})
 
     async def post_many() -> list[httpx.Response]:
         try:

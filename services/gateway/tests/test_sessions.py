@@ -71,7 +71,7 @@ def send(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 def test_a_session_changes_nothing_without_its_token(
     send: Callable[..., tuple[int, str]], method: str, path: str
 ) -> None:
-    """With it, the scope is missing. To take the guard out: let `token_of` or `FastPath` read the cookie alone."""
+    """With it, the scope is missing. To take the guard out: let `token_of` read the cookie alone."""
     assert send(method, path) == (403, "csrf")
     assert send(method, path, token="wrong") == (403, "csrf")
     assert send(method, path, token="right") == (403, "scope")

@@ -33,7 +33,6 @@ from edugraph_gateway.api.routes import (
     students,
     tasks,
 )
-from edugraph_gateway.api.routes.imports import FastPath
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import NotThere
 from edugraph_gateway.operations.reaper import keep_reaping
@@ -95,7 +94,6 @@ def make_application(gateway: Gateway) -> FastAPI:
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
-    application.add_middleware(FastPath, expected=EXPECTED_ERRORS, answer_to=answer_error)
     bug = Problem(500, "bug", "The gateway has an error; it is in its log. Sending it again may help.")
     application.add_middleware(BugsAnswered, event="gateway_bug", answer=lambda: problem_answer(bug))
     if gateway.settings.auth == "off" and not gateway.settings.open_to_network:

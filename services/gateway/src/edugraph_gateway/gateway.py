@@ -45,7 +45,6 @@ from edugraph_gateway.operations.sweeper import Retention, end_old_records, swee
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.operations.worker_checks import WorkerChecks
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.submission.acceptance import AcceptanceLine
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.intake import Intake
@@ -53,7 +52,6 @@ from edugraph_gateway.submission.publisher import Publisher, open_publisher
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.submit import JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots
-from edugraph_gateway.submission.write_coalescing import WriteCoalescing
 
 REDIS_TIMEOUT_SECONDS = 1.5  # it is tried twice; a POST must be answered within 5 s
 WRITE_THREADS = 8  # for short writes to Redis and looks at files outside
@@ -116,7 +114,6 @@ def open_gateway(
         task_owners=task_owners,
         blobs=blobs,
         publisher=publisher,
-        create=WriteCoalescing(jobs.create_all, threads).create,
         new_id=new_id,
         now=now,
         threads=threads,
@@ -139,7 +136,7 @@ def open_gateway(
         ),
         intake=Intake(
             backpressure=Backpressure(queue_depth(celery_app), settings.max_queue_depth),
-            acceptance=AcceptanceLine(AcceptanceNumbers(client).take, threads),
+            acceptance_numbers=AcceptanceNumbers(client),
             idempotency=IdempotencyStore(client),
             submitter=submitter,
             upload_slots=UploadSlots(CapacityLimiter(settings.max_concurrent_uploads), probes.broker_answers),

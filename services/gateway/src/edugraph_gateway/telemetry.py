@@ -8,14 +8,13 @@ from edugraph_common.platform.http_telemetry import Telemetry
 from edugraph_common.platform.instruments import exposition, open_all
 from edugraph_common.platform.metrics_server import serve_metrics
 from edugraph_gateway.gateway import Gateway
-from edugraph_gateway.request_log import request_log
 
 
 def observe(application: FastAPI, gateway: Gateway) -> None:
     tracing.turn_on("gateway", gateway.settings.tracing)
     open_all(metrics.INSTRUMENTS, ["gateway"])
     describe_build("gateway")
-    application.add_middleware(Telemetry, log=request_log(gateway.settings, __name__), service="gateway")
+    application.add_middleware(Telemetry, service="gateway")
 
 
 def serve_own_metrics(gateway: Gateway) -> None:

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -84,7 +83,7 @@ def make_application(insights: Insights) -> FastAPI:
     if insights.settings.auth == "off" and not insights.settings.open_to_network:
         application.add_middleware(LoopbackOnly, answer=problem_answer)
     application.add_middleware(NotStored)
-    application.add_middleware(Telemetry, log=structlog.get_logger(), service="insights")
+    application.add_middleware(Telemetry, service="insights")
     describe_build("insights")
     open_all(metrics.INSTRUMENTS, ["insights"])
     return application

@@ -14,10 +14,9 @@ class AcceptanceNumbers:
     """Gives numbers that only grow, whichever process asks for them and whatever happens to the clock."""
 
     def __init__(self, client: "redis.Redis") -> None:
-        self._next = load_script(client, "next_acceptance_numbers")
+        self._next = load_script(client, "next_acceptance_number")
 
-    def take(self, count: int = 1) -> range:
-        """Return the next numbers, in microseconds since 1970. Raises Retryable when Redis does not answer."""
+    def take(self) -> int:
+        """Return the next number, in microseconds since 1970. Raises Retryable when Redis does not answer."""
         with redis_errors():
-            first = cast("int", self._next([LAST_NUMBER], [count]))
-        return range(first, first + count)
+            return cast("int", self._next([LAST_NUMBER]))

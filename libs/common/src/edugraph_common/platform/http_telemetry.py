@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,8 +20,9 @@ log = structlog.get_logger()
 class Telemetry:
     """Counts, times, traces and logs each request. It is the outermost middleware, so that it sees every answer."""
 
-    def __init__(self, app: "ASGIApp", log: Any, service: str) -> None:
-        self._app, self._log, self._service = app, log, service
+    def __init__(self, app: "ASGIApp", service: str) -> None:
+        self._app = app
+        self._service = service
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http":
@@ -59,7 +60,7 @@ class Telemetry:
     def _count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Log and count a request. The log leaves out requests of probes."""
         if route not in PROBES:
-            self._log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
+            log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
         metrics.HTTP_REQUESTS.add(service=self._service, method=method, route=route, status=str(status))
         metrics.HTTP_SECONDS.observe(seconds, service=self._service, route=route)
 

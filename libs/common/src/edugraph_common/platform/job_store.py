@@ -198,16 +198,13 @@ class Jobs:
         tasks_hold_records: bool = False,
     ) -> bool:
         """Create a job and return True, or return False if it is already there. `NewJob` explains the arguments."""
-        return self.create_all([NewJob(job_id, kind, source, now, to_analyse, tasks, tasks_hold_records)]) == 1
+        return self.create_job(NewJob(job_id, kind, source, now, to_analyse, tasks, tasks_hold_records))
 
-    def create_all(self, jobs: Sequence["NewJob"]) -> int:
-        """Create jobs in one round trip, and return how many of them were not there yet."""
-        keys = [JOBS]
-        for job in jobs:
-            keys += [_job(job.job_id), _job(job.job_id, "tasks"), task_owner_key(job.first_task)]
-        arguments = [argument for job in jobs for argument in job.arguments()]
+    def create_job(self, job: NewJob) -> bool:
+        """Create a job and return True, or return False if it is already there."""
+        keys = [JOBS, _job(job.job_id), _job(job.job_id, "tasks"), task_owner_key(job.first_task)]
         with redis_errors():
-            return int(cast("int", self._create(keys, arguments)))
+            return bool(self._create(keys, job.arguments()))
 
     def begin(
         self,

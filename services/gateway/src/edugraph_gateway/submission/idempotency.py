@@ -17,15 +17,13 @@ import anyio
 import anyio.to_thread
 import redis
 from anyio import CancelScope
-from fastapi import Header, Request
-from pydantic import TypeAdapter, ValidationError
+from fastapi import Header
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform.problems import Problem
 from edugraph_common.platform.redis_errors import redis_errors
-from edugraph_gateway.problems import invalid_fields
 
 ANSWER_LIFETIME_SECONDS = 86_400
 CLAIM_LIFETIME_SECONDS = 60  # without a sign of life
@@ -42,18 +40,6 @@ IdempotencyKey = Annotated[
         description="The same key within a day gives the same job; with another body it is 409.",
     ),
 ]
-
-
-_KEY = TypeAdapter[str | None](IdempotencyKey)
-
-
-def given_key(request: Request) -> str | None:
-    """Return what `IdempotencyKey` gives, where FastAPI reads no parameters. Raises Problem 422."""
-    key = request.headers.get("idempotency-key")
-    try:
-        return None if key is None else _KEY.validate_python(key)
-    except ValidationError as error:
-        raise invalid_fields([(("header", "Idempotency-Key"), error.errors()[0]["msg"])]) from None
 
 
 class StoredRequest(ContractModel):

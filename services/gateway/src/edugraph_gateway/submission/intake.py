@@ -4,22 +4,25 @@ from dataclasses import dataclass
 
 from anyio import CapacityLimiter
 
-from edugraph_gateway.submission.acceptance import AcceptanceLine
+from edugraph_common.platform.acceptance import AcceptanceNumbers
+from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.request_body import BodyLimits
-from edugraph_gateway.submission.submit import JobSubmitter
+from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS, JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots
 
 
 @dataclass(frozen=True)
 class Intake:
-    """One group, because FastAPI would need longer to solve six dependencies than a small submission takes."""
-
     backpressure: Backpressure
-    acceptance: AcceptanceLine
+    acceptance_numbers: AcceptanceNumbers
     idempotency: IdempotencyStore
     submitter: JobSubmitter
     upload_slots: UploadSlots
     limits: BodyLimits
     preview_slots: CapacityLimiter
+
+    async def next_acceptance_number(self) -> int:
+        """Return the number that decides between two contents of one record with equal times. Raises Retryable."""
+        return await in_time(self.acceptance_numbers.take, WRITE_TIMEOUT_SECONDS, self.submitter.threads)

@@ -1,7 +1,7 @@
 """A job is accepted when it is in Redis and the broker has confirmed each of its messages, or not at all."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,13 +51,12 @@ class Submission:
 
 @dataclass(frozen=True)
 class JobSubmitter:
-    """`create` puts a job into Redis or raises Retryable. `new_id` gives ids that nobody can guess."""
+    """`new_id` gives ids that nobody can guess. `threads` are those of short writes to Redis."""
 
     jobs: Jobs
     task_owners: TaskOwners
     blobs: Blobs
     publisher: Publisher
-    create: Callable[[NewJob], Awaitable[None]]
     new_id: Callable[[], str]
     now: Callable[[], datetime]
     threads: CapacityLimiter
@@ -84,7 +83,7 @@ class JobSubmitter:
             first_task=first,
         )
         try:
-            await self.create(job)
+            await in_time(partial(self.jobs.create_job, job), WRITE_TIMEOUT_SECONDS, self.threads)
             for task in tasks:
                 await self.publisher.send(task.name, task.message, task_id=task.task_id)
         except Failure:

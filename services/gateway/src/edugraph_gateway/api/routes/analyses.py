@@ -73,7 +73,7 @@ async def start_analysis(
     """Each record must be valid and have a text to read; if one is not, none is taken."""
     kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
     intake.backpressure.check(QUEUE)
-    acceptance = await intake.acceptance.take()
+    acceptance = await intake.next_acceptance_number()
     body = await json_body(request, intake.limits)
     economy, records = parse_records(body, kind)
     fingerprint = hashlib.sha256(body).hexdigest()

@@ -5,15 +5,12 @@ Records inline go into the blob store as well where they are more than a message
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Self, cast, get_args
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
 from pydantic import Field, ValidationError, model_validator
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
@@ -35,10 +32,10 @@ from edugraph_common.platform.problems import Problem
 from edugraph_common.sources import parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_gateway.api.dependencies import IntakeDep, Submitter, gateway_of, token_of
+from edugraph_gateway.api.dependencies import IntakeDep, Submitter
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, invalid_fields, problem_responses
-from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, given_key, idempotent_run, key_name
+from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.request_body import drain, json_body, pieces
 from edugraph_gateway.submission.submit import JobSubmitter, Submission, Task
@@ -143,7 +140,7 @@ async def start_import(
     if content_type not in FILES:
         words = f"Send application/json with records, or a file as one of {', '.join(FILES)}."
         raise Problem(415, "content-type", words)
-    # FastAPI would read the options for small requests too, and they would take a seventh longer.
+    # FastAPI does not read the options, because they are not allowed beside a JSON body, which has its own.
     try:
         options = FileImport.model_validate(dict(request.query_params))
     except ValidationError as error:
@@ -152,44 +149,12 @@ async def start_import(
     return await import_upload(intake, caller, request, options, name)
 
 
-AnswerTo = Callable[[Request, Exception], Awaitable[Response]]
-
-
-class FastPath:
-    """A middleware that calls `start_import` with what FastAPI would give it, and hands on all other requests.
-
-    FastAPI would serve the route no differently; but its routing and its solving of dependencies take a third of the
-    CPU of a small submission (docs/adr/0014-small-submissions.md). `answer_to` gives the answer to an error of one of
-    the types `expected`; other errors are bugs, and are raised.
-    """
-
-    def __init__(self, app: ASGIApp, expected: tuple[type[Exception], ...], answer_to: AnswerTo) -> None:
-        self._app, self._expected, self._answer_to = app, expected, answer_to
-        routes = (route for route in router.routes if isinstance(route, APIRoute))
-        self._route = next(route for route in routes if route.endpoint is start_import)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != self._route.path or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        scope["route"] = self._route
-        request = Request(scope, receive)
-        gateway = gateway_of(request)
-        try:
-            caller = await gateway.admission.admit(await token_of(request), "submit")
-            accepted = await start_import(request, caller, gateway.intake, given_key(request))
-            answer = Response(accepted.model_dump_json(), 202, media_type="application/json")
-        except self._expected as error:
-            answer = await self._answer_to(request, error)
-        await answer(scope, receive, send)
-
-
 async def import_json(intake: Intake, caller: Caller, request: Request, name: str | None) -> Accepted:
     """Take records inline, or the URL of a file outside. `name` is that of the idempotency key."""
     submitter = intake.submitter
     # The number is given before the body is read: a correction that comes while a large file is being uploaded is the
     # later of the two.
-    acceptance = await intake.acceptance.take()
+    acceptance = await intake.next_acceptance_number()
     body = await json_body(request, intake.limits)
     wanted = _parse(body)
     if wanted.analyze:
@@ -283,7 +248,7 @@ async def import_upload(
     if named not in get_args(ContentEncoding):
         raise Problem(415, "content-encoding", "Send the file as it is, or packed by gzip or zstd.")
     encoding = cast("ContentEncoding", named)
-    acceptance = await intake.acceptance.take()
+    acceptance = await intake.next_acceptance_number()
     body = pieces(request, max_bytes=limits.max_upload_bytes, idle_timeout_seconds=limits.idle_timeout_seconds)
 
     def fingerprint(digest: str) -> str:

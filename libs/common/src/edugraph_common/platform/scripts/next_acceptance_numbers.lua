@@ -1,8 +1,0 @@
--- Give acceptance numbers. KEYS: the last number that was given. ARGV: how many are wanted. Returns the first of them; the
--- others follow it without a gap. A number is the time in microseconds since 1970, or one more than the last number if the
--- clock has not come that far. The time is the server's own, because the clocks of gateways may differ.
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local first = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0') + 1)
-redis.call('SET', KEYS[1], string.format('%d', first + ARGV[1] - 1))
-return first
