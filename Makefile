@@ -1,7 +1,9 @@
-# EduGraph. `make` alone lists what there is.
+# EduGraph. `make` alone lists the targets for every day, `make help-all` all of them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export UV_PROJECT_ENVIRONMENT := .venv
+# Any supported Python will do, where .python-version would let uv fetch the oldest one.
+export UV_PYTHON ?= >=3.11
 # Our modules, and the tests as pytest rewrites them, are compiled once and not by each process: half of what it costs to
 # collect the tests. Empty, since the environment may forbid it.
 export PYTHONDONTWRITEBYTECODE :=
@@ -16,7 +18,12 @@ ON_TEST_SERVERS = set -a; for file in $(RUN_DIR)/test-servers*.env; do source $$
 SEED ?= 16
 SHUFFLED = -p randomly --randomly-seed=$(SEED) --randomly-dont-reset-seed
 
-help: ## list the targets
+EVERYDAY := demo|test|fast|unit|check|format|up|down|servers-stop|observe|evaluate|help-all
+
+help: ## list the targets for every day
+	@grep -hE '^($(EVERYDAY)):.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+help-all: ## list all targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .run/uv/bin/uv:
@@ -120,7 +127,7 @@ bench-compare: env-dev test-servers ## this checkout's speed against that of ano
 servers: ## start RabbitMQ, Redis and Neo4j for `make up`
 	@$(SERVERS) up
 
-servers-stop: test-servers-stop ## stop those, and those of the tests
+servers-stop: test-servers-stop ## stop the servers of `make up` and those of the tests
 	@$(SERVERS) down
 
 WORKERS ?= 1
@@ -133,7 +140,7 @@ test-servers-stop: ## stop just those of the tests, and delete their data
 up: env-dev servers ## run gateway, importer and analyzer on those servers, in the background
 	@$(RUN) python scripts/stack.py up
 
-down: ## end them with a warm shutdown
+down: ## end the services with a warm shutdown; the servers stay
 	@$(RUN) python scripts/stack.py down
 
 -include make/*.mk

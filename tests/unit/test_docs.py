@@ -6,12 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# The page of renames names old paths on purpose.
-PAGES = [
-    page
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
-    if page.name not in ("CHANGELOG.md", "renames.md")
-]
+PAGES = [page for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")) if page.name != "CHANGELOG.md"]
 FOLDERS = ("benchmarks", "cli", "deploy", "evaluation", "libs", "scripts", "services", "tests", "tools")
 
 
