@@ -94,6 +94,12 @@ isolation: env-dev ## each service starts with nothing but its own declared depe
 sync-client: env-dev ## write the client that blocks from the one that is awaited
 	@$(RUN) python scripts/sync_client.py
 
+freeze-record: env-dev ## record what users and servers see of the code: API, commands, settings, prompts, files, tests
+	@$(RUN) python scripts/freeze.py --record
+
+freeze: env-dev ## compare that with what was recorded; a difference that scripts/expected-changes.txt does not name fails
+	@$(RUN) python scripts/freeze.py
+
 settings-page: env-dev ## write docs/configuration.md from the settings
 	@$(RUN) python scripts/settings_page.py
 
