@@ -37,3 +37,17 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     ]
     assert len(links) > 20
     assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_index_of_decisions_names_each_page_and_its_status() -> None:
+    folder = ROOT / "docs" / "adr"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d+)\]\((.+?)\) \| .+ \| (.+) \|$", index, re.MULTILINE)
+    statuses = {}
+    for page in folder.glob("0*.md"):
+        status_line = page.read_text(encoding="utf-8").splitlines()[2]
+        successor = re.search(r"(?:Superseded|Replaced) by \[ADR (\d+)\]", status_line)
+        statuses[page.name] = f"replaced by {successor[1]}" if successor else "accepted"
+    assert {(name, status) for _, name, status in rows} == set(statuses.items())
+    numbers = [int(number) for number, _, _ in rows]
+    assert numbers == sorted(set(numbers))
