@@ -1,5 +1,6 @@
 """Whether the gateway could take work now: asked of the servers themselves, at most once a second."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,38 +22,44 @@ ANSWER_LIFETIME_SECONDS = 1.0
 
 
 class Probe:
-    """One server. A question that is not answered in time is left alone, and no second one is asked beside it.
+    """Whether one server answers. It belongs to one event loop.
 
-    `ask` blocks, and raises Retryable when the server does not answer.
+    Callers that come at the same time wait for the same question. A question that is not answered in time is left
+    alone, and no second one is asked beside it. `ask` blocks, and raises Retryable when the server does not answer.
     """
 
     def __init__(self, ask: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._ask, self._clock = ask, clock
-        self._asking = False
-        self._answer = (-ANSWER_LIFETIME_SECONDS, False)
+        self._ask = ask
+        self._clock = clock
+        self._question: asyncio.Task[bool] | None = None
+        self._asked_at = 0.0
+        self._answered_at = -ANSWER_LIFETIME_SECONDS
 
     async def answers(self) -> bool:
-        answered_at, good = self._answer
-        if self._clock() - answered_at < ANSWER_LIFETIME_SECONDS:
-            return good
-        if self._asking:
-            return False
+        """Return whether the server answered within the last second, or answers within 2.5 s."""
+        question = self._question
+        is_old = self._clock() - self._answered_at >= ANSWER_LIFETIME_SECONDS
+        if question is None or (question.done() and is_old):
+            self._asked_at = self._clock()
+            question = asyncio.create_task(self._put_question())
+            self._question = question
+        left_seconds = TIMEOUT_SECONDS - (self._clock() - self._asked_at)
+        if not question.done() and left_seconds > 0:
+            await asyncio.wait([question], timeout=left_seconds)
+        return question.done() and question.result()
 
+    async def _put_question(self) -> bool:
         def ask() -> bool:
-            self._asking = True
             try:
                 self._ask()
             except Retryable:
                 return False
-            finally:
-                self._asking = False
             return True
 
-        good = False
-        with anyio.move_on_after(TIMEOUT_SECONDS):
-            good = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
-        self._answer = (self._clock(), good)
-        return good
+        try:
+            return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+        finally:
+            self._answered_at = self._clock()
 
 
 class Probes:
