@@ -61,7 +61,10 @@ class Activity:
 
 def active_minutes(minutes: int) -> int:
     """Return how many minutes a student was active, where a short gap between two of them counts, too."""
-    active = [minute for minute in range(_MINUTES) if minutes >> minute & 1]
+    if minutes == 0:
+        return 0
+    first = (minutes & -minutes).bit_length() - 1
+    active = [minute for minute in range(first, minutes.bit_length()) if minutes >> minute & 1]
     gaps = (after - before - 1 for before, after in pairwise(active))
     return len(active) + sum(gap for gap in gaps if gap <= FILLED_MINUTES)
 
