@@ -59,6 +59,7 @@ def test_chinese_text_and_names_are_kept_as_they_were_written(clean: System, tmp
 
 
 def test_findings_come_back_into_the_graph(clean: System) -> None:
+    assert clean.import_and_report(EXAMPLES / "curriculum.ndjson")["state"] == "succeeded"
     for name in ("courses.ndjson", "school_zh.ndjson"):
         report = clean.import_and_report(EXAMPLES / name, "--analyze")
         assert report["state"] == "succeeded"

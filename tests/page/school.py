@@ -28,7 +28,14 @@ from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-FILES = ("courses.ndjson", "school_zh.ndjson", "school_en.ndjson", "answers.ndjson", "groups.ndjson")
+FILES = (
+    "curriculum.ndjson",
+    "courses.ndjson",
+    "school_zh.ndjson",
+    "school_en.ndjson",
+    "answers.ndjson",
+    "groups.ndjson",
+)
 NOW = datetime(2026, 6, 20, 8, tzinfo=UTC)  # within the last term of the examples
 
 

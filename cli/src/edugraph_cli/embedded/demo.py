@@ -27,8 +27,9 @@ from edugraph_client import Answer, Client
 from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
-# The course texts come first, because mistakes are linked to knowledge points that were found in course texts.
+# The curriculum and the course texts come first, because mistakes are linked to the knowledge points of the course.
 FILES = (
+    "curriculum.ndjson",
     "courses.ndjson",
     "school_zh.ndjson",
     "school_en.ndjson",

@@ -1,8 +1,10 @@
-"""Rules that fire on the words of a text: the kinds of mistake that it names, and the prerequisites that it states."""
+"""Rules that fire on the words of a text: kinds of mistake that it names, and prerequisites of the course's points."""
 
 # ruff: noqa: E501 - a pattern is read as one line
 
 import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edugraph_analyzer.rule_based.lexicon_reading import Language, language_of
@@ -83,7 +85,7 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Stated:
-    """A prerequisite that a text states: `point` needs `requires`, and `words` say so."""
+    """A prerequisite that a text states: `point` needs `requires`, and `words` say so. Both are points of the course."""
 
     point: str
     requires: str
@@ -93,6 +95,7 @@ class Stated:
 _ZH = r"[^，。；：、！？,.;:!?\s]"
 _EN = r"[A-Za-z][A-Za-z' \-]*?"
 _AND_MORE = r"(?P<requires>[^。；！？,.;!?\n]{2,80}?)"
+# "depends on", "requires", "relies on" and "assumes" are not among them: in textbooks they speak of values and programs.
 _CUES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -108,39 +111,96 @@ _CUES = tuple(
             rf"(?:need|needs|should|must|have to|has to)(?: to)?(?: first)?(?: know| learn| master| understand| be comfortable with| review)? ?"
             rf"{_AND_MORE}(?=[.;!?\n,]| because| since|$)"
         ),
-        rf"(?P<requires>{_EN}) (?:is|are) (?:a |the |an )?(?:prerequisites?|foundations?|basis|essential) (?:for|of|to) (?P<point>{_EN})(?=[.;!?\n,]|$)",
-        rf"(?P<point>{_EN}) (?:builds?|depends?|relies|rely|is based|are based) (?:up)?on {_AND_MORE}(?=[.;!?\n,]| because| since|$)",
-        rf"(?P<point>{_EN}) (?:requires?|assumes?) (?:that you know |knowledge of |an understanding of |knowing )?{_AND_MORE}(?=[.;!?\n,]| because|$)",
+        rf"(?P<requires>{_EN}) (?:is|are) (?:a |the |an )?(?:prerequisites?|foundations?|basis) (?:for|of|to) (?P<point>{_EN})(?=[.;!?\n,]|$)",
+        rf"(?P<point>{_EN}) (?:builds?|is based|are based) (?:up)?on {_AND_MORE}(?=[.;!?\n,]| because| since|$)",
     )
 )
+# A sentence may go on in the next line, and ends at a blank one.
+_SENTENCE = re.compile(r"(?:[^。！？!?；;.\n]|\n(?![^\S\n]*\n))+[。！？!?；;.]?")
 _BETWEEN = re.compile(r"\s*(?:和|与|以及|及|、|，|,|\band\b)\s*")
 _TRIMMED = re.compile(
-    r"^(?:the|a|an|some|your|what|how|that|both|all of|学习|掌握)\s*\b|^(?:学习|掌握)|[也又都还]$|\s+(?:first|well|too|already)$",
+    r"^(?:the|a|an|some|your|both|all of|学习|掌握)\s*\b|^(?:学习|掌握)|[也又都还]$|\s+(?:first|well|too|already)$",
     re.IGNORECASE,
 )
-_LONGEST_WORDS = 5
+# A sentence with one of these, outside of the names of points, states nothing that may be followed: negations,
+# questions, conditions, and what others are said to think.
+_UNSURE = re.compile(
+    r"不(?!仅|但)|没|无(?!论)|非(?!常)|未|勿|莫|否|误|错|假|反对|如果|有人|据[说称]|号称|以为(?!基础)|难道|[吗呢?？]"
+    r"|n['’]t\b|\b(?:not|no|never|nor|neither|none|nobody|nothing|without|hardly|barely|scarcely|rarely|seldom|cannot"
+    r"|unlike|contrary|rather than|instead of|myth|false|untrue|wrong|incorrect|mistaken?|misconceptions?|doubt\w*"
+    r"|den(?:y|ies|ied)|disputes?|claim(?:s|ed)?|believe[sd]?|supposed(?:ly)?|allegedly|people (?:say|think)"
+    r"|some (?:say|think)|if|whether|unless|may|might|could|would|suppose|seems?)\b",
+    re.IGNORECASE,
+)
+# A course may have a pronoun or a clause as a point, since texts and people name points freely.
+_PRONOUN = re.compile(
+    r"^(?:它|他|她|这|那|其|此|我|你|您|同学|大家)"
+    r"|\b(?:i|it|its|we|our|us|you|your|they|their|them|he|she|his|her|this|these|those|which|who|what|people)\b",
+    re.IGNORECASE,
+)
+_SHORTEST_NAME = 2
 
 
-def prerequisites_in(text: str) -> list[Stated]:
-    """Return the pairs that sentences state, each once. What is too long to be a name is left out."""
+def prerequisites_in(text: str, known_points: Sequence[str]) -> list[Stated]:
+    """Return the pairs of known points that sentences state, each once.
+
+    A sentence that is a question, or that has a negation or a condition, is left out.
+    """
+    names: dict[str, str] = {}
+    for name in known_points:
+        if len(name) >= _SHORTEST_NAME and not _PRONOUN.search(name):
+            names.setdefault(_comparable(name), name)
+    if not names:
+        return []
     pairs: dict[tuple[str, str], Stated] = {}
-    for cue in _CUES:
-        for match in cue.finditer(text):
-            point = _trimmed(match["point"])
-            for requires in map(_trimmed, _BETWEEN.split(match["requires"])):
-                if _is_name(point) and _is_name(requires) and point.casefold() != requires.casefold():
-                    pairs.setdefault(
-                        (point.casefold(), requires.casefold()), Stated(point, requires, match[0].strip())
-                    )
+    for sentence in _SENTENCE.findall(text):
+        for stated in _stated_in(sentence, names):
+            if _is_sure(sentence, (stated.point, stated.requires)):
+                pairs.setdefault((stated.point, stated.requires), stated)
     return list(pairs.values())
 
 
-def _trimmed(words: str) -> str:
-    return _TRIMMED.sub("", words.strip()).strip()
+def _stated_in(sentence: str, names: Mapping[str, str]) -> list[Stated]:
+    """Return the prerequisites that the lines of a sentence state. A line may be a title above the sentence."""
+    found = []
+    for line in sentence.splitlines():
+        for cue in _CUES:
+            for match in cue.finditer(line):
+                for point, requires in _named_in(match, names):
+                    found.append(Stated(point, requires, match[0].strip()))
+    return found
 
 
-_SHORTEST_NAME, _LONGEST_NAME = 2, 40
+def _named_in(match: re.Match[str], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the pairs of names that a cue has found.
+
+    Of several things that are required, those after the first one without a known name may be part of a clause.
+    """
+    point = names.get(_comparable(match["point"]))
+    if point is None:
+        return []
+    whole = names.get(_comparable(match["requires"]))
+    if whole is not None:
+        return [(point, whole)] if whole != point else []
+    pairs = []
+    for part in _BETWEEN.split(match["requires"]):
+        requires = names.get(_comparable(part))
+        if requires is None:
+            break
+        if requires != point:
+            pairs.append((point, requires))
+    return pairs
 
 
-def _is_name(words: str) -> bool:
-    return _SHORTEST_NAME <= len(words) <= _LONGEST_NAME and len(words.split()) <= _LONGEST_WORDS
+def _is_sure(sentence: str, names: Sequence[str]) -> bool:
+    """Say whether a sentence has no negation and no condition outside of these names: 不等式 is a name."""
+    rest = sentence.casefold()
+    for name in names:
+        rest = rest.replace(name.casefold(), " ")
+    return _UNSURE.search(rest) is None
+
+
+def _comparable(words: str) -> str:
+    """Return what a name is compared by: without articles around it, case, width, spaces, and an s at its end."""
+    trimmed = _TRIMMED.sub("", unicodedata.normalize("NFKC", words).strip()).strip()
+    return " ".join(trimmed.casefold().split()).removesuffix("s")
