@@ -5,6 +5,7 @@ people and for resuming a job: the ledger in the graph makes an import exactly-o
 """
 
 import json
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -44,7 +45,7 @@ REAPING = "edugraph:reaping"
 SWEEPING, SWEPT = "edugraph:sweeping", "edugraph:swept"
 ENDING_RECORDS = "edugraph:ending-records"
 ERASING = "edugraph:erasing"
-ERASING_SECONDS = 900  # the lock of an erasure whose process died ends after this time
+ERASING_SECONDS = 60.0  # the lock of an erasure whose process died ends after this time; its process renews it
 ERASING_WAIT_SECONDS = 3.0  # before the task of another erasure tries again
 ERASING_BLOCKS_SECONDS = 0.5
 SETTLING = "edugraph:settling"
@@ -638,22 +639,36 @@ class Jobs:
 
     @contextmanager
     def erasing(self) -> Iterator[Callable[[], None]]:
-        """Hold the lock of erasures. Call the yielded function regularly, so that the lock does not expire.
+        """Hold the lock of erasures. A thread renews it while the block runs.
 
-        Raises Wait when another process holds the lock.
+        Call the yielded function before each change: it raises Retryable if the lock was lost. Raises Wait when
+        another process holds the lock.
         """
-        lock = self._redis.lock(ERASING, timeout=ERASING_SECONDS, blocking_timeout=ERASING_BLOCKS_SECONDS)
+        lock = self._redis.lock(
+            ERASING, timeout=ERASING_SECONDS, blocking_timeout=ERASING_BLOCKS_SECONDS, thread_local=False
+        )
         with redis_errors():
             if not lock.acquire():
                 raise Wait("another person is being erased", ERASING_WAIT_SECONDS)
+        ended = threading.Event()
 
         def go_on() -> None:
             with redis_errors():
                 lock.reacquire()
 
+        def renew() -> None:
+            while not ended.wait(ERASING_SECONDS / 3):
+                # The next call of `go_on` finds out what is wrong.
+                with suppress(redis.RedisError, OSError):
+                    lock.reacquire()
+
+        renewing = threading.Thread(target=renew, name="erasing-claim", daemon=True)
+        renewing.start()
         try:
             yield go_on
         finally:
+            ended.set()
+            renewing.join()
             with suppress(redis.RedisError):  # it ends by itself
                 lock.release()
 
