@@ -3,7 +3,8 @@
 (a) the split of a million rows of NDJSON, for comparison with another state of the code
 (b) 264 KB that unpack to 256 MiB of line ends, or to rows of one byte, and 18 KB of Parquet with two million rows:
     the time until they are refused, at the gateway, and in an importer that gets them nevertheless
-(c) a dry run, an erasure and the reading for an export, for a person who is named in 10 of 1,000 stored files
+(c) a dry run and an erasure of a person who is named in 10 of 1,000 stored files, in every second one by name alone, and
+    a replay of erasures, which knows tombstones alone
 
 The bench prints one table. It exits with 1 if a figure is missed.
 """
@@ -20,21 +21,24 @@ from pathlib import Path
 from arro3.core import Array, DataType, Table
 from arro3.io import write_parquet
 from made_records import made_records
+from pydantic import SecretStr
 
 from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.problems import Problem
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_common.sources.person import Person
+from edugraph_common.sources.person import ErasedPeople, Person, Who
 from edugraph_common.sources.stored import index_persons
 from edugraph_gateway.submission.uploads import Upload, scan_of
 from edugraph_importer.batching import count_batches
 from edugraph_importer.erasure.files import erase_from_blobs
+from edugraph_importer.graph.tombstones import Tombstones
 
 SMOKE = "--smoke" in sys.argv  # as short as possible: only an error counts, not the figures
 ROWS = 2_000 if SMOKE else 1_000_000
 FILES, WITH_THE_PERSON, ROWS_OF_A_FILE = (20, 2, 10) if SMOKE else (1_000, 10, 1_000)
+ROWS_WITHOUT_ID = 10  # in each file
 MOST_SECONDS_REFUSING, MOST_SECONDS_ERASING = 10.0, 5.0
 UNPACKED_BYTES = (1 << 20) if SMOKE else (256 << 20)
 PARQUET_ROWS = 1_000 if SMOKE else 2_000_000
@@ -127,26 +131,39 @@ def refusals(folder: Path, name: str, data: bytes, file_format: Format) -> list[
     return figures
 
 
+def course_record(**student: str) -> str:
+    data = {**student, "course_id": "c", "progress": 0.5}
+    return json.dumps({"type": "course_record", "timestamp": "2026-03-01", "data": data})
+
+
 def erasures(folder: Path) -> list[tuple[str, float, float | None]]:
     blobs = Blobs(str(folder))
     records = [json.dumps(record, ensure_ascii=False) for record in made_records(ROWS_OF_A_FILE)]
-    theirs = {"student_id": "the-person", "course_id": "c", "progress": 0.5}
-    record = {"type": "course_record", "timestamp": "2026-03-01", "data": theirs}
+    records += [course_record(student_name=f"Somebody {number}") for number in range(ROWS_WITHOUT_ID)]
+    # Every second one of the person's files has them by name alone.
+    theirs = [course_record(student_id="the-person"), course_record(student_name="Ouyang Person")]
     for number in range(FILES):
         job = ImportJob(job_id=f"j{number}", source=f"jobs/j{number}/source.ndjson")
-        is_theirs = number % (FILES // WITH_THE_PERSON) == 0
-        lines = [*records, json.dumps(record)] if is_theirs else records
+        which, other = divmod(number, FILES // WITH_THE_PERSON)
+        lines = records if other else [*records, theirs[which % 2]]
         with blobs.write(job.source or "") as file:
             file.write("\n".join(lines).encode())
         count_batches(blobs, job)
         index_persons(blobs, job.job_id)
     figures: list[tuple[str, float, float | None]] = []
     who = Person(frozenset({"the-person"}), names=frozenset({"Ouyang Person"}))
-    for dry_run in (True, False):
-        name = f"{'dry run' if dry_run else 'erasure'}, {FILES:,} stored files, {WITH_THE_PERSON} name the person"
-        with timed(figures, name, MOST_SECONDS_ERASING):
-            erased = erase_from_blobs(blobs, who, lambda _: False, lambda: None, dry_run=dry_run)
-        if erased.counts["files"] != WITH_THE_PERSON:
+    tombstones = Tombstones(SecretStr("s"))
+    gone = tombstones.of("the-person")
+    people = ErasedPeople(lambda plain: tombstones.keyed(plain) == gone)
+    runs: list[tuple[str, Who, bool, int]] = [
+        ("replay of erasures", people, True, WITH_THE_PERSON // 2),
+        ("dry run", who, True, WITH_THE_PERSON),
+        ("erasure", who, False, WITH_THE_PERSON),
+    ]
+    for name, sought, dry_run, expected in runs:
+        with timed(figures, f"{name}, {FILES:,} stored files, {expected} name the person", MOST_SECONDS_ERASING):
+            erased = erase_from_blobs(blobs, sought, lambda _: False, lambda: None, dry_run=dry_run)
+        if erased.counts["files"] != expected:
             raise SystemExit(f"found in {erased.counts['files']} files")
     return figures
 

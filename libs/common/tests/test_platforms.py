@@ -87,7 +87,7 @@ def ids_of(raw: bytes, plan: ReadPlan) -> tuple[str, str]:
     record = plan.source.read(1, raw)
     assert isinstance(record, Record)
     data: Any = record.data
-    assert plan.source.students(raw) == {data.student_id}
+    assert plan.source.people(raw).ids == {data.student_id}
     return data.student_id, data.course_id
 
 

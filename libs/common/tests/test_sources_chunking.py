@@ -24,6 +24,7 @@ from edugraph_common.sources.frames import pack_fewer_rows, pack_rows, unpack_ro
 from edugraph_common.sources.json_source import JsonSource, Lines, Values, layout_of
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile
 from edugraph_common.sources.rows import NotRelevant, cut_rows
+from edugraph_common.sources.students import People
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=8)
 
@@ -225,8 +226,8 @@ odd_text = st.lists(
     "source",
     [
         CsvSource(read_header(b"a,b\n", ","), parse_mapping("{columns: {a: type, b: timestamp}}")),
-        JsonSource(Lines(json_ends=False), read_value=nothing_of_it, student_ids=list),
-        JsonSource(Values(), read_value=nothing_of_it, student_ids=list),
+        JsonSource(Lines(json_ends=False), read_value=nothing_of_it, people_in=lambda _: People(frozenset())),
+        JsonSource(Values(), read_value=nothing_of_it, people_in=lambda _: People(frozenset())),
     ],
     ids=["csv", "lines", "values"],
 )

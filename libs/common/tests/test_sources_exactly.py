@@ -155,7 +155,7 @@ def test_rows_have_no_header_whatever_the_blocks() -> None:
 
 
 def test_a_row_of_a_table_names_its_students() -> None:
-    assert table().students(b"b,c,t") == {"b"}
+    assert table().people(b"b,c,t").ids == {"b"}
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ def test_a_row_that_is_set_aside_still_names_its_student() -> None:
     """An erasure looks for ids as the cells have them. Out: the `except` of `CellReader.students`."""
     file = as_csv([HEADER, ["1.23457E+11", "C", "2026-03-02"], ["NULL", "C", "2026-03-02"]])
     plan, text = open_text(io.BytesIO(file), "csv", None, MAPPING)
-    assert [plan.source.students(row.raw) for row in cut_rows(plan.source, text)] == [{"1.23457E+11"}, {"NULL"}]
+    assert [plan.source.people(row.raw).ids for row in cut_rows(plan.source, text)] == [{"1.23457E+11"}, {"NULL"}]
 
 
 durations = st.integers(0, 400 * 3600).map(lambda seconds: timedelta(seconds=seconds))

@@ -14,6 +14,7 @@ from statements import Transaction
 from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Origin, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.records import Record, Withdrawal, iso, microseconds, parse_record
+from edugraph_common.sources.students import plain_hash
 from edugraph_importer.graph import finding_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
@@ -26,7 +27,7 @@ from edugraph_importer.graph.history import (
     remembered,
 )
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called
-from edugraph_importer.graph.tombstones import Tombstones, plain_hash
+from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
     OTHER_TYPE,

@@ -164,7 +164,19 @@ def test_nothing_that_names_the_person_is_left_unseen(words: tuple[str, str, str
         files=[f"{text}.csv", "class 7.csv"],
         written=[("Interaction", "r1", f"{text}!"), ("CourseRecord", "r2", text), ("Interaction", "r3", "nobody")],
         letter=json.dumps(
-            [[{"data": {"rows": [{"type": "error_record", "data": {"student_name": text, "error_text": "e"}}]}}]]
+            [
+                [
+                    {
+                        "data": {
+                            "rows": [
+                                {"type": "error_record", "data": {"student_name": text, "error_text": "e"}},
+                                {"type": "error_record", "data": {"error_text": text}},
+                                {"type": "course_record", "data": {"student_id_to": "S1", "student_name_from": text}},
+                            ]
+                        }
+                    }
+                ]
+            ]
         ).encode(),
     )
     everything = cast("Any", stores)

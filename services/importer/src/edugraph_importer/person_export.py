@@ -37,7 +37,7 @@ from edugraph_common.sources import (
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.person import Person, Scrubbed
-from edugraph_common.sources.persons import students_of
+from edugraph_common.sources.persons import people_of
 from edugraph_common.sources.rows import cut_rows
 from edugraph_common.sources.split_budget import CountedFile, SplitBudget
 from edugraph_common.sources.stored import index_key, stored_rows
@@ -173,7 +173,7 @@ class PersonExport:
         keys = [key for key in self._blobs.keys("jobs") if ".part-" not in key]
         for job_id, found in groupby(keys, key=lambda key: key.split("/")[1]):
             keys_of_job = list(found)
-            if may_name(self._blobs, job_id, keys_of_job, self._ids, self._ids):
+            if may_name(self._blobs, job_id, keys_of_job, Person(self._ids)):
                 yield job_id, keys_of_job
 
     def _stored_rows(self, job_id: str) -> Iterator[RawRow]:
@@ -256,5 +256,5 @@ class PersonExport:
 
     def _names_student(self, source: Source, row: RawRow) -> bool:
         """Return whether a row names the student. One that cannot be decoded names nobody an import would know."""
-        students = students_of(source, row)
-        return students is not None and not self._ids.isdisjoint(students)
+        people = people_of(source, row)
+        return people is not None and not self._ids.isdisjoint(people.ids)

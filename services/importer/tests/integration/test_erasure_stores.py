@@ -22,9 +22,9 @@ from edugraph_common.platform.fit_store import write_fit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import ERASURES, Blobs, export_key
 from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_common.sources.students import plain_hash
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, RecordBatch
-from edugraph_importer.graph.tombstones import plain_hash
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

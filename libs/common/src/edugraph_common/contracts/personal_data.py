@@ -422,8 +422,9 @@ _BLOBS = (
         ("jobs/*/persons",),
         "pseudonymous",
         Words(
-            "hashes of the ids that stand in the rows of a file, and of pieces of rows that cannot be decoded",
-            "文件各行中编号的哈希值，以及无法解码的行的片段的哈希值",
+            "hashes of the ids that stand in the rows of a file, and of pieces of texts that may name somebody "
+            "without an id",
+            "文件各行中编号的哈希值，以及未带编号而提到某人的文本片段的哈希值",
         ),
         Words(
             "to open only files that can name a person who is erased or exported",

@@ -1,10 +1,11 @@
 """The cells of one row of a table become the JSON of one record, as the mapping says."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from edugraph_common.contracts.records import InvalidRecord, shorten
 from edugraph_common.sources.mapping import ENVELOPE, EXCEL, Mapping
-from edugraph_common.sources.students import STUDENT_FIELDS, as_id
+from edugraph_common.sources.students import (
+    ID_OF_NAME,
+    STUDENT_FIELDS,
+    People,
+    as_id,
+    may_lack_a_student,
+    names_without_id,
+)
 
 DATES = frozenset({"timestamp", "changed_at", "enrollment_date", "completion_date", "starts", "ends"})
 LISTS = frozenset({"topics", "course_ids", "knowledge_points", "breaks", "names", "requires"})
@@ -20,6 +28,8 @@ PERCENTAGES = frozenset({"progress"})  # in which "85 %" is 85
 SHARES = frozenset({"score"})  # from 0 to 1, in which "85 %" is 0.85
 _COUNTS = {"message_count", "like_count", "interaction_count", "occurrence_count", "attempt_number"}
 DURATIONS = {"time_spent": 60, "duration_seconds": 1}  # field -> the seconds of its unit
+# The fields that say whom a row is about, or that it is about no student.
+_PERSON_FIELDS = STUDENT_FIELDS | ID_OF_NAME.keys() | {"teacher_id", "type", "record_id", "withdrawn"}
 NUMBERS = PERCENTAGES | SHARES | DURATIONS.keys() | _COUNTS
 IDS = frozenset(
     {
@@ -92,20 +102,35 @@ class CellReader:
         envelope = {name: fields.pop(name) for name in ENVELOPE if name in fields}
         return {**envelope, "data": fields}
 
-    def students(self, cells: Sequence[Cell]) -> Iterator[str]:
-        """Yield the ids of students in the cells and the constants, whatever the other cells hold."""
-        for field, value in self._constants.items():
-            if field in STUDENT_FIELDS and as_id(value):
-                yield as_id(value)
+    def people(self, cells: Sequence[Cell]) -> People:
+        """Return the students in the cells and the constants, whatever the other cells hold.
+
+        If no student has an id where one is wanted, any cell may hold a name, also one that the mapping leaves out.
+        Text that cannot be used as an id, such as NULL, counts as an id and as a missing one.
+        """
+        given = {field: value for field, value in self._constants.items() if field in _PERSON_FIELDS}
+        unusable: set[str] = set()
         for place, field, parse in self._cells:
-            if field not in STUDENT_FIELDS or place >= len(cells):
+            if field not in _PERSON_FIELDS or place >= len(cells) or is_blank_cell(cells[place]):
+                continue
+            if field in ID_OF_NAME:
+                given[field] = cell_text(cells[place])
                 continue
             try:
-                student_id = as_id(parse(cells[place]))
+                given[field] = parse(cells[place])
             except ValueError:
-                student_id = as_id(cell_text(cells[place]))
-            if student_id:
-                yield student_id
+                given[field] = cell_text(cells[place])
+                unusable.add(field)
+        ids = {field: as_id(given[field]) for field in STUDENT_FIELDS & given.keys()}
+        has_an_id = any(each for field, each in ids.items() if field not in unusable)
+        whole = {**self._constants, **given, "data": {"teacher_id": given.get("teacher_id")}}
+        names: Iterable[str]
+        if has_an_id or may_lack_a_student(whole):
+            names = names_without_id({field: value for field, value in given.items() if field not in unusable})
+        else:
+            constants = (value for value in self._constants.values() if isinstance(value, str))
+            names = chain(map(cell_text, cells), constants)
+        return People(frozenset(ids.values()) - {""}, tuple(names))
 
     def by_column(self, problem: InvalidRecord) -> InvalidRecord:
         """Return the same problem, told by the column of the field."""

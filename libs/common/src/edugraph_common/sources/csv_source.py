@@ -13,6 +13,7 @@ from edugraph_common.sources.json_source import decode_text
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, MalformedFile
 from edugraph_common.sources.rows import Content, as_invalid_record, check_timestamp, cut_rows, make_reject, too_long
+from edugraph_common.sources.students import People
 from edugraph_common.sources.table_rows import SheetRow
 
 DELIMITERS = (",", "\t", ";", "|")
@@ -146,8 +147,11 @@ class CsvSource:
             except InvalidRecord as problem:
                 yield SheetRow(None, row.line, (), problem, row.raw.decode(errors="replace"))
 
-    def students(self, raw: bytes) -> frozenset[str]:
-        return frozenset(self._reader.students(self._rows.cells(decode_text(raw))))
+    def people(self, raw: bytes) -> People:
+        cells = self._rows.cells(decode_text(raw))
+        found = self._reader.people(cells)
+        # A cell of a row with too few or too many may stand in any column.
+        return found if self._rows.fits(cells) else People(found.ids, tuple(cells))
 
     def _cells(self, raw: bytes) -> list[str]:
         cells = self._rows.cells(decode_text(raw))

@@ -13,6 +13,7 @@ from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal,
 from edugraph_common.sources.chunking import KEPT_OF_A_LONG_ROW, RawRow, RowChunk, chunked, row_chunks
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, EmptyFile, LineScan, MalformedFile
 from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
+from edugraph_common.sources.students import People
 
 Layout = Literal["lines", "values"]
 
@@ -125,13 +126,12 @@ def decode_text(raw: bytes) -> str:
 class JsonSource:
     """A source whose rows are JSON: the layout says where they are, `read_value` what they mean.
 
-    `read_value` and `decode` raise InvalidRecord. `student_ids` yields the ids of the students in a decoded row; an
-    empty id counts for nothing.
+    `read_value` and `decode` raise InvalidRecord. `people_in` returns the students that a decoded row names.
     """
 
     layout: Lines | Values
     read_value: Callable[[Any], Record | Withdrawal | NotRelevant]
-    student_ids: Callable[[Any], Iterable[str]]
+    people_in: Callable[[Any], People]
     decode: Callable[[bytes], Any] = decode_json
 
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
@@ -143,8 +143,8 @@ class JsonSource:
         except Exception as fault:  # noqa: BLE001 - the boundary of the row
             return make_reject(line, raw, as_invalid_record(fault))
 
-    def students(self, raw: bytes) -> frozenset[str]:
-        return frozenset(self.student_ids(self.decode(raw))) - {""}
+    def people(self, raw: bytes) -> People:
+        return self.people_in(self.decode(raw))
 
 
 def layout_of(head: bytes) -> Layout:

@@ -18,7 +18,7 @@ from edugraph_common.contracts.records import InvalidRecord, Record, parse_recor
 from edugraph_common.sources.json_source import decode_json
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
-from edugraph_common.sources.students import STUDENT_FIELDS, as_id
+from edugraph_common.sources.students import STUDENT_FIELDS, People, as_id, texts_in
 
 READING = 2  # to be raised when an event becomes another record than before
 _PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
@@ -142,14 +142,15 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     return parse_record({**envelope, "type": record_type, "timestamp": event.timestamp, "data": given})
 
 
-def students_of_event(value: Any, platforms: Platforms) -> Iterator[str]:
-    """Yield what `_Event.student_id` would be, and the target of a forum event, for an event of any name and form."""
+def people_of_event(value: Any, platforms: Platforms) -> People:
+    """Return what `_Event.student_id` would be, and the target of a forum event, for an event of any form."""
     event = _dict(value)
     context, data = _dict(event.get("context")), _dict(_payload(event))
     ids = (data.get("user_id"), context.get("user_id"))
     names = (data.get("username"), context.get("username"), event.get("username"))
     found = (next(filter(None, map(as_id, (*ids, *names))), ""), as_id(data.get("target_username")))
-    yield from (platforms.log_id(name) for name in found if name)
+    students = frozenset(platforms.log_id(name) for name in found if name)
+    return People(students, () if students else tuple(texts_in(value)))
 
 
 def _dict(value: Any) -> dict[str, Any]:

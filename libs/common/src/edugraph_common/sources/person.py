@@ -15,12 +15,17 @@ from typing import Any
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.record_fields import normal_id
-from edugraph_common.contracts.records import shorten
+from edugraph_common.contracts.records import DATA_OF_TYPE, shorten
 from edugraph_common.contracts.words import standing_alone
-from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
+from edugraph_common.sources.students import (
+    STUDENT_FIELDS,
+    names_without_id,
+    people_of_record,
+    plain_hash,
+    students_of_record,
+)
 
 SHORTEST_WORD = 3  # of an id that is searched in the texts of others: a shorter one is in too many
-_NAME_FIELDS = ("student_name", "student_name_from", "student_name_to")
 # Other fields may be left out, and an older release wrote none of them.
 _REJECT_FIELDS = frozenset(name for name, field in Reject.model_fields.items() if field.is_required())
 
@@ -76,9 +81,9 @@ class Person:
 
 @dataclass(frozen=True)
 class ErasedPeople:
-    """All who were erased before, told by their tombstones. Their ids themselves are not known.
+    """All who were erased before, told by their tombstones. Their ids and names themselves are not known.
 
-    `marks`: of records of theirs that were refused.
+    `is_erased` takes the `plain_hash` of an id. `marks`: of records of theirs that were refused.
     """
 
     is_erased: Callable[[str], bool]
@@ -89,7 +94,7 @@ class ErasedPeople:
     def is_among(self, ids: Iterable[str]) -> bool:
         for each in map(normal_id, ids):
             if each not in self._seen:
-                self._seen[each] = self.is_erased(each)
+                self._seen[each] = self.is_erased(plain_hash(each))
             if self._seen[each]:
                 return True
         return False
@@ -150,13 +155,16 @@ class Scrubbed:
         return {name: self._changed(each) for name, each in value.items()}
 
     def _is_their_record(self, value: dict[str, Any]) -> bool:
-        """Say whether a record is of the person: by its ids, or by its name where it has no id at all."""
-        ids = list(students_of_record(value))
-        if ids or not isinstance(self._who, Person):
-            return self._who.is_among(ids)
-        data = value.get("data", value)
-        names = [data.get(name) for name in _NAME_FIELDS] if isinstance(data, dict) else []
-        return any(isinstance(name, str) and self._who.is_written_in(name) for name in names)
+        """Return whether a record is of the person: by its ids, or by a name beside which an id is missing."""
+        if self._who.is_among(students_of_record(value)):
+            return True
+        if not isinstance(self._who, Person):
+            return False
+        kind, data = value.get("type"), value.get("data", value)
+        names: Iterable[str] = names_without_id(data) if isinstance(data, dict) else ()
+        if isinstance(kind, str) and kind in DATA_OF_TYPE:
+            names = people_of_record(value).names
+        return any(map(self._who.is_written_in, names))
 
     @staticmethod
     def _is_record(value: dict[str, Any]) -> bool:

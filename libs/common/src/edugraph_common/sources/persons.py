@@ -1,19 +1,22 @@
-"""The index of the persons whom the rows of a file name, by which an erasure opens only files that can hold a person.
+"""The index of the persons whom the rows of a file name: an erasure opens only files that can hold a person.
 
-It holds a hash of each id that stands in a field for students. A row that cannot be decoded has no fields, and an
-erasure looks for the ids as words in it. So the index holds a hash of each piece of one to three characters of such a
-row as well: it can hold only the words all of whose pieces are there. The index never denies a person whom a reading
-of all rows would find (see `edugraph_importer.erasure.files.StudentRows`, which does that reading).
+It holds the SHA-256 of each id that stands in a field for students. The tombstone of an erased student is made of
+this hash (`edugraph_importer.graph.tombstones`), so the index can be asked for people of whom only that is known.
+
+Some texts have no ids: rows that cannot be decoded, and texts that may call a student by name where an id is
+missing. An erasure looks for ids and names as words in them. So the index holds a hash of each piece of one to three
+characters of such a text as well: it can hold only the words all of whose pieces are there. If there is too much of
+such text, the index says that it may hold any word. The index never denies a person whom a reading of all rows would
+find (see `edugraph_importer.erasure.files.StudentRows`, which does that reading).
 
 The hashes have no key, since the index stands beside the rows, which hold the ids themselves. It is written again
 when a person is taken out of the rows.
 """
 
-import sys
+import struct
 import unicodedata
-from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 
 from edugraph_common.contracts.records import InvalidRecord
@@ -21,10 +24,15 @@ from edugraph_common.sources.chunking import RawRow
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.read_plan import ReadPlan
 from edugraph_common.sources.rows import Source
-from edugraph_common.sources.students import STUDENT_FIELDS, as_id
+from edugraph_common.sources.students import ID_OF_NAME, STUDENT_FIELDS, People, as_id, plain_hash
 
-_HASH_BYTES = 8
+_ID_BYTES = 32
+_PIECE_BYTES = 8
 _LONGEST_PIECE = 3
+# Making pieces of so much text takes about a second. Their index then denies hardly any word.
+MOST_CHARACTERS = 2_000_000
+# How many ids there are, and whether any word may be there.
+_HEAD = struct.Struct(">Q?")
 # A regular expression that ignores case takes these for an "i", and `casefold` does not.
 _DOTTED_AND_DOTLESS = {0x130: "i", 0x131: "i"}
 
@@ -34,79 +42,103 @@ class PersonIndexBuilder:
 
     def __init__(self, plan: ReadPlan) -> None:
         self._source = plan.source
-        # A mapping may give an id by itself, also one that no row has.
-        self._ids = students_of_mapping(plan.mapping)
+        self._ids: set[str] = set()
         self._pieces: set[str] = set()
+        self._characters = 0
+        # A mapping may give an id or a name by itself, also one that no row has.
+        if plan.mapping is not None:
+            self._add_people(people_of_mapping(plan.mapping))
 
     def add(self, rows: Iterable[RawRow]) -> None:
         for row in rows:
-            students = students_of(self._source, row)
-            if students is not None:
-                self._ids |= students
+            people = people_of(self._source, row)
+            if people is not None:
+                self._add_people(people)
                 continue
             text = row.raw.decode(errors="replace")
-            self._pieces |= _pieces_of(text)
+            self._add_text(text)
             # A reject of a table's row has the row itself, which stands in the frame as a string of JSON.
-            self._pieces |= _pieces_of(text.replace('\\"', '"').replace("\\\\", "\\"))
+            self._add_text(text.replace('\\"', '"').replace("\\\\", "\\"))
             if row.is_cut:
                 # The reject of such a row holds what was kept of it, and is read like a whole row.
-                self._ids |= students_of(self._source, row._replace(is_cut=False)) or frozenset()
+                self._add_people(people_of(self._source, row._replace(is_cut=False)) or People(frozenset()))
+
+    def _add_people(self, people: People) -> None:
+        self._ids |= people.ids
+        for text in people.names:
+            self._add_text(text)
+
+    def _add_text(self, text: str) -> None:
+        self._characters += len(text)
+        if not self._may_hold_any_word:
+            self._pieces |= _pieces_of(text)
+
+    @property
+    def _may_hold_any_word(self) -> bool:
+        return self._characters > MOST_CHARACTERS
 
     def to_bytes(self) -> bytes:
-        """Return the sorted hashes."""
-        hashes = {_hash("id", each) for each in self._ids}
-        hashes |= {_hash("piece", each) for each in self._pieces}
-        return b"".join(sorted(hashes))
+        """Return the sorted hashes of ids and then those of pieces."""
+        ids = sorted({bytes.fromhex(plain_hash(each)) for each in self._ids})
+        pieces = [] if self._may_hold_any_word else sorted({_hash_of_piece(each) for each in self._pieces})
+        return _HEAD.pack(len(ids), self._may_hold_any_word) + b"".join(ids) + b"".join(pieces)
 
 
 class PersonIndex:
     """An index that was written. `data` is what the builder returned."""
 
     def __init__(self, data: bytes) -> None:
-        self._hashes = array("Q")
-        self._hashes.frombytes(data)
-        if sys.byteorder == "little":
-            self._hashes.byteswap()
+        number, self._may_hold_any_word = _HEAD.unpack_from(data)
+        end = _HEAD.size + number * _ID_BYTES
+        self._ids = data[_HEAD.size : end]
+        self._pieces = data[end:]
 
     def may_hold(self, ids: Iterable[str], words: Iterable[str]) -> bool:
-        """Return whether a row may have one of the ids in a field, or be undecodable and hold one of the words."""
-        if any(self._has("id", each) for each in ids):
+        """Return whether a row may have one of the ids in a field, or one of the words in a text without an id."""
+        if any(_has(self._ids, _ID_BYTES, bytes.fromhex(plain_hash(each))) for each in ids):
             return True
         return any(self._may_hold_word(word) for word in words if word)
 
+    def has_one_of(self, is_sought: Callable[[str], bool]) -> bool:
+        """Return whether a row has an id in a field whose hash is sought. Hashes are those of `plain_hash`."""
+        return any(is_sought(each) for each in self._hashes_of_ids())
+
+    def _hashes_of_ids(self) -> Iterator[str]:
+        for start in range(0, len(self._ids), _ID_BYTES):
+            yield self._ids[start : start + _ID_BYTES].hex()
+
     def _may_hold_word(self, word: str) -> bool:
-        return all(self._has("piece", piece) for piece in _pieces_of(word))
-
-    def _has(self, kind: str, text: str) -> bool:
-        wanted = int.from_bytes(_hash(kind, text), "big")
-        place = bisect_left(self._hashes, wanted)
-        return place < len(self._hashes) and self._hashes[place] == wanted
+        if self._may_hold_any_word:
+            return True
+        return all(_has(self._pieces, _PIECE_BYTES, _hash_of_piece(piece)) for piece in _pieces_of(word))
 
 
-def students_of_mapping(mapping: Mapping | None) -> set[str]:
-    """Return the ids that a mapping itself gives for students."""
-    if mapping is None:
-        return set()
-    given: list[object] = []
-    for name in STUDENT_FIELDS:
-        given.append(mapping.constants.get(name))
-        given += mapping.values.get(name, {}).values()
-    return {as_id(each) for each in given} - {""}
+def people_of_mapping(mapping: Mapping) -> People:
+    """Return the ids and names that a mapping itself gives for students."""
+    ids = {as_id(each) for each in _given_values(mapping, STUDENT_FIELDS)} - {""}
+    names = [each for each in _given_values(mapping, ID_OF_NAME) if isinstance(each, str)]
+    return People(frozenset(ids), tuple(names))
 
 
-def students_of(source: Source, row: RawRow) -> frozenset[str] | None:
-    """Return the ids of the students that a row names, or None for a row that cannot be decoded.
+def _given_values(mapping: Mapping, fields: Iterable[str]) -> Iterator[object]:
+    for name in fields:
+        yield mapping.constants.get(name)
+        yield from mapping.values.get(name, {}).values()
+
+
+def people_of(source: Source, row: RawRow) -> People | None:
+    """Return the students that a row names, or None for a row that cannot be decoded.
 
     A row with a damaged character is read with a mark in its place, as a reject shows it.
     """
     if row.is_cut:
         return None
     try:
-        return source.students(row.raw)
+        return source.people(row.raw)
     except InvalidRecord:
         pass
     try:
-        return source.students(row.raw.decode(errors="replace").encode())
+        return source.people(row.raw.decode(errors="replace").encode())
     except InvalidRecord:
         return None
 
@@ -119,6 +151,17 @@ def _pieces_of(text: str) -> set[str]:
     return pieces
 
 
-def _hash(kind: str, text: str) -> bytes:
-    # An id may hold half of a surrogate pair, which JSON can write as an escape.
-    return blake2b(f"{kind} {text}".encode(errors="surrogatepass"), digest_size=_HASH_BYTES).digest()
+def _hash_of_piece(text: str) -> bytes:
+    # A text may hold half of a surrogate pair, which JSON can write as an escape.
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=_PIECE_BYTES).digest()
+
+
+def _has(hashes: bytes, size: int, wanted: bytes) -> bool:
+    """Return whether a hash is among sorted ones of this size."""
+
+    def at(place: int) -> bytes:
+        return hashes[place * size : (place + 1) * size]
+
+    number = len(hashes) // size
+    place = bisect_left(range(number), wanted, key=at)
+    return place < number and at(place) == wanted

@@ -18,13 +18,13 @@ from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, u
 from edugraph_common.sources.json_source import JsonSource, Layout, Lines, Values, layout_of
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind, check_lines_head
-from edugraph_common.sources.openedx import decode_event, read_event, students_of_event
+from edugraph_common.sources.openedx import decode_event, people_of_event, read_event
 from edugraph_common.sources.platforms import UNKNOWN_PLATFORMS, Platforms
 from edugraph_common.sources.rows import Source
-from edugraph_common.sources.students import students_of_record
+from edugraph_common.sources.students import people_of_record
 from edugraph_common.sources.table_files import sheet_rows
 from edugraph_common.sources.table_rows import TableSource, check_columns, row_lines
-from edugraph_common.sources.xapi import read_statement, students_of_statement
+from edugraph_common.sources.xapi import people_of_statement, read_statement
 
 _NEEDS_A_MAPPING = "needs a mapping that says which column is which field; `edugraph import --dry-run` suggests one"
 
@@ -63,13 +63,13 @@ class ReadPlan(ContractModel):
             return TableSource(self.mapping)
         match self.format:
             case "ndjson":
-                return JsonSource(Lines(), parse_row, students_of_record)
+                return JsonSource(Lines(), parse_row, people_of_record)
             case "xapi":
                 statements = Values() if self.layout == "values" else Lines()
                 return JsonSource(
                     statements,
                     partial(read_statement, platforms=platforms),
-                    partial(students_of_statement, platforms=platforms),
+                    partial(people_of_statement, platforms=platforms),
                 )
             case "openedx":
                 # A line of a log may have a prefix, and then is no JSON as a whole.
@@ -77,7 +77,7 @@ class ReadPlan(ContractModel):
                 return JsonSource(
                     events,
                     partial(read_event, platforms=platforms),
-                    partial(students_of_event, platforms=platforms),
+                    partial(people_of_event, platforms=platforms),
                     decode_event,
                 )
             case "csv":

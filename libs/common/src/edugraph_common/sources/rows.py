@@ -12,6 +12,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, as_json, escaped, iso, parse_row
 from edugraph_common.sources.chunking import RawRow, RowChunk
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES
+from edugraph_common.sources.students import People
 
 RowT = TypeVar("RowT")
 
@@ -55,8 +56,8 @@ class Source(Protocol):
         """
         ...
 
-    def students(self, raw: bytes) -> frozenset[str]:
-        """Return the ids of the students that a row names, whatever else is wrong with it.
+    def people(self, raw: bytes) -> People:
+        """Return the students that a row names, whatever else is wrong with it.
 
         Raises InvalidRecord for a row that cannot be decoded.
         """

@@ -25,7 +25,7 @@ from edugraph_common.sources.json_source import Lines, decode_json
 from edugraph_common.sources.mapping import ITEM_FIELDS, Items, Mapping
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjson
 from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
-from edugraph_common.sources.students import STUDENT_FIELDS
+from edugraph_common.sources.students import STUDENT_FIELDS, People
 
 HEADER_ROWS = 20  # Titles and remarks may stand above the header.
 MAX_TEXT_BYTES = 8 << 30
@@ -252,11 +252,11 @@ class TableSource:
             row = row.model_copy(update={"sheet": value.get("sheet")})
         return row
 
-    def students(self, raw: bytes) -> frozenset[str]:
+    def people(self, raw: bytes) -> People:
         line = decode_json(raw)
         if "cells" not in line:
             raise InvalidRecord("(row)", "the cells of a row", "", "has none")
-        return frozenset(self._reader.students(self._listed(line["cells"])))
+        return self._reader.people(self._listed(line["cells"]))
 
     def _listed(self, cells: dict[str, Cell]) -> list[Cell]:
         return [cells.get(column) for column in self._columns]

@@ -14,10 +14,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, shorten
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
-from edugraph_common.sources.students import as_id
+from edugraph_common.sources.students import People, as_id, texts_in
 
 READING = 2  # to be raised when a statement becomes another record than before
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
+_VOIDED = "voided"
+# Where the students of a statement stand, and where any person does.
+_STUDENTS = ("actor", "object", "member")
+_PERSONS = (*_STUDENTS, "context", "instructor", "team", "authority")
 
 
 class _Part(BaseModel):
@@ -132,22 +136,52 @@ class _Statement(_Part):
         return self.timestamp or self.stored
 
 
-def students_of_statement(value: Any, platforms: Platforms) -> Iterator[str]:
-    """Yield the ids of the actor, of the person whom the statement is about, and of the members of a group."""
+def people_of_statement(value: Any, platforms: Platforms) -> People:
+    """Return whom a statement of any form names.
+
+    The ids are those of the actor, of the person whom the statement is about, and of the members of a group.
+    """
+    ids = frozenset(_id_of_agent(agent, platforms) for agent in _agents(value, _STUDENTS)) - {""}
+    if not ids and _last_part_of_verb(value) != _VOIDED:
+        return People(ids, tuple(texts_in(value)))
+    names = [agent.get("name") for agent in _agents(value, _PERSONS) if _has_only_a_name(agent, platforms)]
+    return People(ids, tuple(name for name in names if isinstance(name, str)))
+
+
+def _agents(value: Any, places: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield the objects that stand in these places, and the statement itself."""
     waiting = [value]
     while waiting:
         found = waiting.pop()
         if isinstance(found, list):
             waiting += found
         elif isinstance(found, dict):
-            # This is what `_Agent.id` would be, although the agent may be wrong in other ways.
-            account = found.get("account")
-            name = as_id(account.get("name")) if isinstance(account, dict) else ""
-            if name and isinstance(account, dict):
-                name = platforms.account_id(as_id(account.get("homePage")), name)
-            mail = as_id(found.get("mbox")).removeprefix("mailto:")
-            yield name or mail or as_id(found.get("mbox_sha1sum")) or as_id(found.get("openid"))
-            waiting += [found.get(part) for part in ("actor", "object", "member")]
+            yield found
+            waiting += [found.get(place) for place in places]
+
+
+def _id_of_agent(agent: dict[str, Any], platforms: Platforms) -> str:
+    """Return what `_Agent.id` would be, although the agent may be wrong in other ways."""
+    account = agent.get("account")
+    name = as_id(account.get("name")) if isinstance(account, dict) else ""
+    if name and isinstance(account, dict):
+        name = platforms.account_id(as_id(account.get("homePage")), name)
+    mail = as_id(agent.get("mbox")).removeprefix("mailto:")
+    return name or mail or as_id(agent.get("mbox_sha1sum")) or as_id(agent.get("openid"))
+
+
+def _has_only_a_name(agent: dict[str, Any], platforms: Platforms) -> bool:
+    """Return whether an agent has no id. An activity has an IRI, and is not an agent."""
+    return "id" not in agent and not _id_of_agent(agent, platforms)
+
+
+def _last_part_of_verb(value: Any) -> str | None:
+    """Return the last part of the IRI of a verb, which tells what it is, or None where there is none."""
+    named = value.get("verb") if isinstance(value, dict) else None
+    iri = named.get("id") if isinstance(named, dict) else None
+    if not isinstance(iri, str) or not iri:
+        return None
+    return shorten(iri.rstrip("/").rsplit("/", 1)[-1])
 
 
 Fields = dict[str, Any]
@@ -157,12 +191,12 @@ Extracted = tuple[str, Fields] | None
 
 def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | NotRelevant:
     """Read a decoded statement. One that voids another takes back what that one says. Raises InvalidRecord."""
-    named = value.get("verb") if isinstance(value, dict) else None
-    iri = named.get("id") if isinstance(named, dict) else None
-    if not isinstance(iri, str) or not iri:
+    verb = _last_part_of_verb(value)
+    if verb is None:
+        named = value.get("verb") if isinstance(value, dict) else None
+        iri = named.get("id") if isinstance(named, dict) else None
         raise InvalidRecord("verb.id", "the IRI of a verb", shorten(iri or value), "is missing")
-    verb = shorten(iri.rstrip("/").rsplit("/", 1)[-1])
-    if verb == "voided":
+    if verb == _VOIDED:
         voided = value.get("object")
         record_id = voided.get("id") if isinstance(voided, dict) else None
         if not isinstance(record_id, str):

@@ -127,7 +127,7 @@ def rejects_without(lines: Iterable[bytes], plan: ReadPlan, who: RestrictedPeopl
         hidden = raw is None or who.is_named_in(raw)
         if raw is not None and not hidden:
             try:
-                hidden = who.is_among(source.students(raw.encode(errors="replace")))
+                hidden = who.is_among(source.people(raw.encode(errors="replace")).ids)
             except InvalidRecord:
                 hidden = False
         shown = reject.model_copy(update={"found": "", "raw": None}) if hidden else reject

@@ -308,7 +308,7 @@ def written_by_others(person: Person) -> re.Pattern[str] | None:
 def _students(source: Source, reject: Reject) -> frozenset[str]:
     """Return whom the row of a reject names. A row that cannot be decoded names nobody."""
     try:
-        return source.students((reject.raw or "").encode(errors="replace"))
+        return source.people((reject.raw or "").encode(errors="replace")).ids
     except InvalidRecord:
         return frozenset()
 

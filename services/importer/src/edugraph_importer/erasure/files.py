@@ -40,7 +40,7 @@ from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.frames import pack_fewer_rows, unpack_rows
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
 from edugraph_common.sources.person import Person, Who
-from edugraph_common.sources.persons import PersonIndex, PersonIndexBuilder, students_of
+from edugraph_common.sources.persons import PersonIndex, PersonIndexBuilder, people_of
 from edugraph_common.sources.split_budget import CountedFile, SplitBudget
 from edugraph_common.sources.stored import (
     BatchRange,
@@ -51,6 +51,7 @@ from edugraph_common.sources.stored import (
     write_index,
     write_persons,
 )
+from edugraph_common.sources.students import ID_OF_NAME, as_id
 
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 # Of a job without records, of what the graph knows of courses, and of batches.
@@ -61,6 +62,10 @@ _GONE = "(erased)"
 _ROWS_AT_ONCE = 1_000
 
 _OPEN = "its job has not ended; it is cleaned within a minute after it has"
+_OPEN_BY_NAME = (
+    "its job has not ended, and rows of it name the person without an id; forget the student again, with this name, "
+    "when it has"
+)
 _PART = "it is being written, or a write of it broke off; forget the student again when no upload is under way"
 
 
@@ -84,22 +89,27 @@ class Erased:
 
 @dataclass
 class StudentRows:
-    """A predicate that chooses the rows which name a person as a student.
+    """A predicate that chooses the rows which name a person as a student, by an id, or by a name where no id is.
 
-    It counts them as `found`, and as `unreadable` the rows that cannot be decoded but may name the person.
+    It counts them as `found`, those of them that have no id of the person as `by_name`, and as `unreadable` the rows
+    that cannot be decoded but may name the person.
     """
 
     who: Who
     source: Source
     found: int = 0
+    by_name: int = 0
     unreadable: int = 0
 
     def __call__(self, row: RawRow) -> bool:
-        students = students_of(self.source, row)
-        if students is None:
+        people = people_of(self.source, row)
+        if people is None:
             self.doubt(row.raw.decode(errors="replace"))
             return False
-        is_theirs = self.who.is_among(students)
+        is_theirs = self.who.is_among(people.ids)
+        if not is_theirs and isinstance(self.who, Person):
+            is_theirs = any(map(self.who.is_written_in, people.names))
+            self.by_name += is_theirs
         self.found += is_theirs
         return is_theirs
 
@@ -134,8 +144,8 @@ def erase_from_blobs(
     return eraser.erased
 
 
-def may_name(blobs: Blobs, job_id: str, keys: Collection[str], ids: Collection[str], words: Collection[str]) -> bool:
-    """Return whether the rows of a job, or its rejects, can have one of the ids, or an undecodable one of the words.
+def may_name(blobs: Blobs, job_id: str, keys: Collection[str], who: Who) -> bool:
+    """Return whether the rows of a job, or its rejects, can name the person or one of the people.
 
     `keys` are those of the job's blobs. Only the index of persons is read; a job without one may name anybody.
     """
@@ -146,7 +156,9 @@ def may_name(blobs: Blobs, job_id: str, keys: Collection[str], ids: Collection[s
             index = PersonIndex(file.read())
     except Gone:
         return True
-    return index.may_hold(ids, words)
+    if isinstance(who, Person):
+        return index.may_hold(who.ids, {*who.ids, *who.names})
+    return index.has_one_of(who.is_erased)
 
 
 def erase_from_fits(
@@ -197,7 +209,7 @@ class _Eraser:
             with suppress(Rejected):  # What is wrong with the rows is told when they are read.
                 index_persons(self._blobs, job_id, self._go_on)
                 keys = [*keys, persons_key(job_id)]
-        may_hold = self._may_hold(job_id, keys)
+        may_hold = may_name(self._blobs, job_id, keys, self._who)
         # The rows come last: while they name the person, the index says that the other blobs may do so too.
         for key in sorted(keys, key=lambda key: (key == frames_key(job_id), key)):
             self._go_on()
@@ -210,16 +222,6 @@ class _Eraser:
         self.erased.files += rows > 0
         self.erased.rows += rows
         self.erased.rejects += rejects
-
-    def _may_hold(self, job_id: str, keys: list[str]) -> bool:
-        """Return whether the rows of a job, or its rejects, can name the person.
-
-        The ids of those who were erased before are not known, so an index cannot be asked for them.
-        """
-        if not isinstance(self._who, Person):
-            return True
-        words = {*self._who.ids, *self._who.names}
-        return may_name(self._blobs, job_id, keys, self._who.ids, words)
 
     def _erase_blob(self, job_id: str, key: str, *, is_open: bool) -> int:
         """Return how many rows or rejects were erased. What cannot be erased is left and reported."""
@@ -265,27 +267,27 @@ class _Eraser:
             self.leave(key, f"{chosen.unreadable} rows of it cannot be decoded and hold this id as a word")
         if found and is_open:
             self.erased.open_jobs.add(job_id)
-            self.leave(key, _OPEN)
+            self.leave(key, _OPEN_BY_NAME if chosen.by_name else _OPEN)
             return 0
         if found and not self._dry_run:
             erase()
         return found
 
     def _erase_plan(self, job_id: str, key: str, *, is_open: bool) -> None:
-        """Take the person out of a mapping that gives their id by itself. The rows that had the id by it are gone."""
+        """Take the person out of a mapping that gives their id or name by itself.
+
+        The rows that had the id by it are gone.
+        """
         try:
             plan = json.loads(self._blobs.read(key, 0, _LONGEST_PLAN))
         except (ValueError, Gone):
             return  # its file was reported as unreadable
         mapping = plan if key.endswith("/mapping.json") else plan.get("mapping") or {}
         constants, values = mapping.get("constants", {}), mapping.get("values", {})
-        theirs = [name for name in STUDENT_FIELDS & constants.keys() if self._who.is_among((constants[name],))]
-        cells = [
-            (name, cell)
-            for name in STUDENT_FIELDS & values.keys()
-            for cell, value in values[name].items()
-            if isinstance(value, str) and self._who.is_among((value,))
-        ]
+        theirs = [name for name, value in constants.items() if self._is_given(name, value)]
+        cells: list[tuple[str, str]] = []
+        for name, meanings in values.items():
+            cells += [(name, cell) for cell, value in meanings.items() if self._is_given(name, value)]
         if not (theirs or cells) or self._dry_run:
             return
         if is_open:
@@ -298,6 +300,14 @@ class _Eraser:
             values[name][cell] = _GONE
         with self._blobs.write(key) as file:
             file.write(json.dumps(plan, ensure_ascii=False).encode())
+
+    def _is_given(self, field_name: str, value: Any) -> bool:
+        """Return whether a mapping gives the person's id or name for this field."""
+        if field_name in STUDENT_FIELDS:
+            return self._who.is_among((as_id(value),))
+        if field_name not in ID_OF_NAME or not isinstance(value, str) or not isinstance(self._who, Person):
+            return False
+        return self._who.is_written_in(value)
 
     def _read_plan(self, job_id: str, key: str) -> ReadPlan:
         """Return the plan by which the import read the file, or would read it if it never began."""
@@ -381,7 +391,8 @@ class _Eraser:
                 if reject.raw is not None:
                     names_student = chosen(RawRow(reject.line, reject.raw.encode(errors="replace")))
                 else:
-                    is_student_field = reject.field.rsplit(".", 1)[-1] in STUDENT_FIELDS
+                    field_name = reject.field.rsplit(".", 1)[-1]
+                    is_student_field = field_name in STUDENT_FIELDS or field_name in ID_OF_NAME
                     names_student = is_student_field and self._who.is_quoted(reject.found)
                     chosen.found += names_student
                 if not names_student:

@@ -344,9 +344,9 @@ class Graph:
         return any(self._connection.read(CYPHER["any_tombstone"]))
 
     def told_apart(self) -> Callable[[str], bool]:
-        """Return what tells of an id whether its student was erased before now."""
+        """Return what tells, by the plain hash of an id, whether its student was erased before now."""
         known = {row["id"] for row in self._connection.read(CYPHER["all_tombstones"])}
-        return lambda student_id: not known.isdisjoint(self._tombstones.forms(student_id))
+        return lambda plain: not known.isdisjoint((plain, self._tombstones.keyed(plain)))
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
         """Yield label and id of each record, and what people wrote in it. The whole graph is read, page by page."""

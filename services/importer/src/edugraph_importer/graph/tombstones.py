@@ -4,10 +4,11 @@ The id of a student is short and easy to guess, so a plain hash of it would tell
 with a secret of the installation, which is backed up apart from the graph (docs/adr/0032).
 """
 
-import hashlib
 import hmac
 
 from pydantic import SecretStr
+
+from edugraph_common.sources.students import plain_hash
 
 KEYED = "h1:"  # before a keyed hash; older releases kept plain ones
 
@@ -29,8 +30,3 @@ class Tombstones:
         """Return what a graph may hold of the student: a tombstone, or that of an older release."""
         plain = plain_hash(student_id)
         return self.keyed(plain), plain
-
-
-def plain_hash(node_id: str) -> str:
-    """Hash an id, also one that no record can have: a row that was set aside may name half a surrogate pair."""
-    return hashlib.sha256(node_id.encode(errors="surrogatepass")).hexdigest()

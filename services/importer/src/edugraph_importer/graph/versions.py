@@ -22,6 +22,7 @@ import neo4j
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, RECORD_LABELS
 from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
 from edugraph_common.contracts.records import Record, Withdrawal, iso, iso_of_microseconds, microseconds
+from edugraph_common.sources.students import plain_hash
 from edugraph_importer.graph import aggregates, finding_facts, groups, record_facts
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
@@ -41,7 +42,7 @@ from edugraph_importer.graph.history import (
 )
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCounts, ItemNames, Mention, Node, Pair
-from edugraph_importer.graph.tombstones import Tombstones, plain_hash
+from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import NEVER, Fields, UnitOfWork, run_rows
 
 # Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
