@@ -86,7 +86,7 @@ class Ground:
                     yield Store.REDIS, key, f"{key} {readers[kind](key)}"
 
     def _blobs(self) -> Iterator[tuple[Store, str, str]]:
-        for folder in ("jobs", "erasures", "exports", "fits", "dead"):
+        for folder in ("jobs", "erasures", "undos", "exports", "fits", "dead"):
             for key in self.blobs.keys(folder):
                 raw = self.blobs.read(key, 0, 1 << 26)
                 if key.endswith("rows.zst"):

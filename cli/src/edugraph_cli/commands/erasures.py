@@ -57,7 +57,7 @@ def list_erasures(as_json: Json = False) -> None:
 
 @app.command()
 def replay(follow: Follow = False, as_json: Json = False) -> None:
-    """Erase again all persons who were erased before, after a backup was restored that may contain them."""
+    """Repeat all earlier erasures and undos of imports, after a backup was restored that may be older."""
     with plain_errors(), Client.from_environment() as client:
         _end(client, client.replay_erasures(), follow, as_json)
 
@@ -84,6 +84,8 @@ def _end(client: Client, accepted: Accepted, follow: bool, as_json: bool) -> Non
         if not as_json and isinstance(result, dict) and "left" in result:
             _say_what_is_left(result)
             removed = {store: counts for store, counts in result["removed"].items() if any(counts.values())}
+            if any(result.get("undone", {}).values()):
+                removed["undone"] = result["undone"]
             task = {**task, "result": removed or "nothing was there"}
         tasks.print_task(task, as_json)
     if as_json:

@@ -73,10 +73,10 @@ from edugraph_importer.batching import (
     store_rejects,
     window,
 )
-from edugraph_importer.erasure import Erasure, forget_lists, tell_restricted
+from edugraph_importer.erasure import MAX_SHOWN, Erasure, forget_lists, tell_restricted
 from edugraph_importer.graph import REFUSED, Graph
 from edugraph_importer.person_export import Elsewhere, PersonExport
-from edugraph_importer.undo import JOBS_FOLDER, undo_import
+from edugraph_importer.undo import JOBS_FOLDER, replay_undos, undo_import
 
 MOST_SECONDS_ENDING_RECORDS = 600
 MOST_SECONDS_COMPACTING = 60
@@ -374,6 +374,22 @@ class Importer:
         self._send_settler(job_id)
         self.epochs.begin_everywhere()
         return undone
+
+    def replay_erasures(self, request_id: str) -> dict[str, Any]:
+        """Erase again all who were erased, and undo again what was undone, after a backup was restored."""
+        erased = self.erasure.replay()
+        counts, left = replay_undos(self.graph, self.blobs)
+        if counts["imports"]:
+            self._send_settler(request_id)
+            forget_lists(self.members, self.graph)
+            self.epochs.begin_everywhere()
+        not_undone = [{"store": "graph", "key": job_id, "reason": reason} for job_id, reason in left.items()]
+        return {
+            **erased,
+            "undone": counts,
+            "left": (erased["left"] + not_undone)[:MAX_SHOWN],
+            "left_in_all": erased["left_in_all"] + len(not_undone),
+        }
 
     def recreate(self, job: ImportJob) -> bool:
         """Make a job that Redis has lost known again, from its message. False if it was cancelled.

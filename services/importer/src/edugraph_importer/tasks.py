@@ -230,9 +230,8 @@ def admit_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 
 @shared_task(base=DataImportTask, bind=True, name="replay_erasures_task", contract=ReplayErasures)
 def replay_erasures_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Erase again all who were erased before. Return what a restored backup had brought back."""
-    self.parse(ReplayErasures, body)
-    return self.importer.erasure.replay()
+    """Erase and undo again what was erased and undone before. Return what a restored backup had brought back."""
+    return self.importer.replay_erasures(self.parse(ReplayErasures, body).job_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="clean_job_task", contract=CleanJob)

@@ -5,6 +5,7 @@ A record remembers the keys of its versions (`graph.history`). If another versio
 read from the stored row of its own import. No other file is read.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +17,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.school_records import ActivityRecord
-from edugraph_common.platform.object_store import Blobs, Changed
+from edugraph_common.platform.object_store import UNDOS, Blobs, Changed, undo_key, undone_job_of
 from edugraph_common.platform.stored_jobs import load_job
 from edugraph_importer.batching import count_batches, read_batch, window
 from edugraph_importer.graph import Entry, Graph, RecordBatch, batch_of_row, entry_of
@@ -41,12 +42,15 @@ def undo_import(graph: Graph, blobs: Blobs, job_id: str) -> dict[str, Any]:
             "an earlier release accepted this import: take its records back by their ids (withdrawn: true)"
         )
     written = graph.written_batches(job_id)
+    # The note comes before the mark, so that a graph that is restored from a backup never lacks it.
+    _note(blobs, job)
     progress = graph.begin_undo(job_id)
     activities = 0
     for batch in _batches(blobs, job, written):
         activities += sum(isinstance(record.data, ActivityRecord) for _, record in batch.records)
         if batch.batch >= progress.next_batch:
             progress = graph.undo_batch(batch, progress)
+    graph.end_undo(job_id, progress)
     return {
         "taken_back": progress.taken_back,
         "came_back": progress.came_back,
@@ -54,6 +58,42 @@ def undo_import(graph: Graph, blobs: Blobs, job_id: str) -> dict[str, Any]:
         "not_restored_ids": list(progress.not_restored_ids),
         "activities_left": activities,
     }
+
+
+def replay_undos(graph: Graph, blobs: Blobs) -> tuple[dict[str, int], dict[str, str]]:
+    """Undo all imports again whose undo the graph does not know, or has not finished, after a backup was restored.
+
+    Return counts of imports and records, and why others could not be undone, by the id of the job.
+    """
+    counts = {"imports": 0, "taken_back": 0, "came_back": 0, "not_restored": 0}
+    left: dict[str, str] = {}
+    for key in blobs.keys(UNDOS):
+        job_id = undone_job_of(key)
+        if graph.is_undone(job_id):
+            continue
+        try:
+            if graph.written_batches(job_id):
+                report = undo_import(graph, blobs, job_id)
+            else:
+                # The mark is enough, and needs no stored rows.
+                report = {}
+                graph.end_undo(job_id, graph.begin_undo(job_id))
+        except Rejected as problem:
+            left[job_id] = str(problem)
+            continue
+        counts["imports"] += 1
+        for name in ("taken_back", "came_back", "not_restored"):
+            counts[name] += report.get(name, 0)
+    return counts, left
+
+
+def _note(blobs: Blobs, job: ImportJob) -> None:
+    """Keep the undo apart from the graph, for a graph that is restored from an older backup."""
+    key = undo_key(job.job_id)
+    if blobs.exists(key):
+        return
+    with blobs.write(key) as file:
+        file.write(json.dumps({"acceptance": job.acceptance}).encode())
 
 
 def read_stored_rows(blobs: Blobs, graph: Graph, entries: Mapping[str, Entry]) -> dict[Entry, Record | None]:

@@ -1,6 +1,9 @@
 """What an undo says of the records that it takes back, and what it leaves. See `test_version_order` for the rule."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +11,9 @@ import pytest
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.stored_jobs import load_job, store_job
-from edugraph_importer.batching import read_batch
+from edugraph_importer.batching import count_batches, read_batch, window
 from edugraph_importer.graph import Graph
-from edugraph_importer.undo import undo_import
+from edugraph_importer.undo import replay_undos, undo_import
 
 from .imports import graph_with_rows, import_rows, split
 
@@ -128,3 +131,102 @@ def test_an_import_without_rows_or_number_is_not_undone(room: Any, graph: Graph,
     with pytest.raises(Rejected, match="take its records back by their ids"):
         undo_import(graph, blobs, job_id)
     assert likes(room) == 1
+
+
+def import_again(graph: Graph, blobs: Blobs, jobs: Sequence[str]) -> None:
+    """Write jobs whose rows are stored, as their first import did. What is undone is refused."""
+    for job_id in jobs:
+        job = load_job(blobs, job_id)
+        assert job
+        for message in window(blobs, job, count_batches(blobs, job)):
+            with suppress(Rejected):
+                graph.write_batch(read_batch(blobs, message).graph)
+
+
+def versions(rng: random.Random) -> list[dict[str, Any]]:
+    return [
+        like(f"r{rng.randrange(5)}", rng.randrange(1, 5), rng.randrange(1, 4)) for _ in range(rng.randrange(1, 8))
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_restored_graph_is_without_the_imports_that_were_undone(room: Any, tmp_path: Path, seed: int) -> None:
+    """Out: the blob of an undo; the replay; or `finished`, by which an undo that broke off is not done again.
+
+    The reference is a graph that never had these imports. A graph as it was at the backup is written again from the
+    same rows: a part of the imports, and the beginning of one undo.
+    """
+    rng = random.Random(seed)
+    blobs = Blobs(str(tmp_path))
+    room.empty()
+    with graph_with_rows(room, blobs) as graph:
+        jobs = [import_rows(graph, blobs, versions(rng), batch_size=2) for _ in range(4)]
+        undone = rng.sample(jobs, rng.randrange(1, 4))
+        for job_id in undone:
+            undo_import(graph, blobs, job_id)
+        after_the_undos = room.digest()
+
+        room.empty()
+        import_again(graph, blobs, [job_id for job_id in jobs if job_id not in undone])
+        assert room.digest() == after_the_undos
+
+        room.empty()
+        import_again(graph, blobs, jobs[: rng.randrange(5)])
+        if rng.random() < 0.5:
+            undo_some_batches(graph, blobs, undone[0], rng.randrange(2))
+        to_do = sum(not graph.is_undone(job_id) for job_id in undone)
+        counts, left = replay_undos(graph, blobs)
+        import_again(graph, blobs, jobs)
+        assert room.digest() == after_the_undos
+        assert (counts["imports"], left) == (to_do, {})
+        assert replay_undos(graph, blobs)[0]["imports"] == 0
+
+
+def undo_some_batches(graph: Graph, blobs: Blobs, job_id: str, batches: int) -> None:
+    """Begin the undo of a job as a process that is killed after some batches."""
+    whole = graph.undo_batch
+    left = iter(range(batches))
+
+    def undo_batch(batch: Any, progress: Any) -> Any:
+        if next(left, None) is None:
+            raise SystemExit
+        return whole(batch, progress)
+
+    graph.undo_batch = undo_batch  # type: ignore[method-assign]
+    with suppress(SystemExit):
+        undo_import(graph, blobs, job_id)
+    graph.undo_batch = whole  # type: ignore[method-assign]
+
+
+def test_an_undo_whose_rows_are_gone_is_told_and_keeps_no_other_from_being_done(room: Any, tmp_path: Path) -> None:
+    """Out: the `except Rejected` of `replay_undos`."""
+    room.empty()
+    blobs = Blobs(str(tmp_path))
+    with graph_with_rows(room, blobs) as graph:
+        jobs = [import_rows(graph, blobs, [like(f"r{number}", 1)]) for number in range(2)]
+        for job_id in jobs:
+            undo_import(graph, blobs, job_id)
+        room.empty()
+        import_again(graph, blobs, jobs)
+        blobs.delete(f"jobs/{jobs[0]}")
+        counts, left = replay_undos(graph, blobs)
+    assert counts == {"imports": 1, "taken_back": 1, "came_back": 0, "not_restored": 0}
+    assert list(left) == [jobs[0]]
+    assert "source of this import is not kept" in left[jobs[0]]
+    assert likes(room) == 1
+
+
+def test_an_import_of_after_the_backup_stays_undone_without_its_rows(room: Any, tmp_path: Path) -> None:
+    """Out: the mark of a job of which the graph has nothing. Its message may come again from a restored broker."""
+    room.empty()
+    blobs = Blobs(str(tmp_path))
+    with graph_with_rows(room, blobs) as graph:
+        job_id, messages = split(blobs, [like("r", 1)])
+        batch = read_batch(blobs, messages[0]).graph
+        graph.write_batch(batch)
+        undo_import(graph, blobs, job_id)
+        room.empty()
+        blobs.delete(f"jobs/{job_id}")
+        assert replay_undos(graph, blobs)[1] == {}
+        with pytest.raises(Rejected, match="was undone"):
+            graph.write_batch(batch)

@@ -447,7 +447,7 @@ class AdmitPerson(Message):
 
 
 class ReplayErasures(Message):
-    """import.split: repeat all earlier erasures. `job_id` names the request."""
+    """import.split: repeat all earlier erasures and undos of imports. `job_id` names the request."""
 
 
 class EndOldRecords(Message):

@@ -498,6 +498,18 @@ _BLOBS = (
         left=Words("without it, a restored backup would undo the erasure", "没有它，恢复备份就会使删除失效"),
     ),
     DataPlace(
+        "blobs.undos",
+        Store.BLOBS,
+        ("undos/*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "to undo imports again in a graph that is restored from an older backup",
+            "在由旧备份恢复的图谱中再次撤销导入",
+        ),
+        Words("for ever", "永久"),
+    ),
+    DataPlace(
         "blobs.marks",
         Store.BLOBS,
         ("jobs/*/index", "jobs/*/cancelled", "jobs/*/contexts/*"),

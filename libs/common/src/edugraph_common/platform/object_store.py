@@ -27,6 +27,7 @@ from edugraph_common.platform.s3_upload import S3Upload
 EXPORTS = "exports"  # the folder with the exports of persons that wait to be fetched
 EXPORT_KEPT_SECONDS = 86_400
 ERASURES = "erasures"  # the folder with one blob for each erased student
+UNDOS = "undos"  # the folder with one blob for each import that was undone
 # The number of tries of a listing that another process disturbs.
 LISTINGS = 20
 # The number of tries of a deletion. Each try fails if another process deletes one of the folder's entries meanwhile.
@@ -302,6 +303,16 @@ def erasure_key(tombstone: str) -> str:
 def tombstone_of(key: str) -> str:
     """Return the tombstone in the key of an erasure's blob."""
     return key.removeprefix(f"{ERASURES}/").removesuffix(".json").replace("-", ":", 1)
+
+
+def undo_key(job_id: str) -> str:
+    """Return the key of the blob that says that an import was undone. A restored graph may be older than the undo."""
+    return f"{UNDOS}/{job_id}.json"
+
+
+def undone_job_of(key: str) -> str:
+    """Return the id of the job of an undo's blob."""
+    return key.removeprefix(f"{UNDOS}/").removesuffix(".json")
 
 
 def shown(key: str) -> str:

@@ -362,4 +362,4 @@ def _letter_without(who: Who) -> Callable[[bytes], bytes]:
     return change
 
 
-__all__ = ["ErasedPeople", "Erasure", "Person", "is_named_in", "written_by_others"]
+__all__ = ["MAX_SHOWN", "ErasedPeople", "Erasure", "Person", "is_named_in", "written_by_others"]

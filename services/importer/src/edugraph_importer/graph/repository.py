@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
@@ -290,8 +290,21 @@ class Graph:
         """
         self._write(undo.begin_undo, job_id)
         self._connection.wait_for_older_transactions()
-        [row] = self._connection.read(CYPHER["undo_progress"], id=job_id)
-        return undo.UndoProgress(**json.loads(row["progress"] or "{}"))
+        return self._undo_progress(job_id)
+
+    def end_undo(self, job_id: str, progress: undo.UndoProgress) -> None:
+        """Note that all that a job wrote is taken back."""
+        self._write(undo.note_progress, job_id, replace(progress, finished=True))
+
+    def is_undone(self, job_id: str) -> bool:
+        """Return whether the undo of a job has come to its end."""
+        return self._undo_progress(job_id).finished
+
+    def _undo_progress(self, job_id: str) -> undo.UndoProgress:
+        rows = self._connection.read(CYPHER["undo_progress"], id=job_id)
+        if not rows or not rows[0]["progress"]:
+            return undo.UndoProgress()
+        return undo.UndoProgress(**json.loads(rows[0]["progress"]))
 
     def undo_batch(self, batch: RecordBatch, progress: undo.UndoProgress) -> undo.UndoProgress:
         """Take back what a batch wrote, and return how far the undo of its job is now.

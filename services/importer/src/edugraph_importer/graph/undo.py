@@ -1,7 +1,7 @@
 """Taking back what an import wrote (docs/adr/0085): each record becomes the greatest of its other versions."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import neo4j
@@ -22,7 +22,8 @@ class UndoProgress:
 
     `next_batch`: the first batch that is not undone yet. `taken_back`: how many records of the job were removed or
     replaced; `came_back`: of how many another version is there in their place; `not_restored`: of how many the row of
-    that version is not kept. `not_restored_ids`: some of these, of the batches of this try.
+    that version is not kept. `not_restored_ids`: some of these, of the batches of this try. `finished`: all batches
+    are undone.
     """
 
     next_batch: int = 0
@@ -30,6 +31,7 @@ class UndoProgress:
     came_back: int = 0
     not_restored: int = 0
     not_restored_ids: tuple[str, ...] = ()
+    finished: bool = False
 
 
 class UndoBatch(NamedTuple):
@@ -83,9 +85,15 @@ def undo_batch(
         not_restored=undoing.progress.not_restored + len(lost),
         not_restored_ids=(*undoing.progress.not_restored_ids, *sorted(lost))[:SHOWN_IDS],
     )
-    numbers = {name: getattr(progress, name) for name in ("next_batch", "taken_back", "came_back", "not_restored")}
-    tx.run(CYPHER["set_undo_progress"], id=batch.job_id, progress=json.dumps(numbers)).consume()
+    note_progress(tx, batch.job_id, progress)
     return progress
+
+
+def note_progress(tx: neo4j.Transaction, job_id: str, progress: UndoProgress) -> None:
+    """Note how far the undo of a job is. The ids of records are left out."""
+    noted = asdict(progress)
+    del noted["not_restored_ids"]
+    tx.run(CYPHER["set_undo_progress"], id=job_id, progress=json.dumps(noted)).consume()
 
 
 def _may_return(record: Record, erased: ErasedStudents, kept: Kept) -> bool:

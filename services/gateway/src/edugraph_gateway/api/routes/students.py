@@ -89,7 +89,7 @@ async def list_erasures(_: Officer, blobs: BlobsDep) -> Erasures:
 
 @router.post("/v1/erasures/replay", status_code=202, responses=problem_responses(401, 403, 429, 503))
 async def replay_erasures(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep) -> Accepted:
-    """All who were erased are erased again, after a backup was restored: follow the task."""
+    """Erase all again who were erased, and undo imports again, after a backup was restored: follow the task."""
     message = ReplayErasures(job_id=intake.submitter.new_id())
     task = Task("replay_erasures_task", message, task_id_for(message.job_id, "replay"))
     return await _sent(intake.submitter, caller, task, partial(trail.did, caller, "erasures.replay", ""))
