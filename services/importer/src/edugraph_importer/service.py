@@ -80,6 +80,7 @@ from edugraph_importer.undo import JOBS_FOLDER, replay_undos, undo_import
 
 MOST_SECONDS_ENDING_RECORDS = 600
 MOST_SECONDS_COMPACTING = 60
+MOST_SECONDS_DERIVING = 600
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
@@ -491,8 +492,13 @@ class Importer:
         self.epochs.begin_everywhere()
         return {"proposed": proposed}
 
-    def derive_anew(self, *, repair: bool) -> dict[str, Any]:
-        found = self.graph.derive_anew(repair=repair)
+    def derive_anew(self, request_id: str, *, repair: bool) -> dict[str, Any]:
+        """Compare what the graph derives with its records, or derive it anew, for ten minutes at most.
+
+        Raises Wait if there is more to do; the same request goes on there.
+        """
+        end = self.now() + timedelta(seconds=MOST_SECONDS_DERIVING)
+        found = self.graph.derive_anew(repair=repair, request_id=request_id, go_on=lambda: self.now() < end)
         self.epochs.begin_everywhere()
         return found
 

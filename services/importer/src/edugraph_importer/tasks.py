@@ -144,7 +144,8 @@ def record_proposals_task(self: DataImportTask, body: Any) -> dict[str, int]:
 @shared_task(base=DataImportTask, bind=True, name="derive_graph_task", contract=DeriveGraph)
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
-    return self.importer.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+    message = self.parse(DeriveGraph, body)
+    return self.importer.derive_anew(message.job_id, repair=message.repair)
 
 
 @shared_task(base=DataImportTask, bind=True, name="remove_from_graph_task", contract=RemoveFromGraph)

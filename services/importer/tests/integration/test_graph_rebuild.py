@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threads import in_a_thread
 
+from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_importer.graph import RecordBatch
+from edugraph_importer.graph import RecordBatch, rebuild
 
 from .random_imports import SLOW_EXAMPLES, batch, finding_lists, in_order, latest_only, record_lists
 
@@ -144,3 +145,132 @@ def test_what_comes_while_classes_are_derived_anew_is_derived_right(
     let_in(batch(records[1:], "another", 0), "edugraph_importer.graph.resolver", room, monkeypatch)
     assert room.graph.derive_anew(repair=True)["wrong"] == {}
     assert room.digest() == expected
+
+
+class Killed(BaseException):
+    """Ends a request as the death of its process does: at once, between two transactions or within one."""
+
+
+def school(room: Any) -> str:
+    """Write a graph with several nodes of most labels, and return its digest."""
+    at = {"timestamp": "2026-01-01T00:00:00Z"}
+    rows: list[dict[str, Any]] = []
+    for number in range(5):
+        student = {"student_id": f"s{number}", "course_id": f"c{number % 3}"}
+        item = {
+            "student_id": f"s{number}",
+            "item_id": f"q{number}",
+            "correct": True,
+            "knowledge_points": [f"P{number}"],
+        }
+        error = {**student, "error_text": "2+2=5", "error_type_id": f"t{number}", "error_type": f"Type {number}"}
+        rows += [
+            {"type": "course_record", "record_id": f"a{number}", **at, "data": {**student, "progress": 5}},
+            {"type": "attempt_record", "record_id": f"b{number}", **at, "data": item},
+            {"type": "error_record", "record_id": f"e{number}", **at, "data": error},
+        ]
+    return str(in_order(room, [parse_record(row) for row in rows], []))
+
+
+def transactions_until_the_end(room: Any, request_id: str, *, repair: bool) -> tuple[int, dict[str, Any]]:
+    """Run a request to its end. Return how many transactions derived something, and the result."""
+    done = 0
+    derive_nodes = rebuild._derive_nodes
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal done
+        done += 1
+        return derive_nodes(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rebuild, "_derive_nodes", counted)
+        found = room.graph.derive_anew(repair=repair, request_id=request_id)
+    return done, found
+
+
+def killed_after(room: Any, request_id: str, transactions: int, *, repair: bool, at_the_end: bool) -> None:
+    """Run a request and kill it within the transaction after so many, at its beginning or at its end."""
+    left = iter(range(transactions))
+    derive_nodes = rebuild._derive_nodes
+
+    def derive(*arguments: Any) -> Any:
+        is_last = next(left, None) is None
+        if is_last and not at_the_end:
+            raise Killed
+        found = derive_nodes(*arguments)
+        if is_last:
+            raise Killed
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rebuild, "_derive_nodes", derive)
+        with pytest.raises(Killed):
+            room.graph.derive_anew(repair=repair, request_id=request_id)
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_request_whose_process_was_killed_goes_on_where_it_was(
+    room: Any, monkeypatch: pytest.MonkeyPatch, *, repair: bool, at_the_end: bool
+) -> None:
+    """Out: `_note` in one of the two branches of `_run`; `_read`; the counts or the corrections in what is noted."""
+    monkeypatch.setattr(rebuild, "NODES_AT_ONCE", 2)
+    expected = school(room)
+
+    def damage_all() -> None:
+        write(room, "MATCH ()-[r:LEARNS]->() SET r.progress = 99.5")
+        write(room, "MATCH ()-[r:CALLED]->() SET r.records = 1000")
+        write(room, "MATCH (n:ErrorType) SET n.name = 'Wrong'")
+
+    damage_all()
+    total, whole = transactions_until_the_end(room, "whole", repair=repair)
+    assert total > 12
+    assert whole["wrong"]["LEARNS"] == 5
+    damage_all()
+    before = room.digest()
+    tries = (3, 2, 4)
+    for transactions in tries:
+        killed_after(room, "r", transactions, repair=repair, at_the_end=at_the_end)
+    rest, found = transactions_until_the_end(room, "r", repair=repair)
+    assert rest == total - sum(tries)
+    assert (found["checked"], found["wrong"]) == (whole["checked"], whole["wrong"])
+    assert room.digest() == (expected if repair else before)
+
+
+def test_another_request_begins_at_the_beginning(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: the comparison of the request in `derivation`. What was right an hour ago may be wrong now."""
+    monkeypatch.setattr(rebuild, "NODES_AT_ONCE", 2)
+    school(room)
+    total, _ = transactions_until_the_end(room, "first", repair=False)
+    killed_after(room, "second", 5, repair=False, at_the_end=False)
+    assert transactions_until_the_end(room, "third", repair=False)[0] == total
+    assert room.query("MATCH (l:Lock {id: 'verify'}) RETURN l.id AS id") == []
+
+
+def test_a_request_goes_on_when_its_time_is_over(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: the question to `go_on`, so that a large graph is never done within the time limit of a task."""
+    monkeypatch.setattr(rebuild, "NODES_AT_ONCE", 2)
+    school(room)
+    _, whole = transactions_until_the_end(room, "whole", repair=False)
+    for _ in range(3):
+        looks = iter([True, True, True])
+        with pytest.raises(Wait, match="in another try"):
+            room.graph.derive_anew(repair=False, request_id="r", go_on=lambda: next(looks, False))  # noqa: B023
+    _, found = transactions_until_the_end(room, "r", repair=False)
+    assert found == whole
+
+
+def test_a_student_who_is_erased_is_not_left_in_what_is_noted(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: `forget_derived_student`. The stage begins again."""
+    monkeypatch.setattr(rebuild, "NODES_AT_ONCE", 2)
+    school(room)
+    noted = "MATCH (l:Lock {id: 'verify'}) RETURN l.after AS after"
+    for transactions in range(1, 30):
+        killed_after(room, f"r{transactions}", transactions, repair=False, at_the_end=False)
+        if room.query(noted) == [{"after": "s1"}]:
+            break
+    room.graph.erase_student("s3")
+    assert room.query(noted) == [{"after": "s1"}]
+    room.graph.erase_student("s1")
+    assert room.query(noted) == [{"after": ""}]
+    assert transactions_until_the_end(room, f"r{transactions}", repair=False)[1]["wrong"] == {}

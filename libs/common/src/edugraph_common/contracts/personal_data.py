@@ -328,14 +328,27 @@ _GRAPH = (
     DataPlace(
         "graph.form",
         Store.GRAPH,
-        ("ClaimChange.*", "Lock.*", "Schema.*"),
+        ("ClaimChange.*", "Schema.*"),
         "none",
         _NO_PERSON,
         Words(
-            "locks, the version of the graph's form, and which jobs changed prerequisites that are to be derived",
-            "锁、图谱形式的版本，以及哪些任务改变了尚待推导的先修关系",
+            "the version of the graph's form, and which jobs changed prerequisites that are to be derived",
+            "图谱形式的版本，以及哪些任务改变了尚待推导的先修关系",
         ),
         Words("for ever", "永久"),
+    ),
+    DataPlace(
+        "graph.locks",
+        Store.GRAPH,
+        ("Lock.*",),
+        "pseudonymous",
+        Words(
+            "locks; while a graph is verified or rebuilt, the id of the last node that is done, and counts",
+            "锁；校验或重建图谱期间，最后处理完的节点的编号和计数",
+        ),
+        Words("to go on there after a process was killed", "进程被终止后从该处继续"),
+        Words("until it has ended; the locks for ever", "直到结束；锁永久保留"),
+        eraser="graph",
     ),
 )
 

@@ -134,6 +134,7 @@ def erase(tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, wanted
         tx.run(CYPHER[f"delete_records_{label}"], ids=sorted(footprint.records[label])).consume()
         removed[label] = len(footprint.records[label])
     tx.run(CYPHER["delete_student"], id=student_id).consume()
+    tx.run(CYPHER["forget_derived_student"], id=student_id).consume()
 
     unit.count_spellings(footprint.spellings, -1)
     unit.add_item_names(footprint.item_names, -1)

@@ -1,15 +1,18 @@
 """What the graph derives from its records, derived anew: all sums, names, descriptions and prerequisites.
 
-To compare is to derive in a transaction that is taken back. Records and what was found in them are not touched.
+To compare is to derive in a transaction that is taken back. Records and what was found in them are not touched. It is
+noted after each transaction how far a request has come, so that its message goes on there when it comes again.
 """
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import neo4j
 
+from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, IDENTIFIED_LABELS, NAMED_LABELS
 from edugraph_importer.graph import groups, prerequisites, resolver
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, delete_orphans, recompute
@@ -20,6 +23,7 @@ from edugraph_importer.graph.unit_of_work import lock_and_load, write_changed_st
 
 NODES_AT_ONCE = 50  # in one transaction
 SHOWN_DIFFERENCES = 100
+GOES_ON_SECONDS = 1.0
 
 # Type, ids of its ends, and what tells it apart from others between them: a mistake's course, a membership's term and
 # start. Of a node: label, id, nothing, nothing.
@@ -32,11 +36,26 @@ _COUNTED = ("Item", "KnowledgePoint")
 _TOTALS: dict[str, InteractionTotal] = {"CHAT_WITH": "chat_with", "LIKES": "likes", "TEACHES": "teaches"}
 
 
+class Stage(NamedTuple):
+    """What is derived of the nodes of a label: each node by itself, or which of them mean the same."""
+
+    of: Literal["nodes", "classes"]
+    label: str
+
+
+# After these stages come the prerequisites.
+STAGES = (
+    *(Stage("nodes", label) for label in ENTITY_LABELS),
+    *(Stage("classes", label) for label in NAMED_LABELS),
+)
+
+
 @dataclass
 class Comparison:
     """`wrong`: how many nodes and relationships differ from what the records say, by label and type.
 
-    `shown`: some of them, each as its label or type and its ids.
+    `shown`: some of them, each as its label or type and its ids. They are those of the last try alone: ids are not
+    noted in the graph.
     """
 
     checked: int = 0
@@ -61,32 +80,119 @@ class _TakenBack(Exception):
         self.wrong = wrong
 
 
-def derive(connection: Connection, *, repair: bool) -> Comparison:
-    """Derive everything, a few nodes at a time, and say what was wrong. Without `repair`, nothing is changed."""
-    comparison, corrections = Comparison(), defaultdict[str, dict[Pair, int]](dict)
+# By label: what is wrong with CALLED, as it should be.
+Corrections = dict[str, dict[Pair, int]]
 
-    def portion(work: Any, *arguments: Any) -> None:
-        try:
-            comparison.add(connection.write(work, *arguments, repair=repair))
-        except _TakenBack as end:
-            comparison.add(end.wrong)
 
-    for label in ENTITY_LABELS:
-        after = ""
-        while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=NODES_AT_ONCE):
+class Derivation:
+    """Derives everything, a few nodes at a time, for one request. `comparison` says what was wrong.
+
+    Without `repair`, nothing is changed. The graph notes in a node `Lock` which stage a request has reached, and the
+    last node of it that is done. An erasure of this node makes the stage begin again.
+    """
+
+    def __init__(self, connection: Connection, request_id: str, *, repair: bool) -> None:
+        self._connection = connection
+        self._request_id = request_id
+        self._repair = repair
+        self._lock_id = "rebuild" if repair else "verify"
+        self._stage = 0
+        self._after = ""
+        self._corrections: Corrections = defaultdict(dict)
+        self.comparison = Comparison()
+
+    def derive(self, go_on: Callable[[], bool]) -> None:
+        """Go on where the request was. Raises Wait when `go_on` says that the time is over."""
+        self._read()
+        while self._stage < len(STAGES):
+            stage = STAGES[self._stage]
+            if not go_on():
+                raise Wait("the rest of the graph is derived in another try", GOES_ON_SECONDS)
+            if stage.of == "classes":
+                self._run(self._derive_classes(stage.label), self._stage + 1, "", 0)
+                continue
+            rows = self._connection.read(CYPHER[f"next_ids_{stage.label}"], after=self._after, limit=NODES_AT_ONCE)
             ids = [str(row["id"]) for row in rows]
-            portion(_derive_nodes, label, ids, corrections[label])
-            comparison.checked, after = comparison.checked + len(ids), ids[-1]
-    for label in NAMED_LABELS:
-        portion(_derive_classes, label, corrections[label])
-    comparison.add(("DEPENDS_ON", *pair, "") for pair in _derive_prerequisites(connection, repair=repair))
-    return comparison
+            if ids:
+                self._run(self._derive_nodes(stage.label, ids), self._stage, ids[-1], len(ids))
+            else:
+                self._stage += 1
+                self._after = ""
+        wrong = _derive_prerequisites(self._connection, repair=self._repair)
+        self.comparison.add(("DEPENDS_ON", *pair, "") for pair in wrong)
+        self._connection.write(_forget_progress, self._lock_id, self._request_id)
+
+    def _derive_nodes(self, label: str, ids: list[str]) -> Callable[[neo4j.Transaction], list[Key]]:
+        return lambda tx: _derive_nodes(tx, label, ids, self._corrections[label])
+
+    def _derive_classes(self, label: str) -> Callable[[neo4j.Transaction], list[Key]]:
+        # What was repaired is read from the graph, since it may have changed meanwhile.
+        corrections = {} if self._repair else self._corrections[label]
+        return lambda tx: _derive_classes(tx, label, corrections)
+
+    def _run(self, work: Callable[[neo4j.Transaction], list[Key]], stage: int, after: str, checked: int) -> None:
+        """Do the work of a transaction, and note that it is done: with a repair, in the same transaction."""
+
+        def compare(tx: neo4j.Transaction) -> None:
+            raise _TakenBack(work(tx))
+
+        def repair(tx: neo4j.Transaction) -> list[Key]:
+            wrong = work(tx)
+            self._note(tx, stage, after, checked, wrong)
+            return wrong
+
+        if self._repair:
+            wrong = self._connection.write(repair)
+        else:
+            try:
+                self._connection.write(compare)
+            except _TakenBack as end:
+                wrong = end.wrong
+            self._connection.write(self._note, stage, after, checked, wrong)
+        self._stage = stage
+        self._after = after
+        self.comparison.checked += checked
+        self.comparison.add(wrong)
+
+    def _note(self, tx: neo4j.Transaction, stage: int, after: str, checked: int, wrong: list[Key]) -> None:
+        counts = Counter(self.comparison.wrong)
+        counts.update(key[0] for key in wrong)
+        corrections = {
+            label: [[*pair, records] for pair, records in by_pair.items()]
+            for label, by_pair in self._corrections.items()
+        }
+        noted = {"checked": self.comparison.checked + checked, "wrong": counts, "corrections": corrections}
+        tx.run(
+            CYPHER["note_derivation"],
+            id=self._lock_id,
+            request=self._request_id,
+            stage=stage,
+            after=after,
+            noted=json.dumps(noted),
+        ).consume()
+
+    def _read(self) -> None:
+        """Read how far the request has come. Another one begins at the beginning."""
+        rows = self._connection.read(CYPHER["derivation"], id=self._lock_id, request=self._request_id)
+        for row in rows:
+            noted = json.loads(row["noted"])
+            self._stage = row["stage"]
+            self._after = row["after"]
+            self.comparison.checked = noted["checked"]
+            self.comparison.wrong.update(noted["wrong"])
+            for label, entries in noted["corrections"].items():
+                self._corrections[label] = {(start, end): records for start, end, records in entries}
 
 
-def _derive_nodes(
-    tx: neo4j.Transaction, label: str, ids: list[str], corrections: dict[Pair, int], *, repair: bool
-) -> list[Key]:
-    """Derive what is on these nodes and begins at them. What is wrong with CALLED is kept in `corrections`, too."""
+def _forget_progress(tx: neo4j.Transaction, lock_id: str, request_id: str) -> None:
+    tx.run(CYPHER["forget_derivation"], id=lock_id, request=request_id).consume()
+
+
+def _derive_nodes(tx: neo4j.Transaction, label: str, ids: list[str], corrections: dict[Pair, int]) -> list[Key]:
+    """Derive what is on these nodes and begins at them, and return what was wrong.
+
+    What is wrong with CALLED is kept in `corrections`, too.
+    """
     outdated, nodes, tests = _outdated(tx, label, ids)
     nodes |= resolver.stated_names(tx, label, ids) if label in IDENTIFIED_LABELS else set()
     unit = lock_and_load(tx, nodes, outdated.learns, tests)
@@ -107,14 +213,14 @@ def _derive_nodes(
     write_changed_state(tx, unit)
     after = _state(tx, label, ids)
     delete_orphans(tx, nodes)
-    return _ended([key for key in sorted({*before, *after}) if before.get(key) != after.get(key)], repair=repair)
+    return [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
 
 
-def _derive_classes(tx: neo4j.Transaction, label: str, corrections: dict[Pair, int], *, repair: bool) -> list[Key]:
-    # What was repaired is read from the graph, since it may have changed meanwhile.
-    nodes, verdicts = resolver.derive_classes(tx, label, {} if repair else corrections)
+def _derive_classes(tx: neo4j.Transaction, label: str, corrections: dict[Pair, int]) -> list[Key]:
+    """Derive which names and ids mean the same, and return what was wrong."""
+    nodes, verdicts = resolver.derive_classes(tx, label, corrections)
     wrong: list[Key] = [(label, node_id, "", "") for node_id in nodes]
-    return _ended([*wrong, *(("JUDGED", *pair, "") for pair in verdicts)], repair=repair)
+    return [*wrong, *(("JUDGED", *pair, "") for pair in verdicts)]
 
 
 def _derive_prerequisites(connection: Connection, *, repair: bool) -> list[Pair]:
@@ -128,12 +234,6 @@ def _derive_prerequisites(connection: Connection, *, repair: bool) -> list[Pair]
         # Claims changed while they were compared.
         prerequisites.settle(connection, connection.write)
     return []
-
-
-def _ended(wrong: list[Key], *, repair: bool) -> list[Key]:
-    if not repair:
-        raise _TakenBack(wrong)
-    return wrong
 
 
 def _stated_item_names(tx: neo4j.Transaction, ids: list[str]) -> ItemNames:

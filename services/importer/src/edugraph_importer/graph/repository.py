@@ -418,13 +418,18 @@ class Graph:
         rows = self._connection.read(CYPHER["former_ids"], ids=sorted(student_ids))
         return frozenset(student_ids).union(*(row["former"] or () for row in rows))
 
-    def derive_anew(self, *, repair: bool) -> dict[str, Any]:
+    def derive_anew(
+        self, *, repair: bool, request_id: str = "", go_on: Callable[[], bool] = lambda: True
+    ) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
 
-        Return how many nodes were looked at, how many of what is derived was wrong by label and type, and some of it.
+        The same request goes on where it was. Return how many nodes were looked at, how many of what is derived was
+        wrong by label and type, and some of it. Raises Wait when `go_on` says that there is no more time.
         """
         self._migrate()
-        return rebuild.derive(self._connection, repair=repair).to_json()
+        derivation = rebuild.Derivation(self._connection, request_id, repair=repair)
+        derivation.derive(go_on)
+        return derivation.comparison.to_json()
 
     def close(self) -> None:
         self._connection.close()

@@ -77,3 +77,23 @@ UNWIND $ids AS id
 MATCH (c:Course {id: id})<-[:IN_COURSE]-(n)-[d:DESCRIBES|DEFINES]->(k)
 WHERE d.importance IS NOT NULL
 RETURN DISTINCT 'CONTAINS' AS type, c.id AS from, k.id AS to, null AS course
+
+// name: note_derivation
+// Notes how far a request has come that derives everything.
+MERGE (l:Lock {id: $id})
+SET l.request = $request, l.stage = $stage, l.after = $after, l.noted = $noted
+
+// name: derivation
+// Returns how far a request has come.
+MATCH (l:Lock {id: $id}) WHERE l.request = $request
+RETURN l.stage AS stage, l.after AS after, l.noted AS noted
+
+// name: forget_derivation
+// Ends what was noted of a request.
+MATCH (l:Lock {id: $id}) WHERE l.request = $request
+DELETE l
+
+// name: forget_derived_student
+// Takes the id of a student out of what is noted of requests that derive everything. They begin their stage again.
+MATCH (l:Lock) WHERE l.id IN ['rebuild', 'verify'] AND l.after = $id
+SET l.after = ''
