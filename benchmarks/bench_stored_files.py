@@ -3,8 +3,8 @@
 (a) the split of a million rows of NDJSON, for comparison with another state of the code
 (b) 264 KB that unpack to 256 MiB of line ends, or to rows of one byte, and 18 KB of Parquet with two million rows:
     the time until they are refused, at the gateway, and in an importer that gets them nevertheless
-(c) a dry run and an erasure of a person who is named in 10 of 1,000 stored files, in every second one by name alone, and
-    a replay of erasures, which knows tombstones alone
+(c) a dry run and an erasure of a person who is named in 10 of 1,000 stored files, in every second one by name alone,
+    and a replay of erasures, which knows tombstones alone
 
 The bench prints one table. It exits with 1 if a figure is missed.
 """

@@ -100,9 +100,15 @@ def count_batches(
             if not blobs.exists(key):
                 raise
         else:
-            if not keeps_upload and "://" not in job.source:
-                blobs.delete(job.source)
+            if not keeps_upload:
+                delete_upload(blobs, job)
     return count_ranges(blobs, job.job_id)
+
+
+def delete_upload(blobs: Blobs, job: ImportJob) -> None:
+    """Delete the uploaded file of a job, which nobody reads any more. A file outside is not ours."""
+    if job.source is not None and "://" not in job.source:
+        blobs.delete(job.source)
 
 
 def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str], go_on: Callable[[], None]) -> None:

@@ -66,6 +66,7 @@ from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import AnalysisRequests
 from edugraph_importer.batching import (
     count_batches,
+    delete_upload,
     expected_rows,
     is_long_to_split,
     is_split,
@@ -213,13 +214,18 @@ class Importer:
                 raise SplitEnded
 
         try:
-            return count_batches(self.blobs, job, self.platform_prefixes, go_on, keeps_upload=self.keeps_uploads)
+            total = count_batches(self.blobs, job, self.platform_prefixes, go_on, keeps_upload=self.keeps_uploads)
         except (MalformedFile, Changed) as problem:
             self.fail_import(job, str(problem))
-            if not self.keeps_uploads and job.source is not None and "://" not in job.source:
-                self.blobs.delete(job.source)  # Nobody can ever read it.
+            if not self.keeps_uploads:
+                delete_upload(self.blobs, job)  # Nobody can ever read it.
         except SplitEnded:
             log.info("split_left_out", reason="its job was cancelled or resumed")
+        else:
+            if job.next_batch == 0 and not self.keeps_uploads:
+                # The process that split the file may have died before it deleted it.
+                delete_upload(self.blobs, job)
+            return total
         return None
 
     @contextmanager

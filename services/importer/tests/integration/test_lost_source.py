@@ -332,3 +332,33 @@ def test_a_job_whose_records_are_without_text_or_withheld_ends(importer: Importe
     report = importer.jobs.report(job_id, NOW)
     assert report is not None
     assert (report.state, report.analysis.done, report.analysis.failed) == ("partly failed", 4, 1)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_an_upload_that_a_killed_split_left_goes_with_the_next_try(importer: Importer, keeps: bool) -> None:
+    """Out: the deletion in `_scan`. The index is there, so that the file is not split again."""
+    importer = replace(importer, keeps_uploads=keeps)
+    job_id = uuid4().hex
+    job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.ndjson")
+    importer.jobs.create(job_id, "import", "a.ndjson", NOW)
+    with importer.blobs.write(job.source or "") as file:
+        file.write(json.dumps(LINE).encode())
+    count_batches(importer.blobs, job, keeps_upload=True)
+    importer.split(SplitSource(**dict(job)))
+    assert importer.blobs.exists(job.source or "") == keeps
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_an_upload_that_cannot_be_used_goes(importer: Importer, keeps: bool) -> None:
+    """Out: the deletion where `_scan` fails the import."""
+    importer = replace(importer, keeps_uploads=keeps)
+    job_id = uuid4().hex
+    job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.ndjson")
+    importer.jobs.create(job_id, "import", "a.ndjson", NOW)
+    with importer.blobs.write(job.source or "") as file:
+        file.write(b"\xff\xfe{\x00}\x00")
+    importer.split(SplitSource(**dict(job)))
+    report = importer.jobs.report(job_id, NOW)
+    assert report is not None
+    assert report.state == "failed"
+    assert importer.blobs.exists(job.source or "") == keeps
