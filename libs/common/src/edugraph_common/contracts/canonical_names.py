@@ -10,6 +10,7 @@ import re
 import unicodedata
 from functools import lru_cache
 from itertools import groupby
+from typing import NamedTuple
 
 MAX_BYTES = 8_000  # in UTF-8; Neo4j's index takes 8,167 at most.
 _KEPT_CHARACTERS = 200  # of a canonical name that is longer than MAX_BYTES, so that people can read it
@@ -33,18 +34,31 @@ _SHORT_WORD = 2  # letters; the case of a short word has a meaning: Co is not CO
 # Short words whose case has no meaning.
 _PREPOSITIONS = frozenset({"of", "to", "by", "or", "an", "is", "in", "on", "at", "as"})
 
-Token = tuple[str, str]
-"""(kind, text). A word consists of letters with a case, a sign is punctuation, and a minus stands before a term."""
 _WORD, _DIGITS, _SPACE, _SIGN, _MINUS, _OTHER = "word", "digits", "space", "sign", "minus", "other"
-_NOTHING: Token = (_SPACE, "")
+
+
+class Token(NamedTuple):
+    """A part of a name.
+
+    `kind`: a word consists of letters with a case, a sign is punctuation, and a minus stands before a term.
+    """
+
+    kind: str
+    text: str
+
+
+_NOTHING = Token(_SPACE, "")
+_PRIME_SIGN = Token(_SIGN, _PRIME)
 
 
 @lru_cache(maxsize=65_536)
 def canonical_name(name: str) -> str:
     """Return the canonical form of a name. It is never empty, and its own canonical form is the same text."""
     canonical = name
-    while (shorter := _fold(canonical)) != canonical:
+    shorter = _fold(canonical)
+    while shorter != canonical:
         canonical = shorter
+        shorter = _fold(canonical)
     # A name that is too long for Neo4j's index is cut, and a hash of the whole name is appended.
     encoded = canonical.encode()
     if len(encoded) > MAX_BYTES:
@@ -55,23 +69,7 @@ def canonical_name(name: str) -> str:
 def _fold(name: str) -> str:
     plain = unicodedata.normalize("NFC", _same_characters(name)).translate(_TO_ONE_SIGN)
     text = " ".join(_APOSTROPHE.sub("", plain).split())
-    tokens: list[Token] = []
-    for kind, group in groupby(text, _kind):
-        characters = "".join(group)
-        tokens += [(kind, sign) for sign in characters] if kind == _SIGN else [(kind, characters)]
-    kept = [_NOTHING]
-    for index, token in enumerate(tokens):
-        found = _kept_sign(tokens, index, kept[-1]) if token[0] == _SIGN else token
-        if found[0] == _SPACE and kept[-1][0] == _SPACE:
-            continue
-        if found[1]:
-            kept.append((_WORD, _without_case(found[1])) if found[0] == _WORD else found)
-    kept.append(_NOTHING)
-    folded = "".join(
-        token[1]
-        for index, token in enumerate(kept)
-        if token[0] != _SPACE or (token[1] and _space_counts(kept[index - 1], kept[index + 1]))
-    )
+    folded = _joined(_kept_tokens(_tokens_of(text)))
     return unicodedata.normalize("NFC", folded) or text or name
 
 
@@ -88,19 +86,66 @@ def _same_characters(name: str) -> str:
             continue
         if form == "<fraction>" and plain and plain[-1][-1:].isdigit():
             plain.append(" ")  # 1½ is not 11/2.
-        plain.append(_same_characters("".join(chr(int(code, 16)) for code in codes.split())))
+        characters = [chr(int(code, 16)) for code in codes.split()]
+        plain.append(_same_characters("".join(characters)))
     return "".join(plain)
 
 
+def _tokens_of(text: str) -> list[Token]:
+    """Return the tokens of a text. Each sign is a token of its own."""
+    tokens: list[Token] = []
+    for kind, group in groupby(text, _kind):
+        characters = "".join(group)
+        if kind == _SIGN:
+            tokens += [Token(kind, sign) for sign in characters]
+        else:
+            tokens.append(Token(kind, characters))
+    return tokens
+
+
 def _kind(char: str) -> str:
-    category = unicodedata.category(char)
     if char == " ":
         return _SPACE
+    category = unicodedata.category(char)
     if category[0] == "N":
         return _DIGITS
-    if category[0] == "L" and (char.upper() != char or char.lower() != char):
+    has_case = char.upper() != char or char.lower() != char
+    if category[0] == "L" and has_case:
         return _WORD
-    return _SIGN if category[0] in "PC" and char not in _MEANINGFUL else _OTHER
+    is_punctuation_or_control = category[0] in "PC"
+    if is_punctuation_or_control and char not in _MEANINGFUL:
+        return _SIGN
+    return _OTHER
+
+
+def _kept_tokens(tokens: list[Token]) -> list[Token]:
+    """Return the tokens that have a meaning, with an empty token before and after them."""
+    kept = [_NOTHING]
+    for index, token in enumerate(tokens):
+        before = kept[-1]
+        found = token
+        if token.kind == _SIGN:
+            found = _kept_sign(tokens, index, before)
+
+        repeats_space = found.kind == _SPACE and before.kind == _SPACE
+        if repeats_space or not found.text:
+            continue
+        if found.kind == _WORD:
+            found = Token(_WORD, _without_case(found.text))
+        kept.append(found)
+    kept.append(_NOTHING)
+    return kept
+
+
+def _joined(kept: list[Token]) -> str:
+    """Return the texts of the tokens as one text, without the spaces that have no meaning."""
+    texts = []
+    for index, token in enumerate(kept):
+        if not token.text:
+            continue
+        if token.kind != _SPACE or _space_counts(kept[index - 1], kept[index + 1]):
+            texts.append(token.text)
+    return "".join(texts)
 
 
 def _kept_sign(tokens: list[Token], index: int, before: Token) -> Token:
@@ -108,58 +153,88 @@ def _kept_sign(tokens: list[Token], index: int, before: Token) -> Token:
 
     `before` is the last token that was kept.
     """
-    sign = tokens[index][1]
-
-    def at(place: int) -> Token:
-        return tokens[place] if 0 <= place < len(tokens) else _NOTHING
-
-    def beyond_space(step: int) -> Token:
-        return at(index + 2 * step) if at(index + step)[0] == _SPACE else at(index + step)
-
-    left, right = at(index - 1), at(index + 1)
-    if unicodedata.category(sign)[0] == "C":
+    sign = tokens[index].text
+    left = _token_at(tokens, index - 1)
+    right = _token_at(tokens, index + 1)
+    is_control = unicodedata.category(sign)[0] == "C"
+    if is_control:
         return _NOTHING
     if sign == _PRIME:
-        quoted = left[0] == _WORD and at(index - 2)[1] == _PRIME
-        is_prime = (_is_atom(left) or before == (_SIGN, _PRIME)) and right[0] != _WORD and not quoted
-        return (_SIGN, sign) if is_prime else (_OTHER, "")
-    means_something = (
-        (left[0] == _DIGITS and right[0] == _DIGITS)
-        or (sign in _POSTFIXES and (_is_atom(left) or left[1] == ")"))
-        or (sign in _OPERATORS and _ends_term(beyond_space(-1)) and _begins_term(beyond_space(1)))
-    )
-    if means_something:
-        return (_SIGN, sign)
-    is_minus = sign == "-" and _is_atom(right) and left[0] not in (_WORD, _DIGITS)
-    return (_MINUS, sign) if is_minus else (_SPACE, " ")
+        is_quoted = left.kind == _WORD and _token_at(tokens, index - 2).text == _PRIME
+        follows_term = _is_atom(left) or before == _PRIME_SIGN
+        if follows_term and right.kind != _WORD and not is_quoted:
+            return _PRIME_SIGN
+        return Token(_OTHER, "")
+    if _sign_counts(tokens, index):
+        return Token(_SIGN, sign)
+    begins_term = left.kind not in (_WORD, _DIGITS) and _is_atom(right)
+    if sign == "-" and begins_term:
+        return Token(_MINUS, sign)
+    return Token(_SPACE, " ")
+
+
+def _sign_counts(tokens: list[Token], index: int) -> bool:
+    """Return whether a sign has a meaning between its neighbours: in a number, after a term, or between two terms."""
+    sign = tokens[index].text
+    left = _token_at(tokens, index - 1)
+    right = _token_at(tokens, index + 1)
+    if left.kind == _DIGITS and right.kind == _DIGITS:
+        return True
+    if sign in _POSTFIXES and (_is_atom(left) or left.text == ")"):
+        return True
+    if sign not in _OPERATORS:
+        return False
+    if left.kind == _SPACE:
+        left = _token_at(tokens, index - 2)
+    if right.kind == _SPACE:
+        right = _token_at(tokens, index + 2)
+    return _ends_term(left) and _begins_term(right)
+
+
+def _token_at(tokens: list[Token], index: int) -> Token:
+    """Return a token, or an empty one if the index is outside of the list."""
+    if 0 <= index < len(tokens):
+        return tokens[index]
+    return _NOTHING
 
 
 def _is_atom(token: Token) -> bool:
     """Return whether the token is a number or a single letter, as in formulas."""
-    return token[0] == _DIGITS or (token[0] == _WORD and len(token[1]) == 1)
+    if token.kind == _DIGITS:
+        return True
+    return token.kind == _WORD and len(token.text) == 1
 
 
 def _ends_term(token: Token) -> bool:
-    return _is_atom(token) or token[1] in _POSTFIXES or token[1] in (")", _PRIME)
+    return _is_atom(token) or token.text in _POSTFIXES or token.text in (")", _PRIME)
 
 
 def _begins_term(token: Token) -> bool:
-    return _is_atom(token) or token[1] == "("
+    return _is_atom(token) or token.text == "("
 
 
 def _without_case(word: str) -> str:
     """Return a word in lower case, or unchanged if its case has a meaning, as in short words and in NaCl."""
     if len(word) <= _SHORT_WORD:
-        return word.lower() if word.lower() in _PREPOSITIONS else word
-    is_plain = word.islower() or word.isupper() or (word[0].isupper() and word[1:].islower())
+        lower = word.lower()
+        return lower if lower in _PREPOSITIONS else word
+    is_capitalized = word[0].isupper() and word[1:].islower()
+    is_plain = word.islower() or word.isupper() or is_capitalized
     return word.casefold() if is_plain else word
 
 
 def _space_counts(left: Token, right: Token) -> bool:
     """Return whether the space between two tokens has a meaning."""
-    if left[0] == right[0] == _WORD:
-        return any(len(word) <= _SHORT_WORD or not word.islower() for word in (left[1], right[1]))
-    if left[0] == right[0] == _DIGITS:
+    if left.kind == _WORD and right.kind == _WORD:
+        return _has_own_case(left.text) or _has_own_case(right.text)
+    if left.kind == _DIGITS and right.kind == _DIGITS:
         return True
     # Without the space, a minus before a number would become a hyphen, and a prime an apostrophe.
-    return (left[0] == _WORD and right[0] == _MINUS) or (left == (_SIGN, _PRIME) and right[0] == _WORD)
+    if left.kind == _WORD and right.kind == _MINUS:
+        return True
+    return left == _PRIME_SIGN and right.kind == _WORD
+
+
+def _has_own_case(word: str) -> bool:
+    """Return whether the case of a folded word has a meaning."""
+    return len(word) <= _SHORT_WORD or not word.islower()
