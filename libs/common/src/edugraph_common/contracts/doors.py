@@ -15,4 +15,6 @@ def is_of_insights(path: str) -> bool:
     """Return whether insights answers this path. If not, the gateway does."""
     if path in GATEWAY_EXACT:
         return False
-    return path in INSIGHTS_EXACT or any(path == each or path.startswith(f"{each}/") for each in INSIGHTS_PATHS)
+    if path in INSIGHTS_EXACT or path in INSIGHTS_PATHS:
+        return True
+    return any(path.startswith(f"{each}/") for each in INSIGHTS_PATHS)

@@ -115,18 +115,23 @@ def what(error: BaseException) -> str:
 
 def cause_of(error: BaseException) -> Cause:
     """Return "certificate" if the error comes from a refused certificate of the server, else "away"."""
-    refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(error))
-    return "certificate" if refused else "away"
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "certificate"
+    return "away"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield the error, its causes and the exceptions inside it. Pika's errors have `exceptions` or an `exception`."""
-    waiting, seen = [error], set[int]()
+    waiting = [error]
+    seen = set[int]()
     while waiting:
         found = waiting.pop()
-        if id(found) not in seen:
-            seen.add(id(found))
-            yield found
-            held = (*found.args, *getattr(found, "exceptions", ()), getattr(found, "exception", None))
-            came_of = (found.__cause__, found.__context__)
-            waiting += [each for each in (*held, *came_of) if isinstance(each, BaseException)]
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        inside = (*found.args, *getattr(found, "exceptions", ()), getattr(found, "exception", None))
+        for each in (*inside, found.__cause__, found.__context__):
+            if isinstance(each, BaseException):
+                waiting.append(each)

@@ -58,8 +58,12 @@ class Sent(MessageModel):
     def without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
         fields = type(self).model_fields
-        kept = {name for name, field in fields.items() if getattr(self, name) != field.default}
-        return {name: value for name, value in written.items() if name in kept or name == "version"}
+        kept = {}
+        for name, value in written.items():
+            has_default = getattr(self, name) == fields[name].default
+            if name == "version" or not has_default:
+                kept[name] = value
+        return kept
 
 
 class Message(Sent):
@@ -90,7 +94,9 @@ class OutsideFile(Sent):
         if None not in (self.size, later.size) and self.size != later.size:
             return f"its size was {self.size:,} bytes and is {later.size:,}"
         if self.etag and later.etag:
-            return None if self.etag == later.etag else "its etag is another one"
+            if self.etag == later.etag:
+                return None
+            return "its etag is another one"
         if self.modified and later.modified and self.modified != later.modified:
             return "the date of its last change is another one"
         return None
@@ -218,7 +224,9 @@ class AnalysisBatch(Message):
 
 def own_contexts(records: Iterable[Record], contexts: Iterable[CourseContext]) -> tuple[CourseContext, ...]:
     """Return the contexts of the courses of these records. A batch may have contexts of hundreds of other courses."""
-    own = {course_id for record in records for course_id in course_ids_of(record)}
+    own = set[str]()
+    for record in records:
+        own.update(course_ids_of(record))
     return tuple(context for context in contexts if context.course_id in own)
 
 

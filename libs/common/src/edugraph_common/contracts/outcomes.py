@@ -1,7 +1,7 @@
 """Outcomes of batches, packs and jobs: the answers of tasks and of the gateway."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -39,7 +39,9 @@ class Reject(MessageModel):
     @property
     def place(self) -> str:
         """The position of the record, in words."""
-        return f"sheet {self.sheet}, row {self.line}" if self.sheet else f"line {self.line}"
+        if self.sheet:
+            return f"sheet {self.sheet}, row {self.line}"
+        return f"line {self.line}"
 
 
 def quoted(*rejects: Reject) -> str | None:
@@ -172,8 +174,12 @@ def given_up_state(result: object) -> Literal["failed", "cancelled"] | None:
     `result` is the decoded JSON of the stored result. Celery's own state of a chord's member that gave up is SUCCESS,
     so only its outcome shows how it ended.
     """
-    state = result.get("state") if isinstance(result, dict) else None
-    return state if state in ("failed", "cancelled") else None
+    if not isinstance(result, dict):
+        return None
+    state = result.get("state")
+    if state in ("failed", "cancelled"):
+        return cast('Literal["failed", "cancelled"]', state)
+    return None
 
 
 JobState = Literal["queued", "running", "waiting", "succeeded", "partly failed", "failed", "cancelled"]

@@ -64,13 +64,19 @@ class DataPlace(NamedTuple):
 
 def place_of(store: Store, place: str) -> DataPlace | None:
     """Return the first entry that covers a place, or None if the place is not listed."""
-    return next((each for each in PLACES if each.store is store and each.covers(place)), None)
+    for each in PLACES:
+        if each.store is store and each.covers(place):
+            return each
+    return None
 
 
 def patterns_of(eraser: Eraser) -> tuple[str, ...]:
     """Return the patterns of the Redis keys that an eraser searches."""
-    served = (each for each in PLACES if each.store is Store.REDIS and each.eraser == eraser)
-    return tuple(pattern for each in served for pattern in each.patterns)
+    patterns: list[str] = []
+    for each in PLACES:
+        if each.store is Store.REDIS and each.eraser == eraser:
+            patterns += each.patterns
+    return tuple(patterns)
 
 
 def keys_in_redis(name: str) -> tuple[str, ...]:

@@ -276,16 +276,19 @@ class Record(ContractModel):
 
     def to_json(self) -> dict[str, Any]:
         """Return the given fields as JSON values. Parsing them again gives an equal record."""
-        data = self.data.model_dump(mode="json", exclude_unset=True)
-        return {
+        written: dict[str, Any] = {
             "type": self.type,
             "timestamp": self.time,
             "record_id": self.record_id,
-            "data": data,
-            **({"reading": self.reading} if self.reading else {}),
-            **({} if self.consent else {"consent": False}),
-            **({"changed_at": iso(self.changed_at)} if self.changed_at else {}),
+            "data": self.data.model_dump(mode="json", exclude_unset=True),
         }
+        if self.reading:
+            written["reading"] = self.reading
+        if not self.consent:
+            written["consent"] = False
+        if self.changed_at:
+            written["changed_at"] = iso(self.changed_at)
+        return written
 
 
 def course_ids_of(record: Record) -> tuple[str, ...]:
@@ -343,7 +346,10 @@ class InvalidRecord(Exception):
 
     def __init__(self, field: str, expected: str, found: str, reason: str) -> None:
         super().__init__(f"{field}: {reason} (expected {expected})")
-        self.field, self.expected, self.found, self.reason = field, expected, found, reason
+        self.field = field
+        self.expected = expected
+        self.found = found
+        self.reason = reason
 
 
 def parse_row(value: object) -> Record | Withdrawal:
@@ -434,12 +440,20 @@ _EXPECTED = {
 
 def _first_problem(error: ValidationError, envelope: Mapping[str, Any]) -> InvalidRecord:
     detail = error.errors(include_url=False)[0]
-    head = detail["loc"] and detail["loc"][0] in _HEAD
-    path = ".".join(str(part) for part in detail["loc"])
-    field = path if head else ".".join(filter(None, ("data", path)))
-    without_value = detail["type"] == "missing" or (detail["type"] == "value_error" and not path)
-    found = "" if without_value else shorten(detail.get("input"))
-    return InvalidRecord(field, _expected_form(detail, str(envelope.get("type"))), found, _reason(detail))
+    location = detail["loc"]
+    path = ".".join(str(part) for part in location)
+    field = path
+    is_in_head = location and location[0] in _HEAD
+    if not is_in_head:
+        field = f"data.{path}" if path else "data"
+
+    # An error of the whole type has no path, and its input is the whole object.
+    is_of_whole_type = detail["type"] == "value_error" and not path
+    found = ""
+    if detail["type"] != "missing" and not is_of_whole_type:
+        found = shorten(detail.get("input"))
+    expected = _expected_form(detail, str(envelope.get("type")))
+    return InvalidRecord(field, expected, found, _reason(detail))
 
 
 def _reason(detail: ErrorDetails) -> str:
@@ -475,8 +489,10 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
         return "text"  # the error may be in the name of a field, and then it has no location
     if not detail["loc"]:
         # The checks of a whole type are two: one of two fields is there, and an interval ends after it starts.
-        lasts = "starts" in DATA_OF_TYPE[kind].model_fields and "one of" not in detail["msg"]
-        return "starts earlier than ends" if lasts else " or ".join(ONE_OF[kind])
+        has_interval = "starts" in DATA_OF_TYPE[kind].model_fields
+        if has_interval and "one of" not in detail["msg"]:
+            return "starts earlier than ends"
+        return " or ".join(ONE_OF[kind])
     name = str(detail["loc"][0])
     return _FORMS.get(name, _FORMS_BY_ERROR.get(detail["type"].split("_")[0], "a value of the documented form"))
 
@@ -503,8 +519,11 @@ _FORMS_BY_ERROR = {
 
 def shorten(value: object) -> str:
     """Return any value as JSON that can be written in UTF-8, cut to `SHOWN_VALUE` characters."""
-    text = escaped(value if isinstance(value, str) else as_json(value))
-    return text if len(text) <= SHOWN_VALUE else text[: SHOWN_VALUE - 1] + "…"
+    text = value if isinstance(value, str) else as_json(value)
+    text = escaped(text)
+    if len(text) <= SHOWN_VALUE:
+        return text
+    return text[: SHOWN_VALUE - 1] + "…"
 
 
 def as_json(value: object) -> str:

@@ -44,7 +44,8 @@ TEXTS_OF_TYPE: dict[str, tuple[str, ...]] = {
 
 def text_hash(record: Record) -> str:
     """Return the SHA-256 (hex) of the record's texts as a JSON array, in which a missing text is null."""
-    given = {name: getattr(record.data, name) for name in TEXTS_OF_TYPE.get(record.type, ())}
+    names = TEXTS_OF_TYPE.get(record.type, ())
+    given = {name: getattr(record.data, name) for name in names}
     return hash_of_texts(record.type, given)
 
 

@@ -108,4 +108,7 @@ def dead_queue_name(queue: str) -> str:
 def queue_of(routing_key: str) -> str | None:
     """Return the task queue of a routing key, or None. The key of a delayed message has 28 bits before it."""
     key = DELAY.sub("", routing_key)
-    return next((queue for queue, keys in ROUTING_KEYS.items() if key in keys), None)
+    for queue, keys in ROUTING_KEYS.items():
+        if key in keys:
+            return queue
+    return None

@@ -15,7 +15,8 @@ def _interval(value: str) -> str:
     """Return an ISO 8601 interval, such as a holiday, with both ends in UTC. The end is not part of the interval."""
     starts, slash, ends = value.partition("/")
     try:
-        first, after = _MOMENT.validate_python(starts), _MOMENT.validate_python(ends)
+        first = _MOMENT.validate_python(starts)
+        after = _MOMENT.validate_python(ends)
     except ValidationError:
         slash = ""
     if not slash:
@@ -69,7 +70,9 @@ class MembershipRecord(_Lasting):
     @property
     def leads(self) -> bool:
         """Whether the person leads the group. If the record has no `role`, a teacher leads and a student does not."""
-        return self.role == "leader" if self.role else self.teacher_id is not None
+        if self.role:
+            return self.role == "leader"
+        return self.teacher_id is not None
 
 
 class TermRecord(_Lasting):

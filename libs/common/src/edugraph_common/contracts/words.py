@@ -40,7 +40,11 @@ def standing_alone(words: Iterable[str], *, ignore_case: bool = False) -> re.Pat
     given = sorted({word for word in words if word}, key=lambda word: (-len(word), word))
     if not given:
         return None
-    alone = [f"{not_after(word[0])}{re.escape(word)}{not_before(word[-1])}" for word in given]
+    alone = []
+    for word in given:
+        before = not_after(word[0])
+        after = not_before(word[-1])
+        alone.append(before + re.escape(word) + after)
     return re.compile("|".join(alone), re.IGNORECASE if ignore_case else re.NOFLAG)
 
 
