@@ -282,7 +282,7 @@ def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
 
 
 def test_a_file_outside_that_was_changed_is_not_read(outside: Outside) -> None:
-    """Out: the first `_compare` in `open_unchanged`, or a name in `_TOLD_AS`."""
+    """Out: the first `_compare` in `open_unchanged`, or a name in `_ETAGS` or `_CHANGE_TIMES`."""
     blobs, url, write = outside
     write(b"as it was")
     then = blobs.look_outside(url)

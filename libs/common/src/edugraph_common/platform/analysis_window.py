@@ -78,11 +78,10 @@ class AnalysisWindows:
         with redis_errors():
             answer = cast("list[str]", self._take(keys_of_job(job_id), arguments))
         standing, *values = answer
-        fields = [values[start : start + _FIELDS_OF_A_PACK] for start in range(0, len(values), _FIELDS_OF_A_PACK)]
-        packs = [
-            pack_of(AnalysisBatch.model_validate_json(request), name, int(first), int(count))
-            for name, first, count, request in fields
-        ]
+        packs = []
+        for start in range(0, len(values), _FIELDS_OF_A_PACK):
+            name, first, count, request = values[start : start + _FIELDS_OF_A_PACK]
+            packs.append(pack_of(AnalysisBatch.model_validate_json(request), name, int(first), int(count)))
         return Taken(cast("Literal['open'] | WhyNot", standing), packs)
 
     def sent(self, job_id: str, by: str, pack: str) -> None:
@@ -102,13 +101,22 @@ class AnalysisWindows:
         with redis_errors():
             known = cast("list[str | None]", self._redis.hmget(job, names))
             published, imported, batches, done, created = known
-            fields = cast("dict[str, str]", self._redis.hgetall(job)) if published else {}
-        since = [float(value) for name, value in fields.items() if name.startswith("text:")]
+            fields: dict[str, str] = {}
+            if published:
+                fields = cast("dict[str, str]", self._redis.hgetall(job))
+        publication_times = []
+        for name, value in fields.items():
+            if name.startswith("text:"):
+                publication_times.append(float(value))
+
         # A batch asks for its texts first, then for its mistakes, and is done after both. If a job has a single batch
         # and somebody looks at its mistakes, the batch has asked for its texts.
-        reading = imported != "1" and int(batches or 0) > max(int(done or 0), 1)
-        read_since = datetime.fromisoformat(created).timestamp() if reading and created else None
-        return Texts(bool(published), min(since, default=None), read_since)
+        batches_that_asked = max(int(done or 0), 1)
+        is_reading = imported != "1" and int(batches or 0) > batches_that_asked
+        read_since = None
+        if is_reading and created:
+            read_since = datetime.fromisoformat(created).timestamp()
+        return Texts(bool(published), min(publication_times, default=None), read_since)
 
 
 def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analysis:

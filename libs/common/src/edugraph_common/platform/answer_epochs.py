@@ -34,7 +34,8 @@ class AnswerEpochs:
     """The epochs of all courses. Each method raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis", new_epoch: Callable[[], str] = lambda: uuid4().hex) -> None:
-        self._redis, self._new_epoch = client, new_epoch
+        self._redis = client
+        self._new_epoch = new_epoch
 
     def of(self, courses: Sequence[str]) -> tuple[str | None, ...]:
         """Return the epoch of ALL_COURSES, then the epoch of each course. None if no epoch was set within an hour."""
@@ -60,6 +61,8 @@ def touched_by(records: Iterable[Record]) -> frozenset[str]:
     """Return the courses whose answers these records change. ALL_COURSES is among them if any answer may change."""
     touched = set[str]()
     for record in records:
-        courses = course_ids_of(record) if record.type in _OF_THEIR_COURSES else ()
-        touched |= set(courses) or {ALL_COURSES}
+        courses = set[str]()
+        if record.type in _OF_THEIR_COURSES:
+            courses.update(course_ids_of(record))
+        touched |= courses or {ALL_COURSES}
     return frozenset(touched)

@@ -52,8 +52,11 @@ class CourseMembers:
 
         If the epoch has changed, the lists of these courses become unknown instead, and are asked for when needed.
         """
-        given = {course_id: sorted(set(of_course)) for course_id, of_course in names.items()}
-        given = {course_id: of_course for course_id, of_course in given.items() if of_course}
+        given: dict[str, list[str]] = {}
+        for course_id, of_course in names.items():
+            sorted_names = sorted(set(of_course))
+            if sorted_names:
+                given[course_id] = sorted_names
 
         def write(pipe: Any) -> None:
             for course_id, of_course in given.items():
@@ -89,11 +92,11 @@ class CourseMembers:
                 pipe.exists(_known(course_id))
                 pipe.zrange(_names(course_id), 0, -1)
             found = pipe.execute()
-        return {
-            course_id: tuple(sorted(names))
-            for course_id, known, names in zip(ids, found[::2], found[1::2], strict=True)
-            if known
-        }
+        names_of: dict[str, tuple[str, ...]] = {}
+        for course_id, is_known, names in zip(ids, found[::2], found[1::2], strict=True):
+            if is_known:
+                names_of[course_id] = tuple(sorted(names))
+        return names_of
 
     def tell_context(self, context: CourseContext, epoch: str) -> None:
         """Set the context of a course.
@@ -111,22 +114,28 @@ class CourseMembers:
             for course_id in ids:
                 pipe.get(_context(course_id))
             found = pipe.execute()
-        return {
-            course_id: CourseContext.model_validate_json(told)
-            for course_id, told in zip(ids, found, strict=True)
-            if told is not None
-        }
+        contexts = {}
+        for course_id, text in zip(ids, found, strict=True):
+            if text is not None:
+                contexts[course_id] = CourseContext.model_validate_json(text)
+        return contexts
 
     def forget_contexts(self, course_ids: Iterable[str]) -> None:
         """Delete the contexts of these courses, because the graph has changed. They are asked for when needed."""
-        if keys := [_context(each) for each in sorted(set(course_ids))]:
+        keys = [_context(each) for each in sorted(set(course_ids))]
+        if keys:
             with redis_errors():
                 self._redis.delete(*keys)
 
     def to_ask(self, course_ids: Iterable[str]) -> list[str]:
         """Return the courses that nobody has asked for within the last seconds. The caller must ask for them now."""
+        wanted = []
         with redis_errors():
-            return [each for each in course_ids if self._redis.set(_asked(each), "1", nx=True, ex=_ASKED_SECONDS)]
+            for course_id in course_ids:
+                is_first = self._redis.set(_asked(course_id), "1", nx=True, ex=_ASKED_SECONDS)
+                if is_first:
+                    wanted.append(course_id)
+        return wanted
 
     def tell_restricted(self, student_ids: Iterable[str], epoch: str) -> None:
         """Set the ids of all restricted students. If the epoch has changed, nothing is set."""
@@ -187,7 +196,11 @@ def names_by_course(records: Iterable[Record]) -> dict[str, set[str]]:
     """Return course id -> the names of people in its records."""
     found = dict[str, set[str]]()
     for record in records:
-        names = {name for field in _NAME_FIELDS if (name := getattr(record.data, field, None))}
+        names = set[str]()
+        for field in _NAME_FIELDS:
+            name = getattr(record.data, field, None)
+            if name:
+                names.add(name)
         for course_id in course_ids_of(record):
             found.setdefault(course_id, set()).update(names)
     return found

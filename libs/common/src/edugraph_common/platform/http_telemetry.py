@@ -28,7 +28,8 @@ class Telemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), 500
+        begun = time.perf_counter()
+        status = 500
 
         async def watched(message: "Message") -> None:
             nonlocal status
@@ -72,7 +73,9 @@ class BugsAnswered:
     """
 
     def __init__(self, app: "ASGIApp", event: str, answer: Callable[[], "ASGIApp"]) -> None:
-        self._app, self._event, self._answer = app, event, answer
+        self._app = app
+        self._event = event
+        self._answer = answer
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         begun = False

@@ -148,17 +148,19 @@ class _Process:
                 if instrument.name not in self._made:
                     self._made[instrument.name] = instrument.make(self._registry)
                 metric = self._made[instrument.name]
-        bounded = []
-        for label in instrument.labels:
-            value = given[label.name]
-            if label.allowed is not None:
-                bounded.append(value if value in label.allowed else OTHER)
-                continue
-            seen = self._seen.setdefault(label.name, set())
-            if len(seen) < label.most:
-                seen.add(value)
-            bounded.append(value if value in seen else OTHER)
-        return metric.labels(*bounded) if bounded else metric
+        if not instrument.labels:
+            return metric
+        values_of_labels = [self._bounded(label, given[label.name]) for label in instrument.labels]
+        return metric.labels(*values_of_labels)
+
+    def _bounded(self, label: Label, value: str) -> str:
+        """Return the value, or "other" if the label does not allow it or has too many values already."""
+        if label.allowed is not None:
+            return value if value in label.allowed else OTHER
+        seen = self._seen.setdefault(label.name, set())
+        if len(seen) < label.most:
+            seen.add(value)
+        return value if value in seen else OTHER
 
     def text(self) -> bytes:
         if self.folder is None:

@@ -171,7 +171,8 @@ class Jobs:
         *,
         held_queues: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._redis, self._retention_seconds = client, retention_seconds
+        self._redis = client
+        self._retention_seconds = retention_seconds
         self._held_queues = held_queues
         self._create = load_script(client, "create_job")
         self._mark_sent = load_script(client, "mark_sent")
@@ -272,7 +273,9 @@ class Jobs:
             return "cancelled"
         if state in ENDED:
             return "ended"
-        return "stale" if generation is not None and generation < int(current or 0) else "open"
+        if generation is not None and generation < int(current or 0):
+            return "stale"
+        return "open"
 
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
         """Store the outcome of a batch. Return False if it was settled before or Redis does not know the job."""
@@ -336,8 +339,10 @@ class Jobs:
 
         With `stop`, workers skip the tasks of the job that they have not begun. Only an open job can be stopped.
         """
-        open_states: tuple[JobState, ...] = ("queued", "running") if stop else ("queued", "running", *FAILED_STATES)
-        return self._change(job_id, "failed", now, *open_states, error=error, stop=stop)
+        from_states: list[JobState] = ["queued", "running"]
+        if not stop:
+            from_states += FAILED_STATES
+        return self._change(job_id, "failed", now, *from_states, error=error, stop=stop)
 
     def cancel(self, job_id: str, now: datetime) -> bool:
         """Cancel a job: workers skip the tasks that they have not begun. Return False if the job had ended."""
@@ -356,12 +361,9 @@ class Jobs:
         self, job_id: str, generation: int | None, queue: str, published: float | None, now: datetime
     ) -> None:
         """Note that a worker got a message of a job from this queue. `published` is in seconds since 1970."""
-        arguments = [
-            "" if generation is None else generation,
-            _iso(now),
-            "" if published is None else int(published * 1_000),
-            DELIVERIES_KEPT,
-        ]
+        generation_text = "" if generation is None else generation
+        published_ms = "" if published is None else int(published * 1_000)
+        arguments: list[str | int] = [generation_text, _iso(now), published_ms, DELIVERIES_KEPT]
         with redis_errors():
             self._note_delivery([_job(job_id), _deliveries(queue)], arguments)
 
@@ -450,15 +452,15 @@ class Jobs:
         Only jobs that were created before the retention are checked, since a younger job cannot have expired.
         """
         forgotten = 0
+        latest = now.timestamp() - self._retention_seconds
         with redis_errors():
-            ids = cast(
-                "list[str]", self._redis.zrangebyscore(JOBS, "-inf", now.timestamp() - self._retention_seconds)
-            )
+            ids = cast("list[str]", self._redis.zrangebyscore(JOBS, "-inf", latest))
             for start in range(0, len(ids), LOOKED_AT):
                 page = ids[start : start + LOOKED_AT]
                 known = self.known(page)
                 expired = [job_id for job_id in page if job_id not in known]
-                forgotten += int(self._redis.zrem(JOBS, *expired)) if expired else 0
+                if expired:
+                    forgotten += int(self._redis.zrem(JOBS, *expired))
         return forgotten
 
     def known(self, job_ids: Sequence[str]) -> set[str]:
@@ -485,8 +487,10 @@ class Jobs:
             pipe.hgetall(_job(job_id, "batches"))
             pipe.hgetall(_job(job_id, "analysed"))
             outcomes, analysed = pipe.execute()
-        done = {int(batch) for batch, outcome in outcomes.items() if _is_done(outcome, analysed.get(batch))}
-        return next(batch for batch in range(len(done) + 1) if batch not in done)
+        batch = 0
+        while str(batch) in outcomes and _is_done(outcomes[str(batch)], analysed.get(str(batch))):
+            batch += 1
+        return batch
 
     def open_batches(self, job_id: str, batches: range) -> set[int]:
         """Return the batches among these that are not written yet or not completely analysed."""
@@ -498,11 +502,11 @@ class Jobs:
             pipe.hmget(_job(job_id, "batches"), names)
             pipe.hmget(_job(job_id, "analysed"), names)
             outcomes, analysed = pipe.execute()
-        return {
-            batch
-            for batch, outcome, done in zip(batches, outcomes, analysed, strict=True)
-            if not outcome or not _is_done(outcome, done)
-        }
+        found = set()
+        for batch, outcome, done in zip(batches, outcomes, analysed, strict=True):
+            if not outcome or not _is_done(outcome, done):
+                found.add(batch)
+        return found
 
     def withdraw(self, job_id: str, now: datetime) -> None:
         """Withdraw a job that was not accepted. It is in no list, and a worker that gets its message skips it."""
@@ -542,7 +546,8 @@ class Jobs:
             pipe = self._redis.pipeline(transaction=False)
             for job_id in ids:
                 pipe.hget(_job(job_id), "deriving")
-            return {job_id: number for job_id, number in zip(ids, pipe.execute(), strict=True) if number}
+            numbers = pipe.execute()
+        return {job_id: number for job_id, number in zip(ids, numbers, strict=True) if number}
 
     def derived(self, job_id: str, number: str) -> None:
         """Note that a job's prerequisites are derived, unless it changed more since `deriving` gave the number."""
@@ -725,11 +730,16 @@ class Jobs:
         With `state` only jobs in this state are returned, with `owner` only jobs of this client. The place is None on
         the last page. Jobs that are added or expire meanwhile do not change the following pages.
         """
+        is_filtered = state is not None or owner is not None
+        at_once = LOOKED_AT if is_filtered else limit + 1
         with redis_errors():
-            at_once = LOOKED_AT if state or owner is not None else limit + 1
             wanted = partial(self._wanted, state, owner, now)
             found = list(islice(self._older(after, now, wanted, at_once), limit + 1))
-        return [report for _, report in found[:limit]], found[limit - 1][0] if len(found) > limit else None
+        reports = [report for _, report in found[:limit]]
+        if len(found) <= limit:
+            return reports, None
+        last_place, _ = found[limit - 1]
+        return reports, last_place
 
     def _older(
         self, after: "Place | None", now: datetime, among: Callable[[list[str]], set[str]], at_once: int
@@ -743,18 +753,24 @@ class Jobs:
             )
             wanted = among([job_id for job_id, _ in page])
             for job_id, created in page:
-                if after is None or (created, job_id) < after:
-                    after = Place(created, job_id)
-                    # A job that has expired or was withdrawn meanwhile is left out.
-                    report = self.report(job_id, now) if job_id in wanted else None
-                    if report:
-                        yield after, report
+                was_seen = after is not None and (created, job_id) >= after
+                if was_seen:
+                    continue
+                after = Place(created, job_id)
+                if job_id not in wanted:
+                    continue
+                report = self.report(job_id, now)
+                # A job that has expired or was withdrawn meanwhile is left out.
+                if report:
+                    yield after, report
             if len(page) < at_once:
                 return
+
             # The next page begins at the time of the last job, since any number of jobs may have this time. If the
             # whole page had it, the page itself is skipped.
-            skip = skip + at_once if page[-1][1] == latest else 0
-            latest = page[-1][1]
+            _, last_created = page[-1]
+            skip = skip + at_once if last_created == latest else 0
+            latest = last_created
 
     def _wanted(self, state: JobState | None, owner: str | None, now: datetime, ids: Sequence[str]) -> set[str]:
         if state is None and owner is None:
@@ -782,9 +798,11 @@ class Jobs:
             return bool(self._change_state(keys_of_job(job_id), arguments))
 
     def _update(self, job_id: str, now: datetime, **fields: Any) -> None:
-        changes = {"updated": _iso(now), **fields}
+        arguments: list[Any] = ["HSET", "updated", _iso(now)]
+        for name, value in fields.items():
+            arguments += [name, value]
         with redis_errors():
-            self._if_known([_job(job_id)], ["HSET", *(part for change in changes.items() for part in change)])
+            self._if_known([_job(job_id)], arguments)
 
 
 def _decoded(text: str) -> Any:
@@ -804,7 +822,8 @@ def _holds(value: Any, texts: AbstractSet[str]) -> bool:
 
 def _job(job_id: str, part: str = "") -> str:
     # The braces keep all keys of a job on one node of a Redis cluster.
-    return f"edugraph:job:{{{job_id}}}" + (f":{part}" if part else "")
+    key = f"edugraph:job:{{{job_id}}}"
+    return f"{key}:{part}" if part else key
 
 
 def _deliveries(queue: str) -> str:
@@ -824,7 +843,10 @@ def keys_of_job(job_id: str) -> list[str]:
 def _report(
     job_id: str, fields: dict[str, str], errors: list[str], now: float, held_queues: Mapping[str, str]
 ) -> JobReport:
-    number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
+    number = {}
+    for key, value in fields.items():
+        if value.lstrip("-").isdigit():
+            number[key] = int(value)
     waiting = _waits_for(fields, now, held_queues)
     counts = ("batches", "batches_done", "expected", "read", *ROW_COUNTS, "unknown")
     return JobReport(
@@ -878,7 +900,9 @@ def _is_done(outcome: str, analysed: str | None) -> bool:
 
 
 def _state(state: JobState, waiting: str | None) -> JobState:
-    return "waiting" if waiting and state not in ENDED else state
+    if waiting and state not in ENDED:
+        return "waiting"
+    return state
 
 
 def _analysis(number: dict[str, int], fields: dict[str, str]) -> AnalysisProgress:
@@ -890,8 +914,11 @@ def _analysis(number: dict[str, int], fields: dict[str, str]) -> AnalysisProgres
 
 
 def _prefixed(number: dict[str, int], prefix: str) -> dict[str, int]:
-    found = {key.removeprefix(prefix): value for key, value in number.items() if key.startswith(prefix)}
-    return dict(sorted((key, value) for key, value in found.items() if value))
+    found = {}
+    for key in sorted(number):
+        if key.startswith(prefix) and number[key]:
+            found[key.removeprefix(prefix)] = number[key]
+    return found
 
 
 def load_script(client: "redis.Redis", *names: str) -> Script:

@@ -40,19 +40,22 @@ class SafeLines(logging.Filter):
             return True
         if record.name in _OF_RESULTS:
             kind = record.exc_info[0] if record.exc_info else None
-            record.msg, record.args, record.exc_info = (
-                f"task raised {getattr(kind, '__name__', 'an error')}",
-                (),
-                None,
-            )
+            record.msg = f"task raised {getattr(kind, '__name__', 'an error')}"
+            record.args = ()
+            record.exc_info = None
             return record.levelno >= logging.ERROR
         if "body" in str(record.msg):
-            first = str(record.msg).splitlines()[0]
-            record.msg, record.args = _PLACEHOLDER.sub("…", first), ()
+            first_line = str(record.msg).splitlines()[0]
+            record.msg = _PLACEHOLDER.sub("…", first_line)
+            record.args = ()
         elif isinstance(record.args, tuple):
-            record.args = tuple(
-                described(value) if isinstance(value, BaseException) else value for value in record.args
-            )
+            arguments: list[Any] = []
+            for value in record.args:
+                if isinstance(value, BaseException):
+                    arguments.append(described(value))
+                else:
+                    arguments.append(value)
+            record.args = tuple(arguments)
         return True
 
 
@@ -75,13 +78,14 @@ def safe_exception(_logger: Any, _method: str, line: MutableMapping[str, Any]) -
     given = line.pop("exc_info", None)
     if given is True:
         given = sys.exc_info()
-    error = given[1] if isinstance(given, tuple) else given
+    error = given
+    frames = getattr(given, "__traceback__", None)
+    if isinstance(given, tuple):
+        _, error, frames = given
     if isinstance(error, BaseException):
         line.setdefault("error", type(error).__name__)
         line.setdefault("reason", described(error))
-        line["traceback"] = "".join(
-            traceback.format_tb(given[2] if isinstance(given, tuple) else error.__traceback__)
-        )
+        line["traceback"] = "".join(traceback.format_tb(frames))
     return line
 
 

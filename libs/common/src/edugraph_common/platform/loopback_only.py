@@ -34,7 +34,8 @@ class LoopbackOnly:
     """
 
     def __init__(self, app: "ASGIApp", answer: "Callable[[Problem], Response]") -> None:
-        self._app, self._answer = app, answer
+        self._app = app
+        self._answer = answer
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         problem = _refused(scope) if scope["type"] == "http" else None
@@ -48,7 +49,9 @@ def _refused(scope: "Scope") -> Problem | None:
     path = str(scope["path"])
     if path in HEALTH:
         return None
-    headers = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in scope["headers"]}
+    headers = {}
+    for name, value in scope["headers"]:
+        headers[bytes(name).lower()] = bytes(value).decode("latin-1")
     host = headers.get(b"host", "")
     if _name_of(host) not in LOOPBACK_NAMES:
         words = "This service has no authentication, so it answers only at 127.0.0.1 or localhost."
@@ -56,11 +59,9 @@ def _refused(scope: "Scope") -> Problem | None:
     origin = headers.get(b"origin")
     is_other_origin = origin is not None and urlsplit(origin).netloc != host
     is_other_site = headers.get(b"sec-fetch-site") in {"cross-site", "same-site"}
-    opens_page = (
-        scope["method"] == "GET"
-        and headers.get(b"sec-fetch-mode") == "navigate"
-        and (path in {"/", "/ui"} or path.startswith("/ui/"))
-    )
+    is_page = path in {"/", "/ui"} or path.startswith("/ui/")
+    is_navigation = scope["method"] == "GET" and headers.get(b"sec-fetch-mode") == "navigate"
+    opens_page = is_page and is_navigation
     if is_other_origin or (is_other_site and not opens_page):
         words = "This service has no authentication, so it answers no page of another site."
         return Problem(403, "cross-site", words)

@@ -60,7 +60,8 @@ _FRESH = {"use_listings_cache": False}
 _NO_REDIRECTS = {"allow_redirects": False, "client_kwargs": {"raise_for_status": _refuse_redirects}}
 
 # The names of the etag and of the time of the last change in fsspec's filesystems: HTTP, S3, Google, Azure, a folder.
-_TOLD_AS = (("ETag", "etag"), ("Last-Modified", "LastModified", "last_modified", "mtime"))
+_ETAGS = ("ETag", "etag")
+_CHANGE_TIMES = ("Last-Modified", "LastModified", "last_modified", "mtime")
 
 
 class Blobs:
@@ -85,22 +86,24 @@ class Blobs:
             with _store_errors(), self._upload(key) as upload:
                 yield cast("IO[bytes]", upload)
             return
-        path, part = self._path(key), self._path(f"{key}.part-{secrets.token_hex(4)}")
-        folder, local = path.rsplit("/", 1)[0], isinstance(self._fs, LocalFileSystem)
+        path = self._path(key)
+        part = self._path(f"{key}.part-{secrets.token_hex(4)}")
+        folder = path.rsplit("/", 1)[0]
+        is_local = isinstance(self._fs, LocalFileSystem)
         with _store_errors():
-            # The name of a new file or folder is stored in its parent, so each changed parent must be synced too.
-            above = (Path(folder), *Path(folder).parents) if local else ()
-            changed = {Path(folder), *(new.parent for new in above if not new.exists())} if local else set()
+            changed_folders = set[Path]()
+            if is_local:
+                changed_folders = _folders_that_change(Path(folder))
             self._fs.makedirs(folder, exist_ok=True)
             try:
                 with self._fs.open(part, "wb") as file:
                     yield cast("IO[bytes]", file)
-                    if local:
+                    if is_local:
                         file.flush()
                         os.fsync(file.fileno())
                 self._fs.mv(part, path)
-                for each in changed:
-                    handle = os.open(each, os.O_RDONLY)
+                for changed in changed_folders:
+                    handle = os.open(changed, os.O_RDONLY)
                     try:
                         os.fsync(handle)
                     finally:
@@ -150,9 +153,14 @@ class Blobs:
         """Return the current facts about a file outside. Raises Gone and Rejected like `open`."""
         with _present(url):
             fs, path = self._place(url)
-            told = fs.info(path)
-        etag, modified = (next((str(told[name]) for name in names if told.get(name)), None) for names in _TOLD_AS)
-        return OutsideFile(size=told.get("size"), etag=etag, modified=modified)
+            facts = fs.info(path)
+        etag = _first_of(facts, _ETAGS)
+        modified = _first_of(facts, _CHANGE_TIMES)
+        return OutsideFile(
+            size=facts.get("size"),
+            etag=None if etag is None else str(etag),
+            modified=None if modified is None else str(modified),
+        )
 
     def _open(self, key: str, block_bytes: int) -> IO[bytes]:
         """Open a blob or a file outside. At least `block_bytes` are fetched at a time."""
@@ -173,7 +181,9 @@ class Blobs:
             self._compare(key, outside)
 
     def _compare(self, key: str, outside: OutsideFile | None) -> None:
-        change = outside.change(self.look_outside(key)) if outside else None
+        if outside is None:
+            return
+        change = outside.change(self.look_outside(key))
         if change:
             raise Changed(f"{shown(key)} was changed after its job was accepted: {change}; import the file again")
 
@@ -192,15 +202,16 @@ class Blobs:
         # A local folder is listed entry by entry. If an entry vanishes meanwhile, fsspec by default leaves out its
         # whole folder, and the other blobs in it would be missed. So it must raise, and the listing begins again.
         options = {"on_error": "raise"} if isinstance(self._fs, LocalFileSystem) else {}
+        folder = self._path(prefix)
         with _store_errors():
             for _ in range(LISTINGS):
                 try:
-                    found = (
-                        self._fs.find(self._path(prefix), **options) if self._fs.exists(self._path(prefix)) else []
-                    )
+                    paths = []
+                    if self._fs.exists(folder):
+                        paths = self._fs.find(folder, **options)
                 except FileNotFoundError:
                     continue
-                return sorted(str(path).removeprefix(self._root + "/") for path in found)
+                return sorted(str(path).removeprefix(f"{self._root}/") for path in paths)
         raise Retryable("the blob store changed each time it was listed")
 
     def folders(self, prefix: str) -> list[str]:
@@ -210,18 +221,25 @@ class Blobs:
                 found = self._fs.ls(self._path(prefix), detail=True, refresh=True)
             except FileNotFoundError:
                 return []
-        names = (str(entry["name"]).rstrip("/") for entry in found if entry["type"] == "directory")
-        return sorted(name.rsplit("/", 1)[-1] for name in names)
+        names = []
+        for entry in found:
+            if entry["type"] == "directory":
+                path = str(entry["name"]).rstrip("/")
+                names.append(path.rsplit("/", 1)[-1])
+        return sorted(names)
 
     def written(self, prefix: str) -> dict[str, datetime | None]:
         """Return key -> time of writing for the blobs below a folder. The time is None if the store does not know."""
-        found = {}
+        times: dict[str, datetime | None] = {}
         for key in self.keys(prefix):
             with _store_errors(), suppress(FileNotFoundError):
-                info = self._fs.info(self._path(key))
-                told = next((info[name] for name in _TOLD_AS[1] if info.get(name)), None)
-                found[key] = datetime.fromtimestamp(told, UTC) if isinstance(told, int | float) else told
-        return {key: told if isinstance(told, datetime) and told.tzinfo else None for key, told in found.items()}
+                facts = self._fs.info(self._path(key))
+                time = _first_of(facts, _CHANGE_TIMES)
+                if isinstance(time, int | float):
+                    time = datetime.fromtimestamp(time, UTC)
+                is_known = isinstance(time, datetime) and time.tzinfo is not None
+                times[key] = time if is_known else None
+        return times
 
     def delete_empty(self, prefix: str) -> None:
         """Delete a folder if it is empty. An object store has no folders."""
@@ -256,8 +274,13 @@ class Blobs:
 
     def _leads_inside(self, path: Path) -> bool:
         """Return whether the file is below an allowed folder, after all links in both paths are resolved."""
-        allowed = (url.removeprefix("file://") for url in self._imports_from if url.startswith("file://"))
-        return any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in allowed)
+        real_path = path.resolve()
+        for url in self._imports_from:
+            if url.startswith("file://"):
+                allowed = Path(url.removeprefix("file://")).resolve()
+                if real_path.is_relative_to(allowed):
+                    return True
+        return False
 
     def _path(self, key: str) -> str:
         if ".." in key.split("/") or key.startswith("/") or "://" in key:
@@ -268,8 +291,30 @@ class Blobs:
 def is_below(url: str, prefixes: Sequence[str]) -> bool:
     """Return whether a URL is below one of the prefixes. s3://exports does not allow s3://exports-of-others."""
     plain = unquote(unquote(url))
-    usable = not any(_UNUSABLE.search(text) for text in (url, plain.split("?")[0].split("#")[0]))
-    return usable and any(url.startswith(f"{prefix.rstrip('/')}/") for prefix in prefixes)
+    path = plain.split("?")[0].split("#")[0]
+    if _UNUSABLE.search(url) or _UNUSABLE.search(path):
+        return False
+    return any(url.startswith(f"{prefix.rstrip('/')}/") for prefix in prefixes)
+
+
+def _folders_that_change(folder: Path) -> set[Path]:
+    """Return the folders to sync after a file was written to `folder`, which need not exist yet.
+
+    The name of a new file or folder is stored in its parent, so each changed parent must be synced too.
+    """
+    changed = {folder}
+    for each in (folder, *folder.parents):
+        if not each.exists():
+            changed.add(each.parent)
+    return changed
+
+
+def _first_of(facts: dict[str, Any], names: Sequence[str]) -> Any:
+    """Return the first of these facts that is there, or None."""
+    for name in names:
+        if facts.get(name):
+            return facts[name]
+    return None
 
 
 def cancelled_key(job_id: str) -> str:

@@ -53,15 +53,20 @@ class Issuer:
         fetch: Callable[[str], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url, self._prefix = (settings.oidc_issuer or "").rstrip("/"), settings.oidc_scope_prefix
-        self._issuer, self._scope_claim = settings.oidc_issuer or "", settings.oidc_scope_claim
-        self._role_claim, self._person_claim = settings.oidc_role_claim, settings.oidc_person_claim
+        self._issuer = settings.oidc_issuer or ""
+        self._url = self._issuer.rstrip("/")
         self._audience = settings.oidc_audience or ""
-        self._fetch, self._clock = fetch or _fetch, clock
+        self._prefix = settings.oidc_scope_prefix
+        self._scope_claim = settings.oidc_scope_claim
+        self._role_claim = settings.oidc_role_claim
+        self._person_claim = settings.oidc_person_claim
+        self._fetch = fetch or _fetch
+        self._clock = clock
         self._fetching = threading.Lock()
         self._keys: KeySet | None = None
         self._endpoints: Endpoints | None = None
-        self._fetched_at, self._tried_at = -KEYS_LIFETIME_SECONDS, -REFETCH_AFTER_SECONDS
+        self._fetched_at = -KEYS_LIFETIME_SECONDS
+        self._tried_at = -REFETCH_AFTER_SECONDS
 
     def caller(self, token: str, now: datetime) -> Caller | None:
         """Return the caller, or None for an invalid token.
@@ -117,20 +122,23 @@ class Issuer:
         return claims
 
     def _caller_by(self, claims: dict[str, Any] | None) -> Caller | None:
-        if claims is None or claims.get("typ") in _OTHER_TYPES or any(each in claims for each in _OF_ID_TOKENS):
+        if claims is None or claims.get("typ") in _OTHER_TYPES:
             return None
-        subject, given = claims["sub"], claims.get(self._scope_claim)
+        if any(each in claims for each in _OF_ID_TOKENS):
+            return None
         # The subject becomes part of Redis keys and log lines.
+        subject = claims["sub"]
         if not isinstance(subject, str) or not subject.isprintable() or len(subject) > MAX_SUBJECT_LENGTH:
             return None
-        names, roles = _words(given), _words(claims.get(self._role_claim))
+
+        scope_names = _words(claims.get(self._scope_claim))
+        role_names = _words(claims.get(self._role_claim))
+        scopes = tuple(scope for scope in SCOPES if self._prefix + scope in scope_names)
+        roles = tuple(role for role in ROLES if self._prefix + role in role_names)
         person = claims.get(self._person_claim)
-        return Caller(
-            f"oidc:{subject}",
-            tuple(scope for scope in SCOPES if f"{self._prefix}{scope}" in names),
-            tuple(role for role in ROLES if f"{self._prefix}{role}" in roles),
-            person if isinstance(person, str) and person else None,
-        )
+        if not isinstance(person, str) or not person:
+            person = None
+        return Caller(f"oidc:{subject}", scopes, roles, person)
 
     def _has_fresh(self, key_id: str) -> bool:
         return self._clock() - self._fetched_at < KEYS_LIFETIME_SECONDS and self._has(key_id)
@@ -174,7 +182,9 @@ def keeper_of(
     """Return the store that checks such a token. API keys begin with eg_ and session ids with es_; JWTs do not."""
     if sessions is not None and token.startswith(PREFIX):
         return sessions
-    return key_ring if issuer is None or token.startswith("eg_") else issuer
+    if issuer is None or token.startswith("eg_"):
+        return key_ring
+    return issuer
 
 
 def _key_id(token: str) -> str | None:
@@ -186,12 +196,18 @@ def _key_id(token: str) -> str | None:
     except (JoseError, ValueError):
         return None
     key_id = header.get("kid", "")
-    return key_id if header.get("alg") in ALGORITHMS and isinstance(key_id, str) else None
+    if header.get("alg") not in ALGORITHMS or not isinstance(key_id, str):
+        return None
+    return key_id
 
 
 def _words(claim: object) -> list[object]:
     """Return the entries of a claim that is a list or a text with spaces between them."""
-    return [*claim.split()] if isinstance(claim, str) else claim if isinstance(claim, list) else []
+    if isinstance(claim, str):
+        return [*claim.split()]
+    if isinstance(claim, list):
+        return claim
+    return []
 
 
 def _fetch(url: str) -> Any:

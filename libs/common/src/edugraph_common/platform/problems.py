@@ -19,7 +19,11 @@ class Problem(Exception):
 
     def __init__(self, status: int, name: str, detail: str, *, retry_after: float | None = None, **more: Any) -> None:
         super().__init__(detail)
-        self.status, self.name, self.detail, self.retry_after, self.more = status, name, detail, retry_after, more
+        self.status = status
+        self.name = name
+        self.detail = detail
+        self.retry_after = retry_after
+        self.more = more
 
 
 class Refusal(Problem):
@@ -42,7 +46,9 @@ def problem_members(problem: Problem, titles: Mapping[int, str]) -> dict[str, An
 
 
 def problem_headers(problem: Problem) -> dict[str, str]:
-    headers = {} if problem.retry_after is None else {"Retry-After": str(math.ceil(problem.retry_after))}
+    headers = {}
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(problem.retry_after))
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers

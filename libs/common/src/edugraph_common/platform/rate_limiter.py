@@ -31,9 +31,11 @@ class RateLimiter:
     ) -> None:
         script = resources.files("edugraph_common.platform").joinpath("scripts", "rate_limit.lua").read_text()
         self._take_from_bucket = client.register_script(script)
-        self._microseconds_apart, self._burst = 60_000_000 // per_minute, burst
+        self._microseconds_apart = 60_000_000 // per_minute
+        self._burst = burst
         self._tokens_at_a_time = max(burst // 50, 1)
-        self._clock, self._keys = clock, keys
+        self._clock = clock
+        self._keys = keys
         self._tokens: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()  # over the tokens of this process, never while Redis is asked
 

@@ -33,7 +33,8 @@ class RedisTexts:
     """Strings, fields of hashes and entries of lists. Each method raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis") -> None:
-        self._redis, self._replace = client, client.register_script(_REPLACE)
+        self._redis = client
+        self._replace = client.register_script(_REPLACE)
 
     def rewrite(self, patterns: Sequence[str], change: Change, *, dry_run: bool = False) -> int:
         """Change the texts of all keys that match one of the patterns, and return the number of changed texts.
@@ -67,19 +68,25 @@ class RedisTexts:
     def _texts(self, key: str, kind: str) -> Iterator[tuple[str, str]]:
         if kind == "string":
             text = cast("str | None", self._redis.get(key))
-            yield from [("", text)] if text is not None else []
+            if text is not None:
+                yield "", text
         elif kind == "hash":
             yield from cast("Iterator[tuple[str, str]]", self._redis.hscan_iter(key, count=_AT_ONCE))
         elif kind == "list":
             entries = cast("list[str]", self._redis.lrange(key, 0, -1))
-            yield from reversed([(str(index), text) for index, text in enumerate(entries)])
+            # The last entry comes first, so that a deleted entry does not move those that follow.
+            for index in reversed(range(len(entries))):
+                yield str(index), entries[index]
 
     def _changed(self, key: str, kind: str, place: str, text: str, change: Change, *, dry_run: bool) -> bool:
-        while (new := change(text)) != text:
+        while True:
+            new = change(text)
+            if new == text:
+                return False
             if dry_run or self._replace([key], [kind, place, text, new]):
                 return True
-            current = next((each for where, each in self._texts(key, kind) if where == place), None)
+            # Another process has changed the text meanwhile.
+            current = dict(self._texts(key, kind)).get(place)
             if current is None:
                 return False
             text = current
-        return False

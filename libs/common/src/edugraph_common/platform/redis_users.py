@@ -112,15 +112,14 @@ def redis_user(service: RedisService) -> str:
 def rules_of(service: RedisService) -> tuple[str, ...]:
     """Return the permissions of the service's user as rules of ACL SETUSER."""
     access = ACCESS[service]
-    return (
-        *(f"~{pattern}" for name in access.uses for pattern in keys_in_redis(name)),
-        *(f"%R~{pattern}" for name in access.reads for pattern in keys_in_redis(name)),
-        *(f"&{channel}" for channel in keys_in_redis(_RESULTS) if _RESULTS in access.uses),
-        *_COMMANDS,
-        *_SCRIPTS,
-        *_LOOKING,
-        *access.commands,
-    )
+    rules = []
+    for name in access.uses:
+        rules += [f"~{pattern}" for pattern in keys_in_redis(name)]
+    for name in access.reads:
+        rules += [f"%R~{pattern}" for pattern in keys_in_redis(name)]
+    if _RESULTS in access.uses:
+        rules += [f"&{channel}" for channel in keys_in_redis(_RESULTS)]
+    return (*rules, *_COMMANDS, *_SCRIPTS, *_LOOKING, *access.commands)
 
 
 def line_of(service: RedisService, password_hash: str) -> str:

@@ -40,7 +40,8 @@ class SavedView(MessageModel):
 
     def may_name(self) -> Iterator[str]:
         """Yield texts that may be the id of a student or a record: values and their parts, such as `Student:s1`."""
-        yield from [self.person] if self.person else []
+        if self.person:
+            yield self.person
         for value in self._values():
             for part in (value, *_PARTS.split(value)):
                 yield part
@@ -52,7 +53,10 @@ class SavedView(MessageModel):
 
     def _values(self) -> Iterator[str]:
         for value in self.state.values.values():
-            yield from [value] if isinstance(value, str) else value
+            if isinstance(value, str):
+                yield value
+            else:
+                yield from value
 
 
 class SavedViews:
@@ -63,7 +67,9 @@ class SavedViews:
 
     def __init__(self, client: "redis.Redis", lifetime: timedelta) -> None:
         script = resources.files("edugraph_common.platform").joinpath("scripts", "save_view.lua").read_text()
-        self._redis, self._save, self._lifetime = client, client.register_script(script), lifetime
+        self._redis = client
+        self._save = client.register_script(script)
+        self._lifetime = lifetime
 
     def of(self, client_id: str) -> dict[str, SavedView]:
         """Return id -> view of a caller, in the order of the names."""

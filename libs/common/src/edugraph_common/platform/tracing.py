@@ -31,13 +31,15 @@ class Tracing:
     """The tracing of one process. The SDK's threads do not survive a fork, so each process makes its own provider."""
 
     def __init__(self) -> None:
-        self.service, self.target = "", "off"
+        self.service = ""
+        self.target = "off"
         self._owner = 0
         self._provider: TracerProvider | None = None
 
     def provider(self) -> "TracerProvider":
         if self._provider is None or self._owner != os.getpid():
-            self._provider, self._owner = _provider(self.service, self.target), os.getpid()
+            self._provider = _provider(self.service, self.target)
+            self._owner = os.getpid()
         return self._provider
 
     def end(self) -> None:
@@ -60,7 +62,8 @@ def turn_on(service: str, target: str) -> None:
         raise Rejected("EDUGRAPH_TRACING is off, otlp or file:PATH")
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
         raise Rejected("EDUGRAPH_TRACING is set: install edugraph-common[tracing]")
-    _here.service, _here.target = service, target
+    _here.service = service
+    _here.target = target
 
 
 def turn_off() -> None:
@@ -76,7 +79,9 @@ def flush() -> None:
 
 def span(name: str, kind: Kind = "internal", /, **attributes: Attribute) -> AbstractContextManager["Span"]:
     """Record work in a span of the current trace. Messages that are published within it belong to the span."""
-    return _SILENT if _here.target == "off" else _span(name, kind, attributes)
+    if _here.target == "off":
+        return _SILENT
+    return _span(name, kind, attributes)
 
 
 class Span:
@@ -131,7 +136,8 @@ def _span(name: str, kind: Kind, attributes: dict[str, Attribute]) -> Iterator[S
 
     current = trace_context.current()
     # The parent is the current traceparent. Without one, the span begins a new trace.
-    parent = TraceContextTextMapPropagator().extract({"traceparent": current} if current else {}, Context())
+    carrier = {"traceparent": current} if current else {}
+    parent = TraceContextTextMapPropagator().extract(carrier, Context())
     made = _here.provider().get_tracer("edugraph").start_span(name, parent, SpanKind[kind.upper()], attributes)
     ids = made.get_span_context()
     traceparent = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{int(ids.trace_flags):02x}"
@@ -178,7 +184,8 @@ def _file_exporter(path: Path) -> Any:
 
 
 def _shown(made: "ReadableSpan") -> dict[str, Any]:
-    context, parent = made.context, made.parent
+    context = made.context
+    parent = made.parent
     return {
         "trace_id": f"{context.trace_id:032x}" if context else "",
         "span_id": f"{context.span_id:016x}" if context else "",
