@@ -144,7 +144,8 @@ def make_app(name: str, settings: Settings) -> App:
 
 
 def _verify_certificates(app: Celery, settings: Settings) -> None:
-    broker, results = urlsplit(settings.broker_urls[0]), urlsplit(settings.redis_url.get_secret_value())
+    broker = urlsplit(settings.broker_urls[0])
+    results = urlsplit(settings.redis_url.get_secret_value())
     if broker.scheme == "amqps":
         # By default py-amqp checks only who signed a certificate. With this option it also compares the host name.
         # There is one name for all nodes, so their certificates must also be valid for the name of the first node.

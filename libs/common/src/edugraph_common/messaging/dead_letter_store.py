@@ -98,7 +98,9 @@ class StoredLetter(ContractModel):
     @property
     def content(self) -> bytes:
         """The bytes of the body in the broker."""
-        return base64.b64decode(self.body, validate=True) if self.body_is_base64 else self.body.encode()
+        if self.body_is_base64:
+            return base64.b64decode(self.body, validate=True)
+        return self.body.encode()
 
     def with_content(self, content: bytes) -> "StoredLetter":
         """Return the letter with another body."""
@@ -107,7 +109,9 @@ class StoredLetter(ContractModel):
     def header(self, name: str) -> str:
         """Return a header as text, or an empty text if it is missing."""
         value = self.headers.get(name)
-        return str(value) if value is not None else ""
+        if value is None:
+            return ""
+        return str(value)
 
     def arguments(self) -> Any:
         """Return the positional arguments of the task, or None if the body is not that of a task."""
@@ -118,26 +122,43 @@ class StoredLetter(ContractModel):
 
     def describe(self) -> DeadLetter:
         """Return the row of the letter. Each header may be missing in a letter that we did not write."""
-        arguments = self.arguments()
-        tries = self.header(TRIES)
-        last = arguments[-1] if isinstance(arguments, list) and arguments else None
-        job_id = last.get("job_id") if isinstance(last, dict) else None
-        told_by_broker = str(_deaths(self.headers)[0].get("reason", "unknown"))
-        reasons = {
-            "delivery_limit": "its workers died each time it was delivered",
-            "rejected": "a worker refused it",
-        }
-        reason = reasons.get(told_by_broker, f"the broker gave it up ({told_by_broker})")
         return DeadLetter(
             queue=self.queue,
             task_id=self.header("id")[:MOST_SHOWN_CHARACTERS],
             task=self.header("task")[:MOST_SHOWN_CHARACTERS],
-            reason=(self.header(REASON) or reason)[:MOST_SHOWN_CHARACTERS],
-            job_id=job_id[:MOST_SHOWN_CHARACTERS] if isinstance(job_id, str) else None,
-            tries=int(tries) if re.fullmatch(r"[0-9]{1,9}", tries) else None,
+            reason=(self.header(REASON) or self._reason_of_broker())[:MOST_SHOWN_CHARACTERS],
+            job_id=self._job_id(),
+            tries=self._tries(),
             died=_moment(self.header(DIED)),
             bytes=len(self.content),
         )
+
+    def _reason_of_broker(self) -> str:
+        """Return why the broker gave the message up, in words."""
+        noted = str(_deaths(self.headers)[0].get("reason", "unknown"))
+        if noted == "delivery_limit":
+            return "its workers died each time it was delivered"
+        if noted == "rejected":
+            return "a worker refused it"
+        return f"the broker gave it up ({noted})"
+
+    def _job_id(self) -> str | None:
+        arguments = self.arguments()
+        if not isinstance(arguments, list) or not arguments:
+            return None
+        message = arguments[-1]
+        if not isinstance(message, dict):
+            return None
+        job_id = message.get("job_id")
+        if not isinstance(job_id, str):
+            return None
+        return job_id[:MOST_SHOWN_CHARACTERS]
+
+    def _tries(self) -> int | None:
+        tries = self.header(TRIES)
+        if not re.fullmatch(r"[0-9]{1,9}", tries):
+            return None
+        return int(tries)
 
 
 def made_letter(
@@ -146,13 +167,19 @@ def made_letter(
     """Return the letter of a message. Its name is the same each time the message is delivered."""
     plain_headers = {str(name): _json_value(value) for name, value in headers.items()}
     plain_properties = {name: _json_value(properties.get(name)) for name in _PROPERTIES}
+    lasting_headers = {}
+    for name, value in plain_headers.items():
+        if not name.startswith(_OF_DELIVERY):
+            lasting_headers[name] = value
+    identity = [queue, lasting_headers, plain_properties, hashlib.sha256(body).hexdigest()]
+    identity_hash = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
     task_id = str(headers.get("id") or "")
-    lasting = {name: value for name, value in plain_headers.items() if not name.startswith(_OF_DELIVERY)}
-    identity = [queue, lasting, plain_properties, hashlib.sha256(body).hexdigest()]
-    hashed = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:_HASH_LETTERS]
+    if not _TASK_ID.fullmatch(task_id):
+        task_id = "unknown"
     return StoredLetter(
         queue=queue,
-        name=f"{task_id if _TASK_ID.fullmatch(task_id) else 'unknown'}.{hashed}",
+        name=f"{task_id}.{identity_hash[:_HASH_LETTERS]}",
         since=min(now, _died(plain_headers) or now),
         properties=plain_properties,
         headers=plain_headers,
@@ -234,8 +261,11 @@ class DeadLetterStore:
 
     def stored(self) -> list[str]:
         """Return all letters that have an object, whether Redis knows them or not."""
-        keys = self.blobs.keys(FOLDER)
-        return [key.removeprefix(f"{FOLDER}/").removesuffix(".json") for key in keys if _is_letter(key)]
+        refs = []
+        for key in self.blobs.keys(FOLDER):
+            if _is_letter(key):
+                refs.append(key.removeprefix(f"{FOLDER}/").removesuffix(".json"))
+        return refs
 
     def strange(self) -> list[str]:
         """Return the keys of objects that are not letters: unfinished parts and other files."""
@@ -502,7 +532,9 @@ def _moment(text: object) -> datetime | None:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment
 
 
 def _json_value(value: Any) -> Any:

@@ -157,4 +157,6 @@ def header_value(value: Any) -> Any:
     """Return a value that pika can write into a header. Pika reads tuples and floats, but cannot write them."""
     if isinstance(value, float):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return value

@@ -70,13 +70,15 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
         declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
         for queue in task_queues():
             bind_queue_to_native_delayed_delivery_exchange(connection, queue)
-    return [
+    steps = [
         f"{len(EXCHANGES)} exchanges declared",
         f"{len(queues)} quorum queues declared and bound",
         f"{len(wanted)} policies set",
         f"{DELAY_LEVELS} delay queues declared",
-        *([f"users with their permissions: {', '.join(made)}"] if made else []),
     ]
+    if made:
+        steps.append(f"users with their permissions: {', '.join(made)}")
+    return steps
 
 
 def check_topology(settings: Settings) -> list[str]:
@@ -102,26 +104,35 @@ def check_topology(settings: Settings) -> list[str]:
         bound = api.get(f"/api/bindings/{vhost(settings)}").raise_for_status().json()
         queues_found = _queues_with_policies(api, settings)
     bindings = {(entry["source"], entry["destination"], entry["routing_key"]) for entry in bound}
+    for source, queue_name, key in sorted(_wanted_bindings() - bindings):
+        problems.append(f"{queue_name} is not bound to {source} by {key}")
     ours = policies(settings.dead_letter_retention_days)
-    wanted = {(exchange.name, queue.name, key) for queue in all_queues() for exchange, key in _bindings(queue)}
-    wanted |= {(TASKS.name, queue.name, f"#.{queue.routing_key}") for queue in task_queues()}
-    problems += [f"{queue} is not bound to {source} by {key}" for source, queue, key in sorted(wanted - bindings)]
-    problems += [
-        problem
-        for queue in all_queues()
-        # Missing queues were reported above.
-        if queue.name in queues_found
-        for problem in _policy_problems(queue.name, queues_found[queue.name], ours)
-    ]
+    for queue in all_queues():
+        is_missing = queue.name not in queues_found  # reported above
+        if not is_missing:
+            problems += _policy_problems(queue.name, queues_found[queue.name], ours)
     return problems
+
+
+def _wanted_bindings() -> set[tuple[str, str, str]]:
+    """Return (exchange, queue, routing key) of all bindings that the topology needs."""
+    wanted = set[tuple[str, str, str]]()
+    for queue in all_queues():
+        for exchange, key in _bindings(queue):
+            wanted.add((exchange.name, queue.name, key))
+    for queue in task_queues():
+        wanted.add((TASKS.name, queue.name, f"#.{queue.routing_key}"))
+    return wanted
 
 
 def _queues_with_policies(api: httpx.Client, settings: Settings) -> dict[str, dict[str, Any]]:
     """Return name -> queue. RabbitMQ needs some seconds to report which policy is in effect for a new queue."""
     end = time.monotonic() + POLICIES_KNOWN_WITHIN_SECONDS
     while True:
-        queues: list[dict[str, Any]] = api.get(f"/api/queues/{vhost(settings)}").raise_for_status().json()
-        if all("effective_policy_definition" in queue for queue in queues) or time.monotonic() > end:
+        answer = api.get(f"/api/queues/{vhost(settings)}").raise_for_status()
+        queues: list[dict[str, Any]] = answer.json()
+        are_known = all("effective_policy_definition" in queue for queue in queues)
+        if are_known or time.monotonic() > end:
             return {queue["name"]: queue for queue in queues}
         time.sleep(0.5)
 
@@ -132,18 +143,25 @@ def _policy_problems(queue: str, found: dict[str, Any], ours: dict[str, dict[str
     If several policies match a queue, only the one with the highest priority applies. So it is not enough to check
     that our policy is set correctly.
     """
-    name, policy = next((name, policy) for name, policy in ours.items() if re.match(policy["pattern"], queue))
-    wanted, effective = policy["definition"], found.get("effective_policy_definition") or {}
-    differences = [
-        f"{key} is {effective.get(key, 'not set')} and must be {wanted.get(key, 'not set')}"
-        for key in sorted({*wanted, *effective})
-        if effective.get(key) != wanted.get(key)
-    ]
-    rulers = [f"policy {found['policy']}" if found.get("policy") else "no policy"]
+    name = next(name for name, policy in ours.items() if re.match(policy["pattern"], queue))
+    wanted = ours[name]["definition"]
+    effective = found.get("effective_policy_definition") or {}
+    differences = []
+    for key in sorted({*wanted, *effective}):
+        if effective.get(key) != wanted.get(key):
+            is_now = effective.get(key, "not set")
+            must_be = wanted.get(key, "not set")
+            differences.append(f"{key} is {is_now} and must be {must_be}")
+    if not differences:
+        return []
+
+    rulers = ["no policy"]
+    if found.get("policy"):
+        rulers = [f"policy {found['policy']}"]
     if found.get("operator_policy"):
         rulers.append(f"operator policy {found['operator_policy']}")
     ruled = f"queue {queue} is ruled by {' and '.join(rulers)} (ours is {name})"
-    return [f"{ruled}: {'; '.join(differences)}"] if differences else []
+    return [f"{ruled}: {'; '.join(differences)}"]
 
 
 def all_queues() -> list[Queue]:

@@ -44,8 +44,11 @@ def send(
     """
     body = message.model_dump(mode="json")
     check_size(message)
-    options: dict[str, Any] = {"priority": URGENT} if urgent else {}
-    options |= {"countdown": delay_seconds} if delay_seconds else {}
+    options: dict[str, Any] = {}
+    if urgent:
+        options["priority"] = URGENT
+    if delay_seconds:
+        options["countdown"] = delay_seconds
     with broker_errors():
         app.send_task(
             task,
@@ -63,12 +66,13 @@ def send(
 
 def emit(app: Celery, event: Event) -> None:
     """Publish a domain event. The message is not mandatory, since an event need not have listeners."""
+    # On RabbitMQ `edugraph topology apply` has declared the exchange, and services may not declare it.
+    may_declare = not app.conf.task_queues[0].no_declare
     with broker_errors(), app.producer_pool.acquire(block=True) as producer:
         producer.publish(
             event.model_dump_json().encode(),
             exchange=EVENTS,
-            # On RabbitMQ `edugraph topology apply` has declared the exchange, and services may not declare it.
-            declare=[] if app.conf.task_queues[0].no_declare else [EVENTS],
+            declare=[EVENTS] if may_declare else [],
             routing_key=event.routing_key,
             content_type="application/cloudevents+json",
             content_encoding="utf-8",
@@ -86,17 +90,23 @@ def describe(body: Any) -> str:
 
 def named_by(body: Any) -> dict[str, Any]:
     """Return the fields that identify a message. A field with another form may hold anything, so it is left out."""
-    given = body if isinstance(body, dict) else {}
-    names = {key: given.get(key) for key in ("job_id", "pack", "kind")}
-    known: dict[str, Any] = {
-        key: name for key, name in names.items() if isinstance(name, str) and _NAME.fullmatch(name)
-    }
-    return known | ({"batch": given["batch"]} if isinstance(given.get("batch"), int) else {})
+    if not isinstance(body, dict):
+        return {}
+    known: dict[str, Any] = {}
+    for key in ("job_id", "pack", "kind"):
+        name = body.get(key)
+        if isinstance(name, str) and _NAME.fullmatch(name):
+            known[key] = name
+    if isinstance(body.get("batch"), int):
+        known["batch"] = body["batch"]
+    return known
 
 
 def job_of(args: Sequence[Any]) -> str:
     """Return the id of the job in a task's arguments, or an empty text if they have another form."""
-    return str(named_by(args[-1] if args else None).get("job_id", ""))
+    if not args:
+        return ""
+    return str(named_by(args[-1]).get("job_id", ""))
 
 
 @contextmanager

@@ -120,15 +120,18 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             self.backend.mark_as_failure(str(request.id), failure, request=request, call_errbacks=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **named_by(args[-1] if args else None))
+        body = args[-1] if args else None
+        structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **named_by(body))
         try:
             answer = self._answered_before() or super().__call__(*args, **kwargs)
             report_success(ROUTES[self.name].queue)
             return answer  # noqa: TRY300 - the report is part of the attempt
         except (RetryRequested, Ignore, Reject):
             raise
-        except (Wait, OutOfMemoryError) as wait:  # Celery itself raises the latter when it sends a chord
-            return self._wait(wait if isinstance(wait, Wait) else RedisFull(), args)
+        except Wait as wait:
+            return self._wait(wait, args)
+        except OutOfMemoryError:  # Celery itself raises it when it sends a chord
+            return self._wait(RedisFull(), args)
         except LoginRefused as refused:
             return self._wait(ServerAway(refused.reason, "redis", "refused"), args)
         except Retryable as error:
@@ -170,9 +173,13 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return None
         with redis_errors():
             meta = self.backend.get_task_meta(str(self.request.id))
-        answer = meta["result"] if meta["status"] == states.SUCCESS else None
+        if meta["status"] != states.SUCCESS:
+            return None
+        answer = meta["result"]
         # A chord's member that gave up also has the state SUCCESS. Its message comes again only as a replay.
-        return None if given_up_state(answer) else answer
+        if given_up_state(answer):
+            return None
+        return answer
 
     def _retry_or_give_up(self, error: Retryable, args: tuple[Any, ...]) -> Any:
         if self.request.retries >= RETRIES:
@@ -187,8 +194,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         body = args[-1] if args and isinstance(args[-1], dict) else {}
         if float(body.get("deadline") or math.inf) < time.time() + seconds:
             return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args, data_is_bad=True)
-        is_away = isinstance(wait, ServerAway)
-        log.log(logging.WARNING if is_away else logging.INFO, "task_waits", reason=wait.reason, seconds=seconds)
+        level = logging.WARNING if isinstance(wait, ServerAway) else logging.INFO
+        log.log(level, "task_waits", reason=wait.reason, seconds=seconds)
         if isinstance(wait, ServerAway):
             self.request.update(put_back_reason=wait.reason)
             report_away(ROUTES[self.name].queue, wait.server, wait.cause)
@@ -244,7 +251,9 @@ def _or_put_back(request: Context) -> Iterator[None]:
     try:
         yield
     except (Retryable, Wait, redis.RedisError, Reject) as away:
-        reason = away.reason if isinstance(away, Failure) else f"Redis does not answer ({type(away).__name__})"
+        reason = f"Redis does not answer ({type(away).__name__})"
+        if isinstance(away, Failure):
+            reason = away.reason
         request.update(put_back_reason=reason)
         log.warning("task_put_back", reason=reason)
         time.sleep(requeue_delay_seconds(int(request.get("x-delivery-count") or 0)))

@@ -44,8 +44,9 @@ def task_queues(*, quorum: bool = True) -> list[Queue]:
     On RabbitMQ only `edugraph topology apply` declares them, because the permission to declare a queue also allows
     deleting it.
     """
-    return [
-        Queue(
+    queues = []
+    for name, keys in ROUTING_KEYS.items():
+        queue = Queue(
             name,
             TASKS,
             routing_key=keys[0],
@@ -54,8 +55,8 @@ def task_queues(*, quorum: bool = True) -> list[Queue]:
             durable=True,
             no_declare=quorum,
         )
-        for name, keys in ROUTING_KEYS.items()
-    ]
+        queues.append(queue)
+    return queues
 
 
 def dead_queues(*, quorum: bool = True) -> list[Queue]:
@@ -73,27 +74,9 @@ def worker_reports_queue() -> Queue:
 
 def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> dict[str, dict[str, Any]]:
     """Return name -> policy in the form of RabbitMQ's management API. One policy applies to each queue."""
-    of_task_queues = {
-        f"edugraph.{queue}": {
-            "pattern": f"^{queue}$",
-            "apply-to": "queues",
-            "priority": 10,
-            "definition": {
-                "consumer-timeout": CONSUMER_TIMEOUT_MS,
-                "dead-letter-exchange": DEAD.name,
-                "dead-letter-routing-key": queue,
-                # At least once: a message leaves the task queue only when the dead-letter queue has it.
-                "dead-letter-strategy": "at-least-once",
-                "delivery-limit": DELIVERY_LIMIT,
-                "max-length-bytes": TASK_QUEUE_BYTES,
-                # The sender gets an error if there is no room. The default would drop the oldest message.
-                "overflow": "reject-publish",
-            },
-        }
-        for queue in QUEUES
-    }
+    found = {f"edugraph.{queue}": _policy_of_task_queue(queue) for queue in QUEUES}
     # A letter that cannot be stored goes back to its queue, however often, until its retention is over.
-    of_dead_queues = {
+    found["edugraph.dead"] = {
         "pattern": r"^.*\.dead$",
         "apply-to": "queues",
         "priority": 10,
@@ -104,13 +87,32 @@ def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> di
         },
     }
     # A report is outdated when the next one arrives.
-    of_reports = {
+    found["edugraph.worker_reports"] = {
         "pattern": f"^{WORKER_REPORTS}$",
         "apply-to": "queues",
         "priority": 10,
         "definition": {"max-length": 1_000, "message-ttl": 120_000, "overflow": "drop-head"},
     }
-    return of_task_queues | {"edugraph.dead": of_dead_queues, "edugraph.worker_reports": of_reports}
+    return found
+
+
+def _policy_of_task_queue(queue: str) -> dict[str, Any]:
+    return {
+        "pattern": f"^{queue}$",
+        "apply-to": "queues",
+        "priority": 10,
+        "definition": {
+            "consumer-timeout": CONSUMER_TIMEOUT_MS,
+            "dead-letter-exchange": DEAD.name,
+            "dead-letter-routing-key": queue,
+            # At least once: a message leaves the task queue only when the dead-letter queue has it.
+            "dead-letter-strategy": "at-least-once",
+            "delivery-limit": DELIVERY_LIMIT,
+            "max-length-bytes": TASK_QUEUE_BYTES,
+            # The sender gets an error if there is no room. The default would drop the oldest message.
+            "overflow": "reject-publish",
+        },
+    }
 
 
 def _arguments(*, quorum: bool) -> dict[str, Any]:

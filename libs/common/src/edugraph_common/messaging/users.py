@@ -49,12 +49,15 @@ def user_name(vhost: str, service: Service) -> str:
 
     Users belong to the whole broker, so the name of the virtual host is a part of their name.
     """
-    return f"{'edugraph' if vhost == quote('/', safe='') else vhost}-{service}"
+    is_default = vhost == quote("/", safe="")
+    prefix = "edugraph" if is_default else vhost
+    return f"{prefix}-{service}"
 
 
 def permissions() -> dict[Service, Permissions]:
     """Return the permissions of each service in the virtual host."""
-    tasks, events = _escaped(TASKS.name), _escaped(EVENTS.name)
+    tasks = _escaped(TASKS.name)
+    events = _escaped(EVENTS.name)
     # The queue and the exchange of this name, and the delay queues.
     webhooks = rf"{_escaped(WEBHOOKS)}(\.after_[0-9]+s)?"
     return {

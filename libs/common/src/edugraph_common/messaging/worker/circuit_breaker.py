@@ -63,8 +63,11 @@ class CircuitBreaker:
     def record_failure(self, job: int) -> float:
         """Return for how many seconds to pause the queue, or 0 if it need not be paused or is paused already."""
         self.failures[job] += 1
+        if self.paused:
+            return 0
         limit = FAILURES_AFTER_A_PAUSE if self.pauses else self.limit
-        if self.paused or sum(min(number, limit // 2) for number in self.failures.values()) < limit:
+        counted = sum(min(number, limit // 2) for number in self.failures.values())
+        if counted < limit:
             return 0
         self.paused = True
         self.pauses += 1
@@ -129,7 +132,9 @@ def add_circuit_breaker(
     _writers[:] = [to_write]
 
     class Step(CircuitBreakerStep):
-        reader, limit, first_pause_seconds = to_read, failures, seconds
+        reader = to_read
+        limit = failures
+        first_pause_seconds = seconds
 
     app.steps["consumer"].update((QueueGates, ServerWatch, Step))
 

@@ -240,8 +240,11 @@ def _read(letter: StoredLetter) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def _reason(letter: StoredLetter, *, known: bool, readable: bool) -> str:
     """Return why a message without a reason header died."""
-    deaths = letter.headers.get("x-death") or [{}]
-    cause = next((death.get("reason") for death in deaths if death.get("queue") == letter.queue), None)
+    cause = None
+    for death in letter.headers.get("x-death") or []:
+        if death.get("queue") == letter.queue:
+            cause = death.get("reason")
+            break
     if cause != "rejected":
         waited_for = letter.headers.get(WAITED_FOR)
         before = f"; before that it was put back, because {waited_for}" if waited_for else ""
@@ -251,7 +254,9 @@ def _reason(letter: StoredLetter, *, known: bool, readable: bool) -> str:
         )
     if not known:
         return "no worker of this queue knows the task"
-    return "took longer than the hard time limit" if readable else "the message cannot be read"
+    if not readable:
+        return "the message cannot be read"
+    return "took longer than the hard time limit"
 
 
 def _emit_event(app: Celery, letter: StoredLetter, args: tuple[Any, ...], reason: str) -> None:

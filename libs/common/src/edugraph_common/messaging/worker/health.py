@@ -63,9 +63,13 @@ def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
     def beat(consumer: Any) -> None:
         health.alive()
         # The consumer is asked for the queues that it consumes at this moment. Some may be closed or cancelled.
-        tasks, connection = consumer.task_consumer, consumer.connection
-        connected = tasks is not None and connection is not None and connection.connected
-        tell(consumer, [queue.name for queue in tasks.queues if tasks.consuming_from(queue)] if connected else [])
+        tasks = consumer.task_consumer
+        connection = consumer.connection
+        is_connected = tasks is not None and connection is not None and connection.connected
+        consumed = []
+        if is_connected:
+            consumed = [queue.name for queue in tasks.queues if tasks.consuming_from(queue)]
+        tell(consumer, consumed)
 
     class HealthStep(bootsteps.StartStopStep):
         """A step that Celery starts after the consumer of tasks, and again after each reconnection."""
