@@ -78,8 +78,12 @@ def kind_of_binary(head: bytes) -> BinaryKind | None:
         return BinaryKind("an image, a video or a sound")
     if _MARKUP.match(head.removeprefix(_UTF8_MARK)):
         return BinaryKind("a web page or an XML document", _DOCUMENT)
-    known = next((kind for beginning, kind in _BEGINNINGS if head.startswith(beginning)), None)
-    return known or (BinaryKind("data of a kind that EduGraph does not know") if _is_no_text(head) else None)
+    for beginning, kind in _BEGINNINGS:
+        if head.startswith(beginning):
+            return kind
+    if _is_no_text(head):
+        return BinaryKind("data of a kind that EduGraph does not know")
+    return None
 
 
 def is_archive(head: bytes) -> bool:
@@ -96,7 +100,9 @@ def why_no_text(head: bytes) -> str | None:
     kind = kind_of_binary(head)
     if kind is None:
         return None
-    advice = f"send it with the format {kind.format}" if kind.format else kind.advice
+    advice = kind.advice
+    if kind.format:
+        advice = f"send it with the format {kind.format}"
     return f"the file is no text: it seems to be {kind.name}; {advice}"
 
 
@@ -111,8 +117,11 @@ def why_no_table(head: bytes, wanted: TableFormat) -> str | None:
     # The first entries of a workbook may be larger than the head.
     if wanted == "workbook" and is_archive(head):
         return None
-    found = f"it seems to be {kind.name}; {kind.advice}" if kind else "it seems to be text; send it as CSV or NDJSON"
-    return f"the file is no {'workbook (.xlsx, .ods)' if wanted == 'workbook' else 'Parquet file'}: {found}"
+    found = "it seems to be text; send it as CSV or NDJSON"
+    if kind:
+        found = f"it seems to be {kind.name}; {kind.advice}"
+    wanted_name = "workbook (.xlsx, .ods)" if wanted == "workbook" else "Parquet file"
+    return f"the file is no {wanted_name}: {found}"
 
 
 def _is_no_text(head: bytes) -> bool:
@@ -120,14 +129,25 @@ def _is_no_text(head: bytes) -> bool:
     sample = head[:_SAMPLE]
     if len(sample) < _LEAST_SAMPLE or sample.startswith(_UTF16_MARKS):
         return False
-    controls = sum(map(sample.count, (bytes((code,)) for code in _CONTROLS))) / len(sample)
-    if controls < _FEW:
+    controls = sum(sample.count(code) for code in _CONTROLS)
+    share_of_controls = controls / len(sample)
+    if share_of_controls < _FEW:
         return False
-    if controls < _MANY and sample[: sample.rfind(b"\n")].decode(errors="replace").find("\ufffd") < 0:
+    whole_lines = sample[: sample.rfind(b"\n")]
+    is_utf8 = "\ufffd" not in whole_lines.decode(errors="replace")
+    if share_of_controls < _MANY and is_utf8:
         return False
+    whole_units = sample[: len(sample) // 2 * 2]
     for encoding in ("utf-16-le", "utf-16-be"):
-        text = sample[: len(sample) // 2 * 2].decode(encoding, errors="replace")
-        strange = sum(char == "\ufffd" or unicodedata.category(char) in _NO_CHARACTERS for char in text)
-        if (strange - text.count("\r") - text.count("\n") - text.count("\t")) / len(text) < _FEW:
+        text = whole_units.decode(encoding, errors="replace")
+        strange = sum(_is_strange(char) for char in text)
+        if strange / len(text) < _FEW:
             return False
     return True
+
+
+def _is_strange(char: str) -> bool:
+    """Return whether a character does not occur in text."""
+    if char in "\r\n\t":
+        return False
+    return char == "\ufffd" or unicodedata.category(char) in _NO_CHARACTERS

@@ -86,7 +86,8 @@ class Gzip:
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
-        self._inside, self._limit = False, RatioLimit()
+        self._inside = False
+        self._limit = RatioLimit()
 
     def feed(self, block: bytes) -> Iterator[bytes]:
         self._limit.count_packed(len(block))
@@ -98,9 +99,11 @@ class Gzip:
                 raise _other_format("gzip") from None
             if decompressed:
                 yield self._limit.check(decompressed)
-            block = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            block = self._member.unconsumed_tail
             if self._member.eof:
-                self._member, self._inside = zlib.decompressobj(wbits=31), False
+                block = self._member.unused_data
+                self._member = zlib.decompressobj(wbits=31)
+                self._inside = False
 
     def finish(self) -> None:
         if self._inside:
@@ -112,7 +115,8 @@ class Zstd:
 
     def __init__(self) -> None:
         self._frame = _frame_decompressor()
-        self._inside, self._limit = False, RatioLimit()
+        self._inside = False
+        self._limit = RatioLimit()
 
     def feed(self, block: bytes) -> Iterator[bytes]:
         self._limit.count_packed(len(block))
@@ -127,7 +131,8 @@ class Zstd:
             block = b""
             if self._frame.eof:
                 block = self._frame.unused_data
-                self._frame, self._inside = _frame_decompressor(), False
+                self._frame = _frame_decompressor()
+                self._inside = False
 
     def finish(self) -> None:
         if self._inside:
@@ -156,12 +161,18 @@ def compressing(file: IO[bytes], encoding: ContentEncoding) -> Iterator[IO[bytes
 
 def content_encoding_of(key: str) -> ContentEncoding:
     """Return the compression of a blob from the end of its key."""
-    return next((encoding for encoding, suffix in SUFFIXES.items() if suffix and key.endswith(suffix)), "identity")
+    for encoding, suffix in SUFFIXES.items():
+        if suffix and key.endswith(suffix):
+            return encoding
+    return "identity"
 
 
 def compression_of(head: bytes) -> Compression | None:
     """Return the compression of a file from its first bytes, or None."""
-    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    return None
 
 
 def decompressed_blocks(file: Readable, compression: Compression | None) -> Iterator[bytes]:

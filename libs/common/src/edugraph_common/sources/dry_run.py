@@ -60,11 +60,16 @@ def dry_run(
     numbers would replace these records.
     """
     plan, text = open_text(file, file_format, compression, mapping)
-    types, reasons, not_relevant = Counter[str](), Counter[str](), Counter[str]()
+    types = Counter[str]()
+    reasons = Counter[str]()
+    not_relevant = Counter[str]()
     errors: list[Reject] = []
     given_ids: set[str] = set()
-    source, complete, read = plan.source, not is_part, 0
-    chunks = source.chunks(text, _ROWS_OF_A_CHUNK_OF_A_PART if is_part else _ROWS_OF_A_CHUNK)
+    source = plan.source
+    complete = not is_part
+    read = 0
+    rows_of_a_chunk = _ROWS_OF_A_CHUNK_OF_A_PART if is_part else _ROWS_OF_A_CHUNK
+    chunks = source.chunks(text, rows_of_a_chunk)
     for chunk in _without_cut(chunks) if is_part else chunks:
         if most_rows is not None and read >= most_rows:
             complete = False
@@ -86,7 +91,8 @@ def dry_run(
                     if len(errors) < shown_rejects:
                         errors.append(row)
     _refuse_row_numbers(mapping, given_ids)
-    valid, rejected = types.total(), reasons.total()
+    valid = types.total()
+    rejected = reasons.total()
     return DryRun(
         read_plan=plan,
         read=valid + rejected + not_relevant.total(),

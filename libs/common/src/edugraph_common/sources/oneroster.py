@@ -67,17 +67,19 @@ def read_roster(file: IO[bytes], settings: RosterSettings) -> Roster:
     """
     with _told(), zipfile.ZipFile(file) as archive:
         rows = _Rows(archive)
-        roster, users, classes = Roster(), rows.by_id("users.csv"), rows.by_id("classes.csv")
+        roster = Roster()
+        users = rows.by_id("users.csv")
+        classes = rows.by_id("classes.csv")
         sessions = rows.by_id("academicSessions.csv")
         for session in sessions.values():
-            term = {"term": settings.id(session["sourcedId"]), "name": session.get("title")}
-            dates = {"starts": session.get("startDate"), "ends": session.get("endDate")}
-            term |= {name: _moment(day, settings) for name, day in dates.items()}
-            roster.records.append(_record("term_record", "academicSession", session, term, settings))
+            roster.records.append(_term(session, settings))
+
         enrolled = set[str]()
         for row in rows.of("enrollments.csv"):
-            enrolled.add(row.get("userSourcedId", ""))
-            user, of_class = users.get(row.get("userSourcedId", "")), classes.get(row.get("classSourcedId", ""))
+            user_id = row.get("userSourcedId", "")
+            enrolled.add(user_id)
+            user = users.get(user_id)
+            of_class = classes.get(row.get("classSourcedId", ""))
             role = _ROLES.get(row.get("role", "").lower())
             if user is None or of_class is None:
                 roster.unused["enrollment (of a user or class that is not in the roster)"] += 1
@@ -86,13 +88,36 @@ def read_roster(file: IO[bytes], settings: RosterSettings) -> Roster:
             elif not user.get(settings.person_key):
                 roster.unused[f"enrollment (of a user without {settings.person_key})"] += 1
             else:
-                terms = (sessions.get(term.strip()) for term in of_class.get("termSourcedIds", "").split(","))
-                seat = _Seat(role, user, of_class, [term for term in terms if term])
+                seat = _Seat(role, user, of_class, _sessions_of(of_class, sessions))
                 roster.records.append(_membership(row, seat, settings))
-        alone = len(users.keys() - enrolled)
-        roster.unused.update({"user (in no class)": alone} if alone else {})
-        roster.unused.update(f"org ({row.get('type', '')[:40]})" for row in rows.of("orgs.csv"))
+
+        users_in_no_class = users.keys() - enrolled
+        if users_in_no_class:
+            roster.unused["user (in no class)"] += len(users_in_no_class)
+        for row in rows.of("orgs.csv"):
+            roster.unused[f"org ({row.get('type', '')[:40]})"] += 1
         return roster
+
+
+def _term(session: Row, settings: RosterSettings) -> dict[str, Any]:
+    """Return the record of an academic session."""
+    term = {
+        "term": settings.id(session["sourcedId"]),
+        "name": session.get("title"),
+        "starts": _moment(session.get("startDate"), settings),
+        "ends": _moment(session.get("endDate"), settings),
+    }
+    return _record("term_record", "academicSession", session, term, settings)
+
+
+def _sessions_of(of_class: Row, sessions: Mapping[str, Row]) -> list[Row]:
+    """Return the sessions of a class that are in the roster."""
+    found = []
+    for session_id in of_class.get("termSourcedIds", "").split(","):
+        session = sessions.get(session_id.strip())
+        if session:
+            found.append(session)
+    return found
 
 
 @contextmanager
@@ -124,7 +149,11 @@ class _Rows:
         if missing:
             raise MalformedFile(f"it is no OneRoster ZIP: {', '.join(missing)} is not in it")
         # A ZIP archive states the sizes of its files, and a file is never unpacked beyond its stated size.
-        if sum(info.file_size for name, info in self._members.items() if name in _FILES) > MAX_BYTES:
+        stated_bytes = 0
+        for name, info in self._members.items():
+            if name in _FILES:
+                stated_bytes += info.file_size
+        if stated_bytes > MAX_BYTES:
             raise MalformedFile(f"its files have more than {MAX_BYTES // 1024**2} MiB: split the roster by school")
 
     def of(self, name: str) -> Iterator[Row]:
@@ -150,26 +179,33 @@ class _Seat(NamedTuple):
 
 def _membership(row: Row, seat: _Seat, settings: RosterSettings) -> dict[str, Any]:
     role, user, of_class, in_terms = seat
+    first_day = row.get("beginDate") or min(_given(in_terms, "startDate"), default=None)
+    day_after = row.get("endDate") or max(_given(in_terms, "endDate"), default=None)
+    term = None
+    if len(in_terms) == 1:
+        term = settings.id(in_terms[0]["sourcedId"])
+    course_id = None
     is_home_room = of_class.get("classType", "").lower() == "homeroom"
-    course = "" if is_home_room else of_class.get("courseSourcedId", "")
-    first = row.get("beginDate") or min(_given(in_terms, "startDate"), default=None)
-    after = row.get("endDate") or max(_given(in_terms, "endDate"), default=None)
+    if of_class.get("courseSourcedId") and not is_home_room:
+        course_id = settings.id(of_class["courseSourcedId"])
     data = {
         "group_id": settings.id(of_class["sourcedId"]),
         "group_name": of_class.get("title"),
         f"{role}_id": settings.id(user[settings.person_key]),
         f"{role}_name": _name(user),
-        "term": settings.id(in_terms[0]["sourcedId"]) if len(in_terms) == 1 else None,
-        "course_id": settings.id(course) if course else None,
+        "term": term,
+        "course_id": course_id,
         "role": "member" if role == "student" else "leader",
+        "starts": _moment(first_day, settings),
+        "ends": _moment(day_after, settings),
     }
-    dates = {"starts": _moment(first, settings), "ends": _moment(after, settings)}
-    return _record("membership_record", "enrollment", row, data | dates, settings)
+    return _record("membership_record", "enrollment", row, data, settings)
 
 
 def _record(kind: str, thing: str, row: Row, data: Mapping[str, Any], settings: RosterSettings) -> dict[str, Any]:
     """Return a record. Its id comes from the id of the row, so that the next roster can change or end the record."""
-    key = json.dumps(["oneroster", thing, settings.id(row.get("sourcedId") or json.dumps(row, sort_keys=True))])
+    row_id = row.get("sourcedId") or json.dumps(row, sort_keys=True)
+    key = json.dumps(["oneroster", thing, settings.id(row_id)])
     record_id = source_prefix(settings.source) + hashlib.sha256(key.encode()).hexdigest()
     at = row.get("dateLastModified") or settings.read_at.isoformat()
     if row.get("status", "").lower() == "tobedeleted":
@@ -192,13 +228,19 @@ def _moment(day: str | None, settings: RosterSettings) -> str | None:
 
     A text that is not a date is returned unchanged, to be rejected.
     """
+    if not day:
+        return None
     try:
-        return datetime.combine(date.fromisoformat(day), time(), settings.zone).isoformat() if day else None
+        begin = datetime.combine(date.fromisoformat(day), time(), settings.zone)
     except ValueError:
         return day
+    return begin.isoformat()
 
 
 def _name(user: Row) -> str:
-    given, family = user.get("givenName", ""), user.get("familyName", "")
-    parts = [family, given] if (family or given)[:1] >= _FIRST_HAN else [given, family]
-    return ("" if parts[0] == family else " ").join(part for part in parts if part)
+    given = user.get("givenName", "")
+    family = user.get("familyName", "")
+    first_character = (family or given)[:1]
+    if first_character >= _FIRST_HAN or given == family:
+        return f"{family}{given}"
+    return f"{given} {family}".strip()

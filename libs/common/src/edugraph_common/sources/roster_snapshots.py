@@ -49,24 +49,32 @@ def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str
     Raises MalformedFile for a roster without people, which would end all memberships, and for a last roster without
     memberships of this list.
     """
-    seats_before = [(each, each.data) for each in last if isinstance(each.data, MembershipRecord)]
-    before = {record.record_id: (record, data) for record, data in seats_before if source_of(record) == source}
-    if not before:
-        of = f" of the source {source}" if source else " that came without --source" if seats_before else ""
-        raise MalformedFile(f"the last roster has no memberships{of}: name the file that was written of it")
-    seats = {normal_id(record["record_id"]) for record in roster.records if record.get("type") == "membership_record"}
+    before = _memberships_of(last, source)
+    all_ids = set[str]()
+    seats = set[str]()
+    for row in roster.records:
+        record_id = normal_id(row["record_id"])
+        all_ids.add(record_id)
+        if row.get("type") == "membership_record":
+            seats.add(record_id)
     if not seats:
         raise MalformedFile("it names nobody in a class, so as a whole roster it would end every membership")
-    moment = max([at, *(record.timestamp + _LATER for record, _ in before.values())])
+
+    moment = at
+    for record, _ in before.values():
+        moment = max(moment, record.timestamp + _LATER)
     for row in roster.records:
         row["timestamp"] = moment.isoformat()
+
     counts = {"still named": len(before.keys() & seats), "ended now": 0, "over before": 0, "begin later, kept": 0}
-    for record_id in sorted(before.keys() - {normal_id(row["record_id"]) for row in roster.records}):
+    for record_id in sorted(before.keys() - all_ids):
         record, seat = before[record_id]
         kept = record.to_json()
-        if seat.ends is not None and seat.ends <= at:
+        is_over = seat.ends is not None and seat.ends <= at
+        begins_later = seat.starts is not None and seat.starts >= at
+        if is_over:
             counts["over before"] += 1
-        elif seat.starts is not None and seat.starts >= at:
+        elif begins_later:
             counts["begin later, kept"] += 1
             roster.records.append(kept)
         else:
@@ -74,3 +82,24 @@ def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str
             data: dict[str, Any] = kept["data"] | {"ends": at.isoformat()}
             roster.records.append(kept | {"timestamp": moment.isoformat(), "data": data})
     return counts
+
+
+def _memberships_of(last: Iterable[Record], source: str | None) -> dict[str, tuple[Record, MembershipRecord]]:
+    """Return record id -> membership of a list in the last roster. Raises MalformedFile if there is none."""
+    has_memberships = False
+    found = {}
+    for record in last:
+        if not isinstance(record.data, MembershipRecord):
+            continue
+        has_memberships = True
+        if source_of(record) == source:
+            found[record.record_id] = (record, record.data)
+    if found:
+        return found
+
+    of = ""
+    if source:
+        of = f" of the source {source}"
+    elif has_memberships:
+        of = " that came without --source"
+    raise MalformedFile(f"the last roster has no memberships{of}: name the file that was written of it")
