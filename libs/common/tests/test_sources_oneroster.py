@@ -100,6 +100,26 @@ def test_enrollments_are_memberships_with_the_dates_and_the_term_of_their_class(
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "family", "name"),
+    [
+        ("Ana", "Li", "Ana Li"),
+        ("Ali", "Ali", "Ali Ali"),
+        ("Ana", "", "Ana"),
+        ("", "Li", "Li"),
+        ("芳", "王", "王芳"),
+        ("王", "王", "王王"),
+        ("芳", "", "芳"),
+    ],
+)
+def test_only_names_of_western_scripts_have_a_space(given: str, family: str, name: str) -> None:
+    """To take the guard out: join the parts without a space where they are equal."""
+    user = {"sourcedId": "u1", "givenName": given, "familyName": family, "role": "student"}
+    roster = read({**FILES, "users.csv": [user], "enrollments.csv": ENROLLMENTS[:1]})
+    member = records(roster)[-1].data
+    assert member.student_name == name
+
+
 def test_the_next_roster_changes_and_ends_what_the_last_one_said() -> None:
     """To take the guard out: let `_record` make the id of all that the row holds."""
     first = {each.record_id for each in records(read(FILES))}

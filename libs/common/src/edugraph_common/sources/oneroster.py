@@ -241,6 +241,6 @@ def _name(user: Row) -> str:
     given = user.get("givenName", "")
     family = user.get("familyName", "")
     first_character = (family or given)[:1]
-    if first_character >= _FIRST_HAN or given == family:
+    if first_character >= _FIRST_HAN:
         return f"{family}{given}"
     return f"{given} {family}".strip()
