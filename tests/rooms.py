@@ -57,7 +57,7 @@ class Room:
         Of labels and types that nothing has, which are most of them, none is read.
         """
         self.graph.settle_prerequisites()
-        there = {row["name"] for row in self.query("MATCH (n) RETURN DISTINCT labels(n)[0] AS name")}
+        there = {row["name"] for row in self.query("MATCH (n) UNWIND labels(n) AS name RETURN DISTINCT name")}
         there |= {row["name"] for row in self.query("MATCH ()-[r]->() RETURN DISTINCT type(r) AS name")}
         return graph_digest(lambda cypher: self.query(cypher) if _LABEL_OR_TYPE.findall(cypher)[0] in there else [])
 

@@ -2,7 +2,7 @@ import ast
 import re
 from importlib.resources import files
 
-from edugraph_common.contracts.graph_schema import LABELS, RELATIONSHIPS
+from edugraph_common.contracts.graph_schema import LABELS, RECORD_LABEL, RELATIONSHIPS
 from edugraph_importer.graph.queries import CYPHER
 
 FOLDER = files("edugraph_importer.graph") / "cypher"
@@ -22,12 +22,15 @@ def test_names_are_given_once() -> None:
 
 
 def test_every_label_has_its_constraint() -> None:
-    assert {name.removeprefix("constraint_") for name in CYPHER if name.startswith("constraint_")} == set(LABELS)
+    assert {name.removeprefix("constraint_") for name in CYPHER if name.startswith("constraint_")} == {
+        *LABELS,
+        RECORD_LABEL,
+    }
 
 
 def test_labels_and_relationships_are_of_the_closed_lists() -> None:
     for name, text in CYPHER.items():
-        assert set(re.findall(r"\(\w*:(\w+)", text)) <= set(LABELS), name
+        assert set(re.findall(r"\(\w*:(\w+)", text)) <= {*LABELS, RECORD_LABEL}, name
         kinds = {kind for found in re.findall(r"\[\w*:([\w|]+)", text) for kind in found.split("|")}
         assert kinds <= set(RELATIONSHIPS), name
 
@@ -44,7 +47,7 @@ def test_every_statement_is_used() -> None:
                 if re.search(r"[a-z]{3}", "".join(str(part or "") for part in parts)):  # else any name would fit
                     shapes.add("".join(r"\w+" if part is None else re.escape(str(part)) for part in parts))
     for name in CYPHER:
-        without_label = re.sub(rf"_({'|'.join(LABELS)})$", "", name)
+        without_label = re.sub(rf"_({'|'.join([*LABELS, RECORD_LABEL])})$", "", name)
         by_prefix = any(name.startswith(prefix) for prefix in said if re.fullmatch(r"\w*[a-z]{3}_", prefix))
         fits = any(re.fullmatch(shape, name) for shape in shapes)
         assert {name, without_label} & said or by_prefix or fits, name

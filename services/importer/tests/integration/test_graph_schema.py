@@ -315,6 +315,25 @@ def test_a_graph_without_items_gets_their_constraints_by_the_first_write(graph: 
     assert version(room) == SCHEMA_VERSION
 
 
+def test_a_graph_of_this_version_gets_the_constraint_of_all_records_when_it_is_prepared(
+    graph: Graph, room: Any
+) -> None:
+    """A graph that an earlier release wrote has this version as well. Out: RECORD_LABEL in `create_constraints`."""
+    if not room.has_locks:
+        pytest.skip("a record has one label in the embedded engine")
+    graph.write_batch(batch(1))
+    room.driver.execute_query("DROP CONSTRAINT edugraph_Record", database_=room.settings.database)
+    room.driver.execute_query("MATCH (n:Record) REMOVE n:Record", database_=room.settings.database)
+    graph.prepare()
+    with room.driver.session(database=room.settings.database) as session:
+        named = {row["name"] for row in session.run("SHOW CONSTRAINTS YIELD name")}
+    assert "edugraph_Record" in named
+    data = {"student_id": "a", "course_id": "c", "error_text": "x"}
+    other = {"type": "error_record", "timestamp": "2026-03-02T08:00:00Z", "record_id": "r1", "data": data}
+    outcome = graph.write_batch(RecordBatch("other", 0, [(1, parse_record(other))], (), 1, accepted=1))
+    assert (outcome.rejected, outcome.written) == (1, 0)
+
+
 # --- one process migrates at a time
 
 LATER = SCHEMA_VERSION + 1

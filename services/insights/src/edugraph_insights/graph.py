@@ -197,8 +197,9 @@ def _load() -> Mapping[str, LiteralString]:
         "{in_time}": in_time,
         "{in_time_n}": in_time.replace("m.", "n."),
         "{begins}": "($begins = '' OR toLower(n.id) STARTS WITH $begins OR toLower(n.name) STARTS WITH $begins)",
-        "{relationship}": "elementId(r) AS relationship, type(r) AS type, labels(n)[0] AS label, "
-        "coalesce(n.canonical, n.id) AS id, labels(m)[0] AS other_label, coalesce(m.canonical, m.id) AS other_id, "
+        "{relationship}": "elementId(r) AS relationship, type(r) AS type, "
+        "[each IN labels(n) WHERE each <> 'Record'][0] AS label, coalesce(n.canonical, n.id) AS id, "
+        "[each IN labels(m) WHERE each <> 'Record'][0] AS other_label, coalesce(m.canonical, m.id) AS other_id, "
         "startNode(r).id = n.id AS outward, r.confidence AS confidence, "
         "coalesce(r.weight, r.strength, r.message_count, r.like_count, r.interaction_count, r.tries) AS weight",
     }

@@ -214,7 +214,8 @@ def digest_rows(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> Iterator[
             only = "WHERE a.carried IS NULL AND b.carried IS NULL " if name in {"HAS_RECORD", "IN_COURSE"} else ""
             query = (
                 f"MATCH (a)-[r:{name}]->(b) {only}"
-                "RETURN labels(a)[0] AS la, a.id AS a, labels(b)[0] AS lb, b.id AS b, properties(r) AS p"
+                "RETURN [each IN labels(a) WHERE each <> 'Record'][0] AS la, a.id AS a, "
+                "[each IN labels(b) WHERE each <> 'Record'][0] AS lb, b.id AS b, properties(r) AS p"
             )
             for row in read(query):
                 yield [name, row["la"], row["a"], row["lb"], row["b"], _plain_all(row["p"])]

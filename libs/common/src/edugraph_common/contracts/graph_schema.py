@@ -1,6 +1,7 @@
 """The complete lists of the graph's labels and relationship types, with the labels in groups.
 
-Every node has exactly one label and a property `id`, which a constraint keeps unique within the label.
+Every node has one of these labels and a property `id`, which a constraint keeps unique within the label. On Neo4j a
+record has `RECORD_LABEL` beside its own label.
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
@@ -8,6 +9,9 @@ LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
 # have been derived again.
 CHANGE_LABELS = ("ClaimChange",)
 RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction", "Membership")
+# The second label of each record. Its constraint lets one id have one record, whatever the type of the record. The
+# embedded engine seeks a node with two labels in no index, so a record has its own label alone there.
+RECORD_LABEL = "Record"
 ENTITY_LABELS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher", "Term", "Topic")
 # The labels whose id is either a canonical name or an id that records state. Several nodes of such a label may mean
 # the same: their property `canonical` is the id of the node that represents them.

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, cast
 
 import neo4j
 from neo4j.exceptions import (
@@ -31,7 +31,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.contracts.errors import Failure, Rejected, Retryable, ServerAway, cause_of, what
-from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS
+from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS, RECORD_LABEL
 from edugraph_importer.graph.queries import CYPHER
 
 P = ParamSpec("P")
@@ -90,6 +90,16 @@ class StaleRead(Exception):
     """Another transaction changed what this one had read before it took its locks; this one starts again."""
 
 
+class _OneLabelTransaction:
+    """A transaction of the embedded engine, where a record has one label: see `RECORD_LABEL`."""
+
+    def __init__(self, tx: neo4j.Transaction) -> None:
+        self._tx = tx
+
+    def run(self, query: LiteralString, **parameters: Any) -> neo4j.Result:
+        return self._tx.run(query.replace(f":{RECORD_LABEL} {{", " {"), parameters)
+
+
 class Connection:
     """A connection that opens at first use, once in each process: a forked child opens its own.
 
@@ -116,6 +126,7 @@ class Connection:
                 # changed. What a transaction only reads, and relationships that it adds, are not among that.
                 # So each transaction changes one node that all share.
                 tx.run(CYPHER["take_turn"]).consume()
+                tx = cast("neo4j.Transaction", _OneLabelTransaction(tx))
             if fence is not None:
                 fence(tx)
             return work(tx, *args, **kwargs)
@@ -174,6 +185,8 @@ class Connection:
         self.make_schema_unique()
         for label in LABELS:
             self._create_constraint(label)
+        if self._has_node_locks:
+            self._create_constraint(RECORD_LABEL)
 
         indexes = ["accepted_index", "course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
         # The embedded engine has no index of texts, nor of relationships: it reads all batches, and all of a course.

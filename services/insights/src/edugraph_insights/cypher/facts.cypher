@@ -85,8 +85,8 @@ OPTIONAL MATCH (i)-[:TESTS]->(t:KnowledgePoint) WHERE t.canonical = $point
 OPTIONAL MATCH (m)-[:CONCERNS]->(k:KnowledgePoint) WHERE k.canonical = $point
 WITH DISTINCT s, m, i, t IS NOT NULL AS tested, k IS NOT NULL AS concerned
 WHERE ($item IS NULL OR i.id = $item) AND ($point IS NULL OR tested OR concerned)
-RETURN m.id AS record, labels(m)[0] AS kind, s.id AS student, m.timestamp AS at, i.id AS item, m.outcome AS outcome,
-  m.question AS question, coalesce(m.response, m.error_text) AS text
+RETURN m.id AS record, [each IN labels(m) WHERE each <> 'Record'][0] AS kind, s.id AS student, m.timestamp AS at,
+  i.id AS item, m.outcome AS outcome, m.question AS question, coalesce(m.response, m.error_text) AS text
 ORDER BY m.timestamp DESC, m.id LIMIT $limit
 
 // name: message_records

@@ -19,7 +19,7 @@ OPTIONAL MATCH (s)--(m)
 WHERE m:ActiveDay OR m:Attempt OR m:CourseRecord OR m:ErrorRecord OR m:Interaction OR m:Membership
 UNWIND [s, m] AS n
 WITH n WHERE n IS NOT NULL
-RETURN DISTINCT labels(n)[0] AS label, n.id AS id
+RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id
 
 // name: hidden_names
 // Returns names that only records of restricted students have.
@@ -37,7 +37,7 @@ MATCH (n:{label}) WHERE n.id > $after RETURN n.id AS id, properties(n) AS p ORDE
 
 // name: exported_relationships
 MATCH (n:{label})-[r]->(m) WHERE n.id IN $ids
-RETURN n.id AS begin, type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS p
+RETURN n.id AS begin, type(r) AS type, [each IN labels(m) WHERE each <> 'Record'][0] AS label, m.id AS id, properties(r) AS p
 
 // name: reviews
 MATCH (v:Review) WHERE v.id > $after RETURN properties(v) AS p ORDER BY v.id LIMIT $limit

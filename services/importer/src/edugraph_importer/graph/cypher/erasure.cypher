@@ -2,7 +2,7 @@
 // Returns all records that a student sent, received or made, tried, or that say how the student stands in a course, or
 // in which group the student is.
 MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
-RETURN DISTINCT labels(n)[0] AS label, n.id AS record, n.timestamp AS timestamp,
+RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS record, n.timestamp AS timestamp,
   CASE WHEN n.carried THEN properties(n) ELSE null END AS carried
 
 // name: relationships_of_student

@@ -7,4 +7,4 @@ RETURN properties(s) AS properties
 // Returns all records that a student sent, received, made or tried, or that say how the student stands in a course,
 // or in which group the student is, and the days on which the student was active.
 MATCH (s:Student {id: $id})-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP|ACTIVE_ON]-(n)
-RETURN labels(n)[0] AS label, type(r) AS role, r.name AS called, properties(n) AS properties
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, type(r) AS role, r.name AS called, properties(n) AS properties

@@ -90,7 +90,7 @@ UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
+CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   interaction_type: 'chat', text: row.text, message_count: row.count
@@ -108,7 +108,7 @@ UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
+CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   interaction_type: 'like', text: row.text, like_count: row.count
@@ -126,7 +126,7 @@ UNWIND $rows AS row
 MATCH (a:Teacher {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
+CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   subject: row.subject, text: row.text, feedback: row.feedback, interaction_count: row.count
@@ -148,7 +148,7 @@ UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
 OPTIONAL MATCH (t:ErrorType {id: row.error_type})
-CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord {
+CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   question: row.question, error_text: row.error_text, severity: row.severity,
@@ -161,7 +161,7 @@ FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
-CREATE (s)-[:HAS_RECORD]->(n:CourseRecord {
+CREATE (s)-[:HAS_RECORD]->(n:CourseRecord:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
@@ -172,7 +172,7 @@ SET n += row.p
 // Creates a text of a course.
 UNWIND $rows AS row
 MATCH (c:Course {id: row.course})
-CREATE (n:CourseContent {
+CREATE (n:CourseContent:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   title: row.title, content: row.content, course_id: row.course
@@ -185,7 +185,7 @@ UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (i:Item {id: row.item})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (s)-[:TRIED {name: row.name}]->(n:Attempt {
+CREATE (s)-[:TRIED {name: row.name}]->(n:Attempt:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   outcome: row.outcome, correct: row.correct, score: row.score, attempt_number: row.number, question: row.question,
@@ -198,7 +198,7 @@ FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_CO
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (n:Definition {
+CREATE (n:Definition:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   title: row.title, question: row.question, knowledge_points: row.points
@@ -211,7 +211,7 @@ FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_CO
 UNWIND $rows AS row
 MATCH (p:{label} {id: row.person})
 MATCH (g:Group {id: row.group})
-CREATE (p)-[:HAS_MEMBERSHIP {name: row.name}]->(n:Membership {
+CREATE (p)-[:HAS_MEMBERSHIP {name: row.name}]->(n:Membership:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   starts: datetime(row.starts), ends: datetime(row.ends), term: row.term, leads: row.leads,
@@ -222,7 +222,7 @@ CREATE (p)-[:HAS_MEMBERSHIP {name: row.name}]->(n:Membership {
 // Creates what a record says of a term.
 UNWIND $rows AS row
 MATCH (t:Term {id: row.term})
-CREATE (n:Definition {
+CREATE (n:Definition:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   name: row.name, starts: datetime(row.starts), ends: datetime(row.ends), breaks: row.breaks
@@ -233,7 +233,7 @@ CREATE (n:Definition {
 UNWIND $rows AS row
 MATCH (k:KnowledgePoint {id: row.point})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (n:Definition {
+CREATE (n:Definition:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   name: row.name, names: row.names

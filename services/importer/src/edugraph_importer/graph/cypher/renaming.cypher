@@ -20,37 +20,37 @@ RETURN s.former_ids AS former
 // Returns some records that name this student.
 MATCH (s:Student {id: $id})
 MATCH (s)-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
-RETURN DISTINCT labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: to_rename_Teacher
 // Returns some records that name this teacher.
 MATCH (t:Teacher {id: $id})
 MATCH (t)-[:SENT|HAS_MEMBERSHIP]->(n)
-RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: to_rename_Course
 // Returns some records that are of this course.
 MATCH (c:Course {id: $id})
 MATCH (c)<-[:IN_COURSE]-(n)
-RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: to_rename_Group
 // Returns some memberships of this group.
 MATCH (g:Group {id: $id})
 MATCH (g)<-[:IN_GROUP]-(n)
-RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: to_rename_Item
 // Returns some records that name this item.
 MATCH (i:Item {id: $id})
 MATCH (i)<-[:OF_ITEM|DEFINES]-(n)
-RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: memberships_of_course
 // Returns those of these memberships that say of their group that it is of this course.
 UNWIND $ids AS member
 MATCH (n:Membership {id: member}) WHERE n.course_id = $id
-RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: move_sent
 // Says of interactions that another one sent them. A student and a teacher may have one id.
