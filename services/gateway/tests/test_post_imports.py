@@ -4,13 +4,14 @@ import asyncio
 import dataclasses
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from edugraph_common.contracts.errors import Rejected, Retryable
@@ -20,6 +21,7 @@ from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission import intake, submit
+from edugraph_gateway.submission.uploads import UploadSlots
 
 RECORDS = json.dumps({"records": [{"any": "thing"}]})
 JSON = {"Content-Type": "application/json"}
@@ -30,6 +32,7 @@ class Accepting:
 
     def __init__(self, failure: Exception | None, create: Callable[[], object]) -> None:
         self._failure, self._create = failure, create
+        self.sent: list[Any] = []
 
     def create_job(self, _job: NewJob) -> bool:
         self._create()
@@ -37,9 +40,10 @@ class Accepting:
 
     def withdraw(self, _job_id: str, _now: Any) -> None: ...
 
-    async def send(self, _task: str, _message: Any, *, task_id: str) -> None:  # noqa: ARG002 - the signature of what it stands for
+    async def send(self, _task: str, message: Any, *, task_id: str) -> None:  # noqa: ARG002 - the signature of what it stands for
         if self._failure:
             raise self._failure
+        self.sent.append(message)
 
 
 def _application(
@@ -50,10 +54,14 @@ def _application(
     wait_seconds: float = 0,
     create: Callable[[], object] = lambda: None,
     take_number: Callable[[], object] = lambda: 1,
+    accepting: Accepting | None = None,
 ) -> FastAPI:
     nowhere = {"broker_url": "amqp://127.0.0.1:1//", "redis_url": "redis://127.0.0.1:1/0"}
-    settings = GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth})
-    opened, accepting = open_gateway(settings, new_id=lambda: "0" * 24), Accepting(failure, create)
+    settings = GatewaySettings.model_validate(
+        {**nowhere, "blob_url": str(folder), "auth": auth, "imports_from": f"file://{folder}"}
+    )
+    opened = open_gateway(settings, new_id=lambda: "0" * 24)
+    accepting = accepting or Accepting(failure, create)
     submitter = dataclasses.replace(
         opened.intake.submitter,
         jobs=accepting,  # type: ignore[arg-type]
@@ -64,17 +72,30 @@ def _application(
         spend=lambda _client: not wait_seconds, take=lambda _client: wait_seconds
     )
     numbers: Any = SimpleNamespace(take=take_number)
+
+    async def broker_answers() -> bool:
+        return True
+
     parts = dataclasses.replace(
-        opened.intake, submitter=submitter, backpressure=backpressure, acceptance_numbers=numbers
+        opened.intake,
+        submitter=submitter,
+        backpressure=backpressure,
+        acceptance_numbers=numbers,
+        upload_slots=UploadSlots(CapacityLimiter(1), broker_answers),
     )
     audit: Any = SimpleNamespace(record=lambda *_, **__: None)
     return make_application(dataclasses.replace(opened, intake=parts, audit=audit))
 
 
-async def _post(application: FastAPI, body: str, headers: dict[str, str]) -> httpx.Response:
+async def _post(
+    application: FastAPI,
+    body: str | AsyncIterator[bytes],
+    headers: dict[str, str],
+    params: dict[str, str] | None = None,
+) -> httpx.Response:
     transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        return await client.post("/v1/imports", content=body, headers=headers)
+        return await client.post("/v1/imports", content=body, headers=headers, params=params)
 
 
 CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
@@ -94,6 +115,54 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
     "a problem below": (RECORDS, JSON, {"failure": Problem(409, "x", "y")}, 409),
     "a bug": (RECORDS, JSON, {"failure": ZeroDivisionError()}, 500),
 }
+
+
+@pytest.mark.parametrize("way", ["inline", "upload"])
+def test_the_acceptance_number_is_taken_before_the_body_is_read(tmp_path: Path, way: str) -> None:
+    """A correction that comes while a large file is being uploaded is the later of the two.
+
+    Out: let `import_json` or `import_upload` take the number after the body.
+    """
+    happened: list[str] = []
+
+    def take_number() -> int:
+        happened.append("number")
+        return 7
+
+    async def body() -> AsyncIterator[bytes]:
+        happened.append("body")
+        yield RECORDS.encode()
+
+    accepting = Accepting(None, lambda: None)
+    application = _application(tmp_path, accepting=accepting, take_number=take_number)
+    headers = JSON if way == "inline" else {"Content-Type": "application/x-ndjson"}
+    assert asyncio.run(_post(application, body(), headers)).status_code == 202
+    assert happened == ["number", "body"]
+    assert [message.acceptance for message in accepting.sent] == [7]
+
+
+@pytest.mark.parametrize("way", ["upload", "URL"])
+@pytest.mark.parametrize("said_by", ["nobody", "the mapping", "the request"])
+def test_a_mapping_may_say_that_its_file_is_the_newest_state(tmp_path: Path, way: str, said_by: str) -> None:
+    """Out: the mapping in `_change_time`, or a call of it."""
+    mapping: dict[str, Any] = {"type": "error_record", "columns": {"who": "student_id", "what": "error_text"}}
+    mapping["constants"] = {"course_id": "c", "timestamp": "2026-07-03"}
+    if said_by == "the mapping":
+        mapping["changed_at"] = "import"
+    options = {"format": "csv", "mapping": json.dumps(mapping)}
+    if said_by == "the request":
+        options["changed_at"] = "import"
+    accepting = Accepting(None, lambda: None)
+    application = _application(tmp_path, accepting=accepting)
+    if way == "upload":
+        answer = asyncio.run(_post(application, "who,what\n1,2\n", {"Content-Type": "text/csv"}, options))
+    else:
+        (tmp_path / "week.csv").write_text("who,what\n1,2\n")
+        body = json.dumps({"url": f"file://{tmp_path}/week.csv", **options})
+        answer = asyncio.run(_post(application, body, JSON))
+    assert answer.status_code == 202
+    [message] = accepting.sent
+    assert message.changed_at == ("record" if said_by == "nobody" else "import")
 
 
 @pytest.mark.parametrize(("body", "headers", "given", "status"), CASES.values(), ids=CASES)

@@ -11,6 +11,7 @@ list_separator: ";"
 delimiter: ","                    # detected if it is not given
 encoding: gb18030                 # detected if it is not given
 ignore_other_columns: true        # without it, a column that is not named here is an error
+changed_at: import                # the file is the newest state, also where its timestamps are earlier than before
 sheets: [Term 1, Term 2]          # of a workbook; without it, each sheet that has the columns
 
 A wide table has a column for each item, and a row for each student. Each cell of these columns is an attempt:
@@ -42,6 +43,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.messages import ChangeTime
 from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType
 from edugraph_common.sources.ndjson import MalformedFile
 
@@ -116,6 +118,7 @@ class Mapping(ContractModel):
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     encoding: str | None = None
     ignore_other_columns: bool = False
+    changed_at: ChangeTime = "record"
     sheets: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
     items: Items | None = None
 

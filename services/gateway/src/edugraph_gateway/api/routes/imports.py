@@ -29,7 +29,7 @@ from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.object_store import shown
 from edugraph_common.platform.problems import Problem
-from edugraph_common.sources import parse_mapping, source_key, store_mapping
+from edugraph_common.sources import Mapping, parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import IntakeDep, Submitter
@@ -55,7 +55,8 @@ class ImportOptions(ContractModel):
     """`economy`: the texts are read by the provider's batches, within a day and for less.
 
     `changed_at`: `import` makes the file the newest state. Rows that do not say when they were changed count as
-    changed when the import was accepted; otherwise they count as changed at their timestamp.
+    changed when the import was accepted; otherwise they count as changed at their timestamp. A mapping may say
+    `import`, too.
     """
 
     batch_size: BatchSize = 1_000
@@ -204,14 +205,15 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
 
     Raises Rejected for a file that is not there or not allowed, MalformedFile for an empty one, Retryable.
     """
+    mapping = parse_mapping(wanted.mapping.encode()) if wanted.mapping else None
 
     def look() -> OutsideFile:
         if "://" not in wanted.url:
             raise Rejected("url must be a URL: a path within the store is for nobody outside")
         if not submitter.blobs.read(wanted.url, 0, 1):
             raise MalformedFile("the file is empty: it holds no record")
-        if wanted.mapping:
-            store_mapping(submitter.blobs, job_id, parse_mapping(wanted.mapping.encode()))
+        if mapping:
+            store_mapping(submitter.blobs, job_id, mapping)
         return submitter.blobs.look_outside(wanted.url)
 
     try:
@@ -221,7 +223,7 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
         raise
     path = shown(wanted.url)
     by_name = content_encoding_of(path)
-    options = wanted.model_dump(exclude={"name", "mapping", "url", "compression"})
+    options = wanted.model_dump(exclude={"name", "mapping", "url", "compression", "changed_at"})
     compression = wanted.compression or (None if by_name == "identity" else by_name)
     accepted_at = submitter.now().timestamp()
     job = ImportJob(
@@ -230,10 +232,17 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
         compression=compression,
         accepted_at=accepted_at,
         acceptance=acceptance,
+        changed_at=_change_time(wanted, mapping),
         outside=outside,
         **options,
     )
     return import_submission(job, wanted.name or path.rsplit("/", 1)[-1])
+
+
+def _change_time(options: FileImport, mapping: Mapping | None) -> ChangeTime:
+    if mapping is not None and mapping.changed_at == "import":
+        return "import"
+    return options.changed_at
 
 
 async def import_upload(
@@ -296,7 +305,7 @@ async def _store(
     except Exception:
         await anyio.to_thread.run_sync(blobs.delete, f"jobs/{job_id}")
         raise
-    wanted = options.model_dump(exclude={"name", "mapping"})
+    wanted = options.model_dump(exclude={"name", "mapping", "changed_at"})
     compression = None if encoding == "identity" else encoding
     accepted_at = submitter.now().timestamp()
     job = ImportJob(
@@ -305,6 +314,7 @@ async def _store(
         compression=compression,
         accepted_at=accepted_at,
         acceptance=acceptance,
+        changed_at=_change_time(options, mapping),
         unpacked_bytes=stored.unpacked_bytes,
         **wanted,
     )
