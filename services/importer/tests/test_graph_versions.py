@@ -30,6 +30,7 @@ from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
+    OTHER_CONTENT,
     OTHER_TYPE,
     Acceptance,
     ErasedStudents,
@@ -173,6 +174,33 @@ def test_of_two_readings_of_one_moment_the_higher_counts() -> None:
     one, other = read_again(chat("r", text="one"), 1), read_again(chat("r", text="two"), 2)
     assert classified(other, stored={"r": stored_version(one, 5)}).events == {"r": other}
     assert classified(one, stored={"r": stored_version(other)}).counts == {"older": 1}
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
+def test_of_two_contents_of_a_statement_the_one_that_was_accepted_first_counts(numbers: tuple[int, int]) -> None:
+    known, comes = numbers
+    stored = {"r": stored_version(read_again(chat("r", text="one"), 1_000), known)}
+    other = read_again(chat("r", "2026-02-01T00:00:00Z", text="two"), 1_000)
+    found = classified(other, stored=stored, accepted=comes)
+    if comes < known:
+        assert (found.events, found.counts, found.rejects) == ({"r": other}, {"replaced": 1}, [])
+    else:
+        assert [(each.line, each.reason) for each in found.rejects] == [(7, OTHER_CONTENT)]
+        assert found.noted["r"][1].others == (entry_of(other, comes, 0),)
+        assert (found.events, found.counts) == ({}, {})
+
+
+def test_a_newer_reading_of_a_statement_counts_and_an_older_one_does_not() -> None:
+    newer = read_again(mistake("r"), 1_001)
+    older = read_again(chat("r", text="one"), 1_000)
+    assert classified(newer, stored={"r": stored_version(older)}).events == {"r": newer}
+    same_type = read_again(chat("r", text="two"), 1_001)
+    assert classified(older, stored={"r": stored_version(same_type, 5)}).counts == {"older": 1}
+
+
+def test_a_statement_of_another_type_is_other_content() -> None:
+    found = classified(read_again(mistake("r"), 1_000), stored={"r": stored_version(read_again(OLD, 1_000))})
+    assert [each.reason for each in found.rejects] == [OTHER_CONTENT]
 
 
 def withdrawal(at: str | None = None) -> Withdrawal:

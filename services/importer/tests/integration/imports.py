@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from edugraph_common.contracts.messages import ImportBatch, ImportJob
+from edugraph_common.contracts.messages import Format, ImportBatch, ImportJob
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.stored_jobs import store_job
 from edugraph_importer.batching import count_batches, read_batch, window
@@ -19,12 +19,22 @@ _accepted = count(1)
 
 
 def split(
-    blobs: Blobs, rows: Sequence[dict[str, Any]], batch_size: int = 3, accepted: int | None = None
+    blobs: Blobs,
+    rows: Sequence[dict[str, Any]],
+    batch_size: int = 3,
+    accepted: int | None = None,
+    file_format: Format = "ndjson",
 ) -> tuple[str, list[ImportBatch]]:
     """Store a file as a job. Return the job's id and its batches."""
     job_id = uuid4().hex
     number = next(_accepted) if accepted is None else accepted
-    job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.ndjson", batch_size=batch_size, acceptance=number)
+    job = ImportJob(
+        job_id=job_id,
+        source=f"jobs/{job_id}/source.{file_format}",
+        format=file_format,
+        batch_size=batch_size,
+        acceptance=number,
+    )
     with blobs.write(str(job.source)) as file:
         file.write("".join(f"{json.dumps(row)}\n" for row in rows).encode())
     total = count_batches(blobs, job)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import product
+from itertools import permutations, product
 from typing import Any, NamedTuple
 
 import pytest
@@ -28,6 +28,7 @@ from .random_imports import EXAMPLES
 
 Row = dict[str, Any]
 IDS = ("r0", "r1")
+STATEMENT = 1_000  # Readings from here on are those of statements.
 MOMENTS = tuple(f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3))
 TYPES: dict[str, tuple[dict[str, Any], ...]] = {
     "student_interaction": tuple(
@@ -80,7 +81,10 @@ def fold(imports: Sequence[Import]) -> list[Row]:
         if not contents:
             continue
         first = min(contents, key=lambda each: (-each.row.get("reading", 0), each.accepted, each.place))
-        candidates = [each for each in some if each.is_withdrawal or each.row["type"] == first.row["type"]]
+        if first.row.get("reading", 0) >= STATEMENT:
+            candidates = [first, *(each for each in some if each.is_withdrawal)]
+        else:
+            candidates = [each for each in some if each.is_withdrawal or each.row["type"] == first.row["type"]]
         greatest = max(candidates, key=lambda each: each.order)
         if not greatest.is_withdrawal:
             records.append(greatest.row)
@@ -100,7 +104,7 @@ def row_lists(draw: st.DrawFn) -> list[Row]:
         kind = draw(st.sampled_from(["student_interaction", "student_interaction", "error_record"]))
         row |= {"type": kind, "data": draw(st.sampled_from(TYPES[kind]))}
         if draw(st.integers(0, 3)) == 0:
-            row["reading"] = 1
+            row["reading"] = draw(st.sampled_from([1, STATEMENT, STATEMENT, STATEMENT + 1]))
         rows.append(row)
     return rows
 
@@ -158,7 +162,7 @@ def digest_of_fold(room: Any, imports: Sequence[Import]) -> str:
 def test_the_graph_is_the_fold_of_the_imports_that_are_not_undone(
     room: Any, graph: Graph, blobs: Blobs, data: st.DataObject
 ) -> None:
-    """Out, one at a time: an element of `Entry.order`; the type in `decide`; `remembered` (empty); the comparison of
+    """Out, one at a time: an element of `Entry.order`; the type or the statement in `decide`; `remembered` (empty); the comparison of
     `accepted` in `undo_batch`; the mark in `begin_undo`; `read_rows` (None for each); `progress.next_batch`.
     """
     monkeypatch = pytest.MonkeyPatch()
@@ -329,3 +333,55 @@ def test_a_row_of_another_type_is_set_aside_with_the_reason(room: Any, graph: Gr
     assert outcomes[1].rejected == 1
     assert outcomes[1].reasons == {"is the id of a record of another type, which was accepted first": 1}
     assert room.query("MATCH (n:ErrorRecord) RETURN count(n) AS number") == [{"number": 0}]
+
+
+def statement(statement_id: str, score: float, at: str = MOMENTS[0], **more: Any) -> Row:
+    return {
+        "id": statement_id,
+        "actor": {"account": {"homePage": "https://school.example", "name": "s"}},
+        "verb": {"id": "http://adlnet.gov/expapi/verbs/scored"},
+        "object": {"id": "https://school.example/quiz"},
+        "result": {"success": True, "score": {"scaled": score}},
+        "timestamp": at,
+        **more,
+    }
+
+
+VOID = {
+    "id": "v",
+    "actor": {"account": {"homePage": "https://school.example", "name": "s"}},
+    "verb": {"id": "http://adlnet.gov/expapi/verbs/voided"},
+    "object": {"objectType": "StatementRef", "id": "a"},
+}
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_statement_that_was_accepted_first_counts(
+    room: Any, graph: Graph, blobs: Blobs, order: Sequence[int]
+) -> None:
+    """Out: `FIRST_STATEMENT_READING` in `xapi.READING`, or the statement in `decide`."""
+    room.empty()
+    sent = [
+        statement("a", 0.5),
+        statement("a", 0.5, MOMENTS[0].replace("Z", "+00:00"), stored=MOMENTS[2], authority={"name": "LRS"}),
+        statement("a", 1.0, MOMENTS[2]),
+    ]
+    messages = [
+        split(blobs, [row], accepted=number, file_format="xapi")[1] for number, row in enumerate(sent, start=1)
+    ]
+    outcomes = [graph.write_batch(read_batch(blobs, messages[each][0]).graph) for each in order]
+    assert room.query("MATCH (n:Attempt) RETURN n.score AS score") == [{"score": 0.5}]
+    by_number = dict(zip(order, outcomes, strict=True))
+    is_last_the_first_written = order[0] == 2
+    assert by_number[2].reasons == ({} if is_last_the_first_written else {"is other content of a known statement": 1})
+    assert sum(each.unchanged for each in outcomes) == 1
+
+
+def test_a_void_takes_a_statement_back_for_good(room: Any, graph: Graph, blobs: Blobs) -> None:
+    room.empty()
+    outcomes = []
+    for row in (statement("a", 0.5), VOID, statement("a", 0.5), statement("a", 1.0, MOMENTS[2])):
+        _, [message] = split(blobs, [row], file_format="xapi")
+        outcomes.append(graph.write_batch(read_batch(blobs, message).graph))
+    assert [each.taken_back for each in outcomes] == [0, 0, 1, 1]
+    assert room.query("MATCH (n:Attempt) RETURN n.score AS score") == []

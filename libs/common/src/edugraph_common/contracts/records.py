@@ -238,12 +238,18 @@ ONE_OF: Mapping[str, tuple[str, str]] = {
 }
 
 
+# Adapters of statements number their readings from here on. A statement never changes, so of two contents of one
+# reading the one that was accepted first counts.
+FIRST_STATEMENT_READING = 1_000
+
+
 class Record(ContractModel):
     """A valid record. `record_id` is always filled. `content_hash` differs if two contents have the same id.
 
     `reading` is a number that an adapter raises when it begins to read a source differently. If an event was read
-    twice, the higher reading counts. Without `consent` the text is not sent to the provider of a model. `changed_at`
-    is the time of the last change in the source. These three are not part of the content.
+    twice, the higher reading counts. The readings of statements begin at `FIRST_STATEMENT_READING`. Without `consent`
+    the text is not sent to the provider of a model. `changed_at` is the time of the last change in the source. These
+    three are not part of the content.
     """
 
     type: RecordType

@@ -11,12 +11,19 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, shorten
+from edugraph_common.contracts.records import (
+    FIRST_STATEMENT_READING,
+    InvalidRecord,
+    Record,
+    Withdrawal,
+    parse_record,
+    shorten,
+)
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import People, as_id, texts_in
 
-READING = 2  # to be raised when a statement becomes another record than before
+READING = FIRST_STATEMENT_READING + 2  # to be raised when a statement becomes another record than before
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 _VOIDED = "voided"
 # Where the students of a statement stand, and where any person does.

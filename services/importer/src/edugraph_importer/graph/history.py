@@ -1,14 +1,20 @@
 """The order of the versions of a record, and the versions that a record remembers (docs/adr/0085).
 
-A record is the greatest of its versions. So that an import can be undone, the record remembers the key of every other
-version: of the ones that lost, of repeats, and of rows that were set aside since they were of another type. An entry
-is six whole numbers; it holds nothing of the content but eight bytes of a hash.
+A record is the greatest of its versions. A statement of xAPI is the version that was accepted first. So that an
+import can be undone, the record remembers the key of every other version: of the ones that lost, of repeats, and of
+rows that were set aside. An entry is six whole numbers; it holds nothing of the content but eight bytes of a hash.
 """
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from edugraph_common.contracts.records import RECORD_TYPES, Record, Withdrawal, microseconds
+from edugraph_common.contracts.records import (
+    FIRST_STATEMENT_READING,
+    RECORD_TYPES,
+    Record,
+    Withdrawal,
+    microseconds,
+)
 
 WITHDRAWN = -1  # the type of a withdrawal
 FOREVER = 2**62  # the change time of a withdrawal that an older release wrote, which no later version beats
@@ -40,6 +46,10 @@ class Entry(NamedTuple):
     @property
     def is_withdrawal(self) -> bool:
         return self.type == WITHDRAWN
+
+    @property
+    def is_statement(self) -> bool:
+        return self.reading >= FIRST_STATEMENT_READING
 
     def has_content_of(self, other: "Entry | None") -> bool:
         return other is not None and (self.type, self.hash) == (other.type, other.hash)
@@ -78,7 +88,10 @@ def decide(entries: Iterable[Entry]) -> Entry | None:
     if len(candidates) == 1:
         return candidates[0]
     first = _first_accepted(candidates)
-    if first is not None:
+    if first is not None and first.is_statement:
+        withdrawals = [each for each in candidates if each.is_withdrawal]
+        candidates = [first, *withdrawals]
+    elif first is not None:
         candidates = [each for each in candidates if each.is_withdrawal or each.type == first.type]
     return max(candidates, key=_order, default=None)
 
@@ -92,10 +105,11 @@ def type_of(entries: Iterable[Entry]) -> int | None:
 def _first_accepted(entries: Iterable[Entry]) -> Entry | None:
     """Return the version whose type counts: the first one that was accepted, of those with the highest reading.
 
-    An adapter may read one event as another type than it did before, so a newer reading may change the type.
+    A statement has the content of this version as well. An adapter may read one event as another type than it did
+    before, so a newer reading may change the type.
     """
     contents = (each for each in entries if not each.is_withdrawal)
-    return min(contents, key=lambda each: (-each.reading, each.accepted, each.row), default=None)
+    return min(contents, key=lambda each: (-each.reading, each.accepted, each.row, each.hash), default=None)
 
 
 def _order(entry: Entry) -> tuple[int, bool, int, int, int, int]:
@@ -116,7 +130,7 @@ def remembered(entries: Collection[Entry], undoable_from: int) -> tuple[Entry, .
         if each.accepted < undoable_from:
             older.setdefault((each.type, each.reading), []).append(each)
     for some in older.values():
-        kept.add(min(some, key=lambda each: (each.accepted, each.row)))
+        kept.add(min(some, key=lambda each: (each.accepted, each.row, each.hash)))
         kept.add(max(some, key=_order))
     return tuple(sorted(kept, key=_order))
 

@@ -52,6 +52,12 @@ _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with"
 REFUSED = "belongs to a student who was forgotten"
 TOO_OLD = "is older than the graph keeps records"
 OTHER_TYPE = "is the id of a record of another type, which was accepted first"
+OTHER_CONTENT = "is other content of a known statement"
+# Outcome -> what is expected of a row that is set aside by it, and why it is.
+_SET_ASIDE: Mapping[str, tuple[str, str]] = {
+    "other_type": ("an id that no record of another type has", OTHER_TYPE),
+    "other_content": ("the content that was accepted first", OTHER_CONTENT),
+}
 # Records about students, which have a retention.
 AGEING_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 
@@ -423,8 +429,8 @@ def classify(
         if outcome in ("unchanged", "replaced") and not ids.is_there(record.record_id):
             outcome = "written"  # the id has a version whose row was not kept
         ids.add(record, entry)
-        if outcome == "rejected":
-            classified.rejects.append(_of_another_type(line))
+        if outcome in _SET_ASIDE:
+            classified.rejects.append(_set_aside(line, outcome))
             continue
         classified.counts[outcome] += 1
         if outcome in ("written", "replaced"):
@@ -434,13 +440,20 @@ def classify(
 
 
 def _outcome_of(before: AbstractSet[Entry], entry: Entry) -> str:
-    """Return what becomes of a version where these are known. `rejected`: it is of another type than the record."""
+    """Return what becomes of a version where these are known.
+
+    `other_type`: it is of another type than the record. `other_content`: it is a statement, of which another content
+    was accepted first.
+    """
     if not before:
         return "written"
     after = before | {entry}
-    if type_of(after) != entry.type:
-        return "rejected"
     was, is_now = decide(before), decide(after)
+    is_known_statement = entry.is_statement and is_now is not None and is_now.reading == entry.reading
+    if is_known_statement and not entry.has_content_of(is_now):
+        return "other_content"
+    if type_of(after) != entry.type:
+        return "other_type"
     if is_now is not None and is_now.is_withdrawal:
         return "taken_back"
     if not entry.has_content_of(is_now):
@@ -465,10 +478,10 @@ def _add_withdrawal(classified: Classified, entries: set[Entry], entry: Entry) -
         classified.counts["unknown"] += int(is_unknown)
 
 
-def _of_another_type(line: int) -> Reject:
+def _set_aside(line: int, outcome: str) -> Reject:
+    expected, reason = _SET_ASIDE[outcome]
     # The id may be that of somebody else's record, and is in the row itself.
-    expected = "an id that no record of another type has"
-    return Reject(line=line, field="record_id", expected=expected, found="", reason=OTHER_TYPE)
+    return Reject(line=line, field="record_id", expected=expected, found="", reason=reason)
 
 
 @dataclass(slots=True)
