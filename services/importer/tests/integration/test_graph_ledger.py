@@ -1,8 +1,9 @@
 """The ledger's rows go when nothing else is kept of their job, and what comes after that is refused."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.findings import ErrorFinding, Origin, RecordFinding
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.contracts.records import Record, Withdrawal, parse_record
 from edugraph_importer.graph import Graph, RecordBatch, RecordRetention, apply, ledger
 from edugraph_importer.graph.apply import ENDED_JOB
 
@@ -105,6 +106,39 @@ def test_rows_go_once_their_job_was_over_for_a_while(keeper: Keeper) -> None:
     assert keeper.room.query(COUNTS) == OLD_COUNTS
     assert "Ada" not in str(keeper.room.query("MATCH (j:ImportJob) RETURN properties(j) AS all"))
     assert keeper.room.digest() == digest
+
+
+COUNTED = ("read", "written", "replaced", "unchanged", "older", "taken_back", "rejected", "unknown")
+
+
+def test_each_count_of_the_rows_that_go_is_kept(keeper: Keeper, graph: Graph) -> None:
+    """Out: a name in `_FOLDED`. A row of an earlier release has fewer counts."""
+    later = mistake(1).model_copy(update={"timestamp": NOW})
+    withdrawn = [Withdrawal(record_id=each, timestamp=NOW) for each in ("e3", "unknown")]
+    graph.write_batch(
+        replace(batch("late", 0, later, mistake(2), mistake(5), rejects=[WRONG]), withdrawn=withdrawn, read=6)
+    )
+    graph.write_batch(batch("late", 1, mistake(1), mistake(3)))
+    old_row = {"job_id": "late", "batch": 2, "state": "written", "read": 3, "written": 2, "unchanged": 1}
+    keeper.room.driver.execute_query(
+        "CREATE (b:ImportBatch {id: 'late:2', job_id: 'late', batch: 2, outcome: $outcome})",
+        outcome=json.dumps(old_row),
+        database_=keeper.room.settings.database,
+    )
+    keeper.close("late")
+    assert keeper.round() == 3
+    [kept] = keeper.room.query("MATCH (j:ImportJob {id: 'late'}) RETURN properties(j) AS p")
+    assert {name: kept["p"][name] for name in COUNTED} == {
+        "read": 11,
+        "written": 5,  # one record, two withdrawals, and two of the row of an earlier release
+        "replaced": 1,
+        "unchanged": 2,
+        "older": 1,
+        "taken_back": 1,
+        "rejected": 1,
+        "unknown": 1,
+    }
+    assert kept["p"]["batches"] == 3
 
 
 def test_a_job_that_comes_back_has_its_time_anew(keeper: Keeper) -> None:

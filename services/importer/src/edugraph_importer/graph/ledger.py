@@ -6,7 +6,6 @@ written. It goes in three steps, each in a round of its own, and doing one again
 when nothing else is kept of a job; after a while the job is closed; then its rows go.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import neo4j
 
+from edugraph_common.contracts.outcomes import ROW_COUNTS, BatchOutcome, FindingsOutcome
 from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.apply import begin
 from edugraph_importer.graph.driver import TRANSACTION_SECONDS, Connection
@@ -25,10 +25,19 @@ from edugraph_importer.graph.unit_of_work import run_rows
 # A transaction that began before a job was closed may look for a row, or write one, until its time is over.
 CLOSING = timedelta(seconds=10 * TRANSACTION_SECONDS)
 
-# By the label of a row: what the number of rows is called, and the numbers of their outcomes that are added up.
-_COUNTS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "ImportBatch": ("batches", ("read", "written", "unchanged", "rejected")),
-    "FindingsPack": ("packs", ("findings",)),
+
+class _Folded(NamedTuple):
+    """What a job keeps of its rows that are gone: their number, and the sums of these counts of their outcomes."""
+
+    name_of_number: str
+    outcome: type[BatchOutcome | FindingsOutcome]
+    counts: Sequence[str]
+
+
+# By the label of a row.
+_FOLDED: Mapping[str, _Folded] = {
+    "ImportBatch": _Folded("batches", BatchOutcome, ("read", *ROW_COUNTS, "unknown")),
+    "FindingsPack": _Folded("packs", FindingsOutcome, ("findings",)),
 }
 
 IsOver = Callable[[Collection[str]], AbstractSet[str]]
@@ -56,7 +65,7 @@ def compact(
     `kept`: how long a job has to be over before it is closed.
     """
     rows, moment = 0, iso(now)
-    for label in _COUNTS:
+    for label in _FOLDED:
         after = ""
         while page := connection.read(CYPHER[f"ledger_after_{label}"], after=after, limit=PAGE):
             if not go_on():
@@ -97,12 +106,16 @@ def _fold(tx: neo4j.Transaction, label: str, ids: Sequence[str], job_ids: Sequen
     """
     begin(tx, label, "")
     before = {row["id"]: row["properties"] for row in tx.run(CYPHER["lock_closed_jobs"], ids=job_ids)}
-    name_of_number, names = _COUNTS[label]
+    folded = _FOLDED[label]
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     there = [row for row in tx.run(CYPHER[f"outcomes_of_{label}"], ids=ids) if row["job_id"] in before]
     for row in there:
-        outcome = json.loads(row["outcome"])
-        counts[row["job_id"]].update({name_of_number: 1, **{name: outcome[name] for name in names}})
+        # A row that an earlier release wrote lacks the newer counts.
+        outcome = folded.outcome.model_validate_json(row["outcome"])
+        of_job = counts[row["job_id"]]
+        of_job[folded.name_of_number] += 1
+        for name in folded.counts:
+            of_job[name] += getattr(outcome, name)
     tx.run(CYPHER[f"delete_outcomes_{label}"], ids=[row["id"] for row in there]).consume()
     rows: list[Row] = [
         {"id": job_id, "counts": {name: number + before[job_id].get(name, 0) for name, number in added.items()}}
