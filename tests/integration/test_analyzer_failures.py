@@ -120,7 +120,10 @@ def test_of_a_cancelled_job_nothing_is_cut_into_packs_looked_up_or_counted(
 
 
 def test_each_pack_carries_what_is_known_of_its_own_courses_alone(analyzer: AnalyzerService, job: str) -> None:
-    """Out: the choice of contexts. A batch of 100 courses then sends all of them with each of its packs."""
+    """Out: the choice of contexts. A batch of 100 courses then sends all of them with each of its packs.
+
+    Each pack has the acceptance number of the batch, so that its findings come with the same version of each record.
+    """
     records = tuple(
         {
             "type": "error_record",
@@ -130,9 +133,11 @@ def test_each_pack_carries_what_is_known_of_its_own_courses_alone(analyzer: Anal
         for number in range(3 * PACK)
     )
     contexts = tuple(CourseContext(course_id=f"c{number}", knowledge_points=("sums",)) for number in range(5))
-    whole = AnalysisBatch(job_id=job, batch=0, kind="error", records=records, contexts=contexts)
-    told = [[context.course_id for context in pack.contexts] for pack in analyzer.packs(whole)]
+    whole = AnalysisBatch(job_id=job, batch=0, kind="error", records=records, contexts=contexts, acceptance=7)
+    packs = list(analyzer.packs(whole))
+    told = [[context.course_id for context in pack.contexts] for pack in packs]
     assert told == [["c0"], ["c1"], ["c2"]]
+    assert [pack.acceptance for pack in packs] == [7, 7, 7]
 
 
 # --- a key or a model that the provider refuses -------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_the_service_asks_the_importer_once_and_waits(server, provider, name, me
         pack_size=10,
         packs_in_queue=3,
     )
-    message = in_course(chats(name, 2), name)
+    message = in_course(chats(name, 2), name).model_copy(update={"acceptance": 7})
     for _ in range(2):
         with pytest.raises(Wait, match="importer"):
             service.analyse(message)
@@ -80,6 +80,7 @@ def test_the_service_asks_the_importer_once_and_waits(server, provider, name, me
     assert service.analyse(message).findings == 1
     task, findings = sent[-1]
     assert (task, len(findings.findings), findings.failed, findings.withheld) == ("record_findings_task", 1, 0, 1)
+    assert findings.acceptance == 7  # a version that comes with its finding first stands where its import does
 
 
 @pytest.mark.parametrize("how", [OFFLINE, MODEL])

@@ -99,10 +99,10 @@ def text(number: int, kind: str, course: str) -> dict[str, Any]:
     return {"type": types[kind], "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}", "data": data}
 
 
-def test_economy_goes_with_a_job_down_to_its_packs(blobs: Blobs) -> None:
-    """Out: "economy" where one of them is made of another."""
+def test_economy_and_the_acceptance_number_go_with_a_job_down_to_its_packs(blobs: Blobs) -> None:
+    """Out: "economy" or "acceptance" where one of them is made of another."""
     values = (*(text(number, "error", "c") for number in range(3)), text(3, "knowledge_points", "c"))
-    inline = ImportJob(job_id=uuid4().hex, records=values, analyze=True, economy=True)
+    inline = ImportJob(job_id=uuid4().hex, records=values, analyze=True, economy=True, acceptance=7)
     (batch,) = window(blobs, inline, 1)
     rows = ByteRange(source="s", offset=0, length=1, first_line=1)
     windows, sent = Windows(), list[Any]()
@@ -115,6 +115,7 @@ def test_economy_goes_with_a_job_down_to_its_packs(blobs: Blobs) -> None:
     asked = [*sent, *windows.requests, *(pack_of(each, "p", 0, 1) for each in windows.requests)]
     assert len(asked) == 6
     assert all(each.economy for each in asked)
+    assert {each.acceptance for each in asked} == {7}
     # Texts first: mistakes wait for them, also for those that hold their records.
     assert windows.texts == [f"knowledge_points-{batch.batch}-0"]
     assert [each.kind for each in windows.requests] == ["knowledge_points", "error"]
