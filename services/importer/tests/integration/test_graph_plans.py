@@ -390,7 +390,8 @@ def test_a_course_is_renamed_with_reads_and_writes_for_each_member_of_its_groups
         ]
         found.append(hits)
         assert hits
-    grown = {name: number for name, number in found[1].items() if number > 4 * found[0][name] + 100}
+    # A statement is planned anew between the two, and its hits for each row differ by some.
+    grown = {name: number for name, number in found[1].items() if number > 4.5 * found[0][name] + 100}
     assert (found[1].keys(), grown) == (found[0].keys(), {})
 
 
