@@ -1,6 +1,6 @@
-"""API keys: who may do what. Redis holds their hashes only; a key is shown once, when it is made.
+"""API keys with their permissions. Redis holds only their hashes. A key is shown once, when it is made.
 
-A key is `eg_<id>_<secret>`. The secret has 256 random bits, so one SHA-256 is enough: there is nothing to guess.
+A key is `eg_<id>_<secret>`. The secret has 256 random bits and cannot be guessed, so a single SHA-256 is enough.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ _NOBODY = hashlib.sha256(b"").hexdigest()
 
 
 class ApiKey(ContractModel):
-    """What is known of a key, its secret only as a hash.
+    """An API key. Its secret is kept only as a hash.
 
-    `person` is the id in the graph of the teacher or student whose key it is.
+    `person` is the id of the teacher or student who owns the key, as in the graph.
     """
 
     key_id: str
@@ -37,7 +37,7 @@ class ApiKey(ContractModel):
     person: str | None = None
 
     def stored(self) -> str:
-        """Return it as Redis keeps it. A release that knows no roles reads every key that has none."""
+        """Return the JSON for Redis. Empty roles are left out, so that older releases can read keys without roles."""
         return self.model_dump_json(exclude={name for name in ("roles", "person") if not getattr(self, name)})
 
     def is_valid(self, now: datetime) -> bool:
@@ -45,14 +45,14 @@ class ApiKey(ContractModel):
 
 
 class NewKey(NamedTuple):
-    """`token` is the only place where the secret ever stands."""
+    """A new key with its token. The secret is only in the token."""
 
     key: ApiKey
     token: str
 
 
 class ApiKeys:
-    """Raises Retryable when Redis does not answer."""
+    """The API keys in Redis. Each method raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
@@ -87,23 +87,23 @@ class ApiKeys:
         return NewKey(key, f"eg_{key_id}_{secret}")
 
     def were_made(self) -> bool:
-        """Whether anybody ever made a key here, one that is revoked by now included."""
+        """Return whether a key was ever made, including keys that are revoked by now."""
         with redis_errors():
             return bool(self._redis.exists(BOOTSTRAP_ENDED, KEYS))
 
     def all(self) -> list[ApiKey]:
-        """The oldest first."""
+        """Return all keys, the oldest first."""
         with redis_errors():
             found = cast("dict[str, str]", self._redis.hgetall(KEYS))
         return sorted((ApiKey.model_validate_json(text) for text in found.values()), key=lambda key: key.created)
 
     def revoke(self, key_id: str) -> bool:
-        """False if there is no such key."""
+        """Revoke a key. Return False if there is no such key."""
         with redis_errors():
             return bool(self._redis.hdel(KEYS, key_id))
 
     def grant(self, key_id: str, scopes: Iterable[Scope]) -> ApiKey | None:
-        """Give a key more scopes; its secret stays. Return the key as it is now, None if there is none."""
+        """Give a key more scopes. Its secret stays. Return the changed key, or None if there is no such key."""
         key = self.find(key_id)
         if key is None:
             return None
@@ -119,14 +119,14 @@ class ApiKeys:
 
 
 def split_token(token: str) -> tuple[str, str]:
-    """Id and secret; both empty for what is no key of ours."""
+    """Return (id, secret) of a token. Both are empty if the token is not an API key."""
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
     return (key_id, secret) if prefix == "eg" and key_id and secret else ("", "")
 
 
 def matches(key: ApiKey | None, secret: str) -> bool:
-    """Takes the same time for a wrong secret and for an unknown key."""
+    """Return whether the secret is right. The time is the same for a wrong secret and for an unknown key."""
     return hmac.compare_digest(hash_of(secret), key.secret_hash if key else _NOBODY) and key is not None
 
 

@@ -1,4 +1,4 @@
-"""Who calls: API keys with their scopes and roles, and a short memory of them."""
+"""Callers: API keys with their scopes and roles, and a short-lived cache of them."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ MAX_REMEMBERED_KEYS = 10_000
 
 @dataclass(frozen=True)
 class Caller:
-    """`client_id` names the client in limits, idempotency keys and the audit log; it is no secret.
+    """A caller. `client_id` names the client in limits, idempotency keys and the audit log. It is not a secret.
 
     `person` is the id in the graph of the teacher or student who calls.
     """
@@ -30,11 +30,11 @@ class Caller:
             object.__setattr__(self, "person", normal_id(self.person))
 
     def may(self, *any_of: Scope) -> bool:
-        """Whether they have one of these scopes."""
+        """Return whether the caller has one of these scopes."""
         return any(scope in self.scopes for scope in any_of)
 
     def owns(self, owner: str) -> bool:
-        """Whether they made a job or task of this owner. What an older release made has no owner."""
+        """Return whether the caller owns a job or task of this owner. Jobs of older releases have no owner."""
         return owner == self.client_id
 
 
@@ -42,14 +42,17 @@ ANYBODY = Caller("anybody", SCOPES, ROLES)
 
 
 class KeyRing:
-    """API keys with a short memory, so that Redis is not asked at every request."""
+    """API keys with a short-lived cache, so that Redis is not asked at each request."""
 
     def __init__(self, keys: ApiKeys, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys, self._clock = keys, clock
         self._looked_up: dict[str, tuple[float, ApiKey | None]] = {}
 
     def caller(self, token: str, now: datetime) -> Caller | None:
-        """Return None for a wrong, revoked or expired key. It may ask Redis: raises Retryable."""
+        """Return the caller, or None for a wrong, revoked or expired key.
+
+        Raises Retryable if Redis does not answer.
+        """
         key_id, secret = split_token(token)
         key, fresh = self._look_back(key_id)
         if key_id and not fresh:
@@ -57,17 +60,17 @@ class KeyRing:
             if len(self._looked_up) >= MAX_REMEMBERED_KEYS:
                 self._looked_up.clear()
             self._looked_up[key_id] = (self._clock(), key)
-        # The secret is compared for a key that does not exist too, so that the time tells nothing about which exist.
+        # The secret is also compared for a missing key, so that the time does not show which keys exist.
         if not matches(key, secret) or key is None or not key.is_valid(now):
             return None
         return Caller(key.key_id, key.scopes, key.roles, key.person)
 
     def remembered(self, token: str, now: datetime) -> Caller | None:
-        """Return the caller if that needs no looking up. It never waits."""
+        """Return the caller if the key is in the cache, else None. The call never waits."""
         _, fresh = self._look_back(split_token(token)[0])
         return self.caller(token, now) if fresh else None
 
     def _look_back(self, key_id: str) -> tuple[ApiKey | None, bool]:
-        """Return the key as it was looked up last, and whether that is recent enough to go by."""
+        """Return the cached key, and whether the cache entry is recent enough to be used."""
         looked_up_at, key = self._looked_up.get(key_id, (-REMEMBERED_SECONDS, None))
         return key, self._clock() - looked_up_at < REMEMBERED_SECONDS

@@ -1,4 +1,4 @@
-"""The cells of one row of a table become the JSON of one record, as the mapping says."""
+"""Conversion of the cells of a table's row into the JSON of a record, by the mapping."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -24,8 +24,8 @@ from edugraph_common.sources.students import (
 
 DATES = frozenset({"timestamp", "changed_at", "enrollment_date", "completion_date", "starts", "ends"})
 LISTS = frozenset({"topics", "course_ids", "knowledge_points", "breaks", "names", "requires"})
-PERCENTAGES = frozenset({"progress"})  # in which "85 %" is 85
-SHARES = frozenset({"score"})  # from 0 to 1, in which "85 %" is 0.85
+PERCENTAGES = frozenset({"progress"})  # here "85 %" is 85
+SHARES = frozenset({"score"})  # from 0 to 1; here "85 %" is 0.85
 _COUNTS = {"message_count", "like_count", "interaction_count", "occurrence_count", "attempt_number"}
 DURATIONS = {"time_spent": 60, "duration_seconds": 1}  # field -> the seconds of its unit
 # The fields that say whom a row is about, or that it is about no student.
@@ -47,13 +47,13 @@ _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
 _FIRST_EXCEL_DAY = 61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
 
-# Spreadsheets show a long number so, and write it so into a CSV: its last digits are lost.
+# Spreadsheets show a long number in this form, and write it in this form into a CSV. Its last digits are lost.
 _ROUNDED = re.compile(r"[+-]?\d+[.,]\d+[eE][+-]?\d+|[+-]?\d+[eE][+-]\d+")
-# Programs write these words, in whatever case, where a value is missing. NA stands for it in capitals alone.
+# Words, in any case, that programs write in place of a missing value. NA has this meaning only in capitals.
 _MISSING = frozenset({"null", "(null)", "<null>", "\\n", "n/a", "#n/a", "<na>", "nan", "none", "undefined"})
 _MISSING_IN_CAPITALS = "NA"
 _ERROR_OF_A_SHEET = re.compile(r"#[¡¿]?[A-Z][A-Z0-9/_]*[!?]|#NV|Err:\d{3}")
-# The beginning of each text that `_check_id` refuses. Few ids have it, and it is quickly looked for.
+# The beginning of all texts that `_check_id` refuses. Few ids match it, and matching it is fast.
 _MAY_BE_REFUSED = re.compile(r"\s*(?:[+-]?\d+(?:[.,]\d+)?[eE]|[(<\\#nNuUE])")
 _ISO_DURATION: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 
@@ -67,7 +67,7 @@ CellParser = Callable[[Any], Any]
 
 
 class UnusableId(ValueError):
-    """The text is the form that was expected."""
+    """A cell that cannot be an id. The text is the expected form."""
 
     def __init__(self, expected: str, reason: str) -> None:
         super().__init__(expected)
@@ -87,7 +87,7 @@ class CellReader:
         ]
 
     def record(self, cells: Sequence[Cell]) -> dict[str, Any]:
-        """Return the JSON of a record. A blank cell is a field that is not given. Raises InvalidRecord."""
+        """Return the JSON of a record. Blank cells are left out. Raises InvalidRecord."""
         fields = dict(self._constants)
         for place, field, parse in self._cells:
             if is_blank_cell(cells[place]):
@@ -133,12 +133,12 @@ class CellReader:
         return People(frozenset(ids.values()) - {""}, tuple(names))
 
     def by_column(self, problem: InvalidRecord) -> InvalidRecord:
-        """Return the same problem, told by the column of the field."""
+        """Return the same problem with the column in place of the field."""
         field = problem.field.removeprefix("data.").split(".", maxsplit=1)[0]
         return InvalidRecord(self.name_of(field, problem.field), problem.expected, problem.found, problem.reason)
 
     def name_of(self, field: str, path: str | None = None) -> str:
-        """Return the name of a field for a person: its column with its path in the record."""
+        """Return the name of a field for people: its column and its path in the record."""
         path = path or (field if field in ENVELOPE else f"data.{field}")
         return f"{self._columns[field]} ({path})" if field in self._columns else path
 
@@ -148,7 +148,7 @@ def is_blank_cell(cell: Cell) -> bool:
 
 
 def cell_text(cell: Cell) -> str:
-    """Return a cell as a CSV of the same table would have it."""
+    """Return the text that a cell would have in a CSV of the same table."""
     match cell:
         case None:
             return ""
@@ -167,10 +167,10 @@ def cell_text(cell: Cell) -> str:
 
 
 def cell_parser(mapping: Mapping, field: str) -> CellParser:
-    """Return what makes the value of a field of a cell.
+    """Return a function that returns the value of a field for a cell.
 
-    The mapping says how text is read. What has a type already needs none of that: a date of a workbook is that date,
-    whatever the mapping's format, and its numbers have no decimal comma.
+    Text is read by the rules of the mapping. A cell with a type is used as it is: a date of a workbook is independent
+    of the mapping's date format, and its numbers have no decimal comma.
     """
     parse = _parser(mapping, field)
     words = mapping.values.get(field, {})
@@ -187,7 +187,7 @@ def cell_parser(mapping: Mapping, field: str) -> CellParser:
     def parse_id(cell: Cell) -> Any:
         if isinstance(cell, str) and field not in LISTS and not _MAY_BE_REFUSED.match(cell):
             return parse(cell)
-        if cell_text(cell).strip() in words:  # the mapping says what it means
+        if cell_text(cell).strip() in words:  # the mapping gives the value for this text
             return parse_cell(cell)
         if isinstance(cell, dict) and "rounded" in cell:
             raise _rounded_id()
@@ -218,12 +218,12 @@ def _typed_value(cell: Cell, field: str, parse: CellParser, zone: tzinfo) -> Any
         case bool():
             return cell
     text = cell_text(cell)
-    # Excel may have a date as the bare number of its days.
+    # A date in Excel may be a bare number of days.
     return parse(text) if field in DATES else text
 
 
 def _check_id(value: Any) -> None:
-    """Raises UnusableId for what a program has made of an id, or written where there is none."""
+    """Raise UnusableId for a number that a program has rounded, and for a word that stands for a missing value."""
     text = value.strip() if isinstance(value, str) else ""
     if _ROUNDED.fullmatch(text):
         raise _rounded_id()
@@ -250,7 +250,7 @@ def _parser(mapping: Mapping, field: str) -> CellParser:
     if field not in mapping.values:
         return parse
     values = mapping.values[field]
-    # A cell that the mapping does not name may hold the value itself.
+    # A cell that is not in the mapping's values may hold the value itself.
     return lambda cell: values[cell.strip()] if cell.strip() in values else parse(cell)
 
 
@@ -259,7 +259,7 @@ def _parse_list(separator: str, cell: str) -> list[str]:
 
 
 def _parse_intervals(separator: str, date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> list[str]:
-    """Return intervals as ISO 8601 writes them. What is none is returned as it is, for the contract of records."""
+    """Return intervals in ISO 8601. Other text is returned unchanged, and the record contract rejects it."""
     found = []
     for item in _parse_list(separator, cell):
         ends = _BETWEEN.split(item) if _BETWEEN.search(item) else item.split("/")
@@ -271,7 +271,7 @@ def _parse_intervals(separator: str, date_formats: tuple[str, ...], zone: tzinfo
 
 
 def _parse_number(decimal: str, field: str, cell: str) -> str:
-    """Return the number as JSON writes it. The contract of records says whether it is one."""
+    """Return a number in the form of JSON. Other text is returned unchanged, and the record contract rejects it."""
     number = cell.strip()
     if field in DURATIONS and number.lstrip("-").startswith("P"):
         return _parse_duration(field, number)
@@ -288,7 +288,7 @@ def _parse_number(decimal: str, field: str, cell: str) -> str:
 
 
 def _parse_duration(field: str, text: str) -> str:
-    """Return an ISO 8601 duration, as an OpenDocument sheet has it, in the unit of the field."""
+    """Return an ISO 8601 duration, which OpenDocument sheets use, as a number in the unit of the field."""
     try:
         duration = _ISO_DURATION.validate_python(text)
     except ValidationError:
@@ -298,9 +298,9 @@ def _parse_duration(field: str, text: str) -> str:
 
 @lru_cache(maxsize=4_096)
 def _parse_date(date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> datetime | str:
-    """Cached, since to read a date costs as much as all the rest of a row, and the rows of a table share dates.
+    """Return the moment in a cell. Without a format, text is returned unchanged if it is not ISO 8601.
 
-    Without a format, what is not ISO 8601 is returned as it is, and the contract of records says what is wrong.
+    The results are cached: reading a date takes as long as the rest of a row, and rows of a table often share dates.
     """
     text = cell.strip()
     if not date_formats:
@@ -320,7 +320,7 @@ def _parse_date(date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> datet
 
 
 def _parse_excel(cell: str) -> datetime:
-    """Read days since the end of 1899, to the millisecond, which is as much as Excel shows. Raises ValueError."""
+    """Return the moment of a number of days since the end of 1899, to the millisecond. Raises ValueError."""
     days = float(cell.replace(",", ".")) if _EXCEL_DAYS.fullmatch(cell) else 0.0
     if days < _FIRST_EXCEL_DAY:
         raise ValueError

@@ -1,4 +1,4 @@
-"""CSV: where a row ends and what its cells are, the header of a table, and a table with a mapping as a source."""
+"""CSV: the end of a row and its cells, the header of a table, and a table with a mapping as a source."""
 
 import csv
 import re
@@ -22,15 +22,16 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 _SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
 
 
-# The head of a file has 1 MiB, of which UTF-16 may leave half: a header that is longer than this may go on after it.
+# The head of a file has 1 MiB, and in UTF-8 only half of that if the file is UTF-16. A longer header may not end
+# within the head.
 MAX_HEADER_BYTES = MAX_ROW_BYTES // 4
 
 
 class Header(ContractModel):
     """The header of a table. It is stored as part of the read plan.
 
-    `raw` is the header as it stands in the file, `size` its bytes in UTF-8 with a byte order mark, and `lines` how
-    many lines of the file it takes.
+    `raw` is the header as in the file, `size` its bytes in UTF-8 including a byte order mark, and `lines` the number
+    of lines that it takes.
     """
 
     delimiter: str
@@ -41,19 +42,19 @@ class Header(ContractModel):
 
 
 class CsvRows:
-    """Where a CSV row ends, and what its cells are.
+    """The rules for the end of a CSV row and for its cells.
 
-    A quote opens a field only at the field's start, and a quoted field may hold line ends. Where a quote never
-    closes properly, or closes on a later line so that the row has not `columns` cells, only the line on which it
-    stands is a wrong row, and reading goes on with the next line: a wrong row must not swallow its neighbours.
-    Where it happens to have as many, nothing tells it from a row that is meant so.
+    A quote opens a field only at the field's start, and a quoted field may contain line ends. If a quote is never
+    closed properly, or is closed on a later line and the row then does not have `columns` cells, only the line with
+    the quote is a wrong row. Reading continues with the next line, so that a wrong row does not swallow its
+    neighbours. If the row happens to have the right number of cells, it cannot be distinguished from a correct row.
     """
 
     def __init__(self, delimiter: str, columns: int | None = None) -> None:
         self._delimiter, self._columns = delimiter, columns
         cut = re.escape(delimiter).encode()
-        # A CR alone is no end of a row, though no CSV either. If it were one, the row would end early, and what is
-        # left of it might open a quote that swallows its neighbours.
+        # A CR alone does not end a row, although it is not valid CSV. If it did, the rest of the row might open a
+        # quote that swallows its neighbours.
         quoted, lone_cr = rb'"(?:[^"]++|"")*+"', rb"\r(?!\n)"
         plain = rb'(?:[^"\r\n' + cut + rb"]|" + lone_cr + rb")(?:[^\r\n" + cut + rb"]++|" + lone_cr + rb")*+"
         field = rb"(?:" + quoted + rb"|" + plain + rb"|)"
@@ -64,7 +65,7 @@ class CsvRows:
         self._blank = re.compile(rf'[\s"{re.escape(delimiter)}]*+')
 
     def end(self, text: bytes, start: int, final: bool) -> int:
-        """Return where the row ends (see `RowEnd`), which is the same whatever the blocks the text came in."""
+        """Return the end of the row (see `RowEnd`). It does not depend on the blocks in which the text came."""
         at = text.find(b"\n", start)
         line = at + 1 if at >= 0 else len(text) if final else -1
         if line < 0 or text.find(b'"', start, line) < 0:
@@ -76,23 +77,23 @@ class CsvRows:
         return -1 if more else line
 
     def fits(self, cells: list[str]) -> bool:
-        """Say whether a row has as many cells as there are columns; blank ones may follow."""
+        """Return whether a row has as many cells as there are columns. Further blank cells are allowed."""
         return self._columns is None or (
             len(cells) >= self._columns and not any(cell.strip() for cell in cells[self._columns :])
         )
 
     def _is_row(self, lines: bytes) -> bool:
-        """Say whether several lines are one row. Blank ones are: an erasure leaves them of a row of several lines."""
+        """Return whether several lines are one row. Blank lines are, since an erasure leaves them of a long row."""
         try:
             return self.is_blank(lines) or self.fits(self.cells(_LONE_CR.sub(b" ", lines).decode(errors="replace")))
         except InvalidRecord:
             return False
 
     def is_blank(self, row: bytes) -> bool:
-        """Say whether the row has blank cells only, as spreadsheets leave at the end of a table.
+        """Return whether the row has only blank cells, as rows at the end of a spreadsheet.
 
-        Splitting and reading both ask here, so that as many rows are read as were expected: a lone quote, which is no
-        CSV, is as blank as the cells of two.
+        Splitting and reading use the same rule, so that as many rows are read as were expected. A lone quote, which
+        is not valid CSV, counts as blank, like the empty cell of two quotes.
         """
         filled = row.removeprefix(BOM).strip(self._blank_bytes)
         if not filled or filled[0] < _FIRST_NOT_ASCII:
@@ -100,7 +101,7 @@ class CsvRows:
         return self._blank.fullmatch(row.removeprefix(BOM).decode(errors="replace")) is not None
 
     def cells(self, row: str) -> list[str]:
-        """Raises InvalidRecord."""
+        """Return the cells of a row. Raises InvalidRecord."""
         try:
             return next(csv.reader((row,), delimiter=self._delimiter, strict=True), [])
         except csv.Error as error:
@@ -132,12 +133,12 @@ class CsvSource:
             return self._record(self._cells(raw), latest)
         except Exception as fault:  # noqa: BLE001 - the boundary of the row
             problem = as_invalid_record(fault)
-            if more := raw.count(b"\n"):  # which tells what a quote that was left open has taken in
+            if more := raw.count(b"\n"):  # shows the lines that an open quote has swallowed
                 problem.found = f"lines {line} to {line + more}: {problem.found}"
             return make_reject(line, raw, problem)
 
     def sheet_rows(self, blocks: Iterable[bytes]) -> Iterator[SheetRow]:
-        """Yield the rows of a wide table, its header first, as those of a workbook."""
+        """Yield the rows of a wide table in the form of a workbook's rows, beginning with its header."""
         yield SheetRow(None, self._header.lines, self._header.columns)
         for row in cut_rows(self, blocks):
             try:
@@ -174,10 +175,10 @@ def _has_no_quote(text: bytes) -> bool:
 
 
 def read_header(head: bytes, delimiter: str | None) -> Header:
-    """Read the header of a table. `head` is the first part of the text, in UTF-8.
+    """Return the header of a table. `head` is the first part of the text, in UTF-8.
 
-    A first line such as `sep=;`, by which Excel is told the delimiter, is skipped. Without a delimiter, that one is
-    taken, or else the one that gives most columns. Raises MalformedFile.
+    A first line such as `sep=;`, which gives Excel the delimiter, is skipped. If `delimiter` is None, that delimiter
+    is used, or else the one that gives the most columns. Raises MalformedFile.
     """
     text = head.removeprefix(BOM)
     if not text.strip():

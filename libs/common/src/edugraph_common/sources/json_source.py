@@ -1,4 +1,4 @@
-"""JSON: how rows lie in a file (one on each line, or values over several lines), and such a file as a source."""
+"""JSON: the layout of rows in a file (one on each line, or values over several lines), and such files as sources."""
 
 import codecs
 import json
@@ -25,9 +25,9 @@ _NEXT_VALUE = re.compile(r"[,\n}]\s{0,100}+(?=\{)")
 _COMMA = re.compile(r"\s*+,?\s*+")
 _FIRST_KEY = re.compile(r'\{\s*+("(?:[^"\\\n]++|\\.)*+")')
 _NOT_CLOSED = -1
-# A broken value that ends by its brackets is looked for so far, so that many of them cannot take long.
+# The end of a broken value is searched by its brackets only this far, so that many broken values do not take long.
 _MAX_BROKEN_CHARACTERS = 65_536
-# How many characters are looked at again with the next block, since a value may begin behind the last comma.
+# The number of characters that are searched again with the next block, since a value may begin after the last comma.
 _OVERLAP = 200
 # The end of a line within a string becomes a blank; see `_row`.
 _DECODER = json.JSONDecoder(strict=False)
@@ -35,7 +35,10 @@ _DECODER = json.JSONDecoder(strict=False)
 
 @dataclass(frozen=True)
 class Lines:
-    """One row on each line. With `json_ends` the last line must be whole JSON, which shows a file that is cut off."""
+    """One row on each line.
+
+    With `json_ends` the last line must be complete JSON, to detect a file that is cut off.
+    """
 
     json_ends: bool = True
 
@@ -53,9 +56,9 @@ class Lines:
 
 
 class Values:
-    """Values over any number of lines: an array, or one after the other.
+    """Values over any number of lines, in an array or one after another.
 
-    A broken value is rejected alone where the beginning of the next one can be found.
+    A broken value is rejected alone if the beginning of the next value can be found.
     """
 
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
@@ -67,7 +70,7 @@ class Values:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         line = 1
         rest = ""
-        first_key = None  # that of a value which was too long, while the next one is looked for
+        first_key = None  # the first key of a value that was too long, while the next value is searched
         has_text = False
         for block, is_final in chain(((block, False) for block in blocks), [(b"", True)]):
             text = rest + decoder.decode(block, final=is_final)
@@ -105,7 +108,7 @@ class Values:
 
 
 def decode_json(raw: bytes) -> Any:
-    """Raises InvalidRecord."""
+    """Return the JSON value of a row. Raises InvalidRecord."""
     try:
         return json.loads(decode_text(raw))
     except (ValueError, RecursionError):
@@ -124,7 +127,7 @@ def decode_text(raw: bytes) -> str:
 
 @dataclass(frozen=True)
 class JsonSource:
-    """A source whose rows are JSON: the layout says where they are, `read_value` what they mean.
+    """A source whose rows are JSON. The layout finds the rows, and `read_value` reads them.
 
     `read_value` and `decode` raise InvalidRecord. `people_in` returns the students that a decoded row names.
     """
@@ -148,7 +151,7 @@ class JsonSource:
 
 
 def layout_of(head: bytes) -> Layout:
-    """Tell the layout from the first part of a text, in UTF-8."""
+    """Return the layout of a text from its first part, in UTF-8."""
     text = head.removeprefix(BOM).lstrip()
     if text.startswith(b"["):
         return "values"
@@ -160,7 +163,7 @@ def layout_of(head: bytes) -> Layout:
 
 
 def first_value(head: bytes) -> bytes:
-    """Return the first object of a text, alone or in an array, or nothing if it does not end in the head."""
+    """Return the first object of a text, alone or in an array, or empty bytes if it does not end within the head."""
     text = head.decode(errors="surrogateescape")
     begin = _skip_separators(text, 0)
     end = _object_end(text, begin, len(text))
@@ -168,10 +171,10 @@ def first_value(head: bytes) -> bytes:
 
 
 def value_end(text: str, begin: int, is_final: bool) -> int:
-    """Return where the value ends that begins here, or `_NOT_CLOSED` if more text is needed to tell.
+    """Return the end of the value that begins at `begin`, or `_NOT_CLOSED` if more text is needed.
 
-    Something that is not an object is one wrong row, up to the next object. A broken object ends where its brackets
-    close, or else before the next value. Raises MalformedFile when the text is cut off within the last object.
+    Text that is not an object is one wrong row, up to the next object. A broken object ends where its brackets close,
+    or else before the next value. Raises MalformedFile if the text is cut off within the last object.
     """
     if text[begin] != "{":
         following = text.find("{", begin)
@@ -210,7 +213,7 @@ def _broken_value_end(text: str, begin: int, is_final: bool) -> int:
 
 
 def _next_value(text: str, start: int, first_key: str, is_final: bool) -> int:
-    """Return where the next whole object begins that has the first key of a broken one, or `_NOT_CLOSED`."""
+    """Return the begin of the next complete object with the first key of a broken one, or `_NOT_CLOSED`."""
     for found in _NEXT_VALUE.finditer(text, start):
         if first_key and _first_key(text, found.end()) != first_key:
             continue
@@ -221,7 +224,7 @@ def _next_value(text: str, start: int, first_key: str, is_final: bool) -> int:
 
 
 def _is_followed(text: str, end: int, is_final: bool) -> bool:
-    """Return whether a value that ends here is followed by another one, or by the end of the array and the file."""
+    """Return whether another value, or the end of the array and the file, follows a value that ends at `end`."""
     comma = _COMMA.match(text, end)
     following = comma.end() if comma else end
     if text.startswith("{", following):
@@ -248,7 +251,7 @@ def _skip_separators(text: str, start: int) -> int:
 
 
 def _object_end(text: str, begin: int, end: int) -> int:
-    """Return where the object that begins here ends by its brackets before `end`, or `_NOT_CLOSED`."""
+    """Return the end of the object at `begin` by its brackets, or `_NOT_CLOSED` if it does not end before `end`."""
     opened: list[str] = []
     for token in _TOKEN.finditer(text, begin, end):
         found = token.group()
@@ -265,7 +268,7 @@ def _object_end(text: str, begin: int, end: int) -> int:
 
 
 def _row(line: int, value: str) -> RawRow:
-    """Return a value on one line: outside of strings JSON takes any white space, and within them no line end."""
+    """Return a value on one line. JSON allows any white space outside of strings, and no line ends within them."""
     text = value.strip(" \t\r\n,[]") if not value.startswith("{") else value.strip(" \t\r\n,")
     if "\n" in text:
         text = " ".join(part.strip() for part in text.split("\n"))

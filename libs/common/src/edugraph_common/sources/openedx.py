@@ -1,7 +1,7 @@
-"""Open edX tracking logs: one event on each line, as bare JSON or behind the prefix of the log.
+"""Open edX tracking logs: one event on each line, as bare JSON or after the prefix of the log.
 
-The numeric user id is the id of a student, since all events have it. A forum event names its target by username
-alone, so there the username is the id. Whose log it is must be told from outside: many events have no host.
+The numeric user id is the id of a student, since all events have it. A forum event names its target only by username,
+so there the username is the id. The caller must state the platform of the log, since many events have no host.
 https://docs.openedx.org/en/latest/developers/references/internal_data_formats/tracking_logs/index.html
 """
 
@@ -20,8 +20,8 @@ from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import STUDENT_FIELDS, People, as_id, texts_in
 
-READING = 2  # to be raised when an event becomes another record than before
-_PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
+READING = 2  # raise it when an event becomes another record than before
+_PAGE = "(page request)"  # stands for the names of implicit events, which are addresses and differ for each block
 _MAX_SHARE_WITH_BONUS = 1.5
 _IDS = {*STUDENT_FIELDS, "course_id", "item_id", "activity_id"}
 _LONGEST_ID = 128  # characters
@@ -29,7 +29,7 @@ _TAG = re.compile(r"<[^<>]*+>")  # no second "<", so that each character is look
 
 
 def _id(value: object) -> object:
-    """Take numbers and texts, which both occur. An empty text means that there is no id."""
+    """Return an id as text. Logs have numbers and texts. An empty text means that there is no id."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value or None
 
 
@@ -37,7 +37,7 @@ UserId = Annotated[str | None, BeforeValidator(_id)]
 
 
 class _Part(BaseModel):
-    """A part of an event, of which only the fields that are read are kept."""
+    """A part of an event, with only the fields that are read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -81,7 +81,7 @@ class _Data(_Part):
 
 
 class _Event(_Part):
-    """An event. Newer routers write `timestamp` and `data` where the log itself has `time` and `event`."""
+    """An event. Newer routers write `timestamp` and `data` in place of `time` and `event`."""
 
     timestamp: str | None
     username: UserId = None
@@ -90,7 +90,7 @@ class _Event(_Part):
 
     @property
     def student_id(self) -> str:
-        """The student whom the event is about. A grade may be set by somebody else, who stands in the context."""
+        """The student of the event. In a grade, the user in the context may be the person who set the grade."""
         found = self.data.user_id or self.context.user_id or self.student_name
         if not found:
             raise InvalidRecord("context.user_id", "the id of a user", "", "is missing")
@@ -111,7 +111,7 @@ Extracted = tuple[str, dict[str, Any]] | None
 
 
 def decode_event(line: bytes) -> Any:
-    """Decode a line of a log, whose prefix ends where the JSON begins. Raises InvalidRecord."""
+    """Decode a line of a log. Its prefix ends where the JSON begins. Raises InvalidRecord."""
     start = line.find(b"{")
     return decode_json(line[start:] if start > 0 else line)
 
@@ -143,7 +143,7 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
 
 
 def people_of_event(value: Any, platforms: Platforms) -> People:
-    """Return what `_Event.student_id` would be, and the target of a forum event, for an event of any form."""
+    """Return the student of an event of any form, like `_Event.student_id`, and the target of a forum event."""
     event = _dict(value)
     context, data = _dict(event.get("context")), _dict(_payload(event))
     ids = (data.get("user_id"), context.get("user_id"))
@@ -182,10 +182,10 @@ def _passed(event: _Event) -> Extracted:
 
 
 def _graded(event: _Event) -> Extracted:
-    """The share of the course's points that was earned so far is the nearest to progress that a log has.
+    """Return a course record whose progress is the share of the course's points earned so far.
 
-    Bonus points make it more than 1, and then nothing of the course is missing. Much more is no share, and is
-    rejected.
+    A log has no better measure of progress. With bonus points the share may be a little above 1, which counts as 1. A
+    much larger value is not a share and is rejected.
     """
     share = event.data.percent_grade
     if share is not None and 1 < share <= _MAX_SHARE_WITH_BONUS:
@@ -199,7 +199,10 @@ def _course_record(event: _Event, **fields: Any) -> Extracted:
 
 
 def _checked(event: _Event) -> Extracted:
-    """Read the server's answer to a submission, which is one attempt. Of a wrong one, the wrong parts are told."""
+    """Return the attempt in the server's answer to a submission.
+
+    A wrong attempt has the answers of its wrong parts.
+    """
     data, module = event.data, event.context.module
     if data.success not in ("correct", "incorrect"):
         return None
@@ -226,7 +229,10 @@ def _checked(event: _Event) -> Extracted:
 
 
 def _posted(event: _Event) -> Extracted:
-    """Most releases do not say whom a post answers; such a post is no interaction between two students."""
+    """Return the interaction of a post.
+
+    In most releases a post does not name the person it answers, so it has none.
+    """
     text = html.unescape(_TAG.sub("", event.data.body or "")).strip()
     return _interaction(event, interaction_type="chat", text=text) if text else None
 
@@ -250,7 +256,7 @@ def _interaction(event: _Event, **fields: Any) -> Extracted:
     }
 
 
-# Patterns of the names of events that tell that something was used, whatever else they may tell.
+# Patterns of the names of events that show the use of something, even if they show more.
 _USES = {
     "video": ("*_video", "edx.video.*", "*_transcript", "video_*_cc_menu"),
     "page": ("edx.ui.lms.*", "seq_*", "page_close", "textbook.*", "edx.bookmark.*", "edx.course.tool.accessed"),
@@ -284,7 +290,7 @@ _EXTRACTORS: dict[str, Callable[[_Event], Extracted]] = {
 
 
 def _used(event: _Event, kind: str) -> Extracted:
-    """Read that something of a course was used, for a minute: the log tells moments, and of some not by whom."""
+    """Return the activity of an event: the use of something for a minute, since the log has no durations."""
     if not event.course_id or not (event.data.user_id or event.context.user_id or event.student_name):
         return None
     ids = (event.data.problem_id, event.data.block_id, event.context.module.usage_key, event.data.id)
@@ -298,7 +304,10 @@ def _used(event: _Event, kind: str) -> Extracted:
 
 
 def _kind_of_use(name: str) -> str | None:
-    """Return what kind of thing the event of this name uses. Pages have their address as their name."""
+    """Return the kind of thing that an event with this name uses, or None.
+
+    The name of a page request is an address.
+    """
     if name.startswith("/courses/"):
         return "page"
     return next((kind for kind, names in _USES.items() if any(fnmatchcase(name, each) for each in names)), None)

@@ -1,4 +1,4 @@
-"""Who is erased or restricted, and where JSON that passed through the services names them.
+"""Persons who are erased or restricted, and the parts of JSON that are about them.
 
 Messages, results and reports hold records, findings and rejects. Each of them is compared as a whole by the ids in
 its fields, and never by its text.
@@ -25,16 +25,16 @@ from edugraph_common.sources.students import (
     students_of_record,
 )
 
-SHORTEST_WORD = 3  # of an id that is searched in the texts of others: a shorter one is in too many
-# Other fields may be left out, and an older release wrote none of them.
+SHORTEST_WORD = 3  # characters of an id that is searched in other people's texts, since shorter ids are in too many
+# Only the required fields, since other fields may be left out, and older releases did not write them.
 _REJECT_FIELDS = frozenset(name for name, field in Reject.model_fields.items() if field.is_required())
 
 
 @dataclass(frozen=True)
 class Person:
-    """All ids of one person, and the ids of the records that name them, as far as the graph knows them.
+    """All ids of a person, and the ids of the records that name the person, as far as the graph knows them.
 
-    `names`: how texts call the person. They matter where a text has no ids, such as the name of a file.
+    `names`: the names of the person in texts. They matter for texts without ids, such as file names.
     """
 
     ids: frozenset[str]
@@ -54,11 +54,11 @@ class Person:
         return standing_alone(words, ignore_case=True)
 
     def is_named_in(self, text: str) -> bool:
-        """Return whether an id or a name stands in a text as a word, in whatever form of its characters."""
+        """Return whether a text contains an id or a name as a word, in any Unicode form."""
         return self._words is not None and self._words.search(unicodedata.normalize("NFC", text)) is not None
 
     def is_quoted(self, found: str) -> bool:
-        """Return whether a report quotes one of the ids, or a text that names the person, as the value at fault.
+        """Return whether the wrong value in a report is one of the ids, or a text that names the person.
 
         A short id is in too many texts, so it counts only as the whole value, or in a list or object.
         """
@@ -70,20 +70,20 @@ class Person:
 
     @cached_property
     def written(self) -> re.Pattern[str] | None:
-        """The pattern that finds the person in what people write (NFC), or None if there is nothing to find."""
+        """The pattern that finds the person in texts of people (NFC), or None if there is nothing to find."""
         words = (*self.names, *(each for each in self.ids if len(each) >= SHORTEST_WORD))
         return standing_alone([unicodedata.normalize("NFC", each) for each in words], ignore_case=True)
 
     def is_written_in(self, text: str) -> bool:
-        """Return whether people name the person in a text that they wrote: in any case, and by no short id."""
+        """Return whether a text of people names the person, ignoring case. Short ids do not count."""
         return self.written is not None and self.written.search(unicodedata.normalize("NFC", text)) is not None
 
 
 @dataclass(frozen=True)
 class ErasedPeople:
-    """All who were erased before, told by their tombstones. Their ids and names themselves are not known.
+    """All persons who were erased before, known only by their tombstones and not by their ids and names.
 
-    `is_erased` takes the `plain_hash` of an id. `marks`: of records of theirs that were refused.
+    `is_erased` takes the `plain_hash` of an id. `marks` are the marks of their records that were refused.
     """
 
     is_erased: Callable[[str], bool]
@@ -104,9 +104,9 @@ class ErasedPeople:
 
 
 class RestrictedPeople(Person):
-    """All ids of students who are restricted, of each person whatever is theirs.
+    """All ids of restricted students.
 
-    A value that was found at fault is not shown without the row that it came from: it may be theirs.
+    A wrong value is not shown without the row that it came from, because it may belong to one of them.
     """
 
     def is_quoted(self, found: str) -> bool:
@@ -117,10 +117,10 @@ Who = Person | ErasedPeople
 
 
 class Scrubbed:
-    """JSON without the records of a person. `removed` counts what went, and `taken` is what it was.
+    """JSON without the records of a person. `removed` is the number of removed parts, and `taken` their content.
 
-    A record becomes {}, so that each row keeps its number: it is rejected, as the record of an erased student would
-    be. A finding goes and counts as failed.
+    A record becomes {}, so that each row keeps its number. It is rejected later, like the record of an erased
+    student. A finding is removed and counts as failed.
     """
 
     def __init__(self, who: Who, text: str | bytes) -> None:
@@ -155,7 +155,7 @@ class Scrubbed:
         return {name: self._changed(each) for name, each in value.items()}
 
     def _is_their_record(self, value: dict[str, Any]) -> bool:
-        """Return whether a record is of the person: by its ids, or by a name beside which an id is missing."""
+        """Return whether a record is about the person: by its ids, or by a name whose id is missing."""
         if self._who.is_among(students_of_record(value)):
             return True
         if not isinstance(self._who, Person):
@@ -179,7 +179,10 @@ class Scrubbed:
         return {**value, "found": "", **({"raw": None} if "raw" in value else {})}
 
     def _names_person(self, raw: str) -> bool:
-        """Say whether the row of a reject is of the person. The cells of a table have no fields: any word counts."""
+        """Return whether the row of a reject is about the person.
+
+        Cells of a table have no fields, so any word counts.
+        """
         row = Scrubbed(self._who, raw)
         if row.removed:
             return True
@@ -193,7 +196,7 @@ class Scrubbed:
         return {**value, "findings": kept, "failed": failed} if theirs else value
 
     def _is_finding(self, value: Any) -> bool:
-        """A finding comes with its record, or in a result with the record's id alone."""
+        """Return whether a value is a finding about the person. It has its record, or in a result the record's id."""
         if not isinstance(value, dict):
             return False
         record, record_id = value.get("record"), value.get("record_id")

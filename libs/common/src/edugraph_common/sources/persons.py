@@ -1,16 +1,17 @@
-"""The index of the persons whom the rows of a file name: an erasure opens only files that can hold a person.
+"""The index of the persons in the rows of a file. With it an erasure opens only files that may hold a person.
 
-It holds the SHA-256 of each id that stands in a field for students. The tombstone of an erased student is made of
-this hash (`edugraph_importer.graph.tombstones`), so the index can be asked for people of whom only that is known.
+The index has the SHA-256 of each id in a field for students. The tombstone of an erased student is made from this
+hash (`edugraph_importer.graph.tombstones`), so the index can also be searched for people who are known only by a
+tombstone.
 
-Some texts have no ids: rows that cannot be decoded, and texts that may call a student by name where an id is
-missing. An erasure looks for ids and names as words in them. So the index holds a hash of each piece of one to three
-characters of such a text as well: it can hold only the words all of whose pieces are there. If there is too much of
-such text, the index says that it may hold any word. The index never denies a person whom a reading of all rows would
-find (see `edugraph_importer.erasure.files.StudentRows`, which does that reading).
+Some texts have no ids: rows that cannot be decoded, and texts that may name a student whose id is missing. An erasure
+searches ids and names as words in them. Therefore the index also has a hash of each piece of one to three characters
+of such a text: the text can only contain a word if all pieces of the word are there. If there is too much of such
+text, the index says that it may hold any word. The index never misses a person whom a search of all rows would find
+(`edugraph_importer.erasure.files.StudentRows` searches the rows).
 
-The hashes have no key, since the index stands beside the rows, which hold the ids themselves. It is written again
-when a person is taken out of the rows.
+The hashes have no key, since the index is stored beside the rows, which hold the ids themselves. It is written again
+when a person is removed from the rows.
 """
 
 import struct
@@ -29,23 +30,23 @@ from edugraph_common.sources.students import ID_OF_NAME, STUDENT_FIELDS, People,
 _ID_BYTES = 32
 _PIECE_BYTES = 8
 _LONGEST_PIECE = 3
-# Making pieces of so much text takes about a second. Their index then denies hardly any word.
+# Making the pieces of this many characters takes about a second. An index of more text would exclude hardly any word.
 MOST_CHARACTERS = 2_000_000
-# How many ids there are, and whether any word may be there.
+# (number of ids, whether any word may be there)
 _HEAD = struct.Struct(">Q?")
-# A regular expression that ignores case takes these for an "i", and `casefold` does not.
+# A regular expression that ignores case treats these characters as an "i", and `casefold` does not.
 _DOTTED_AND_DOTLESS = {0x130: "i", 0x131: "i"}
 
 
 class PersonIndexBuilder:
-    """Collects the persons whom the rows of a file name."""
+    """Collects the persons in the rows of a file."""
 
     def __init__(self, plan: ReadPlan) -> None:
         self._source = plan.source
         self._ids: set[str] = set()
         self._pieces: set[str] = set()
         self._characters = 0
-        # A mapping may give an id or a name by itself, also one that no row has.
+        # A mapping may contain ids and names too, also some that are in no row.
         if plan.mapping is not None:
             self._add_people(people_of_mapping(plan.mapping))
 
@@ -57,10 +58,10 @@ class PersonIndexBuilder:
                 continue
             text = row.raw.decode(errors="replace")
             self._add_text(text)
-            # A reject of a table's row has the row itself, which stands in the frame as a string of JSON.
+            # A reject of a table's row contains the row, which the frame has as a JSON string.
             self._add_text(text.replace('\\"', '"').replace("\\\\", "\\"))
             if row.is_cut:
-                # The reject of such a row holds what was kept of it, and is read like a whole row.
+                # The reject of such a row has its beginning, and is read like a whole row.
                 self._add_people(people_of(self._source, row._replace(is_cut=False)) or People(frozenset()))
 
     def _add_people(self, people: People) -> None:
@@ -85,7 +86,7 @@ class PersonIndexBuilder:
 
 
 class PersonIndex:
-    """An index that was written. `data` is what the builder returned."""
+    """An index that was written. `data` are the bytes of the builder."""
 
     def __init__(self, data: bytes) -> None:
         number, self._may_hold_any_word = _HEAD.unpack_from(data)
@@ -114,7 +115,7 @@ class PersonIndex:
 
 
 def people_of_mapping(mapping: Mapping) -> People:
-    """Return the ids and names that a mapping itself gives for students."""
+    """Return the ids and names of students in the mapping itself."""
     ids = {as_id(each) for each in _given_values(mapping, STUDENT_FIELDS)} - {""}
     names = [each for each in _given_values(mapping, ID_OF_NAME) if isinstance(each, str)]
     return People(frozenset(ids), tuple(names))
@@ -127,9 +128,9 @@ def _given_values(mapping: Mapping, fields: Iterable[str]) -> Iterator[object]:
 
 
 def people_of(source: Source, row: RawRow) -> People | None:
-    """Return the students that a row names, or None for a row that cannot be decoded.
+    """Return the students in a row, or None for a row that cannot be decoded.
 
-    A row with a damaged character is read with a mark in its place, as a reject shows it.
+    A damaged character is replaced by a mark, as in rejects.
     """
     if row.is_cut:
         return None
@@ -152,12 +153,12 @@ def _pieces_of(text: str) -> set[str]:
 
 
 def _hash_of_piece(text: str) -> bytes:
-    # A text may hold half of a surrogate pair, which JSON can write as an escape.
+    # A text may contain a lone surrogate, which JSON can write as an escape.
     return blake2b(text.encode(errors="surrogatepass"), digest_size=_PIECE_BYTES).digest()
 
 
 def _has(hashes: bytes, size: int, wanted: bytes) -> bool:
-    """Return whether a hash is among sorted ones of this size."""
+    """Return whether a hash is among sorted hashes of `size` bytes each."""
 
     def at(place: int) -> bytes:
         return hashes[place * size : (place + 1) * size]

@@ -1,6 +1,6 @@
-"""The read plan: how the rows of a file are read.
+"""The read plan: the rules for reading the rows of a file.
 
-It is made once from the first bytes of a file, stored beside it, and the same for every batch.
+It is made once from the first bytes of a file and stored beside it. All batches use the same plan.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,12 +30,12 @@ _NEEDS_A_MAPPING = "needs a mapping that says which column is which field; `edug
 
 
 class ReadPlan(ContractModel):
-    """A CSV has the `encoding` of the file as it came, a `header` and a `mapping`; JSON has a `layout`.
+    """The plan for a file. A CSV has the `encoding` of the file as it was sent, a `header` and a `mapping`.
 
-    A workbook and a Parquet file have a `mapping`.
+    JSON has a `layout`. Workbooks and Parquet files have a `mapping`.
 
-    `platforms` are the prefixes of ids as they were set when the plan was made, None in plans of older releases;
-    `log_platform` is the one that wrote a log.
+    `platforms` are the prefixes of ids in the settings when the plan was made, or None in plans of older releases.
+    `log_platform` is the platform that wrote a log.
     """
 
     format: Format = "ndjson"
@@ -52,12 +52,12 @@ class ReadPlan(ContractModel):
 
     @property
     def is_converted(self) -> bool:
-        """Whether batches are read from a text that was made of the file's rows once, and never from the file."""
+        """Whether the split converts the file's rows into text, from which batches are read."""
         return self.format in TABLE_FORMATS or (self.mapping is not None and self.mapping.items is not None)
 
     @property
     def source(self) -> Source:
-        """Raises MalformedFile for a table without a mapping."""
+        """The source of the rows. Raises MalformedFile for a table without a mapping."""
         platforms = self.ids
         if self.is_converted and self.mapping:
             return TableSource(self.mapping)
@@ -72,7 +72,7 @@ class ReadPlan(ContractModel):
                     partial(people_of_statement, platforms=platforms),
                 )
             case "openedx":
-                # A line of a log may have a prefix, and then is no JSON as a whole.
+                # A line of a log may have a prefix, so the whole line need not be JSON.
                 events = Values() if self.layout == "values" else Lines(json_ends=False)
                 return JsonSource(
                     events,
@@ -95,15 +95,15 @@ def make_read_plan(
     mapping: Mapping | None = None,
     platforms: Platforms = UNKNOWN_PLATFORMS,
 ) -> ReadPlan:
-    """Plan how to read a file from its first part, which is uncompressed and has the whole header of a table.
+    """Return the read plan of a file.
 
-    Raises MalformedFile.
+    `head` is the first part of the file, uncompressed, with the complete header of a table. Raises MalformedFile.
     """
     if file_format in ("workbook", "parquet"):
         if sentence := why_no_table(head, file_format):
             raise UnusableKind(sentence)
         plan = ReadPlan(format=file_format, mapping=mapping)
-        _ = plan.source  # raises where there is no mapping
+        _ = plan.source  # raises if there is no mapping
         return plan
     if file_format == "csv":
         if sentence := why_no_text(head):
@@ -121,7 +121,7 @@ def make_read_plan(
 
 
 def in_utf8(head: bytes, encoding: str) -> bytes:
-    """Return the first part of a text in UTF-8; its last character may be cut off. Raises MalformedFile."""
+    """Return the first part of a text in UTF-8. The last character may be cut off. Raises MalformedFile."""
     return next(utf8((head,), encoding), b"")
 
 
@@ -132,9 +132,9 @@ def open_text(
     mapping: Mapping | None = None,
     platforms: Platforms = UNKNOWN_PLATFORMS,
 ) -> tuple[ReadPlan, Iterator[bytes]]:
-    """Return how to read the file, and its text in UTF-8. The file need not be seekable. Raises MalformedFile.
+    """Return the read plan of a file and its text in UTF-8. The file need not be seekable. Raises MalformedFile.
 
-    The text of a workbook, a Parquet file or a wide table is that of its rows; see `table_rows`.
+    A workbook, a Parquet file and a wide table are converted into the text of `table_rows`.
     """
     blocks = decompressed_blocks(file, compression)
     head = bytearray()

@@ -1,4 +1,4 @@
-"""Rows: what a row of a source becomes, and how a wrong row is kept apart from its neighbours."""
+"""Rows of a source: the content of a row, and the handling of wrong rows without affecting their neighbours."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ RowT = TypeVar("RowT")
 Line = int
 """The number of a line in its file, from 1."""
 
-# These exceptions may come between two lines of any code, and say nothing of the row that was being read.
+# These exceptions may occur anywhere in the code, independently of the row that is being read.
 _FAULTS_OF_THE_PROCESS = (MemoryError, SoftTimeLimitExceeded)
 MAX_FUTURE = timedelta(days=1)
 _ROWS_AT_ONCE = 1_000
@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 1_000
 
 @dataclass(frozen=True)
 class NotRelevant:
-    """A row that is well formed, but holds nothing that the graph keeps. Such rows are counted by `name`."""
+    """A well-formed row without data for the graph. Such rows are counted by `name`."""
 
     name: str
 
@@ -40,19 +40,19 @@ Row = tuple[Line, Content]
 
 
 class Source(Protocol):
-    """A format of files. All texts are UTF-8, but a row may hold bytes that are not."""
+    """A format of files. All texts are UTF-8, but a row may contain invalid bytes."""
 
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
         """Cut a text, which comes in blocks of any size, into chunks of its rows. Blank rows are left out.
 
-        Raises MalformedFile for what makes the whole file unusable.
+        Raises MalformedFile for an error that makes the whole file unusable.
         """
         ...
 
     def read(self, line: Line, raw: bytes, latest: datetime | None = None) -> Content:
-        """Return what a row is. A wrong row is a Reject, whose `raw` is the row as it came.
+        """Return the content of a row. A wrong row is a Reject, whose `raw` is the row as it was sent.
 
-        So is a record whose timestamp is after `latest`.
+        A record whose timestamp is after `latest` is a Reject as well.
         """
         ...
 
@@ -70,7 +70,7 @@ def cut_rows(source: Source, blocks: Iterable[bytes]) -> Iterator[RawRow]:
 
 
 def read_rows(source: Source, rows: Iterable[RawRow], latest: datetime | None = None) -> Iterator[Row]:
-    """Read rows that were cut. A row that was too long is set aside."""
+    """Yield the contents of rows. A row that is too long is rejected."""
     for row in rows:
         if row.is_cut:
             yield row.line, make_reject(row.line, row.raw, too_long())
@@ -79,15 +79,15 @@ def read_rows(source: Source, rows: Iterable[RawRow], latest: datetime | None = 
 
 
 def too_long() -> InvalidRecord:
-    """Return what is wrong with a row that was cut."""
+    """Return the error of a row that is too long."""
     return InvalidRecord("(row)", f"at most {MAX_ROW_BYTES:,} bytes", "more", "is longer than a row may be")
 
 
 def latest_timestamp(accepted_at: float | None) -> datetime | None:
-    """Return the latest timestamp that a record of a job may have, if the job says when it was accepted.
+    """Return the latest timestamp that a record of a job may have, or None if the time of acceptance is not known.
 
-    The latest record of a node gives its values, so one that is dated into the far future would win for ever. A day
-    is more than any two clocks and time zones differ.
+    The latest record of a node gives its values, so a record with a date in the far future would win for ever. The
+    difference of clocks and time zones is always less than the allowed day.
     """
     return datetime.fromtimestamp(accepted_at, UTC) + MAX_FUTURE if accepted_at is not None else None
 
@@ -106,7 +106,7 @@ def check_timestamp(row: RowT, latest: datetime | None) -> RowT:
 def parse_rows(
     rows: Iterable[tuple[Line, Any]], latest: datetime | None = None
 ) -> Iterator[tuple[Line, Record | Withdrawal | Reject]]:
-    """Read the records of a message, which are decoded already. A wrong one never touches its neighbours."""
+    """Yield the contents of decoded records of a message. A wrong record does not affect its neighbours."""
     for line, value in rows:
         try:
             yield line, check_timestamp(parse_row(value), latest)
@@ -115,10 +115,10 @@ def parse_rows(
 
 
 def as_invalid_record(fault: Exception) -> InvalidRecord:
-    """Say what is wrong with the row in which `fault` was raised.
+    """Return the error of the row in which `fault` was raised.
 
-    The text of the exception is left out, since it may hold the row's. An exception that is no fault of the row is
-    raised again.
+    The text of the exception is left out, since it may contain the text of the row. An exception that is not the
+    row's fault is raised again.
     """
     if isinstance(fault, InvalidRecord):
         return fault
@@ -128,7 +128,7 @@ def as_invalid_record(fault: Exception) -> InvalidRecord:
 
 
 def make_reject(line: Line, raw: bytes, problem: InvalidRecord) -> Reject:
-    """Return the reject of a row. `raw` is the row as it came."""
+    """Return the reject of a row. `raw` is the row as it was sent."""
     return Reject(
         line=line,
         field=problem.field or "(no name)",  # JSON allows "" as the name of a field

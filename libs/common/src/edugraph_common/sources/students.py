@@ -1,4 +1,4 @@
-"""The students that a row names, told from its values alone: a wrong row, or no record at all, may name some too."""
+"""The students in a row, from its values alone, since a wrong row or a row without a record may name students too."""
 
 import hashlib
 import json
@@ -25,10 +25,10 @@ _TRUTH: TypeAdapter[bool] = TypeAdapter(bool)
 
 
 class People(NamedTuple):
-    """The students whom a row names.
+    """The students in a row.
 
-    `names`: texts that may call a student by name where the row has no id of theirs. If a row that needs a student
-    has no id at all, it cannot become a record, and `names` are all of its texts.
+    `names`: texts that may name a student whose id is missing in the row. If a row that needs a student has no id, it
+    cannot become a record, and `names` are all of its texts.
     """
 
     ids: frozenset[str]
@@ -36,19 +36,18 @@ class People(NamedTuple):
 
 
 def as_id(value: object) -> str:
-    """Return an id as the contract of records reads it, or nothing where the value cannot be an id."""
+    """Return an id in the form of the record contract, or an empty text if the value cannot be an id."""
     return normal_id(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def plain_hash(student_id: str) -> str:
-    """Hash an id, also one that no record can have: a row that was set aside may name half a surrogate pair."""
+    """Return the hash of an id. A rejected row may have an id that a record cannot have, with a lone surrogate."""
     return hashlib.sha256(student_id.encode(errors="surrogatepass")).hexdigest()
 
 
 def students_of_record(value: Any) -> Iterator[str]:
-    """Yield the values of all fields that hold a student's id, wherever they stand.
-
-    A record of a wrong form may have them in other places than the contract says.
+    """Yield the values of all fields for students' ids, at any depth, since a malformed record may have them
+    elsewhere.
     """
     waiting = [value]
     while waiting:
@@ -62,7 +61,7 @@ def students_of_record(value: Any) -> Iterator[str]:
 
 
 def people_of_record(value: Any) -> People:
-    """Return the students whom a record of any form names."""
+    """Return the students in a record of any form."""
     ids = frozenset(students_of_record(value)) - {""}
     if not ids and not may_lack_a_student(value):
         return People(ids, tuple(texts_in(value)))
@@ -90,7 +89,7 @@ def _is_true(value: object) -> bool:
 
 
 def names_without_id(fields: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of students beside which their id is missing. `fields`: those of one record."""
+    """Yield the names of students whose ids are missing. `fields` are the fields of one record."""
     for name in ID_OF_NAME.keys() & fields.keys():
         if isinstance(fields[name], str) and not as_id(fields.get(ID_OF_NAME[name])):
             yield fields[name]
@@ -108,7 +107,7 @@ def _names_without_ids(value: Any) -> Iterator[str]:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Yield all texts in a decoded row, also the names of its fields, and the texts of JSON that is a text in it."""
+    """Yield all texts in a decoded row, including names of its fields and the texts in texts that are JSON."""
     waiting = [value]
     while waiting:
         found = waiting.pop()
@@ -123,7 +122,7 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def _decoded(text: str) -> list[Any]:
-    """Return the value of a text that is an object or an array of JSON, and nothing for another text."""
+    """Return [value] for a text that is a JSON object or array, or an empty list for another text."""
     if not text.lstrip().startswith(("{", "[")):
         return []
     try:

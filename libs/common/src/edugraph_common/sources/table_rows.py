@@ -1,12 +1,12 @@
-"""Rows of tables as text: one JSON object a line, which says where the row stands and what its mapped cells hold.
+"""Rows of tables as text: one JSON object a line, with the position of the row and the content of its mapped cells.
 
-A workbook cannot be read from the middle, and a row of a wide table is many records. So the split writes such text of
-them once, from which each batch is read alone (docs/adr/0041). Only what the mapping uses is in it:
+A workbook cannot be read from the middle, and a row of a wide table has many records. So the split converts them into
+this text once, from which each batch is read separately (docs/adr/0041). It has only the cells that the mapping uses:
 
 {"sheet": "Term 1", "row": 12, "cells": {"学号": "S1", "分数": 85, "日期": {"date": "2026-07-03"}}}
 {"sheet": "Term 1", "row": 12, "column": "Q3", "cells": {"学号": "S1", "Q3": 1}}    a cell of a wide table
-{"sheet": "Notes", "row": 2, "left_out": "sheet Notes"}                             no learning record
-{"row": 7, "wrong": ["(row)", "3 cells", "2 cells: …", "has not …"], "raw": "…"}    a row that is none
+{"sheet": "Notes", "row": 2, "left_out": "sheet Notes"}                             not a learning record
+{"row": 7, "wrong": ["(row)", "3 cells", "2 cells: …", "has not …"], "raw": "…"}    a malformed row
 """
 
 import hashlib
@@ -27,15 +27,15 @@ from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjs
 from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
 from edugraph_common.sources.students import STUDENT_FIELDS, People
 
-HEADER_ROWS = 20  # Titles and remarks may stand above the header.
+HEADER_ROWS = 20  # the header is among these rows, since titles and remarks may be above it
 MAX_TEXT_BYTES = 8 << 30
 NOT_TRIED, NO_STUDENT = "row without an attempt", "row of all students"
 
 
 class SheetRow(NamedTuple):
-    """A row of a table: the name of its sheet, its number from 1, and its cells. None: the sheet is hidden.
+    """A row of a table: the name of its sheet, its number from 1, and its cells, or None for a hidden sheet.
 
-    `wrong`: what keeps it from being a row at all, with the row as it came.
+    `wrong`: the error of a malformed row, with the row as it was sent.
     """
 
     sheet: str | None
@@ -50,14 +50,14 @@ class SheetRow(NamedTuple):
 
 
 def column_names(cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Return the names in a header, as a CSV of the same table has them."""
+    """Return the names in a header, as in a CSV of the same table."""
     return tuple(cell_text(cell).strip() for cell in cells)
 
 
 def likely_header(rows: Sequence[SheetRow]) -> int | None:
-    """Return the place of the row that is most likely the header: the first with several cells, or with one at all.
+    """Return the index of the row that is most likely the header, or None if there is no table.
 
-    None for no table.
+    It is the first row with several cells, or else the first row with a cell.
     """
     filled = [sum(not is_blank_cell(cell) for cell in row.cells or ()) for row in rows]
     places = (place for least in (2, 1) for place, cells in enumerate(filled) if cells >= least)
@@ -65,7 +65,10 @@ def likely_header(rows: Sequence[SheetRow]) -> int | None:
 
 
 def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
-    """Check that the mapping fits the columns of a table. Raises MalformedFile, with a sentence that names them."""
+    """Check that the mapping fits the columns of a table.
+
+    Raises MalformedFile with a sentence that names the columns.
+    """
     missing = [column for column in mapping.columns if column not in columns]
     if missing:
         raise MalformedFile(
@@ -85,7 +88,7 @@ def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
         if unscaled:
             raise MalformedFile(f"the mapping's scale does not say how many points {_listed(unscaled)} has")
     used = {*mapping.columns, *items}
-    # A sheet may have cells beside its table; a column without a name is one of a table only in a CSV.
+    # A sheet may have cells beside its table, so a column without a name belongs to the table only in a CSV.
     other = [column or "(no name)" for column in columns if column not in used]
     if other and not mapping.ignore_other_columns:
         raise MalformedFile(
@@ -94,16 +97,17 @@ def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
 
 
 def item_columns(columns: Sequence[str], mapping: Mapping) -> list[str]:
-    """Return the columns of a wide table that are items: none that the mapping names by itself."""
+    """Return the columns of a wide table that are items. Columns that the mapping names as fields are not items."""
     items = mapping.items
     return [c for c in columns if c and c not in mapping.columns and items.has(c)] if items else []
 
 
 def row_lines(rows: Iterable[SheetRow], mapping: Mapping) -> Iterator[bytes]:
-    """Yield the text of the tables in one file; the rows of a sheet follow each other.
+    """Yield the text of the tables in a file. The rows of a sheet must follow each other.
 
-    The header of a sheet is the first row that has the mapping's columns. A sheet without one is left out, and its
-    rows are counted. Raises MalformedFile where no sheet has the columns, or one lacks them that the mapping names.
+    The header of a sheet is the first row that has the mapping's columns. A sheet without a header is left out, and
+    its rows are counted. Raises MalformedFile if no sheet has the columns, or if a sheet that the mapping names lacks
+    them.
     """
     size, why_not, fits = 0, "the file is empty: it holds no table", False
     named = set(mapping.sheets)
@@ -136,7 +140,9 @@ def row_lines(rows: Iterable[SheetRow], mapping: Mapping) -> Iterator[bytes]:
 
 
 def _header(head: Sequence[SheetRow], mapping: Mapping) -> tuple[tuple[int, tuple[str, ...]] | None, str]:
-    """Return the place of the header among the first rows and its columns, or None and what the first row lacks."""
+    """Return the header's index among the first rows and its columns, or None and the columns missing in the first
+    row.
+    """
     problem = "the sheet is empty"
     for place, row in enumerate(head):
         if row.cells is None:
@@ -162,7 +168,7 @@ def _header(head: Sequence[SheetRow], mapping: Mapping) -> tuple[tuple[int, tupl
 def _sheet_lines(
     rows: Iterable[SheetRow], sheet: str | None, header: tuple[int, tuple[str, ...]] | None, mapping: Mapping
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is written of the rows of a sheet, or of a sheet without a header, how it is counted."""
+    """Yield the lines of a sheet. The rows of a sheet without a header are only counted."""
     if header is None:
         for row in rows:
             if not row.is_blank:
@@ -190,9 +196,9 @@ def _sheet_lines(
 def _attempt_lines(
     given: dict[str, Cell], cells: dict[str, Cell], columns: Sequence[str], mapping: Mapping, items: Items
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is written of a row of a wide table, `given`, of which `cells` are those that are no items.
+    """Yield an attempt for each answered item of a row of a wide table.
 
-    `columns`: those of the items.
+    `given` is the whole row, `cells` are its cells that are not items, and `columns` are the columns of the items.
     """
     tried = [
         column
@@ -208,7 +214,7 @@ def _attempt_lines(
     if not tried:
         yield {"left_out": NOT_TRIED}
     elif absent:
-        # One reject for a row such as that of the class's mean, and not one for each item.
+        # A row without a student, such as the mean of the class, gives one reject, and not one for each item.
         yield {"wrong": [f"{absent[0]} (data.{mapping.columns[absent[0]]})", "an id", "", "is blank"]}
     for column in tried if not absent else ():
         yield {"column": column, "cells": {**cells, column: given[column]}}
@@ -232,9 +238,9 @@ class TableSource:
         return self._lines.chunks(blocks, rows_per_chunk)
 
     def read(self, line: int, raw: bytes, latest: datetime | None = None) -> Content:
-        """Return what a row is. Its `line` is that of this text, by which the ledger tells its many records apart.
+        """Return the content of a row. `line` is the line in this text, with which the ledger distinguishes records.
 
-        A reject says the row in its sheet.
+        A reject has the number of the row in its sheet.
         """
         value: dict[str, Any] = {"row": line}
         row: Content
@@ -281,7 +287,7 @@ class TableSource:
             raise self._reader.by_column(problem) from None
 
     def _attempt(self, items: Items, column: str, line: dict[str, Any]) -> dict[str, Any]:
-        """Return what a cell of a wide table says of an attempt. Raises InvalidRecord."""
+        """Return the data of the attempt in a cell of a wide table. Raises InvalidRecord."""
         cell, points = line["cells"][column], items.points_of(column)
         item_id = items.id_of(column, line.get("sheet"))
         found = {"item_id": item_id, **({} if item_id == column else {"item_title": column})}
@@ -295,7 +301,7 @@ class TableSource:
             ) from None
 
     def _share(self, cell: Cell, points: float) -> float:
-        """Return which share of the points a cell has; a percentage is one already. Raises ValueError."""
+        """Return the share of the points in a cell. A percentage is already a share. Raises ValueError."""
         form = f"a number from 0 to {points:g}"
         try:
             share = Decimal(self._score(cell)) if not isinstance(cell, bool) else Decimal("nan")

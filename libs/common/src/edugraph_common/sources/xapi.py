@@ -1,6 +1,6 @@
-"""xAPI 1.0.3 statements: about a course, an attempt at an item, the use of something, and from one person to another.
+"""xAPI 1.0.3 statements about courses, attempts at items, the use of something, and messages between persons.
 
-The last part of a verb's IRI tells what it is, since registries differ in the rest. The id of a statement is the
+A verb is recognised by the last part of its IRI, since registries differ in the rest. The id of a statement is the
 record_id. Accounts and courses get their ids by the setting of platforms (platforms.py).
 https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 """
@@ -23,16 +23,16 @@ from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import People, as_id, texts_in
 
-READING = FIRST_STATEMENT_READING + 2  # to be raised when a statement becomes another record than before
+READING = FIRST_STATEMENT_READING + 2  # raise it when a statement becomes another record than before
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 _VOIDED = "voided"
-# Where the students of a statement stand, and where any person does.
+# The fields with the students of a statement, and the fields with any person.
 _STUDENTS = ("actor", "object", "member")
 _PERSONS = (*_STUDENTS, "context", "instructor", "team", "authority")
 
 
 class _Part(BaseModel):
-    """A part of a statement, of which only the fields that are read are kept. A null counts as no field."""
+    """A part of a statement, with only the fields that are read. A null counts as a missing field."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -56,7 +56,7 @@ class _Agent(_Part):
     openid: str | None = None
 
     def id(self, platforms: Platforms) -> str | None:
-        """A mail address and an OpenID are the same on all platforms."""
+        """Return the id of the agent, or None. A mail address and an OpenID are the same on all platforms."""
         mail = self.mbox.removeprefix("mailto:") if self.mbox else None
         account = self.account
         named = platforms.account_id(account.home_page, account.name) if account and account.name else None
@@ -81,7 +81,7 @@ class _Object(_Agent):
 
 
 def _as_list(value: object) -> object:
-    """Statements of version 0.95 have a single activity where a list stands now."""
+    """Return a list. Statements of version 0.95 have a single activity in place of a list."""
     return (value,) if isinstance(value, dict) else value
 
 
@@ -99,7 +99,7 @@ class _Context(_Part):
 
     @property
     def is_of_open_edx(self) -> bool:
-        """Whether the router of Open edX made the statement out of an event of its log."""
+        """Whether the router of Open edX made the statement from an event of its log."""
         return any("/openedx/" in iri for iri in self.extensions)
 
 
@@ -111,7 +111,7 @@ class _Score(_Part):
 
     @property
     def share(self) -> float | None:
-        """From 0 to 1, or less than 0 for a penalty. A raw score says nothing where the greatest is not told."""
+        """The score from 0 to 1, or below 0 for a penalty. None for a raw score without a maximum."""
         if self.scaled is not None:
             return self.scaled
         if self.raw is None or self.max is None or self.max <= self.min:
@@ -197,7 +197,9 @@ Extracted = tuple[str, Fields] | None
 
 
 def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | NotRelevant:
-    """Read a decoded statement. One that voids another takes back what that one says. Raises InvalidRecord."""
+    """Return the record of a decoded statement. A statement that voids another is its withdrawal. Raises
+    InvalidRecord.
+    """
     verb = _last_part_of_verb(value)
     if verb is None:
         named = value.get("verb") if isinstance(value, dict) else None
@@ -258,7 +260,7 @@ def _finished(statement: _Statement, verb: str, platforms: Platforms) -> Extract
 
 
 def _progressed(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
-    """A score says how well something was done, not how much of it."""
+    """Return a course record with the progress. The score is not used, since it is not the share that was done."""
     stated = [value for iri, value in statement.result.extensions.items() if iri.endswith("/progress")]
     return _course_record(statement, platforms, progress=stated[0]) if stated else None
 
@@ -279,7 +281,7 @@ def _course_record(statement: _Statement, platforms: Platforms, **fields: Any) -
 
 
 def _graded(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
-    """A grade in a course of Open edX is how much of it was earned: the nearest to progress that it tells."""
+    """Return a course record whose progress is the grade. Open edX has no better measure of progress."""
     share = statement.result.score.share
     if share is None or not statement.context.is_of_open_edx:
         return None
@@ -287,12 +289,14 @@ def _graded(statement: _Statement, _verb: str, platforms: Platforms) -> Extracte
 
 
 def _tried(statement: _Statement, verb: str, platforms: Platforms) -> Extracted:
-    """Read an attempt at an item, right or wrong. Without success and score, nothing tells how it went."""
+    """Return the attempt at an item. A statement without success and score is not an attempt, as its outcome is
+    unknown.
+    """
     result, item = statement.result, statement.object
     correct = _MEANT_BY.get(verb) if result.success is None else result.success
     if item.is_course or not item.iri or (correct is None and result.score.share is None):
         return None
-    # Open edX says of each submission both that it was evaluated and that it was attempted.
+    # Open edX has two statements for each submission: "evaluated" and "attempted".
     if verb == "attempted" and statement.context.is_of_open_edx:
         return None
     asked = item.definition
@@ -322,7 +326,7 @@ def _liked(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted
 
 
 def _used(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
-    """Read that something of a course was used. The timestamp is the end where a duration is told."""
+    """Return the activity of a statement. With a duration, the timestamp is the end of the activity."""
     used, spent = statement.object, statement.result.duration
     course_id = _course_id(used, platforms) if used.is_course else _context_course(statement, platforms)
     if not course_id or not used.iri:
@@ -337,7 +341,7 @@ def _used(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
 
 
 def _begin(statement: _Statement) -> str | None:
-    """Return when the use of something began. What is no date is returned as it is, to be rejected."""
+    """Return when the activity began. A text that is not a date is returned unchanged, to be rejected."""
     moment, spent = statement.moment, statement.result.duration
     if moment is None or spent is None or spent <= timedelta(0):
         return moment
@@ -348,7 +352,7 @@ def _begin(statement: _Statement) -> str | None:
 
 
 def _interaction(statement: _Statement, platforms: Platforms, **fields: Any) -> Extracted:
-    """Take only what is said to a person: a post in a forum does not tell whom it answers."""
+    """Return an interaction only if it has a target person. A post in a forum does not name the person it answers."""
     if statement.object.kind != "Agent":
         return None
     sender, receiver = statement.actor, statement.object
@@ -362,10 +366,10 @@ def _interaction(statement: _Statement, platforms: Platforms, **fields: Any) -> 
     }
 
 
-# What a verb says of an attempt by itself.
+# Verb -> the outcome of an attempt that it implies.
 _MEANT_BY = {"passed": True, "mastered": True, "failed": False}
 
-# What kind of thing was used, by the last part of the type of its activity.
+# The last part of an activity's type -> the kind of thing that was used.
 _KINDS = {
     **dict.fromkeys(("video", "media", "audio", "webinar"), "video"),
     **dict.fromkeys(("question", "cmi.interaction", "assessment", "solution", "practice-assessment"), "exercise"),
@@ -374,7 +378,7 @@ _KINDS = {
     **dict.fromkeys(("resource", "link", "page", "module", "lesson", "file", "book", "chapter"), "page"),
 }
 
-# The verbs of use that are nothing else, and those that may be: a course that is completed is progress.
+# Verbs that always mean use, and verbs that may mean something else: a completed course is progress.
 _ONLY_USES = (
     *("experienced", "viewed", "accessed", "opened", "read", "watched", "listened", "launched", "navigated"),
     *("initialized", "started", "resumed", "suspended", "paused", "played", "seeked", "terminated", "exited"),
