@@ -1,19 +1,19 @@
-"""One pack of records into findings.
+"""Turn one pack of records into findings.
 
-The steps, in the order in which `Pipeline.analyse` takes them, and the object that each is in the hands of:
+`Pipeline.analyse` takes these steps in this order:
 
-1. read      `documents.read_document` picks from each record its text, the people whom it names, and its courses.
-2. redact    `redaction.Redactor`, in `prompting.questions.question_of`, puts placeholders for private words.
-3. cache     `cache.store.AnswerStore` has the answers that were paid for before.
-4. batch     `economy.Economy` has a job's packs read by batches of the provider's, if it was asked to (ADR 57).
-5. flight    `cache.single_flight.SingleFlight` leaves to other processes what they ask already, and leases the rest.
+1. read      `documents.read_document` picks from each record its text, the people that it names, and its courses.
+2. redact    `redaction.Redactor`, called by `prompting.questions.question_of`, hides private words.
+3. cache     `cache.store.AnswerStore` returns the answers that were paid for before.
+4. batch     `economy.Economy` sends the packs of an economy job to the provider's Batch API (ADR 57).
+5. flight    `cache.single_flight.SingleFlight` leases questions, so that two processes never ask the same one.
 6. limit     `llm.rate_limiter.RateLimiter` grants a slot to each physical request.
-7. call      `llm.client.LLMClient` sends it, in the form that the endpoint accepts (`llm.capabilities`).
+7. call      `llm.client.LLMClient` sends the request in the form that the endpoint accepts (`llm.capabilities`).
 8. validate  `findings.schema.parse_answers` accepts an answer or says what is wrong with it.
 9. cost      `costs.Spending` stops a job at its budget, and counts each token that was paid for.
 10. map      `findings.mapping.to_finding` restores the original words and looks the evidence up in the text.
 
-Steps 6 to 9 are `Resolver.resolve`. Each object is called from here and calls none of those before it.
+`Resolver.resolve` does steps 6 to 9. Each object is called from this module and calls none of the objects before it.
 """
 
 import hashlib
@@ -71,16 +71,21 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PREPARED_COURSES = 64  # whose names a process keeps ready
-MOST_USELESS = 3  # answers in a row; then what is left of a pack has no answer
-LARGEST_LIMIT_TOKENS = 65_536  # of one answer, however often it was cut
-_LARGER_LIMIT = 4  # times the limit at which an answer was cut
-_CHARACTERS_PER_TOKEN = 4  # how much of a wrong answer is shown again in the repair turn
+# A process keeps the prepared names of this many courses.
+PREPARED_COURSES = 64
+# After this many useless answers in a row, the rest of a pack stays unanswered.
+MOST_USELESS = 3
+# The limit of one answer never grows beyond this number of tokens.
+LARGEST_LIMIT_TOKENS = 65_536
+# The limit is multiplied by this number after an answer was cut.
+_LARGER_LIMIT = 4
+# The repair turn shows this many characters of a wrong answer for each token that it was allowed.
+_CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A record without a finding; `reason` holds nothing of its content."""
+    """A record without a finding. `reason` never quotes the record."""
 
     record_id: str
     reason: str
@@ -88,10 +93,10 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class PackResult:
-    """Every record of the request is in exactly one of the four.
+    """The result of a pack. Every record of the request is in exactly one of the four tuples.
 
-    A skipped record has no text, which is no fault. A withheld one is not read, since consent is missing or a student
-    of it is restricted.
+    A skipped record has no text. A withheld record is not read, because consent is missing or one of its students is
+    restricted.
     """
 
     findings: tuple[RecordFinding, ...]
@@ -101,7 +106,10 @@ class PackResult:
 
 
 class MembersUnknown(Exception):
-    """The importer has not told what must be known of these courses, or whose texts may be read, so none is."""
+    """The importer has not sent yet what the analysis needs, so the pack must wait.
+
+    The facts of the courses in `course_ids` are missing. If it is empty, the list of restricted students is missing.
+    """
 
     def __init__(self, course_ids: tuple[str, ...]) -> None:
         super().__init__()
@@ -109,11 +117,12 @@ class MembersUnknown(Exception):
 
 
 class Completes(Protocol):
-    """What the resolver needs of `llm.client.LLMClient`.
+    """The methods of `llm.client.LLMClient` that the resolver needs.
 
-    `check` is called when the request's slot has come, right before it leaves; what it raises comes out as it was.
-    `count_lost` is called with the estimated tokens of each attempt that left and brought no answer. `judge` is told
-    why the last response was of no use, or an empty reason; it returns the seconds of a pause.
+    `complete` calls `check` when the request has its slot, right before it is sent, and does not catch what `check`
+    raises. It calls `count_lost(input_tokens, output_tokens)` with estimates for each attempt that was sent and
+    brought no answer. `judge` takes the reason why the last response was useless, or "" if it was useful, and returns
+    the length of the pause that follows, in seconds.
     """
 
     def complete(
@@ -124,13 +133,13 @@ class Completes(Protocol):
 
 
 class Pipeline:
-    """The analysis of packs. There is one in each process.
+    """Analyses packs. Each process has one pipeline.
 
-    Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `with_records`
-    gives a pack that refers to its rows its records, or raises Rejected when they are gone. `is_cancelled`
-    says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. `members`
-    tells what must be known of each course, and is None in an evaluation. `offline` answers where no provider is
-    set. Clock, sleep, ids, `breakers` and `transport` (the HTTP transport of the provider's client) are for tests.
+    Connections open at the first use, so a pipeline that was made before a fork is safe after it. `with_records`
+    returns a pack with the records of its rows, and raises Rejected if the rows are gone. `is_cancelled` returns
+    whether the job with this id was cancelled; jobs of an evaluation never are. `members` returns the members and the
+    context of each course, and is None in an evaluation. `offline` answers if the settings have no provider. Clock,
+    sleep, ids, `breakers` and `transport` (the HTTP transport of the provider's client) are for tests.
     """
 
     def __init__(
@@ -149,16 +158,20 @@ class Pipeline:
         process_id: Callable[[], int] = os.getpid,
         transport: Any = None,
     ) -> None:
-        self._settings, self._redis, self._sleep, self._new_id = settings, server, sleep, new_id
+        self._settings = settings
+        self._redis = server
+        self._sleep = sleep
+        self._new_id = new_id
         self._store = AnswerStore(
             server, ttl_seconds=settings.cache_ttl_seconds, lease_ttl_seconds=settings.lease_ttl_seconds
         )
         self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds)
         self._limiter_of = RateLimiter.of_settings(settings, server, breakers=breakers, sleep=sleep, new_id=new_id)
         self._with_records = with_records
-        self._is_cancelled, self._offline = is_cancelled, offline or RuleBasedAnalyzer()
+        self._is_cancelled = is_cancelled
+        self._offline = offline or RuleBasedAnalyzer()
         self._members = members
-        # To prepare the names of a large course takes longer than to look for them in a text.
+        # Preparing the names of a large course takes longer than looking for them in a text.
         self._prepared = lru_cache(maxsize=PREPARED_COURSES)(CourseNames)
         self._client_options = {"process_id": process_id, "now": now, "transport": transport}
         self._client: LLMClient | None = None
@@ -176,45 +189,45 @@ class Pipeline:
         )
 
     def estimate(self, message: Analysis) -> Estimate:
-        """Estimate what `analyse` would cost. Nothing is sent to the provider."""
+        """Return what `analyse` would cost. Nothing is sent to the provider."""
         message, _ = self._with_contexts(message)
         names, _ = self._names_by_course(message)
         return estimate([message], self._settings, self._store.kept, partial(_members_of, names))
 
     def is_under_way(self, message: Analysis) -> bool:
-        """Say whether the provider has a batch of this pack, which has to be cancelled with its job."""
+        """Return whether the provider has a batch of this pack. Such a batch must be cancelled with its job."""
         economy = self._economy_of(message)
         with redis_errors():
             return economy is not None and economy.is_under_way()
 
     def _economy_of(self, message: Analysis) -> Economy | None:
-        """Return what reads a pack by batches, if that was asked for and there is a provider."""
+        """Return the reader of a pack by batches, or None if the job is not an economy job or has no provider."""
         if not (message.economy and self._settings.has_provider):
             return None
         return self._economy(job_id=message.job_id, pack=message.pack, kind=message.kind)
 
     def analyse(self, message: Analysis, *, after_texts: bool = False) -> PackResult:
-        """Analyse a pack. What was answered before is in the cache, and not paid again.
+        """Analyse a pack. Answers in the cache are not paid for again.
 
-        Records that are gone have failed. They are no reason to give the pack up: a job may have many thousand packs,
-        and none of their replays would find the rows either.
+        A record whose row is gone has failed, and the rest of the pack is analysed: a job may have many thousand
+        packs, and no replay of them would find the rows either. `after_texts` says that the pack waited until the
+        graph had the texts of its courses, so that the contexts which the importer sends now are used as well.
 
-        `after_texts`: mistakes waited until the graph had the texts of their courses, and are told what it knows now.
-
-        Raises Retryable, Wait, Rejected, Cancelled when the job was cancelled meanwhile, and MembersUnknown.
+        Raises Retryable, Wait, Rejected, MembersUnknown, and Cancelled if the job was cancelled meanwhile.
         """
         economy = self._economy_of(message)
         if economy is not None:
             with redis_errors():
                 economy.look()
-        failed: list[Unanswered] = []
-        count, why = message.count, "is in its rows no more"
+        count = message.count
+        why_missing = "is in its rows no more"
         try:
             message = self._with_records(message)
         except Rejected as gone:
             log.warning("pack_not_read", reason=gone.reason)
-            why = gone.reason
-        failed += [Unanswered(f"(record {number})", why) for number in range(len(message.records) + 1, count + 1)]
+            why_missing = gone.reason
+        missing = range(len(message.records) + 1, count + 1)
+        failed = [Unanswered(f"(record {number})", why_missing) for number in missing]
         message, unknown = self._with_contexts(message, after_texts)
         if unknown:
             raise MembersUnknown(unknown)
@@ -248,7 +261,7 @@ class Pipeline:
             flight = self._resolved(message, questions)
         findings, unanswered = self._mapped(questions, flight)
         failed += unanswered
-        cached = sum(found.origin.cached for found in findings)
+        cached = sum(finding.origin.cached for finding in findings)
         telemetry.pack_analysed(
             message.kind,
             {
@@ -262,14 +275,20 @@ class Pipeline:
         return PackResult(tuple(findings), tuple(failed), tuple(skipped), tuple(withheld))
 
     def _readable(self, documents: Sequence[Document]) -> tuple[list[Document], list[Unanswered]]:
-        """Return the documents that may be read, and those that are withheld. Raises MembersUnknown."""
-        restricted = frozenset[str]() if self._members is None else self._members.restricted()
+        """Return the documents that may be read, and the records that are withheld. Raises MembersUnknown."""
+        restricted: frozenset[str] | None = frozenset()
+        if self._members is not None:
+            restricted = self._members.restricted()
         if restricted is None:
             raise MembersUnknown(())
-        readable, withheld = list[Document](), list[Unanswered]()
+        readable = list[Document]()
+        withheld = list[Unanswered]()
         for document in documents:
-            reason = "a student of it is restricted" if not restricted.isdisjoint(document.students) else ""
-            reason = reason or (consent_missing(document, self._settings) if self._settings.has_provider else "")
+            reason = ""
+            if not restricted.isdisjoint(document.students):
+                reason = "a student of it is restricted"
+            elif self._settings.has_provider:
+                reason = consent_missing(document, self._settings)
             if reason:
                 withheld.append(Unanswered(document.record.record_id, reason))
             else:
@@ -277,47 +296,55 @@ class Pipeline:
         return readable, withheld
 
     def _with_contexts(self, message: Analysis, after_texts: bool = False) -> tuple[Analysis, tuple[str, ...]]:
-        """Return a pack with what is known of its own courses, and those of which nobody has told it.
+        """Return a pack with the contexts of its courses, and the ids of the courses that have no context yet.
 
-        A pack of an import brings it along. For one of the API, which knows no graph, the importer has told it; so it
-        has for one that waited until the texts of its courses were in the graph, beside what its batch knew.
+        A pack of an import brings contexts. The importer sends them for a pack of the API, which brings none. With
+        `after_texts` the importer sends them for every pack, and they are joined with those that the pack brought.
         """
         if self._members is None or message.kind not in KINDS_WITH_CONTEXTS:
             return message, ()
-        rows = parse_rows(enumerate(message.records, start=1))
-        own = {course_id for _, row in rows if isinstance(row, Record) for course_id in course_ids_of(row)}
-        contexts = {each.course_id: each for each in message.contexts if each.course_id in own}
-        told = self._members.contexts(own if after_texts else own - contexts.keys())
-        if after_texts and (unknown := own - told.keys()):
-            return message, tuple(sorted(unknown))
-        contexts = {each: joined(contexts.get(each), told.get(each)) for each in contexts.keys() | told.keys()}
-        return message.model_copy(update={"contexts": tuple(contexts.values())}), tuple(sorted(own - contexts.keys()))
+        own_ids = set[str]()
+        for _, row in parse_rows(enumerate(message.records, start=1)):
+            if isinstance(row, Record):
+                own_ids.update(course_ids_of(row))
+        brought = {each.course_id: each for each in message.contexts if each.course_id in own_ids}
+        needed_ids = own_ids if after_texts else own_ids - brought.keys()
+        sent = self._members.contexts(needed_ids)
+        unknown_ids = needed_ids - sent.keys()
+        if after_texts and unknown_ids:
+            return message, tuple(sorted(unknown_ids))
+        contexts = list[CourseContext]()
+        for course_id in brought.keys() | sent.keys():
+            contexts.append(joined(brought.get(course_id), sent.get(course_id)))
+        return message.model_copy(update={"contexts": tuple(contexts)}), tuple(sorted(unknown_ids))
 
     def _names_by_course(self, message: Analysis) -> tuple[dict[str, list[CourseNames]], tuple[str, ...]]:
-        """Return the names of the people of each course of these records, and the courses whose list is unknown.
+        """Return the names of the people by course id, and the ids of the courses whose member list is unknown.
 
-        The records name people whom the graph may not know yet. They are looked up apart: the list may be full.
+        The records may name people who are not in the graph yet, and a full member list may lack people. So each
+        course has two entries: the names of its member list, and the names in these records.
         """
         if self._members is None or not self._settings.redaction:
             return {}, ()
         rows = parse_rows(enumerate(message.records, start=1))
-        here = names_by_course(row for _, row in rows if isinstance(row, Record))
-        told = self._members.of(here)
-        prepared = {
-            course_id: [self._prepared(told.get(course_id, ())), CourseNames(here[course_id])] for course_id in here
-        }
-        return prepared, tuple(sorted(here.keys() - told.keys()))
+        in_records = names_by_course(row for _, row in rows if isinstance(row, Record))
+        in_lists = self._members.of(in_records)
+        prepared = {}
+        for course_id, names in in_records.items():
+            prepared[course_id] = [self._prepared(in_lists.get(course_id, ())), CourseNames(names)]
+        return prepared, tuple(sorted(in_records.keys() - in_lists.keys()))
 
     def _resolved(self, message: Analysis, questions: Sequence[Question]) -> SingleFlight:
-        """Take the answers that there are, and ask for the rest (steps 3 to 9).
+        """Take the answers that exist, and ask for the rest (steps 3 to 9).
 
-        A question is billed to a record of a pack of a job: to the same one when the pack is tried again, and to
-        nobody else's.
+        A question is billed to one record of one pack of one job. A second try of the pack has the same bill.
         """
-        billed_to, asked_for = {}, {}
+        billed_to = {}
+        asked_for = {}
         for question in questions:
-            asked_for[question.key] = record_mark(question.document.record.record_id)
-            parts = f"{message.job_id}|{message.pack}|{question.document.record.record_id}"
+            record_id = question.document.record.record_id
+            asked_for[question.key] = record_mark(record_id)
+            parts = f"{message.job_id}|{message.pack}|{record_id}"
             billed_to[question.key] = hashlib.sha256(parts.encode()).hexdigest()[:16]
         flight = SingleFlight(self._store, message.kind, self._new_id(), billed_to, asked_for)
         economy = self._economy_of(message)
@@ -339,7 +366,8 @@ class Pipeline:
                     flight.resolve(resolution)
 
         paid = len(flight.paid)
-        hits = sum(flight.resolutions[question.key].answer is not None for question in questions) - paid
+        answered = sum(flight.resolutions[question.key].answer is not None for question in questions)
+        hits = answered - paid
         usage = Usage(items=len(questions), cached=hits - len(flight.paid_before))
         self._spending.add(message.job_id, message.kind, self._settings.model_for(message.kind), usage)
         self._store.count(hits, paid)
@@ -347,7 +375,7 @@ class Pipeline:
         return flight
 
     def _llm(self) -> "LLMClient":
-        """Return the client. It is made when there is something to ask: its SDK takes about a second to load."""
+        """Return the client. The first call makes it, since its SDK takes about a second to load."""
         if self._client is None:
             from edugraph_analyzer.llm.client import LLMClient
 
@@ -357,28 +385,36 @@ class Pipeline:
     def _mapped(
         self, questions: Sequence[Question], flight: SingleFlight
     ) -> tuple[list[RecordFinding], list[Unanswered]]:
-        """Turn answers into findings (step 10). Of several records with the same text only the first one costs."""
+        """Turn answers into findings (step 10). If several records have the same text, only the first one costs."""
         findings: list[RecordFinding] = []
         unanswered: list[Unanswered] = []
         paid = flight.paid | flight.paid_before
         for question in questions:
-            record, resolution = question.document.record, flight.resolutions[question.key]
+            record = question.document.record
+            resolution = flight.resolutions[question.key]
             if resolution.answer is None:
                 unanswered.append(Unanswered(record.record_id, resolution.reason))
                 continue
             cached = question.key not in paid
             paid.discard(question.key)
+            input_tokens = 0
+            output_tokens = 0
+            cached_tokens = 0
+            if not cached:
+                input_tokens = resolution.input_tokens
+                output_tokens = resolution.output_tokens
+                cached_tokens = resolution.cached_tokens
             kind = question.document.kind
             model = self._settings.model_for(kind)
-            tokens = (resolution.input_tokens, resolution.output_tokens, resolution.cached_tokens)
-            used = (0, 0, 0) if cached else tokens
+            price = self._settings.price_of(model)
+            cost = cost_of(price, input_tokens, output_tokens, cached_tokens, batched=resolution.batched)
             origin = Origin(
                 analyser="model",
                 model=model,
                 prompt_version=prompts.version_of(kind),
-                input_tokens=used[0],
-                output_tokens=used[1],
-                cost=cost_of(self._settings.price_of(model), *used, batched=resolution.batched),
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cost=cost,
                 cached=cached,
             )
             cap = self._settings.confidence_without_evidence
@@ -389,7 +425,7 @@ class Pipeline:
 
 
 def read_documents(message: Analysis) -> tuple[list[Document], list[Unanswered], list[Unanswered]]:
-    """Return the documents of a pack, the records that are none, and those that have no text."""
+    """Return the documents of a pack, the records that cannot be read, and the records without a text."""
     documents: list[Document] = []
     failed: list[Unanswered] = []
     skipped: list[Unanswered] = []
@@ -399,19 +435,28 @@ def read_documents(message: Analysis) -> tuple[list[Document], list[Unanswered],
         except Unreadable as error:
             record_id = record.get("record_id")
             name = record_id if isinstance(record_id, str) else f"(record {number})"
-            (skipped if isinstance(error, Textless) else failed).append(Unanswered(name, error.reason))
+            unanswered = Unanswered(name, error.reason)
+            if isinstance(error, Textless):
+                skipped.append(unanswered)
+            else:
+                failed.append(unanswered)
     return documents, failed, skipped
 
 
-def joined(brought: CourseContext | None, told: CourseContext | None) -> CourseContext:
-    """Return all points that either knows. What a batch brought is of its own rows, what was told may be newer."""
-    first, *more = filter(None, (told, brought))
-    points = dict.fromkeys(point for each in (first, *more) for point in each.knowledge_points)
-    return first.model_copy(update={"knowledge_points": tuple(points)})
+def joined(brought: CourseContext | None, sent: CourseContext | None) -> CourseContext:
+    """Return one context with the knowledge points of both. At least one must be given.
+
+    Other fields are those of `sent`, which may be newer than what the batch `brought` from its own rows.
+    """
+    given = [each for each in (sent, brought) if each is not None]
+    points: dict[str, None] = {}
+    for context in given:
+        points.update(dict.fromkeys(context.knowledge_points))
+    return given[0].model_copy(update={"knowledge_points": tuple(points)})
 
 
 def consent_missing(document: Document, settings: AnalyzerSettings) -> str:
-    """Say why a text may not be sent to a provider, or nothing where it may."""
+    """Return the reason why a text must not be sent to a provider, or "" if it may be sent."""
     if not document.record.consent:
         return "the record says that there is no consent"
     if not settings.students_without_consent.isdisjoint(document.students):
@@ -422,16 +467,20 @@ def consent_missing(document: Document, settings: AnalyzerSettings) -> str:
 
 
 def _members_of(names: Mapping[str, Sequence[CourseNames]], document: Document) -> list[CourseNames]:
-    return [each for course in document.courses for each in names.get(course.course_id, ())]
+    members = list[CourseNames]()
+    for course in document.courses:
+        members += names.get(course.course_id, ())
+    return members
 
 
 class Resolver:
     """Asks a language model the questions of one kind of one job.
 
-    Questions go in packs; those that a pack left out or got wrong go alone, with one repair turn. After three answers
-    in a row that are cut or of no use, what is left of a pack is not asked for. `is_cancelled` is asked once before
-    each request, when its slot has come; then Cancelled is raised. `new_id` makes the marks of each request, which
-    nobody can know before. All methods raise what `LLMClient.complete` and `Spending.check` raise.
+    Questions are sent in packs. A question that its pack left out or answered wrongly is sent alone, with one repair
+    turn. After three answers in a row that are cut or useless, the rest of a pack is not sent. Right before each
+    request is sent, `is_cancelled` is called, and Cancelled is raised if it returns True. `new_id` makes the random
+    marks of each request, so that nobody can know them before. All methods raise what `LLMClient.complete` and
+    `Spending.check` raise.
     """
 
     def __init__(
@@ -445,12 +494,22 @@ class Resolver:
         is_cancelled: Callable[[str], bool],
         new_id: Callable[[], str],
     ) -> None:
-        self._settings, self._client, self._spending = settings, client, spending
-        self._job_id, self._kind, self._is_cancelled, self._new_id = job_id, kind, is_cancelled, new_id
-        self._useless, self._useful, self._given_up = 0, False, ""
+        self._settings = settings
+        self._client = client
+        self._spending = spending
+        self._job_id = job_id
+        self._kind = kind
+        self._is_cancelled = is_cancelled
+        self._new_id = new_id
+        # The number of useless answers in a row.
+        self._useless = 0
+        # Whether any answer was useful.
+        self._useful = False
+        # The reason why no more is asked, or "".
+        self._given_up = ""
 
     def resolve(self, questions: Sequence[Question]) -> Iterator[Resolution]:
-        """Yield a resolution for each question, as soon as it is there."""
+        """Yield a resolution for each question, as soon as it is known."""
         fitting = [question for question in questions if question.tokens <= self._settings.longest_item_tokens]
         for question in questions:
             if question.tokens > self._settings.longest_item_tokens:
@@ -472,35 +531,39 @@ class Resolver:
     def _resolved_together(self, pack: Sequence[Question]) -> Iterator[tuple[Question, Resolution | None]]:
         """Yield each question of a pack with its resolution, or with None if it is to be asked for alone.
 
-        An answer that was cut leaves its whole entries. What it lacks is asked for again, with a larger limit.
+        The complete entries of a cut answer are used. The missing ones are asked for again, with a larger limit.
         """
-        left, headroom = list(pack), 0
+        left = list(pack)
+        headroom = 0
         while left and not self._given_up:
             request = replace(request_of(self._kind, left, self._settings, self._new_id), headroom=headroom)
             try:
                 response = self._send(request)
-            except Unanswerable:  # one of them is at fault, and only asking singly tells which
+            except Unanswerable:
+                # One question is at fault. Each is asked alone to find out which.
                 break
             resolutions = self._validated(left, response)
             invalid = sum(resolution.answer is None for resolution in resolutions)
             log.debug("pack_answered", kind=self._kind, items=len(left), invalid=invalid)
             missing = []
             for resolution in resolutions:
-                own = resolution.question
                 if resolution.answer is None:
-                    missing.append(own)
+                    missing.append(resolution.question)
+                elif is_doubtful(resolution, left):
+                    yield resolution.question, None
                 else:
-                    yield own, None if is_doubtful(resolution, left) else resolution
+                    yield resolution.question, resolution
             left = missing
             if response.complete:
                 break
             headroom = _headroom_after(response, request)
-        yield from ((question, None) for question in left)
+        for question in left:
+            yield question, None
 
     def _resolve_alone(self, question: Question) -> Resolution:
-        """Ask for one question. An answer that does not validate gets one repair turn, never a second one.
+        """Ask one question. An invalid answer gets one repair turn, and never a second one.
 
-        After an answer that was cut the limit is larger instead.
+        A cut answer gets no repair turn: the question is asked again with a larger limit.
         """
         if self._given_up:
             return Resolution(question, None, self._given_up)
@@ -522,18 +585,22 @@ class Resolver:
         except Unanswerable as error:
             return Resolution(question, None, error.reason)
         last = tried[-1]
+        reason = ""
+        if last.answer is None:
+            reason = self._given_up or f"the model's answer does not validate: {last.reason}"
         return replace(
             last,
-            reason="" if last.answer else self._given_up or f"the model's answer does not validate: {last.reason}",
+            reason=reason,
             input_tokens=sum(each.input_tokens for each in tried),
             output_tokens=sum(each.output_tokens for each in tried),
             cached_tokens=sum(each.cached_tokens for each in tried),
         )
 
     def _send(self, request: LLMRequest) -> LLMResponse:
-        """Check the budget, send one request, and count what it cost. The client waits for its slot.
+        """Check the budget, send one request, and count its cost. The client waits for the slot of the request.
 
-        An answer that the content filter took out was paid for as well, and so was one that did not come in time.
+        Filtered answers and answers that came too late were paid for, too, so they are counted. Raises Unanswerable
+        for a filtered answer.
         """
         model = self._settings.model_for(self._kind)
         price = self._settings.price_of(model)
@@ -567,9 +634,9 @@ class Resolver:
         return response
 
     def _validated(self, pack: Sequence[Question], response: LLMResponse) -> list[Resolution]:
-        """Validate the answers of a response, and split its tokens by the length of each text and of its answer.
+        """Return the resolutions of a response, and count whether it was useful.
 
-        Raises Wait when so many answers in a row were of no use that nobody asks the model for a while.
+        Raises Wait if the model gave too many useless answers in a row, so that nobody may ask it for a while.
         """
         resolutions = resolutions_of(pack, response, item_ids(len(pack)))
         useful = any(each.answer for each in resolutions)
@@ -577,20 +644,24 @@ class Resolver:
         return resolutions
 
     def _count_useless(self, response: LLMResponse, problem: str) -> None:
-        """Count the answers in a row that were cut or of no use, here and for all who ask this model.
+        """Count the answers in a row that were cut or useless, for this pack and for all packs of this model.
 
-        This pack ends after three of its own. After three of which others had some, the model is at fault and not a
-        text: the pack waits, as all others do, until the pauses are as long as they get. A text that goes wrong after
-        others of its pack went well says nothing of the model. Raises Wait.
+        `problem` is the reason why the response is useless, or "". This pack gives up after three such answers of its
+        own. If the answers of other packs are among the three, the model is at fault and not a text. Then this pack
+        waits as the others do, until the pauses have reached their greatest length. A text whose answer is useless
+        after others of its pack had useful answers says nothing about the model. Raises Wait while the model is
+        paused.
         """
         if response.complete and not problem:
-            self._useful, self._useless = True, 0
+            self._useful = True
+            self._useless = 0
         elif not response.complete or not self._useful:
             self._useless += 1
         what = problem if response.complete else f"it was cut at its limit of {response.limit} tokens"
         model = self._settings.model_for(self._kind)
         sentence = f"the answers of the model {model!r} could not be used {MOST_USELESS} times in a row: {what}"
-        paused_seconds = self._client.judge(sentence if problem and not self._useful else "")
+        is_fault_of_model = bool(problem) and not self._useful
+        paused_seconds = self._client.judge(sentence if is_fault_of_model else "")
         if self._useless >= MOST_USELESS:
             advice = "set another EDUGRAPH_MODEL, or larger thinking_tokens for this one"
             self._given_up = f"{sentence}; {advice}"
@@ -599,39 +670,52 @@ class Resolver:
 
 
 def resolutions_of(pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]) -> list[Resolution]:
-    """Validate the answers to items of a response, and split its tokens by the length of each text and answer."""
+    """Return a resolution for each item of a response.
+
+    The input tokens are split in proportion to the texts, and the output tokens in proportion to the answers.
+    """
     kind = pack[0].document.kind
     parsed = parse_answers(kind, response.text, ids)
     answers = [parsed.valid.get(item_id) for item_id in ids]
-    inputs = split_in_proportion(response.input_tokens, [question.tokens for question in pack])
-    lengths = [estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers]
-    outputs = split_in_proportion(response.output_tokens, lengths)
-    cached = split_in_proportion(response.cached_tokens, [question.tokens for question in pack])
+    text_tokens = [question.tokens for question in pack]
+    answer_tokens = [estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers]
+    inputs = split_in_proportion(response.input_tokens, text_tokens)
+    outputs = split_in_proportion(response.output_tokens, answer_tokens)
+    cached = split_in_proportion(response.cached_tokens, text_tokens)
     cut = "" if response.complete else " (the answer was cut at its limit of tokens)"
-    reasons = [parsed.problems[item_id] + cut if item_id in parsed.problems else "" for item_id in ids]
+    reasons = []
+    for item_id in ids:
+        problem = parsed.problems.get(item_id)
+        reasons.append("" if problem is None else problem + cut)
     return [Resolution(*each) for each in zip(pack, answers, reasons, inputs, outputs, cached, strict=True)]
 
 
 def is_doubtful(resolution: Resolution, pack: Sequence[Question]) -> bool:
-    """Say whether an answer may be that of another item of its pack.
+    """Return whether an answer may belong to another item of its pack.
 
-    Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged. A sentiment has
-    nothing else to be checked by, so it needs a quote from its own text. The neighbours' texts are read last: to read
-    each of them for each item takes longer than all else here.
+    Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged. A sentiment can
+    be checked by its evidence only, so it needs a quote from its own text. The texts of the neighbours are searched
+    last, since this takes longest.
     """
-    own, quotes = resolution.question, tuple(resolution.answer.evidence if resolution.answer else ())
-    return not found_in(quotes, own.body) and (
-        own.document.kind == "interaction" or any(found_in(quotes, other.body) for other in pack if other is not own)
-    )
+    own = resolution.question
+    quotes = () if resolution.answer is None else tuple(resolution.answer.evidence)
+    if found_in(quotes, own.body):
+        return False
+    if own.document.kind == "interaction":
+        return True
+    neighbours = [other for other in pack if other is not own]
+    return any(found_in(quotes, neighbour.body) for neighbour in neighbours)
 
 
 def accepted(pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]) -> list[Resolution]:
-    """Return the answers of a response that may be kept. One that was asked alone has no neighbours."""
-    found = [each for each in resolutions_of(pack, response, ids) if each.answer is not None]
-    return [each for each in found if len(pack) == 1 or not is_doubtful(each, pack)]
+    """Return the answers of a response that may be stored. An item that was asked alone has no neighbours."""
+    answered = [each for each in resolutions_of(pack, response, ids) if each.answer is not None]
+    if len(pack) == 1:
+        return answered
+    return [each for each in answered if not is_doubtful(each, pack)]
 
 
 def _headroom_after(response: LLMResponse, request: LLMRequest) -> int:
-    """Return the headroom of the next try after an answer that was cut."""
-    larger = min(_LARGER_LIMIT * response.limit, max(LARGEST_LIMIT_TOKENS, response.limit))
-    return max(larger - request.max_answer_tokens, 0)
+    """Return the headroom of the next try after an answer that was cut, in tokens."""
+    larger_limit = min(_LARGER_LIMIT * response.limit, max(LARGEST_LIMIT_TOKENS, response.limit))
+    return max(larger_limit - request.max_answer_tokens, 0)
