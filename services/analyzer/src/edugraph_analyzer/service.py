@@ -1,4 +1,4 @@
-"""What the analyzer does, apart from how its work arrives: publish packs, analyse them, send findings on."""
+"""The work of the analyzer: publish packs, analyse them, and send findings on. `tasks` says how work arrives."""
 
 import hashlib
 import json
@@ -46,23 +46,30 @@ PACK_TASKS: dict[Kind, str] = {
     "error": "analyze_error_task",
     "knowledge_points": "extract_knowledge_points_task",
 }
-# Messages of findings, some 25 kB each. The graph has work for half a minute with so many.
-MOST_FINDINGS_WAITING, FINDINGS_SECONDS = 1_000, 5.0
-TEXTS_FIRST_SECONDS = 600.0  # how long a course text that is not in the graph yet holds up mistakes of its job
-# How long an import that may still come upon course texts holds up its mistakes. Most are read whole by then.
+# Packs of large jobs wait while more messages of findings than this are in the queue. Each has about 25 kB, and the
+# graph needs about half a minute to write 1,000 of them.
+MOST_FINDINGS_WAITING = 1_000
+# Such a pack is tried again after this time.
+FINDINGS_SECONDS = 5.0
+# Mistakes wait at most this long for a course text of their job that is not in the graph yet.
+TEXTS_FIRST_SECONDS = 600.0
+# Mistakes wait at most this long for an import that may still find course texts. Most imports are read by then.
 READING_SECONDS = 120.0
-TEXTS_SECONDS = 2.0  # until such a mistake is looked at again
-MEMBERS_SECONDS = 2.0  # until a text is looked at again that waits for the names of its course
+# A pack of mistakes that waits for course texts is tried again after this time.
+TEXTS_SECONDS = 2.0
+# A pack that waits for the names of its courses is tried again after this time.
+MEMBERS_SECONDS = 2.0
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class AnalyzerService:
-    """The analyzer's work. There is one in each process; `now` gives aware times.
+    """The work of the analyzer. Each process has one object of this class.
 
-    `pack_size`: the records of a pack. `packs_in_queue`: the most packs of one job that are in the queue at a time.
-    `findings_waiting` gives the number of messages with findings that are not written yet; it raises Retryable.
+    `now` returns aware times. `pack_size` is the number of records of a pack. At most `packs_in_queue` packs of one
+    job are in the queue at a time. `findings_waiting` returns the number of messages with findings that are not
+    written yet, and raises Retryable.
     """
 
     app: Celery
@@ -77,10 +84,10 @@ class AnalyzerService:
     findings_waiting: Callable[[], int] = lambda: 0
 
     def packs(self, message: AnalysisBatch) -> Iterator[Analysis]:
-        """Yield all records of the kind that a message holds, in packs; they are the same packs each time.
+        """Yield all records of a message's kind in packs. The packs are the same each time.
 
-        A cancelled job has none. Of a message that refers to its rows the packs are published a window at a time,
-        and none is yielded; but those of an older sender, which does not say how many records there are.
+        Nothing is yielded for a cancelled job. Nothing is yielded either for a message that refers to its rows and
+        has the number of its records: its packs are published in a window, a few at a time.
         """
         if self.jobs.standing(message.job_id, message.generation) in ("cancelled", "stale"):
             return
@@ -95,8 +102,12 @@ class AnalyzerService:
         else:
             self._begin(message)
             return
-        read = (row for line, row in rows if isinstance(row, Record) and line not in message.left_out)
-        records = [record for record in read if kind_to_read(record) == message.kind]
+        records = list[Record]()
+        for line, row in rows:
+            if not isinstance(row, Record) or line in message.left_out:
+                continue
+            if kind_to_read(row) == message.kind:
+                records.append(row)
         size = message.pack_records or self.pack_size
         for number, start in enumerate(range(0, len(records), size)):
             pack = records[start : start + size]
@@ -117,17 +128,20 @@ class AnalyzerService:
         """Begin to publish the packs of a request that refers to its rows."""
         job_id = request.job_id
         if load_job(self.blobs, job_id) is None:
-            store_analysis(self.blobs, request)  # a pack of it can bring the job back if Redis loses it
+            # If Redis loses the job, a pack can create it again from the stored request.
+            store_analysis(self.blobs, request)
             if self.jobs.standing(job_id, request.generation) == "unknown" and not self._recreate(request):
                 return
         if self.windows.ask([request], START) == "unknown":
             self._begin_again(request)
             return
-        names = ("job_id", "deadline", "generation", "economy")
-        self.publish_packs(AnalysisWindow(**{name: getattr(request, name) for name in names}))
+        window = AnalysisWindow(
+            job_id=job_id, deadline=request.deadline, generation=request.generation, economy=request.economy
+        )
+        self.publish_packs(window)
 
     def _recreate(self, request: AnalysisBatch) -> bool:
-        """Make an analysis job that Redis has lost known again, from its request. False if it was cancelled.
+        """Create an analysis job that Redis has lost again, from its request. Return False if it was cancelled.
 
         Raises Rejected for a job whose deadline has passed.
         """
@@ -138,62 +152,61 @@ class AnalyzerService:
             return False
         task_id = task_id_for(request.job_id, f"analysis-{request.kind}-0")
         task = [BATCH_TASKS[request.kind], request.model_dump(mode="json"), task_id]
-        source, records = f"{request.kind} inline", request.expected or 0
-        if self.jobs.create(
-            request.job_id, "analysis", source, self.now(), to_analyse=records, tasks=json.dumps([task])
-        ):
+        is_created = self.jobs.create(
+            request.job_id,
+            "analysis",
+            f"{request.kind} inline",
+            self.now(),
+            to_analyse=request.expected or 0,
+            tasks=json.dumps([task]),
+        )
+        if is_created:
             log.warning("job_recreated", job=request.job_id, reason="Redis had lost it")
         return True
 
     def publish_packs(self, message: AnalysisWindow | Analysis) -> None:
-        """Publish the packs for which there is room, now that this message is in the queue no more.
+        """Publish as many packs as the window has room for, now that this message is no longer in the queue.
 
-        A message that comes again publishes what it could not. Raises QueueFull or Retryable when the broker did not
-        take one of them.
+        A message that is delivered again publishes the packs that it could not publish before. Raises QueueFull or
+        Retryable if the broker did not take a pack.
         """
         by = message.pack if isinstance(message, Analysis) else START
+        most = self.packs_in_queue
+        if message.economy:
+            most = max(most, ECONOMY_PACKS)
         taken = self.windows.take(
-            message.job_id,
-            message.generation,
-            by,
-            self.now(),
-            most=max(self.packs_in_queue, ECONOMY_PACKS) if message.economy else self.packs_in_queue,
-            pack_records=self.pack_size,
+            message.job_id, message.generation, by, self.now(), most=most, pack_records=self.pack_size
         )
         if taken.standing == "unknown":
             self._begin_again(message)
         for pack in taken.packs:
-            # A pack of a resumed job is another task: what became of the one before must not answer for it.
+            # A pack of a resumed job is another task, so that the result of the earlier task does not count for it.
             step = f"{pack.pack}-{pack.generation}" if pack.generation else pack.pack
             send(self.app, PACK_TASKS[pack.kind], pack, task_id=task_id_for(pack.job_id, step))
             self.windows.sent(pack.job_id, by, pack.pack)
 
     def _begin_again(self, message: AnalysisBatch | AnalysisWindow | Analysis) -> bool:
-        """Have a job that Redis has lost begin again, which asks for all of its packs. False for one that cannot."""
+        """Start a lost job again, so that all of its packs are asked for. Return False if it cannot be started."""
         return send_lost_job(self.app, self.blobs, message.job_id, message.generation, self.now())
 
     def analyse(self, message: Analysis) -> PackOutcome:
-        """Analyse a pack, send its findings on to the graph, and let the next packs of its job into the queue.
+        """Analyse a pack, send its findings to the graph, and let the next packs of its job into the queue.
 
-        A pack of a cancelled job is left out and stays uncounted: whoever resumes the job asks for it again. One that
-        the provider has in a batch goes on until that is cancelled. Left out is also one of a job that Redis has
-        lost, and one that a refused key, an empty account or a missing price ends: it fails the whole job with the
-        reason. A pack of a large job waits while the graph is far behind.
+        A pack that is left out (see `_is_left_out`) is not counted: resuming the job asks for it again. A refused
+        key, an empty account or a missing price fails the whole job with the reason. A pack of a large job waits
+        while the graph is far behind.
         """
         if message.rows is not None and self.findings_waiting() > MOST_FINDINGS_WAITING:
             raise Wait("the graph has not written yet what was found before", FINDINGS_SECONDS)
         try:
-            standing = self.jobs.standing(message.job_id, message.generation)
-            under_way = standing == "cancelled" and message.economy and self.pipeline.is_under_way(message)
-            left_out = standing in ("cancelled", "stale") and not under_way
-            if left_out or (standing == "unknown" and message.rows is not None and self._begin_again(message)):
-                raise Cancelled  # noqa: TRY301 - as it comes from within, right before a request
+            if self._is_left_out(message):
+                raise Cancelled  # noqa: TRY301 - the pipeline raises it as well, right before a request
             result = self.pipeline.analyse(message, after_texts=self._after_texts(message))
         except Cancelled:
             log.info("pack_left_out", reason="its job was cancelled, resumed or lost")
             return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
         except Refused as refused:
-            # No pack of the job would fare better. Its others are left out likewise, and none is a dead letter.
+            # Every other pack of the job would be refused too. The failed job leaves them out, without dead letters.
             self.jobs.fail(message.job_id, refused.reason, self.now())
             log.error("job_refused", reason=refused.reason)  # noqa: TRY400 - the reason says what to set
             return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
@@ -215,11 +228,12 @@ class AnalyzerService:
             asked_at=created.timestamp() if created else None,
             acceptance=message.acceptance,
         )
-        # An edition is a task of its own: what became of another one must not answer for it.
+        # Each edition is a task, so that the result of another edition does not count for it.
         task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")
-        # Packs that carry their records are those of small jobs. Where the model is faster than the graph, findings
-        # of a huge job wait by the hundred, and those of a small one would stand behind them.
-        send(self.app, "record_findings_task", findings, task_id=task_id, urgent=message.rows is None)
+        # Only packs of small jobs carry their records. If the model is faster than the graph, hundreds of findings of
+        # a huge job wait in the queue, and the findings of a small job would wait behind them.
+        is_of_small_job = message.rows is None
+        send(self.app, "record_findings_task", findings, task_id=task_id, urgent=is_of_small_job)
         if message.rows is not None:
             self.publish_packs(message)
         return PackOutcome(
@@ -231,15 +245,29 @@ class AnalyzerService:
             cached=sum(found.origin.cached for found in result.findings),
         )
 
-    def _after_texts(self, message: Analysis) -> bool:
-        """Whether this is a pack of mistakes, and the course texts of its job are in the graph.
+    def _is_left_out(self, message: Analysis) -> bool:
+        """Return whether a pack must not be analysed. A job that Redis has lost is started again, if it can be."""
+        standing = self.jobs.standing(message.job_id, message.generation)
+        if standing == "cancelled":
+            # A pack that the provider has in a batch goes on: it cancels the batch.
+            has_batch = message.economy and self.pipeline.is_under_way(message)
+            return not has_batch
+        if standing == "stale":
+            return True
+        if standing == "unknown" and message.rows is not None:
+            return self._begin_again(message)
+        return False
 
-        Raises Wait as long as they are not, for at most `TEXTS_FIRST_SECONDS` after a text was published, and while
-        the import may come upon more of them, for at most `READING_SECONDS` after the job was made.
+    def _after_texts(self, message: Analysis) -> bool:
+        """Return whether this is a pack of mistakes whose job has course texts, which are all in the graph.
+
+        Raises Wait while a course text is not in the graph, for at most `TEXTS_FIRST_SECONDS` after it was published.
+        Raises Wait while the import may find more course texts, for at most `READING_SECONDS` after the job was made.
         """
         if message.kind != "error":
             return False
-        texts, now = self.windows.texts(message.job_id), self.now().timestamp()
+        texts = self.windows.texts(message.job_id)
+        now = self.now().timestamp()
         if texts.open_since is not None and now - texts.open_since < TEXTS_FIRST_SECONDS:
             raise Wait("the texts of its courses are read first", TEXTS_SECONDS)
         if texts.read_since is not None and now - texts.read_since < READING_SECONDS:
@@ -247,74 +275,79 @@ class AnalyzerService:
         return texts.published
 
     def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:
-        """Ask the importer, who alone knows the graph, unless somebody did so a moment ago."""
-        # An empty id, which no course has, stands for the list of the students who are restricted.
-        if asked := self.members.to_ask(course_ids or ("",)):
-            request = CourseMembersRequest(
-                job_id=message.job_id,
-                traceparent=message.traceparent,
-                deadline=message.deadline,
-                course_ids=tuple(filter(None, asked)),
-            )
-            send(
-                self.app,
-                "tell_course_members_task",
-                request,
-                task_id=task_id_for(message.job_id, f"members-{message.pack}"),
-            )
+        """Ask the importer for the members of courses, unless a process asked a moment ago.
+
+        Only the importer reads the graph.
+        """
+        # The empty id, which no course has, stands for the list of restricted students.
+        to_ask = self.members.to_ask(course_ids or ("",))
+        if not to_ask:
+            return
+        request = CourseMembersRequest(
+            job_id=message.job_id,
+            traceparent=message.traceparent,
+            deadline=message.deadline,
+            course_ids=tuple(course_id for course_id in to_ask if course_id),
+        )
+        task_id = task_id_for(message.job_id, f"members-{message.pack}")
+        send(self.app, "tell_course_members_task", request, task_id=task_id)
 
     def compare_names(self, message: CompareNames) -> dict[str, int]:
-        """Tell the importer which points may mean the same, or that there is no encoder to compare them."""
+        """Send the importer the pairs of points that may mean the same, or the fact that no encoder is installed."""
         pairs = same_points.proposed(message.points) if encoder.is_installed() else ()
-        told = ProposedPairs(
+        proposed = ProposedPairs(
             job_id=message.job_id,
             traceparent=message.traceparent,
             encoder=encoder.version() if encoder.is_installed() else None,
             compared=len(message.points),
             pairs=pairs,
         )
-        send(self.app, "record_proposals_task", told, task_id=task_id_for(message.job_id, "proposals"))
+        send(self.app, "record_proposals_task", proposed, task_id=task_id_for(message.job_id, "proposals"))
         return {"pairs": len(pairs)}
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
-        """Return an Estimate as JSON; what the cache has costs nothing."""
-        common = {name: getattr(message, name) for name in ("job_id", "kind", "records", "economy")}
-        pack = Analysis(pack="estimate", **common)
+        """Return an Estimate as JSON. Answers in the cache cost nothing."""
+        pack = Analysis(
+            pack="estimate",
+            job_id=message.job_id,
+            kind=message.kind,
+            records=message.records,
+            economy=message.economy,
+        )
         return asdict(self.pipeline.estimate(pack))
 
     def pack_failed(self, message: Analysis, reason: str) -> None:
-        """Tell the job that this pack's records will have no findings."""
-        self._settle_failed(message.job_id, {message.pack: message.count or len(message.records)}, reason)
+        """Count the records of this pack as failed: they will have no findings."""
+        records = message.count or len(message.records)
+        self._settle_failed(message.job_id, {message.pack: records}, reason)
         if message.rows is not None:
             self.publish_packs(message)
 
     def window_failed(self, message: AnalysisWindow, reason: str) -> None:
-        """End the job, whose packs nobody would publish; it can be resumed."""
+        """Fail the job, since nobody would publish its packs. The job can be resumed."""
         if self.jobs.standing(message.job_id, message.generation) == "open":
             self.jobs.fail(message.job_id, reason, self.now())
 
     def batch_failed(self, message: AnalysisBatch, reason: str) -> None:
-        """Tell the job that the rows could not be cut into packs: the batch's records will have no findings.
+        """Count the records of a batch as failed: its rows could not be cut into packs.
 
-        They are counted under the names of the packs, so that packs which were sent nevertheless, or are sent by a
-        replay, replace what is counted here. The job as a whole fails only if nobody knows how many records it
-        waits for.
+        The records are counted under the names of their packs. If such a pack was sent nevertheless, or is sent by a
+        replay, its result replaces this count. The whole job fails only if the number of its records is unknown.
         """
         if message.expected is None:
             self.jobs.fail(message.job_id, reason, self.now())
             return
         size = message.pack_records or self.pack_size
-        starts = range(0, message.expected, size)
-        sizes = {
-            _pack_name(message, number): min(size, message.expected - start) for number, start in enumerate(starts)
-        }
+        sizes = {}
+        for number, start in enumerate(range(0, message.expected, size)):
+            sizes[_pack_name(message, number)] = min(size, message.expected - start)
         self._settle_failed(message.job_id, sizes, reason)
 
     def _settle_failed(self, job_id: str, sizes: dict[str, int], reason: str) -> None:
-        """Settle packs as failed; `sizes` has the number of records by the name of the pack."""
+        """Settle packs as failed. `sizes` has the number of records by the name of the pack."""
         for pack, records in sizes.items():
             self.jobs.settle_pack(job_id, pack, AnalysisProgress(failed=records), self.now(), reason)
-        # What waits for prerequisites is ended by the importer.
+        # The importer ends a job that waits for prerequisites.
         state = self.jobs.finish_if_complete(job_id, self.now())
         telemetry.job_ended(None if state == "deriving" else state)
 
@@ -324,9 +357,9 @@ def _pack_name(message: AnalysisBatch, number: int) -> str:
 
 
 def edition_of(result: PackResult) -> str:
-    """Return a digest that says which records have a finding, and of which prompt and model; not what it cost."""
-    parts = [
-        (found.record.get("record_id"), found.origin.analyser, found.origin.model, found.origin.prompt_version)
-        for found in result.findings
-    ]
+    """Return a digest of the records that have a finding, and of its analyser, model and prompt. Cost is left out."""
+    parts = []
+    for found in result.findings:
+        origin = found.origin
+        parts.append((found.record.get("record_id"), origin.analyser, origin.model, origin.prompt_version))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
