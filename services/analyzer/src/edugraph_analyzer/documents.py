@@ -1,6 +1,6 @@
-"""What the analyzer reads of a record: its text in labelled sections, the people it names, and its courses.
+"""Documents: the text of a record in labelled sections, the people that the record names, and its courses.
 
-And how the records of a pack that refers to its rows are read.
+`StoredBatches` reads the records of a pack that refers to its rows.
 """
 
 import threading
@@ -28,8 +28,9 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import load_rows
 from edugraph_common.sources.rows import as_invalid_record
 
-# A record is worth asking about only if one of these sections has words: a question or a title alone is context.
+# A record is analysed only if one of these sections has words. A question or a title alone is context.
 _OWN_WORDS = frozenset({"message", "feedback", "mistake", "content"})
+# (role of the person, name of the field, whether the field holds a name and not an id)
 _PERSON_FIELDS = (
     ("STUDENT", "student_name", True),
     ("STUDENT", "student_name_from", True),
@@ -40,12 +41,13 @@ _PERSON_FIELDS = (
     ("STUDENT", "student_id_to", False),
     ("TEACHER", "teacher_id", False),
 )
-KEPT_BATCHES = 2  # of a process: packs of two batches are in the queue where one ends and the next begins
+# A process keeps this many batches. The queue has packs of two batches while one ends and the next begins.
+KEPT_BATCHES = 2
 _CONTEXTS = TypeAdapter(tuple[CourseContext, ...])
 
 
 class Unreadable(Exception):
-    """The record cannot be analysed; `reason` holds nothing of its content."""
+    """The record cannot be analysed. `reason` never quotes the record."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -53,12 +55,12 @@ class Unreadable(Exception):
 
 
 class Textless(Unreadable):
-    """The record holds no words, as a like or a call without a note. This is not a fault of the record."""
+    """The record has no words, for example a like, or a call without a note. Nothing is wrong with it."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody whom the record itself names: `role` is STUDENT or TEACHER; `value` is a name or an id."""
+    """A person that the record names. `role` is STUDENT or TEACHER, and `value` is a name or an id."""
 
     role: str
     value: str
@@ -67,7 +69,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Document:
-    """One record, ready to be asked about. `sections` are pairs of label and text in reading order."""
+    """One record, ready to be analysed. `sections` are pairs of label and text in reading order."""
 
     record: Record
     kind: Kind
@@ -77,8 +79,12 @@ class Document:
 
     @cached_property
     def students(self) -> tuple[str, ...]:
-        """Return the ids of the students whom the record is about; a course text has none."""
-        return tuple(sorted(each.value for each in self.people if each.role == "STUDENT" and not each.is_name))
+        """Return the ids of the students whom the record is about, in order. A course text has none."""
+        ids = list[str]()
+        for person in self.people:
+            if person.role == "STUDENT" and not person.is_name:
+                ids.append(person.value)
+        return tuple(sorted(ids))
 
     @cached_property
     def text(self) -> str:
@@ -86,21 +92,26 @@ class Document:
 
     @property
     def known_points(self) -> tuple[str, ...]:
-        """The knowledge points of all its courses, each once."""
-        return tuple(dict.fromkeys(point for course in self.courses for point in course.knowledge_points))
+        """Return the knowledge points of all courses, each once."""
+        points: dict[str, None] = {}
+        for course in self.courses:
+            points.update(dict.fromkeys(course.knowledge_points))
+        return tuple(points)
 
 
 @cache
 def _person_fields(data_type: type[Data]) -> tuple[tuple[str, str, bool], ...]:
-    """Return those fields that a type of record has: to ask pydantic for one that it has not takes a microsecond."""
-    return tuple(each for each in _PERSON_FIELDS if each[1] in data_type.model_fields)
+    """Return the entries of _PERSON_FIELDS for the fields that this type of record has.
+
+    Asking pydantic for a missing field takes a microsecond, which is long for a record.
+    """
+    return tuple(entry for entry in _PERSON_FIELDS if entry[1] in data_type.model_fields)
 
 
 def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseContext]) -> Document:
-    """Parse a record and pick out what the analysis reads of it.
+    """Return the document of a record. `contexts` are those of its pack.
 
-    A course that has no name among `contexts` is known by the name that the record gives it.
-    Raises Unreadable for what is no record of this kind, and Textless for a record without text.
+    Raises Unreadable if the value is not a record of this kind, and Textless if the record has no text.
     """
     try:
         record = parse_record(value)
@@ -127,55 +138,71 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     if not any(label in _OWN_WORDS for label, _ in sections):
         raise Textless("has no text to analyse")
 
-    people = tuple(
-        Person(role, own, is_name)
-        for role, field, is_name in _person_fields(type(data))
-        if (own := getattr(data, field))
-    )
+    return Document(record, kind, sections, _people_of(data), _courses_of(record, contexts))
+
+
+def _people_of(data: Data) -> tuple[Person, ...]:
+    """Return the people that a record names, by name and by id."""
+    people = list[Person]()
+    for role, field, is_name in _person_fields(type(data)):
+        name_or_id = getattr(data, field)
+        if name_or_id:
+            people.append(Person(role, name_or_id, is_name))
+    return tuple(people)
+
+
+def _courses_of(record: Record, contexts: Iterable[CourseContext]) -> tuple[CourseContext, ...]:
+    """Return the contexts of a record's courses. A course without a name gets the name that the record gives it."""
     course_ids = course_ids_of(record)
     given = {context.course_id: context for context in contexts}
-    name = getattr(data, "course_name", None) if course_ids else None
-    known = (given.get(course_id, CourseContext(course_id=course_id)) for course_id in course_ids)
-    courses = tuple(context if context.name else context.model_copy(update={"name": name}) for context in known)
-    return Document(record, kind, sections, people, courses)
+    name_in_record = getattr(record.data, "course_name", None) if course_ids else None
+    courses = list[CourseContext]()
+    for course_id in course_ids:
+        context = given.get(course_id, CourseContext(course_id=course_id))
+        if not context.name:
+            context = context.model_copy(update={"name": name_in_record})
+        courses.append(context)
+    return tuple(courses)
 
 
 class StoredBatches:
-    """Reads batches from the blob store, and keeps those that were read last: the packs of one follow each other.
+    """Reads batches from the blob store, and keeps the last ones, since the packs of a batch follow each other.
 
-    Packs are read by several threads. Two that want the same batch at once read it once.
+    Several threads read packs. If two need the same batch at once, it is read once.
     """
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._reading = threading.Lock()
-        self._last: dict[object, tuple[tuple[Record, ...], tuple[CourseContext, ...]]] = {}
+        # key of the batch -> (its records, its contexts), the oldest first
+        self._last: dict[object, tuple[list[Record], tuple[CourseContext, ...]]] = {}
 
     def with_records(self, message: Analysis) -> Analysis:
-        """Return a pack with its records and contexts; there may be fewer records than it counts.
+        """Return a pack with its records and contexts. It may have fewer records than `count` says.
 
-        Raises Rejected when the rows are gone or are not what they were, Retryable when the store does not answer.
+        Raises Rejected if the rows are gone or have changed, and Retryable if the store does not answer.
         """
         if message.rows is None:
             return message
-        # A resumed job is read anew: a student may have been erased from its file meanwhile.
         left_out = frozenset(message.left_out)
+        # The generation is part of the key: a student may have been erased from the file before the job was resumed.
         batch = (message.job_id, message.generation, message.rows, message.kind, message.accepted_at, left_out)
         with self._reading:
             if batch not in self._last:
                 if len(self._last) == KEPT_BATCHES:
-                    del self._last[next(iter(self._last))]
-                rows = load_rows(self._blobs, message.rows, message.accepted_at)
-                read = tuple(
-                    row
-                    for line, row in rows
-                    if isinstance(row, Record) and kind_to_read(row) == message.kind and line not in left_out
-                )
+                    oldest = next(iter(self._last))
+                    del self._last[oldest]
+                records = list[Record]()
+                for line, row in load_rows(self._blobs, message.rows, message.accepted_at):
+                    if not isinstance(row, Record) or line in left_out:
+                        continue
+                    if kind_to_read(row) == message.kind:
+                        records.append(row)
                 contexts = message.contexts
                 if message.contexts_key is not None:
                     with self._blobs.open(message.contexts_key) as file:
                         contexts = _CONTEXTS.validate_json(file.read())
-                self._last[batch] = (read, contexts)
+                self._last[batch] = (records, contexts)
             records, contexts = self._last[batch]
         pack = records[message.first : message.first + message.count]
         update = {"records": tuple(record.to_json() for record in pack), "contexts": contexts}

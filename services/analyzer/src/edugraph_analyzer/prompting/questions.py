@@ -1,4 +1,4 @@
-"""What is sent to a model for some documents of one kind, and the key under which an answer is kept."""
+"""Questions and requests to a language model, and the key under which an answer is stored."""
 
 import hashlib
 import json
@@ -18,21 +18,23 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
 
 Message = dict[str, str]
-# Tokens that one item's answer may take: about twice what good answers take, so that a model that runs on is stopped.
+# The limit of one item's answer in tokens. Good answers take about half of it, and an endless answer is stopped.
 ANSWER_TOKENS: dict[Kind, int] = {"interaction": 256, "error": 512, "knowledge_points": 2_048}
+# The limit of a pack's answer has this many tokens more.
 _ENVELOPE_TOKENS = 32
-# A course that is described in fewer tokens is described with each item, so that items of many courses share a pack.
+# A course description of at most this many tokens stands in each item, so that items of many courses share a pack.
 _COURSE_WITH_ITEM_TOKENS = 60
 _JSON_OF_KEY = json.JSONEncoder(ensure_ascii=False)
-_HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGNORECASE)
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_LATIN_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class LLMRequest:
-    """One request to a language model. `messages` do not hold the schema; see `with_schema`.
+    """One request to a language model. `messages` do not contain the schema; see `with_schema`.
 
-    The answer may take `max_answer_tokens`, and is about `items` texts. `headroom` tokens more are allowed to a model
-    whose last answer was cut.
+    The request asks about `items` texts, and its answer may take `max_answer_tokens`. A model whose last answer was
+    cut may take `headroom` tokens more.
     """
 
     kind: Kind
@@ -46,9 +48,10 @@ class LLMRequest:
 class LLMResponse:
     """The text of an answer. `complete` is False for an answer that was cut at its limit of tokens.
 
-    `cached_tokens` are those of the input that the provider had in its cache, `limit` is what the answer was allowed,
-    and `headroom` what of it was beyond the tokens of the answer. One that the content filter took out is `filtered`.
-    The tokens are `estimated`, at least in part, where the provider told none or numbers that cannot be true.
+    `cached_tokens` is the part of the input that the provider had in its cache. `limit` is the number of tokens that
+    the answer was allowed, and `headroom` is the part of it that the request added after a cut answer. `filtered`
+    says that the provider's content filter removed the answer. `estimated` says that some of the numbers are
+    estimates, because the provider sent none, or numbers that cannot be true.
     """
 
     text: str
@@ -63,7 +66,7 @@ class LLMResponse:
 
 
 class Unanswerable(Exception):
-    """The provider will not or cannot answer these items (too long, content filter). Others are not concerned."""
+    """The provider refuses these items (too long, content filter). It may answer others."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -71,7 +74,7 @@ class Unanswerable(Exception):
 
 
 class Cancelled(Exception):
-    """The job was cancelled: no more of it is asked, and no more paid. What was answered before is in the cache."""
+    """The job was cancelled, so nothing more of it is asked and paid. Its earlier answers are in the cache."""
 
 
 class TooLong(Unreadable):
@@ -85,9 +88,9 @@ class TooLong(Unreadable):
 class Question:
     """A document as it leaves this process: `body` and `course` are redacted.
 
-    `tokens` is the estimate for the body.
-    `key` is a SHA-256 digest, the same for the same question. `language` is what the model is told to answer in; it
-    is empty where the language of the text needs no telling. `alone` says that it must share no pack.
+    `tokens` is the estimate for the body. `key` is a SHA-256 digest, the same for the same question. `language` is
+    the language that the prompt asks for, or "" if the model finds it without being asked. `alone` says that the
+    question must not share a pack.
     """
 
     document: Document
@@ -102,9 +105,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Resolution:
-    """What became of one question: an answer, or the reason why there is none.
+    """The result of one question: an answer, or the reason why there is none.
 
-    The tokens are the question's share of the requests that were made for it, `batched` in a batch of the provider's.
+    The tokens are the question's share of the requests that were made for it. `batched` says that these requests were
+    in a batch of the provider.
     """
 
     question: Question
@@ -129,53 +133,90 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
 
     points: tuple[str, ...] = ()
     if document.kind != "interaction" and document.known_points:
-        # Names of the text's own language come first: small models go on in the language of the first name they read.
-        chinese = bool(_language(document.text))
-        points = tuple(sorted(document.known_points, key=lambda point: bool(_HAN.search(point)) != chinese))
-    # A few knowledge points are told once for all items of the course, of many the nearest ones for this item alone.
-    few = len(points) <= settings.known_points
-    nearest = () if few else most_relevant(document.text, points, settings.known_points)
+        # Names in the language of the text come first: a small model answers in the language of the first name.
+        is_chinese = bool(_language(document.text))
+        points = tuple(sorted(document.known_points, key=lambda point: bool(_HAN.search(point)) != is_chinese))
+    # A few knowledge points are part of the course's description. If there are many, each item has its nearest ones.
+    are_few = len(points) <= settings.known_points
+    nearest = () if are_few else most_relevant(document.text, points, settings.known_points)
 
-    # A course's name and description may name people too; their placeholders are counted apart from the text's.
+    # A second redactor counts the placeholders of names and descriptions of courses, which may name people too.
     redact_course = Redactor(redactor.people, members).redact if settings.redaction else str
-    about = [
-        (
-            "course",
-            redact_course(course.name) + (f" ({redact_course(course.description)})" if course.description else ""),
-        )
-        for course in document.courses
-        if course.name
-    ]
-    if few and points:
-        about.append(("known knowledge points", "; ".join(points)))
-    apart = estimated_tokens(_lines(about)) > _COURSE_WITH_ITEM_TOKENS
-    own = [("known knowledge points", "; ".join(nearest))] if nearest else []
-    # The text comes last: small models quote what they have read last, be it a name of a knowledge point.
-    body = _lines([*([] if apart else about), *own, *sections])
+    description = list[tuple[str, str]]()
+    for course in document.courses:
+        if not course.name:
+            continue
+        shown = redact_course(course.name)
+        if course.description:
+            shown += f" ({redact_course(course.description)})"
+        description.append(("course", shown))
+    if are_few and points:
+        description.append(("known knowledge points", "; ".join(points)))
+    # A long description stands once before all items of the pack, and a short one in each item.
+    is_before_items = estimated_tokens(_lines(description)) > _COURSE_WITH_ITEM_TOKENS
 
-    # What is known of a course is no part of the key: it grows with each import, which would then ask all again.
-    courses = [redact(course.name) if course.name else course.course_id for course in document.courses]
+    lines = list[tuple[str, str]]()
+    if not is_before_items:
+        lines += description
+    if nearest:
+        lines.append(("known knowledge points", "; ".join(nearest)))
+    # The text comes last: small models quote what they read last, which must not be the name of a knowledge point.
+    lines += sections
+    body = _lines(lines)
+
+    redacted = _lines(sections)
+    return Question(
+        document=document,
+        redactor=redactor,
+        body=body,
+        course=_lines(description) if is_before_items else "",
+        language=_language(redacted),
+        key=_key(document, settings, sections, redact),
+        alone=speaks_to_model(redacted),
+        tokens=estimated_tokens(body),
+    )
+
+
+def _key(
+    document: Document,
+    settings: AnalyzerSettings,
+    sections: Sequence[tuple[str, str]],
+    redact: Callable[[str], str],
+) -> str:
+    """Return the key of a question in the cache.
+
+    The known points and the description of a course are not part of it: they change with each import, and all texts
+    would be asked again.
+    """
     kind = document.kind
-    named = courses if kind != "interaction" else ()
+    courses = [redact(course.name) if course.name else course.course_id for course in document.courses]
+    named_courses = courses if kind != "interaction" else ()
     asked = settings.parameters_for(kind)
     temperature = None if asked.temperature == "default" else asked.temperature
-    parts = [kind, prompts.version_of(kind), settings.model_for(kind), temperature, named, sections]
-    # A model of the same name at another address is another model. Another endpoint of the file is not another one.
-    if address := settings.address_of(settings.model_for(kind)):
+    model = settings.model_for(kind)
+    parts = [kind, prompts.version_of(kind), model, temperature, named_courses, sections]
+    # A model of the same name at another address is another model. Other endpoints in the file of models do not
+    # count.
+    address = settings.address_of(model)
+    if address:
         parts.append(f"address {address}")
     if asked.extra_body or asked.reasoning_effort:
         parts.append(f"{asked.reasoning_effort} {json.dumps(asked.extra_body, sort_keys=True)}")
-    if settings.one_student_per_pack:  # answers that were given beside other students' texts are not used then
+    if settings.one_student_per_pack:
+        # Answers that were given beside the texts of other students are not used then.
         parts.append("one student per pack")
-    key = hashlib.sha256(_JSON_OF_KEY.encode(parts).encode()).hexdigest()
-    redacted = _lines(sections)
-    course, language, alone = _lines(about) if apart else "", _language(redacted), speaks_to_model(redacted)
-    return Question(document, redactor, body, course, language, key, alone, estimated_tokens(body))
+    return hashlib.sha256(_JSON_OF_KEY.encode(parts).encode()).hexdigest()
 
 
 def _language(text: str) -> str:
-    """Name Chinese only, because small models fall back to the language of the instructions, which is English."""
-    return "中文" if not text.isascii() and len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text)) else ""
+    """Return "中文" for a Chinese text, and "" for any other text.
+
+    Only Chinese must be named, because small models fall back to the language of the instructions, which is English.
+    """
+    if text.isascii():
+        return ""
+    is_chinese = len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text))
+    return "中文" if is_chinese else ""
 
 
 def _lines(labelled: Sequence[tuple[str, str]]) -> str:
@@ -183,40 +224,43 @@ def _lines(labelled: Sequence[tuple[str, str]]) -> str:
 
 
 def packs(questions: Sequence[Question], settings: AnalyzerSettings) -> list[list[Question]]:
-    """Group questions with the same course description into packs within the settings' limits.
+    """Return packs of questions with the same course description, within the limits of the settings.
 
     A question that is longer than `pack_tokens`, or that speaks to the model, is a pack of its own. With
     `one_student_per_pack` no pack has texts of different students.
     """
-    size, tokens = settings.pack_size, settings.pack_tokens
+    # (course description, students, number of a question that must be alone) -> questions that may share a pack
     groups: dict[tuple[object, ...], list[Question]] = {}
     for number, question in enumerate(questions):
         students = question.document.students if settings.one_student_per_pack else ()
-        groups.setdefault((question.course, students, number if question.alone else None), []).append(question)
+        number_alone = number if question.alone else None
+        groups.setdefault((question.course, students, number_alone), []).append(question)
     made: list[list[Question]] = []
-    for same_course in groups.values():
+    for group in groups.values():
         pack: list[Question] = []
         packed_tokens = 0
-        for question in same_course:
-            added = question.tokens
-            if pack and (len(pack) == size or packed_tokens + added > tokens):
+        for question in group:
+            has_no_place = len(pack) == settings.pack_size
+            is_too_long = packed_tokens + question.tokens > settings.pack_tokens
+            if pack and (has_no_place or is_too_long):
                 made.append(pack)
-                pack, packed_tokens = [], 0
+                pack = []
+                packed_tokens = 0
             pack.append(question)
-            packed_tokens += added
+            packed_tokens += question.tokens
         made.append(pack)
     return made
 
 
 def item_ids(count: int) -> list[str]:
-    """Return the ids that the items of a pack have in a prompt and in its answer."""
+    """Return the ids of the items of a pack, which a prompt and its answer use."""
     return [f"r{number}" for number in range(1, count + 1)]
 
 
 def request_of(
     kind: Kind, pack: Sequence[Question], settings: AnalyzerSettings, new_id: Callable[[], str]
 ) -> LLMRequest:
-    """Return the request for a pack; `new_id` returns random characters."""
+    """Return the request for a pack. `new_id` returns random characters."""
     asked = settings.parameters_for(kind)
     answer_tokens = (asked.answer_tokens or ANSWER_TOKENS[kind]) * len(pack) + _ENVELOPE_TOKENS
     limit = answer_tokens + (asked.thinking_tokens or 0)
@@ -226,9 +270,9 @@ def request_of(
 def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str]) -> list[Message]:
     """Return the system and the user message for a pack whose questions share one course description.
 
-    The instructions come first and are the same for all, because providers cache a common beginning. The students'
-    texts come last. They and the course's description stand between marks with random characters, so that none can
-    close its mark and speak as somebody else. The characters are no part of a question's key.
+    The instructions come first and are the same for all packs of a kind, because providers cache a common beginning.
+    The students' texts come last. They and the description of the course stand between marks with random characters,
+    so that no text can close its mark and pretend to be another part of the prompt.
     """
     course = pack[0].course
     random = new_fence(new_id, [course, *(question.body for question in pack)])
@@ -236,12 +280,12 @@ def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str])
     shown = []
     for item_id, question in zip(item_ids(len(pack)), pack, strict=True):
         language = f' language="{question.language}"' if question.language else ""
-        # The backslashes of formulas are doubled, so that a passage that is copied as it stands is right within JSON.
+        # The backslashes of formulas are doubled, so that a passage can be copied into JSON without a change.
         body = question.body.replace("\\", "\\\\")
         shown.append(f'<{fence} id="{item_id}"{language}>\n{body}\n</{fence}>')
-    # Beside a course whose knowledge points have English names, small models forget what the instructions said.
-    told = dict.fromkeys(question.language for question in pack if question.language)
-    reminder = [f'\nlanguage="{language}"：名称、主题、说明和类别一律用中文书写。' for language in told]
+    # Small models forget the language in the instructions if the knowledge points of the course have English names.
+    languages = dict.fromkeys(question.language for question in pack if question.language)
+    reminder = [f'\nlanguage="{language}"：名称、主题、说明和类别一律用中文书写。' for language in languages]
     head = ""
     if course:
         marked = f"<course-{random}>\n{course}\n</course-{random}>"
@@ -254,9 +298,9 @@ def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str])
 
 
 def with_schema(request: LLMRequest) -> list[Message]:
-    """Return the messages with the schema in them, for servers that do not take it beside the messages.
+    """Return the messages with the schema in them, for servers that do not take it as a parameter.
 
-    It follows the instructions, so that the whole system message is the same for all requests of a kind.
+    The schema follows the instructions, so that the whole system message is the same for all requests of a kind.
     """
     text = json.dumps(schema_of(request.kind), ensure_ascii=False, separators=(",", ":"))
     first, *others = request.messages
@@ -265,7 +309,7 @@ def with_schema(request: LLMRequest) -> list[Message]:
 
 
 def repair_of(answer: str, problem: str) -> list[Message]:
-    """Return the one further turn after an answer that does not validate."""
+    """Return the messages of the one repair turn after an invalid answer."""
     return [
         {"role": "assistant", "content": answer},
         {"role": "user", "content": f"That answer is not valid: {problem}. Send the corrected JSON object only."},
@@ -273,5 +317,5 @@ def repair_of(answer: str, problem: str) -> list[Message]:
 
 
 def estimated_request(messages: Sequence[Message]) -> int:
-    """Estimate the tokens of messages, with four for the envelope of each."""
+    """Return the estimated tokens of messages, with four for the envelope of each."""
     return sum(estimated_tokens(message["content"]) + 4 for message in messages)
