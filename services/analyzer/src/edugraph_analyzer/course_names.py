@@ -1,10 +1,8 @@
-"""The names of the members of a course, looked up in texts.
+"""Find the names of a course's members in texts.
 
 A course has up to 5,000 names. They are looked up word by word, so that the time for a text does not grow with the
 course. A name that is also a word counts only where it is used as a name.
 """
-
-# ruff: noqa: E501 - a pattern is read as one line
 
 import re
 from collections.abc import Iterable, Iterator
@@ -43,69 +41,94 @@ _TAG = "PERSON"
 
 
 class _Proof(IntEnum):
-    """How much a text must show beside a name before it counts as one."""
+    """The evidence that a text must have beside the characters of a name, so that they count as a name."""
 
     NONE = 0
-    NEIGHBOURS = 1  # on both sides there is what stands beside names
-    ADDRESS = 2  # the neighbours show that a person is meant
+    # The characters on both sides are among those that stand beside names.
+    NEIGHBOURS = 1
+    # The characters beside the name show that a person is meant.
+    ADDRESS = 2
 
 
-# --- Chinese, Japanese, Korean and other scripts without spaces -------------------------------------------------------
+# --- Chinese, Japanese, Korean and other scripts without spaces
+# -------------------------------------------------------
 
 _UNSPACED_RUN = re.compile(rf"[{UNSPACED}](?:[ \t_\-{POINTS}]{{0,2}}[{UNSPACED}]){{0,}}")
 _UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
 _LONGEST_UNSPACED_NAME = 40
 _KOREAN_VOWEL_OR_FINAL = re.compile("[\u1160-\u11ff]")
-# What stands beside a name in Chinese and seldom beside the same characters as a word.
+# These stand before a name in Chinese, and seldom before the same characters as a word.
 _HAN_BEFORE = re.compile(
-    r"(?:^|[^\u4e00-\u9fff]|[和跟与同给让问请找叫由被是对向把帮约陪像喊等见说看教骂打]|帮助|同桌|还有|老师|同学|以及|或者|今天|昨天|谢谢)$"
+    r"(?:^|[^\u4e00-\u9fff]"
+    # Prepositions and verbs.
+    r"|[和跟与同给让问请找叫由被是对向把帮约陪像喊等见说看教骂打]|帮助"
+    # Persons, conjunctions, days and thanks.
+    r"|同桌|还有|老师|同学|以及|或者|今天|昨天|谢谢)$"
 )
+# These stand behind a name in Chinese, and seldom behind the same characters as a word.
 _HAN_AFTER = re.compile(
-    r"$|[^\u4e00-\u9fff]|同学|老师|说|问|已|把|借|和|跟|与|也|在|拿|看|做|写|考|得|没|抄|今天|昨天|上课|的|是|用|帮|答|觉得|认为|订正|你|他|她|我|不|都|就|还|会|能|想|要|给|让|被|有|又|来|去|打|妈|爸|家|到|刚|总|最|很|真|太|这|那|怎|一起|之前|以后|可以|应该|喜欢|告诉|比|请|快|先|再|才|只"
+    r"$|[^\u4e00-\u9fff]|同学|老师"
+    # Verbs, adverbs and conjunctions of school.
+    r"|说|问|已|把|借|和|跟|与|也|在|拿|看|做|写|考|得|没|抄|今天|昨天|上课"
+    r"|的|是|用|帮|答|觉得|认为|订正|你|他|她|我|不|都|就|还|会|能|想|要"
+    r"|给|让|被|有|又|来|去|打|妈|爸|家|到|刚|总|最|很|真|太|这|那|怎|一起"
+    r"|之前|以后|可以|应该|喜欢|告诉|比|请|快|先|再|才|只"
 )
+# If the characters of a name are also a word, one of these must stand behind them.
 _HAN_AFTER_WORD = re.compile(
-    r"(?:同学|老师|说|问|已经|把|借|跟|也|在|拿|抄|订正|看见|[:：、,，@]|他[爸妈]|她[爸妈]|[爸妈]|家长|你[能可看来说帮]|告诉|一起|帮(?!助))"
+    r"(?:同学|老师|说|问|已经|把|借|跟|也|在|拿|抄|订正|看见|[:：、,，@]"
+    r"|他[爸妈]|她[爸妈]|[爸妈]|家长|你[能可看来说帮]|告诉|一起|帮(?!助))"
 )
 _TITLE_IN_HAN_BEFORE = re.compile(f"(?:{TITLES_BEFORE})[ :]?$")
 _TITLE_IN_HAN_BEHIND = re.compile(f" ?(?:{TITLES_BEHIND})")
 _HAN_LISTED = re.compile(r"、$")
 _GIVEN_TO = re.compile(r"[给让问请找叫由被帮约陪喊]$")
-# Names of two characters that a text has as a word, or as parts of two words, more often than as a name.
+# A name of two characters that begins with one of these is more often a word, or parts of two words.
 _FUNCTION_CHARACTERS = frozenset("于和时方常高成万何任白江温许关安平程田金石水云向易明文古项单解连全车同从对")
-# A given name with one of these at its edge is often the edge of two other words: 小天 in 小天使.
+# A given name that begins or ends with one of these is often parts of two other words: 小天 in 小天使.
 _EDGE_CHARACTERS = frozenset("一二三天子小大中学可以若如之心成人生家年月日时来去有长多好公本")
 _COMMON_CHARACTERS = _EDGE_CHARACTERS | frozenset(
-    "明东西南北华平安和方正新文高光海山水江河金石田林白春秋夏冬欢乐国民军兴功力量动物理化信义达向前后进阳星云雨雪风雷洋"
+    "明东西南北华平安和方正新文高光海山水江河金石田林白春秋夏冬欢乐国民军兴功力量动物理化信义达"
+    "向前后进阳星云雨雪风雷洋"
 )
 _CHARACTERS_BEFORE = 5
-# Surnames that stand before a title as prepositions and other words: 请向老师.
+# These surnames are prepositions and other words before a title: 请向老师.
 _NO_TITLED_SURNAMES = frozenset("向和让同从对连全时可")
 
 
-# --- scripts with spaces ----------------------------------------------------------------------------------------------
+# --- scripts with spaces
+# ----------------------------------------------------------------------------------------------
 
 _JOINT = re.compile(rf"[\s,'_\-{POINTS}]{{0,3}}")
-_MOST_RUNS = 7  # of letters that one name has
+# A name has at most this many runs of letters.
+_MOST_RUNS = 7
 _LONGEST_NAME = 80
 _SHORTEST_WITHOUT_CAPITAL = 3
 _TITLE_BEFORE = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Teacher|Coach|Herr|Frau|Mme|Monsieur|Señora?|Senora?)\b\.?)\s{1,2}$",
+    r"(?:\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Teacher|Coach"
+    r"|Herr|Frau|Mme|Monsieur|Señora?|Senora?)\b\.?)\s{1,2}$",
     re.IGNORECASE,
 )
 _NAME_BEFORE_VERB = re.compile(
-    r"(?:'s\b(?! law)|:|,?\sand\s(?:I|[A-Z])|,\s(?:can|could|will|would|please|you|your|do|did|are|how|what|why|try|let|that|good|nice|well|great|thanks?)\b"
-    r"|\s(?:told|says|said|asked|got|wrote|never|dropped|helped|thinks|sent|took|missed|gave|showed|is|was|and|has|had|did|does|went|came|knows?|likes?|loves?|wants?|keeps?|kept|copied|answered|explained|failed|passed|solved|called|texted|hit|lent|borrowed)\b)"
+    r"(?:'s\b(?! law)|:|,?\sand\s(?:I|[A-Z])"
+    # A person is addressed: "Will, can you".
+    r"|,\s(?:can|could|will|would|please|you|your|do|did|are|how|what|why|try|let|that"
+    r"|good|nice|well|great|thanks?)\b"
+    # A person does something: "Will told".
+    r"|\s(?:told|says|said|asked|got|wrote|never|dropped|helped|thinks|sent|took|missed|gave|showed"
+    r"|is|was|and|has|had|did|does|went|came|knows?|likes?|loves?|wants?|keeps?|kept|copied|answered"
+    r"|explained|failed|passed|solved|called|texted|hit|lent|borrowed)\b)"
 )
 _SENTENCE_BEGINS = re.compile(r"(?:^|[.!?:;。！？：\n\"“(])\s{0,3}$")
-# Somebody is spoken to at the end of a sentence, or at its beginning.
+# A person is addressed at the end of a sentence, or at its beginning.
 _SPOKEN_TO = re.compile(r",\s{0,2}$")
 _ENDS = re.compile(r"\s{0,2}(?:[.!?。！？]|$)")
 _ALL_BEGINS = re.compile(r"(?:^|[.!?。！？\n])\s{0,3}$")
-# Words that have a capital within a sentence too.
+# Words that have a capital inside a sentence too.
 _MONTHS_AND_MORE = words_in("always_capitals.txt")
-# Surnames by which a law, a unit or a country's past is known: a member's only behind a title or another name.
+# Surnames that name a law, a unit or a person of history. They name a member only behind a title or another name.
 _IN_LESSONS = words_in("in_lessons.txt")
-# Words of names that name nobody alone.
+# Particles of names, which name nobody alone.
 _PARTICLES = words_in("particles.txt")
 _CYRILLIC = re.compile("[\u0400-\u052f]")
 _CYRILLIC_ENDING = re.compile("(?:ого|ому|ыми|ими|ами|ом|ой|ою|ем|ей|ым|им|ую|ая|их|ых|[аеиоуыюяьйё])$")
@@ -113,7 +136,7 @@ _SHORTEST_STEM = 3
 
 
 class _Run(NamedTuple):
-    """A run of letters in a text; `letters` are in lower case."""
+    """A run of letters in a text. `letters` are in lower case."""
 
     start: int
     end: int
@@ -127,16 +150,21 @@ class CourseNames:
         plain = [plain_reading(name)[0].strip() for name in dict.fromkeys(names)]
         if len(plain) > MOST_MEMBERS:
             raise ValueError(f"a course has {len(plain)} names for the redaction, and may have {MOST_MEMBERS}")
-        self._unspaced: dict[str, _Proof] = {}  # a whole name or a part of one, without points and spaces
-        self._undivided: set[str] = set()  # the whole names of those, which may have spaces between their characters
-        self._sizes: dict[str, list[int]] = {}  # by the first character of those, how long they are, longest first
+        # whole name or part of a name, without points and spaces -> evidence that it needs
+        self._unspaced: dict[str, _Proof] = {}
+        # The whole names among them. A text may have spaces between their characters.
+        self._undivided: set[str] = set()
+        # first character -> lengths of the names in `_unspaced` that begin with it, longest first
+        self._sizes: dict[str, list[int]] = {}
         self._surnames: set[str] = set()
-        self._whole: set[str] = (
-            set()
-        )  # letters of several parts of one name, in lower case and without what joins them
-        self._parts: set[str] = set()  # letters of one part of a name, in lower case
-        self._divided: set[str] = set()  # those of the parts that may be written as several runs: O'Brien, Si Qi
-        self._stems: set[str] = set()  # parts in Cyrillic without their endings
+        # Letters of several parts of one name, in lower case and without spaces and hyphens.
+        self._whole: set[str] = set()
+        # Letters of one part of a name, in lower case.
+        self._parts: set[str] = set()
+        # The parts that may be written as several runs of letters: O'Brien, Si Qi.
+        self._divided: set[str] = set()
+        # Parts in Cyrillic without their endings.
+        self._stems: set[str] = set()
         for name in plain:
             if _UNSPACED_CHARACTER.search(name):
                 self._add_unspaced(name)
@@ -145,7 +173,7 @@ class CourseNames:
         sizes: dict[str, set[int]] = {}
         for name in self._unspaced:
             sizes.setdefault(name[0], set()).add(len(name))
-        self._sizes = {first: sorted(of_first, reverse=True) for first, of_first in sizes.items()}
+        self._sizes = {first: sorted(lengths, reverse=True) for first, lengths in sizes.items()}
 
     def spans(self, plain: str) -> Iterator[Span]:
         """Yield each place of a plain text that names a member."""
@@ -189,7 +217,7 @@ class CourseNames:
         self._surnames.add(plain_of(surname))
 
     def _add_part(self, part: str, *, stands_alone: bool = False) -> None:
-        """Add a part of a name. A part that a space or point separates stands alone more often than a given name."""
+        """Add a part of a name. `stands_alone`: a space or point separates it, so that it is often used alone."""
         if len(part) == 1:
             return
         is_word = part in WORDS or part[0] in _FUNCTION_CHARACTERS
@@ -258,7 +286,7 @@ class CourseNames:
             for beyond in range(first + 2, len(parts) + 1):
                 self._whole.add("".join(parts[first:beyond]))
         named = [part for part in parts if part not in _PARTICLES]
-        self._whole |= {one + other for one, other in permutations(named, 2)}
+        self._whole |= {first + second for first, second in permutations(named, 2)}
         if len(parts) > 1:
             self._whole.add("".join([parts[-1], *parts[:-1]]))
 
@@ -273,6 +301,7 @@ class CourseNames:
 
     def _spaced_spans(self, plain: str) -> Iterator[Span]:
         runs = [_Run(*found.span(), found[0].casefold()) for found in LETTERS.finditer(plain)]
+        # joins[n] says whether run n and the next run may belong to one name.
         joins = [bool(_JOINT.fullmatch(plain, run.end, after.start)) for run, after in pairwise(runs)]
         index = 0
         while index < len(runs):
@@ -282,7 +311,7 @@ class CourseNames:
             index += max(size, 1)
 
     def _longest_name_at(self, plain: str, runs: list[_Run], joins: list[bool], index: int) -> int:
-        """Return how many runs of letters the longest name has that begins with this run, or 0."""
+        """Return the number of runs of the longest name that begins with the run at `index`, or 0."""
         longest = 0
         letters = ""
         for size in range(1, _MOST_RUNS + 1):
@@ -309,7 +338,7 @@ _UNSPACED_CHARACTER_ALONE = re.compile(f"[{UNSPACED}]+")
 
 
 def _is_addressed(plain: str, start: int, end: int, surname: str) -> bool:
-    """张老师, 欧阳同学; 诸葛 alone. 谢 and 何 are parts of 谢谢老师 and 任何老师."""
+    """Return whether a surname names a person: 张老师, 欧阳同学, 诸葛. It names nobody in 谢谢老师 and 任何老师."""
     if ADDRESSED.match(plain, end):
         return surname not in _NO_TITLED_SURNAMES and begins_name(plain, start)
     is_compound = surname in COMPOUND_SURNAMES and surname not in SURNAMES_THAT_ARE_WORDS
@@ -317,7 +346,7 @@ def _is_addressed(plain: str, start: int, end: int, surname: str) -> bool:
 
 
 def _is_unspaced_name(plain: str, start: int, end: int, proof: _Proof) -> bool:
-    # A Korean syllable goes on with its vowel and its last consonant.
+    # The vowel and the last consonant continue a Korean syllable, so the name ends inside a syllable.
     if _KOREAN_VOWEL_OR_FINAL.match(plain, end):
         return False
     if proof is _Proof.NONE:
@@ -336,37 +365,40 @@ def _is_unspaced_name(plain: str, start: int, end: int, proof: _Proof) -> bool:
 
 
 def _is_whole_name(plain: str, runs: list[_Run], letters: str) -> bool:
-    """Say whether several parts of a name beside each other are the name. Words need capitals: he ran, will turner."""
-    if letters not in WORDS and not all(run.letters in WORDS for run in runs):
+    """Return whether several parts of a name beside each other are the name. Words need capitals: he ran."""
+    are_words = letters in WORDS or all(run.letters in WORDS for run in runs)
+    if not are_words:
         return True
     return all(plain[run.start].isupper() for run in runs)
 
 
 def _is_part_of_name(plain: str, runs: list[_Run], letters: str) -> bool:
-    """A capital at the beginning of a sentence says nothing; a word that is also a name needs more."""
+    """Return whether letters that are one part of a name are used as a name.
+
+    A capital at the beginning of a sentence proves nothing, and a word that is also a name needs more evidence.
+    """
     start = runs[0].start
     end = runs[-1].end
-    first = plain[start]
-    if _TITLE_BEFORE.search(plain[max(0, start - 16) : start]):
+    before = plain[max(0, start - 16) : start]
+    if _TITLE_BEFORE.search(before):
         return True
     if letters in _IN_LESSONS:
         return False
     is_word = letters in WORDS or all(run.letters in WORDS for run in runs)
+    first = plain[start]
     if not first.isupper():
         has_no_case = first.lower() == first.upper()
         return (has_no_case or not is_word) and len(letters) >= _SHORTEST_WITHOUT_CAPITAL
     if not is_word:
         return True
-    if _SPOKEN_TO.search(plain[max(0, start - 16) : start]) and _ENDS.match(plain, end):
+    if _SPOKEN_TO.search(before) and _ENDS.match(plain, end):
         return True
-    if (
-        letters not in _MONTHS_AND_MORE
-        and _ALL_BEGINS.search(plain[max(0, start - 16) : start])
-        and plain[end : end + 1] == ","
-    ):
+    has_comma_behind = plain[end : end + 1] == ","
+    is_month_or_more = letters in _MONTHS_AND_MORE
+    if has_comma_behind and not is_month_or_more and _ALL_BEGINS.search(before):
         return True
-    is_before_verb = _NAME_BEFORE_VERB.match(plain, end) is not None
     is_in_capitals = len(letters) > 1 and plain[start:end].isupper()
-    if _SENTENCE_BEGINS.search(plain[max(0, start - 16) : start]) or is_in_capitals or letters in _MONTHS_AND_MORE:
-        return is_before_verb
+    capital_proves_nothing = is_in_capitals or is_month_or_more or _SENTENCE_BEGINS.search(before) is not None
+    if capital_proves_nothing:
+        return _NAME_BEFORE_VERB.match(plain, end) is not None
     return True

@@ -1,4 +1,4 @@
-"""How names are written: their parts, their forms in pinyin, and which of them are words too.
+"""The forms of names: their parts, their forms in pinyin, and the names that are words too.
 
 The texts of this module are plain readings, in which Korean syllables are letters and accents are gone.
 """
@@ -20,7 +20,7 @@ UNSPACED = (
     "\u1100-\u11ff\u1780-\u17ff"  # Korean letters, Khmer
     "\u3005\u3007\u3041-\u30fa\u30fc-\u30ff\u3400-\u9fff\U00020000-\U000323af"  # Japanese, Chinese
 )
-# What stands between the parts of a name, beside spaces: the points of Uyghur, Tibetan and transcribed names.
+# Points that separate the parts of a name, as spaces do: those of Uyghur, Tibetan and transcribed names.
 POINTS = "·・•‧∙⋅.\u0f0b"
 HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U000323af]")
 # Signs of vowels belong to the letters of the scripts of India.
@@ -31,8 +31,11 @@ _FOLDER = Path(__file__).with_name("name_words")
 
 def words_in(file: str) -> frozenset[str]:
     """Return the words of a file beside this module."""
-    lines = (_FOLDER / file).read_text(encoding="utf-8").splitlines()
-    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+    words = set[str]()
+    for line in (_FOLDER / file).read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            words.update(line.split())
+    return frozenset(words)
 
 
 WORDS = words_in("words.txt") | words_in("words.zh.txt")
@@ -40,7 +43,7 @@ GIVEN_CHARACTERS = "".join(sorted(words_in("given.zh.txt")))
 
 COMPOUND_SURNAMES = words_in("compound.zh.txt")
 _COMPOUND_SURNAMES_IN_KOREAN = frozenset({"남궁", "황보", "제갈", "선우", "독고", "사공"})
-# Readings of characters that are used in surnames alone.
+# Readings that characters have in surnames only.
 _SURNAME_READINGS = {
     "单": "shan",
     "曾": "zeng",
@@ -64,8 +67,10 @@ _SURNAME_READINGS = {
     "长孙": "zhangsun",
     "澹台": "tantai",
 }
-_MOST_READINGS = 2  # of one character
-_MOST_SYLLABLES = 4  # of a name that is written in pinyin
+# At most this many readings of one character are tried.
+_MOST_READINGS = 2
+# Nobody writes names with more syllables in pinyin.
+_MOST_SYLLABLES = 4
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -90,7 +95,7 @@ def letters_of(text: str) -> list[str]:
 
 
 def composed(plain: str) -> str:
-    """Return a plain text with Korean syllables in the place of their letters."""
+    """Return a plain text with Korean syllables instead of their letters."""
     return unicodedata.normalize("NFC", plain)
 
 
@@ -101,9 +106,9 @@ def plain_of(name: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def pinyin_of(name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return each reading of a Chinese name as its surname and the syllables of the given name, without tones.
+    """Return each reading of a Chinese name as (surname, syllables of the given name), without tones.
 
-    Longer names and names with points are transcribed from other languages, and nobody writes them in pinyin.
+    A longer name, or one with points, has none: it is transcribed from another language, and not written in pinyin.
     """
     if not 1 < len(name) <= _MOST_SYLLABLES or not all(map(HAN.match, name)):
         return ()
@@ -124,9 +129,12 @@ def _readings_of_surname(surname: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4_096)
 def _readings(character: str) -> tuple[str, ...]:
-    (told,) = pinyin(character, style=Style.NORMAL, heteronym=True)
+    (known,) = pinyin(character, style=Style.NORMAL, heteronym=True)
     readings: list[str] = []
-    for reading in told[:_MOST_READINGS]:
-        # Passports and keyboards write ü in three ways.
-        readings += [reading.replace("v", "u"), reading, reading.replace("v", "yu")] if "v" in reading else [reading]
+    for reading in known[:_MOST_READINGS]:
+        if "v" not in reading:
+            readings.append(reading)
+            continue
+        # pypinyin writes ü as v. Passports and keyboards write it in three ways.
+        readings += [reading.replace("v", "u"), reading, reading.replace("v", "yu")]
     return tuple(dict.fromkeys(readings))

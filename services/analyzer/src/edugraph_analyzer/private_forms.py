@@ -1,7 +1,7 @@
 """Private words that are known by their form: addresses of all sorts, phone and identity numbers, accounts, dates.
 
-Each pattern has a bound on each repetition, so that a hostile text takes time in proportion to its length.
-What has a check digit is checked by python-stdnum, and what has the shape of a phone number by phonenumbers.
+Each repetition in a pattern has a bound, so that a hostile text takes time in proportion to its length.
+python-stdnum checks numbers with a check digit, and phonenumbers checks numbers in the form of a phone number.
 """
 
 # ruff: noqa: E501 - a pattern is read as one line
@@ -26,17 +26,23 @@ from stdnum.mx import curp
 
 Span = tuple[int, int, str]
 Found = re.Match[str]
-_DIGITS, _RUNS_OF_DIGITS = re.compile(r"\d"), re.compile(r"\d+")
-MOST_DIGITS = 17  # that a form needs
+_DIGITS = re.compile(r"\d")
+_RUNS_OF_DIGITS = re.compile(r"\d+")
+# No form needs more digits than this.
+MOST_DIGITS = 17
 
 
 def _whole(match: Found) -> tuple[int, int]:
-    """Return the span to replace: that of the group `secret` where the pattern has one."""
+    """Return the span to replace: the group `secret` if the pattern has one, and the whole match otherwise."""
     return match.span("secret") if "secret" in match.re.groupindex else match.span()
 
 
 class Needs(NamedTuple):
-    """What a text has at least that a form matches: so many digits in all, so many in a row, and a character beyond ASCII."""
+    """The least that a text must have so that a form can match.
+
+    `digits` is the number of all its digits, `in_a_row` the length of its longest run of digits, and `beyond_ascii`
+    says that it has a character that is not ASCII.
+    """
 
     digits: int = 0
     in_a_row: int = 0
@@ -44,17 +50,20 @@ class Needs(NamedTuple):
 
     @classmethod
     def met_by(cls, plain: str) -> Self:
-        """Return the most that a plain text meets. Few texts have many digits, and most forms are numbers."""
-        runs = list(map(len, _RUNS_OF_DIGITS.findall(plain)))
-        return cls(min(sum(runs), MOST_DIGITS), min(max(runs, default=0), MOST_DIGITS), not plain.isascii())
+        """Return the greatest needs that a plain text meets. Most forms need digits, which few texts have."""
+        lengths = [len(run) for run in _RUNS_OF_DIGITS.findall(plain)]
+        digits = min(sum(lengths), MOST_DIGITS)
+        in_a_row = min(max(lengths, default=0), MOST_DIGITS)
+        return cls(digits, in_a_row, not plain.isascii())
 
 
 @dataclass(frozen=True)
 class Form:
-    """`hint` is a cheap pattern without which `pattern` cannot match; nor can it without what `needs` says.
+    """A form of private words. `pattern` cannot match a text that lacks `hint`, a cheap pattern, or lacks its `needs`.
 
-    Where the pattern ignores case, the hint is in lower case and is looked for in the text in lower case, because a
-    search that ignores case itself is many times slower. `span` returns what of a match is to be replaced, or None where the match is harmless.
+    If the pattern ignores case, the hint is in lower case and is searched in the text in lower case, because a search
+    that ignores case is many times slower. `span` returns the part of a match to replace, or None for a harmless
+    match.
     """
 
     tag: str
@@ -65,19 +74,28 @@ class Form:
     needs: Needs
 
     def spans(self, plain: str, lower: str) -> Sequence[Span]:
-        """Return the private spans of a plain text; `lower` is the text as `plain_text.folded` returns it."""
+        """Return the private spans of a plain text. `lower` is the text in lower case (`plain_text.folded`)."""
         if not self.hint.search(lower if self.ignores_case else plain):
             return ()
-        spans = map(self.span, self.pattern.finditer(plain))
-        return [(*span, self.tag) for span in spans if span is not None and span[0] < span[1]]
+        private = list[Span]()
+        for match in self.pattern.finditer(plain):
+            span = self.span(match)
+            if span is None:
+                continue
+            start, end = span
+            if start < end:
+                private.append((start, end, self.tag))
+        return private
 
 
 def _if(holds: Callable[[str], bool]) -> Callable[[Found], tuple[int, int] | None]:
-    """Replace a match whose secret part passes the check."""
+    """Return a function for `Form.span` that replaces a match whose secret part passes the check."""
 
     def span(match: Found) -> tuple[int, int] | None:
         start, end = _whole(match)
-        return (start, end) if holds(match.string[start:end]) else None
+        if not holds(match.string[start:end]):
+            return None
+        return start, end
 
     return span
 
@@ -93,7 +111,7 @@ _DOT = r"(?:\s{0,3}\.\s{0,3}|\s{0,3}[\[({<]\s?(?:dot|\.)\s?[\])}>]\s{0,3}|\s{1,3
 _TLD = r"(?:com|cn|org|net|edu|gov|io|co|uk|de|fr|hk|tw|jp|kr|us|ca|au|info|me|school|example|test|invalid|ac)"
 _IN_URL = r"[^\s<>\"'，。；！？、）】》\u3400-\u9fff]"
 _SHORT_LINK = r"(?:com|cn|net|org|edu|gov|io|ly|be|gl|gd|me|co|tv|app|dev|site|top|uk|de|hk|tw)"
-# Numbers of chapters and versions have the form of an address; those that are meant for people are small.
+# Numbers of chapters and versions have the form of an address. Their parts are small.
 _NUMBERED = re.compile(
     r"(?:(?<![a-z])(?:chapter|section|figure|fig\.?|version|ver\.?|v|table)|§|第|章|节|版本?|图|表)\s{0,2}$",
     re.IGNORECASE,
@@ -102,13 +120,17 @@ _LEAST_IN_AN_ADDRESS = 10
 
 
 def _url(match: Found) -> tuple[int, int]:
-    """The full stop or bracket after an address is the sentence's."""
-    return match.start(), match.start() + len(match[0].rstrip(".,;:!?)]}'"))
+    """Leave the full stop or bracket after an address, which belongs to the sentence."""
+    address = match[0].rstrip(".,;:!?)]}'")
+    return match.start(), match.start() + len(address)
 
 
 def _ipv4(match: Found) -> tuple[int, int] | None:
     before = match.string[max(0, match.start() - 12) : match.start()]
-    if _NUMBERED.search(before) or max(map(int, match["secret"].split("."))) < _LEAST_IN_AN_ADDRESS:
+    if _NUMBERED.search(before):
+        return None
+    parts = [int(part) for part in match["secret"].split(".")]
+    if max(parts) < _LEAST_IN_AN_ADDRESS:
         return None
     return match.span()
 
@@ -123,7 +145,7 @@ def _is_ipv6(found: str) -> bool:
 
 # --- telephones -----------------------------------------------------------------------------------------------
 
-# Where the pupils of the schools that use this live: a number is one if it is valid in any of these.
+# Digits are a phone number if they are valid in any of these regions.
 _REGIONS = (
     "CN",
     "HK",
@@ -156,38 +178,42 @@ _REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\
 _DIGIT_HAN = "〇零一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
 _HAN_VALUE = {char: str(place) for place, char in enumerate("零一二三四五六七八九")} | {"〇": "0", "幺": "1"}
 _HAN_VALUE |= {char: str(place) for place, char in enumerate("壹贰叁肆伍陆柒捌玖", start=1)}
-# What follows a quantity, and what stands on either side of a number that is calculated with.
+# A number is a quantity, or part of a calculation, if one of these follows it.
 _QUANTITY = re.compile(
     r"\s{0,2}(?:[元个只颗米克吨千万亿人册本张件升²³%％°÷×*/=^+]|[km]?m\b|kg\b|-\s?\d)", re.IGNORECASE
 )
+# A number is part of a calculation if one of these stands before it.
 _CALCULATED = re.compile(r"[÷×*/=^√]\s{0,2}$")
 _TEN = 10
-_FEWEST_ABROAD = 9  # digits with the country; fewer are more often a sum
+# A number with the code of a country has at least this many digits. Fewer are more often a sum.
+_FEWEST_ABROAD = 9
 
 
 def is_phone(number: str, regions: tuple[str, ...] = _REGIONS) -> bool:
-    """Whether the digits are a number that is given out in one of the regions; with + in its own."""
+    """Return whether a number is assigned in one of the regions. A number with + need only be possible."""
     for region in regions:
         try:
             parsed = phonenumbers.parse(number, region)
         except phonenumbers.NumberParseException:
             continue
-        if (
-            phonenumbers.is_possible_number(parsed)
-            if number.startswith("+")
-            else phonenumbers.is_valid_number(parsed)
-        ):
+        if number.startswith("+"):
+            is_one = phonenumbers.is_possible_number(parsed)
+        else:
+            is_one = phonenumbers.is_valid_number(parsed)
+        if is_one:
             return True
     return False
 
 
 def _international(match: Found) -> tuple[int, int] | None:
-    """Numbers that follow in the sentence are dropped one by one until what is left is a phone number."""
+    """Drop the numbers that follow in the sentence one by one, until the rest is a phone number."""
     start, end = match.span()
-    while len(_DIGITS.findall(match.string[start:end])) >= _FEWEST_ABROAD:
-        if is_phone(match.string[start:end].replace("(0)", ""), ("ZZ",)):
-            return start, end
-        end = start + max((cut.start() for cut in re.finditer(r"[\s.\-]+", match.string[start:end])), default=0)
+    found = match.string[start:end]
+    while len(_DIGITS.findall(found)) >= _FEWEST_ABROAD:
+        if is_phone(found.replace("(0)", ""), ("ZZ",)):
+            return start, start + len(found)
+        separators = [separator.start() for separator in re.finditer(r"[\s.\-]+", found)]
+        found = found[: max(separators, default=0)]
     return None
 
 
@@ -198,18 +224,27 @@ def _chinese_mobile(match: Found) -> tuple[int, int] | None:
     is_grouped = re.search(r"\d[\s\-.]\d", match[0]) is not None
     if is_grouped:
         return match.span()
-    is_quantity = _QUANTITY.match(match.string, match.end()) is not None
-    return None if is_quantity or not is_phone(_compact(match[0]).strip("()"), ("CN",)) else match.span()
+    if _QUANTITY.match(match.string, match.end()):
+        return None
+    number = _compact(match[0]).strip("()")
+    return match.span() if is_phone(number, ("CN",)) else None
 
 
 def _with_trunk(match: Found) -> tuple[int, int] | None:
-    """A national number with its leading 0: ten digits are one, fewer only where such numbers are given out."""
+    """Replace a national number with its leading 0. One with fewer than ten digits must be an assigned number."""
     digits = "".join(_DIGITS.findall(match[0]))
-    return match.span() if len(digits) >= _TEN or is_phone(digits) else None
+    is_number = len(digits) >= _TEN or is_phone(digits)
+    return match.span() if is_number else None
 
 
 def _is_spelt_mobile(found: str) -> bool:
-    digits = "".join(_HAN_VALUE.get(char, char) for char in found if char in _HAN_VALUE or char.isdigit())
+    """Return whether the digits, some of them in Chinese, are a Chinese mobile number."""
+    digits = ""
+    for char in found:
+        if char in _HAN_VALUE:
+            digits += _HAN_VALUE[char]
+        elif char.isdigit():
+            digits += char
     return re.fullmatch(r"1[3-9]\d{9}", digits) is not None
 
 
@@ -223,8 +258,8 @@ _DOCUMENT_HINT = (
     r"护照|通行证|身份证|证件|社保|学籍|户口|passport|id card|ssn|social|sin(?![a-z])|nric|fin(?![a-z])|hkid|nino|national|aadhaar|pan card"
     r"|cpf|dni|nie|nif|codice|tax id|bsn|pesel|personnummer|curp|rut|driving|driver's|visa no"
 )
-# Forms that are told from other words without a cue, because they have letters or fixed separators, with their checks.
-# With each, how many digits it has, in all and in a row.
+# Forms that need no cue beside them, because they have letters or fixed separators:
+# (pattern, hint, (number of digits, longest run of digits), check)
 _CHECKED_DOCUMENTS: tuple[tuple[str, str, tuple[int, int], Callable[[str], bool]], ...] = (
     (r"(?<![a-z0-9])[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z](?![a-z0-9])", r"[a-z]{6}\d\d", (7, 3), codicefiscale.is_valid),
     (r"(?<![a-z0-9])\d{8}-?[a-z](?![a-z0-9])", "", (8, 8), dni.is_valid),
@@ -244,9 +279,14 @@ _CARD_CUES = re.compile(
 
 
 def _is_resident(found: str) -> bool:
-    """GB 11643: the right check digit, or a birth date (a slip in one of the two is still somebody's number)."""
+    """Return whether this is a number by GB 11643: with the right check digit, or with a region and a birth date.
+
+    A number with a slip in one of the two is still somebody's number.
+    """
     number = _compact(found).upper()
-    return ric.is_valid(number) or (number[0] in "12345689" and _is_date(number[6:14]))
+    if ric.is_valid(number):
+        return True
+    return number[0] in "12345689" and _is_date(number[6:14])
 
 
 def _is_date(digits: str) -> bool:
@@ -261,13 +301,15 @@ def _has_four_digits(found: str) -> bool:
 
 
 def _card(match: Found) -> tuple[int, int] | None:
-    """The check digit, or a word for a card before it."""
+    """Replace a number with the right check digit, or with a word for a card before it."""
+    if luhn.is_valid(_compact(match[0])):
+        return match.span()
     before = match.string[max(0, match.start() - 20) : match.start()]
-    return match.span() if luhn.is_valid(_compact(match[0])) or _CARD_CUES.search(before) else None
+    return match.span() if _CARD_CUES.search(before) else None
 
 
 def _any_card(match: Found) -> tuple[int, int] | None:
-    """A number of 12 to 19 digits, split or not: behind a word for a card, or with its check digit."""
+    """Replace a number of 12 to 19 digits with a word for a card before it, or with the right check digit."""
     digits = _compact(match[0])
     if not _FEWEST_IN_CARD <= len(digits) <= _MOST_IN_CARD:
         return None
@@ -302,12 +344,14 @@ _AFTER_ACCOUNT_CUE = r"(?:\s?(?:号码?|账号|帐号|id|uid|名|user\s?name|nam
 
 
 def _account(match: Found) -> tuple[int, int] | None:
-    """A word without digits is an account only where a colon or the word for it comes before."""
+    """Replace an account. A word without digits or marks is one only behind a colon or a word for an account."""
     start, end = match.span("secret")
     found = match.string[start:end].rstrip("._-")
-    said = re.search(r"[:=]|号|id|account|handle", match.string[match.start() : start], re.IGNORECASE)
-    marked = re.search(r"[\d_@#]|\w\.\w", found)
-    return (start, start + len(found)) if marked or said else None
+    has_cue = re.search(r"[:=]|号|id|account|handle", match.string[match.start() : start], re.IGNORECASE)
+    has_mark = re.search(r"[\d_@#]|\w\.\w", found)
+    if not has_cue and not has_mark:
+        return None
+    return start, start + len(found)
 
 
 # --- places, dates and vehicles -----------------------------------------------------------------------------------
@@ -321,7 +365,7 @@ _CHINESE_ADDRESS = (
     rf"[\u4e00-\u9fff]{_STREET}[东西南北中]?(?:{_HAN_NUMBER}{{1,2}}[段组里])?\s?(?:(?:\d{{1,5}}|{_HAN_NUMBER}{{1,4}}|[A-Z])\s?{_HOUSE}|\d{{1,3}}(?:-\d{{1,5}}){{1,3}}(?![\d\-]))"
     rf"(?:(?:[\u4e00-\u9fff]{{1,8}}?(?:园|苑|区|厦|寓|村|院|城|中心|广场))?\s?(?:[\dA-Za-z]{{1,5}}|{_HAN_NUMBER}{{1,3}})\s?{_INNER}){{0,5}}(?:\s?\d{{2,5}}(?!\d))?"
 )
-# The name of a place begins after one of these, because Chinese writes no space there.
+# The name of a place begins after one of these, because Chinese has no spaces between words.
 _BEFORE_PLACE = re.compile(
     r"[^\u4e00-\u9fff0-9]|住在|家在|住址是?|地址是?|寄到|寄去|寄给|送到|快递到|搬到|位于|我住|家住|住|我在|在|到|于"
 )
@@ -358,15 +402,16 @@ _DATE = (
 _BIRTH_CUE = r"(?:出生(?:日期|年月日?|于|在)?|生日|生辰|生于|(?<![a-z])(?:birth\s?day|b-?day|born|birth|dob)(?![a-z])|d\.o\.b\.?)"
 _BIRTH_HINT = r"出生|生日|生辰|生于|birth|b-?day|born|dob|d\.o\.b"
 _YEAR = re.compile(r"(?:1[0-9]|20)\d\d")
-_OLDEST_BIRTH_YEAR = 1930  # of a pupil's grandparents; whoever was born before it is in a history book
+# Grandparents of pupils were born after this year. People who were born earlier are in history books.
+_OLDEST_BIRTH_YEAR = 1930
 
 
 def _address_in_chinese(match: Found) -> tuple[int, int]:
-    """The street's number was found; its place begins after the last word that is no part of it."""
+    """Add the name of the place before a street: it begins after the last word that cannot be part of it."""
     begins = max(0, match.start() - _LONGEST_PLACE)
     before = match.string[begins : match.start()]
-    last = max((stop.end() for stop in _BEFORE_PLACE.finditer(before)), default=0)
-    return begins + last, match.end()
+    ends_of_words = [word.end() for word in _BEFORE_PLACE.finditer(before)]
+    return begins + max(ends_of_words, default=0), match.end()
 
 
 def _is_birth_date(found: str) -> bool:
@@ -404,7 +449,8 @@ FORMS = (
     _form("EMAIL", rf"(?<![a-z0-9])[a-z0-9][a-z0-9._%+\-]{{0,63}}{_AT}(?:[a-z0-9\-]{{1,63}}{_DOT}){{1,4}}{_TLD}(?![a-z0-9])", r"@|#|\bat\b|艾特"),
     _form("IP", r"(?<![\d.])(?P<secret>(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d))(?::\d{2,5})?(?!\.?\d)", r"\d\.\d", _ipv4, digits=4, in_a_row=1),
     _form("IP", r"(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:])", r":[0-9a-f]{0,4}:", _if(_is_ipv6)),
-    # 18 and 15 digits of a resident's number, a number of Hong Kong, Taiwan, Singapore and the United States, and what its name tells.
+    # A Chinese resident's number of 18 or 15 digits, numbers of Hong Kong, Taiwan, Singapore, the United Kingdom and
+    # the United States, and numbers behind a cue.
     _form("IDNUMBER", r"(?<![\d.])\d{2}(?:[\s\-]?\d){14}[\s\-]?\d[\s\-]?[\dx](?![\da-z])", "", _if(_is_resident), digits=17, in_a_row=2),
     _form("IDNUMBER", r"(?<!\d)[1-9]\d{14}(?!\d)", "", _if(lambda found: _is_date("19" + found[6:12])), digits=15, in_a_row=15),
     _form("IDNUMBER", r"(?<![a-z])[a-z]{1,2}\d{6}\s?\([\da]\)", "", digits=6, in_a_row=6),

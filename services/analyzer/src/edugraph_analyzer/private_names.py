@@ -1,6 +1,6 @@
-"""Names in a text: those of the people in its record, and of whoever is introduced by name or has a title.
+"""Names in a text: the names of the people in its record, and of people whom the text introduces or gives a title.
 
-A record's own names become patterns. Those of a course's members are in `course_names`.
+The names of a record become patterns. `course_names` looks up the names of a course's members.
 """
 
 # ruff: noqa: E501 - a pattern is read as one line
@@ -27,10 +27,11 @@ from edugraph_analyzer.private_forms import ID_CUES, ID_HINT, Form, Needs, Span
 from edugraph_common.contracts.words import not_after, not_before
 
 _TITLES = "老师|同学|老|教授|先生|女士|小姐|博士|导师|校长|主任|班长|阿姨|叔叔|爸爸|妈妈|家长|同桌"
-# Compound surnames that are words too (the east, a hundred miles), and the people of history whom a lesson names.
+# Compound surnames that are words too (the east, a hundred miles).
 SURNAMES_THAT_ARE_WORDS = frozenset(
     {"东方", "西门", "东门", "百里", "长孙", "太史", "单于", "微生", "公羊", "司空", "司徒"}
 )
+# People of history whom a lesson names.
 IN_HISTORY = (
     "欧阳修|欧阳询|司马光|司马迁|司马懿|司马昭|司马炎|司马相如|诸葛亮|诸葛孔明|诸葛瑾|上官婉儿|夏侯惇|夏侯渊|慕容复"
 )
@@ -39,12 +40,13 @@ _SURNAMES = frozenset(
     "萧阎鞠栾佟蔺卞喻褚蓝尤巩匡邝骆闵晏晁荆桑敖寇楚蒲巫舒邸沙丛佘岑虞滕游谌揭亓仝麦占缪瞿糜窦桓邬裘"
     "顾龚邵万钱覃武戴孔汤庞樊殷施洪翟颜倪严牛温芦季俞章鲁葛伍毕聂柴焦柳邢岳齐梅庄辛管祝左涂谷祁耿牟卜詹关苗凌费纪靳盛童欧甄项裴席查屈鲍霍翁隋植甘景柯阮桂"
 )
-# Surnames that are words or parts of words more often.
+# Surnames that are more often words or parts of words.
 _MORE_SURNAMES = frozenset("方高何任白文于安常成朴池宁冷")
-# By surname, the characters that make a word with it when they stand before it.
+# surname -> characters that make a word with it if they stand before it
 _BEFORE_SURNAMES = {entry[0]: frozenset(entry[1:]) for entry in words_in("before_surnames.zh.txt")}
 _NOT_A_PERSON = frozenset({"小时", "老师", "小学", "小数", "小心", "小组", "小于", "小孩", "小说", "老是", "小明"})
-_SHORTEST_ID = 4  # characters; shorter ones are too common a string to be told from other words
+# An id with fewer characters looks like an ordinary word or number.
+_SHORTEST_ID = 4
 _LONG_DIGITS = re.compile(r"\d{6,20}")
 _ID_PARTS = re.compile(r"[A-Za-z]+|\d+|[^\W\d_]+|[^\w\s\-./]")
 _GAP = rf"[\s{POINTS}]{{0,3}}"
@@ -55,13 +57,11 @@ _BETWEEN_SYLLABLES = r"[\s\-']{0,2}"
 
 
 def own_names(plain: str, lower: str, people: Iterable[Person]) -> Iterator[Span]:
-    """Yield each place of a plain text that names one of the people; `lower` is the text as `folded` returns it."""
+    """Yield each place of a plain text that names one of the people. `lower` is the text in lower case (`folded`)."""
     for person in people:
-        # Each record names other people, and compiling the patterns of one takes longer than all else that is done
-        # with a record whose answer is cached. Few texts hold any part of a name or an id.
-        if not any(all(part in lower for part in parts) for parts in _parts_of_any_match(person)):
-            continue
-        if not person.is_name and _needs_cue(plain_reading(person.value)[0].strip()) and not ID_HINT.search(lower):
+        # Compiling the patterns of a person takes longer than the rest of the work for a record whose answer is
+        # cached, and each record names other people. Few texts have a part of a name or an id.
+        if not _may_match(person, lower):
             continue
         for pattern in _patterns_of(person):
             for match in pattern.finditer(plain):
@@ -69,25 +69,55 @@ def own_names(plain: str, lower: str, people: Iterable[Person]) -> Iterator[Span
                     yield (*match.span(), person.role)
 
 
+def _may_match(person: Person, lower: str) -> bool:
+    """Return whether a pattern of the person may match a text. `lower` is the text in lower case."""
+    has_parts = False
+    for parts in _parts_of_any_match(person):
+        if all(part in lower for part in parts):
+            has_parts = True
+            break
+    if not has_parts:
+        return False
+    if person.is_name:
+        return True
+    own_id = plain_reading(person.value)[0].strip()
+    return not _needs_cue(own_id) or ID_HINT.search(lower) is not None
+
+
 @lru_cache(maxsize=4_096)
 def _parts_of_any_match(person: Person) -> list[list[str]]:
-    """Return lists of parts, in lower case: what a pattern of the person matches holds all the parts of one list.
+    """Return lists of parts in lower case. Each match of a pattern of the person has all parts of one of the lists.
 
-    Only parts in ASCII or Chinese are told, whose other case is known; an empty list says that any text may match.
+    The lists have parts in ASCII or Chinese only, because only their other case is certain. An empty list means that
+    any text may match.
     """
     plain = plain_reading(person.value)[0].strip()
     if not person.is_name:
         whole = [part.lower() for part in _ID_PARTS.findall(plain) if part.isascii()]
         return [whole, *([digits] for digits in _LONG_DIGITS.findall(plain))]
     if HAN.search(plain):
-        in_han = [part for part in parts_of(plain) if HAN.search(part)]
-        others = [part for part in parts_of(plain) if not HAN.search(part)]
+        han, others = _by_script(plain)
         if not all(part.isascii() for part in others):
             return [[]]
-        characters = [[char.lower()] for char in "".join(in_han)]
-        return [*characters, *_pinyin_orders("".join(in_han)), *([part.lower()] for part in others)]
-    parts = re.split(r"[\s,._\-']+", plain) if plain.isascii() else ()
-    return [[part.lower()] for part in parts if part] or [[]]
+        characters = [[char.lower()] for char in "".join(han)]
+        words = [[part.lower()] for part in others]
+        return [*characters, *_pinyin_orders("".join(han)), *words]
+    if not plain.isascii():
+        return [[]]
+    words = [[part.lower()] for part in re.split(r"[\s,._\-']+", plain) if part]
+    return words or [[]]
+
+
+def _by_script(plain: str) -> tuple[list[str], list[str]]:
+    """Return the parts of a name that have Chinese characters, and its other parts."""
+    han = list[str]()
+    others = list[str]()
+    for part in parts_of(plain):
+        if HAN.search(part):
+            han.append(part)
+        else:
+            others.append(part)
+    return han, others
 
 
 @lru_cache(maxsize=4_096)
@@ -95,44 +125,45 @@ def _patterns_of(person: Person) -> tuple[re.Pattern[str], ...]:
     plain = plain_reading(person.value)[0].strip()
     if not plain:
         return ()
-    if not person.is_name:
-        found = _id_patterns(plain)
-    else:
-        found = _name_patterns(plain)
-    return tuple(re.compile(pattern) for pattern in found)
+    patterns = _name_patterns(plain) if person.is_name else _id_patterns(plain)
+    return tuple(re.compile(pattern) for pattern in patterns)
 
 
 def _name_patterns(plain: str) -> Iterator[str]:
     """Yield the patterns of a name, which may be written in two scripts: 陈思琪 Cindy."""
-    in_han = [part for part in parts_of(plain) if HAN.search(part)]
-    if not in_han:
+    han, others = _by_script(plain)
+    if not han:
         yield from _latin_patterns(plain)
         return
-    yield from _han_patterns("·".join(in_han))
-    others = [part for part in parts_of(plain) if not HAN.search(part)]
+    yield from _han_patterns("·".join(han))
     if others:
         yield from _latin_patterns(" ".join(others))
 
 
 def _han_patterns(plain: str) -> Iterator[str]:
-    """The whole name, spaced or not, and what it is shortened to: 王小明, 小明, 王同学, 小王, 明明, Wang Xiaoming."""
+    """Yield the patterns of a whole name and of its short forms: 王小明, 小明, 王同学, 小王, 明明, Wang Xiaoming."""
     parts = parts_of(plain)
     name = "".join(parts)
     surname, given = split_name(name)
     yield _GAP.join(map(re.escape, name))
     if len(parts) > 1 and len(parts[0]) > 1:
-        # A name with a point is a given name and a father's, and each is used alone.
-        yield from (_GAP.join(map(re.escape, part)) for part in parts if len(part) > 1)
+        # A name with a point is a given name and the name of the father, and each is used alone.
+        for part in parts:
+            if len(part) > 1:
+                yield _GAP.join(map(re.escape, part))
         return
     if len(given) > 1:
         yield _GAP.join(map(re.escape, given))
     yield rf"{re.escape(surname)}{_GAP}(?:{_TITLES})"
     if surname in COMPOUND_SURNAMES and surname not in SURNAMES_THAT_ARE_WORDS:
         yield rf"(?!{IN_HISTORY})[小老阿]?{surname}"
-    nicknames = {mark + part for mark in "小老阿" for part in {surname, name[-1]}}
-    # 小明 is everybody in word problems, but not in the record of somebody of that name.
-    yield "|".join(re.escape(nick) for nick in sorted(nicknames) if nick not in _NOT_A_PERSON - {"小明"}) or r"(?!)"
-    # Many doubled characters are adverbs (静静, 明明), so what follows must show that a person is spoken to.
+    nicknames = set[str]()
+    for mark in "小老阿":
+        nicknames |= {mark + surname, mark + name[-1]}
+    # 小明 stands for anybody in word problems, but not in the record of somebody with that name.
+    nicknames -= _NOT_A_PERSON - {"小明"}
+    yield "|".join(map(re.escape, sorted(nicknames))) or r"(?!)"
+    # Many doubled characters are adverbs (静静, 明明), so the words behind must show that a person is addressed.
     yield rf"{re.escape(name[-1] * 2)}(?=同学|老师|[:：,，@]|今天|昨天|明天)"
     orders = list(_pinyin_orders(name))
     if orders:
@@ -140,15 +171,16 @@ def _han_patterns(plain: str) -> Iterator[str]:
 
 
 def _pinyin_pattern(syllables: list[str]) -> str:
-    """Return the pattern of a name in pinyin. One whose syllables are all English words needs capitals: he ran."""
+    """Return the pattern of a name in pinyin. A name whose syllables are all English words needs capitals: he ran."""
     word = "".join(syllables)
     if word in WORDS or all(syllable in WORDS for syllable in syllables):
-        return _word(_BETWEEN_SYLLABLES.join(syllable.capitalize() for syllable in syllables), word)
+        capitalized = [syllable.capitalize() for syllable in syllables]
+        return _word(_BETWEEN_SYLLABLES.join(capitalized), word)
     return _word(_BETWEEN_SYLLABLES.join(syllables), word, ignore_case=True)
 
 
 def _pinyin_orders(name: str) -> Iterator[list[str]]:
-    """Yield the syllables of a Chinese name in the orders in which they are written, and those of the given name."""
+    """Yield the syllables of a Chinese name in each order in which they are written, and those of its given name."""
     for surname, given in pinyin_of(name):
         yield [surname, *given]
         yield [*given, surname]
@@ -157,22 +189,24 @@ def _pinyin_orders(name: str) -> Iterator[list[str]]:
 
 
 def _latin_patterns(name: str) -> Iterator[str]:
-    """The whole name in either order, joined in any way, each of its parts as a word, and a surname with particles."""
+    """Yield the patterns of a whole name in either order, of each part as a word, and of a surname with particles."""
     parts = [part for part in re.split(r"[\s,._]+", name) if part]
     all_words = all(part.casefold() in WORDS for part in parts)
     for order in (parts, parts[::-1]):
         yield _word(r"[\s,._\-]{0,3}".join(map(_loose, order)), "".join(order), ignore_case=not all_words)
     if len(parts) > 1:
         yield _word(rf"{_loose(parts[0])}\s{re.escape(parts[-1][0])}\.", parts[0])
-        particle = next((place for place, part in enumerate(parts) if place and part.islower()), 0)
-        if particle:
-            yield _word(r"\s{1,3}".join(map(_loose, parts[particle:])), "".join(parts[particle:]), ignore_case=True)
+        lower_case = [index for index, part in enumerate(parts) if index > 0 and part.islower()]
+        if lower_case:
+            surname = parts[lower_case[0] :]
+            yield _word(r"\s{1,3}".join(map(_loose, surname)), "".join(surname), ignore_case=True)
     for part in parts:
         if len(part) == 1:
             continue
         if len(part) == len("Li") or part.casefold() in WORDS:
-            forms = {part, part.capitalize(), part.upper()} - {part.lower()} or {part}
-            yield _word("|".join(map(re.escape, sorted(forms))), part)
+            # A short part and a word need a capital, unless the name itself is in lower case.
+            forms = {part, part.capitalize(), part.upper()} - {part.lower()}
+            yield _word("|".join(map(re.escape, sorted(forms or {part}))), part)
         else:
             yield _word(_loose(part), part, ignore_case=True)
 
@@ -182,13 +216,16 @@ def _loose(part: str) -> str:
 
 
 def _word(inner: str, word: str, *, ignore_case: bool = False) -> str:
-    """Return the pattern `inner` where it stands alone. The first and the last letter of `word` say what continues it."""
+    """Return the pattern `inner` as a whole word. The first and last letter of `word` decide what continues it."""
     flag = "i" if ignore_case else ""
     return f"{not_after(word[0])}(?{flag}:{inner}){not_before(word[-1])}"
 
 
 def _id_patterns(own_id: str) -> Iterator[str]:
-    """The id as a whole word, its separators free; a long run of digits in it also alone. Short ids after a cue."""
+    """Yield the pattern of an id as a whole word with any separators, and the patterns of its long runs of digits.
+
+    A short id is matched only behind a cue.
+    """
     parts = _ID_PARTS.findall(own_id)
     if not parts:
         return
@@ -204,12 +241,15 @@ def _id_patterns(own_id: str) -> Iterator[str]:
 
 
 def _needs_cue(own_id: str) -> bool:
-    """Say whether an id is told from other words only behind a cue: S01 is an id wherever it stands, 12 is not."""
-    mixed = re.search(r"[A-Za-z]", own_id) and re.search(r"\d", own_id) and len(own_id) > len("S1")
-    return len(own_id) < _SHORTEST_ID and not mixed
+    """Return whether an id counts only behind a cue: S01 is an id anywhere, and 12 is not."""
+    if len(own_id) >= _SHORTEST_ID:
+        return False
+    is_mixed = re.search(r"[A-Za-z]", own_id) and re.search(r"\d", own_id)
+    return not (is_mixed and len(own_id) > len("S1"))
 
 
-# --- whoever is introduced by name ----------------------------------------------------------------------------------
+# --- people whom the text introduces
+# ----------------------------------------------------------------------------------
 
 _RELATIVES = (
     "爸爸|妈妈|爸|妈|父亲|母亲|哥哥|姐姐|弟弟|妹妹|爷爷|奶奶|外公|外婆|姑姑|舅舅|叔叔|阿姨|表哥|表姐|表弟|表妹|哥|姐|弟|妹"
@@ -220,11 +260,11 @@ TITLES_BEHIND = (
     "老师|同学|教授|校长|主任|班长|先生|女士|小姐|博士|导师|阿姨|叔叔|教练|医生|师傅|大夫|学长|学姐|学弟|学妹"
 )
 TITLES_BEFORE = "班主任|班长|组长|课代表|校长|教导主任|年级主任|辅导员|老师|同学|同桌|医生|教练|家长"
-# What stands behind the surname of somebody who is spoken of.
+# A surname before one of these is the name of a person.
 ADDRESSED = re.compile(
     f"{TITLES_BEHIND}|爸爸|妈妈|家长|爸|妈|{'|'.join(map(plain_of, ('さん', 'くん', 'ちゃん', '君', '様', '先生', '씨', '선생')))}"
 )
-# Words that begin with a surname and end with characters of given names, and are said of all pupils.
+# Words for groups of pupils that begin with a surname and end with characters of given names.
 _GROUPS = words_in("groups.zh.txt")
 _VERBS_BEHIND = "从有中人三考说在的也是和跟给就不都会要来去到把被让叫很太做写打带送教住开病今昨明"
 
@@ -236,28 +276,31 @@ def _introduction(
     *,
     beyond_ascii: bool = False,
 ) -> Form:
-    """Return a form of names; its pattern says itself where case does not count."""
+    """Return a form of names. Its pattern itself says where case does not count."""
     needs = Needs(beyond_ascii=beyond_ascii)
     return Form("PERSON", re.compile(pattern), re.compile(hint), ignores_case=True, span=span, needs=needs)
 
 
 def _titled_surname(match: re.Match[str]) -> tuple[int, int] | None:
-    """王老师, unless the surname ends a word: 谢谢老师, 任何老师."""
+    """Replace the surname in 王老师, unless it ends a word: 谢谢老师, 任何老师."""
     start, end = match.span("secret")
     is_wish = match.string.startswith("祝", start)
-    return None if is_wish or not begins_name(match.string, start) else (start, end)
+    if is_wish or not begins_name(match.string, start):
+        return None
+    return start, end
 
 
 def begins_name(plain: str, start: int) -> bool:
-    """Say whether a surname at this place begins a name, and does not end a word."""
+    """Return whether the surname at this index begins a name and does not end a word."""
     if start == 0:
         return True
+    surname = plain[start]
     before = plain[start - 1]
-    return before != plain[start] and before not in _BEFORE_SURNAMES.get(plain[start], ())
+    return before != surname and before not in _BEFORE_SURNAMES.get(surname, ())
 
 
 def _titled_name(match: re.Match[str]) -> tuple[int, int] | None:
-    """王大锤老师, unless it is a word: 高中生同学."""
+    """Replace the name in 王大锤老师, unless it is a word: 高中生同学."""
     start, end = match.span("secret")
     name = match["secret"]
     if name in WORDS or name in FAMOUS or name in _GROUPS or not begins_name(match.string, start):
@@ -266,34 +309,39 @@ def _titled_name(match: re.Match[str]) -> tuple[int, int] | None:
 
 
 def _titled_name_of_any_characters(match: re.Match[str]) -> tuple[int, int] | None:
-    """王大锤老师: characters that few given names have, where the name begins behind a mark or a preposition."""
+    """Replace a name before a title that may have characters rare in names, if it follows a mark or preposition."""
     start, end = match.span("secret")
-    is_word = match["secret"] in FAMOUS or match["secret"] in _GROUPS or match["secret"][:2] in WORDS
+    name = match["secret"]
+    is_word = name in FAMOUS or name in _GROUPS or name[:2] in WORDS
     if is_word or not _BEFORE_NAME.search(match.string[max(0, start - 2) : start]):
         return None
     return start, end
 
 
 def _lower_case_behind_title(match: re.Match[str]) -> tuple[int, int] | None:
-    """Dr patel, and not ms and."""
+    """Replace the name in "dr patel". The second word of "ms and" is not a name."""
     word = match["secret"]
-    return None if word in WORDS or word in _NOT_A_LAST_NAME else match.span("secret")
+    if word in WORDS or word in _NOT_A_LAST_NAME:
+        return None
+    return match.span("secret")
 
 
 def _name_behind_title(match: re.Match[str]) -> tuple[int, int] | None:
-    """班主任徐丽华, of which 班主任徐丽说 is the shorter form; not 老师关心, where the name is a word."""
+    """Replace the name in 班主任徐丽华 and 班主任徐丽说. In 老师关心 the characters behind the title are a word."""
     start, end = match.span("secret")
-    if match["secret"] in FAMOUS or match["secret"] in _GROUPS:
+    name = match["secret"]
+    if name in FAMOUS or name in _GROUPS:
         return None
-    if match["secret"][:2] in WORDS and len(match["secret"]) == len("关心"):
+    if name[:2] in WORDS and len(name) == len("关心"):
         return None
     return start, end
 
 
-# What stands beside the name of somebody on no list.
+# The name of a person who is on no list stands behind one of these ...
 _BEFORE_NAME = re.compile(
     r"(?:^|[^\u3400-\u9fff]|[和跟与给让问请找叫被帮约陪喊骂打]|今天|昨天|同桌|老师|同学|谢谢|喜欢|讨厌|以及)$"
 )
+# ... and before one of these.
 _BEHIND_NAME = re.compile(
     r"$|[^\u3400-\u9fff]|说|问|告诉|把|被|借|和|跟|与|也|在|都|就|还|没|不|会|要|能|老是|总|抄|打|骂|帮|给|教|昨天|今天|一起|的|他|她|你|我|考|做|写|觉得|最|很|太|真"
 )
@@ -303,36 +351,40 @@ _NOT_A_LAST_NAME = words_in("not_last.txt")
 
 
 def _unlisted_name(match: re.Match[str]) -> tuple[int, int] | None:
-    """A Chinese name that stands where names stand: a surname and two characters of given names that are not words."""
+    """Replace a surname and a given name that is not a word, if the characters beside them stand beside names."""
     start, end = match.span("secret")
     name = match["secret"]
     given = name[-2:]
     is_word = name in FAMOUS or given in WORDS or name[:2] in WORDS
     if is_word or not begins_name(match.string, start):
         return None
-    stands_as_name = _BEFORE_NAME.search(match.string[max(0, start - 2) : start]) and _BEHIND_NAME.match(
-        match.string, end
-    )
-    return (start, end) if stands_as_name else None
+    before = match.string[max(0, start - 2) : start]
+    if not _BEFORE_NAME.search(before) or not _BEHIND_NAME.match(match.string, end):
+        return None
+    return start, end
 
 
 def _name_alone(match: re.Match[str]) -> tuple[int, int] | None:
-    """A Chinese name of two characters between two marks: somebody is spoken to."""
-    return None if match["secret"] in WORDS or match["secret"] in FAMOUS else match.span("secret")
+    """Replace a Chinese name of two characters between two marks, where a person is addressed."""
+    name = match["secret"]
+    if name in WORDS or name in FAMOUS:
+        return None
+    return match.span("secret")
 
 
 def _first_and_last_name(match: re.Match[str]) -> tuple[int, int] | None:
-    """A frequent given name and another word with a capital, unless everybody knows them: Isaac Newton."""
+    """Replace a frequent given name and another word with a capital, unless the person is famous: Isaac Newton."""
     start, end = match.span("secret")
-    words = re.findall(r"[^\W\d_]+", match["secret"].removesuffix("'s").casefold())
-    if (
-        words[0] not in _FIRST_NAMES
-        or words[-1] in _NOT_A_LAST_NAME
-        or "".join(words[:2]) in FAMOUS
-        or words[0] + words[-1] in FAMOUS
-    ):
+    found = match["secret"]
+    name = found.removesuffix("'s")
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    first = words[0]
+    last = words[-1]
+    if first not in _FIRST_NAMES or last in _NOT_A_LAST_NAME:
         return None
-    return start, end - len("'s") if match["secret"].endswith("'s") else end
+    if "".join(words[:2]) in FAMOUS or first + last in FAMOUS:
+        return None
+    return start, end - (len(found) - len(name))
 
 
 _SURNAME = f"(?:{'|'.join(sorted(COMPOUND_SURNAMES - SURNAMES_THAT_ARE_WORDS))}|[{''.join(sorted(_SURNAMES))}])"
@@ -343,7 +395,7 @@ _GIVEN = f"[{GIVEN_CHARACTERS}]"
 
 _LATIN_TITLE = r"(?<![A-Za-z])(?:(?:M[rsx]|Mrs|Dr|Prof|MR|MRS|MS|DR|mr|ms|mrs|dr)\b\.?|(?:Miss|Professor|Sir|Madam|Coach|Herr|Frau|Mme|Monsieur|Senora?)\s)"
 _LATIN_NAMES = r"[A-Z][^\W\d_]{0,30}(?:['\-][A-Z]?[^\W\d_]{1,30}){0,2}(?:\s[A-Z][^\W\d_]{1,30}(?:['\-][A-Z][^\W\d_]{1,30})?){0,2}"
-# Names of people on no list, where a text says that they are names.
+# Forms of names that are on no list, where the words around them show that they are names.
 INTRODUCTIONS = (
     _introduction(rf"(?!{IN_HISTORY})(?P<secret>{'|'.join(sorted(COMPOUND_SURNAMES - SURNAMES_THAT_ARE_WORDS))})(?={_ADDRESS})", _ADDRESS, beyond_ascii=True),
     _introduction(r"(?:(?<![把让给被])我叫|我的名字(?:是|叫)|我名叫|姓名\s?[::]\s?|名字叫)(?P<secret>(?:(?![的了是什])[\u3400-\u9fff]){2,3})(?![\u3400-\u9fff]{0,20}什么)", "[叫名]", beyond_ascii=True),

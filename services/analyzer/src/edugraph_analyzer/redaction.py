@@ -1,9 +1,9 @@
-"""Private words out before a text leaves, and the original words back in what is quoted from it.
+"""Redaction: replace private words before a text is sent, and put the original words back into quotes from it.
 
-Everything is matched on a plain reading of the text (width, accents and invisible characters undone), so that
-"ｚｈａｎｇ＠ｑｑ．ｃｏｍ" is an e-mail address too. What is replaced is the text's own slice, which `restore` puts back.
-Which words are private is said in `private_names` and `private_forms`. Whoever calls `redact` looks at the length of the
-text first: it takes time in proportion to it.
+Patterns are matched on a plain reading of the text (width, accents and invisible characters are normalised), so that
+"ｚｈａｎｇ＠ｑｑ．ｃｏｍ" is an e-mail address too. `redact` replaces slices of the original text, and `restore` puts them
+back. `private_names` and `private_forms` define which words are private. Callers of `redact` must check the length of
+the text first, since it takes time in proportion to it.
 """
 
 # ruff: noqa: E501 - texts and patterns are read as one line
@@ -23,7 +23,8 @@ TAGS = (
     *("URL", "EMAIL", "ADDRESS", "STUDENT", "TEACHER", "IDNUMBER", "CARD", "PHONE", "ACCOUNT", "IP", "PLATE"),
     *("BIRTHDATE", "STUDENTID", "PERSON"),
 )
-_TAG = "|".join(TAGS)  # in any order: what follows a tag in both patterns is no letter
+# The order of the tags does not matter, since no letter follows a tag in the two patterns below.
+_TAG = "|".join(TAGS)
 _PLACEHOLDER = re.compile(rf"(?:[\[【(（<]\s?)?\b({_TAG})[_ ](\d{{1,5}})(?!\d)(?:\s?[\]】)）>])?", re.IGNORECASE)
 _OWN_MARK = re.compile(rf"(?:{_TAG})_\d{{1,5}}", re.IGNORECASE)
 
@@ -32,9 +33,9 @@ _OWN_MARK = re.compile(rf"(?:{_TAG})_\d{{1,5}}", re.IGNORECASE)
 class Redactor:
     """Redacts the texts of one record.
 
-    The same words get the same placeholder, numbered in the order in which they first appear, so that one text that two
-    students sent is one text to the cache. `originals` has the words that each placeholder stands for.
-    `members` are the names of the people of each of the record's courses.
+    The same words get the same placeholder. Placeholders are numbered in the order in which their words first appear,
+    so that a text which two students sent is one text in the cache. `originals` has the words of each placeholder.
+    `members` has the names of the people of each course of the record.
     """
 
     people: tuple[Person, ...]
@@ -47,12 +48,17 @@ class Redactor:
         """Return `text` with a placeholder such as [STUDENT_1] in the place of each private span."""
         plain, origin = plain_reading(text)
         spans = self._private_spans(plain)
-        # A number that the text itself uses in this way is passed over: a student may write [STUDENT_1].
-        taken = {mark.upper() for mark in _OWN_MARK.findall(text)} if spans else set()
-        pieces, last = [], 0
+        # A student may write [STUDENT_1]. Such a number is not used for a placeholder.
+        taken = set[str]()
+        if spans:
+            taken = {mark.upper() for mark in _OWN_MARK.findall(text)}
+        pieces = list[str]()
+        done = 0  # the index in `text` up to which the text is in `pieces`
         for start, end, tag in spans:
-            first, beyond = origin[start], origin[end - 1] + 1
-            if first < last:  # one original character may read as several
+            first = origin[start]
+            beyond = origin[end - 1] + 1
+            # One original character may become several plain ones, and so be in two spans.
+            if first < done:
                 continue
             original = text[first:beyond]
             while (tag, original) not in self._placeholders:
@@ -61,53 +67,62 @@ class Redactor:
                 if name not in taken:
                     self._placeholders[tag, original] = f"[{name}]"
                     self.originals[f"[{name}]"] = original
-            pieces += [text[last:first], self._placeholders[tag, original]]
-            last = beyond
-        return "".join([*pieces, text[last:]])
+            pieces += [text[done:first], self._placeholders[tag, original]]
+            done = beyond
+        pieces.append(text[done:])
+        return "".join(pieces)
 
     def restore(self, text: str) -> str:
-        """Put the words back that the placeholders of this record stand for. Other placeholders are left as they are."""
+        """Return a text with the original words of this record's placeholders. Other placeholders are left."""
         if not self.originals:
             return text
-        return _PLACEHOLDER.sub(lambda match: self.originals.get(f"[{match[1].upper()}_{match[2]}]", match[0]), text)
+
+        def original(match: re.Match[str]) -> str:
+            tag = match[1].upper()
+            number = match[2]
+            return self.originals.get(f"[{tag}_{number}]", match[0])
+
+        return _PLACEHOLDER.sub(original, text)
 
     def _private_spans(self, plain: str) -> list[Span]:
         """Return start, end and tag of all private spans of a plain text, in order and without overlaps.
 
-        Overlapping spans become one, under the tag that comes first in TAGS, so that no rest of either is left.
+        Overlapping spans become one, with the tag that comes first in TAGS, so that no private character is left.
         """
         lower = folded(plain)
-        found = [*own_names(plain, lower, self.people)]
+        found = list(own_names(plain, lower, self.people))
         for names in self.members or (_course_of(self.people),):
             found += names.spans(plain)
         for form in _forms_that_may_match(Needs.met_by(plain)):
             found += form.spans(plain, lower)
-        whole: list[Span] = []
+        merged: list[Span] = []
         for start, end, tag in sorted(found):
-            if whole and start < whole[-1][1]:
-                before = whole.pop()
-                whole.append((before[0], max(end, before[1]), min(tag, before[2], key=TAGS.index)))
-            else:
-                whole.append((start, end, tag))
-        return whole
+            if not merged or start >= merged[-1][1]:
+                merged.append((start, end, tag))
+                continue
+            start_before, end_before, tag_before = merged.pop()
+            first_tag = min(tag, tag_before, key=TAGS.index)
+            merged.append((start_before, max(end, end_before), first_tag))
+        return merged
 
 
 @lru_cache(maxsize=4_096)
 def _course_of(people: tuple[Person, ...]) -> CourseNames:
-    """Return the people of a record as the members of a course. The lists of its courses have them already."""
+    """Return the people of a record as the members of a course, for a record whose courses have no member list."""
     return CourseNames(person.value for person in people if person.is_name)
 
 
 @lru_cache(maxsize=1_024)
 def _forms_that_may_match(met: Needs) -> tuple[Form, ...]:
-    """Return the forms that a text which meets these needs may match."""
-    return tuple(
-        form
-        for form in (*INTRODUCTIONS, *FORMS)
-        if all(needed <= there for needed, there in zip(form.needs, met, strict=True))
-    )
+    """Return the forms that may match a text which meets these needs."""
+    forms = list[Form]()
+    for form in (*INTRODUCTIONS, *FORMS):
+        needs = zip(form.needs, met, strict=True)
+        if all(needed <= there for needed, there in needs):
+            forms.append(form)
+    return tuple(forms)
 
 
 def holds_placeholder(text: str) -> bool:
-    """Say whether a name (of a topic, of a knowledge point) would name a person once it is restored."""
+    """Return whether a text has a placeholder, so that it would name a person once it is restored."""
     return _PLACEHOLDER.search(text) is not None

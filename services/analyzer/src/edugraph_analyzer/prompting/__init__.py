@@ -1,1 +1,1 @@
-"""What is sent to a language model: the prompts, the questions, and which knowledge points go with a text."""
+"""Requests to a language model: the prompts, the questions, and the knowledge points that are sent with a text."""

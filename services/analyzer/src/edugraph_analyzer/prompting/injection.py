@@ -1,4 +1,4 @@
-"""Texts that speak to the model, and the fence that keeps what students write apart from what we ask."""
+"""Texts that speak to the model, and the fence between the texts of students and our instructions."""
 
 # ruff: noqa: E501 - a pattern is read as one line
 
@@ -10,10 +10,10 @@ from edugraph_analyzer.plain_text import folded, plain_reading
 _TRIES = 8
 _FENCE_CHARACTERS = 16
 
-# Positive and negative are words of mathematics too.
+# "Positive" and "negative" are words of mathematics too, if one of these follows.
 _NUMBER = r"\s(?:odd |even |whole )?(?:numbers?|integers?|terms?|signs?|slope|root|solutions?|factors?|divisors?)"
-# A text that speaks of other items, or of the answer, goes alone: whatever a model makes of it concerns nobody else.
-# A text that is taken for one and is none costs one request. Each repetition has a bound.
+# A text that mentions other items or the answer is sent alone, so that the model's reaction affects no other student.
+# A wrong match costs one request. Each repetition has a bound.
 _SPEAKS_TO_MODEL = re.compile(
     r"</?\s?item|\"(?:answers|sentiment|evidence|confidence|severity)\"|(?:system|assistant|developer)\s?(?:prompt|message|mode|:)|\bprompt\b"
     r"|(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rules?|above|previous|everything)"
@@ -28,7 +28,7 @@ _SPEAKS_TO_MODEL = re.compile(
 )
 
 
-# Without one of these that pattern cannot match. Looking for them in lower case is many times faster.
+# The pattern above cannot match a text without one of these. Searching them in lower case is many times faster.
 _WORDS_TO_MODEL = re.compile(
     r"item|\"answers\"|system|assistant|developer|prompt|ignore|disregard|forget|override|you are |sentiment|positive|negative|neutral"
     r"|severity|evidence|confidence|bad marks|label|in anger|happy|miserable|rate|mark|mood"
@@ -38,18 +38,21 @@ _WORDS_TO_MODEL = re.compile(
 
 
 def speaks_to_model(text: str) -> bool:
-    plain = plain_reading(text)[0]
-    return _WORDS_TO_MODEL.search(folded(plain)) is not None and _SPEAKS_TO_MODEL.search(plain) is not None
+    """Return whether a text seems to address the model, or to influence other items."""
+    plain, _ = plain_reading(text)
+    if not _WORDS_TO_MODEL.search(folded(plain)):
+        return False
+    return _SPEAKS_TO_MODEL.search(plain) is not None
 
 
 def new_fence(new_id: Callable[[], str], texts: Iterable[str]) -> str:
-    """Return the characters in the marks of one request, which nobody who writes a text can know before.
+    """Return the random characters in the marks of one request, which the author of a text cannot know.
 
-    No text has them, whatever its case.
+    No text contains them, in any case.
     """
-    folded = "\0".join(texts).casefold()
+    all_texts = "\0".join(texts).casefold()
     for _ in range(_TRIES):
         fence = new_id()[:_FENCE_CHARACTERS].casefold()
-        if fence not in folded:
+        if fence not in all_texts:
             return fence
     raise ValueError(f"{_TRIES} random fences all stand in the texts of one request, so new_id is not random")

@@ -1,8 +1,7 @@
 """The prompts, as text files KIND.VERSION.txt.
 
-A changed prompt is a new file with the next version. Findings then say which prompt asked for them, and cached
-answers to the old prompt are not taken for answers to the new one. docs/evaluation.md says which prompts were tried
-and what each gave.
+A changed prompt is a new file with the next version. So each finding names its prompt, and cached answers to the old
+prompt are not used for the new one. docs/evaluation.md lists the prompts that were tried, with their results.
 """
 
 from functools import lru_cache
@@ -14,7 +13,7 @@ CURRENT: dict[Kind, int] = {"interaction": 5, "error": 5, "knowledge_points": 5}
 
 
 def version_of(kind: Kind) -> str:
-    """Return the current prompt's file name without its ending, such as "error.1"."""
+    """Return the file name of the current prompt without its ending, such as "error.1"."""
     return f"{kind}.{CURRENT[kind]}"
 
 
