@@ -1,4 +1,4 @@
-"""What an analysis will cost and how long it will take, told before it is started. Nothing is sent."""
+"""Estimate the cost and the time of an analysis before it is started. Nothing is sent."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ USUAL_ANSWER: dict[Kind, int] = {"interaction": 70, "error": 140, "knowledge_poi
 
 
 def _fence_of_estimate() -> str:
-    """Characters that no text has; nothing is sent, so they need not be random."""
+    """Return characters that no text has. They need not be random, since nothing is sent."""
     return "\ue000" * 16
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an analysis will take. Tokens are estimates, a little high.
+    """The expected cost and time of an analysis. Tokens are estimates, a little high.
 
-    `different` counts the different questions, `kept` those whose answer is in the cache. `cost` is None for a model
-    without a price. `minutes` follows from the provider's limits alone; with `economy` it is the longest that a
-    batch is waited for.
+    `different` counts the different questions, and `kept` those whose answer is in the cache. `cost` is None for a
+    model without a price. `minutes` is computed from the provider's limits only. With `economy` it is the longest
+    time that a batch may take.
     """
 
     items: int
@@ -55,13 +55,14 @@ def estimate(
     kept: Callable[[Kind, Sequence[str]], set[str]] = lambda _kind, _keys: set(),
     members: Callable[[Document], Sequence[CourseNames]] = lambda _document: (),
 ) -> Estimate:
-    """Estimate some requests, which must all be of one kind, and all with `economy` or all without it.
+    """Return the estimate for some requests. All must have the same kind and the same value of `economy`.
 
-    `kept` returns those of the given question keys whose answers the cache has (`AnswerStore.kept`).
-    `members` returns the names of the people of a document's courses.
+    `kept` returns the question keys whose answers the cache has (`AnswerStore.kept`). `members` returns the names of
+    the people of a document's courses.
     """
     questions: dict[str, Question] = {}
-    items = without_text = 0
+    items = 0
+    without_text = 0
     economy = False
     for request in requests:
         economy = request.economy
@@ -71,13 +72,16 @@ def estimate(
                 document = read_document(record, request.kind, request.contexts)
                 question = question_of(document, settings, members(document))
             except TooLong:
-                continue  # it is not sent, so it costs nothing
+                # The text is not sent, so it costs nothing.
+                continue
             except Unreadable:
                 without_text += 1
             else:
                 questions.setdefault(question.key, question)
     kinds: set[Kind] = {question.document.kind for question in questions.values()}
-    answered = {key for kind in kinds for key in kept(kind, list(questions))}
+    answered = set[str]()
+    for kind in kinds:
+        answered |= kept(kind, list(questions))
     asked = [question for key, question in questions.items() if key not in answered]
     if not asked:
         return Estimate(items, without_text, len(questions), len(answered), 0, 0, 0, 0.0, 0.0, economy)
@@ -86,9 +90,10 @@ def estimate(
     sent = sum(estimated_request(messages_of(kind, pack, _fence_of_estimate)) for pack in made)
     received = USUAL_ANSWER[kind] * len(asked)
     model = settings.model_for(kind)
-    limits, price = settings.limits_of(model), settings.price_of(model)
-    minutes_by_requests = len(made) * interval_seconds(limits.requests_per_minute or 1) / 60
-    minutes_by_tokens = (sent + received) / limits.tokens_per_minute if limits.tokens_per_minute else 0.0
+    price = settings.price_of(model)
+    cost = None
+    if price is not None:
+        cost = cost_of(price, sent, received, batched=economy)
     return Estimate(
         items=items,
         without_text=without_text,
@@ -97,7 +102,18 @@ def estimate(
         requests=len(made),
         input_tokens=sent,
         output_tokens=received,
-        cost=cost_of(price, sent, received, batched=economy) if price else None,
-        minutes=settings.batch_deadline_seconds / 60 if economy else max(minutes_by_requests, minutes_by_tokens),
+        cost=cost,
+        minutes=_minutes(settings, model, len(made), sent + received, economy=economy),
         economy=economy,
     )
+
+
+def _minutes(settings: AnalyzerSettings, model: str, requests: int, tokens: int, *, economy: bool) -> float:
+    """Return how long the requests of an analysis take at the limits of the model, or the longest time of a batch."""
+    if economy:
+        return settings.batch_deadline_seconds / 60
+    limits = settings.limits_of(model)
+    by_requests = requests * interval_seconds(limits.requests_per_minute or 1) / 60
+    if not limits.tokens_per_minute:
+        return by_requests
+    return max(by_requests, tokens / limits.tokens_per_minute)

@@ -1,1 +1,1 @@
-"""Answers that were paid for, kept in Redis, and the rule that one process asks each question."""
+"""The cache of paid answers in Redis, and the rule that only one process asks each question."""

@@ -1,4 +1,4 @@
-"""Single flight: each question of a pack is answered from the cache, by this process, or by another one."""
+"""Single flight: answer each question of a pack from the cache, by this process, or by another process."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,18 +16,22 @@ from edugraph_common.contracts.findings import Kind
 
 log = structlog.get_logger()
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.5  # between two looks
+# The first and the longest pause between two looks at the questions that other processes ask.
+_FIRST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.5
 _COME_BACK_SECONDS = 5.0
-_PAID = "paid"  # the field beside an answer in the cache that says whom it is billed to, and how many tokens it took
+# The receipt: a field beside an answer in the cache with the record that it is billed to, and its tokens.
+_PAID = "paid"
 
 
 class SingleFlight:
     """The questions of one run of one pack.
 
-    `lease_owner` names this run among all. `billed_to` names, by question key, the record of a pack that a question
-    is asked for, and `asked_for` marks that record, so that its answer can be erased. `resolutions` fills up, by
-    key. `paid` has the keys that this run asked for, and `paid_before` those
-    that an earlier try of the same pack asked for, whose cost is still this pack's to report.
+    `lease_owner` is the unique name of this run. `billed_to` and `asked_for` name, by question key, the record for
+    which a question is asked: `billed_to` within its pack, for the receipt, and `asked_for` by its mark, so that the
+    answer can be erased. `run` fills `resolutions`, by question key. `paid` has the keys of the questions that this
+    run asked. `paid_before` has the keys that an earlier try of the same pack asked, whose cost this pack must
+    report.
     """
 
     def __init__(
@@ -38,7 +42,10 @@ class SingleFlight:
         billed_to: Mapping[str, str],
         asked_for: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._store, self._kind, self._lease_owner, self._billed_to = store, kind, lease_owner, billed_to
+        self._store = store
+        self._kind = kind
+        self._lease_owner = lease_owner
+        self._billed_to = billed_to
         self._asked_for = asked_for
         self.resolutions: dict[str, Resolution] = {}
         self.paid: set[str] = set()
@@ -47,14 +54,19 @@ class SingleFlight:
     def run(
         self, questions: Sequence[Question], sleep: Callable[[float], None], patience_seconds: float
     ) -> Iterator[list[Question]]:
-        """Yield the questions that nobody has answered or asks, until all are resolved.
+        """Yield the questions that nobody has answered and nobody is asking, until all are resolved.
 
-        The caller resolves what it gets within `leased`, and then goes on. Between two looks at what others ask, this
-        sleeps, shortly at first and then longer. Raises Wait when they take more than `patience_seconds`.
+        The caller must resolve the yielded questions within `leased`. While other processes ask the rest, this method
+        sleeps between two looks, shortly at first and then longer. Raises Wait if the others take longer than
+        `patience_seconds`.
         """
         by_key = {question.key: question for question in questions}
-        pause_seconds, waited_seconds = _FIRST_PAUSE_SECONDS, 0.0
-        while missing := [key for key in by_key if key not in self.resolutions]:
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        waited_seconds = 0.0
+        while True:
+            missing = [key for key in by_key if key not in self.resolutions]
+            if not missing:
+                break
             mine = []
             for key, seen in self._store.look(self._kind, missing, self._lease_owner).items():
                 if seen.state == State.MINE:
@@ -73,9 +85,10 @@ class SingleFlight:
             telemetry.waited_for_another_process(self._kind, waited_seconds)
 
     def _take(self, question: Question, seen: Lookup) -> None:
-        """Take what another run left: a reason, or an answer, which is checked as an answer of the model is.
+        """Take the result of another run: a reason, or an answer, which is validated as an answer of the model is.
 
-        Another version of this program may have kept it; then it is forgotten, and so asked for again.
+        Another version of this program may have stored an answer that is invalid now. Such an answer is deleted, so
+        that the question is asked again.
         """
         key = question.key
         if seen.state == State.FAILED:
@@ -94,28 +107,32 @@ class SingleFlight:
             used: dict[str, Any] = {
                 "input_tokens": paid["input"],
                 "output_tokens": paid["output"],
-                "cached_tokens": paid.get("cached", 0),  # a receipt of an older release has none
+                # A receipt of an older release has no "cached".
+                "cached_tokens": paid.get("cached", 0),
                 "batched": paid.get("batched", False),
             }
             self.resolutions[key] = Resolution(question, answer, **used)
 
     @contextmanager
     def leased(self, questions: Sequence[Question]) -> Iterator[None]:
-        """Keep the leases on questions while they are asked, and give them back whatever happens.
+        """Renew the leases on questions while they are asked, and give them back in any case.
 
-        Those who wait are told what cannot be answered.
+        The processes that wait for these questions receive the reasons of those that cannot be answered.
         """
         keys = [question.key for question in questions]
         try:
             with self._store.renewed(self._kind, keys, self._lease_owner):
                 yield
         finally:
-            resolved = {key: self.resolutions[key] for key in keys if key in self.resolutions}
-            reasons = {key: each.reason for key, each in resolved.items() if each.answer is None}
+            reasons = {}
+            for key in keys:
+                resolution = self.resolutions.get(key)
+                if resolution is not None and resolution.answer is None:
+                    reasons[key] = resolution.reason
             self._store.release(self._kind, keys, self._lease_owner, reasons)
 
     def resolve(self, resolution: Resolution) -> None:
-        """Take what became of a question that this run asked, and keep its answer for all."""
+        """Take the resolution of a question that this run asked, and store its answer for all processes."""
         key = resolution.question.key
         self.resolutions[key] = resolution
         if resolution.answer is not None:
@@ -123,14 +140,18 @@ class SingleFlight:
             self.keep(resolution)
 
     def keep(self, resolution: Resolution) -> None:
-        """Keep an answer for all, with the receipt of what it cost."""
+        """Store an answer for all processes, with its receipt."""
+        if resolution.answer is None:
+            return
         key = resolution.question.key
-        if resolution.answer is not None:
-            receipt = {
-                "by": self._billed_to[key],
-                "of": self._asked_for.get(key),
-                "input": resolution.input_tokens,
-                "output": resolution.output_tokens,
-                "cached": resolution.cached_tokens,
-            } | ({"batched": True} if resolution.batched else {})
-            self._store.keep(self._kind, key, resolution.answer.model_dump(exclude={"id"}) | {_PAID: receipt})
+        receipt = {
+            "by": self._billed_to[key],
+            "of": self._asked_for.get(key),
+            "input": resolution.input_tokens,
+            "output": resolution.output_tokens,
+            "cached": resolution.cached_tokens,
+        }
+        if resolution.batched:
+            receipt["batched"] = True
+        answer = resolution.answer.model_dump(exclude={"id"})
+        self._store.keep(self._kind, key, answer | {_PAID: receipt})

@@ -1,7 +1,7 @@
-"""Answers that were paid for, and who is asking for one just now: the same question is asked once, by one process.
+"""The store of paid answers and of leases, so that only one process asks the same question.
 
-A lease says that somebody asks. It is renewed while that process lives and runs out soon after it dies; then one of
-those who wait asks instead. Values hold redacted text only.
+A lease says that a process is asking a question. It is renewed while the process lives and expires soon after it
+dies. Then one of the waiting processes asks instead. Values contain redacted text only.
 """
 
 import json
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 _ANSWERS = "edugraph:llm:answer"
 _LEASES = "edugraph:llm:lease"
 _STATS = "edugraph:llm:stats"
-_NOTE_MILLISECONDS = 10_000  # a failed question answers those who were waiting for it for so long
+# The reason of a failed question is kept this long for the processes that were waiting for its answer.
+_NOTE_MILLISECONDS = 10_000
 _SCAN_COUNT = 1_000
-_KIND_PART = 3  # of an answer's key, parted by colons
+# The index of the kind in the key of an answer, whose parts are separated by colons.
+_KIND_PART = 3
 
 
 class State(IntEnum):
-    """What is known of a question, as the script look.lua numbers it."""
+    """The state of a question, with the numbers that the script look.lua returns."""
 
     ANSWERED = 1
     MINE = 2
@@ -39,7 +41,7 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the store has of one question: `answer` if it is ANSWERED, `reason` if it is FAILED."""
+    """The entry of one question in the store. `answer` is set if it is ANSWERED, and `reason` if it is FAILED."""
 
     state: State
     answer: dict[str, Any] | None = None
@@ -48,7 +50,7 @@ class Lookup:
 
 @dataclass(frozen=True)
 class CacheStats:
-    """`hits` and `misses` count items since the last clear. `entries`, by kind, are the answers that are kept now."""
+    """Figures of the cache: `hits` and `misses` since the last clear, and the number of `entries` by kind."""
 
     entries: dict[str, int]
     hits: int
@@ -56,23 +58,23 @@ class CacheStats:
 
 
 class AnswerStore:
-    """The answers and leases in Redis. `lease_owner` names one run of one pack; keys are those of questions.
+    """The answers and leases in Redis. `lease_owner` is the name of one run of one pack, and `keys` are of questions.
 
     All methods raise redis.RedisError.
     """
 
     def __init__(self, server: "redis.Redis", *, ttl_seconds: int, lease_ttl_seconds: float) -> None:
-        self._redis, self._ttl_seconds = server, ttl_seconds
+        self._redis = server
+        self._ttl_seconds = ttl_seconds
         self._lease_milliseconds = round(lease_ttl_seconds * 1_000)
         self._look = _script(server, "look")
         self._renew = _script(server, "renew")
         self._release = _script(server, "release")
 
     def look(self, kind: Kind, keys: Sequence[str], lease_owner: str) -> dict[str, Lookup]:
-        """Return what is known of each question.
+        """Return the entry of each question. The lease owner gets the lease of each question that nobody is asking.
 
-        One that nobody has asked is from now on the lease owner's to ask. The answers that are there are read first,
-        since a script for each question takes the client and Redis several times as long as a GET.
+        Answers are read first, because a script takes the client and Redis several times as long as a GET.
         """
         if not keys:
             return {}
@@ -80,11 +82,10 @@ class AnswerStore:
             for key in keys:
                 pipe.get(_answer_key(kind, key))
             values = dict(zip(keys, pipe.execute(), strict=True))
-        found = {
-            key: Lookup(State.ANSWERED, answer=json.loads(value))
-            for key, value in values.items()
-            if value is not None
-        }
+        found = {}
+        for key, value in values.items():
+            if value is not None:
+                found[key] = Lookup(State.ANSWERED, answer=json.loads(value))
         missing = [key for key in keys if key not in found]
         if not missing:
             return found
@@ -98,12 +99,12 @@ class AnswerStore:
         return found
 
     def keep(self, kind: Kind, key: str, answer: Mapping[str, Any]) -> None:
-        """Keep an answer. Those who wait for it find it at their next look."""
+        """Store an answer. Processes that wait for it find it at their next look."""
         text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
         self._redis.set(_answer_key(kind, key), text, ex=self._ttl_seconds)
 
     def kept(self, kind: Kind, keys: Sequence[str]) -> set[str]:
-        """Return the keys of those questions that are answered already. Nothing is leased."""
+        """Return the keys of the questions that have an answer. Nothing is leased."""
         with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.exists(_answer_key(kind, key))
@@ -114,15 +115,15 @@ class AnswerStore:
         self._redis.delete(_answer_key(kind, key))
 
     def release(self, kind: Kind, keys: Sequence[str], lease_owner: str, reasons: Mapping[str, str]) -> None:
-        """Give leases back. The reasons of questions that cannot be answered are told to those who wait."""
+        """Give leases back. `reasons` has, by key, why a question has no answer, for the processes that wait."""
         notes = [[lease_owner, _NOTE_MILLISECONDS, reasons.get(key, "")] for key in keys]
         self._run(self._release, [(_lease_key(kind, key),) for key in keys], notes)
 
     @contextmanager
     def renewed(self, kind: Kind, keys: Sequence[str], lease_owner: str) -> Iterator[None]:
-        """Keep the leases alive meanwhile, by a thread.
+        """Renew the leases by a thread while the block runs.
 
-        A Redis that is away lets them run out. The worst that follows is that another process asks a second time.
+        They expire if Redis does not answer. The worst effect is that another process asks the same question again.
         """
         done = threading.Event()
         names = [(_lease_key(kind, key),) for key in keys]
@@ -144,10 +145,10 @@ class AnswerStore:
             thread.join()
 
     def _run(self, script: "Script", names: Sequence[tuple[str, ...]], args: Sequence[Sequence[Any]]) -> list[Any]:
-        """Run a script for each question, in one round trip: the keys of two may be on two nodes of a cluster."""
+        """Run a script for each question, in one round trip. In a cluster, their keys may be on different nodes."""
         with self._redis.pipeline(transaction=False) as pipe:
-            for of_one, own in zip(names, args, strict=True):
-                script(keys=of_one, args=own, client=pipe)
+            for own_names, own_args in zip(names, args, strict=True):
+                script(keys=own_names, args=own_args, client=pipe)
             return list(pipe.execute())
 
     def count(self, hits: int, misses: int) -> None:
@@ -159,9 +160,9 @@ class AnswerStore:
 
 
 def stats(server: "redis.Redis") -> CacheStats:
-    """Count the entries by looking at each name once.
+    """Return the figures of the cache. Each key is looked at once.
 
-    This takes seconds for millions, and blocks nothing meanwhile.
+    Millions of keys take seconds, and Redis serves others meanwhile.
     """
     entries: dict[str, int] = {}
     for name in server.scan_iter(match=f"{_ANSWERS}:*", count=_SCAN_COUNT):
@@ -172,15 +173,17 @@ def stats(server: "redis.Redis") -> CacheStats:
 
 
 def clear(server: "redis.Redis", kind: Kind | None = None) -> int:
-    """Forget the answers (of one kind) and return how many they were. Questions under way are not disturbed."""
-    gone, batch = 0, []
+    """Delete the answers (of one kind) and return their number. Questions that are being asked are not disturbed."""
+    deleted = 0
+    batch = []
     for name in server.scan_iter(match=f"{_ANSWERS}:{kind or '*'}:*", count=_SCAN_COUNT):
         batch.append(name)
         if len(batch) == _SCAN_COUNT:
-            gone, batch = gone + _unlinked(server, batch), []
-    gone += _unlinked(server, batch)
+            deleted += _unlinked(server, batch)
+            batch = []
+    deleted += _unlinked(server, batch)
     server.delete(_STATS)
-    return gone
+    return deleted
 
 
 def _unlinked(server: "redis.Redis", names: Sequence[bytes | str]) -> int:
@@ -195,7 +198,7 @@ def _answer_key(kind: str, key: str) -> str:
 
 
 def _lease_key(kind: str, key: str) -> str:
-    """Name a lease. In a Redis cluster it is where its answer is, which the braces say."""
+    """Return the key of a lease. The braces keep it on the node of its answer in a Redis cluster."""
     return f"{_LEASES}:{{{_answer_key(kind, key)}}}"
 
 
@@ -204,6 +207,6 @@ def _text(value: bytes | str) -> str:
 
 
 def _script(server: "redis.Redis", name: str) -> "Script":
-    """Load one of the scripts beside this module; each is one atomic step."""
+    """Return one of the scripts beside this module. Each script is one atomic step."""
     text = resources.files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
     return server.register_script(text)
