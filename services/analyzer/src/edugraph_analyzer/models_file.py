@@ -1,7 +1,7 @@
-"""The file of EDUGRAPH_MODELS_FILE: where models are asked, with which parameters, limits and prices.
+"""The file of EDUGRAPH_MODELS_FILE: the endpoints of models, and their parameters, limits and prices.
 
-It is TOML, and holds no secret: keys are told by the names of the environment variables that hold them.
-docs/models.md describes it, and has an entry for each usual provider.
+The file is TOML and has no secrets: it names the environment variables that have the keys. docs/models.md describes
+it, with an entry for each usual provider.
 """
 
 import tomllib
@@ -39,7 +39,7 @@ class Price(_Told):
 
 
 class Limits(_Told):
-    """What a provider allows in a minute, and at one time."""
+    """The limits of a provider: requests and tokens in a minute, and requests at the same time."""
 
     requests_per_minute: PerMinute | None = None
     tokens_per_minute: PerMinute | None = None
@@ -47,7 +47,7 @@ class Limits(_Told):
 
 
 class Parameters(_Told):
-    """How a model is asked. What is not given is found by asking, or is as the settings say."""
+    """The parameters of requests to a model. Missing ones are found by asking, or come from the settings."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | Literal["default"] | None = None
     reasoning_effort: str | None = None
@@ -60,15 +60,18 @@ class Parameters(_Told):
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
 
     def overlaid(self, other: "Parameters | None") -> "Parameters":
-        """Return these parameters with what `other` gives in their place."""
-        given = other.model_dump(exclude_unset=True, include=set(Parameters.model_fields)) if other else {}
-        return Parameters(**self.model_dump(exclude_unset=True, include=set(Parameters.model_fields)) | given)
+        """Return these parameters, replaced by those that `other` gives."""
+        names = set(Parameters.model_fields)
+        given = self.model_dump(exclude_unset=True, include=names)
+        if other is not None:
+            given |= other.model_dump(exclude_unset=True, include=names)
+        return Parameters(**given)
 
 
 class Model(Parameters, Limits):
-    """A model, by the name that findings carry. `names` has its name at those endpoints that call it otherwise.
+    """A model, by the name that findings have. `names` has its name at endpoints that use another name.
 
-    The tables `interaction`, `error` and `knowledge_points` hold what is different for that kind.
+    The tables `interaction`, `error` and `knowledge_points` have the parameters that are different for that kind.
     """
 
     endpoints: tuple[str, ...] = ()
@@ -79,11 +82,13 @@ class Model(Parameters, Limits):
     knowledge_points: Parameters | None = None
 
     def parameters_for(self, kind: Kind) -> Parameters:
-        return self.overlaid({"interaction": self.interaction, "error": self.error}.get(kind, self.knowledge_points))
+        """Return the parameters for a kind."""
+        by_kind = {"interaction": self.interaction, "error": self.error, "knowledge_points": self.knowledge_points}
+        return self.overlaid(by_kind[kind])
 
 
 class Endpoint(Limits):
-    """A provider's address and its keys. The limits are those of each key, all models together."""
+    """The address and the keys of a provider. The limits apply to each key, all models together."""
 
     name: str = Field(min_length=1)
     base_url: str | None = None
@@ -92,7 +97,7 @@ class Endpoint(Limits):
 
 
 class ModelsFile(_Told):
-    """The whole file. The endpoints are asked in their order: a later one while an earlier one does not answer."""
+    """The whole file. The endpoints are asked in their order: a later one only while the earlier ones fail."""
 
     currency: str = ""
     endpoints: tuple[Endpoint, ...] = ()
@@ -104,7 +109,8 @@ class ModelsFile(_Told):
         if len(known) != len(set(known)):
             raise ValueError("two endpoints have the same name")
         for name, model in self.models.items():
-            if unknown := sorted({*model.endpoints, *model.names} - set(known)):
+            unknown = sorted({*model.endpoints, *model.names} - set(known))
+            if unknown:
                 raise ValueError(f"the model {name!r} names an endpoint that the file has not: {unknown[0]!r}")
         return self
 
@@ -115,22 +121,24 @@ class ModelsFile(_Told):
 
 
 def read_models_file(path: Path, environment: Mapping[str, str]) -> ModelsFile:
-    """Read the file, and the keys that it names. Raises ValueError, which says what to put right."""
+    """Return the file, with the keys that it names. Raises ValueError, which says what to correct."""
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-        for endpoint in told.get("endpoints", ()):
-            endpoint.pop("keys", None)  # a key belongs into the environment; the file is no secret
-        read = ModelsFile.model_validate(told)
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        for endpoint in tables.get("endpoints", ()):
+            # Keys are read from the environment only, because the file is not secret.
+            endpoint.pop("keys", None)
+        read = ModelsFile.model_validate(tables)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
     except ValidationError as error:
-        (first, *_) = error.errors(include_input=False, include_url=False)
+        first = error.errors(include_input=False, include_url=False)[0]
         raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    missing = [name for each in read.endpoints for name in each.keys_from if not environment.get(name)]
-    if missing:
-        raise ValueError(f"{path} takes a key from {missing[0]}, which is not set")
-    endpoints = tuple(
-        each.model_copy(update={"keys": tuple(SecretStr(environment[name]) for name in each.keys_from)})
-        for each in read.endpoints
-    )
-    return read.model_copy(update={"endpoints": endpoints})
+    endpoints = []
+    for endpoint in read.endpoints:
+        keys = []
+        for name in endpoint.keys_from:
+            if not environment.get(name):
+                raise ValueError(f"{path} takes a key from {name}, which is not set")
+            keys.append(SecretStr(environment[name]))
+        endpoints.append(endpoint.model_copy(update={"keys": tuple(keys)}))
+    return read.model_copy(update={"endpoints": tuple(endpoints)})

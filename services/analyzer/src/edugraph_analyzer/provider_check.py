@@ -1,4 +1,4 @@
-"""Asking the provider for its list of models, which costs nothing: does it answer, and does it take the keys?"""
+"""Check whether the provider answers and accepts the keys. The list of models is asked for, which costs nothing."""
 
 import httpx
 
@@ -11,7 +11,7 @@ NAME = "provider"
 
 
 def check_provider(settings: AnalyzerSettings) -> Check:
-    """Return a check that says "not asked" where no provider is set."""
+    """Return the check of the provider. Its detail is "not asked" if no provider is set."""
     if not settings.has_provider:
         return Check(name=NAME, ok=True, detail="not asked: none is set, and the offline analyser answers")
     problems = []
@@ -24,7 +24,7 @@ def check_provider(settings: AnalyzerSettings) -> Check:
 
 
 def _logins(settings: AnalyzerSettings) -> list[tuple[str, str]]:
-    """Return each address with each of its keys. A server of one's own may have no key, here an empty text."""
+    """Return each address with each of its keys. The key is "" for a server without keys."""
     logins = dict[tuple[str, str], None]()
     for kind in ("interaction", "error", "knowledge_points"):
         for endpoint in settings.endpoints_for(settings.model_for(kind)):
@@ -35,6 +35,7 @@ def _logins(settings: AnalyzerSettings) -> list[tuple[str, str]]:
 
 
 def _problem(address: str, key: str) -> str | None:
+    """Return the problem of one login, or None if it works."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         answer = httpx.get(f"{address}/models", headers=headers, timeout=TIMEOUT_SECONDS)

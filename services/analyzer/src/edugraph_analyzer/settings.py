@@ -1,4 +1,4 @@
-"""The analyzer's settings, from EDUGRAPH_… and the two variables that every OpenAI tool reads."""
+"""The settings of the analyzer, from EDUGRAPH_… and the two variables that every tool for OpenAI reads."""
 
 import os
 from functools import cached_property
@@ -15,7 +15,10 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class AnalyzerSettings(BaseSettings):
-    """Without a key or an address the offline analyser answers. Times are in seconds, and tokens are estimated."""
+    """The settings of the analyzer. Times are in seconds, and tokens are estimated.
+
+    Without a key and an address the offline analyser answers.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="EDUGRAPH_", extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=()
@@ -151,8 +154,9 @@ class AnalyzerSettings(BaseSettings):
     )
     @classmethod
     def blank_is_none(cls, value: object) -> object:
-        """Read an empty variable as one that is not set: that is what it means in a compose file or a chart."""
-        return None if isinstance(value, str) and not value.strip() else value
+        """Return None for an empty variable, because compose files and charts write it for one that is not set."""
+        is_blank = isinstance(value, str) and not value.strip()
+        return None if is_blank else value
 
     @property
     def secret(self) -> str | None:
@@ -160,7 +164,7 @@ class AnalyzerSettings(BaseSettings):
 
     @model_validator(mode="after")
     def models_file_is_readable(self) -> "AnalyzerSettings":
-        """Read the file now: a mistake in it is told at the start, and not by the first text."""
+        """Read the file, so that a mistake in it is reported at the start and not at the first text."""
         _ = self.models
         return self
 
@@ -170,7 +174,7 @@ class AnalyzerSettings(BaseSettings):
 
     @property
     def has_provider(self) -> bool:
-        """Say whether there is a model to ask. A server of one's own may need no key: its address is enough."""
+        """Return whether there is a model to ask. An address is enough, since not every server needs a key."""
         return self.secret is not None or self.openai_base_url is not None or bool(self.models.endpoints)
 
     def model_for(self, kind: Kind) -> str:
@@ -182,7 +186,7 @@ class AnalyzerSettings(BaseSettings):
         return own[kind] or self.model
 
     def parameters_for(self, kind: Kind) -> Parameters:
-        """Return how the model of a kind is asked: as the file says, and for the rest as these settings say."""
+        """Return the parameters for the model of a kind: those of the file, and otherwise those of these settings."""
         own = Parameters(
             temperature="default" if self.temperature is None else self.temperature,
             answer_tokens=self.answer_tokens,
@@ -195,20 +199,27 @@ class AnalyzerSettings(BaseSettings):
     def limits_of(self, model: str) -> Limits:
         """Return the limits of a model for each key."""
         own = {"requests_per_minute": self.requests_per_minute, "tokens_per_minute": self.tokens_per_minute}
-        told = self.models.models.get(model)
-        given = told.model_dump(include=set(Limits.model_fields), exclude_none=True) if told else {}
+        in_file = self.models.models.get(model)
+        given = {}
+        if in_file is not None:
+            given = in_file.model_dump(include=set(Limits.model_fields), exclude_none=True)
         return Limits(**own | given)
 
     def price_of(self, model: str) -> Price | None:
-        told = self.models.models.get(model)
-        return told.price if told and told.price else self.prices.get(model)
+        in_file = self.models.models.get(model)
+        if in_file is not None and in_file.price is not None:
+            return in_file.price
+        return self.prices.get(model)
 
     def address_of(self, model: str) -> str | None:
-        """Return the address of the endpoint at which a model is asked first, if it has one of its own."""
-        return self.models.endpoints_of(model)[0].base_url if self.models.endpoints else self.openai_base_url
+        """Return the address of the endpoint that is asked first for a model, or None for that of the SDK."""
+        if self.models.endpoints:
+            return self.models.endpoints_of(model)[0].base_url
+        return self.openai_base_url
 
     def endpoints_for(self, model: str) -> tuple[Endpoint, ...]:
-        """Return where a model is asked, in this order: the file's endpoints, or the one of these settings."""
+        """Return the endpoints of a model in their order: those of the file, or the one of these settings."""
+        if self.models.endpoints:
+            return self.models.endpoints_of(model)
         keys = (self.openai_api_key,) if self.openai_api_key else ()
-        own = Endpoint(name="settings", base_url=self.openai_base_url, keys=keys)
-        return self.models.endpoints_of(model) if self.models.endpoints else (own,)
+        return (Endpoint(name="settings", base_url=self.openai_base_url, keys=keys),)

@@ -1,4 +1,4 @@
-"""The analyzer's tasks: they parse a message, call the service, and answer. The base class deals with failures."""
+"""The tasks of the analyzer. Each parses a message and calls the service. The base class handles failures."""
 
 from typing import Any, cast
 
@@ -62,25 +62,25 @@ def extract_knowledge_points_task(self: LLMAnalysisTask, body: Any) -> dict[str,
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="batch_analyze_interactions_task", contract=AnalysisBatch)
 def batch_analyze_interactions_task(self: LLMAnalysisTask, body: Any) -> str:
-    """Analyse all interactions of a batch in packs. Returns the id of their group, if all of them were sent."""
+    """Send all interactions of a batch in packs. Return the id of their group, or "" if no pack is sent here."""
     return _start(self, self.parse(AnalysisBatch, body))
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="batch_analyze_errors_task", contract=AnalysisBatch)
 def batch_analyze_errors_task(self: LLMAnalysisTask, body: Any) -> str:
-    """Analyse all mistakes of a batch in packs. Returns the id of their group, if all of them were sent."""
+    """Send all mistakes of a batch in packs. Return the id of their group, or "" if no pack is sent here."""
     return _start(self, self.parse(AnalysisBatch, body))
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="estimate_analysis_task", contract=AnalysisEstimate)
 def estimate_analysis_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
-    """Estimate what an analysis would cost, and how long it would take. Returns an Estimate."""
+    """Estimate the cost and the time of an analysis. Return an Estimate."""
     return self.analyzer.estimate(self.parse(AnalysisEstimate, body))
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="compare_names_task", contract=CompareNames)
 def compare_names_task(self: LLMAnalysisTask, body: Any) -> dict[str, int]:
-    """Tell the importer which points may mean the same, by their names. Return how many `pairs` there are."""
+    """Send the importer the pairs of points whose names may mean the same. Return their number as `pairs`."""
     return self.analyzer.compare_names(self.parse(CompareNames, body))
 
 
@@ -98,9 +98,10 @@ def check_analyzer_task(self: EduGraphTask, body: Any) -> dict[str, Any]:
 
 
 def _start(task: LLMAnalysisTask, message: AnalysisBatch) -> str:
-    """Send the packs of a batch whose records are in the message; of any other its job's window sends them.
+    """Send the packs of a batch whose records are in the message. Return the id of their group, or "" without packs.
 
-    Their task ids are the same each time, so that a replay sends no second ones.
+    The window of the job sends the packs of any other batch. The ids of the tasks are the same each time, so that a
+    replay does not send them twice.
     """
     signatures = []
     for pack in task.analyzer.packs(message):

@@ -3,11 +3,12 @@
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.platform import metrics
 
-_NEARLY_SPENT = 0.9  # share of a budget
+# A budget is nearly spent from this share on.
+_NEARLY_SPENT = 0.9
 
 
 def open_models(models: dict[Kind, str], limits: dict[str, tuple[int, int | None]]) -> None:
-    """Start everything that is counted of these models at zero, so that a rate has a beginning.
+    """Start every metric of these models at zero, so that a rate has a beginning.
 
     `limits` has the requests and tokens a minute of each model.
     """
@@ -42,7 +43,7 @@ def rate_limits(model: str, requests_per_minute: int, tokens_per_minute: int | N
 
 
 def provider_answered(model: str, status: str, seconds: float) -> None:
-    """Count one HTTP attempt. `status` is a number, or says why there is none: timeout, cut, unreadable."""
+    """Count one HTTP attempt. `status` is a number, or timeout, cut or unreadable if there is no number."""
     metrics.PROVIDER_REQUESTS.add(model=model, status=status)
     metrics.PROVIDER_SECONDS.observe(seconds, model=model)
 
@@ -76,11 +77,16 @@ def pack_analysed(kind: Kind, numbers: dict[metrics.AnalysisOutcome, int]) -> No
 
 
 def budget_checked(spent: float, budget: float) -> None:
-    level = "spent" if spent >= budget else "nearly" if spent >= _NEARLY_SPENT * budget else "under"
-    metrics.BUDGETS.add(level=level)
+    """Count one check of a budget, by the level that it has reached."""
+    if spent >= budget:
+        metrics.BUDGETS.add(level="spent")
+    elif spent >= _NEARLY_SPENT * budget:
+        metrics.BUDGETS.add(level="nearly")
+    else:
+        metrics.BUDGETS.add(level="under")
 
 
 def job_ended(state: str | None) -> None:
-    """Count a job that has ended; `state` is None for one that goes on."""
+    """Count a job that has ended. `state` is None for a job that goes on."""
     if state:
         metrics.JOBS_ENDED.add(state=state)

@@ -33,30 +33,35 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.server_checks import ask_blobs, ask_redis
 from edugraph_common.platform.settings import Settings
 
-MOST_PROCESSES = 4  # of the offline analyser, where nobody says otherwise: each takes 80 MB
-LOOK_SECONDS = 1.0  # between two looks at the queue of findings, which takes a connection
+# The default number of processes of the offline analyser is at most this. Each process takes 80 MB.
+MOST_PROCESSES = 4
+# The length of the queue of findings is read at most once in this time, since reading it takes a connection.
+LOOK_SECONDS = 1.0
 
 
 def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
-    """Make the app, connected to nothing: a process opens what it needs at its first task."""
+    """Return the app. It has no connections: a process opens them at its first task."""
     app = make_app("edugraph-analyzer", settings)
     app.conf.imports = ("edugraph_analyzer.tasks",)
-    # A request that is under way when the broker's connection is lost will be paid for. Its answer is kept, and the
-    # pack that comes again waits for it (flight.py), so it is let finish.
+    # A request that is under way when the connection to the broker is lost will be paid for, so it may finish. Its
+    # answer is stored, and the redelivered pack waits for it (cache/single_flight.py).
     app.conf.worker_cancel_long_running_tasks_on_connection_loss = False
     log_tasks(settings)
     note_deliveries(settings)
     models = {kind: model.model_for(kind) for kind in get_args(Kind)}
-    of_models = {name: model.limits_of(name) for name in models.values()}
-    limits = {name: (each.requests_per_minute or 0, each.tokens_per_minute) for name, each in of_models.items()}
+    limits = {}
+    for name in models.values():
+        of_model = model.limits_of(name)
+        limits[name] = (of_model.requests_per_minute or 0, of_model.tokens_per_minute)
     open_models = partial(telemetry.open_models, models, limits)
     measure_worker("analyzer", settings, open_models)
     report_health(app, settings)
     trace_tasks("analyzer", settings.tracing)
     set_up_worker(app, settings)
-    if model.has_provider:  # the offline analyser works and does not wait: it has a process for each task
+    if model.has_provider:
         run_in_threads(app, model.requests_under_way, confirmed=settings.on_rabbitmq)
     else:
+        # The offline analyser computes and does not wait, so each task has a process.
         app.conf.worker_concurrency = min(MOST_PROCESSES, os.cpu_count() or 1)
 
     app.servers = {
@@ -68,7 +73,8 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     @cache
     def service() -> AnalyzerService:
         client = connect(settings.redis_url.get_secret_value())
-        jobs, members = Jobs(client, settings.job_retention_seconds), CourseMembers(client)
+        jobs = Jobs(client, settings.job_retention_seconds)
+        members = CourseMembers(client)
         blobs = Blobs(settings.blob_url, settings.imports_from)
         return AnalyzerService(
             app=app,
@@ -95,7 +101,8 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     making = threading.Lock()
 
     def work() -> AnalyzerService:
-        with making:  # the first tasks begin together
+        # Several threads may begin their first task at the same time.
+        with making:
             return service()
 
     app.work = work

@@ -1,1 +1,1 @@
-"""What a model must answer, whether its evidence is in the text, and the finding that an answer becomes."""
+"""The answers of a model: their schema, the search for their evidence in the text, and the findings they become."""

@@ -1,4 +1,4 @@
-"""Whether quoted words are in the text, and which words of the text they are."""
+"""Find the quotes of an answer in the text."""
 
 import re
 import unicodedata
@@ -11,87 +11,115 @@ _SAME = str.maketrans({
     "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "「": '"', "」": '"', "‘": "'", "’": "'", "`": "'",
     "–": "-", "—": "-", "−": "-", "。": ".", "、": ",",
 })  # fmt: skip
-# \times and \frac that a model wrote into JSON as they stand are read as a tab and "imes", a form feed and "rac".
+# A model may write \times and \frac into JSON without escaping them. JSON reads a tab and "imes", or a form feed and
+# "rac".
 _UNESCAPED = str.maketrans({"\t": "t", "\f": "f", "\b": "b", "\r": "r"})
 _ELLIPSIS = re.compile(r"\s*(?:…+|\.{3,})\s*")
-_OPERATORS, _OF_NUMBERS, _OF_FORMULAS = "-/*%", ".,", "$^~\\"
-# What a quote must weigh to prove anything: three Chinese characters, eight letters, as much of a formula (x = 12).
-# "the" is in 88 % of English texts. The half of a short text proves that it was read, whatever it weighs.
-_LEAST_WEIGHT, _WIDE_WEIGHT, _OPERATOR_WEIGHT = 8, 3, 3
-_WEIGHTS = {"L": 1, "M": 1, "N": 2, "S": _OPERATOR_WEIGHT}  # by Unicode's categories
-_WIDE_FROM = "\u2e80"  # CJK radicals and all that follows them
-_SHORTEST_QUOTE = 2  # characters
+_OPERATORS = "-/*%"
+_IN_NUMBERS = ".,"
+_OF_FORMULAS = "$^~\\"
+# A quote with less weight proves nothing: "the" is in 88 % of English texts. Three Chinese characters, eight letters
+# or a short formula (x = 12) are enough. A quote of half of a short text proves that the text was read, at any
+# weight.
+_LEAST_WEIGHT = 8
+_WIDE_WEIGHT = 3
+_OPERATOR_WEIGHT = 3
+# first letter of Unicode's category -> weight of a character
+_WEIGHTS = {"L": 1, "M": 1, "N": 2, "S": _OPERATOR_WEIGHT}
+# CJK radicals and all characters behind them are wide.
+_WIDE_FROM = "\u2e80"
+# A quote has at least this many characters.
+_SHORTEST_QUOTE = 2
 
 
 def found_in(quotes: tuple[str, ...], text: str) -> tuple[str, ...]:
-    """Return the quotes that stand in `text`, in the text's own spelling, each once.
+    """Return the quotes that are in `text`, in the spelling of the text, each once.
 
     A quote with an ellipsis counts by its parts.
     """
-    parts = (part for quote in quotes for part in _ELLIPSIS.split(quote.strip(" \"'“”「」")))
-    originals = (locate(part, text) for part in parts)
-    return tuple(dict.fromkeys(original for original in originals if original))
+    found: dict[str, None] = {}
+    for quote in quotes:
+        for part in _ELLIPSIS.split(quote.strip(" \"'“”「」")):
+            original = locate(part, text)
+            if original:
+                found[original] = None
+    return tuple(found)
 
 
 def locate(quote: str, text: str) -> str | None:
-    """Return the slice of `text` that reads as `quote` does but for case, width, spaces and kinds of quotation mark.
+    """Return the slice of `text` that is equal to `quote`, except for case, width, spaces and quotation marks.
 
-    If there is none, return the one that has the same words, numbers and operators, because models end a line with a
-    full stop. Return None if there is neither.
+    If there is none, return a slice with the same words, numbers and operators, because models end a line with a full
+    stop. Return None if there is no such slice either.
     """
     for words_only in (False, True):
         pieces = list(_comparable(text, words_only=words_only))
         plain = "".join(pieces)
-        for each in dict.fromkeys((quote, quote.translate(_UNESCAPED))):
-            wanted = "".join(_comparable(each, words_only=words_only))
-            start = plain.find(wanted) if _proves(wanted, plain) else -1
+        for spelling in dict.fromkeys((quote, quote.translate(_UNESCAPED))):
+            wanted = "".join(_comparable(spelling, words_only=words_only))
+            if not _proves(wanted, plain):
+                continue
+            start = plain.find(wanted)
             if start >= 0:
                 ends = list(accumulate(map(len, pieces)))
-                return text[bisect_right(ends, start) : bisect_right(ends, start + len(wanted) - 1) + 1]
+                first = bisect_right(ends, start)
+                last = bisect_right(ends, start + len(wanted) - 1)
+                return text[first : last + 1]
     return None
 
 
 def _proves(wanted: str, text: str) -> bool:
-    """Say whether a quote is long enough to prove that somebody read this text; both are comparable characters."""
+    """Return whether a quote is long enough to prove that the text was read. Both are comparable characters."""
     weight = 0
     for char in wanted:
         if char in _OPERATORS:
             weight += _OPERATOR_WEIGHT
+        elif char >= _WIDE_FROM:
+            weight += _WIDE_WEIGHT
         else:
-            weight += _WIDE_WEIGHT if char >= _WIDE_FROM else _WEIGHTS.get(unicodedata.category(char)[0], 0)
+            weight += _WEIGHTS.get(unicodedata.category(char)[0], 0)
         if weight >= _LEAST_WEIGHT:
             break
-    return len(wanted) >= _SHORTEST_QUOTE and (weight >= _LEAST_WEIGHT or 2 * len(wanted) >= len(text))
+    is_heavy = weight >= _LEAST_WEIGHT
+    is_half_of_text = 2 * len(wanted) >= len(text)
+    return len(wanted) >= _SHORTEST_QUOTE and (is_heavy or is_half_of_text)
 
 
 def _comparable(text: str, *, words_only: bool) -> Iterable[str]:
-    """Return for each character of the text what it is compared by, which may be nothing.
+    """Return, for each character of the text, the characters to compare, or "".
 
-    Spaces, invisible characters and backslashes never count; backslashes come back from JSON doubled or not at all.
-    With `words_only` just letters, numbers and operators count, and what stands within a number.
+    Spaces, invisible characters and backslashes never count, since JSON may return backslashes doubled or not at all.
+    With `words_only` only letters, numbers, operators and the points within numbers count.
     """
-    return map(_in_words, text, map(str.isdigit, text[1:] + " ")) if words_only else map(_as_written, text)
+    if not words_only:
+        return map(_as_written, text)
+    stands_before_digit = map(str.isdigit, text[1:] + " ")
+    return map(_in_words, text, stands_before_digit)
 
 
 @lru_cache(maxsize=4_096)
 def _as_written(char: str) -> str:
-    parts = _folded(char)
-    return "".join(
-        part for part in parts if not part.isspace() and part != "\\" and unicodedata.category(part) != "Cf"
-    )
+    kept = ""
+    for part in _folded(char):
+        is_invisible = part.isspace() or unicodedata.category(part) == "Cf"
+        if not is_invisible and part != "\\":
+            kept += part
+    return kept
 
 
 @lru_cache(maxsize=4_096)
 def _in_words(char: str, before_digit: bool) -> str:
-    return "".join(
-        part
-        for part in _folded(char)
-        if (
-            before_digit
-            if part in _OF_NUMBERS
-            else part in _OPERATORS or (unicodedata.category(part)[0] in "LMNS" and part not in _OF_FORMULAS)
-        )
-    )
+    kept = ""
+    for part in _folded(char):
+        if part in _IN_NUMBERS:
+            counts = before_digit
+        elif part in _OPERATORS:
+            counts = True
+        else:
+            counts = unicodedata.category(part)[0] in "LMNS" and part not in _OF_FORMULAS
+        if counts:
+            kept += part
+    return kept
 
 
 def _folded(char: str) -> str:

@@ -1,4 +1,4 @@
-"""The finding that a valid answer becomes: words restored, evidence looked up, names brought to one spelling."""
+"""Turn a valid answer into a finding: restore words, look evidence up, and give each name one spelling."""
 
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -7,7 +7,13 @@ from typing import TypeVar
 
 from edugraph_analyzer.documents import Document
 from edugraph_analyzer.findings.evidence import found_in
-from edugraph_analyzer.findings.schema import Answer, ContentAnswer, ErrorAnswer, InteractionAnswer
+from edugraph_analyzer.findings.schema import (
+    Answer,
+    ContentAnswer,
+    ErrorAnswer,
+    InteractionAnswer,
+    PrerequisiteAnswer,
+)
 from edugraph_analyzer.redaction import Redactor, holds_placeholder
 from edugraph_common.contracts.findings import (
     ContentFinding,
@@ -25,7 +31,7 @@ Named = TypeVar("Named")
 
 @dataclass(frozen=True)
 class MappingContext:
-    """What an answer is checked against.
+    """The document of an answer, and the tools to check the answer.
 
     `redactor` restores the record's own words. `cap` is the highest confidence of an answer without evidence.
     """
@@ -38,11 +44,12 @@ class MappingContext:
         return found_in(tuple(self.redactor.restore(quote) for quote in answer.evidence), self.document.text)
 
     def capped(self, confidence: float, evidence: tuple[str, ...]) -> float:
-        """Nobody should rely much on an answer that quotes nothing that stands in the text."""
+        """Return the confidence, or at most `cap` for an answer whose quotes are not in the text."""
         return confidence if evidence else min(confidence, self.cap)
 
 
 def to_finding(answer: Answer, context: MappingContext) -> Finding:
+    """Return the finding of an answer."""
     match answer:
         case InteractionAnswer():
             evidence = context.evidence_of(answer)
@@ -60,22 +67,21 @@ def to_finding(answer: Answer, context: MappingContext) -> Finding:
 
 
 def _error_finding(answer: ErrorAnswer, context: MappingContext) -> ErrorFinding:
-    """Map a mistake. A knowledge point that the course has too takes the course's spelling."""
+    """Return the finding of a mistake. A knowledge point that the course has gets the course's spelling."""
     evidence = context.evidence_of(answer)
     spelling = {same_name(point): point for point in context.document.known_points}
+    error_types = []
+    for error_type in _distinct(answer.error_types, lambda found: found.name):
+        confidence = context.capped(error_type.confidence, evidence)
+        error_types.append(FoundErrorType(name=error_type.name, confidence=confidence))
+    points = []
+    for point in _distinct(answer.knowledge_points, lambda found: found.name):
+        name = spelling.get(same_name(point.name), point.name)
+        confidence = context.capped(point.confidence, evidence)
+        points.append(LinkedPoint(name=name, strength=point.strength, confidence=confidence))
     return ErrorFinding(
-        error_types=tuple(
-            FoundErrorType(name=found.name, confidence=context.capped(found.confidence, evidence))
-            for found in _distinct(answer.error_types, lambda found: found.name)
-        ),
-        knowledge_points=tuple(
-            LinkedPoint(
-                name=spelling.get(same_name(point.name), point.name),
-                strength=point.strength,
-                confidence=context.capped(point.confidence, evidence),
-            )
-            for point in _distinct(answer.knowledge_points, lambda point: point.name)
-        ),
+        error_types=tuple(error_types),
+        knowledge_points=tuple(points),
         difficulty=answer.difficulty,
         severity=answer.severity,
         confidence=context.capped(answer.confidence, evidence),
@@ -85,43 +91,52 @@ def _error_finding(answer: ErrorAnswer, context: MappingContext) -> ErrorFinding
 
 
 def _content_finding(answer: ContentAnswer, context: MappingContext) -> ContentFinding:
-    """Map a course text. Its points come in the order of the text, and last those that do not appear in it.
+    """Return the finding of a course text. Its points are in the order of the text, then those that it does not name.
 
-    A prerequisite belongs to a point that the answer or the course has; what the point requires may be new. No point
+    A prerequisite belongs to a point of the answer or of the course. The point that it requires may be new. No point
     requires itself.
     """
     evidence = context.evidence_of(answer)
     points = _distinct(answer.knowledge_points, lambda point: point.name)
-    names = (*context.document.known_points, *(point.name for point in points))
-    spelling = {same_name(name): name for name in names}
-    folded = context.document.text.casefold()
-    places = [folded.find(point.name.casefold()) for point in points]
-    order = sorted(range(len(points)), key=lambda index: (places[index] < 0, places[index], index))
-    pairs = {
-        (same_name(found.point), same_name(found.requires)): found
-        for found in answer.prerequisites
-        if not holds_placeholder(found.requires)
-    }
+    spelling = {same_name(name): name for name in context.document.known_points}
+    spelling |= {same_name(point.name): point.name for point in points}
+
+    text = context.document.text.casefold()
+    starts = [text.find(point.name.casefold()) for point in points]
+    order = sorted(range(len(points)), key=lambda index: (starts[index] < 0, starts[index], index))
+    found_points = []
+    for number, index in enumerate(order, start=1):
+        point = points[index]
+        description = None
+        if point.description:
+            description = context.redactor.restore(point.description)
+        found_point = FoundPoint(
+            name=spelling[same_name(point.name)],
+            description=description,
+            category=point.category,
+            importance=point.importance,
+            order=number,
+        )
+        found_points.append(found_point)
+
+    # (name of the point, name of the required point) -> the last such prerequisite
+    pairs: dict[tuple[str, str], PrerequisiteAnswer] = {}
+    for named in answer.prerequisites:
+        if not holds_placeholder(named.requires):
+            pairs[same_name(named.point), same_name(named.requires)] = named
+    prerequisites = []
+    for (name, required_name), named in pairs.items():
+        if name not in spelling or name == required_name:
+            continue
+        prerequisite = Prerequisite(
+            point=spelling[name],
+            requires=spelling.get(required_name, named.requires),
+            confidence=context.capped(named.confidence, evidence),
+        )
+        prerequisites.append(prerequisite)
     return ContentFinding(
-        knowledge_points=tuple(
-            FoundPoint(
-                name=spelling[same_name(points[index].name)],
-                description=context.redactor.restore(text) if (text := points[index].description) else None,
-                category=points[index].category,
-                importance=points[index].importance,
-                order=number,
-            )
-            for number, index in enumerate(order, start=1)
-        ),
-        prerequisites=tuple(
-            Prerequisite(
-                point=spelling[point],
-                requires=spelling.get(requires, found.requires),
-                confidence=context.capped(found.confidence, evidence),
-            )
-            for (point, requires), found in pairs.items()
-            if point in spelling and point != requires
-        ),
+        knowledge_points=tuple(found_points),
+        prerequisites=tuple(prerequisites),
         confidence=context.capped(answer.confidence, evidence),
         evidence=evidence,
         evidence_found=bool(evidence),
@@ -129,7 +144,7 @@ def _content_finding(answer: ContentAnswer, context: MappingContext) -> ContentF
 
 
 def _distinct(found: Iterable[Named], name: Callable[[Named], str]) -> list[Named]:
-    """Return the first of each name. A name that would become a person's once restored is left out."""
+    """Return the first entry of each name. A name with a placeholder, which stands for a person, is left out."""
     first: dict[str, Named] = {}
     for each in found:
         if not holds_placeholder(name(each)):
@@ -138,5 +153,5 @@ def _distinct(found: Iterable[Named], name: Callable[[Named], str]) -> list[Name
 
 
 def same_name(name: str) -> str:
-    """Return what two names have in common that differ in width, case and spaces only."""
+    """Return a key that is the same for names that differ only in width, case and spaces."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -1,9 +1,9 @@
-"""What a model must answer: one schema for each kind, and the reading of an answer by it.
+"""The answers of a model: one schema for each kind, and the reading of an answer.
 
-The schema that a provider is given is strict, and an answer is read leniently: not every server holds its model to a
-schema. Fields that nobody asked for are ignored, ids and words of a list are compared without case, width, white
-space and quotation marks, and percents are shares. A point that cannot be read costs that point and not its answer.
-Nothing that is missing is made up.
+The schema for the provider is strict, and an answer is read leniently, because not every server enforces a schema.
+Unknown fields are ignored. Ids and words of a list are compared without case, width, white space and quotation marks.
+Percentages become shares. A point that cannot be read is left out, and its answer stays valid. Missing values are
+never invented.
 """
 
 import json
@@ -30,19 +30,21 @@ from edugraph_common.contracts.findings import Importance, Kind, Sentiment
 from edugraph_common.contracts.record_fields import Level, Severity
 
 _MARK = r"(?:think|thinking|thought|reasoning)"
-# A server that takes the opening mark for part of the prompt sends the closing one alone.
+# A server that counts the opening mark as part of the prompt sends only the closing one.
 _THOUGHT_BEFORE = re.compile(rf"\A.*</{_MARK}>", re.DOTALL)
 _THOUGHT_CUT = re.compile(rf"<{_MARK}>.*\Z", re.DOTALL)
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _ANSWERS = re.compile(r'\{\s*"answers"\s*:\s*\[')
 _BETWEEN_ENTRIES = re.compile(r"[\s,]*")
 _ESCAPE = re.compile(r'\\(?:[\\"/bfnrt]|u[0-9a-fA-F]{4})?')
-# Strict structured outputs take no bounds on numbers or text, and titles and descriptions only cost tokens.
+# Strict structured outputs do not allow limits of numbers or texts.
 _NOT_STRICT = frozenset({"maxLength", "minLength", "minimum", "maximum", "default"})
 _SHOWN_PROBLEMS = 3
-_LONGEST_QUOTE, _LONGEST_DESCRIPTION = 2_000, 1_000  # characters
+# In characters.
+_LONGEST_QUOTE = 2_000
+_LONGEST_DESCRIPTION = 1_000
 _NUMBER = re.compile(r"[0-9]*[.,]?[0-9]+")
-# A larger number is a percent where a share is asked for. One from 1 to here may be on a scale of ten: it is neither.
+# A larger number is a percentage of a share. A number from 1 to this one may be on a scale of ten, so it is invalid.
 _LARGEST_OF_TEN = 10
 _HUNDRED = 100
 _AROUND_WORDS = " \t\n\r\"'`“”„«»「」『』‘’<>[](){}#.:"
@@ -50,20 +52,22 @@ _AROUND_NUMBERS = " \t\n\r\"'`“”"
 
 
 class Wire(BaseModel):
-    """Part of a model's answer. The strict schema asks for every field; see `schema_of`."""
+    """Part of a model's answer. The strict schema requires every field; see `schema_of`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 def _one_line(value: str) -> str:
-    cleaned = " ".join("".join(char if char.isprintable() else " " for char in value).split())
+    """Return a text in one line, without characters that cannot be printed."""
+    printable = "".join(char if char.isprintable() else " " for char in value)
+    cleaned = " ".join(printable.split())
     if not cleaned:
         raise ValueError("is blank")
     return cleaned
 
 
 def _share(value: Any) -> float:
-    """Read a share: 0.85, "0.85", "85 %" or 85."""
+    """Return a share from 0.85, "0.85", "85 %" or 85."""
     is_percent = False
     if isinstance(value, str):
         text = unicodedata.normalize("NFKC", value).strip(_AROUND_NUMBERS)
@@ -82,17 +86,17 @@ def _share(value: Any) -> float:
 
 
 def folded(text: str) -> str:
-    """Return what texts have in common that differ in case, width, white space and quotation marks around them."""
+    """Return a text without the differences of case and width, and without spaces and quotation marks around it."""
     return unicodedata.normalize("NFKC", text).strip(_AROUND_WORDS).casefold()
 
 
 def _word(value: Any) -> Any:
-    """Return one of the few words of a list as the schema writes it."""
+    """Return a word of a list in the spelling of the schema."""
     return folded(value) if isinstance(value, str) else value
 
 
 def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    """Read a field that may be missing; one that cannot be read is missing."""
+    """Return the value of an optional field, or None if it cannot be read."""
     try:
         return read(value)
     except ValidationError:
@@ -100,12 +104,18 @@ def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _cut(longest: int) -> Callable[[Any], Any]:
-    """Return what cuts a text, and replaces the characters in it that cannot be written."""
-    return lambda value: value[:longest].encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    """Return a function that cuts a text, and replaces the characters in it that cannot be encoded."""
+
+    def cut(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return value[:longest].encode("utf-8", "replace").decode()
+
+    return cut
 
 
 def _readable(entry_type: Any, most: int) -> Callable[[Any], list[Any]]:
-    """Return what reads a list without the entries that cannot be read, and no more of it than the schema takes.
+    """Return a function that reads a list: the entries that can be read, and at most `most` of them.
 
     A list of one may be given as the entry alone.
     """
@@ -113,7 +123,8 @@ def _readable(entry_type: Any, most: int) -> Callable[[Any], list[Any]]:
 
     def read(value: Any) -> list[Any]:
         kept = list[Any]()
-        for entry in value if isinstance(value, list) else [value]:
+        entries = value if isinstance(value, list) else [value]
+        for entry in entries:
             try:
                 kept.append(adapter.validate_python(entry))
             except ValidationError:
@@ -194,7 +205,7 @@ ANSWER_OF: dict[Kind, type[Answer]] = {
     "error": ErrorAnswer,
     "knowledge_points": ContentAnswer,
 }
-# An answer that names something in these fields, and of all of it nothing can be read, is not valid.
+# An answer is invalid if it has entries in these fields, and none of the entries can be read.
 _NAMED: dict[Kind, tuple[str, ...]] = {
     "interaction": (),
     "error": ("error_types", "knowledge_points"),
@@ -204,16 +215,16 @@ _NAMED: dict[Kind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ParsedAnswers:
-    """Valid answers by item id, and for every other item that was asked about what is wrong with its answer."""
+    """Valid answers by item id, and a problem by item id for each other item of the request."""
 
     valid: dict[str, Answer]
     problems: dict[str, str]
 
 
 def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> ParsedAnswers:
-    """Read {"answers": […]}, or the list or the answer alone, for the ids in `asked`.
+    """Return the answers in {"answers": […]}, or in a list or an answer alone, to the item ids in `asked`.
 
-    An item that was answered twice, or not at all, is a problem of that item alone.
+    If an item was answered twice or not at all, only this item has a problem.
     """
     wanted = list(asked)
     value = read_json(text)
@@ -230,11 +241,14 @@ def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> ParsedAnswers:
     problems: dict[str, str] = {}
     for item_id in wanted:
         own = by_id.get(folded(item_id), [])
-        # "r1" may come back as 1, if the numbers do not begin with 0.
+        # A model may return "r1" as 1. If its numbers begin with 0, they do not fit our ids.
         if not own and "0" not in by_id:
             own = by_id.get(folded(item_id).removeprefix("r"), [])
-        if len(own) != 1:
-            problems[item_id] = "it is missing from the answer" if not own else "it was answered more than once"
+        if not own:
+            problems[item_id] = "it is missing from the answer"
+            continue
+        if len(own) > 1:
+            problems[item_id] = "it was answered more than once"
             continue
         answer = as_answer(kind, {**own[0], "id": item_id})
         if isinstance(answer, str):
@@ -247,8 +261,8 @@ def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> ParsedAnswers:
 def entries_of(value: Any) -> list[dict[str, Any]] | None:
     """Return the answers of a JSON value, or None for a value of another form.
 
-    They are in a list, or named by their ids in an object; a single one may stand alone, and each may be written as a
-    text that holds JSON.
+    The answers are a list, or an object with the ids as names. A single answer may stand alone, and each may be a
+    text with JSON.
     """
     if isinstance(value, str):
         value = read_json(value)
@@ -269,25 +283,25 @@ def entries_of(value: Any) -> list[dict[str, Any]] | None:
 
 def _id_in(entry: dict[str, Any]) -> str:
     """Return the id of an answer to compare by, or an empty text if it has none."""
-    told = entry.get("id")
-    if isinstance(told, float) and told.is_integer():
-        told = int(told)
-    if isinstance(told, bool) or not isinstance(told, str | int):
+    item_id = entry.get("id")
+    if isinstance(item_id, float) and item_id.is_integer():
+        item_id = int(item_id)
+    if isinstance(item_id, bool) or not isinstance(item_id, str | int):
         return ""
-    return folded(str(told))
+    return folded(str(item_id))
 
 
 def as_answer(kind: Kind, value: dict[str, Any]) -> Answer | str:
-    """Return the valid answer, or a sentence that says what is wrong. The sentence never repeats the text."""
+    """Return the valid answer, or a sentence that says what is wrong. The sentence never quotes the text."""
     try:
         answer = ANSWER_OF[kind].model_validate(value)
     except ValidationError as error:
-        return "; ".join(
-            f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
-            for detail in error.errors(include_url=False, include_input=False, include_context=False)[
-                :_SHOWN_PROBLEMS
-            ]
-        )
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        problems = []
+        for detail in details[:_SHOWN_PROBLEMS]:
+            field = ".".join(map(str, detail["loc"]))
+            problems.append(f"{field}: {detail['msg']}")
+        return "; ".join(problems)
     named = [field for field in _NAMED[kind] if value.get(field)]
     if named and not any(getattr(answer, field) for field in _NAMED[kind]):
         return f"{named[0]}: none of its entries has the fields that the schema asks for"
@@ -295,18 +309,20 @@ def as_answer(kind: Kind, value: dict[str, Any]) -> Answer | str:
 
 
 def read_json(text: str) -> Any:
-    """Return the JSON value in an answer, or None where there is none.
+    """Return the JSON value in an answer, or None if there is none.
 
-    Thinking, code fences and prose around the value are taken off. Of an answer that was cut, or that goes wrong
-    somewhere, the entries that are whole are returned. If a value cannot be read as it stands, backslashes that begin
-    no escape are doubled: a model may have copied a formula into its JSON.
+    Thoughts, code fences and prose around the value are ignored. If the answer was cut or is wrong in one place, its
+    complete entries are returned. If a value cannot be read, backslashes that are not part of an escape are doubled,
+    because a model may have copied a formula into its JSON.
     """
     bare = _THOUGHT_CUT.sub("", _THOUGHT_BEFORE.sub("", text)).strip()
-    for candidate in (text, bare, *(fenced[1] for fenced in reversed(list(_FENCE.finditer(bare))))):
+    in_fences = [fence[1] for fence in _FENCE.finditer(bare)]
+    for candidate in (text, bare, *reversed(in_fences)):
         for escaped in (candidate, _escaped(candidate)):
             try:
                 value = json.loads(escaped)
-            except (ValueError, RecursionError):  # a number of too many digits is a ValueError too
+            except (ValueError, RecursionError):
+                # A number with too many digits raises ValueError as well.
                 continue
             if value is not None:
                 return value
@@ -315,14 +331,21 @@ def read_json(text: str) -> Any:
 
 
 def _whole_entries(text: str) -> list[Any]:
-    """Return the entries of the first {"answers": [… in a text, up to the first one that is not whole."""
-    most, decoder = list[Any](), json.JSONDecoder()
+    """Return the entries of the first {"answers": [… in a text, up to the first incomplete entry."""
+    decoder = json.JSONDecoder()
+    most = list[Any]()
     for reading in (text, _escaped(text)):
-        entries, begun = list[Any](), _ANSWERS.search(reading)
-        place = begun.end() if begun else len(reading)
-        while between := _BETWEEN_ENTRIES.match(reading, place):
+        opening = _ANSWERS.search(reading)
+        if opening is None:
+            continue
+        entries = list[Any]()
+        end = opening.end()
+        while True:
+            between = _BETWEEN_ENTRIES.match(reading, end)
+            if between is None:
+                break
             try:
-                entry, place = decoder.raw_decode(reading, between.end())
+                entry, end = decoder.raw_decode(reading, between.end())
             except (ValueError, RecursionError):
                 break
             entries.append(entry)
@@ -336,10 +359,10 @@ def _escaped(text: str) -> str:
 
 @lru_cache
 def schema_of(kind: Kind) -> dict[str, Any]:
-    """Return the JSON Schema of the whole answer, within what strict structured outputs take.
+    """Return the JSON Schema of the whole answer, within the rules of strict structured outputs.
 
-    It is the same for each pack of a kind: a provider prepares it once, and may keep what follows it in a prompt. It
-    is kept here, because making it takes longer than all else of a request; nobody may change it.
+    The schema is the same for each pack of a kind, so that a provider prepares it once and may cache the prompt. It
+    is cached here too, because making it takes longer than the rest of a request. Callers must not change it.
     """
     inner = ANSWER_OF[kind].model_json_schema()
     definitions = inner.pop("$defs", {})
@@ -351,21 +374,24 @@ def schema_of(kind: Kind) -> dict[str, Any]:
         "$defs": definitions,
     }
     strict: dict[str, Any] = _strict(whole)
-    return strict if definitions else {key: value for key, value in strict.items() if key != "$defs"}
+    if not definitions:
+        del strict["$defs"]
+    return strict
 
 
 def _strict(value: Any) -> Any:
-    """Return a part of a schema without what strict structured outputs refuse or do not need."""
+    """Return a part of a schema without the keywords that strict structured outputs refuse or do not need."""
     if isinstance(value, list):
         return [_strict(part) for part in value]
     if not isinstance(value, dict):
         return value
-    strict = {
-        key: _strict(part)
-        for key, part in value.items()
-        if key not in _NOT_STRICT and not (key in ("title", "description") and isinstance(part, str))
-    }
-    # What is read leniently is asked for strictly: every field, and no other one.
+    strict = {}
+    for key, part in value.items():
+        # Titles and descriptions only cost tokens.
+        is_only_prose = key in ("title", "description") and isinstance(part, str)
+        if key not in _NOT_STRICT and not is_only_prose:
+            strict[key] = _strict(part)
+    # The schema requires every field and allows no other, although an answer is read leniently.
     if value.get("type") == "object" and "properties" in value:
         strict["required"] = list(value["properties"])
         strict["additionalProperties"] = False

@@ -1,4 +1,4 @@
-"""One key at one endpoint, and a model that is asked there."""
+"""A key at an endpoint, and a model that is asked there."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,10 @@ from edugraph_analyzer.models_file import Endpoint, Parameters
 
 @dataclass(frozen=True)
 class Access:
-    """A key and a model: its name in the settings, its name there, and how it is asked. `key` names the secret."""
+    """A key and a model. `model` is its name in the settings, and `name` its name at the endpoint.
+
+    `parameters` say how the model is asked. `key` is a name for `secret` that does not reveal it.
+    """
 
     model: str
     parameters: Parameters

@@ -1,7 +1,7 @@
 """Files and batches of a provider, in the form of OpenAI's Batch API.
 
-No request takes a slot of the rate limiter: providers count batches apart. What the SDK raises becomes a verdict
-here, and no failure uses up a try of the pack, since a batch is under way for hours.
+No request takes a slot of the rate limiter, because providers count batches separately. Exceptions of the SDK are
+translated here. None of them uses up a try of the pack, since a batch may be under way for hours.
 """
 
 import json
@@ -19,32 +19,36 @@ from edugraph_analyzer.llm.responses import Asked, ToldError, Unreadable, respon
 from edugraph_analyzer.prompting.questions import LLMResponse
 from edugraph_common.contracts.errors import ProviderBusy, Refused
 
-_PAUSE_SECONDS = 30.0  # after a failure with no word on how long
-_SKEW_SECONDS = 3_600  # between the provider's clock and ours, at most
+# A failure without a Retry-After header is tried again after this time.
+_PAUSE_SECONDS = 30.0
+# The provider's clock and ours differ by at most this time.
+_SKEW_SECONDS = 3_600
 _OK = 200
 _OVER = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
 class NotThere(Exception):
-    """The provider has no such file or batch, or no batches at all, or takes none of this form."""
+    """The provider has no such file or batch, does not offer batches, or does not accept this form of a batch."""
 
 
 @dataclass(frozen=True)
 class BatchState:
-    """Whether a batch is over, and the files that have its answers then."""
+    """The state of a batch. `files` are the ids of the files with its answers, if it is over."""
 
     is_over: bool
     files: tuple[str, ...]
 
 
 class ProviderBatches:
-    """What one key has at its endpoint; `sdk` tries nothing twice.
+    """The files and batches of one key at its endpoint. `sdk` must not retry requests.
 
-    All methods raise Wait, and Refused for a key or an account at fault.
+    All methods raise Wait, and Refused if the key or the account is at fault.
     """
 
     def __init__(self, sdk: openai.OpenAI, access: Access, now: Callable[[], float]) -> None:
-        self._sdk, self._access, self._now = sdk, access, now
+        self._sdk = sdk
+        self._access = access
+        self._now = now
 
     def upload(self, name: str, lines: bytes, kept_seconds: int) -> str:
         """Upload the requests of a batch and return the file's id. Raises NotThere."""
@@ -87,14 +91,14 @@ class ProviderBatches:
         return None
 
     def look(self, batch_id: str) -> BatchState:
-        """Raises NotThere."""
+        """Return the state of a batch. Raises NotThere."""
         with self._verdicts():
             batch = self._sdk.batches.retrieve(batch_id)
         files = tuple(each for each in (batch.output_file_id, batch.error_file_id) if each)
         return BatchState(batch.status in _OVER, files)
 
     def cancel(self, batch_id: str) -> None:
-        """Stop a batch. One that is over, or that is being stopped already, is left as it is."""
+        """Stop a batch. A batch that is over, or is being stopped, is left as it is."""
         try:
             with self._verdicts():
                 self._sdk.batches.cancel(batch_id)
@@ -104,18 +108,19 @@ class ProviderBatches:
     def answers(self, file_id: str, asked_tokens: Mapping[str, int]) -> dict[str, LLMResponse]:
         """Return the responses of a file by the name of their request. Failed requests have none. Raises NotThere.
 
-        `asked_tokens` has the estimated tokens of each request. An answer that is not a chat completion was paid for,
-        and is a response without a text.
+        `asked_tokens` has the estimated tokens of each request. An answer that is not a chat completion was paid for.
+        It is returned as a response without a text.
         """
         found = {}
         with self._verdicts():
             for line in self._sdk.files.content(file_id).iter_lines():
                 try:
                     entry = json.loads(line)
-                    name, told = str(entry["custom_id"]), entry["response"]
-                    if told["status_code"] != _OK:
+                    name = str(entry["custom_id"])
+                    http_response = entry["response"]
+                    if http_response["status_code"] != _OK:
                         continue
-                    body = told["body"]
+                    body = http_response["body"]
                 except (ValueError, KeyError, TypeError, RecursionError):
                     continue
                 tokens = asked_tokens.get(name, 0)
@@ -128,7 +133,7 @@ class ProviderBatches:
         return found
 
     def delete(self, file_id: str) -> None:
-        """Delete a file. One that is gone is no fault."""
+        """Delete a file. A file that does not exist is ignored."""
         try:
             with self._verdicts():
                 self._sdk.files.delete(file_id)
@@ -137,15 +142,16 @@ class ProviderBatches:
 
     @contextmanager
     def _verdicts(self) -> Iterator[None]:
+        """Translate the exceptions of the SDK."""
         try:
             yield
         except openai.APIStatusError as error:
             words = words_of(error.body, error.message)
             meaning = meaning_of(error.status_code, words)
             if meaning in ("limit", "fault"):
-                told = retry_after(error.response.headers, self._now())
+                asked_seconds = retry_after(error.response.headers, self._now())
                 reason = f"the provider's batches answered {error.status_code}"
-                raise ProviderBusy(reason, max(told or 0.0, _PAUSE_SECONDS)) from None
+                raise ProviderBusy(reason, max(asked_seconds or 0.0, _PAUSE_SECONDS)) from None
             if meaning != "account" or error.status_code == NOT_FOUND:
                 raise NotThere from None
             sentence = refusal(error.status_code, words, self._access.name)

@@ -1,9 +1,9 @@
-"""An HTTP client whose every exchange has one deadline and one bound of size, in whatever way its bytes come.
+"""An HTTP client whose every exchange has one deadline and one limit of size.
 
-The time-outs of httpx2 hold for one read of a socket, so a server that sends a byte now and then is never ended by
-them. Here each read and each write is given what is left of the exchange's time, and each byte that comes is counted:
-those of headers, of interim responses, of the framing of chunks and of a proxy's answer too. Bodies are read whole
-within the exchange, and are counted once more after they were decompressed.
+The time-outs of httpx2 hold for one read of a socket, so they never end a server that sends a byte now and then. Here
+each read and each write gets the remaining time of the exchange, and each byte that arrives is counted, also those of
+headers, of interim responses, of the framing of chunks and of a proxy's answer. Bodies are read whole within the
+exchange, and counted again after decompression.
 """
 
 import time
@@ -15,15 +15,15 @@ from typing import Any
 import httpcore2
 import httpx2
 
-# More than 65,536 tokens take in a stream, whose events are some 300 bytes for each token.
+# 65,536 tokens need less than this in a stream, whose events have about 300 bytes for each token.
 MOST_BYTES = 32 * 2**20
 _PIECE_BYTES = 2**14
-# These say how a body came, and are not true of one that was read.
+# These headers describe how a body was sent. They are wrong for a body that was read and decompressed.
 _OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class TooLarge(httpx2.HTTPError):
-    """An answer has more than MOST_BYTES."""
+    """The answer has more than MOST_BYTES."""
 
     def __init__(self) -> None:
         super().__init__("the answer is too large")
@@ -31,20 +31,20 @@ class TooLarge(httpx2.HTTPError):
 
 @dataclass
 class Exchange:
-    """What is left to the exchange that is under way: `ends_at` by the monotonic clock, and bytes to come."""
+    """The limits of the current exchange: its end by the monotonic clock, and the bytes that it may still read."""
 
     ends_at: float
     bytes_left: int
 
     def left(self, seconds: float | None, error: type[Exception]) -> float:
-        """Return how long a read or a write may take, at most `seconds`. Raises `error` after the deadline."""
+        """Return the seconds that a read or write may take, at most `seconds`. Raises `error` after the deadline."""
         left = self.ends_at - time.monotonic()
         if left <= 0:
             raise error("the exchange took too long")
         return left if seconds is None else min(left, seconds)
 
     def count(self, size: int) -> None:
-        """Raises TooLarge."""
+        """Count bytes that arrived. Raises TooLarge."""
         self.bytes_left -= size
         if self.bytes_left < 0:
             raise TooLarge
@@ -54,7 +54,7 @@ _under_way: ContextVar[Exchange] = ContextVar("exchange")
 
 
 class BoundedStream(httpcore2.NetworkStream):
-    """A connection whose reads and writes keep to the exchange that is under way in their thread."""
+    """A connection whose reads and writes obey the limits of the exchange that is under way in their thread."""
 
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
@@ -66,7 +66,8 @@ class BoundedStream(httpcore2.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # In pieces: the time-out of the stream below holds for each part of a piece that the server takes.
+        # The buffer is written in pieces, because the time-out of the stream holds for each part that the server
+        # takes.
         for start in range(0, len(buffer), _PIECE_BYTES):
             left = _under_way.get().left(timeout, httpcore2.WriteTimeout)
             self._stream.write(buffer[start : start + _PIECE_BYTES], left)
@@ -83,26 +84,26 @@ class BoundedStream(httpcore2.NetworkStream):
 
 
 class BoundedBackend(httpcore2.SyncBackend):
-    """Opens connections that keep to the exchange that is under way."""
+    """Opens connections that obey the limits of the exchange that is under way."""
 
     def connect_tcp(self, *args: Any, **options: Any) -> httpcore2.NetworkStream:
         return BoundedStream(super().connect_tcp(*args, **options))
 
 
 class BoundedTransport(httpx2.BaseTransport):
-    """Sends a request by another transport, and reads its response whole, within the bounds.
+    """Sends a request by another transport, and reads its whole response within the limits.
 
-    The time begins again when the head of the request leaves: what was waited for its turn does not count.
+    The time starts again when the head of the request is sent, so that waiting for a slot does not count.
     """
 
     def __init__(self, transport: httpx2.BaseTransport) -> None:
         self._transport = transport
         if isinstance(transport, httpx2.HTTPTransport):
-            # httpx2 has no parameter for it.
+            # httpx2 has no parameter for the network backend.
             transport._pool._network_backend = BoundedBackend()  # noqa: SLF001
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Raises TooLarge, and what the other transport raises."""
+        """Return the response with its whole body. Raises TooLarge, and the exceptions of the other transport."""
         times: Mapping[str, float | None] = request.extensions.get("timeout", {})
         seconds = times.get("read") or 0.0
         connect_seconds = times.get("connect") or 0.0
@@ -125,7 +126,7 @@ class BoundedTransport(httpx2.BaseTransport):
                 response.close()
         finally:
             _under_way.reset(under_way)
-        # As bytes: a header may hold characters of any encoding.
+        # Headers stay bytes, since they may have characters of any encoding.
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_WIRE]
         return httpx2.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
 
@@ -134,7 +135,7 @@ class BoundedTransport(httpx2.BaseTransport):
 
 
 def read_whole(pieces: Iterable[bytes], exchange: Exchange) -> bytes:
-    """Return a body that comes in pieces. Raises TooLarge, and httpx2.ReadTimeout after the deadline."""
+    """Return a body that arrives in pieces. Raises TooLarge, and httpx2.ReadTimeout after the deadline."""
     whole = bytearray()
     for piece in pieces:
         exchange.left(None, httpx2.ReadTimeout)
@@ -145,7 +146,7 @@ def read_whole(pieces: Iterable[bytes], exchange: Exchange) -> bytes:
 
 
 class BoundedClient(httpx2.Client):
-    """A client whose transports are bounded, those of the environment's proxies too. It follows no redirect."""
+    """A client whose transports are bounded, also those of proxies in the environment. It follows no redirect."""
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx2.BaseTransport:
         return BoundedTransport(super()._init_transport(*args, **options))

@@ -1,8 +1,9 @@
-"""The client of the language model: one request, and one response or one of the three verdicts.
+"""The client of the language model: one request, and one response or a failure.
 
-Every physical attempt passes the rate limiter. The SDK's own retries are off, and no redirect is followed. A hook of
-its HTTP client reserves the slot. It is confirmed once the connection is there, right before the request's head: what
-DNS, TCP and TLS take is not between a slot and its request. `bounded_http` ends each exchange in time.
+Every physical attempt needs a slot of the rate limiter. The SDK's own retries are off, and no redirect is followed. A
+hook of its HTTP client reserves the slot. The slot is confirmed when the connection is open, right before the head of
+the request is sent, so that the time for DNS, TCP and TLS is not between a slot and its request. `bounded_http` ends
+each exchange in time.
 """
 
 import threading
@@ -39,7 +40,8 @@ from edugraph_common.contracts.errors import Failure, ProviderBusy, Refused, Rej
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.platform import tracing
 
-_KEPT_OPEN_SECONDS = 50.0  # a connection that is not used; a minute is what many servers allow
+# An unused connection stays open this long. Many servers close it after a minute.
+_KEPT_OPEN_SECONDS = 50.0
 _MOST_CONNECTIONS = 1_000
 
 
@@ -64,18 +66,21 @@ class Attempt:
 
 
 class ProviderError(Exception):
-    """An error of the provider, by the status of its response or the one that its body names.
+    """An error of the provider. `status` is that of its response, or the status that its body names.
 
-    `output_tokens` is the estimate for what was written before the error came.
+    `output_tokens` is the estimate for the text that came before the error.
     """
 
     def __init__(self, status: int, words: str, headers: Mapping[str, str], output_tokens: int = 0) -> None:
         super().__init__(status)
-        self.status, self.words, self.headers, self.output_tokens = status, words, headers, output_tokens
+        self.status = status
+        self.words = words
+        self.headers = headers
+        self.output_tokens = output_tokens
 
 
 def no_check() -> None:
-    """Let every request leave."""
+    """Let every request be sent."""
 
 
 def no_count(_input_tokens: int, _output_tokens: int) -> None:
@@ -83,11 +88,11 @@ def no_count(_input_tokens: int, _output_tokens: int) -> None:
 
 
 class LLMClient:
-    """The client of the endpoints of the settings, which are asked in their order.
+    """The client of the endpoints in the settings, which are asked in their order.
 
-    It opens its connections at the first request of each process; `process_id` tells a fork apart. `now` gives
-    seconds since the epoch, against which a date in a Retry-After header is read. `limiter_of` makes the rate limiter
-    of a key at an endpoint.
+    It opens its connections at the first request of each process. `process_id` shows whether the process was forked.
+    `now` returns seconds since the epoch, to which a date in a Retry-After header is compared. `limiter_of` makes the
+    rate limiter of a key at an endpoint.
     """
 
     def __init__(
@@ -100,11 +105,18 @@ class LLMClient:
         now: Callable[[], float],
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._settings, self._server, self._now = settings, server, now
-        self._process_id, self._transport, self._limiter_of = process_id, transport, limiter_of
+        self._settings = settings
+        self._server = server
+        self._now = now
+        self._process_id = process_id
+        self._transport = transport
+        self._limiter_of = limiter_of
         self._opening = threading.Lock()
+        # whether its requests take slots -> (id of the process that opened it, client)
         self._http: dict[bool, tuple[int, httpx2.Client]] = {}
+        # name of a key -> its limiter
         self._limiters: dict[str, RateLimiter] = {}
+        # (address, name of a key) -> its memory
         self._memories: dict[tuple[str, str], EndpointMemory] = {}
         self._attempt: ContextVar[Attempt] = ContextVar("attempt")
 
@@ -114,23 +126,25 @@ class LLMClient:
         check: Callable[[], None] = no_check,
         count_lost: Callable[[int, int], None] = no_count,
     ) -> LLMResponse:
-        """Ask the model once. A key or a model that was just refused is not tried again by each of a job's packs.
+        """Return the answer to a request. If a key fails, the next key is asked.
 
-        What one key cannot answer now, the next one is asked. `check` is called before each attempt, when its slot
-        has come: to wait for that may take a minute. `count_lost` is called with the estimated tokens, in and out, of
-        each attempt that left and brought no answer: a provider bills a time-out too.
+        A key or a model that was refused a moment ago is not tried, so that not every pack of a job tries it again.
+        `check` is called before each attempt, when the attempt has its slot, for which it may wait a minute.
+        `count_lost` is called with the estimated input and output tokens of each attempt that was sent and brought no
+        answer, because providers bill time-outs too.
 
-        Raises Retryable, Wait or Rejected (Refused where no request of the job can be answered), Unanswerable for
-        what concerns only the items of this request, and what `check` raises.
+        Raises Retryable, Wait, Rejected (or Refused if it concerns all requests of the job), Unanswerable if it
+        concerns only the items of this request, and the exceptions of `check`.
         """
         failures: list[Failure] = []
         accesses = self.accesses(request.kind)
-        if len(accesses) > 1:  # those that are paused just now come last; a single one is asked in any case
+        # Paused keys come last. A single key is asked in any case.
+        if len(accesses) > 1:
             accesses.sort(key=lambda access: access.limiter.paused_seconds(access.model))
         for access in accesses:
-            told = access.memory.refusal_of(access.name)
-            if told:
-                failures.append(Refused(told))
+            refused = access.memory.refusal_of(access.name)
+            if refused:
+                failures.append(Refused(refused))
                 continue
             try:
                 return self._asked(access, request, check, count_lost).response
@@ -139,9 +153,9 @@ class LLMClient:
         raise min(failures, key=_how_late)
 
     def judge(self, reason: str) -> float:
-        """Say of the response that came last here that it could not be used, and why; an empty reason: it could.
+        """Count the last response of this thread as useless for a `reason`, or as useful if `reason` is "".
 
-        Return for how many seconds nobody asks that model, because too many in a row could not be used; 0 mostly.
+        Return the length of the pause in seconds that follows too many useless responses in a row, or 0.
         """
         attempt = self._attempt.get()
         if not reason:
@@ -150,31 +164,43 @@ class LLMClient:
         return attempt.access.limiter.pause(attempt.model, "useless", reason, None, attempt.slot)
 
     def complete_with_headers(self, request: LLMRequest, check: Callable[[], None] = no_check) -> ResponseWithHeaders:
-        """Ask the first endpoint with its first key, whatever was refused before. Raises as `complete` does."""
+        """Ask the first endpoint with its first key, also after a refusal. Raises the errors of `complete`."""
         return self._asked(self.accesses(request.kind)[0], request, check, no_count)
 
     def capabilities(self, kind: Kind) -> EndpointCapabilities:
-        """Return what is known now of the endpoint that answers questions of this kind first."""
+        """Return the known capabilities of the endpoint that is asked first for this kind."""
         first = self.accesses(kind)[0]
         return first.memory.capabilities_of(first.name, first.parameters)
 
     def accesses(self, kind: Kind) -> list[Access]:
         """Return all keys of all endpoints of a kind's model, in the order of the settings."""
-        model, parameters = self._settings.model_for(kind), self._settings.parameters_for(kind)
-        told, found = self._settings.models.models.get(model), list[Access]()
+        model = self._settings.model_for(kind)
+        parameters = self._settings.parameters_for(kind)
+        in_file = self._settings.models.models.get(model)
+        accesses = list[Access]()
         for endpoint in self._settings.endpoints_for(model):
-            name = told.names.get(endpoint.name, model) if told else model
-            for secret in tuple(key.get_secret_value() for key in endpoint.keys) or (None,):
+            name = in_file.names.get(endpoint.name, model) if in_file else model
+            address = endpoint.base_url or ""
+            secrets: list[str | None] = [key.get_secret_value() for key in endpoint.keys]
+            for secret in secrets or [None]:
                 key = name_of_key(endpoint, secret)
                 with self._opening:
                     if key not in self._limiters:
                         self._limiters[key] = self._limiter_of(endpoint, key)
-                    address = endpoint.base_url or ""
                     if (address, key) not in self._memories:
                         self._memories[address, key] = EndpointMemory(self._server, address, secret)
-                memory = self._memories[address, key]
-                found.append(Access(model, parameters, endpoint, secret, name, key, self._limiters[key], memory))
-        return found
+                access = Access(
+                    model=model,
+                    parameters=parameters,
+                    endpoint=endpoint,
+                    secret=secret,
+                    name=name,
+                    key=key,
+                    limiter=self._limiters[key],
+                    memory=self._memories[address, key],
+                )
+                accesses.append(access)
+        return accesses
 
     def _asked(
         self,
@@ -183,12 +209,12 @@ class LLMClient:
         check: Callable[[], None],
         count_lost: Callable[[int, int], None],
     ) -> ResponseWithHeaders:
-        """Ask one endpoint. A request that it refuses for its form is sent again with downgraded capabilities."""
-        model, parameters = access.model, access.parameters
+        """Ask one endpoint. If it refuses the form of a request, the request is sent again in another form."""
+        model = access.model
+        parameters = access.parameters
         capabilities = access.memory.capabilities_of(access.name, parameters)
         while True:
-            limit = request.max_answer_tokens + max(request.headroom, capabilities.headroom)
-            limit = min(limit, capabilities.most_tokens or limit)
+            limit = _limit_of(request, capabilities)
             form = form_of(access, request, parameters, capabilities, limit)
             asked = Asked(estimated_request(form["messages"]), limit, max(limit - request.max_answer_tokens, 0))
             attempt = Attempt(access, model, asked.input_tokens + limit // 2, check)
@@ -224,10 +250,10 @@ class LLMClient:
     def _exchanged(
         self, attempt: Attempt, form: dict[str, Any], asked: Asked, kind: Kind
     ) -> tuple[httpx2.Response, LLMResponse]:
-        """Send one request and read its answer. The SDK sends, and its reading of answers is not used.
+        """Send one request and read its answer. The SDK sends the request, and does not read the answer.
 
-        The SDK takes each value of a body for what it should be, so that a wrong one ends in an error anywhere.
-        Raises ProviderError, Unreadable, and what the SDK raises.
+        The SDK does not check the values of a body, so a wrong value would raise an error anywhere.
+        Raises ProviderError, Unreadable, and the exceptions of the SDK.
         """
         access = attempt.access
         attributes = {"gen_ai.request.model": attempt.model, "edugraph.kind": kind}
@@ -245,23 +271,24 @@ class LLMClient:
                 raise ProviderError(error.status, error.words, raw.headers, error.output_tokens) from None
 
     def batchable(self, kind: Kind) -> Access | None:
-        """Return the first key that was not refused just now, if its endpoint answers without a stream."""
+        """Return the first key that was not refused a moment ago, or None if its endpoint answers in streams only."""
         for access in self.accesses(kind):
-            if not access.memory.refusal_of(access.name):
-                return None if access.memory.capabilities_of(access.name, access.parameters).stream else access
+            if access.memory.refusal_of(access.name):
+                continue
+            capabilities = access.memory.capabilities_of(access.name, access.parameters)
+            return None if capabilities.stream else access
         return None
 
     def batch_body(self, access: Access, request: LLMRequest) -> dict[str, Any]:
-        """Return the body of a request that is asked in a batch."""
+        """Return the body of a request that is part of a batch."""
         capabilities = access.memory.capabilities_of(access.name, access.parameters)
-        limit = request.max_answer_tokens + max(request.headroom, capabilities.headroom)
-        limit = min(limit, capabilities.most_tokens or limit)
-        asked = form_of(access, request, access.parameters, capabilities, limit)
-        more: dict[str, Any] = asked.pop("extra_body", {})
-        return asked | more
+        limit = _limit_of(request, capabilities)
+        body = form_of(access, request, access.parameters, capabilities, limit)
+        extra: dict[str, Any] = body.pop("extra_body", {})
+        return body | extra
 
     def batches(self, access: Access) -> ProviderBatches:
-        """Return the files and batches of a key. They have connections of their own, which take no slots."""
+        """Return the files and batches of a key. They use connections of their own, which take no slots."""
         sdk = self._sdk(access, in_slots=False).with_options(timeout=self._timeout(access.parameters))
         return ProviderBatches(sdk, access, self._now)
 
@@ -270,9 +297,10 @@ class LLMClient:
         return httpx2.Timeout(seconds, connect=self._settings.connect_timeout_seconds)
 
     def _sdk(self, access: Access, *, in_slots: bool = True) -> openai.OpenAI:
-        """Return the SDK's client of one key. They share the connections of this process."""
+        """Return the SDK's client of one key. All of them share the connections of this process."""
         return openai.OpenAI(
-            api_key=access.secret or "none",  # a server of one's own asks for no key, the SDK does
+            # The SDK requires a key, although a server in the school may need none.
+            api_key=access.secret or "none",
             base_url=access.endpoint.base_url,
             max_retries=0,
             http_client=self._opened(in_slots=in_slots),
@@ -281,11 +309,12 @@ class LLMClient:
     def _opened(self, *, in_slots: bool = True) -> httpx2.Client:
         """Return the HTTP client of this process. A fork must not share the connections that its parent opened.
 
-        `in_slots`: each of its requests takes a slot of the rate limiter.
+        `in_slots` says that each of its requests takes a slot of the rate limiter.
         """
         process = self._process_id()
         with self._opening:
-            if in_slots not in self._http or self._http[in_slots][0] != process:
+            process_that_opened, _ = self._http.get(in_slots, (None, None))
+            if process_that_opened != process:
                 limits = httpx2.Limits(
                     max_connections=_MOST_CONNECTIONS,
                     max_keepalive_connections=_MOST_CONNECTIONS,
@@ -297,16 +326,18 @@ class LLMClient:
             return self._http[in_slots][1]
 
     def _reserve_slot(self, sent: httpx2.Request) -> None:
-        """Wait until the slot is near, and have it confirmed when the connection is there."""
+        """Wait until the slot is near, and let the HTTP client confirm it when the connection is open."""
         attempt = self._attempt.get()
-        limiter, begun = attempt.access.limiter, time.perf_counter()
+        limiter = attempt.access.limiter
+        begun = time.perf_counter()
         with tracing.span("wait for a place"):
             attempt.slot = limiter.reserve(attempt.model, attempt.tokens)
 
         def confirm(event: str, details: Mapping[str, Any]) -> None:
-            """Wait for the slot right before the head of the request is sent; a proxy's CONNECT needs none."""
-            head = event.endswith("send_request_headers.started")
-            if not head or getattr(details.get("request"), "method", b"") == b"CONNECT" or attempt.slot is None:
+            """Wait for the slot right before the head of the request is sent. A CONNECT to a proxy needs no slot."""
+            is_head = event.endswith("send_request_headers.started")
+            is_connect = getattr(details.get("request"), "method", b"") == b"CONNECT"
+            if not is_head or is_connect or attempt.slot is None:
                 return
             attempt.slot = limiter.confirm(attempt.model, attempt.slot)
             telemetry.waited_for_slot(attempt.model, time.perf_counter() - begun)
@@ -327,14 +358,17 @@ class LLMClient:
         limit: int,
         error: ProviderError,
     ) -> EndpointCapabilities:
-        """Return the capabilities to try next, or raise what the status means for these items, this job, or all."""
-        status, words, access, model = error.status, error.words, attempt.access, attempt.model
-        told = retry_after(error.headers, self._now())
+        """Return the capabilities to try next, or raise the failure of these items, of this job, or of all jobs."""
+        status = error.status
+        words = error.words
+        access = attempt.access
+        model = attempt.model
+        asked_seconds = retry_after(error.headers, self._now())
         meaning = meaning_of(status, words)
-        about_limit = meaning == "form" or limit > request.max_answer_tokens or "max_tokens" in words
-        if meaning in ("form", "too long") and about_limit:
+        may_be_limit = limit > request.max_answer_tokens or "max_tokens" in words
+        if meaning == "form" or (meaning == "too long" and may_be_limit):
             downgraded = capabilities.downgraded_for(words, limit)
-            # The failures in a row stay: that the form was refused says nothing of what comes in another form.
+            # The slot is not settled here, so the count of failures in a row stays: another form may fail as well.
             if downgraded is not None:
                 return downgraded
         if attempt.slot is not None and meaning not in ("limit", "fault"):
@@ -342,10 +376,10 @@ class LLMClient:
         match meaning:
             case "limit":
                 reason = "the provider says that its limit is reached (429)"
-                seconds = access.limiter.pause(model, "refused", reason, told, attempt.slot)
+                seconds = access.limiter.pause(model, "refused", reason, asked_seconds, attempt.slot)
                 raise ProviderBusy(reason, seconds) from None
             case "fault":
-                raise self._failed(attempt, f"the provider answered {status}", told) from None
+                raise self._failed(attempt, f"the provider answered {status}", asked_seconds) from None
             case "filtered":
                 raise Unanswerable("the provider's content filter refused it") from None
             case "too long":
@@ -359,15 +393,15 @@ class LLMClient:
         access.memory.remember_refusal(access.name, sentence)
         raise Refused(sentence) from None
 
-    def _failed(self, attempt: Attempt, reason: str, told_seconds: float | None = None) -> Failure:
-        """Return what a failure of the provider means: once, try again; often in a row, a pause for all."""
-        seconds = attempt.access.limiter.pause(attempt.model, "failed", reason, told_seconds, attempt.slot)
+    def _failed(self, attempt: Attempt, reason: str, asked_seconds: float | None = None) -> Failure:
+        """Count a failure of the provider. Return Retryable, or ProviderBusy if failures in a row begin a pause."""
+        seconds = attempt.access.limiter.pause(attempt.model, "failed", reason, asked_seconds, attempt.slot)
         return ProviderBusy(reason, seconds) if seconds else Retryable(reason)
 
     def _failure_of(self, attempt: Attempt, error: Exception) -> Failure | Cancelled:
-        """Return the verdict where there is no usable response.
+        """Return the failure to raise if there is no usable response.
 
-        What was raised in a hook comes out as it was.
+        A failure that a hook of the HTTP client raised is returned as it is.
         """
         cause: BaseException | None = error
         while cause is not None:
@@ -377,13 +411,17 @@ class LLMClient:
                 error = cause
             cause = cause.__cause__ or cause.__context__
         if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
-            status, reason = "timeout", "the provider did not answer in time"
+            status = "timeout"
+            reason = "the provider did not answer in time"
         elif isinstance(error, TooLarge):
-            status, reason = "unreadable", "the provider's answer is too large to be one"
+            status = "unreadable"
+            reason = "the provider's answer is too large to be one"
         elif isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
-            status, reason = "cut", "the connection to the provider failed or was cut"
+            status = "cut"
+            reason = "the connection to the provider failed or was cut"
         else:
-            status, reason = "unreadable", f"the provider's answer cannot be read ({type(error).__name__})"
+            status = "unreadable"
+            reason = f"the provider's answer cannot be read ({type(error).__name__})"
         _count(attempt, status)
         return self._failed(attempt, reason)
 
@@ -391,19 +429,20 @@ class LLMClient:
 def form_of(
     access: Access, request: LLMRequest, parameters: Parameters, capabilities: EndpointCapabilities, limit: int
 ) -> dict[str, Any]:
-    """Return what the SDK is given for a request, in the form that the endpoint takes."""
-    in_prompt = capabilities.step != "json_schema"
-    asked: dict[str, Any] = {
-        "model": access.name,
-        "messages": with_schema(request) if in_prompt else request.messages,
-        capabilities.limit_name: limit,
-    }
+    """Return the arguments for the SDK, in the form that the endpoint accepts."""
+    messages = request.messages
+    if capabilities.step != "json_schema":
+        messages = with_schema(request)
+    asked: dict[str, Any] = {"model": access.name, "messages": messages, capabilities.limit_name: limit}
     if capabilities.temperature and parameters.temperature not in (None, "default"):
         asked["temperature"] = parameters.temperature
     if parameters.reasoning_effort:
         asked["reasoning_effort"] = parameters.reasoning_effort
-    extra_body = {"enable_thinking": False} if capabilities.thinking_off else {}
-    if extra_body := extra_body | parameters.extra_body:
+    extra_body: dict[str, Any] = {}
+    if capabilities.thinking_off:
+        extra_body["enable_thinking"] = False
+    extra_body |= parameters.extra_body
+    if extra_body:
         asked["extra_body"] = extra_body
     if capabilities.stream:
         asked["stream"] = True
@@ -417,14 +456,22 @@ def form_of(
     return asked
 
 
+def _limit_of(request: LLMRequest, capabilities: EndpointCapabilities) -> int:
+    """Return the limit of an answer in tokens: with the headroom, and at most what the endpoint accepts."""
+    limit = request.max_answer_tokens + max(request.headroom, capabilities.headroom)
+    return min(limit, capabilities.most_tokens or limit)
+
+
 def _how_late(failure: Failure) -> tuple[int, float]:
-    """Order failures by when another try may help: soonest first, and never last."""
+    """Return a key that sorts failures by the time when another try may help. Failures that stay come last."""
     if isinstance(failure, Wait):
         return 1, failure.seconds
-    return (0, 0.0) if isinstance(failure, Retryable) else (2, 0.0)
+    if isinstance(failure, Retryable):
+        return 0, 0.0
+    return 2, 0.0
 
 
 def _count(attempt: Attempt, status: str) -> None:
-    """Count what has left. A request whose slot was refused has not."""
+    """Count an attempt that was sent. A request without a slot was not sent."""
     if attempt.sent_at is not None:
         telemetry.provider_answered(attempt.model, status, time.perf_counter() - attempt.sent_at)

@@ -1,15 +1,15 @@
-"""The provider's rate limits, kept by all processes and machines together.
+"""The provider's rate limits, which all processes on all machines obey together.
 
-Redis keeps the queue of slots and the only clock. A slot is reserved, slept for, and confirmed when its time has
-come; only then may a request leave. Slots are spaced evenly, a little further apart than the limit asks for: `limit`
-requests then span 60 s and 0.9 s more. A request may leave up to 0.4 s after its slot, so that no 60-second window of
-the provider's sees one too many even if one request is under way 0.5 s longer than another. The connection is there
-before (see `client`): its DNS, TCP and TLS are no part of that time. Windows and buckets were tried and lost: with a
-limit of 100, a provider saw up to 200 requests in 60 s with fixed windows, 199 with a bucket, and 110 with a moving
-window on the clients' clocks. With evenly spaced slots it saw 99.
+Redis has the queue of slots and the only clock. A process reserves a slot, sleeps, and confirms the slot when its
+time has come. Only then may the request be sent. The slots are evenly spaced, a little further apart than the limit
+requires: `limit` requests span 60.9 s. A request may be sent up to 0.4 s after its slot, so that the provider sees no
+60-second window with too many requests, even if one request travels 0.5 s longer than another. The connection is open
+before (see `client`), so DNS, TCP and TLS do not count. Windows and buckets were tried and are worse: with a limit of
+100, a provider saw up to 200 requests in 60 s with fixed windows, 199 with a bucket, and 110 with a moving window on
+the clients' clocks. With evenly spaced slots it saw 99.
 
-Tokens are spaced likewise: each request keeps its queue busy for as long as its tokens take at the allowed rate. That
-is exact for requests of one size, and needs no log of what the last minute held.
+Tokens are spaced in the same way: each request occupies its queue for the time that its tokens take at the allowed
+rate. This is exact for requests of one size, and needs no log of the last minute.
 """
 
 import hashlib
@@ -33,22 +33,31 @@ from edugraph_common.contracts.errors import ProviderBusy, RedisFull, Rejected, 
 if TYPE_CHECKING:
     from redis.commands.core import Script
 
-WINDOW_SECONDS = 60.0  # as providers count
-USED_SHARE = 0.985  # of the limit; the spacing leaves 60 / USED_SHARE - 60 = 0.91 s for jitter
-LATEST_SECONDS = 0.4  # after its slot, a request may still leave for so long
-LEAD_SECONDS = 2.0  # before its slot, a request begins to connect
-LONGEST_PAUSE_SECONDS = 3_600.0  # that a provider may ask for
-LOST_SECONDS = 600.0  # a request that is under way for longer is taken for lost, and its place is free
+# Providers count requests in windows of this length.
+WINDOW_SECONDS = 60.0
+# This share of the limit is used, which leaves 60 / USED_SHARE - 60 = 0.91 s for jitter.
+USED_SHARE = 0.985
+# A request may be sent this long after its slot.
+LATEST_SECONDS = 0.4
+# A request begins to connect this long before its slot.
+LEAD_SECONDS = 2.0
+# A longer pause that a provider asks for is cut.
+LONGEST_PAUSE_SECONDS = 3_600.0
+# A request that is under way for longer counts as lost, and its place is free.
+LOST_SECONDS = 600.0
 _MICROSECONDS = 1_000_000
-_TOO_EARLY = 2  # as the script confirm.lua answers
-_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 0.5  # between two looks for a place under way
+# The script confirm.lua returns this number if the slot's time has not come.
+_TOO_EARLY = 2
+# The first and the longest time between two looks for a place among the requests under way.
+_FIRST_LOOK_SECONDS = 0.05
+_LONGEST_LOOK_SECONDS = 0.5
 
 Failing = Literal["refused", "failed", "useless"]
 
 
 @dataclass(frozen=True)
 class Breaker:
-    """So many failures in a row begin a pause of all; each further one begins a pause twice as long."""
+    """`in_a_row` failures begin a pause of all processes. Each further failure begins a pause twice as long."""
 
     in_a_row: int
     first_seconds: float
@@ -57,9 +66,12 @@ class Breaker:
 
 BREAKERS: Mapping[Failing, Breaker] = MappingProxyType(
     {
-        "refused": Breaker(1, 2, 60),  # a limit that is reached, with no word on how long
-        "failed": Breaker(3, 2, 300),  # no answer, or one of the server's own faults
-        "useless": Breaker(3, 60, 600),  # answers that cannot be read, which were paid for
+        # The limit is reached.
+        "refused": Breaker(1, 2, 60),
+        # There is no answer, or a fault of the server.
+        "failed": Breaker(3, 2, 300),
+        # The answers cannot be read, although they were paid for.
+        "useless": Breaker(3, 60, 600),
     }
 )
 
@@ -70,7 +82,7 @@ def interval_seconds(per_minute: int) -> float:
 
 
 def paying_seconds(tokens: int, per_minute: int | None) -> float:
-    """Return how long a request keeps its queue busy, so that as many of its size as fit leave in a minute."""
+    """Return how long a request occupies its queue, so that a minute has as many requests of its size as fit."""
     if per_minute is None or tokens <= 0:
         return 0.0
     return WINDOW_SECONDS / (max(per_minute // tokens, 1) * USED_SHARE)
@@ -78,10 +90,11 @@ def paying_seconds(tokens: int, per_minute: int | None) -> float:
 
 @dataclass(frozen=True)
 class Slot:
-    """The time at which a request may leave, `at` in microseconds by the clock of Redis.
+    """The time at which a request may be sent: `at`, in microseconds by the clock of Redis.
 
-    `queue_since` says which queue it is in, `tokens` what was thought that the request takes, `patience_seconds` how
-    much longer it may wait for another slot if it loses this one, and `name` is its name among those under way.
+    `queue_since` identifies the queue of the slot. `tokens` is the estimate for the request. If the request loses
+    this slot, it may wait for another one for at most `patience_seconds`. `name` is its name among the requests under
+    way.
     """
 
     at: int
@@ -93,11 +106,11 @@ class Slot:
 
 
 class RateLimiter:
-    """Grants slots to the requests of one key. `provider` tells keys apart without holding one (see `name_of_key`).
+    """Grants slots to the requests of one key. `provider` is a name of the key (see `name_of_key`).
 
-    `limits_of` gives the limits of a model, and `of_key` has those of all models of the key together. A slot further
-    off than `longest_wait_seconds` is refused. It has no state of its own, so that one that was made before a fork is
-    safe after it.
+    `limits_of` returns the limits of a model. `of_key` has the limits of all models of the key together. A slot that
+    is further away than `longest_wait_seconds` is refused. A limiter has no state of its own, so one that was made
+    before a fork is safe after it.
     """
 
     def __init__(
@@ -112,9 +125,13 @@ class RateLimiter:
         sleep: Callable[[float], None] = time.sleep,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        self._provider, self._limits_of, self._of_key = provider, limits_of, of_key or Limits()
-        self._longest_wait_seconds, self._breakers = longest_wait_seconds, breakers
-        self._sleep, self._new_id = sleep, new_id
+        self._provider = provider
+        self._limits_of = limits_of
+        self._of_key = of_key or Limits()
+        self._longest_wait_seconds = longest_wait_seconds
+        self._breakers = breakers
+        self._sleep = sleep
+        self._new_id = new_id
         self._redis = server
         self._reserve = _script(server, "reserve")
         self._confirm = _script(server, "confirm")
@@ -126,7 +143,10 @@ class RateLimiter:
     def of_settings(
         cls, settings: AnalyzerSettings, server: "redis.Redis", **outside: Any
     ) -> Callable[[Endpoint, str], "RateLimiter"]:
-        """Return what makes the limiter of a key, by its endpoint and name. `outside`: breakers, sleep, new_id."""
+        """Return a function that makes the limiter of a key from its endpoint and its name.
+
+        `outside` has breakers, sleep and new_id.
+        """
         wait_seconds = settings.longest_wait_seconds
 
         def limiter_of(endpoint: Endpoint, name: str) -> RateLimiter:
@@ -137,14 +157,14 @@ class RateLimiter:
         return limiter_of
 
     def acquire(self, model: str, tokens: int) -> Slot:
-        """Return when one request of about `tokens` may leave. Raises as `reserve` and `confirm` do."""
+        """Wait for and return the slot of one request of about `tokens`. Raises the errors of `reserve`."""
         return self.confirm(model, self.reserve(model, tokens))
 
     def reserve(self, model: str, tokens: int) -> Slot:
-        """Return a little before one request of about `tokens` may leave: it is time to connect.
+        """Return the slot of one request of about `tokens`, when it is time to connect, a little before the slot.
 
-        Raises Wait if its slot would be too far off, Rejected if no window can ever hold it, and Retryable if Redis
-        cannot be asked: then nothing may leave.
+        Raises Wait if the slot is too far away, Rejected if the request has more tokens than any minute allows, and
+        Retryable if Redis does not answer. Then no request may be sent.
         """
         limits = self._limits_of(model)
         for allowed in (limits.tokens_per_minute, self._of_key.tokens_per_minute):
@@ -166,9 +186,9 @@ class RateLimiter:
         return slot
 
     def confirm(self, model: str, slot: Slot) -> Slot:
-        """Return when the request of a reserved slot may leave. One that has lost its slot waits for another.
+        """Wait until the request of a reserved slot may be sent. A request that has lost its slot waits for another.
 
-        Raises as `reserve` does.
+        Return the slot. Raises Wait and Retryable.
         """
         interval = interval_seconds(self._limits_of(model).requests_per_minute or 1)
         with _asking():
@@ -183,32 +203,38 @@ class RateLimiter:
                         self._sleep(early / _MICROSECONDS)
                 if answer:
                     return slot
-                # It was lost to a pause, or slept through.
+                # The slot was lost, because of a pause or because this process slept too long.
                 patience_seconds = slot.patience_seconds - max(slot.wait_seconds, interval)
                 slot = self._reserved(model, slot.tokens, patience_seconds, slot.name)
 
     def settle(self, model: str, slot: Slot, tokens: int | None) -> None:
-        """Count the tokens that a request really took; None where that is not known.
+        """Replace the estimate for a request by the number of its tokens, if it is known.
 
-        The provider has answered, so its failures in a row are over. Without Redis the estimate stays, which does no
-        harm.
+        The provider has answered, so its failures in a row are over. If Redis does not answer, the estimate stays,
+        which does no harm.
         """
-        more = []
+        corrections = []
         for limits in (self._limits_of(model), self._of_key):
-            seconds = paying_seconds(slot.tokens, limits.tokens_per_minute)
-            really = seconds if tokens is None else paying_seconds(tokens, limits.tokens_per_minute)
-            more.append(round((really - seconds) * _MICROSECONDS))
+            if tokens is None:
+                corrections.append(0)
+                continue
+            estimated_seconds = paying_seconds(slot.tokens, limits.tokens_per_minute)
+            actual_seconds = paying_seconds(tokens, limits.tokens_per_minute)
+            corrections.append(round((actual_seconds - estimated_seconds) * _MICROSECONDS))
         with suppress(redis.RedisError):
             keys = [self._key(model, "line"), self._key_of_all("paid"), self._key(model, "failed")]
-            self._settle(keys=keys, args=more)
+            self._settle(keys=keys, args=corrections)
 
     def worked(self, model: str) -> None:
-        """Tell that an answer could be used: the useless ones in a row are over."""
+        """Count a useful answer, which ends the useless answers in a row."""
         with suppress(redis.RedisError):
             self._redis.delete(self._key(model, "useless"))
 
     def leave(self, model: str, name: str) -> None:
-        """Make room for another request, where only so many may be under way. Without Redis it is made later."""
+        """Free the place of a request, if the number of requests under way is limited.
+
+        If Redis does not answer, the place is freed after LOST_SECONDS.
+        """
         if self._limits_of(model).concurrency or self._of_key.concurrency:
             with suppress(redis.RedisError):
                 self._redis.zrem(self._key(model, "open"), name)
@@ -217,22 +243,19 @@ class RateLimiter:
     def pause(
         self, model: str, why: Failing, reason: str, seconds: float | None = None, slot: Slot | None = None
     ) -> float:
-        """Stop all processes for longer each time, and for `seconds` at least if the provider said so.
+        """Count a failure, and pause all processes if there are too many in a row, longer each time.
 
-        `reason` is told to those who wait. `slot` is that of the request that failed. Return the seconds until they
-        go on; 0 while so few requests failed in a row that nobody stops.
+        `seconds` is the pause that the provider asked for, which is the shortest pause. `slot` is that of the failed
+        request. `reason` is shown to the processes that wait. Return the length of the pause in seconds, or 0.
         """
         breaker = self._breakers[why]
-        told = min(max(seconds or 0.0, 0.0), LONGEST_PAUSE_SECONDS)
+        asked_seconds = min(max(seconds or 0.0, 0.0), LONGEST_PAUSE_SECONDS)
+        counted = "useless" if why == "useless" else "failed"
         try:
             milliseconds: int = self._pause(
-                keys=[
-                    self._key(model, "pause"),
-                    self._key(model, "useless" if why == "useless" else "failed"),
-                    self._key(model, "reason"),
-                ],
+                keys=[self._key(model, "pause"), self._key(model, counted), self._key(model, "reason")],
                 args=[
-                    told,
+                    asked_seconds,
                     LONGEST_PAUSE_SECONDS,
                     slot.at if slot else 0,
                     breaker.in_a_row,
@@ -248,17 +271,20 @@ class RateLimiter:
         return milliseconds / 1_000
 
     def paused_seconds(self, model: str) -> float:
-        """Return how long the model is paused from now on; 0 if it is not. Raises Retryable."""
+        """Return for how many more seconds the model is paused, or 0. Raises Retryable."""
         with _asking():
-            till, (seconds, micros) = self._redis.get(self._key(model, "pause")), self._redis.time()
+            till = self._redis.get(self._key(model, "pause"))
+            seconds, micros = self._redis.time()
         return max(float(till or 0) / _MICROSECONDS - seconds - micros / _MICROSECONDS, 0.0)
 
     def _entered(self, model: str, limits: Limits) -> tuple[str, float]:
-        """Return a name among the requests under way, and what is left of the time that may be waited."""
-        name, patience_seconds = self._new_id(), self._longest_wait_seconds
-        most, look_seconds = (limits.concurrency or 0, self._of_key.concurrency or 0), _FIRST_LOOK_SECONDS
+        """Return the name of a new request under way, and the seconds that it may still wait for its slot."""
+        name = self._new_id()
+        patience_seconds = self._longest_wait_seconds
+        most = (limits.concurrency or 0, self._of_key.concurrency or 0)
         if not any(most):
             return name, patience_seconds
+        look_seconds = _FIRST_LOOK_SECONDS
         keys = [self._key(model, "open"), self._key_of_all("open")]
         while not self._enter(keys=keys, args=[*most, name, round(LOST_SECONDS * _MICROSECONDS)]):
             if patience_seconds < look_seconds:
@@ -272,14 +298,18 @@ class RateLimiter:
         return name, patience_seconds
 
     def _reserved(self, model: str, tokens: int, patience_seconds: float, name: str) -> Slot:
-        limits, key = self._limits_of(model), self._of_key
-        apart = interval_seconds(key.requests_per_minute) if key.requests_per_minute else 0.0
+        """Return the next slot. Raises ProviderBusy if it is further away than `patience_seconds`."""
+        limits = self._limits_of(model)
+        of_key = self._of_key
+        interval_of_key = 0.0
+        if of_key.requests_per_minute:
+            interval_of_key = interval_seconds(of_key.requests_per_minute)
         times = (
             interval_seconds(limits.requests_per_minute or 1),
             max(patience_seconds, 0),
             paying_seconds(tokens, limits.tokens_per_minute),
-            apart,
-            paying_seconds(tokens, key.tokens_per_minute),
+            interval_of_key,
+            paying_seconds(tokens, of_key.tokens_per_minute),
         )
         granted, at, wait, since = self._reserve(
             keys=[
@@ -292,9 +322,12 @@ class RateLimiter:
         )
         if not granted:
             telemetry.slot_refused(model)
-            why = self._redis.get(self._key(model, "reason")) if self.paused_seconds(model) else None
-            told = why.decode() if isinstance(why, bytes) else why
-            reason = f"{told}; nobody asks it for a while" if told else "the provider's limit is used up for now"
+            reason = "the provider's limit is used up for now"
+            if self.paused_seconds(model):
+                why = self._redis.get(self._key(model, "reason"))
+                if why:
+                    reason_of_pause = why.decode() if isinstance(why, bytes) else why
+                    reason = f"{reason_of_pause}; nobody asks it for a while"
             raise ProviderBusy(reason, max(wait / _MICROSECONDS - patience_seconds / 2, 1.0))
         return Slot(at, wait / _MICROSECONDS, since, tokens, patience_seconds, name)
 
@@ -302,21 +335,21 @@ class RateLimiter:
         return self._key_of_all(f"{model}:{what}")
 
     def _key_of_all(self, what: str) -> str:
-        """Name a key. All of one provider's key share a hash tag, so that a Redis cluster keeps them together."""
+        """Return a key in Redis. The keys of one limiter share a hash tag, so that a cluster has them on one node."""
         return f"edugraph:limit:{{{self._provider}}}:{what}"
 
 
 def name_of_key(endpoint: Endpoint, secret: str | None) -> str:
-    """Return the name in Redis of a provider's key: a digest, which does not give it away.
+    """Return the name in Redis of a provider's key: a digest, which does not reveal it.
 
-    A server of one's own that needs no key is named by its address.
+    A server that needs no key is named by its address.
     """
     return hashlib.sha256((secret or endpoint.base_url or "").encode()).hexdigest()[:16]
 
 
 @contextmanager
 def _asking() -> Iterator[None]:
-    """Translate the errors of Redis: while it does not answer, nothing may be sent."""
+    """Translate the errors of Redis. While it does not answer, no request may be sent."""
     try:
         yield
     except OutOfMemoryError:
@@ -326,6 +359,6 @@ def _asking() -> Iterator[None]:
 
 
 def _script(server: "redis.Redis", name: str) -> "Script":
-    """Load one of the scripts beside this module; each is one atomic step."""
+    """Return one of the scripts beside this module. Each script is one atomic step."""
     text = resources.files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
     return server.register_script(text)

@@ -1,6 +1,6 @@
-"""What a provider's refusal means: for these items, for the request's form, for now, or for the whole job.
+"""The meaning of a provider's refusal: for these items, for the form of the request, for now, or for the whole job.
 
-The words of an error body are used for matching only. They may repeat what was sent, and so are never shown.
+The words of an error body are used for matching only. They may repeat the request, so they are never shown.
 """
 
 import json
@@ -10,8 +10,17 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
-BAD_REQUEST, UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN, NOT_FOUND, TIMED_OUT = 400, 401, 402, 403, 404, 408
-CONFLICT, TOO_LARGE, UNPROCESSABLE, TOO_EARLY, TOO_MANY_REQUESTS = 409, 413, 422, 425, 429
+BAD_REQUEST = 400
+UNAUTHORIZED = 401
+PAYMENT_REQUIRED = 402
+FORBIDDEN = 403
+NOT_FOUND = 404
+TIMED_OUT = 408
+CONFLICT = 409
+TOO_LARGE = 413
+UNPROCESSABLE = 422
+TOO_EARLY = 425
+TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
 
 _TOO_LONG = (
@@ -25,7 +34,8 @@ _TOO_LONG = (
     "range of input length",
     "prompt 超长",
 )
-_TOO_LONG_MEANWHILE = "context size has been exceeded"  # told with 500
+# These words come with the status 500.
+_TOO_LONG_MEANWHILE = "context size has been exceeded"
 _FILTERED = (
     "content_filter",
     "content management policy",
@@ -44,7 +54,7 @@ _ABOUT_MODEL = (
     "模型不存在",
 )
 _ABOUT_KEY = ("api key not valid", "api_key_invalid")
-# An empty account is told with 402, 429 or 400, and in these words or codes.
+# An empty account has the status 402, 429 or 400, and these words or codes.
 _NO_CREDIT = (
     "insufficient_quota",
     "exceeded_current_quota",
@@ -57,9 +67,9 @@ _NO_CREDIT = (
     "余额不足",
     "欠费",
 )
-# A limit of a minute that is told in words of an empty account.
+# A limit per minute that is reached, although the words are those of an empty account.
 _ALLOCATED = "allocated quota exceeded, please increase"
-# What a refusal is told as: one sentence that says what to set.
+# The sentences for refusals say which setting to change.
 _UNKNOWN_MODEL = (
     "the provider does not know the model {model!r} (or the address): "
     "set EDUGRAPH_MODEL, or EDUGRAPH_OPENAI_BASE_URL, to one that it has"
@@ -80,7 +90,7 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _HOST = re.compile(r"[a-z0-9.:_-]{1,253}")
 _STATUS = re.compile(r"[45][0-9]{2}")
 _NO_STATUS = 600
-# The statuses of errors that name no number, by the codes and words that providers use for them.
+# (status, codes and words that providers use for it), for errors that name no number
 _STATUS_BY_WORDS = (
     (PAYMENT_REQUIRED, _NO_CREDIT),
     (TOO_MANY_REQUESTS, ("rate_limit", "rate limit", "too many requests", "too_many_requests", "resource_exhausted")),
@@ -104,7 +114,7 @@ def words_of(body: object, message: str) -> str:
 
 
 def _written(part: object) -> str:
-    """Return a part of an error as text. Mistral gives an object as the message."""
+    """Return a part of an error as text. The message of Mistral is an object."""
     if isinstance(part, str | int | float):
         return str(part)
     try:
@@ -114,14 +124,15 @@ def _written(part: object) -> str:
 
 
 def status_in(error: object) -> int | None:
-    """Return the HTTP status that an error inside of a body names by a number or by its words, or None."""
-    told = error if isinstance(error, dict) else {}
+    """Return the HTTP status that an error in a body names by a number or by its words, or None."""
+    fields = error if isinstance(error, dict) else {}
     for name in ("code", "status", "status_code", "http_code"):
-        value = told.get(name)
-        number = int(value) if isinstance(value, str) and _STATUS.fullmatch(value) else value
+        number = fields.get(name)
+        if isinstance(number, str) and _STATUS.fullmatch(number):
+            number = int(number)
         if isinstance(number, int) and BAD_REQUEST <= number < _NO_STATUS:
             return number
-    words = words_of(told, error if isinstance(error, str) else "")
+    words = words_of(fields, error if isinstance(error, str) else "")
     for status, any_of in _STATUS_BY_WORDS:
         if _has(words, any_of):
             return status
@@ -129,7 +140,7 @@ def status_in(error: object) -> int | None:
 
 
 def meaning_of(status: int, words: str) -> Meaning:
-    """Say what a status means with these words. A "form" that cannot be changed means "refused"."""
+    """Return the meaning of a status with these words. A "form" that cannot be changed means "refused"."""
     of_form = status in (BAD_REQUEST, UNPROCESSABLE)
     meaning: Meaning = "refused"
     if status == TOO_MANY_REQUESTS and (_ALLOCATED in words or not _has(words, _NO_CREDIT)):
@@ -156,7 +167,7 @@ def _has(words: str, any_of: tuple[str, ...]) -> bool:
 
 
 def refusal(status: int, words: str, model: str) -> str:
-    """Return the sentence for what no request of the job can be answered for."""
+    """Return the sentence for a refusal that concerns all requests of the job."""
     if status == PAYMENT_REQUIRED or _has(words, _NO_CREDIT):
         return _EMPTY_ACCOUNT.format(status=status)
     about_model = status == NOT_FOUND or _has(words, _ABOUT_MODEL)
@@ -168,21 +179,24 @@ def refusal(status: int, words: str, model: str) -> str:
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that the headers ask to wait, or None.
 
-    They may be told in milliseconds, in seconds, or by a date (RFC 9110, 10.2.3).
+    The headers have milliseconds, seconds, or a date (RFC 9110, 10.2.3).
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         if _NUMBER.fullmatch(value):
             return float(value) * unit
     date = headers.get("retry-after", "").strip()
+    if not date:
+        return None
     try:
-        return max(parsedate_to_datetime(date).timestamp() - now, 0.0) if date else None
-    except (ValueError, TypeError, OverflowError, IndexError, OSError):  # not a date, or one beyond all calendars
+        return max(parsedate_to_datetime(date).timestamp() - now, 0.0)
+    except (ValueError, TypeError, OverflowError, IndexError, OSError):
+        # The text is not a date, or a date that no calendar has.
         return None
 
 
 def moved_to(address: str, location: str) -> str:
-    """Return where a redirect leads, without its path and query, which may hold a secret."""
+    """Return where a redirect leads, without its path and query, which may contain a secret."""
     try:
         there = urlsplit(urljoin(address, location))
         host = there.hostname or ""

@@ -1,7 +1,7 @@
-"""What a provider answered: its text, its tokens, or the error that it names.
+"""Read the answer of a provider: its text, its tokens, or the error that it names.
 
-A body is read as JSON or as server-sent events, whichever it is, and nothing in it is relied on: any value may have
-any type. What cannot be read raises Unreadable, and every other answer becomes an LLMResponse or raises ToldError.
+A body is JSON or server-sent events. Nothing in it is trusted, since any value may have any type. A body that cannot
+be read raises Unreadable. Every other answer becomes an LLMResponse or raises ToldError.
 """
 
 import json
@@ -23,37 +23,41 @@ _SERVER_ERROR = 502
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# A number beyond is taken for none: no request has so many tokens.
+# A larger number of tokens is ignored, since no request has more.
 _MOST_TOKENS = 100_000_000
-# A told number that is smaller than this share of the estimate is not believed.
+# A reported number that is smaller than this share of the estimate is ignored.
 _LEAST_SHARE = 0.1
 
 
 class Unreadable(Exception):
-    """The body is no chat completion. `reason` says what it is, and holds nothing of it.
+    """The body is not a chat completion. `reason` says what it is, and never quotes it.
 
-    `output_tokens` is the estimate for what came of an answer. A page of a web server is not billed.
+    `output_tokens` is the estimate for the part of an answer that arrived. A page of a web server is not billed.
     """
 
     def __init__(self, reason: str, output_tokens: int = 0, *, is_billed: bool = True) -> None:
         super().__init__(reason)
-        self.reason, self.output_tokens, self.is_billed = reason, output_tokens, is_billed
+        self.reason = reason
+        self.output_tokens = output_tokens
+        self.is_billed = is_billed
 
 
 class ToldError(Exception):
-    """The body names an error although the response's status says that there is none.
+    """The body names an error, although the status of the response is a success.
 
-    `words` are for matching only. `output_tokens` is the estimate for what was written before the error came.
+    `words` are for matching only. `output_tokens` is the estimate for the text that came before the error.
     """
 
     def __init__(self, status: int, words: str, output_tokens: int) -> None:
         super().__init__(status)
-        self.status, self.words, self.output_tokens = status, words, output_tokens
+        self.status = status
+        self.words = words
+        self.output_tokens = output_tokens
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a response answers to: the estimated tokens of the request, the limit of the answer, and its headroom."""
+    """The request of a response: its estimated tokens, the limit of the answer in tokens, and its headroom."""
 
     input_tokens: int
     limit: int = 0
@@ -61,7 +65,7 @@ class Asked:
 
 
 def body_of(content: bytes) -> Any:
-    """Return the JSON value of a body; server-sent events become one completion. Raises Unreadable."""
+    """Return the JSON value of a body. Server-sent events become one completion. Raises Unreadable."""
     bare = content.removeprefix(_BYTE_ORDER_MARK).lstrip()
     if bare.startswith(_EVENT_FIELDS):
         return _gathered(bare)
@@ -73,38 +77,42 @@ def body_of(content: bytes) -> Any:
             raise Unreadable(page, is_billed=False) from None
         written = estimated_tokens(content.decode("utf-8", "replace"))
         raise Unreadable("the provider's answer cannot be read: it is not JSON", written) from None
-    # Gemini has its errors in a list of one.
+    # Gemini sends its errors in a list of one.
     if isinstance(value, list) and len(value) == 1:
         return value[0]
     return value
 
 
 def response_of(body: Any, asked: Asked) -> LLMResponse:
-    """Read the JSON value of a body. Raises Unreadable and ToldError."""
-    told = body if isinstance(body, dict) else {}
-    choice = _first(told.get("choices"))
+    """Return the response in the JSON value of a body. Raises Unreadable and ToldError."""
+    fields = body if isinstance(body, dict) else {}
+    choice = _first(fields.get("choices"))
     message = choice.get("message")
     parts = message if isinstance(message, dict) else {}
     text = _text_of(parts)
     finish = choice.get("finish_reason")
 
-    error = told.get("error") or choice.get("error")
-    if error or finish == "error" or not choice:
-        status = status_in(error) or status_in(told)
-        if status is None and (error or finish == "error"):
+    error = fields.get("error") or choice.get("error")
+    names_error = error or finish == "error"
+    if names_error or not choice:
+        status = status_in(error) or status_in(fields)
+        if status is None and names_error:
             status = _SERVER_ERROR
         if status is not None:
-            detail = error if isinstance(error, dict) else told
+            detail = error if isinstance(error, dict) else fields
             words = words_of(detail, error if isinstance(error, str) else "")
             raise ToldError(status, words, estimated_tokens(text))
     if finish in _BROKEN_OFF:
         raise Unreadable(f"the provider broke off its answer ({finish})", estimated_tokens(text))
     if not isinstance(message, dict):
         raise Unreadable("the provider answered something that is not a chat completion")
-    usage = told.get("usage") or choice.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
+    usage = fields.get("usage") or choice.get("usage")
+    if not isinstance(usage, dict):
+        usage = {}
+    written = estimated_tokens(text)
     thought = parts.get("reasoning_content")
-    written = estimated_tokens(text) + (estimated_tokens(thought) if isinstance(thought, str) else 0)
+    if isinstance(thought, str):
+        written += estimated_tokens(thought)
     input_tokens = _believed(usage.get("prompt_tokens"), asked.input_tokens)
     output_tokens = _believed(usage.get("completion_tokens"), written)
     is_estimated = input_tokens is None or output_tokens is None
@@ -127,9 +135,9 @@ def response_of(body: Any, asked: Asked) -> LLMResponse:
 
 
 def _gathered(content: bytes) -> dict[str, Any]:
-    """Put server-sent events together to one completion. Raises Unreadable for a stream that broke off.
+    """Return one completion from server-sent events. Raises Unreadable for a stream that broke off.
 
-    A stream that ends without a reason to finish may lack something. Pieces that cannot be read are left out.
+    A stream that ends without a `finish_reason` may be incomplete. Pieces that cannot be read are left out.
     """
     whole: dict[str, Any] = {}
     choice: dict[str, Any] = {}
@@ -152,7 +160,7 @@ def _gathered(content: bytes) -> dict[str, Any]:
 
 
 def _message_of(deltas: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return the message whose pieces these are."""
+    """Return the message that the pieces make."""
     texts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
     arguments: dict[int, list[str]] = {}
     for delta in deltas:
@@ -185,9 +193,9 @@ def _events(content: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _text_of(message: dict[str, Any]) -> str:
-    """Return the text of a message, or what it gives to tools if the text holds no JSON."""
+    """Return the text of a message, or the arguments of its tool calls if the text has no JSON."""
     content = message.get("content")
-    # A server that reads the answer as JSON itself may give the object in place of its text.
+    # A server that parses the answer itself may send the object instead of its text.
     text = _written(content) if isinstance(content, dict) else _joined(content)
     calls = [call for call in _list(message.get("tool_calls")) if isinstance(call, dict)]
     if isinstance(message.get("function_call"), dict):
@@ -196,8 +204,9 @@ def _text_of(message: dict[str, Any]) -> str:
         entries = list[Any]()
         for call in calls:
             entries += entries_of(read_json(_arguments(call))) or []
-        text = _written({"answers": entries}) if entries else text
-    # Half of a pair of surrogates, which JSON may hold, could be neither kept nor sent again.
+        if entries:
+            text = _written({"answers": entries})
+    # JSON may have half of a pair of surrogates, which could be neither stored nor sent again.
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -208,7 +217,7 @@ def _arguments(call: dict[str, Any]) -> str:
 
 
 def _written(value: dict[str, Any]) -> str:
-    """Return the JSON of a value, or nothing for one that is nested too deeply to be written."""
+    """Return the JSON of a value, or "" for a value that is nested too deeply."""
     try:
         return json.dumps(value, ensure_ascii=False)
     except RecursionError:
@@ -216,12 +225,14 @@ def _written(value: dict[str, Any]) -> str:
 
 
 def _joined(content: Any) -> str:
-    """Return the text of a content, which may come in parts: those of another type hold what a model thought."""
+    """Return the text of a content, which may be a list of parts. Parts of other types have the model's thoughts."""
     if isinstance(content, str):
         return content
     texts = []
     for part in _list(content):
-        text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else part
+        text = part
+        if isinstance(part, dict) and part.get("type") == "text":
+            text = part.get("text")
         if isinstance(text, str):
             texts.append(text)
     return "".join(texts)
@@ -238,20 +249,21 @@ def _first(choices: Any) -> dict[str, Any]:
     return {}
 
 
-def _believed(told: Any, estimate: int) -> int | None:
-    """Return a told number of tokens, or None for what is no number or cannot be true."""
-    if isinstance(told, bool) or not isinstance(told, int | float):
+def _believed(reported: Any, estimate: int) -> int | None:
+    """Return a reported number of tokens, or None if it is not a number or cannot be true."""
+    if isinstance(reported, bool) or not isinstance(reported, int | float):
         return None
-    if not estimate * _LEAST_SHARE <= told <= _MOST_TOKENS:
+    if not estimate * _LEAST_SHARE <= reported <= _MOST_TOKENS:
         return None
-    return math.floor(told)
+    return math.floor(reported)
 
 
 def _cached_tokens(usage: dict[str, Any]) -> int:
-    """Return how many tokens of the input the provider had in its cache. There are three names for it."""
+    """Return the number of input tokens that the provider had in its cache. Providers have three names for it."""
     details = usage.get("prompt_tokens_details")
-    of_details = details.get("cached_tokens") if isinstance(details, dict) else None
-    for told in (of_details, usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens")):
-        if told and (number := _believed(told, 0)):
+    in_details = details.get("cached_tokens") if isinstance(details, dict) else None
+    for reported in (in_details, usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens")):
+        number = _believed(reported, 0)
+        if number:
             return number
     return 0
