@@ -1,6 +1,6 @@
-"""Blocking work runs in threads and is waited for only so long. No `async def` body calls what blocks.
+"""Run blocking work in threads, with a time limit. No `async def` body calls a blocking function.
 
-A thread cannot be stopped: when its time is up, the caller goes on and the thread ends by its own time-outs.
+A thread cannot be stopped. After the limit the caller goes on, and the thread ends by its own time-outs.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def in_time(work: Callable[[], T], seconds: float, limiter: CapacityLimiter) -> T:
-    """Raises Retryable when the time is up. What the work does after that must do no harm."""
+    """Return the result of the work. Raises Retryable after the limit; the work may go on, so it must do no harm."""
     try:
         with anyio.fail_after(seconds):
             return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)

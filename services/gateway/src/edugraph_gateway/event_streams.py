@@ -1,4 +1,4 @@
-"""Streams of Server-Sent Events: how many a client may hold open, and their end."""
+"""Streams of Server-Sent Events: the limit for each client, and their end."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -12,14 +12,14 @@ RETRY_AFTER_SECONDS = 30
 
 
 class EventStreams:
-    """Counts the streams of each client in this process; it belongs to one event loop."""
+    """Counts the open streams of each client in this process. It must be used in one event loop."""
 
     def __init__(self, max_for_client: int) -> None:
         self._max_for_client = max_for_client
         self._open: Counter[str] = Counter()
 
     def take(self, client_id: str) -> Callable[[], None]:
-        """Return what gives the place back. Raises Problem 429."""
+        """Take a place, and return the function that gives it back. Raises Problem 429."""
         if self._open[client_id] >= self._max_for_client:
             words = f"This client follows {self._max_for_client} jobs already; end a stream, or ask for jobs in turn."
             raise Problem(429, "streams", words, retry_after=RETRY_AFTER_SECONDS)
@@ -34,7 +34,7 @@ class EventStreams:
 
 
 class EventStream(StreamingResponse):
-    """Gives its place back however it ends, a client included that is gone before the first event."""
+    """A stream that gives its place back at any end, also if the client leaves before the first event."""
 
     def __init__(self, events: AsyncIterator[str], give_back: Callable[[], None]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

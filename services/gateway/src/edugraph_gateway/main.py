@@ -13,8 +13,10 @@ from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.telemetry import serve_own_metrics
 
-EXIT_NOT_STARTED = 3  # uvicorn's own exit code for this
-GRACE_SECONDS = 30  # in which running requests may end at a shutdown
+# The exit code of uvicorn for a server that did not start.
+EXIT_NOT_STARTED = 3
+# Running requests may end within this time at a shutdown.
+GRACE_SECONDS = 30
 
 
 def main() -> None:
@@ -32,17 +34,19 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
-        proxy_headers=False,  # nothing in the gateway depends on the client's address
+        # The gateway does not use the address of the client.
+        proxy_headers=False,
     )
     server = Server(config, gateway)
-    gc.freeze()  # what is loaded now stays, so the garbage collector need not look through it again and again
+    # The objects that exist now are never freed, so the garbage collector need not look at them.
+    gc.freeze()
     server.run()
     if not server.started:
         sys.exit(EXIT_NOT_STARTED)
 
 
 class Server(uvicorn.Server):
-    """Ends the streams of followed jobs at once: they would last as long as the jobs, and their readers come back."""
+    """A server that ends the streams of jobs at a shutdown. They would last as long as their jobs."""
 
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)

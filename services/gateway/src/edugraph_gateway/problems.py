@@ -1,4 +1,4 @@
-"""Every error answer has one form: application/problem+json after RFC 9457.
+"""The form of all error answers: application/problem+json after RFC 9457.
 
 `type` is `urn:edugraph:problem:<name>`; docs/api.md lists the names.
 """
@@ -20,7 +20,8 @@ from edugraph_common.platform.problems import (
     problem_schema,
 )
 
-RETRY_AFTER_SECONDS = 5  # where nothing tells a better time
+# The default for answers without a better time.
+RETRY_AFTER_SECONDS = 5
 TITLES = {
     400: "The request is not well formed",
     401: "An API key is needed",
@@ -44,7 +45,7 @@ def problem_answer(problem: Problem) -> JSONResponse:
 
 
 def problem_of(failure: Failure) -> Problem:
-    """Return what a failure means to the client."""
+    """Return the problem that the client gets for a failure."""
     if isinstance(failure, Rejected):
         return Problem(422, "rejected", failure.reason)
     if isinstance(failure, QueueFull):
@@ -62,18 +63,25 @@ def problem_of(failure: Failure) -> Problem:
 
 def http_problem(status: int, detail: str) -> Problem:
     """Return the problem for an error of the web framework itself."""
-    titled = status if status in TITLES else (500 if status >= 500 else 400)
-    return Problem(titled, {404: "not-found", 405: "method"}.get(titled, "request"), detail)
+    shown_status = status
+    if status not in TITLES:
+        shown_status = 500 if status >= 500 else 400
+    name = {404: "not-found", 405: "method"}.get(shown_status, "request")
+    return Problem(shown_status, name, detail)
 
 
 def invalid(error: ValidationError) -> Problem:
-    """Tell which fields of a body are wrong, never what stood in them."""
+    """Return the problem that names the wrong fields of a body, without their values."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:20]
     return invalid_fields([(detail["loc"], detail["msg"]) for detail in found])
 
 
 def invalid_fields(found: Sequence[tuple[Sequence[str | int], str]]) -> Problem:
-    errors = [{"field": ".".join(map(str, place)) or "(body)", "reason": reason} for place, reason in found]
+    """Return the problem for (path of a field, reason) pairs."""
+    errors = []
+    for path, reason in found:
+        field = ".".join(map(str, path)) or "(body)"
+        errors.append({"field": field, "reason": reason})
     return Problem(422, "invalid", f"{errors[0]['field']}: {errors[0]['reason']}", errors=errors)
 
 
@@ -82,7 +90,7 @@ def not_found(what: str, identifier: str) -> Problem:
 
 
 def not_found_for(actor: str, what: str, identifier: str) -> Refusal:
-    """Return the same answer for a thing that is there and that this client may not see."""
+    """Return the same answer for a thing that exists, but that this client may not see."""
     return Refusal(404, "not-found", _not_there(what, identifier), actor)
 
 

@@ -1,8 +1,8 @@
-"""`edugraph-webhooks`: posts each job's end and each dead letter to one address outside, signed.
+"""`edugraph-webhooks`: post each end of a job and each dead letter to one address outside, with a signature.
 
-An event leaves its queue when the address has answered 2xx, when it has refused the event, or when a delay queue
-holds the event for the next try. A restart therefore loses nothing, and may post an event twice.
-Events are signed as Standard Webhooks (https://www.standardwebhooks.com): `webhook-id` is the event's id at each try.
+An event leaves its queue when the address has answered 2xx, when it has refused the event, or when a delay queue has
+the event for the next try. A restart therefore loses nothing, and may post an event twice.
+Events are signed as Standard Webhooks (https://www.standardwebhooks.com). `webhook-id` is the event's id at each try.
 """
 
 import asyncio
@@ -41,27 +41,29 @@ from edugraph_common.platform.settings import BrokerSettings
 QUEUE = WEBHOOKS
 ROUTING_KEYS = ("import.completed", "dead_letter")
 EVENT_LIFETIME = timedelta(days=1)
-# Messages of each queue. Past that the oldest of those that wait for their first try is dropped.
+# Each queue has at most this many messages. Then the oldest message that waits for its first try is dropped.
 MAX_QUEUE_LENGTH = 100_000
-# Events that are being posted at the same time. None of them holds a thread.
+# At most this many events are posted at the same time. They need no threads.
 PARALLEL_EVENTS = 64
-# A queue for each delay: a delay given with the message would hold up shorter ones behind it. The first failure of an
-# event leads to the first delay, and so on; the last one repeats until the event is too old.
+# Each delay has a queue, because a message with a long delay would hold up messages with shorter delays behind it.
+# The first failure of an event leads to the first delay, and so on. The last delay repeats until the event is too
+# old.
 DELAYS_SECONDS = (10, 60, 600, 3_600)
-# Answers 4xx that say that the same event may be taken later.
+# These answers 4xx say that the same event may be accepted later.
 RETRIED_STATUSES = frozenset({408, 425, 429})
-RETURN_KEY = "again"  # the routing key with which an event comes back from a delay queue
+# The routing key with which an event comes back from a delay queue.
+RETURN_KEY = "again"
 TRIES_HEADER = "tries"
 RECONNECT_SECONDS = 5.0
 NO_ROOM_SECONDS = 60.0
-# No other field of an event leaves the installation: reasons are sentences for operators.
+# No other field of an event is sent, because reasons are sentences for operators.
 SENT_FIELDS = ("job_id", "state", "queue", "task", "task_id", "kind", "pack", "batch")
 Verdict = Literal["delivered", "refused", "failed"]
 log = structlog.get_logger()
 
 
 class WebhookSettings(BrokerSettings):
-    """Only `edugraph-webhooks` reads these."""
+    """The settings of `edugraph-webhooks`. No other program reads them."""
 
     webhook_url: str = Field(
         pattern=r"^https?://[^\s]+$", description="where each job's end and dead letter is posted"
@@ -74,7 +76,7 @@ class WebhookSettings(BrokerSettings):
     @field_validator("webhook_url")
     @classmethod
     def url_is_whole(cls, value: str) -> str:
-        """Raises ValueError for an address to which nothing could ever be posted."""
+        """Return the address. Raises ValueError if nothing could be posted to it."""
         try:
             host = httpx.URL(value).host
         except httpx.InvalidURL as error:
@@ -86,15 +88,16 @@ class WebhookSettings(BrokerSettings):
     @field_validator("webhook_secret")
     @classmethod
     def secrets_are_whole(cls, value: SecretStr) -> SecretStr:
-        """Raises ValueError."""
+        """Return the secrets. Raises ValueError."""
         keys = signing_keys(value)
-        if not keys or any(not 24 <= len(key) <= 64 for key in keys):
+        have_right_size = all(24 <= len(key) <= 64 for key in keys)
+        if not keys or not have_right_size:
             raise ValueError("must be whsec_ and 24 to 64 bytes in base64")
         return value
 
 
 def signing_keys(secrets: SecretStr) -> list[bytes]:
-    """Return one key, or two while the secret is changed. Raises ValueError for what is not base64."""
+    """Return one key, or two keys while the secret is changed. Raises ValueError for a secret that is not base64."""
     given = secrets.get_secret_value().split()
     return [base64.b64decode(secret.removeprefix("whsec_"), validate=True) for secret in given]
 
@@ -112,15 +115,15 @@ def signature_headers(keys: list[bytes], event_id: str, now: datetime, body: byt
 
 
 def event_body(event: Event) -> bytes:
-    """Return what leaves of an event, as CloudEvents 1.0 in JSON."""
+    """Return the body to post for an event: CloudEvents 1.0 in JSON, with SENT_FIELDS only."""
     data = {name: event.data[name] for name in SENT_FIELDS if name in event.data}
     return event.model_copy(update={"data": data}).model_dump_json().encode()
 
 
 def verdict_of(status: int) -> Verdict:
-    """Return what a status says about an event. A failure is tried again, a refusal is final.
+    """Return the verdict for a status. A failure is tried again, and a refusal is final.
 
-    A redirect is a failure: it is not followed, and the address can be corrected while the event waits.
+    A redirect is a failure. It is not followed, and the address can be corrected while the event waits.
     """
     if 200 <= status < 300:
         return "delivered"
@@ -154,7 +157,7 @@ def delay_seconds(tries: int, asked_seconds: float, delays: Sequence[int] = DELA
 
 @dataclass(frozen=True)
 class Answer:
-    """What the address made of one try. `reason` is for the log; `asked_seconds` is the Retry-After of a failure."""
+    """The answer of the address to one try. `asked_seconds` is the Retry-After of a failure. `reason` is logged."""
 
     verdict: Verdict
     reason: str
@@ -162,7 +165,7 @@ class Answer:
 
 
 class WebhookSender:
-    """Posts an event once and says when to try again."""
+    """Posts an event once, and decides when to try again."""
 
     def __init__(
         self,
@@ -179,7 +182,7 @@ class WebhookSender:
         self._now = now
 
     async def deliver(self, body: bytes, tries_before: int) -> int | None:
-        """Return the seconds until the next try, or None if the event is done with: delivered, refused, given up."""
+        """Return the seconds until the next try, or None for an event that was delivered, refused or given up."""
         try:
             event = Event.model_validate_json(body)
         except ValidationError:
@@ -210,7 +213,7 @@ class WebhookSender:
         return delay
 
     async def _post(self, event: Event) -> Answer:
-        """Post the event. The time limit holds for the whole exchange, and the body of an answer is not read."""
+        """Post the event. The time limit applies to the whole exchange. The body of the answer is not read."""
         body = event_body(event)
         headers = {
             **signature_headers(self._keys, event.id, self._now(), body),
@@ -232,7 +235,7 @@ class WebhookSender:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message that this process has and has not acknowledged. `tries_before`: how often its event was tried."""
+    """A message that this process has not acknowledged yet. `tries_before` is the number of earlier tries."""
 
     channel: BlockingChannel
     tag: int
@@ -241,9 +244,9 @@ class Delivery:
 
 
 class Webhooks:
-    """Ends within `webhook_timeout_seconds` after `stop`. An event that is not delivered by then stays in its queue.
+    """The process. It ends within `webhook_timeout_seconds` after `stop`, and undelivered events stay in their queue.
 
-    `delays` are the seconds of the delay queues.
+    `delays` are the delays of the delay queues, in seconds.
     """
 
     def __init__(self, settings: WebhookSettings, delays: Sequence[int] = DELAYS_SECONDS) -> None:
@@ -255,7 +258,7 @@ class Webhooks:
         self._stopping.set()
 
     def run(self) -> None:
-        """Consume until `stop`. A broker that is away is asked again."""
+        """Consume until `stop`. If the connection to the broker is lost, it is opened again."""
         http = httpx.AsyncClient(
             timeout=self._settings.webhook_timeout_seconds,
             limits=httpx.Limits(max_connections=None),
@@ -276,13 +279,14 @@ class Webhooks:
     def _declare(self, channel: BlockingChannel) -> None:
         """Declare the queue and the delay queues. The arguments of a queue that exists can never be changed."""
         lifetime_ms = int(EVENT_LIFETIME.total_seconds() * 1_000)
-        channel.exchange_declare(EVENTS.name, passive=True)  # `edugraph topology apply` has declared it
+        # `edugraph topology apply` has declared this exchange.
+        channel.exchange_declare(EVENTS.name, passive=True)
         channel.exchange_declare(WEBHOOKS, "direct", durable=True)
         arguments: dict[str, Any] = {
             "x-queue-type": "quorum",
             "x-message-ttl": lifetime_ms,
             "x-max-length": MAX_QUEUE_LENGTH,
-            # The address was away when an event comes back twenty times: the event is not a poisonous one.
+            # An event that comes back twenty times is not poisonous: the address did not answer.
             "x-delivery-limit": -1,
         }
         channel.queue_declare(QUEUE, durable=True, arguments=arguments)
@@ -321,7 +325,8 @@ class Webhooks:
         end = time.monotonic() + self._settings.webhook_timeout_seconds + 1
         while under_way and time.monotonic() < end:
             channel.connection.process_data_events(time_limit=0.2)
-        channel.connection.process_data_events()  # it sends the last acknowledgements
+        # This call sends the last acknowledgements.
+        channel.connection.process_data_events()
 
 
 def delay_queue_name(delay: int) -> str:
@@ -329,18 +334,19 @@ def delay_queue_name(delay: int) -> str:
 
 
 def _tries(properties: pika.BasicProperties) -> int:
-    """Return how often the event of a message was tried. An event that nobody has tried has no header."""
+    """Return the number of tries of an event. An event that was never tried has no header."""
     tries = (properties.headers or {}).get(TRIES_HEADER)
     return tries if isinstance(tries, int) and tries > 0 else 0
 
 
 def _in_consuming_thread(delivery: Delivery, under_way: set[Delivery], future: Future[int | None]) -> None:
-    with suppress(pika.exceptions.AMQPError):  # a connection that is gone gave the event back
+    # If the connection is closed, the broker has the event again.
+    with suppress(pika.exceptions.AMQPError):
         delivery.channel.connection.add_callback_threadsafe(partial(_settle, delivery, under_way, future))
 
 
 def _settle(delivery: Delivery, under_way: set[Delivery], future: Future[int | None]) -> None:
-    """Acknowledge an event that is done with, or that a delay queue has taken. Runs in the consuming thread."""
+    """Acknowledge an event that needs no further try, or that a delay queue has. Runs in the consuming thread."""
     under_way.discard(delivery)
     channel = delivery.channel
     delay = future.result()
@@ -364,7 +370,7 @@ def _settle(delivery: Delivery, under_way: set[Delivery], future: Future[int | N
 
 @contextmanager
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Run an event loop in a thread of its own. Requests that are under way at the end are broken off."""
+    """Run an event loop in a thread. Requests that are under way at the end are aborted."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="webhooks-http", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Answers that only the gateway gives. Each has its ids and links."""
+"""The answers of the gateway, with ids and links."""
 
 from datetime import datetime
 from typing import Any
@@ -12,16 +12,16 @@ HIDDEN = "not shown without the scope personal"
 
 
 class JobAnswer(JobReport):
-    """`seconds_left` is an estimate by the speed so far; null where there is nothing to go by.
+    """A job. `seconds_left` is an estimate from the speed so far, or null while nothing is done.
 
-    Without the scope personal `errors` is empty, and of others' jobs no name is shown.
+    Without the scope personal `errors` is empty, and jobs of other callers show no names.
     """
 
     seconds_left: float | None = None
     links: dict[str, str] = {}
 
     def says_the_same_as(self, other: "JobAnswer | None") -> bool:
-        """Whether nothing but the estimate has changed."""
+        """Return whether only the estimate is different."""
         return other is not None and self == other.model_copy(update={"seconds_left": self.seconds_left})
 
 
@@ -44,31 +44,40 @@ class Version(ContractModel):
 
 
 def job_answer(report: JobReport, now: datetime, caller: Caller, restrictions: Restrictions) -> JobAnswer:
-    """Add the links of a job and, for one that runs, the seconds that the slower of import and analysis needs.
+    """Return a job with its links and, while it runs, the seconds that the slower of import and analysis still needs.
 
-    While nobody says who is restricted, a caller sees what one without the scope personal sees.
+    While the list of restricted students is unknown, each caller gets the answer without the scope personal.
     """
     shows_personal = caller.may("personal") and not restrictions.are_unknown()
     if shows_personal:
         report = report_without(report, restrictions.people())
     seconds_left: float | None = None
     if report.state not in ENDED:
-        analysis, spent_seconds = report.analysis, (now - report.created).total_seconds()
-        steps = ((report.batches_done, report.batches), (analysis.done + analysis.failed, analysis.expected))
+        spent_seconds = (now - report.created).total_seconds()
+        analysed = report.analysis.done + report.analysis.failed
+        steps = ((report.batches_done, report.batches), (analysed, report.analysis.expected))
         estimates = [spent_seconds * (total - done) / done for done, total in steps if done]
-        seconds_left = round(max(estimates), 1) if estimates else None
+        if estimates:
+            seconds_left = round(max(estimates), 1)
     base = f"/v1/jobs/{report.job_id}"
     hidden: dict[str, Any] = {}
     if not shows_personal:
-        # The names of files, columns and events were given by people; who sent a file knows them anyway.
-        names = {"source": HIDDEN, "owner": "", "error": report.error and HIDDEN}
-        skipped = {"not_relevant": {HIDDEN: sum(report.not_relevant.values())} if report.not_relevant else {}}
-        hidden = {"errors": (), **({} if caller.owns(report.owner) else {**names, **skipped})}
+        hidden["errors"] = ()
+    if not shows_personal and not caller.owns(report.owner):
+        # People chose the names of files, columns and events, so these may name a person. The owner knows them.
+        hidden["source"] = HIDDEN
+        hidden["owner"] = ""
+        hidden["error"] = report.error and HIDDEN
+        hidden["not_relevant"] = {HIDDEN: sum(report.not_relevant.values())} if report.not_relevant else {}
     fields: dict[str, Any] = {name: getattr(report, name) for name in JobReport.model_fields} | hidden
-    links = {"self": base, **{name: f"{base}/{name}" for name in ("rejects", "events", "cancel", "resume")}}
+    links = {"self": base}
+    for name in ("rejects", "events", "cancel", "resume"):
+        links[name] = f"{base}/{name}"
     return JobAnswer(**fields, seconds_left=seconds_left, links=links)
 
 
 def names_somebody(report: JobReport, caller: Caller) -> bool:
-    """Whether the answer shows this caller rows that were set aside, or the name of another's file."""
-    return caller.may("personal") and (bool(report.errors) or not caller.owns(report.owner))
+    """Return whether the answer shows this caller rejected rows, or the name of another caller's file."""
+    if not caller.may("personal"):
+        return False
+    return bool(report.errors) or not caller.owns(report.owner)

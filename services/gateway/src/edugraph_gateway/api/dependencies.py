@@ -1,4 +1,4 @@
-"""What the routes get from FastAPI: an admitted caller, and the parts of the gateway that they need."""
+"""The dependencies of routes: an admitted caller, and the parts of the gateway that a route needs."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,7 +43,7 @@ def gateway_of(request: Request) -> Gateway:
 async def token_of(
     request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None
 ) -> str:
-    """Return the caller's key, token or session. The parameter of `bearer` is for the OpenAPI document alone.
+    """Return the caller's key, token or session. The parameter of `bearer` is for the OpenAPI document only.
 
     Raises Refusal 403 for a session without its CSRF token.
     """
@@ -54,9 +54,9 @@ TokenDep = Annotated[str, Depends(token_of)]
 
 
 def admitted(*any_of: Scope, personal: bool = False) -> Any:
-    """Return the dependency that admits a caller with one of these scopes; with `personal` they need that as well.
+    """Return the dependency that admits a caller with one of these scopes, and also the scope personal if asked for.
 
-    It raises Problem 401, 403, 429, or Retryable.
+    The dependency raises Problem 401, 403, 429, or Retryable.
     """
 
     async def admit(request: Request, token: TokenDep) -> Caller:
@@ -69,9 +69,9 @@ def admitted(*any_of: Scope, personal: bool = False) -> Any:
 
 
 def part(select: Callable[[Gateway], Any]) -> Any:
-    """Return the dependency that gives one part of the gateway."""
+    """Return the dependency that returns one part of the gateway."""
 
-    # FastAPI would run a function that is not async in a thread.
+    # The function is async because FastAPI would run any other function in a thread.
     async def selected(request: Request) -> Any:
         return select(gateway_of(request))
 
@@ -80,7 +80,7 @@ def part(select: Callable[[Gateway], Any]) -> Any:
 
 READS: tuple[Scope, ...] = ("read", "read:own")
 Reader = Annotated[Caller, admitted(*READS)]
-# Whoever sends a review is told what became of it; no other's task is there with the scope review.
+# With the scope review, a caller sees only the tasks of reviews that this caller sent.
 TaskReader = Annotated[Caller, admitted(*READS, "review")]
 PersonalReader = Annotated[Caller, admitted(*READS, personal=True)]
 Submitter = Annotated[Caller, admitted("submit")]
@@ -91,7 +91,7 @@ JobOperator = Annotated[Caller, admitted("operate", "submit")]
 Eraser = Annotated[Caller, admitted("erase")]
 Officer = Annotated[Caller, admitted("privacy", "erase")]
 PersonalOfficer = Annotated[Caller, admitted("privacy", "erase", personal=True)]
-# An export shows everything about a person. A key that only erases must not read anybody.
+# An export shows everything about a person. A key that may only erase must not read data of persons.
 Exporter = Annotated[Caller, admitted("privacy", personal=True)]
 
 
@@ -114,17 +114,17 @@ async def audit_trail(request: Request, purpose: Purpose = "") -> AuditTrail:
 
 async def note_refusal(request: Request, refusal: Refusal) -> None:
     """Write a refusal into the audit log."""
-    gateway, scope = gateway_of(request), request.scope
+    gateway = gateway_of(request)
+    scope = request.scope
     try:
         purpose = _PURPOSE.validate_python(request.headers.get("x-purpose", ""))
     except ValidationError:
         purpose = "(not readable)"
-    trail, route = (
-        AuditTrail(gateway.audit, purpose, gateway.now),
-        str(getattr(scope.get("route"), "path", scope["path"])),
-    )
+    trail = AuditTrail(gateway.audit, purpose, gateway.now)
+    route = str(getattr(scope.get("route"), "path", scope["path"]))
     note = partial(trail.refused, refusal, scope["method"], route, scope["path"])
-    with suppress(Retryable):  # what comes too late for the log changes nothing of the answer
+    # The answer is the same if the log does not answer in time.
+    with suppress(Retryable):
         await in_time(note, AUDIT_TIMEOUT_SECONDS, gateway.intake.submitter.threads)
 
 

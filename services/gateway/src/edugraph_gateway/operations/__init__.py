@@ -1,1 +1,1 @@
-"""What an operator asks for: health, figures, the results of tasks, jobs that go on, dead letters."""
+"""The work for operators: health, figures, results of tasks, resuming of jobs, and dead letters."""

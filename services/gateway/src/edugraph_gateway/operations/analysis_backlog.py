@@ -1,4 +1,4 @@
-"""How much of all jobs is still to be analysed, for /metrics. Of each job only a window is in the queue."""
+"""The number of records that are still to be analysed, for /metrics. The queue has only a window of each job."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -10,11 +10,12 @@ from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import metrics
 from edugraph_common.platform.cached import cached_for
 
-LOOK_INTERVAL_SECONDS = 30.0  # a look reads each job of two weeks
+# Reading the number takes long, because it reads each job of two weeks.
+LOOK_INTERVAL_SECONDS = 30.0
 
 
 class AnalysisBacklog(Collector):
-    """`count` gives the number of records, or raises Failure: then there is no figure until the next look."""
+    """`count` returns the number of records. If it raises Failure, the figure is missing until the next look."""
 
     def __init__(self, count: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._count = count

@@ -1,4 +1,4 @@
-"""What the broker says of the queues, for /metrics. It is asked at most once in five seconds."""
+"""The figures of the queues, for /metrics. The broker is asked at most once in five seconds."""
 
 import time
 from collections import deque
@@ -19,15 +19,16 @@ from edugraph_common.platform.cached import cached_for
 from edugraph_common.platform.settings import Settings
 
 LOOK_INTERVAL_SECONDS = 5.0
-MAX_LOOKS = 20_000  # looks at a queue that are remembered: a day of them
+# The number of remembered looks at a queue, which is enough for a day.
+MAX_LOOKS = 20_000
 _COLUMNS = "name,messages_ready,messages_unacknowledged,consumers,message_stats.publish,message_stats.redeliver"
 
 
 @dataclass(frozen=True)
 class QueueFigures:
-    """None stands for what this broker does not tell. `published` counts since the broker began.
+    """The figures of a queue. A figure that the broker does not report is None.
 
-    `dead` letters are those that nobody has stored yet.
+    `published` counts messages since the start of the broker. `dead` counts dead letters that are not stored yet.
     """
 
     ready: int
@@ -45,30 +46,36 @@ class Look:
 
 
 class HeadAge:
-    """Tells how long the first message of one queue has waited, without touching it.
+    """Computes how long the first message of a queue has waited, without touching the message.
 
-    Looking at a message would take it and put it back, which counts as a delivery. But a queue is in order, so its
-    first message is the one that was published when `published` reached the number that has left the queue since.
+    Looking at a message would take it and put it back, which counts as a delivery. A queue keeps its order: if `left`
+    messages have left the queue, the first message was published when `published` exceeded `left`.
     """
 
     def __init__(self) -> None:
+        # (time of the look, value of `published`), the oldest first
         self._seen: deque[tuple[float, int]] = deque(maxlen=MAX_LOOKS)
 
     def age(self, now: float, published: int, ready: int) -> float:
-        """Return seconds. `now` is of a monotonic clock."""
-        if self._seen and published < self._seen[-1][1]:
-            self._seen.clear()  # the broker has begun to count anew
+        """Return the age in seconds. `now` is the time of a monotonic clock."""
+        has_restarted = bool(self._seen) and published < self._seen[-1][1]
+        if has_restarted:
+            self._seen.clear()
         self._seen.append((now, published))
         left = published - ready
         while len(self._seen) > 1 and self._seen[1][1] <= left:
             self._seen.popleft()
-        return now - self._seen[0][0] if ready else 0.0
+        if not ready:
+            return 0.0
+        published_at, _ = self._seen[0]
+        return now - published_at
 
 
 class BrokerFigures(Collector):
-    """`look` raises Failure when the broker does not tell, `stored` when nobody knows how many letters are stored.
+    """The collector of the figures.
 
-    `stored` gives the number of stored dead letters of each queue.
+    `look` returns the figures of the broker. `stored` returns the number of stored dead letters of each queue. Both
+    raise Failure.
     """
 
     def __init__(
@@ -98,29 +105,34 @@ class BrokerFigures(Collector):
         try:
             stored = self._stored()
         except Failure:
-            stored = None  # the alert of Redis tells it
-        alarms, messages = metrics.BROKER_ALARM.family(), metrics.QUEUE_MESSAGES.family()
-        oldest, dead = metrics.QUEUE_OLDEST.family(), metrics.DEAD_LETTERS.family()
-        consumers, redelivered = metrics.QUEUE_CONSUMERS.family(), metrics.QUEUE_REDELIVERED.family()
+            # The alert of Redis reports this failure.
+            stored = None
+        alarms = metrics.BROKER_ALARM.family()
+        messages = metrics.QUEUE_MESSAGES.family()
+        oldest = metrics.QUEUE_OLDEST.family()
+        dead = metrics.DEAD_LETTERS.family()
+        consumers = metrics.QUEUE_CONSUMERS.family()
+        redelivered = metrics.QUEUE_REDELIVERED.family()
         for resource, raised in look.alarms.items():
             alarms.add_metric([resource], raised)
-        for name, seen in look.queues.items():
-            messages.add_metric([name, "ready"], seen.ready)
+        for name, figures in look.queues.items():
+            messages.add_metric([name, "ready"], figures.ready)
             if stored is not None:
-                dead.add_metric([name], seen.dead + stored[name])
-            if seen.unacked is not None:
-                messages.add_metric([name, "unacked"], seen.unacked)
-            if seen.consumers is not None:
-                consumers.add_metric([name], seen.consumers)
-            if seen.redelivered is not None:
-                redelivered.add_metric([name], seen.redelivered)
-            if seen.published is not None:
-                oldest.add_metric([name], self._heads[name].age(self._clock(), seen.published, seen.ready))
+                dead.add_metric([name], figures.dead + stored[name])
+            if figures.unacked is not None:
+                messages.add_metric([name, "unacked"], figures.unacked)
+            if figures.consumers is not None:
+                consumers.add_metric([name], figures.consumers)
+            if figures.redelivered is not None:
+                redelivered.add_metric([name], figures.redelivered)
+            if figures.published is not None:
+                age_seconds = self._heads[name].age(self._clock(), figures.published, figures.ready)
+                oldest.add_metric([name], age_seconds)
         return [readable, alarms, messages, oldest, dead, consumers, redelivered]
 
 
 def broker_figures(settings: Settings, app: Celery, stored: Callable[[], dict[str, int]]) -> BrokerFigures:
-    """Ask the management API where its address is known, else by passive declaration, which tells less."""
+    """Return the collector. Without the address of the management API, it has fewer figures."""
     if settings.on_rabbitmq and settings.broker_management_url is not None:
         return BrokerFigures(lambda: _look_by_management(settings), stored)
     return BrokerFigures(lambda: _look_by_declaration(app, consumers=settings.on_rabbitmq), stored)
@@ -129,17 +141,20 @@ def broker_figures(settings: Settings, app: Celery, stored: Callable[[], dict[st
 def _look_by_management(settings: Settings) -> Look:
     with management(settings) as api:
         answer = api.get(f"/api/queues/{vhost(settings)}", params={"columns": _COLUMNS}).raise_for_status().json()
-        # Only a user with the tag `monitoring` may ask for nodes; without it there are no alarms to tell.
-        told = api.get("/api/nodes", params={"columns": "mem_alarm,disk_free_alarm"})
-    nodes: list[dict[str, bool]] = told.json() if told.is_success else []
-    names = {"memory": "mem_alarm", "disk": "disk_free_alarm"} if told.is_success else {}
-    alarms = {resource: any(node.get(name) for node in nodes) for resource, name in names.items()}
+        # Only a user with the tag `monitoring` may ask for nodes. Other users get no alarms.
+        nodes_answer = api.get("/api/nodes", params={"columns": "mem_alarm,disk_free_alarm"})
+    alarms = {}
+    if nodes_answer.is_success:
+        nodes: list[dict[str, bool]] = nodes_answer.json()
+        alarms["memory"] = any(node.get("mem_alarm") for node in nodes)
+        alarms["disk"] = any(node.get("disk_free_alarm") for node in nodes)
     rows: dict[str, dict[str, Any]] = {row["name"]: row for row in answer}
     queues = {}
     for name in QUEUES:
         if name not in rows:
             continue
-        row, dead = rows[name], rows.get(dead_queue_name(name), {})
+        row = rows[name]
+        dead = rows.get(dead_queue_name(name), {})
         counted = row.get("message_stats", {})
         queues[name] = QueueFigures(
             ready=row.get("messages_ready", 0),
@@ -156,24 +171,22 @@ def _look_by_declaration(app: Celery, *, consumers: bool) -> Look:
     with broker_errors(), app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=0)
         channel: Any = connection.default_channel
-        seen = {name: channel.queue_declare(name, passive=True) for name in QUEUES}
-        dead = {name: channel.queue_declare(dead_queue_name(name), passive=True) for name in QUEUES}
-    return Look(
-        {
-            name: QueueFigures(
-                ready=answer.message_count,
-                dead=dead[name].message_count,
-                consumers=answer.consumer_count if consumers else None,
+        queues = {}
+        for name in QUEUES:
+            alive = channel.queue_declare(name, passive=True)
+            dead = channel.queue_declare(dead_queue_name(name), passive=True)
+            queues[name] = QueueFigures(
+                ready=alive.message_count,
+                dead=dead.message_count,
+                consumers=alive.consumer_count if consumers else None,
             )
-            for name, answer in seen.items()
-        }
-    )
+    return Look(queues)
 
 
 def consumers_of(settings: Settings, app: Celery) -> Callable[[str], int | None]:
-    """Return a function that gives the number of workers that take from a queue now; None where nobody tells.
+    """Return a function that returns the number of workers that take messages from a queue.
 
-    It raises Retryable.
+    The function returns None if the broker does not report the number, and raises Retryable.
     """
 
     def look(queue: str) -> int | None:

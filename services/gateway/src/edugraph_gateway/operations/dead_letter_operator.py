@@ -1,4 +1,4 @@
-"""What an operator does with dead letters: look at them, send them again, or drop them."""
+"""The work of an operator with dead letters: look at them, send them again, or delete them."""
 
 import json
 import time
@@ -29,7 +29,7 @@ DEATH_HEADERS = ("x-death", "x-first-death", "x-last-death", "x-delivery-count",
 
 
 class Replayed(ContractModel):
-    """`skipped` tasks had succeeded meanwhile and are dropped; `left` are letters that no task can be made of."""
+    """Numbers of letters: sent again, deleted since their task has succeeded, and left since they are unreadable."""
 
     replayed: int = 0
     skipped: int = 0
@@ -42,18 +42,18 @@ class Replayed(ContractModel):
 
 
 class NotThere(Rejected):
-    """No dead letter of this task is in the queue."""
+    """The queue has no dead letter of this task."""
 
 
 class Unplayable(Rejected):
-    """No worker could read this letter; it stays where it is."""
+    """No worker could read this letter. It stays."""
 
 
 class DeadLetterOperator:
-    """Every method raises Retryable when a server does not answer, Rejected for a queue or letter that is missing.
+    """Reads, replays and deletes dead letters. `is_done` returns whether the task with this id has succeeded.
 
-    What changes a letter raises Wait while another process works on it. `is_done` says by the id of a task whether it
-    has succeeded.
+    All methods raise Retryable if a server does not answer, and Rejected for a missing queue or letter. Methods that
+    change a letter raise Wait while another process works on it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DeadLetterOperator:
         self._sleep = sleep
 
     def counts(self) -> dict[str, int]:
-        """Return the number of dead letters of each queue. Those that wait in the broker are stored first."""
+        """Return the number of dead letters of each queue. Letters that wait in the broker are stored first."""
         take_in(self._settings, self._store)
         return self._store.counts()
 
@@ -80,26 +80,27 @@ class DeadLetterOperator:
         return self._store.rows(self._store.oldest(queue, limit))
 
     def show(self, queue: str, task_id: str) -> tuple[DeadLetter, Any]:
-        """Return the letter and the arguments of its task, which hold records."""
+        """Return the letter and the arguments of its task, which contain records."""
         letter = self._store.read(self._letters_of_task(queue, task_id)[0])
         if letter is None:
             raise _not_there(queue, task_id)
         return letter.describe(), letter.arguments()
 
     def replay(self, queue: str, task_id: str) -> Replayed:
-        """Send every letter of this task again. Raises Unplayable for one that no worker could do."""
+        """Send every letter of this task again. Raises Unplayable for a letter that no worker could read."""
         refs = self._letters_of_task(queue, task_id)
         total = Replayed()
         with dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
             for ref in refs:
                 total = total.plus(self._replay(channel, ref))
+        # Another call may have been faster.
         if total == Replayed():
-            raise _not_there(queue, task_id)  # another call was faster
+            raise _not_there(queue, task_id)
         return total
 
     def replay_all(self, queue: str, limit: int, per_second: float) -> Replayed:
-        """Send the oldest `limit` letters again, but no more than there are now: one that dies again comes back."""
+        """Send the oldest `limit` letters again. Letters that die again meanwhile are not sent twice."""
         _check_queue(queue)
         take_in(self._settings, self._store)
         refs = self._store.oldest(queue, limit)
@@ -107,7 +108,7 @@ class DeadLetterOperator:
         with dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
             for ref in refs:
-                # One letter that cannot be sent must not keep the others from being sent.
+                # A letter that cannot be sent must not stop the others.
                 try:
                     replayed = self._replay(channel, ref)
                 except (Unplayable, Unreadable):
@@ -117,20 +118,21 @@ class DeadLetterOperator:
         return total
 
     def drop(self, queue: str, task_id: str) -> int:
-        """Drop the letters of this task for good. Returns how many they were."""
+        """Delete the letters of this task, and return their number."""
         dropped = self._drop(self._letters_of_task(queue, task_id))
+        # Another call may have been faster.
         if not dropped:
-            raise _not_there(queue, task_id)  # another call was faster
+            raise _not_there(queue, task_id)
         return dropped
 
     def drop_all(self, queue: str) -> int:
-        """Drop all letters of the queue for good. Returns how many they were."""
+        """Delete all letters of the queue, and return their number."""
         _check_queue(queue)
         take_in(self._settings, self._store)
         return self._drop(self._store.oldest(queue, limit=0))
 
     def _letters_of_task(self, queue: str, task_id: str) -> list[str]:
-        """Return at least one letter. Raises NotThere."""
+        """Return the references of at least one letter. Raises NotThere."""
         _check_queue(queue)
         refs = self._store.of_task(queue, task_id)
         if not refs:
@@ -150,20 +152,20 @@ class DeadLetterOperator:
         return dropped
 
     def _replay(self, channel: BlockingChannel, ref: str) -> Replayed:
-        """Publish the task of a letter unless it is done, and delete the letter after the broker's confirm.
+        """Publish the task of a letter unless it has succeeded, and delete the letter after the broker's confirm.
 
-        A process that is killed between the two leaves the letter. Its task is then sent twice, unless the first one
-        has succeeded before.
+        If the process is killed between the two, the letter stays, and its task may be sent twice.
         """
         with self._store.claimed(ref):
             letter = self._store.read(ref) if self._store.is_there(ref) else None
+            # Another call may have been faster.
             if letter is None:
-                return Replayed()  # another call was faster
+                return Replayed()
             if self._is_done(letter.header("id")):
                 self._store.delete(ref)
                 return Replayed(skipped=1)
             self._publish(channel, letter, is_told=REASON in letter.headers or not self._store.is_untold(ref))
-            # The task that was sent again will have an end of its own.
+            # The replayed task will report its own end.
             self._store.delete(ref, told=True)
             return Replayed(replayed=1)
 
@@ -179,17 +181,17 @@ class DeadLetterOperator:
             raise Unplayable("the body of this dead letter is not that of a task: drop it") from None
         headers = without_death(letter.headers) | {REPLAYED: self._store.now().isoformat()}
         if is_told:
-            # The chord was told of the failure when the task died: it must not hear of this member again.
+            # The chord received the failure when the task died, so it must not get a second result of this member.
             embed = {**embed, "chord": None, "chain": None, "callbacks": None}
             headers |= {"group": None, "group_index": None}
         properties = pika.BasicProperties(**letter.properties, delivery_mode=PERSISTENT, headers=headers)
         body = json.dumps([args, kwargs, embed]).encode()
-        # The key is the task's own, not that of the letter: the key of a delayed message has 28 bits before it.
+        # The key is that of the task, because the key of a delayed message begins with 28 bits for the delay.
         channel.basic_publish(TASKS.name, route.key, body, properties, mandatory=True)
 
 
 def without_death(headers: dict[str, Any]) -> dict[str, Any]:
-    """Return the headers of a message that begins again: no deaths, no tries used, no delay."""
+    """Return the headers of a message that begins again: without deaths, tries and delay."""
     kept = {name: header_value(value) for name, value in headers.items() if not name.startswith(DEATH_HEADERS)}
     return kept | {"retries": 0, "eta": None, "expires": None}
 

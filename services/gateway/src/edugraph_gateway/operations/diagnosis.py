@@ -1,4 +1,4 @@
-"""What is wrong with the servers behind the gateway and with the workers, and what to do about each fault."""
+"""The faults of the servers behind the gateway and of the workers, each with advice."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,7 +12,8 @@ from edugraph_common.platform.settings import Settings
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.worker_checks import WorkerChecks
 
-Fault = tuple[str, str]  # what is wrong, what to do
+# A problem, and the advice for it.
+Fault = tuple[str, str]
 ADVICE = {
     "broker": "Check that RabbitMQ runs and that EDUGRAPH_BROKER_URL and …_BROKER_MANAGEMENT_URL are right.",
     "redis": "Check that Redis runs and that EDUGRAPH_REDIS_URL is right.",
@@ -30,7 +31,7 @@ def diagnose(
     workers: WorkerChecks,
     new_id: Callable[[], str],
 ) -> list[Check]:
-    """Make every check, whatever the others say. It takes some seconds when servers are away."""
+    """Return the result of every check. The checks take some seconds if servers do not answer."""
 
     def dead_letter_faults() -> Iterable[Fault]:
         counts = dead_letters.counts() if settings.on_rabbitmq else {}
@@ -57,7 +58,7 @@ def diagnose(
 
 
 def _redis_faults(client: "redis.Redis") -> Iterable[Fault]:
-    """Raises Retryable when Redis does not answer."""
+    """Yield the faults of Redis. Raises Retryable if it does not answer."""
     try:
         policy = client.info("memory").get("maxmemory_policy", "noeviction")
     except redis.RedisError as error:
@@ -67,7 +68,7 @@ def _redis_faults(client: "redis.Redis") -> Iterable[Fault]:
 
 
 def _blob_faults(blobs: Blobs, key: str) -> Iterable[Fault]:
-    """Write a blob, read it and delete it."""
+    """Write, read and delete a blob, and yield the faults."""
     with blobs.write(key) as file:
         file.write(b"doctor")
     if blobs.read(key, 0, 6) != b"doctor":

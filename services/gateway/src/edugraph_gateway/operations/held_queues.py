@@ -1,7 +1,7 @@
-"""Which queues are held because a server refuses their workers or is away, so that jobs can say why they wait.
+"""Queues whose workers take no messages, because a server refuses them or does not answer. Jobs show this reason.
 
-A worker that Redis refuses can tell no job. It reports over the broker, and the gateway, which has a user of its own,
-writes it down for all.
+A worker that Redis refuses cannot write the reason itself. It reports over the broker, and the gateway, which has
+another user, writes the reason into Redis.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 class Held(NamedTuple):
-    """A worker that takes nothing from a queue. `alone`: nobody else took from it when the worker reported."""
+    """A worker that takes no messages from a queue. `alone`: no other worker took messages when it reported."""
 
     queue: str
     worker: str
@@ -40,13 +40,13 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldQueues:
-    """Raises Retryable when Redis does not answer."""
+    """The reports of workers in Redis. All methods raise Retryable if Redis does not answer."""
 
     client: "redis.Redis"
     now: Callable[[], datetime]
 
     def note(self, report: WorkerReport, consumers: Callable[[str], int]) -> None:
-        """Write down what a worker reports. `consumers` gives the number of workers that take from a queue."""
+        """Store the report of a worker. `consumers` returns the number of workers that take messages from a queue."""
         until = self.now().timestamp() + KEPT_SECONDS
         reason = "; ".join(answer.reason for answer in report.unusable)
         for queue in set(report.queues) & set(QUEUES):
@@ -62,6 +62,7 @@ class HeldQueues:
                 pipe.execute()
 
     def all(self) -> list[Held]:
+        """Return all workers that take no messages."""
         now = self.now().timestamp()
         with redis_errors():
             pipe = self.client.pipeline(transaction=False)
@@ -77,7 +78,7 @@ class HeldQueues:
         return found
 
     def reasons(self) -> dict[str, str]:
-        """Return, for each queue from which nobody takes messages, why."""
+        """Return, by queue, the reason why no worker takes messages from it."""
         return {held.queue: held.reason for held in self.all() if held.alone}
 
 
@@ -86,7 +87,7 @@ def _key(queue: str) -> str:
 
 
 def read_reports(app: Celery, held: HeldQueues) -> int:
-    """Take all reports that wait at the broker, and note them. Return how many there were. Raises Failure."""
+    """Take all waiting reports from the broker, store them, and return their number. Raises Failure."""
     number = 0
     with broker_errors(), app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=0)
@@ -95,7 +96,10 @@ def read_reports(app: Celery, held: HeldQueues) -> int:
         def consumers(queue: str) -> int:
             return int(channel.queue_declare(queue, passive=True).consumer_count)
 
-        while (message := channel.basic_get(WORKER_REPORTS)) is not None:
+        while True:
+            message = channel.basic_get(WORKER_REPORTS)
+            if message is None:
+                break
             try:
                 held.note(WorkerReport.model_validate_json(message.body), consumers)
             except ValidationError:
@@ -106,7 +110,7 @@ def read_reports(app: Celery, held: HeldQueues) -> int:
 
 
 async def keep_reading_reports(app: Celery, held: HeldQueues) -> None:
-    """Read the reports every few seconds, until it is cancelled. Any number of gateways may do so."""
+    """Read the reports every few seconds, until the task is cancelled. Several gateways may do so at once."""
     was_away = False
     while True:
         try:

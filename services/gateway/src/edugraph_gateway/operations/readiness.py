@@ -1,4 +1,4 @@
-"""Whether the gateway could take work now: asked of the servers themselves, at most once a second."""
+"""Readiness: whether the gateway can take work now. Each server is asked, at most once a second."""
 
 import asyncio
 import time
@@ -22,10 +22,10 @@ ANSWER_LIFETIME_SECONDS = 1.0
 
 
 class Probe:
-    """Whether one server answers. It belongs to one event loop.
+    """The probe of one server. It belongs to one event loop.
 
-    Callers that come at the same time wait for the same question. A question that is not answered in time is left
-    alone, and no second one is asked beside it. `ask` blocks, and raises Retryable when the server does not answer.
+    Callers that come at the same time share one question. A question without an answer in time is left alone, and no
+    second question is asked beside it. `ask` blocks, and raises Retryable if the server does not answer.
     """
 
     def __init__(self, ask: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,13 +63,13 @@ class Probe:
 
 
 class Probes:
-    """The servers without which nothing can be accepted: broker, redis, blobs."""
+    """The probes of the servers that the gateway needs to accept work: broker, redis, blobs."""
 
     def __init__(self, asks: Mapping[str, Callable[[], None]]) -> None:
         self._probes = {name: Probe(ask) for name, ask in asks.items()}
 
     async def missing(self) -> list[str]:
-        """Return the names of those that do not answer. They are asked side by side."""
+        """Return the names of the servers that do not answer. They are asked at the same time."""
         found: list[str] = []
 
         async def ask(name: str, probe: Probe) -> None:
@@ -89,14 +89,15 @@ def make_probes(settings: Settings, client: "redis.Redis", blobs: Blobs) -> Prob
     app = make_publisher("edugraph-probe", settings, timeout=TIMEOUT_SECONDS)
 
     def broker() -> None:
-        """An open connection proves little, because RabbitMQ's memory alarm blocks publishing only.
+        """Publish a confirmed message into a queue of this connection, which ends with the connection.
 
-        So a message goes into a queue of this connection alone, which vanishes with it, and is confirmed.
+        An open connection is not enough, because RabbitMQ's memory alarm blocks only publishing.
         """
         with broker_errors(), app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=0)
             if settings.on_rabbitmq:
-                channel: Any = connection.channel()  # py-amqp's own, which kombu's types do not describe
+                # The channel is that of py-amqp, which kombu's types do not describe.
+                channel: Any = connection.channel()
                 queue = channel.queue_declare(exclusive=True, auto_delete=True).queue
                 message = channel.prepare_message(b"probe")
                 channel.basic_publish_confirm(

@@ -1,11 +1,11 @@
-"""The reaper: a job of which nothing was heard for long is sent again, or failed with the reason.
+"""The reaper: a job that was quiet for too long is sent again, or fails with the reason.
 
-Such a job has lost what would have carried it on: its gateway died between creating the job and sending its message,
-or Redis has lost the counter of its chord. A job whose message may still wait in a queue has lost nothing, however
-long nobody reads that queue. Any number of gateways may do this side by side.
+Such a job has lost its next message: its gateway died between creating the job and sending the message, or Redis has
+lost the counter of its chord. A job whose message may still wait in a queue has lost nothing, even if no worker reads
+that queue for long. Several gateways may reap at the same time.
 
-Whoever has the turn also has prerequisites derived whose claims changed, if no message waits for the importer: so no
-lost message leaves them as they were.
+The gateway that has the turn also asks for prerequisites whose claims changed, if no message waits for the importer.
+So a lost message does not leave them outdated.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from edugraph_gateway.operations.resume import open_again
 from edugraph_gateway.submission.submit import JobSubmitter, Task
 
 INTERVAL_SECONDS = 60.0
-# A task that is being worked on is in no queue. The longest may take a quarter of an hour.
+# A running task is not in a queue. The longest task takes up to a quarter of an hour.
 QUIET_SECONDS = 1_200.0
-# A task that was begun sends messages for so long at most.
+# A task sends messages for at most this time after its start.
 SENDING_SECONDS = HARD_TIME_LIMIT_SECONDS
-# Only messages in these queues carry on an import of which nothing is to be analysed at the moment.
+# Only messages in these queues continue an import that has nothing to analyse at the moment.
 IMPORT_QUEUES = ("data_import", "import_splits")
 MOST_RESTARTS = 3
 NO_PROGRESS = (
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 
 async def keep_reaping(submitter: JobSubmitter, queue_depth: Callable[[str], int]) -> None:
-    """Reap each minute, until it is cancelled. `queue_depth` gives the number of messages that wait in a queue."""
+    """Reap every minute, until the task is cancelled. `queue_depth` returns the number of messages in a queue."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
@@ -57,9 +57,9 @@ async def keep_reaping(submitter: JobSubmitter, queue_depth: Callable[[str], int
 
 
 async def clean(submitter: JobSubmitter) -> list[str]:
-    """Have the files of jobs cleaned that ran while somebody in them was erased. Return the ids of these jobs.
+    """Ask the importer to clean the files of jobs that ran while a person in them was erased. Return the job ids.
 
-    Cleaning twice changes nothing, so gateways need not take turns. Raises Retryable when a server is away.
+    Cleaning twice changes nothing, so gateways need not take turns. Raises Retryable if a server does not answer.
     """
     to_clean = await anyio.to_thread.run_sync(submitter.jobs.to_clean)
     for job_id in to_clean:
@@ -71,15 +71,15 @@ async def clean(submitter: JobSubmitter) -> list[str]:
 async def reap(
     submitter: JobSubmitter, queue_depth: Callable[[str], int], quiet_seconds: float = QUIET_SECONDS
 ) -> list[str]:
-    """Return the ids of the jobs that were sent again or failed. Raises Retryable when a server is away."""
-    jobs, reaped = submitter.jobs, list[str]()
-
+    """Return the ids of the jobs that were sent again or failed. Raises Retryable if a server does not answer."""
+    jobs = submitter.jobs
+    reaped = list[str]()
     if not await anyio.to_thread.run_sync(jobs.take_turn_to_reap, INTERVAL_SECONDS / 2):
         return reaped
 
     def find() -> list[str]:
         jobs.forget_expired(submitter.now())
-        # The queues come first: a message that leaves one after this is noted before its job is looked at.
+        # The queues are read first. So a message that leaves a queue later is noted before its job is looked at.
         busy = [queue for queue in QUEUES if queue_depth(queue)]
         delivered = {queue: jobs.delivered_up_to(queue) for queue in busy}
         quiet = jobs.quiet(submitter.now(), quiet_seconds)
@@ -97,12 +97,14 @@ async def reap(
 
 
 def _may_wait(job: QuietJob, delivered: Mapping[str, datetime | None]) -> bool:
-    """Say whether a message of the job may still wait in a queue.
+    """Return whether a message of the job may still wait in a queue.
 
-    `delivered` has the queues in which messages wait, and up to when all messages that were published are delivered.
+    `delivered` has the queues with waiting messages. Its values are the times up to which all published messages were
+    delivered.
     """
     published_by = job.heard + timedelta(seconds=SENDING_SECONDS)
-    for queue in QUEUES if job.is_analysed else IMPORT_QUEUES:
+    queues = QUEUES if job.is_analysed else IMPORT_QUEUES
+    for queue in queues:
         if queue not in delivered:
             continue
         up_to = delivered[queue]
@@ -112,10 +114,10 @@ def _may_wait(job: QuietJob, delivered: Mapping[str, datetime | None]) -> bool:
 
 
 def open_or_fail(submitter: JobSubmitter, job_id: str) -> list[Task]:
-    """Return the tasks to send; none for a job that is failed instead.
+    """Return the tasks of a job to send again, or none if the job fails instead.
 
-    A restart counts only if a message of the job was delivered since the last one. A job whose messages are lost each
-    time is sent again for as long as a message of it would have waited.
+    A restart counts only if a message of the job was delivered after the last restart. A job whose messages are lost
+    each time is sent again for as long as its messages may wait.
     """
     jobs = submitter.jobs
     restarts = jobs.count_restart(job_id, submitter.now())

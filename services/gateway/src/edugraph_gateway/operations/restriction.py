@@ -1,8 +1,8 @@
-"""Who is restricted, and what is shown of answers without them: what is kept of them is shown to nobody.
+"""Restricted students: their list, and answers without their data, which are kept and not shown to anybody.
 
-The importer, which knows the graph, says who is restricted. Their rows, records and findings are left out of what
-is shown, and with them each value that may be theirs. An export of a person's own data is made by the importer, and
-shows it all.
+The importer, which reads the graph, provides the list. Rows, records and findings of restricted students are left out
+of answers, and so is each value that may be theirs. The importer makes exports of a person's own data, which are
+complete.
 """
 
 import json
@@ -21,29 +21,32 @@ from edugraph_common.sources import ReadPlan
 from edugraph_common.sources.person import RestrictedPeople, Scrubbed
 
 ANSWER_LIFETIME_SECONDS = 5.0
-TELL_WITHIN_SECONDS, LOOK_AGAIN_SECONDS = 2.0, 0.1
+# The importer has this long to provide the list, and the gateway looks for it at this interval.
+TELL_WITHIN_SECONDS = 2.0
+LOOK_AGAIN_SECONDS = 0.1
 HIDDEN = "not shown: a student in it is restricted"
 
 
 class Restrictions:
-    """`read` returns the ids of all students who are restricted, and raises Retryable when nobody can say.
+    """The restricted students. `read` returns their ids, and raises Retryable if the list is unknown.
 
-    What it answered, or that it did not, is taken for the truth for some seconds, so that an importer which is away
-    holds up one request in these seconds.
+    The result of `read`, also a failure, is used for some seconds, so that an importer that does not answer holds up
+    only one request in this time.
     """
 
     def __init__(self, read: Callable[[], frozenset[str]], clock: Callable[[], float] = time.monotonic) -> None:
-        self._read, self._clock = read, clock
+        self._read = read
+        self._clock = clock
         self._asked_at = -ANSWER_LIFETIME_SECONDS
         self._answer: RestrictedPeople | Retryable | None = None
         self._asking = threading.Lock()
 
     def ids(self) -> frozenset[str]:
-        """Return the ids of all of them as they are now. Raises Retryable."""
+        """Return the ids of all restricted students at this moment. Raises Retryable."""
         return self._read()
 
     def people(self) -> RestrictedPeople | None:
-        """Return None where nobody is restricted. Raises Retryable."""
+        """Return the restricted students, or None if there are none. Raises Retryable."""
         with self._asking:
             if self._clock() - self._asked_at >= ANSWER_LIFETIME_SECONDS:
                 try:
@@ -58,7 +61,7 @@ class Restrictions:
         return answer
 
     def are_unknown(self) -> bool:
-        """Whether nobody can say now who is restricted."""
+        """Return whether the list of restricted students is unknown now."""
         try:
             self.people()
         except Retryable:
@@ -69,13 +72,13 @@ class Restrictions:
 def told_by_importer(
     members: CourseMembers, ask: Callable[[], None], sleep: Callable[[float], None] = time.sleep
 ) -> frozenset[str]:
-    """Return the ids of all students who are restricted, as the importer told them in Redis.
+    """Return the ids of all restricted students, from the list that the importer wrote into Redis.
 
-    Where it has told none, since an erasure or a Redis that lost everything, it is asked, and has a moment to answer.
-    Raises Retryable.
+    After an erasure, or if Redis has lost its data, the list is missing. Then the importer is asked, and has a moment
+    to answer. Raises Retryable.
     """
     ids = members.restricted()
-    # An empty id, which no course has, stands for this list (see the analyzer, which asks for it too).
+    # The empty id, which no course has, stands for this list. The analyzer asks for it in the same way.
     if ids is None and members.to_ask([""]):
         ask()
     for _ in range(round(TELL_WITHIN_SECONDS / LOOK_AGAIN_SECONDS)):
@@ -87,32 +90,34 @@ def told_by_importer(
 
 
 def json_without(value: Any, who: RestrictedPeople | None) -> Any:
-    """Return the result of a task or the arguments of a message without what names one of these people."""
-    return value if who is None or value is None else json.loads(Scrubbed(who, json.dumps(value)).text)
+    """Return the result of a task or the arguments of a message without the parts that name one of these people."""
+    if who is None or value is None:
+        return value
+    return json.loads(Scrubbed(who, json.dumps(value)).text)
 
 
 def report_without(report: JobReport, who: RestrictedPeople | None) -> JobReport:
-    """Leave out the values at fault, which say nothing of whose row they are of, and names with an id of them."""
+    """Return a report without wrong values, which may be from anybody's row, and without names that contain an id."""
     if who is None:
         return report
 
-    def name(text: str) -> str:
+    def shown(text: str) -> str:
         return HIDDEN if who.is_named_in(text) else text
 
-    return report.model_copy(
-        update={
-            "source": name(report.source),
-            "error": report.error and name(report.error),
-            "errors": tuple(error.model_copy(update={"found": ""}) for error in report.errors),
-            "not_relevant": {name(each): number for each, number in report.not_relevant.items()},
-        }
-    )
+    errors = [error.model_copy(update={"found": ""}) for error in report.errors]
+    update = {
+        "source": shown(report.source),
+        "error": report.error and shown(report.error),
+        "errors": tuple(errors),
+        "not_relevant": {shown(name): number for name, number in report.not_relevant.items()},
+    }
+    return report.model_copy(update=update)
 
 
 def rejects_without(lines: Iterable[bytes], plan: ReadPlan, who: RestrictedPeople | None) -> Iterator[bytes]:
-    """Yield the rejects of a job, of a row that names one of these people only that it was set aside.
+    """Yield the rejects of a job. A row that names one of these people shows only that it was rejected.
 
-    `plan` is how the job's rows are read. A row that cannot be read counts as theirs if it has an id as a word.
+    `plan` says how the rows of the job are read. A row that cannot be read names a person if it has the id as a word.
     """
     if who is None:
         yield from lines
@@ -122,7 +127,8 @@ def rejects_without(lines: Iterable[bytes], plan: ReadPlan, who: RestrictedPeopl
         try:
             reject = Reject.model_validate_json(line)
         except ValidationError:
-            continue  # it is none that this release can show
+            # This release cannot show a reject of another release.
+            continue
         raw = reject.raw
         hidden = raw is None or who.is_named_in(raw)
         if raw is not None and not hidden:
@@ -130,5 +136,6 @@ def rejects_without(lines: Iterable[bytes], plan: ReadPlan, who: RestrictedPeopl
                 hidden = who.is_among(source.people(raw.encode(errors="replace")).ids)
             except InvalidRecord:
                 hidden = False
-        shown = reject.model_copy(update={"found": "", "raw": None}) if hidden else reject
-        yield f"{shown.model_dump_json()}\n".encode()
+        if hidden:
+            reject = reject.model_copy(update={"found": "", "raw": None})
+        yield f"{reject.model_dump_json()}\n".encode()

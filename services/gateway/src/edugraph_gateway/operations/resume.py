@@ -1,4 +1,4 @@
-"""Sending a job's tasks again, from the first batch that is not written."""
+"""Resume a job: send its tasks again, from the first batch that is not written."""
 
 import json
 
@@ -23,14 +23,15 @@ CONTRACTS: dict[str, type[Message]] = {
 
 
 def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState, ...] = ()) -> list[Task]:
-    """Open a job as a new generation and return the tasks to send, from its first batch that is not done.
+    """Open a new generation of a job, and return the tasks to send, from its first open batch.
 
-    Raises Problem 409 for a job that is in none of these states; without states, in none that can be resumed.
+    Raises Problem 409 if the job is not in one of `from_states`, or without `from_states` if it cannot be resumed.
     """
     jobs = submitter.jobs
     not_stopped = Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
     known = jobs.report(job_id, submitter.now())
-    if known is not None and known.state == "succeeded":  # its tasks are gone if they held records
+    # A job that succeeded no longer has its tasks if these contained records.
+    if known is not None and known.state == "succeeded":
         raise not_stopped
     stored = jobs.tasks(job_id)
     if stored is None:
@@ -47,7 +48,7 @@ def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState
         update = {"deadline": deadline_of_job(submitter.now()), "generation": generation}
         if isinstance(message, ImportJob):
             update["next_batch"] = jobs.first_open_batch(job_id)
-        # It is another task each time: what became of the one before must not answer for it.
+        # The task gets another id each time, so that the result of the earlier task does not count for it.
         message = message.model_copy(update=update)
         task_id = task_id_for(job_id, f"resume-{task_id}-{submitter.new_id()}")  # noqa: PLW2901
         tasks.append(Task(name, message, task_id))
@@ -55,7 +56,7 @@ def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState
 
 
 async def resume(submitter: JobSubmitter, job_id: str) -> None:
-    """Raises Problem 409 for a job that cannot be resumed, Retryable when the broker did not confirm."""
+    """Resume a job. Raises Problem 409 if it cannot be resumed, and Retryable if the broker did not confirm."""
     tasks = await anyio.to_thread.run_sync(open_again, submitter, job_id)
     try:
         for task in tasks:

@@ -1,10 +1,10 @@
-"""The sweeper: blobs of jobs go when their time is over, a page of jobs at each step.
+"""The sweeper: delete blobs of jobs whose retention is over, a page of jobs at each step.
 
-Each kind of blob has a retention of its own, counted from when the blob was written, and nothing of a job goes before
-the job has ended. A job that Redis does not know may have been lost with it and be on its way back: its blobs are
-older than its messages can be when they go, since a retention is longer than the deadline of a job.
-Exports of persons that nobody has fetched for a day go, too, and the importer is asked to end what the graph has kept
-for its time. Any number of gateways may do this side by side.
+Each kind of blob has its own retention, counted from the time when the blob was written. The blobs of a job are not
+deleted before the job has ended. Redis may have lost a job whose messages still wait. Its blobs are safe, because a
+retention is longer than the deadline of a job. Exports that nobody has fetched for a day are deleted, too, and the
+importer is asked to end the records in the graph whose retention is over. Several gateways may sweep at the same
+time.
 """
 
 import asyncio
@@ -24,25 +24,27 @@ from edugraph_gateway.submission.submit import JobSubmitter
 
 INTERVAL_SECONDS = 600.0
 ENDING_RECORDS_SECONDS = 3_600.0 - INTERVAL_SECONDS / 2
-PAGE = 1_000  # jobs of one step: 100,000 jobs are looked at within a day
+# A step looks at this many jobs, so that 100,000 jobs take less than a day.
+PAGE = 1_000
 JOBS_FOLDER = "jobs"
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Retention:
-    """How long blobs are kept: files as they came with what was made of them, and rows that were set aside."""
+    """The retention of blobs: of files with the blobs that were made from them, and of rejected rows."""
 
     sources: timedelta
     rejects: timedelta
 
     def of(self, key: str) -> timedelta:
-        """`key` is that of a blob of a job: jobs/ID/…"""
-        return self.rejects if key.split("/")[2].startswith("rejects") else self.sources
+        """Return the retention of a blob of a job. Its key is jobs/ID/…"""
+        _, _, name, *_ = key.split("/")
+        return self.rejects if name.startswith("rejects") else self.sources
 
 
 async def keep_sweeping(sweep_next: Callable[[], int], end_records: Callable[[], Awaitable[None]]) -> None:
-    """Take a step each ten minutes, until it is cancelled."""
+    """Take a step every ten minutes, until the task is cancelled."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
@@ -56,29 +58,31 @@ async def keep_sweeping(sweep_next: Callable[[], int], end_records: Callable[[],
 
 
 async def end_old_records(submitter: JobSubmitter) -> None:
-    """Have the importer end records and reviews of the graph whose retention is over, once an hour.
+    """Ask the importer to end the records and reviews whose retention is over, once an hour.
 
-    Raises Retryable when a server is away.
+    Raises Retryable if a server does not answer.
     """
-    if await anyio.to_thread.run_sync(submitter.jobs.take_turn_to_end_records, ENDING_RECORDS_SECONDS):
+    has_turn = await anyio.to_thread.run_sync(submitter.jobs.take_turn_to_end_records, ENDING_RECORDS_SECONDS)
+    if has_turn:
         message = EndOldRecords(job_id=submitter.new_id())
         task_id = task_id_for(message.job_id, "end-records")
         await submitter.publisher.send("end_old_records_task", message, task_id=task_id)
 
 
 def sweep(jobs: Jobs, blobs: Blobs, retention: Retention, now: datetime, page: int = PAGE) -> int:
-    """Look at the blobs of the next `page` jobs, and return how many were deleted. Where another has the turn: 0.
+    """Look at the blobs of the next `page` jobs, and return the number of deleted blobs, or 0 without the turn.
 
-    Raises Retryable when Redis or the store does not answer; the next step then goes on after the last job.
+    Raises Retryable if Redis or the store does not answer. The next step then goes on after the last job.
     """
     if not jobs.take_turn_to_sweep(INTERVAL_SECONDS / 2):
         return 0
-    deleted, after = delete_old_exports(blobs, now), jobs.swept_up_to()
+    deleted = delete_old_exports(blobs, now)
+    after = jobs.swept_up_to()
     names = [name for name in blobs.folders(JOBS_FOLDER) if name > after][:page]
     for job_id in names:
         if not jobs.is_open(job_id):
             for key, written in blobs.written(f"{JOBS_FOLDER}/{job_id}").items():
-                # A store that does not tell when a blob was written keeps it: its own lifecycle rules must end it.
+                # A store may not report when a blob was written. Then its own lifecycle rules must delete the blob.
                 if written is not None and written < now - retention.of(key):
                     blobs.delete(key)
                     deleted += 1

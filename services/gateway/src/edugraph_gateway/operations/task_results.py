@@ -1,4 +1,4 @@
-"""State and result of a task by its id, from the result store."""
+"""The state and the result of a task, from the result store."""
 
 import re
 from typing import Any
@@ -12,13 +12,14 @@ from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import Settings
 
-# What a result may hold beside numbers that is no personal data. All else is left out, also of later releases.
+# These fields of a result, and numbers, are not personal data. Other fields are left out, also those of later
+# releases.
 PLAIN_TEXTS = frozenset({"job_id", "pack", "state"})
 PLAIN_COUNTS = frozenset({"by_type", "reasons", "nodes", "wrong"})
 
 
 class TaskAnswer(ContractModel):
-    """A task that nobody has heard of shows PENDING: Celery cannot tell it from one that has not begun."""
+    """The state and the result of a task. An unknown task is PENDING, as a task that has not begun."""
 
     task_id: str
     state: str = Field(description="PENDING, STARTED, WAITING, RETRY, SUCCESS, FAILURE or REVOKED")
@@ -27,13 +28,18 @@ class TaskAnswer(ContractModel):
     links: dict[str, str] = {}
 
     def without_personal_data(self, *, own: bool) -> "TaskAnswer":
-        """Leave out what may quote a record or name a person; of an error its type stays, of one's own all of it."""
-        error = self.error if own or self.error is None else self.error.partition(":")[0]
+        """Return the answer without values that may quote a record or name a person.
+
+        The error of another caller's task is cut to its type.
+        """
+        error = self.error
+        if error is not None and not own:
+            error = error.partition(":")[0]
         return self.model_copy(update={"result": _counts_and_ids(self.result), "error": error})
 
 
 class TaskResults:
-    """Both methods block, and raise Retryable when Redis does not answer."""
+    """Reads results. Both methods block, and raise Retryable if Redis does not answer."""
 
     def __init__(self, settings: Settings, timeout_seconds: float) -> None:
         self._app = make_app("edugraph-results", settings)
@@ -41,32 +47,38 @@ class TaskResults:
         self._app.conf.result_backend_always_retry = False
 
     def is_done(self, task_id: str) -> bool:
-        """Whether the task has succeeded. A member of a chord that gave up has not, although Celery says SUCCESS."""
+        """Return whether the task has succeeded. A member of a chord that gave up has not, although it is SUCCESS."""
         with redis_errors():
             meta = self._app.backend.get_task_meta(task_id, cache=False)
         return meta["status"] == states.SUCCESS and given_up_state(meta.get("result")) is None
 
     def show(self, task_id: str) -> TaskAnswer:
+        """Return the state and the result of a task."""
         with redis_errors():
             meta = self._app.backend.get_task_meta(task_id, cache=False)
         result = meta.get("result")
-        failed = isinstance(result, BaseException)
+        error = None
+        if isinstance(result, BaseException):
+            error = f"{type(result).__name__}: {result}"
+            result = None
         return TaskAnswer(
             task_id=task_id,
             state=str(meta["status"]),
-            result=None if failed else result,
-            error=f"{type(result).__name__}: {result}" if failed else None,
+            result=result,
+            error=error,
             links={"self": f"/v1/tasks/{task_id}"},
         )
 
 
 def _counts_and_ids(result: Any) -> Any:
+    """Return the parts of a result that are not personal data."""
     if isinstance(result, str):
-        return result if re.fullmatch(r"[0-9a-f-]{32,36}", result) else None  # the id of a chord or a group
+        is_id_of_group = re.fullmatch(r"[0-9a-f-]{32,36}", result) is not None
+        return result if is_id_of_group else None
     if not isinstance(result, dict):
         return None
-    return {
-        name: value
-        for name, value in result.items()
-        if isinstance(value, int | float) or name in PLAIN_TEXTS or name in PLAIN_COUNTS
-    }
+    plain = {}
+    for name, value in result.items():
+        if isinstance(value, int | float) or name in PLAIN_TEXTS or name in PLAIN_COUNTS:
+            plain[name] = value
+    return plain

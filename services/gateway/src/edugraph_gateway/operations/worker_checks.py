@@ -1,4 +1,4 @@
-"""Asking each kind of worker, by a task in its queue, what its servers say to it."""
+"""Check each kind of worker: a task in its queue asks the servers of the worker."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ LOOK_AT_LOG = (
 
 @dataclass(frozen=True)
 class WorkerChecks:
-    """`consumers` gives the number of workers that take from a queue; None where the broker does not tell."""
+    """The checks of workers. `consumers` returns the number of workers of a queue, or None if it is unknown."""
 
     app: Celery
     results: TaskResults
@@ -37,9 +37,10 @@ class WorkerChecks:
     sleep: Callable[[float], None] = time.sleep
 
     def all(self) -> list[Check]:
-        """Ask all kinds of workers at once, and return what they answer within PATIENCE_SECONDS."""
+        """Ask all kinds of workers at once, and return their answers after at most PATIENCE_SECONDS."""
         check_id = self.new_id()
-        asked = dict[str, str]()  # service -> id of the task
+        # service -> id of the task
+        asked = dict[str, str]()
         checks = list[Check]()
         for service, task in CHECK_TASKS.items():
             message = CheckWorker(job_id=check_id)

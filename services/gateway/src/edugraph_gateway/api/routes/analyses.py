@@ -1,4 +1,4 @@
-"""POST /v1/analyses/…: have records read by the model, without importing them from a file first."""
+"""POST /v1/analyses/…: analyse records that are sent in the request, without importing a file."""
 
 import hashlib
 from typing import Annotated, Any
@@ -43,7 +43,7 @@ BATCH_TASKS: dict[Kind, str] = {
 
 
 class AnalysisRequest(ContractModel):
-    """`economy`: the texts are read by the provider's batches, within a day and for less."""
+    """`economy` sends the texts in batches of the provider, which take up to a day and cost less."""
 
     records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
     economy: bool = False
@@ -70,8 +70,9 @@ async def start_analysis(
     subject: Subject,
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
-    """Each record must be valid and have a text to read; if one is not, none is taken."""
-    kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
+    """Analyse records. Each must be valid and have a text. If one of them is wrong, none is taken."""
+    kind = KIND_OF_SUBJECT[subject]
+    submitter = intake.submitter
     intake.backpressure.check(QUEUE)
     acceptance = await intake.next_acceptance_number()
     body = await json_body(request, intake.limits)
@@ -79,7 +80,8 @@ async def start_analysis(
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
-        job_id, stored = submitter.new_id(), None
+        job_id = submitter.new_id()
+        stored = None
         if len(body) > RECORDS_IN_MESSAGE_BYTES and kind in BATCH_TASKS:
             stored = await submitter.store_rows(job_id, [record.to_json() for record in records])
         submission = analysis_submission(job_id, kind, records, stored, acceptance, economy=economy)
@@ -99,20 +101,22 @@ async def start_analysis(
     openapi_extra=_REQUEST_BODY,
 )
 async def estimate_analysis(request: Request, caller: Submitter, intake: IntakeDep, subject: Subject) -> Accepted:
-    """What reading these records would cost: the result of the task, made by an analyzer without asking the model."""
-    kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
+    """Estimate the cost of an analysis. The result of the task has the estimate. The model is not asked."""
+    kind = KIND_OF_SUBJECT[subject]
+    submitter = intake.submitter
     intake.backpressure.check(QUEUE)
     economy, records = parse_records(await json_body(request, intake.limits), kind)
-    request_id, values = submitter.new_id(), tuple(record.to_json() for record in records)
+    request_id = submitter.new_id()
+    values = tuple(record.to_json() for record in records)
     message = AnalysisEstimate(job_id=request_id, kind=kind, records=values, economy=economy)
     task = Task("estimate_analysis_task", message, task_id_for(request_id, "estimate"))
     return await submitter.send_task(task, caller.client_id)
 
 
 def parse_records(body: bytes, kind: Kind) -> tuple[bool, list[Record]]:
-    """Return whether they are to be read by batches, and the records.
+    """Return the value of `economy`, and the records.
 
-    Raises Problem 422, which lists the records that are wrong.
+    Raises Problem 422, which lists the wrong records.
     """
     try:
         wanted = AnalysisRequest.model_validate_json(body)
@@ -128,10 +132,16 @@ def parse_records(body: bytes, kind: Kind) -> tuple[bool, list[Record]]:
                 expected = f"a record with a text for {kind}"
                 raise InvalidRecord("type", expected, record.type, "has nothing to read here")  # noqa: TRY301
             records.append(record)
-        except Exception as fault:  # noqa: BLE001 - the boundary of a row: whatever is wrong is said of that row alone
+        except Exception as fault:  # noqa: BLE001 - the boundary of a row: a fault concerns this row only
             problem = as_invalid_record(fault)
-            named = {name: getattr(problem, name) for name in ("field", "expected", "found", "reason")}
-            wrong.append({"record": index, **named})
+            entry = {
+                "record": index,
+                "field": problem.field,
+                "expected": problem.expected,
+                "found": problem.found,
+                "reason": problem.reason,
+            }
+            wrong.append(entry)
     if wrong:
         few = f"{len(wrong)} of {len(values)} records cannot be read as {kind}; correct them and send all again."
         raise Problem(422, "invalid-records", few, errors=wrong)
@@ -147,9 +157,10 @@ def analysis_submission(
     *,
     economy: bool = False,
 ) -> Submission:
-    """One task for all records where there is a task for batches of this kind, else one for each pack.
+    """Return one task for all records if the kind has a task for batches, and otherwise one task for each pack.
 
-    A batch refers to records that are `stored`. Packs of course texts carry theirs: they are no personal data.
+    A batch refers to its records if they are `stored`. Packs of course texts carry their records, because these are
+    not personal data.
     """
     values = tuple(record.to_json() for record in records)
     if stored or (len(values) > 1 and kind in BATCH_TASKS):

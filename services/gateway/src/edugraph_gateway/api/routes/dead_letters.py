@@ -1,4 +1,4 @@
-"""/v1/dead-letters: what was given up, and what to do with it."""
+"""/v1/dead-letters: list, show, replay and delete messages that were given up."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -34,7 +34,7 @@ class DeadLetters(ContractModel):
 
 
 class WholeLetter(ContractModel):
-    """`arguments` are those of the task; they may hold records. Null where the body cannot be read."""
+    """A dead letter with the arguments of its task, which may contain records, or null for an unreadable body."""
 
     letter: DeadLetter
     arguments: Any
@@ -52,10 +52,15 @@ def list_letters(
     queue: QueueName | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> DeadLetters:
-    """How many there are in each queue, and the oldest of one queue or of all."""
+    """Return the number of dead letters of each queue, and the oldest dead letters of one queue or of all queues."""
     counts = dead_letters.counts()
-    chosen = [str(queue)] if queue else [name for name, number in counts.items() if number]
-    letters = [letter for name in chosen for letter in dead_letters.oldest(name, limit)]
+    if queue:
+        chosen = [str(queue)]
+    else:
+        chosen = [name for name, number in counts.items() if number]
+    letters = list[DeadLetter]()
+    for name in chosen:
+        letters += dead_letters.oldest(name, limit)
     return DeadLetters(counts=counts, letters=tuple(letters[:limit]), links={"self": "/v1/dead-letters"})
 
 
@@ -69,7 +74,7 @@ def show_letter(
     queue: QueueName,
     task_id: TaskId,
 ) -> WholeLetter:
-    """A record of a student who is restricted is empty."""
+    """Return one dead letter. Records of restricted students are blanked."""
     who = restrictions.people()
     trail.shown(caller, "dead letter", f"{queue}/{task_id}")
     letter, arguments = dead_letters.show(str(queue), task_id)
@@ -87,7 +92,7 @@ def replay_letter(
     queue: QueueName,
     task_id: TaskId,
 ) -> Replayed:
-    """Send it again, with no tries used up. A task that has succeeded meanwhile is not done again."""
+    """Send one dead letter again, with all its tries. A task that has succeeded meanwhile is not sent."""
     with trail.doing(caller, "dead.replay", f"{queue}/{task_id}"):
         return dead_letters.replay(str(queue), task_id)
 
@@ -101,7 +106,7 @@ def replay_letters(
     queue: QueueName,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> Replayed:
-    """Send the oldest again, at most 50 a second. Those that no worker could read are left where they are."""
+    """Send the oldest dead letters of a queue again, at most 50 a second. Unreadable ones stay."""
     with trail.doing(caller, "dead.replay", f"{queue}, {limit} at most"):
         return dead_letters.replay_all(str(queue), limit, REPLAYS_PER_SECOND)
 
@@ -115,13 +120,13 @@ def drop_letter(
     queue: QueueName,
     task_id: TaskId,
 ) -> Dropped:
-    """It is gone for good."""
+    """Delete one dead letter. It cannot be restored."""
     with trail.doing(caller, "dead.drop", f"{queue}/{task_id}"):
         return Dropped(dropped=dead_letters.drop(str(queue), task_id))
 
 
 @router.delete("/v1/dead-letters/{queue}", responses=_answers)
 def drop_letters(caller: Operator, dead_letters: DeadLettersDep, trail: AuditTrailDep, queue: QueueName) -> Dropped:
-    """All of the queue are gone for good."""
+    """Delete all dead letters of a queue. They cannot be restored."""
     with trail.doing(caller, "dead.drop", f"{queue}, all"):
         return Dropped(dropped=dead_letters.drop_all(str(queue)))

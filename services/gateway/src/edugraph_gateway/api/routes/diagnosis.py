@@ -11,6 +11,6 @@ router = APIRouter(tags=["health"])
 
 @router.get("/v1/diagnosis", responses=problem_responses(401, 403, 429, 503))
 def show_diagnosis(_caller: Operator, diagnose: DiagnoseDep) -> Diagnosis:
-    """Each server: what is wrong with it, and what to do. 200 even when all is wrong."""
+    """Return the problems of each server, and what to do about them. The status is 200 even if all checks fail."""
     checks = tuple(diagnose())
     return Diagnosis(ok=all(check.ok for check in checks), checks=checks, links={"self": "/v1/diagnosis"})

@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page: as guarded as all else, since they tell what there is."""
+"""The OpenAPI document and its page. They need a caller like every route, since they list all routes."""
 
 from enum import StrEnum
 from importlib import resources
@@ -19,7 +19,7 @@ HEADERS = {
 
 
 class PageFile(StrEnum):
-    """What the page loads: Swagger UI, as the package fastapi-offline has it."""
+    """The files of the page: Swagger UI, from the package fastapi-offline."""
 
     SCRIPT = "swagger-ui-bundle.js"
     STYLE = "swagger-ui.css"
@@ -37,7 +37,7 @@ async def openapi(request: Request, _caller: Reader) -> dict[str, Any]:
 
 @router.get("/docs")
 async def page(request: Request, _caller: Reader) -> HTMLResponse:
-    """Loads nothing from elsewhere, and cannot be put into a frame."""
+    """Return the page. It loads nothing from other sites, and cannot be put into a frame."""
     made = get_swagger_ui_html(
         openapi_url="/openapi.json",
         title=request.app.title,

@@ -1,7 +1,4 @@
-"""POST /v1/graph/…: the importer compares the graph with its records, derives it anew, or takes a part out of it.
-
-Or it calls something in it by another id.
-"""
+"""POST /v1/graph/…: verify or rebuild the graph, remove a part of it, or rename a node. The importer does it."""
 
 from functools import partial
 from typing import Annotated
@@ -28,13 +25,13 @@ router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 42
 
 @router.post("/v1/graph/verify", status_code=202)
 async def verify_graph(caller: Operator, intake: IntakeDep) -> Accepted:
-    """Compare every sum, name and prerequisite with the records: follow the task, whose result says what is wrong."""
+    """Compare every sum, name and prerequisite with the records. The result of the task lists the differences."""
     return await _derive(intake, caller, repair=False)
 
 
 @router.post("/v1/graph/rebuild", status_code=202)
 async def rebuild_graph(caller: Operator, trail: AuditTrailDep, intake: IntakeDep) -> Accepted:
-    """Derive every sum, name and prerequisite from the records: follow the task, whose result says what was wrong."""
+    """Derive every sum, name and prerequisite from the records. The result of the task lists the corrections."""
     note = partial(trail.did, caller, "graph.rebuild", "all")
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     return await _derive(intake, caller, repair=True)
@@ -48,9 +45,9 @@ async def remove_from_graph(
     of: Removable,
     node_id: Annotated[Id, Query(alias="id")],
 ) -> Accepted:
-    """Take a course or a group out of the graph with its records: follow the task, which says what is left and why.
+    """Remove a course or a group and its records from the graph. The result of the task says what is left, and why.
 
-    A file that is imported again brings them back.
+    They come back if a file with them is imported again.
     """
     note = partial(trail.did, caller, "graph.remove", f"{of} {node_id}")
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
@@ -70,16 +67,19 @@ async def rename_in_graph(  # noqa: PLR0917 - FastAPI reads the parameters of a 
     new_id: Annotated[Id, Query(alias="to")],
     merge: Annotated[bool, Query(description="something may have the new id already, and is the same")] = False,
 ) -> Accepted:
-    """All records that name it name it by the new id: follow the task, which says how many, or why none.
+    """Change an id in all records. The result of the task has the number of records, or the reason for none.
 
-    Of a person, whoever asks needs the scope erase, too: two persons who were made one cannot be told apart again.
+    The id of a person needs the scope erase as well, because two persons who became one cannot be separated again.
     """
-    if of in PERSONS and not caller.may("erase"):
+    is_person = of in PERSONS
+    if is_person and not caller.may("erase"):
         raise missing_scope(caller, "erase")
     if node_id == new_id:
         raise Problem(422, "invalid", "to: it is the id that it has already")
-    what = of if of in PERSONS else f"{of} {node_id} to {new_id}"
-    note = partial(trail.did, caller, "graph.rename", what, of=(of, node_id) if of in PERSONS else None)
+    if is_person:
+        note = partial(trail.did, caller, "graph.rename", of, of=(of, node_id))
+    else:
+        note = partial(trail.did, caller, "graph.rename", f"{of} {node_id} to {new_id}", of=None)
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     request_id = intake.submitter.new_id()
     message = RenameInGraph(job_id=request_id, of=of, node_id=node_id, new_id=new_id, merge=merge)

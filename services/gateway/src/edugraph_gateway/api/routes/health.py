@@ -1,4 +1,4 @@
-"""/healthz: the process lives. /readyz: it could take work. Both are open to all, and tell nothing else."""
+"""/healthz: the process is alive. /readyz: it can take work. Both are open to everybody, and show nothing else."""
 
 from fastapi import APIRouter, Request
 
@@ -17,7 +17,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=problem_responses(503))
 async def readyz(probes: ProbesDep) -> Health:
-    """503 names what is missing: broker, redis, blobs."""
+    """Return 200 if the gateway can take work. 503 names the missing servers: broker, redis, blobs."""
     missing = await probes.missing()
     if missing:
         detail = f"No answer from: {', '.join(missing)}. Nothing is accepted until it is back."

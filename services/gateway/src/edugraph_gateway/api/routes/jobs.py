@@ -1,4 +1,4 @@
-"""/v1/jobs: what is done, what is stuck, what failed; stop it, go on with it."""
+"""/v1/jobs: list, show, follow, cancel, resume, undo and delete jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -47,9 +47,12 @@ from edugraph_gateway.submission.submit import Task
 
 log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
-# Between two looks at a job that is followed. Many jobs end soon after they were made, and the others last minutes.
-FIRST_PAUSE_SECONDS, LOOK_INTERVAL_SECONDS = 0.1, 0.5
-ALIVE_SECONDS = 15.0  # after so long without a change the stream says that it is alive
+# The first and the longest pause between two looks at a followed job. Many jobs end soon, and the others last
+# minutes.
+FIRST_PAUSE_SECONDS = 0.1
+LOOK_INTERVAL_SECONDS = 0.5
+# A stream without a change for this long sends a comment, which shows that it is alive.
+ALIVE_SECONDS = 15.0
 
 JobId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -72,22 +75,25 @@ def list_jobs(
     state: JobState | None = None,
     offset: Annotated[int | None, Query(deprecated=True, description="refused: pages go by cursor")] = None,
 ) -> JobList:
-    """The newest first, with `state` the newest of those. `links.next` is the page after it, where there is one.
+    """List jobs, the newest first, all or those of one `state`. `links.next` is the next page, if there is one.
 
-    With the scope read:own alone those of the caller. Jobs that are added meanwhile move no job to another page.
+    Callers with the scope read:own and not read get their own jobs. New jobs do not move other jobs to another page.
     """
     if offset is not None:
         raise invalid_fields([(("query", "offset"), "is not taken any more: follow links.next, or send its cursor")])
     now = clock()
     owner = None if caller.may("read") else caller.client_id
-    reports, following = jobs.newest(limit, now, state, Place.of(cursor) if cursor else None, owner=owner)
+    start = Place.of(cursor) if cursor else None
+    reports, following = jobs.newest(limit, now, state, start, owner=owner)
     if any(names_somebody(report, caller) for report in reports):
         trail.shown(caller, "jobs", "")
-    only = f"&state={state}".replace(" ", "%20") if state else ""
-    links = {"self": f"/v1/jobs?limit={limit}" + (f"&cursor={cursor}" if cursor else "") + only}
+    by_state = f"&state={state}".replace(" ", "%20") if state else ""
+    at_cursor = f"&cursor={cursor}" if cursor else ""
+    links = {"self": f"/v1/jobs?limit={limit}{at_cursor}{by_state}"}
     if following:
-        links["next"] = f"/v1/jobs?limit={limit}&cursor={following}{only}"
-    return JobList(jobs=tuple(job_answer(report, now, caller, restrictions) for report in reports), links=links)
+        links["next"] = f"/v1/jobs?limit={limit}&cursor={following}{by_state}"
+    answers = [job_answer(report, now, caller, restrictions) for report in reports]
+    return JobList(jobs=tuple(answers), links=links)
 
 
 @router.get("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
@@ -100,6 +106,7 @@ def show_job(
     now: ClockDep,
     job_id: JobId,
 ) -> JobAnswer:
+    """Return one job."""
     report = existing_job(jobs, caller, job_id, now(), "read")
     if names_somebody(report, caller):
         trail.shown(caller, "job", job_id)
@@ -117,7 +124,7 @@ def cancel_job(
     now: ClockDep,
     job_id: JobId,
 ) -> JobAnswer:
-    """What has not begun stays undone; what is done is kept. The scope submit is enough for one's own job."""
+    """Cancel a job. Finished work stays, and the rest is not begun. Own jobs need only the scope submit."""
     report = existing_job(jobs, caller, job_id, now(), "operate")
     with trail.doing(caller, "job.cancel", job_id):
         if not jobs.cancel(job_id, now()):
@@ -126,7 +133,7 @@ def cancel_job(
         with blobs.write(cancelled_key(job_id)) as file:
             file.write(b"{}")
     except Retryable as away:
-        # The job is cancelled all the same. The mark is for a Redis that loses all it has.
+        # The job is cancelled anyway. The mark is needed only if Redis loses its data.
         log.warning("cancellation_not_marked", job=job_id, reason=away.reason)
     return job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller, restrictions)
 
@@ -142,7 +149,7 @@ async def resume_job(
     now: ClockDep,
     job_id: JobId,
 ) -> JobAnswer:
-    """Do the rest of a job that was cancelled, or of one with failures; what is written is not written again."""
+    """Do the rest of a job that was cancelled or has failures. Written records are not written again."""
 
     def note() -> None:
         existing_job(jobs, caller, job_id, now(), "operate")
@@ -165,9 +172,9 @@ async def resume_job(
 async def undo_import(
     *, caller: JobOperator, jobs: JobsDep, trail: AuditTrailDep, intake: IntakeDep, now: ClockDep, job_id: JobId
 ) -> Accepted:
-    """What an import wrote is taken back, and what was there before comes back: follow the task.
+    """Undo an import: remove its records, and restore those that it replaced. Follow the task.
 
-    The scope submit is enough for one's own job.
+    Own jobs need only the scope submit.
     """
 
     def note() -> None:
@@ -192,7 +199,10 @@ async def undo_import(
 def delete_job(
     *, caller: JobOperator, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
 ) -> JobDeleted:
-    """File, rejects and report are gone for good, not what it wrote. The scope submit is enough for one's own job."""
+    """Delete the file, the rejects and the report of a job. Its records stay in the graph.
+
+    Own jobs need only the scope submit.
+    """
     existing_job(jobs, caller, job_id, now(), "operate")
     with trail.doing(caller, "job.delete", job_id):
         if not jobs.delete(job_id, now()):
@@ -222,7 +232,7 @@ async def follow_job(
     ending: EndingDep,
     job_id: JobId,
 ) -> EventStream:
-    """Server-Sent Events: the job at each change (event `job`), until it has ended or the key is revoked."""
+    """Send the job at each change as a Server-Sent Event `job`, until it has ended or the key is revoked."""
 
     def look() -> JobAnswer:
         return job_answer(existing_job(jobs, caller, job_id, now(), "read"), now(), caller, restrictions)
@@ -259,14 +269,14 @@ def download_rejects(
     now: ClockDep,
     job_id: JobId,
 ) -> StreamingResponse:
-    """All records that were set aside, one JSON a line: line, field, expected, found, reason and the raw record.
+    """Return all rejected records, one JSON a line: line, field, expected, found, reason and the raw record.
 
-    Of a student who is restricted only that a record was set aside.
+    A record of a restricted student shows only that it was rejected.
     """
     existing_job(jobs, caller, job_id, now(), "read")
     who = restrictions.people()
     trail.shown(caller, "rejects", job_id)
-    # Only where somebody is restricted, the rows have to be read to tell whom they name.
+    # The rows must be read only if a student is restricted, to find out whom they name.
     plan = stored_read_plan(blobs, job_id) if who else None
 
     def lines(keys: list[str]) -> Iterator[bytes]:
@@ -282,9 +292,10 @@ def download_rejects(
 
 
 def existing_job(jobs: Jobs, caller: Caller, job_id: str, now: datetime, of_others: Scope) -> JobReport:
-    """Return a job that the caller made, or any with the scope `of_others`.
+    """Return a job of the caller, or any job for a caller with the scope `of_others`.
 
-    Raises Problem 404, for a job that is there as for one that is not: who may not see it need not know of it.
+    Raises Problem 404 for a missing job, and for a job that the caller may not see, so that it does not show that the
+    job exists.
     """
     report = jobs.report(job_id, now)
     if report is None:
@@ -298,18 +309,22 @@ async def changes(
     look: Callable[[], JobAnswer],
     goes_on: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
-    """Give a Server-Sent Event at each change of a job, which `look` reads anew, and end with the one of its end.
+    """Yield a Server-Sent Event at each change of a job until the job has ended. `look` reads the job.
 
-    A Redis that is away for a while is waited for: the stream stays open until `goes_on` says no.
+    While Redis does not answer, the stream stays open, until `goes_on` returns False.
     """
     last: JobAnswer | None = None
-    pause_seconds, quiet_seconds, number = FIRST_PAUSE_SECONDS, 0.0, 0
+    pause_seconds = FIRST_PAUSE_SECONDS
+    quiet_seconds = 0.0
+    number = 0
     while await goes_on():
         report = last
         with suppress(Retryable):
             report = await anyio.to_thread.run_sync(look)
         if report is not None and not report.says_the_same_as(last):
-            number, last, quiet_seconds = number + 1, report, 0.0
+            number += 1
+            last = report
+            quiet_seconds = 0.0
             yield f"id: {number}\nevent: job\ndata: {report.model_dump_json()}\n\n"
         elif quiet_seconds >= ALIVE_SECONDS:
             quiet_seconds = 0.0

@@ -1,4 +1,4 @@
-"""POST /v1/imports/preview: what an import of a file would do, before anything is sent to be kept."""
+"""POST /v1/imports/preview: show what an import of a file would do. Nothing is stored."""
 
 from functools import partial
 from typing import Annotated
@@ -16,7 +16,8 @@ from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.request_body import pieces
 
 router = APIRouter(tags=["imports"])
-MAX_BYTES = 8 << 20  # more than most files of a school have; of a larger one the first part is sent
+# Most files of a school are smaller. The client sends the first part of a larger file.
+MAX_BYTES = 8 << 20
 CONTENT_TYPE = "application/octet-stream"
 TIMEOUT_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 5
@@ -39,9 +40,9 @@ async def preview_import(
     whole: Annotated[bool, Query(description="whether the body is all of the file, and not its first part")] = True,
     mapping: Annotated[str | None, Query(max_length=16_384, description="of a table; one is suggested")] = None,
 ) -> Preview:
-    """Tell what a file is, suggest a mapping for a table, and read its first rows as an import would.
+    """Return the format of a file, a suggested mapping for a table, and its first rows as an import reads them.
 
-    Nothing is kept. Of a file with more than 8 MiB send the first part, with `whole=false`.
+    Nothing is stored. If the file has more than 8 MiB, send its first part with `whole=false`.
     """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != CONTENT_TYPE:

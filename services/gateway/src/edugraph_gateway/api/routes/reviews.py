@@ -1,6 +1,6 @@
-"""POST /v1/reviews and /v1/reviews/proposals: what people say of what the graph holds, and what to ask them.
+"""POST /v1/reviews and /v1/reviews/proposals: people's decisions about the graph, and pairs to decide about.
 
-The importer keeps it, and lets the last review of a thing count.
+The importer stores the reviews. The last review of a subject counts.
 """
 
 import hashlib
@@ -60,8 +60,8 @@ async def write_reviews(
 ) -> Accepted:
     """Take reviews of findings. If one of them is wrong, none is taken.
 
-    A review without `at` and `by` is of this moment and of the caller. `by` may name somebody else only with the
-    scope `operate`, for reviews that were exported and are sent again.
+    A review without `at` and `by` gets the current time and the caller. Another `by` needs the scope `operate`, and
+    is for reviews that were exported and are sent again.
     """
     submitter = intake.submitter
     body = await json_body(request, intake.limits)
@@ -84,9 +84,9 @@ async def write_reviews(
 
 @router.post("/v1/reviews/proposals", status_code=202, responses=problem_responses(401, 403, 429, 503))
 async def propose_pairs(caller: Reviewer, intake: IntakeDep) -> Accepted:
-    """Have the names of knowledge points compared now, as an import that brings points does when it ends.
+    """Compare the names of knowledge points now, as an import with new points does at its end.
 
-    What may mean the same is in the answer to the question `review-points` a little later.
+    A little later the question `review-points` shows the points that may mean the same.
     """
     message = ProposeSame(job_id=intake.submitter.new_id())
     task = Task("propose_same_task", message, task_id_for(message.job_id, "propose"))
@@ -94,7 +94,7 @@ async def propose_pairs(caller: Reviewer, intake: IntakeDep) -> Accepted:
 
 
 def parse_reviews(body: bytes, caller: Caller, now: datetime) -> list[Review]:
-    """Raises Problem 422, which lists the reviews that are wrong."""
+    """Return the reviews of a body. Raises Problem 422, which lists the wrong reviews."""
     try:
         values = ReviewsRequest.model_validate_json(body).reviews
     except ValidationError as error:
@@ -105,8 +105,9 @@ def parse_reviews(body: bytes, caller: Caller, now: datetime) -> list[Review]:
         try:
             review = REVIEW.validate_python({"at": iso(now), "by": caller.client_id} | value)
         except ValidationError as error:
-            [first, *_] = error.errors(include_url=False, include_context=False, include_input=False)
-            wrong.append({"review": index, "field": ".".join(map(str, first["loc"][1:])), "reason": first["msg"]})
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            field = ".".join(map(str, first["loc"][1:]))
+            wrong.append({"review": index, "field": field, "reason": first["msg"]})
             continue
         if review.at > now + MOST_AHEAD:
             wrong.append({"review": index, "field": "at", "reason": "is in the future"})

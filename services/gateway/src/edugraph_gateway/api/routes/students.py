@@ -1,6 +1,6 @@
-"""/v1/students/{id} and /v1/erasures: who is forgotten, restricted or exported.
+"""/v1/students/{id} and /v1/erasures: erase, restrict or export a student.
 
-The importer does it, as the only writer of the graph.
+The importer does the work, as the only writer of the graph.
 """
 
 from collections.abc import Callable, Iterator
@@ -68,11 +68,15 @@ async def forget_student(  # noqa: PLR0917 - FastAPI reads the parameters of a r
     dry_run: DryRun = False,
     block: Block = False,
 ) -> Accepted:
-    """Their name, records and relationships leave every store: follow the task. A later import does not undo it."""
+    """Erase the name, the records and the relationships of a student in every store. Follow the task.
+
+    A later import does not bring them back.
+    """
     request_id = intake.submitter.new_id()
     task_id = task_id_for(request_id, "forget")
     note = partial(trail.did, caller, "student.forget", "", of=("student", student_id))
-    if not (also or name or dry_run or block):  # a worker of the release before knows this message
+    # A worker of the release before knows only the message without options.
+    if not (also or name or dry_run or block):
         message = ForgetStudent(job_id=request_id, student_id=student_id)
         return await _sent(intake.submitter, caller, Task("forget_student_task", message, task_id), note)
     ids = tuple(dict.fromkeys((student_id, *also)))
@@ -82,14 +86,14 @@ async def forget_student(  # noqa: PLR0917 - FastAPI reads the parameters of a r
 
 @router.get("/v1/erasures", responses=problem_responses(401, 403, 429, 503))
 async def list_erasures(_: Officer, blobs: BlobsDep) -> Erasures:
-    """Who was erased, as keyed hashes of their ids."""
+    """List the students who were erased, as keyed hashes of their ids."""
     keys = await anyio.to_thread.run_sync(blobs.keys, ERASURES)
     return Erasures(tombstones=tuple(map(tombstone_of, keys)))
 
 
 @router.post("/v1/erasures/replay", status_code=202, responses=problem_responses(401, 403, 429, 503))
 async def replay_erasures(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep) -> Accepted:
-    """Erase all again who were erased, and undo imports again, after a backup was restored: follow the task."""
+    """Repeat all erasures and all undone imports, after a restore of a backup. Follow the task."""
     message = ReplayErasures(job_id=intake.submitter.new_id())
     task = Task("replay_erasures_task", message, task_id_for(message.job_id, "replay"))
     return await _sent(intake.submitter, caller, task, partial(trail.did, caller, "erasures.replay", ""))
@@ -97,7 +101,7 @@ async def replay_erasures(caller: Eraser, trail: AuditTrailDep, intake: IntakeDe
 
 @router.delete("/v1/erasures/{student_id:path}", status_code=202, responses=_REFUSALS)
 async def admit_student(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId) -> Accepted:
-    """A student who was erased may be imported again. What was erased does not come back by itself."""
+    """Allow an erased student to be imported again. The erased data do not come back by themselves."""
     message = AdmitPerson(job_id=intake.submitter.new_id(), ids=(student_id,))
     task = Task("admit_person_task", message, task_id_for(message.job_id, "admit"))
     note = partial(trail.did, caller, "student.admit", "", of=("student", student_id))
@@ -108,7 +112,7 @@ async def admit_student(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep,
 async def restrict_student(
     caller: Officer, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
 ) -> Accepted:
-    """What is known of them is kept, but neither analysed nor shown: follow the task."""
+    """Restrict a student: the data are kept, but neither analysed nor shown. Follow the task."""
     message = RestrictStudent(job_id=intake.submitter.new_id(), student_id=student_id)
     task = Task("restrict_student_task", message, task_id_for(message.job_id, "restrict"))
     note = partial(trail.did, caller, "student.restrict", "", of=("student", student_id))
@@ -119,7 +123,7 @@ async def restrict_student(
 async def lift_restriction(
     caller: Officer, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
 ) -> Accepted:
-    """They are analysed and shown again: follow the task."""
+    """Lift the restriction of a student: the data are analysed and shown again. Follow the task."""
     message = RestrictStudent(job_id=intake.submitter.new_id(), student_id=student_id, lifted=True)
     task = Task("restrict_student_task", message, task_id_for(message.job_id, "lift"))
     note = partial(trail.did, caller, "student.lift", "", of=("student", student_id))
@@ -128,7 +132,7 @@ async def lift_restriction(
 
 @router.get("/v1/restrictions", responses=problem_responses(401, 403, 429, 503))
 def list_restrictions(caller: PersonalOfficer, trail: AuditTrailDep, restrictions: RestrictionsDep) -> Restricted:
-    """The ids of all students who are neither analysed nor shown."""
+    """List the ids of all restricted students."""
     students = restrictions.ids()
     trail.shown(caller, "restrictions", "")
     return Restricted(students=tuple(sorted(students)))
@@ -138,7 +142,7 @@ def list_restrictions(caller: PersonalOfficer, trail: AuditTrailDep, restriction
 async def export_student(
     caller: Exporter, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
 ) -> Accepted:
-    """All that is kept of them is written as a ZIP: follow the task, whose result names it; fetch it within a day."""
+    """Write all data of a student into a ZIP. The result of the task names the ZIP. Fetch it within a day."""
     message = ExportStudent(job_id=intake.submitter.new_id(), student_id=student_id)
     task = Task("export_student_task", message, task_id_for(message.job_id, "export"))
     note = partial(trail.did, caller, "student.export", "", of=("student", student_id))
@@ -146,7 +150,7 @@ async def export_student(
 
 
 async def _sent(submitter: JobSubmitter, caller: Caller, task: Task, note: Callable[[], None]) -> Accepted:
-    """Send nothing that could not be written down before."""
+    """Write the action into the audit log, and then send the task. A failure of the log stops the task."""
     await in_time(note, AUDIT_TIMEOUT_SECONDS, submitter.threads)
     return await submitter.send_task(task, caller.client_id)
 
@@ -160,7 +164,7 @@ async def _sent(submitter: JobSubmitter, caller: Caller, task: Task, note: Calla
     },
 )
 def download_export(caller: Exporter, trail: AuditTrailDep, blobs: BlobsDep, name: ExportName) -> StreamingResponse:
-    """The ZIP, once: it is deleted when it has been sent."""
+    """Return the ZIP of an export. It is deleted after it was sent."""
     key = f"exports/{name}"
     if not blobs.exists(key):
         raise not_found("export", name)

@@ -1,4 +1,4 @@
-"""GET /v1/tasks/{id}: one task's state and result."""
+"""GET /v1/tasks/{id}: the state and the result of a task."""
 
 from typing import Annotated
 
@@ -23,10 +23,10 @@ def show_task(
     restrictions: RestrictionsDep,
     task_id: TaskId,
 ) -> TaskAnswer:
-    """A task that nobody has heard of shows PENDING. Without the scope read, others' tasks are not there.
+    """Return the state and the result of a task. An unknown task is PENDING.
 
-    Without the scope personal the result has its counts and ids alone, and with it nothing of a student who is
-    restricted.
+    Callers without the scope read see only their own tasks. Without the scope personal the result has only counts and
+    ids. With it, the result has no data of restricted students.
     """
     own = caller.owns(owners.owner(task_id))
     if not (own or caller.may("read")):
