@@ -265,7 +265,7 @@ def test_the_answer_to_a_text_that_was_erased_meanwhile_is_paid_and_not_kept(ben
 def test_a_cancelled_pack_is_left_out_once_the_provider_has_nothing_of_it(
     bench: Bench, name: str, redis_url: str, *, under_way: bool
 ) -> None:
-    """Out: `is_under_way` in AnalyzerService.analyse."""
+    """Out: `is_under_way` in AnalyzerService._is_left_out."""
     bench.provider.script(batch_seconds=3_600)
     nobody: Any = None
     jobs, pipeline, now = Jobs(connect(redis_url)), bench.pipeline(), datetime.now(UTC)
