@@ -79,7 +79,8 @@ class Gateway:
     broker_figures: BrokerFigures
     analysis_backlog: AnalysisBacklog
     queue_depth: Callable[[str], int]
-    read_reports: Callable[[], Coroutine[Any, Any, None]] | None  # None where workers send no reports
+    # The value is None if workers send no reports.
+    read_reports: Callable[[], Coroutine[Any, Any, None]] | None
     sweep: Callable[[], int]
     end_records: Callable[[], Awaitable[None]]
     now: Callable[[], datetime]

@@ -1,4 +1,4 @@
-"""What the gateway shows of itself: each request counted, timed and given a trace, and /metrics on its own port."""
+"""Observe the gateway: count, time and trace each request, and serve /metrics on its own port."""
 
 from fastapi import FastAPI
 
@@ -18,7 +18,7 @@ def observe(application: FastAPI, gateway: Gateway) -> None:
 
 
 def serve_own_metrics(gateway: Gateway) -> None:
-    """Start the metrics server of this process, once. The public port has no /metrics, as an ingress shows it to all.
+    """Start the metrics server of this process, once. The public port has no /metrics: an ingress would show it.
 
     The gateway is one process (uvicorn without workers), so one port has all of its figures.
     """

@@ -1,1 +1,1 @@
-"""Who calls, and whether they may."""
+"""Find the caller of a request, and check its permissions."""

@@ -1,4 +1,4 @@
-"""What one request leaves in the audit log: what it did, which personal data it was shown, that it was refused."""
+"""The entries of one request in the audit log: its actions, the personal data that it shows, and its refusal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,9 +17,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class AuditTrail:
-    """`purpose` is what the client gave as X-Purpose.
+    """Writes the entries of one request. `purpose` is the header X-Purpose of the client.
 
-    What comes before an action or an answer raises Retryable; then there must be neither.
+    An entry is written before its action or answer. If it raises Retryable, the action or answer must not follow.
     """
 
     audit: Audit
@@ -27,12 +27,12 @@ class AuditTrail:
     now: Callable[[], datetime]
 
     def did(self, caller: Caller, action: Action, what: str, of: tuple[str, str] | None = None) -> None:
-        """Write down what is about to be done."""
+        """Record an action before it is done."""
         self.audit.record(caller.client_id, action, what, self.now(), of=of, purpose=self.purpose)
 
     @contextmanager
     def doing(self, caller: Caller, action: Action, what: str) -> Iterator[None]:
-        """Write down what is about to be done; and that it was not, if it ends in an error."""
+        """Record an action before it is done, and its failure if it ends in an error."""
         self.did(caller, action, what)
         try:
             yield
@@ -41,12 +41,12 @@ class AuditTrail:
             raise
 
     def failed(self, caller: Caller, action: Action, what: str) -> None:
-        """Write down that what was begun was not done."""
+        """Record that an action failed after its start."""
         with suppress(Retryable):
             self.audit.record(caller.client_id, action, what, self.now(), outcome="failed", purpose=self.purpose)
 
     def shown(self, caller: Caller, what: str, identifier: str) -> None:
-        """Write down that personal data is about to be shown. `what` is the kind of thing."""
+        """Record that personal data will be shown. `what` is the kind of thing."""
         self.audit.record(
             caller.client_id,
             "personal.read",
@@ -58,7 +58,7 @@ class AuditTrail:
         )
 
     def refused(self, refusal: Refusal, method: str, route: str, path: str) -> None:
-        """`route` is the template of the path. A Redis that is away lets nobody in: the answer stays no."""
+        """Record a refusal. `route` is the template of the path. If Redis does not answer, the refusal stays."""
         try:
             self.audit.record(
                 refusal.actor,

@@ -43,7 +43,7 @@ IdempotencyKey = Annotated[
 
 
 class StoredRequest(ContractModel):
-    """`fingerprint` is the SHA-256 of what was asked for. Without an answer the request is under way."""
+    """A stored request. `fingerprint` is the SHA-256 of its content. Without an answer it is under way."""
 
     claim: str
     fingerprint: str = ""
@@ -51,7 +51,7 @@ class StoredRequest(ContractModel):
 
 
 class Done(NamedTuple):
-    """`fingerprint` is the SHA-256 of what was asked for, options included."""
+    """The answer to a request. `fingerprint` is the SHA-256 of its content and options."""
 
     fingerprint: str
     answer: Accepted

@@ -1,4 +1,4 @@
-"""What the routes that take work share."""
+"""The parts that the routes for new work share."""
 
 from dataclasses import dataclass
 

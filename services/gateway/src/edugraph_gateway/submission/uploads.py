@@ -117,7 +117,7 @@ async def store_upload(upload: Upload, pieces: AsyncIterator[bytes]) -> Stored:
 
 @dataclass(frozen=True)
 class UploadSlots:
-    """Lets only so many uploads come in at once."""
+    """Limits the number of concurrent uploads."""
 
     slots: CapacityLimiter
     broker_answers: Callable[[], Awaitable[bool]]

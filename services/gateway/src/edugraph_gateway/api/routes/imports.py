@@ -184,7 +184,7 @@ async def import_json(intake: Intake, caller: Caller, request: Request, name: st
 
 
 def _parse(body: bytes) -> InlineImport | OutsideImport:
-    """Raises Problem 422. What names a URL and no records is meant to be a file outside."""
+    """Return the import of a body. A body with a URL and no records means a file outside. Raises Problem 422."""
     try:
         return InlineImport.model_validate_json(body)
     except ValidationError as error:
@@ -248,7 +248,7 @@ def _change_time(options: FileImport, mapping: Mapping | None) -> ChangeTime:
 async def import_upload(
     intake: Intake, caller: Caller, request: Request, options: FileImport, name: str | None
 ) -> Accepted:
-    """Take a file. The options are part of what was asked for, so they are part of the fingerprint."""
+    """Take a file. The options are part of the request, so they are part of the fingerprint."""
     limits, submitter = intake.limits, intake.submitter
     intake.backpressure.check(SPLIT_QUEUE)
     if options.analyze:
