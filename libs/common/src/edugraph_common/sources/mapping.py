@@ -23,7 +23,7 @@ items:
   columns: ["Q*", Essay]          # names, or patterns of names
   item_id: "midterm/{column}"     # also {sheet}; without it, the name of the column
   ids: {Essay: essay-3}           # by column, where the ids are others
-  scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}
+  scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}, never ?
   not_tried: ["-", absent]        # beside empty cells
   one_attempt: true               # a later file's mark replaces an earlier one; without it, it is a second try
   not_students: [mean, 平均]      # in the place of an id, in whatever case: rows of all students together
@@ -40,15 +40,17 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import ChangeTime
-from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType
+from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType, shorten
 from edugraph_common.sources.ndjson import MalformedFile
 
 ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent", "changed_at")
 EXCEL = "excel"
+# A suggested mapping has it where the file does not say how many points an item has. No import takes it.
+UNKNOWN_POINTS = "?"
 _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 
 
@@ -71,6 +73,7 @@ ITEM_FIELDS = frozenset({"record_id", "item_id", "item_title", "correct", "score
 """What differs between the attempts of one row of a wide table, so that no column or constant may give it."""
 
 Points = Annotated[float, Field(gt=0, le=1_000_000)]
+_POINTS_BY_COLUMN = TypeAdapter(dict[str, Points])
 
 
 class Items(ContractModel):
@@ -83,6 +86,16 @@ class Items(ContractModel):
     not_tried: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
     not_students: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
     one_attempt: bool = False
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _has_points(cls, value: object) -> object:
+        by_column = value if isinstance(value, dict) else {"each item": value}
+        unknown = [str(column) for column, points in by_column.items() if points == UNKNOWN_POINTS]
+        if unknown:
+            names = shorten(", ".join(unknown))
+            raise ValueError(f"say how many points a right answer has, in place of the ? of {names}")
+        return value
 
     @field_validator("item_id")
     @classmethod
@@ -204,13 +217,9 @@ class Mapping(ContractModel):
 
 def parse_mapping(text: str | bytes) -> Mapping:
     """Read a mapping file, YAML or JSON. Raises MalformedFile, with one sentence that says what is wrong."""
+    value = _load(text)
     try:
-        return Mapping.model_validate(yaml.safe_load(text))
-    except yaml.MarkedYAMLError as error:
-        where = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        raise MalformedFile(f"the mapping is not valid YAML{where}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise MalformedFile("the mapping is not valid YAML in UTF-8") from None
+        return Mapping.model_validate(value)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in detail["loc"])
@@ -218,6 +227,37 @@ def parse_mapping(text: str | bytes) -> Mapping:
         message = detail["msg"].removeprefix("Value error, ")
         told = message if message != detail["msg"] else message[0].lower() + message[1:]
         raise MalformedFile(f"the mapping cannot be used: {where + ': ' if where else ''}{told}") from None
+
+
+def with_points(text: str, points: str) -> str:
+    """Return the text of a mapping with these points of its items: a JSON object of numbers by column.
+
+    Raises MalformedFile, with one sentence that says what is wrong.
+    """
+    try:
+        given = _POINTS_BY_COLUMN.validate_json(points)
+    except ValidationError:
+        raise MalformedFile("the points are not a JSON object of numbers above 0, by column") from None
+    value = _load(text)
+    items = value.get("items") if isinstance(value, dict) else None
+    if not isinstance(items, dict):
+        raise MalformedFile("the mapping has no items, so no column of it has points")
+    before = items.get("scale")
+    scale = before if isinstance(before, dict) else {}
+    whole = {column: int(number) if number.is_integer() else number for column, number in given.items()}
+    items["scale"] = {**scale, **whole}
+    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+
+
+def _load(text: str | bytes) -> Any:
+    """Return what YAML or JSON says. Raises MalformedFile."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        where = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise MalformedFile(f"the mapping is not valid YAML{where}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        raise MalformedFile("the mapping is not valid YAML in UTF-8") from None
 
 
 def _refuse(verb: str, names: Sequence[str], subject: str) -> None:

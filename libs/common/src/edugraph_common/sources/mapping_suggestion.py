@@ -20,7 +20,7 @@ from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES
 from edugraph_common.sources.cells import DATES, NUMBERS
 from edugraph_common.sources.mapping import EXCEL, ITEM_FIELDS
 from edugraph_common.sources.row_numbers import are_row_numbers
-from edugraph_common.sources.wide_tables import SuggestedItems, suggest_items
+from edugraph_common.sources.wide_tables import ItemPoints, SuggestedItems, is_of_students, points_row, suggest_items
 
 _DATE_FORMATS = (
     "%Y/%m/%d %H:%M:%S",
@@ -48,11 +48,15 @@ _NO_COURSE = "no column names the course: name it under constants, as in `course
 
 
 class MappingSuggestion(ContractModel):
-    """`mapping` is the text of a mapping file. `open_points` are the sentences that say what a person must decide."""
+    """`mapping` is the text of a mapping file. `open_points` are the sentences that say what a person must decide.
+
+    `item_points` are what a person must confirm about the columns of a wide table that hold marks.
+    """
 
     mapping: str
     type: RecordType
     open_points: tuple[str, ...]
+    item_points: tuple[ItemPoints, ...] = ()
 
 
 def suggest_mapping(
@@ -63,11 +67,8 @@ def suggest_mapping(
     `sheet`: of the workbook, from which they are.
     """
     words = _load("cell_values")
-    cells_of = {
-        column: [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
-        for place, column in reversed(list(enumerate(header)))
-    }
-    wide = _wide(header, cells_of, words["correct"])
+    cells_of = _by_column(header, rows)
+    wide = _wide(header, rows, words["correct"])
     record_type, columns, items = wide or (*_best_fit(header), None)
     numbering = [
         column
@@ -105,11 +106,20 @@ def suggest_mapping(
     if left_out := [column for column, field in columns.items() if field is None and column not in numbering]:
         open_points += (f"no field fits {', '.join(left_out)}: the import leaves them out (null)",)
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
-    return MappingSuggestion(mapping=text, type=record_type, open_points=open_points)
+    item_points = tuple(items.points) if items else ()
+    return MappingSuggestion(mapping=text, type=record_type, open_points=open_points, item_points=item_points)
+
+
+def _by_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Return the cells of each column that are not blank."""
+    return {
+        column: [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+        for place, column in reversed(list(enumerate(header)))
+    }
 
 
 def _wide(
-    header: Sequence[str], cells: AnyMapping[str, Sequence[str]], words: AnyMapping[str, str]
+    header: Sequence[str], rows: Sequence[Sequence[str]], words: AnyMapping[str, str]
 ) -> tuple[RecordType, dict[str, str | None], SuggestedItems] | None:
     """Return type, fields of columns, and items of a wide table of students. None for a table that is none."""
     names = _names_of_fields()
@@ -121,7 +131,11 @@ def _wide(
         columns[column] = next(fitting, None)
     known = set().union(*names.values())
     others = [column for column in header if column and _plain(column) not in known]
-    found = suggest_items(others, cells, words) if "student_id" in columns.values() else None
+    if "student_id" not in columns.values():
+        return None
+    stated = dict(zip(header, points_row(rows) or (), strict=False))
+    cells = _by_column(header, [row for row in rows if is_of_students(row)])
+    found = suggest_items(others, cells, words, stated)
     if found is None:
         return None
     if "course_id" not in columns.values():

@@ -11,8 +11,9 @@ from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_
 from edugraph_common.sources.dry_run import dry_run
 from edugraph_common.sources.encoding import UTF8
 from edugraph_common.sources.first_table import first_table
-from edugraph_common.sources.mapping import parse_mapping
+from edugraph_common.sources.mapping import parse_mapping, with_points
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.wide_tables import ItemPoints
 
 _MOST_ROWS = 5_000  # a fraction of a second of one processor
 _MOST_UNPACKED_BYTES = 16 << 20  # what is packed may be a thousand times of what was sent
@@ -21,7 +22,7 @@ _TOO_LARGE = "the file is too large for a preview; `edugraph import --dry-run` r
 
 class Preview(ContractModel):
     """`mapping` is that which was given, or a suggested one, whose open points a person must decide. `columns` are
-    those of a CSV.
+    those of a CSV. `item_points` are what a person must confirm about the columns of a suggested wide table.
 
     The numbers are of the rows that were looked at, all of them where it is `complete`. `problem` says why none were.
     """
@@ -33,6 +34,7 @@ class Preview(ContractModel):
     columns: tuple[str, ...] = ()
     mapping: str | None = None
     open_points: tuple[str, ...] = ()
+    item_points: tuple[ItemPoints, ...] = ()
     problem: str | None = None
     complete: bool = False
     read: int = 0
@@ -44,10 +46,13 @@ class Preview(ContractModel):
     errors: tuple[Reject, ...] = ()
 
 
-def preview(name: str, part: bytes, mapping: str | None, latest: datetime, *, is_whole: bool) -> Preview:
+def preview(
+    name: str, part: bytes, mapping: str | None, latest: datetime, *, is_whole: bool, points: str | None = None
+) -> Preview:
     """Look at the first part of a file, or at all of it. Of a workbook and a Parquet file only the whole can be read.
 
-    `mapping`: the text of the mapping of a table; without it, one is suggested and used.
+    `mapping`: the text of the mapping of a table; without it, one is suggested and used. `points`: a JSON object of
+    how many points a right answer has, by column; they go into the mapping.
 
     Raises MalformedFile for what is no file that can be imported.
     """
@@ -62,7 +67,10 @@ def preview(name: str, part: bytes, mapping: str | None, latest: datetime, *, is
         if mapping is None and chosen in ("csv", *TABLE_FORMATS):
             suggestion = first_table(io.BytesIO(text), detected.model_copy(update={"compression": None})).suggestion()
             mapping = suggestion.mapping
-            found = found.model_copy(update={"open_points": suggestion.open_points})
+            asked = {"open_points": suggestion.open_points, "item_points": suggestion.item_points}
+            found = found.model_copy(update=asked)
+        if points is not None:
+            mapping = with_points(mapping or "", points)
         found = found.model_copy(update={"mapping": mapping})
         report = dry_run(
             io.BytesIO(text),
