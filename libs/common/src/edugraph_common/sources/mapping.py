@@ -1,4 +1,4 @@
-"""A mapping says which column of a table is which field of a record.
+"""Mappings: they assign the columns of a table to the fields of a record.
 
 type: course_record               # or map a column to the field type
 columns: {学号: student_id, 备注: null}   # null: the import leaves the column out
@@ -6,11 +6,11 @@ constants: {timestamp: "2026-07-03T17:00:00+08:00"}
 values: {difficulty: {高级: advanced}}    # the value that a cell stands for
 date_formats: ["%Y/%m/%d", excel] # without a format, dates are ISO 8601; excel: days as Excel counts them, 45291.625
 time_zone: Asia/Shanghai          # of dates that name none; without it, they are UTC
-decimal: ","                      # 85,5 is a number and 85.5 is none; without it, the other way round
+decimal: ","                      # 85,5 is a number and 85.5 is not; without it, 85.5 is a number and 85,5 is not
 list_separator: ";"
 delimiter: ","                    # detected if it is not given
 encoding: gb18030                 # detected if it is not given
-ignore_other_columns: true        # without it, a column that is not named here is an error
+ignore_other_columns: true        # without it, a column that is not in the mapping is an error
 changed_at: import                # the file is the newest state, also where its timestamps are earlier than before
 sheets: [Term 1, Term 2]          # of a workbook; without it, each sheet that has the columns
 
@@ -22,9 +22,9 @@ constants: {timestamp: "2026-07-03"}
 items:
   columns: ["Q*", Essay]          # names, or patterns of names
   item_id: "midterm/{column}"     # also {sheet}; without it, the name of the column
-  ids: {Essay: essay-3}           # by column, where the ids are others
+  ids: {Essay: essay-3}           # ids of columns that do not follow the pattern
   scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}, never ?
-  not_tried: ["-", absent]        # beside empty cells
+  not_tried: ["-", absent]        # in addition to empty cells
   one_attempt: true               # a later file's mark replaces an earlier one; without it, it is a second try
   not_students: [mean, 平均]      # in the place of an id, in whatever case: rows of all students together
 
@@ -55,7 +55,7 @@ _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 
 
 def _text(value: object) -> object:
-    """Return as text what YAML read as a date or a number: a table holds only text."""
+    """Return a value as text. YAML reads some texts as dates or numbers, but a table holds only text."""
     if isinstance(value, date):
         return value.isoformat()
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -77,7 +77,7 @@ _POINTS_BY_COLUMN = TypeAdapter(dict[str, Points])
 
 
 class Items(ContractModel):
-    """Which columns of a wide table are items, and what their cells mean."""
+    """The columns of a wide table that are items, and the meaning of their cells."""
 
     columns: tuple[str, ...] = Field(min_length=1)
     item_id: str = Field(default="{column}", min_length=1)
@@ -106,7 +106,7 @@ class Items(ContractModel):
         return value
 
     def has(self, column: str) -> bool:
-        """Say whether a column is an item. A name counts as it stands before it counts as a pattern."""
+        """Return whether a column is an item. A name is compared literally first, then as a pattern."""
         return any(column == name or fnmatchcase(column, name) for name in self.columns)
 
     def id_of(self, column: str, sheet: str | None) -> str:
@@ -138,7 +138,7 @@ class Mapping(ContractModel):
     @model_validator(mode="before")
     @classmethod
     def _one_format(cls, value: Any) -> Any:
-        """Take `date_format` for one format, `date_formats` for several."""
+        """Accept `date_format` for one format in place of `date_formats`."""
         if isinstance(value, dict) and "date_format" in value:
             one = value["date_format"]
             value = {key: item for key, item in value.items() if key != "date_format"}
@@ -180,7 +180,8 @@ class Mapping(ContractModel):
             try:
                 datetime.strptime("", date_format)  # noqa: DTZ007 - nothing is read
             except ValueError as error:
-                # A date that does not match is a wrong row; a format that Python cannot read is a wrong mapping.
+                # A date that does not match only makes a row wrong. A format that Python cannot read is a wrong
+                # mapping.
                 if "does not match" not in str(error):
                     raise ValueError(f"{date_format} is no date format ({error})") from None
         return formats
@@ -216,14 +217,14 @@ class Mapping(ContractModel):
 
 
 def parse_mapping(text: str | bytes) -> Mapping:
-    """Read a mapping file, YAML or JSON. Raises MalformedFile, with one sentence that says what is wrong."""
+    """Return the mapping in a YAML or JSON text. Raises MalformedFile with a sentence that says what is wrong."""
     value = _load(text)
     try:
         return Mapping.model_validate(value)
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in detail["loc"])
-        # A sentence of ours may begin with what the mapping says, which is repeated as it is written there.
+        # Our sentence may begin with a text of the mapping, which must be quoted unchanged.
         message = detail["msg"].removeprefix("Value error, ")
         told = message if message != detail["msg"] else message[0].lower() + message[1:]
         raise MalformedFile(f"the mapping cannot be used: {where + ': ' if where else ''}{told}") from None

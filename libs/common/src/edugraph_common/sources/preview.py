@@ -1,4 +1,4 @@
-"""A preview of an import by the first part of a file: what it is, and what would become of its rows."""
+"""A preview of an import from the first part of a file: its format, and the outcomes of its rows."""
 
 import io
 from datetime import datetime
@@ -15,16 +15,17 @@ from edugraph_common.sources.mapping import parse_mapping, with_points
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.wide_tables import ItemPoints
 
-_MOST_ROWS = 5_000  # a fraction of a second of one processor
-_MOST_UNPACKED_BYTES = 16 << 20  # what is packed may be a thousand times of what was sent
+_MOST_ROWS = 5_000  # they take a fraction of a second of one processor
+_MOST_UNPACKED_BYTES = 16 << 20  # a file may unpack to a thousand times its size
 _TOO_LARGE = "the file is too large for a preview; `edugraph import --dry-run` reads all of it"
 
 
 class Preview(ContractModel):
-    """`mapping` is that which was given, or a suggested one, whose open points a person must decide. `columns` are
-    those of a CSV. `item_points` are what a person must confirm about the columns of a suggested wide table.
+    """A preview. `mapping` is the given one, or a suggested one whose open points a person must decide.
 
-    The numbers are of the rows that were looked at, all of them where it is `complete`. `problem` says why none were.
+    `columns` are the columns of a CSV. `item_points` are the points of a suggested wide table's columns, which a
+    person must confirm. The numbers are for the rows that were read; with `complete` these are all rows. `problem`
+    says why no rows were read.
     """
 
     format: Format
@@ -49,12 +50,13 @@ class Preview(ContractModel):
 def preview(
     name: str, part: bytes, mapping: str | None, latest: datetime, *, is_whole: bool, points: str | None = None
 ) -> Preview:
-    """Look at the first part of a file, or at all of it. Of a workbook and a Parquet file only the whole can be read.
+    """Return the preview of a file from its first part, or from the whole file.
 
-    `mapping`: the text of the mapping of a table; without it, one is suggested and used. `points`: a JSON object of
-    how many points a right answer has, by column; they go into the mapping.
+    A workbook or a Parquet file can only be read as a whole. `mapping` is the text of the mapping of a table. Without
+    it, a mapping is suggested and used. `points` is a JSON object: column -> points of a right answer. They are put
+    into the mapping.
 
-    Raises MalformedFile for what is no file that can be imported.
+    Raises MalformedFile for a file that cannot be imported.
     """
     detected = detect_file(name, part[:HEAD_BYTES])
     text, is_whole = _unpacked(part, detected.compression, is_whole=is_whole)
@@ -88,7 +90,7 @@ def preview(
 
 
 def _unpacked(part: bytes, compression: Compression | None, *, is_whole: bool) -> tuple[bytes, bool]:
-    """Return the beginning of what was packed, and whether it is all of it. Raises MalformedFile."""
+    """Return the beginning of the unpacked text, and whether it is the whole text. Raises MalformedFile."""
     stream = decompressor(compression or "identity")
     text = bytearray()
     for block in stream.feed(part):

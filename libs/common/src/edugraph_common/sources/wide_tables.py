@@ -1,4 +1,4 @@
-"""Wide tables: which columns of a table that comes without a mapping are items, and what their cells say."""
+"""Wide tables: the columns of a table without a mapping that are items, and the meaning of their cells."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from edugraph_common.contracts.records import shorten
 from edugraph_common.sources.mapping import UNKNOWN_POINTS
 
 _FEWEST_ITEMS = 2
-# Columns of a gradebook that say something of all items together, or number the rows.
+# Columns of a gradebook that are about all items together, or number the rows.
 _NO_ITEMS = re.compile(
     r"total|sum|average|mean|median|rank|percentile|grade|final|no|nr|row|index|age|year|class|"
     r"合计|总计|总分|总成绩|平均|平均分|均分|排名|名次|序号|编号|年级|班级|年龄",
@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 _ZERO_ONE = ("0", "1")
 _PERCENT_SIGNS = ("%", "％")
 # Names of columns that state their points: "Q. 1 /2.00", "Essay (max 20)", "第3题（5分）", "Quiz [Total Pts: 10] |7".
-# A number alone in brackets may be an id, and "Homework 3/4" a chapter or a date, so they state nothing.
+# A number alone in brackets may be an id, and "Homework 3/4" a chapter or a date, so they do not count as points.
 _POINTS = r"(?P<points>\d+(?:[.,]\d+)?)"
 _UNIT = r"\s*(?:分|points?|pts?\.?|marks?|score|p)?\s*"
 _STATES_POINTS = tuple(
@@ -43,7 +43,7 @@ _POINTS_ROWS = (
     "满分",
     "分值",
 )
-# What stands in the place of a student's id in a row of all students together.
+# Words in place of a student's id in a row about all students together.
 _NOT_STUDENTS = (
     "average",
     "mean",
@@ -65,11 +65,11 @@ StatedBy = Literal["name", "row", "percent", "zero_one"]
 
 
 class ItemPoints(ContractModel):
-    """How many points a right answer to the item of a column has.
+    """The points of a right answer to the item of a column.
 
-    `points` are those that the file states, and None where a person must say them. `stated_by` says what in the file
-    states them: the name of the column, a row, percent signs, or cells that are all 0 or 1. `largest` is the largest
-    mark among the first rows that is not a percentage.
+    `points` are the points that the file states, or None if a person must state them. `stated_by` is the part of the
+    file that states them: the name of the column, a row, percent signs, or cells that are all 0 or 1. `largest` is
+    the largest mark in the first rows that is not a percentage.
     """
 
     column: str
@@ -79,7 +79,10 @@ class ItemPoints(ContractModel):
 
 
 class SuggestedItems(NamedTuple):
-    """`columns`: which are items. `items`: that part of a mapping. `correct`: what words stand for."""
+    """The suggested items. `columns` are the items, `items` is that part of a mapping.
+
+    `correct`: word -> whether it means right.
+    """
 
     columns: list[str]
     items: dict[str, object]
@@ -89,7 +92,7 @@ class SuggestedItems(NamedTuple):
 
 
 def points_row(rows: Sequence[Sequence[str]]) -> Sequence[str] | None:
-    """Return the first row that states the points of columns. None where there is none."""
+    """Return the first row that states the points of columns, or None."""
     for row in rows:
         if _first_word(row) in _POINTS_ROWS and any(_number(cell) for cell in row):
             return row
@@ -97,7 +100,7 @@ def points_row(rows: Sequence[Sequence[str]]) -> Sequence[str] | None:
 
 
 def is_of_students(row: Sequence[str]) -> bool:
-    """Say whether a row may be one student's. False for the row of a mean, a total, or of points."""
+    """Return whether a row may be about one student. The row of a mean, a total or the points is not."""
     word = _first_word(row)
     return word not in _NOT_STUDENTS and word not in _POINTS_ROWS
 
@@ -108,11 +111,12 @@ def suggest_items(
     words: Mapping[str, str],
     stated: Mapping[str, str],
 ) -> SuggestedItems | None:
-    """Return what is known of a wide table, or None for a table that is not one.
+    """Return the items of a wide table, or None if the table is not wide.
 
-    `columns`: those that are no field of a record by their name. `cells`: those of the first rows of students, for
-    each column, that are not blank. `words`: which stand for right and wrong. `stated`: the cells of the row that
-    states points, by column.
+    - `columns`: the columns whose names are not fields of a record.
+    - `cells`: column -> cells of the first rows of students that are not blank.
+    - `words`: words for right and wrong.
+    - `stated`: column -> cell of the row that states points.
     """
     seen = {column: [cell for cell in cells[column] if cell.lower() not in _NOT_TRIED] for column in columns}
     plain = {column: unicodedata.normalize("NFKC", column).casefold().strip(" .:") for column in columns}
@@ -148,11 +152,11 @@ def suggest_items(
 
 
 def _points_of(column: str, cells: Sequence[str], stated: str) -> ItemPoints:
-    """Return the points of an item. `cells`: numbers. `stated`: the cell of the row that states points, or ""."""
+    """Return the points of an item. `cells` are numbers. `stated` is the cell in the row of points, or ""."""
     marks = [_number(cell) or 0.0 for cell in cells if cell[-1] not in _PERCENT_SIGNS]
     largest = max(marks, default=None)
     points, stated_by = _stated(column, stated, only_percentages=not marks)
-    # A mark above the points shows that the statement is of something else, or that more than all can be reached.
+    # A mark above the points shows that the number means something else, or that extra points are possible.
     is_likely = points is not None and points > 0 and (largest is None or largest <= points)
     if not is_likely:
         return ItemPoints(column=column, points=None, largest=largest)
@@ -160,7 +164,7 @@ def _points_of(column: str, cells: Sequence[str], stated: str) -> ItemPoints:
 
 
 def _stated(column: str, cell: str, *, only_percentages: bool) -> tuple[float | None, StatedBy | None]:
-    """Return the points that the file states, and what states them. A row says more than the name of a column."""
+    """Return the points that the file states, and what states them. A row takes precedence over a column's name."""
     by_row = _number(cell)
     if by_row is not None:
         return by_row, "row"
@@ -174,7 +178,7 @@ def _stated(column: str, cell: str, *, only_percentages: bool) -> tuple[float | 
 
 
 def _in_mapping(points: float | None) -> float | str:
-    """Return how a mapping has the points: a question mark where a person must say them."""
+    """Return the points for a mapping, or a question mark if a person must state them."""
     if points is None:
         return UNKNOWN_POINTS
     return int(points) if points.is_integer() else points
@@ -193,7 +197,7 @@ def _first_word(row: Sequence[str]) -> str:
 
 
 def _shortest(found: Sequence[str], cells: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the names of the columns, or one pattern where they are numbered and no other column fits it."""
+    """Return the names of the columns, or one pattern if they are numbered and no other column matches it."""
     beginnings = {numbered[1] if (numbered := _NUMBERED.fullmatch(column)) else None for column in found}
     beginning = next(iter(beginnings))
     if len(beginnings) > 1 or beginning is None or set("*?[]") & set(beginning):
