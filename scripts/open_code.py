@@ -1,4 +1,4 @@
-"""Measure how much one statement holds, since code with one idea in each statement is understood at the first reading.
+"""Measure how much one statement holds. A reader understands code at once if each statement holds one idea.
 
 `make open-code` prints the figures of the product with their goals, and exits with 1 if one is missed. `--check`, a
 part of `make check`, compares each module with scripts/open_code.json: the syntax nodes of its statements may only
