@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-from redis_users import users
+from redis_users import files
 from settings_page import SECTIONS, _default, _variable
 
 import edugraph_client
@@ -88,7 +88,7 @@ def state() -> Iterator[str]:
         "command": _commands,
         "metric": _metrics,
         "topology": _topology,
-        "redis user": lambda: iter(users().splitlines()),
+        "redis user": lambda: iter(files()["redis-users.conf"].splitlines()),
         "setting": _settings,
         "personal data": lambda: (str(place) for place in PLACES),
         "code": _words_in_code,

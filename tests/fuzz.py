@@ -41,6 +41,7 @@ from edugraph_common.contracts.messages import Format, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.answer_epochs import AnswerEpochs
+from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -48,6 +49,7 @@ from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources import store_mapping
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_importer.graph.versions import ALL_RIGHTS
 from edugraph_importer.service import Importer
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -141,6 +143,7 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
             erasure,
             elsewhere=nobody,
             now=lambda: NOW,
+            audit=Audit(client, "secret"),
         )
     client.close()
 
@@ -190,7 +193,12 @@ def import_lines(importer: Importer, source: Format, lines: Sequence[str]) -> Jo
     """Split, write each batch, sum up. Raises BrokenPromise when the report does not add up, or does not end well."""
     job_id = uuid4().hex
     job = ImportJob(
-        job_id=job_id, source=f"jobs/{job_id}/source", format=source, batch_size=1_000, parallel_batches=1_000
+        job_id=job_id,
+        source=f"jobs/{job_id}/source",
+        format=source,
+        batch_size=1_000,
+        parallel_batches=1_000,
+        rights=ALL_RIGHTS,
     )
     with importer.blobs.write(job.source or "") as file:
         file.write(file_of(source, lines))

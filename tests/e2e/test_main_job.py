@@ -86,7 +86,7 @@ def test_all_that_redis_holds_of_work_that_is_done_expires(clean: System) -> Non
     assert report.state == "succeeded"
     kept = {str(key) for key in server.scan_iter(count=1_000) if server.ttl(key) == -1}
     server.close()
-    lasting = {"edugraph:jobs", "edugraph:keys", "edugraph:audit", "edugraph:llm:stats", guard.CLAIM}
+    lasting = {"edugraph:jobs", "edugraph:keys", "edugraph:audit:entries", "edugraph:llm:stats", guard.CLAIM}
     lasting |= {"edugraph:keys-made", "edugraph:audit-secret", "edugraph:swept"}
     assert kept - of_others <= lasting
 

@@ -99,7 +99,7 @@ def test_that_a_key_was_made_is_known_for_good_also_of_older_releases(keys: ApiK
 def test_keys_that_are_stored_name_these_roles_and_scopes() -> None:
     """A name that changed would shut out who has it."""
     assert ROLES == ("analyst", "teacher", "student", "head", "counsellor", "officer")
-    assert SCOPES == ("read:own", "read", "personal", "submit", "review", "operate", "privacy", "erase")
+    assert SCOPES == ("read:own", "read", "personal", "submit", "roster", "review", "operate", "privacy", "erase")
 
 
 def test_a_key_gets_more_scopes_and_keeps_its_secret(keys: ApiKeys) -> None:

@@ -1,15 +1,18 @@
 """The audit log in a Redis: what an entry holds, how long it stays, and that nobody pushes the entries of others out."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
 
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.platform.audit import AUDIT, MOST_READS_AND_REFUSALS, SECRET, Audit
+from edugraph_common.platform.audit import ENDED, ENTRIES, MOST_READS_AND_REFUSALS, SECRET, Audit
 
 NOW = datetime.now(UTC)
 
@@ -31,7 +34,7 @@ def test_an_entry_says_who_what_why_and_how_it_ended(server: "redis.Redis") -> N
     assert (forgot.time, forgot.purpose) == (NOW, "asked by a parent")
     assert forgot.object == audit.object_of("student", "S0104") != audit.object_of("job", "S0104")
     assert (refused.what, refused.outcome) == ("GET /v1/jobs", "refused")
-    assert "S0104" not in str(server.xrange(AUDIT))
+    assert "S0104" not in str(server.lrange(ENTRIES, 0, -1))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -52,7 +55,7 @@ def test_without_a_secret_redis_keeps_a_random_one_for_all_processes(server: "re
 
 
 def test_who_is_refused_often_fills_no_more_than_a_share(server: "redis.Redis") -> None:
-    """Out: `number > most` in note_in_audit.lua."""
+    """Out: `number > most` in append_to_audit.lua."""
     audit = Audit(server, "s" * 16)
     audit.record("operator", "dead.drop", "data_import, all", NOW)
     for _ in range(MOST_READS_AND_REFUSALS + 20):
@@ -65,26 +68,110 @@ def test_who_is_refused_often_fills_no_more_than_a_share(server: "redis.Redis") 
     assert entries[-1].who == "operator"
     audit.record("unknown", "refused", "GET /v1/jobs", NOW + timedelta(days=1), outcome="refused")
     assert next(audit.newest()).action == "refused"
+    assert audit.verify().fault is None
 
 
-def test_entries_end_after_their_days(server: "redis.Redis") -> None:
-    """Out: XTRIM in note_in_audit.lua."""
-    for day in range(300):
-        fields = {"time": NOW.isoformat(), "who": "k", "action": "job.cancel", "what": str(day)}
-        server.xadd(AUDIT, fields, id=f"{int((NOW - timedelta(days=600 - day)).timestamp() * 1_000)}-1")  # type: ignore[arg-type]
-    Audit(server, "s" * 16, retention_days=365).record("k", "job.cancel", "j", NOW)
-    kept = list(Audit(server, "s" * 16).newest())
-    # 235 are too old. Redis takes out whole nodes of the stream, of a hundred entries.
-    assert 66 <= len(kept) <= 166
+def noted(audit: Audit, number: int) -> list[str]:
+    """Write entries, and return their places in the chain, the oldest first."""
+    for each in range(number):
+        audit.record("k", "job.cancel", str(each), NOW)
+    return [entry.place for entry in audit.newest()][::-1]
+
+
+def test_entries_end_after_their_days_and_the_chain_goes_on(server: "redis.Redis") -> None:
+    """Out: the comparison of `at` in end_audit.lua, or SET of what has ended."""
+    audit = Audit(server, "s" * 16, retention_days=365)
+    for day in range(600, 0, -100):
+        audit.record("k", "job.cancel", str(day), NOW - timedelta(days=day))
+    assert audit.end_old(NOW) == 3
+    assert [entry.what for entry in audit.newest()] == ["100", "200", "300"]
+    assert (audit.verify().entries, audit.verify().fault) == (3, None)
+    assert audit.end_old(NOW + timedelta(days=1_000)) == 3
+    Audit(server, "s" * 16).record("k", "job.cancel", "after", NOW)
+    found = audit.verify()
+    assert (found.entries, found.fault, found.last.partition(":")[0]) == (1, None, "7")
 
 
 def test_the_log_keeps_its_newest_entries(server: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> None:
-    """Out: MAXLEN in note_in_audit.lua."""
+    """Out: LLEN in end_audit.lua."""
     monkeypatch.setattr("edugraph_common.platform.audit.KEPT", 150)
     audit = Audit(server, "s" * 16)
-    for number in range(400):
-        audit.record("k", "job.cancel", str(number), NOW)
-    kept = [entry.what for entry in audit.newest()]
-    # Redis takes out whole nodes of the stream, of a hundred entries.
-    assert 150 <= len(kept) < 300
-    assert kept == [str(number) for number in range(399, 399 - len(kept), -1)]
+    noted(audit, 400)
+    assert audit.end_old(NOW) == 250
+    assert [entry.what for entry in audit.newest()] == [str(number) for number in range(399, 249, -1)]
+    assert audit.verify().fault is None
+
+
+def test_many_who_write_at_once_make_one_chain(server: "redis.Redis") -> None:
+    """Out: the comparison of the last entry in append_to_audit.lua."""
+    writers = [Audit(server, "s" * 16) for _ in range(8)]
+
+    def write(audit: Audit) -> None:
+        for number in range(25):
+            audit.record("k", "job.cancel", str(number), NOW)
+
+    with ThreadPoolExecutor(len(writers)) as pool:
+        list(pool.map(write, writers))
+    found = writers[0].verify()
+    assert (found.entries, found.fault) == (200, None)
+    assert [entry.number for entry in writers[0].newest()] == list(range(200, 0, -1))
+
+
+def _changed(server: "redis.Redis", index: int, **fields: Any) -> None:
+    entry = json.loads(str(server.lindex(ENTRIES, index)))
+    server.lset(ENTRIES, index, json.dumps(entry | fields))
+
+
+TAMPERED: dict[str, Callable[["redis.Redis"], Any]] = {
+    "another person": lambda server: _changed(server, 4, who="somebody else"),
+    "another outcome": lambda server: _changed(server, 4, outcome="failed"),
+    "another time": lambda server: _changed(server, 4, time="2020-01-01T00:00:00Z"),
+    "another number": lambda server: _changed(server, 4, number=7),
+    "another hash": lambda server: _changed(server, 4, hash="0" * 64),
+    "another predecessor": lambda server: _changed(server, 4, previous="0" * 64),
+    "the first one is gone": lambda server: server.lpop(ENTRIES),
+    "one in the middle is gone": lambda server: server.lrem(ENTRIES, 1, str(server.lindex(ENTRIES, 4))),
+    "two are exchanged": lambda server: [
+        server.lset(ENTRIES, place, text) for place, text in zip((4, 3), server.lrange(ENTRIES, 3, 4), strict=True)
+    ],
+    "the newest one is gone": lambda server: server.rpop(ENTRIES),
+    "all are gone": lambda server: server.delete(ENTRIES),
+    "all are gone, and it says that they ended": lambda server: [
+        server.delete(ENTRIES),
+        server.set(ENDED, json.dumps({"number": 9, "hash": "0" * 64})),
+    ],
+    "one was added by hand": lambda server: server.rpush(ENTRIES, "{}"),
+    "one was added with the hash of another": lambda server: server.rpush(ENTRIES, str(server.lindex(ENTRIES, 4))),
+    "something that is no text of ours was added": lambda server: server.rpush(ENTRIES, "\x00 x"),
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_what_was_changed_or_taken_out_is_seen(server: "redis.Redis", how: str) -> None:
+    """Out: the comparison of the hash, of the predecessor, of what has ended, or of the expected entry."""
+    audit = Audit(server, "s" * 16)
+    places = noted(audit, 10)
+    assert audit.verify(places[-1]) == (10, places[-1], None)
+    TAMPERED[how](server)
+    assert Audit(server, "s" * 16).verify(places[-1]).fault
+    # The service goes on, and what it writes now does not hide the fault.
+    Audit(server, "s" * 16).record("k", "job.cancel", "later", NOW)
+    assert Audit(server, "s" * 16).verify(places[-1]).fault
+    assert next(Audit(server, "s" * 16).newest()).what == "later"
+
+
+def test_who_does_not_know_the_secret_cannot_make_the_chain_again(server: "redis.Redis") -> None:
+    noted(Audit(server, "s" * 16), 5)
+    server.delete(ENTRIES)
+    noted(Audit(server, "t" * 16), 5)
+    assert Audit(server, "s" * 16).verify().fault
+
+
+def test_an_entry_of_an_earlier_look_may_have_ended(server: "redis.Redis") -> None:
+    """Out: the comparison with the number of the last one that ended."""
+    audit = Audit(server, "s" * 16)
+    places = noted(audit, 10)
+    audit.end_old(NOW + timedelta(days=1_000), 5)
+    assert [audit.verify(place).fault for place in places] == [None] * 10
+    assert audit.verify(f"11:{'0' * 64}").fault
+    assert audit.verify(f"7:{'0' * 64}").fault

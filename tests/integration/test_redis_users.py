@@ -5,12 +5,12 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
 import redis
-from command_line import edugraph
+from command_line import edugraph, edugraph_here
 from engines import own_vhost, refusals, with_own_redis_users
 from own_redis import OwnRedis, own_redis
 
@@ -65,7 +65,8 @@ def test_each_service_does_its_whole_work_with_its_own_user(
         httpx.post(f"{insights}/v1/insights/views", json=view).raise_for_status()
         gateway = {**environment, **own["gateway"], "EDUGRAPH_URL": url}
         for arguments in (
-            ("keys", "create", "somebody", "--scope", "read"),
+            ("keys", "create", "somebody", "--scope", "read", "--password-stdin"),
+            ("keys", "list"),
             ("restrict", "s-2"),
             ("export-person", "s-1", "-o", str(tmp_path / "s-1.zip")),
             ("restrict", "s-2"),
@@ -74,11 +75,23 @@ def test_each_service_does_its_whole_work_with_its_own_user(
             ("forget", "s-1", "--yes"),
             ("jobs", "delete", accepted.job_id, "--yes"),
             ("audit", "list"),
+            ("audit", "verify"),
+            ("audit", "end", "--password-stdin"),
         ):
-            done = edugraph(gateway, *arguments, seconds=120)
+            password = unquote(urlsplit(addresses[REDIS]).password or "")
+            done = edugraph(gateway, *arguments, stdin=f"{password}\n", seconds=120)
             assert done.returncode == 0, (arguments, done.stdout, done.stderr)
         assert httpx.get(f"{insights}/v1/insights/views").json()["views"] == []  # the importer dropped it
     assert refused == []
+
+
+def test_who_has_the_login_of_a_service_makes_no_key_and_is_told_how(servers: tuple[dict[str, str], Own]) -> None:
+    addresses, own = servers
+    with refusals(addresses[REDIS]) as refused:
+        for arguments in (("keys", "create", "somebody", "--scope", "read"), ("audit", "end")):
+            done = edugraph_here({**addresses, **own["gateway"], "EDUGRAPH_BLOB_URL": "blobs"}, *arguments)
+            assert (done.returncode, "--password-stdin" in done.stderr) == (1, True), done.stderr
+    assert refused
 
 
 def test_insights_limits_its_callers_and_reads_epochs_with_its_own_user(servers: tuple[dict[str, str], Own]) -> None:
@@ -118,12 +131,14 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     ("gateway", "read the configuration, with the password", lambda client: client.config_get("requirepass")),
     ("importer", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
     ("importer", "read API keys", lambda client: client.hgetall("edugraph:keys")),
-    ("importer", "forge the audit log", lambda client: client.xadd("edugraph:audit", {"who": "x"})),
-    ("importer", "trim the audit log", lambda client: client.xtrim("edugraph:audit", maxlen=0)),
+    ("gateway", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
+    ("gateway", "revoke an API key", lambda client: client.hdel("edugraph:keys", "id")),
+    ("gateway", "let the bootstrap key be good again", lambda client: client.delete("edugraph:keys-made")),
     ("importer", "change the limiter", _set("edugraph:limit:{x:y}:next")),
     ("importer", "take a request's answer", _get("edugraph:idempotency:x:y:z")),
     ("analyzer", "read API keys", lambda client: client.hgetall("edugraph:keys")),
-    ("analyzer", "read the audit log", lambda client: client.xrange("edugraph:audit")),
+    ("analyzer", "read the audit log", lambda client: client.lrange("edugraph:audit:entries", 0, -1)),
+    ("analyzer", "write into the audit log", lambda client: client.rpush("edugraph:audit:entries", "{}")),
     ("analyzer", "read the audit log's secret", _get("edugraph:audit-secret")),
     ("analyzer", "say that nobody is restricted", lambda client: client.delete("edugraph:{members}:restricted")),
     ("analyzer", "forge names of members", lambda client: client.zadd("edugraph:{members}:names:c", {"x": 1})),
@@ -131,6 +146,30 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     ("analyzer", "hold up erasures", _set("edugraph:erasing")),
     ("analyzer", "read by a script", lambda client: client.eval("return redis.call('GET', 'edugraph:keys')", 0)),
     ("analyzer", "listen to other channels", lambda client: _listen(client, "anything")),
+    *(
+        (service, f"{what} of the audit log", do)
+        for service in SERVICES
+        for what, do in (
+            ("delete all", lambda client: client.delete("edugraph:audit:entries")),
+            ("unlink all", lambda client: client.unlink("edugraph:audit:entries")),
+            ("end all", lambda client: client.expire("edugraph:audit:entries", 0)),
+            ("rename all", lambda client: client.rename("edugraph:audit:entries", "edugraph:turns:x")),
+            ("set something in the place", _set("edugraph:audit:entries")),
+            ("take out the first", lambda client: client.lpop("edugraph:audit:entries")),
+            ("take out the last", lambda client: client.rpop("edugraph:audit:entries")),
+            ("take out one", lambda client: client.lrem("edugraph:audit:entries", 1, "x")),
+            ("trim the list", lambda client: client.ltrim("edugraph:audit:entries", 1, 0)),
+            ("change one", lambda client: client.lset("edugraph:audit:entries", 0, "{}")),
+            ("put one before others", lambda client: client.lpush("edugraph:audit:entries", "{}")),
+            ("insert one", lambda client: client.linsert("edugraph:audit:entries", "BEFORE", "x", "{}")),
+            ("move one out", lambda client: client.lmove("edugraph:audit:entries", "edugraph:turns:x")),
+            (
+                "delete all by a script",
+                lambda client: client.eval("return redis.call('DEL', 'edugraph:audit:entries')", 0),
+            ),
+            ("say that entries have ended", _set("edugraph:audit:ended")),
+        )
+    ),
     *(
         (service, what, do)
         for service in SERVICES
@@ -174,12 +213,13 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "answer_epochs": ("i", "n"),
     **dict.fromkeys(("turns", "to_clean"), ("gi", "")),
     "clients": ("g", ""),
-    "keys": ("g", "n"),
+    "keys": ("", "gn"),
     "sessions": ("n", "g"),
     "reading_turns": ("n", ""),
     "views": ("ni", ""),
-    "audit": ("gn", "i"),
-    "audit_keys": ("gn", ""),
+    "audit": ("", ""),
+    "audit_ended": ("", "gni"),
+    "audit_keys": ("gni", ""),
     "embedded_broker": ("", ""),
     "held": ("g", ""),
     "dead_letters": ("gia", ""),

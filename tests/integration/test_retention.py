@@ -30,7 +30,7 @@ from edugraph_common.messaging.dead_letter_store import DIED, made_letter
 from edugraph_common.messaging.provisioning import apply_topology, management, vhost
 from edugraph_common.messaging.topology import policies
 from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import AUDIT, Audit
+from edugraph_common.platform.audit import ENDED, ENTRIES, Audit
 from edugraph_common.platform.job_store import ENDING_RECORDS, JOBS, SWEEPING, SWEPT, Jobs
 from edugraph_common.platform.object_store import Blobs, export_key
 from edugraph_common.platform.saved_views import SavedView, ViewState
@@ -240,19 +240,14 @@ class Ground:
         return max(days for days in AGES if store.of_task("data_import", str(days)))
 
     def noted_for(self, audit: Audit) -> int:
-        """The days, of 10, for which every entry is kept. Redis takes out whole nodes, of a hundred entries at most."""
-        entry, first = {"time": NOW.isoformat(), "who": "k", "action": "job.cancel", "what": "j"}, dict[int, int]()
-        with self.server.pipeline() as pipe:
-            pipe.delete(AUDIT)
-            for days in range(10, 0, -1):
-                first[days] = int((NOW - timedelta(days=days - 0.5)).timestamp() * 1_000)
-                for number in range(250):
-                    pipe.xadd(AUDIT, entry, id=f"{first[days] + number}-1")
-            pipe.execute()
-        audit.record("k", "job.cancel", "j", NOW)
-        kept = {days: len(self.server.xrange(AUDIT, at, at + 249)) for days, at in first.items()}
-        self.server.delete(AUDIT)
-        return max(days for days, number in kept.items() if number == 250)
+        """The days, of 10, for which every entry is kept."""
+        self.server.delete(ENTRIES, ENDED)
+        for days in range(10, 0, -1):
+            audit.record("k", "job.cancel", str(days), NOW - timedelta(days=days - 0.5))
+        audit.end_old(NOW)
+        kept = [int(entry.what) for entry in audit.newest()]
+        self.server.delete(ENTRIES, ENDED)
+        return max(kept)
 
     def answer(self) -> float:
         assert self.analyzer  # it keeps one
@@ -278,7 +273,7 @@ REACHED: dict[str, tuple[int, Callable[[Ground], Sequence[float]]]] = {
         3,
         lambda at: [each / DAY for each in (at.importer["result"], at.analyzer["result"])],
     ),
-    "EDUGRAPH_AUDIT_RETENTION_DAYS": (5, lambda at: [at.noted_for(each.audit) for each in (at.gateway, at.insights)]),
+    "EDUGRAPH_AUDIT_RETENTION_DAYS": (5, lambda at: [at.noted_for(at.gateway.audit)]),
     "EDUGRAPH_GRAPH_TEXT_RETENTION_DAYS": (60, lambda at: [at.importer["text_days"]]),
     "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS": (70, lambda at: [at.importer["record_days"]]),
     "EDUGRAPH_ORPHAN_REVIEW_RETENTION_DAYS": (80, lambda at: [at.importer["orphan_review_days"]]),
@@ -379,7 +374,19 @@ def test_a_ledger_outlives_all_from_which_its_job_could_be_done_again(
             return Compacted(7, finished=False)
 
     epochs, graph = AnswerEpochs(server), cast("Any", Ledger())
-    importer = Importer(nobody, graph, jobs, nobody, nobody, epochs, blobs, nobody, elsewhere=nobody, now=lambda: NOW)
+    importer = Importer(
+        nobody,
+        graph,
+        jobs,
+        nobody,
+        nobody,
+        epochs,
+        blobs,
+        nobody,
+        elsewhere=nobody,
+        now=lambda: NOW,
+        audit=nobody,
+    )
     ended = importer.end_old_records()
     assert asked == [{"swept-nothing"}]
     assert ended == {"blanked": 0, "removed": 0, "orphans": 0, "ledger_rows": 7, "finished": False}

@@ -122,6 +122,7 @@ def test_without_the_queue_a_large_file_waits(tmp_path: Path) -> None:
             nobody,
             nobody,
             lambda: datetime.now(UTC),
+            nobody,
         )
         job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
         with blobs.write(job.source or "") as file:

@@ -1,8 +1,10 @@
 """What each scope shows of data with marks in every place that a person fills, and what is noted of who saw it."""
 
 import json
+from typing import Any
 
 import httpx
+import neo4j
 import pytest
 from marked_data import (
     MARKS,
@@ -21,6 +23,7 @@ from marked_data import (
 )
 from waiting import until
 
+from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.contracts.permissions import SCOPES, Scope
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import connect
@@ -156,6 +159,76 @@ def test_a_maker_without_personal_sees_the_file_and_no_row_of_it(marked: Marked)
         report = maker.get(job).json()
         assert (report["source"], report["errors"], report["rejected"]) == (NAME, [], 1)
         assert maker.get(f"{job}/rejects").status_code == 403
+
+
+def _leaders(marked: Marked, group: str) -> set[str]:
+    environment = marked.system.engine.environment
+    auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
+    with neo4j.GraphDatabase.driver(environment["EDUGRAPH_NEO4J_URI"], auth=auth) as driver:
+        rows, *_ = driver.execute_query("MATCH (p)-[:LEADS]->(:Group {id: $id}) RETURN p.id AS id", id=group)
+    return {row["id"] for row in rows}
+
+
+def _leader(teacher: str, **head: Any) -> dict[str, Any]:
+    data = {"group_id": "rights", "teacher_id": teacher, "role": "leader"}
+    return {"type": "membership_record", "timestamp": "2026-02-01T10:00:00Z", "data": data, **head}
+
+
+def _report(client: httpx.Client, sent: httpx.Response) -> Any:
+    """Return the report of a job that has ended."""
+    job = f"/v1/jobs/{sent.raise_for_status().json()['job_id']}"
+    until(lambda: client.get(job).json()["state"] in ENDED, 30)
+    return client.get(job).json()
+
+
+def test_who_leads_a_group_is_said_by_keys_for_rosters_alone(marked: Marked) -> None:
+    """Out: `check_rights` in `read_batch`, `rights` of an upload or a body, `counts_for`, or `_note_leaders`."""
+    environment = marked.system.engine.environment
+    audit = Audit(connect(environment["EDUGRAPH_REDIS_URL"]), environment["EDUGRAPH_PRIVACY_SECRET"])
+    file = {"Content-Type": "application/x-ndjson"}
+    own: tuple[Scope, ...] = ("read:own", "personal")
+    with (
+        marked.client(*own, "submit", roles=("teacher",), person="T77") as teacher,
+        marked.client(*own, "roster", person="T88") as office,
+    ):
+        body = {"records": [_leader("T77", record_id="r-77"), mistake_of(70)]}
+        report = _report(teacher, teacher.post("/v1/imports", json=body))
+        assert (report["written"] + report["unchanged"], report["rejected"]) == (1, 1)
+        reason = "needs the scope roster, which the caller of this import does not have"
+        assert report["reasons"] == {reason: 1}
+        content = f"{json.dumps(body['records'][0])}\n".encode()
+        report = _report(teacher, teacher.post("/v1/imports", content=content, headers=file))
+        assert (report["state"], report["reasons"]) == ("failed", {reason: 1})
+        again = teacher.post(f"/v1/jobs/{report['job_id']}/resume")
+        assert _report(teacher, again)["reasons"] == {reason: 1}
+        assert _leaders(marked, "rights") == set()
+
+        rows = [_leader("T88"), _leader("T99", record_id="r-99"), mistake_of(71)]
+        report = _report(office, office.post("/v1/imports", json={"records": rows}))
+        assert (report["written"], report["rejected"]) == (1, 2)
+        assert _leaders(marked, "rights") == {"T99"}
+
+        # Neither a withdrawal nor another record with its id takes the membership away.
+        taken_back = {"record_id": "r-99", "withdrawn": True, "timestamp": "2026-03-03T10:00:00Z"}
+        other = {**mistake_of(72), "record_id": "r-99", "reading": 9, "timestamp": "2026-03-02T10:00:00Z"}
+        report = _report(teacher, teacher.post("/v1/imports", json={"records": [taken_back, other]}))
+        assert report["reasons"] == {
+            "is the id of a record that the caller of this import may not take back": 1,
+            "is the id of a record of another type, which counts for more": 1,
+        }
+        assert _leaders(marked, "rights") == {"T99"}
+        report = _report(office, office.post("/v1/imports", json={"records": [taken_back]}))
+        assert _leaders(marked, "rights") == set()
+
+        key_id = office.headers["Authorization"].split("_")[1]
+        noted = [each for each in audit.newest() if each.action == "group.leader" and each.who == key_id]
+        assert [each.what.partition(",")[0] for each in reversed(noted)] == [
+            "leads group rights",
+            "does not lead group rights",
+        ]
+        assert {each.object for each in noted} == {audit.object_of("teacher", "T99")}
+        brought = [each.what for each in audit.newest() if each.action == "job.submit" and each.who == key_id]
+        assert report["job_id"] in brought
 
 
 def test_an_officer_restricts_and_exports_and_erases_nobody(marked: Marked) -> None:

@@ -309,7 +309,7 @@ def circle(school: Mapping[str, str]) -> Iterator[None]:
         graph.settle_prerequisites()
         yield
         graph.write_batch(
-            RecordBatch(job, 1, (), (), len(names), tuple(Withdrawal(record_id=f"{job} {name}") for name in names))
+            RecordBatch(job, 1, (), (), len(names), [(1, Withdrawal(record_id=f"{job} {name}")) for name in names])
         )
         graph.settle_prerequisites()
 

@@ -42,10 +42,10 @@ def test_what_is_not_erased_says_why() -> None:
 
 def test_every_key_in_redis_is_used_by_a_service_and_no_service_may_use_all() -> None:
     """The embedded run has no users: nobody else has a broker in Redis."""
-    given = {name for access in ACCESS.values() for name in (*access.uses, *access.reads)}
+    given = {name for access in ACCESS.values() for name in (*access.uses, *access.reads, *access.appends)}
     listed = {place.name for place in PLACES if place.store is Store.REDIS}
     assert given == listed - {"redis.embedded_broker"}
     for service in SERVICES:
-        keys = {rule.partition("~")[2] for rule in rules_of(service) if "~" in rule}
+        keys = {rule.partition("~")[2].removesuffix(")") for rule in rules_of(service) if "~" in rule}
         assert keys <= {pattern for place in PLACES if place.store is Store.REDIS for pattern in place.patterns}
         assert not any(pattern.startswith(("*", "edugraph:*")) for pattern in keys)

@@ -136,6 +136,8 @@ def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None
 def print_counts(report: JobReport) -> None:
     """Print the outcomes of the rows of an import, and how many rows were not read."""
     print_table("Records", {"read": report.read, **report.outcomes})
+    if report.taken_back:
+        say(f"  A withdrawal keeps {report.taken_back:,} rows out; a later change brings such a record back")
     if report.expected > report.read:
         say(f"  {report.expected - report.read:,} of {report.expected:,} rows were not read")
     total = sum(report.outcomes.values())

@@ -27,6 +27,7 @@ from edugraph_cli.commands import (
     pseudonyms,
     reviews,
     rosters,
+    sessions,
     sources,
     synthesizing,
     tasks,
@@ -61,6 +62,7 @@ app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(fits.app, name="analyzer")
 app.add_typer(mastery.app, name="mastery")
 app.add_typer(model.cache_app, name="cache")

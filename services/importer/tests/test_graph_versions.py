@@ -13,6 +13,7 @@ from statements import Transaction
 
 from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Origin, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
+from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.records import Record, Withdrawal, iso, microseconds, parse_record
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.graph import finding_facts
@@ -30,9 +31,11 @@ from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
+    NOT_ALLOWED,
     OTHER_CONTENT,
     OTHER_TYPE,
     Acceptance,
+    Classified,
     ErasedStudents,
     Ids,
     Remembered,
@@ -210,7 +213,7 @@ def withdrawal(at: str | None = None) -> Withdrawal:
 def test_what_is_withdrawn_goes_and_its_versions_are_remembered_by_a_hash() -> None:
     entry = entry_of_withdrawal(withdrawal("2026-01-01T00:00:00Z"), 2, 0)
     ids = Ids({"r": stored_version(OLD)}, {})
-    found = classify([], ids, nobody_erased(), Acceptance(2), [withdrawal("2026-01-01T00:00:00Z")])
+    found = classify([], ids, nobody_erased(), Acceptance(2), [(1, withdrawal("2026-01-01T00:00:00Z"))])
     assert (found.superseded, found.events) == ({"r": stored_version(OLD)}, {})
     assert found.withdrawn == {plain_hash("r"): Remembered((), (entry_of(OLD, 1, 0), entry), is_new=True)}
     assert (found.counts, found.unknown) == ({"written": 1, "unknown": 0}, [])
@@ -223,9 +226,57 @@ def test_an_older_withdrawal_changes_nothing_and_a_later_version_brings_the_reco
     assert found.events == {"r": NEW}
     assert found.withdrawn == {plain_hash("r"): Remembered((before,), (), is_new=False)}
     late = classify(
-        [], Ids({"r": stored_version(NEW)}, {}), nobody_erased(), Acceptance(2), [withdrawal("2026-01-01")]
+        [], Ids({"r": stored_version(NEW)}, {}), nobody_erased(), Acceptance(2), [(1, withdrawal("2026-01-01"))]
     )
     assert (late.counts, late.superseded) == ({"older": 1}, {})
+
+
+def leads(record_id: str, at: str = "2026-01-01T00:00:00Z") -> Record:
+    data = {"teacher_id": "t", "group_id": "g", "role": "leader"}
+    return parse_record({"type": "membership_record", "timestamp": at, "record_id": record_id, "data": data})
+
+
+LEARNING, ROSTER = ImportRights(), ImportRights(learning=False, roster=True)
+
+
+def withdrawn_by(rights: ImportRights, stored: Record) -> Classified:
+    ids = Ids({"r": stored_version(stored)}, {})
+    return classify([], ids, nobody_erased(), Acceptance(2), [(5, withdrawal())], rights=rights)
+
+
+@pytest.mark.parametrize(
+    ("rights", "record"), [(LEARNING, leads("r")), (ROSTER, OLD)], ids=["of a roster", "of learning"]
+)
+def test_a_record_is_not_taken_back_by_who_may_not_write_it(rights: ImportRights, record: Record) -> None:
+    """Out: `counts_for` (True). The withdrawal is remembered, so that the order of imports does not matter."""
+    found = withdrawn_by(rights, record)
+    assert (found.superseded, found.counts) == ({}, {})
+    assert [(each.line, each.field, each.reason) for each in found.rejects] == [(5, "record_id", NOT_ALLOWED)]
+    assert len(found.noted["r"][1].others) == 1
+
+
+@pytest.mark.parametrize(
+    ("rights", "record"), [(ROSTER, leads("r")), (LEARNING, OLD)], ids=["of a roster", "of learning"]
+)
+def test_a_record_is_taken_back_by_who_may_write_it(rights: ImportRights, record: Record) -> None:
+    found = withdrawn_by(rights, record)
+    assert (list(found.superseded), found.rejects, found.counts["written"]) == (["r"], [], 1)
+
+
+def test_a_withdrawal_of_a_learning_record_keeps_no_membership_out() -> None:
+    """Out: `counts_for` (True)."""
+    before = entry_of_withdrawal(withdrawal(), 1, 0, roster=False)
+    found = classified(leads("r"), withdrawn={"r": (before,)})
+    assert (list(found.events), found.counts) == (["r"], {"written": 1})
+
+
+def test_a_learning_record_never_stands_in_the_place_of_a_membership() -> None:
+    """Out: `is_learning` in `_acceptance_order`: a higher reading, or an earlier acceptance, changes the type."""
+    found = classified(read_again(chat("r", "2026-03-01T00:00:00Z"), 99), stored={"r": stored_version(leads("r"))})
+    assert [each.reason for each in found.rejects] == [OTHER_TYPE]
+    assert found.superseded == {}
+    late = classified(leads("r"), stored={"r": stored_version(read_again(OLD, 99))})
+    assert (list(late.events), late.counts) == (["r"], {"replaced": 1})
 
 
 def test_what_an_older_release_withdrew_never_comes_again() -> None:

@@ -17,6 +17,7 @@ from edugraph_common.contracts.records import Record
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import store_mapping
 from edugraph_importer.batching import ReadBatch, count_batches, read_batch, store_rejects, window
+from edugraph_importer.graph.versions import ALL_RIGHTS
 from edugraph_importer.service import Importer
 
 
@@ -25,7 +26,7 @@ def batch_of(blobs: Blobs, form: Format, lines: list[str]) -> ReadBatch:
         file.write(file_of(form, lines))
     if form == "csv":
         store_mapping(blobs, "j", MAPPING)
-    job = ImportJob(job_id="j", source="jobs/j/source", format=form, batch_size=1_000)
+    job = ImportJob(job_id="j", source="jobs/j/source", format=form, batch_size=1_000, rights=ALL_RIGHTS)
     (message,) = window(blobs, job, count_batches(blobs, job))
     return read_batch(blobs, ImportBatch.model_validate_json(message.model_dump_json()))
 
@@ -74,7 +75,7 @@ def test_a_bug_in_one_row_is_a_reject_of_that_row(
     monkeypatch.setattr(where, broken)
     lines = [good_record(number) for number in range(3)]
     if inline:
-        message = ImportBatch(job_id="j", batch=0, records=tuple(map(json.loads, lines)))
+        message = ImportBatch(job_id="j", batch=0, records=tuple(map(json.loads, lines)), rights=ALL_RIGHTS)
         found = read_batch(Blobs(str(tmp_path)), message)
     else:
         found = batch_of(Blobs(str(tmp_path)), "ndjson", lines)
@@ -96,7 +97,17 @@ def test_counting_the_rows_of_a_failed_batch_never_raises(monkeypatch: pytest.Mo
     jobs = cast("Any", SimpleNamespace(failed_in_a_row=lambda _: 1))
     blobs = Blobs(str(tmp_path))
     importer = Importer(
-        nothing, nothing, jobs, nothing, nothing, nothing, blobs, erasure=nothing, elsewhere=nothing, now=nothing
+        nothing,
+        nothing,
+        jobs,
+        nothing,
+        nothing,
+        nothing,
+        blobs,
+        erasure=nothing,
+        elsewhere=nothing,
+        now=nothing,
+        audit=nothing,
     )
     outcome = importer.batch_failed(ImportBatch(job_id="j", batch=0), "it failed")
     assert (outcome.state, outcome.failed, settled) == ("failed", 0, [outcome])

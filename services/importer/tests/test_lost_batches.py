@@ -50,6 +50,7 @@ def test_only_the_lost_batches_of_the_window_are_settled(
         erasure=nothing,
         elsewhere=nothing,
         now=lambda: NOW,
+        audit=nothing,
     )
     job = ImportJob(job_id="j", records=tuple({"n": n} for n in range(60)), batch_size=10, next_batch=2)
     importer._settle_lost(ImportAggregate(job_id="j", job=job, batches=6, window_end=4), gaps)

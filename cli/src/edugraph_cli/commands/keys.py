@@ -2,31 +2,40 @@
 
 import getpass
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
+from urllib.parse import quote, urlsplit
 
 import typer
 
-from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
+from edugraph_cli.display import FAILED, INVALID, plain_errors, print_rows, say, show_json, stop
 from edugraph_cli.options import Json
 from edugraph_common.contracts.permissions import ROLES, SCOPES, Role, Scope
 
 if TYPE_CHECKING:
+    import redis
+
     from edugraph_common.platform.api_keys import ApiKey, ApiKeys
     from edugraph_common.platform.audit import Audit
+    from edugraph_common.platform.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="API keys: who may read, read personal data, submit, operate, restrict and export, erase.",
+    help="API keys: who may read, read personal data, submit, import rosters, operate, restrict and export, erase.",
 )
 
 
 # Typer takes an Enum for an option that may be given several times, and not a Literal.
 ScopeName = StrEnum("ScopeName", {name.upper(): name for name in SCOPES})  # type: ignore[misc]
 RoleName = StrEnum("RoleName", {name.upper(): name for name in ROLES})  # type: ignore[misc]
+PasswordStdin = Annotated[
+    bool,
+    typer.Option("--password-stdin", help="read the password of Redis' default user from the standard input"),
+]
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -41,9 +50,13 @@ def create(  # noqa: PLR0917 - they are options of a command
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="after how long it ends: 12h, 90d or 4w; without it, never")
     ] = None,
+    password_stdin: PasswordStdin = False,
     as_json: Json = False,
 ) -> None:
-    """Make a key. It is shown once, since only its hash is kept."""
+    """Make a key. It is shown once, since only its hash is kept.
+
+    No service may write keys, so this needs an operator's login at Redis, as do `grant` and `revoke`.
+    """
     length = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", expires or "")
     if expires and not length:
         stop(f"--expires {expires} is no time: give hours, days or weeks, for example 90d.", INVALID)
@@ -53,9 +66,9 @@ def create(  # noqa: PLR0917 - they are options of a command
     ends = now + int(length[1]) * UNITS[length[2]] if length else None
     scopes = [cast("Scope", chosen.value) for chosen in scope or ()]
     roles = [cast("Role", chosen.value) for chosen in role or ()]
-    with plain_errors(), keys_and_audit() as (keys, audit):
+    with plain_errors(), keys_and_audit(password_stdin=password_stdin) as (keys, audit):
         made = keys.create(name, scopes, now, expires=ends, roles=roles, person=person)
-        audit.record(_operator(), "key.create", made.key.key_id, now)
+        audit.record(operator_name(), "key.create", made.key.key_id, now)
     if as_json:
         show_json({**_without_secret(made.key), "key": made.token})
         return
@@ -68,14 +81,15 @@ def create(  # noqa: PLR0917 - they are options of a command
 def grant(
     key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")],
     scope: Annotated[list[ScopeName], typer.Option(help="may be given several times")],
+    password_stdin: PasswordStdin = False,
     as_json: Json = False,
 ) -> None:
     """Give a key more scopes. Its secret stays; gateways know within 5 seconds."""
-    with plain_errors(), keys_and_audit() as (keys, audit):
+    with plain_errors(), keys_and_audit(password_stdin=password_stdin) as (keys, audit):
         granted = keys.grant(key_id, [cast("Scope", chosen.value) for chosen in scope])
         if granted is None:
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
-        audit.record(_operator(), "key.grant", f"{key_id}: {', '.join(scope)}", datetime.now(UTC))
+        audit.record(operator_name(), "key.grant", f"{key_id}: {', '.join(scope)}", datetime.now(UTC))
     if as_json:
         show_json(_without_secret(granted))
     else:
@@ -105,13 +119,15 @@ def list_keys(as_json: Json = False) -> None:
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")], as_json: Json = False
+    key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")],
+    password_stdin: PasswordStdin = False,
+    as_json: Json = False,
 ) -> None:
     """Revoke a key. Gateways refuse it within 5 seconds."""
-    with plain_errors(), keys_and_audit() as (keys, audit):
+    with plain_errors(), keys_and_audit(password_stdin=password_stdin) as (keys, audit):
         if not keys.revoke(key_id):
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
-        audit.record(_operator(), "key.revoke", key_id, datetime.now(UTC))
+        audit.record(operator_name(), "key.revoke", key_id, datetime.now(UTC))
     if as_json:
         show_json({"revoked": key_id})
     else:
@@ -119,21 +135,40 @@ def revoke(
 
 
 @contextmanager
-def keys_and_audit() -> Iterator["tuple[ApiKeys, Audit]"]:
-    """Yield both, on a connection of their own."""
+def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.Redis, Settings]]":
+    """Yield a connection to Redis, and the settings. `password_stdin`: log in as the default user, whose password is
+    the first line of the standard input, and not as the user of the environment.
+    """
     from edugraph_cli.commands.topology import broker_settings
-    from edugraph_common.platform.api_keys import ApiKeys
-    from edugraph_common.platform.audit import Audit
     from edugraph_common.platform.job_store import connect
-    from edugraph_common.platform.settings import secret_of
+    from edugraph_common.platform.redis_errors import LoginRefused
 
     settings = broker_settings()
-    with connect(settings.redis_url.get_secret_value(), timeout=4, retries=1) as client:
+    url = settings.redis_url.get_secret_value()
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+        address = urlsplit(url)
+        url = address._replace(netloc=f":{quote(password, safe='')}@{address.netloc.rpartition('@')[2]}").geturl()
+    try:
+        with connect(url, timeout=4, retries=1) as client:
+            yield client, settings
+    except LoginRefused:
+        stop("Redis refuses this to the login: give an operator's, by --password-stdin (docs/operations.md).", FAILED)
+
+
+@contextmanager
+def keys_and_audit(*, password_stdin: bool = False) -> Iterator["tuple[ApiKeys, Audit]"]:
+    """Yield both, on a connection of their own."""
+    from edugraph_common.platform.api_keys import ApiKeys
+    from edugraph_common.platform.audit import Audit
+    from edugraph_common.platform.settings import secret_of
+
+    with redis_of_operator(password_stdin=password_stdin) as (client, settings):
         audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)
         yield ApiKeys(client), audit
 
 
-def _operator() -> str:
+def operator_name() -> str:
     """Return the name that the audit log has for who runs this command."""
     return f"cli:{getpass.getuser()}"
 

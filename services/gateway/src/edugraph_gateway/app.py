@@ -21,6 +21,7 @@ from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import note_refusal
 from edugraph_gateway.api.routes import (
     analyses,
+    audit,
     dead_letters,
     diagnosis,
     documents,
@@ -74,7 +75,7 @@ def make_application(gateway: Gateway) -> FastAPI:
         (imports, previews, analyses, jobs, tasks, dead_letters),
         (graph, documents, students, reviews),
     )
-    for module in (*of_work, *of_graph, health, diagnosis):
+    for module in (*of_work, *of_graph, health, diagnosis, audit):
         application.include_router(module.router)
 
     async def answer_error(request: Request, error: Exception) -> Response:

@@ -96,6 +96,7 @@ def open_gateway(
 ) -> Gateway:
     """Return a gateway that is connected to nothing yet: each client connects at its first use."""
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
+    issuer = Issuer(settings) if settings.oidc_issuer else None
     celery_app = make_publisher("edugraph-gateway", settings)
     held_queues = HeldQueues(client, now)
     reasons = cached_for(HELD_KEPT_SECONDS, held_queues.reasons)
@@ -129,11 +130,11 @@ def open_gateway(
         settings=settings,
         admission=Admission(
             KeyRing(KeysWithBootstrap(client, bootstrap_key)),
-            Issuer(settings) if settings.oidc_issuer else None,
+            issuer,
             RateLimiter(client, settings.client_requests_per_minute, settings.client_burst_requests),
             now,
             require_key=settings.auth == "on",
-            sessions=Sessions(client) if settings.oidc_issuer else None,
+            sessions=Sessions(client, issuer) if issuer else None,
         ),
         intake=Intake(
             backpressure=Backpressure(queue_depth(celery_app), settings.max_queue_depth),

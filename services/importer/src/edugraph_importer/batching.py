@@ -12,9 +12,18 @@ from types import MappingProxyType
 from typing import assert_never
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import TABLE_FORMATS, ByteRange, Compression, ImportBatch, ImportJob
+from edugraph_common.contracts.messages import (
+    TABLE_FORMATS,
+    ByteRange,
+    Compression,
+    ImportBatch,
+    ImportJob,
+    ImportRights,
+    person_mark,
+)
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record, Withdrawal, as_json
+from edugraph_common.contracts.records import ROSTER_TYPES, InvalidRecord, Record, Withdrawal, as_json
+from edugraph_common.contracts.school_records import MembershipRecord
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     NotRelevant,
@@ -156,6 +165,7 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
         "accepted_at",
         "acceptance",
         "changed_at",
+        "rights",
     )
     common = {name: getattr(job, name) for name in handed_on}
     size = job.batch_size
@@ -196,19 +206,20 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     else:
         raise Rejected("the message has neither rows nor records")
     records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
-    withdrawn = list[Withdrawal]()
+    withdrawn = list[tuple[int, Withdrawal]]()
     for line, row in rows:
         match row:
             case Record():
                 record = _with_change_time(row, message)
                 try:
+                    check_rights(record, message.rights, message.job_id)
                     derive_facts(record)
                 except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
                     rejects.append(make_reject(line, as_json(row.to_json()).encode(), as_invalid_record(fault)))
                 else:
                     records.append((line, record))
             case Withdrawal():
-                withdrawn.append(row)
+                withdrawn.append((line, row))
             case Reject():
                 rejects.append(row)
             case NotRelevant(name):
@@ -224,8 +235,25 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
         read=number,
         withdrawn=withdrawn,
         accepted=message.acceptance or 0,
+        rights=message.rights,
     )
     return ReadBatch(batch, dict(names))
+
+
+def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
+    """Raise InvalidRecord for a record that the caller of the import may not write."""
+    if not rights.may_write(record.type):
+        scope = "roster" if record.type in ROSTER_TYPES else "submit"
+        reason = f"needs the scope {scope}, which the caller of this import does not have"
+        raise InvalidRecord("type", "a type of record that the caller may import", record.type, reason)
+    data = record.data
+    if rights.person is None or not isinstance(data, MembershipRecord) or not data.leads:
+        return
+    person_id = data.teacher_id or data.student_id or ""
+    if rights.person == person_mark(job_id, person_id):
+        field_name = "data.teacher_id" if data.teacher_id else "data.student_id"
+        reason = "would make the caller of this import the leader of a group; another caller has to import it"
+        raise InvalidRecord(field_name, "another person than the caller", "", reason)
 
 
 def _with_change_time(record: Record, message: ImportBatch) -> Record:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -38,6 +39,7 @@ from edugraph_common.contracts.outcomes import (
     BatchOutcome,
     FindingsOutcome,
     ImportReport,
+    LeaderChange,
     Reject,
     SettledPrerequisites,
 )
@@ -47,6 +49,7 @@ from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.answer_epochs import ALL_COURSES, AnswerEpochs, touched_by
+from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.course_members import MOST_MEMBERS, CourseMembers, names_by_course
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
 from edugraph_common.platform.object_store import (
@@ -82,6 +85,7 @@ from edugraph_importer.undo import JOBS_FOLDER, replay_undos, undo_import
 MOST_SECONDS_ENDING_RECORDS = 600
 MOST_SECONDS_COMPACTING = 60
 MOST_SECONDS_DERIVING = 600
+UNKNOWN_CLIENT = "unknown"  # in the audit log, for a message that does not say who sent it
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
@@ -115,6 +119,7 @@ class Importer:
     erasure: Erasure
     elsewhere: Elsewhere
     now: Callable[[], datetime]
+    audit: Audit
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
     keeps_uploads: bool = False
 
@@ -149,6 +154,7 @@ class Importer:
             # People look at the job from now on, while every importer may be at work.
             tell_restricted(self.members, self.graph)
             store_job(self.blobs, job)
+            self.audit.record(job.rights.client or UNKNOWN_CLIENT, "job.submit", job.job_id, self.now())
         claim = self.jobs.begin(
             job.job_id,
             total,
@@ -253,6 +259,8 @@ class Importer:
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
             written = self.graph.write_batch(batch)
+        # The ledger answers a batch that comes again, so a process that dies here leaves no change out of the log.
+        self._note_leaders(message.rights.client, f"job {message.job_id}", written.leaders)
         # Also when the ledger answered: whoever wrote the batch may have died before this line.
         self.epochs.begin(touched_by(records) | ({ALL_COURSES} if batch.withdrawn else set()))
         refused: Sequence[Reject] = ()
@@ -264,7 +272,7 @@ class Importer:
         kept = [record for line, record in found.graph.records if line not in lines]
         members = names_by_course(kept)
         self.members.add(members, epoch, self.now())
-        outcome = written.model_copy(update={"not_relevant": found.not_relevant})
+        outcome = written.model_copy(update={"not_relevant": found.not_relevant, "leaders": ()})
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
             # What the graph does not keep may name somebody, too.
             self.jobs.clean_later(message.job_id)
@@ -284,6 +292,13 @@ class Importer:
                     self._begin_again_from(message)
                 self._settle(outcome, types)
         return outcome
+
+    def _note_leaders(self, client: str, cause: str, changes: Sequence[LeaderChange]) -> None:
+        """Write into the audit log who leads which group now, and whose import or undo made it so."""
+        for change in changes:
+            verb = "leads" if change.leads else "does not lead"
+            what = f"{verb} group {change.group}, by {cause}"
+            self.audit.record(client or UNKNOWN_CLIENT, "group.leader", what, self.now(), keyed=change.person)
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
         """Settle a batch that was given up; its job goes on, unless too many failed in a row. Return its outcome.
@@ -373,11 +388,12 @@ class Importer:
             self.jobs.imported(job.job_id, self.now())
         self._finish(job.job_id)
 
-    def undo_import(self, job_id: str) -> dict[str, Any]:
+    def undo_import(self, job_id: str, client: str = "") -> dict[str, Any]:
         """Take back what an import wrote. Raises what `undo.undo_import` does, and Rejected for one that goes on."""
         if self.jobs.is_open(job_id):
             raise Rejected("the import has not ended: cancel it first, then undo it")
-        undone = undo_import(self.graph, self.blobs, job_id)
+        note = partial(self._note_leaders, client, f"the undo of job {job_id}")
+        undone = undo_import(self.graph, self.blobs, job_id, note)
         self._send_settler(job_id)
         self.epochs.begin_everywhere()
         return undone

@@ -187,7 +187,7 @@ def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
 def undo_import_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Take back what an import wrote. Return how many records were taken back, came back, and were not restored."""
     message = self.parse(UndoImport, body)
-    return self.importer.undo_import(message.import_id)
+    return self.importer.undo_import(message.import_id, message.client)
 
 
 @shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)

@@ -7,7 +7,7 @@ read from the stored row of its own import. No other file is read.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ import structlog
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportJob
+from edugraph_common.contracts.outcomes import LeaderChange
 from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.school_records import ActivityRecord
 from edugraph_common.platform.object_store import UNDOS, Blobs, Changed, undo_key, undone_job_of
@@ -26,8 +27,12 @@ JOBS_FOLDER = "jobs"
 log = structlog.get_logger("edugraph.importer")
 
 
-def undo_import(graph: Graph, blobs: Blobs, job_id: str) -> dict[str, Any]:
+def undo_import(
+    graph: Graph, blobs: Blobs, job_id: str, note: Callable[[Sequence[LeaderChange]], None] = lambda _: None
+) -> dict[str, Any]:
     """Take back what an import wrote that has ended. Another try goes on after the last batch that was undone.
+
+    `note` is called with those who lead other groups now.
 
     Return how many records were `taken_back`; of how many another version `came_back`; how many were `not_restored`,
     since the row of the version that is to come back is not kept, with some of their ids; and how many
@@ -50,6 +55,7 @@ def undo_import(graph: Graph, blobs: Blobs, job_id: str) -> dict[str, Any]:
         activities += sum(isinstance(record.data, ActivityRecord) for _, record in batch.records)
         if batch.batch >= progress.next_batch:
             progress = graph.undo_batch(batch, progress)
+            note(progress.leaders)
     graph.end_undo(job_id, progress)
     return {
         "taken_back": progress.taken_back,

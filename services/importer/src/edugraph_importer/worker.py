@@ -71,6 +71,7 @@ def make_worker(settings: Settings) -> App:
         blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
         graph = Graph(GraphSettings(), kept, telemetry.graph_version, partial(read_stored_rows, blobs))
         epochs, texts = AnswerEpochs(client), RedisTexts(client)
+        audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)
         letters = open_dead_letters(settings)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
         return Importer(
@@ -95,10 +96,11 @@ def make_worker(settings: Settings) -> App:
             elsewhere=Elsewhere(
                 search=jobs.entries_with,
                 letters=partial(read_dead_letters, settings, letters),
-                entries=partial(Audit(client, secret_of(settings.privacy_secret)).about, "student"),
+                entries=partial(audit.about, "student"),
                 views=partial(texts.read, patterns_of("views")),
             ),
             now=now,
+            audit=audit,
             platform_prefixes=prefixes,
             keeps_uploads=settings.keep_uploads,
         )

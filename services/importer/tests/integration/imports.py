@@ -8,11 +8,12 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from edugraph_common.contracts.messages import Format, ImportBatch, ImportJob
+from edugraph_common.contracts.messages import Format, ImportBatch, ImportJob, ImportRights
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.stored_jobs import store_job
 from edugraph_importer.batching import count_batches, read_batch, window
 from edugraph_importer.graph import Graph
+from edugraph_importer.graph.versions import ALL_RIGHTS
 from edugraph_importer.undo import read_stored_rows
 
 _accepted = count(1)
@@ -23,7 +24,9 @@ def split(
     rows: Sequence[dict[str, Any]],
     batch_size: int = 3,
     accepted: int | None = None,
+    *,
     file_format: Format = "ndjson",
+    rights: ImportRights = ALL_RIGHTS,
 ) -> tuple[str, list[ImportBatch]]:
     """Store a file as a job. Return the job's id and its batches."""
     job_id = uuid4().hex
@@ -34,6 +37,7 @@ def split(
         format=file_format,
         batch_size=batch_size,
         acceptance=number,
+        rights=rights,
     )
     with blobs.write(str(job.source)) as file:
         file.write("".join(f"{json.dumps(row)}\n" for row in rows).encode())

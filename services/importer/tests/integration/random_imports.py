@@ -234,9 +234,9 @@ def cut(draw: Draw, items: Sequence[Any]) -> list[list[Any]]:
     return pieces
 
 
-def withdrawals(*record_ids: str) -> tuple[Withdrawal, ...]:
-    """Take these records back for good, whatever their change times."""
-    return tuple(Withdrawal(record_id=each) for each in record_ids)
+def withdrawals(*record_ids: str) -> tuple[tuple[int, Withdrawal], ...]:
+    """Take these records back for good, whatever their change times; each comes with its line."""
+    return tuple((line, Withdrawal(record_id=each)) for line, each in enumerate(record_ids, start=1))
 
 
 def batch(records: Sequence[Record], job: str, number: int, withdrawn: Sequence[str] = ()) -> RecordBatch:

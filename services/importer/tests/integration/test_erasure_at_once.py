@@ -17,6 +17,7 @@ from edugraph_common.contracts.messages import ImportBatch, ImportJob
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.answer_epochs import AnswerEpochs
+from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -51,6 +52,7 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         erasure,
         elsewhere=nobody,
         now=lambda: NOW,
+        audit=Audit(client, "secret"),
     )
     client.close()
 

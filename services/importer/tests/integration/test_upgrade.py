@@ -19,6 +19,7 @@ from edugraph_common.contracts.graph_schema import ENTITY_LABELS, RECORD_LABELS
 from edugraph_common.contracts.messages import ImportAggregate, ImportBatch, ImportJob
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.answer_epochs import AnswerEpochs
+from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -62,6 +63,7 @@ def importer(old_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         erasure,
         elsewhere=nobody,
         now=lambda: NOW,
+        audit=Audit(client, "secret"),
     )
     client.delete(*OLD["redis"])
     client.close()

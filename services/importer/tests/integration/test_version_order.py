@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.batching import read_batch
@@ -38,7 +39,18 @@ TYPES: dict[str, tuple[dict[str, Any], ...]] = {
     "error_record": tuple(
         {"student_id": "a", "course_id": course, "error_text": "x", "error_type": "sign"} for course in ("c", "d")
     ),
+    "membership_record": tuple({"teacher_id": "t", "group_id": group, "role": "leader"} for group in ("g", "h")),
 }
+ROSTER = ("membership_record",)
+RIGHTS = (
+    ImportRights(roster=True),
+    ImportRights(learning=True, roster=False),
+    ImportRights(learning=False, roster=True),
+)
+
+
+def may_change(rights: ImportRights, record_type: str) -> bool:
+    return rights.roster if record_type in ROSTER else rights.learning
 
 
 class Import(NamedTuple):
@@ -46,6 +58,7 @@ class Import(NamedTuple):
     accepted: int
     batch_size: int
     is_undone: bool
+    rights: ImportRights = RIGHTS[0]
 
 
 class Version(NamedTuple):
@@ -54,10 +67,16 @@ class Version(NamedTuple):
     row: Row
     accepted: int
     place: tuple[int, bool, int]
+    rights: ImportRights
 
     @property
     def is_withdrawal(self) -> bool:
         return bool(self.row.get("withdrawn"))
+
+    @property
+    def type_order(self) -> tuple[Any, ...]:
+        """The version with the smallest value gives a record its type."""
+        return self.row["type"] not in ROSTER, -self.row.get("reading", 0), self.accepted, self.place
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -74,17 +93,21 @@ def fold(imports: Sequence[Import]) -> list[Row]:
         for number, row in enumerate(each.rows):
             # Within a batch, withdrawals come after records.
             place = (number // each.batch_size, bool(row.get("withdrawn")), number)
-            versions.setdefault(row["record_id"], []).append(Version(row, each.accepted, place))
+            if not row.get("withdrawn") and not may_change(each.rights, row["type"]):
+                continue
+            version = Version(row, each.accepted, place, each.rights)
+            versions.setdefault(row["record_id"], []).append(version)
     records: list[Row] = []
     for some in versions.values():
         contents = [each for each in some if not each.is_withdrawal]
         if not contents:
             continue
-        first = min(contents, key=lambda each: (-each.row.get("reading", 0), each.accepted, each.place))
+        first = min(contents, key=lambda each: each.type_order)
+        kind = first.row["type"]
+        candidates = [each for each in contents if each.row["type"] == kind]
         if first.row.get("reading", 0) >= STATEMENT:
-            candidates = [first, *(each for each in some if each.is_withdrawal)]
-        else:
-            candidates = [each for each in some if each.is_withdrawal or each.row["type"] == first.row["type"]]
+            candidates = [first]
+        candidates += [each for each in some if each.is_withdrawal and may_change(each.rights, kind)]
         greatest = max(candidates, key=lambda each: each.order)
         if not greatest.is_withdrawal:
             records.append(greatest.row)
@@ -101,7 +124,9 @@ def row_lists(draw: st.DrawFn) -> list[Row]:
         if draw(st.integers(0, 4)) == 0:
             rows.append(row | {"withdrawn": True})
             continue
-        kind = draw(st.sampled_from(["student_interaction", "student_interaction", "error_record"]))
+        kind = draw(
+            st.sampled_from(["student_interaction", "student_interaction", "error_record", "membership_record"])
+        )
         row |= {"type": kind, "data": draw(st.sampled_from(TYPES[kind]))}
         if draw(st.integers(0, 3)) == 0:
             row["reading"] = draw(st.sampled_from([1, STATEMENT, STATEMENT, STATEMENT + 1]))
@@ -112,7 +137,10 @@ def row_lists(draw: st.DrawFn) -> list[Row]:
 @st.composite
 def import_lists(draw: st.DrawFn) -> list[Import]:
     numbers = draw(st.permutations(range(1, draw(st.integers(1, 4)) + 1)))
-    return [Import(draw(row_lists()), number, draw(st.integers(1, 3)), draw(st.booleans())) for number in numbers]
+    return [
+        Import(draw(row_lists()), number, draw(st.integers(1, 3)), draw(st.booleans()), draw(st.sampled_from(RIGHTS)))
+        for number in numbers
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +190,8 @@ def digest_of_fold(room: Any, imports: Sequence[Import]) -> str:
 def test_the_graph_is_the_fold_of_the_imports_that_are_not_undone(
     room: Any, graph: Graph, blobs: Blobs, data: st.DataObject
 ) -> None:
-    """Out, one at a time: an element of `Entry.order`; the type or the statement in `decide`; `remembered` (empty); the comparison of
+    """Out, one at a time: an element of `Entry.order`; the type or the statement in `decide`; `counts_for` (True);
+    `is_learning`; `remembered` (empty); the comparison of
     `accepted` in `undo_batch`; the mark in `begin_undo`; `read_rows` (None for each); `progress.next_batch`.
     """
     monkeypatch = pytest.MonkeyPatch()
@@ -171,7 +200,7 @@ def test_the_graph_is_the_fold_of_the_imports_that_are_not_undone(
     room.empty()
     for name in blobs.folders("jobs"):
         blobs.delete(f"jobs/{name}")
-    jobs = [split(blobs, each.rows, each.batch_size, each.accepted) for each in imports]
+    jobs = [split(blobs, each.rows, each.batch_size, each.accepted, rights=each.rights) for each in imports]
     # Each batch once or twice, in any order; the undo of an import is begun and ended after its first deliveries.
     waiting = [(number, message) for number, (_, messages) in enumerate(jobs) for message in messages]
     waiting = data.draw(st.permutations(waiting))
@@ -331,7 +360,7 @@ def test_a_row_of_another_type_is_set_aside_with_the_reason(room: Any, graph: Gr
         _, [message] = split(blobs, rows)
         outcomes.append(graph.write_batch(read_batch(blobs, message).graph))
     assert outcomes[1].rejected == 1
-    assert outcomes[1].reasons == {"is the id of a record of another type, which was accepted first": 1}
+    assert outcomes[1].reasons == {"is the id of a record of another type, which counts for more": 1}
     assert room.query("MATCH (n:ErrorRecord) RETURN count(n) AS number") == [{"number": 0}]
 
 

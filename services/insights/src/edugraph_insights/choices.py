@@ -64,7 +64,7 @@ def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
     return Choices(
         sees=sees,
         person=caller.person,
-        imports=caller.may("submit"),
+        imports=caller.may("submit", "roster"),
         reviews=caller.may("review"),
         courses=tuple(Choice(**row) for row in courses),
         groups=tuple(GroupChoice(**row) for row in groups),

@@ -96,9 +96,9 @@ def test_who_is_restricted_adds_no_course(room: Room, insights: Insights) -> Non
 
 
 @pytest.mark.usefixtures("school")
-@pytest.mark.parametrize("scope", ["submit", "review", None])
+@pytest.mark.parametrize("scope", ["submit", "roster", "review", None])
 def test_who_may_import_or_review_is_told(insights: Insights, scope: Any) -> None:
     scopes = (scope,) if scope else ()
     found = choices(insights, Caller("key", scopes, ("teacher",), "t"))
-    assert found.imports == (scope == "submit")
+    assert found.imports == (scope in ("submit", "roster"))
     assert found.reviews == (scope == "review")

@@ -58,7 +58,7 @@ def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, 
     """Out: `need_scopes` in any route."""
     assert client.get(f"/v1/graph/{what}").status_code == 401
     needed = WHOLE_GRAPH[what]
-    everything = ("read:own", "read", "personal", "submit", "review", "operate", "privacy", "erase")
+    everything = ("read:own", "read", "personal", "submit", "roster", "review", "operate", "privacy", "erase")
     for missing in needed:
         answer = get(client, what, *(scope for scope in everything if scope != missing))
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:edugraph:problem:scope"), missing

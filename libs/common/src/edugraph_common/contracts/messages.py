@@ -3,6 +3,7 @@
 Each task takes exactly one argument: the JSON of its message.
 """
 
+import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
 from edugraph_common.contracts.record_fields import Id
-from edugraph_common.contracts.records import Record, course_ids_of
+from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review, Thing
 
 JOB_DEADLINE_SECONDS = 7 * 86_400  # from the submission of a job, or from its last resume
@@ -102,6 +103,28 @@ class OutsideFile(Sent):
         return None
 
 
+def person_mark(job_id: str, person_id: str) -> str:
+    """Return what a job keeps of the caller's own id."""
+    return hashlib.sha256(f"{job_id} {person_id}".encode()).hexdigest()
+
+
+class ImportRights(Sent):
+    """What the caller of an import may write, and who they are. It was decided when the import was accepted.
+
+    `learning` and `roster`: the two groups of record types (`ROSTER_TYPES`). `client` names the caller in the audit
+    log. `person` is the `person_mark` of the caller's own id in the graph, if they have one: the id itself need not
+    lie beside the job.
+    """
+
+    learning: bool = True
+    roster: bool = False
+    client: str = ""
+    person: str | None = None
+
+    def may_write(self, record_type: str) -> bool:
+        return self.roster if record_type in ROSTER_TYPES else self.learning
+
+
 class ByteRange(Sent):
     """The rows of a batch: a frame of `length` bytes that begins at `offset` of the blob `source`.
 
@@ -132,6 +155,7 @@ class ImportJob(Message):
     - `outside`: the facts about the file outside when the job was accepted. None for a file in the blob store.
     - `economy`: the provider's batches read the texts, which is cheaper and takes longer.
     - `unpacked_bytes`: the size of the uncompressed file, which the gateway counted. None for a file outside.
+    - `rights`: what the caller may write. Rows that they may not write are set aside, also when the job is resumed.
     """
 
     source: str | None = None
@@ -150,6 +174,7 @@ class ImportJob(Message):
     platform: str | None = None
     outside: OutsideFile | None = None
     unpacked_bytes: int | None = Field(default=None, ge=0)
+    rights: ImportRights = ImportRights()
 
 
 class SplitSource(ImportJob):
@@ -162,7 +187,7 @@ class ImportBatch(Message):
     """import.batch: write one batch. Exactly one of `rows` and `records` is set.
 
     `expected`: the number of rows that the split saw, so that the rows of an unreadable batch are counted as failed.
-    None from older senders. `economy`: see ImportJob.
+    None from older senders. `economy` and `rights`: see ImportJob.
     """
 
     batch: int = Field(ge=0)
@@ -176,6 +201,7 @@ class ImportBatch(Message):
     accepted_at: float | None = None
     acceptance: AcceptanceNumber = None
     changed_at: ChangeTime = "record"
+    rights: ImportRights = ImportRights()
 
 
 class ImportAggregate(Message):
@@ -401,8 +427,12 @@ class WriteReviews(Message):
 
 
 class UndoImport(Message):
-    """import.split: undo an import that has ended. `job_id` names the request, `import_id` the job of the import."""
+    """import.split: undo an import that has ended. `job_id` names the request, `import_id` the job of the import.
 
+    `client` names the caller in the audit log.
+    """
+
+    client: str = ""
     import_id: str = Field(min_length=1, max_length=64)
 
 

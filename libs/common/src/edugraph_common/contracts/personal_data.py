@@ -498,8 +498,10 @@ _BLOBS = (
         ("jobs/*/job.json", "jobs/*/analysis.json"),
         "pseudonymous",
         Words(
-            "the job's message without records; of a file outside its URL (without a query), size and etag",
-            "不含记录的任务消息；外部文件的网址（不含查询部分）、大小和 etag",
+            "the job's message without records, with the name of the client that sent it and a hash of whose key it "
+            "is; of a file outside its URL (without a query), size and etag",
+            "不含记录的任务消息，其中有发送者的客户端名称和密钥所属人编号的散列值；"
+            "外部文件的网址（不含查询部分）、大小和 etag",
         ),
         Words("to bring a job back if Redis loses it", "Redis 丢失任务时将其恢复"),
         _WITH_SOURCES,
@@ -786,13 +788,13 @@ _REDIS = (
     DataPlace(
         "redis.sessions",
         Store.REDIS,
-        ("edugraph:session:*",),
+        ("edugraph:session:*", "edugraph:sessions"),
         "personal",
         Words(
-            "who has signed in on the page: account, name, roles, and the id of the teacher or student, under a hash "
-            "of the session's id; the issuer's ID token, with what the issuer puts into it",
-            "已在页面登录的人：账户、姓名、角色，以及教师或学生的编号，以会话编号的散列值为键；"
-            "还有身份提供方的 ID 令牌及其内容",
+            "who has signed in on the page: the name and the issuer's tokens, with what the issuer puts into them, "
+            "encrypted with a key that only the browser has; accounts, and when their sessions began and end",
+            "已在页面登录的人：姓名和身份提供方的令牌及其内容，以只有浏览器持有的密钥加密；"
+            "还有账户及其会话的开始和结束时间",
         ),
         Words("to let people in who have signed in", "识别已登录的人"),
         Words(
@@ -842,7 +844,7 @@ _REDIS = (
     DataPlace(
         "redis.audit",
         Store.REDIS,
-        ("edugraph:audit",),
+        ("edugraph:audit:entries",),
         "pseudonymous",
         Words(
             "who did or read what, when, why and how it ended; students and what was read as HMAC",
@@ -853,6 +855,18 @@ _REDIS = (
         retention="EDUGRAPH_AUDIT_RETENTION_DAYS",
         left=Words("it must show that an erasure took place", "必须能证明删除确已进行"),
         exporter="audit",
+    ),
+    DataPlace(
+        "redis.audit_ended",
+        Store.REDIS,
+        ("edugraph:audit:ended",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "the number and the hash of the last entry of the audit log that has ended",
+            "审计日志中最后一条已过期记录的序号和散列值",
+        ),
+        Words("for ever", "永久"),
     ),
     DataPlace(
         "redis.audit_keys",

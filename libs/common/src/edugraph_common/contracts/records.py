@@ -209,6 +209,9 @@ RecordType = Literal[
     "point_record",
 ]
 RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
+# The types that say who belongs to a group and who leads it, and so whom a teacher may see. All others are learning
+# records.
+ROSTER_TYPES: frozenset[RecordType] = frozenset({"membership_record", "term_record"})
 DATA_OF_TYPE: dict[str, type[Data]] = dict(
     zip(
         RECORD_TYPES,

@@ -1,31 +1,43 @@
 """The audit log: who did what that others must see, who read personal data, and who was refused.
 
-It is a Redis stream, whose entries end after a time, and a line of the logger `audit` for each entry. The stream is
-for looking things up, the lines are for a store that nobody can change. Keys, jobs and queues stand in it by name.
-Students, and whatever was read or refused, stand in it as HMAC: a log must not bring back whom it says was forgotten.
+It is a list in Redis, and a line of the logger `audit` for each entry. The list is for looking things up, the lines
+are for a store that nobody can change. Keys, jobs and queues stand in it by name. Students, and whatever was read or
+refused, stand in it as HMAC: a log must not bring back whom it says was forgotten.
+
+Each entry has a number and the hash of the one before it, so that `verify` sees what was changed or is missing. A
+service's user of Redis can only add to the end of the list. Entries end after a time; the server itself or an
+operator sees to that (`end_audit.lua`), and notes the number and the hash of the last one that ended.
 """
 
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import redis
 import structlog
+from pydantic import ValidationError
 
 from edugraph_common.contracts.contract_model import MessageModel
+from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import AUDIT_RETENTION_DAYS
 
-AUDIT, SECRET = "edugraph:audit", "edugraph:audit-secret"
+ENTRIES = "edugraph:audit:entries"
+ENDED = "edugraph:audit:ended"  # number and hash of the last entry that has ended
+SECRET = "edugraph:audit-secret"  # noqa: S105 - the name of a key
 KEPT = 100_000  # entries
 # Of one client's CAPPED in a day, and of all unknown ones together: nobody pushes the entries of others out.
 MOST_READS_AND_REFUSALS = 1_000
-CAPPED = ("session.begin", "personal.read", "refused")
+CAPPED = ("session.begin", "job.submit", "personal.read", "refused")
 PAGE = 500  # entries
+# Others may add an entry between reading the last one and adding the next, which is then made again.
+_TRIES = 200
+UNREADABLE = "unreadable"
 Action = Literal[
     "student.forget",
     "student.export",
@@ -39,6 +51,8 @@ Action = Literal[
     "graph.remove",
     "graph.rename",
     "graph.review",
+    "group.leader",
+    "job.submit",
     "job.cancel",
     "job.delete",
     "job.resume",
@@ -47,6 +61,7 @@ Action = Literal[
     "key.grant",
     "key.revoke",
     "session.begin",
+    "session.end",
     "personal.read",
     "refused",
     "capped",
@@ -59,7 +74,8 @@ class Entry(MessageModel):
     """`outcome` is "accepted" for what was begun; an entry that says "failed" follows where it then was not done.
 
     `what` names no person. `object` is the HMAC of what was read, refused or forgotten. `purpose` is what the client
-    says of it.
+    says of it. `number` counts from 1. `previous` is the hash of the entry before, and `hash` is the HMAC of all
+    other fields.
     """
 
     time: datetime
@@ -69,6 +85,37 @@ class Entry(MessageModel):
     outcome: str = "accepted"
     object: str = ""
     purpose: str = ""
+    number: int = 0
+    previous: str = ""
+    hash: str = ""
+
+    @property
+    def place(self) -> str:
+        """Return the number and the hash, by which an operator can later see that the entry is still there."""
+        return f"{self.number}:{self.hash}"
+
+
+class Link(NamedTuple):
+    """What the next entry has to know of an entry."""
+
+    number: int
+    hash: str
+
+
+class Verified(NamedTuple):
+    """What a look at the whole chain found. `fault` says what is wrong, and is None if nothing is.
+
+    `last` is the place of the newest entry; "" for an empty log.
+    """
+
+    entries: int
+    last: str
+    fault: str | None
+
+
+def keyed_object(secret: str, kind: str, identifier: str) -> str:
+    """Return 32 hex digits, the same for the same object of one installation."""
+    return hmac.new(secret.encode(), f"{kind}:{identifier}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class Audit:
@@ -80,9 +127,13 @@ class Audit:
     def __init__(
         self, client: "redis.Redis", secret: str | None = None, retention_days: int = AUDIT_RETENTION_DAYS
     ) -> None:
-        self._redis, self._secret, self._kept = client, secret, timedelta(days=retention_days)
-        script = resources.files("edugraph_common.platform").joinpath("scripts", "note_in_audit.lua").read_text()
-        self._note = client.register_script(script)
+        self._redis = client
+        self._secret = secret
+        self._kept = timedelta(days=retention_days)
+        self._append = client.register_script(_script("append_to_audit.lua"))
+        self._end = client.register_script(_script("end_audit.lua"))
+        # The text of the last entry, as it was seen last.
+        self._last = ""
 
     def record(
         self,
@@ -93,41 +144,154 @@ class Audit:
         *,
         outcome: Outcome = "accepted",
         of: tuple[str, str] | None = None,
+        keyed: str = "",
         purpose: str = "",
     ) -> None:
-        """Write an entry. `of` is the kind and the id of what was read, refused or forgotten."""
-        keyed = self.object_of(*of) if of else ""
-        entry = Entry(
-            time=now, who=who, action=action, what=what, outcome=outcome, object=keyed, purpose=purpose
-        ).model_dump(mode="json")
-        keys = [AUDIT, f"edugraph:audit-count:{who}:{now:%F}"]
+        """Write an entry. `of` is the kind and the id of what it is about; `keyed` is the HMAC of them, if only that
+        is known.
+        """
+        if of is not None:
+            keyed = self.object_of(*of)
+        entry = Entry(time=now, who=who, action=action, what=what, outcome=outcome, object=keyed, purpose=purpose)
         most = MOST_READS_AND_REFUSALS if action in CAPPED else 0
-        first = int((now - self._kept).timestamp() * 1_000)
-        with redis_errors():
-            kept = self._note(keys, [most, KEPT, first, *(part for field in entry.items() for part in field)])
-        log.info("audit", **{name: value for name, value in entry.items() if name != "time"}, in_redis=bool(kept))
+        count_key = f"edugraph:audit-count:{who}:{now:%F}"
+        for _ in range(_TRIES):
+            link = _link_of(self._last)
+            text = self._sealed(entry, link)
+            # The first entry that is left out leaves a mark: from here on only the lines of the log have more.
+            mark = self._sealed(entry.model_copy(update={"action": "capped"}), link)
+            with redis_errors():
+                state, last = self._append([count_key], [ENTRIES, ENDED, self._last, most, text, mark])
+            self._last = last
+            if state == "changed":
+                continue
+            is_stored = state == "stored"
+            shown = entry.model_dump(mode="json", exclude={"time", "number", "previous", "hash"})
+            place = Entry.model_validate_json(text).place if is_stored else ""
+            log.info("audit", **shown, in_redis=is_stored, place=place)
+            return
+        raise Retryable("too many others write into the audit log")
 
     def object_of(self, kind: str, identifier: str) -> str:
         """Return 32 hex digits, the same for the same object of one installation."""
-        if self._secret is None:
-            with redis_errors():
-                self._redis.set(SECRET, secrets.token_hex(32), nx=True)
-                self._secret = cast("str", self._redis.get(SECRET))
-        return hmac.new(self._secret.encode(), f"{kind}:{identifier}".encode(), hashlib.sha256).hexdigest()[:32]
+        return keyed_object(self._key(), kind, identifier)
 
     def about(self, kind: str, identifier: str) -> Iterator[Entry]:
         """Yield the entries whose object this is, the newest first."""
         keyed = self.object_of(kind, identifier)
         return (entry for entry in self.newest() if entry.object == keyed)
 
-    def newest(self) -> Iterator[Entry]:
-        """Yield all entries that are there, the newest first."""
-        before = "+"
+    def newest(self, before: int | None = None) -> Iterator[Entry]:
+        """Yield all entries that are there, the newest first. `before`: only those with smaller numbers."""
+        for text in self._texts():
+            entry = _entry_of(text)
+            if before is None or entry.number < before:
+                yield entry
+
+    def verify(self, expected: str = "") -> Verified:
+        """Look at the whole chain. `expected` is the place of an entry that must be there, unless it has ended.
+
+        Entries may end meanwhile. Then the chain is looked at again.
+        """
         while True:
+            ended = self._ended()
+            found = self._verify_after(ended, expected)
+            if self._ended() == ended:
+                return found
+
+    def _verify_after(self, ended: Link, expected: str) -> Verified:
+        number_of_entries = 0
+        last = ""
+        newer: Entry | None = None
+        must_be_there = expected
+        for text in self._texts():
+            number_of_entries += 1
+            entry = _entry_of(text)
+            if newer is None:
+                last = entry.place
+            if entry.action == UNREADABLE or not hmac.compare_digest(entry.hash, self._hash_of(entry)):
+                return Verified(number_of_entries, last, f"entry {entry.number} was changed, or is not of this log")
+            if newer is not None and (entry.number, entry.hash) != (newer.number - 1, newer.previous):
+                return Verified(number_of_entries, last, f"entries are missing before entry {newer.number}")
+            if entry.place == expected:
+                must_be_there = ""
+            newer = entry
+        fault = None
+        has_ended = _number_of(expected) <= ended.number
+        if must_be_there and not has_ended:
+            fault = f"the entry {expected} is not there: later entries may be missing, too"
+        if newer is not None and (newer.number - 1, newer.previous) != ended:
+            fault = f"entries are missing before entry {newer.number}"
+        return Verified(number_of_entries, last, fault)
+
+    def end_old(self, now: datetime, most: int = 100_000) -> int:
+        """Take out entries whose time is over, and the oldest of too many. Return how many they were, `most` at most.
+
+        Only the user of an operator, or the server itself, may do that.
+        """
+        oldest = int((now - self._kept).timestamp())
+        with redis_errors():
+            return int(self._end([ENTRIES, ENDED], [oldest, KEPT, most]))
+
+    def _ended(self) -> Link:
+        """Return the link of the last entry that has ended."""
+        with redis_errors():
+            return _link_of(cast("str | None", self._redis.get(ENDED)) or "")
+
+    def _texts(self) -> Iterator[str]:
+        """Yield the stored texts, the newest first, each once though others are added meanwhile."""
+        with redis_errors():
+            length = self._redis.llen(ENTRIES)
+        while length > 0:
+            first = max(0, length - PAGE)
             with redis_errors():
-                found = cast("list[tuple[str, dict[str, Any]]]", self._redis.xrevrange(AUDIT, before, count=PAGE))
-            for _, fields in found:
-                yield Entry.model_validate(fields)
-            if len(found) < PAGE:
-                return
-            before = f"({found[-1][0]}"
+                texts = cast("list[str]", self._redis.lrange(ENTRIES, first, length - 1))
+            yield from reversed(texts)
+            length = first
+
+    def _sealed(self, entry: Entry, link: Link) -> str:
+        """Return the entry as it is stored after the one that is linked."""
+        placed = entry.model_copy(update={"number": link.number + 1, "previous": link.hash})
+        fields = placed.model_dump(mode="json") | {"hash": self._hash_of(placed)}
+        return json.dumps(fields | {"at": int(entry.time.timestamp())}, ensure_ascii=False)
+
+    def _hash_of(self, entry: Entry) -> str:
+        fields = entry.model_dump(mode="json", exclude={"hash"})
+        text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
+        return hmac.new(self._key().encode(), text.encode(), hashlib.sha256).hexdigest()
+
+    def _key(self) -> str:
+        if self._secret is None:
+            with redis_errors():
+                self._redis.set(SECRET, secrets.token_hex(32), nx=True)
+                self._secret = cast("str", self._redis.get(SECRET))
+        return self._secret
+
+
+def _script(name: str) -> str:
+    return resources.files("edugraph_common.platform").joinpath("scripts", name).read_text()
+
+
+def _link_of(text: str) -> Link:
+    """Return the link of a stored entry, or of what is noted of the last one that ended."""
+    if not text:
+        return Link(0, "")
+    try:
+        found: dict[str, Any] = json.loads(text)
+        return Link(int(found["number"]), str(found["hash"]))
+    except (ValueError, KeyError, TypeError):
+        # Somebody has put it there by hand. The chain goes on after it, and `verify` points at it.
+        return Link(0, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _entry_of(text: str) -> Entry:
+    """Return a stored entry. A text that is not an entry is shown, too: it shows that somebody changed the log."""
+    try:
+        return Entry.model_validate_json(text)
+    except ValidationError:
+        return Entry(time=datetime.fromtimestamp(0, UTC), who="", action=UNREADABLE, what="")
+
+
+def _number_of(place: str) -> int:
+    number = place.partition(":")[0]
+    return int(number) if number.isdigit() else 0

@@ -21,6 +21,8 @@ _RESULTS = "redis.results"
 # FUNCTION is refused because a function that one user loads stays for all users.
 _COMMANDS = ("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub", "-@dangerous", "-function")
 _SCRIPTS = ("+eval", "+evalsha", "+script|load", "+script|exists", "+time")
+# XADD of a stream could trim it, and SET could put anything in its place. RPUSH can only add.
+_APPENDING = "-@all +rpush +lindex +lrange +llen"
 # These commands show keys that the user may not read, or their number.
 _LOOKING = ("-randomkey", "-dbsize", "-scan")
 _JOBS = ("redis.job", "redis.job_tasks", "redis.job_outcomes", "redis.job_counts", "redis.task_owners")
@@ -31,13 +33,15 @@ class UsersTaken(Exception):
 
 
 class Access(NamedTuple):
-    """The permissions of a service. `uses` (read and write) and `reads` are names of entries in the registry.
+    """The permissions of a service. `uses` (read and write), `reads` and `appends` are names of registry entries.
 
-    `commands` are rules in addition to the rules of all services.
+    `appends`: lists that the service may read and add to at the end; it may delete nothing of them. `commands` are
+    rules in addition to the rules of all services.
     """
 
     uses: tuple[str, ...]
     reads: tuple[str, ...] = ()
+    appends: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
 
 
@@ -47,8 +51,6 @@ ACCESS: dict[RedisService, Access] = {
         uses=(
             *_JOBS,
             "redis.clients",
-            "redis.keys",
-            "redis.audit",
             "redis.audit_keys",
             "redis.turns",
             "redis.to_clean",
@@ -56,14 +58,16 @@ ACCESS: dict[RedisService, Access] = {
             "redis.held",
             "redis.dead_letters",
         ),
-        reads=(_RESULTS, "redis.deliveries", "redis.restricted", "redis.sessions"),
+        reads=(_RESULTS, "redis.deliveries", "redis.restricted", "redis.sessions", "redis.keys", "redis.audit_ended"),
+        appends=("redis.audit",),
         commands=("+info",),
     ),
     # Insights looks up callers, keeps sessions and saved views, and writes to the audit log. The importer writes the
     # epochs of the answers.
     "insights": Access(
-        uses=("redis.audit", "redis.audit_keys", "redis.sessions", "redis.reading_turns", "redis.views"),
-        reads=("redis.keys", "redis.answer_epochs"),
+        uses=("redis.audit_keys", "redis.sessions", "redis.reading_turns", "redis.views"),
+        reads=("redis.keys", "redis.answer_epochs", "redis.audit_ended"),
+        appends=("redis.audit",),
     ),
     # An erasure searches results, answers of the model and saved views. The export of a person searches the audit
     # log.
@@ -84,8 +88,10 @@ ACCESS: dict[RedisService, Access] = {
             "redis.to_clean",
             "redis.views",
             "redis.dead_letters",
+            "redis.audit_keys",
         ),
-        reads=("redis.audit",),
+        reads=("redis.audit_ended",),
+        appends=("redis.audit",),
         commands=("+scan",),
     ),
     # `edugraph cache` searches the answers of the model. The analyzer notes which courses it has asked for.
@@ -119,7 +125,11 @@ def rules_of(service: RedisService) -> tuple[str, ...]:
         rules += [f"%R~{pattern}" for pattern in keys_in_redis(name)]
     if _RESULTS in access.uses:
         rules += [f"&{channel}" for channel in keys_in_redis(_RESULTS)]
-    return (*rules, *_COMMANDS, *_SCRIPTS, *_LOOKING, *access.commands)
+    # Selectors: these commands on these keys, in addition to all other rules.
+    selectors = []
+    for name in access.appends:
+        selectors += [f"({_APPENDING} ~{pattern})" for pattern in keys_in_redis(name)]
+    return (*rules, *_COMMANDS, *_SCRIPTS, *_LOOKING, *access.commands, *selectors)
 
 
 def line_of(service: RedisService, password_hash: str) -> str:

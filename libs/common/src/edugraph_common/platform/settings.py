@@ -85,7 +85,8 @@ class Settings(BrokerSettings):
         default=AUDIT_RETENTION_DAYS,
         ge=1,
         le=3_650,
-        description="days that Redis keeps an entry of the audit log, of which it keeps 100,000 at most",
+        description="days after which `edugraph audit end` takes an entry out of the audit log, which keeps 100,000 "
+        "at most; the bundled Redis has a setting of its own",
     )
     graph_text_retention_days: int = Field(
         default=0,

@@ -84,12 +84,16 @@ Reader = Annotated[Caller, admitted(*READS)]
 TaskReader = Annotated[Caller, admitted(*READS, "review")]
 PersonalReader = Annotated[Caller, admitted(*READS, personal=True)]
 Submitter = Annotated[Caller, admitted("submit")]
+# Each scope opens its own types of record; rows of other types are set aside by the importer.
+IMPORTING: tuple[Scope, ...] = ("submit", "roster")
+Importer = Annotated[Caller, admitted(*IMPORTING)]
 Reviewer = Annotated[Caller, admitted("review")]
 Operator = Annotated[Caller, admitted("operate")]
 PersonalOperator = Annotated[Caller, admitted("operate", personal=True)]
-JobOperator = Annotated[Caller, admitted("operate", "submit")]
+JobOperator = Annotated[Caller, admitted("operate", *IMPORTING)]
 Eraser = Annotated[Caller, admitted("erase")]
 Officer = Annotated[Caller, admitted("privacy", "erase")]
+AuditReader = Annotated[Caller, admitted("privacy")]
 PersonalOfficer = Annotated[Caller, admitted("privacy", "erase", personal=True)]
 # An export shows everything about a person. A key that may only erase must not read data of persons.
 Exporter = Annotated[Caller, admitted("privacy", personal=True)]

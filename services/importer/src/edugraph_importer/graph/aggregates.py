@@ -135,7 +135,7 @@ def recompute(tx: neo4j.Transaction, unit: UnitOfWork, outdated: Outdated) -> No
         _recompute_interactions(tx, total, pairs)
     _recompute_has_error(tx, outdated.mistakes)
     _recompute_practised(tx, outdated.practised)
-    groups.write_memberships(tx, outdated.memberships)
+    groups.write_memberships(tx, outdated.memberships, unit.leading)
     _recompute_related(tx, outdated.relates_to)
     _recompute_contains(tx, outdated.contains)
     _recompute_learns(tx, unit, outdated.learns)

@@ -16,11 +16,12 @@ import neo4j
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.findings import RecordFinding, kind_of_finding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
-from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.messages import Findings, ImportRights
 from edugraph_common.contracts.outcomes import (
     BATCH_SHOWN_ERRORS,
     BatchOutcome,
     FindingsOutcome,
+    LeaderChange,
     Reject,
     quoted,
 )
@@ -45,7 +46,7 @@ from edugraph_importer.graph.aggregates import delete_orphans, raise_contains, r
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.history import Entry, row_number
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node, PersonInGroup
 from edugraph_importer.graph.stored_records import stored_records
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
@@ -58,6 +59,7 @@ from edugraph_importer.graph.unit_of_work import (
 )
 from edugraph_importer.graph.verdicts import RecordVerdicts
 from edugraph_importer.graph.versions import (
+    ALL_RIGHTS,
     Acceptance,
     Classified,
     ErasedStudents,
@@ -109,10 +111,10 @@ class Beside(NamedTuple):
 
 @dataclass(frozen=True)
 class RecordBatch:
-    """`records`: (line, record). `rejects`: lines that were no valid records.
+    """`records` and `withdrawn` come with their lines. `rejects`: lines that were no valid records.
 
     `read`: the number of lines of all these, and of what means nothing to the graph. `accepted`: the acceptance
-    number of the job.
+    number of the job. `rights`: what its caller may take back; the records were looked at when they were read.
     """
 
     job_id: str
@@ -120,12 +122,29 @@ class RecordBatch:
     records: Sequence[tuple[int, Record]]
     rejects: Sequence[Reject]
     read: int
-    withdrawn: Sequence[Withdrawal] = ()
+    withdrawn: Sequence[tuple[int, Withdrawal]] = ()
     accepted: int = 0
+    rights: ImportRights = ALL_RIGHTS
 
     @property
     def id(self) -> str:
         return f"{self.job_id}:{self.batch}"
+
+
+class Applied(NamedTuple):
+    """`claims_changed`: prerequisites are to be derived. `leading`: who leads a group at other times than before, and
+    whether they lead it at all now.
+    """
+
+    claims_changed: bool
+    leading: Sequence[tuple[PersonInGroup, bool]]
+
+    def leaders(self, tombstones: Tombstones) -> tuple[LeaderChange, ...]:
+        """Return what the audit log is to say of it."""
+        return tuple(
+            LeaderChange(group=group_id, person=tombstones.in_audit_log(label, person_id), leads=leads)
+            for (label, person_id, group_id), leads in self.leading
+        )
 
 
 def apply(
@@ -137,11 +156,11 @@ def apply(
     unreviewed: Sequence[str],
     wanted: set[Node],
     job_id: str = "",
-) -> bool:
+) -> Applied:
     """Write records and what was found in them, in place of what they supersede.
 
     `unreviewed`: as `Removals.check` has it. `wanted`: as `resolver.resolve` has it. `job_id`: of the job that waits
-    for the prerequisites which follow, if there is one. Return whether there is anything to be derived of that.
+    for the prerequisites which follow, if there is one.
 
     All transactions take their locks in this order: superseded records, then all other nodes. What can be computed
     without locks is computed before.
@@ -194,7 +213,8 @@ def apply(
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked | wanted)
     claims = staged.prerequisites, superseded.claims
-    return prerequisites.note_changes(tx, findings, superseded.findings, *claims, job_id=job_id)
+    claims_changed = prerequisites.note_changes(tx, findings, superseded.findings, *claims, job_id=job_id)
+    return Applied(claims_changed, unit.leading.changes())
 
 
 def _version_properties(records: Classified, record: Record) -> Row:
@@ -217,13 +237,13 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
     records = [record for _, record in batch.records]
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     ids = {record.record_id for record in records if record.type in record_facts.LABEL_OF_TYPE}
-    ids.update(each.record_id for each in batch.withdrawn)
+    ids.update(each.record_id for _, each in batch.withdrawn)
     known = Ids(stored_versions(tx, ids), withdrawn_entries(tx, ids, before.withdrawn), rows)
     first_row = row_number(batch.batch, 0)
     acceptance = Acceptance(batch.accepted, first_row, kept.records_from, kept.undoable_from)
-    classified = classify(batch.records, known, erased, acceptance, batch.withdrawn)
+    classified = classify(batch.records, known, erased, acceptance, batch.withdrawn, rights=batch.rights)
     verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
-    claims_changed = apply(
+    applied = apply(
         tx,
         classified,
         updates_of(classified, verdicts),
@@ -233,7 +253,9 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
         job_id=batch.job_id,
     )
     outcome = _batch_outcome(batch, classified, time.monotonic() - start)
-    outcome = outcome.model_copy(update={"claims_changed": claims_changed})
+    outcome = outcome.model_copy(
+        update={"claims_changed": applied.claims_changed, "leaders": applied.leaders(tombstones)}
+    )
     # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
     # work to do waits for it.
     refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
@@ -326,7 +348,7 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
         else update
         for update in updates
     ]
-    claims_changed = apply(
+    applied = apply(
         tx,
         classified,
         updates,
@@ -343,7 +365,7 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
         state="written",
         findings=len(pairs) - len(refused),
         failed=message.failed + invalid + len(refused),
-        claims_changed=claims_changed,
+        claims_changed=applied.claims_changed,
         error=error or (f"the record {refused[0].reason}" if refused else None),
     )
     ledger_row = {"id": pack_id, "job_id": message.job_id, "pack": message.pack}

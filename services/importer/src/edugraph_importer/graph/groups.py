@@ -6,25 +6,33 @@ a large course may have a million members, and none of them is read when another
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import neo4j
 
 from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import GroupCounts, Pair, PersonInGroup
-from edugraph_importer.graph.unit_of_work import run_rows
+from edugraph_importer.graph.unit_of_work import Leading, run_rows
 
 
-def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup]) -> None:
+def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup], leading: Leading) -> None:
     """Derive MEMBER_OF and LEADS of these people and groups from the Membership nodes in the graph.
 
     Of those that agree in term and start, the latest is the one that counts. The people and groups must be locked.
+    `leading` receives when they led the groups before, and when they lead them now.
     """
     for label, rows in _rows_by_label(memberships):
         found = [stated[-1] for _, stated in sorted(_times_in_groups(tx, label, rows).items())]
+        leaders = [row for row in found if row["leads"] is True]
+        before = [
+            {**row.data(), "starts": _iso_or_none(row["starts"]), "ends": _iso_or_none(row["ends"])}
+            for row in tx.run(CYPHER[f"leads_of_{label}"], rows=rows)
+        ]
+        leading.note(label, rows, before, leaders)
         run_rows(tx, f"remove_memberships_{label}", rows)
-        for name, leads in (("member_of", False), ("leads", True)):
-            run_rows(tx, f"{name}_{label}", [row for row in found if row["leads"] is leads])
+        run_rows(tx, f"member_of_{label}", [row for row in found if row["leads"] is False])
+        run_rows(tx, f"leads_{label}", leaders)
 
 
 def ended_memberships(tx: neo4j.Transaction, ids: Iterable[str], before: str) -> list[str]:
@@ -56,13 +64,18 @@ def _times_in_groups(tx: neo4j.Transaction, label: str, rows: list[Row]) -> dict
     """Return what records say of each time that people were in groups, in the order of their versions."""
     stated: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in tx.run(CYPHER[f"memberships_of_{label}"], rows=rows):
-        starts, ends = (iso(each.to_native()) if each else None for each in (row["starts"], row["ends"]))
+        starts = _iso_or_none(row["starts"])
+        ends = _iso_or_none(row["ends"])
         version_key = f"{iso(row['timestamp'].to_native())}|{row['record']}"
         told = row.data() | {"starts": starts, "ends": ends, "version_key": version_key}
         stated[row["person"], row["group"], row["term"] or "", starts or ""].append(told)
     for told_of_one in stated.values():
         told_of_one.sort(key=lambda each: str(each["version_key"]))
     return stated
+
+
+def _iso_or_none(moment: Any) -> str | None:
+    return iso(moment.to_native()) if moment else None
 
 
 def group_counts(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> GroupCounts:

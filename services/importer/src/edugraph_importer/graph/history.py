@@ -11,22 +11,29 @@ from typing import NamedTuple
 from edugraph_common.contracts.records import (
     FIRST_STATEMENT_READING,
     RECORD_TYPES,
+    ROSTER_TYPES,
     Record,
     Withdrawal,
     microseconds,
 )
 
-WITHDRAWN = -1  # the type of a withdrawal
+# The types of withdrawals: of any record, and by callers who may write only one of the two groups of record types.
+# Such a withdrawal never counts for a record of the other group, whichever of the two comes first.
+WITHDRAWN = -1
+WITHDRAWN_LEARNING = -2
+WITHDRAWN_ROSTER = -3
 FOREVER = 2**62  # the change time of a withdrawal that an older release wrote, which no later version beats
 # The number of each type in an entry. New types are added at the end of RECORD_TYPES.
 NUMBER_OF_TYPE = {record_type: number for number, record_type in enumerate(RECORD_TYPES)}
+_ROSTER_NUMBERS = frozenset(NUMBER_OF_TYPE[record_type] for record_type in ROSTER_TYPES)
 BITS_OF_INDEX = 24
 
 
 class Entry(NamedTuple):
     """One version of a record, or one withdrawal of it.
 
-    `changed`: the change time, in microseconds since 1970. `type`: the number of the type, or WITHDRAWN. `accepted`:
+    `changed`: the change time, in microseconds since 1970. `type`: the number of the type; of a withdrawal it is
+    WITHDRAWN, WITHDRAWN_LEARNING or WITHDRAWN_ROSTER. `accepted`:
     the acceptance number of the import. `row`: the place in the import, as `row_number` makes it. `hash`: the first
     eight bytes of the content hash as a signed number; 0 for a withdrawal.
     """
@@ -45,7 +52,15 @@ class Entry(NamedTuple):
 
     @property
     def is_withdrawal(self) -> bool:
-        return self.type == WITHDRAWN
+        return self.type < 0
+
+    def counts_for(self, record_type: int) -> bool:
+        """Whether this is a version of a record of a type (its number), or a withdrawal that holds for one."""
+        if self.type == WITHDRAWN_LEARNING:
+            return record_type not in _ROSTER_NUMBERS
+        if self.type == WITHDRAWN_ROSTER:
+            return record_type in _ROSTER_NUMBERS
+        return self.type in (WITHDRAWN, record_type)
 
     @property
     def is_statement(self) -> bool:
@@ -64,8 +79,16 @@ def entry_of(record: Record, accepted: int, row: int) -> Entry:
     return Entry(changed, number, record.reading, accepted, row, short_hash(record.content_hash))
 
 
-def entry_of_withdrawal(withdrawal: Withdrawal, accepted: int, row: int) -> Entry:
-    return Entry(microseconds(withdrawal.change_time), WITHDRAWN, 0, accepted, row, 0)
+def entry_of_withdrawal(
+    withdrawal: Withdrawal, accepted: int, row: int, *, learning: bool = True, roster: bool = True
+) -> Entry:
+    """Return the entry of a withdrawal by a caller who may write `learning` records, `roster` records, or both."""
+    number = WITHDRAWN
+    if not roster:
+        number = WITHDRAWN_LEARNING
+    elif not learning:
+        number = WITHDRAWN_ROSTER
+    return Entry(microseconds(withdrawal.change_time), number, 0, accepted, row, 0)
 
 
 def row_number(batch: int, index: int) -> int:
@@ -89,10 +112,10 @@ def decide(entries: Iterable[Entry]) -> Entry | None:
         return candidates[0]
     first = _first_accepted(candidates)
     if first is not None and first.is_statement:
-        withdrawals = [each for each in candidates if each.is_withdrawal]
+        withdrawals = [each for each in candidates if each.is_withdrawal and each.counts_for(first.type)]
         candidates = [first, *withdrawals]
     elif first is not None:
-        candidates = [each for each in candidates if each.is_withdrawal or each.type == first.type]
+        candidates = [each for each in candidates if each.counts_for(first.type)]
     return max(candidates, key=_order, default=None)
 
 
@@ -106,10 +129,16 @@ def _first_accepted(entries: Iterable[Entry]) -> Entry | None:
     """Return the version whose type counts: the first one that was accepted, of those with the highest reading.
 
     A statement has the content of this version as well. An adapter may read one event as another type than it did
-    before, so a newer reading may change the type.
+    before, so a newer reading may change the type. A roster record comes before all learning records: nobody who may
+    not write it can replace it, or take its id first.
     """
     contents = (each for each in entries if not each.is_withdrawal)
-    return min(contents, key=lambda each: (-each.reading, each.accepted, each.row, each.hash), default=None)
+    return min(contents, key=_acceptance_order, default=None)
+
+
+def _acceptance_order(entry: Entry) -> tuple[bool, int, int, int, int]:
+    is_learning = entry.type not in _ROSTER_NUMBERS
+    return is_learning, -entry.reading, entry.accepted, entry.row, entry.hash
 
 
 def _order(entry: Entry) -> tuple[int, bool, int, int, int, int]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import neo4j
 
+from edugraph_common.contracts.outcomes import LeaderChange
 from edugraph_common.contracts.records import Record
 from edugraph_importer.graph.apply import Beside, Kept, RecordBatch, apply, begin, updates_of
 from edugraph_importer.graph.queries import CYPHER
@@ -23,7 +24,7 @@ class UndoProgress:
     `next_batch`: the first batch that is not undone yet. `taken_back`: how many records of the job were removed or
     replaced; `came_back`: of how many another version is there in their place; `not_restored`: of how many the row of
     that version is not kept. `not_restored_ids`: some of these, of the batches of this try. `finished`: all batches
-    are undone.
+    are undone. `leaders`: who leads which group now, by the last batch.
     """
 
     next_batch: int = 0
@@ -32,6 +33,7 @@ class UndoProgress:
     not_restored: int = 0
     not_restored_ids: tuple[str, ...] = ()
     finished: bool = False
+    leaders: tuple[LeaderChange, ...] = ()
 
 
 class UndoBatch(NamedTuple):
@@ -62,7 +64,7 @@ def undo_batch(
     tombstones, kept, rows = beside
     before, _ = begin(tx, "ImportBatch", "")
     ids = {record.record_id for _, record in batch.records if record.type in LABEL_OF_TYPE}
-    ids.update(each.record_id for each in batch.withdrawn)
+    ids.update(each.record_id for _, each in batch.withdrawn)
     found = [record for record in rows.values() if record is not None]
     erased = ErasedStudents(tx, found, before.erased, tombstones)
     may_return = {
@@ -77,22 +79,24 @@ def undo_batch(
     lost = known.settle(classified, kept.undoable_from)
     verdicts = RecordVerdicts(tx, list(classified.events), before.reviewed)
     updates = updates_of(classified, verdicts)
-    apply(tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted)
+    applied = apply(tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted)
     progress = UndoProgress(
         next_batch=batch.batch + 1,
         taken_back=undoing.progress.taken_back + len(classified.superseded),
         came_back=undoing.progress.came_back + len(classified.events),
         not_restored=undoing.progress.not_restored + len(lost),
         not_restored_ids=(*undoing.progress.not_restored_ids, *sorted(lost))[:SHOWN_IDS],
+        leaders=applied.leaders(tombstones),
     )
     note_progress(tx, batch.job_id, progress)
     return progress
 
 
 def note_progress(tx: neo4j.Transaction, job_id: str, progress: UndoProgress) -> None:
-    """Note how far the undo of a job is. The ids of records are left out."""
+    """Note how far the undo of a job is. The ids of records are left out, and so is who leads a group."""
     noted = asdict(progress)
     del noted["not_restored_ids"]
+    del noted["leaders"]
     tx.run(CYPHER["set_undo_progress"], id=job_id, progress=json.dumps(noted)).consume()
 
 

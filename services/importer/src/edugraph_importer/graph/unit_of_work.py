@@ -222,6 +222,40 @@ class TestsSaid(NamedTuple):
         return bool(+named) if verdict == "withdrawn" else verdict == "accepted"
 
 
+Times = frozenset[tuple[str | None, str | None]]
+"""The first and the last moment of each time; None is open."""
+
+
+@dataclass(slots=True)
+class Leading:
+    """When people led groups before a transaction, and when they do after it, where it touches that."""
+
+    before: dict[PersonInGroup, Times] = field(default_factory=dict)
+    after: dict[PersonInGroup, Times] = field(default_factory=dict)
+
+    def note(self, label: str, people: Iterable[Row], before: Iterable[Row], after: Iterable[Row]) -> None:
+        """Note these people of one label. What was before the first look is what was before the transaction."""
+        was = _times_of(before)
+        will_be = _times_of(after)
+        for row in people:
+            for group_id in row["groups"]:
+                pair = row["person"], group_id
+                self.before.setdefault((label, *pair), frozenset(was[pair]))
+                self.after[label, *pair] = frozenset(will_be[pair])
+
+    def changes(self) -> list[tuple[PersonInGroup, bool]]:
+        """Return who leads a group at other times than before, and whether they lead it at any time now."""
+        changed = [each for each in sorted(self.after) if self.after[each] != self.before[each]]
+        return [(each, bool(self.after[each])) for each in changed]
+
+
+def _times_of(rows: Iterable[Row]) -> dict[tuple[str, str], set[tuple[str | None, str | None]]]:
+    times: dict[tuple[str, str], set[tuple[str | None, str | None]]] = defaultdict(set)
+    for row in rows:
+        times[row["person"], row["group"]].add((row["starts"], row["ends"]))
+    return times
+
+
 @dataclass(slots=True)
 class UnitOfWork:
     """`rows`: by the name of the statement that writes them. `nodes`: all that is named in them.
@@ -251,6 +285,7 @@ class UnitOfWork:
     stored_tests: dict[Pair, Counter[str]] = field(default_factory=dict)
     active_days: dict[Day, Activity] = field(default_factory=dict)
     memberships: set[PersonInGroup] = field(default_factory=set)
+    leading: Leading = field(default_factory=Leading)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     tests_said: dict[Pair, TestsSaid] = field(default_factory=dict)
     contains: set[Pair] = field(default_factory=set)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import neo4j
 
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, RECORD_LABELS
+from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
 from edugraph_common.contracts.records import Record, Withdrawal, iso, iso_of_microseconds, microseconds
 from edugraph_common.sources.students import plain_hash
@@ -51,13 +52,16 @@ _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with"
 
 REFUSED = "belongs to a student who was forgotten"
 TOO_OLD = "is older than the graph keeps records"
-OTHER_TYPE = "is the id of a record of another type, which was accepted first"
+OTHER_TYPE = "is the id of a record of another type, which counts for more"
 OTHER_CONTENT = "is other content of a known statement"
+NOT_ALLOWED = "is the id of a record that the caller of this import may not take back"
 # Outcome -> what is expected of a row that is set aside by it, and why it is.
 _SET_ASIDE: Mapping[str, tuple[str, str]] = {
     "other_type": ("an id that no record of another type has", OTHER_TYPE),
     "other_content": ("the content that was accepted first", OTHER_CONTENT),
 }
+# The rights of a batch of which nobody says who brought it.
+ALL_RIGHTS = ImportRights(roster=True)
 # Records about students, which have a retention.
 AGEING_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 
@@ -396,13 +400,15 @@ def classify(
     ids: Ids,
     erased: ErasedStudents,
     acceptance: Acceptance = Acceptance(),
-    withdrawals: Sequence[Withdrawal] = (),
+    withdrawals: Sequence[tuple[int, Withdrawal]] = (),
     *,
+    rights: ImportRights = ALL_RIGHTS,
     is_analysis: bool = False,
 ) -> Classified:
-    """Classify records that come with their lines. Raise RowsNeeded as `Ids.settle` does.
+    """Classify records and withdrawals that come with their lines. Raise RowsNeeded as `Ids.settle` does.
 
-    `is_analysis`: the records come with findings. A version that the graph knows already is not another version then.
+    `rights`: which records the withdrawals hold for. `is_analysis`: the records come with findings. A version that
+    the graph knows already is not another version then.
     """
     classified = Classified()
     versions: list[tuple[int, Record, Entry]] = []
@@ -417,10 +423,12 @@ def classify(
         else:
             entry = entry_of(record, acceptance.accepted, acceptance.first_row + index)
             versions.append((line, record, entry))
-    for index, withdrawal in enumerate(withdrawals):
+    for index, (line, withdrawal) in enumerate(withdrawals):
         row = acceptance.first_row + len(records) + index
-        entry = entry_of_withdrawal(withdrawal, acceptance.accepted, row)
-        _add_withdrawal(classified, ids.of(withdrawal.record_id), entry)
+        entry = entry_of_withdrawal(
+            withdrawal, acceptance.accepted, row, learning=rights.learning, roster=rights.roster
+        )
+        _add_withdrawal(classified, ids.of(withdrawal.record_id), entry, line)
     for line, record, entry in versions:
         entries = ids.of(record.record_id)
         if is_analysis and any(each.has_content_of(entry) for each in entries):
@@ -463,12 +471,19 @@ def _outcome_of(before: AbstractSet[Entry], entry: Entry) -> str:
     return "unchanged" if entry.has_content_of(was) else "replaced"
 
 
-def _add_withdrawal(classified: Classified, entries: set[Entry], entry: Entry) -> None:
+def _add_withdrawal(classified: Classified, entries: set[Entry], entry: Entry, line: int) -> None:
     was = decide(entries)
     is_unknown = not entries
+    record_type = type_of(entries)
     entries.add(entry)
     is_now = decide(entries)
-    if is_now is None or not is_now.is_withdrawal:
+    if record_type is not None and not entry.counts_for(record_type):
+        # What the record is stays as it is in the graph: the caller may not even know that there is one.
+        expected = "the id of a record that the caller may write"
+        classified.rejects.append(
+            Reject(line=line, field="record_id", expected=expected, found="", reason=NOT_ALLOWED)
+        )
+    elif is_now is None or not is_now.is_withdrawal:
         classified.counts["older"] += 1
     elif was is not None and was.is_withdrawal:
         classified.counts["unchanged"] += 1

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Annotated, Any
 
+import anyio.to_thread
 from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
@@ -23,7 +24,7 @@ from edugraph_common.contracts.records import InvalidRecord, Record, parse_recor
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.problems import Problem
 from edugraph_common.sources.rows import as_invalid_record
-from edugraph_gateway.api.dependencies import IntakeDep, Submitter
+from edugraph_gateway.api.dependencies import AuditTrailDep, IntakeDep, Submitter
 from edugraph_gateway.problems import invalid, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
 from edugraph_gateway.submission.request_body import json_body
@@ -64,9 +65,11 @@ _REQUEST_BODY = {
     openapi_extra=_REQUEST_BODY,
 )
 async def start_analysis(
+    *,
     request: Request,
     caller: Submitter,
     intake: IntakeDep,
+    trail: AuditTrailDep,
     subject: Subject,
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
@@ -82,6 +85,8 @@ async def start_analysis(
     async def first() -> Done:
         job_id = submitter.new_id()
         stored = None
+        # The importer writes this entry for each import that begins.
+        await anyio.to_thread.run_sync(trail.did, caller, "job.submit", job_id)
         if len(body) > RECORDS_IN_MESSAGE_BYTES and kind in BATCH_TASKS:
             stored = await submitter.store_rows(job_id, [record.to_json() for record in records])
         submission = analysis_submission(job_id, kind, records, stored, acceptance, economy=economy)

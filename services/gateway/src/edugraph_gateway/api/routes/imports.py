@@ -23,7 +23,9 @@ from edugraph_common.contracts.messages import (
     Compression,
     Format,
     ImportJob,
+    ImportRights,
     OutsideFile,
+    person_mark,
 )
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
@@ -32,7 +34,7 @@ from edugraph_common.platform.problems import Problem
 from edugraph_common.sources import Mapping, parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_gateway.api.dependencies import IntakeDep, Submitter
+from edugraph_gateway.api.dependencies import Importer, IntakeDep
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, invalid_fields, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
@@ -130,7 +132,7 @@ _QUERY = [
     openapi_extra={"requestBody": _REQUEST_BODY, "parameters": _QUERY},
 )
 async def start_import(
-    request: Request, caller: Submitter, intake: IntakeDep, idempotency_key: IdempotencyKey = None
+    request: Request, caller: Importer, intake: IntakeDep, idempotency_key: IdempotencyKey = None
 ) -> Accepted:
     """Accepted means kept: the body is stored and the broker has confirmed the message."""
     intake.backpressure.check(QUEUE)
@@ -167,14 +169,16 @@ async def import_json(intake: Intake, caller: Caller, request: Request, name: st
     async def first() -> Done:
         job_id = submitter.new_id()
         if isinstance(wanted, OutsideImport):
-            looked_at = await _look_outside(submitter, job_id, wanted, acceptance)
+            looked_at = await _look_outside(submitter, job_id, wanted, acceptance, rights_of(caller, job_id))
             return Done(fingerprint, await submitter.submit(looked_at, caller.client_id))
         fields = dict(wanted)
         if len(body) > RECORDS_IN_MESSAGE_BYTES:
             stored = await submitter.store_records(job_id, wanted.records)
             fields = {**fields, "records": None, "source": stored, "unpacked_bytes": len(body)}
         accepted_at = submitter.now().timestamp()
-        job = ImportJob(job_id=job_id, accepted_at=accepted_at, acceptance=acceptance, **fields)
+        job = ImportJob(
+            job_id=job_id, accepted_at=accepted_at, acceptance=acceptance, rights=rights_of(caller, job_id), **fields
+        )
         return Done(fingerprint, await submitter.submit(import_submission(job, "inline"), caller.client_id))
 
     async def seen() -> str:
@@ -200,7 +204,19 @@ def _parse(body: bytes) -> InlineImport | OutsideImport:
         raise invalid(error) from None
 
 
-async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImport, acceptance: int) -> Submission:
+def rights_of(caller: Caller, job_id: str) -> ImportRights:
+    """Return what the caller may write. It travels with the job, whose rows are read long after the request."""
+    return ImportRights(
+        learning=caller.may("submit"),
+        roster=caller.may("roster"),
+        client=caller.client_id,
+        person=person_mark(job_id, caller.person) if caller.person else None,
+    )
+
+
+async def _look_outside(
+    submitter: JobSubmitter, job_id: str, wanted: OutsideImport, acceptance: int, rights: ImportRights
+) -> Submission:
     """Return the submission of a file outside that was looked at.
 
     Raises Rejected for a file that is not there or not allowed, MalformedFile for an empty one, Retryable.
@@ -234,6 +250,7 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
         acceptance=acceptance,
         changed_at=_change_time(wanted, mapping),
         outside=outside,
+        rights=rights,
         **options,
     )
     return import_submission(job, wanted.name or path.rsplit("/", 1)[-1])
@@ -265,7 +282,13 @@ async def import_upload(
 
     async def first() -> Done:
         job, digest = await _store(
-            submitter, options, encoding, body, limits.max_unpacked_bytes, acceptance=acceptance
+            submitter,
+            options,
+            encoding,
+            body,
+            limits.max_unpacked_bytes,
+            acceptance=acceptance,
+            caller=caller,
         )
         submission = import_submission(job, options.name)
         return Done(fingerprint(digest), await submitter.submit(submission, caller.client_id))
@@ -292,6 +315,7 @@ async def _store(
     max_unpacked_bytes: int,
     *,
     acceptance: int,
+    caller: Caller,
 ) -> tuple[ImportJob, str]:
     """Return the job and the SHA-256 of the body. After an error nothing is left."""
     job_id, blobs = submitter.new_id(), submitter.blobs
@@ -316,6 +340,7 @@ async def _store(
         acceptance=acceptance,
         changed_at=_change_time(options, mapping),
         unpacked_bytes=stored.unpacked_bytes,
+        rights=rights_of(caller, job_id),
         **wanted,
     )
     return job, stored.digest

@@ -124,7 +124,7 @@ def cancel_job(
     now: ClockDep,
     job_id: JobId,
 ) -> JobAnswer:
-    """Cancel a job. Finished work stays, and the rest is not begun. Own jobs need only the scope submit."""
+    """Cancel a job. Finished work stays, and the rest is not begun. Own jobs need only the scope submit or roster."""
     report = existing_job(jobs, caller, job_id, now(), "operate")
     with trail.doing(caller, "job.cancel", job_id):
         if not jobs.cancel(job_id, now()):
@@ -174,7 +174,7 @@ async def undo_import(
 ) -> Accepted:
     """Undo an import: remove its records, and restore those that it replaced. Follow the task.
 
-    Own jobs need only the scope submit.
+    Own jobs need only the scope submit or roster.
     """
 
     def note() -> None:
@@ -186,7 +186,7 @@ async def undo_import(
         trail.did(caller, "job.undo", job_id)
 
     await anyio.to_thread.run_sync(note)
-    message = UndoImport(job_id=intake.submitter.new_id(), import_id=job_id)
+    message = UndoImport(job_id=intake.submitter.new_id(), import_id=job_id, client=caller.client_id)
     task = Task("undo_import_task", message, task_id_for(message.job_id, "undo"))
     try:
         return await intake.submitter.send_task(task, caller.client_id)
@@ -201,7 +201,7 @@ def delete_job(
 ) -> JobDeleted:
     """Delete the file, the rejects and the report of a job. Its records stay in the graph.
 
-    Own jobs need only the scope submit.
+    Own jobs need only the scope submit or roster.
     """
     existing_job(jobs, caller, job_id, now(), "operate")
     with trail.doing(caller, "job.delete", job_id):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from edugraph_common.platform.problems import Problem
 from edugraph_common.sources.preview import Preview, preview
 from edugraph_common.sources.rows import MAX_FUTURE
-from edugraph_gateway.api.dependencies import ClockDep, IntakeDep, Submitter
+from edugraph_gateway.api.dependencies import ClockDep, Importer, IntakeDep
 from edugraph_gateway.api.routes.imports import NAME
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.request_body import pieces
@@ -33,15 +33,12 @@ _BODY = {"required": True, "content": {CONTENT_TYPE: {"schema": {"type": "string
 async def preview_import(
     *,
     request: Request,
-    _caller: Submitter,
+    _caller: Importer,
     intake: IntakeDep,
     clock: ClockDep,
     name: Annotated[str, Query(min_length=1, max_length=200, pattern=NAME)] = "upload",
     whole: Annotated[bool, Query(description="whether the body is all of the file, and not its first part")] = True,
     mapping: Annotated[str | None, Query(max_length=16_384, description="of a table; one is suggested")] = None,
-    points: Annotated[
-        str | None, Query(max_length=16_384, description="a JSON object: points of a right answer, by column")
-    ] = None,
 ) -> Preview:
     """Return the format of a file, a suggested mapping for a table, and its first rows as an import reads them.
 
@@ -59,8 +56,7 @@ async def preview_import(
         async with slots:
             with anyio.fail_after(TIMEOUT_SECONDS):
                 body = [piece async for piece in pieces(request, max_bytes=MAX_BYTES, idle_timeout_seconds=idle)]
-                latest = clock() + MAX_FUTURE
-                look = partial(preview, name, b"".join(body), mapping, latest, is_whole=whole, points=points)
+                look = partial(preview, name, b"".join(body), mapping, clock() + MAX_FUTURE, is_whole=whole)
                 return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
     except TimeoutError:
         words = f"The preview took more than {TIMEOUT_SECONDS:g} s. Send a smaller part of the file."

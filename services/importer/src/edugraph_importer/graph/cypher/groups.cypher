@@ -7,6 +7,13 @@ MATCH (p:{label} {id: row.person})-[:HAS_MEMBERSHIP]->(n:Membership)-[:IN_GROUP]
 RETURN row.person AS person, g.id AS group, n.id AS record, n.timestamp AS timestamp, n.starts AS starts, n.ends AS ends,
   n.term AS term, n.leads AS leads
 
+// name: leads_of
+// Returns when people led some groups, before that is derived anew.
+// for: Student, Teacher
+UNWIND $rows AS row
+MATCH (p:{label} {id: row.person})-[r:LEADS]->(g) WHERE g.id IN row.groups
+RETURN row.person AS person, g.id AS group, r.starts AS starts, r.ends AS ends
+
 // name: remove_memberships
 // Removes what is derived anew, or whose records are gone.
 // for: Student, Teacher
