@@ -2,36 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from made_issuer import SessionRedis, made_issuer, made_session
 
-from edugraph_common.platform.sessions import COOKIE, CSRF_HEADER, Session, Sessions, csrf_token
+from edugraph_common.platform.sessions import COOKIE, CSRF_HEADER, Sessions, csrf_token
 from edugraph_gateway.app import make_application
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-TEACHER = Session(
-    client_id="oidc:u", name="Ada", scopes=("read",), roles=("teacher",), person="T1", ends=NOW + timedelta(hours=1)
-)
 
 
-class World:
+class World(SessionRedis):
     """Redis with one session, a rate limiter that lets everybody pass, and an audit log."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-
-    def set(self, name: str, value: str, **_lifetime: timedelta) -> None:
-        self.kept[name] = value
-
-    def get(self, name: str) -> str | None:
-        return self.kept.get(name)
 
     def spend(self, _client_id: str) -> bool:
         return True
@@ -49,8 +38,8 @@ def send(tmp_path: Path) -> Callable[..., tuple[int, str]]:
         broker_url="amqp://127.0.0.1:1//", redis_url="redis://127.0.0.1:1/0", blob_url=str(tmp_path)
     )
     world: Any = World()
-    sessions = Sessions(world)
-    session_id = sessions.begin(TEACHER, NOW)
+    sessions = Sessions(world, made_issuer())
+    session_id = sessions.begin(made_session(NOW, "read", "teacher"), NOW)
     nobody: Any = None
     admission = Admission(nobody, None, world, lambda: NOW, require_key=True, sessions=sessions)
     gateway = replace(open_gateway(settings, now=lambda: NOW), admission=admission, audit=world)

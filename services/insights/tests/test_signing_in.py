@@ -16,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from made_issuer import SessionRedis
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.oidc import Issuer
@@ -45,22 +46,6 @@ OIDC = {
 }
 
 
-class Redis:
-    """The three commands that sessions use."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-
-    def set(self, name: str, value: str, **_lifetime: timedelta) -> None:
-        self.kept[name] = value
-
-    def get(self, name: str) -> str | None:
-        return self.kept.get(name)
-
-    def delete(self, name: str) -> None:
-        self.kept.pop(name, None)
-
-
 @dataclass
 class World:
     """An issuer, and insights that know it. `changed` says what is wrong with the tokens, `status` with the answer."""
@@ -71,11 +56,14 @@ class World:
     nonce: str = ""
     asked: list[dict[str, list[str]]] = field(default_factory=list)
     now: datetime = NOW
-    redis: Redis = field(default_factory=Redis)
+    redis: SessionRedis = field(default_factory=SessionRedis)
     noted: list[Any] = field(default_factory=list)
+    roles: tuple[str, ...] = ("teacher",)
+    renews: bool = True
 
     def token(self, which: str, **claims: Any) -> str:
-        usual = {"iss": URL, "sub": "u1", "exp": int(self.now.timestamp()) + 300, **claims}
+        now = int(self.now.timestamp())
+        usual = {"iss": URL, "sub": "u1", "iat": now, "exp": now + 300, **claims}
         wanted = {name: value for name, value in (usual | self.changed.get(which, {})).items() if value is not None}
         return jwt.encode({"alg": "ES256", "kid": "k"}, wanted, KEY)
 
@@ -85,9 +73,11 @@ class World:
         self.asked.append(parse_qs(request.content.decode()))
         if self.error:
             return httpx2.Response(400, json={"error": self.error})
-        access = self.token("access", aud="edugraph", roles=["edugraph:teacher"], edugraph_person="T01")
-        identity = self.token("id", aud="page", nonce=self.nonce, name="Ada")
-        return httpx2.Response(200, json={"access_token": access, "id_token": identity, "token_type": "Bearer"})
+        roles = [f"edugraph:{role}" for role in self.roles]
+        access = self.token("access", aud="edugraph", roles=roles, edugraph_person="T01")
+        identity = self.token("id", aud="page", nonce=self.nonce, name="Ada", sid="s1")
+        tokens = {"access_token": access, "id_token": identity, "token_type": "Bearer"}
+        return httpx2.Response(200, json=tokens | ({"refresh_token": "again"} if self.renews else {}))
 
     def record(self, *entry: Any, **_more: Any) -> None:
         self.noted.append(entry[:2])
@@ -101,7 +91,7 @@ class World:
         insights = replace(
             open_insights(settings, now=lambda: self.now),
             issuer=issuer,
-            sessions=Sessions(redis),
+            sessions=Sessions(redis, issuer),
             login=Login(settings, issuer, transport=httpx2.MockTransport(self.answer)),
             audit=audit,
             rate_limiter=None,
@@ -244,6 +234,111 @@ def test_signing_out_needs_the_token_and_ends_both_sessions(world: World) -> Non
     assert COOKIE not in browser.cookies
     browser.cookies.set(COOKIE, session_id, domain="school.example")  # kept by somebody
     assert browser.get("/v1/insights").status_code == 401
+
+
+def state_of(browser: TestClient) -> tuple[str, list[str]]:
+    told = browser.get("/ui/session").json()
+    return told["state"], told["roles"]
+
+
+def test_a_role_that_was_taken_away_ends_within_ten_minutes(world: World) -> None:
+    """Out: `keep_fresh` in `admit` and in `session_state`, or the comparison with `iat` in `caller_of_session`."""
+    browser = world.browser()
+    world.sign_in(browser)
+    assert browser.get("/v1/insights").json()["questions"]
+    world.roles = ()
+    for minutes in range(1, 10):
+        world.now = NOW + timedelta(minutes=minutes)
+        assert browser.get("/v1/insights").status_code == 200
+    assert browser.get("/v1/insights").json() == {"questions": []}
+    assert state_of(browser) == ("in", [])
+    renewals = [each for each in world.asked if each["grant_type"] == ["refresh_token"]]
+    assert [each["refresh_token"] for each in renewals] == [["again"], ["again"]]
+
+
+def test_a_session_lasts_for_two_hours_while_the_issuer_renews_it(world: World) -> None:
+    browser = world.browser()
+    world.sign_in(browser)
+    for minutes in range(0, 120, 9):
+        world.now = NOW + timedelta(minutes=minutes)
+        assert state_of(browser) == ("in", ["teacher"]), minutes
+    world.now = NOW + timedelta(minutes=120)
+    assert state_of(browser)[0] == "ended"
+
+
+def test_a_person_whom_the_issuer_does_not_know_any_more_is_signed_out(world: World) -> None:
+    """Out: `sessions.end` in `keep_fresh`."""
+    browser = world.browser()
+    world.sign_in(browser)
+    world.error = "invalid_grant"
+    world.now += timedelta(minutes=5)
+    assert browser.get("/v1/insights").status_code == 401
+    assert (state_of(browser)[0], world.redis.hashes["edugraph:sessions"]) == ("ended", {})
+
+
+@pytest.mark.parametrize("renews", [True, False], ids=["away", "without a refresh token"])
+def test_rights_that_nobody_renews_count_for_ten_minutes(world: World, renews: bool) -> None:
+    world.renews = renews
+    browser = world.browser()
+    world.sign_in(browser)
+    world.is_away = True
+    world.now += timedelta(minutes=9)
+    assert browser.get("/v1/insights").status_code == 200
+    world.now += timedelta(minutes=1)
+    assert browser.get("/v1/insights").status_code == 401
+
+
+LOGOUT = {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "jti": "1", "aud": "page"}
+
+
+def sent_logout(world: World, browser: TestClient, **claims: Any) -> int:
+    token = world.token("logout", **(LOGOUT | claims))
+    return int(browser.post("/ui/backchannel-logout", data={"logout_token": token}).status_code)
+
+
+@pytest.mark.parametrize("claims", [{}, {"sid": "s1"}, {"sid": "s1", "sub": None}], ids=str)
+def test_the_issuer_ends_sessions_of_a_person(world: World, claims: dict[str, Any]) -> None:
+    """Out: `end_of` in `log_out_by_issuer`."""
+    browser = world.browser()
+    world.sign_in(browser)
+    assert sent_logout(world, browser, **claims) == 200
+    assert browser.get("/v1/insights").status_code == 401
+    assert state_of(browser)[0] == "ended"
+    assert ("oidc:u1" if claims.get("sub", "u1") else "issuer", "session.end") in world.noted
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": "edugraph"},
+        {"iss": "https://elsewhere.example"},
+        {"exp": 0},
+        {"exp": None},
+        {"events": {}},
+        {"events": "http://schemas.openid.net/event/backchannel-logout"},
+        {"events": None},
+        {"nonce": "n"},
+        {"jti": None},
+        {"sub": None},
+        {"sub": 5},
+    ],
+    ids=str,
+)
+def test_what_is_no_logout_token_ends_nothing(world: World, claims: dict[str, Any]) -> None:
+    """Out: one of the comparisons of `Issuer.logout`. An ID token, too, is signed by the issuer."""
+    browser = world.browser()
+    world.sign_in(browser)
+    assert sent_logout(world, browser, **claims) == 400
+    assert state_of(browser)[0] == "in"
+
+
+def test_a_logout_token_of_another_person_or_session_ends_nothing_here(world: World) -> None:
+    browser = world.browser()
+    world.sign_in(browser)
+    assert [sent_logout(world, browser, **each) for each in ({"sub": "u2"}, {"sid": "s2"})] == [200, 200]
+    for body in ({}, {"logout_token": "x"}, {"logout_token": ""}):
+        assert browser.post("/ui/backchannel-logout", data=body).status_code == 400
+    assert state_of(browser)[0] == "in"
 
 
 def test_without_redis_nobody_is_let_in(world: World) -> None:

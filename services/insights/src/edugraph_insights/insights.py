@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
 
+import structlog
+
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.mastery import Coefficients, read_coefficients
 from edugraph_common.platform.answer_epochs import AnswerEpochs
@@ -18,15 +20,18 @@ from edugraph_common.platform.problems import Problem
 from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.saved_views import SavedViews
-from edugraph_common.platform.sessions import Sessions, not_known
+from edugraph_common.platform.sessions import PREFIX, Sessions, not_known
 from edugraph_common.platform.settings import secret_of
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.graph import Graph
-from edugraph_insights.login import Login
+from edugraph_insights.login import Login, NotSignedIn
 from edugraph_insights.problems import Busy
 from edugraph_insights.settings import InsightsSettings
 
 REDIS_TIMEOUT_SECONDS = 1.5
+# The page asks at least as often while it is shown; the rights of a session count for ten minutes.
+RENEW_AFTER = timedelta(minutes=4)
+log = structlog.get_logger()
 
 # A question about so many students may take a second of a core of this process, and as much of Neo4j.
 MANY_STUDENTS = 300
@@ -100,6 +105,8 @@ class Insights:
         """Return who calls. Raises Refusal 401, Problem 429, and Retryable when the caller cannot be looked up."""
         if self.settings.auth == "off":
             return ANYBODY
+        if token.startswith(PREFIX):
+            self.keep_fresh(token)
         keeper = keeper_of(token, self.key_ring, self.issuer, self.sessions)
         caller = keeper.caller(token, self.now()) if token else None
         if caller is None:
@@ -110,6 +117,27 @@ class Insights:
             words = "More questions than this caller may ask; ask again after the seconds of Retry-After."
             raise Problem(429, "rate", words, retry_after=wait)
         return caller
+
+    def keep_fresh(self, session_id: str) -> None:
+        """Have the issuer renew the tokens of a session whose rights are some minutes old.
+
+        Somebody whom the issuer does not know any more is signed out. While the issuer is away, the rights of before
+        count until they are too old. Raises Retryable without Redis.
+        """
+        if self.login is None or self.sessions is None:
+            return
+        now = self.now()
+        session = self.sessions.find(session_id, now)
+        if session is None or now - session.renewed < RENEW_AFTER or not session.refresh_token:
+            return
+        if not self.sessions.takes_turn_to_renew(session_id):
+            return
+        try:
+            self.sessions.renew(session_id, self.login.renewed(session, now), now)
+        except NotSignedIn:
+            self.sessions.end(session_id)
+        except Retryable as away:
+            log.warning("session_not_renewed", reason=away.reason)
 
     def note_shown(self, caller: Caller, what: str, of: tuple[str, str], purpose: str) -> None:
         """Write down that personal data is about to be shown; what cannot be written down is not shown.
@@ -153,12 +181,12 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         graph=Graph(settings),
         key_ring=KeyRing(KeysWithBootstrap(client, secret_of(settings.bootstrap_key))),
         issuer=issuer,
-        audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
+        audit=Audit(client, secret_of(settings.privacy_secret)),
         views=SavedViews(client, timedelta(days=settings.view_retention_days)),
         ping_redis=ping,
         now=now,
         coefficients=read_coefficients(fitted) if fitted else Coefficients(),
-        sessions=Sessions(client) if issuer else None,
+        sessions=Sessions(client, issuer) if issuer else None,
         login=Login(settings, issuer) if issuer and settings.oidc_client_id else None,
         answers=AnswerCache(settings.answer_cache_bytes, AnswerEpochs(client).of)
         if settings.answer_cache_bytes

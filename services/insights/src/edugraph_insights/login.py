@@ -17,7 +17,7 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import OAuth2Client
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.oidc import Issuer
+from edugraph_common.platform.oidc import Issuer, LoggedOut
 from edugraph_common.platform.sessions import Session
 from edugraph_common.platform.settings import secret_of
 from edugraph_insights.settings import InsightsSettings
@@ -102,15 +102,48 @@ class Login:
         same_attempt = hmac.compare_digest(str(identity.get("nonce", "")).encode(), attempt.nonce.encode())
         if not same_attempt or caller.client_id != f"oidc:{identity['sub']}":
             raise NotSignedIn("stale")
+        sid = identity.get("sid")
         return Session(
             client_id=caller.client_id,
             name=_name(identity),
-            scopes=caller.scopes,
-            roles=caller.roles,
-            person=caller.person,
             ends=now + self._lifetime,
+            renewed=now,
+            access_token=str(access_token),
+            refresh_token=_text(tokens.get("refresh_token")),
             id_token=str(id_token),
+            sid=_text(sid),
         )
+
+    def renewed(self, session: Session, now: datetime) -> Session:
+        """Return the session with tokens that the issuer makes now, which have the rights of now.
+
+        Raises NotSignedIn for somebody whom the issuer does not know any more, and Retryable.
+        """
+        try:
+            with self._client() as client:
+                tokens: dict[str, Any] = client.refresh_token(
+                    self._issuer.endpoints().token, refresh_token=session.refresh_token
+                )
+        except OAuthError as error:
+            log.info("session_not_renewed", error=error.error)
+            raise NotSignedIn("refused") from error
+        except (httpx2.HTTPError, ValueError) as error:
+            raise Retryable(f"the OIDC issuer renews no tokens ({type(error).__name__})") from error
+        access_token = _text(tokens.get("access_token"))
+        caller = self._issuer.caller(access_token, now)
+        if caller is None or caller.client_id != session.client_id:
+            raise NotSignedIn("token")
+        return session.model_copy(
+            update={
+                "renewed": now,
+                "access_token": access_token,
+                "refresh_token": _text(tokens.get("refresh_token")) or session.refresh_token,
+            }
+        )
+
+    def logged_out(self, token: str, now: datetime) -> LoggedOut | None:
+        """Return whose sessions a logout token ends, None for one that is not good. Raises Retryable."""
+        return self._issuer.logout(token, now, self._client_id)
 
     def address_after(self, session: Session | None) -> str:
         """Return where to go after signing out here: to the issuer, which ends its own session and sends back."""
@@ -149,6 +182,10 @@ class Login:
             timeout=TIMEOUT_SECONDS,
             transport=self._transport,
         )
+
+
+def _text(given: object) -> str:
+    return given if isinstance(given, str) else ""
 
 
 def _name(identity: Mapping[str, Any]) -> str:

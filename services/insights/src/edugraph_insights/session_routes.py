@@ -6,9 +6,11 @@ itself remembers it and goes back there.
 
 from datetime import datetime
 from typing import Literal
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, RedirectResponse
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Retryable
@@ -58,11 +60,14 @@ def session_state(request: Request, response: Response, insights: InsightsDep) -
     if insights.login is None or insights.sessions is None:
         return SessionState(state="keys")
     session_id = request.cookies.get(COOKIE, "")
-    found = insights.sessions.find(session_id, insights.now())
-    if found is None:
+    insights.keep_fresh(session_id)
+    now = insights.now()
+    found = insights.sessions.find(session_id, now)
+    caller = insights.sessions.caller_in(found, now) if found else None
+    if found is None or caller is None:
         return SessionState(state="ended" if session_id else "out", login=LOGIN)
     return SessionState(
-        state="in", login=LOGIN, name=found.name, roles=found.roles, csrf=csrf_token(session_id), ends=found.ends
+        state="in", login=LOGIN, name=found.name, roles=caller.roles, csrf=csrf_token(session_id), ends=found.ends
     )
 
 
@@ -122,6 +127,32 @@ def log_out(request: Request, response: Response, insights: InsightsDep) -> Sign
     response.headers.update(UNKEPT)
     response.delete_cookie(COOKIE, path="/")
     return SignedOut(next=login.address_after(session))
+
+
+@router.post("/ui/backchannel-logout")
+async def log_out_by_issuer(request: Request, insights: InsightsDep) -> Response:
+    """End sessions that the issuer ended, as OpenID Connect Back-Channel Logout says.
+
+    The logout token is signed by the issuer, which is all that admits the caller. Raises Problem 404 where nobody
+    signs in, and Retryable.
+    """
+    login, sessions = signing_in(insights)
+    form = parse_qs((await request.body()).decode(errors="replace"))
+    token = form.get("logout_token", [""])[0]
+
+    def end() -> bool:
+        now = insights.now()
+        logged_out = login.logged_out(token, now)
+        if logged_out is None:
+            return False
+        # A logout token that came for a session which has ended by itself is right, too.
+        ended = sessions.end_of(logged_out.client_id, logged_out.sid)
+        insights.audit.record(logged_out.client_id or "issuer", "session.end", f"{ended} by the issuer", now)
+        return True
+
+    if await run_in_threadpool(end):
+        return Response(status_code=200, headers=UNKEPT)
+    return JSONResponse({"error": "invalid_request"}, 400, UNKEPT)
 
 
 def signing_in(insights: Insights) -> tuple[Login, Sessions]:

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.loopback_only import refuse_open_network
-from edugraph_common.platform.settings import AUDIT_RETENTION_DAYS, OidcSettings
+from edugraph_common.platform.settings import OidcSettings
 
 
 class HelpThresholds(ContractModel):
@@ -63,9 +63,6 @@ class InsightsSettings(OidcSettings):
     )
     privacy_secret: SecretStr | None = Field(
         default=None, min_length=16, description="key of the hashes of persons in the audit log"
-    )
-    audit_retention_days: int = Field(
-        default=AUDIT_RETENTION_DAYS, ge=1, le=3_650, description="days that Redis keeps an entry of the audit log"
     )
 
     view_retention_days: int = Field(

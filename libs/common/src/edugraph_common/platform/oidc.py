@@ -7,8 +7,8 @@ at most once in 30 seconds, because anybody can invent key ids.
 import json
 import threading
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import httpx
@@ -33,6 +33,7 @@ MAX_SUBJECT_LENGTH = 255
 # Signs that a token is not an access token: claims that only ID tokens have, and values of Keycloak's claim `typ`.
 _OF_ID_TOKENS = ("at_hash", "c_hash")
 _OTHER_TYPES = ("ID", "Refresh", "Offline", "Logout")
+_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 _REGISTRY = jws.JWSRegistry(algorithms=list(ALGORITHMS))
 
 
@@ -42,6 +43,13 @@ class Endpoints(NamedTuple):
     authorization: str
     token: str
     end_session: str | None
+
+
+class LoggedOut(NamedTuple):
+    """Whose sessions end. `sid` names one of them; without it all end. Without `client_id` only `sid` is known."""
+
+    client_id: str
+    sid: str
 
 
 class Issuer:
@@ -79,17 +87,50 @@ class Issuer:
         """Return the caller if the cached keys are enough to check the token, else None. The call never waits."""
         return self._caller_by(self._claims_by_keys_here(token, now, self._audience))
 
+    def caller_of_session(self, token: str, now: datetime, longest: timedelta) -> Caller | None:
+        """Return who a session's access token is of: for a time from when the issuer made it, and not until its end.
+
+        Raises Retryable without keys while the issuer is away.
+        """
+        claims = self._claims(token, now, self._audience, essential=("sub", "iat"), with_end=False)
+        if claims is None or not isinstance(claims["iat"], int | float):
+            return None
+        if now.timestamp() >= claims["iat"] + longest.total_seconds():
+            return None
+        return self._caller_by(claims)
+
+    def logout(self, token: str, now: datetime, audience: str) -> LoggedOut | None:
+        """Return whose sessions end by a logout token of the issuer, None for one that is not good.
+
+        Raises Retryable without keys while the issuer is away.
+        """
+        claims = self._claims(token, now, audience, essential=("iat", "jti", "events"))
+        if claims is None or "nonce" in claims:
+            return None
+        events = claims["events"]
+        subject, session = claims.get("sub"), claims.get("sid")
+        if not isinstance(events, dict) or _LOGOUT_EVENT not in events:
+            return None
+        if not isinstance(subject, str | None) or not isinstance(session, str | None) or not (subject or session):
+            return None
+        return LoggedOut(f"oidc:{subject}" if subject else "", session or "")
+
     def claims(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
         """Return the claims of a token for this audience, or None if it is invalid.
 
         Raises Retryable if keys are missing and the issuer does not answer.
         """
+        return self._claims(token, now, audience)
+
+    def _claims(
+        self, token: str, now: datetime, audience: str, *, essential: Sequence[str] = ("sub",), with_end: bool = True
+    ) -> dict[str, Any] | None:
         key_id = _key_id(token)
         if key_id is None:
             return None
         if not self._has_fresh(key_id):
             self._fetch_keys(key_id)
-        return self._claims_by_keys_here(token, now, audience)
+        return self._claims_by_keys_here(token, now, audience, essential=essential, with_end=with_end)
 
     def endpoints(self) -> Endpoints:
         """Return the issuer's addresses.
@@ -102,7 +143,10 @@ class Issuer:
             raise Retryable("the OIDC issuer does not say where people sign in")
         return self._endpoints
 
-    def _claims_by_keys_here(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
+    def _claims_by_keys_here(
+        self, token: str, now: datetime, audience: str, *, essential: Sequence[str] = ("sub",), with_end: bool = True
+    ) -> dict[str, Any] | None:
+        """`with_end`: whether a token is refused whose time is over."""
         key_id = _key_id(token)
         if self._keys is None or key_id is None or not self._has_fresh(key_id):
             return None
@@ -112,14 +156,13 @@ class Issuer:
             iss={"essential": True, "value": self._issuer},
             aud={"essential": True, "value": audience},
             exp={"essential": True},
-            sub={"essential": True},
         )
         try:
             claims = jwt.decode(token, self._keys, registry=_REGISTRY).claims
-            rules.validate(claims)
+            rules.validate(claims if with_end else {**claims, "exp": int(now.timestamp()) + LEEWAY_SECONDS})
         except (JoseError, ValueError):
             return None
-        return claims
+        return claims if all(claims.get(name) for name in essential) else None
 
     def _caller_by(self, claims: dict[str, Any] | None) -> Caller | None:
         if claims is None or claims.get("typ") in _OTHER_TYPES:

@@ -1,8 +1,13 @@
-"""Sessions of people who signed in: the cookie names one, Redis says whose it is, and both doors ask there.
+"""Sessions of people who signed in: the cookie names one, Redis keeps it, and both doors ask there.
 
 A session is looked up at each request and is not remembered, so that signing out ends it at both doors at once. What
 changes something needs the session's CSRF token as well, since a browser sends the cookie along wherever a request
 comes from. The token is made of the session's id, which no script can read.
+
+The rights of a session are those of the issuer's access token that it keeps: each door looks at the issuer's
+signature itself, so whoever can write sessions into Redis has no right by that. A token counts for ten minutes from
+when the issuer made it; insights has it renewed before. What Redis keeps of a session is encrypted with a key made of
+its id, so whoever can read Redis has no token.
 """
 
 import hashlib
@@ -10,12 +15,14 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Protocol, cast
 
 import redis
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
 
 from edugraph_common.contracts.contract_model import MessageModel
-from edugraph_common.contracts.permissions import Role, Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_common.platform.redis_errors import redis_errors
@@ -24,35 +31,77 @@ COOKIE = "edugraph_session"
 CSRF_HEADER = "X-CSRF-Token"
 PREFIX = "es_"  # of a session's id; an API key begins with eg_, and no access token with either
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+INDEX = "edugraph:sessions"  # the name of each session's key -> whose it is
+# For so long the rights of an access token count, from when the issuer made it.
+TOKEN_MINUTES = 10
+_RENEWING = timedelta(seconds=15)
 _ID_BYTES = 32  # nothing to guess
 _MAX_ID_LENGTH = 100
+_HEADER = {"alg": "dir", "enc": "A256GCM"}
 
 
 class Session(MessageModel):
-    """`name` is shown to the one who signed in. `id_token` tells the issuer whose session ends at signing out."""
+    """`name` is shown to the one who signed in. `sid` names the session at the issuer, and `id_token` tells the
+    issuer whose session ends at signing out. `renewed` is when the issuer gave the access token.
+    """
 
     client_id: str
     name: str
-    scopes: tuple[Scope, ...]
-    roles: tuple[Role, ...]
-    person: str | None
     ends: datetime
+    renewed: datetime
+    access_token: str
+    refresh_token: str = ""
     id_token: str = ""
+    sid: str = ""
+
+
+class OpenSession(MessageModel):
+    """What the index says of a session, for who ends it without being signed in."""
+
+    client_id: str
+    began: datetime
+    ends: datetime
+    sid: str = ""
+
+
+class TokenReader(Protocol):
+    """Reads access tokens, as `Issuer` does."""
+
+    def caller_of_session(self, token: str, now: datetime, longest: timedelta) -> Caller | None: ...
 
 
 class Sessions:
-    """Raises Retryable when Redis does not answer."""
+    """Raises Retryable when Redis does not answer.
 
-    def __init__(self, client: "redis.Redis") -> None:
-        self._redis = client
+    Without an issuer nobody is known by a session. It can be listed and ended then.
+    """
+
+    def __init__(self, client: "redis.Redis", issuer: TokenReader | None = None) -> None:
+        self._redis, self._issuer = client, issuer
 
     def begin(self, session: Session, now: datetime, random: Callable[[int], str] = secrets.token_urlsafe) -> str:
         """Keep a session until it ends. Return its id, which stands nowhere but in the answer."""
         session_id = PREFIX + random(_ID_BYTES)
-        lifetime = max(timedelta(seconds=1), session.ends - now)
+        entry = OpenSession(client_id=session.client_id, began=now, ends=session.ends, sid=session.sid)
+        over = [key for key, each in self.all().items() if each.ends <= now]
         with redis_errors():
-            self._redis.set(_key(session_id), session.model_dump_json(), px=lifetime)
+            # The index comes first: a session that is not in it could not be ended.
+            self._redis.hset(INDEX, _key(session_id), entry.model_dump_json())
+            self._redis.set(_key(session_id), _sealed(session_id, session), px=_left(session, now))
+            if over:
+                self._redis.hdel(INDEX, *over)
         return session_id
+
+    def renew(self, session_id: str, session: Session, now: datetime) -> None:
+        """Keep new tokens of a session, unless it was ended meanwhile."""
+        with redis_errors():
+            self._redis.set(_key(session_id), _sealed(session_id, session), px=_left(session, now), xx=True)
+            self._redis.delete(f"{_key(session_id)}:renewing")
+
+    def takes_turn_to_renew(self, session_id: str) -> bool:
+        """Return whether the caller is to renew it now. An issuer may take each refresh token once only."""
+        with redis_errors():
+            return bool(self._redis.set(f"{_key(session_id)}:renewing", "1", px=_RENEWING, nx=True))
 
     def find(self, session_id: str, now: datetime) -> Session | None:
         """Return None for a session that has ended or never was."""
@@ -60,17 +109,51 @@ class Sessions:
             return None
         with redis_errors():
             text = cast("str | None", self._redis.get(_key(session_id)))
-        session = Session.model_validate_json(text) if text else None
+        session = _opened(session_id, text) if text else None
         return session if session is not None and now < session.ends else None
 
     def end(self, session_id: str) -> None:
+        self.end_by_key(_key(session_id))
+
+    def end_by_key(self, key: str) -> None:
+        """End the session whose key the index names."""
         with redis_errors():
-            self._redis.delete(_key(session_id))
+            self._redis.delete(key)
+            self._redis.hdel(INDEX, key)
+
+    def end_of(self, client_id: str, sid: str = "") -> int:
+        """End the sessions of a person, or only the one that the issuer calls `sid`. Return how many there were."""
+        mine = {key: each for key, each in self.all().items() if each.client_id == client_id or not client_id}
+        chosen = [key for key, each in mine.items() if not sid or each.sid == sid]
+        for key in chosen:
+            self.end_by_key(key)
+        return len(chosen)
+
+    def all(self) -> dict[str, OpenSession]:
+        """Return the sessions by the names of their keys. Some may have ended by themselves."""
+        with redis_errors():
+            found = cast("dict[str, str]", self._redis.hgetall(INDEX))
+        return {key: OpenSession.model_validate_json(text) for key, text in found.items()}
 
     def caller(self, token: str, now: datetime) -> Caller | None:
-        """Return whose session it is."""
+        """Return whose session it is, with the rights that the issuer gave last.
+
+        None for a session that has ended, and for one whose access token is not the issuer's or too old.
+        """
         found = self.find(token, now)
-        return Caller(found.client_id, found.scopes, found.roles, found.person) if found else None
+        return self.caller_in(found, now) if found else None
+
+    def caller_in(self, session: Session, now: datetime) -> Caller | None:
+        if self._issuer is None:
+            return None
+        caller = self._issuer.caller_of_session(session.access_token, now, timedelta(minutes=TOKEN_MINUTES))
+        if caller is None or caller.client_id != session.client_id:
+            return None
+        # Nobody who teaches or learns says on the page who leads a group.
+        if "teacher" in caller.roles or "student" in caller.roles:
+            scopes = tuple(scope for scope in caller.scopes if scope != "roster")
+            return Caller(caller.client_id, scopes, caller.roles, caller.person)
+        return caller
 
     def remembered(self, _token: str, _now: datetime) -> Caller | None:
         """No session is remembered."""
@@ -111,3 +194,25 @@ def not_known(token: str, words: str) -> Refusal:
 def _key(session_id: str) -> str:
     """Redis holds the hash only: whoever reads its keys has no session."""
     return f"edugraph:session:{hashlib.sha256(session_id.encode()).hexdigest()}"
+
+
+def _left(session: Session, now: datetime) -> timedelta:
+    return max(timedelta(seconds=1), session.ends - now)
+
+
+def _seal(session_id: str) -> OctKey:
+    """Return the key of what Redis keeps of a session. The id is random enough for one hash to be a key."""
+    return OctKey.import_key(hashlib.sha256(b"edugraph session " + session_id.encode()).digest())
+
+
+def _sealed(session_id: str, session: Session) -> str:
+    return jwe.encrypt_compact(_HEADER, session.model_dump_json().encode(), _seal(session_id))
+
+
+def _opened(session_id: str, text: str) -> Session | None:
+    """Return None for what was not sealed for this session."""
+    try:
+        plain = jwe.decrypt_compact(text, _seal(session_id)).plaintext
+        return Session.model_validate_json(plain or b"")
+    except (JoseError, ValueError):
+        return None

@@ -143,8 +143,26 @@ async function inItsTurn(asking, isWanted) {
   }
 }
 
+/** Have the session's rights renewed, which count for some minutes. Return whether somebody is signed in. */
+export async function renewSession() {
+  const answer = await fetch('/ui/session', { cache: 'no-store', credentials: 'same-origin' }).catch(() => null);
+  if (!answer?.ok) return false;
+  return (await answer.json().catch(() => ({}))).state === 'in';
+}
+
 /** Ask either door, and return the answer before its body is read; only `endless` may take long. Raises Problem. */
-export async function call(method, address, headers = {}, body = undefined, { endless = false } = {}) {
+export async function call(method, address, headers = {}, body = undefined, options = {}) {
+  try {
+    return await callOnce(method, address, headers, body, options);
+  } catch (problem) {
+    // A computer that slept for some minutes has a session whose rights are too old. Only insights can renew them.
+    if (problem.type === 'session' && await renewSession()) return callOnce(method, address, headers, body, options);
+    if (problem.type === 'session') document.dispatchEvent(new Event('session-ended'));
+    throw problem;
+  }
+}
+
+async function callOnce(method, address, headers, body, { endless = false }) {
   const all = { Accept: 'application/json', ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers };
   let answer;
   try {
@@ -157,7 +175,6 @@ export async function call(method, address, headers = {}, body = undefined, { en
     const told = await answer.json().catch(() => ({}));
     const problem = new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '', Number(answer.headers.get('Retry-After')));
     if (problem.type === 'csrf') session = null; // signed in anew in another tab: the next try has the new token
-    if (problem.type === 'session') document.dispatchEvent(new Event('session-ended'));
     throw problem;
   }
   return answer;

@@ -1,6 +1,6 @@
 // The frame of the page: who asks, about what, and which page is shown.
 
-import { ask, forget, hasKey, keep, whoIsIn } from './api.js';
+import { ask, forget, hasKey, keep, renewSession, whoIsIn } from './api.js';
 import { focusIn, giveBack, keepingFocus } from './focus.js';
 import { beginView } from './lifetime.js';
 import { imports } from './pages/imports.js';
@@ -29,6 +29,7 @@ const PAGES = {
   records: { show: records, needs: 'records', hidden: true },
   imports: { show: imports, needs: 'imports' }, // no question: who may import may see it
 };
+const RENEW_MS = 240_000; // the rights of a session count for ten minutes
 const THEMES = ['auto', 'light', 'dark'];
 // What is said where the words of no language could be loaded.
 const WITHOUT_WORDS = 'EduGraph cannot be shown now. Load this page again. 现在无法显示 EduGraph，请重新加载此页面。';
@@ -181,6 +182,9 @@ function askWho(problem) {
   document.title = 'EduGraph';
   main.dataset.ready = String(shown);
 }
+
+// Who reads one page for long, or imports a large file, asks insights for nothing meanwhile.
+setInterval(() => { if (session?.state === 'in') renewSession(); }, RENEW_MS);
 
 // A session that ends while a page is shown: what is shown goes, and the way back to the same view is offered.
 document.addEventListener('session-ended', () => {
