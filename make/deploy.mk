@@ -37,7 +37,7 @@ kube-test: ## the chart on a real Kubernetes (KUBECONFIG, or one made here): ins
 	@python3 deploy/k8s/tests/kubernetes/run.py
 
 # The dashboards are checked with our own list of metrics, hence the environment.
-kube-test-all: env-dev ## that, and 20,000 records under load, probes, scaling (HPA, KEDA), network policies, monitoring, signing in
+kube-test-all: env-dev ## that, and 30,000 records under load, probes, scaling (HPA, KEDA), network policies, monitoring, signing in
 	@$(RUN) python deploy/k8s/tests/kubernetes/run.py --all
 
 kube-plan-test: ## drain each of three simulated nodes under the chart and its examples: real API server, scheduler and evictions (two minutes)

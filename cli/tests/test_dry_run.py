@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from tables import xlsx
 from typer.testing import CliRunner
 
@@ -129,7 +130,11 @@ def test_a_wide_table_is_suggested_as_attempts_and_read_so(tmp_path: Path, form:
     path.write_bytes(data if form == "csv" else xlsx({"Mid": [["A title"], header, *rows]}))
     suggested = runner.invoke(app, ["import", "--dry-run", str(path)])
     assert suggested.exit_code == 2, suggested.output
-    mapping.write_text(suggested.stdout.replace("'?'", "'2026-03-01'"))
+    mapping.write_text(suggested.stdout.replace("timestamp: '?'", "timestamp: '2026-03-01'"))
+    if "?" in yaml.safe_load(mapping.read_text())["items"].get("scale", {}).values():
+        refused = runner.invoke(app, ["import", "--dry-run", "--mapping", str(mapping), str(path)])
+        assert (refused.exit_code, "in place of the ? of Quiz B" in refused.stderr) == (2, True)
+        mapping.write_text(mapping.read_text().replace("'?'", "100"))
     done = runner.invoke(app, ["import", "--dry-run", "--json", "--mapping", str(mapping), str(path)])
     report = json.loads(done.stdout)
     assert (report["by_type"], report["rejected"]) == ({"attempt_record": len(correct) + len(scores)}, 0)

@@ -269,3 +269,51 @@ def test_who_may_not_import_is_not_led_there(visit_guarded: Visitor) -> None:
     shown = visit_guarded.open("overview", lang="en")
     assert shown.query_selector("nav a[href*=students]")
     assert not shown.query_selector("nav a[href*=imports]")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_marks_are_imported_when_each_column_has_points_of_the_file_or_of_a_person(
+    visit_demo: Visitor, language: str, tmp_path: Path
+) -> None:
+    """Out: `settle` in `pointsOfItems`; a guess in place of `?` in the suggestion; `points` in `look`."""
+    course = f"MARKS-{language}"
+    rows = f"Student,Date,Course,Quiz /10,Oral /4,Essay,Poster\nA1,2026-05-04,{course},7,2,17,3\n"
+    table = tmp_path / "marks.csv"
+    table.write_text(rows + f"A2,2026-05-04,{course},10,4,9,5\n")
+    shown = visit_demo.open("imports", lang=language)
+    choose(shown, table)
+    start = shown.locator(".start")
+    inputs = shown.locator(".points input[type=number]")
+    assert inputs.count() == 2
+    assert shown.locator(".points label[for^=points-]").all_inner_texts()[-2:] == ["Essay", "Poster"]
+    assert shown.locator(".dry-run").count() == 0
+    assert start.is_disabled()
+    if language == "zh":
+        for text in shown.locator(
+            ".points p, .points legend, .points button, .upload [role=alert]"
+        ).all_inner_texts():
+            assert not text or re.search(r"[\u4e00-\u9fff]", text)
+    shown.locator("#points-accepted").check()
+    assert start.is_disabled()  # nobody has given the points of the others
+    inputs.nth(0).fill("20")
+    shown.locator(".use-points").click()
+    assert shown.locator(".dry-run").count() == 0  # one column is missing
+    inputs.nth(1).fill("5")
+    shown.locator(".use-points").click()
+    shown.wait_for_selector(".dry-run")
+    assert numbers(shown, ".dry-run") == {"valid": "8", "rejected": "0", "not_relevant": "0"}
+    assert [each.input_value() for each in inputs.all()] == ["20", "5"]
+    accepted = shown.locator("#points-accepted")
+    assert accepted.is_checked()
+    accepted.uncheck()
+    assert start.is_disabled()
+    accepted.check()
+    found = Axe().run(shown).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == []
+    shown.set_viewport_size({"width": 390, "height": 844})
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    start.click()
+    ended(shown, "succeeded")
+    assert numbers(shown, ".job")["written"] == "8"
+    records = visit_demo.answer("records", course=course, student="A1")["rows"]
+    assert sorted(each["outcome"] for each in records) == [500, 600, 700, 850]

@@ -6,10 +6,12 @@ from typing import IO
 
 from edugraph_cli.display import FAILED, INVALID, print_table, say, show_json, stop
 from edugraph_common.contracts.messages import TABLE_FORMATS, Format
+from edugraph_common.contracts.records import escaped
 from edugraph_common.sources import UTF8, ReadPlan, parse_mapping
 from edugraph_common.sources.detection import HEAD_BYTES, DetectedFile, chosen_format, detect_file
 from edugraph_common.sources.dry_run import DryRun, dry_run
 from edugraph_common.sources.first_table import first_table
+from edugraph_common.sources.mapping_suggestion import MappingSuggestion
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.rows import MAX_FUTURE
 
@@ -99,6 +101,28 @@ def _print_suggestion(file: IO[bytes], path: Path, detected: DetectedFile) -> No
         read_as = "from the first rows"
     say(f"# A suggested mapping ({read_as}). Save and check it, then run")
     say(f"# edugraph import --dry-run --mapping FILE {path}")
-    for point in suggestion.open_points:
-        say(f"# {point}")
+    for point in (*suggestion.open_points, *_about_points(suggestion)):
+        words = " ".join(point.split())  # the name of a column may go over several lines
+        say(f"# {words}")
     say(suggestion.mapping.rstrip())
+
+
+def _about_points(suggestion: MappingSuggestion) -> list[str]:
+    """Return what a person must confirm about the points of the items."""
+    unknown, by_file, zero_one = [], [], []
+    for each in suggestion.item_points:
+        if each.points is None:
+            largest = f" (the largest mark is {each.largest:g})" if each.largest is not None else ""
+            unknown.append(f"{each.column}{largest}")
+        elif each.stated_by == "zero_one":
+            zero_one.append(each.column)
+        else:
+            by_file.append(f"{each.column} ({each.points:g})")
+    said = []
+    if unknown:
+        said.append(f"the file states no points of {', '.join(unknown)}: write them in place of each ?")
+    if by_file:
+        said.append(f"the file states the points of {', '.join(by_file)}: this mapping accepts them all")
+    if zero_one:
+        said.append(f"{', '.join(zero_one)}: 1 is read as right and 0 as wrong; if 1 is not all, give items a scale")
+    return [escaped(each) for each in said]

@@ -180,6 +180,8 @@ def test_prerequisites_are_those_that_a_sentence_states(text: str, pairs: list) 
         "误区：质量是密度的基础。",
         # questions, conditions, and what others say
         "Are ratios a prerequisite for slope?",
+        "Ratios are a prerequisite for slope?",
+        "Slope is based on ratios, right?",
         "If slope is based on ratios, then what?",
         "Some students think ratios are a prerequisite for slope.",
         "Slope may be based on ratios, and slope is based on ratios in some books.",

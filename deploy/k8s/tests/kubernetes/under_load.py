@@ -12,11 +12,11 @@ from release import RELEASE, Failed, Release, Report, records
 
 GROUPS = ("importer", "splits", "findings", "analyzer")
 BATCH = 20  # records: many batches, so that each disturbance meets some
-Disturbances = list[tuple[str, Callable[[Release, PodLogs], list[str]]]]
 SAME = ("state", "read", "written", "rejected", "failed")
 
 
-def under_way(release: Release, report: Report, logs: PodLogs, count: int, disturbances: Disturbances) -> None:
+def under_way(release: Release, report: Report, logs: PodLogs, count: int) -> None:
+    """Disturb an import in each way while it is under way, and compare it with an undisturbed one."""
     body, calm, point = records(count, "load"), {}, f"6 Helm {release.helm}:"
     with report.step(f"{point} an undisturbed import of {count} records, read by analyzers") as figures:
         # Of two the budget lets one be away.
@@ -28,7 +28,7 @@ def under_way(release: Release, report: Report, logs: PodLogs, count: int, distu
         with release.gateway() as gateway:
             job = gateway.send(body, analyze=True, batch_size=BATCH)
             release.until("the first written records", lambda: gateway.report(job)["written"])
-        for name, disturbance in disturbances:
+        for name, disturbance in DISTURBANCES:
             with report.step(f"{point} {name}") as figures:
                 figures.append(f"begun when {_written(release, job)} records were written")
                 figures.extend(disturbance(release, logs))
@@ -124,9 +124,8 @@ def _restarted(release: Release, _: PodLogs) -> list[str]:
     return ["3 pods"]
 
 
-UPGRADE: Disturbances = [("a rolling helm upgrade cuts no running batch off, say the pods' logs", _rolled)]
-ALL: Disturbances = [
-    *UPGRADE,
+DISTURBANCES: list[tuple[str, Callable[[Release, PodLogs], list[str]]]] = [
+    ("a rolling helm upgrade cuts no running batch off, say the pods' logs", _rolled),
     ("the pods of RabbitMQ, Redis and Neo4j restarted", _restarted),
     ("eviction by the API, as the disruption budget says", _evicted),
     ("a pod of each group deleted, with grace and without", _deleted),

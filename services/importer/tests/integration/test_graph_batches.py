@@ -3,6 +3,7 @@
 import json
 import os
 from contextlib import closing
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -191,9 +192,10 @@ def test_the_same_record_is_unchanged_in_its_batch_and_in_a_later_one(graph: Gra
 def test_one_id_is_one_record_whatever_its_type_and_order(graph: Graph, room: Any, order: tuple[int, ...]) -> None:
     """To take the guard out: let `classify` look for versions under the same label only."""
     state = record("course_record", "r", LATER, student_id="a", course_id="c", progress=30)
-    versions = [chat("r"), error("r"), state, record("course_content", "r", course_id="d", content="x")]
+    in_order_of_acceptance = [state, chat("r"), error("r"), record("course_content", "r", course_id="d", content="x")]
     for number in order:
-        write(graph, versions[number], job=f"job{number}")
+        later = batch(in_order_of_acceptance[number], job=f"job{number}")
+        graph.write_batch(replace(later, accepted=number + 1))
     nodes = {label for row in room.query("MATCH (n {id: 'r'}) RETURN labels(n) AS l") for label in row["l"]}
     assert nodes == {"CourseRecord"}
     digest = room.digest()

@@ -68,7 +68,8 @@ class ApiKeys:
         person: str | None = None,
         random: Callable[[int], str] = secrets.token_hex,
     ) -> NewKey:
-        key_id, secret = random(6), random(32)
+        key_id = random(6)
+        secret = random(32)
         key = ApiKey(
             key_id=key_id,
             name=name,
@@ -107,7 +108,8 @@ class ApiKeys:
         key = self.find(key_id)
         if key is None:
             return None
-        granted = key.model_copy(update={"scopes": tuple(dict.fromkeys((*key.scopes, *scopes)))})
+        all_scopes = tuple(dict.fromkeys((*key.scopes, *scopes)))
+        granted = key.model_copy(update={"scopes": all_scopes})
         with redis_errors():
             self._redis.hset(KEYS, key_id, granted.stored())
         return granted
@@ -122,7 +124,9 @@ def split_token(token: str) -> tuple[str, str]:
     """Return (id, secret) of a token. Both are empty if the token is not an API key."""
     prefix, _, rest = token.partition("_")
     key_id, _, secret = rest.partition("_")
-    return (key_id, secret) if prefix == "eg" and key_id and secret else ("", "")
+    if prefix != "eg" or not key_id or not secret:
+        return "", ""
+    return key_id, secret
 
 
 def matches(key: ApiKey | None, secret: str) -> bool:

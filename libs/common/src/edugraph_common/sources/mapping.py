@@ -1,4 +1,4 @@
-"""A mapping says which column of a table is which field of a record.
+"""Mappings: they assign the columns of a table to the fields of a record.
 
 type: course_record               # or map a column to the field type
 columns: {学号: student_id, 备注: null}   # null: the import leaves the column out
@@ -6,11 +6,11 @@ constants: {timestamp: "2026-07-03T17:00:00+08:00"}
 values: {difficulty: {高级: advanced}}    # the value that a cell stands for
 date_formats: ["%Y/%m/%d", excel] # without a format, dates are ISO 8601; excel: days as Excel counts them, 45291.625
 time_zone: Asia/Shanghai          # of dates that name none; without it, they are UTC
-decimal: ","                      # 85,5 is a number and 85.5 is none; without it, the other way round
+decimal: ","                      # 85,5 is a number and 85.5 is not; without it, 85.5 is a number and 85,5 is not
 list_separator: ";"
 delimiter: ","                    # detected if it is not given
 encoding: gb18030                 # detected if it is not given
-ignore_other_columns: true        # without it, a column that is not named here is an error
+ignore_other_columns: true        # without it, a column that is not in the mapping is an error
 changed_at: import                # the file is the newest state, also where its timestamps are earlier than before
 sheets: [Term 1, Term 2]          # of a workbook; without it, each sheet that has the columns
 
@@ -22,9 +22,9 @@ constants: {timestamp: "2026-07-03"}
 items:
   columns: ["Q*", Essay]          # names, or patterns of names
   item_id: "midterm/{column}"     # also {sheet}; without it, the name of the column
-  ids: {Essay: essay-3}           # by column, where the ids are others
-  scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}
-  not_tried: ["-", absent]        # beside empty cells
+  ids: {Essay: essay-3}           # ids of columns that do not follow the pattern
+  scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}, never ?
+  not_tried: ["-", absent]        # in addition to empty cells
   one_attempt: true               # a later file's mark replaces an earlier one; without it, it is a second try
   not_students: [mean, 平均]      # in the place of an id, in whatever case: rows of all students together
 
@@ -40,20 +40,22 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import ChangeTime
-from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType
+from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType, shorten
 from edugraph_common.sources.ndjson import MalformedFile
 
 ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent", "changed_at")
 EXCEL = "excel"
+# A suggested mapping has it where the file does not say how many points an item has. No import takes it.
+UNKNOWN_POINTS = "?"
 _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 
 
 def _text(value: object) -> object:
-    """Return as text what YAML read as a date or a number: a table holds only text."""
+    """Return a value as text. YAML reads some texts as dates or numbers, but a table holds only text."""
     if isinstance(value, date):
         return value.isoformat()
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -71,10 +73,11 @@ ITEM_FIELDS = frozenset({"record_id", "item_id", "item_title", "correct", "score
 """What differs between the attempts of one row of a wide table, so that no column or constant may give it."""
 
 Points = Annotated[float, Field(gt=0, le=1_000_000)]
+_POINTS_BY_COLUMN = TypeAdapter(dict[str, Points])
 
 
 class Items(ContractModel):
-    """Which columns of a wide table are items, and what their cells mean."""
+    """The columns of a wide table that are items, and the meaning of their cells."""
 
     columns: tuple[str, ...] = Field(min_length=1)
     item_id: str = Field(default="{column}", min_length=1)
@@ -83,6 +86,16 @@ class Items(ContractModel):
     not_tried: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
     not_students: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
     one_attempt: bool = False
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _has_points(cls, value: object) -> object:
+        by_column = value if isinstance(value, dict) else {"each item": value}
+        unknown = [str(column) for column, points in by_column.items() if points == UNKNOWN_POINTS]
+        if unknown:
+            names = shorten(", ".join(unknown))
+            raise ValueError(f"say how many points a right answer has, in place of the ? of {names}")
+        return value
 
     @field_validator("item_id")
     @classmethod
@@ -93,7 +106,7 @@ class Items(ContractModel):
         return value
 
     def has(self, column: str) -> bool:
-        """Say whether a column is an item. A name counts as it stands before it counts as a pattern."""
+        """Return whether a column is an item. A name is compared literally first, then as a pattern."""
         return any(column == name or fnmatchcase(column, name) for name in self.columns)
 
     def id_of(self, column: str, sheet: str | None) -> str:
@@ -125,7 +138,7 @@ class Mapping(ContractModel):
     @model_validator(mode="before")
     @classmethod
     def _one_format(cls, value: Any) -> Any:
-        """Take `date_format` for one format, `date_formats` for several."""
+        """Accept `date_format` for one format in place of `date_formats`."""
         if isinstance(value, dict) and "date_format" in value:
             one = value["date_format"]
             value = {key: item for key, item in value.items() if key != "date_format"}
@@ -167,7 +180,8 @@ class Mapping(ContractModel):
             try:
                 datetime.strptime("", date_format)  # noqa: DTZ007 - nothing is read
             except ValueError as error:
-                # A date that does not match is a wrong row; a format that Python cannot read is a wrong mapping.
+                # A date that does not match only makes a row wrong. A format that Python cannot read is a wrong
+                # mapping.
                 if "does not match" not in str(error):
                     raise ValueError(f"{date_format} is no date format ({error})") from None
         return formats
@@ -203,21 +217,48 @@ class Mapping(ContractModel):
 
 
 def parse_mapping(text: str | bytes) -> Mapping:
-    """Read a mapping file, YAML or JSON. Raises MalformedFile, with one sentence that says what is wrong."""
+    """Return the mapping in a YAML or JSON text. Raises MalformedFile with a sentence that says what is wrong."""
+    value = _load(text)
     try:
-        return Mapping.model_validate(yaml.safe_load(text))
+        return Mapping.model_validate(value)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in detail["loc"])
+        # Our sentence may begin with a text of the mapping, which must be quoted unchanged.
+        message = detail["msg"].removeprefix("Value error, ")
+        told = message if message != detail["msg"] else message[0].lower() + message[1:]
+        raise MalformedFile(f"the mapping cannot be used: {where + ': ' if where else ''}{told}") from None
+
+
+def with_points(text: str, points: str) -> str:
+    """Return the text of a mapping with these points of its items: a JSON object of numbers by column.
+
+    Raises MalformedFile, with one sentence that says what is wrong.
+    """
+    try:
+        given = _POINTS_BY_COLUMN.validate_json(points)
+    except ValidationError:
+        raise MalformedFile("the points are not a JSON object of numbers above 0, by column") from None
+    value = _load(text)
+    items = value.get("items") if isinstance(value, dict) else None
+    if not isinstance(items, dict):
+        raise MalformedFile("the mapping has no items, so no column of it has points")
+    before = items.get("scale")
+    scale = before if isinstance(before, dict) else {}
+    whole = {column: int(number) if number.is_integer() else number for column, number in given.items()}
+    items["scale"] = {**scale, **whole}
+    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+
+
+def _load(text: str | bytes) -> Any:
+    """Return what YAML or JSON says. Raises MalformedFile."""
+    try:
+        return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         where = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         raise MalformedFile(f"the mapping is not valid YAML{where}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise MalformedFile("the mapping is not valid YAML in UTF-8") from None
-    except ValidationError as error:
-        detail = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        # A sentence of ours may begin with what the mapping says, which is repeated as it is written there.
-        message = detail["msg"].removeprefix("Value error, ")
-        told = message if message != detail["msg"] else message[0].lower() + message[1:]
-        raise MalformedFile(f"the mapping cannot be used: {where + ': ' if where else ''}{told}") from None
 
 
 def _refuse(verb: str, names: Sequence[str], subject: str) -> None:

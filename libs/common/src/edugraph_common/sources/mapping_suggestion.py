@@ -1,7 +1,7 @@
-"""A suggested mapping for a table that comes without one, from the names of its columns and its first rows.
+"""A suggested mapping for a table without one, from the names of its columns and its first rows.
 
-`column_names.yaml` lists the names that exports give to the fields of a record, `cell_values.yaml` the words that
-stand for a field's allowed values.
+`column_names.yaml` lists names of columns in exports for each field of a record. `cell_values.yaml` lists words for
+the allowed values of fields.
 """
 
 import re
@@ -20,7 +20,7 @@ from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES
 from edugraph_common.sources.cells import DATES, NUMBERS
 from edugraph_common.sources.mapping import EXCEL, ITEM_FIELDS
 from edugraph_common.sources.row_numbers import are_row_numbers
-from edugraph_common.sources.wide_tables import SuggestedItems, suggest_items
+from edugraph_common.sources.wide_tables import ItemPoints, SuggestedItems, is_of_students, points_row, suggest_items
 
 _DATE_FORMATS = (
     "%Y/%m/%d %H:%M:%S",
@@ -48,26 +48,27 @@ _NO_COURSE = "no column names the course: name it under constants, as in `course
 
 
 class MappingSuggestion(ContractModel):
-    """`mapping` is the text of a mapping file. `open_points` are the sentences that say what a person must decide."""
+    """A suggestion. `mapping` is the text of a mapping file. `open_points` are questions that a person must decide.
+
+    `item_points` are the points of a wide table's columns with marks, which a person must confirm.
+    """
 
     mapping: str
     type: RecordType
     open_points: tuple[str, ...]
+    item_points: tuple[ItemPoints, ...] = ()
 
 
 def suggest_mapping(
     header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None = None
 ) -> MappingSuggestion:
-    """Suggest a mapping from the names of the columns (`header`) and the cells of the first few rows.
+    """Return a mapping from the names of the columns (`header`) and the cells of the first few rows.
 
-    `sheet`: of the workbook, from which they are.
+    `sheet` is the sheet of a workbook that has the table.
     """
     words = _load("cell_values")
-    cells_of = {
-        column: [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
-        for place, column in reversed(list(enumerate(header)))
-    }
-    wide = _wide(header, cells_of, words["correct"])
+    cells_of = _by_column(header, rows)
+    wide = _wide(header, rows, words["correct"])
     record_type, columns, items = wide or (*_best_fit(header), None)
     numbering = [
         column
@@ -105,13 +106,22 @@ def suggest_mapping(
     if left_out := [column for column, field in columns.items() if field is None and column not in numbering]:
         open_points += (f"no field fits {', '.join(left_out)}: the import leaves them out (null)",)
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
-    return MappingSuggestion(mapping=text, type=record_type, open_points=open_points)
+    item_points = tuple(items.points) if items else ()
+    return MappingSuggestion(mapping=text, type=record_type, open_points=open_points, item_points=item_points)
+
+
+def _by_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Return the cells of each column that are not blank."""
+    return {
+        column: [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+        for place, column in reversed(list(enumerate(header)))
+    }
 
 
 def _wide(
-    header: Sequence[str], cells: AnyMapping[str, Sequence[str]], words: AnyMapping[str, str]
+    header: Sequence[str], rows: Sequence[Sequence[str]], words: AnyMapping[str, str]
 ) -> tuple[RecordType, dict[str, str | None], SuggestedItems] | None:
-    """Return type, fields of columns, and items of a wide table of students. None for a table that is none."""
+    """Return (type, fields of columns, items) of a wide table of students, or None if the table is not one."""
     names = _names_of_fields()
     fields = ("student_id", "student_name", "timestamp", "course_id")
     columns: dict[str, str | None] = {}
@@ -121,7 +131,11 @@ def _wide(
         columns[column] = next(fitting, None)
     known = set().union(*names.values())
     others = [column for column in header if column and _plain(column) not in known]
-    found = suggest_items(others, cells, words) if "student_id" in columns.values() else None
+    if "student_id" not in columns.values():
+        return None
+    stated = dict(zip(header, points_row(rows) or (), strict=False))
+    cells = _by_column(header, [row for row in rows if is_of_students(row)])
+    found = suggest_items(others, cells, words, stated)
     if found is None:
         return None
     if "course_id" not in columns.values():
@@ -131,15 +145,15 @@ def _wide(
 
 
 def _names_of_fields() -> dict[str, set[str]]:
-    """Return by which names, in their plain form, exports call each field."""
+    """Return field -> names of its columns in exports, in their plain form."""
     return {field: {_plain(name) for name in (field, *others)} for field, others in _load("column_names").items()}
 
 
 def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]:
-    """Return the record type that the columns fit best, and the field of each column (None where no field fits).
+    """Return the record type that fits the columns best, and column -> field (None if no field fits).
 
-    The type with most required fields that have a column, less those that have none, is the best; of equal ones
-    the type with most fields in all. A field has one column, the first that fits.
+    The best type has the most required fields with a column, less those without one. Among equal types, the one with
+    the most fields is chosen. A field gets the first column that fits.
     """
     names = _names_of_fields()
     candidates: list[tuple[tuple[int, int], RecordType, dict[str, str | None]]] = []
@@ -152,7 +166,7 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
             columns[column] = next(fitting, None)
         found = {field for field in columns.values() if field}
         if record_type == "point_record" and not found & {"point_id", "names", "requires"}:
-            continue  # A name alone, which most tables have, does not tell of what it is.
+            continue  # Most tables have a name, so a name alone does not identify the type.
         required = _required(record_type, found)
         fitness = (len(found & required) - len(required - found), len(found))
         candidates.append((fitness, record_type, columns))
@@ -161,16 +175,19 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
 
 
 def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
-    """Return the fields that the type needs. `found`: those that have a column."""
+    """Return the fields that the type requires. `found` are the fields that have a column."""
     fields = DATA_OF_TYPE[record_type].model_fields
     required = {name for name, field in fields.items() if field.is_required()}
-    # Models say by a check, and not by a field, that they need one of two fields.
+    # If a type requires one of two fields, a check of its model says so, and not a field.
     one_of = ONE_OF.get(record_type, ())
     return required | {next((field for field in one_of if field in found), one_of[0])} if one_of else required
 
 
 def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:
-    """Return for each column of dates the first format that fits all its cells; ISO 8601 needs none."""
+    """Return the formats of the columns with dates: for each column the first format that fits all its cells.
+
+    ISO 8601 needs no format.
+    """
     formats: list[str] = []
     for field, seen in cells.items():
         if field not in DATES or all(_is_date(cell) for cell in seen):
@@ -186,19 +203,19 @@ def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:
 
 
 def _is_date(cell: str, date_format: str | None = None) -> bool:
-    """Say whether the cell is a date of this format, or of ISO 8601 if no format is given."""
+    """Return whether the cell is a date in this format, or in ISO 8601 if no format is given."""
     try:
         if date_format is None:
             datetime.fromisoformat(cell)
         else:
-            datetime.strptime(cell, date_format)  # noqa: DTZ007 - the date is thrown away
+            datetime.strptime(cell, date_format)  # noqa: DTZ007 - the date is not used
     except ValueError:
         return False
     return True
 
 
 def _plain(name: str) -> str:
-    """Return a column's name without case, width, spaces and punctuation, in which exports differ."""
+    """Return the name of a column without differences in case, width, spaces and punctuation between exports."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(char for char in folded if char.isalnum())
 

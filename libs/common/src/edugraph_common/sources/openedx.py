@@ -98,8 +98,12 @@ class _Event(_Part):
 
     @property
     def student_name(self) -> str | None:
-        about_another = self.data.user_id not in (None, self.context.user_id)
-        return self.data.username or (None if about_another else self.context.username or self.username)
+        if self.data.username:
+            return self.data.username
+        is_about_another = self.data.user_id not in (None, self.context.user_id)
+        if is_about_another:
+            return None
+        return self.context.username or self.username
 
     @property
     def course_id(self) -> str | None:
@@ -123,21 +127,27 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     name = value.get("name") or value.get("event_type")
     if not isinstance(name, str):
         raise InvalidRecord("name", "the name of an event", shorten(name or ""), "is missing")
-    name, payload = shorten(name), _payload(value)
-    extract = _EXTRACTORS.get(name) if isinstance(payload, dict) else None
-    in_course = _dict(payload).get("course_id") or _dict(value.get("context")).get("course_id")
-    kind = _kind_of_use(name) if in_course else None
+    name = shorten(name)
+    payload = _payload(value)
+    extract = None
+    if isinstance(payload, dict):
+        extract = _EXTRACTORS.get(name)
+    is_in_course = _dict(payload).get("course_id") or _dict(value.get("context")).get("course_id")
+    kind = _kind_of_use(name) if is_in_course else None
+    not_relevant = NotRelevant(_PAGE if name.startswith("/") else name)
     if extract is None and kind is None:
-        return NotRelevant(_PAGE if name.startswith("/") else name)
+        return not_relevant
     event = _parsed(value)
     extracted = extract(event) if extract else None
     if extracted is None and kind is not None:
         extracted = _used(event, kind)
     if extracted is None:
-        return NotRelevant(_PAGE if name.startswith("/") else name)
+        return not_relevant
+
     record_type, data = extracted
     given = {field: item for field, item in data.items() if item is not None}
-    given |= {field: platforms.log_id(given[field]) for field in _IDS & given.keys()}
+    for field in _IDS & given.keys():
+        given[field] = platforms.log_id(given[field])
     envelope = platforms.envelope(READING, value)
     return parse_record({**envelope, "type": record_type, "timestamp": event.timestamp, "data": given})
 
@@ -145,7 +155,8 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
 def people_of_event(value: Any, platforms: Platforms) -> People:
     """Return the student of an event of any form, like `_Event.student_id`, and the target of a forum event."""
     event = _dict(value)
-    context, data = _dict(event.get("context")), _dict(_payload(event))
+    context = _dict(event.get("context"))
+    data = _dict(_payload(event))
     ids = (data.get("user_id"), context.get("user_id"))
     names = (data.get("username"), context.get("username"), event.get("username"))
     found = (next(filter(None, map(as_id, (*ids, *names))), ""), as_id(data.get("target_username")))
@@ -162,7 +173,8 @@ def _payload(value: dict[str, Any]) -> Any:
 
 
 def _parsed(value: dict[str, Any]) -> _Event:
-    moment, data = value.get("timestamp") or value.get("time"), _dict(_payload(value))
+    moment = value.get("timestamp") or value.get("time")
+    data = _dict(_payload(value))
     try:
         return _Event.model_validate({**value, "timestamp": moment, "data": data})
     except ValidationError as error:
@@ -188,9 +200,11 @@ def _graded(event: _Event) -> Extracted:
     much larger value is not a share and is rejected.
     """
     share = event.data.percent_grade
-    if share is not None and 1 < share <= _MAX_SHARE_WITH_BONUS:
+    if share is None:
+        return None
+    if 1 < share <= _MAX_SHARE_WITH_BONUS:
         share = 1.0
-    return None if share is None else _course_record(event, progress=round(share * 100, 4))
+    return _course_record(event, progress=round(share * 100, 4))
 
 
 def _course_record(event: _Event, **fields: Any) -> Extracted:
@@ -203,17 +217,28 @@ def _checked(event: _Event) -> Extracted:
 
     A wrong attempt has the answers of its wrong parts.
     """
-    data, module = event.data, event.context.module
+    data = event.data
+    module = event.context.module
     if data.success not in ("correct", "incorrect"):
         return None
     correct = data.success == "correct"
-    told = [part for part in data.submission.values() if correct or part.correct is not True]
-    answers = [part.answer for part in told] or list(data.answers.values())
-    questions = [part.question.strip() for part in told if part.question.strip()]
+    parts = []
+    for part in data.submission.values():
+        if correct or part.correct is not True:
+            parts.append(part)
+    answers = [part.answer for part in parts] or list(data.answers.values())
+    questions = [part.question.strip() for part in parts if part.question.strip()]
     item_id = data.problem_id or module.usage_key
     if not item_id:
         raise InvalidRecord("event.problem_id", "the id of a problem", "", "is missing")
+    response = "\n".join(_plain(answer) for answer in answers).strip()
+    score = None
     possible = data.max_grade or 0.0
+    if data.grade is not None and possible > 0:
+        score = min(1.0, data.grade / possible)
+    attempt_number = None
+    if data.attempts and data.attempts > 0:
+        attempt_number = data.attempts
     return "attempt_record", {
         "student_id": event.student_id,
         "student_name": event.student_name,
@@ -221,10 +246,10 @@ def _checked(event: _Event) -> Extracted:
         "item_id": item_id,
         "item_title": module.display_name,
         "correct": correct,
-        "score": min(1.0, data.grade / possible) if data.grade is not None and possible > 0 else None,
-        "attempt_number": data.attempts if data.attempts and data.attempts > 0 else None,
+        "score": score,
+        "attempt_number": attempt_number,
         "question": "\n".join(questions) or None,
-        "response": "\n".join(_plain(answer) for answer in answers).strip() or "(no answer)",
+        "response": response or "(no answer)",
     }
 
 
@@ -293,8 +318,11 @@ def _used(event: _Event, kind: str) -> Extracted:
     """Return the activity of an event: the use of something for a minute, since the log has no durations."""
     if not event.course_id or not (event.data.user_id or event.context.user_id or event.student_name):
         return None
-    ids = (event.data.problem_id, event.data.block_id, event.context.module.usage_key, event.data.id)
-    used = next((each for each in ids if isinstance(each, str) and 0 < len(each) <= _LONGEST_ID), None)
+    used = None
+    for each in (event.data.problem_id, event.data.block_id, event.context.module.usage_key, event.data.id):
+        if isinstance(each, str) and 0 < len(each) <= _LONGEST_ID:
+            used = each
+            break
     return "activity_record", {
         "student_id": event.student_id,
         "course_id": event.course_id,
@@ -310,7 +338,10 @@ def _kind_of_use(name: str) -> str | None:
     """
     if name.startswith("/courses/"):
         return "page"
-    return next((kind for kind, names in _USES.items() if any(fnmatchcase(name, each) for each in names)), None)
+    for kind, patterns in _USES.items():
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            return kind
+    return None
 
 
 def _plain(answer: Any) -> str:

@@ -1,4 +1,4 @@
-"""A preview of an import by the first part of a file: what it is, and what would become of its rows."""
+"""A preview of an import from the first part of a file: its format, and the outcomes of its rows."""
 
 import io
 from datetime import datetime
@@ -11,19 +11,21 @@ from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_
 from edugraph_common.sources.dry_run import dry_run
 from edugraph_common.sources.encoding import UTF8
 from edugraph_common.sources.first_table import first_table
-from edugraph_common.sources.mapping import parse_mapping
+from edugraph_common.sources.mapping import parse_mapping, with_points
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.wide_tables import ItemPoints
 
-_MOST_ROWS = 5_000  # a fraction of a second of one processor
-_MOST_UNPACKED_BYTES = 16 << 20  # what is packed may be a thousand times of what was sent
+_MOST_ROWS = 5_000  # they take a fraction of a second of one processor
+_MOST_UNPACKED_BYTES = 16 << 20  # a file may unpack to a thousand times its size
 _TOO_LARGE = "the file is too large for a preview; `edugraph import --dry-run` reads all of it"
 
 
 class Preview(ContractModel):
-    """`mapping` is that which was given, or a suggested one, whose open points a person must decide. `columns` are
-    those of a CSV.
+    """A preview. `mapping` is the given one, or a suggested one whose open points a person must decide.
 
-    The numbers are of the rows that were looked at, all of them where it is `complete`. `problem` says why none were.
+    `columns` are the columns of a CSV. `item_points` are the points of a suggested wide table's columns, which a
+    person must confirm. The numbers are for the rows that were read; with `complete` these are all rows. `problem`
+    says why no rows were read.
     """
 
     format: Format
@@ -33,6 +35,7 @@ class Preview(ContractModel):
     columns: tuple[str, ...] = ()
     mapping: str | None = None
     open_points: tuple[str, ...] = ()
+    item_points: tuple[ItemPoints, ...] = ()
     problem: str | None = None
     complete: bool = False
     read: int = 0
@@ -44,12 +47,16 @@ class Preview(ContractModel):
     errors: tuple[Reject, ...] = ()
 
 
-def preview(name: str, part: bytes, mapping: str | None, latest: datetime, *, is_whole: bool) -> Preview:
-    """Look at the first part of a file, or at all of it. Of a workbook and a Parquet file only the whole can be read.
+def preview(
+    name: str, part: bytes, mapping: str | None, latest: datetime, *, is_whole: bool, points: str | None = None
+) -> Preview:
+    """Return the preview of a file from its first part, or from the whole file.
 
-    `mapping`: the text of the mapping of a table; without it, one is suggested and used.
+    A workbook or a Parquet file can only be read as a whole. `mapping` is the text of the mapping of a table. Without
+    it, a mapping is suggested and used. `points` is a JSON object: column -> points of a right answer. They are put
+    into the mapping.
 
-    Raises MalformedFile for what is no file that can be imported.
+    Raises MalformedFile for a file that cannot be imported.
     """
     detected = detect_file(name, part[:HEAD_BYTES])
     text, is_whole = _unpacked(part, detected.compression, is_whole=is_whole)
@@ -62,7 +69,10 @@ def preview(name: str, part: bytes, mapping: str | None, latest: datetime, *, is
         if mapping is None and chosen in ("csv", *TABLE_FORMATS):
             suggestion = first_table(io.BytesIO(text), detected.model_copy(update={"compression": None})).suggestion()
             mapping = suggestion.mapping
-            found = found.model_copy(update={"open_points": suggestion.open_points})
+            asked = {"open_points": suggestion.open_points, "item_points": suggestion.item_points}
+            found = found.model_copy(update=asked)
+        if points is not None:
+            mapping = with_points(mapping or "", points)
         found = found.model_copy(update={"mapping": mapping})
         report = dry_run(
             io.BytesIO(text),
@@ -80,7 +90,7 @@ def preview(name: str, part: bytes, mapping: str | None, latest: datetime, *, is
 
 
 def _unpacked(part: bytes, compression: Compression | None, *, is_whole: bool) -> tuple[bytes, bool]:
-    """Return the beginning of what was packed, and whether it is all of it. Raises MalformedFile."""
+    """Return the beginning of the unpacked text, and whether it is the whole text. Raises MalformedFile."""
     stream = decompressor(compression or "identity")
     text = bytearray()
     for block in stream.feed(part):

@@ -39,7 +39,9 @@ class _Part(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, value: Any) -> Any:
-        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        return {name: part for name, part in value.items() if part is not None}
 
 
 class _Account(_Part):
@@ -57,10 +59,13 @@ class _Agent(_Part):
 
     def id(self, platforms: Platforms) -> str | None:
         """Return the id of the agent, or None. A mail address and an OpenID are the same on all platforms."""
-        mail = self.mbox.removeprefix("mailto:") if self.mbox else None
         account = self.account
-        named = platforms.account_id(account.home_page, account.name) if account and account.name else None
-        return named or mail or self.mbox_sha1sum or self.openid
+        if account and account.name:
+            account_id = platforms.account_id(account.home_page, account.name)
+            if account_id:
+                return account_id
+        mail = (self.mbox or "").removeprefix("mailto:")
+        return mail or self.mbox_sha1sum or self.openid
 
 
 class _Definition(_Part):
@@ -82,7 +87,9 @@ class _Object(_Agent):
 
 def _as_list(value: object) -> object:
     """Return a list. Statements of version 0.95 have a single activity in place of a list."""
-    return (value,) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return (value,)
+    return value
 
 
 _Objects = Annotated[tuple[_Object, ...], BeforeValidator(_as_list)]
@@ -116,7 +123,8 @@ class _Score(_Part):
             return self.scaled
         if self.raw is None or self.max is None or self.max <= self.min:
             return None
-        return max(-1.0, min(1.0, (self.raw - self.min) / (self.max - self.min)))
+        share = (self.raw - self.min) / (self.max - self.min)
+        return max(-1.0, min(1.0, share))
 
 
 class _Result(_Part):
@@ -197,8 +205,9 @@ Extracted = tuple[str, Fields] | None
 
 
 def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | NotRelevant:
-    """Return the record of a decoded statement. A statement that voids another is its withdrawal. Raises
-    InvalidRecord.
+    """Return the record of a decoded statement, or the withdrawal in a statement that voids another.
+
+    Raises InvalidRecord.
     """
     verb = _last_part_of_verb(value)
     if verb is None:
@@ -231,7 +240,8 @@ def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | No
     record = {**platforms.envelope(READING, value), "type": record_type, "timestamp": moment}
     if statement.id:
         record["record_id"] = statement.id
-    return parse_record({**record, "data": {name: item for name, item in data.items() if item is not None}})
+    record["data"] = {name: item for name, item in data.items() if item is not None}
+    return parse_record(record)
 
 
 def _parsed(value: Any) -> _Statement:
@@ -240,9 +250,11 @@ def _parsed(value: Any) -> _Statement:
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in detail["loc"])
-        missing = detail["type"] == "missing"
-        found = "" if missing else shorten(detail.get("input"))
-        reason = "is missing" if missing else "is not of the form of xAPI 1.0.3"
+        found = shorten(detail.get("input"))
+        reason = "is not of the form of xAPI 1.0.3"
+        if detail["type"] == "missing":
+            found = ""
+            reason = "is missing"
         raise InvalidRecord(field, detail["msg"], found, reason) from None
 
 
@@ -261,21 +273,25 @@ def _finished(statement: _Statement, verb: str, platforms: Platforms) -> Extract
 
 def _progressed(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
     """Return a course record with the progress. The score is not used, since it is not the share that was done."""
-    stated = [value for iri, value in statement.result.extensions.items() if iri.endswith("/progress")]
-    return _course_record(statement, platforms, progress=stated[0]) if stated else None
+    for iri, value in statement.result.extensions.items():
+        if iri.endswith("/progress"):
+            return _course_record(statement, platforms, progress=value)
+    return None
 
 
 def _course_record(statement: _Statement, platforms: Platforms, **fields: Any) -> Extracted:
-    course, actor = statement.object, statement.actor
+    course = statement.object
     if not course.is_course:
         return None
-    spent = statement.result.duration
+    minutes = None
+    if statement.result.duration is not None:
+        minutes = statement.result.duration.total_seconds() / 60
     data = {
-        "student_id": _person(actor, "actor", platforms),
-        "student_name": actor.name,
+        "student_id": _person(statement.actor, "actor", platforms),
+        "student_name": statement.actor.name,
         "course_id": _course_id(course, platforms),
         "course_name": _in_language(course.definition.name),
-        "time_spent": spent.total_seconds() / 60 if spent is not None else None,
+        "time_spent": minutes,
     }
     return "course_record", {**data, **fields}
 
@@ -289,18 +305,22 @@ def _graded(statement: _Statement, _verb: str, platforms: Platforms) -> Extracte
 
 
 def _tried(statement: _Statement, verb: str, platforms: Platforms) -> Extracted:
-    """Return the attempt at an item. A statement without success and score is not an attempt, as its outcome is
-    unknown.
-    """
-    result, item = statement.result, statement.object
-    correct = _MEANT_BY.get(verb) if result.success is None else result.success
-    if item.is_course or not item.iri or (correct is None and result.score.share is None):
+    """Return the attempt at an item. A statement without success and score has no outcome and is not an attempt."""
+    result = statement.result
+    item = statement.object
+    correct = result.success
+    if correct is None:
+        correct = _MEANT_BY.get(verb)
+    has_outcome = correct is not None or result.score.share is not None
+    if item.is_course or not item.iri or not has_outcome:
         return None
     # Open edX has two statements for each submission: "evaluated" and "attempted".
     if verb == "attempted" and statement.context.is_of_open_edx:
         return None
     asked = item.definition
-    number = next((value for iri, value in asked.extensions.items() if iri.endswith("/attempt-id")), None)
+    seconds = None
+    if result.duration is not None:
+        seconds = result.duration.total_seconds()
     return "attempt_record", {
         "student_id": _person(statement.actor, "actor", platforms),
         "student_name": statement.actor.name,
@@ -309,11 +329,18 @@ def _tried(statement: _Statement, verb: str, platforms: Platforms) -> Extracted:
         "course_id": _context_course(statement, platforms),
         "correct": correct,
         "score": result.score.share,
-        "attempt_number": number if isinstance(number, int) and number > 0 else None,
+        "attempt_number": _attempt_number(asked),
         "question": _in_language(asked.description),
         "response": result.response,
-        "duration_seconds": result.duration.total_seconds() if result.duration is not None else None,
+        "duration_seconds": seconds,
     }
+
+
+def _attempt_number(asked: _Definition) -> int | None:
+    for iri, value in asked.extensions.items():
+        if iri.endswith("/attempt-id"):
+            return value if isinstance(value, int) and value > 0 else None
+    return None
 
 
 def _said(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
@@ -327,22 +354,31 @@ def _liked(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted
 
 def _used(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
     """Return the activity of a statement. With a duration, the timestamp is the end of the activity."""
-    used, spent = statement.object, statement.result.duration
-    course_id = _course_id(used, platforms) if used.is_course else _context_course(statement, platforms)
+    used = statement.object
+    if used.is_course:
+        course_id = _course_id(used, platforms)
+    else:
+        course_id = _context_course(statement, platforms)
     if not course_id or not used.iri:
         return None
+    activity_id = None if used.is_course else platforms.item_id(used.iri)
+    kind = (used.definition.type or "").rstrip("/").rsplit("/", 1)[-1]
+    seconds = None
+    if statement.result.duration is not None:
+        seconds = max(0.0, statement.result.duration.total_seconds())
     return "activity_record", {
         "student_id": _person(statement.actor, "actor", platforms),
         "course_id": course_id,
-        "activity_id": None if used.is_course else platforms.item_id(used.iri),
-        "kind": _KINDS.get((used.definition.type or "").rstrip("/").rsplit("/", 1)[-1]),
-        "duration_seconds": max(0.0, spent.total_seconds()) if spent is not None else None,
+        "activity_id": activity_id,
+        "kind": _KINDS.get(kind),
+        "duration_seconds": seconds,
     }
 
 
 def _begin(statement: _Statement) -> str | None:
     """Return when the activity began. A text that is not a date is returned unchanged, to be rejected."""
-    moment, spent = statement.moment, statement.result.duration
+    moment = statement.moment
+    spent = statement.result.duration
     if moment is None or spent is None or spent <= timedelta(0):
         return moment
     try:
@@ -355,7 +391,8 @@ def _interaction(statement: _Statement, platforms: Platforms, **fields: Any) -> 
     """Return an interaction only if it has a target person. A post in a forum does not name the person it answers."""
     if statement.object.kind != "Agent":
         return None
-    sender, receiver = statement.actor, statement.object
+    sender = statement.actor
+    receiver = statement.object
     return "student_interaction", {
         "student_id_from": _person(sender, "actor", platforms),
         "student_id_to": _person(receiver, "object", platforms),
@@ -418,12 +455,16 @@ def _person(agent: _Agent, field: str, platforms: Platforms) -> str:
 
 def _context_course(statement: _Statement, platforms: Platforms) -> str | None:
     activities = statement.context.activities
-    found = (_course_id(each, platforms) for each in (*activities.parent, *activities.grouping) if each.is_course)
-    return next(found, None)
+    for each in (*activities.parent, *activities.grouping):
+        if each.is_course:
+            return _course_id(each, platforms)
+    return None
 
 
 def _course_id(course: _Object, platforms: Platforms) -> str | None:
-    return platforms.course_id(course.iri) or None if course.iri else None
+    if not course.iri:
+        return None
+    return platforms.course_id(course.iri) or None
 
 
 def _in_language(texts: dict[str, str]) -> str | None:

@@ -47,16 +47,17 @@ export function mender(before, raws) {
 }
 
 /** Ask what an import of the file would do, and show it with what can be changed and the button that starts it. */
-async function look(inside, { file, mapping = null, before = null }) {
+async function look(inside, { file, mapping = null, points = null, before = null }) {
   const noted = focusIn(inside);
   inside.replaceChildren(h('p', { class: 'waits' }, t('imports.looking', { name: file.name })));
   const whole = file.size <= PART_BYTES;
-  const query = new URLSearchParams({ name: file.name.slice(-200), whole, ...(mapping === null ? {} : { mapping }) });
+  const query = new URLSearchParams({ name: file.name.slice(-200), whole, ...(mapping === null ? {} : { mapping }), ...(points === null ? {} : { points: JSON.stringify(points) }) });
   try {
     await learnRejects();
     const seen = await write('POST', `/v1/imports/preview?${query}`, whole ? file : file.slice(0, PART_BYTES), { 'Content-Type': 'application/octet-stream' });
     // What a person was asked about the suggestion stays there while they change it.
-    inside.replaceChildren(...found(inside, file, { ...seen, open_points: before ?? seen.open_points }));
+    const asked = before ?? { open_points: seen.open_points, item_points: seen.item_points, given: new Map(), accepted: false };
+    inside.replaceChildren(...found(inside, file, { ...seen, ...asked }));
   } catch (problem) {
     inside.replaceChildren(refusal(problem));
   }
@@ -67,22 +68,55 @@ function found(inside, file, seen) {
   const kind = [told('format', seen.format), seen.compression, seen.delimiter && t('imports.delimiter', { delimiter: seen.delimiter === '\t' ? 'Tab' : seen.delimiter }), seen.encoding].filter(Boolean).join(' · ');
   const mapping = seen.mapping === null ? null : h('textarea', { id: 'mapping', rows: Math.min(24, seen.mapping.split('\n').length + 1), spellcheck: 'false', 'aria-describedby': 'mapping-note' });
   if (mapping) mapping.value = seen.mapping;
-  const missing = [...(seen.mapping ?? '').matchAll(/^\s+(\w+): ["']?\?["']?\s*$/gm)].map(each => each[1]);
+  const missing = [...(seen.mapping ?? '').matchAll(/^\s+(\w+): ["']?\?["']?\s*$/gm)].map(each => each[1]).filter(name => !seen.item_points.some(each => each.column === name));
   const analyze = h('input', { type: 'checkbox', id: 'analyze' });
-  const start = h('button', { type: 'button', class: 'start', disabled: Boolean(seen.problem) || seen.valid === 0 }, t('imports.start'));
+  const again = points => look(inside, { file, mapping: mapping.value, points, before: { ...asked, given: new Map([...asked.given, ...Object.entries(points ?? {})]) } });
+  const asked = { open_points: seen.open_points, item_points: seen.item_points, given: seen.given, accepted: seen.accepted };
+  const start = h('button', { type: 'button', class: 'start' }, t('imports.start'));
+  const settle = () => { start.disabled = Boolean(seen.problem) || seen.valid === 0 || (isStated(asked) && !asked.accepted); };
+  settle();
+  const waitsForPoints = seen.problem && seen.item_points.some(each => each.points === null && !seen.given.has(each.column));
   start.addEventListener('click', () => send(start, file, { ...seen, mapping: mapping?.value ?? null }, analyze.checked));
   return [
     h('h3', {}, file.name), h('p', {}, kind),
     mapping && h('div', { class: 'mapping' },
       h('label', { for: 'mapping' }, t('imports.mapping')), mapping,
       h('p', { id: 'mapping-note', class: 'note' }, t('imports.mapping_note')),
+      seen.item_points.length > 0 && pointsOfItems(asked, settle, again),
       missing.length > 0 && h('p', { class: 'left-out', 'data-missing': missing.join(' ') }, t('imports.missing', { fields: missing.join(t('list.comma')) })),
       seen.open_points.length > 0 && h('details', {}, h('summary', {}, t('imports.open')), h('ul', {}, seen.open_points.map(each => h('li', {}, asEnglish(each))))),
-      h('p', {}, h('button', { type: 'button', class: 'check', 'data-keep-focus': 'check', onclick: () => look(inside, { file, mapping: mapping.value, before: seen.open_points }) }, t('imports.check')))),
-    seen.problem ? h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('imports.unusable')), h('p', {}, asEnglish(seen.problem))) : dryRun(seen),
+      h('p', {}, h('button', { type: 'button', class: 'check', 'data-keep-focus': 'check', onclick: () => again(null) }, t('imports.check')))),
+    waitsForPoints ? h('p', { class: 'left-out', role: 'alert' }, t('imports.points_first')) : seen.problem ? h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('imports.unusable')), h('p', {}, asEnglish(seen.problem))) : dryRun(seen),
     h('p', {}, analyze, ' ', h('label', { for: 'analyze' }, t('imports.analyze'))),
     h('p', {}, start, ' ', seen.rejected > 0 && h('span', { class: 'note' }, t('imports.start_anyway'))),
   ].filter(Boolean);
+}
+
+const isStated = asked => asked.item_points.some(each => each.points !== null);
+
+/**
+ * Return what a person confirms about the points of items: one box for all that the file states, and a number for each
+ * column whose points it does not state. `settle` is called when the box changes, `again` with the numbers.
+ */
+function pointsOfItems(asked, settle, again) {
+  const stated = asked.item_points.filter(each => each.points !== null && each.stated_by !== 'zero_one');
+  const marked = asked.item_points.filter(each => each.stated_by === 'zero_one');
+  const inputs = asked.item_points.filter(each => each.points === null).map((each, place) => {
+    const input = h('input', { type: 'number', id: `points-${place}`, min: '0.01', max: '1000000', step: 'any', required: true, 'data-column': each.column, 'data-keep-focus': `points-${place}` });
+    input.value = asked.given.get(each.column) ?? '';
+    const largest = each.largest === null ? '' : t('imports.points_largest', { n: each.largest });
+    return { input, row: h('li', {}, h('label', { for: input.id }, each.column), ' ', input, ' ', h('span', { class: 'note' }, largest)) };
+  });
+  const accept = h('input', { type: 'checkbox', id: 'points-accepted', onchange: () => { asked.accepted = accept.checked; settle(); } });
+  accept.checked = asked.accepted;
+  const use = () => {
+    if (inputs.every(({ input }) => input.reportValidity())) again(Object.fromEntries(inputs.map(({ input }) => [input.dataset.column, Number(input.value)])));
+  };
+  return h('fieldset', { class: 'points' }, h('legend', {}, t('imports.points')),
+    stated.length > 0 && h('p', {}, t('imports.points_stated', { columns: stated.map(each => `${each.column}: ${each.points}`).join(t('list.comma')) })),
+    marked.length > 0 && h('p', {}, t('imports.points_zero_one', { columns: marked.map(each => each.column).join(t('list.comma')) })),
+    isStated(asked) && h('p', {}, accept, ' ', h('label', { for: accept.id }, t('imports.points_accept'))),
+    inputs.length > 0 && [h('p', {}, t('imports.points_open')), h('ul', {}, inputs.map(each => each.row)), h('p', {}, h('button', { type: 'button', class: 'use-points', 'data-keep-focus': 'use-points', onclick: use }, t('imports.points_use')))]);
 }
 
 function dryRun(seen) {

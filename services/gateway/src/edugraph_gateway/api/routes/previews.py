@@ -39,6 +39,9 @@ async def preview_import(
     name: Annotated[str, Query(min_length=1, max_length=200, pattern=NAME)] = "upload",
     whole: Annotated[bool, Query(description="whether the body is all of the file, and not its first part")] = True,
     mapping: Annotated[str | None, Query(max_length=16_384, description="of a table; one is suggested")] = None,
+    points: Annotated[
+        str | None, Query(max_length=16_384, description="a JSON object: points of a right answer, by column")
+    ] = None,
 ) -> Preview:
     """Return the format of a file, a suggested mapping for a table, and its first rows as an import reads them.
 
@@ -56,7 +59,8 @@ async def preview_import(
         async with slots:
             with anyio.fail_after(TIMEOUT_SECONDS):
                 body = [piece async for piece in pieces(request, max_bytes=MAX_BYTES, idle_timeout_seconds=idle)]
-                look = partial(preview, name, b"".join(body), mapping, clock() + MAX_FUTURE, is_whole=whole)
+                latest = clock() + MAX_FUTURE
+                look = partial(preview, name, b"".join(body), mapping, latest, is_whole=whole, points=points)
                 return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
     except TimeoutError:
         words = f"The preview took more than {TIMEOUT_SECONDS:g} s. Send a smaller part of the file."
