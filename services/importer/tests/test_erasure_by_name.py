@@ -60,7 +60,7 @@ def records_of_theirs(text: str) -> list[Any]:
         {"student": text},
         [text],
         text,
-        {"type": "course_record", "withdrawn": True, "data": {"student_name": text}},
+        {"type": "course_record", "withdrawn": True, "data": {"course_name": text}},
         {**record("course_record", **course), "withdrawn": False, "record_id": text},
         record("error_record", error_text=json.dumps({"name": text})),
     ]

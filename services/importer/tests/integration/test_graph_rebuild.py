@@ -219,7 +219,7 @@ def test_a_request_whose_process_was_killed_goes_on_where_it_was(
 
     def damage_all() -> None:
         write(room, "MATCH ()-[r:LEARNS]->() SET r.progress = 99.5")
-        write(room, "MATCH ()-[r:CALLED]->() SET r.records = 1000")
+        write(room, "MATCH ()-[r:CALLED]->() DELETE r")
         write(room, "MATCH (n:ErrorType) SET n.name = 'Wrong'")
 
     damage_all()
