@@ -1,4 +1,4 @@
-"""The composition root: what one process of insights works with. Tests replace single parts."""
+"""The composition root: the parts that one process of insights works with. Tests replace single parts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,24 +29,26 @@ from edugraph_insights.problems import Busy
 from edugraph_insights.settings import InsightsSettings
 
 REDIS_TIMEOUT_SECONDS = 1.5
-# The page asks at least as often while it is shown; the rights of a session count for ten minutes.
+# An open page sends requests more often than this, and the rights of a session are valid for ten minutes.
 RENEW_AFTER = timedelta(minutes=4)
 log = structlog.get_logger()
 
-# A question about so many students may take a second of a core of this process, and as much of Neo4j.
+# A question about this many students may take a second of CPU time of this process, and as much of Neo4j.
 MANY_STUDENTS = 300
 LARGE_AT_ONCE = 1
-WAITING_AT_MOST = 8  # of the 40 threads of a process, which answer everybody; a page asks fewer at once
+# Large questions may wait in this many of the 40 threads of the process. A page asks fewer questions at once.
+WAITING_AT_MOST = 8
 LONGEST_WAIT_SECONDS = 1.5
 PLACE_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class LargeQuestions:
-    """Lets one question about many students be answered at a time.
+    """Limits the questions about many students to one at a time.
 
-    Threads share one core for what is Python, so that of eight that begin together none is answered before the last
-    one nearly is. Those about a group go past all of them, and find a thread: only so many others wait in one.
+    Threads share one core for Python code. If eight large questions ran together, the first answer would come nearly
+    as late as the last. Questions about a group do not wait. A thread is left for them, because only a limited number
+    of large questions may wait in threads.
     """
 
     places: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(LARGE_AT_ONCE))
@@ -55,9 +57,9 @@ class LargeQuestions:
 
     @contextmanager
     def place(self, students: int) -> Iterator[None]:
-        """Wait for a place to ask about so many students.
+        """Wait until a question about this number of students may be answered.
 
-        Raises Busy where none becomes free in time, and at once where as many wait as may.
+        Raises Busy if the wait is too long, and at once if too many others wait already.
         """
         if students < MANY_STUDENTS:
             yield
@@ -80,10 +82,11 @@ class LargeQuestions:
 
 @dataclass(frozen=True)
 class Insights:
-    """`now` gives aware times. `coefficients` are those of mastery.
+    """The parts that answer questions.
 
-    `issuer` and `sessions` are None without OIDC, `login` without a client at the issuer. Without `answers`, every
-    answer is computed; without `rate_limiter`, callers may ask as often as they like.
+    `now` returns aware times. `coefficients` are those of mastery. `issuer` and `sessions` are None without OIDC, and
+    `login` is None without a client at the issuer. Without `answers`, each answer is computed. Without
+    `rate_limiter`, callers may ask as often as they like.
     """
 
     settings: InsightsSettings
@@ -102,33 +105,40 @@ class Insights:
     large: LargeQuestions = field(default_factory=LargeQuestions)
 
     def admit(self, token: str) -> Caller:
-        """Return who calls. Raises Refusal 401, Problem 429, and Retryable when the caller cannot be looked up."""
+        """Return the caller. Raises Refusal 401, Problem 429, and Retryable if the caller cannot be looked up."""
         if self.settings.auth == "off":
             return ANYBODY
         if token.startswith(PREFIX):
             self.keep_fresh(token)
-        keeper = keeper_of(token, self.key_ring, self.issuer, self.sessions)
-        caller = keeper.caller(token, self.now()) if token else None
+        caller = None
+        if token:
+            keeper = keeper_of(token, self.key_ring, self.issuer, self.sessions)
+            caller = keeper.caller(token, self.now())
         if caller is None:
             words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create --role."
             raise not_known(token, words)
-        limiter = self.rate_limiter
-        if limiter and not limiter.spend(caller.client_id) and (wait := limiter.take(caller.client_id)):
+        if self.rate_limiter is None or self.rate_limiter.spend(caller.client_id):
+            return caller
+        wait_seconds = self.rate_limiter.take(caller.client_id)
+        if wait_seconds:
             words = "More questions than this caller may ask; ask again after the seconds of Retry-After."
-            raise Problem(429, "rate", words, retry_after=wait)
+            raise Problem(429, "rate", words, retry_after=wait_seconds)
         return caller
 
     def keep_fresh(self, session_id: str) -> None:
-        """Have the issuer renew the tokens of a session whose rights are some minutes old.
+        """Renew the tokens of a session at the issuer if its rights are some minutes old.
 
-        Somebody whom the issuer does not know any more is signed out. While the issuer is away, the rights of before
-        count until they are too old. Raises Retryable without Redis.
+        A person whom the issuer does not know anymore is signed out. While the issuer does not answer, the old rights
+        stay valid until they are too old. Raises Retryable if Redis does not answer.
         """
         if self.login is None or self.sessions is None:
             return
         now = self.now()
         session = self.sessions.find(session_id, now)
-        if session is None or now - session.renewed < RENEW_AFTER or not session.refresh_token:
+        if session is None or not session.refresh_token:
+            return
+        is_fresh = now - session.renewed < RENEW_AFTER
+        if is_fresh:
             return
         if not self.sessions.takes_turn_to_renew(session_id):
             return
@@ -140,9 +150,9 @@ class Insights:
             log.warning("session_not_renewed", reason=away.reason)
 
     def note_shown(self, caller: Caller, what: str, of: tuple[str, str], purpose: str) -> None:
-        """Write down that personal data is about to be shown; what cannot be written down is not shown.
+        """Write into the audit log that personal data is about to be shown.
 
-        Raises Retryable.
+        Raises Retryable if that fails; then the data must not be shown.
         """
         self.audit.record(
             caller.client_id, "personal.read", what, self.now(), outcome="shown", of=of, purpose=purpose
@@ -150,9 +160,8 @@ class Insights:
 
     def missing(self) -> list[str]:
         """Return the names of the servers that do not answer."""
-        return [
-            name for name, ask in (("graph", self.graph.answers), ("redis", self.ping_redis)) if not _answers(ask)
-        ]
+        servers = {"graph": self.graph.answers, "redis": self.ping_redis}
+        return [name for name, ask in servers.items() if not _answers(ask)]
 
 
 def _answers(ask: Callable[[], None]) -> bool:
@@ -164,18 +173,30 @@ def _answers(ask: Callable[[], None]) -> bool:
 
 
 def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Insights:
-    """Return insights that are connected to nothing yet: each client connects at its first use.
+    """Return the parts of insights. No connection is open yet: each client connects at its first use.
 
-    Raises ValueError for a file of coefficients that is none.
+    Raises ValueError if the file of coefficients is not valid.
     """
-    fitted = settings.mastery_coefficients
-    issuer = Issuer(settings) if settings.oidc_issuer else None
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
 
     def ping() -> None:
         with redis_errors():
             client.ping()
 
+    issuer = None
+    sessions = None
+    login = None
+    if settings.oidc_issuer:
+        issuer = Issuer(settings)
+        sessions = Sessions(client, issuer)
+        if settings.oidc_client_id:
+            login = Login(settings, issuer)
+    coefficients = Coefficients()
+    if settings.mastery_coefficients:
+        coefficients = read_coefficients(settings.mastery_coefficients)
+    answers = None
+    if settings.answer_cache_bytes:
+        answers = AnswerCache(settings.answer_cache_bytes, AnswerEpochs(client).of)
     return Insights(
         settings=settings,
         graph=Graph(settings),
@@ -185,12 +206,10 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         views=SavedViews(client, timedelta(days=settings.view_retention_days)),
         ping_redis=ping,
         now=now,
-        coefficients=read_coefficients(fitted) if fitted else Coefficients(),
-        sessions=Sessions(client, issuer) if issuer else None,
-        login=Login(settings, issuer) if issuer and settings.oidc_client_id else None,
-        answers=AnswerCache(settings.answer_cache_bytes, AnswerEpochs(client).of)
-        if settings.answer_cache_bytes
-        else None,
+        coefficients=coefficients,
+        sessions=sessions,
+        login=login,
+        answers=answers,
         rate_limiter=RateLimiter(
             client, settings.questions_per_minute, settings.questions_at_once, keys="edugraph:reading-turns:"
         ),

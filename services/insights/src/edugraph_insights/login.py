@@ -1,7 +1,7 @@
-"""Signing in at the OIDC issuer: authorization code with PKCE. What comes of it is a session, or the reason why not.
+"""Sign people in at the OIDC issuer, by authorization code with PKCE. The result is a session or the reason why not.
 
-What has to be remembered while somebody is at the issuer stands in a cookie of their browser: the server keeps
-nothing for strangers, and a code that another browser began to fetch is of no use in this one.
+While a person is at the issuer, a cookie in the browser holds the state of the attempt. So the server keeps nothing
+for strangers, and a code that another browser requested is useless in this one.
 """
 
 import hmac
@@ -24,15 +24,17 @@ from edugraph_insights.settings import InsightsSettings
 
 TIMEOUT_SECONDS = 5.0
 MAX_NAME_LENGTH = 200
-_RANDOM_BYTES = 48  # PKCE asks for 43 characters or more
+_RANDOM_BYTES = 48  # PKCE needs 43 characters or more
 Why = Literal["stale", "refused", "token"]
 log = structlog.get_logger()
 
 
 class NotSignedIn(Exception):
-    """`stale`: it took too long, or began elsewhere. `refused`: the issuer said no. `token`: its tokens are not ours.
+    """A person could not sign in.
 
-    It is caught where the answer is made: somebody who is sent back to the page sees a sentence, not JSON.
+    `stale`: it took too long or began in another browser. `refused`: the issuer refused. `token`: the tokens of the
+    issuer are not valid here. The routes catch this exception, so that the person sees a sentence on the page and not
+    JSON.
     """
 
     def __init__(self, why: Why) -> None:
@@ -41,7 +43,7 @@ class NotSignedIn(Exception):
 
 
 class Attempt(NamedTuple):
-    """What the browser keeps while somebody signs in."""
+    """The state of an attempt to sign in, which a cookie in the browser keeps."""
 
     state: str
     nonce: str
@@ -52,12 +54,15 @@ class Attempt(NamedTuple):
 
     @classmethod
     def of_cookie(cls, text: str) -> "Attempt | None":
+        """Return the attempt in a cookie, or None if the cookie does not hold one."""
         parts = text.split(".")
-        return cls(*parts) if len(parts) == len(cls._fields) and all(parts) else None
+        if len(parts) != len(cls._fields) or not all(parts):
+            return None
+        return cls(*parts)
 
 
 class Login:
-    """`transport` replaces the network in tests."""
+    """The client of the OIDC issuer. `transport` replaces the network in tests."""
 
     def __init__(
         self,
@@ -67,15 +72,23 @@ class Login:
         random: Callable[[int], str] = secrets.token_urlsafe,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._issuer, self._random, self._transport = issuer, random, transport
-        self._client_id, self._secret = settings.oidc_client_id or "", secret_of(settings.oidc_client_secret)
-        self._scope, self.redirect_url = settings.oidc_login_scope, settings.oidc_redirect_url or ""
+        self._issuer = issuer
+        self._random = random
+        self._transport = transport
+        self._client_id = settings.oidc_client_id or ""
+        self._secret = secret_of(settings.oidc_client_secret)
+        self._scope = settings.oidc_login_scope
+        self.redirect_url = settings.oidc_redirect_url or ""
         self._lifetime = timedelta(minutes=settings.session_minutes)
         self.is_secure = self.redirect_url.startswith("https://")
 
     def begin(self) -> tuple[str, Attempt]:
-        """Return the issuer's address to go to, and what to keep meanwhile. Raises Retryable."""
-        attempt = Attempt(*(self._random(_RANDOM_BYTES) for _ in Attempt._fields))
+        """Return the address of the issuer to go to, and the attempt to keep meanwhile. Raises Retryable."""
+        attempt = Attempt(
+            state=self._random(_RANDOM_BYTES),
+            nonce=self._random(_RANDOM_BYTES),
+            verifier=self._random(_RANDOM_BYTES),
+        )
         with self._client() as client:
             address, _ = client.create_authorization_url(
                 self._issuer.endpoints().authorization,
@@ -86,23 +99,28 @@ class Login:
         return address, attempt
 
     def finish(self, attempt: Attempt | None, came_back: Mapping[str, str], now: datetime) -> Session:
-        """Return the session of who came back from the issuer. Raises NotSignedIn and Retryable."""
-        if attempt is None or not hmac.compare_digest(attempt.state.encode(), came_back.get("state", "").encode()):
+        """Return the session of a person who came back from the issuer. Raises NotSignedIn and Retryable."""
+        if attempt is None or not _is_same(attempt.state, came_back.get("state", "")):
             raise NotSignedIn("stale")
         if "code" not in came_back:
             raise NotSignedIn("refused")
         tokens = self._tokens(came_back["code"], attempt.verifier)
-        access_token, id_token = tokens.get("access_token"), tokens.get("id_token")
-        identity = self._issuer.claims(id_token, now, self._client_id) if isinstance(id_token, str) else None
-        caller = self._issuer.caller(access_token, now) if isinstance(access_token, str) else None
+        identity = None
+        id_token = tokens.get("id_token")
+        if isinstance(id_token, str):
+            identity = self._issuer.claims(id_token, now, self._client_id)
+        caller = None
+        access_token = tokens.get("access_token")
+        if isinstance(access_token, str):
+            caller = self._issuer.caller(access_token, now)
         if identity is None or caller is None:
-            # The commonest cause: no mapper puts EDUGRAPH_OIDC_AUDIENCE into the access token.
+            # The most common cause is that no mapper puts EDUGRAPH_OIDC_AUDIENCE into the access token.
             log.warning("login_token_refused", id_token=identity is not None, access_token=caller is not None)
             raise NotSignedIn("token")
-        same_attempt = hmac.compare_digest(str(identity.get("nonce", "")).encode(), attempt.nonce.encode())
-        if not same_attempt or caller.client_id != f"oidc:{identity['sub']}":
+        is_same_attempt = _is_same(attempt.nonce, str(identity.get("nonce", "")))
+        is_same_person = caller.client_id == f"oidc:{identity['sub']}"
+        if not is_same_attempt or not is_same_person:
             raise NotSignedIn("stale")
-        sid = identity.get("sid")
         return Session(
             client_id=caller.client_id,
             name=_name(identity),
@@ -111,13 +129,13 @@ class Login:
             access_token=str(access_token),
             refresh_token=_text(tokens.get("refresh_token")),
             id_token=str(id_token),
-            sid=_text(sid),
+            sid=_text(identity.get("sid")),
         )
 
     def renewed(self, session: Session, now: datetime) -> Session:
-        """Return the session with tokens that the issuer makes now, which have the rights of now.
+        """Return the session with new tokens of the issuer, which have the present rights of the person.
 
-        Raises NotSignedIn for somebody whom the issuer does not know any more, and Retryable.
+        Raises NotSignedIn if the issuer does not know the person anymore, and Retryable.
         """
         try:
             with self._client() as client:
@@ -142,16 +160,16 @@ class Login:
         )
 
     def logged_out(self, token: str, now: datetime) -> LoggedOut | None:
-        """Return whose sessions a logout token ends, None for one that is not good. Raises Retryable."""
+        """Return whose sessions a logout token ends, or None if the token is not valid. Raises Retryable."""
         return self._issuer.logout(token, now, self._client_id)
 
     def address_after(self, session: Session | None) -> str:
-        """Return where to go after signing out here: to the issuer, which ends its own session and sends back."""
+        """Return the address to go to after signing out here: the issuer ends its own session and sends back."""
         back = self.redirect_url.removesuffix("callback")
         try:
             end = self._issuer.endpoints().end_session
         except Retryable:
-            # Signed out here they are all the same; whoever uses this browser next could sign in without a password.
+            # The person is signed out here, but the next person at this browser may sign in without a password.
             log.warning("login_issuer_away_at_logout")
             return back
         if session is None or end is None:
@@ -184,11 +202,21 @@ class Login:
         )
 
 
-def _text(given: object) -> str:
-    return given if isinstance(given, str) else ""
+def _text(value: object) -> str:
+    """Return a text, or an empty one in place of any other value."""
+    if isinstance(value, str):
+        return value
+    return ""
 
 
 def _name(identity: Mapping[str, Any]) -> str:
-    """Return what the one who signed in is shown as their name; the issuer may have none."""
-    given = next((identity[claim] for claim in ("name", "preferred_username") if identity.get(claim)), "")
-    return given[:MAX_NAME_LENGTH] if isinstance(given, str) and given.isprintable() else ""
+    """Return the name that the page shows to the person, or an empty text if the issuer has none."""
+    name = identity.get("name") or identity.get("preferred_username") or ""
+    if not isinstance(name, str) or not name.isprintable():
+        return ""
+    return name[:MAX_NAME_LENGTH]
+
+
+def _is_same(expected: str, found: str) -> bool:
+    """Return whether two secrets are equal. The comparison always takes the same time."""
+    return hmac.compare_digest(expected.encode(), found.encode())

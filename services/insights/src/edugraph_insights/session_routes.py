@@ -1,7 +1,7 @@
-"""/ui/login, /ui/callback, /ui/logout: signing in and out on the page. /ui/session: who has signed in.
+"""/ui/login, /ui/callback, /ui/logout: sign in and out on the page. /ui/session: the person who has signed in.
 
-What somebody looked at before they signed in stands behind the # of the address, which no server gets: the page
-itself remembers it and goes back there.
+The part of the page that a person looked at stands behind the # of the address, which is not sent to a server. So the
+page itself remembers it and goes back there after signing in.
 """
 
 from datetime import datetime
@@ -22,7 +22,8 @@ from edugraph_insights.insights import Insights
 from edugraph_insights.login import Attempt, Login, NotSignedIn
 from edugraph_insights.page import HEADERS
 
-LOGIN, CALLBACK = "/ui/login", "/ui/callback"
+LOGIN = "/ui/login"
+CALLBACK = "/ui/callback"
 ATTEMPT_COOKIE = "edugraph_login"
 ATTEMPT_SECONDS = 600
 UNKEPT = {**HEADERS, "Cache-Control": "no-store"}
@@ -31,10 +32,11 @@ router = APIRouter(include_in_schema=False)
 
 
 class SessionState(ContractModel):
-    """`open`: nobody has to sign in. `keys`: people have API keys, since no issuer is set.
+    """Whether the person at the page has signed in.
 
-    `out`, `in` and `ended` are of an installation where people sign in at `login`. The CSRF token is that of `in`,
-    and goes back as X-CSRF-Token.
+    `open`: nobody has to sign in. `keys`: no issuer is set, so people use API keys. With an issuer, people sign in at
+    `login`: `out` means not signed in, `in` signed in, `ended` that the session has ended. In the state `in` the page
+    sends `csrf` back as X-CSRF-Token.
     """
 
     state: Literal["open", "keys", "out", "in", "ended"]
@@ -46,14 +48,14 @@ class SessionState(ContractModel):
 
 
 class SignedOut(ContractModel):
-    """Where to go next: the issuer has a session of its own, which would let the next one in."""
+    """The next address to go to. The issuer has a session of its own, which would sign in the next person."""
 
     next: str
 
 
 @router.get("/ui/session")
 def session_state(request: Request, response: Response, insights: InsightsDep) -> SessionState:
-    """Raises Retryable while Redis is away."""
+    """Return whether the caller has signed in. Raises Retryable if Redis does not answer."""
     response.headers.update(UNKEPT)
     if insights.settings.auth == "off":
         return SessionState(state="open")
@@ -63,7 +65,9 @@ def session_state(request: Request, response: Response, insights: InsightsDep) -
     insights.keep_fresh(session_id)
     now = insights.now()
     found = insights.sessions.find(session_id, now)
-    caller = insights.sessions.caller_in(found, now) if found else None
+    caller = None
+    if found is not None:
+        caller = insights.sessions.caller_in(found, now)
     if found is None or caller is None:
         return SessionState(state="ended" if session_id else "out", login=LOGIN)
     return SessionState(
@@ -73,7 +77,7 @@ def session_state(request: Request, response: Response, insights: InsightsDep) -
 
 @router.get(LOGIN)
 def begin_login(insights: InsightsDep) -> Response:
-    """Raises Problem 404 where nobody signs in."""
+    """Redirect to the issuer. Raises Problem 404 if nobody signs in here."""
     login, _ = signing_in(insights)
     try:
         address, attempt = login.begin()
@@ -94,12 +98,13 @@ def begin_login(insights: InsightsDep) -> Response:
 
 @router.get(CALLBACK)
 def finish_login(request: Request, insights: InsightsDep) -> Response:
-    """Begin a session for who comes back from the issuer, under an id that nobody had before.
+    """Begin a session, with a new id, for a person who comes back from the issuer.
 
-    Raises Problem 404 where nobody signs in.
+    Raises Problem 404 if nobody signs in here.
     """
     login, sessions = signing_in(insights)
-    attempt, now = Attempt.of_cookie(request.cookies.get(ATTEMPT_COOKIE, "")), insights.now()
+    attempt = Attempt.of_cookie(request.cookies.get(ATTEMPT_COOKIE, ""))
+    now = insights.now()
     try:
         session = login.finish(attempt, request.query_params, now)
         insights.audit.record(session.client_id, "session.begin", "", now)
@@ -111,7 +116,7 @@ def finish_login(request: Request, insights: InsightsDep) -> Response:
         answer = not_signed_in("away")
     else:
         answer = RedirectResponse("/ui/", 303, UNKEPT)
-        # Without an age it goes with the browser; when the session ends earlier, the page can say so.
+        # A cookie without an age ends with the browser. If the session ends before it, the page can say so.
         answer.set_cookie(COOKIE, session_id, path="/", secure=login.is_secure, httponly=True, samesite="lax")
     answer.delete_cookie(ATTEMPT_COOKIE, path=CALLBACK)
     return answer
@@ -119,7 +124,7 @@ def finish_login(request: Request, insights: InsightsDep) -> Response:
 
 @router.post("/ui/logout")
 def log_out(request: Request, response: Response, insights: InsightsDep) -> SignedOut:
-    """End the session at both doors. Raises Problem 404, Refusal 403 without the CSRF token, and Retryable."""
+    """End the session for gateway and insights. Raises Problem 404, Refusal 403 without CSRF token, Retryable."""
     login, sessions = signing_in(insights)
     session_id = token_sent(request.method, request.headers, request.cookies)
     session = sessions.find(session_id, insights.now())
@@ -131,10 +136,10 @@ def log_out(request: Request, response: Response, insights: InsightsDep) -> Sign
 
 @router.post("/ui/backchannel-logout")
 async def log_out_by_issuer(request: Request, insights: InsightsDep) -> Response:
-    """End sessions that the issuer ended, as OpenID Connect Back-Channel Logout says.
+    """End sessions that the issuer ended (OpenID Connect Back-Channel Logout).
 
-    The logout token is signed by the issuer, which is all that admits the caller. Raises Problem 404 where nobody
-    signs in, and Retryable.
+    The caller needs no key, since the issuer signs the logout token. Raises Problem 404 if nobody signs in here, and
+    Retryable.
     """
     login, sessions = signing_in(insights)
     form = parse_qs((await request.body()).decode(errors="replace"))
@@ -145,7 +150,7 @@ async def log_out_by_issuer(request: Request, insights: InsightsDep) -> Response
         logged_out = login.logged_out(token, now)
         if logged_out is None:
             return False
-        # A logout token that came for a session which has ended by itself is right, too.
+        # The token is also valid if the session has ended by itself.
         ended = sessions.end_of(logged_out.client_id, logged_out.sid)
         insights.audit.record(logged_out.client_id or "issuer", "session.end", f"{ended} by the issuer", now)
         return True
@@ -156,12 +161,12 @@ async def log_out_by_issuer(request: Request, insights: InsightsDep) -> Response
 
 
 def signing_in(insights: Insights) -> tuple[Login, Sessions]:
-    """Raises Problem 404 where nobody signs in."""
+    """Return the parts for signing in. Raises Problem 404 if nobody signs in here."""
     if insights.settings.auth == "off" or insights.login is None or insights.sessions is None:
         raise Problem(404, "not-found", "Nobody signs in here: no OIDC client is set (docs/operations.md).")
     return insights.login, insights.sessions
 
 
 def not_signed_in(why: str) -> Response:
-    """Return to the page, which says why and offers to sign in again."""
+    """Return a redirect to the page, which says why and offers to sign in again."""
     return RedirectResponse(f"/ui/#overview?login={why}", 303, UNKEPT)
