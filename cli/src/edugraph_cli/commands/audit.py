@@ -1,7 +1,6 @@
-"""`edugraph audit list|verify|end`: speaks to Redis itself, as `edugraph keys` does."""
+"""`edugraph audit list|verify|end`. It connects to Redis directly, like `edugraph keys`."""
 
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -13,50 +12,58 @@ from edugraph_cli.options import Json
 app = typer.Typer(no_args_is_help=True, help="The audit log: who did what, who read personal data, who was refused.")
 Looked = Annotated[
     str | None,
-    typer.Option("--object", help="only what concerns this: student:ID, teacher:ID, job:ID, rejects:ID, task:ID"),
+    typer.Option("--object", help="only entries about this: student:ID, teacher:ID, job:ID, rejects:ID, task:ID"),
 ]
 
 
 @app.command("list")
 def list_entries(
     looked_for: Looked = None,
-    actor: Annotated[str | None, typer.Option(help="only what this key's id or oidc:SUBJECT did")] = None,
+    actor: Annotated[
+        str | None, typer.Option(help="only entries of this key (its id) or person (oidc:SUBJECT)")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: Json = False,
 ) -> None:
-    """List entries, the newest first. Objects stand in the log as HMAC: name one to find what concerns it."""
+    """List entries, the newest first. The log has objects as HMAC, so name an object to find its entries."""
     kind, colon, identifier = (looked_for or "").partition(":")
     if looked_for and not colon:
         stop("Give --object as KIND:ID, for example student:S0104.", INVALID)
     with plain_errors(), keys_and_audit() as (_, audit):
-        keyed = audit.object_of(kind, identifier) if looked_for else None
-        chosen = (e for e in audit.newest() if actor in (None, e.who) and keyed in (None, e.object))
-        shown = list(islice(chosen, limit))
+        wanted_object = None
+        if looked_for:
+            wanted_object = audit.object_of(kind, identifier)
+        shown = []
+        for entry in audit.newest():
+            is_of_actor = actor in (None, entry.who)
+            is_about_object = wanted_object in (None, entry.object)
+            if is_of_actor and is_about_object:
+                shown.append(entry)
+            if len(shown) == limit:
+                break
     if as_json:
         show_json([entry.model_dump(mode="json") for entry in shown])
         return
     columns = ("number", "time", "who", "action", "what", "outcome", "object", "purpose")
-    print_rows(
-        columns,
-        [
-            (str(e.number), f"{e.time:%F %T}", e.who, e.action, e.what, e.outcome, e.object[:8], e.purpose)
-            for e in shown
-        ],
-    )
+    rows = []
+    for entry in shown:
+        done = (entry.who, entry.action, entry.what, entry.outcome)
+        rows.append((str(entry.number), f"{entry.time:%F %T}", *done, entry.object[:8], entry.purpose))
+    print_rows(columns, rows)
 
 
 @app.command()
 def verify(
     expect: Annotated[
         str,
-        typer.Option(metavar="NUMBER:HASH", help="an entry that an earlier `verify` named; it must still be there"),
+        typer.Option(metavar="NUMBER:HASH", help="the last entry of an earlier `verify`; it must still exist"),
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Look whether an entry was changed or taken out. Exits with 1 if one was.
+    """Check whether an entry was changed or removed. Exits with 1 if one was.
 
-    Keep the place of the last entry that it names, away from Redis, and give it as --expect the next time: nothing
-    else shows that the newest entries are missing.
+    Keep the last entry that this command names at a place outside Redis, and give it as --expect the next time. Only
+    this shows whether the newest entries are missing.
     """
     number, colon, _ = expect.partition(":")
     if expect and not (colon and number.isdigit()):
@@ -73,9 +80,9 @@ def verify(
 
 @app.command()
 def end(password_stdin: PasswordStdin = False, as_json: Json = False) -> None:
-    """Take out entries whose retention is over.
+    """Delete entries whose retention is over.
 
-    No service may do that, so this needs an operator's login at Redis. The bundled Redis does it each hour.
+    No service may do this, so the command needs a login of an operator at Redis. The bundled Redis does it each hour.
     """
     with plain_errors(), keys_and_audit(password_stdin=password_stdin) as (_, audit):
         ended = audit.end_old(datetime.now(UTC))

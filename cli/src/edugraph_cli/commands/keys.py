@@ -1,4 +1,4 @@
-"""`edugraph keys create|list|revoke`: speaks to Redis itself, since the first key cannot be made with a key."""
+"""`edugraph keys create|grant|list|revoke`. It connects to Redis directly, since the first key needs no other key."""
 
 import getpass
 import re
@@ -34,36 +34,42 @@ ScopeName = StrEnum("ScopeName", {name.upper(): name for name in SCOPES})  # typ
 RoleName = StrEnum("RoleName", {name.upper(): name for name in ROLES})  # type: ignore[misc]
 PasswordStdin = Annotated[
     bool,
-    typer.Option("--password-stdin", help="read the password of Redis' default user from the standard input"),
+    typer.Option("--password-stdin", help="read the password of the default user of Redis from standard input"),
 ]
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @app.command()
 def create(  # noqa: PLR0917 - they are options of a command
-    name: Annotated[str, typer.Argument(help="who or what uses it")],
-    scope: Annotated[list[ScopeName] | None, typer.Option(help="for the gateway; may be given several times")] = None,
-    role: Annotated[list[RoleName] | None, typer.Option(help="for insights; may be given several times")] = None,
+    name: Annotated[str, typer.Argument(help="the person or program that uses the key")],
+    scope: Annotated[
+        list[ScopeName] | None, typer.Option(help="a right at the gateway; may be given several times")
+    ] = None,
+    role: Annotated[
+        list[RoleName] | None, typer.Option(help="a role at insights; may be given several times")
+    ] = None,
     person: Annotated[
         str | None, typer.Option(metavar="ID", help="the id of the teacher or student whose key it is")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="TIME", help="after how long it ends: 12h, 90d or 4w; without it, never")
+        str | None, typer.Option(metavar="TIME", help="the lifetime: 12h, 90d or 4w; without it, the key never ends")
     ] = None,
     password_stdin: PasswordStdin = False,
     as_json: Json = False,
 ) -> None:
-    """Make a key. It is shown once, since only its hash is kept.
+    """Create a key. It is shown only once, since only its hash is kept.
 
-    No service may write keys, so this needs an operator's login at Redis, as do `grant` and `revoke`.
+    No service may write keys, so this command needs a login of an operator at Redis, and so do `grant` and `revoke`.
     """
     length = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", expires or "")
     if expires and not length:
-        stop(f"--expires {expires} is no time: give hours, days or weeks, for example 90d.", INVALID)
+        stop(f"--expires {expires} is not a time: give hours, days or weeks, for example 90d.", INVALID)
     if not scope and not role:
         stop("A key needs a --scope, for the gateway, or a --role, for insights.", INVALID)
     now = datetime.now(UTC)
-    ends = now + int(length[1]) * UNITS[length[2]] if length else None
+    ends = None
+    if length:
+        ends = now + int(length[1]) * UNITS[length[2]]
     scopes = [cast("Scope", chosen.value) for chosen in scope or ()]
     roles = [cast("Role", chosen.value) for chosen in role or ()]
     with plain_errors(), keys_and_audit(password_stdin=password_stdin) as (keys, audit):
@@ -84,7 +90,7 @@ def grant(
     password_stdin: PasswordStdin = False,
     as_json: Json = False,
 ) -> None:
-    """Give a key more scopes. Its secret stays; gateways know within 5 seconds."""
+    """Give a key more scopes. Its secret does not change. Gateways accept the scopes within 5 seconds."""
     with plain_errors(), keys_and_audit(password_stdin=password_stdin) as (keys, audit):
         granted = keys.grant(key_id, [cast("Scope", chosen.value) for chosen in scope])
         if granted is None:
@@ -104,16 +110,11 @@ def list_keys(as_json: Json = False) -> None:
     if as_json:
         show_json([_without_secret(key) for key in found])
         return
-    rows = [
-        (
-            key.key_id,
-            key.name,
-            ",".join((*key.scopes, *key.roles)),
-            f"{key.created:%F}",
-            f"{key.expires:%F}" if key.expires else "never",
-        )
-        for key in found
-    ]
+    rows = []
+    for key in found:
+        rights = ",".join((*key.scopes, *key.roles))
+        expires = f"{key.expires:%F}" if key.expires else "never"
+        rows.append((key.key_id, key.name, rights, f"{key.created:%F}", expires))
     print_rows(("id", "name", "scopes and roles", "created", "expires"), rows)
 
 
@@ -136,8 +137,10 @@ def revoke(
 
 @contextmanager
 def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.Redis, Settings]]":
-    """Yield a connection to Redis, and the settings. `password_stdin`: log in as the default user, whose password is
-    the first line of the standard input, and not as the user of the environment.
+    """Yield a connection to Redis, and the settings.
+
+    With `password_stdin`, log in as the default user, with the first line of standard input as the password, and not
+    as the user of the environment.
     """
     from edugraph_cli.commands.topology import broker_settings
     from edugraph_common.platform.job_store import connect
@@ -146,9 +149,10 @@ def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.
     settings = broker_settings()
     url = settings.redis_url.get_secret_value()
     if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
+        password = quote(sys.stdin.readline().rstrip("\n"), safe="")
         address = urlsplit(url)
-        url = address._replace(netloc=f":{quote(password, safe='')}@{address.netloc.rpartition('@')[2]}").geturl()
+        host = address.netloc.rpartition("@")[2]
+        url = address._replace(netloc=f":{password}@{host}").geturl()
     try:
         with connect(url, timeout=4, retries=1) as client:
             yield client, settings
@@ -158,7 +162,7 @@ def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.
 
 @contextmanager
 def keys_and_audit(*, password_stdin: bool = False) -> Iterator["tuple[ApiKeys, Audit]"]:
-    """Yield both, on a connection of their own."""
+    """Yield the keys and the audit log, on one connection to Redis."""
     from edugraph_common.platform.api_keys import ApiKeys
     from edugraph_common.platform.audit import Audit
     from edugraph_common.platform.settings import secret_of
@@ -169,7 +173,7 @@ def keys_and_audit(*, password_stdin: bool = False) -> Iterator["tuple[ApiKeys, 
 
 
 def operator_name() -> str:
-    """Return the name that the audit log has for who runs this command."""
+    """Return the name that the audit log has for the person who runs this command."""
     return f"cli:{getpass.getuser()}"
 
 

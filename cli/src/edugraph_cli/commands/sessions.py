@@ -1,4 +1,4 @@
-"""`edugraph sessions list|end`: speaks to Redis itself, as `edugraph keys` does."""
+"""`edugraph sessions list|end`. It connects to Redis directly, like `edugraph keys`."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Sessions of people who signed in o
 
 @app.command("list")
 def list_sessions(password_stdin: PasswordStdin = False, as_json: Json = False) -> None:
-    """List the sessions that are open, the newest first. Nobody's rights or tokens are shown."""
+    """List the open sessions, the newest first. Rights and tokens are not shown."""
     from edugraph_common.platform.sessions import Sessions
 
     now = datetime.now(UTC)
@@ -36,7 +36,7 @@ def end(
 ) -> None:
     """End all sessions of one person, or of everybody, at once.
 
-    The person may sign in again: take the role or the account away at the identity provider first.
+    The person may sign in again, so first remove the role or the account at the identity provider.
     """
     from edugraph_common.platform.audit import Audit
     from edugraph_common.platform.sessions import Sessions
@@ -45,7 +45,8 @@ def end(
     if who != "all" and not who.startswith("oidc:"):
         stop("Give WHO as oidc:SUBJECT, as `edugraph sessions list` shows it, or `all`.", INVALID)
     with plain_errors(), redis_of_operator(password_stdin=password_stdin) as (client, settings):
-        ended = Sessions(client).end_of("" if who == "all" else who)
+        client_id = "" if who == "all" else who
+        ended = Sessions(client).end_of(client_id)
         audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)
         audit.record(operator_name(), "session.end", f"{ended} of {who}", datetime.now(UTC))
     if as_json:
