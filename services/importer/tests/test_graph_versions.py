@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from neo4j.time import DateTime
 from pydantic import SecretStr
@@ -21,11 +21,13 @@ from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.history import (
     FORMER_WITHDRAWAL,
+    WITHDRAWN,
     Entry,
     decide,
     entry_of,
     entry_of_withdrawal,
     remembered,
+    short_hash,
 )
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called
 from edugraph_importer.graph.tombstones import Tombstones
@@ -193,6 +195,19 @@ def test_of_two_contents_of_a_statement_the_one_that_was_accepted_first_counts(n
         assert (found.events, found.counts) == ({}, {})
 
 
+def test_of_two_contents_of_a_statement_in_one_import_the_first_row_counts() -> None:
+    """Out: `row` in `_first_accepted`. The content hash would choose the other one."""
+    contents = [read_again(chat("r", text=text), 1_000) for text in ("one", "two")]
+    smaller, greater = sorted(contents, key=lambda each: short_hash(each.content_hash))
+    assert classified(greater, smaller).events == {"r": greater}
+
+
+def test_of_two_contents_of_a_statement_in_one_place_any_order_gives_the_same() -> None:
+    """Out: `hash` in `_first_accepted`. A version that came with its finding may have the place of another one."""
+    one, two = (entry_of(read_again(chat("r", text=text), 1_000), 1, 0) for text in ("one", "two"))
+    assert decide([one, two]) == decide([two, one])
+
+
 def test_a_newer_reading_of_a_statement_counts_and_an_older_one_does_not() -> None:
     newer = read_again(mistake("r"), 1_001)
     older = read_again(chat("r", text="one"), 1_000)
@@ -308,6 +323,23 @@ def test_of_imports_that_cannot_be_undone_the_first_and_the_greatest_are_enough(
     many = [entry_of(chat("r", text=str(number)), number, 0) for number in range(1, 9)]
     assert remembered(many, 6) == (many[0], many[4], *many[5:])
     assert decide(remembered(many, 100)) == decide(many)
+
+
+def entries(accepted: st.SearchStrategy[int]) -> st.SearchStrategy[list[Entry]]:
+    small = st.integers(0, 2)
+    readings = st.sampled_from([0, 1, 1_000, 1_001])
+    contents = st.builds(Entry, small, st.integers(0, 1), readings, accepted, st.integers(0, 9), small)
+    withdrawals = st.builds(Entry, small, st.just(WITHDRAWN), st.just(0), accepted, st.integers(0, 9), st.just(0))
+    return st.lists(contents | withdrawals, max_size=6, unique_by=lambda each: (each.accepted, each.row))
+
+
+@example(old=[Entry(0, 0, 0, 1, 0, 0), Entry(1, 0, 0, 2, 0, 1), Entry(2, 1, 0, 3, 0, 2)], new=[])
+@given(old=entries(st.integers(0, 9)), new=entries(st.integers(10, 12)))
+def test_what_is_forgotten_of_imports_that_cannot_be_undone_decides_nothing(
+    old: list[Entry], new: list[Entry]
+) -> None:
+    """Out: the type or the reading in `remembered`."""
+    assert decide({*remembered(old, 10), *new}) == decide({*old, *new})
 
 
 def test_an_erasure_or_a_withdrawal_meanwhile_makes_the_transaction_begin_anew() -> None:
