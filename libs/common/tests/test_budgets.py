@@ -1,10 +1,12 @@
 """The bounds of what a small file may cost: unpacked bytes, rows, and CPU time. The figures are those of ADR 87."""
 
 import io
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 
+from edugraph_common.sources.chunking import row_chunks
 from edugraph_common.sources.compression import RatioLimit
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.split_budget import CountedFile, SplitBudget
@@ -87,3 +89,15 @@ def test_the_process_that_reads_a_table_counts_the_rows_that_are_not_blank() -> 
     assert [next(found)[:2] for _ in range(3)] == [("A", 1), ("A", 1_000), ("B", 1)]
     with pytest.raises(Unusable, match="more than 3 rows"):
         next(found)
+
+
+def test_a_line_without_an_end_is_not_held() -> None:
+    """Out: the look at the length of the rest in `_Cutter.feed`."""
+    tracemalloc.start()
+    try:
+        [chunk] = row_chunks((b"x" * MIB for _ in range(32)), 10)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [row.is_cut for row in chunk] == [True]
+    assert most_bytes < 8 * MIB
