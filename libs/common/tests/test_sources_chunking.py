@@ -21,7 +21,7 @@ from edugraph_common.sources.chunking import (
 )
 from edugraph_common.sources.csv_source import CsvRows, CsvSource, read_header
 from edugraph_common.sources.frames import pack_fewer_rows, pack_rows, unpack_rows
-from edugraph_common.sources.json_source import JsonSource, Lines, Values, layout_of
+from edugraph_common.sources.json_source import JsonSource, Lines, Values, layout_of, value_end
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile
 from edugraph_common.sources.rows import NotRelevant, cut_rows
 from edugraph_common.sources.students import People
@@ -241,3 +241,26 @@ def test_odd_rows_are_the_same_whatever_the_blocks(source: CsvSource | JsonSourc
         except MalformedFile as problem:
             found.append(str(problem))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        # Objects within a broken one begin with another key than the next value does.
+        '{"id": 1, "items": [{"x": 1}, {"x": 2}, {"x": 3}, "b": }',
+        # An object within a broken one begins with the same key, and no value follows it.
+        '{"id": 1, "items": [5, {"id": 9} "b", "c": }',
+    ],
+)
+def test_a_broken_value_ends_before_the_next_value_and_not_within_itself(broken: str) -> None:
+    """Out: the comparison of the first key, or of what follows, in `_next_value`."""
+    text = f'{broken}, {{"id": 3}}]'
+    assert text[value_end(text, 0, is_final=True) :] == '{"id": 3}]'
+
+
+def test_objects_within_a_value_that_is_too_long_are_not_rows() -> None:
+    """Out: the first key that is kept of such a value."""
+    text = ('[{"id": 1, "items": [' + '{"x": 1}, ' * 200_000 + '{"x": 1}]}, {"id": 2}]').encode()
+    blocks = [text[start : start + 100_000] for start in range(0, len(text), 100_000)]
+    rows = [row for chunk in Values().chunks(blocks, 10) for row in chunk]
+    assert [(row.is_cut, row.raw[:8]) for row in rows] == [(True, b'{"id": 1'), (False, b'{"id": 2')]
