@@ -76,17 +76,26 @@ coverage: env-dev ## the fast layer once more, and what it covers (four minutes)
 fast-shuffled: env-dev ## the fast layer in the order of SEED=16
 	@$(RUN) pytest $(SHARED_OUT) $(SHUFFLED) $(FAST) $(PYTEST_ARGS)
 
-check: env-dev ## lint, format, types and import contracts
+check: env-dev ## lint, format, types, import contracts, plain English and open code
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy libs/client libs/common services/importer services/analyzer services/gateway services/insights cli evaluation scripts tools tests benchmarks
 	@$(RUN) lint-imports
+	@$(RUN) python scripts/plain_english.py
+	@$(RUN) python scripts/open_code.py --check
 	@$(RUN) python scripts/sync_client.py --check
 	@$(RUN) python scripts/privacy_page.py --check
 	@$(RUN) python scripts/redis_users.py --check
 
 format: env-dev ## format the code
 	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format
+
+ratchets: env-dev ## write the lower numbers of scripts/plain_english.json and scripts/open_code.json
+	@$(RUN) python scripts/plain_english.py --write
+	@$(RUN) python scripts/open_code.py --write
+
+open-code: env-dev ## how much one statement holds, with the goals
+	@$(RUN) python scripts/open_code.py
 
 isolation: env-dev ## each service starts with nothing but its own declared dependencies
 	@bash scripts/isolation.sh $(UV)

@@ -4,7 +4,7 @@ The readers of this project are engineers whose mother tongue is often not Engli
 reader has to read twice, and the advice that is printed with it.
 
 scripts/plain_english.json has the number of hits of each file that is not clean yet. The number may only fall: a new
-hit fails, and so does a number that is higher than what the file has. `make prose` writes the lower numbers.
+hit fails, and so does a number that is higher than what the file has. `make ratchets` writes the lower numbers.
 """
 
 import argparse
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
         BASELINE.write_text(json.dumps(lower, indent=0, sort_keys=True) + "\n", encoding="utf-8")
         return 0
     if lower != baseline:
-        print("Some files have fewer hits now. Run `make prose`, and commit scripts/plain_english.json.")
+        print("Some files have fewer hits now. Run `make ratchets`, and commit scripts/plain_english.json.")
         return 1
     return 0
 
