@@ -114,7 +114,7 @@ COUNTED = ("read", "written", "replaced", "unchanged", "older", "taken_back", "r
 def test_each_count_of_the_rows_that_go_is_kept(keeper: Keeper, graph: Graph) -> None:
     """Out: a name in `_FOLDED`. A row of an earlier release has fewer counts."""
     later = mistake(1).model_copy(update={"timestamp": NOW})
-    withdrawn = [Withdrawal(record_id=each, timestamp=NOW) for each in ("e3", "unknown")]
+    withdrawn = [(line, Withdrawal(record_id=each, timestamp=NOW)) for line, each in ((5, "e3"), (6, "unknown"))]
     graph.write_batch(
         replace(batch("late", 0, later, mistake(2), mistake(5), rejects=[WRONG]), withdrawn=withdrawn, read=6)
     )

@@ -68,7 +68,7 @@ def files(draw: st.DrawFn) -> list[dict[str, Any]]:
 def imported(graph: Graph, job_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
     read = [parse_row(row) for row in rows]
     records = [(line, row) for line, row in enumerate(read, start=1) if isinstance(row, Record)]
-    withdrawn = [row for row in read if isinstance(row, Withdrawal)]
+    withdrawn = [(line, row) for line, row in enumerate(read, start=1) if isinstance(row, Withdrawal)]
     graph.write_batch(RecordBatch(job_id, 0, records, (), len(read), withdrawn))
 
 
