@@ -1,7 +1,7 @@
-"""Erasing a person from every store: one eraser for each that the registry of personal data names.
+"""Erasing a person from every store. Each store in the registry of personal data has an eraser.
 
-The ids are refused first, so that nothing new of the person is written; then the stores are cleaned, the graph as the
-last one, since it knows which records were the person's. What breaks off is done again from the start.
+First the ids are blocked, so that no new data about the person is written. Then the stores are cleaned. The graph
+comes last, because it knows the ids of the person's records. An erasure that breaks off is repeated from its start.
 """
 
 import json
@@ -37,7 +37,7 @@ MAX_SHOWN = 100
 
 
 class RewriteLetters(Protocol):
-    """`rewrite_dead_letters` of one broker. Raises Rejected where there are no dead letters."""
+    """The function `rewrite_dead_letters`, bound to one broker. Raises Rejected if the broker has no dead letters."""
 
     def __call__(
         self, change: Callable[[bytes], bytes], *, dry_run: bool, go_on: Callable[[], None]
@@ -46,9 +46,10 @@ class RewriteLetters(Protocol):
 
 @dataclass
 class Report:
-    """`removed`: by eraser, how much of what. `left`: places that may still name the person, and why.
+    """The report of an erasure.
 
-    `mentions`: records of other people whose text names the person.
+    `removed` has, for each eraser, the number of each removed thing. `left` has places that may still name the
+    person, with the reason. `mentions` has records of other people whose text names the person.
     """
 
     removed: dict[Eraser, dict[str, int]] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Report:
 
     @property
     def found(self) -> bool:
-        """Whether anything names the person. An export need not."""
+        """Whether anything names the person. Exports do not count, since all of them are deleted."""
         return bool(self.left) or any(
             number for counts in self.removed.values() for name, number in counts.items() if name != "exports"
         )
@@ -78,17 +79,18 @@ class Report:
 
 
 def forget_lists(members: CourseMembers, graph: Graph) -> None:
-    """Delete the lists of people that analyzer and gateway were told, and tell again who is restricted.
+    """Delete the lists of persons in Redis, and write the list of restricted students again.
 
-    Nothing of any student is read or shown without that list, and to be asked for it an importer must be free.
+    Analyzer and gateway read and show no student without that list. If they had to ask for it, they would wait until
+    an importer is free.
     """
     members.forget()
-    # Whoever deletes the lists meanwhile tells this one afterwards.
+    # If another process deletes the lists meanwhile, that process writes this list afterwards.
     tell_restricted(members, graph)
 
 
 def tell_restricted(members: CourseMembers, graph: Graph) -> None:
-    """Tell analyzer and gateway who is restricted, if they do not know."""
+    """Write the list of restricted students to Redis, for analyzer and gateway, if it is not there."""
     if members.restricted() is None:
         epoch = members.epoch()
         members.tell_restricted(graph.restricted_students(), epoch)
@@ -96,7 +98,10 @@ def tell_restricted(members: CourseMembers, graph: Graph) -> None:
 
 @dataclass(frozen=True)
 class Erasure:
-    """One for each process. `platform_prefixes` are by platform_key."""
+    """Erases persons from all stores. Each process has one.
+
+    `platform_prefixes` maps the platform_key of a platform to the prefix of its ids.
+    """
 
     graph: Graph
     jobs: Jobs
@@ -113,9 +118,9 @@ class Erasure:
     ) -> dict[str, Any]:
         """Erase a person with all these ids from every store. Return what was removed, and what was left and why.
 
-        Ids that the person had before a renaming are theirs, too. A person of whom nothing is known leaves nothing
-        behind, unless they are to be blocked. Doing it again removes nothing. Raises Wait while another person is
-        being erased: both would replace the same files.
+        Ids that the person had before a renaming are included. With `dry_run` everything is counted and nothing is
+        changed. If nothing is known about the person, no tombstone is written, unless `block` is set. A second call
+        removes nothing. Raises Wait while another person is being erased, since both would replace the same files.
         """
         with self.jobs.erasing() as go_on:
             ids = self.graph.with_former_ids(ids)
@@ -143,7 +148,7 @@ class Erasure:
         return report.to_json(known=True, dry_run=False)
 
     def admit(self, ids: Collection[str]) -> dict[str, Any]:
-        """Let a person who was erased come in again. What was erased does not come back by itself."""
+        """Allow records of an erased person to be imported again. The erased data does not come back by itself."""
         with self.jobs.erasing():
             for tombstone in self.graph.unblock(ids):
                 self.blobs.delete(erasure_key(tombstone))
@@ -151,7 +156,7 @@ class Erasure:
         return {"admitted": len(ids)}
 
     def replay(self) -> dict[str, Any]:
-        """Erase again all whose erasure stands in the blob store: a restored backup may have brought them back."""
+        """Erase again all persons whose erasure is noted in the blob store. A restored backup may contain them."""
         with self.jobs.erasing() as go_on:
             tombstones = [tombstone_of(key) for key in self.blobs.keys(ERASURES)]
             self.graph.bring_back(tombstones)
@@ -167,16 +172,16 @@ class Erasure:
         return {"erasures": len(tombstones), **report.to_json(known=True, dry_run=False)}
 
     def _note(self, tombstones: Collection[str]) -> None:
-        """Keep the erasure apart from the graph, for a graph that is restored from an older backup."""
+        """Note the erasure in the blob store too. It is repeated from there if an older backup is restored."""
         for tombstone in tombstones:
             if not self.blobs.exists(erasure_key(tombstone)):
                 with self.blobs.write(erasure_key(tombstone)) as file:
                     file.write(json.dumps({"at": self.now().isoformat()}).encode())
 
     def clean(self, job_id: str) -> dict[str, Any]:
-        """Take all who were erased out of what a job left behind, unless it runs again.
+        """Remove all erased persons from the files and texts of an ended job, unless the job runs again.
 
-        `LETTERS_TO_CLEAN` stands for the dead letters that were stored after an erasure.
+        The id `LETTERS_TO_CLEAN` stands for the dead letters that were stored after an erasure.
         """
         with self.jobs.erasing() as go_on:
             if job_id == LETTERS_TO_CLEAN:
@@ -199,16 +204,17 @@ class Erasure:
         return {"removed": {"files": erased.counts, "jobs": {"texts": texts}, "answers": {"answers": answers}}}
 
     def _clean_letters(self, go_on: Callable[[], None]) -> dict[str, Any]:
-        # A letter that is stored from here on is noted again. If this breaks off, its own message comes again.
+        # The note is deleted first: a letter that is stored from now on is noted again. If this process dies, the
+        # message of this task is delivered again.
         self.jobs.cleaned(LETTERS_TO_CLEAN, ())
         who = ErasedPeople(self.graph.told_apart())
         rewritten = self.rewrite_letters(_letter_without(who), dry_run=False, go_on=go_on)
         return {"removed": {"dead_letters": {"letters": rewritten.changed}}}
 
     def cleared(self, message: ImportBatch, rejects: Sequence[Reject]) -> tuple[Reject, ...]:
-        """Return the rejects of a batch, of an erased person nothing but that there was one.
+        """Return the rejects of a batch. A reject that names an erased person loses its row and its faulty value.
 
-        A row that is no record does not meet the tombstones in the graph, and would be stored as it came.
+        Only valid records are compared with the tombstones when the graph is written, so rejects are compared here.
         """
         if not rejects:
             return ()
@@ -228,7 +234,7 @@ class Erasure:
         )
 
     def note_refused(self, message: Findings) -> None:
-        """Have removed what the analysis of a person left, who was erased while it ran."""
+        """Note the job for cleaning if a person in its findings was erased while the analysis ran."""
         named = {
             str(found.record.get("record_id")): frozenset(students_of_record(found.record))
             for found in message.findings
@@ -243,7 +249,7 @@ class Erasure:
         erased = erase_from_blobs(
             self.blobs, person, self.jobs.is_open, go_on, self.platform_prefixes, dry_run=dry_run
         )
-        # Each may hold messages that the person wrote or received: who still wants one asks for it again.
+        # Each export may contain messages that the person wrote or received. An export can be requested again.
         exports = self.blobs.keys(EXPORTS)
         for key in () if dry_run else exports:
             self.blobs.delete(key)
@@ -279,7 +285,7 @@ class Erasure:
         return report
 
     def _erase_answers(self, marks: frozenset[str], *, dry_run: bool = False) -> int:
-        """Drop the model's answers that were asked for a record with one of these marks."""
+        """Delete the cached model answers about records with one of these marks. Return their number."""
         if not marks:
             return 0
 
@@ -292,7 +298,7 @@ class Erasure:
         return self.texts.rewrite(patterns_of("answers"), change, dry_run=dry_run)
 
     def _mentions(self, person: Person) -> list[dict[str, str]]:
-        """Return the records that are left and whose text names the person."""
+        """Return the remaining records whose text names the person."""
         return [
             {"label": label, "record_id": record_id}
             for label, record_id, text in self.graph.texts()
@@ -301,12 +307,12 @@ class Erasure:
 
 
 def written_by_others(person: Person) -> re.Pattern[str] | None:
-    """Return the pattern that finds the person in what people write, or None if there is nothing to find."""
+    """Return the pattern that finds the person in free text, or None if there is nothing to find."""
     return person.written
 
 
 def _students(source: Source, reject: Reject) -> frozenset[str]:
-    """Return whom the row of a reject names. A row that cannot be decoded names nobody."""
+    """Return the ids of the students that the row of a reject names, or none if the row cannot be decoded."""
     try:
         return source.people((reject.raw or "").encode(errors="replace")).ids
     except InvalidRecord:
@@ -314,7 +320,7 @@ def _students(source: Source, reject: Reject) -> frozenset[str]:
 
 
 def _without(who: Who) -> Callable[[str], str]:
-    """Return the change of a text in Redis."""
+    """Return the function that removes the person from a text in Redis."""
 
     def change(text: str) -> str:
         scrubbed = Scrubbed(who, text)
@@ -324,20 +330,23 @@ def _without(who: Who) -> Callable[[str], str]:
 
 
 def _view_without(who: Who, written: re.Pattern[str] | None) -> Callable[[str], str]:
-    """Return the change of a saved view: one that names the person goes. `written` finds them in free text."""
+    """Return the function that maps a saved view to itself, or to "" if it names the person and must be deleted.
+
+    `written` finds the person in free text.
+    """
 
     def change(text: str) -> str:
         try:
             view = SavedView.model_validate_json(text)
         except ValidationError:
-            return ""  # nobody can say whom it names, and nobody can open it
+            return ""  # A view that cannot be parsed may name anybody, and nobody can open it.
         return "" if is_named_in(view, who, written) else text
 
     return change
 
 
 def is_named_in(view: SavedView, who: Who, written: re.Pattern[str] | None) -> bool:
-    """Whether a saved view is the person's or names them. `written` finds them in free text."""
+    """Return whether a saved view belongs to the person or names the person. `written` finds them in free text."""
     is_theirs = who.is_among(view.may_name()) or (
         isinstance(who, Person) and not who.records.isdisjoint(view.may_name())
     )
@@ -345,7 +354,10 @@ def is_named_in(view: SavedView, who: Who, written: re.Pattern[str] | None) -> b
 
 
 def _letter_without(who: Who) -> Callable[[bytes], bytes]:
-    """Return the change of a dead letter. A letter that asks to erase nobody but this person is done with."""
+    """Return the function that removes the person from the body of a dead letter.
+
+    A letter that asks only for the erasure of this person becomes empty, which deletes it.
+    """
 
     def change(body: bytes) -> bytes:
         scrubbed = Scrubbed(who, body)

@@ -1,10 +1,10 @@
-"""Erasing a person from the blob store: the rows that name them, and the rejects that quote such rows.
+"""Erasing a person from the blob store: the rows that name the person, and the rejects that quote such rows.
 
-A row is compared by the ids that the import itself would read in it, and never by its bytes: 4 is in S0104, and an id
-may be written with escapes. The row is taken out of its frame, and all other frames stay where they are. What cannot
-be erased is reported with the reason, and does not keep anything else from being erased.
+Rows are compared by the ids that the import reads in them, and never by their bytes: "4" is a part of "S0104", and an
+id may be written with escapes. A row is removed from its frame, and all other frames stay where they are. If a file
+cannot be cleaned, it is reported with the reason and the erasure continues with the other files.
 
-The index of persons of each job says whether its rows and rejects can name the person; only then are they read.
+Each job has an index of the persons in its rows. Rows and rejects are only read if the index may contain the person.
 """
 
 import json
@@ -54,7 +54,7 @@ from edugraph_common.sources.stored import (
 from edugraph_common.sources.students import ID_OF_NAME, as_id
 
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
-# Of a job without records, of what the graph knows of courses, and of batches.
+# Blobs that name no person: indexes, stored jobs without records, and what the graph knows about courses.
 _NAMING_NOBODY = re.compile(r"jobs/[^/]+/(index|persons|job\.json|analysis\.json|cancelled|contexts/.+)")
 _LONGEST_PLAN = 1 << 24
 _PLANS = ("/reading.json", "/mapping.json")
@@ -71,9 +71,10 @@ _PART = "it is being written, or a write of it broke off; forget the student aga
 
 @dataclass
 class Erased:
-    """`files` from which rows were erased, `rows` and `rejects` in all; `left`: what may still name the person.
+    """The result of an erasure.
 
-    `open_jobs`: those that may still read rows of the person.
+    `files` is the number of files from which rows were erased; `rows` and `rejects` are totals. `left` has the blobs
+    that may still name the person. `open_jobs` has the jobs that may still read rows of the person.
     """
 
     files: int = 0
@@ -89,10 +90,10 @@ class Erased:
 
 @dataclass
 class StudentRows:
-    """A predicate that chooses the rows which name a person as a student, by an id, or by a name where no id is.
+    """A predicate that chooses the rows that name a person as a student, by an id, or by a name if there is no id.
 
-    It counts them as `found`, those of them that have no id of the person as `by_name`, and as `unreadable` the rows
-    that cannot be decoded but may name the person.
+    `found` counts the chosen rows, and `by_name` those of them without an id of the person. `unreadable` counts the
+    rows that cannot be decoded but may name the person.
     """
 
     who: Who
@@ -114,7 +115,7 @@ class StudentRows:
         return is_theirs
 
     def doubt(self, text: str) -> None:
-        """Count text that cannot be decoded if an id is a word of it."""
+        """Count a text that cannot be decoded as `unreadable` if it contains an id of the person as a word."""
         self.unreadable += isinstance(self.who, Person) and self.who.is_named_in(text)
 
 
@@ -130,9 +131,9 @@ def erase_from_blobs(
 ) -> Erased:
     """Erase the person from the files of all jobs, or of the one in `folder`.
 
-    `prefixes`: of the ids of each platform, for unread files. `is_open`: whether a job may still read its file; then
-    nothing of it changes. `go_on` is called often, and keeps the claim on the erasure. With `dry_run` nothing changes
-    at all, and all is counted.
+    `prefixes` has the prefix of the ids of each platform, for files that were not split yet. `is_open` says whether a
+    job may still read its files; such a job is left unchanged. `go_on` is called often, so that the lock of erasures
+    does not expire. With `dry_run` everything is counted and nothing is changed.
     """
     eraser = _Eraser(blobs, who, is_open, go_on, prefixes, dry_run=dry_run)
     keys = blobs.keys(folder)
@@ -145,9 +146,9 @@ def erase_from_blobs(
 
 
 def may_name(blobs: Blobs, job_id: str, keys: Collection[str], who: Who) -> bool:
-    """Return whether the rows of a job, or its rejects, can name the person or one of the people.
+    """Return whether the rows or the rejects of a job can name the person, or one of the erased persons.
 
-    `keys` are those of the job's blobs. Only the index of persons is read; a job without one may name anybody.
+    `keys` has the keys of the job's blobs. Only the index of persons is read. Without an index anybody may be named.
     """
     if persons_key(job_id) not in keys:
         return True
@@ -164,9 +165,10 @@ def may_name(blobs: Blobs, job_id: str, keys: Collection[str], who: Who) -> bool
 def erase_from_fits(
     blobs: Blobs, who: Who, go_on: Callable[[], None], *, dry_run: bool = False
 ) -> tuple[int, dict[str, str]]:
-    """Take the person's labelled mistakes out of what the offline analyser learned.
+    """Remove the person's labelled mistakes from the fits of the offline analyser.
 
-    Return how many there were, and the keys that cannot be read, with the reason. Analyzers see it within a minute.
+    Return the number of removed mistakes, and key -> reason for each fit that cannot be read. Analyzers use the
+    changed fits within a minute.
     """
     rows, left = 0, dict[str, str]()
     for key in fit_keys(blobs):
@@ -203,20 +205,21 @@ class _Eraser:
         is_split = index_key(job_id) in keys and self._blobs.exists(index_key(job_id))
         broken_off = frames_key(job_id) in keys and not is_split
         if broken_off and not is_open and not self._dry_run:
-            self._blobs.delete(frames_key(job_id))  # Writing them broke off: without an index nobody reads them.
+            self._blobs.delete(frames_key(job_id))  # The split broke off. Without an index nobody reads the frames.
         if is_split and not is_open and not self._dry_run and persons_key(job_id) not in keys:
-            # The process that split the file died before it wrote the index, or the job did not end.
-            with suppress(Rejected):  # What is wrong with the rows is told when they are read.
+            # The process that split the file died before it wrote the index of persons, or the job did not end.
+            with suppress(Rejected):  # The fault in the rows is reported below, when they are read.
                 index_persons(self._blobs, job_id, self._go_on)
                 keys = [*keys, persons_key(job_id)]
         may_hold = may_name(self._blobs, job_id, keys, self._who)
-        # The rows come last: while they name the person, the index says that the other blobs may do so too.
+        # The rows come last, since the index of persons is written again with them. Until then the index says that
+        # the other blobs may name the person, also when a repeated erasure begins from the start.
         for key in sorted(keys, key=lambda key: (key == frames_key(job_id), key)):
             self._go_on()
             if may_hold and not (_NAMING_NOBODY.fullmatch(key) or key.endswith(_PLANS)):
                 found = self._erase_blob(job_id, key, is_open=is_open)
                 rows, rejects = (rows, rejects + found) if "/rejects/" in key else (max(rows, found), rejects)
-        for key in keys:  # when the rows have been read by them
+        for key in keys:  # Plans come after the rows, because they are needed to read the rows.
             if may_hold and key.endswith(_PLANS):
                 self._erase_plan(job_id, key, is_open=is_open)
         self.erased.files += rows > 0
@@ -224,7 +227,7 @@ class _Eraser:
         self.erased.rejects += rejects
 
     def _erase_blob(self, job_id: str, key: str, *, is_open: bool) -> int:
-        """Return how many rows or rejects were erased. What cannot be erased is left and reported."""
+        """Erase the person from one blob. Return the number of erased rows or rejects. Report an unreadable blob."""
         try:
             return self._erase_rows(job_id, key, is_open=is_open)
         except (Gone, FileNotFoundError, EmptyFile):
@@ -233,14 +236,14 @@ class _Eraser:
             self.leave(key, str(problem))
         except Retryable:
             raise
-        except Exception as bug:  # noqa: BLE001 - the outermost loop over blobs: one of them must not keep the others
+        except Exception as bug:  # noqa: BLE001 - called for each blob, and one fault must not stop the others
             self.leave(key, f"it cannot be read ({type(bug).__name__})")
         return 0
 
     def _erase_rows(self, job_id: str, key: str, *, is_open: bool) -> int:
-        """Read the blob to find out whether it names the student, and if it does, a second time to change it.
+        """Read a blob to find out whether it names the student, and if so, read it a second time to change it.
 
-        It is replaced whole, so that whoever reads it meanwhile gets the old content or the new.
+        The blob is replaced as a whole, so that a reader gets either the old content or the new content.
         """
         plan = self._read_plan(job_id, key)
         chosen = StudentRows(self._who, plan.source)
@@ -254,8 +257,8 @@ class _Eraser:
             erase = partial(self._replace_frames, job_id, plan, chosen)
         elif _SOURCE.fullmatch(key):
             if self._blobs.exists(index_key(job_id)):
-                # Its rows stand in the frames, where they were counted. The file is kept beside them, or is left by
-                # a split that died at its end.
+                # The rows of the upload are also in the frames. The upload is kept by a setting, or the split died
+                # before it deleted the upload.
                 self._read_frames(job_id, chosen)
             else:
                 self._read_upload(key, plan, chosen)
@@ -274,14 +277,14 @@ class _Eraser:
         return found
 
     def _erase_plan(self, job_id: str, key: str, *, is_open: bool) -> None:
-        """Take the person out of a mapping that gives their id or name by itself.
+        """Remove the person from a mapping that contains their id or name as a constant or as a translated value.
 
-        The rows that had the id by it are gone.
+        The rows that got the id from the mapping are already erased.
         """
         try:
             plan = json.loads(self._blobs.read(key, 0, _LONGEST_PLAN))
         except (ValueError, Gone):
-            return  # its file was reported as unreadable
+            return  # The file of this plan was reported as unreadable.
         mapping = plan if key.endswith("/mapping.json") else plan.get("mapping") or {}
         constants, values = mapping.get("constants", {}), mapping.get("values", {})
         theirs = [name for name, value in constants.items() if self._is_given(name, value)]
@@ -302,7 +305,7 @@ class _Eraser:
             file.write(json.dumps(plan, ensure_ascii=False).encode())
 
     def _is_given(self, field_name: str, value: Any) -> bool:
-        """Return whether a mapping gives the person's id or name for this field."""
+        """Return whether a mapping sets this field to the person's id or name."""
         if field_name in STUDENT_FIELDS:
             return self._who.is_among((as_id(value),))
         if field_name not in ID_OF_NAME or not isinstance(value, str) or not isinstance(self._who, Person):
@@ -310,7 +313,7 @@ class _Eraser:
         return self._who.is_written_in(value)
 
     def _read_plan(self, job_id: str, key: str) -> ReadPlan:
-        """Return the plan by which the import read the file, or would read it if it never began."""
+        """Return the plan by which the import read the file, or would read it if the import never began."""
         stored = stored_read_plan(self._blobs, job_id)
         if stored is not None:
             return stored
@@ -324,7 +327,7 @@ class _Eraser:
         return plan
 
     def _read_upload(self, key: str, plan: ReadPlan, chosen: StudentRows) -> None:
-        """Show all rows of a file that was not split to `chosen`."""
+        """Pass all rows of a file that was not split to `chosen`."""
         budget = SplitBudget()
         with self._blobs.open(key) as file:
             _, text = open_text(CountedFile(file, budget), plan.format, _compression(key), plan.mapping)
@@ -335,7 +338,7 @@ class _Eraser:
                 self._go_on()
 
     def _read_frames(self, job_id: str, chosen: StudentRows) -> None:
-        """Show all rows of a job to `chosen`."""
+        """Pass all rows of a job to `chosen`."""
         for _, rows in self._frames(job_id):
             for row in rows:
                 chosen(row)
@@ -349,11 +352,11 @@ class _Eraser:
                 yield frame, unpack_rows(frame)
 
     def _replace_frames(self, job_id: str, plan: ReadPlan, chosen: StudentRows) -> None:
-        """Write the frames without the chosen rows, and the index of the persons who are left.
+        """Write the frames without the chosen rows, and the index of the remaining persons.
 
-        A frame takes as many bytes as before, so that what refers to the frames behind it stays right. One that needs
-        more, against all expectation, moves them: then the index is gone until it fits again, and a job that is
-        resumed meanwhile cannot go on.
+        A frame keeps its length in bytes, so that the offsets of the later frames stay right. If a frame needs more
+        bytes, which is not expected, the later frames move. Then the index of frames is deleted until the new one is
+        written, and a job that is resumed meanwhile cannot continue.
         """
         before = all_ranges(self._blobs, job_id)
         after: list[BatchRange] = []
@@ -379,7 +382,10 @@ class _Eraser:
                 file.write(line)
 
     def _rejects_left(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
-        """Leave out a reject whose row names the student. If the row is not kept, the faulty value decides."""
+        """Yield the lines of the rejects that do not name the student.
+
+        If a reject has no row, the faulty value decides.
+        """
         with self._blobs.open(key) as file:
             for line in file:
                 try:
