@@ -1,8 +1,8 @@
-"""Requests to the analyzer to read what was imported.
+"""Requests to the analyzer to read the texts of imported records.
 
-Those of a batch that refers to its rows refer to them, too, and wait in Redis until their job's window has room.
-Those of a batch whose records are in its message carry the records, and are sent at once: such a message has at most
-64 KiB of them (docs/adr/0025-analysis-window.md).
+If a batch refers to its stored rows, its requests refer to the same rows, and they wait in Redis until the window of
+the job has room. If the message of a batch contains the records (at most 64 KiB), its requests contain them too and
+are sent at once (docs/adr/0025-analysis-window.md).
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ def contexts_key(job_id: str, batch: int) -> str:
 
 @dataclass(frozen=True)
 class AnalysisRequests:
-    """`course_contexts` returns what the graph knows of courses, by their ids."""
+    """Sends the requests of batches. `course_contexts` maps ids of courses to what the graph knows about them."""
 
     app: Celery
     windows: AnalysisWindows
@@ -50,12 +50,12 @@ class AnalysisRequests:
     now: Callable[[], datetime]
 
     def ask(self, message: ImportBatch, records: Sequence[Record], left_out: Sequence[int] = ()) -> int:
-        """Ask for all `records` of a batch that have a text to read. Return how many those are.
+        """Ask the analyzer to read each of the `records` that has a text. Return the number of these records.
 
-        `left_out`: the lines of its rows that the graph refused, whose records are not among these.
+        `left_out` has the lines of the batch that the graph refused. Their records are not in `records`.
 
-        Asking twice is harmless: packs are named, and are counted once. Of a job that was cancelled, resumed or lost
-        meanwhile nothing is asked, since it asks for the batch again when it goes on.
+        Asking twice is harmless: packs have names, and each is counted once. A job that was cancelled, resumed or
+        lost meanwhile asks for nothing here, since it asks for the batch again when it continues.
         """
         kinds = Counter(kind for record in records if (kind := kind_to_read(record)))
         if not kinds:
@@ -65,9 +65,9 @@ class AnalysisRequests:
         moments = ("accepted_at", "acceptance", "generation")
         handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", *moments, "economy")
         common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
-        # A batch of the provider's is worth its files: it takes many records.
+        # A batch request to the model provider takes many records, so that its files are worth their cost.
         common |= {"pack_records": PACK_RECORDS} if message.economy else {}
-        # Texts first: mistakes of the job wait for them.
+        # Course texts come first, since the mistakes of the job wait for them.
         in_order = sorted(kinds.items(), key=lambda each: (each[0] != "knowledge_points", each[0]))
         requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in in_order]
         if message.rows is None:
@@ -131,5 +131,5 @@ class AnalysisRequests:
 
 
 def _contents(request: AnalysisBatch) -> int:
-    """Return how many course texts share a message."""
+    """Return how many course texts are sent in one message."""
     return REQUEST_CONTENT_PACK if request.economy else IMPORT_CONTENT_PACK

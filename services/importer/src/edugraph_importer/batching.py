@@ -1,6 +1,7 @@
 """Splitting a file into batches, and reading a batch.
 
-The split reads a file once and writes its rows in frames of one form; whoever needs a row later reads it from there.
+The split reads a file once and writes its rows in frames of one form. All later readers read the rows from the frames
+and not from the file.
 """
 
 from collections import Counter
@@ -43,14 +44,18 @@ from edugraph_common.sources.split_budget import CountedFile, SplitBudget
 from edugraph_common.sources.stored import count_ranges, count_rows, index_key, read_ranges, write_frames
 from edugraph_importer.graph import RecordBatch, derive_facts
 
-# A file of this unpacked size is split in less time than a batch takes.
+# A file of this unpacked size is split in less time than it takes to write a batch.
 SPLIT_AT_ONCE_BYTES = 1024**2
-MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
+# Names of rows that are not relevant are counted up to this number for each batch. They come from the file.
+MAX_NAMES = 100
 
 
 @dataclass(frozen=True)
 class ReadBatch:
-    """`graph`: what the graph is to know. `not_relevant`: the number of rows of each name that mean nothing to it."""
+    """A batch whose rows are parsed.
+
+    `graph` is written to the graph. `not_relevant` counts, by their name, the rows that have no place in the graph.
+    """
 
     graph: RecordBatch
     not_relevant: dict[str, int]
@@ -61,11 +66,11 @@ def rejects_key(job_id: str, batch: int) -> str:
 
 
 def is_long_to_split(blobs: Blobs, job: ImportJob) -> bool:
-    """Return whether a job's source is still to be split and that takes longer than a batch does.
+    """Return whether a job's source has yet to be split and whether the split takes longer than writing a batch.
 
-    The unpacked size decides, which the gateway has counted. A file outside counts as long too: its size does not say
-    how long somebody else's server takes to give it. So does a table that is not a text: a small one may unpack to a
-    large one.
+    The unpacked size, which the gateway has counted, decides. A file on another server always counts as long, since
+    nobody knows how fast that server answers. A workbook or Parquet file counts as long as well: a small file may
+    unpack to a large table.
     """
     if job.source is None or is_split(blobs, job):
         return False
@@ -73,7 +78,7 @@ def is_long_to_split(blobs: Blobs, job: ImportJob) -> bool:
         return True
     size = job.unpacked_bytes
     if size is None and _compression(job) is None:
-        with suppress(Gone), blobs.open(job.source) as file:  # It was split and deleted since this looked.
+        with suppress(Gone), blobs.open(job.source) as file:  # Gone: it was split and deleted after `is_split`.
             size = file.seek(0, 2)
     return size is None or size > SPLIT_AT_ONCE_BYTES
 
@@ -93,8 +98,8 @@ def count_batches(
 ) -> int:
     """Return the number of batches of the whole job; the first call splits the file.
 
-    `prefixes` are those of the ids of each platform. `go_on` is called at each batch of a split, which ends with what
-    it raises. `keeps_upload` says whether the uploaded file stays beside its rows.
+    `prefixes` has the prefix of the ids of each platform. `go_on` is called for each batch of a split; an exception
+    of `go_on` ends the split. `keeps_upload` says whether the uploaded file is kept after the split.
 
     Raises MalformedFile, Changed, Rejected or Retryable.
     """
@@ -105,7 +110,7 @@ def count_batches(
         try:
             _split(blobs, job, job.source, prefixes, go_on)
         except Gone:
-            # The same message, delivered twice: the other one has split the file and deleted it meanwhile.
+            # The message was delivered twice, and the other delivery has split and deleted the file meanwhile.
             if not blobs.exists(key):
                 raise
         else:
@@ -115,19 +120,19 @@ def count_batches(
 
 
 def delete_upload(blobs: Blobs, job: ImportJob) -> None:
-    """Delete the uploaded file of a job, which nobody reads any more. A file outside is not ours."""
+    """Delete the uploaded file of a job, which nobody reads any more. A file on another server is left alone."""
     if job.source is not None and "://" not in job.source:
         blobs.delete(job.source)
 
 
 def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str], go_on: Callable[[], None]) -> None:
-    """Read the file once, and write its rows in the one form from which everything else reads them."""
+    """Read the file once, and write its rows as frames, from which everything else reads them."""
     with blobs.open_unchanged(source, job.outside) as file:
         budget = SplitBudget()
         mapping = load_mapping(blobs, job.job_id)
         counted = CountedFile(file, budget)
         plan, text = open_text(counted, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
-        # A plan that cannot be used is not stored: whoever shows the job's rejects reads them by the stored plan.
+        # `plan.source` raises if the plan cannot be used. Such a plan is not stored, since rejects are read by it.
         rows = plan.source
         store_read_plan(blobs, job.job_id, plan)
         chunks = rows.chunks(budget.checked(text), job.batch_size)
@@ -147,13 +152,13 @@ def expected_rows(blobs: Blobs, job: ImportJob) -> int:
 
 
 def _compression(job: ImportJob) -> Compression | None:
-    """The gateway names a compressed file by its ending."""
+    """Return the compression that the job names, or else the one of the file's ending, which the gateway has set."""
     by_name = content_encoding_of(job.source or "")
     return job.compression or (None if by_name == "identity" else by_name)
 
 
 def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
-    """Return the batches from `job.next_batch` up to `end`, which is not among them."""
+    """Return the batches from `job.next_batch` up to `end`. `end` is excluded."""
     numbers = range(job.next_batch, end)
     handed_on = (
         "job_id",
@@ -197,7 +202,10 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
 
 
 def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
-    """Raise Rejected for a message without rows, and for rows that are gone; Retryable if the store is away."""
+    """Read and parse the rows of a batch.
+
+    Raises Rejected if the message has no rows or if its rows were deleted, and Retryable if the store is away.
+    """
     if message.records is not None:
         numbered = enumerate(message.records, start=message.first_line)
         rows: Iterable[Row] = parse_rows(numbered, latest_timestamp(message.accepted_at))
@@ -257,16 +265,19 @@ def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
 
 
 def _with_change_time(record: Record, message: ImportBatch) -> Record:
-    """Return the record. Where the import is to be the newest state, it was changed when the job was accepted."""
+    """Return the record with its time of change.
+
+    If the import counts as the newest state, a record without such a time was changed when the job was accepted.
+    """
     if message.changed_at == "record" or record.changed_at is not None:
         return record
-    # The acceptance number is that moment in microseconds.
+    # The acceptance number is the moment of acceptance in microseconds since 1970.
     accepted_at = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=message.acceptance or 0)
     return record.model_copy(update={"changed_at": accepted_at})
 
 
 def store_rejects(blobs: Blobs, job_id: str, batch: int, rejects: Iterable[Reject]) -> None:
-    """Store all rejects of a batch, whole, one JSON a line. A redelivered batch writes the same again."""
+    """Store all rejects of a batch in full, one JSON object a line. A redelivered batch writes the same file."""
     lines = [reject.model_dump_json() for reject in rejects]
     if lines:
         with blobs.write(rejects_key(job_id, batch)) as file:

@@ -1,6 +1,6 @@
-"""What is kept of a student, as a ZIP of JSON with an index that a person can read.
+"""The export of all data about a student: a ZIP of JSON files with an index that a person can read.
 
-The index is made from the registry of personal data: it also names the places that an export does not read, and why.
+The index comes from the registry of personal data. It also names the places that an export does not read, and why.
 """
 
 import json
@@ -57,7 +57,7 @@ Messages were written or received together with other people: look at their righ
 
 """
 
-# An export must not keep what an erasure has left for a while.
+# After an erasure some data remains until a job ends or a dead letter is cleaned. An export must not copy it.
 _ERASED = """This student was erased. What a job that still runs or a dead letter has of them was not read.
 此学生已被删除。仍在运行的任务或死信中的内容没有读取。
 """
@@ -67,11 +67,11 @@ Search = Callable[[AbstractSet[str]], Iterator[tuple[str, Any]]]
 
 
 class Elsewhere(NamedTuple):
-    """What an export reads beside the graph and the blob store.
+    """The sources of an export other than the graph and the blob store.
 
-    `letters` gives the queue of each dead letter and what is found in its body, if anything is, and raises Rejected
-    where there are none. `entries` gives the entries of the audit log that are about a student, `views` every saved
-    view as it stands in Redis.
+    `letters` takes a search in the body of a dead letter. It returns the queue of each letter in which something is
+    found, with the findings, and raises Rejected if the broker has no dead letters. `entries` returns the entries of
+    the audit log about a student. `views` returns every saved view as JSON.
     """
 
     search: Search
@@ -81,9 +81,10 @@ class Elsewhere(NamedTuple):
 
 
 class PersonExport:
-    """Writes the export of one student. `prefixes` are of the ids of each platform, for files not read yet.
+    """Writes the export of one student.
 
-    `go_on` is called often.
+    `prefixes` has the prefix of the ids of each platform, for files that were not split yet. `go_on` is called often,
+    so that a lock of the caller does not expire.
     """
 
     def __init__(
@@ -97,14 +98,14 @@ class PersonExport:
         go_on: Callable[[], None] = lambda: None,
     ) -> None:
         self._student_id, self._graph, self._blobs = student_id, graph, blobs
-        # A file, a letter or a view of before a renaming has the id of then.
+        # Files, dead letters and views from before a renaming contain the former id.
         self._ids = graph.with_former_ids({student_id})
         self._elsewhere, self._prefixes, self._go_on = elsewhere, prefixes, go_on
         self._counts: dict[str, int] = {}
         self._problems: list[str] = []
 
     def write(self, file: IO[bytes], now: datetime) -> dict[str, int]:
-        """Return how many entries each file of the ZIP has."""
+        """Write the ZIP to `file`. Return the number of entries in each file of the ZIP."""
         exported, known = self._graph.export_student(self._student_id), self._graph.look(self._ids)
         records = frozenset(str(record["properties"]["id"]) for record in exported["records"])
         person = Person(self._ids, records, known.names)
@@ -224,13 +225,13 @@ class PersonExport:
                     yield {"key": key, **reject.model_dump()}
 
     def _letters(self, who: Person) -> Iterator[dict[str, Any]]:
-        """Yield of each dead letter the records, findings and rejects of the student, and of nobody else."""
+        """Yield, for each dead letter, the student's records, findings and rejects. Other people's are left out."""
         with suppress(Rejected):  # the embedded broker has no dead letters
             for queue, theirs in self._elsewhere.letters(lambda body: Scrubbed(who, body).taken):
                 yield {"queue": queue, "theirs": theirs}
 
     def _views(self, who: Person) -> Iterator[dict[str, Any]]:
-        """Yield the views that the student saved or that name them. Whose another's view is stays with its owner."""
+        """Yield the views that the student saved or that name the student. The owner of a view is left out."""
         written = written_by_others(who)
         for text in self._elsewhere.views():
             try:
@@ -243,7 +244,7 @@ class PersonExport:
                 yield {"own": own, **view.model_dump(mode="json", exclude={"person"})}
 
     def _labelled(self) -> Iterator[dict[str, Any]]:
-        """Yield the person's labelled mistakes of which the offline analyser learned."""
+        """Yield the student's labelled mistakes that the offline analyser has learned from."""
         for key in fit_keys(self._blobs):
             try:
                 _, rows = read_fit(self._blobs, key)
@@ -255,6 +256,6 @@ class PersonExport:
                     yield {"key": key, **row.model_dump(mode="json")}
 
     def _names_student(self, source: Source, row: RawRow) -> bool:
-        """Return whether a row names the student. One that cannot be decoded names nobody an import would know."""
+        """Return whether a row names the student. A row that cannot be decoded names nobody."""
         people = people_of(source, row)
         return people is not None and not self._ids.isdisjoint(people.ids)

@@ -1,6 +1,7 @@
 """`python -m edugraph_importer.prepare` brings the graph to the version of this release and creates the constraints.
 
-It waits for the database to start, and for another process that migrates. Doing it again changes nothing.
+The command waits until the database has started and until a migration by another process has ended. A second run
+changes nothing.
 """
 
 import sys
@@ -29,7 +30,7 @@ def main() -> int:
             log.info("graph_awaited", reason=wait.reason)
             time.sleep(PAUSE_SECONDS)
         except MigrationNotAllowed as refused:
-            # The workers of this release start, and keep their work until the migration is allowed.
+            # The workers of this release start all the same. Their messages wait until the migration is allowed.
             log.warning("graph_not_migrated", reason=refused.reason)
             return 0
         except (Retryable, ServerAway) as away:

@@ -1,4 +1,4 @@
-"""What `edugraph doctor` shows of the schema versions of the graph and of an importer."""
+"""The check of `edugraph doctor` that compares the schema versions of the graph and of an importer."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -12,7 +12,7 @@ NAME = "schema version"
 
 
 def check_schema(open_graph: Callable[[], Graph]) -> Check:
-    """Compare the version of the graph with the one that this importer writes."""
+    """Compare the schema version of the graph with the version that this importer writes."""
     try:
         with closing(open_graph()) as graph:
             version, reached = graph.schema_version()

@@ -1,6 +1,6 @@
-"""The importer's service: it splits a file, writes batches, sums a job up, writes findings and erases students.
+"""The importer's service: it splits files, writes batches, sums jobs up, writes findings and erases students.
 
-How its work arrives is the business of the tasks.
+The tasks receive the messages and call it.
 """
 
 import json
@@ -85,15 +85,17 @@ from edugraph_importer.undo import JOBS_FOLDER, replay_undos, undo_import
 MOST_SECONDS_ENDING_RECORDS = 600
 MOST_SECONDS_COMPACTING = 60
 MOST_SECONDS_DERIVING = 600
-UNKNOWN_CLIENT = "unknown"  # in the audit log, for a message that does not say who sent it
+UNKNOWN_CLIENT = "unknown"  # stands in the audit log if a message does not name its sender
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
 )
-SPLIT_QUEUE_SECONDS = 15.0  # until a large file is sent again to a queue that did not take it
+SPLIT_QUEUE_SECONDS = 15.0  # the wait before a large file is sent again to a queue that refused it
 DERIVING = "the prerequisites that its texts changed are being derived"
-DERIVING_SECONDS = 60.0  # for which a job is not looked at as lost
-FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as well; others' queues stay open
+DERIVING_SECONDS = 60.0  # a job that waits for prerequisites does not count as lost for this long
+# After this number of failed batches in a row the rest of the job is left out. It would fail as well, and the queues
+# stay free for other jobs.
+FAILED_BATCHES_IN_A_ROW = 20
 
 log = structlog.get_logger("edugraph.importer")
 
@@ -104,9 +106,10 @@ class SplitEnded(Exception):
 
 @dataclass(frozen=True)
 class Importer:
-    """One for each process. `now` gives times with a time zone; `platform_prefixes` are by platform_key.
+    """The service. Each process has one.
 
-    `keeps_uploads`: whether an uploaded file stays after it was split.
+    `now` returns times with a time zone. `platform_prefixes` maps the platform_key of a platform to the prefix of its
+    ids. `keeps_uploads` says whether an uploaded file is kept after its split.
     """
 
     app: Celery
@@ -124,20 +127,21 @@ class Importer:
     keeps_uploads: bool = False
 
     def plan(self, job: ImportJob, *, at_once: bool = False) -> tuple[list[ImportBatch], ImportAggregate] | None:
-        """Return the next window of batches, and the message that sums them up. Whoever gets it must be `sending` it.
+        """Return the next window of batches, and the message that sums them up. The caller sends both in `sending`.
 
-        `at_once`: one window holds all batches. None for a job that was cancelled, for a window that was sent before
-        (a message may be delivered twice), and for a large source, which is sent to be split first. Batches that are
-        done already are left out. Raises Wait while another process sends the same window.
+        With `at_once` one window holds all batches. Batches that are done already are left out.
 
-        A file that is unusable as a whole, or was changed, ends its job. It becomes no dead letter, which would count
-        against the importer.
+        Return None if the job was cancelled, if this window was sent before (a message may be delivered twice), or if
+        the source is large and is sent to be split first. Raises Wait while another process sends the same window.
+
+        If a file cannot be used at all, or was changed, its job ends as failed. The message does not become a dead
+        letter, since dead letters count as failures of the importer.
         """
         standing = self.jobs.standing(job.job_id, job.generation)
         if standing in ("cancelled", "stale"):
             return None
         if standing == "unknown":
-            # Nothing is known of its batches either. The graph's ledger answers for those that are written.
+            # Redis has lost the job and the state of its batches. The graph's ledger answers for written batches.
             job = job.model_copy(update={"next_batch": 0})
             if not self.recreate(job):
                 return None
@@ -148,10 +152,11 @@ class Importer:
         if total is None:
             return None
         rows = expected_rows(self.blobs, job)
-        # The first window makes sure that the constraints exist: without them nothing is written exactly once.
+        # The first window makes sure that the constraints exist. Without them a record could be written twice.
         if job.next_batch == 0:
             self.graph.prepare()
-            # People look at the job from now on, while every importer may be at work.
+            # From now on people look at the job. The list of restricted students must be there before that, since
+            # all importers may be too busy to write it when the gateway asks for it.
             tell_restricted(self.members, self.graph)
             store_job(self.blobs, job)
             self.audit.record(job.rights.client or UNKNOWN_CLIENT, "job.submit", job.job_id, self.now())
@@ -164,7 +169,7 @@ class Importer:
             generation=job.generation,
         )
         if claim == "unknown":
-            # Redis has lost the job since it was looked at, so the job is recreated like any unknown one.
+            # Redis has lost the job since `standing` read it, so the job is recreated like any unknown job.
             return self.plan(job, at_once=at_once)
         if claim == "busy":
             raise Wait("another process sends these batches, or died while it did", CLAIM_SECONDS / 4)
@@ -179,7 +184,10 @@ class Importer:
         return [batch for batch in window(self.blobs, job, end) if batch.batch in still_open], after
 
     def _scan_at_once(self, job: ImportJob) -> int | None:
-        """Return the number of batches of a job that is inline, small, or split already. None as `_scan`."""
+        """Return the number of batches of a job that is inline, small or already split.
+
+        Return None if the file is unusable, which ends the job, or if the job was cancelled or resumed meanwhile.
+        """
         was_split = job.source is None or is_split(self.blobs, job)
         total = self._scan(job)
         if total is not None and not was_split:
@@ -192,13 +200,13 @@ class Importer:
         try:
             send(self.app, "split_source_task", SplitSource(**dict(job), then=then), task_id=task_id)
         except Retryable as away:
-            # During an upgrade from a release without this queue, workers may begin before it is declared.
+            # The earlier release had no such queue. During an upgrade workers may begin before the queue is declared.
             raise Wait(f"the file cannot be sent to be split: {away.reason}", SPLIT_QUEUE_SECONDS) from away
 
     def split(self, message: SplitSource) -> None:
-        """Find where the batches of a large source lie, and have its import begin.
+        """Split a large source into batches, and start its import.
 
-        It is done apart from batches and small jobs, which would wait for it (ADR 34).
+        Splits have a queue of their own, so that batches and small jobs do not wait for them (ADR 34).
         """
         if self.jobs.standing(message.job_id, message.generation) in ("cancelled", "stale"):
             log.info("split_left_out", reason="its job was cancelled or resumed")
@@ -206,13 +214,13 @@ class Importer:
             job = ImportJob(**message.model_dump(exclude={"then"}))
             task_id = task_id_for(message.job_id, f"after-split-{message.generation}")
             send(self.app, message.then, job, task_id=task_id)
-            # The import need not wait for this.
+            # The import runs while the persons are indexed.
             index_persons(self.blobs, message.job_id)
 
     def _scan(self, job: ImportJob) -> int | None:
         """Return the number of batches of the whole job.
 
-        None for a file that is unusable, which ends the job, and for a job that was cancelled or resumed meanwhile.
+        Return None if the file is unusable, which ends the job, or if the job was cancelled or resumed meanwhile.
         """
 
         def go_on() -> None:
@@ -224,7 +232,7 @@ class Importer:
         except (MalformedFile, Changed) as problem:
             self.fail_import(job, str(problem))
             if not self.keeps_uploads:
-                delete_upload(self.blobs, job)  # Nobody can ever read it.
+                delete_upload(self.blobs, job)  # The file can never be read.
         except SplitEnded:
             log.info("split_left_out", reason="its job was cancelled or resumed")
         else:
@@ -236,7 +244,7 @@ class Importer:
 
     @contextmanager
     def sending(self, job: ImportJob) -> Iterator[None]:
-        """Around the sending of a planned window: it is sent once, and may be sent again if that failed."""
+        """Mark a planned window as sent when the block ends. If the block raises, the window may be sent again."""
         try:
             yield
         except BaseException:
@@ -245,7 +253,7 @@ class Importer:
         self.jobs.sent(job.job_id, job.next_batch)
 
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
-        """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again."""
+        """Write a batch. It is left out if its job was cancelled, or was resumed, which sent the same batch again."""
         standing = self.jobs.standing(message.job_id, message.generation)
         if standing == "unknown":
             self._begin_again_from(message)
@@ -259,22 +267,22 @@ class Importer:
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
             written = self.graph.write_batch(batch)
-        # The ledger answers a batch that comes again, so a process that dies here leaves no change out of the log.
+        # If this process dies here, the ledger answers the redelivered batch, and the changes are logged then.
         self._note_leaders(message.rights.client, f"job {message.job_id}", written.leaders)
-        # Also when the ledger answered: whoever wrote the batch may have died before this line.
+        # The ledger may have answered: then the process that wrote the batch may have died before this line.
         self.epochs.begin(touched_by(records) | ({ALL_COURSES} if batch.withdrawn else set()))
         refused: Sequence[Reject] = ()
         if written.rejected > len(batch.rejects):
             refused = self.graph.rejects(message.job_id, message.batch)
         lines = {reject.line for reject in refused}
-        # A list that was told to the analyzer is whole again before any text of this batch is read. Nobody is told of
-        # whom the graph refused, nor reads what they wrote: they may have been erased.
+        # The lists of course members in Redis must be complete before the analyzer reads a text of this batch.
+        # Records that the graph refused are left out of lists and analysis: their persons may have been erased.
         kept = [record for line, record in found.graph.records if line not in lines]
         members = names_by_course(kept)
         self.members.add(members, epoch, self.now())
         outcome = written.model_copy(update={"not_relevant": found.not_relevant, "leaders": ()})
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
-            # What the graph does not keep may name somebody, too.
+            # Rows that are not in the graph may name an erased person, too.
             self.jobs.clean_later(message.job_id)
         store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
@@ -287,33 +295,34 @@ class Importer:
             if not self._settle(outcome, types) and self.jobs.unsettled(
                 message.job_id, range(message.batch, message.batch + 1)
             ):
-                # Redis lost the job while this batch was being written, and nothing else may carry the job on.
+                # Redis lost the job while this batch was being written, so no other message may continue the job.
                 if self.jobs.standing(message.job_id, message.generation) == "unknown":
                     self._begin_again_from(message)
                 self._settle(outcome, types)
         return outcome
 
     def _note_leaders(self, client: str, cause: str, changes: Sequence[LeaderChange]) -> None:
-        """Write into the audit log who leads which group now, and whose import or undo made it so."""
+        """Write changes of group leaders into the audit log, with the client whose import or undo caused them."""
         for change in changes:
             verb = "leads" if change.leads else "does not lead"
             what = f"{verb} group {change.group}, by {cause}"
             self.audit.record(client or UNKNOWN_CLIENT, "group.leader", what, self.now(), keyed=change.person)
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
-        """Settle a batch that was given up; its job goes on, unless too many failed in a row. Return its outcome.
+        """Settle a batch that was given up. Its job goes on, unless too many batches failed in a row.
 
-        All rows that the split saw count as read and failed, also when nobody can read them any more.
+        Return the outcome of the batch. All rows that the split saw count as read and failed, even if they cannot be
+        read any more.
         """
         if message.records is not None:
             read = len(message.records)
         elif message.expected is not None:
             read = message.expected
-        else:  # the sender is of a release that did not count them
+        else:  # a sender of an earlier release did not count the rows
             try:
                 read = read_batch(self.blobs, message).graph.read
-            except Exception as error:  # noqa: BLE001 - a failed batch fails its job, however many rows are counted
-                # Whatever keeps the rows from being counted must not keep the batch from being settled as failed.
+            except Exception as error:  # noqa: BLE001 - the batch is settled even if its rows cannot be counted
+                # An error while the rows are counted must not keep the batch from being settled as failed.
                 log.warning("rows_not_counted", batch=message.batch, error=type(error).__name__)
                 read = 0
         outcome = BatchOutcome(
@@ -327,7 +336,7 @@ class Importer:
         return outcome
 
     def _stop(self, job_id: str, reason: str) -> None:
-        """End the whole job as failed and leave out the rest of it, unless it has ended."""
+        """End the whole job as failed and leave out its other batches, unless the job has already ended."""
         if self.jobs.fail(job_id, reason, self.now(), stop=True):
             log.error("job_stopped", job=job_id, reason=reason)
             self._ended(job_id, "failed")
@@ -342,7 +351,7 @@ class Importer:
             self._carry_on(message)
         report = self.jobs.report(message.job_id, self.now())
         if report is None:
-            # Redis has lost the job since it was looked at.
+            # Redis has lost the job since `standing` read it.
             self._begin_again(job)
             report = self.jobs.report(message.job_id, self.now())
         if report is None:
@@ -367,7 +376,7 @@ class Importer:
     def _carry_on(self, message: ImportAggregate) -> None:
         """Send the next window, or end the import after the last one.
 
-        Nothing is done for a window that Redis has lost: its job has begun again, or begins again after this.
+        If Redis has lost the window, nothing is done, since its job has begun again or is about to.
         """
         job = message.job
         lost = self.jobs.unsettled_of_window(job.job_id, range(job.next_batch, message.window_end))
@@ -382,14 +391,18 @@ class Importer:
             send(self.app, "import_records_with_callback", following, task_id=task_id)
         else:
             if job.source is not None:
-                # A process may have died between the split and this. Without the index an erasure reads all rows.
-                with suppress(Rejected):  # Rows that nobody can read have failed their batches.
+                # The process that split the file may have died before it wrote the index of persons. Without the
+                # index an erasure reads all rows.
+                with suppress(Rejected):  # Rows that cannot be read have already failed their batches.
                     index_persons(self.blobs, job.job_id)
             self.jobs.imported(job.job_id, self.now())
         self._finish(job.job_id)
 
     def undo_import(self, job_id: str, client: str = "") -> dict[str, Any]:
-        """Take back what an import wrote. Raises what `undo.undo_import` does, and Rejected for one that goes on."""
+        """Take back what an import wrote. Return the report of `undo.undo_import`.
+
+        Raises Rejected if the import has not ended, or if its rows are not kept.
+        """
         if self.jobs.is_open(job_id):
             raise Rejected("the import has not ended: cancel it first, then undo it")
         note = partial(self._note_leaders, client, f"the undo of job {job_id}")
@@ -399,7 +412,7 @@ class Importer:
         return undone
 
     def replay_erasures(self, request_id: str) -> dict[str, Any]:
-        """Erase again all who were erased, and undo again what was undone, after a backup was restored."""
+        """After a backup was restored, repeat all erasures and undos."""
         erased = self.erasure.replay()
         counts, left = replay_undos(self.graph, self.blobs)
         if counts["imports"]:
@@ -415,10 +428,10 @@ class Importer:
         }
 
     def recreate(self, job: ImportJob) -> bool:
-        """Make a job that Redis has lost known again, from its message. False if it was cancelled.
+        """Create a job that Redis has lost again, from its message. Return False if the job was cancelled.
 
-        Raises Rejected for a job whose deadline has passed: Redis forgets jobs that are over, and a message which was
-        kept for longer must not bring one back.
+        Raises Rejected if the deadline of the job has passed. Redis forgets old jobs on purpose, and a message that
+        was kept for longer must not bring them back.
         """
         if job.deadline is not None and job.deadline < self.now().timestamp():
             raise Rejected("Redis does not know this job, and its deadline has passed; send its file again")
@@ -435,40 +448,43 @@ class Importer:
         return True
 
     def _begin_again(self, job: ImportJob) -> None:
-        """Send a job that Redis has lost from its first batch on. Several workers may do so: windows are claimed."""
+        """Send a job that Redis has lost again, from its first batch on.
+
+        Several workers may do so at once: each window is claimed, so that it is sent once.
+        """
         first = job.model_copy(update={"next_batch": 0})
         if not self.blobs.exists(cancelled_key(job.job_id)):
-            # The split comes first: it makes the job known, too, if this process dies before it could.
+            # The message comes first: if this process dies before `recreate`, the message's task creates the job.
             send(self.app, "import_records_with_callback", first, task_id=task_id_for(job.job_id, "split-again"))
             self.recreate(first)
 
     def _begin_again_from(self, message: ImportBatch) -> None:
-        """Send the batch's job from its first batch on, if it was stored.
+        """Send the batch's job again from its first batch on, if the job was stored.
 
-        Any other job begins again at the end of its chord, whose message has the whole job.
+        A job that was not stored begins again at the end of its chord, whose message contains the whole job.
         """
         if job := load_job(self.blobs, message.job_id):
             self._begin_again(job.model_copy(update={"generation": message.generation}))
 
     def _bring_back(self, job_id: str, generation: int | None) -> None:
-        """Send a job that was stored again from its beginning; any other one is known as failed from now on.
+        """Send a lost job again from its beginning if it was stored. Otherwise create it as a failed job.
 
-        What of an analysis was counted before Redis lost it is counted nowhere else, and nobody else has its records.
+        A job that was not stored is an analysis. Its counts were only in Redis, and its records only in its messages.
         """
-        with suppress(Rejected):  # its deadline has passed: the findings are written none the less
+        with suppress(Rejected):  # The deadline has passed. The findings are written all the same.
             if not send_lost_job(self.app, self.blobs, job_id, generation, self.now()):
                 self.jobs.create(job_id, "analysis", "inline", self.now())
                 self.fail(job_id, LOST_ANALYSIS)
 
     def fail_import(self, job: ImportJob, reason: str) -> None:
-        """End the whole import as failed, unless it was cancelled. A job that Redis has lost is known again then."""
+        """End the whole import as failed, unless it was cancelled. If Redis has lost the job, it is created again."""
         if self.fail(job.job_id, reason):
             return
         if self.jobs.standing(job.job_id, job.generation) == "unknown" and self.recreate(job):
             self.fail(job.job_id, reason)
 
     def fail(self, job_id: str, reason: str) -> bool:
-        """End the whole job. False for one that was cancelled, or that Redis does not know."""
+        """End the whole job as failed. Return False if it was cancelled, or if Redis does not know it."""
         has_failed = self.jobs.fail(job_id, reason, self.now())
         if has_failed:
             self._ended(job_id, "failed")
@@ -481,7 +497,7 @@ class Importer:
         if outcome.failed > message.failed:
             self.erasure.note_refused(message)
         if message.pack.startswith("knowledge_points-"):
-            # Mistakes that waited for these texts are told what the graph knows now.
+            # The graph knows more about these courses now. Mistakes that waited for these texts get a new context.
             texts = [parse_record(found.record) for found in message.findings]
             self.members.forget_contexts(course_id for text in texts for course_id in course_ids_of(text))
         self._settle_pack(message, message.done, message.failed, message.error, claims_changed=outcome.claims_changed)
@@ -493,9 +509,10 @@ class Importer:
         self.epochs.begin_everywhere()
 
     def compare_points(self, job_id: str) -> dict[str, int]:
-        """Have the analyzer tell which knowledge points may mean the same. Return how many it is asked about.
+        """Ask the analyzer which knowledge points may mean the same.
 
-        Names travel, and nothing that a student wrote.
+        Return the number of points in the request and the number left out. The request has the names of points and
+        nothing that a student wrote.
         """
         counted, points = self.graph.points_to_compare(COMPARED_POINTS + 1)
         asked = within_a_message(points[:COMPARED_POINTS])
@@ -504,7 +521,7 @@ class Importer:
         message = CompareNames(job_id=job_id, points=asked)
         send(self.app, "compare_names_task", message, task_id=task_id_for(job_id, "compare"))
         self.graph.note_comparison(counted, self.now().timestamp())
-        self._ask_for_comparison(job_id, "compare-again")  # of what came since the points were read
+        self._ask_for_comparison(job_id, "compare-again")  # for points that were created since they were read
         return {"points": len(asked), "left_out": len(points) - len(asked)}
 
     def write_proposals(self, message: ProposedPairs) -> dict[str, int]:
@@ -515,9 +532,9 @@ class Importer:
         return {"proposed": proposed}
 
     def derive_anew(self, request_id: str, *, repair: bool) -> dict[str, Any]:
-        """Compare what the graph derives with its records, or derive it anew, for ten minutes at most.
+        """Check derived data of the graph against its records, or with `repair` derive it again.
 
-        Raises Wait if there is more to do; the same request goes on there.
+        Return the differences. Raises Wait after ten minutes if there is more to do. A repeated request continues.
         """
         end = self.now() + timedelta(seconds=MOST_SECONDS_DERIVING)
         found = self.graph.derive_anew(repair=repair, request_id=request_id, go_on=lambda: self.now() < end)
@@ -525,12 +542,12 @@ class Importer:
         return found
 
     def settle_prerequisites(self, job_id: str) -> SettledPrerequisites:
-        """Derive which prerequisites are followed, and end the jobs that waited for it, this one among them.
+        """Decide which prerequisites are followed. End the jobs that waited for this, including the job `job_id`.
 
-        Doing it again changes nothing. Raises Wait while another process is at it.
+        A second call changes nothing. Raises Wait while another process does the same.
         """
         with self.jobs.settling():
-            # Read before the claims: what a job changes from here on, it waits for itself.
+            # The waiting jobs are read before the claims. A job that changes claims later waits for a later call.
             waiting = self.jobs.deriving({job_id, *self.graph.jobs_with_changed_claims()} - {""})
             settled = self.graph.settle_prerequisites()
         changes = settled.changes.pairs
@@ -539,24 +556,25 @@ class Importer:
         if settled.finished:
             for each, number in waiting.items():
                 self.jobs.derived(each, number)
-            # Whoever died after the line above has not ended the job that its message names.
+            # An earlier process may have died after `derived`, before it ended the job that its message names. So
+            # that job is finished too.
             for each in sorted({job_id, *waiting}):
                 self._finish(each)
         if self.jobs.standing(job_id, None) == "unknown":
-            # Redis may have lost a job that waited for this alone. The id may also be that of a request, of which
-            # nothing is stored.
-            with suppress(Rejected):  # its deadline has passed
+            # Redis may have lost a job that waited only for this, or the id belongs to a request. Requests are not
+            # stored.
+            with suppress(Rejected):  # The deadline of the job has passed.
                 send_lost_job(self.app, self.blobs, job_id, None, self.now())
         return SettledPrerequisites(finished=settled.finished, changed=len(changes), set_aside=settled.set_aside)
 
     def _send_settler(self, job_id: str) -> None:
-        """Have prerequisites derived, if what is claimed has changed. The gateways ask for it each minute, too."""
+        """Send a request to derive prerequisites if claims have changed. The gateways send one each minute, too."""
         if self.graph.jobs_with_changed_claims():
             task_id = task_id_for(job_id, "settle-prerequisites")
             send(self.app, "settle_prerequisites_task", SettlePrerequisites(job_id=job_id), task_id=task_id)
 
     def tell_course_members(self, course_ids: Collection[str]) -> None:
-        """Tell the analyzer what it must know of each course, and who is not to be read or shown."""
+        """Write to Redis the members and the context of each course, and the list of restricted students."""
         tell_restricted(self.members, self.graph)
         for course_id in sorted(course_ids):
             epoch, now = self.members.epoch(), self.now()
@@ -566,14 +584,14 @@ class Importer:
             self.members.tell_context(context, epoch)
 
     def end_old_records(self) -> dict[str, int | bool]:
-        """End records, texts and reviews of the graph whose retention is over, for ten minutes at most.
+        """Delete records, texts and reviews of the graph whose retention is over, for ten minutes at most.
 
-        So do, for a minute more, the ledger's rows of jobs of which nothing else is kept (docs/adr/0076).
+        After that, for one more minute, compact the ledger rows of jobs that no other store knows (docs/adr/0076).
         """
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         ended = self.graph.end_old_records(lambda: self.now() < end)
         if ended.removed:
-            forget_lists(self.members, self.graph)  # Somebody may be in a course no more.
+            forget_lists(self.members, self.graph)  # A person may no longer be in a course.
         self.epochs.begin_everywhere()
         folders = frozenset(self.blobs.folders(JOBS_FOLDER))
 
@@ -586,7 +604,7 @@ class Importer:
         return {**ended._asdict(), "ledger_rows": compacted.rows, "finished": finished}
 
     def remove_from_graph(self, of: Removable, node_id: str, request_id: str) -> dict[str, int | bool]:
-        """Take a course or a group out of the graph, for ten minutes at most."""
+        """Remove a course or a group from the graph, for ten minutes at most. Return what was removed and left."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         removed = self.graph.remove(of, node_id, lambda: self.now() < end)
         self._send_settler(request_id)
@@ -597,7 +615,7 @@ class Importer:
     def rename_in_graph(
         self, of: Renamable, node_id: str, new_id: str, *, merge: bool
     ) -> dict[str, int | bool | str | None]:
-        """Call a person, a course, a group or an item by another id, for ten minutes at most."""
+        """Give a person, a course, a group or an item another id, for ten minutes at most. Return what was moved."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         renamed = self.graph.rename(of, node_id, new_id, lambda: self.now() < end, merge=merge)
         forget_lists(self.members, self.graph)
@@ -605,16 +623,19 @@ class Importer:
         return renamed._asdict()
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
-        """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
+        """Restrict a student or lift the restriction. Return whether the student was found and is restricted now.
+
+        The data about a restricted student is kept, but is neither analysed nor shown.
+        """
         found = self.graph.restrict_student(student_id, restricted=restricted)
-        forget_lists(self.members, self.graph)  # What analyzer and gateway were told is of before.
+        forget_lists(self.members, self.graph)  # The list of restricted students in Redis is out of date now.
         self.epochs.begin_everywhere()
         return {"found": found, "restricted": restricted and found}
 
     def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:
-        """Write all that is kept of a student as a ZIP. Return its name, and how many entries each part of it has.
+        """Write all data about a student into a ZIP. Return its name, and the number of entries in each file of it.
 
-        Raises Wait while somebody is erased: an erasure deletes all exports, and this one would come after it.
+        Raises Wait while a person is being erased. An erasure deletes all exports, and must not miss this one.
         """
         now = self.now()
         delete_old_exports(self.blobs, now)
@@ -638,7 +659,7 @@ class Importer:
                 self.batch_failed(batch, "its task ended without an outcome")
 
     def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> bool:
-        # A redelivered batch settles nothing, and so is not counted again. Its event has the same id as before.
+        # A redelivered batch was settled before, so it is not counted again. Its event has the same id as before.
         settled = self.jobs.settle_batch(outcome, self.now())
         if settled:
             telemetry.batch(outcome, types)
@@ -665,7 +686,7 @@ class Importer:
         ):
             telemetry.findings(done, failed)
         elif self.jobs.standing(message.job_id, message.generation) == "unknown":
-            # Redis lost the job after its last pack was analysed, and nothing else may carry the job on.
+            # Redis lost the job after its last pack was analysed, so no other message may continue the job.
             self._bring_back(message.job_id, message.generation)
         shown = {"job_id": message.job_id, "pack": message.pack, "done": done, "failed": failed}
         self._emit("io.edugraph.analysis.completed", message.job_id, shown, message.pack)
@@ -674,7 +695,8 @@ class Importer:
     def _finish(self, job_id: str) -> None:
         state = self.jobs.finish_if_complete(job_id, self.now())
         if state == "deriving":
-            # A message that came again must not be answered by what an earlier change of the job led to.
+            # The number grows with each change of claims. The task id contains it, so that a request for a new change
+            # is not taken for a repetition of an earlier one.
             number, now = self.jobs.deriving([job_id]).get(job_id, ""), self.now()
             self.jobs.waits(job_id, DERIVING, now.timestamp() + DERIVING_SECONDS, now)
             task_id = task_id_for(job_id, f"settle-prerequisites-{number}")
@@ -684,9 +706,9 @@ class Importer:
             self._ask_for_comparison(job_id, "propose")
 
     def _ask_for_comparison(self, job_id: str, step: str) -> None:
-        """Have names of knowledge points compared, if there are more or fewer points than at the last time.
+        """Request a comparison of the names of knowledge points if their number has changed since the last one.
 
-        The job has ended: what keeps its points from being compared is logged, and the next job that ends asks again.
+        The job has already ended. So a failure is only logged, and the next job that ends asks again.
         """
         try:
             delay = self.graph.comparison_due(self.now().timestamp())
@@ -709,13 +731,13 @@ class Importer:
 
 
 def within_a_message(points: Sequence[NamedPoint]) -> tuple[NamedPoint, ...]:
-    """Return the first of the points, as many as a message has room for."""
+    """Return as many of the first points as fit into a message."""
     sizes = accumulate(len(each.model_dump_json()) + 1 for each in points)
     return tuple(each for each, size in zip(points, sizes, strict=True) if size < LARGEST_BODY - INLINE_BYTES)
 
 
 def valid_records(message: Findings) -> Iterator[Record]:
-    """Yield the records of findings. One that is invalid was set aside by the graph, too."""
+    """Yield the valid records of findings. The graph has also left out the invalid ones."""
     for finding in message.findings:
         try:
             yield parse_record(finding.record)

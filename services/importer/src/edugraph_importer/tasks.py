@@ -1,6 +1,6 @@
-"""The importer's tasks: each one parses its message, calls the importer and answers.
+"""The importer's tasks. Each task parses its message, calls the importer and returns its answer.
 
-The base class decides what a failure leads to.
+The base class decides how a failure is handled.
 """
 
 from functools import partial
@@ -43,7 +43,7 @@ from edugraph_importer.service import Importer
 
 
 class DataImportTask(EduGraphTask):
-    """The base of the importer's tasks. `importer` opens at its first use in each process, after the fork."""
+    """The base of the importer's tasks. `importer` connects at its first use in each process, after the fork."""
 
     abstract = True
 
@@ -74,7 +74,8 @@ def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def _import_window(self: DataImportTask, body: Any) -> str:
     """Import a window of batches as a chord that ends in aggregate_import_results.
 
-    Return the chord's task id, or nothing for a job that was cancelled, whose file is unusable or is split first.
+    Return the task id of the chord, or an empty text if nothing is sent: the job was cancelled, its file is unusable,
+    or its file has to be split first.
     """
     planned = self.importer.plan(self.parse(ImportJob, body))
     if planned is None:
@@ -83,7 +84,8 @@ def _import_window(self: DataImportTask, body: Any) -> str:
     step = f"aggregate-{after.window_end}"
     callback = aggregate_import_results.s(after.model_dump(mode="json"))
     callback.set(task_id=task_id_for(after.job_id, step))
-    # A batch that ends as FAILURE keeps the chord's body from running. This one runs instead, and settles that batch.
+    # If a batch ends as FAILURE, Celery does not run the chord's body. The error callback runs instead and settles
+    # that batch.
     instead = aggregate_import_results.si([], after.model_dump(mode="json"))
     callback.on_error(instead.set(task_id=task_id_for(after.job_id, f"{step}-instead")))
     with self.importer.sending(after.job):
@@ -94,14 +96,15 @@ def _import_window(self: DataImportTask, body: Any) -> str:
 
 _window_task = partial(shared_task, base=DataImportTask, bind=True, contract=ImportJob)
 import_records_with_callback = _window_task(name="import_records_with_callback")(_import_window)
-# A job that Redis lost. An analyzer may find that, and its user of the broker may ask for this task alone.
+# Begins a job again that Redis has lost. The task has a routing key of its own, because analyzers send it too and
+# their user of the broker has no permission for other import tasks.
 begin_import_again_task = _window_task(name="begin_import_again_task")(_import_window)
 
 
 @shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
 def import_records_async(self: DataImportTask, body: Any) -> str:
     """Import all batches as a group, without a callback. Return the group's id."""
-    # Nothing is called at the end of a window to start the next one.
+    # Without a callback nothing would start a next window, so all batches are sent at once.
     planned = self.importer.plan(self.parse(ImportJob, body), at_once=True)
     if planned is None:
         return ""
@@ -113,13 +116,13 @@ def import_records_async(self: DataImportTask, body: Any) -> str:
 
 @shared_task(base=DataImportTask, bind=True, name="split_source_task", contract=SplitSource)
 def split_source_task(self: DataImportTask, body: Any) -> None:
-    """Find where the batches of a large source lie, and have its import begin."""
+    """Split a large source into batches, and start its import."""
     self.importer.split(self.parse(SplitSource, body))
 
 
 @shared_task(base=DataImportTask, bind=True, name="aggregate_import_results", contract=ImportAggregate)
 def aggregate_import_results(self: DataImportTask, _outcomes: list[Any], body: Any) -> dict[str, Any]:
-    """Sum up as the chord's body, then continue or end the job. Return an ImportReport."""
+    """Sum up a window as the body of its chord, then continue or end the job. Return an ImportReport."""
     return self.importer.sum_up(self.parse(ImportAggregate, body)).model_dump(mode="json")
 
 
@@ -131,53 +134,56 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 
 @shared_task(base=DataImportTask, bind=True, name="propose_same_task", contract=ProposeSame)
 def propose_same_task(self: DataImportTask, body: Any) -> dict[str, int]:
-    """Have the names of knowledge points compared. Return how many `points`, and how many are `left_out`."""
+    """Ask the analyzer to compare the names of knowledge points.
+
+    Return the number of `points` that it compares and the number that is `left_out`.
+    """
     return self.importer.compare_points(self.parse(ProposeSame, body).job_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="record_proposals_task", contract=ProposedPairs)
 def record_proposals_task(self: DataImportTask, body: Any) -> dict[str, int]:
-    """Propose which points may mean the same, as the analyzer told. Return how many pairs are `proposed`."""
+    """Write the pairs of points that may mean the same. The analyzer found them. Return how many are `proposed`."""
     return self.importer.write_proposals(self.parse(ProposedPairs, body))
 
 
 @shared_task(base=DataImportTask, bind=True, name="derive_graph_task", contract=DeriveGraph)
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
+    """Check derived data of the graph against its records, or derive it again. Return the differences."""
     message = self.parse(DeriveGraph, body)
     return self.importer.derive_anew(message.job_id, repair=message.repair)
 
 
 @shared_task(base=DataImportTask, bind=True, name="remove_from_graph_task", contract=RemoveFromGraph)
 def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool]:
-    """Take a course or a group out of the graph. Return what was removed and left, and whether that was all."""
+    """Remove a course or a group from the graph. Return what was removed and left, and whether all is done."""
     message = self.parse(RemoveFromGraph, body)
     return self.importer.remove_from_graph(message.of, message.node_id, message.job_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="settle_prerequisites_task", contract=SettlePrerequisites)
 def settle_prerequisites_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Derive which prerequisites are followed, and end the jobs that wait for it. Return SettledPrerequisites."""
+    """Decide which prerequisites are followed, and end the jobs that wait for this. Return SettledPrerequisites."""
     return self.importer.settle_prerequisites(self.parse(SettlePrerequisites, body).job_id).model_dump(mode="json")
 
 
 @shared_task(base=DataImportTask, bind=True, name="rename_in_graph_task", contract=RenameInGraph)
 def rename_in_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool | str | None]:
-    """Call something by another id. Return what was moved, whether that was all, and why nothing was done."""
+    """Give a node another id. Return what was moved, whether the work is finished, or why nothing was done."""
     message = self.parse(RenameInGraph, body)
     return self.importer.rename_in_graph(message.of, message.node_id, message.new_id, merge=message.merge)
 
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)
 def end_old_records_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """End what the graph has kept for its retention. Return how many of each, and whether that was all."""
+    """Delete data whose retention is over. Return the number of each kind, and whether the work is finished."""
     self.parse(EndOldRecords, body)
     return self.importer.end_old_records()
 
 
 @shared_task(base=DataImportTask, bind=True, name="write_reviews_task", contract=WriteReviews)
 def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
-    """Keep reviews, and let the last ones count. Return how many `reviews` there were."""
+    """Write reviews; the last one about each thing counts. Return the number of `reviews`."""
     message = self.parse(WriteReviews, body)
     self.importer.write_reviews(message.reviews, message.job_id)
     return {"reviews": len(message.reviews)}
@@ -185,28 +191,28 @@ def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
 
 @shared_task(base=DataImportTask, bind=True, name="undo_import_task", contract=UndoImport)
 def undo_import_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Take back what an import wrote. Return how many records were taken back, came back, and were not restored."""
+    """Undo an import. Return how many records were taken back, came back, and were not restored."""
     message = self.parse(UndoImport, body)
     return self.importer.undo_import(message.import_id, message.client)
 
 
 @shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)
 def export_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Write all that is kept of a student into the blob store. Return the name of the export."""
+    """Write all data about a student into a ZIP in the blob store. Return the name of the export."""
     message = self.parse(ExportStudent, body)
     return self.importer.export_student(message.job_id, message.student_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="restrict_student_task", contract=RestrictStudent)
 def restrict_student_task(self: DataImportTask, body: Any) -> dict[str, bool]:
-    """Restrict what is done with a student's data, or lift that. Return whether the student was `found`."""
+    """Restrict the use of a student's data, or lift the restriction. Return whether the student was `found`."""
     message = self.parse(RestrictStudent, body)
     return self.importer.restrict_student(message.student_id, restricted=not message.lifted)
 
 
 @shared_task(base=DataImportTask, bind=True, name="tell_course_members_task", contract=CourseMembersRequest)
 def tell_course_members_task(self: DataImportTask, body: Any) -> None:
-    """Tell the analyzer who is in some courses."""
+    """Write the members of some courses to Redis, where the analyzer reads them."""
     self.importer.tell_course_members(self.parse(CourseMembersRequest, body).course_ids)
 
 
@@ -225,19 +231,19 @@ def erase_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 
 @shared_task(base=DataImportTask, bind=True, name="admit_person_task", contract=AdmitPerson)
 def admit_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Let a person who was erased come in again."""
+    """Allow records of an erased person to be imported again."""
     return self.importer.erasure.admit(self.parse(AdmitPerson, body).ids)
 
 
 @shared_task(base=DataImportTask, bind=True, name="replay_erasures_task", contract=ReplayErasures)
 def replay_erasures_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Erase and undo again what was erased and undone before. Return what a restored backup had brought back."""
+    """Repeat all erasures and undos. Return what a restored backup had brought back."""
     return self.importer.replay_erasures(self.parse(ReplayErasures, body).job_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="clean_job_task", contract=CleanJob)
 def clean_job_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Take those who were erased out of what an ended job left. Return what was removed."""
+    """Remove erased persons from the files and texts of an ended job. Return what was removed."""
     return self.importer.erasure.clean(self.parse(CleanJob, body).job_id)
 
 
@@ -254,7 +260,7 @@ check_findings_task = _check_task(name=CHECK_TASKS["findings"])(_check_worker)
 
 
 def _signature(batch: ImportBatch, of: int) -> Any:
-    """The only batch of a small job is done before those of large ones."""
+    """Return the task of one of `of` batches. The only batch of a small job runs before the batches of large jobs."""
     signature = import_batch_task.s(batch.model_dump(mode="json"))
     signature.set(task_id=task_id_for(batch.job_id, f"batch-{batch.batch}"))
     return signature.set(priority=URGENT) if of == 1 else signature

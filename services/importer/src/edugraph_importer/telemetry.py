@@ -1,4 +1,4 @@
-"""The importer's metrics. Nothing is counted twice: only what the job counted, too, is counted here."""
+"""The importer's metrics. A redelivered message counts nothing: a metric grows only when the job's counts did."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ def step(name: metrics.BatchStep) -> Iterator[None]:
 
 @contextmanager
 def retries_of(graph: Graph) -> Iterator[None]:
-    """Count the transactions that are retried meanwhile. The metric has the last part of the server's code."""
+    """Count the transactions that are retried inside the block. The label is the last part of the server's code."""
     before = graph.retries
     try:
         yield
@@ -39,7 +39,7 @@ def retries_of(graph: Graph) -> Iterator[None]:
 
 
 def open_versions() -> None:
-    """Say which version of the graph this release writes. The graph's own is known at the first write."""
+    """Report the schema version that this release writes. The graph's own version is known at the first write."""
     metrics.IMPORTER_SCHEMA_VERSION.set(SCHEMA_VERSION)
 
 
@@ -48,7 +48,7 @@ def graph_version(version: int) -> None:
 
 
 def batch(outcome: BatchOutcome, types: Iterable[str]) -> None:
-    """Count a batch. `types` are those of its valid records, among which are those that the graph refused."""
+    """Count a batch. `types` holds the type of each valid record, including the records that the graph refused."""
     metrics.BATCHES.add(state=outcome.state)
     types_written = Counter(outcome.by_type)
     if outcome.replaced:

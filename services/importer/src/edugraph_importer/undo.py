@@ -1,8 +1,7 @@
-"""Undoing an import: its stored rows say which records it brought, and each becomes the greatest of its other
-versions.
+"""Undoing an import. Its stored rows say which records it wrote. Each record returns to the newest other version.
 
-A record remembers the keys of its versions (`graph.history`). If another version is the record now, its content is
-read from the stored row of its own import. No other file is read.
+A record remembers the keys of its versions (`graph.history`). The content of the version that comes back is read from
+the stored row of that version's import. No other file is read.
 """
 
 import json
@@ -30,14 +29,18 @@ log = structlog.get_logger("edugraph.importer")
 def undo_import(
     graph: Graph, blobs: Blobs, job_id: str, note: Callable[[Sequence[LeaderChange]], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Take back what an import wrote that has ended. Another try goes on after the last batch that was undone.
+    """Take back the records of an import that has ended. A second call continues after the last undone batch.
 
-    `note` is called with those who lead other groups now.
+    `note` is called with the changes of group leaders.
 
-    Return how many records were `taken_back`; of how many another version `came_back`; how many were `not_restored`,
-    since the row of the version that is to come back is not kept, with some of their ids; and how many
-    `activities_left`, since active minutes are a union, from which nothing can be taken
-    (docs/adr/0038-activity-is-minutes-of-a-day.md). Raises Rejected for an import whose rows are not kept.
+    Return the numbers of records by what happened to them:
+    `taken_back`: the record was removed.
+    `came_back`: another version of the record replaced it.
+    `not_restored`: the stored row of the other version is not kept. `not_restored_ids` has some of their ids.
+    `activities_left`: active minutes of a day are a union, and nothing can be taken out of a union
+    (docs/adr/0038-activity-is-minutes-of-a-day.md).
+
+    Raises Rejected for an import whose rows are not kept.
     """
     job = load_job(blobs, job_id)
     if job is None:
@@ -47,7 +50,8 @@ def undo_import(
             "an earlier release accepted this import: take its records back by their ids (withdrawn: true)"
         )
     written = graph.written_batches(job_id)
-    # The note comes before the mark, so that a graph that is restored from a backup never lacks it.
+    # The note in the blob store comes before the mark in the graph: even if this process dies between them, a graph
+    # that is restored from a backup can be undone again.
     _note(blobs, job)
     progress = graph.begin_undo(job_id)
     activities = 0
@@ -67,9 +71,9 @@ def undo_import(
 
 
 def replay_undos(graph: Graph, blobs: Blobs) -> tuple[dict[str, int], dict[str, str]]:
-    """Undo all imports again whose undo the graph does not know, or has not finished, after a backup was restored.
+    """After a backup was restored, undo again each import whose undo is unknown to the graph or unfinished.
 
-    Return counts of imports and records, and why others could not be undone, by the id of the job.
+    Return two dictionaries: the numbers of imports and records, and job id -> reason why it could not be undone.
     """
     counts = {"imports": 0, "taken_back": 0, "came_back": 0, "not_restored": 0}
     left: dict[str, str] = {}
@@ -81,7 +85,7 @@ def replay_undos(graph: Graph, blobs: Blobs) -> tuple[dict[str, int], dict[str, 
             if graph.written_batches(job_id):
                 report = undo_import(graph, blobs, job_id)
             else:
-                # The mark is enough, and needs no stored rows.
+                # The graph has no batch of this import. The mark alone is enough, and needs no stored rows.
                 report = {}
                 graph.end_undo(job_id, graph.begin_undo(job_id))
         except Rejected as problem:
@@ -94,7 +98,7 @@ def replay_undos(graph: Graph, blobs: Blobs) -> tuple[dict[str, int], dict[str, 
 
 
 def _note(blobs: Blobs, job: ImportJob) -> None:
-    """Keep the undo apart from the graph, for a graph that is restored from an older backup."""
+    """Note the undo in the blob store too. It is repeated from there if an older backup of the graph is restored."""
     key = undo_key(job.job_id)
     if blobs.exists(key):
         return
@@ -103,13 +107,13 @@ def _note(blobs: Blobs, job: ImportJob) -> None:
 
 
 def read_stored_rows(blobs: Blobs, graph: Graph, entries: Mapping[str, Entry]) -> dict[Entry, Record | None]:
-    """Return the records of versions, by the stored rows of their imports. None for a row that is not kept.
+    """Return the record of each version, read from the stored rows of its import, or None if its row is not kept.
 
-    `entries`: by the id of the record.
+    `entries` has the sought version of each record id.
     """
     found: dict[Entry, Record | None] = dict.fromkeys(entries.values())
     jobs = graph.jobs_accepted({entry.accepted for entry in entries.values()})
-    # (job, batch) -> the ids that are sought there
+    # (job, batch) -> the ids of the records to find in its rows
     places: dict[tuple[str, int], set[str]] = defaultdict(set)
     for record_id, entry in entries.items():
         if entry.accepted in jobs:
@@ -131,7 +135,7 @@ def read_stored_rows(blobs: Blobs, graph: Graph, entries: Mapping[str, Entry]) -
 
 
 def _batches(blobs: Blobs, job: ImportJob, numbers: set[int]) -> Iterator[RecordBatch]:
-    """Yield these batches of a job, as its stored rows have them now. Raises what `read_batch` does."""
+    """Yield these batches of a job, read from its stored rows. Raises the errors of `read_batch`."""
     if not numbers:
         return
     first, end = min(numbers), max(numbers) + 1
