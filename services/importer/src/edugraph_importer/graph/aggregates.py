@@ -1,7 +1,7 @@
 """Aggregates: relationships, names and descriptions that the graph derives from several records.
 
-What only adds raises them. Where something is taken back, the aggregates that it had a part in are recomputed from
-the records that stay, and no others.
+A new record is added to its aggregates. If a record is removed, its aggregates are recomputed from the remaining
+records. Other aggregates are not touched.
 """
 
 from collections import Counter, defaultdict
@@ -45,29 +45,31 @@ from edugraph_importer.graph.unit_of_work import (
     run_rows,
 )
 
-# What RELATES_TO counts and sums up, in thousandths: (error type, knowledge point, name of the sum).
+# The sums of RELATES_TO: (error type, knowledge point, name of the sum) -> value. Strength and confidence are summed
+# in thousandths.
 RelatedSums = Counter[tuple[str, str, str]]
 
 InteractionTotal = Literal["chat_with", "likes", "teaches"]
 
-# What records say of a node, by the statement that returns them: their field -> field of the node.
+# Statement that returns the records of a node -> field of the record -> field of the node.
 NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
     "course_records_of_Student": {"student_name": "name"},
     "definitions_of_Item": {name: name for name in LATEST_FIELDS["Item"]},
     "definitions_of_KnowledgePoint": {"name": "title", "names": "other_names"},
     "definitions_of_Term": {name: name for name in LATEST_FIELDS["Term"]},
 }
-# What CourseRecords say of a course, in the same way.
+# Field of a CourseRecord -> field of the course.
 COURSE_FIELDS = {"course_name": "name", "course_description": "description", "difficulty": "difficulty"}
 
 
 @dataclass(slots=True)
 class Outdated:
-    """The aggregates that something had a part in which is taken back.
+    """The aggregates to recompute, because records or findings were removed from them.
 
-    `spellings` and `relates_to`: what only a comparison with all records counts anew. `descriptions`: ids of points.
-    `fields`: nodes whose names, and other fields of records, may have been given by a removed record; `version_keys`
-    are those of the removed records. With `any_field`, any may be wrong.
+    `spellings` and `relates_to` are only used when everything is derived again; otherwise they are counted up and
+    down. `descriptions` has ids of points. `fields` has nodes whose name or other field may come from a removed
+    record. `version_keys` has the keys of the removed records. With `any_field`, all fields of these nodes are
+    recomputed.
     """
 
     interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
@@ -94,7 +96,10 @@ def raise_contains(tx: neo4j.Transaction, contains: Mapping[Pair, tuple[str, int
 
 
 def related(pairs: Mapping[Pair, tuple[float, float]]) -> RelatedSums:
-    """Return what one record adds to RELATES_TO: (error type, knowledge point) -> (strength, confidence)."""
+    """Return what one record adds to the sums of RELATES_TO.
+
+    `pairs` maps (error type, knowledge point) to (strength, confidence).
+    """
     sums = RelatedSums()
     for (error_type, point), (strength, confidence) in pairs.items():
         sums[error_type, point, "records"] += 1
@@ -104,7 +109,7 @@ def related(pairs: Mapping[Pair, tuple[float, float]]) -> RelatedSums:
 
 
 def related_by_links(links: Iterable[neo4j.Record]) -> RelatedSums:
-    """Return what the records with these links have added to RELATES_TO."""
+    """Return what the records with these links have added to the sums of RELATES_TO."""
     types: dict[str, list[str]] = defaultdict(list)
     points: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
     for row in links:
@@ -120,7 +125,7 @@ def related_by_links(links: Iterable[neo4j.Record]) -> RelatedSums:
 
 
 def write_related(tx: neo4j.Transaction, sums: RelatedSums) -> None:
-    """Add to RELATES_TO, whose ends are locked. What no record says any more is removed."""
+    """Add the sums to RELATES_TO, and remove the pairs that no record states any more. Both ends must be locked."""
     rows: dict[Pair, Row] = {}
     for (error_type, point, name), number in sorted(sums.items()):
         rows.setdefault((error_type, point), {"from": error_type, "to": point})[name] = number
@@ -145,7 +150,10 @@ def recompute(tx: neo4j.Transaction, unit: UnitOfWork, outdated: Outdated) -> No
 
 
 def _recompute_related(tx: neo4j.Transaction, pairs: Collection[Pair]) -> None:
-    """Sum up what all records say of these pairs: this reads a hub whole, so no record may make it."""
+    """Recompute RELATES_TO for these pairs.
+
+    This reads every record of the error types, so it is too slow to run for each record.
+    """
     ids = sorted({error_type for error_type, _ in pairs})
     sums = RelatedSums()
     for row in _rows(tx, "stated_related", ids):
@@ -159,7 +167,7 @@ def _recompute_contains(tx: neo4j.Transaction, pairs: Iterable[Pair]) -> None:
     rows: list[Row] = [{"from": course_id, "to": point} for course_id, point in sorted(pairs)]
     if rows:
         totals = [dict(row) for row in tx.run(CYPHER["recompute_contains"], rows=rows)]
-        # Raising starts from nothing once the pair is removed. A pair without records stays removed.
+        # The pair is removed first, so that raising starts from nothing. A pair without records stays removed.
         run_rows(tx, "remove_contains", rows)
         run_rows(tx, "raise_contains", totals)
 
@@ -181,7 +189,7 @@ def _recompute_has_error(tx: neo4j.Transaction, mistakes: Iterable[MistakeKey]) 
 
 
 def _recompute_practised(tx: neo4j.Transaction, pairs: Iterable[Pair]) -> None:
-    """Recompute how students did at items: each student's own attempts are read once."""
+    """Recompute PRACTISED for these (student, item) pairs. The attempts of each student are read once."""
     items: dict[str, list[str]] = defaultdict(list)
     for student_id, item_id in sorted(pairs):
         items[student_id].append(item_id)
@@ -197,7 +205,7 @@ def _recompute_practised(tx: neo4j.Transaction, pairs: Iterable[Pair]) -> None:
 
 
 def item_names(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> ItemNames:
-    """Return what these records, given as ids by label, say of items."""
+    """Return the names of items and points that these records use. `records` maps a label to ids."""
     names = ItemNames()
     for label in ("Attempt", "Definition"):
         ids = sorted(records.get(label, ()))
@@ -233,13 +241,16 @@ def _recompute_learns(tx: neo4j.Transaction, unit: UnitOfWork, pairs: Iterable[P
 
 
 def given_fields(row: neo4j.Record, names: Iterable[str]) -> Fields:
-    """Return what a record gives of these fields. A carried CourseRecord has its version keys with it."""
+    """Return the values that a record has for these fields, with version keys.
+
+    A carried CourseRecord stores its own version keys. Any other record has one key for all fields.
+    """
     properties = row["properties"]
     return read_fields(properties if properties.get("carried") else properties | {"stamp": version_key(row)}, names)
 
 
 def version_keys(row: Mapping[str, Any] | neo4j.Record) -> set[str]:
-    """Return the version keys of the record in a row. A carried CourseRecord has those of all that it was made of."""
+    """Return the version keys of the record in a row. A carried CourseRecord was made from several records."""
     if not row["carried"]:
         return {version_key(row)}
     return {decided_by for _, decided_by in read_fields(row["carried"], COURSE_RECORD_FIELDS).values()}
@@ -251,9 +262,9 @@ def _rows(tx: neo4j.Transaction, name: str, ids: list[str]) -> Iterable[neo4j.Re
 
 
 def mentions(row: neo4j.Record) -> Iterator[Mention]:
-    """Yield how a record's link spells the node at its end, as the record states it and as was found in its text.
+    """Yield the spellings that a record's link has for the node at its end, both stated and found.
 
-    What a definition calls a point is no spelling of it, but a name that joins it.
+    The names of a point in its definition do not count as spellings: they are names that join the point's id.
     """
     if row["label"] in NAMED_LABELS and row["type"] != "DEFINES":
         spelled = (*(row["stated"] or ()), *(row["found"] or ()))
@@ -261,7 +272,10 @@ def mentions(row: neo4j.Record) -> Iterator[Mention]:
 
 
 def _recompute_spellings(tx: neo4j.Transaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
-    """Count how nodes are spelled by all that names them: this reads a hub whole, so no record may make it."""
+    """Count again all spellings of these nodes.
+
+    This reads every record that names them, so it is too slow to run for each record.
+    """
     ids = defaultdict(list)
     for label, node_id in sorted(nodes):
         ids[label].append(node_id)
@@ -310,7 +324,7 @@ def _recompute_fields(tx: neo4j.Transaction, unit: UnitOfWork, outdated: Outdate
 
 
 def _put_latest_of_courses(tx: neo4j.Transaction, unit: UnitOfWork, course_ids: Iterable[str]) -> None:
-    """Put what the latest records give of courses, each found by its key: no other record of the course is read."""
+    """Put the fields of courses from their latest records. An index finds these, so no other records are read."""
     for course_id in course_ids:
         prefix = course_key(course_id, "")
         for given, key in KEYS_IN_COURSE.items():
@@ -321,9 +335,9 @@ def _put_latest_of_courses(tx: neo4j.Transaction, unit: UnitOfWork, course_ids: 
 
 
 def delete_orphans(tx: neo4j.Transaction, nodes: Iterable[Node]) -> Counter[str]:
-    """Delete those of the nodes that have no relationship left. Return how many there were, by label.
+    """Delete the nodes that have no relationships left. Return the number of deleted nodes by label.
 
-    Their record is gone, or the finding that named them was superseded.
+    The records that named such a node were removed, or a newer finding does not name it.
     """
     ids, deleted = defaultdict(list), Counter[str]()
     for label, node_id in sorted(nodes):
@@ -336,5 +350,5 @@ def delete_orphans(tx: neo4j.Transaction, nodes: Iterable[Node]) -> Counter[str]
 
 
 def version_key(row: Mapping[str, Any] | neo4j.Record) -> str:
-    """Return the version key of the record in a row with its `timestamp` and its id as `record`."""
+    """Return the version key of the record in a row. The row has its `timestamp`, and its id as `record`."""
     return f"{iso(row['timestamp'].to_native())}|{row['record']}"

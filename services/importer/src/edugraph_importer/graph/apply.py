@@ -1,6 +1,6 @@
-"""Batches of records and packs of findings, each written in one transaction, once.
+"""Batches of records and packs of findings. Each is written once, in one transaction.
 
-A ledger row is written with each of them and answers for it when the same message is delivered again.
+The transaction also writes a ledger row, which answers when the same message is delivered again.
 """
 
 import json
@@ -77,20 +77,21 @@ from edugraph_importer.graph.versions import (
     write_withdrawn,
 )
 
-# Why nothing more is written of a job, by what its node says.
+# State of a job's node -> why nothing more of this job is written.
 ENDED_JOB: Mapping[str, str] = {
     "closed": "its job ended long ago, and the graph no longer knows what of it was written: send the records again "
     "as a new import, which writes nothing twice",
     "undone": "its import was undone: send the records again as a new import to have them back",
 }
-# What was found in a record, what reviewers said of it, and the key of the finding.
+# The finding of a record as JSON, the verdicts of reviewers about it as JSON, and the key of the finding.
 StoredFinding = tuple[str | None, str | None, str | None]
 
 
 class Kept(NamedTuple):
-    """`records_from`: the oldest time of a record about students that the graph keeps; "" for any.
+    """The limits of the retention.
 
-    `undoable_from`: the smallest acceptance number of an import that can still be undone.
+    `records_from` is the oldest time of a record about students that the graph keeps, or "" if it keeps all.
+    `undoable_from` is the smallest acceptance number of an import that can still be undone.
     """
 
     records_from: str = ""
@@ -98,10 +99,10 @@ class Kept(NamedTuple):
 
 
 class Beside(NamedTuple):
-    """What a transaction has to know beside its message.
+    """The input of a transaction beside its message.
 
-    `rows`: what was read from the stored rows of other imports, as RowsNeeded asked for it; None for a row that is
-    not kept.
+    `rows` has the records that RowsNeeded asked for, read from the stored rows of other imports. A record is None if
+    its row is not kept.
     """
 
     tombstones: Tombstones
@@ -111,10 +112,11 @@ class Beside(NamedTuple):
 
 @dataclass(frozen=True)
 class RecordBatch:
-    """`records` and `withdrawn` come with their lines. `rejects`: lines that were no valid records.
+    """The parsed rows of one batch.
 
-    `read`: the number of lines of all these, and of what means nothing to the graph. `accepted`: the acceptance
-    number of the job. `rights`: what its caller may take back; the records were looked at when they were read.
+    `records` and `withdrawn` have (line, content). `rejects` stands for the lines that are not valid records. `read`
+    is the number of all lines, including those with nothing for the graph. `accepted` is the acceptance number of the
+    job. `rights` says which records its caller may take back; the right to write records was checked at reading.
     """
 
     job_id: str
@@ -132,15 +134,17 @@ class RecordBatch:
 
 
 class Applied(NamedTuple):
-    """`claims_changed`: prerequisites are to be derived. `leading`: who leads a group at other times than before, and
-    whether they lead it at all now.
+    """What follows from a transaction.
+
+    With `claims_changed` the prerequisites have to be derived. `leading` has each person who leads a group at other
+    times than before, and whether the person leads it at any time now.
     """
 
     claims_changed: bool
     leading: Sequence[tuple[PersonInGroup, bool]]
 
     def leaders(self, tombstones: Tombstones) -> tuple[LeaderChange, ...]:
-        """Return what the audit log is to say of it."""
+        """Return the changes of leaders for the audit log."""
         return tuple(
             LeaderChange(group=group_id, person=tombstones.in_audit_log(label, person_id), leads=leads)
             for (label, person_id, group_id), leads in self.leading
@@ -157,13 +161,14 @@ def apply(
     wanted: set[Node],
     job_id: str = "",
 ) -> Applied:
-    """Write records and what was found in them, in place of what they supersede.
+    """Write records and their findings, and remove the versions that they supersede.
 
-    `unreviewed`: as `Removals.check` has it. `wanted`: as `resolver.resolve` has it. `job_id`: of the job that waits
-    for the prerequisites which follow, if there is one.
+    `unreviewed` has the records of this transaction that had no review when it began. `wanted` receives the nodes
+    that still have to be locked when StaleRead is raised. `job_id` names the job that waits for the prerequisites, if
+    any.
 
-    All transactions take their locks in this order: superseded records, then all other nodes. What can be computed
-    without locks is computed before.
+    All transactions take their locks in this order: superseded records, then all other nodes. Everything that needs
+    no locks is computed before.
     """
     staged, changes = UnitOfWork.staged(), FindingChanges()
     for record in records.records:
@@ -192,8 +197,7 @@ def apply(
     write_records(tx, staged)
     active_days.write_days(tx, staged.active_days)
     before.check(tx, unreviewed)
-    # A node `Withdrawn` of this transaction itself would look like one that came meanwhile, so it is created after
-    # that.
+    # `check` counts the nodes `Withdrawn`. So this transaction creates its own ones after the check.
     hold_keys(tx, records.unknown)
     lock_withdrawn(tx, records.withdrawn)
     write_withdrawn(tx, records.withdrawn)
@@ -228,7 +232,10 @@ def _version_properties(records: Classified, record: Record) -> Row:
 
 
 def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wanted: set[Node]) -> BatchOutcome:
-    """Raise RowsNeeded as `Ids.settle` does."""
+    """Write a batch and its ledger row. Return the outcome, or the earlier outcome if the batch was written before.
+
+    Raises RowsNeeded if records are needed from the stored rows of other imports.
+    """
     tombstones, kept, rows = beside
     before, earlier = begin(tx, "ImportBatch", batch.id, batch.job_id)
     if earlier is not None:
@@ -256,8 +263,8 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
     outcome = outcome.model_copy(
         update={"claims_changed": applied.claims_changed, "leaders": applied.leaders(tombstones)}
     )
-    # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
-    # work to do waits for it.
+    # The first batch of a job creates the node of the job. The ledger row comes last, so that no other transaction
+    # waits for this node while it still has work to do.
     refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
     ledger_row = {
         "id": batch.id,
@@ -272,7 +279,7 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
 
 
 def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[FindingUpdate]:
-    """Return what reviewers say is found in the records to write, of which nothing was found yet."""
+    """Return a finding update for each record to write that was reviewed before. It has no finding yet."""
     return [
         FindingUpdate(record, NO_FACTS, reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said), None, said)
         for record in classified.records
@@ -281,10 +288,10 @@ def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[Finding
 
 
 def begin(tx: neo4j.Transaction, ledger_label: str, ledger_id: str, job_id: str = "") -> tuple[Removals, str | None]:
-    """Return what had been removed before, and the outcome of a batch or pack that was written before, as JSON.
+    """Begin a transaction. Return the numbers of removals so far, and the outcome of the batch or pack as JSON.
 
-    Raises what `migrations.check_version` raises, and Rejected for what was not written before, of a job that was
-    undone or closed.
+    The outcome is None if the batch or pack was not written before. Raises the errors of `migrations.check_version`,
+    and Rejected if it was not written before and its job was undone or closed.
     """
     rows = tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id, job_id=job_id)
     found = {row["name"]: row["value"] for row in rows}
@@ -311,7 +318,10 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, seconds: float) -
 
 
 def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wanted: set[Node]) -> FindingsOutcome:
-    """Raise RowsNeeded as `Ids.settle` does."""
+    """Write a pack of findings and its ledger row. Return the outcome, or the earlier one if it was written before.
+
+    Raises RowsNeeded if records are needed from the stored rows of other imports.
+    """
     tombstones, kept, rows = beside
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
     before, earlier = begin(tx, "FindingsPack", pack_id, message.job_id)
@@ -336,12 +346,12 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
     known = Ids(stored, withdrawn, rows)
     classified = classify(list(enumerate(records)), known, erased, acceptance, is_analysis=True)
     staying = stored.keys() - classified.superseded.keys()
-    # The finding of a superseded version was about the older text, and goes with it.
+    # The finding of a superseded version was about the older text, and is removed with it.
     stored_findings = {record_id: stored_findings[record_id] for record_id in staying}
     current = {record_id: stored[record_id].content_hash for record_id in staying}
     current |= {record.record_id: record.content_hash for record in classified.records}
     updates = _finding_updates(pairs, current, stored_findings, verdicts, finding_facts.finding_key(message))
-    # What was analysed may name somebody by an id from before a renaming.
+    # The analysed record may name a node by an id from before a renaming.
     updates = [
         replace(update, record=renamed[update.record.record_id])
         if update.record.record_id in renamed.keys() - classified.superseded.keys()
@@ -376,9 +386,10 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
 def _lock_records(
     tx: neo4j.Transaction, records: Sequence[Record]
 ) -> tuple[dict[str, StoredVersion], dict[str, StoredFinding], dict[str, Record]]:
-    """Lock the records that are in the graph. Return, by id, their versions and the findings stored with them.
+    """Lock the records that are in the graph. Return three dictionaries by the id of the record.
 
-    Return beside them, as the graph has them, those that name something by an id that their source does not have.
+    They have the versions, the findings stored with the records, and the stored records in which a node was renamed:
+    such a record has another id for that node than its source.
     """
     ids, versions, findings = sorted({record.record_id for record in records}), dict[str, StoredVersion](), {}
     renamed = dict[str, Record]()
@@ -401,9 +412,8 @@ def _finding_updates(
 ) -> list[FindingUpdate]:
     """Return one update for each record whose finding changes. If a record comes twice, its last finding counts.
 
-    `current`: by id, the content hash of the record that the graph has when this transaction is over.
-
-    One with a smaller key than the finding that is there changes nothing, whenever it comes.
+    `current` maps the id of a record to the content hash that it has in the graph at the end of this transaction.
+    A finding with a smaller key than the stored finding changes nothing.
     """
     last = {
         record.record_id: (record, finding)

@@ -1,7 +1,7 @@
-"""The one module that knows the driver of the database: a connection of this process, its transactions, its errors.
+"""The connection of this process to the database, its transactions and its errors. Only this module uses the driver.
 
-Every error leaves as ServerAway, Retryable or Rejected, with the server's code and never its message: messages quote
-values.
+Errors are raised as ServerAway, Retryable or Rejected. They contain the server's code and never its message, because
+messages quote values of records.
 """
 
 import os
@@ -41,16 +41,16 @@ Work = Callable[Concatenate[neo4j.Transaction, P], T]
 RETRY_SECONDS = 30.0  # A transaction that failed temporarily is retried for this long.
 # The longest wait for a new connection, and for a free one. The driver's own are 30 and 60 s.
 _CONNECT_SECONDS, _ACQUIRE_SECONDS = 5.0, 15.0
-# A client that vanished without a word leaves its transaction, and its locks, to the server until this time is over.
-# The time is longer than any batch takes, including its waits for locks.
+# If a client vanishes, the server keeps its transaction and its locks for this time. The time is longer than any
+# batch takes, including its waits for locks.
 TRANSACTION_SECONDS = 60.0
-_RETRY_PAUSE_SECONDS = 0.01  # It may be short: the transaction that was faster has committed already.
-_TRANSIENT_PAUSES_SECONDS = (0.1, 5.0)  # The first and the longest; each is twice the one before.
+_RETRY_PAUSE_SECONDS = 0.01  # The pause is short, since the faster transaction has already committed.
+_TRANSIENT_PAUSES_SECONDS = (0.1, 5.0)  # the first and the longest pause; each pause is twice as long as the last
 _OLDER_PAUSE_SECONDS = 0.1
-# The codes of a transaction that the server ended itself, because its time was over, perhaps in the wait for a lock.
+# The codes of transactions that the server ended itself after their time, perhaps while they waited for a lock.
 _ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
 _INDEX_NAME_TAKEN = "Neo.ClientError.Schema.IndexWithNameAlreadyExists"
-# IF NOT EXISTS looks before it locks, so of two processes that make the same, one is told that it is there already.
+# IF NOT EXISTS looks before it locks. So if two processes create the same constraint, one of them gets this error.
 _MADE_MEANWHILE = "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
 _ENTITY_NOT_FOUND = "Neo.ClientError.Statement.EntityNotFound"
 _REFUSED = "Neo.ClientError.Security."
@@ -60,9 +60,9 @@ _UNUSABLE_SETTINGS = (ConfigurationError, AuthConfigurationError, CertificateCon
 
 
 class GraphSettings(BaseSettings):
-    """Where the graph database is, and what its tombstones are keyed with.
+    """The settings of the graph database: its address and login, the secret of tombstones, the allowed migration.
 
-    Read from EDUGRAPH_NEO4J_URI, …_USER, …_PASSWORD and …_DATABASE, from EDUGRAPH_PRIVACY_SECRET and from
+    They are read from EDUGRAPH_NEO4J_URI, …_USER, …_PASSWORD and …_DATABASE, from EDUGRAPH_PRIVACY_SECRET and from
     EDUGRAPH_MIGRATE_UP_TO.
     """
 
@@ -87,11 +87,11 @@ class GraphSettings(BaseSettings):
 
 
 class StaleRead(Exception):
-    """Another transaction changed what this one had read before it took its locks; this one starts again."""
+    """Another transaction changed data that this one had read before it took its locks. This one starts again."""
 
 
 class _OneLabelTransaction:
-    """A transaction of the embedded engine, where a record has one label: see `RECORD_LABEL`."""
+    """A transaction of the embedded engine, where a record has only one label (see `RECORD_LABEL`)."""
 
     def __init__(self, tx: neo4j.Transaction) -> None:
         self._tx = tx
@@ -101,7 +101,7 @@ class _OneLabelTransaction:
 
 
 class Connection:
-    """A connection that opens at first use, once in each process: a forked child opens its own.
+    """A connection that opens at its first use in each process. A forked child opens its own connection.
 
     Threads may share it. `retries` counts the transactions that had to be retried, by the server's code.
     """
@@ -117,14 +117,14 @@ class Connection:
         self.retries: Counter[str] = Counter()
 
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in one transaction, and again if another transaction got in its way."""
+        """Run `work` in one transaction, and run it again if another transaction was in the way."""
         fence = getattr(self._own_to_thread, "fence", None)
 
         def written(tx: neo4j.Transaction) -> T:
             if not self._has_node_locks:
-                # The embedded engine has no locks: it only refuses a transaction that changed what another one
-                # changed. What a transaction only reads, and relationships that it adds, are not among that.
-                # So each transaction changes one node that all share.
+                # The embedded engine has no locks. It only refuses a transaction that changed the same nodes as
+                # another one. Nodes that were only read, and added relationships, do not count. So each transaction
+                # changes one node that all transactions share.
                 tx.run(CYPHER["take_turn"]).consume()
                 tx = cast("neo4j.Transaction", _OneLabelTransaction(tx))
             if fence is not None:
@@ -136,7 +136,7 @@ class Connection:
 
     @contextmanager
     def fenced(self, fence: Callable[[neo4j.Transaction], None]) -> Iterator[None]:
-        """Call `fence` at the beginning of each transaction by which this thread writes, until the block ends."""
+        """Until the block ends, call `fence` at the beginning of each transaction in which this thread writes."""
         self._own_to_thread.fence = fence
         try:
             yield
@@ -148,12 +148,12 @@ class Connection:
             return self._transaction(neo4j.READ_ACCESS, lambda tx: list(tx.run(query, parameters)), None)
 
     def _transaction(self, access: str, work: Callable[[neo4j.Transaction], T], seconds: float | None) -> T:
-        """Run `work` in one transaction, and again if it failed for what is over soon.
+        """Run `work` in one transaction, and run it again if it failed for a reason that is over soon.
 
-        The driver's own `execute_write` is not used. When a transaction fails, that gives the connection back and
-        then asks it once more how it is; by then another thread may use it (docs/adr/0079). Here nothing is asked of
-        a transaction that failed: the session rolls back what is still open when it is closed. A server that is away
-        gets the same time whether the driver is open or not.
+        The driver's own `execute_write` is not used. After a failure it gives the connection back and then uses the
+        connection once more, when another thread may already have it (docs/adr/0079). Here a failed transaction is
+        not used again: the session rolls it back when the session is closed. A server that is away is retried for the
+        same time whether the driver is open or not.
         """
         end = time.monotonic() + RETRY_SECONDS
         pause_seconds, longest_pause_seconds = _TRANSIENT_PAUSES_SECONDS
@@ -178,9 +178,9 @@ class Connection:
             pause_seconds = pause_seconds if is_lost_race else min(2 * pause_seconds, longest_pause_seconds)
 
     def create_constraints(self) -> None:
-        """Create the constraints; doing it again changes nothing. The server answers once a constraint holds.
+        """Create the constraints and indexes. A second call changes nothing. Return when the constraints hold.
 
-        Each one wants a transaction of its own, before anything is loaded.
+        Each constraint needs a transaction of its own, before any data is loaded.
         """
         self.make_schema_unique()
         for label in LABELS:
@@ -189,7 +189,8 @@ class Connection:
             self._create_constraint(RECORD_LABEL)
 
         indexes = ["accepted_index", "course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
-        # The embedded engine has no index of texts, nor of relationships: it reads all batches, and all of a course.
+        # The embedded engine has no index of texts and none of relationships. There all batches are read, and all
+        # records of a course.
         if self._has_node_locks:
             indexes += ["quoted_index", *(name for name in CYPHER if name.startswith("latest_index_"))]
         for name in indexes:
@@ -201,10 +202,10 @@ class Connection:
                         raise
 
     def make_schema_unique(self) -> None:
-        """Create the constraints of the version and of locks; doing it again changes nothing.
+        """Create the constraints of the schema version and of locks. A second call changes nothing.
 
-        Releases that wrote the version before its constraint was there may have left several nodes, and each of them
-        would refuse the constraint for ever. The lowest version stays: the steps that follow it may be done again.
+        Early releases wrote the version without this constraint and may have left several nodes, which would make the
+        constraint impossible. The node with the lowest version stays, since the steps after it may be repeated.
         """
         self._create_constraint("Lock")
         if self.read(CYPHER["several_schemas"]):
@@ -212,10 +213,10 @@ class Connection:
         self._create_constraint("Schema")
 
     def wait_for_older_transactions(self) -> None:
-        """Return when every transaction has ended that began before this call.
+        """Wait until all transactions have ended that began before this call.
 
-        The embedded engine refuses a transaction instead that changed what another one has changed meanwhile, and
-        there all transactions change one node.
+        The embedded engine needs no wait: there all transactions change one node, and the engine refuses a
+        transaction if another one has changed the node meanwhile.
         """
         if not self._has_node_locks:
             return
@@ -241,8 +242,8 @@ class Connection:
                     return
                 if error.code != _INDEX_NAME_TAKEN:
                     raise
-                # A server that is killed while it makes a constraint keeps the constraint's index without it, and
-                # would refuse the constraint for ever.
+                # If the server is killed while it creates a constraint, it keeps the index without the constraint,
+                # and would refuse the constraint from then on.
                 self._change_schema(f"drop_index_{label}")
                 self._change_schema(f"constraint_{label}")
 
@@ -255,7 +256,7 @@ class Connection:
             driver.close()
 
     def ask(self) -> None:
-        """Ask the server once, on a connection of its own. Raise ServerAway if it does not answer or refuses us."""
+        """Ask the server once, on a separate connection. Raise ServerAway if it does not answer or refuses us."""
         with (
             self._translated_errors(),
             self._make_driver() as driver,
@@ -288,7 +289,7 @@ class Connection:
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """Raise the driver's errors as ours. The cause is left out: its message may quote a record."""
+        """Translate the driver's errors into ours. The cause is left out, since its message may quote a record."""
         try:
             yield
         except StaleRead:
@@ -324,12 +325,12 @@ class Connection:
 
 
 def _is_lost_race(error: Exception) -> bool:
-    """Return whether another transaction was first to create or delete what this one wanted to create or use."""
+    """Return whether another transaction was faster to create or delete a node that this one wanted to use."""
     return isinstance(error, StaleRead | ConstraintError) or getattr(error, "code", None) == _ENTITY_NOT_FOUND
 
 
 def _is_over_soon(error: Exception) -> bool:
-    """Return whether the same transaction may succeed within seconds. A bad certificate is not replaced so fast."""
+    """Return whether the same transaction may succeed within seconds. A bad certificate will not."""
     if isinstance(error, StaleRead) or cause_of(error) == "certificate":
         return False
     return isinstance(error, OSError) or (isinstance(error, Neo4jError | DriverError) and error.is_retryable())

@@ -1,7 +1,7 @@
-"""Erasing a student, so that the graph is as if none of the records that name them had ever come.
+"""Erasing a student. Afterwards the graph is as if the records that name the student had never been imported.
 
-A record may have given a name to somebody else, or a spelling to a topic: those are recomputed from the records that
-stay. Nodes that only the removed records named go with them.
+A removed record may have given a name to another person, or a spelling to a topic. These are recomputed from the
+remaining records. Nodes that only the removed records named are deleted too.
 """
 
 import json
@@ -34,7 +34,7 @@ from edugraph_importer.graph.unit_of_work import (
 )
 from edugraph_importer.graph.versions import erased_among
 
-# What defines an item, and the texts of a course, name no student.
+# The labels of records that name students. Definitions and the texts of a course name none.
 _RECORD_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction", "Membership")
 
 
@@ -42,9 +42,9 @@ TEXT_FIELDS = ("text", "subject", "feedback", "question", "error_text", "respons
 
 
 class Known(NamedTuple):
-    """What the graph has of a person.
+    """What the graph knows about a person.
 
-    `records`: ids of the records that name them. `erased`: a tombstone is there.
+    `records` has the ids of the records that name the person. `erased` says whether there is a tombstone.
     """
 
     names: frozenset[str]
@@ -65,10 +65,10 @@ def look(tx: neo4j.Transaction, student_ids: Collection[str], tombstones: Tombst
 
 
 def block(tx: neo4j.Transaction, made: Collection[str]) -> None:
-    """Create tombstones: refuse those students from now on.
+    """Create tombstones, so that records of these students are refused from now on.
 
-    It comes before the erasure, in a transaction of its own: what imports write meanwhile ends then, so that the
-    erasure is not overtaken again and again by batches of a large import.
+    This is a transaction of its own before the erasure. From then on imports write nothing about these students, so
+    that the batches of a large import cannot make the erasure start again and again.
     """
     for each in sorted(made):
         tx.run(CYPHER["create_tombstone"], id=each).consume()
@@ -79,7 +79,7 @@ def unblock(tx: neo4j.Transaction, made: Collection[str]) -> None:
 
 
 def key_old_tombstones(tx: neo4j.Transaction, tombstones: Tombstones) -> None:
-    """Key the plain hashes that releases before the secret kept."""
+    """Replace the plain hashes of early releases, which had no secret, by keyed ones."""
     old = [row["id"] for row in tx.run(CYPHER["all_tombstones"]) if not row["id"].startswith(KEYED)]
     if old:
         block(tx, [tombstones.keyed(each) for each in old])
@@ -88,10 +88,10 @@ def key_old_tombstones(tx: neo4j.Transaction, tombstones: Tombstones) -> None:
 
 @dataclass(slots=True)
 class Footprint:
-    """All that a student's records touch. `records`: ids by label.
+    """Everything that a student's records have a part in.
 
-    `named`: nodes that the records link to. `spellings`, `related`, `item_names`, `group_counts`, `called`: how they
-    spell names, what they relate, what they say of items and groups, and how they call ids, to be taken back.
+    `records` has their ids by label, and `named` the nodes that they link to. `spellings`, `related`, `item_names`,
+    `group_counts` and `called` have the counts of these records, which are subtracted from the graph.
     """
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -111,10 +111,10 @@ class Footprint:
 
 
 def erase(tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, wanted: set[Node]) -> dict[str, int]:
-    """Return how many nodes were removed, by label, and how many relationships.
+    """Erase a student. Return the numbers of removed nodes by label, and the number of removed relationships.
 
-    `wanted`: as `resolver.resolve` has it.
-    Raises what `migrations.check_graph` raises.
+    `wanted` receives the nodes that still have to be locked when StaleRead is raised. Raises the errors of
+    `migrations.check_graph`.
     """
     migrations.check_graph(tx)
     footprint = _read_footprint(tx, student_id)
@@ -122,7 +122,7 @@ def erase(tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, wanted
         tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(footprint.records[label])).consume()
     nodes = footprint.nodes | wanted
     unit = lock_and_load(tx, nodes | {("Student", student_id)}, (), footprint.item_names.tests)
-    # The footprint was read to know what to lock. A record that arrived meanwhile changed it.
+    # The footprint was read before the locks, to know what to lock. A record may have changed it meanwhile.
     if _read_footprint(tx, student_id) != footprint:
         raise StaleRead
     tx.run(CYPHER["create_tombstone"], id=tombstones.of(student_id)).consume()
@@ -176,9 +176,9 @@ def _read_footprint(tx: neo4j.Transaction, student_id: str) -> Footprint:
 
 
 def _clear_ledger(tx: neo4j.Transaction, student_id: str, record_ids: set[str]) -> None:
-    """Clear the reports of batches: one may quote the student's id, as the value that was found at fault."""
+    """Clear the reports of batches. A report may quote the student's id as a faulty value."""
     values = {shorten(text) for text in (student_id, *record_ids)}
-    # At most the first characters of a value are quoted, and one within others as JSON has it.
+    # Only the first characters of a value are quoted. An id inside a longer value is quoted as JSON.
     start = escaped(student_id)[:40]
     in_json = json.dumps(start, ensure_ascii=False)[1:-1]
     rows = []

@@ -1,7 +1,7 @@
-"""What one finding says, in the terms of the graph, kept apart from what its record states.
+"""The facts of one finding in the terms of the graph. They are separate from the facts that its record states.
 
-`FindingFacts` is a pure function of the finding, so that what an older finding wrote follows from its stored JSON.
-What changes when a newer one takes its place follows from the two (`FindingUpdate`, `FindingChanges`).
+`FindingFacts` is a pure function of the finding. So the facts that an older finding wrote follow from its stored
+JSON, and the changes for a newer finding follow from both (`FindingUpdate`, `FindingChanges`).
 """
 
 import json
@@ -37,7 +37,7 @@ TARGET_LABEL = {
     "DESCRIBES": "KnowledgePoint",
 }
 
-# The properties that a finding sets on its record's node. `finding` stands beside them and holds the whole as JSON.
+# The properties that a finding sets on its record's node. The property `finding` has the whole finding as JSON.
 PROPERTIES = (
     "found_analyser",
     "found_confidence",
@@ -53,7 +53,8 @@ Links = dict[str, dict[str, Any]]  # id of the node at the end -> properties of 
 
 _CLAIMS = ("requires", "requires_confidence")
 _DESCRIBES_PROPERTIES = ("importance", "order", "description", "category", *_CLAIMS)
-# What a reviewer accepts that no model found. It has no spelling of its own.
+# Relationship type -> properties of a link that a reviewer accepted and no model found. It has no spelling of its
+# own.
 _ACCEPTED: Mapping[str, Mapping[str, Any]] = {
     "ABOUT": {"found_as": []},
     "OF_TYPE": {"found_as": [], "confidence": 1.0},
@@ -78,7 +79,10 @@ _FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
 
 @dataclass(frozen=True, slots=True)
 class FindingFacts:
-    """`links`: by relationship type. `prerequisites`: (point, what it requires) -> confidence."""
+    """The facts of one finding.
+
+    `links` has the links by relationship type. `prerequisites` maps (point, required point) to the confidence.
+    """
 
     links: Mapping[str, Links] = field(default_factory=dict)
     prerequisites: Mapping[Pair, float] = field(default_factory=dict)
@@ -99,9 +103,9 @@ NO_FACTS = FindingFacts()
 
 
 def finding_key(message: Findings) -> str | None:
-    """Return text that sorts as (creation of the analysis job, job id, generation, edition): the greatest one counts.
+    """Return a text that sorts as (creation of the analysis job, job id, generation, edition). The greatest counts.
 
-    None for what an older analyzer sends, which comes before all that have a key.
+    Return None for a message of an older analyzer. It sorts before all messages that have a key.
     """
     if message.asked_at is None:
         return None
@@ -112,7 +116,7 @@ def finding_key(message: Findings) -> str | None:
 def stored_text(finding: RecordFinding) -> str:
     """Return the JSON of the finding and its origin, without its cost.
 
-    So the same answer, asked for again at another price, is the same finding.
+    So the same answer is the same finding, even if a repeated request had another price.
     """
     origin = finding.origin
     whole = {
@@ -125,15 +129,15 @@ def stored_text(finding: RecordFinding) -> str:
 
 
 def facts_of_stored(text: str | None, label: str, verdicts: str | None) -> FindingFacts:
-    """Return what counts of a finding as it is stored with a record of this label, with what reviewers said of it."""
+    """Return the facts of a stored finding after the stored verdicts. `label` is the label of the record."""
     found = NO_FACTS if text is None else facts_of(_FINDING.validate_python(json.loads(text)["finding"]))
     return found if verdicts is None else reviewed(found, label, verdicts)
 
 
 def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
-    """Return what counts: what was found and not rejected, and what was accepted.
+    """Return the facts that count: those that were found and not rejected, and those that were accepted.
 
-    `verdicts`: as `verdicts.applied` writes them.
+    `verdicts` is the JSON that `verdicts.applied` returns.
     """
     said = json.loads(verdicts)
     accepted, rejected = said["accepted"], said["rejected"]
@@ -207,7 +211,7 @@ def _facts_of_content(finding: ContentFinding) -> FindingFacts:
 
 
 def node_properties(update: "FindingUpdate") -> dict[str, Any]:
-    """Return what `SET n += …` needs: None removes a property that an older finding had and this one has not."""
+    """Return the properties for `SET n += …`. None removes a property that only the older finding had."""
     values: dict[str, Any] = dict.fromkeys(PROPERTIES)
     for name in ("difficulty", "sentiment", "severity"):
         values[f"found_{name}"] = getattr(update.new, name)
@@ -244,7 +248,7 @@ def relates_to(record: Record, facts: FindingFacts) -> dict[Pair, tuple[float, f
 
 
 def contains(record: Record, facts: FindingFacts) -> dict[Pair, tuple[str, int | None]]:
-    """Return (course, knowledge point) -> (importance, order). A course does not contain a mere prerequisite."""
+    """Return (course, knowledge point) -> (importance, order). Points that are only prerequisites are left out."""
     data = record.data
     if not isinstance(data, CourseContent):
         return {}
@@ -265,10 +269,11 @@ def _raise(link: dict[str, Any], name: str, value: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FindingUpdate:
-    """What is found in one record, and what was found before. `text`: the finding as stored, None without one.
+    """The new and the old facts of the finding of one record.
 
-    `verdicts`: what reviewers said of it, as stored, which `old` and `new` heed. `key`: as `finding_key` has it; None
-    keeps the one that is there.
+    `text` is the finding as stored, or None if there is no finding. `verdicts` has the verdicts of reviewers as
+    stored; `old` and `new` already take them into account. `key` is the result of `finding_key`; None keeps the
+    stored key.
     """
 
     record: Record
@@ -299,7 +304,12 @@ class FindingUpdate:
 
 @dataclass(slots=True)
 class FindingChanges:
-    """What the finding updates of one transaction write, raise and make recompute, and what they may orphan."""
+    """The effects of the finding updates of one transaction.
+
+    `rows` has the rows to write, by the name of the statement. `related` is added to the sums of RELATES_TO.
+    `raised_contains` raises CONTAINS. `outdated` has the aggregates to recompute. `unlinked` has the nodes that lost
+    a link and may be orphans now.
+    """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     related: RelatedSums = field(default_factory=Counter)
@@ -308,7 +318,7 @@ class FindingChanges:
     unlinked: set[Node] = field(default_factory=set)
 
     def add(self, update: FindingUpdate) -> Facts:
-        """Add one update. Return what only adds to mistakes, names and descriptions."""
+        """Add one update. Return the facts that are added to mistakes, names and descriptions."""
         record, old, new = update.record, update.old, update.new
         added = Facts(record.version_key, set(update.nodes()))
         label, properties = LABEL_OF_TYPE[record.type], node_properties(update)
@@ -334,7 +344,7 @@ class FindingChanges:
         if isinstance(data := record.data, ErrorRecord | AttemptRecord):
             old_types, new_types = error_types(record, old), error_types(record, new)
             old_severity, new_severity = severity(data, old), severity(data, new)
-            # With another severity, all mistakes of the record weigh differently.
+            # If the severity has changed, the weight of all mistakes of the record has changed.
             for error_type in old_types - new_types if old_severity == new_severity else old_types:
                 self.outdated.mistakes.update((data.student_id, error_type, course_id) for course_id in data.courses)
             for error_type in new_types - old_types:
@@ -342,7 +352,11 @@ class FindingChanges:
         return added
 
     def _add_pairs(self, update: FindingUpdate) -> None:
-        """Count what mistakes relate. Of texts, recompute a pair that changed, and raise one that is new."""
+        """Add the changes of RELATES_TO and CONTAINS.
+
+        Sums of RELATES_TO are counted up and down. A pair of CONTAINS is recomputed if it changed or went, and raised
+        if it is new.
+        """
         record, old, new = update.record, update.old, update.new
         self.related.update(related(relates_to(record, new)))
         self.related.subtract(related(relates_to(record, old)))

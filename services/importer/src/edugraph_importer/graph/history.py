@@ -1,8 +1,9 @@
 """The order of the versions of a record, and the versions that a record remembers (docs/adr/0085).
 
-A record is the greatest of its versions. A statement of xAPI is the version that was accepted first. So that an
-import can be undone, the record remembers the key of every other version: of the ones that lost, of repeats, and of
-rows that were set aside. An entry is six whole numbers; it holds nothing of the content but eight bytes of a hash.
+The greatest of all versions is the record. For a statement of xAPI, the version that was accepted first is the
+record. So that an import can be undone, the record remembers the keys of all other versions, including repeats and
+rows that were set aside. An entry has six whole numbers. Eight bytes of a hash are all that it contains of the
+content.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -17,12 +18,12 @@ from edugraph_common.contracts.records import (
     microseconds,
 )
 
-# The types of withdrawals: of any record, and by callers who may write only one of the two groups of record types.
-# Such a withdrawal never counts for a record of the other group, whichever of the two comes first.
+# The type numbers of withdrawals. The first withdraws any record. The others come from callers who may write only one
+# of the two groups of record types. They never count for a record of the other group, in whatever order both come.
 WITHDRAWN = -1
 WITHDRAWN_LEARNING = -2
 WITHDRAWN_ROSTER = -3
-FOREVER = 2**62  # the change time of a withdrawal that an older release wrote, which no later version beats
+FOREVER = 2**62  # the change time of a withdrawal by an older release, so that no later version replaces it
 # The number of each type in an entry. New types are added at the end of RECORD_TYPES.
 NUMBER_OF_TYPE = {record_type: number for number, record_type in enumerate(RECORD_TYPES)}
 _ROSTER_NUMBERS = frozenset(NUMBER_OF_TYPE[record_type] for record_type in ROSTER_TYPES)
@@ -32,10 +33,10 @@ BITS_OF_INDEX = 24
 class Entry(NamedTuple):
     """One version of a record, or one withdrawal of it.
 
-    `changed`: the change time, in microseconds since 1970. `type`: the number of the type; of a withdrawal it is
-    WITHDRAWN, WITHDRAWN_LEARNING or WITHDRAWN_ROSTER. `accepted`:
-    the acceptance number of the import. `row`: the place in the import, as `row_number` makes it. `hash`: the first
-    eight bytes of the content hash as a signed number; 0 for a withdrawal.
+    `changed` is the change time in microseconds since 1970. `type` is the number of the record type, or for a
+    withdrawal WITHDRAWN, WITHDRAWN_LEARNING or WITHDRAWN_ROSTER. `reading` is the `reading` of the record. `accepted`
+    is the acceptance number of the import. `row` is the result of `row_number`. `hash` has the first eight bytes of
+    the content hash as a signed number, or 0 for a withdrawal.
     """
 
     changed: int
@@ -47,7 +48,7 @@ class Entry(NamedTuple):
 
     @property
     def order(self) -> tuple[int, bool, int, int, int, int]:
-        """The version with the greatest value is the record."""
+        """The sort key. The version with the greatest key is the record."""
         return self.changed, self.is_withdrawal, self.reading, self.accepted, self.row, self.hash
 
     @property
@@ -55,7 +56,7 @@ class Entry(NamedTuple):
         return self.type < 0
 
     def counts_for(self, record_type: int) -> bool:
-        """Whether this is a version of a record of a type (its number), or a withdrawal that holds for one."""
+        """Return whether this is a version of a record of this type number, or a withdrawal of such a record."""
         if self.type == WITHDRAWN_LEARNING:
             return record_type not in _ROSTER_NUMBERS
         if self.type == WITHDRAWN_ROSTER:
@@ -106,7 +107,7 @@ def short_hash(content_hash: str) -> int:
 
 
 def decide(entries: Iterable[Entry]) -> Entry | None:
-    """Return the version that is the record; None if there is none. It may be a withdrawal."""
+    """Return the version that is the record, which may be a withdrawal, or None if there is no version."""
     candidates = list(entries)
     if len(candidates) == 1:
         return candidates[0]
@@ -120,17 +121,17 @@ def decide(entries: Iterable[Entry]) -> Entry | None:
 
 
 def type_of(entries: Iterable[Entry]) -> int | None:
-    """Return the type that the record of these versions has; None if all of them are withdrawals."""
+    """Return the type number of the record with these versions, or None if all of them are withdrawals."""
     first = _first_accepted(entries)
     return None if first is None else first.type
 
 
 def _first_accepted(entries: Iterable[Entry]) -> Entry | None:
-    """Return the version whose type counts: the first one that was accepted, of those with the highest reading.
+    """Return the version that decides the type: the first accepted one among those with the highest reading.
 
-    A statement has the content of this version as well. An adapter may read one event as another type than it did
-    before, so a newer reading may change the type. A roster record comes before all learning records: nobody who may
-    not write it can replace it, or take its id first.
+    For a statement, this version also decides the content. A newer adapter may read an event as another type, so a
+    newer reading may change the type. A roster record comes before all learning records, so that a caller who may not
+    write roster records can neither replace one nor take its id.
     """
     contents = (each for each in entries if not each.is_withdrawal)
     return min(contents, key=_acceptance_order, default=None)
@@ -148,8 +149,8 @@ def _order(entry: Entry) -> tuple[int, bool, int, int, int, int]:
 def remembered(entries: Collection[Entry], undoable_from: int) -> tuple[Entry, ...]:
     """Return the entries that still matter, in their order, each once.
 
-    An import with an acceptance number below `undoable_from` can no longer be undone. Of such imports the first
-    version and the greatest one of each type and reading are enough, and the greatest withdrawal.
+    An import with an acceptance number below `undoable_from` can no longer be undone. From such imports the first and
+    the greatest version of each type and reading are enough, and the greatest withdrawal.
     """
     if not entries:
         return ()
@@ -165,12 +166,12 @@ def remembered(entries: Collection[Entry], undoable_from: int) -> tuple[Entry, .
 
 
 def to_numbers(entries: Iterable[Entry]) -> list[int] | None:
-    """Return entries as the graph keeps them: their numbers one after the other; None for no entry."""
+    """Return the form in which the graph stores entries: a list of all their numbers, or None if there are none."""
     return [number for entry in entries for number in entry] or None
 
 
 def from_numbers(numbers: Sequence[int] | None) -> tuple[Entry, ...]:
-    """Return the entries of which `to_numbers` made these numbers."""
+    """Return the entries from the numbers that `to_numbers` returned."""
     size = len(Entry._fields)
     given = numbers or ()
     return tuple(Entry(*given[start : start + size]) for start in range(0, len(given), size))

@@ -1,14 +1,15 @@
-"""The prerequisite edges between knowledge points, as all texts and definitions claim them, kept free of cycles.
+"""The prerequisite edges between knowledge points. Texts and definitions claim them; the edges never form a cycle.
 
-What reviewers accepted is taken first, in the order in which they said so, whether it is claimed or not; then the
-strongest claim. What would close a cycle with those taken before it is excluded: its edge is kept as SET_ASIDE, to be
-seen, and is never followed. So is a claim that reviewers rejected. The result depends on the claims and verdicts, and
-not on the order in which they arrive (docs/adr/0078-people-decide-about-prerequisites.md).
+Edges are taken in this order: first those that reviewers accepted, by the time of the review, whether they are
+claimed or not; then the claims, the strongest first. An edge that would close a cycle with the edges before it is
+excluded: it is kept as SET_ASIDE, so that people see it, and is never followed. A claim that reviewers rejected is
+excluded as well. The result depends only on the claims and verdicts, and not on the order in which they arrive
+(docs/adr/0078-people-decide-about-prerequisites.md).
 
-Whoever writes a text stores its claims, and notes in the same transaction that claims changed. A settler derives the
-edges later (`settle`): it reads all claims without a lock, and writes only what differs, a portion at a time. Of two
-settlers the later one goes on, and the earlier one stops at its next portion, so that no two of them mix what they
-read at different times (docs/adr/0028-prerequisites-are-settled-later.md).
+The transaction that writes a text stores its claims, and notes that claims changed. A settler derives the edges later
+(`settle`): it reads all claims without a lock, and writes only the differences, a portion at a time. If two settlers
+run, the later one continues and the earlier one stops at its next portion, so that claims read at different times are
+never mixed (docs/adr/0028-prerequisites-are-settled-later.md).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,10 +29,10 @@ from edugraph_importer.graph.unit_of_work import run_rows
 
 T = TypeVar("T")
 
-EDGES_AT_ONCE = 1_000  # in one transaction, whose points others wait for
+EDGES_AT_ONCE = 1_000  # in one transaction, since other transactions wait for its points
 SHOWN_EXCLUSIONS = 100
 
-CERTAIN = 1.0  # the confidence of what people say, as of a definition
+CERTAIN = 1.0  # the confidence of an edge that people accepted, the same as that of a definition
 Edge = tuple[float, bool]  # (confidence, whether it is excluded)
 Write = Callable[..., int]
 """(work, arguments of it after the transaction) -> what the work returns, done in a transaction."""
@@ -39,7 +40,7 @@ Write = Callable[..., int]
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What reviewers say last of prerequisites. `accepted` are in the order in which that was said."""
+    """The last verdicts of reviewers about prerequisites. `accepted` is in the order of the reviews' times."""
 
     accepted: tuple[Pair, ...] = ()
     rejected: frozenset[Pair] = frozenset()
@@ -50,7 +51,11 @@ NO_VERDICTS = Verdicts()
 
 @dataclass(frozen=True, slots=True)
 class EdgeChanges:
-    """`gone`: edges to remove, also those that come back as another. `new`: edges to write once these are removed."""
+    """The differences between stored and derived edges.
+
+    `gone` has the edges to remove, including the edges that are written again with other values. `new` has the edges
+    to write after that.
+    """
 
     gone: tuple[Pair, ...] = ()
     new: Mapping[Pair, Edge] = field(default_factory=dict)
@@ -66,7 +71,7 @@ class EdgeChanges:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a settler changed. Not `finished`: a later one goes on in its place."""
+    """The changes of a settler. If it is not `finished`, a later settler continues in its place."""
 
     finished: bool
     changes: EdgeChanges = EdgeChanges()
@@ -88,10 +93,10 @@ def note_changes(
     *claims: Iterable[Pair],
     job_id: str,
 ) -> bool:
-    """Note whether a transaction changes what is claimed, so that it is settled, and return that.
+    """Return whether a transaction changes claims, and if so, leave a note, so that a settler derives the edges.
 
-    `superseded`: what was found in the records that go, by their ids. `claims`: of point_records that come and go.
-    `job_id`: of the job that waits for it, if there is one.
+    `superseded` has the findings of the removed records by their ids. `claims` has the claims of added and of removed
+    point_records. `job_id` names the job that waits for the edges, if there is one.
     """
     is_changed = (
         any(update.old.prerequisites != update.new.prerequisites for update in updates)
@@ -104,14 +109,14 @@ def note_changes(
 
 
 def settle(connection: Connection, write: Write, *, always: bool = False) -> Settled:
-    """Derive the edges, if claims changed since that was done, or `always`. Doing it again changes nothing.
+    """Derive the edges if claims changed since the last time, or `always`. A second call changes nothing.
 
-    A process that dies in the middle of it leaves the notes, so that whoever settles next finds the rest.
+    If the process dies in the middle, the notes remain and the next settler does the rest.
     """
     if not always and not connection.read(CYPHER["claim_changes"]):
         return Settled(finished=True)
     epoch = write(_begin)
-    # Read before the claims: what changes them later leaves a note that is not among these.
+    # The notes are read before the claims. A later change of claims leaves a new note, which is not deleted here.
     notes = [row["id"] for row in connection.read(CYPHER["claim_changes"])]
     changes = plan(connection)
     try:
@@ -126,7 +131,7 @@ def settle(connection: Connection, write: Write, *, always: bool = False) -> Set
 
 
 def plan(connection: Connection) -> EdgeChanges:
-    """Return how the edges differ from the claims of all texts and definitions, and the verdicts about them."""
+    """Return how the stored edges differ from the edges that follow from all claims and verdicts."""
     edges: dict[Pair, Edge] = {
         (point, required): (confidence, row["excluded"])
         for row in connection.read(CYPHER["prerequisites"])
@@ -165,19 +170,19 @@ def _portions(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _begin(tx: neo4j.Transaction) -> int:
-    """Return the number of this settler: those with a smaller one write nothing from now on."""
+    """Return the number of this settler. Settlers with a smaller number write nothing from now on."""
     migrations.check_graph(tx)
     return int(tx.run(CYPHER["begin_settling"]).single(strict=True)["epoch"])
 
 
 def _hold(tx: neo4j.Transaction, epoch: int) -> None:
-    """Keep other settlers away until the transaction ends."""
+    """Keep other settlers away until the transaction ends. Raises _Overtaken if a later settler has begun."""
     if tx.run(CYPHER["hold_settling"]).single(strict=True)["epoch"] != epoch:
         raise _Overtaken
 
 
 def _remove(tx: neo4j.Transaction, pairs: Sequence[Pair], epoch: int) -> int:
-    """Remove edges, and points that nothing but these edges kept."""
+    """Remove edges, and also their points if nothing else links to them."""
     _hold(tx, epoch)
     points = sorted({point for pair in pairs for point in pair})
     tx.run(CYPHER["lock_points"], ids=points).consume()
@@ -187,7 +192,7 @@ def _remove(tx: neo4j.Transaction, pairs: Sequence[Pair], epoch: int) -> int:
 
 
 def _create(tx: neo4j.Transaction, edges: Sequence[tuple[Pair, Edge]], epoch: int) -> int:
-    """Create edges. One between points of which one is gone meanwhile is left out: who removed it left a note."""
+    """Create edges. An edge is left out if one of its points was deleted meanwhile; the deletion has left a note."""
     _hold(tx, epoch)
     tx.run(CYPHER["lock_points"], ids=sorted({point for pair, _ in edges for point in pair})).consume()
     rows: dict[bool, list[Row]] = {False: [], True: []}
@@ -214,9 +219,9 @@ def _strongest(claims: Iterable[tuple[Pair, float]]) -> dict[Pair, float]:
 def excluded_edges(claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICTS) -> set[Pair]:
     """Return the edges that were rejected or would close a cycle.
 
-    `claims`: (point, what it requires) -> confidence; what was accepted is among them.
+    `claims` maps (point, required point) to the confidence. It includes the accepted edges.
     """
-    import rustworkx  # It loads numpy, and only a worker that writes prerequisites needs it.
+    import rustworkx  # The import is here because it loads numpy, and only workers that write prerequisites need it.
 
     rejected = claims.keys() & verdicts.rejected
     accepted = dict.fromkeys(verdicts.accepted)
@@ -225,8 +230,8 @@ def excluded_edges(claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICT
     for point in sorted({point for pair in claims for point in pair}):
         places[point] = all_claims.add_node(point)
     all_claims.add_edges_from_no_data([(places[point], places[required]) for point, required in claims])
-    # A cycle lies within one strongly connected component. Edges between components are free, so the time below grows
-    # with the size of the cycles and not of the graph.
+    # A cycle lies within one strongly connected component. Edges between components need no check, so the time below
+    # grows with the size of the cycles and not with the size of the graph.
     component = {
         place: number
         for number, members in enumerate(rustworkx.strongly_connected_components(all_claims))

@@ -1,8 +1,9 @@
-"""What reviewers said of the findings of records: kept by the record's id, and applied to its text.
+"""The verdicts of reviewers about findings. They are stored by the record's id, and apply to one text of the record.
 
-A record that was reviewed has a node ReviewedRecord, whether it is there itself or not. Its `verdicts` are, by hash
-of the text, aspect and target, the stamp of the last review. What applies to the text that a record has now is copied
-to the record, without who said it, so that all that counts of a finding follows from the record's own node.
+A reviewed record has a node ReviewedRecord, whether the record itself is in the graph or not. The property `verdicts`
+of this node has the stamp of the last review, by hash of the text, aspect and target. The verdicts about the record's
+present text are copied to the record, without the reviewers. So the node of the record has all that decides which
+parts of its finding count.
 """
 
 import json
@@ -21,12 +22,12 @@ _Kept = dict[str, dict[str, dict[str, str]]]  # hash of the text -> aspect -> ta
 
 
 def stamp(review: Review) -> str:
-    """Return text that sorts as (time, reviewer, verdict): of the reviews of one thing the greatest decides."""
+    """Return a text that sorts as (time, reviewer, verdict). The review with the greatest stamp decides."""
     return f"{iso(review.at)}|{review.by}|{review.verdict}"
 
 
 def merged(kept: str | None, reviews: Iterable[FindingReview]) -> str:
-    """Return the `verdicts` of a ReviewedRecord with these reviews, which are of one record."""
+    """Return the `verdicts` of a ReviewedRecord after these reviews, all of which are about this record."""
     verdicts: _Kept = json.loads(kept) if kept else {}
     for review in reviews:
         targets = verdicts.setdefault(review.text_hash, {}).setdefault(review.aspect, {})
@@ -35,9 +36,9 @@ def merged(kept: str | None, reviews: Iterable[FindingReview]) -> str:
 
 
 def applied(kept: str | None, record: Record) -> str | None:
-    """Return the `verdicts` of a record: by verdict and aspect the targets, the last one that was said at the end.
+    """Return the `verdicts` of a record: verdict -> aspect -> targets in the order of the reviews, as JSON.
 
-    What was withdrawn is not among them; None where nothing else was said.
+    Withdrawn verdicts are left out. Return None if no others are left.
     """
     if kept is None or kind_of_finding(record) is None:
         return None
@@ -57,9 +58,9 @@ def _text(value: Any) -> str:
 
 
 class RecordVerdicts:
-    """What reviewers said of some records before this transaction. It holds a lock on what it found.
+    """The verdicts about some records before this transaction. The nodes ReviewedRecord that were found are locked.
 
-    `number`: of all records that were ever reviewed.
+    `number` is the number of all records that were ever reviewed.
     """
 
     def __init__(self, tx: neo4j.Transaction, record_ids: Collection[str], number: int) -> None:
