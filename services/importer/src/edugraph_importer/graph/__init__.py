@@ -1,6 +1,6 @@
-"""The graph repository: the only part of the importer that knows the database.
+"""The graph repository. Only this package of the importer uses the database.
 
-Records and findings go in, each exactly once; outcomes come out. Every error is a ServerAway, a Retryable or a
+It writes records and findings, each exactly once, and returns outcomes. All errors are ServerAway, Retryable or
 Rejected.
 """
 

@@ -1,7 +1,7 @@
-"""The minutes in which students were active, kept by student, course and day of UTC.
+"""The minutes in which students were active, stored by student, course and day (UTC).
 
-A day is a set of minutes, and records only add to it: what comes again, in whatever order, changes nothing. So no
-activity can be taken back (docs/adr/0038).
+A day is a set of minutes, and records only add minutes. So repeated records change nothing, in whatever order they
+arrive, and no activity can be taken back (docs/adr/0038).
 """
 
 import json
@@ -16,17 +16,17 @@ import neo4j
 from edugraph_common.contracts.school_records import ActivityRecord
 from edugraph_importer.graph.queries import CYPHER, Row
 
-LONGEST_MINUTES = 240  # of one record
-FILLED_MINUTES = 5  # of a gap between two active minutes that counts as active
+LONGEST_MINUTES = 240  # a record counts for this number of minutes at most
+FILLED_MINUTES = 5  # a gap of at most this length between two active minutes counts as active
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MINUTE = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(minutes=1)
-_MINUTES = 24 * 60  # of a day
+_MINUTES = 24 * 60  # in a day
 _HOUR = (1 << 60) - 1
 
 
 class Day(NamedTuple):
-    """A day of a student in a course. `date` is ISO text, of UTC."""
+    """A day of a student in a course. `date` is an ISO date in UTC."""
 
     student_id: str
     course_id: str
@@ -39,7 +39,7 @@ class Day(NamedTuple):
 
 @dataclass(slots=True)
 class Activity:
-    """What is known of one day: bit n of `minutes` is the minute n of the day."""
+    """The activity of one day. Bit n of `minutes` stands for minute n of the day."""
 
     minutes: int = 0
     kinds: set[str] = field(default_factory=set)
@@ -54,13 +54,13 @@ class Activity:
         return cls(hours, set(row["kinds"] or ()))
 
     def row(self) -> Row:
-        """Return what is stored: an integer for each hour, whose bit n is its minute n."""
+        """Return the stored form: an integer for each hour, whose bit n stands for minute n of the hour."""
         hours = [self.minutes >> 60 * hour & _HOUR for hour in range(24)]
         return {"hours": hours, "minutes": active_minutes(self.minutes), "kinds": sorted(self.kinds) or None}
 
 
 def active_minutes(minutes: int) -> int:
-    """Return how many minutes a student was active, where a short gap between two of them counts, too."""
+    """Return the number of minutes in which a student was active. Short gaps between active minutes count, too."""
     if minutes == 0:
         return 0
     first = (minutes & -minutes).bit_length() - 1
@@ -70,10 +70,10 @@ def active_minutes(minutes: int) -> int:
 
 
 def days_of(data: ActivityRecord, begins: datetime) -> Iterator[tuple[Day, Activity]]:
-    """Yield what a record says of each day. It counts for one minute at least and `LONGEST_MINUTES` at most."""
+    """Yield the activity of a record on each of its days: at least one minute, and at most `LONGEST_MINUTES`."""
     lasts = timedelta(minutes=min(LONGEST_MINUTES, (data.duration_seconds or 0) / 60))
     since, minutely = begins - _EPOCH, timedelta(minutes=1)
-    # The moment at which it ends is no part of it.
+    # The moment at which the activity ends does not belong to it.
     first, last = since // minutely, (since + lasts - timedelta(microseconds=1)) // minutely
     last = min(max(first, last), first + LONGEST_MINUTES - 1, _LAST_MINUTE)
     kinds: set[str] = {data.kind} if data.kind else set()
@@ -91,7 +91,7 @@ def add_days(days: dict[Day, Activity], more: Iterable[tuple[Day, Activity]]) ->
 
 
 def write_days(tx: neo4j.Transaction, days: Mapping[Day, Activity]) -> None:
-    """Add activity to what the graph has. The students must be locked, so that nobody else changes their days."""
+    """Add activity to the days in the graph. The students must be locked, so that nobody else changes their days."""
     by_id = {day.id: day for day in sorted(days)}
     stored = {row["id"]: row for row in tx.run(CYPHER["active_days"], ids=list(by_id))} if by_id else {}
     new, changed = list[Row](), list[Row]()

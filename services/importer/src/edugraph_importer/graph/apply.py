@@ -134,7 +134,7 @@ class RecordBatch:
 
 
 class Applied(NamedTuple):
-    """What follows from a transaction.
+    """The effects of a transaction.
 
     With `claims_changed` the prerequisites have to be derived. `leading` has each person who leads a group at other
     times than before, and whether the person leads it at any time now.

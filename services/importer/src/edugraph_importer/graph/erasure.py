@@ -42,7 +42,7 @@ TEXT_FIELDS = ("text", "subject", "feedback", "question", "error_text", "respons
 
 
 class Known(NamedTuple):
-    """What the graph knows about a person.
+    """The names and records of a person in the graph.
 
     `records` has the ids of the records that name the person. `erased` says whether there is a tombstone.
     """

@@ -291,12 +291,12 @@ class FindingUpdate:
             yield from ((label, end) for end in ends)
 
     def links(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Yield (relationship type, id of its end, properties) of what is found now; absent properties are None."""
+        """Yield (relationship type, id of its end, properties) for each found link. Missing properties are None."""
         for relationship_type, links in self.new.links.items():
             yield from ((relationship_type, end, properties) for end, properties in links.items())
 
     def dropped_links(self) -> Iterator[tuple[str, str]]:
-        """Yield (relationship type, id of its end) of what is no longer found."""
+        """Yield (relationship type, id of its end) for each link that is no longer found."""
         for relationship_type, links in self.old.links.items():
             still_found = self.new.links_of(relationship_type)
             yield from ((relationship_type, end) for end in links if end not in still_found)

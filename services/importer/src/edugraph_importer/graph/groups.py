@@ -1,7 +1,7 @@
-"""Groups: who is in them and who leads them, what they are called, and of which courses they are.
+"""Groups: their members, leaders, names and courses.
 
-MEMBER_OF and LEADS are derived from a person's own memberships, and what is stored of a group are counts: a group of
-a large course may have a million members, and none of them is read when another one comes or goes.
+MEMBER_OF and LEADS are derived from the memberships of one person. For a group only counts are stored: the group of a
+large course may have a million members, and none of them is read when another member comes or goes.
 """
 
 from collections import defaultdict
@@ -19,8 +19,8 @@ from edugraph_importer.graph.unit_of_work import Leading, run_rows
 def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup], leading: Leading) -> None:
     """Derive MEMBER_OF and LEADS of these people and groups from the Membership nodes in the graph.
 
-    Of those that agree in term and start, the latest is the one that counts. The people and groups must be locked.
-    `leading` receives when they led the groups before, and when they lead them now.
+    If several memberships have the same term and start, the latest record counts. The people and groups must be
+    locked. `leading` receives the times at which they led the groups before, and at which they lead them now.
     """
     for label, rows in _rows_by_label(memberships):
         found = [stated[-1] for _, stated in sorted(_times_in_groups(tx, label, rows).items())]
@@ -36,10 +36,10 @@ def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup
 
 
 def ended_memberships(tx: neo4j.Transaction, ids: Iterable[str], before: str) -> list[str]:
-    """Return the memberships of a time in a group that was over before a moment, for each time that these are of.
+    """Return all memberships that belong to the same times in groups as `ids`, if these times ended before a moment.
 
-    The latest record says when the time ends, or else its term does. All records of the time are returned: if the
-    one with the end went alone, the person would be in the group again.
+    The latest record says when the time ends, or else the end of its term counts. All records of the time are
+    returned: if only the record with the end were removed, the person would be in the group again.
     """
     terms = {row["id"] for row in tx.run(CYPHER["ended_terms"], before=before)}
     people = {(row["label"], row["person"], row["group"]) for row in tx.run(CYPHER["people_of"], ids=sorted(ids))}
@@ -61,7 +61,7 @@ def _rows_by_label(people: Iterable[PersonInGroup]) -> Iterator[tuple[str, list[
 
 
 def _times_in_groups(tx: neo4j.Transaction, label: str, rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
-    """Return what records say of each time that people were in groups, in the order of their versions."""
+    """Return (person, group, term, start) -> the rows of the records about this time, ordered by version key."""
     stated: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in tx.run(CYPHER[f"memberships_of_{label}"], rows=rows):
         starts = _iso_or_none(row["starts"])
@@ -79,7 +79,7 @@ def _iso_or_none(moment: Any) -> str | None:
 
 
 def group_counts(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> GroupCounts:
-    """Return what these records, given as ids by label, say of groups."""
+    """Return the names and courses that these records give to groups. `records` maps a label to ids."""
     counts, ids = GroupCounts(), sorted(records.get("Membership", ()))
     for row in tx.run(CYPHER["group_counts"], ids=ids) if ids else ():
         counts.add(row["group"], row["name"], row["course"])
@@ -87,7 +87,10 @@ def group_counts(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) ->
 
 
 def add_courses(tx: neo4j.Transaction, courses: Mapping[Pair, int]) -> None:
-    """Add how many memberships say of which course their group is; what none of them says goes."""
+    """Add numbers of memberships to OF_COURSE. Remove the relationships that no membership states any more.
+
+    `courses` maps (group, course) to the number to add.
+    """
     rows: list[Row] = [
         {"group": group_id, "course": course_id, "records": number}
         for (group_id, course_id), number in sorted(courses.items())

@@ -2,8 +2,8 @@
 
 The greatest of all versions is the record. For a statement of xAPI, the version that was accepted first is the
 record. So that an import can be undone, the record remembers the keys of all other versions, including repeats and
-rows that were set aside. An entry has six whole numbers. Eight bytes of a hash are all that it contains of the
-content.
+rows that were set aside. An entry has six whole numbers, and no content except eight
+bytes of its hash.
 """
 
 from collections.abc import Collection, Iterable, Sequence

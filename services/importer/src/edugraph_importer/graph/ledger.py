@@ -1,9 +1,11 @@
-"""The end of the ledger's rows: of a job of which nothing else is kept, only their counts stay (docs/adr/0076).
+"""Deletion of old ledger rows. When no other store knows a job any more, only its counts stay (docs/adr/0076).
 
-A row answers for its batch or pack when the message of it comes again. When the job is over, such a message can only
-be one that was kept elsewhere for a long time; it is refused then, since nobody can tell any more whether it was
-written. It goes in three steps, each in a round of its own, and doing one again changes nothing: it is noted since
-when nothing else is kept of a job; after a while the job is closed; then its rows go.
+A ledger row answers when the message of its batch or pack is delivered again. After the end of the job such a message
+can only come from somewhere that kept it for a long time. It is refused then, because nobody knows any more whether
+it was written.
+
+The rows of a job are deleted in three steps, each in a separate round: the moment is noted from which on no other
+store knows the job; after a while the job is closed; later its rows are deleted. A repeated step changes nothing.
 """
 
 from collections import Counter, defaultdict
@@ -22,19 +24,19 @@ from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.retention import PAGE, Write, portions
 from edugraph_importer.graph.unit_of_work import run_rows
 
-# A transaction that began before a job was closed may look for a row, or write one, until its time is over.
+# Rows stay for this time after the job was closed. A transaction that began before may still read or write a row.
 CLOSING = timedelta(seconds=10 * TRANSACTION_SECONDS)
 
 
 class _Folded(NamedTuple):
-    """What a job keeps of its rows that are gone: their number, and the sums of these counts of their outcomes."""
+    """The values that a job keeps from its deleted rows: their number, and sums of these counts of their outcomes."""
 
     name_of_number: str
     outcome: type[BatchOutcome | FindingsOutcome]
     counts: Sequence[str]
 
 
-# By the label of a row.
+# Label of a row -> what its job keeps.
 _FOLDED: Mapping[str, _Folded] = {
     "ImportBatch": _Folded("batches", BatchOutcome, ("read", *ROW_COUNTS, "unknown")),
     "FindingsPack": _Folded("packs", FindingsOutcome, ("findings",)),
@@ -45,7 +47,7 @@ IsOver = Callable[[Collection[str]], AbstractSet[str]]
 
 
 class Compacted(NamedTuple):
-    """How many rows are gone. Not `finished`: there was no more time."""
+    """The number of deleted rows. If it is not `finished`, the time was over."""
 
     rows: int
     finished: bool
@@ -60,9 +62,9 @@ def compact(
     *,
     go_on: Callable[[], bool],
 ) -> Compacted:
-    """Take a step with each job that has rows. It stops after a page when `go_on` says no; doing it again goes on.
+    """Do the next step for each job that has rows. Stop after a page when `go_on` returns False.
 
-    `kept`: how long a job has to be over before it is closed.
+    A second call continues. `kept` is the time between the note that a job is over and its closing.
     """
     rows, moment = 0, iso(now)
     for label in _FOLDED:
@@ -100,9 +102,9 @@ def _note(tx: neo4j.Transaction, statement: str, job_ids: Sequence[str], moment:
 
 
 def _fold(tx: neo4j.Transaction, label: str, ids: Sequence[str], job_ids: Sequence[str]) -> int:
-    """Delete rows of closed jobs, and add their counts to those of the jobs. Return how many rows there were.
+    """Delete rows of closed jobs, and add their counts to the counts of the jobs. Return the number of rows.
 
-    The jobs are locked before the rows are read, so that a row is counted once, whoever else is at it.
+    The jobs are locked before the rows are read, so that a row is counted once even if two processes do this.
     """
     begin(tx, label, "")
     before = {row["id"]: row["properties"] for row in tx.run(CYPHER["lock_closed_jobs"], ids=job_ids)}

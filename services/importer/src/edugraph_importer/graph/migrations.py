@@ -1,7 +1,7 @@
-"""The version of the graph's form, and the steps that lead from each version to the next.
+"""The schema version of the graph, and the steps that migrate it from each version to the next.
 
-Each step is done in transactions of its own and changes nothing when it is done again, so that a process which dies
-in the middle of it leaves a graph that the next one brings to its end.
+Each step has separate transactions, and a repeated step changes nothing. So if a process dies in the middle of a
+step, the next process can finish it.
 """
 
 import hashlib
@@ -40,9 +40,9 @@ from edugraph_importer.graph.unit_of_work import (
     write_changed_state,
 )
 
-UNVERSIONED = 1  # releases that wrote no version wrote this one
+UNVERSIONED = 1  # the version of a graph from a release that stored no version
 MIGRATION_RUNNING_SECONDS = 5.0
-# A process that dies while it migrates keeps the others waiting for so long.
+# If a process dies while it migrates, the others wait for this time.
 LEASE_MILLISECONDS = 60_000
 RENEWAL_SECONDS = 15.0
 
@@ -52,7 +52,7 @@ RESOLVED_AT_ONCE = 500
 
 
 class OutdatedGraph(Exception):
-    """The graph is to be migrated before anything is written to it."""
+    """The graph has to be migrated before anything is written to it."""
 
 
 class NewerGraph(OtherVersion):
@@ -70,16 +70,16 @@ class MigrationNotAllowed(OtherVersion):
 
 
 def check_graph(tx: neo4j.Transaction) -> None:
-    """Raise OutdatedGraph for a graph that is new or not yet migrated to this release, NewerGraph for a later one.
+    """Raise OutdatedGraph if the graph is new or not yet migrated, and NewerGraph if a later release has written it.
 
-    Every transaction that writes calls it first, or `check_version` with what the statement `begin` returns.
+    Every transaction that writes calls this first, or `check_version` with the result of the statement `begin`.
     """
     schema = tx.run(CYPHER["schema_version"]).single(strict=True)
     check_version(schema["version"], schema["unfinished_from"])
 
 
 def check_version(version: int | None, unfinished_from: int | None) -> None:
-    """Raise what `check_graph` raises. The arguments are the properties of the node `Schema`."""
+    """Raise the errors of `check_graph`. The arguments are the properties of the node `Schema`."""
     if version is None:
         raise OutdatedGraph
     _refuse_newer(version, SCHEMA_VERSION)
@@ -124,11 +124,11 @@ def migrate(
 
 
 def _do_steps(connection: Connection, steps: Mapping[int, Step], target: int) -> None:
-    # Another process may have migrated the graph until the lease was taken.
+    # Another process may have migrated the graph before the lease was taken.
     reached = _reached(connection, target)
     if reached is None or reached == target:
         return
-    # Importers of earlier releases write nothing from here on. A transaction that began before does so until it ends.
+    # From here on importers of earlier releases write nothing. Their open transactions are waited for.
     connection.write(_set_progress, target, reached)
     connection.wait_for_older_transactions()
     while reached < target:
@@ -138,9 +138,9 @@ def _do_steps(connection: Connection, steps: Mapping[int, Step], target: int) ->
 
 
 def _reached(connection: Connection, target: int) -> int | None:
-    """Return the version whose form all of the graph has, or None if nothing was ever written to the graph."""
-    # In this order: whoever writes the first row has written the version before. The other way round, a process that
-    # looks while another one begins a new graph would take that for a graph of the first version, and migrate it.
+    """Return the version that the whole graph has reached, or None if nothing was ever written to the graph."""
+    # The order matters. A new graph gets its version before its first row. If the version were read first, another
+    # process could begin the graph in between, and the graph would be taken for one without a version and migrated.
     is_written = bool(connection.read(CYPHER["ledger_rows"]))
     [schema] = connection.read(CYPHER["schema_version"])
     if schema["version"] is None:
@@ -161,7 +161,7 @@ def _set_progress(tx: neo4j.Transaction, target: int, reached: int) -> None:
 
 
 def _refuse_newer(version: int, known: int) -> None:
-    """Another release may be about to take over, so the work is kept for it."""
+    """Raise NewerGraph for an unknown version. The work waits, since a later release may be about to take over."""
     if version > known:
         raise NewerGraph(f"the graph has schema version {version}, and this importer knows up to {known}", version)
 
@@ -173,7 +173,7 @@ def _take_lease(tx: neo4j.Transaction, owner: str) -> None:
 
 
 def _renew_lease(tx: neo4j.Transaction, owner: str) -> None:
-    """Hold the lease until the transaction ends, and for a minute more."""
+    """Hold the lease until the transaction ends, and for a minute more. Raises MigrationRunning if it was lost."""
     if tx.run(CYPHER["renew_migration_lease"], owner=owner, milliseconds=LEASE_MILLISECONDS).single() is None:
         raise MigrationRunning("another process has taken the migration of the graph over", MIGRATION_RUNNING_SECONDS)
 
@@ -184,12 +184,12 @@ def _end_lease(tx: neo4j.Transaction, owner: str) -> None:
 
 @contextmanager
 def _lease_renewed(connection: Connection, owner: str) -> Iterator[None]:
-    """Renew the lease while the block runs, however long one statement takes, such as the one that makes an index."""
+    """Renew the lease while the block runs. One statement may take long, for example one that builds an index."""
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(RENEWAL_SECONDS):
-            # The next transaction of the step finds out what is wrong.
+            # If the renewal fails, the next transaction of the step finds the reason.
             with suppress(Failure):
                 connection.write(_renew_lease, owner)
 
@@ -203,10 +203,10 @@ def _lease_renewed(connection: Connection, owner: str) -> Iterator[None]:
 
 
 def carry_course_records(connection: Connection) -> None:
-    """Version 2: course_records are nodes, of which LEARNS is derived.
+    """Version 2: course_records are nodes, and LEARNS is derived from them.
 
-    Version 1 kept of them only what LEARNS says. So that it is not lost when a later record is taken back, it becomes
-    one CourseRecord for each LEARNS, marked as carried.
+    Version 1 stored only LEARNS. Each LEARNS becomes a CourseRecord that is marked as carried, so that its values are
+    not lost when a later record is taken back.
     """
     after = ""
     while students := [
@@ -221,7 +221,7 @@ def _carry(tx: neo4j.Transaction, students: list[str]) -> None:
     for old in list(tx.run(CYPHER["lock_old_learns"], ids=students)):
         pair = (old["student"], old["course"])
         fields = read_fields(old["properties"], COURSE_RECORD_FIELDS)
-        # Earlier releases wrote 0 where no record gave the progress.
+        # Earlier releases wrote 0 if no record gave the progress.
         _, progress_stamp = fields.get("progress", (None, NEVER))
         if progress_stamp == NEVER:
             fields.pop("progress", None)
@@ -245,7 +245,7 @@ def carried_id(pair: Pair) -> str:
 
 
 def resolve_names(connection: Connection) -> None:
-    """Version 5: what ids are called is counted, and each id and name knows what stands for it."""
+    """Version 5: the names of ids are counted, and each id and name has its canonical node."""
     connection.create_constraints()
     for label in NAMED_LABELS:
         after = ""
@@ -266,7 +266,7 @@ def _count_names(tx: neo4j.Transaction, label: str, ids: list[str]) -> None:
 
 
 def count_spellings(connection: Connection) -> None:
-    """Version 7: spellings are counted, and the most frequent one is the name; RELATES_TO is sums of its records."""
+    """Version 7: spellings are counted and the most frequent one is the name. RELATES_TO has sums of its records."""
     for label in NAMED_LABELS:
         after = ""
         while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=RESOLVED_AT_ONCE):
@@ -289,7 +289,7 @@ def _count_spellings(tx: neo4j.Transaction, label: str, ids: list[str]) -> None:
 
 
 def index_reports_and_courses(connection: Connection) -> None:
-    """Version 9: what reports quote, and which record names, describes or rates a course, is found by an index."""
+    """Version 9: indexes find the quotes in reports, and the records that name, describe or rate a course."""
     connection.create_constraints()
     for label in ("ImportBatch", "CourseContent", "CourseRecord", "ErrorRecord"):
         after = ""
@@ -305,7 +305,7 @@ def index_reports_and_courses(connection: Connection) -> None:
 def _note_quotes(tx: neo4j.Transaction, ids: list[str]) -> None:
     rows = list[Row]()
     for row in list(tx.run(CYPHER["reports"], ids=ids)):
-        set_aside = row["set_aside"] or "[]"  # which releases before it was kept did not write
+        set_aside = row["set_aside"] or "[]"  # early releases did not write this property
         rejects = [Reject.model_validate(reject) for reject in json.loads(set_aside)]
         text = quoted(*BatchOutcome.model_validate_json(row["outcome"]).errors, *rejects)
         if text is not None:
@@ -332,7 +332,7 @@ def _note_said_of_courses(tx: neo4j.Transaction, label: str, ids: list[str]) -> 
 
 
 def index_texts_of_courses(connection: Connection) -> None:
-    """Version 10: the texts of a course are found by an index."""
+    """Version 10: an index finds the texts of a course."""
     connection.create_constraints()
     after = ""
     while rows := connection.read(CYPHER["next_ids_CourseContent"], after=after, limit=RESOLVED_AT_ONCE):
@@ -345,11 +345,12 @@ def _set_course_of_texts(tx: neo4j.Transaction, ids: list[str]) -> None:
     tx.run(CYPHER["set_course_of_texts"], ids=ids).consume()
 
 
-# Version -> what makes the next version of it. Version 3 has attempts and items, version 4 groups and terms. A
-# release that does not know them would leave them where they are when it erases a student. Version 6 has what schools
-# say of points: an earlier release would refuse such records, and takes none back whole.
-# Version 8 derives prerequisites apart from what claims them: an earlier release would write them beside that.
-# Version 10 has what reviewers say of prerequisites: an earlier release would derive them as if nobody had said it.
+# Version -> the step to the next version.
+# Version 3 adds attempts and items, and version 4 groups and terms. An earlier release would not delete them when it
+# erases a student.
+# Version 6 adds point_records. An earlier release would refuse such records, and could not remove them completely.
+# Version 8 derives prerequisites separately from their claims. An earlier release would write them with the claims.
+# Version 10 adds reviews of prerequisites. An earlier release would derive prerequisites without these reviews.
 STEPS: Mapping[int, Step] = {
     1: carry_course_records,
     2: Connection.create_constraints,

@@ -1,10 +1,10 @@
-"""Which knowledge points may mean the same, as a sentence encoder guesses from their names (docs/adr/0068).
+"""Proposals: pairs of knowledge points that may mean the same. A sentence encoder finds them by name (docs/adr/0068).
 
 A proposal is a relationship between two points, from the smaller id to the greater. It changes nothing else: no
-class, no answer, no digest. A comparison replaces all proposals of the one before, but for those that somebody
-decided, whose verdict is shown beside them and can be taken back. What was decided or merged is not proposed again.
+class, no answer, no digest. Each comparison replaces all proposals of the one before, except the decided ones: their
+verdict is shown with them and can be withdrawn. A pair that was decided or merged is not proposed again.
 
-When names were compared is noted on a node of its own, which also lets one transaction at a time write proposals.
+A node notes the time of the last comparison. It is also the lock that lets one transaction at a time write proposals.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Pair
 from edugraph_importer.graph.unit_of_work import run_rows
 
-SECONDS_BETWEEN = 60  # at least, from one comparison that an import asks for to the next
-LOST_SECONDS = 600  # after which a comparison that was asked for and not begun is asked for again
+SECONDS_BETWEEN = 60  # the shortest time between two comparisons that imports ask for
+LOST_SECONDS = 600  # after this time a comparison that was requested but has not begun is requested again
 
 
 def ask(tx: neo4j.Transaction, now: float) -> int | None:
-    """Return in how many seconds names are to be compared, and note that they will be; None if nobody needs to ask.
+    """Return the seconds until the caller has to request a comparison, and note this. Return None if none is needed.
 
-    There is no need if there are as many points as at the last comparison, or if somebody else asked. `now`: seconds
-    since 1970.
+    None is needed if the number of points has not changed since the last comparison, or if another caller has
+    requested one. `now` is in seconds since 1970.
     """
     last = _lock(tx)
     if last["points"] == count(tx) or (last["asked_until"] or 0) > now:
@@ -36,7 +36,7 @@ def ask(tx: neo4j.Transaction, now: float) -> int | None:
 
 
 def note_comparison(tx: neo4j.Transaction, points: int, now: float) -> None:
-    """Note that the names of the points were sent to be compared when there were so many."""
+    """Note that the names of points were sent for comparison, and the number of points then."""
     _lock(tx)
     tx.run(CYPHER["note_comparison"], points=points, at=now).consume()
 
@@ -46,9 +46,9 @@ def count(tx: neo4j.Transaction) -> int:
 
 
 def write(tx: neo4j.Transaction, encoder: str | None, compared: int, pairs: Sequence[ProposedPair]) -> int:
-    """Propose these pairs in place of those that nobody decided, and return how many are proposed now.
+    """Replace the undecided proposals by these pairs. Return the number of proposals now.
 
-    Without an encoder nothing was compared: what was proposed before stays.
+    Without an encoder nothing was compared, so the former proposals stay.
     """
     _lock(tx)
     tx.run(CYPHER["note_proposals"], encoder=encoder, compared=compared).consume()
@@ -67,7 +67,7 @@ def write(tx: neo4j.Transaction, encoder: str | None, compared: int, pairs: Sequ
     rows = [row for row in rows if (row["from"], row["to"]) not in elsewhere]
     gone = stored.keys() - decided - {(row["from"], row["to"]) for row in rows}
     run_rows(tx, "remove_proposals", [{"from": a, "to": b} for a, b in sorted(gone)])
-    # What is proposed as before is not written again: it would lock the points while an import may want them.
+    # Unchanged proposals are not written again, since that would lock points that an import may need.
     run_rows(tx, "propose", [row for row in rows if not _is_stored(row, stored)])
     return len(rows) + len(decided)
 
@@ -78,9 +78,9 @@ def _is_stored(row: Row, stored: dict[Pair, Row]) -> bool:
 
 
 def _lock(tx: neo4j.Transaction) -> neo4j.Record:
-    """Let no other transaction compare or propose, and return what is known of the last comparison.
+    """Take the lock of comparisons and proposals, and return the state of the last comparison.
 
-    Raises what `migrations.check_graph` raises.
+    Raises the errors of `migrations.check_graph`.
     """
     migrations.check_graph(tx)
     return tx.run(CYPHER["lock_comparison"]).single(strict=True)

@@ -1,7 +1,7 @@
-"""What the graph derives from its records, derived anew: all sums, names, descriptions and prerequisites.
+"""Deriving everything again that the graph derives from its records: sums, names, descriptions and prerequisites.
 
-To compare is to derive in a transaction that is taken back. Records and what was found in them are not touched. It is
-noted after each transaction how far a request has come, so that its message goes on there when it comes again.
+A comparison derives in a transaction that is rolled back. Records and their findings are not touched. After each
+transaction the graph notes how far the request has come, so that a repeated message continues there.
 """
 
 import json
@@ -25,25 +25,25 @@ NODES_AT_ONCE = 50  # in one transaction
 SHOWN_DIFFERENCES = 100
 GOES_ON_SECONDS = 1.0
 
-# Type, ids of its ends, and what tells it apart from others between them: a mistake's course, a membership's term and
-# start. Of a node: label, id, nothing, nothing.
+# A relationship: its type, the ids of its start and end, and the properties that distinguish it from others between
+# the same nodes (the course of a mistake, the term and start of a membership). A node: its label, its id, "" and "".
 Key = tuple[str, str, str, str]
 State = dict[Key, dict[str, Any]]
 
 _BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher")
-# What records state of the others is told by `stated_…`.
+# The relationships of these nodes are counted by records. For the other nodes statements `stated_…` return them.
 _COUNTED = ("Item", "KnowledgePoint")
 _TOTALS: dict[str, InteractionTotal] = {"CHAT_WITH": "chat_with", "LIKES": "likes", "TEACHES": "teaches"}
 
 
 class Stage(NamedTuple):
-    """What is derived of the nodes of a label: each node by itself, or which of them mean the same."""
+    """A stage for the nodes of one label. It derives either each node, or the classes of nodes that mean the same."""
 
     of: Literal["nodes", "classes"]
     label: str
 
 
-# After these stages come the prerequisites.
+# The prerequisites come after these stages.
 STAGES = (
     *(Stage("nodes", label) for label in ENTITY_LABELS),
     *(Stage("classes", label) for label in NAMED_LABELS),
@@ -52,10 +52,11 @@ STAGES = (
 
 @dataclass
 class Comparison:
-    """`wrong`: how many nodes and relationships differ from what the records say, by label and type.
+    """The result of a comparison with the records.
 
-    `shown`: some of them, each as its label or type and its ids. They are those of the last try alone: ids are not
-    noted in the graph.
+    `checked` is the number of checked nodes. `wrong` has the numbers of nodes and relationships that differ, by label
+    or type. `shown` has some of them, each as its label or type and its ids. Only those of the last call are shown,
+    because the graph does not note ids.
     """
 
     checked: int = 0
@@ -80,15 +81,15 @@ class _TakenBack(Exception):
         self.wrong = wrong
 
 
-# By label: what is wrong with CALLED, as it should be.
+# Label -> (id, name) -> the right number of records of a CALLED relationship that is stored wrong.
 Corrections = dict[str, dict[Pair, int]]
 
 
 class Derivation:
-    """Derives everything, a few nodes at a time, for one request. `comparison` says what was wrong.
+    """Derives everything for one request, a few nodes at a time. `comparison` has the differences.
 
-    Without `repair`, nothing is changed. The graph notes in a node `Lock` which stage a request has reached, and the
-    last node of it that is done. An erasure of this node makes the stage begin again.
+    Without `repair` nothing is changed. A node `Lock` notes the stage that the request has reached, and the last node
+    of this stage that is done. If that node is a student who is erased, the stage begins again.
     """
 
     def __init__(self, connection: Connection, request_id: str, *, repair: bool) -> None:
@@ -102,7 +103,7 @@ class Derivation:
         self.comparison = Comparison()
 
     def derive(self, go_on: Callable[[], bool]) -> None:
-        """Go on where the request was. Raises Wait when `go_on` says that the time is over."""
+        """Continue where the request was. Raises Wait when `go_on` returns False, because the time is over."""
         self._read()
         while self._stage < len(STAGES):
             stage = STAGES[self._stage]
@@ -126,12 +127,12 @@ class Derivation:
         return lambda tx: _derive_nodes(tx, label, ids, self._corrections[label])
 
     def _derive_classes(self, label: str) -> Callable[[neo4j.Transaction], list[Key]]:
-        # What was repaired is read from the graph, since it may have changed meanwhile.
+        # After a repair the graph has the right numbers, and they may have changed meanwhile.
         corrections = {} if self._repair else self._corrections[label]
         return lambda tx: _derive_classes(tx, label, corrections)
 
     def _run(self, work: Callable[[neo4j.Transaction], list[Key]], stage: int, after: str, checked: int) -> None:
-        """Do the work of a transaction, and note that it is done: with a repair, in the same transaction."""
+        """Do the work of one transaction, and note that it is done. A repair notes this in the same transaction."""
 
         def compare(tx: neo4j.Transaction) -> None:
             raise _TakenBack(work(tx))
@@ -172,7 +173,7 @@ class Derivation:
         ).consume()
 
     def _read(self) -> None:
-        """Read how far the request has come. Another one begins at the beginning."""
+        """Read how far the request has come. A new request begins at the first stage."""
         rows = self._connection.read(CYPHER["derivation"], id=self._lock_id, request=self._request_id)
         for row in rows:
             noted = json.loads(row["noted"])
@@ -189,9 +190,9 @@ def _forget_progress(tx: neo4j.Transaction, lock_id: str, request_id: str) -> No
 
 
 def _derive_nodes(tx: neo4j.Transaction, label: str, ids: list[str], corrections: dict[Pair, int]) -> list[Key]:
-    """Derive what is on these nodes and begins at them, and return what was wrong.
+    """Derive these nodes and the relationships that begin at them. Return the differences.
 
-    What is wrong with CALLED is kept in `corrections`, too.
+    Differences of CALLED are added to `corrections` as well.
     """
     outdated, nodes, tests = _outdated(tx, label, ids)
     nodes |= resolver.stated_names(tx, label, ids) if label in IDENTIFIED_LABELS else set()
@@ -217,14 +218,17 @@ def _derive_nodes(tx: neo4j.Transaction, label: str, ids: list[str], corrections
 
 
 def _derive_classes(tx: neo4j.Transaction, label: str, corrections: dict[Pair, int]) -> list[Key]:
-    """Derive which names and ids mean the same, and return what was wrong."""
+    """Derive which names and ids mean the same. Return the differences."""
     nodes, verdicts = resolver.derive_classes(tx, label, corrections)
     wrong: list[Key] = [(label, node_id, "", "") for node_id in nodes]
     return [*wrong, *(("JUDGED", *pair, "") for pair in verdicts)]
 
 
 def _derive_prerequisites(connection: Connection, *, repair: bool) -> list[Pair]:
-    """Compare the prerequisites, or derive them anew. What was not settled yet is settled first: it is not wrong."""
+    """Compare the prerequisites, or with `repair` derive them again. Return the pairs that differ.
+
+    Changed claims that were not settled yet are settled first, because they are not differences.
+    """
     prerequisites.settle(connection, connection.write)
     if repair:
         return prerequisites.settle(connection, connection.write, always=True).changes.pairs
@@ -251,9 +255,9 @@ def _stated_group_counts(tx: neo4j.Transaction, ids: list[str]) -> GroupCounts:
 
 
 def _outdated(tx: neo4j.Transaction, label: str, ids: list[str]) -> tuple[Outdated, set[Node], set[Pair]]:
-    """Return all that is derived of these nodes, as it is stored or as records state it, and what is to be locked.
+    """Return the aggregates of these nodes that are stored or that records state, and the nodes to lock.
 
-    Return what items test beside it, since that is counted and not recomputed.
+    The third value has the (item, knowledge point) pairs of TESTS, which are counted and not recomputed.
     """
     nodes: set[Node] = {(label, node_id) for node_id in ids}
     tests = set(_stated_item_names(tx, ids).tests) if label == "Item" else set[Pair]()
@@ -274,7 +278,7 @@ def _outdated(tx: neo4j.Transaction, label: str, ids: list[str]) -> tuple[Outdat
         "CONTAINS": (outdated.contains, "KnowledgePoint"),
         "LEARNS": (outdated.learns, "Course"),
         "NOT_TESTS": (tests, "KnowledgePoint"),
-        "OF_COURSE": (set(), "Course"),  # counted, as TESTS is
+        "OF_COURSE": (set(), "Course"),  # counted like TESTS
         "PRACTISED": (outdated.practised, "Item"),
         "RELATES_TO": (outdated.relates_to, "KnowledgePoint"),
         "TESTS": (tests, "KnowledgePoint"),
@@ -298,7 +302,7 @@ def _outdated(tx: neo4j.Transaction, label: str, ids: list[str]) -> tuple[Outdat
 
 
 def _state(tx: neo4j.Transaction, label: str, ids: list[str]) -> State:
-    """Return what is stored: properties of the nodes, and of the relationships that are derived with them."""
+    """Return the stored properties of the nodes, and of the derived relationships that begin at them."""
     found: State = {
         (label, row["id"], "", ""): row["properties"] for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=ids)
     }

@@ -1,7 +1,7 @@
-"""What one record states, in the terms of the graph.
+"""The facts of one record in the terms of the graph.
 
-`Facts` is a pure function of the record. It holds the rows that write the record, and what the record adds to the
-state of the nodes that it names.
+`Facts` is a pure function of the record. It has the rows that write the record, and the changes to the nodes that the
+record names.
 """
 
 from collections import Counter, defaultdict
@@ -33,10 +33,10 @@ Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # (id, id): a relationship's start and end
 PersonInGroup = tuple[str, str, str]  # (label of the person, their id, group id)
 MistakeKey = tuple[str, str, str]  # (student id, error type id, course id): one HAS_ERROR relationship
-Mention = tuple[Node, str]  # a type, a point or a topic, and how it is spelled
+Mention = tuple[Node, str]  # an error type, a knowledge point or a topic, and a spelling of it
 SpellingsById = dict[str, list[str]]  # node id -> its spellings, sorted
 
-# The label of the node that a record becomes. Activity becomes none: it is added to days.
+# Record type -> label of the record's node. An activity has no node: it is added to days.
 LABEL_OF_TYPE = {
     "student_interaction": "Interaction",
     "teacher_interaction": "Interaction",
@@ -50,25 +50,26 @@ LABEL_OF_TYPE = {
     "point_record": "Definition",
 }
 
-# The weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
+# Severity -> weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
 SEVERITY_WEIGHT = {"low": 0.5, "medium": 1.0, "high": 2.0, None: 1.0}
 
-# A course contains the points that a school names for it, as a text says of those that it teaches.
+# The importance of a point in a course for which a school defines it. It is the same as that of a point that a text
+# teaches.
 STATED_IMPORTANCE = "core"
 
 _DATES = {"enrollment_date": "enrolled", "completion_date": "completed"}
 
-# The fields that LEARNS takes from CourseRecords, each one from the latest that gives it; and all that one may give.
+# The fields of LEARNS, each from the latest CourseRecord that gives it; and all fields that a CourseRecord may give.
 LEARNS_FIELDS = ("enrollment_date", "progress", "completion_date", "time_spent")
 COURSE_RECORD_FIELDS = (*LEARNS_FIELDS, "student_name", "course_name", "course_description", "difficulty")
 
-# What a record says of its course: field of the record -> property of its IN_COURSE. It holds the key by which the
-# latest record is sought that gives the field.
+# Field of a record about its course -> property of its IN_COURSE. The property has the key in the index that finds
+# the latest record with this field.
 KEYS_IN_COURSE = {"course_name": "named", "course_description": "described", "difficulty": "rated"}
 
 
 class Mistakes(NamedTuple):
-    """What one record adds to one HAS_ERROR relationship. `resolved` is None where the record does not say."""
+    """The amounts that one record adds to one HAS_ERROR relationship. `resolved` is None if it is not given."""
 
     key: MistakeKey
     number: int
@@ -77,7 +78,7 @@ class Mistakes(NamedTuple):
 
 
 class Called(NamedTuple):
-    """That records call an id by a name. `name` is the canonical name; it is the id where a record gives none."""
+    """The fact that records call an id by a name. `name` is the canonical name, or the id if a record has no name."""
 
     label: str
     id: str
@@ -85,7 +86,7 @@ class Called(NamedTuple):
 
 
 class PointSaid(NamedTuple):
-    """What a point_record says in the terms of the graph. `spelled`: all that the point is called, as it is given."""
+    """A point_record in the terms of the graph. `spelled` has all names of the point as they are given."""
 
     id: str
     spelled: list[str]
@@ -93,16 +94,16 @@ class PointSaid(NamedTuple):
 
 
 class Learns(NamedTuple):
-    """What one course_record says of one LEARNS relationship."""
+    """The values that one course_record gives to one LEARNS relationship."""
 
     pair: Pair
     values: dict[str, Any]
 
 
 class Practice(NamedTuple):
-    """What one attempt adds to one PRACTISED relationship, whose ends are a student and an item.
+    """The outcome that one attempt adds to one PRACTISED relationship. `pair` has the student and the item.
 
-    `place` sorts as (timestamp, number of the attempt, record id): the attempt with the smallest is the first.
+    `place` sorts as (timestamp, number of the attempt, record id). The attempt with the smallest place is the first.
     """
 
     pair: Pair
@@ -112,17 +113,17 @@ class Practice(NamedTuple):
 
 @dataclass(slots=True)
 class ItemNames:
-    """How many records call items, and the knowledge points that they test, by which name.
+    """The numbers of records that use a name for an item, or for a knowledge point that an item tests.
 
-    They are counts, so that a record is taken back without reading the others that name the item. `titles`: by item,
-    as its attempts call it. `tests`: by (item, knowledge point); a TESTS relationship has one or more.
+    With counts a record can be removed without reading the other records of the item. `titles` maps an item to the
+    counts of its titles in attempts. `tests` maps (item, knowledge point) to the counts of the point's spellings.
     """
 
     titles: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     tests: dict[Pair, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, item_id: str, title: str | None, knowledge_points: Iterable[str], records: int = 1) -> None:
-        """Count what a record says of an item, or so many records that say the same; -1 takes one back."""
+        """Add the names in one record, or in `records` equal ones. With -1 subtract one record."""
         if title is not None:
             self.titles[item_id][title] += records
         for point, spellings in spellings_by_id(knowledge_points).items():
@@ -130,14 +131,14 @@ class ItemNames:
                 self.tests[item_id, point][spelling] += records
 
     def merge(self, other: "ItemNames", times: int = 1) -> None:
-        """Count all that the other one counts; with -1, take it back."""
+        """Add the counts of `other`. With -1 subtract them."""
         for item_id, titles in other.titles.items():
             self.titles[item_id].update({title: times * number for title, number in titles.items()})
         for pair, spellings in other.tests.items():
             self.tests[pair].update({spelling: times * number for spelling, number in spellings.items()})
 
     def mentions(self) -> dict[Mention, int]:
-        """Return how many records spell knowledge points in which way."""
+        """Return the number of records for each spelling of each knowledge point."""
         found = Counter[Mention]()
         for (_, point), spellings in self.tests.items():
             for spelling, number in spellings.items():
@@ -152,23 +153,23 @@ class ItemNames:
 
 @dataclass(slots=True)
 class GroupCounts:
-    """How many memberships call groups by which name (`names`), and say that they are of which course (`courses`).
+    """The numbers of memberships that give a name to a group (`names`), or a course to it (`courses`).
 
-    They are counts for the same reason as those of `ItemNames`. `courses`: by (group, course).
+    With counts a membership can be removed without reading the others. `courses` maps (group, course) to the number.
     """
 
     names: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     courses: Counter[Pair] = field(default_factory=Counter)
 
     def add(self, group_id: str, name: str | None, course_id: str | None, records: int = 1) -> None:
-        """Count what a membership says of its group, or so many that say the same; -1 takes one back."""
+        """Add the name and course in one membership, or in `records` equal ones. With -1 subtract one membership."""
         if name is not None:
             self.names[group_id][name] += records
         if course_id is not None:
             self.courses[group_id, course_id] += records
 
     def merge(self, other: "GroupCounts", times: int = 1) -> None:
-        """Count all that the other one counts; with -1, take it back."""
+        """Add the counts of `other`. With -1 subtract them."""
         for group_id, names in other.names.items():
             self.names[group_id].update({name: times * number for name, number in names.items()})
         self.courses.update({pair: times * number for pair, number in other.courses.items()})
@@ -179,17 +180,17 @@ class GroupCounts:
             yield from (("Group", group_id), ("Course", course_id))
 
 
-# The key of a version that nobody gave: of a record outside of a batch.
+# The version key of a record without versions.
 NO_VERSION: Row = dict.fromkeys(("changed", "reading", "accepted", "row", "history"))
 
 
 @dataclass(slots=True)
 class Facts:
-    """What one record states, or what its finding adds to that.
+    """The facts that one record states, or that its finding adds.
 
-    `nodes`: all that must be locked. `rows`: (name of the statement, row). `fields`: (node, name, value); the latest
-    record decides each of them. `spellings`: how many more mentions there are, or fewer. `contains`: (course, point),
-    `prerequisites`: (point, what it requires), as a point_record says.
+    `nodes` has all nodes to lock. `rows` has (name of the statement, row). `fields` has (node, name, value); the
+    latest record decides each field. `spellings` has positive or negative changes of the numbers of mentions.
+    `contains` has (course, point) and `prerequisites` has (point, required point); both come from point_records.
     """
 
     version_key: str
@@ -210,7 +211,7 @@ class Facts:
 
 
 def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 - one case for each type of record
-    """Return what the record states. `version`: the properties that hold the key of its version."""
+    """Return the facts that the record states. `version` has the properties with the key of its version."""
     facts = Facts(record.version_key, set(nodes(record)))
     row: Row = {
         "id": record.record_id,
@@ -348,7 +349,7 @@ def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | TermReco
 
 
 def person_in_group(data: MembershipRecord) -> tuple[str, str, str | None]:
-    """Return the label, the id and the name of the one whose membership it is."""
+    """Return the label, the id and the name of the person in a membership."""
     if data.student_id is not None:
         return "Student", data.student_id, data.student_name
     assert data.teacher_id is not None  # noqa: S101 - the contract has one of the two
@@ -356,7 +357,7 @@ def person_in_group(data: MembershipRecord) -> tuple[str, str, str | None]:
 
 
 def attempt_place(version_key: str, attempt_number: int | None) -> str:
-    """Return the place of an attempt among others, as `Practice` has it. An attempt without a number comes first."""
+    """Return the sort key of an attempt for `Practice`. An attempt without a number comes first."""
     at, _, record_id = version_key.partition("|")
     return f"{at}|{attempt_number or 0:010d}|{record_id}"
 
@@ -407,7 +408,7 @@ def _school_nodes(data: MembershipRecord | TermRecord) -> Iterator[Node]:
 
 
 def derive_facts(record: Record) -> None:
-    """Derive all that follows from one record alone, so that what goes wrong is known before its batch is written."""
+    """Derive everything that follows from one record alone, so that its errors appear before its batch is written."""
     _ = record.version_key, record.content_hash, set(nodes(record))
     if isinstance(record.data, ActivityRecord):
         _ = list(days_of(record.data, record.timestamp))
@@ -428,15 +429,16 @@ def topics(data: StudentInteraction) -> SpellingsById:
 
 
 def error_types(data: ErrorRecord) -> SpellingsById:
-    """Return at most one error type. An id is taken as it is given; a name without an id gives the id."""
+    """Return at most one error type. Without an id, the canonical name is the id."""
     names = [data.error_type] if data.error_type else []
     return {data.error_type_id: names} if data.error_type_id else spellings_by_id(names)
 
 
 def said_of_point(data: PointRecord) -> PointSaid:
-    """An id is taken as it is given, and is a name of its own: whoever writes it in another way means the same point.
+    """Return the facts of a point_record. An id also counts as a name, so that other spellings of it mean the point.
 
-    What is required is told by an id or a name, so it stands at the node of the canonical name, which joins the id.
+    A required point may be given by its id or by a name. The requirement goes to the node of the canonical name,
+    which joins the id.
     """
     spelled = list(dict.fromkeys(filter(None, (data.point_id, data.name, *data.names))))
     point_id = data.point_id or canonical_name(spelled[0])
@@ -445,10 +447,10 @@ def said_of_point(data: PointRecord) -> PointSaid:
 
 
 def called(label: str, node_id: str, spellings: Iterable[str]) -> list[Called]:
-    """Return what one record says of an id by its own spellings of it.
+    """Return the names that one record gives to an id by its spellings.
 
-    A name that is the id itself says nothing. So all this follows from the link of a record, too, which has its end
-    and the spellings.
+    A name that is equal to the id is left out. The same result follows from the link of the stored record, which has
+    the id at its end and the spellings as a property.
     """
     names = {canonical_name(spelling) for spelling in spellings}
     if not names:
@@ -457,20 +459,20 @@ def called(label: str, node_id: str, spellings: Iterable[str]) -> list[Called]:
 
 
 def resolved(data: ErrorRecord | AttemptRecord) -> bool | None:
-    """Return None where the record does not say whether the mistake is resolved."""
+    """Return whether the mistake is resolved, or None if the record does not say."""
     return data.resolved if isinstance(data, ErrorRecord) and "resolved" in data.model_fields_set else None
 
 
 def course_record_fields(data: CourseRecord) -> dict[str, Any]:
-    """Return what the record gives of COURSE_RECORD_FIELDS, without what it leaves out."""
+    """Return the COURSE_RECORD_FIELDS that the record gives. Fields that it leaves out are missing."""
     given = {name: getattr(data, name) for name in COURSE_RECORD_FIELDS if name in data.model_fields_set}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def keys_in_course(course_id: str, given: Mapping[str, Any], version_key: str) -> Row:
-    """Return the keys by which a record is sought as the latest one that gives a field of its course.
+    """Return the index keys that find the latest record with a field of its course.
 
-    Where it does not give the field it has no key, and is not in the index.
+    The key is None if the record does not give the field. Then the record is not in the index.
     """
     return {
         key: course_key(course_id, version_key) if given.get(name) is not None else None
@@ -479,14 +481,14 @@ def keys_in_course(course_id: str, given: Mapping[str, Any], version_key: str) -
 
 
 def course_key(course_id: str, version_key: str) -> str:
-    """Text that sorts as the version keys do among those of one course, whose keys all begin with its id."""
+    """Return the index key of a version key. All keys of a course begin with its id and sort as its version keys."""
     return f"{course_id}|{version_key}"
 
 
 def dated_properties(properties: Mapping[str, Any]) -> Row:
-    """Return the properties as `p`, and beside them the dates, of which the statement makes times.
+    """Return the properties without the dates as `p`, and the dates as text. The statement converts them to times.
 
-    Times are sent as text: the driver's own way to send them costs as much as all the rest of a batch.
+    Dates are sent as text, because the driver's own encoding of times costs as much as the rest of a batch.
     """
     rest = {name: value for name, value in properties.items() if name not in _DATES}
     dates = {alias: properties.get(name) for name, alias in _DATES.items()}
@@ -498,7 +500,7 @@ def _iso_text(value: datetime | DateTime | None) -> str | None:
 
 
 def spellings_by_id(names: Iterable[str]) -> SpellingsById:
-    """Group names by their canonical name, which is the node's id."""
+    """Return canonical name -> sorted spellings. The canonical name is the id of the node."""
     found: dict[str, set[str]] = {}
     for name in names:
         found.setdefault(canonical_name(name), set()).add(name)
@@ -506,5 +508,5 @@ def spellings_by_id(names: Iterable[str]) -> SpellingsById:
 
 
 def time_of(version_key: str) -> str:
-    """Return the record's time as ISO text, with which its version key begins."""
+    """Return the time at the beginning of a version key, as ISO text."""
     return version_key.partition("|")[0]

@@ -1,7 +1,7 @@
-"""Taking a course or a group out of the graph: its records go, with their part of every sum, as if they never came.
+"""Removing a course or a group from the graph. Its records are removed, and all sums are as if they had never come.
 
-What is of other courses, too, stays. Nothing keeps the records from coming again: a file that is imported once more
-brings them back. Each transaction takes a few records, so that imports beside it hardly wait.
+Records that also belong to other courses stay. A second import of a file brings its removed records back. Each
+transaction takes a few records, so that imports at the same time hardly wait.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,10 @@ LABEL: dict[Removable, str] = {"course": "Course", "group": "Group"}
 
 
 class Removed(NamedTuple):
-    """How many records and days of activity went, and how many records, groups and others still name it.
+    """The result of a removal.
 
-    Not `finished`: there was no more time.
+    `removed` is the number of removed records and days of activity. `left` is the number of relationships that the
+    course or group still has. If it is not `finished`, the time was over.
     """
 
     removed: int
@@ -34,13 +35,13 @@ class Removed(NamedTuple):
 def remove(
     connection: Connection, write: Write, of: Removable, node_id: str, *, go_on: Callable[[], bool]
 ) -> Removed:
-    """Take a course or a group out. It stops when `go_on` says no; doing it again goes on."""
+    """Remove a course or a group. Stop when `go_on` returns False; a second call continues."""
     label, removed, after = LABEL[of], 0, ""
     while more := write(_remove_records, label, node_id, set()):
         removed += more
         if not go_on():
             return Removed(removed, _left(connection, label, node_id), finished=False)
-    # A day of activity has its course as a property, so all days are looked at, in the order of their ids.
+    # A day of activity has its course only as a property, so all days are read, in the order of their ids.
     while days := connection.read(CYPHER["days_after"], after=after, limit=PAGE) if of == "course" else ():
         of_course = [day for day in days if day["course"] == node_id]
         for start in range(0, len(of_course), RECORDS_AT_ONCE):
@@ -53,15 +54,15 @@ def remove(
 
 
 def _remove_records(tx: neo4j.Transaction, label: str, node_id: str, wanted: set[Node]) -> int:
-    """Remove some of its records. Return how many; there are no more when that is none.
+    """Remove the next records of the course or group. Return their number. It is 0 when there are no more.
 
-    `wanted`: as `resolver.resolve` has it.
+    `wanted` receives the nodes that still have to be locked when StaleRead is raised.
     """
     before, _ = begin(tx, "ImportBatch", "")
     rows = list(tx.run(CYPHER[f"records_of_{label}"], id=node_id, limit=RECORDS_AT_ONCE))
     found = {row["id"]: row["hash"] for row in rows}
     stored = stored_versions(tx, found)
-    # What is another version by now may be of another course or group.
+    # A record that has another version by now may belong to another course or group.
     if {record_id: version.content_hash for record_id, version in stored.items()} != found:
         raise StaleRead
     apply(tx, Classified(superseded=stored), (), before, unreviewed=(), wanted=wanted)

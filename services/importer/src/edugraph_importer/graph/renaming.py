@@ -1,8 +1,8 @@
-"""Renaming: all records that name a person, a course, a group or an item by one id name it by another one.
+"""Renaming: all records of a person, a course, a group or an item get another id for it.
 
-A record stays the record that its source has: its id and its content hash do not change, so that the file from which
-it came can be imported again and changes nothing (docs/adr/0071). What follows from records is recomputed for both
-ids. Each transaction takes a few records, so that imports beside it hardly wait.
+The ids and content hashes of the records do not change, so that a second import of their file changes nothing
+(docs/adr/0071). Everything that follows from the records is recomputed for both ids. Each transaction takes a few
+records, so that imports at the same time hardly wait.
 """
 
 import json
@@ -44,7 +44,8 @@ from edugraph_importer.graph.unit_of_work import (
 )
 from edugraph_importer.graph.versions import SupersededVersions, erased_among, lock_superseded, stored_versions
 
-# Nothing names the old id; something else has the new one; its student was forgotten.
+# "missing": no record names the old id. "taken": another node has the new id. "forgotten": the student with the new
+# id was erased.
 Refusal = Literal["missing", "taken", "forgotten"]
 _REFUSALS: tuple[Refusal | None, ...] = (None, "missing", "taken", "forgotten")
 
@@ -56,7 +57,7 @@ LABEL_OF_RENAMABLE: dict[Renamable, str] = {
     "item": "Item",
 }
 
-# By what is renamed and the label of a record: the statements that move the record's links.
+# Label of the renamed node -> label of a record -> the statements that move the record's links.
 _MOVES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "Student": {
         "Interaction": ("move_sent_Student", "move_received"),
@@ -84,14 +85,15 @@ class Renaming(NamedTuple):
     new: str
 
     def of(self, label: str, node_id: str) -> str:
-        """Return what a node is called afterwards."""
+        """Return the id of a node after the renaming."""
         return self.new if (label, node_id) == (self.label, self.old) else node_id
 
 
 class Renamed(NamedTuple):
-    """How many records and days of activity name the new id now. `refused`: why nothing was done.
+    """The result of a renaming.
 
-    Not `finished`: there was no more time.
+    `moved` is the number of records and days of activity that this call moved to the new id. If it is not `finished`,
+    the time was over. `refused` says why nothing was done.
     """
 
     moved: int
@@ -108,9 +110,9 @@ def rename(
     merge: bool,
     go_on: Callable[[], bool],
 ) -> Renamed:
-    """Call a node otherwise. It stops when `go_on` says no; doing it again goes on.
+    """Give a node another id. Stop when `go_on` returns False; a second call continues.
 
-    `merge`: something may have the new id already, and is the same from now on.
+    With `merge` the new id may be in use, and both nodes become one.
     """
     moved = 0
     refused = _REFUSALS[write(_begin, renaming, tombstones, merge=merge)]
@@ -133,16 +135,17 @@ def rename(
 
 
 def _begin(tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, *, merge: bool) -> int:
-    """Note the old id on the node that has the new one, or do nothing. Return the place of why in `_REFUSALS`."""
+    """Note the old id on the node with the new id, or refuse. Return the index of the reason in `_REFUSALS`."""
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
     lock_and_load(tx, {(label, old), (label, new)}, ())
     before = tx.run(CYPHER[f"in_use_{label}"], id=old).single()
     there = tx.run(CYPHER[f"in_use_{label}"], id=new).single()
-    # What was renamed in part, or has come by its old id again, is the same already.
+    # If the new node knows the old id as a former one, both are the same already: an earlier renaming was not
+    # finished, or new records came with the old id.
     known = set(there["former"] or ()) if there else set[str]()
     refused: Refusal | None = None
-    # The days of a course have it as a property, so that it may have some and no node.
+    # Days of activity have the course only as a property, so a course may have days without having a node.
     if before is None and label != "Course":
         refused = "missing"
     elif label == "Student" and erased_among(tx, [new], tombstones):
@@ -171,17 +174,17 @@ def _end(tx: neo4j.Transaction, renaming: Renaming) -> None:
 def _move(
     tx: neo4j.Transaction, page: str, renaming: Renaming, tombstones: Tombstones, ids: Sequence[str] = ()
 ) -> int:
-    """Move some of the records, or those with these ids. Return how many; there are no more when that is none."""
+    """Move the next records, or those with these ids. Return their number. It is 0 when there are no more."""
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
     rows = list(tx.run(CYPHER[page], id=old, ids=ids, limit=RECORDS_AT_ONCE))
-    # Somebody who is being forgotten gets no more records; the erasure waits for those that are locked here.
+    # A student who is being erased must not get more records. The erasure waits for the records that are locked here.
     if not rows or (label == "Student" and erased_among(tx, [new], tombstones)):
         return 0
     of_label: dict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=lambda each: str(each["id"])):
         of_label[row["label"]].append(row["id"])
-    # To be read and locked as if they were taken back: what they had a part in changes for both ids.
+    # The records are read and locked as if they were removed, since their aggregates change for both ids.
     named = {row["id"]: row["hash"] for row in rows if not row["carried"]}
     moved = stored_versions(tx, named)
     if {record_id: version.content_hash for record_id, version in moved.items()} != named:
@@ -214,7 +217,7 @@ def _move(
 
 
 def _add_carried(tx: neo4j.Transaction, locked: SupersededVersions, record_ids: list[str]) -> None:
-    """Read what an older release knew of students in courses, which is no record and has no content to compare."""
+    """Add carried CourseRecords, which an older release left. They have no content that could be compared."""
     for row in tx.run(CYPHER["carried_learns"], ids=record_ids) if record_ids else ():
         locked.outdated.learns.add((row["student"], row["course"]))
         locked.nodes |= {("Student", row["student"]), ("Course", row["course"])}
@@ -223,7 +226,7 @@ def _add_carried(tx: neo4j.Transaction, locked: SupersededVersions, record_ids: 
 
 
 def _renamed(locked: SupersededVersions, renaming: Renaming) -> tuple[Outdated, ItemNames, GroupCounts]:
-    """Return which aggregates change, of both ids, and what the records say of items and groups from now on."""
+    """Return the aggregates of both ids that change, and the names of items and groups after the renaming."""
     of, before = renaming.of, locked.outdated
 
     def both(pairs: set[Pair], first: str, second: str) -> set[Pair]:
@@ -253,7 +256,7 @@ def _renamed(locked: SupersededVersions, renaming: Renaming) -> tuple[Outdated, 
 
 
 def _put_said(tx: neo4j.Transaction, unit: UnitOfWork, renaming: Renaming, ids: Mapping[str, Sequence[str]]) -> None:
-    """Give the new id what the moved records say of names and other fields. Nothing else of it is read."""
+    """Put names and other fields from the moved records on the new id. No other records are read."""
     label, _, new = renaming
     for record_label, record_ids in ids.items():
         of_course = COURSE_FIELDS if (record_label, label) == ("CourseRecord", "Course") else None
@@ -270,7 +273,7 @@ _FIELDS_IN = {"CourseRecord": "course_records", "Definition": "definitions"}
 
 
 def _days(connection: Connection, renaming: Renaming) -> Iterator[Sequence[str]]:
-    """Yield some days of activity at a time, by their ids. Those that were yielded are moved by then."""
+    """Yield ids of days of activity, some at a time. The caller moves them before it asks for the next ones."""
     label, old, _ = renaming
     if label == "Student":
         while rows := connection.read(CYPHER["days_of_student"], id=old, limit=RECORDS_AT_ONCE):
@@ -279,10 +282,11 @@ def _days(connection: Connection, renaming: Renaming) -> Iterator[Sequence[str]]
 
 
 def _naming_course(connection: Connection, statement: str, renaming: Renaming) -> Iterator[Sequence[str]]:
-    """Yield some at a time, by their ids, of the days or memberships that name the course; of no other node any.
+    """Yield ids of the days or memberships that name the renamed course, some at a time. Yield nothing for other
+    nodes.
 
-    They have it as a property, so all are looked at once, in the order of their ids. A group is no way to its
-    members: each page would pass by those that the pages before it have moved.
+    They have the course as a property, so all days or memberships are read once, in the order of their ids. Reading
+    them through a group would be slow: each page would read again the memberships that were already moved.
     """
     after = ""
     while page := connection.read(CYPHER[statement], after=after, limit=PAGE) if renaming.label == "Course" else ():
@@ -291,7 +295,7 @@ def _naming_course(connection: Connection, statement: str, renaming: Renaming) -
 
 
 def _move_days(tx: neo4j.Transaction, renaming: Renaming, ids: Sequence[str]) -> int:
-    """Add days of activity to those of the new id, and delete them. Return how many."""
+    """Add days of activity to the days of the new id, and delete the old ones. Return their number."""
     begin(tx, "ImportBatch", "")
     before = {each: Day(*json.loads(each)) for each in ids}
     after = {
@@ -310,7 +314,7 @@ def _move_days(tx: neo4j.Transaction, renaming: Renaming, ids: Sequence[str]) ->
 
 
 def _move_reviews(tx: neo4j.Transaction, renaming: Renaming) -> None:
-    """Let what reviewers said of an item count for the new id, where it is the last that was said."""
+    """Move the reviews of an item to the new id. The last review of each point decides there."""
     _, old, new = renaming
     points = [row["point"] for row in tx.run(CYPHER["reviewed_tests"], id=old)]
     nodes = {("Item", old), ("Item", new), *(("KnowledgePoint", point) for point in points)}

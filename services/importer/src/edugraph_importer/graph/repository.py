@@ -1,4 +1,4 @@
-"""The graph as the importer's tasks see it."""
+"""The interface of the graph for the importer's service."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -48,16 +48,17 @@ T = TypeVar("T")
 
 TEXT_LABELS = ("Attempt", "CourseContent", "Definition", "ErrorRecord", "Interaction")
 TEXTS_AT_ONCE = 5_000
-# A job may wait for days before its file is written, and a sweeper may come late.
+# A job may wait for days before its file is written, and files may be deleted later than their retention says.
 SPARE_DAYS = 30
 
 
 @dataclass(frozen=True)
 class RecordRetention:
-    """How many days the graph keeps records about students, and their texts; 0: for ever. `now` has a time zone.
+    """How many days the graph keeps records about students and their texts. 0 means for ever.
 
-    `orphan_review_days`: how long a record may be missing before what reviewers said of it goes. `ledger_days`: how
-    long after nothing else is kept of a job a message of it may come. `source_days`: how long files are kept.
+    `orphan_review_days`: the reviews of a record are deleted when the record has been missing for this time.
+    `ledger_days`: messages of a job may still arrive within this time after all its other data is gone.
+    `source_days`: files are kept for this time. `now` returns times with a time zone.
     """
 
     text_days: int
@@ -77,7 +78,7 @@ class RecordRetention:
 
     @property
     def undoable_from(self) -> datetime | None:
-        """An import that was accepted before this moment cannot be undone any more, since its file is gone."""
+        """Imports that were accepted before this moment cannot be undone any more, since their files are deleted."""
         return self.now() - timedelta(days=self.source_days + SPARE_DAYS) if self.source_days else None
 
     @property
@@ -86,7 +87,7 @@ class RecordRetention:
 
 
 def keep_no_rows(_graph: "Graph", entries: Mapping[str, Entry]) -> dict[Entry, Record | None]:
-    """Answer that none of the rows is kept."""
+    """Return None for each version: none of the rows is kept."""
     return dict.fromkeys(entries.values())
 
 
@@ -95,11 +96,11 @@ ReadRows = Callable[["Graph", Mapping[str, Entry]], Mapping[Entry, Record | None
 
 
 class Graph:
-    """One for each process; the connection opens at first use and is not shared across a fork.
+    """The graph. Each process has one; the connection opens at its first use and is not shared across a fork.
 
     Every method raises ServerAway (the database does not answer, or refuses the login), Retryable (it is busy) or
-    Rejected (it refuses a statement). What writes raises Wait for a graph of a later release.
-    `note_version` is called with the schema version of the graph whenever a write or `prepare` has met it.
+    Rejected (it refuses a statement). Methods that write raise Wait if a later release has written the graph.
+    `note_version` is called with the schema version of the graph after each write and each `prepare`.
     `read_rows` reads records from the stored rows of imports.
     """
 
@@ -122,45 +123,46 @@ class Graph:
         return dict(self._connection.retries)
 
     def ask_server(self) -> None:
-        """Raise ServerAway if the database cannot be used now. It answers within seconds."""
+        """Raise ServerAway if the database cannot be used now. Return within seconds."""
         self._connection.ask()
 
     def schema_version(self) -> tuple[int | None, int | None]:
-        """Return the schema version, and the one whose form all of the graph has: lower while a migration runs.
+        """Return the schema version and the version that the whole graph has reached. Both are None for a new graph.
 
-        Both are None for a new graph.
+        The second version is lower while a migration runs.
         """
         [row] = self._connection.read(CYPHER["schema_version"])
         reached = row["unfinished_from"]
         return row["version"], row["version"] if reached is None else reached
 
     def prepare(self) -> None:
-        """Bring the graph to the version of this release, create the constraints, and wait until they hold.
+        """Migrate the graph to the version of this release, create the constraints, and wait until they hold.
 
-        Doing it again changes nothing.
+        A second call changes nothing.
         """
         self._migrate()
         self._connection.create_constraints()
         self._connection.write(erasure.key_old_tombstones, self._tombstones)
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
-        """Write all of the batch or nothing. A batch that was written before is answered from the ledger.
+        """Write the whole batch or nothing. If the batch was written before, return its outcome from the ledger.
 
-        Raises Rejected where its job was undone, or ended so long ago that the ledger does not know any more.
+        Raises Rejected if its job was undone, or ended so long ago that its ledger rows are deleted.
         """
         return self._write_with_rows(apply.write_batch, batch)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
-        """Write a pack's records, if they are new, and what was found in them, in place of older findings.
+        """Write the findings of a pack in place of older findings, and its records if they are new.
 
-        A pack that was written before is answered from the ledger. Raises as `write_batch` does.
+        If the pack was written before, return its outcome from the ledger. Raises Rejected if its job was undone, or
+        ended so long ago that its ledger rows are deleted.
         """
         return self._write_with_rows(apply.write_findings, message)
 
     def write_reviews(self, reviews: Sequence[Review]) -> None:
-        """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing.
+        """Write reviews. The last review about each thing decides. A second call changes nothing.
 
-        Those of prerequisites decide when `settle_prerequisites` is done next.
+        Reviews of prerequisites take effect at the next call of `settle_prerequisites`.
         """
         about_records = [each for each in reviews if isinstance(each, FindingReview)]
         about_pairs = [each for each in reviews if isinstance(each, PairReview)]
@@ -176,18 +178,18 @@ class Graph:
             self._write(review_nodes.write_of_prerequisites, about_needs)
 
     def comparison_due(self, now: float) -> int | None:
-        """Return in how many seconds the names of points are to be compared; None if nobody needs to ask for it.
+        """Return the seconds until the caller has to request a comparison of names, or None if no request is needed.
 
-        Whoever gets a number has to ask: it is noted that they do. `now`: seconds since 1970.
+        If a number is returned, the graph notes that this caller sends the request. `now` is in seconds since 1970.
         """
         last = self._connection.read(CYPHER["last_comparison"])
         [points] = self._connection.read(CYPHER["count_points"])
         if points["points"] == (last[0]["points"] if last else 0):
-            return None  # as at the end of most imports: nothing is written or locked
+            return None  # the case at the end of most imports: nothing is written or locked
         return self._write(proposals.ask, now)
 
     def points_to_compare(self, most: int) -> tuple[int, tuple[NamedPoint, ...]]:
-        """Return how many points there are, and the first of those that stand for all that mean the same."""
+        """Return the number of all points, and the first `most` points that are canonical for their synonyms."""
         [counted] = self._connection.read(CYPHER["count_points"])
         rows = self._connection.read(CYPHER["points_to_compare"], limit=most)
         return counted["points"], tuple(
@@ -195,25 +197,25 @@ class Graph:
         )
 
     def note_comparison(self, points: int, now: float) -> None:
-        """Note that names were sent to be compared when there were so many points. `now`: seconds since 1970."""
+        """Note that names were sent for comparison, and the number of points then. `now`: seconds since 1970."""
         self._write(proposals.note_comparison, points, now)
 
     def write_proposals(self, message: ProposedPairs) -> int:
-        """Propose pairs of points in place of those that nobody decided, and return how many are proposed now."""
+        """Replace the undecided proposals by these pairs of points. Return the number of proposals now."""
         return self._write(proposals.write, message.encoder, message.compared, message.pairs)
 
     def jobs_with_changed_claims(self) -> set[str]:
-        """Return the jobs that changed what is claimed since it was settled; "" stands for what is no job."""
+        """Return the jobs that changed claims since the last settling. "" stands for a change without a job."""
         return {row["job_id"] for row in self._connection.read(CYPHER["claim_changes"])}
 
     def settle_prerequisites(self) -> prerequisites.Settled:
-        """Derive which prerequisites are followed, if claims changed. Doing it again changes nothing."""
+        """Decide which prerequisites are followed, if claims changed. A second call changes nothing."""
         return prerequisites.settle(self._connection, self._write)
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
-        """Return what the graph knows of each course, for those who read its texts, in the order given.
+        """Return what the graph knows about each course, in the order of `course_ids`. It goes into prompts.
 
-        A course that is not there has its id only. Knowledge points stand in the order of the course.
+        For an unknown course only the id is given. Knowledge points are in the order of the course.
         """
         ids = list(dict.fromkeys(course_ids))
         rows = [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)] if ids else []
@@ -233,7 +235,7 @@ class Graph:
         return tuple(contexts)
 
     def export_student(self, student_id: str) -> dict[str, list[dict[str, Any]]]:
-        """Return the `student`, the `relationships` to others, the `records` and their `reviews`, whole."""
+        """Return all data about the student: `student`, `relationships` to others, `records` and their `reviews`."""
         statements = {
             "student": "properties_of_student",
             "relationships": "relationships_of_student",
@@ -246,7 +248,10 @@ class Graph:
         }
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> bool:
-        """Mark a student as one of whom nothing is analysed or shown, or take that away. False if there is none."""
+        """Restrict a student or lift the restriction. Return False if the student is unknown.
+
+        Data about a restricted student is neither analysed nor shown.
+        """
 
         def work(tx: neo4j.Transaction) -> bool:
             migrations.check_graph(tx)
@@ -259,7 +264,7 @@ class Graph:
         return {row["id"] for row in self._connection.read(CYPHER["restricted_students"])}
 
     def course_members(self, course_id: str, limit: int) -> set[str]:
-        """Return how the people of a course are called, about `limit` of them at most."""
+        """Return the names of the people of a course, about `limit` of them at most."""
         rows = self._connection.read(CYPHER["course_members"], id=course_id, limit=limit)
         return {name for row in rows for name in (row["name"], row["called"]) if name}
 
@@ -269,9 +274,9 @@ class Graph:
         return [BatchOutcome.model_validate_json(row["outcome"]) for row in rows]
 
     def written_batches(self, job_id: str) -> set[int]:
-        """Return the numbers of the batches of a job that were written.
+        """Return the numbers of the written batches of a job.
 
-        Raises Rejected for a job of which that is not kept any more.
+        Raises Rejected if the ledger rows of the job are deleted.
         """
         if any(row["closed"] for row in self._connection.read(CYPHER["ended_jobs"], ids=[job_id])):
             raise Rejected(apply.ENDED_JOB["closed"])
@@ -279,25 +284,25 @@ class Graph:
         return {row["batch"] for row in rows}
 
     def jobs_accepted(self, numbers: Collection[int]) -> dict[int, str]:
-        """Return, by acceptance number, the jobs that have these numbers."""
+        """Return acceptance number -> job id for the jobs with these numbers."""
         rows = self._connection.read(CYPHER["jobs_accepted"], numbers=sorted(numbers))
         return {row["accepted"]: row["id"] for row in rows}
 
     def begin_undo(self, job_id: str) -> undo.UndoProgress:
-        """Let nothing more be written of a job, and return how far its undo is.
+        """Refuse later writes of a job, and return how far its undo is.
 
-        It returns when every transaction is over that began before. Doing it again changes nothing.
+        Wait until all transactions that began before are over. A second call changes nothing.
         """
         self._write(undo.begin_undo, job_id)
         self._connection.wait_for_older_transactions()
         return self._undo_progress(job_id)
 
     def end_undo(self, job_id: str, progress: undo.UndoProgress) -> None:
-        """Note that all that a job wrote is taken back."""
+        """Note that the undo of a job is finished."""
         self._write(undo.note_progress, job_id, replace(progress, finished=True))
 
     def is_undone(self, job_id: str) -> bool:
-        """Return whether the undo of a job has come to its end."""
+        """Return whether the undo of a job is finished."""
         return self._undo_progress(job_id).finished
 
     def _undo_progress(self, job_id: str) -> undo.UndoProgress:
@@ -307,62 +312,62 @@ class Graph:
         return undo.UndoProgress(**json.loads(rows[0]["progress"]))
 
     def undo_batch(self, batch: RecordBatch, progress: undo.UndoProgress) -> undo.UndoProgress:
-        """Take back what a batch wrote, and return how far the undo of its job is now.
+        """Take back what a batch wrote. Return how far the undo of its job is now.
 
-        Doing it again changes nothing in the records.
+        A second call changes nothing in the records.
         """
         return self._write_with_rows(undo.undo_batch, undo.UndoBatch(batch, progress))
 
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
-        """Return all records of a written batch that the graph itself refused, without `raw`."""
+        """Return the rejects of the records of a written batch that the graph itself refused, without `raw`."""
         rows = self._connection.read(CYPHER["batch_set_aside"], id=f"{job_id}:{batch}")
         return tuple(Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"]))
 
     def look(self, student_ids: Collection[str]) -> erasure.Known:
-        """Return what the graph has of a person. Nothing changes."""
+        """Return what the graph knows about a person. Nothing is changed."""
         return self._write(erasure.look, student_ids, self._tombstones)
 
     def block(self, student_ids: Iterable[str]) -> list[str]:
-        """Refuse what names these students from now on, and return their tombstones.
+        """Refuse records that name these students from now on, and return their tombstones.
 
-        Doing it again changes nothing.
+        A second call changes nothing.
         """
         made = [self._tombstones.of(each) for each in student_ids]
         self.bring_back(made)
         return made
 
     def bring_back(self, tombstones: Collection[str]) -> None:
-        """Take tombstones in that a backup of the graph does not have."""
+        """Create tombstones that are missing in a restored backup of the graph."""
         self._write(erasure.block, tombstones)
 
     def unblock(self, student_ids: Iterable[str]) -> list[str]:
-        """Let students who were erased come in again. Return what their tombstones were."""
+        """Allow records of erased students to be imported again. Return the tombstones that they may have had."""
         forms = [form for each in student_ids for form in self._tombstones.forms(each)]
         self._write(erasure.unblock, forms)
         return forms
 
     def students(self) -> Iterator[str]:
-        """Yield the ids of all students, in their order."""
+        """Yield the ids of all students in ascending order."""
         after = ""
         while rows := self._connection.read(CYPHER["next_ids_Student"], after=after, limit=TEXTS_AT_ONCE):
             yield from (row["id"] for row in rows)
             after = rows[-1]["id"]
 
     def erased_among(self, student_ids: Collection[str]) -> frozenset[str]:
-        """Return those of the students that were erased."""
+        """Return the students among these that were erased."""
         return self._write(erased_among, student_ids, self._tombstones) if student_ids else frozenset()
 
     def has_erased(self) -> bool:
-        """Return whether anybody was ever erased."""
+        """Return whether any student was ever erased."""
         return any(self._connection.read(CYPHER["any_tombstone"]))
 
     def told_apart(self) -> Callable[[str], bool]:
-        """Return what tells, by the plain hash of an id, whether its student was erased before now."""
+        """Return a function that takes the plain hash of an id and returns whether its student was erased before."""
         known = {row["id"] for row in self._connection.read(CYPHER["all_tombstones"])}
         return lambda plain: not known.isdisjoint((plain, self._tombstones.keyed(plain)))
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
-        """Yield label and id of each record, and what people wrote in it. The whole graph is read, page by page."""
+        """Yield the label, the id and the texts of each record. The whole graph is read page by page."""
         for label in TEXT_LABELS:
             after = ""
             while rows := self._connection.read(CYPHER[f"texts_after_{label}"], after=after, limit=TEXTS_AT_ONCE):
@@ -372,16 +377,16 @@ class Graph:
                 after = rows[-1]["id"]
 
     def erase_student(self, student_id: str) -> dict[str, int]:
-        """Remove a student with their records and all that came with them; a hash of the id stays.
+        """Remove a student with all their records and what follows from them. A hash of the id stays.
 
-        Return how many nodes were removed, by label, and how many `relationships`.
+        Return the numbers of removed nodes by label, and the number of removed `relationships`.
         """
         return self._write(erasure.erase, student_id, self._tombstones, set())
 
     def end_old_records(self, go_on: Callable[[], bool]) -> retention.Ended:
-        """Blank texts of records, and remove records and reviews, that are older than their retention.
+        """Blank texts, and remove records and reviews, that are older than their retention.
 
-        It stops when `go_on` says no; doing it again goes on. Without a retention it does nothing.
+        The work stops when `go_on` returns False, and a second call continues. Without a retention nothing is done.
         """
         kept = self._retention
         texts_from, records_from, missing = (
@@ -392,9 +397,9 @@ class Graph:
         )
 
     def compact_ledger(self, is_over: ledger.IsOver, go_on: Callable[[], bool]) -> ledger.Compacted:
-        """Take a step towards the end of the ledger's rows of jobs of which nothing else is kept.
+        """Do the next step of deleting the ledger rows of jobs that no other store knows.
 
-        It stops when `go_on` says no; doing it again goes on. Without a retention it does nothing.
+        The work stops when `go_on` returns False, and a second call continues. Without a retention nothing is done.
         """
         kept = self._retention
         if kept is None:
@@ -403,28 +408,34 @@ class Graph:
         return ledger.compact(self._connection, self._write, is_over, kept.now(), days, go_on=go_on)
 
     def remove(self, of: Removable, node_id: str, go_on: Callable[[], bool]) -> removal.Removed:
-        """Take a course or a group out with its records. It stops when `go_on` says no; doing it again goes on."""
+        """Remove a course or a group with its records.
+
+        The work stops when `go_on` returns False, and a second call continues.
+        """
         return removal.remove(self._connection, self._write, of, node_id, go_on=go_on)
 
     def rename(
         self, of: Renamable, node_id: str, new_id: str, go_on: Callable[[], bool], *, merge: bool = False
     ) -> renaming.Renamed:
-        """Call a node by another id. It stops when `go_on` says no; doing it again goes on."""
+        """Give a node another id. The work stops when `go_on` returns False, and a second call continues.
+
+        With `merge` the new id may be in use, and both nodes become one.
+        """
         wanted = renaming.Renaming(renaming.LABEL_OF_RENAMABLE[of], node_id, new_id)
         return renaming.rename(self._connection, self._write, wanted, self._tombstones, merge=merge, go_on=go_on)
 
     def with_former_ids(self, student_ids: Collection[str]) -> frozenset[str]:
-        """Return the ids, and those that these students had before they were renamed."""
+        """Return the ids, together with the former ids of these students from before a renaming."""
         rows = self._connection.read(CYPHER["former_ids"], ids=sorted(student_ids))
         return frozenset(student_ids).union(*(row["former"] or () for row in rows))
 
     def derive_anew(
         self, *, repair: bool, request_id: str = "", go_on: Callable[[], bool] = lambda: True
     ) -> dict[str, Any]:
-        """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
+        """Compare all sums, names and prerequisites with the records. With `repair` correct the differences.
 
-        The same request goes on where it was. Return how many nodes were looked at, how many of what is derived was
-        wrong by label and type, and some of it. Raises Wait when `go_on` says that there is no more time.
+        A repeated request continues where it was. Return the number of checked nodes, the numbers of differences by
+        label and type, and some of the differences. Raises Wait when `go_on` returns False.
         """
         self._migrate()
         derivation = rebuild.Derivation(self._connection, request_id, repair=repair)
@@ -443,7 +454,7 @@ class Graph:
         return Kept(iso(oldest) if oldest else "", microseconds(undoable_from) if undoable_from else 0)
 
     def _write_with_rows(self, work: Callable[..., T], message: object) -> T:
-        """Do the work, and again with the stored rows of other imports that it turns out to need."""
+        """Do the work. If it needs stored rows of other imports, read them and do the work again."""
         rows: dict[Entry, Record | None] = {}
         while True:
             try:
@@ -452,7 +463,7 @@ class Graph:
                 rows |= self._read_rows(self, needed.entries)
 
     def _write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do the work in a transaction. It checks the version first, and an older graph is migrated for it."""
+        """Do the work in a transaction. The work checks the schema version first. An older graph is migrated."""
         try:
             result = self._connection.write(work, *args, **kwargs)
         except migrations.OutdatedGraph:

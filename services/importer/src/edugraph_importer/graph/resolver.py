@@ -1,16 +1,16 @@
 """The resolver: which ids and names mean the same type of mistake, knowledge point or topic (docs/adr/0039).
 
-Each stated id and each canonical name is a node of its own, and keeps its links and sums. Beside them stand two kinds
-of facts. CALLED counts the records that call an id by a name; JUDGED is what a reviewer says of two nodes. Classes
-follow from the facts alone, so they do not depend on the order in which the facts arrive:
+Each stated id and each canonical name is a separate node with its own links and sums. There are two kinds of facts
+about them. CALLED counts the records that call an id by a name. JUDGED has the verdict of a reviewer about two nodes.
+Classes follow only from these facts, so they do not depend on the order in which the facts arrive:
 
-- A name joins an id if exactly one id claims it. What is called an id itself is no name.
-- Pairs that were judged the same join in the order of (time, pair). A verdict that was taken back says nothing.
-- What would join a pair that was judged different is left out.
+- A name joins an id if exactly one id claims it. A node that is itself an id does not count as a name.
+- Pairs that were judged the same join in the order of (time, pair). A withdrawn verdict has no effect.
+- A join is left out if it would unite a pair that was judged different.
 
 `canonical` of a node is the smallest member of its class, ids before names. Most changes concern a name that nobody
-reviewed, which is the end of one relationship at most: its class follows from that, however many members there are.
-Where something was reviewed, the class is read and computed as a whole.
+reviewed and that one id claims at most: its class follows from this claim, however many members there are. If a
+member was reviewed, the whole class is read and computed.
 """
 
 from collections import Counter, defaultdict
@@ -33,15 +33,15 @@ from edugraph_importer.graph.unit_of_work import (
     write_changed_state,
 )
 
-Verdict = tuple[bool | None, str]  # (whether the two are the same, None if that was taken back; when that was said)
+Verdict = tuple[bool | None, str]  # (whether the two are the same, or None if withdrawn; the time of the review)
 
 
 @dataclass(slots=True)
 class Component:
-    """What is said of some ids and names of one label, by id; whatever may join one of them is among them.
+    """Some ids and names of one label with their facts. It has all nodes that may join one of its members.
 
-    `ids`: those that records state as ids. `claims`: name -> ids that are called so. `verdicts`: by pairs whose
-    smaller id comes first.
+    `ids` has the members that records state as ids. `claims` maps a name to the ids that are called by it. `verdicts`
+    has pairs whose smaller id comes first.
     """
 
     ids: set[str] = field(default_factory=set)
@@ -50,7 +50,7 @@ class Component:
     verdicts: dict[Pair, Verdict] = field(default_factory=dict)
 
     def resolve(self) -> tuple[dict[str, str], set[Pair]]:
-        """Return what stands for each member, and the pairs that were judged the same and stay apart."""
+        """Return member -> canonical node, and the pairs that were judged the same but cannot be joined."""
         classes = _Classes(self.members, [pair for pair, (same, _) in self.verdicts.items() if same is False])
         for an_id, name in sorted((min(ids), name) for name, ids in self.claims.items() if len(ids) == 1):
             if name not in self.ids:
@@ -65,7 +65,7 @@ class Component:
 
 
 class _Classes:
-    """A union of disjoint sets, in which some pairs never come together. The smaller set is taken into the larger."""
+    """Disjoint sets that can be united, unless that would join a pair of `apart`. The smaller joins the larger."""
 
     def __init__(self, nodes: Iterable[str], apart: Iterable[Pair]) -> None:
         self.members = {each: {each} for each in nodes}
@@ -76,7 +76,7 @@ class _Classes:
             self._apart[b].add(a)
 
     def join(self, a: str, b: str) -> bool:
-        """Return whether the two are in one class now."""
+        """Unite the classes of two nodes if that is allowed. Return whether they are in one class now."""
         one, other = self._class_of[a], self._class_of[b]
         if one == other:
             return True
@@ -92,10 +92,10 @@ class _Classes:
 
 
 def resolve(tx: neo4j.Transaction, unit: UnitOfWork, judged: Iterable[Node], wanted: set[Node]) -> None:
-    """Count how records call ids (`unit.called`), and bring the classes that change by that up to date in `unit`.
+    """Write the counts of names (`unit.called`), and update in `unit` the classes that change by them.
 
-    `judged`: nodes of which a reviewer said something new. All these nodes are locked. Where others have to be
-    locked, too, they are added to `wanted`, and StaleRead is raised: the transaction starts again with them.
+    `judged` has nodes with a new review. All these nodes must be locked. If other nodes have to be locked as well,
+    they are added to `wanted` and StaleRead is raised. The transaction then starts again with them.
     """
     before: dict[str, dict[str, Standing]] = defaultdict(dict)
     for label, node_id in judged:
@@ -125,7 +125,7 @@ def resolve(tx: neo4j.Transaction, unit: UnitOfWork, judged: Iterable[Node], wan
 def _place_unreviewed(
     tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
 ) -> None:
-    """Say what stands for those of which only records tell. `before`: how they stood."""
+    """Set the canonical node of the nodes that were not reviewed. `before` has their former standing."""
     names = []
     for node_id, old in before.items():
         new = unit.standings[label, node_id]
@@ -135,7 +135,7 @@ def _place_unreviewed(
             names.append(node_id)
         elif new.names == 0 or old.names == 0:
             new.canonical = node_id
-    # What stands for an id is said by now. A name stays at the end of its one relationship, whatever else its id has.
+    # The canonical nodes of ids are set by now. A name takes the canonical node of the one id that claims it.
     for row in tx.run(CYPHER[f"claimers_{label}"], ids=sorted(names)) if names else ():
         claimer = (label, row["claimer"])
         if claimer in unit.standings:
@@ -149,11 +149,11 @@ def _place_unreviewed(
 def _place_reviewed(
     tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
 ) -> None:
-    """Read and resolve the classes in which something was reviewed, as they were and as they are."""
+    """Read and resolve the classes with reviewed members, both in their former and in their present form."""
     component, known = Component(), {key[1]: each for key, each in unit.standings.items() if key[0] == label}
 
     def may_be_joined(node_id: str) -> bool:
-        """Return whether a claim joins, or joined, the name to an id."""
+        """Return whether a claim joins the name to an id, or joined it before."""
         new = known[node_id]
         old = before.get(node_id, new)
         return min(old.claims, new.claims) <= 1 and 0 in (old.names, new.names)
@@ -187,7 +187,7 @@ def _place_reviewed(
 
 
 def _apply(unit: UnitOfWork, label: str, component: Component) -> list[Row]:
-    """Take over what was resolved. Return of each verdict whether it was skipped."""
+    """Set the resolved canonical nodes in `unit`. Return, for each verdict, a row with whether it was skipped."""
     canonical, skipped = component.resolve()
     for node_id, stands_for_it in canonical.items():
         standing = unit.standings[label, node_id]
@@ -198,7 +198,7 @@ def _apply(unit: UnitOfWork, label: str, component: Component) -> list[Row]:
 
 
 def stated_names(tx: neo4j.Transaction, label: str, ids: list[str]) -> set[Node]:
-    """Return the names by which records call these ids; `label` is one of IDENTIFIED_LABELS."""
+    """Return the names that records give to these ids. `label` is one of IDENTIFIED_LABELS."""
     return {
         (each.label, each.name)
         for row in tx.run(CYPHER[f"stated_called_{label}"], ids=ids)
@@ -207,7 +207,7 @@ def stated_names(tx: neo4j.Transaction, label: str, ids: list[str]) -> set[Node]
 
 
 def write_stated(tx: neo4j.Transaction, label: str, ids: list[str]) -> dict[Pair, int]:
-    """Write how records call these ids. They are locked. Return what was wrong, as it should be."""
+    """Correct CALLED of these ids, which must be locked. Return (id, name) -> right number where it was wrong."""
     stated, stored = Counter[Pair](), dict[Pair, int]()
     for row in tx.run(CYPHER[f"stated_called_{label}"], ids=ids):
         for each in record_facts.called(label, row["id"], row["stated"]):
@@ -224,10 +224,10 @@ def write_stated(tx: neo4j.Transaction, label: str, ids: list[str]) -> dict[Pair
 def derive_classes(
     tx: neo4j.Transaction, label: str, corrections: Mapping[Pair, int]
 ) -> tuple[list[str], list[Pair]]:
-    """Resolve all ids and names of a label anew. Return the nodes that stood wrong, and the verdicts marked wrong.
+    """Resolve all ids and names of a label again. Return the nodes and the verdicts that were stored wrong.
 
-    `corrections`: what is wrong with CALLED, as it should be. Raise StaleRead if ids or names came since they were
-    read, which are not locked.
+    `corrections` has the right numbers of CALLED relationships that are stored wrong. Raise StaleRead if ids or names
+    were added after they were read, since these are not locked.
     """
     ids = [row["id"] for row in tx.run(CYPHER[f"all_ids_{label}"])]
     unit, locked = lock_and_load(tx, [(label, node_id) for node_id in ids], ()), set(ids)

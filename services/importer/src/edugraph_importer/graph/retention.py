@@ -1,11 +1,12 @@
-"""Retention of records: of those that are too old the texts are blanked first, and later they go, with their part of
-every sum, as if they had never come.
+"""Retention of records. The texts of old records are blanked first. Later the records are removed, and all sums are
+as if they had never come.
 
-Records about students age by their time, and so do days of activity; memberships age by the end of the time in the
-group. The texts of a course do not age, nor what defines an item. What was said of a record goes when the record has
-been missing for a while, since nobody can tell whose it would be. Each transaction takes a few records, so that
-imports beside it hardly wait. It looks at all records, in the order of their ids, which reads pages of an index; what
-is done already is passed by.
+The age of a record about a student, and of a day of activity, is counted from its time. The age of a membership is
+counted from the end of the time in the group. The texts of a course and definitions do not age. Reviews of a record
+are deleted when the record has been missing for a while, since nobody can tell whose record it would be.
+
+Each transaction takes a few records, so that imports at the same time hardly wait. All records are read in the order
+of their ids, page by page from an index. Finished records are skipped.
 """
 
 import json
@@ -34,17 +35,18 @@ from edugraph_importer.graph.versions import (
 )
 
 RECORDS_AT_ONCE = 100  # in one transaction
-PAGE = 5_000  # records that are looked at by one statement
+PAGE = 5_000  # records that one statement reads
 
 Write = Callable[..., int]
 """(work, arguments of it after the transaction) -> what the work returns, done in a transaction."""
 
 
 class Ended(NamedTuple):
-    """How many records lost their texts, how many of them and of active days are gone, and how many missing records
-    had reviews that are gone.
+    """The result of a run.
 
-    Not `finished`: there was no more time.
+    `blanked` is the number of records that lost their texts. `removed` is the number of removed records and days of
+    activity. `orphans` is the number of missing records whose reviews were deleted. If it is not `finished`, the time
+    was over.
     """
 
     blanked: int
@@ -62,9 +64,10 @@ def end_old_records(
     *,
     go_on: Callable[[], bool],
 ) -> Ended:
-    """End what is older than these moments; None keeps it. It stops after a page when `go_on` says no.
+    """Blank texts and remove records that are older than these moments. None keeps them.
 
-    `missing`: now, and since when a record that was reviewed has to be missing for its reviews to go.
+    `missing` has the present time and a limit: if a reviewed record has been missing since before the limit, its
+    reviews are deleted. Stop after a page when `go_on` returns False.
     """
     kept_texts, kept_records = (iso(each) if each else "" for each in (texts_from, records_from))
     ending = _Round(connection, write, kept_texts, kept_records, go_on)
@@ -78,7 +81,7 @@ def end_old_records(
 
 @dataclass(slots=True)
 class _Round:
-    """One look at all records. Each of its functions returns whether there was time to end what it is about."""
+    """One run over all records. Each function returns whether there was enough time to finish its part."""
 
     connection: Connection
     write: Write
@@ -94,7 +97,7 @@ class _Round:
             for rows in self._pages(f"records_after_{label}"):
                 if not self.go_on():
                     return False
-                # What was carried over from an older release has the time of the last record that it was made of.
+                # A carried CourseRecord has the time of the last record that it was made from.
                 ages = {row["id"]: iso(row["timestamp"].to_native()) for row in rows}
                 old = [each for each, timestamp in ages.items() if timestamp < self.kept_records]
                 texts = [row["id"] for row in rows if row["has_text"]]
@@ -155,9 +158,9 @@ def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _remove(tx: neo4j.Transaction, ids: Sequence[str], kept_from: str, wanted: set[Node]) -> int:
-    """Remove those of the records that are still older, with their reviews. Return how many.
+    """Remove the records among these that are still too old, with their reviews. Return their number.
 
-    `wanted`: as `resolver.resolve` has it.
+    `wanted` receives the nodes that still have to be locked when StaleRead is raised.
     """
     before, _ = begin(tx, "ImportBatch", "")
     old = {
@@ -169,7 +172,7 @@ def _remove(tx: neo4j.Transaction, ids: Sequence[str], kept_from: str, wanted: s
 
 
 def _remove_memberships(tx: neo4j.Transaction, ids: Sequence[str], before: str, wanted: set[Node]) -> int:
-    """Remove all that is said of the times of these memberships, where these are over. Return how many records."""
+    """Remove all memberships of the ended times in groups that these memberships belong to. Return their number."""
     removals, _ = begin(tx, "ImportBatch", "")
     old = stored_versions(tx, ended_memberships(tx, ids, before))
     return _remove_versions(tx, removals, old, wanted)
@@ -190,9 +193,10 @@ def _note_missing(tx: neo4j.Transaction, ids: Sequence[str], since: str | None) 
 
 
 def _remove_orphans(tx: neo4j.Transaction, ids: Sequence[str], missing_from: str) -> int:
-    """Remove what was said of those of the records that are still missing. Return of how many.
+    """Delete the reviews of the records that are still missing. Return the number of these records.
 
-    Who writes such a record meanwhile takes the same lock first, so that it is there then or finds no review.
+    A transaction that writes such a record takes the same lock first. So either the record is found here, or that
+    transaction finds no reviews.
     """
     begin(tx, "ImportBatch", "")
     held = {row["id"]: row["missing_since"] for row in tx.run(CYPHER["lock_reviewed"], ids=sorted(ids))}
@@ -203,7 +207,7 @@ def _remove_orphans(tx: neo4j.Transaction, ids: Sequence[str], missing_from: str
 
 
 def remove_days(tx: neo4j.Transaction, ids: Sequence[str], students: AbstractSet[str]) -> int:
-    """Remove days of activity whole, which are in no sum. Return how many."""
+    """Remove whole days of activity. They are not part of any sum. Return the number of removed days."""
     begin(tx, "ImportBatch", "")
     nodes = {("Student", student) for student in students}
     lock_and_load(tx, nodes, ())
@@ -213,13 +217,13 @@ def remove_days(tx: neo4j.Transaction, ids: Sequence[str], students: AbstractSet
 
 
 def _blank(tx: neo4j.Transaction, label: str, ids: Sequence[str]) -> int:
-    """Take the texts of the records away, and the quotes of them in findings. What was found stays."""
+    """Remove the texts of the records, and the quotes from them in findings. The rest of the findings stays."""
     begin(tx, "ImportBatch", "")
     locked = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(ids)).single(strict=True)
     rows: list[Row] = [
         {"id": record_id, "finding": _without_quotes(finding)} for record_id, _, finding, *_ in locked["records"]
     ]
-    # A teacher's latest feedback is kept with the total of the two, too.
+    # The total of a teacher and a student has a copy of the latest feedback.
     pairs: set[Pair] = set()
     if label == "Interaction":
         pairs = {(row["teacher"], row["student"]) for row in tx.run(CYPHER["feedback_pairs"], ids=sorted(ids))}

@@ -1,7 +1,7 @@
-"""Reviews: what people say of the graph is kept, and what follows from it is brought up to date.
+"""Reviews: verdicts of people about the graph. They are stored, and everything that follows from them is updated.
 
-All reviews are kept as nodes. Of those about one thing, the one with the greatest stamp decides, in whatever order
-they come.
+Each review is a node. Among the reviews about one thing the one with the greatest stamp decides, in whatever order
+they arrive.
 """
 
 from collections import defaultdict
@@ -33,17 +33,19 @@ from edugraph_importer.graph.unit_of_work import TestsSaid, lock_and_load, run_r
 from edugraph_importer.graph.verdicts import applied, merged, stamp
 from edugraph_importer.graph.versions import Classified, StoredVersion, hold_keys, stored_versions
 
-# What JUDGED says of a pair. One that was taken back has no `same`, and keeps its time: an older word comes too late.
+# Verdict -> the property `same` of JUDGED. A withdrawn verdict has no `same` but keeps its time, so that an older
+# verdict that arrives later does not count.
 _SAME: Mapping[PairVerdict, bool | None] = {"same": True, "different": False, "withdrawn": None}
-# What JUDGED_NEED says of a prerequisite, in the same way.
+# Verdict -> the property `accepted` of JUDGED_NEED.
 _ACCEPTED: Mapping[Verdict, bool | None] = {"accepted": True, "rejected": False, "withdrawn": None}
 _TEXT_LABELS = ("Attempt", "CourseContent", "ErrorRecord", "Interaction")
 
 
 def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted: set[Node]) -> None:
-    """Keep reviews of pairs, and let the last ones decide. `wanted`: as `resolver.resolve` has it.
+    """Write reviews of pairs. The last review of each pair decides.
 
-    Raises what `migrations.check_graph` raises.
+    `wanted` receives the nodes that still have to be locked when StaleRead is raised. Raises the errors of
+    `migrations.check_graph`.
     """
     migrations.check_graph(tx)
     judged = {(LABEL_OF[review.of], each) for review in reviews for each in review.pair}
@@ -67,9 +69,9 @@ def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted:
 
 
 def write_of_items(tx: neo4j.Transaction, reviews: Sequence[ItemReview]) -> None:
-    """Keep reviews of what items test, and let the last ones decide.
+    """Write reviews of whether items test points. The last review of each item and point decides.
 
-    Raises what `migrations.check_graph` raises.
+    Raises the errors of `migrations.check_graph`.
     """
     migrations.check_graph(tx)
     said = {
@@ -90,9 +92,9 @@ def write_of_items(tx: neo4j.Transaction, reviews: Sequence[ItemReview]) -> None
 
 
 def write_of_prerequisites(tx: neo4j.Transaction, reviews: Sequence[PrerequisiteReview]) -> None:
-    """Keep reviews of prerequisites. The last ones decide when these are derived next, which is noted.
+    """Write reviews of prerequisites, and note that claims changed. The last reviews decide at the next settling.
 
-    Raises what `migrations.check_graph` raises.
+    Raises the errors of `migrations.check_graph`.
     """
     migrations.check_graph(tx)
     last = {(review.point, review.requires): review for review in sorted(reviews, key=stamp)}
@@ -107,9 +109,9 @@ def write_of_prerequisites(tx: neo4j.Transaction, reviews: Sequence[Prerequisite
 
 
 def write_of_records(tx: neo4j.Transaction, reviews: Sequence[FindingReview], wanted: set[Node]) -> None:
-    """Keep reviews of findings, and let what they accept and reject count in the records that have those texts.
+    """Write reviews of findings, and apply them to the records that still have the reviewed texts.
 
-    Raises what `migrations.check_graph` raises.
+    Raises the errors of `migrations.check_version`.
     """
     before, _ = begin(tx, "FindingsPack", "")
     of_record: dict[str, list[FindingReview]] = defaultdict(list)
@@ -125,7 +127,7 @@ def write_of_records(tx: neo4j.Transaction, reviews: Sequence[FindingReview], wa
     ]
     run_rows(tx, "set_reviewed", reviewed_rows)
     updates = _updates(tx, stored, kept)
-    # This transaction holds reviewed records itself, so the first of all is none that came meanwhile.
+    # This transaction itself has created reviewed records. So the check must not take them for the first reviews.
     before = replace(before, reviewed=max(before.reviewed, len(rows)))
     apply(tx, Classified(), updates, before, unreviewed=(), wanted=wanted)
     hold_keys(tx, sorted(of_record.keys() - stored.keys()))
@@ -141,7 +143,7 @@ def keep_reviews(tx: neo4j.Transaction, reviews: Sequence[Review]) -> None:
 def _updates(
     tx: neo4j.Transaction, stored: Mapping[str, StoredVersion], kept: Mapping[str, str]
 ) -> list[FindingUpdate]:
-    """Lock the records that are there, and return what changes in what was found in them."""
+    """Lock the records that are in the graph, and return the updates of their findings."""
     updates = []
     for label in _TEXT_LABELS:
         expected = {each: version.content_hash for each, version in stored.items() if version.label == label}

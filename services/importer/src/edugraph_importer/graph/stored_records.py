@@ -1,4 +1,4 @@
-"""Records as the graph has them, as far as it matters for what is found in them."""
+"""Records that are read back from the graph, with the fields that matter for their findings."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from edugraph_importer.graph.queries import CYPHER
 
 
 def stored_records(tx: neo4j.Transaction, label: str, record_ids: Sequence[str]) -> dict[str, Record]:
-    """Return these records, which are locked, by id, as `stored_record` makes them.
+    """Return id -> record for these records, which must be locked. `stored_record` says which fields they have.
 
-    Raises StaleRead where one is there no more: the embedded engine holds no lock before the commit.
+    Raises StaleRead if one of them is missing: the embedded engine holds no locks before the commit.
     """
     links: dict[str, list[neo4j.Record]] = defaultdict(list)
     for link in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
@@ -28,7 +28,7 @@ def stored_records(tx: neo4j.Transaction, label: str, record_ids: Sequence[str])
 
 
 def stored_record(properties: Mapping[str, Any], links: Sequence[Mapping[str, Any] | neo4j.Record]) -> Record:
-    """Return a record as far as it matters for what is found in it: its texts, people, courses and stated names."""
+    """Return a record with the fields that matter for its finding: texts, people, courses and stated names."""
     ends: dict[str, list[str]] = defaultdict(list)
     stated: dict[str, list[str]] = {}
     for link in links:
@@ -53,7 +53,7 @@ def stored_record(properties: Mapping[str, Any], links: Sequence[Mapping[str, An
             given |= {name: properties.get(name) for name in ("correct", "score")}
     if "course_ids" not in given:
         given["course_id"] = next(iter(ends["IN_COURSE"]), None)
-    # What a record does not say is absent, as in one that came: its `resolved` is then nothing.
+    # Fields without a value are left out, as in the imported record. So a missing `resolved` stays unset.
     said = {name: value for name, value in given.items() if value is not None}
     return Record.model_construct(
         type=properties["record_type"],

@@ -1,7 +1,7 @@
-"""What is kept of an id that must not come back.
+"""Tombstones: hashes of the ids of erased students, whose records are refused.
 
-The id of a student is short and easy to guess, so a plain hash of it would tell who was erased. It is therefore keyed
-with a secret of the installation, which is backed up apart from the graph (docs/adr/0032).
+The id of a student is short and easy to guess, so a plain hash of it would reveal who was erased. The hash is
+therefore keyed with a secret of the installation, which is backed up separately from the graph (docs/adr/0032).
 """
 
 import hmac
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from edugraph_common.platform.audit import keyed_object
 from edugraph_common.sources.students import plain_hash
 
-KEYED = "h1:"  # before a keyed hash; older releases kept plain ones
+KEYED = "h1:"  # the prefix of a keyed hash; older releases stored plain hashes
 
 
 class Tombstones:
@@ -25,14 +25,14 @@ class Tombstones:
         return self.keyed(plain_hash(student_id))
 
     def keyed(self, plain: str) -> str:
-        """Return the tombstone of a student of whom only the plain hash is known."""
+        """Return the tombstone of a student, given the plain hash of the student's id."""
         return KEYED + hmac.digest(self._secret, plain.encode(), "sha256").hex()
 
     def in_audit_log(self, label: str, person_id: str) -> str:
-        """Return how the audit log writes a person, since a log must not bring back who was erased."""
+        """Return the keyed name of a person in the audit log. A log must not reveal who was erased."""
         return keyed_object(self._text, label.lower(), person_id)
 
     def forms(self, student_id: str) -> tuple[str, str]:
-        """Return what a graph may hold of the student: a tombstone, or that of an older release."""
+        """Return the two forms that a tombstone may have: the keyed hash, and the plain hash of older releases."""
         plain = plain_hash(student_id)
         return self.keyed(plain), plain

@@ -1,4 +1,4 @@
-"""Taking back what an import wrote (docs/adr/0085): each record becomes the greatest of its other versions."""
+"""Taking back what an import wrote (docs/adr/0085). Each record returns to the greatest of its other versions."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,17 +14,18 @@ from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
 from edugraph_importer.graph.verdicts import RecordVerdicts
 from edugraph_importer.graph.versions import Classified, ErasedStudents, Ids, stored_versions, withdrawn_entries
 
-SHOWN_IDS = 100  # of records that were not restored
+SHOWN_IDS = 100  # the most ids of records that were not restored
 
 
 @dataclass(frozen=True)
 class UndoProgress:
     """How far the undo of a job is.
 
-    `next_batch`: the first batch that is not undone yet. `taken_back`: how many records of the job were removed or
-    replaced; `came_back`: of how many another version is there in their place; `not_restored`: of how many the row of
-    that version is not kept. `not_restored_ids`: some of these, of the batches of this try. `finished`: all batches
-    are undone. `leaders`: who leads which group now, by the last batch.
+    `next_batch` is the first batch that is not undone yet. `taken_back` is the number of records of the job that were
+    removed or replaced, and `came_back` the number of those that were replaced by another version. `not_restored` is
+    the number of records whose other version has no stored row any more. `not_restored_ids` has some of their ids,
+    only from the batches of this call. `finished` says whether all batches are undone. `leaders` has the changes of
+    group leaders by the last batch.
     """
 
     next_batch: int = 0
@@ -37,14 +38,14 @@ class UndoProgress:
 
 
 class UndoBatch(NamedTuple):
-    """A batch whose versions are to be dropped, and how far the undo of its job is."""
+    """A batch whose versions have to be dropped, and how far the undo of its job is."""
 
     batch: RecordBatch
     progress: UndoProgress
 
 
 def begin_undo(tx: neo4j.Transaction, job_id: str) -> None:
-    """Refuse all that is still to be written of the job, from now on."""
+    """Refuse later writes of the job."""
     begin(tx, "ImportBatch", "")
     tx.run(CYPHER["mark_undone"], id=job_id).consume()
 
@@ -57,8 +58,8 @@ def undo_batch(
 ) -> UndoProgress:
     """Drop the versions of one batch from its records, and note that it is done.
 
-    `wanted` receives the nodes that still have to be locked when StaleRead is raised. Raises what
-    `migrations.check_version` raises, and RowsNeeded.
+    `wanted` receives the nodes that still have to be locked when StaleRead is raised. Raises the errors of
+    `migrations.check_version`, and RowsNeeded if records are needed from the stored rows of other imports.
     """
     batch = undoing.batch
     tombstones, kept, rows = beside
@@ -93,7 +94,7 @@ def undo_batch(
 
 
 def note_progress(tx: neo4j.Transaction, job_id: str, progress: UndoProgress) -> None:
-    """Note how far the undo of a job is. The ids of records are left out, and so is who leads a group."""
+    """Note how far the undo of a job is. The ids of records and the changes of leaders are left out."""
     noted = asdict(progress)
     del noted["not_restored_ids"]
     del noted["leaders"]

@@ -1,18 +1,17 @@
-"""The unit of work: what one transaction writes.
+"""The unit of work: everything that one transaction writes.
 
-It holds the rows of the new records, and the state of the nodes and LEARNS relationships that the records change.
+It has the rows of the new records, and the state of the nodes and LEARNS relationships that the records change.
 Records are staged before any lock is taken (`UnitOfWork.staged`). Then the transaction locks and reads its nodes
-(`lock_and_load`) and merges what was staged into their state. The less is done under the locks, the sooner the next
-transaction gets them.
+(`lock_and_load`) and merges the staged changes into their state. The less is done under the locks, the sooner the
+next transaction gets them.
 
-Several records agree on one value by these rules, in whatever order they arrive. Of a field, the latest record wins
-(`Fields`). A version key says what is later: it is text that sorts as (timestamp, record id). Of the spellings of a
-name, the most frequent one is shown and the others are aliases. They are counted, so that a record is taken back
-without reading the others that use the name, which may be millions.
+These rules give one value from several records, in whatever order the records arrive. For a field, the latest record
+decides (`Fields`). The record with the greatest version key is the latest; a version key is a text that sorts as
+(timestamp, record id). For a name, the most frequent spelling is shown and the others are aliases. Spellings are
+counted, so that a record can be removed without reading the other records with the name, which may be millions.
 
-In the graph, the version key of the record that gave a value stands beside it. Most often one record gave all values
-of a node, so the newest key is kept once, as the property `stamp`, and only a field that is older has its own, as
-`{field}_stamp`.
+The graph stores the version key of the record that gave a value. Usually one record gave all values of a node. So the
+newest key is stored once, as the property `stamp`, and only older fields have their own key, as `{field}_stamp`.
 """
 
 from collections import Counter, defaultdict
@@ -39,12 +38,12 @@ from edugraph_importer.graph.record_facts import (
     PersonInGroup,
 )
 
-NEVER = ""  # The version key of a default: every record is later.
+NEVER = ""  # the version key of a default value; every record is later
 
 Fields = dict[str, tuple[Any, str]]  # field -> (value, version key)
 
-# The fields of a node that the latest record decides, each one by itself.
-# Of a point, texts give the first two, and point_records the others.
+# The fields of a node that the latest record decides, each field separately.
+# The first two fields of a point come from findings in texts, the others from point_records.
 FOUND_FIELDS = ("description", "category")
 LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Course": ("name", "description", "difficulty"),
@@ -55,7 +54,7 @@ LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Term": ("name", "starts", "ends", "breaks"),
 }
 
-# Records come before what refers to them.
+# Records are created before the relationships that need them.
 _RECORD_STATEMENTS = (
     "create_course_content",
     "create_course_record",
@@ -77,7 +76,7 @@ _RECORD_STATEMENTS = (
 
 
 def read_fields(properties: Mapping[str, Any], names: Iterable[str]) -> Fields:
-    """Return the fields that the properties hold; this is the inverse of `field_properties`."""
+    """Return the fields from the properties of a node. This is the inverse of `field_properties`."""
     shared = properties.get("stamp", NEVER)
     return {
         name: (properties[name], properties.get(f"{name}_stamp", shared))
@@ -87,7 +86,7 @@ def read_fields(properties: Mapping[str, Any], names: Iterable[str]) -> Fields:
 
 
 def put_field(fields: Fields, name: str, value: Any, version_key: str) -> bool:
-    """Take the value if it is later than the one that is there. Return whether that changed anything."""
+    """Set the field if the value is later than the present value. Return whether the field changed."""
     current = fields.get(name)
     if value is None or (current is not None and current[1] >= version_key):
         return False
@@ -96,13 +95,13 @@ def put_field(fields: Fields, name: str, value: Any, version_key: str) -> bool:
 
 
 def merge_fields(fields: Fields, others: Fields) -> bool:
-    """Act as if the others had been put one by one. Return whether that changed anything."""
+    """Set each field from `others` that is later. Return whether a field changed."""
     changes = [put_field(fields, name, value, version_key) for name, (value, version_key) in others.items()]
     return any(changes)
 
 
 def field_properties(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
-    """Return what `SET n += …` needs: every property that `read_fields` reads; None removes a property."""
+    """Return the properties for `SET n += …`, each of which `read_fields` reads. None removes a property."""
     newest = max((version_key for _, version_key in fields.values()), default=None)
     properties: dict[str, Any] = {"stamp": newest}
     for name in names:
@@ -114,11 +113,11 @@ def field_properties(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Standing:
-    """Where an id or a name stands among those that mean the same.
+    """The place of an id or a name among its synonyms.
 
-    `canonical`: the one that stands for all of them. `names`: how many names records give it as an id (itself
-    included, where a record gives none), so that what has one is an id. `claims`: how many ids are called so.
-    `verdicts`: how many pairs with it were reviewed.
+    `canonical` is the node that stands for all of them. `names` is the number of names that records give to this id;
+    a record without a name counts the id itself, so every id has at least one. `claims` is the number of ids that are
+    called by this name. `verdicts` is the number of reviewed pairs with this node.
     """
 
     canonical: str
@@ -132,14 +131,14 @@ class Standing:
         return cls(properties.get("canonical") or node_id, *counts)
 
     def properties(self) -> dict[str, Any]:
-        """Return what `SET n += …` needs; None removes a property."""
+        """Return the properties for `SET n += …`. None removes a property."""
         counts = {name: getattr(self, name) or None for name in ("names", "claims", "verdicts")}
         return {"canonical": self.canonical, **counts}
 
 
 @dataclass(slots=True)
 class MistakeTotals:
-    """The totals of one HAS_ERROR relationship. Times are ISO text, which sorts as time does."""
+    """The totals of one HAS_ERROR relationship. Times are ISO texts, which sort by time."""
 
     count: int = 0
     weight: float = 0.0
@@ -155,7 +154,7 @@ class MistakeTotals:
         self.last = at if self.last is None else max(self.last, at)
 
     def put_resolved(self, resolved: bool | None, version_key: str) -> None:
-        """Take the word of a record, if it has one: the latest record that says so decides."""
+        """Set `resolved` from a record if the record gives it and is later than the present one."""
         if resolved is not None and (self.stamp is None or version_key > self.stamp):
             self.resolved, self.stamp = resolved, version_key
 
@@ -165,7 +164,7 @@ class MistakeTotals:
 
 @dataclass(slots=True)
 class PracticeTotals:
-    """The totals of one PRACTISED relationship, in thousandths of a right answer. Times are ISO text."""
+    """The totals of one PRACTISED relationship. Outcomes are thousandths of a right answer, times are ISO texts."""
 
     tries: int = 0
     right: int = 0
@@ -186,13 +185,13 @@ class PracticeTotals:
 
 
 def read_counts(properties: Mapping[str, Any]) -> Counter[str]:
-    """Return how many records use which spelling; this is the inverse of `counts_properties`."""
+    """Return the number of records by spelling. This is the inverse of `counts_properties`."""
     spellings, numbers = properties.get("spellings") or (), properties.get("spelling_counts") or ()
     return Counter(dict(zip(spellings, numbers, strict=False)))
 
 
 def counts_properties(counts: Counter[str]) -> dict[str, Any]:
-    """Return what `SET n += …` needs; None removes a property."""
+    """Return the properties for `SET n += …`. None removes a property."""
     used = sorted((+counts).items())
     return {
         "spellings": [spelling for spelling, _ in used] or None,
@@ -201,23 +200,26 @@ def counts_properties(counts: Counter[str]) -> dict[str, Any]:
 
 
 def name_properties(counts: Counter[str]) -> dict[str, Any]:
-    """Return what `SET n += …` needs for what is known by its spellings; None removes a property."""
+    """Return the properties for `SET n += …` of a node that is named by its spellings. None removes a property."""
     name = usual(counts)
     return {"name": name, "aliases": sorted((+counts).keys() - {name}) or None, **counts_properties(counts)}
 
 
 def usual(counts: Counter[str]) -> str | None:
-    """Return the spelling that most records use; the smallest of several."""
+    """Return the spelling that most records use, and the smallest one if several have the same number."""
     return min((+counts).items(), key=lambda each: (-each[1], each[0]), default=(None, 0))[0]
 
 
 class TestsSaid(NamedTuple):
-    """What a reviewer says last of an item and a knowledge point. `stamp`: as `verdicts.stamp` has it."""
+    """The last review of an item and a knowledge point. `stamp` is the result of `verdicts.stamp`."""
 
     stamp: str
 
     def is_tested(self, named: Counter[str]) -> bool:
-        """Whether the item tests the point. What was withdrawn leaves it to the records, by how many name it how."""
+        """Return whether the item tests the point.
+
+        After a withdrawn verdict the records decide. `named` has their number by spelling of the point.
+        """
         verdict = self.stamp.rpartition("|")[2]
         return bool(+named) if verdict == "withdrawn" else verdict == "accepted"
 
@@ -228,13 +230,13 @@ Times = frozenset[tuple[str | None, str | None]]
 
 @dataclass(slots=True)
 class Leading:
-    """When people led groups before a transaction, and when they do after it, where it touches that."""
+    """The times at which people lead groups, before and after a transaction, for all memberships that it touches."""
 
     before: dict[PersonInGroup, Times] = field(default_factory=dict)
     after: dict[PersonInGroup, Times] = field(default_factory=dict)
 
     def note(self, label: str, people: Iterable[Row], before: Iterable[Row], after: Iterable[Row]) -> None:
-        """Note these people of one label. What was before the first look is what was before the transaction."""
+        """Note the times of these people of one label. If a person is noted again, the first `before` counts."""
         was = _times_of(before)
         will_be = _times_of(after)
         for row in people:
@@ -244,7 +246,7 @@ class Leading:
                 self.after[label, *pair] = frozenset(will_be[pair])
 
     def changes(self) -> list[tuple[PersonInGroup, bool]]:
-        """Return who leads a group at other times than before, and whether they lead it at any time now."""
+        """Return each person who leads a group at other times than before, and whether they lead it at all now."""
         changed = [each for each in sorted(self.after) if self.after[each] != self.before[each]]
         return [(each, bool(self.after[each])) for each in changed]
 
@@ -258,14 +260,15 @@ def _times_of(rows: Iterable[Row]) -> dict[tuple[str, str], set[tuple[str | None
 
 @dataclass(slots=True)
 class UnitOfWork:
-    """`rows`: by the name of the statement that writes them. `nodes`: all that is named in them.
+    """The rows, totals and state of one transaction.
 
-    `fields`, `spellings`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
-    `removed_learns` are no longer stated by a record that is in the graph. `mistakes` and `practice` are totals to
-    add to the graph's. `called`: how many more records call an id so. `stored_tests`: TESTS as the graph has them.
-    `memberships`: whose MEMBER_OF and LEADS change. `group_counts`: names of groups are state, and the courses are
-    to be added to the graph's. `active_days`: what is to be added to them.
-    `tests_said`: what reviewers say of them. `contains` and `prerequisites`: as `Facts` has them.
+    `rows` has the rows to write, by the name of the statement. `nodes` has all nodes that the rows name. `fields`,
+    `spellings`, `standings`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
+    `removed_learns` has the pairs that no record in the graph states any more. `mistakes`, `practice` and
+    `active_days` are added to the graph. `called` has changes of the numbers of records that call an id by a name.
+    `stored_tests` has TESTS as the graph has them, and `tests_said` the last reviews of them. `memberships` has the
+    people and groups whose MEMBER_OF and LEADS change. The names in `group_counts` are state, and its courses are
+    added to the graph. `contains` has (course, point), and `prerequisites` has (point, required point).
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -293,7 +296,7 @@ class UnitOfWork:
 
     @classmethod
     def staged(cls) -> Self:
-        """Make one without the graph's state, to be merged later. It accepts any node."""
+        """Return a unit without state from the graph, which is merged later. It accepts any node."""
         return cls(fields=defaultdict(dict), spellings=defaultdict(Counter))
 
     def load_node(self, node: Node, properties: Mapping[str, Any]) -> None:
@@ -312,7 +315,7 @@ class UnitOfWork:
         self.learns[pair] = read_fields(properties, LEARNS_FIELDS)
 
     def add(self, facts: Facts) -> None:
-        """Add what one record states or its finding adds. The nodes that it names are loaded, or this is staged."""
+        """Add the facts of one record or finding. Their nodes must be loaded, unless this unit is `staged`."""
         version_key = facts.version_key
         self.nodes |= facts.nodes
         for statement, row in facts.rows:
@@ -324,7 +327,7 @@ class UnitOfWork:
             totals = self.mistakes[each.key]
             totals.add(each.number, each.weight, record_facts.time_of(version_key))
             totals.put_resolved(each.resolved, version_key)
-        # A Counter takes half a microsecond to add nothing.
+        # An update of a Counter takes half a microsecond even if there is nothing to add.
         if facts.called:
             self.called.update(facts.called)
         if facts.item_names is not None:
@@ -342,28 +345,28 @@ class UnitOfWork:
             self.add_learns(pair, {name: (value, version_key) for name, value in values.items()})
 
     def count_spellings(self, spellings: Mapping[Mention, int], times: int = 1) -> None:
-        """Count how records spell names; with -1, take it back."""
+        """Add the numbers of spellings. With -1 subtract them."""
         for (node, spelling), number in spellings.items():
             self.spellings[node][spelling] += times * number
             self.changed_nodes.add(node)
 
     def add_item_names(self, names: ItemNames, times: int = 1) -> None:
-        """Count what records say of items, and how they spell the points that these test; with -1, take it back."""
+        """Add the names of items, and the spellings of the points that the items test. With -1 subtract them."""
         self.count_item_names(names, times)
         self.count_spellings(names.mentions(), times)
 
     def count_item_names(self, names: ItemNames, times: int = 1) -> None:
-        """Count what records say of items; with -1, take it back."""
+        """Add the names of items. With -1 subtract them."""
         self.item_names.merge(names, times)
         self.changed_nodes |= {("Item", item_id) for item_id in names.titles}
 
     def count_groups(self, counts: GroupCounts, times: int = 1) -> None:
-        """Count what memberships say of groups; with -1, take it back."""
+        """Add the names and courses of groups. With -1 subtract them."""
         self.group_counts.merge(counts, times)
         self.changed_nodes |= {("Group", group_id) for group_id in counts.names}
 
     def add_learns(self, pair: Pair, fields: Fields) -> None:
-        """Add what course_records say of one LEARNS relationship."""
+        """Add fields from course_records to one LEARNS relationship."""
         if pair not in self.learns:
             self.learns[pair] = {}
             self.new_learns.add(pair)
@@ -371,7 +374,7 @@ class UnitOfWork:
             self.changed_learns.add(pair)
 
     def replace_learns(self, pair: Pair, fields: Fields | None) -> None:
-        """Take what the course_records that are in the graph say of a LEARNS relationship; None: there are none."""
+        """Replace the fields of a LEARNS relationship. None removes it, since no course_record states it any more."""
         if fields is None:
             self.learns.pop(pair, None)
             self.removed_learns.add(pair)
@@ -380,7 +383,7 @@ class UnitOfWork:
             self.learns[pair] = fields
 
     def merge(self, staged: "UnitOfWork") -> None:
-        """Merge the staged state of nodes, LEARNS and TESTS; staged rows and totals are written as they are."""
+        """Merge the staged state of nodes, LEARNS and TESTS. Staged rows and totals are written without merging."""
         for node, fields in staged.fields.items():
             if merge_fields(self.fields[node], fields):
                 self.changed_nodes.add(node)
@@ -401,10 +404,11 @@ class UnitOfWork:
 def lock_and_load(
     tx: neo4j.Transaction, nodes: Iterable[Node], learns: Iterable[Pair], tests: Iterable[Pair] = ()
 ) -> UnitOfWork:
-    """Lock the nodes, create those that are missing, and read them and the LEARNS and TESTS relationships.
+    """Lock the nodes, create the missing ones, and read them and the LEARNS and TESTS relationships.
 
-    Every transaction locks by label and then by id, so that no two of them can wait for each other. Whoever found the
-    nodes in the graph before ends with `delete_orphans`: one that another transaction deleted meanwhile is created.
+    Every transaction locks by label and then by id, so that no two of them can wait for each other. If the caller
+    found the nodes in the graph before, it calls `delete_orphans` at its end: a node that another transaction deleted
+    meanwhile is created here.
     """
     unit, ids = UnitOfWork(), defaultdict(set)
     for label, node_id in nodes:
@@ -413,7 +417,7 @@ def lock_and_load(
         if ids[label]:
             statement = "lock_named" if label in NAMED_LABELS else "lock"
             row = tx.run(CYPHER[f"{statement}_{label}"], ids=sorted(ids[label])).single(strict=True)
-            # The nodes are read by the statement that locks them: what was read before the lock may be outdated.
+            # The statement that locks the nodes also reads them. A read before the lock could be out of date.
             for node_id, properties in row["nodes"]:
                 unit.load_node((label, node_id), properties)
     rows = [{"student": student_id, "course": course_id} for student_id, course_id in learns]
@@ -431,9 +435,9 @@ def lock_and_load(
 
 
 def write_records(tx: neo4j.Transaction, staged: UnitOfWork) -> None:
-    """Write the new records, and what they add to the totals of relationships."""
+    """Write the new records, and add their amounts to the totals of relationships."""
     for name in _RECORD_STATEMENTS:
-        # A new key is a lock, too, so new nodes are created in the order of their ids.
+        # A new key is also a lock, so new nodes are created in the order of their ids.
         run_rows(tx, name, sorted(staged.rows[name], key=lambda row: str(row["id"])))
     run_rows(tx, "has_error", mistake_rows(staged.mistakes))
     run_rows(tx, "practised", practice_rows(staged.practice))
@@ -450,7 +454,8 @@ def write_tests(tx: neo4j.Transaction, unit: UnitOfWork) -> None:
         if +counts != before and (+counts or said):
             changed[said is None or said.is_tested(counts)].append(tests_row(pair, counts, said))
             if said and bool(before) != bool(+counts):
-                # What was withdrawn is of the other type when a first record names the point, or the last one goes.
+                # After a withdrawn verdict the type changes between TESTS and NOT_TESTS when the first record names
+                # the point, or when the last one is removed. The relationship of the other type is removed.
                 gone.append(row)
         elif before and not +counts:
             gone.append(row)
@@ -490,7 +495,7 @@ def write_changed_state(tx: neo4j.Transaction, unit: UnitOfWork) -> None:
     run_rows(tx, "remove_learns", gone)
     new = [learns_row(pair, unit.learns[pair]) for pair in sorted(unit.new_learns)]
     for row in new:
-        # A new relationship has nothing to remove, and looking for it takes as long as writing the rest.
+        # A new relationship has no properties to remove, and removing none takes as long as writing the rest.
         row["p"] = {name: value for name, value in row["p"].items() if value is not None}
     run_rows(tx, "create_learns", new)
     changed = sorted(unit.changed_learns - unit.new_learns)

@@ -2,8 +2,8 @@
 
 A reviewed record has a node ReviewedRecord, whether the record itself is in the graph or not. The property `verdicts`
 of this node has the stamp of the last review, by hash of the text, aspect and target. The verdicts about the record's
-present text are copied to the record, without the reviewers. So the node of the record has all that decides which
-parts of its finding count.
+present text are copied to the record, without the reviewers. So the node of the record alone decides which parts
+of its finding count.
 """
 
 import json
@@ -27,7 +27,7 @@ def stamp(review: Review) -> str:
 
 
 def merged(kept: str | None, reviews: Iterable[FindingReview]) -> str:
-    """Return the `verdicts` of a ReviewedRecord after these reviews, all of which are about this record."""
+    """Return the `verdicts` of a ReviewedRecord after these reviews. All reviews are about this record."""
     verdicts: _Kept = json.loads(kept) if kept else {}
     for review in reviews:
         targets = verdicts.setdefault(review.text_hash, {}).setdefault(review.aspect, {})

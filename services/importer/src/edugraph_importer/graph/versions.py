@@ -1,12 +1,11 @@
-"""The version rule: of all versions of one record, the greatest is the record (`history`, docs/adr/0085).
+"""The version rule: the greatest version of a record is the record (`history`, docs/adr/0085).
 
-`classify` says which records of a transaction are written, which versions in the graph they supersede, what else
-changes in the versions that a record remembers, and which records the graph cannot take. A superseded version is
-removed as if it had never come: its node goes, and the aggregates that it had a part in are recomputed from the
-records that stay.
+`classify` decides which records of a transaction are written, which versions in the graph they supersede, how the
+remembered versions of records change, and which records the graph cannot take. A superseded version is removed as if
+it had never come: its node is deleted, and its aggregates are recomputed from the remaining records.
 
-A record that was withdrawn has no node. The hash of its id is the key of a node `Withdrawn`, which remembers its
-versions. That node stays when a later version brings the record back, and remembers nothing then.
+A withdrawn record has no node. The hash of its id is the key of a node `Withdrawn`, which remembers its versions.
+When a later version brings the record back, that node stays and remembers nothing.
 """
 
 from collections import Counter, defaultdict
@@ -46,7 +45,7 @@ from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCou
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import NEVER, Fields, UnitOfWork, run_rows
 
-# Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
+# Type of the interaction -> the relationship with its total. A teacher's interaction has no type.
 _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with", "like": "likes", None: "teaches"}
 
 
@@ -55,20 +54,20 @@ TOO_OLD = "is older than the graph keeps records"
 OTHER_TYPE = "is the id of a record of another type, which counts for more"
 OTHER_CONTENT = "is other content of a known statement"
 NOT_ALLOWED = "is the id of a record that the caller of this import may not take back"
-# Outcome -> what is expected of a row that is set aside by it, and why it is.
+# Outcome that sets a row aside -> (what was expected, the reason).
 _SET_ASIDE: Mapping[str, tuple[str, str]] = {
     "other_type": ("an id that no record of another type has", OTHER_TYPE),
     "other_content": ("the content that was accepted first", OTHER_CONTENT),
 }
-# The rights of a batch of which nobody says who brought it.
+# The rights of a batch without a known caller.
 ALL_RIGHTS = ImportRights(roster=True)
-# Records about students, which have a retention.
+# The labels of records about students. They have a retention.
 AGEING_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """The record that the graph has under an id. `others`: the other versions that it remembers."""
+    """The record that the graph has under an id. `others` has the other versions that it remembers."""
 
     label: str
     timestamp: str
@@ -80,14 +79,14 @@ class StoredVersion:
     def read(cls, label: str, properties: Sequence[Any]) -> "StoredVersion":
         """Read the properties that `stored_versions` and `lock_records` return.
 
-        Raise StaleRead for a record that another transaction deletes at this moment: it has no properties.
+        Raise StaleRead if another transaction deletes the record at this moment. Then it has no properties.
         """
         record_type, timestamp, content_hash, reading, changed_at, accepted, row, history = properties
         if timestamp is None:
             raise StaleRead
         moment: datetime = timestamp.to_native()
         changed: datetime = changed_at.to_native() if changed_at is not None else moment
-        # Older releases kept neither number, and what was carried over from one has no content of its own.
+        # Older releases stored neither number, and a carried CourseRecord has no content hash.
         number = NUMBER_OF_TYPE[record_type or "course_record"]
         key = (microseconds(changed), number, reading or 0, accepted or 0, row or 0, short_hash(content_hash or ""))
         return cls(label, iso(moment), content_hash, Entry(*key), from_numbers(history))
@@ -99,9 +98,9 @@ class StoredVersion:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """How the versions that an id remembers change. `before` is compared under the lock.
+    """The change of the versions that an id remembers. `before` is compared with the graph under the lock.
 
-    `is_new`: the id has no node `Withdrawn` yet.
+    `is_new` says that the id has no node `Withdrawn` yet.
     """
 
     before: tuple[Entry, ...]
@@ -110,13 +109,13 @@ class Remembered:
 
 
 class WrittenVersion(NamedTuple):
-    """The key of a version that is written, and the other versions that its record remembers."""
+    """The key of a version to write, and the other versions that its record remembers."""
 
     entry: Entry
     others: tuple[Entry, ...] = ()
 
     def properties(self) -> Row:
-        """Return what the graph keeps of it beside the change time; None for what is not kept."""
+        """Return the properties of the key in the graph, without the change time. None is not stored."""
         return {
             "reading": self.entry.reading or None,
             "accepted": self.entry.accepted or None,
@@ -129,11 +128,11 @@ class WrittenVersion(NamedTuple):
 class Classified:
     """The records of a transaction, by what happens to them.
 
-    `events`: by id, the records to write; `versions`: by id, their keys. `superseded`: by id, the version in the
-    graph that goes. `noted`: by id, the version in the graph that stays, and its new key. `withdrawn`: by the hash of
-    an id, how the entries of its node `Withdrawn` change. `unknown`: ids of which the graph had neither a record nor
-    such a node. `activities`: records without versions, to be added. `counts`: how many rows there are of each
-    outcome. `by_type`: written and replaced records.
+    `events` maps ids to the records to write, and `versions` maps ids to their keys. `activities` has the records to
+    add that have no versions. `superseded` maps ids to the versions in the graph to remove. `noted` maps ids to the
+    version that stays in the graph and its new key. `withdrawn` maps the hash of an id to the change of its node
+    `Withdrawn`. `unknown` has the ids that have neither a record nor such a node in the graph. `counts` has the
+    number of rows by outcome, and `by_type` the number of written and replaced records by type.
     """
 
     events: dict[str, Record] = field(default_factory=dict)
@@ -159,7 +158,10 @@ class Classified:
 
 
 class RowsNeeded(Exception):
-    """Raised for versions that are the record now, and whose contents are in the stored rows of other imports."""
+    """A version of another import becomes the record, and its content has to be read from that import's stored rows.
+
+    `entries` maps the ids of such records to these versions.
+    """
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         super().__init__()
@@ -168,24 +170,24 @@ class RowsNeeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """How many students had been erased, and records taken back or reviewed, when the transaction began."""
+    """The numbers of erased students, withdrawn records and reviewed records when the transaction began."""
 
     erased: int
     withdrawn: int
     reviewed: int = 0
 
     def check(self, tx: neo4j.Transaction, unreviewed: Sequence[str] = ()) -> None:
-        """Raise StaleRead if there are more by now. To be called under the locks, when all records are written.
+        """Raise StaleRead if a number has grown. Call this under the locks, after all records are written.
 
-        `unreviewed`: records of this transaction of which nothing was said before.
+        `unreviewed` has the records of this transaction that had no review when it began.
 
         An erasure locks the student before it creates the tombstone. So if the number of tombstones is the same now,
         no student of this transaction can be erased before it ends.
 
-        Whoever takes back or reviews a record that the graph does not have holds its key. So either that transaction
-        has ended before a record could be written here, and is seen now, or it waits and finds the record.
+        A transaction that withdraws or reviews a record that is not in the graph holds the key of the record. Either
+        it has ended before this transaction wrote the record, and is seen now, or it waits and finds the record.
         """
-        # Where nothing was ever reviewed, to look for any review costs nothing.
+        # If no record was ever reviewed, a search for any review costs nothing.
         first_reviews = 0 if self.reviewed else 1
         grown = tx.run(
             CYPHER["more_removals"],
@@ -199,7 +201,10 @@ class Removals:
 
 
 class ErasedStudents:
-    """The students that were erased before this transaction began. `number`: of all tombstones then."""
+    """The students in some records that were erased before this transaction began.
+
+    `number` is the number of all tombstones then.
+    """
 
     def __init__(self, tx: neo4j.Transaction, records: Iterable[Record], number: int, tombstones: Tombstones) -> None:
         self._students: AbstractSet[str] = frozenset()
@@ -208,21 +213,21 @@ class ErasedStudents:
             self._students = erased_among(tx, named, tombstones)
 
     def field_naming_one(self, record: Record) -> str | None:
-        """Return the field that names an erased student."""
+        """Return the name of the field that names an erased student, or None."""
         if not self._students:
             return None
         return next((name for name, student in record_facts.students(record) if student in self._students), None)
 
 
 def erased_among(tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones) -> frozenset[str]:
-    """Return those of the students that were erased."""
+    """Return the students among these that were erased."""
     by_hash = {form: each for each in student_ids for form in tombstones.forms(each)}
     rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash)) if by_hash else ()
     return frozenset(by_hash[row["id"]] for row in rows)
 
 
 def withdrawn_entries(tx: neo4j.Transaction, ids: Iterable[str], number: int) -> dict[str, tuple[Entry, ...]]:
-    """Return, by id, the versions that a node `Withdrawn` remembers. `number`: of all such nodes."""
+    """Return id -> the versions that its node `Withdrawn` remembers. `number` is the number of all such nodes."""
     if number == 0:
         return {}
     by_hash = {plain_hash(record_id): record_id for record_id in ids}
@@ -231,12 +236,12 @@ def withdrawn_entries(tx: neo4j.Transaction, ids: Iterable[str], number: int) ->
 
 
 def _entries_of_withdrawn(history: Sequence[int] | None) -> tuple[Entry, ...]:
-    # An older release kept the hash alone.
+    # An older release stored only the hash.
     return (FORMER_WITHDRAWAL,) if history is None else from_numbers(history)
 
 
 def lock_withdrawn(tx: neo4j.Transaction, changes: Mapping[str, Remembered]) -> None:
-    """Lock the nodes `Withdrawn`, and create those that are missing. Raise StaleRead if one is not what was read."""
+    """Lock the nodes `Withdrawn`, and create the missing ones. Raise StaleRead if one changed after it was read."""
     if not changes:
         return
     row = tx.run(CYPHER["lock_withdrawn"], ids=sorted(changes)).single(strict=True)
@@ -255,7 +260,7 @@ def write_withdrawn(tx: neo4j.Transaction, changes: Mapping[str, Remembered]) ->
 
 
 def hold_keys(tx: neo4j.Transaction, record_ids: Sequence[str]) -> None:
-    """Keep others from creating these records before the transaction ends. Raise StaleRead if one is there by now."""
+    """Keep others from creating these records before the transaction ends. Raise StaleRead if one exists by now."""
     for label in RECORD_LABELS if record_ids else ():
         row = tx.run(CYPHER[f"hold_keys_{label}"], ids=record_ids).single(strict=True)
         if row["held"] != len(record_ids):
@@ -264,7 +269,7 @@ def hold_keys(tx: neo4j.Transaction, record_ids: Sequence[str]) -> None:
 
 
 def stored_versions(tx: neo4j.Transaction, ids: Collection[str]) -> dict[str, StoredVersion]:
-    """Return what the graph holds under the ids of these records."""
+    """Return id -> the record that the graph has under the id."""
     rows = tx.run(CYPHER["stored_versions"], ids=sorted(ids)) if ids else ()
     return {
         record_id: StoredVersion.read(row["label"], properties)
@@ -275,11 +280,11 @@ def stored_versions(tx: neo4j.Transaction, ids: Collection[str]) -> dict[str, St
 
 def _refusal(line: int, record: Record, erased: ErasedStudents, kept_from: str) -> Reject | None:
     if field_name := erased.field_naming_one(record):
-        # The id is left out: nothing of an erased student may be kept.
+        # The id is left out, since nothing about an erased student may be stored.
         expected = "a student who was not forgotten"
         return Reject(line=line, field=field_name, expected=expected, found="", reason=REFUSED)
     day = record.time[:10]
-    # Activity is kept by the day.
+    # Activity is stored by day.
     ages = LABEL_OF_TYPE.get(record.type) in AGEING_LABELS and record.time < kept_from
     if ages or (record.type == "activity_record" and day < kept_from[:10]):
         expected = f"{kept_from[:10]} or later"
@@ -289,11 +294,11 @@ def _refusal(line: int, record: Record, erased: ErasedStudents, kept_from: str) 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Where the versions of a batch stand among those of other imports.
+    """The place of a batch among imports, and the limits of the retention.
 
-    `accepted`: the acceptance number of the import. `first_row`: the place of the first record in the import.
-    `kept_from`: records about students that are older are refused. `undoable_from`: the smallest acceptance number of
-    an import that can still be undone.
+    `accepted` is the acceptance number of the import. `first_row` is the `row_number` of the batch's first record.
+    Records about students that are older than `kept_from` are refused. `undoable_from` is the smallest acceptance
+    number of an import that can still be undone.
     """
 
     accepted: int = 0
@@ -303,10 +308,10 @@ class Acceptance:
 
 
 class Ids:
-    """What the graph has under the ids of a transaction, and how that changes.
+    """The versions under the ids of a transaction, and how they change.
 
-    `entries`: by id, the versions so far. `contents`: by id, type and hash, the records that this transaction brings.
-    `rows`: records that were read from the stored rows of other imports; None for one that is not kept.
+    `entries` maps an id to its versions so far. `contents` maps (id, type, hash) to the records of this transaction.
+    `rows` has the records that were read from the stored rows of other imports, or None for a row that is not kept.
     """
 
     def __init__(
@@ -322,24 +327,24 @@ class Ids:
         self._brought: set[str] = set()
 
     def of(self, record_id: str) -> set[Entry]:
-        """Return the versions of an id, to be changed."""
+        """Return the versions of an id. The caller may change the set."""
         if record_id not in self.entries:
             version = self._stored.get(record_id)
             self.entries[record_id] = {*(version.entries if version else ()), *self._withdrawn.get(record_id, ())}
         return self.entries[record_id]
 
     def add(self, record: Record, entry: Entry) -> None:
-        """Add a version that this transaction brings."""
+        """Add a version from this transaction."""
         self.of(record.record_id).add(entry)
         self.contents[record.record_id, entry.type, entry.hash] = record
         self._brought.add(record.record_id)
 
     def is_there(self, record_id: str) -> bool:
-        """Whether the graph has a record under the id, or this transaction brings one."""
+        """Return whether the graph or this transaction has a record with this id."""
         return record_id in self._stored or record_id in self._brought
 
     def settle(self, classified: Classified, undoable_from: int) -> list[str]:
-        """Say what becomes of each id whose versions may have changed. Return the ids whose content is not kept.
+        """Put each id whose versions may have changed into `classified`. Return the ids whose content is not kept.
 
         Raise RowsNeeded if a version of another import is the record now, and its row was not read yet.
         """
@@ -361,7 +366,7 @@ class Ids:
             if record is None and entry not in self._rows:
                 needed[record_id] = entry
             elif record is None:
-                # A lesser version is never put in the place of one that is not kept.
+                # The content of the greatest version is not kept. A smaller version must not take its place.
                 lost.append(record_id)
                 self._leave(classified, record_id, remembered(entries, undoable_from))
             else:
@@ -379,7 +384,7 @@ class Ids:
         return record if record is not None else self._rows.get(entry)
 
     def _leave(self, classified: Classified, record_id: str, entries: tuple[Entry, ...]) -> None:
-        """Leave no record under the id, but the versions that it had."""
+        """Remove the record of an id, and keep its versions in a node `Withdrawn`."""
         version = self._stored.get(record_id)
         if version is not None:
             classified.superseded[record_id] = version
@@ -388,7 +393,7 @@ class Ids:
             classified.unknown.append(record_id)
 
     def _remember(self, classified: Classified, record_id: str, entries: tuple[Entry, ...]) -> None:
-        """Keep versions with the node `Withdrawn` of an id. A node that is there is locked in any case."""
+        """Store versions in the node `Withdrawn` of an id. An existing node is locked in any case."""
         before = self._withdrawn.get(record_id)
         if before is None and not entries:
             return
@@ -405,10 +410,11 @@ def classify(
     rights: ImportRights = ALL_RIGHTS,
     is_analysis: bool = False,
 ) -> Classified:
-    """Classify records and withdrawals that come with their lines. Raise RowsNeeded as `Ids.settle` does.
+    """Classify the records and withdrawals of a transaction. Each comes with its line.
 
-    `rights`: which records the withdrawals hold for. `is_analysis`: the records come with findings. A version that
-    the graph knows already is not another version then.
+    `rights` says which records the withdrawals may withdraw. With `is_analysis` the records come with findings, and a
+    record with known content does not count as another version. Raise RowsNeeded if a version of another import
+    becomes the record and its row was not read yet.
     """
     classified = Classified()
     versions: list[tuple[int, Record, Entry]] = []
@@ -435,7 +441,7 @@ def classify(
             continue
         outcome = _outcome_of(entries, entry)
         if outcome in ("unchanged", "replaced") and not ids.is_there(record.record_id):
-            outcome = "written"  # the id has a version whose row was not kept
+            outcome = "written"  # The id has a version, but the row of that version was not kept.
         ids.add(record, entry)
         if outcome in _SET_ASIDE:
             classified.rejects.append(_set_aside(line, outcome))
@@ -448,10 +454,10 @@ def classify(
 
 
 def _outcome_of(before: AbstractSet[Entry], entry: Entry) -> str:
-    """Return what becomes of a version where these are known.
+    """Return the outcome of a new version, given the versions before it.
 
-    `other_type`: it is of another type than the record. `other_content`: it is a statement, of which another content
-    was accepted first.
+    `other_type`: the version has another type than the record. `other_content`: the version belongs to a statement,
+    and another content of the statement was accepted first.
     """
     if not before:
         return "written"
@@ -478,7 +484,7 @@ def _add_withdrawal(classified: Classified, entries: set[Entry], entry: Entry, l
     entries.add(entry)
     is_now = decide(entries)
     if record_type is not None and not entry.counts_for(record_type):
-        # What the record is stays as it is in the graph: the caller may not even know that there is one.
+        # The reject does not say what the record is: the caller may not even know that the record exists.
         expected = "the id of a record that the caller may write"
         classified.rejects.append(
             Reject(line=line, field="record_id", expected=expected, found="", reason=NOT_ALLOWED)
@@ -495,17 +501,18 @@ def _add_withdrawal(classified: Classified, entries: set[Entry], entry: Entry, l
 
 def _set_aside(line: int, outcome: str) -> Reject:
     expected, reason = _SET_ASIDE[outcome]
-    # The id may be that of somebody else's record, and is in the row itself.
+    # The id is left out. It may belong to another person's record, and the row itself contains it.
     return Reject(line=line, field="record_id", expected=expected, found="", reason=reason)
 
 
 @dataclass(slots=True)
 class SupersededVersions:
-    """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
+    """The superseded versions and everything that they have a part in.
 
-    `spellings`, `related`, `item_names`, `group_counts` and `called`: how they spell names, what they relate, what
-    they say of items and groups, and how they call ids, to be taken back.
-    `claims`: what they themselves say that points require.
+    `records` has their ids by label, `findings` their findings by id, and `nodes` the nodes that they link to.
+    `spellings`, `related`, `item_names`, `group_counts` and `called` have their counts, which are subtracted from the
+    graph. `claims` has the prerequisites that the records themselves state. `outdated` has the aggregates to
+    recompute.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -525,10 +532,10 @@ def lock_superseded(
     superseded: Mapping[str, StoredVersion],
     noted: Mapping[str, StoredVersion] = MappingProxyType({}),
 ) -> SupersededVersions:
-    """Lock the versions and read what those are linked to that are superseded.
+    """Lock the superseded and noted versions, and read the links of the superseded ones.
 
-    Raise StaleRead if one of them is not what the transaction saw before: the whole key and all that the record
-    remembers are compared.
+    Raise StaleRead if a version has changed since the transaction read it. The whole key and all remembered versions
+    are compared.
     """
     locked = SupersededVersions()
     for label in RECORD_LABELS:
@@ -549,7 +556,7 @@ def lock_superseded(
     for label, record_ids in locked.records.items():
         locked.nodes |= _read_links(tx, locked, label, record_ids)
     locked.outdated.fields = locked.nodes
-    # What an item tests is counted, so to take it back is to subtract, and reads nothing of the knowledge point.
+    # TESTS has counts. So removing a record subtracts, and no other record of the knowledge point is read.
     locked.item_names = aggregates.item_names(tx, locked.records)
     locked.nodes.update(locked.item_names.nodes())
     locked.group_counts = groups.group_counts(tx, locked.records)
@@ -559,7 +566,7 @@ def lock_superseded(
 
 
 def write_noted(tx: neo4j.Transaction, noted: Mapping[str, tuple[StoredVersion, WrittenVersion]]) -> None:
-    """Write the keys of records whose content stays, and what they remember. The records are locked."""
+    """Write the keys of records whose content stays, and their remembered versions. The records must be locked."""
     rows: dict[str, list[Row]] = defaultdict(list)
     for record_id, (version, written) in sorted(noted.items()):
         changed_at = iso_of_microseconds(written.entry.changed)
@@ -570,7 +577,7 @@ def write_noted(tx: neo4j.Transaction, noted: Mapping[str, tuple[StoredVersion, 
 
 
 def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> set[Node]:
-    """Read what the versions are linked to, and note which aggregates they had a part in. Return the linked nodes."""
+    """Read the links of the versions, and note the aggregates that they have a part in. Return the linked nodes."""
     outdated, nodes = locked.outdated, set[Node]()
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     people: dict[str, set[Node]] = defaultdict(set)
@@ -587,7 +594,7 @@ def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, r
         if row["type"] == "HAS_MEMBERSHIP":
             people[row["record"]].add((row["label"], row["end"]))
         outdated.version_keys |= aggregates.version_keys(row)
-    # The ends of a record's links, combined, are the aggregates that it had a part in.
+    # Combinations of the ends of a record's links give the aggregates that the record has a part in.
     for record_id, ends in links.items():
         if label == "Interaction":
             pairs = {(sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]}
@@ -605,7 +612,7 @@ def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, r
                 (student_id, course_id) for student_id in ends["HAS_RECORD"] for course_id in ends["IN_COURSE"]
             }
         elif label in ("CourseContent", "Definition"):
-            # A definition of an item or a term is in a course as well, which does not contain them.
+            # A definition of an item is in a course, too, but CONTAINS links only knowledge points.
             points = {each for each in ends["DESCRIBES"] | ends["DEFINES"] if ("KnowledgePoint", each) in nodes}
             outdated.descriptions |= ends["DESCRIBES"]
             outdated.contains |= {(course_id, point) for course_id in ends["IN_COURSE"] for point in points}
@@ -620,15 +627,14 @@ def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, r
 def remove_superseded(
     tx: neo4j.Transaction, unit: UnitOfWork, superseded: SupersededVersions, newer: Mapping[Node, Fields]
 ) -> None:
-    """Remove the versions and recompute what they had a part in. `superseded.nodes` must be locked.
+    """Remove the versions and recompute their aggregates. `superseded.nodes` must be locked.
 
-    `newer`: what the records that are written next say of fields. The caller sees to prerequisites, and to nodes that
-    nothing names any more.
+    `newer` has the fields that the records to write next give. The caller handles prerequisites and orphaned nodes.
     """
     if not superseded.records:
         return
-    # Most corrections say again what they correct. A field that a removed version decided and a later record gives
-    # has that one's value, whatever the others say: they are older than both, and are not read.
+    # Most new versions repeat the fields of the version that they replace. If a removed version decided a field and a
+    # later record gives it, the later value counts. All other records are older than both and are not read.
     for node in superseded.outdated.fields & newer.keys():
         fields = unit.fields.get(node, {})
         for name, (_, decided_by) in list(fields.items()):
@@ -636,7 +642,7 @@ def remove_superseded(
             if decided_by in superseded.outdated.version_keys and given_by >= decided_by:
                 del fields[name]
                 unit.changed_nodes.add(node)
-    # The nodes go first: the newer versions are created under the same ids, and must not be counted with them.
+    # The old nodes are deleted first, because the newer versions have the same ids and must not be counted twice.
     for label in RECORD_LABELS:
         if superseded.records[label]:
             tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
