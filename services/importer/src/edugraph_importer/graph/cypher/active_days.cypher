@@ -1,11 +1,12 @@
 // name: active_days
-// Returns what is known of these days.
+// Returns the activity of these days.
 UNWIND $ids AS id
 MATCH (d:ActiveDay {id: id})
 RETURN id, d.hours AS hours, d.kinds AS kinds
 
 // name: create_active_days
-// Creates days on which students were active. The course stands in a property: a relationship to it would make it a hub.
+// Creates days on which students were active. The course is a property, because a relationship to it would make the
+// course a hub.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 CREATE (s)-[:ACTIVE_ON]->(d:ActiveDay {
@@ -13,7 +14,7 @@ CREATE (s)-[:ACTIVE_ON]->(d:ActiveDay {
 })
 
 // name: set_active_days
-// Sets what is known of days by now.
+// Sets the activity of days.
 UNWIND $rows AS row
 MATCH (d:ActiveDay {id: row.id})
 SET d.hours = row.hours, d.active_minutes = row.minutes, d.kinds = row.kinds

@@ -1,50 +1,50 @@
 // name: records_of_student
-// Returns all records that a student sent, received or made, tried, or that say how the student stands in a course, or
-// in which group the student is.
+// Returns all records that a student sent, received, made or tried, and the records about the student in courses and
+// groups.
 MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
 RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS record, n.timestamp AS timestamp,
   CASE WHEN n.carried THEN properties(n) ELSE null END AS carried
 
 // name: relationships_of_student
-// Returns a student's other relationships; those to records are counted elsewhere.
+// Returns a student's relationships to other nodes than records. Relationships to records are counted elsewhere.
 MATCH (s:Student {id: $id})-[r]-(m)
 WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE', 'TRIED', 'HAS_RECORD', 'HAS_MEMBERSHIP', 'ACTIVE_ON']
 RETURN type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS properties
 
 // name: delete_records
-// Deletes records and all that links them.
+// Deletes records with all their relationships.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 DETACH DELETE n
 
 // name: delete_student
-// Deletes a student and all that is left of their relationships.
+// Deletes a student with all remaining relationships.
 MATCH (s:Student {id: $id})
 DETACH DELETE s
 
 // name: create_tombstone
-// Keeps the hash of an id, so that a replay does not bring the student back.
+// Stores the hash of an id, so that a repeated message does not bring the student back.
 MERGE (t:Tombstone {id: $id})
 
 // name: names_Student
-// Returns how a student is called by all records that name them. Of a message to oneself the sender's name comes first,
-// as when the record is written.
+// Returns the names that all records give to a student. If a student sent a message to themselves, the sender's name
+// comes first, as when the record is written.
 UNWIND $ids AS id
 MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_MEMBERSHIP]-(n)
 WHERE r.name IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name ORDER BY type(r) DESC
 
 // name: names_Teacher
-// Returns how a teacher is called by all records that name them.
+// Returns the names that all records give to a teacher.
 UNWIND $ids AS id
 MATCH (t:Teacher {id: id})-[r:SENT|HAS_MEMBERSHIP]->(n)
 WHERE r.name IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
 
 // name: latest_of_course
-// Returns the latest record that names, describes or rates a course. It is sought in an index of its own, in whose order
-// the rows come: a course may have millions of records.
+// Returns the latest record that names, describes or rates a course. A separate index finds it and gives the order of
+// the rows, because a course may have millions of records.
 // for: described, named, rated
 MATCH (n)-[r:IN_COURSE]->(c:Course)
 USING INDEX SEEK r:IN_COURSE({label})
@@ -52,14 +52,14 @@ WHERE r.{label} STARTS WITH $prefix AND c.id = $id
 RETURN r.{label} AS key, r.name AS name, properties(n) AS properties ORDER BY r.{label} DESC LIMIT 1
 
 // name: course_records_of_Student
-// Returns all that says how a student stands in courses.
+// Returns all course_records about a student.
 UNWIND $ids AS id
 MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)
 RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
 
 // name: outcomes_with
-// Returns batches whose report may quote one of two texts. Each has a MATCH of its own: while the index is not there
-// yet, Neo4j passes over a hint beside one CONTAINS and refuses a statement with a hint beside two.
+// Returns batches whose report may quote one of two texts. Each text has its own MATCH: while the index does not
+// exist yet, Neo4j ignores a hint with one CONTAINS, but refuses a statement that has a hint with two.
 MATCH (b:ImportBatch)
 USING TEXT INDEX b:ImportBatch(quoted)
 WHERE b.quoted CONTAINS $text
@@ -71,33 +71,33 @@ WHERE b.quoted CONTAINS $escaped
 RETURN b.id AS id, b.outcome AS outcome, b.set_aside AS set_aside
 
 // name: set_outcomes
-// Replaces reports by ones without what they quoted.
+// Replaces reports by versions without the quotes.
 UNWIND $rows AS row
 MATCH (b:ImportBatch {id: row.id})
 SET b.outcome = row.outcome, b.set_aside = row.set_aside, b.quoted = row.quoted
 
 // name: known_names
-// Returns how a student is called, by the graph and by each record that names them.
+// Returns the names of a student, in the graph and in each record that names the student.
 MATCH (s:Student {id: $id})
 OPTIONAL MATCH (s)-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_MEMBERSHIP]-()
 OPTIONAL MATCH (s)-[:HAS_RECORD]->(c:CourseRecord)
 RETURN s.name AS name, collect(DISTINCT r.name) AS called, collect(DISTINCT c.student_name) AS stated
 
 // name: any_tombstone
-// Returns a row if anybody was ever erased.
+// Returns a row if any student was ever erased.
 MATCH (t:Tombstone) RETURN t.id AS id LIMIT 1
 
 // name: all_tombstones
-// Returns what is kept of all who were erased.
+// Returns the tombstones of all erased students.
 MATCH (t:Tombstone) RETURN t.id AS id
 
 // name: delete_tombstones
-// Lets erased students come in again.
+// Allows records of erased students to be imported again.
 MATCH (t:Tombstone) WHERE t.id IN $ids
 DELETE t
 
 // name: texts_after
-// Returns the next records with all that they say.
+// Returns the next records with all their properties.
 // for: Attempt, CourseContent, Definition, ErrorRecord, Interaction
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id, properties(n) AS properties ORDER BY id LIMIT $limit

@@ -1,10 +1,10 @@
 // name: properties_of_student
-// Returns what is said of a student directly.
+// Returns the properties of a student's node.
 MATCH (s:Student {id: $id})
 RETURN properties(s) AS properties
 
 // name: whole_records_of_student
-// Returns all records that a student sent, received, made or tried, or that say how the student stands in a course,
-// or in which group the student is, and the days on which the student was active.
+// Returns all records that a student sent, received, made or tried, the records about the student in courses and
+// groups, and the days on which the student was active.
 MATCH (s:Student {id: $id})-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP|ACTIVE_ON]-(n)
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, type(r) AS role, r.name AS called, properties(n) AS properties

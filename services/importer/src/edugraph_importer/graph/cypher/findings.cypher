@@ -1,6 +1,6 @@
 // name: lock_records
-// Locks records in the order given and reads what is stored of them. The lock is not taken by setting the key: Neo4j
-// 2026.08 would then refuse a new record under that key in the same transaction, though the old one was deleted.
+// Locks records in the given order and reads their stored properties. The lock is not taken by setting the key: Neo4j
+// 2026.08 would then refuse a new record with that key in the same transaction, although the old one was deleted.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
@@ -9,7 +9,7 @@ RETURN collect([id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.ch
   n.finding, n.verdicts, n.finding_key, n.renamed]) AS records
 
 // name: set_finding
-// Sets what was found in a record on its own node.
+// Sets the finding of a record on the record's node.
 // for: Attempt, CourseContent, ErrorRecord, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
@@ -52,8 +52,8 @@ MERGE (n)-[r:DESCRIBES]->(t)
 SET r += row.p
 
 // name: unlink_ABOUT
-// Removes a topic that is no longer found; it stays if the record itself states it. The far end has no label for the
-// reason that read_learns gives.
+// Removes a topic that is no longer found. It stays if the record itself states it. `read_learns` says why the far
+// end has no label.
 // for: Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})-[r:ABOUT]->(t) WHERE t.id = row.end
@@ -62,7 +62,7 @@ WITH r WHERE r.stated_as IS NULL
 DELETE r
 
 // name: unlink_OF_TYPE
-// Removes an error type that is no longer found; it stays if the record itself states it.
+// Removes an error type that is no longer found. It stays if the record itself states it.
 // for: Attempt, ErrorRecord
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})-[r:OF_TYPE]->(t) WHERE t.id = row.end
@@ -85,7 +85,8 @@ MATCH (n:{label} {id: row.id})-[r:DESCRIBES]->(t) WHERE t.id = row.end
 DELETE r
 
 // name: add_relates_to
-// Adds to how many records show a mistake of the type and the point behind it, and to the sums of what they say of it.
+// Adds to the number of records that show a mistake of the type with the point behind it, and to the sums of strength
+// and confidence.
 UNWIND $rows AS row
 MATCH (t:ErrorType {id: row.from})
 MATCH (k:KnowledgePoint {id: row.to})
@@ -97,13 +98,13 @@ WITH r WHERE r.records > 0
 SET r.strength = r.strength_sum / (1000.0 * r.records), r.confidence = r.confidence_sum / (1000.0 * r.records)
 
 // name: remove_unrelated
-// Removes what no record shows any more.
+// Removes relationships that no record shows any more.
 UNWIND $rows AS row
 MATCH (t:ErrorType {id: row.from})-[r:RELATES_TO]->(k) WHERE k.id = row.to AND r.records <= 0
 DELETE r
 
 // name: raise_contains
-// Counts one more text that describes the point: it is core if any text says so, and has the smallest order.
+// Adds one more text that describes the point. The point is core if any text says so, and it has the smallest order.
 UNWIND $rows AS row
 MATCH (k:KnowledgePoint {id: row.to})
 MATCH (c:Course {id: row.from})
@@ -113,13 +114,13 @@ ON MATCH SET r.importance = CASE WHEN row.importance = 'core' THEN row.importanc
   r.order = CASE WHEN r.order IS NULL OR row.order < r.order THEN row.order ELSE r.order END
 
 // name: stated_related
-// Returns what each record says of mistakes of these types and the points behind them.
+// Returns, for each record with a mistake of these types, the points behind it with strength and confidence.
 UNWIND $ids AS id
 MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n)-[c:CONCERNS]->(k)
 RETURN id AS from, k.id AS to, c.strength AS strength, c.confidence AS confidence
 
 // name: recompute_contains
-// Returns what all texts of a course together say of a knowledge point, and all that defines it for the course.
+// Returns the importance and order of a knowledge point from all texts and definitions of a course.
 UNWIND $rows AS row
 MATCH (k:KnowledgePoint {id: row.to})<-[d:DESCRIBES|DEFINES]-(n)-[:IN_COURSE]->(c) WHERE c.id = row.from
   AND d.importance IS NOT NULL
@@ -134,54 +135,55 @@ RETURN row.student AS student, row.type AS type, row.course AS course, n.id AS r
   coalesce(n.occurrence_count, 1) AS count, coalesce(n.severity, n.found_severity) AS severity, n.resolved AS resolved
 
 // name: remove_relates_to
-// Removes pairs that are recomputed, or whose records are gone.
+// Removes pairs that are recomputed, or whose records were removed.
 UNWIND $rows AS row
 MATCH (t:ErrorType {id: row.from})-[r:RELATES_TO]->(k) WHERE k.id = row.to
 DELETE r
 
 // name: remove_contains
-// Removes pairs that are recomputed, or whose texts are gone.
+// Removes pairs that are recomputed, or whose texts were removed.
 UNWIND $rows AS row
 MATCH (c:Course {id: row.from})-[r:CONTAINS]->(k) WHERE k.id = row.to
 DELETE r
 
 // name: remove_has_error
-// Removes totals that are recomputed, or whose records are gone.
+// Removes totals that are recomputed, or whose records were removed.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})-[r:HAS_ERROR {course_id: row.course}]->(t) WHERE t.id = row.type
 DELETE r
 
 // name: spellings_Topic
-// Returns how a topic is spelled by all records that name it, and by how many.
+// Returns the number of records by spelling of a topic.
 UNWIND $ids AS id
 MATCH (t:Topic {id: id})<-[r:ABOUT]-(n:Interaction)
 UNWIND coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelling
 RETURN id, spelling, count(*) AS records
 
 // name: spellings_ErrorType
-// Returns how an error type is spelled by all records that name it, and by how many.
+// Returns the number of records by spelling of an error type.
 UNWIND $ids AS id
 MATCH (t:ErrorType {id: id})<-[r:OF_TYPE]-(n)
 UNWIND coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelling
 RETURN id, spelling, count(*) AS records
 
 // name: spellings_KnowledgePoint
-// Returns how a knowledge point is spelled by all records that name it, and by how many.
+// Returns the number of records by spelling of a knowledge point.
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[r:CONCERNS|DESCRIBES]-(n)
 UNWIND coalesce(r.found_as, []) AS spelling
 RETURN id, spelling, count(*) AS records
 
 // name: descriptions
-// Returns what all texts say of a knowledge point.
+// Returns the descriptions and categories that all texts give to a knowledge point.
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.description IS NOT NULL OR d.category IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, d.description AS description, d.category AS category
 
 // name: delete_orphans
-// Deletes nodes that nothing names any more. A restriction stays, for records that come later; what an encoder proposes
-// of a node keeps it not. Both numbers are known without a look at the relationships, of which a node may have millions.
+// Deletes nodes that no record names any more. A restricted node stays, for records that come later. A proposal of an
+// encoder does not keep a node. Both numbers are known without reading relationships, and a node may have millions of
+// them.
 // for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
@@ -190,7 +192,8 @@ DETACH DELETE n
 RETURN count(*) AS deleted
 
 // name: course_members
-// Returns how the people of a course are called: those whose records are in it, by their own name and by the record's.
+// Returns the names of the people whose records are in a course: the name of the person's node, and the name in the
+// record.
 MATCH (c:Course {id: $id})
 MATCH (c)<-[:IN_COURSE]-(n)<-[r:SENT|MADE|TRIED|HAS_RECORD]-(p)
 WHERE coalesce(p.name, r.name) IS NOT NULL
@@ -207,7 +210,7 @@ WHERE coalesce(p.name, r.name) IS NOT NULL
 RETURN DISTINCT p.name AS name, r.name AS called LIMIT $limit
 
 // name: course_contexts
-// Returns what the graph has of a course: its name, its description and its knowledge points.
+// Returns the name, the description and the knowledge points of a course.
 UNWIND $ids AS id
 MATCH (c:Course {id: id})
 OPTIONAL MATCH (c)-[r:CONTAINS]->(k:KnowledgePoint)

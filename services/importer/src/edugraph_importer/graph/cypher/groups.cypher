@@ -1,6 +1,6 @@
 // name: memberships_of
-// Returns what records say of people in some groups. The plan begins at the person, who is in a few groups, and not at the
-// group, which may have many members.
+// Returns the memberships of people in some groups. The plan begins at the person, who is in a few groups, and not at
+// the group, which may have many members.
 // for: Student, Teacher
 UNWIND $rows AS row
 MATCH (p:{label} {id: row.person})-[:HAS_MEMBERSHIP]->(n:Membership)-[:IN_GROUP]->(g) WHERE g.id IN row.groups
@@ -8,14 +8,14 @@ RETURN row.person AS person, g.id AS group, n.id AS record, n.timestamp AS times
   n.term AS term, n.leads AS leads
 
 // name: leads_of
-// Returns when people led some groups, before that is derived anew.
+// Returns the times at which people led some groups, before LEADS is derived again.
 // for: Student, Teacher
 UNWIND $rows AS row
 MATCH (p:{label} {id: row.person})-[r:LEADS]->(g) WHERE g.id IN row.groups
 RETURN row.person AS person, g.id AS group, r.starts AS starts, r.ends AS ends
 
 // name: remove_memberships
-// Removes what is derived anew, or whose records are gone.
+// Removes relationships that are derived again, or whose records were removed.
 // for: Student, Teacher
 UNWIND $rows AS row
 MATCH (p:{label} {id: row.person})-[r:MEMBER_OF|LEADS]->(g) WHERE g.id IN row.groups
@@ -38,19 +38,19 @@ MATCH (g:Group {id: row.group})
 CREATE (p)-[:LEADS {starts: datetime(row.starts), ends: datetime(row.ends), term: row.term}]->(g)
 
 // name: group_counts
-// Returns what these memberships call their groups, and of which courses the groups are.
+// Returns the names and courses that these memberships give to their groups.
 UNWIND $ids AS id
 MATCH (n:Membership {id: id})-[:IN_GROUP]->(g)
 RETURN g.id AS group, n.group_name AS name, n.course_id AS course
 
 // name: group_counts_of_Group
-// Returns what all memberships call these groups, and of which courses the groups are.
+// Returns the names and courses that all memberships give to these groups.
 UNWIND $ids AS id
 MATCH (g:Group {id: id})<-[:IN_GROUP]-(n)
 RETURN g.id AS group, n.group_name AS name, n.course_id AS course, count(n) AS records
 
 // name: add_of_course
-// Adds to the number of memberships that say of which course a group is.
+// Adds to the number of memberships that give this course to a group.
 UNWIND $rows AS row
 MATCH (g:Group {id: row.group})
 MATCH (c:Course {id: row.course})
@@ -58,7 +58,7 @@ MERGE (g)-[r:OF_COURSE]->(c)
 SET r.records = coalesce(r.records, 0) + row.records
 
 // name: remove_of_course
-// Removes what no membership says any more.
+// Removes relationships that no membership states any more.
 UNWIND $rows AS row
 MATCH (g:Group {id: row.group})-[r:OF_COURSE]->(c) WHERE c.id = row.course AND r.records <= 0
 DELETE r

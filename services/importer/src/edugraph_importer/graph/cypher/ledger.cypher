@@ -1,9 +1,9 @@
 // name: begin
-// Returns what a transaction has to know before anything else: in which form the graph is kept, three numbers that grow
-// whenever a student is erased, a record is taken back or reviewed (the count store answers them at once), what became
-// of the batch or pack if it was written before, and after that whether its job is undone or closed: whoever misses a
-// row that was deleted a moment ago has to see that its job is. It is one statement, because each takes about a
-// millisecond however small.
+// Returns all that a transaction needs to know at its beginning: the schema version; the numbers of erased students,
+// withdrawn records and reviewed records, which only grow and which the count store answers at once; the outcome of
+// the batch or pack if it was written before; and after that whether its job is undone or closed. In this order, a
+// transaction that misses a row that was just deleted sees that the job is closed. It is one statement, because each
+// statement takes about a millisecond, however small it is.
 // for: ImportBatch, FindingsPack
 MATCH (s:Schema) WITH min(s.version) AS version, min(s.unfinished_from) AS unfinished_from
 RETURN 'schema' AS name, [version, unfinished_from] AS value
@@ -20,9 +20,9 @@ MATCH (j:ImportJob {id: $job_id})
 RETURN 'job' AS name, CASE WHEN j.undone THEN 'undone' WHEN j.closed IS NOT NULL THEN 'closed' ELSE null END AS value
 
 // name: more_removals
-// Returns a row if one of the first two numbers of `begin` has grown, or a record was reviewed that was not. Within a
-// transaction that wrote a batch, the count store goes through all that was written, which takes longer than to pass by
-// the nodes of one label.
+// Returns a row if one of the first two numbers of `begin` has grown, or if a record has its first review. No count
+// is used: in a transaction that wrote a batch, the count store goes through everything that was written, which takes
+// longer than skipping the nodes of one label.
 MATCH (t:Tombstone) WITH t SKIP $erased LIMIT 1 RETURN t.id AS id
 UNION ALL
 MATCH (w:Withdrawn) WITH w SKIP $withdrawn LIMIT 1 RETURN w.id AS id
@@ -32,14 +32,15 @@ UNION ALL
 MATCH (h:ReviewedRecord) WHERE h.id IN $unreviewed WITH h LIMIT 1 RETURN h.id AS id
 
 // name: write_batch_outcome
-// Writes the ledger row of a batch. Many batches share the node of the job, so nothing is set on it.
+// Writes the ledger row of a batch. Many batches share the node of the job, so no property is set on an existing
+// node.
 CREATE (b:ImportBatch {id: $id, job_id: $job_id, batch: $batch, outcome: $outcome, set_aside: $set_aside,
   quoted: $quoted})
 MERGE (j:ImportJob {id: $job_id})
 ON CREATE SET j.accepted = $accepted
 
 // name: batch_outcomes
-// Returns all batches of a job, in their order.
+// Returns all batches of a job in their order.
 MATCH (b:ImportBatch) WHERE b.id STARTS WITH $prefix AND b.job_id = $job_id
 RETURN b.outcome AS outcome, b.batch AS batch ORDER BY batch
 
@@ -48,17 +49,18 @@ RETURN b.outcome AS outcome, b.batch AS batch ORDER BY batch
 MATCH (b:ImportBatch {id: $id}) RETURN b.set_aside AS set_aside
 
 // name: written_batches
-// Returns which batches of a job were written.
+// Returns the written batches of a job.
 MATCH (b:ImportBatch) WHERE b.id STARTS WITH $prefix AND b.job_id = $job_id
 RETURN b.batch AS batch
 
 // name: jobs_accepted
-// Returns the jobs that have these acceptance numbers. A job whose undo has begun counts until it has come to the record.
+// Returns the jobs with these acceptance numbers. A job with a begun undo is included, since some of its records may
+// not be undone yet.
 MATCH (j:ImportJob) WHERE j.accepted IN $numbers
 RETURN j.id AS id, j.accepted AS accepted
 
 // name: mark_undone
-// Notes that what a job wrote is being taken back. Nothing more is written of it from then on.
+// Marks a job as undone. From then on nothing more of it is written.
 MERGE (j:ImportJob {id: $id})
 SET j.undone = true
 
@@ -77,38 +79,39 @@ SET j.undo_progress = $progress
 CREATE (b:FindingsPack {id: $id, job_id: $job_id, pack: $pack, outcome: $outcome})
 
 // name: ledger_after
-// Returns the next rows of the ledger, and of which jobs they are.
+// Returns the next rows of the ledger with their jobs.
 // for: FindingsPack, ImportBatch
 MATCH (b:{label}) WHERE b.id > $after
 RETURN b.id AS id, b.job_id AS job_id ORDER BY id LIMIT $limit
 
 // name: ended_jobs
-// Returns since when nothing else is kept of these jobs, and since when they are closed.
+// Returns since when no other store knows these jobs, and since when they are closed.
 UNWIND $ids AS id
 MATCH (j:ImportJob {id: id})
 RETURN j.id AS id, j.over_since AS over_since, j.closed AS closed
 
 // name: set_over_since
-// Notes since when nothing else is kept of these jobs; null takes that back. A job of analyses alone has no node yet.
+// Notes since when no other store knows these jobs; null removes the note. A job that only had analyses has no node
+// yet.
 UNWIND $ids AS id
 MERGE (j:ImportJob {id: id})
 SET j.over_since = $moment
 
 // name: close_jobs
-// Notes that the rows of these jobs may go, and that nothing of the jobs is written any more.
+// Marks these jobs as closed: their rows may be deleted, and nothing more of them is written.
 UNWIND $ids AS id
 MATCH (j:ImportJob {id: id}) WHERE j.closed IS NULL
 SET j.closed = $moment
 
 // name: lock_closed_jobs
-// Locks those of these jobs that are closed, and returns what they have, among it the counts of the rows that are gone.
+// Locks the closed jobs among these, and returns their properties, which include the counts of deleted rows.
 UNWIND $ids AS id
 MATCH (j:ImportJob {id: id}) WHERE j.closed IS NOT NULL
 SET j.id = id
 RETURN id, properties(j) AS properties
 
 // name: outcomes_of
-// Returns which of these rows are still there, with their outcomes.
+// Returns the rows among these that still exist, with their outcomes.
 // for: FindingsPack, ImportBatch
 UNWIND $ids AS id
 MATCH (b:{label} {id: id})
@@ -122,7 +125,7 @@ MATCH (b:{label} {id: id})
 DELETE b
 
 // name: set_counts
-// Keeps the counts of the rows that are gone.
+// Stores the counts of deleted rows on the node of the job.
 UNWIND $rows AS row
 MATCH (j:ImportJob {id: row.id})
 SET j += row.counts

@@ -1,19 +1,20 @@
 // name: note_claim_change
-// Notes that a transaction changed what is claimed. Each note is a node of its own, so that nobody waits for it.
+// Notes that a transaction changed claims. Each note is a separate node, so that no transaction waits for another
+// one.
 CREATE (:ClaimChange {id: randomUUID(), job_id: $job_id})
 
 // name: claim_changes
-// Returns which changes of claims are still to be settled.
+// Returns the changes of claims that are not settled yet.
 MATCH (c:ClaimChange) RETURN c.id AS id, c.job_id AS job_id
 
 // name: delete_claim_changes
-// Forgets changes that are settled.
+// Deletes the notes of changes that are settled.
 UNWIND $ids AS id
 MATCH (c:ClaimChange {id: id})
 DELETE c
 
 // name: begin_settling
-// Gives a settler its number. The node is locked before the number is read.
+// Returns the number of a new settler. The node is locked before its number is read.
 MERGE (n:Lock {id: 'prerequisites'})
 SET n.id = 'prerequisites'
 WITH n
@@ -28,7 +29,7 @@ WITH n
 RETURN n.epoch AS epoch
 
 // name: lock_points
-// Locks points in the order given; one that is gone stays so.
+// Locks points in the given order. A point that was deleted is not created again.
 UNWIND $ids AS id
 MATCH (n:KnowledgePoint {id: id})
 SET n.id = id
@@ -44,7 +45,7 @@ MATCH (n)-[:DEFINES]->(k)
 RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence
 
 // name: judged_needs
-// Returns what reviewers say last of prerequisites, without what they took back.
+// Returns the last verdicts about prerequisites, without the withdrawn ones.
 MATCH (a:KnowledgePoint)-[r:JUDGED_NEED]->(b:KnowledgePoint)
 WHERE r.accepted IS NOT NULL
 RETURN a.id AS from, b.id AS to, r.accepted AS accepted, r.stamp AS stamp
@@ -58,8 +59,8 @@ MATCH (a:KnowledgePoint)-[r:SET_ASIDE]->(b:KnowledgePoint)
 RETURN collect([a.id, b.id, r.confidence]) AS claims, true AS excluded
 
 // name: remove_prerequisites
-// Removes edges that changed or are no longer claimed. Each of the two ends may have many others: where both are found
-// before, the server goes from the one that has fewer.
+// Removes edges that changed or are no longer claimed. Each end may have many other edges. If both ends are found
+// first, the server starts from the end with fewer edges.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})
@@ -75,7 +76,8 @@ MATCH (b:KnowledgePoint {id: row.to})
 CREATE (a)-[:DEPENDS_ON {confidence: row.confidence}]->(b)
 
 // name: create_set_aside
-// Creates a prerequisite that would close a cycle or was rejected: it is kept to be seen, and is never followed.
+// Creates a prerequisite that would close a cycle or was rejected. It is stored so that people see it, and is never
+// followed.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})

@@ -1,38 +1,37 @@
 // name: lock_comparison
-// Locks what is known of the comparison of names: how many points there were at the last one and when that was, until
-// when one is asked for, and of how many points which encoder told.
+// Locks the state of comparisons and returns it: the number of points at the last comparison, its time, and until
+// when a requested comparison is awaited.
 MERGE (l:Lock {id: 'proposals'})
 SET l.id = 'proposals'
 RETURN l.points AS points, l.at AS at, l.asked_until AS asked_until
 
 // name: last_comparison
-// Returns how many points there were when names were compared last.
+// Returns the number of points at the last comparison of names.
 MATCH (l:Lock {id: 'proposals'})
 RETURN l.points AS points
 
 // name: count_points
-// Returns how many points there are, of which the server keeps count.
+// Returns the number of points. The server keeps this count.
 MATCH (k:KnowledgePoint)
 RETURN count(k) AS points
 
 // name: ask_for_comparison
-// Notes until when nobody else needs to ask.
+// Notes until when no other caller needs to request a comparison.
 MATCH (l:Lock {id: 'proposals'})
 SET l.asked_until = $until
 
 // name: note_comparison
-// Notes that names were sent to be compared.
+// Notes that names were sent for comparison.
 MATCH (l:Lock {id: 'proposals'})
 SET l.points = $points, l.at = $at, l.asked_until = null
 
 // name: note_proposals
-// Notes which encoder told of how many points; none is null.
+// Notes the encoder and the number of points that it compared. The encoder is null if there is none.
 MATCH (l:Lock {id: 'proposals'})
 SET l.encoder = $encoder, l.compared = $compared
 
 // name: points_to_compare
-// Returns the points that stand for all that mean the same, with their names; none that only records of restricted
-// students name.
+// Returns the canonical points with their names. A point is left out if only records of restricted students name it.
 MATCH (k:KnowledgePoint)
 WHERE k.canonical = k.id AND (
   EXISTS { MATCH (k)<-[:CONTAINS|TESTS|DEFINES|DESCRIBES]-() }
@@ -42,13 +41,13 @@ WHERE k.canonical = k.id AND (
 RETURN k.id AS id, coalesce(k.name, k.id) AS name ORDER BY id LIMIT $limit
 
 // name: stored_proposals
-// Returns what is proposed, and which of it was decided.
+// Returns all proposals, and whether each was decided.
 MATCH (a:KnowledgePoint)-[r:PROPOSED_SAME]->(b)
 OPTIONAL MATCH (a)-[j:JUDGED]-(b)
 RETURN a.id AS from, b.id AS to, r.likeness AS likeness, r.encoder AS encoder, j.same IS NOT NULL AS decided
 
 // name: decided_elsewhere
-// Returns those of these pairs of which somebody said something by other names of the two.
+// Returns the pairs among these that somebody decided for other names of the same two points.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})
@@ -58,7 +57,7 @@ WHERE y.canonical = b.canonical AND j.same IS NOT NULL
 RETURN DISTINCT row.from AS from, row.to AS to
 
 // name: remove_proposals
-// Removes what is proposed no more. remove_prerequisites says why both ends are found before.
+// Removes pairs that are no longer proposed. `remove_prerequisites` says why both ends are found first.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})
@@ -67,7 +66,7 @@ MATCH (a)-[r:PROPOSED_SAME]->(b)
 DELETE r
 
 // name: propose
-// Proposes that two points mean the same, if they are still there and were not merged meanwhile.
+// Proposes that two points mean the same, if both still exist and were not merged meanwhile.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})

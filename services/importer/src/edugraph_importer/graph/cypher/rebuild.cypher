@@ -5,7 +5,7 @@ MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id ORDER BY id LIMIT $limit
 
 // name: derived_nodes
-// Returns what is stored on nodes whose properties are derived from records.
+// Returns the stored properties of nodes whose properties are derived from records.
 // for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
@@ -25,7 +25,8 @@ MATCH (n:Student {id: id})<-[r:TEACHES]-(m)
 RETURN type(r) AS type, m.id AS from, n.id AS to, null AS course, properties(r) AS properties
 
 // name: stated_Student
-// Returns what the records of these students state: type of relationship, its ends, and the course of a mistake.
+// Returns the relationships that the records of these students state: the type, both ends, and the course of a
+// mistake.
 UNWIND $ids AS id
 MATCH (s:Student {id: id})-[:SENT]->(n:Interaction)-[:RECEIVED_BY]->(b)
 RETURN DISTINCT CASE n.interaction_type WHEN 'chat' THEN 'CHAT_WITH' ELSE 'LIKES' END AS type,
@@ -53,33 +54,33 @@ MATCH (s:Student {id: id})-[:HAS_MEMBERSHIP]->(n:Membership)-[:IN_GROUP]->(g)
 RETURN DISTINCT 'MEMBER_OF' AS type, s.id AS from, g.id AS to, null AS course
 
 // name: stated_Teacher
-// Returns in which groups these teachers are, or which they lead.
+// Returns the groups in which these teachers are, or which they lead.
 UNWIND $ids AS id
 MATCH (t:Teacher {id: id})-[:HAS_MEMBERSHIP]->(n:Membership)-[:IN_GROUP]->(g)
 RETURN DISTINCT 'MEMBER_OF' AS type, t.id AS from, g.id AS to, null AS course
 
 // name: item_names_of_Item
-// Returns what all records call these items, and the knowledge points that the items test.
+// Returns the names that all records give to these items, and the knowledge points that the items test.
 UNWIND $ids AS id
 MATCH (i:Item {id: id})<-[:OF_ITEM|DEFINES]-(n)
 RETURN i.id AS item, n.item_title AS title, n.knowledge_points AS points, count(n) AS records
 
 // name: stated_ErrorType
-// Returns which knowledge points are behind mistakes of these types.
+// Returns the knowledge points that are behind mistakes of these types.
 UNWIND $ids AS id
 MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n)-[:CONCERNS]->(k)
 RETURN DISTINCT 'RELATES_TO' AS type, t.id AS from, k.id AS to, null AS course
 
 // name: stated_Course
-// Returns which knowledge points the texts of these courses describe, and which are defined for them. The record has no
-// label, so that no plan begins there.
+// Returns the knowledge points that texts of these courses describe, or that are defined for the courses. The record
+// has no label, so that no plan begins at the records.
 UNWIND $ids AS id
 MATCH (c:Course {id: id})<-[:IN_COURSE]-(n)-[d:DESCRIBES|DEFINES]->(k)
 WHERE d.importance IS NOT NULL
 RETURN DISTINCT 'CONTAINS' AS type, c.id AS from, k.id AS to, null AS course
 
 // name: note_derivation
-// Notes how far a request has come that derives everything.
+// Notes how far a request to derive everything has come.
 MERGE (l:Lock {id: $id})
 SET l.request = $request, l.stage = $stage, l.after = $after, l.noted = $noted
 
@@ -89,11 +90,12 @@ MATCH (l:Lock {id: $id}) WHERE l.request = $request
 RETURN l.stage AS stage, l.after AS after, l.noted AS noted
 
 // name: forget_derivation
-// Ends what was noted of a request.
+// Deletes the note of a request.
 MATCH (l:Lock {id: $id}) WHERE l.request = $request
 DELETE l
 
 // name: forget_derived_student
-// Takes the id of a student out of what is noted of requests that derive everything. They begin their stage again.
+// Removes the id of a student from the notes of requests that derive everything. These requests begin their stage
+// again.
 MATCH (l:Lock) WHERE l.id IN ['rebuild', 'verify'] AND l.after = $id
 SET l.after = ''

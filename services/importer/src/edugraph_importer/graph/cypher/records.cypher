@@ -1,5 +1,5 @@
 // name: stored_versions
-// Returns which of these record ids are in use, in whatever label, and for which version.
+// Returns the records with these ids, under any label, with their version keys.
 MATCH (n:Attempt) WHERE n.id IN $ids
 RETURN 'Attempt' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 UNION ALL
@@ -22,15 +22,15 @@ MATCH (n:Membership) WHERE n.id IN $ids
 RETURN 'Membership' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 
 // name: tombstones
-// Returns which of these (hashed) students were erased.
+// Returns the (hashed) students among these that were erased.
 MATCH (t:Tombstone) WHERE t.id IN $ids RETURN t.id AS id
 
 // name: withdrawn
-// Returns which versions are remembered of these (hashed) ids, that are or were withdrawn.
+// Returns the versions that these (hashed) ids remember, for the ids that are or were withdrawn.
 MATCH (w:Withdrawn) WHERE w.id IN $ids RETURN w.id AS id, w.history AS history
 
 // name: lock_withdrawn
-// Creates the nodes that are missing, locks all of them in the order given, and returns what they remember.
+// Creates the missing nodes, locks all of them in the given order, and returns the versions that they remember.
 UNWIND $ids AS id
 MERGE (w:Withdrawn {id: id})
 ON CREATE SET w.history = []
@@ -38,13 +38,13 @@ SET w.id = id
 RETURN collect([w.id, w.history]) AS withdrawn
 
 // name: set_withdrawn
-// Sets which versions these (hashed) ids remember.
+// Sets the versions that these (hashed) ids remember.
 UNWIND $rows AS row
 MATCH (w:Withdrawn {id: row.id})
 SET w.history = row.history
 
 // name: hold_keys
-// Creates placeholders, so that nobody else can create a record under these ids before the transaction ends.
+// Creates placeholders, so that no other transaction can create a record with these ids before this transaction ends.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
@@ -52,7 +52,7 @@ ON CREATE SET n.held = true
 RETURN count(n.held) AS held
 
 // name: set_version
-// Sets the key of the version of a record whose content stays, and which other versions it remembers.
+// Sets the version key of a record whose content stays, and the other versions that it remembers.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
@@ -60,8 +60,8 @@ SET n.reading = row.reading, n.changed_at = datetime(row.changed), n.accepted = 
   n.history = row.history
 
 // name: lock
-// Creates the nodes that are missing, locks all of them in the order given, and reads them.
-// Setting a property to what it is takes the lock and writes nothing. (Setting an absent one to null takes no lock.)
+// Creates the missing nodes, locks all of them in the given order, and reads them. Setting a property to its present
+// value takes the lock and writes nothing. (Setting an absent property to null takes no lock.)
 // for: Course, Group, Item, Student, Teacher, Term
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
@@ -69,7 +69,8 @@ SET n.id = id
 RETURN collect([id, properties(n)]) AS nodes
 
 // name: lock_named
-// The same for what may turn out to be the same as another: at first it stands for itself.
+// The same as `lock`, for nodes that may turn out to mean the same as another node. A new node is its own canonical
+// node.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
@@ -78,14 +79,14 @@ SET n.id = id
 RETURN collect([id, properties(n)]) AS nodes
 
 // name: set
-// Sets the properties of nodes that changed.
+// Sets the properties of changed nodes.
 // for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n += row.p
 
 // name: create_chat
-// Creates a chat, with who sent it to whom and in which course, and adds it to the total of the two.
+// Creates a chat with its sender, receiver and course, and adds it to the total of the two students.
 UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -103,7 +104,7 @@ ON MATCH SET r.message_count = r.message_count + row.count,
     ELSE r.last_interaction_date END
 
 // name: create_like
-// Creates a like, with who gave it to whom and in which course, and adds it to the total of the two.
+// Creates a like with its sender, receiver and course, and adds it to the total of the two students.
 UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -120,8 +121,8 @@ ON MATCH SET r.like_count = r.like_count + row.count,
   r.last_like_date = CASE WHEN datetime(row.at) > r.last_like_date THEN datetime(row.at) ELSE r.last_like_date END
 
 // name: create_teacher_interaction
-// Creates an interaction of a teacher and a student, and adds it to the total of the two; the latest feedback stays.
-// The student comes first in MERGE, because a student has fewer relationships.
+// Creates an interaction of a teacher and a student, and adds it to the total of the two. The total has the latest
+// feedback. The student comes first in MERGE, because a student has fewer relationships.
 UNWIND $rows AS row
 MATCH (a:Teacher {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -143,7 +144,7 @@ ON MATCH SET r.interaction_count = r.interaction_count + row.count,
   r.stamp = CASE WHEN row.feedback IS NOT NULL AND row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
 
 // name: create_error_record
-// Creates a mistake, with who made it, in which course (the first, if there are several) and of which type, if given.
+// Creates a mistake with its student, its first course, and its error type if it is given.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
@@ -157,7 +158,7 @@ CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord:Record {
 FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE {stated_as: row.spelled}]->(type))
 
 // name: create_course_record
-// Creates what a record says of a student in a course; `p` has what it gives, but for the dates.
+// Creates a record about a student in a course. `p` has its values except the dates.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
@@ -179,8 +180,8 @@ CREATE (n:CourseContent:Record {
 })-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
 
 // name: create_attempt
-// Creates an attempt at an item, with who made it and in which course (the first, if there are several; it may have
-// none). The names of knowledge points stay as they are given: TESTS counts them.
+// Creates an attempt at an item with its student and its first course (an attempt may have no course). The names of
+// knowledge points are stored as given: TESTS counts them.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (i:Item {id: row.item})
@@ -194,7 +195,7 @@ CREATE (s)-[:TRIED {name: row.name}]->(n:Attempt:Record {
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
 // name: create_item_definition
-// Creates what a record says of an item.
+// Creates the definition of an item.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
 OPTIONAL MATCH (c:Course {id: row.course})
@@ -206,7 +207,7 @@ CREATE (n:Definition:Record {
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
 // name: create_membership
-// Creates what a record says of a person in a group.
+// Creates the membership of a person in a group.
 // for: Student, Teacher
 UNWIND $rows AS row
 MATCH (p:{label} {id: row.person})
@@ -219,7 +220,7 @@ CREATE (p)-[:HAS_MEMBERSHIP {name: row.name}]->(n:Membership:Record {
 })-[:IN_GROUP]->(g)
 
 // name: create_term_definition
-// Creates what a record says of a term.
+// Creates the definition of a term.
 UNWIND $rows AS row
 MATCH (t:Term {id: row.term})
 CREATE (n:Definition:Record {
@@ -229,7 +230,7 @@ CREATE (n:Definition:Record {
 })-[:DEFINES]->(t)
 
 // name: create_point_definition
-// Creates what a record says of a knowledge point, and by which names.
+// Creates the definition of a knowledge point, with the names that it gives.
 UNWIND $rows AS row
 MATCH (k:KnowledgePoint {id: row.point})
 OPTIONAL MATCH (c:Course {id: row.course})
@@ -241,7 +242,7 @@ CREATE (n:Definition:Record {
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
 // name: requires
-// Links it to what is needed first.
+// Links the definition of a point to a point that it requires.
 UNWIND $rows AS row
 MATCH (n:Definition {id: row.id})
 MATCH (k:KnowledgePoint {id: row.point})
@@ -262,15 +263,14 @@ MATCH (c:Course {id: row.course})
 CREATE (n)-[:IN_COURSE]->(c)
 
 // name: about
-// Links an interaction to a topic that it states, with the spellings that it uses.
+// Links an interaction to a topic that it states, with its spellings of the topic.
 UNWIND $rows AS row
 MATCH (n:Interaction {id: row.id})
 MATCH (t:Topic {id: row.topic})
 CREATE (n)-[:ABOUT {stated_as: row.spelled}]->(t)
 
 // name: has_error
-// Adds mistakes of one type in one course to a student's total; the latest record that says whether they are resolved
-// decides that.
+// Adds mistakes of one type in one course to a student's total. The latest record that gives `resolved` decides it.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (t:ErrorType {id: row.type})
@@ -285,7 +285,7 @@ ON MATCH SET r.occurrence_count = r.occurrence_count + row.count, r.weight = r.w
   r.stamp = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
 
 // name: practised
-// Adds attempts at an item to a student's total. The first one is the one with the smallest place.
+// Adds attempts at an item to a student's total. The attempt with the smallest place is the first one.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (i:Item {id: row.item})
@@ -298,7 +298,7 @@ ON MATCH SET r.tries = r.tries + row.tries, r.right = r.right + row.right,
   r.first_place = CASE WHEN row.first_place < r.first_place THEN row.first_place ELSE r.first_place END
 
 // name: read_tests
-// Returns how many records say by which names that these items test these knowledge points, and what a reviewer says.
+// Returns, for these items and knowledge points, the number of records by spelling of the point, and the last review.
 // The plan begins at the item, which tests a few points, and not at the point, which many items test.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
@@ -306,7 +306,7 @@ MATCH (i)-[r:TESTS|NOT_TESTS]->(k) WHERE k.id = row.point
 RETURN collect([row.item, row.point, properties(r)]) AS tests
 
 // name: set_tests
-// Sets these counts, and the stamp of the last review.
+// Sets the counts, and the stamp of the last review.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
 MATCH (k:KnowledgePoint {id: row.point})
@@ -314,7 +314,7 @@ MERGE (i)-[r:TESTS]->(k)
 SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts, r.stamp = row.stamp
 
 // name: set_not_tests
-// The same, where a reviewer says that the item does not test the point, whatever records say.
+// The same as `set_tests`, if a reviewer says that the item does not test the point. Then the records do not decide.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
 MATCH (k:KnowledgePoint {id: row.point})
@@ -322,21 +322,21 @@ MERGE (i)-[r:NOT_TESTS]->(k)
 SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts, r.stamp = row.stamp
 
 // name: remove_tests
-// Removes what neither a record nor a reviewer says any more, or says otherwise.
+// Removes relationships that neither a record nor a reviewer states any more, or that change to the other type.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})-[r:TESTS|NOT_TESTS]->(k) WHERE k.id = row.point
 DELETE r
 
 // name: read_learns
-// Returns how these students stand in these courses. The plan begins at the student, who has few courses, and not at the
-// course, which has many students: a node without a label cannot begin a plan.
+// Returns LEARNS of these students and courses. The plan must begin at the student, who has few courses, and not at
+// the course, which has many students. So the course has no label: a plan cannot begin at a node without a label.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
 RETURN collect([row.student, row.course, properties(r)]) AS learns
 
 // name: course_records
-// Returns all that says how these students stand in these courses.
+// Returns all records about these students in these courses.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (s)-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c) WHERE c.id = row.course
@@ -350,7 +350,7 @@ MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
 DELETE r
 
 // name: create_learns
-// Creates the relationship of a student's first record in a course.
+// Creates the relationship for a student's first record in a course.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
@@ -358,7 +358,8 @@ CREATE (s)-[r:LEARNS]->(c)
 SET r = row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)
 
 // name: set_learns
-// Updates it by a later record of the student in the course; read_learns says why the course has no label.
+// Updates the relationship by a later record of the student in the course. `read_learns` says why the course has no
+// label.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course

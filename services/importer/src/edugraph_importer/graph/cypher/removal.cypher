@@ -1,5 +1,5 @@
 // name: records_of_Course
-// Returns some records that are of this course alone. What was carried over from an older release is no record.
+// Returns some records that belong only to this course. Carried CourseRecords are left out.
 MATCH (c:Course {id: $id})
 MATCH (c)<-[:IN_COURSE]-(n)
 WHERE n.carried IS NULL AND NOT EXISTS { MATCH (n)-[:IN_COURSE]->(d) WHERE d.id <> $id }

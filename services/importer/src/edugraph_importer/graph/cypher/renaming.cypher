@@ -1,17 +1,17 @@
 // name: in_use
-// Returns which ids a node had before, and whether it is restricted, if anything names it.
+// Returns the former ids of a node, and whether it is restricted, if a relationship names it.
 // for: Course, Group, Item, Student, Teacher
 MATCH (n:{label} {id: $id}) WHERE EXISTS { (n)--() }
 RETURN n.former_ids AS former, n.restricted AS restricted
 
 // name: set_former_ids
-// Notes which ids a node had before. Whoever was restricted under one of them stays so.
+// Notes the former ids of a node. If a student was restricted under one of them, the restriction stays.
 // for: Course, Group, Item, Student, Teacher
 MATCH (n:{label} {id: $id})
 SET n.former_ids = $former, n.restricted = CASE WHEN $restricted THEN true ELSE n.restricted END
 
 // name: former_ids
-// Returns which ids these students had before.
+// Returns the former ids of these students.
 UNWIND $ids AS id
 MATCH (s:Student {id: id})
 RETURN s.former_ids AS former
@@ -29,7 +29,7 @@ MATCH (t)-[:SENT|HAS_MEMBERSHIP]->(n)
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: to_rename_Course
-// Returns some records that are of this course.
+// Returns some records of this course.
 MATCH (c:Course {id: $id})
 MATCH (c)<-[:IN_COURSE]-(n)
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
@@ -47,13 +47,13 @@ MATCH (i)<-[:OF_ITEM|DEFINES]-(n)
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: memberships_of_course
-// Returns those of these memberships that say of their group that it is of this course.
+// Returns the memberships among these that give this course to their group.
 UNWIND $ids AS member
 MATCH (n:Membership {id: member}) WHERE n.course_id = $id
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: move_sent
-// Says of interactions that another one sent them. A student and a teacher may have one id.
+// Makes another node the sender of interactions. A student and a teacher may have the same id.
 // for: Student, Teacher
 UNWIND $ids AS id
 MATCH (n:Interaction {id: id})
@@ -64,7 +64,7 @@ SET n.renamed = true
 DELETE r
 
 // name: move_received
-// Says of interactions that another student received them.
+// Makes another student the receiver of interactions.
 UNWIND $ids AS id
 MATCH (n:Interaction {id: id})
 MATCH (n)-[r:RECEIVED_BY]->(p) WHERE p.id = $old
@@ -74,7 +74,7 @@ SET n.renamed = true
 DELETE r
 
 // name: move_made
-// Says of mistakes that another student made them.
+// Gives mistakes to another student.
 UNWIND $ids AS id
 MATCH (n:ErrorRecord {id: id})
 MATCH (n)<-[r:MADE]-(p) WHERE p.id = $old
@@ -84,7 +84,7 @@ SET n.renamed = true
 DELETE r
 
 // name: move_tried
-// Says of attempts that another student made them.
+// Gives attempts to another student.
 UNWIND $ids AS id
 MATCH (n:Attempt {id: id})
 MATCH (n)<-[r:TRIED]-(p) WHERE p.id = $old
@@ -94,7 +94,7 @@ SET n.renamed = true
 DELETE r
 
 // name: move_has_record
-// Says of course_records that they are about another student.
+// Gives course_records to another student.
 UNWIND $ids AS id
 MATCH (n:CourseRecord {id: id})
 MATCH (n)<-[r:HAS_RECORD]-(p) WHERE p.id = $old
@@ -104,7 +104,7 @@ SET n.renamed = true
 DELETE r
 
 // name: move_membership
-// Says of memberships that they are another one's. A student and a teacher may have one id.
+// Gives memberships to another person. A student and a teacher may have the same id.
 // for: Student, Teacher
 UNWIND $ids AS id
 MATCH (n:Membership {id: id})
@@ -115,7 +115,7 @@ SET n.renamed = true
 DELETE r
 
 // name: move_in_course
-// Says of records that they are of another course, once if they are of both.
+// Moves records to another course. A record that is already in both is in the new course once.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
@@ -130,13 +130,13 @@ SET m.name = coalesce(m.name, r.name), n.renamed = true,
 DELETE r
 
 // name: move_course_of_membership
-// Says of memberships that their group is of another course.
+// Sets another course as the course of the group in memberships.
 UNWIND $ids AS id
 MATCH (n:Membership {id: id}) WHERE n.course_id = $old
 SET n.course_id = $new, n.renamed = true
 
 // name: move_in_group
-// Says of memberships that they are of another group.
+// Moves memberships to another group.
 UNWIND $ids AS id
 MATCH (n:Membership {id: id})
 MATCH (n)-[r:IN_GROUP]->(g) WHERE g.id = $old
@@ -146,7 +146,7 @@ SET n.renamed = true
 DELETE r
 
 // name: move_of_item
-// Says of attempts that they are at another item.
+// Moves attempts to another item.
 UNWIND $ids AS id
 MATCH (n:Attempt {id: id})
 MATCH (n)-[r:OF_ITEM]->(i) WHERE i.id = $old
@@ -156,7 +156,7 @@ SET n.renamed = true
 DELETE r
 
 // name: move_defines
-// Says of definitions that they are of another item.
+// Moves definitions to another item.
 UNWIND $ids AS id
 MATCH (n:Definition {id: id})
 MATCH (n)-[r:DEFINES]->(i) WHERE i.id = $old AND 'Item' IN labels(i)
@@ -166,7 +166,8 @@ SET n.renamed = true
 DELETE r
 
 // name: said_of
-// Returns what these records say of a node that they are linked to. Of a message to oneself the sender's name comes first.
+// Returns the properties of these records, and the name that they give to a node. If a student sent a message to
+// themselves, the sender's name comes first.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
@@ -174,7 +175,7 @@ MATCH (n)-[r]-(m) WHERE m.id = $node AND $of IN labels(m)
 RETURN id AS record, n.timestamp AS timestamp, r.name AS name, properties(n) AS properties ORDER BY type(r) DESC
 
 // name: carried_learns
-// Returns which students these carried CourseRecords are about, and in which courses.
+// Returns the students and courses of these carried CourseRecords.
 UNWIND $ids AS id
 MATCH (n:CourseRecord {id: id})
 MATCH (s)-[:HAS_RECORD]->(n)-[:IN_COURSE]->(c)
@@ -187,18 +188,18 @@ MATCH (s)-[:ACTIVE_ON]->(d)
 RETURN d.id AS id LIMIT $limit
 
 // name: reviewed_tests
-// Returns the points of which reviewers said whether an item tests them.
+// Returns the points for which reviewers decided whether an item tests them.
 MATCH (i:Item {id: $id})
 MATCH (i)-[r:TESTS|NOT_TESTS]->(k) WHERE r.stamp IS NOT NULL
 RETURN k.id AS point
 
 // name: reviews_of_item
-// Returns what reviewers said of an item.
+// Returns the reviews of an item.
 MATCH (v:Review) WHERE v.item_id = $id
 RETURN v.id AS id, properties(v) AS properties
 
 // name: drop_reviews
-// Deletes reviews that are kept under another id.
+// Deletes reviews that were written again under another id.
 UNWIND $ids AS id
 MATCH (v:Review {id: id})
 DETACH DELETE v

@@ -1,5 +1,6 @@
 // name: count_called
-// Counts records that call an id by a name, or takes them back. Returns what was not said before, or is not any more.
+// Adds to the numbers of records that call an id by a name; negative numbers subtract. Returns the pairs that are
+// new, or that no record states any more.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $rows AS row
 MATCH (a:{label} {id: row.from})
@@ -11,14 +12,14 @@ WITH row, r WHERE r.records = row.records OR r.records <= 0
 RETURN row.from AS from, row.to AS to, r.records AS records
 
 // name: remove_called
-// Removes what no record says any more.
+// Removes relationships that no record states any more.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $rows AS row
 MATCH (a:{label} {id: row.from})-[r:CALLED]->(b) WHERE b.id = row.to
 DELETE r
 
 // name: set_called
-// Sets how many records call an id so.
+// Sets the number of records that call an id by a name.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $rows AS row
 MATCH (a:{label} {id: row.from})
@@ -27,14 +28,14 @@ MERGE (a)-[r:CALLED]->(b)
 SET r.records = row.records
 
 // name: claimers
-// Returns which other ids are called by these names.
+// Returns the other ids that are called by these names.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})<-[:CALLED]-(m) WHERE m.id <> id
 RETURN id, m.id AS claimer
 
 // name: named_and_judged
-// Returns by which names these ids are called, and which pairs of them were reviewed.
+// Returns the names of these ids, and the reviewed pairs with these ids.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r:CALLED]->(m) WHERE m.id <> id
@@ -45,7 +46,7 @@ MATCH (n:{label} {id: id})-[r:JUDGED]-(m)
 RETURN id, m.id AS other, r.same AS same, r.stamp AS stamp
 
 // name: set_skipped
-// Marks verdicts that would join what another verdict keeps apart.
+// Marks verdicts of sameness that are skipped, because another verdict keeps the two nodes apart.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $rows AS row
 MATCH (a:{label} {id: row.from})-[r:JUDGED]->(b) WHERE b.id = row.to
@@ -58,39 +59,39 @@ MATCH (n:{label})
 RETURN n.id AS id ORDER BY id
 
 // name: all_called
-// Returns how many records call ids by which names, as it is stored.
+// Returns the stored numbers of records that call an id by a name.
 // for: ErrorType, KnowledgePoint, Topic
 MATCH (a:{label})-[r:CALLED]->(b)
 RETURN a.id AS from, b.id AS to, r.records AS records
 
 // name: all_judged
-// Returns all pairs that were reviewed.
+// Returns all reviewed pairs.
 // for: ErrorType, KnowledgePoint, Topic
 MATCH (a:{label})-[r:JUDGED]->(b)
 RETURN a.id AS from, b.id AS to, r.same AS same, r.stamp AS stamp, r.skipped AS skipped
 
 // name: called_of
-// Returns how many records call these ids how, as it is stored.
+// Returns the stored numbers of records that call these ids by a name.
 // for: ErrorType, KnowledgePoint
 UNWIND $ids AS id
 MATCH (t:{label} {id: id})-[r:CALLED]->(n)
 RETURN id AS from, n.id AS to, r.records AS records
 
 // name: stated_called
-// Returns how the records of these types and points call them.
+// Returns the spellings that records state for these types and points, with the numbers of records.
 // for: ErrorType, KnowledgePoint
 UNWIND $ids AS id
 MATCH (t:{label} {id: id})<-[r:OF_TYPE|DEFINES]-(n) WHERE r.stated_as IS NOT NULL
 RETURN id, r.stated_as AS stated, count(*) AS records
 
 // name: stand_alone
-// Lets nodes of older releases stand for themselves until they are resolved.
+// Makes nodes of older releases their own canonical nodes until they are resolved.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id}) WHERE n.canonical IS NULL
 SET n.canonical = n.id
 
 // name: canonical_index
-// Makes all members of a class findable by what stands for them. It runs in a transaction of its own.
+// Creates the index that finds all members of a class by their canonical node. This needs a transaction of its own.
 // for: ErrorType, KnowledgePoint, Topic
 CREATE INDEX edugraph_canonical_{label} IF NOT EXISTS FOR (n:{label}) ON (n.canonical)

@@ -1,11 +1,12 @@
 // name: restrict_student
-// Says of a student that nothing of them is to be analysed or shown, or no longer. Returns whether there is one.
+// Restricts a student, or lifts the restriction: the data about a restricted student is neither analysed nor shown.
+// Returns a row if the student exists.
 MATCH (s:Student {id: $id})
 SET s.restricted = $restricted
 RETURN s.id AS id
 
 // name: restricted_students
-// Returns the students of whom nothing is to be analysed or shown.
+// Returns the restricted students.
 MATCH (s:Student)
 WHERE s.restricted
 RETURN s.id AS id

@@ -1,5 +1,5 @@
 // name: records_after
-// Returns the next records about students with their times, and whether they have a text or a quote of one.
+// Returns the next records about students with their times, and whether they have a text or a quote from one.
 // for: Attempt, CourseRecord, ErrorRecord, Interaction
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id, n.timestamp AS timestamp,
@@ -8,7 +8,7 @@ RETURN n.id AS id, n.timestamp AS timestamp,
 ORDER BY id LIMIT $limit
 
 // name: feedback_pairs
-// Returns between whom these interactions carry feedback.
+// Returns the teachers and students of these interactions, if the interactions have feedback.
 UNWIND $ids AS id
 MATCH (n:Interaction {id: id})
 WHERE n.feedback IS NOT NULL
@@ -16,7 +16,7 @@ MATCH (t:Teacher)-[:SENT]->(n)-[:RECEIVED_BY]->(s:Student)
 RETURN DISTINCT t.id AS teacher, s.id AS student
 
 // name: blank
-// Takes the texts of records away, and the quotes of them.
+// Removes the texts of records, and the quotes from them.
 // for: Attempt, CourseRecord, ErrorRecord, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
@@ -24,7 +24,7 @@ SET n.text = null, n.subject = null, n.feedback = null, n.question = null, n.err
   n.found_evidence = null, n.finding = row.finding
 
 // name: old_active_days
-// Returns some of the days before a date, which are ISO dates, with their students.
+// Returns some of the days before an ISO date, with their students.
 MATCH (s:Student)-[:ACTIVE_ON]->(d:ActiveDay) WHERE d.date < $before
 RETURN d.id AS id, s.id AS student LIMIT $limit
 
@@ -36,17 +36,17 @@ DETACH DELETE d
 RETURN count(*) AS deleted
 
 // name: memberships_after
-// Returns the next memberships, when they end, their terms, and the courses of their groups.
+// Returns the next memberships with their ends, their terms, and the courses of their groups.
 MATCH (n:Membership) WHERE n.id > $after
 RETURN n.id AS id, n.ends AS ends, n.term AS term, n.course_id AS course ORDER BY id LIMIT $limit
 
 // name: ended_terms
-// Returns the terms that were over before a moment.
+// Returns the terms that ended before a moment.
 MATCH (t:Term) WHERE t.ends < datetime($before)
 RETURN t.id AS id
 
 // name: people_of
-// Returns whose memberships these are, and in which groups.
+// Returns the persons and groups of these memberships.
 UNWIND $ids AS id
 MATCH (n:Membership {id: id})
 MATCH (p)-[:HAS_MEMBERSHIP]->(n)-[:IN_GROUP]->(g)

@@ -1,11 +1,12 @@
 // name: create_reviews
-// Keeps reviews. One that came before is kept once.
+// Creates reviews. A review that comes again is stored once.
 UNWIND $rows AS row
 MERGE (v:Review {id: row.id})
 ON CREATE SET v += row.p
 
 // name: judge
-// Takes the last verdict about a pair, and returns which pairs had none before.
+// Sets the verdict about a pair if it is later than the stored one. Returns the pairs whose verdict changed, and
+// whether they had none before.
 // for: ErrorType, KnowledgePoint, Topic
 UNWIND $rows AS row
 MATCH (a:{label} {id: row.from})
@@ -16,7 +17,7 @@ SET r.same = row.same, r.stamp = row.stamp
 RETURN row.from AS from, row.to AS to, is_new
 
 // name: judge_needs
-// Takes the last verdict about a prerequisite.
+// Sets the verdict about a prerequisite if it is later than the stored one.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})
@@ -25,21 +26,22 @@ WITH row, r WHERE r.stamp IS NULL OR r.stamp < row.stamp
 SET r.accepted = row.accepted, r.stamp = row.stamp
 
 // name: lock_reviewed
-// Locks what is kept of reviews by their records, and reads it.
+// Locks the nodes ReviewedRecord of these records, and reads them.
 UNWIND $ids AS id
 MATCH (h:ReviewedRecord {id: id})
 SET h.id = id
 RETURN h.id AS id, h.verdicts AS verdicts, h.missing_since AS missing_since
 
 // name: hold_reviewed
-// The same, and creates what is missing.
+// The same as `lock_reviewed`, and creates missing nodes.
 UNWIND $ids AS id
 MERGE (h:ReviewedRecord {id: id})
 SET h.id = id
 RETURN h.id AS id, h.verdicts AS verdicts
 
 // name: set_reviewed
-// Sets the last verdicts about a record, and links its reviews. A record that is missing has its whole time again.
+// Sets the last verdicts about a record, and links its reviews. If the record is missing, its waiting time begins
+// again.
 UNWIND $rows AS row
 MATCH (h:ReviewedRecord {id: row.id})
 SET h.verdicts = row.verdicts, h.missing_since = null
@@ -49,32 +51,32 @@ MATCH (v:Review {id: review})
 MERGE (v)-[:REVIEWS]->(h)
 
 // name: reviewed_records
-// Returns all that these records say.
+// Returns all properties of these records.
 // for: Attempt, CourseContent, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 RETURN id, properties(n) AS properties
 
 // name: reviewed_after
-// Returns the next records that were reviewed, and since when they are known to be missing.
+// Returns the next reviewed records, and since when they are known to be missing.
 MATCH (h:ReviewedRecord) WHERE h.id > $after
 RETURN h.id AS id, h.missing_since AS missing_since ORDER BY id LIMIT $limit
 
 // name: set_missing_since
-// Notes since when records that were reviewed are missing; null for those that are there.
+// Notes since when reviewed records are missing; null for records that exist.
 UNWIND $ids AS id
 MATCH (h:ReviewedRecord {id: id})
 SET h.missing_since = $since
 
 // name: delete_reviews
-// Deletes all that was said of these records.
+// Deletes all reviews of these records.
 UNWIND $ids AS id
 MATCH (h:ReviewedRecord {id: id})
 OPTIONAL MATCH (h)<-[:REVIEWS]-(v)
 DETACH DELETE h, v
 
 // name: reviews_of_student
-// Returns what reviewers said of a student's records.
+// Returns the reviews of a student's records.
 MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED]-(n)
 MATCH (h:ReviewedRecord {id: n.id})
 MATCH (h)<-[:REVIEWS]-(v)

@@ -1,5 +1,5 @@
 // name: links_of
-// Returns what these records are linked to, and how.
+// Returns the relationships of these records, and the nodes at their ends.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
@@ -9,7 +9,7 @@ RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interacti
   r.strength AS strength, r.confidence AS confidence
 
 // name: item_names
-// Returns what these records call their items, and the knowledge points that the items test.
+// Returns the names that these records give to their items, and the knowledge points that the items test.
 // for: Attempt, Definition
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[:OF_ITEM|DEFINES]->(i:Item)
@@ -23,31 +23,31 @@ RETURN row.student AS student, i.id AS item, n.id AS record, n.timestamp AS time
   n.outcome AS outcome
 
 // name: remove_practised
-// Removes totals that are recomputed, or whose attempts are gone.
+// Removes totals that are recomputed, or whose attempts were removed.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})-[r:PRACTISED]->(i) WHERE i.id IN row.items
 DELETE r
 
 // name: tested_spellings
-// Returns how a knowledge point is spelled by all that say which items test it, and by how many.
+// Returns the number of records by spelling of a knowledge point, over all items that test it.
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[r:TESTS|NOT_TESTS]-(i)
 RETURN id, r.spellings AS spellings, r.spelling_counts AS spelling_counts
 
 // name: definitions_of_Item
-// Returns all that defines an item.
+// Returns all definitions of an item.
 UNWIND $ids AS id
 MATCH (i:Item {id: id})<-[:DEFINES]-(n:Definition)
 RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
 
 // name: definitions_of_Term
-// Returns all that defines a term.
+// Returns all definitions of a term.
 UNWIND $ids AS id
 MATCH (t:Term {id: id})<-[:DEFINES]-(n:Definition)
 RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
 
 // name: definitions_of_KnowledgePoint
-// Returns all that defines a knowledge point.
+// Returns all definitions of a knowledge point.
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[:DEFINES]-(n:Definition)
 RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
@@ -59,7 +59,7 @@ MATCH (a:Student {id: row.from})-[:SENT]->(n:Interaction {interaction_type: 'cha
 RETURN row.from AS from, row.to AS to, sum(n.message_count) AS count, max(n.timestamp) AS last
 
 // name: remove_chat_with
-// Removes totals that are recomputed, or whose chats are gone.
+// Removes totals that are recomputed, or whose chats were removed.
 UNWIND $rows AS row
 MATCH (a:Student {id: row.from})-[r:CHAT_WITH]->(b) WHERE b.id = row.to
 DELETE r
@@ -78,7 +78,7 @@ MATCH (a:Student {id: row.from})-[:SENT]->(n:Interaction {interaction_type: 'lik
 RETURN row.from AS from, row.to AS to, sum(n.like_count) AS count, max(n.timestamp) AS last
 
 // name: remove_likes
-// Removes totals that are recomputed, or whose likes are gone.
+// Removes totals that are recomputed, or whose likes were removed.
 UNWIND $rows AS row
 MATCH (a:Student {id: row.from})-[r:LIKES]->(b) WHERE b.id = row.to
 DELETE r
@@ -98,7 +98,7 @@ RETURN row.from AS from, row.to AS to, n.id AS record, n.timestamp AS timestamp,
   n.interaction_count AS count, n.feedback AS feedback
 
 // name: remove_teaches
-// Removes totals that are recomputed, or whose interactions are gone.
+// Removes totals that are recomputed, or whose interactions were removed.
 UNWIND $rows AS row
 MATCH (b:Student {id: row.to})<-[r:TEACHES]-(a) WHERE a.id = row.from
 DELETE r
