@@ -85,7 +85,7 @@ from edugraph_importer.undo import JOBS_FOLDER, replay_undos, undo_import
 MOST_SECONDS_ENDING_RECORDS = 600
 MOST_SECONDS_COMPACTING = 60
 MOST_SECONDS_DERIVING = 600
-UNKNOWN_CLIENT = "unknown"  # stands in the audit log if a message does not name its sender
+UNKNOWN_CLIENT = "unknown"  # the sender in the audit log if a message does not name it
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."

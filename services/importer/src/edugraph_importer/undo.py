@@ -1,4 +1,4 @@
-"""Undoing an import. Its stored rows say which records it wrote. Each record returns to the newest other version.
+"""Undoing an import. Its stored rows say which records it wrote. Each record returns to its greatest other version.
 
 A record remembers the keys of its versions (`graph.history`). The content of the version that comes back is read from
 the stored row of that version's import. No other file is read.
@@ -85,7 +85,7 @@ def replay_undos(graph: Graph, blobs: Blobs) -> tuple[dict[str, int], dict[str, 
             if graph.written_batches(job_id):
                 report = undo_import(graph, blobs, job_id)
             else:
-                # The graph has no batch of this import. The mark alone is enough, and needs no stored rows.
+                # The graph has no batch of this import, so only the job has to be marked as undone.
                 report = {}
                 graph.end_undo(job_id, graph.begin_undo(job_id))
         except Rejected as problem:

@@ -189,8 +189,8 @@ class Connection:
             self._create_constraint(RECORD_LABEL)
 
         indexes = ["accepted_index", "course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
-        # The embedded engine has no index of texts and none of relationships. There all batches are read, and all
-        # records of a course.
+        # The embedded engine has no indexes of texts and relationships. There all batches are read, and all records
+        # of a course.
         if self._has_node_locks:
             indexes += ["quoted_index", *(name for name in CYPHER if name.startswith("latest_index_"))]
         for name in indexes:

@@ -24,7 +24,7 @@ LOST_SECONDS = 600  # after this time a comparison that was requested but has no
 def ask(tx: neo4j.Transaction, now: float) -> int | None:
     """Return the seconds until the caller has to request a comparison, and note this. Return None if none is needed.
 
-    None is needed if the number of points has not changed since the last comparison, or if another caller has
+    No comparison is needed if the number of points has not changed since the last one, or if another caller has
     requested one. `now` is in seconds since 1970.
     """
     last = _lock(tx)

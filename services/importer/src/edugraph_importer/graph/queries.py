@@ -1,7 +1,7 @@
-"""The Cypher statements of the graph, which stand in `cypher/*.cypher`.
+"""The Cypher statements of the graph. They are in `cypher/*.cypher`.
 
-A statement starts with `// name: …`. A line `// for: A, B` makes one statement of each label, named `name_A` and
-`name_B`, with {label} filled in: labels are a closed list and never come from data.
+A statement starts with `// name: …`. A line `// for: A, B` makes one statement for each label, named `name_A` and
+`name_B`, with the label in place of {label}. Labels are a closed list and never come from data.
 """
 
 from importlib.resources import files

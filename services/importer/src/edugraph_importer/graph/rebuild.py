@@ -31,7 +31,8 @@ Key = tuple[str, str, str, str]
 State = dict[Key, dict[str, Any]]
 
 _BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher")
-# The relationships of these nodes are counted by records. For the other nodes statements `stated_…` return them.
+# The relationships of these nodes are counts of records. For other labels, the statements `stated_…` return the
+# relationships that records state.
 _COUNTED = ("Item", "KnowledgePoint")
 _TOTALS: dict[str, InteractionTotal] = {"CHAT_WITH": "chat_with", "LIKES": "likes", "TEACHES": "teaches"}
 

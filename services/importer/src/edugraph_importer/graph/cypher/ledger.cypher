@@ -1,5 +1,5 @@
 // name: begin
-// Returns all that a transaction needs to know at its beginning: the schema version; the numbers of erased students,
+// Returns the facts that a transaction needs at its beginning: the schema version; the numbers of erased students,
 // withdrawn records and reviewed records, which only grow and which the count store answers at once; the outcome of
 // the batch or pack if it was written before; and after that whether its job is undone or closed. In this order, a
 // transaction that misses a row that was just deleted sees that the job is closed. It is one statement, because each
