@@ -31,11 +31,11 @@ def main() -> None:
 
 
 class Refused(Exception):
-    """It does not start; the text says what to set."""
+    """Flower does not start. The text names the setting that is missing or wrong."""
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """What is set for Flower beyond what is there, by environment, so that no password is in a list of processes.
+    """Return the settings of Flower as environment variables, so that no password is in a list of processes.
 
     Raises Refused.
     """
@@ -99,6 +99,6 @@ def make_app(environment: Mapping[str, str]) -> Celery:
     )
     address = urlsplit(broker)
     if address.scheme == "amqps":
-        # As the workers have it: the host name in a certificate is compared only with one that is told.
+        # py-amqp compares the host name in a certificate only if it gets a name to compare with, as for the workers.
         app.conf.broker_use_ssl = {"server_hostname": address.hostname}
     return app

@@ -109,11 +109,11 @@ def person_mark(job_id: str, person_id: str) -> str:
 
 
 class ImportRights(Sent):
-    """What the caller of an import may write, and who they are. It was decided when the import was accepted.
+    """The rights of the caller of an import, as they were when the import was accepted.
 
-    `learning` and `roster`: the two groups of record types (`ROSTER_TYPES`). `client` names the caller in the audit
-    log. `person` is the `person_mark` of the caller's own id in the graph, if they have one: the id itself need not
-    lie beside the job.
+    `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`). `client` names the caller in the
+    audit log. `person` is the `person_mark` of the caller's own id in the graph, if they have one, so that the id
+    itself is not stored beside the job.
     """
 
     learning: bool = True

@@ -50,9 +50,10 @@ def quoted(*rejects: Reject) -> str | None:
 
 
 class LeaderChange(MessageModel):
-    """That a person leads a group from now on, or at other times than before (`leads`), or not any more.
+    """A change of who leads a group.
 
-    `person` is the person's HMAC, as the audit log writes it.
+    `leads` is true if the person leads the group now, or leads it at other times than before, and false if the person
+    no longer leads it. `person` is the HMAC of the person that the audit log shows.
     """
 
     group: str

@@ -71,11 +71,12 @@ log = structlog.get_logger("audit")
 
 
 class Entry(MessageModel):
-    """`outcome` is "accepted" for what was begun; an entry that says "failed" follows where it then was not done.
+    """An entry of the log.
 
-    `what` names no person. `object` is the HMAC of what was read, refused or forgotten. `purpose` is what the client
-    says of it. `number` counts from 1. `previous` is the hash of the entry before, and `hash` is the HMAC of all
-    other fields.
+    `outcome` is "accepted" when an action begins. If the action fails later, an entry with "failed" follows. `what`
+    names no person. `object` is the HMAC of the person or thing that was read, refused or forgotten. `purpose` is the
+    reason that the client gave. `number` counts from 1. `previous` is the hash of the entry before, and `hash` is the
+    HMAC of all other fields.
     """
 
     time: datetime
@@ -96,16 +97,17 @@ class Entry(MessageModel):
 
 
 class Link(NamedTuple):
-    """What the next entry has to know of an entry."""
+    """The part of an entry that the next entry refers to."""
 
     number: int
     hash: str
 
 
 class Verified(NamedTuple):
-    """What a look at the whole chain found. `fault` says what is wrong, and is None if nothing is.
+    """The result of a check of the whole chain.
 
-    `last` is the place of the newest entry; "" for an empty log.
+    `fault` is a sentence that names the first fault, or None. `last` is the place of the newest entry, or "" for an
+    empty log.
     """
 
     entries: int
@@ -147,8 +149,10 @@ class Audit:
         keyed: str = "",
         purpose: str = "",
     ) -> None:
-        """Write an entry. `of` is the kind and the id of what it is about; `keyed` is the HMAC of them, if only that
-        is known.
+        """Write an entry.
+
+        `of` is the kind and the id of the person or thing that the entry is about. If only their HMAC is known, it is
+        given as `keyed`.
         """
         if of is not None:
             keyed = self.object_of(*of)
@@ -273,7 +277,7 @@ def _script(name: str) -> str:
 
 
 def _link_of(text: str) -> Link:
-    """Return the link of a stored entry, or of what is noted of the last one that ended."""
+    """Return the link of a stored entry, or of the note about the last entry that ended."""
     if not text:
         return Link(0, "")
     try:

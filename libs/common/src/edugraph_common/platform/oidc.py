@@ -46,7 +46,10 @@ class Endpoints(NamedTuple):
 
 
 class LoggedOut(NamedTuple):
-    """Whose sessions end. `sid` names one of them; without it all end. Without `client_id` only `sid` is known."""
+    """The sessions that a logout token ends: the session `sid`, or all sessions of `client_id` if `sid` is empty.
+
+    `client_id` is empty if the token names only the session.
+    """
 
     client_id: str
     sid: str

@@ -1,13 +1,13 @@
 """Sessions of people who signed in: the cookie names one, Redis keeps it, and both doors ask there.
 
-A session is looked up at each request and is not remembered, so that signing out ends it at both doors at once. What
-changes something needs the session's CSRF token as well, since a browser sends the cookie along wherever a request
-comes from. The token is made of the session's id, which no script can read.
+A session is looked up at each request and is not remembered, so that signing out ends it at both doors at once. A
+request that changes something also needs the session's CSRF token, since a browser sends the cookie with requests
+from any page. The token is made of the session's id, which no script can read.
 
-The rights of a session are those of the issuer's access token that it keeps: each door looks at the issuer's
-signature itself, so whoever can write sessions into Redis has no right by that. A token counts for ten minutes from
-when the issuer made it; insights has it renewed before. What Redis keeps of a session is encrypted with a key made of
-its id, so whoever can read Redis has no token.
+The rights of a session are those of the issuer's access token that it keeps. Each door checks the issuer's signature
+itself, so nobody gains a right by writing sessions into Redis. A token counts for ten minutes from the moment when
+the issuer made it, and insights renews it before. The stored session is encrypted with a key that is made of the
+session's id, so a reader of Redis has no token.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class Session(MessageModel):
 
 
 class OpenSession(MessageModel):
-    """What the index says of a session, for who ends it without being signed in."""
+    """The entry of a session in the index, with which an operator ends the session without its cookie."""
 
     client_id: str
     began: datetime
@@ -173,7 +173,7 @@ def token_sent(method: str, headers: Mapping[str, str], cookies: Mapping[str, st
     if scheme.lower() == "bearer":
         return given.strip()
     session_id = cookies.get(COOKIE, "")
-    # It begins with its prefix whatever a stranger put into the cookie: a key there would need no CSRF token.
+    # An API key in the cookie would need no CSRF token, so only an id with the prefix of sessions is taken.
     if not session_id.startswith(PREFIX):
         return ""
     if method not in READING:
@@ -201,7 +201,7 @@ def _left(session: Session, now: datetime) -> timedelta:
 
 
 def _seal(session_id: str) -> OctKey:
-    """Return the key of what Redis keeps of a session. The id is random enough for one hash to be a key."""
+    """Return the key that encrypts a stored session. The id is random enough for one hash to be a key."""
     return OctKey.import_key(hashlib.sha256(b"edugraph session " + session_id.encode()).digest())
 
 

@@ -48,9 +48,9 @@ def list_audit(
         ),
     ] = None,
 ) -> AuditPage:
-    """Who did what, who read personal data, and who was refused. To look is written down, too.
+    """Return entries of the audit log: actions, reads of personal data, refusals. This read becomes an entry, too.
 
-    Persons stand in the log as HMAC; `of` finds what concerns one.
+    The log has the HMAC of persons in place of their ids. `of` limits the entries to those about one person.
     """
     trail.shown(caller, "audit", of or "")
     keyed = None
