@@ -15,6 +15,8 @@ from edugraph_gateway.submission.uploads import UploadSlots
 
 @dataclass(frozen=True)
 class Intake:
+    """The parts that take new work in. `preview_slots` limits the previews that run at the same time."""
+
     backpressure: Backpressure
     acceptance_numbers: AcceptanceNumbers
     idempotency: IdempotencyStore
