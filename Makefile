@@ -18,7 +18,7 @@ ON_TEST_SERVERS = set -a; for file in $(RUN_DIR)/test-servers*.env; do source $$
 SEED ?= 16
 SHUFFLED = -p randomly --randomly-seed=$(SEED) --randomly-dont-reset-seed
 
-EVERYDAY := demo|test|fast|unit|check|format|up|down|servers-stop|observe|evaluate|help-all
+EVERYDAY := demo|test|fast|unit|check|format|up|down|servers-stop|observe|help-all
 
 help: ## list the targets for every day
 	@grep -hE '^($(EVERYDAY)):.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -79,7 +79,7 @@ fast-shuffled: env-dev ## the fast layer in the order of SEED=16
 check: env-dev ## lint, format, types, import contracts, plain English and open code
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy libs/client libs/common services/importer services/analyzer services/gateway services/insights cli evaluation scripts tools tests benchmarks
+	@$(RUN) mypy libs/client libs/common services/importer services/analyzer services/gateway services/insights cli scripts tools tests benchmarks research
 	@$(RUN) lint-imports
 	@$(RUN) python scripts/plain_english.py
 	@$(RUN) python scripts/open_code.py --check
@@ -120,9 +120,6 @@ bench-gateway: env-dev test-servers ## submissions a second (goal 300), latency 
 
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py $(BENCH_ARGS)
-
-bench-mastery: env-dev ## how well the estimate of mastery ranks the students of a synthetic school by the truth (a minute)
-	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_mastery.py $(BENCH_ARGS)
 
 bench-growth: env-dev test-servers ## whether writes cost more in a larger graph: 10,000 and 100,000 records; BENCH_ARGS="--sizes 10000 1000000" (half an hour)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_growth.py $(BENCH_ARGS)

@@ -1,6 +1,3 @@
-privacy-check: env-dev ## what the redaction finds of labelled secrets, and whether attacks of texts on the model succeed (seconds)
-	@$(RUN) python -m evaluation.privacy_check
-
 privacy-page: env-dev ## write the inventory of docs/privacy.md from the registry of personal data
 	@$(RUN) python scripts/privacy_page.py
 
@@ -11,4 +8,4 @@ erasure-tests: env-dev test-servers ## a marked student through every path in 10
 	@$(ON_TEST_SERVERS) EDUGRAPH_SLOW=1 $(RUN) pytest tests/e2e/test_marked_student.py tests/e2e/test_erasures_beside_import.py \
 	  tests/integration/test_analyzer_shared.py::test_nothing_private_of_any_shared_record_reaches_the_provider $(PYTEST_ARGS)
 
-.PHONY: privacy-check privacy-page redis-users erasure-tests
+.PHONY: privacy-page redis-users erasure-tests

@@ -1,4 +1,4 @@
-"""Fitting mastery: what is read as a first attempt, that the fit is the model of insights, and who is ranked by it."""
+"""Fitting mastery: the first attempts that are read, and that the fit is the model of insights."""
 
 import json
 from collections import Counter
@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from bench_mastery import measure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -106,15 +105,6 @@ def test_the_first_attempt_of_the_latest_versions_at_items_of_known_points_count
         (student, value["data"]["score"] >= 0.5) for student, value in first.items()
     }
     assert all(each.points == (canonical_name("Square Roots"),) for each in found)
-
-
-@pytest.mark.thorough
-def test_the_estimate_ranks_students_by_true_mastery_better_than_the_share_right() -> None:
-    found = measure(120, 96_000, 1)
-    assert found.many.estimate > 0.75
-    assert found.many.estimate > found.many.share + 0.03
-    assert found.held_out.auc > found.held_out.auc_of_points + 0.03
-    assert found.held_out.calibration_error < 0.03
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [page for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")) if page.name != "CHANGELOG.md"]
-FOLDERS = ("benchmarks", "cli", "deploy", "evaluation", "libs", "scripts", "services", "tests", "tools")
+FOLDERS_OF_PAGES = ("docs", "research")
+PAGES = [page for page in ROOT.glob("*.md") if page.name != "CHANGELOG.md"]
+PAGES += [page for folder in FOLDERS_OF_PAGES for page in ROOT.glob(f"{folder}/**/*.md")]
+FOLDERS = ("benchmarks", "cli", "deploy", "libs", "research", "scripts", "services", "tests", "tools")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,12 @@ from edugraph_common.contracts.permissions import ROLES, SCOPES
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     page
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "deploy" / "k8s" / "templates" / "NOTES.txt")
+    for page in (
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("research/*.md"),
+        ROOT / "deploy" / "k8s" / "templates" / "NOTES.txt",
+    )
     if page.name not in ("CHANGELOG.md", "renames.md")
 )
 COMMAND = typer.main.get_command(app)

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = {
     "services/flower/tests/*": "flower-test",
     "deploy/k8s/tests/*": "chart-test",
+    "research/tests/*": "research-test",
     "tests/page/*": "page-test",
     "tests/login/*": "keycloak-test",
     "tests/chaos/*": "chaos-tests",
@@ -33,7 +34,9 @@ def test_each_file_of_tests_is_run_in_ci_or_by_night_or_once_a_week() -> None:
         text = path.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in re.findall(r"^(?:NIGHTLY :=|.*-m tools\.steps(?: --stop)?) (.*)", text, re.MULTILINE):
             steps |= {step.split()[0] for step in shlex.split(line)}
-    for path in (ROOT / folder for folder in ("libs", "services", "cli", "tests", "deploy/k8s/tests", "benchmarks")):
+    for path in (
+        ROOT / folder for folder in ("libs", "services", "cli", "tests", "deploy/k8s/tests", "benchmarks", "research")
+    ):
         for file in (each.relative_to(ROOT).as_posix() for each in path.rglob("test_*.py")):
             left_out = [step for pattern, step in LEFT_OUT.items() if fnmatch(file, pattern)]
             if left_out:

@@ -2,7 +2,7 @@
 
 It fills what words can show and leaves the rest empty: an error type only if a rule fires or labelled mistakes tell
 it, no topic but those that are named, and no difficulty. `make evaluate-offline` prints its figures, and
-docs/evaluation.md explains them.
+research/journal/offline.md explains them.
 """
 
 import re

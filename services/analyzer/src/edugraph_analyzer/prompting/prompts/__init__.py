@@ -1,7 +1,7 @@
 """The prompts, as text files KIND.VERSION.txt.
 
 A changed prompt is a new file with the next version. So each finding names its prompt, and cached answers to the old
-prompt are not used for the new one. docs/evaluation.md lists the prompts that were tried, with their results.
+prompt are not used for the new one. research/journal/prompts.md lists the prompts that were tried.
 """
 
 from functools import lru_cache

@@ -1,8 +1,8 @@
 """`make evaluate-offline`: quality and speed of the offline analyser on labelled mistakes, texts and messages.
 
 The command needs no provider and takes two minutes. The labelled mistakes and texts are in EDUGRAPH_SHARED_DATA, and
-the messages with a mood and a topic in `evaluation/moods`. A fit learns from one half of a set and is judged by the
-other half, for both halves. The command exits with 1 if a goal is missed.
+the messages with a mood and a topic in `research/evaluation/moods`. A fit learns from one half of a set and is judged
+by the other half, for both halves. The command exits with 1 if a goal is missed.
 """
 
 import json
@@ -41,7 +41,7 @@ from evaluation.statistics import (
     share,
 )
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 REPORT = CHECKOUT / ".run" / "evaluate-offline.json"
 SAMPLE, ALL, SEED = 400, 10_000, 1

@@ -37,7 +37,7 @@ from evaluation.runs import PRODUCTION, Arm, Reader, Run, go_on
 from evaluation.statistics import Goal
 from evaluation.table import goals_of, pack_name, page
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 PATIENCE = 600.0  # seconds for one answer of a model on a small machine
 STARTS_WITHIN = 120.0

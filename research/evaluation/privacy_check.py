@@ -25,7 +25,9 @@ from evaluation.privacy_labels import Labelled, read_labelled
 from evaluation.privacy_unseen import Course
 
 FOLDER = Path(__file__).with_name("privacy")
-REPORT = Path(__file__).resolve().parent.parent / ".run" / "privacy-check.json"
+CHECKOUT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+REPORT = CHECKOUT / ".run" / "privacy-check.json"
 NAMES = ("own", "course", "compound", "other")
 FIXED_FORM = ("id", "account", "phone", "email", "nid", "card", "url", "ip", "plate")
 CLASSES = (*NAMES, *FIXED_FORM, "address", "birth")
@@ -50,9 +52,7 @@ FIXED_FORM_RECALL, COURSE_RECALL, PRECISION = 0.90, 0.70, 0.95
 # The least recall for sentences that were not written for the redaction.
 LEAST_OF_UNSEEN = {"member": 0.95, "other": 0.60, "number": 0.90, "address": 0.90}
 MOST_HARMLESS_CHANGED = 0.02
-RECORDS = (
-    Path(os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "records"
-)
+RECORDS = DATA / "records"
 _PLACEHOLDER = re.compile(r"\[([A-Z]+)_\d+\]")
 # A title alone does not name a person, so a secret counts as found if only its title is left.
 _TITLE = re.compile(r"老师|同学|\b(?:Mr|Mrs|Ms|Dr|Auntie)\b\.?")

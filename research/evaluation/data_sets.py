@@ -1,7 +1,7 @@
 """Records with labels by people.
 
 They are read at run time from a folder outside the project. The messages with a mood and a topic are in
-`evaluation/moods`.
+`research/evaluation/moods`.
 """
 
 import json

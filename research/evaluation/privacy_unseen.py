@@ -173,8 +173,8 @@ class Course:
                 return f"{faker.city_name()}市{faker.district()}区{faker.last_name()}{faker.first_name()}{house.format('', numbers[1])}"
             return f"{self.random.choice((faker.city_name() + '市', ''))}{faker.district()}区{faker.street_name()}{house.format(*numbers)}"
         if locale == "en_US" and self.random.random() < 0.5:
-            return faker.address().replace("\n", ", ")
-        return faker.street_address().replace("\n", ", ")
+            return str(faker.address()).replace("\n", ", ")
+        return str(faker.street_address()).replace("\n", ", ")
 
     def _beside(self, sentence: str, name: str) -> str:
         cue = self.random.choice(_CUES[self.language][name]).format("\0")

@@ -2,7 +2,7 @@
 
 The coefficients are fitted to one half of the students. The other half is ranked within each point, by the estimate
 of insights and by the plain share of right first attempts, and compared with the truth. No server is needed. The
-bench prints one table and writes it as JSON. It exits with 1 if a figure misses its goal.
+command prints one table and writes it to .run/mastery.json. It exits with 1 if a figure misses its goal.
 """
 
 import json
@@ -24,7 +24,7 @@ SMOKE = "--smoke" in sys.argv  # as short as possible: only an error counts, not
 SEEDS = (1,) if SMOKE else (1, 2, 3)
 STUDENTS, RECORDS = (120, 100_000) if SMOKE else (500, 400_000)
 FEWEST = 10  # the least number of students of a point for a meaningful rank correlation
-RESULTS = Path(__file__).parent / "results"
+REPORT = Path(__file__).resolve().parents[2] / ".run" / "mastery.json"
 GOALS = {
     "20 attempts or more": 0.85,
     "20 attempts or more, above the share right": 0.03,
@@ -112,10 +112,10 @@ def main() -> int:
             f"{held_out.auc:.3f} (points alone {held_out.auc_of_points:.3f}), "
             f"calibration error {held_out.calibration_error:.3f}"
         )
-    RESULTS.mkdir(exist_ok=True)
+    REPORT.parent.mkdir(exist_ok=True)
     whole = {"figures": figures, "goals": GOALS, "students": STUDENTS, "records": RECORDS, "seeds": SEEDS}
     measured = [{"many": run.many._asdict(), "few": run.few._asdict(), "held_out": run.held_out.auc} for run in runs]
-    (RESULTS / "mastery.json").write_text(json.dumps({**whole, "runs": measured}, indent=1))
+    REPORT.write_text(json.dumps({**whole, "runs": measured}, indent=1), encoding="utf-8")
     return 1 if missed and not SMOKE else 0
 
 

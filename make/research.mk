@@ -1,0 +1,24 @@
+# Research has an environment and a lock file of its own (research/README.md). Nothing of it is installed with the product.
+RESEARCH_ENV := .run/research
+RESEARCH := $(RESEARCH_ENV)/bin/python
+
+env-research: $(if $(shell command -v uv),,.run/uv/bin/uv)
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(RESEARCH_ENV) $(UV) sync --quiet --frozen --project research
+
+research-test: env-research ## the tests of research/, with the goals of the redaction and of the estimate of mastery (a minute)
+	@# Not from the root: its pyproject.toml and conftest.py are for the packages of the workspace.
+	@cd research && $(CURDIR)/$(RESEARCH) -m pytest -c pyproject.toml --rootdir=. tests $(PYTEST_ARGS)
+
+evaluate: env-research ## agreement with human labels: the provider that is set, or a local model, beside the offline analyser (40 minutes, 1.1 GB)
+	@$(RESEARCH) -m evaluation $(EVALUATE_ARGS)
+
+evaluate-offline: env-research ## what the offline analyser finds of labelled mistakes, texts and messages, without labels and with them (two minutes)
+	@$(RESEARCH) -m evaluation.offline_check
+
+privacy-check: env-research ## what the redaction finds of labelled secrets, and whether attacks of texts on the model succeed (seconds)
+	@$(RESEARCH) -m evaluation.privacy_check
+
+bench-mastery: env-research ## how well the estimate of mastery ranks the students of a synthetic school by the truth (a minute)
+	@$(RESEARCH) -m evaluation.mastery $(BENCH_ARGS)
+
+.PHONY: env-research research-test evaluate evaluate-offline privacy-check bench-mastery
