@@ -79,7 +79,7 @@ fast-shuffled: env-dev ## the fast layer in the order of SEED=16
 check: env-dev ## lint, format, types, import contracts, plain English and open code
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy libs/client libs/common services/importer services/analyzer services/gateway services/insights cli scripts tools tests benchmarks research
+	@$(RUN) mypy libs/client libs/common services/importer services/analyzer services/gateway services/insights cli scripts tools dev tests benchmarks research
 	@$(RUN) lint-imports
 	@$(RUN) python scripts/plain_english.py
 	@$(RUN) python scripts/open_code.py --check

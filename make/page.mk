@@ -3,7 +3,7 @@ CHROMIUM := $(shell command -v chromium || command -v google-chrome)
 
 env-page: env-dev
 	@$(UV) sync --quiet --frozen --all-packages --all-extras --group page
-	@$(if $(CHROMIUM),,python3 -c 'from tools.debian.packages import apt_install; apt_install("chromium", "fonts-noto-cjk")')
+	@$(if $(CHROMIUM),,python3 -c 'from dev.debian.packages import apt_install; apt_install("chromium", "fonts-noto-cjk")')
 
 page-test: env-page ## the page in Debian's chromium on the example school: numbers, filters, keyboard, both languages, axe, imports and the tutorial on the demo (three minutes)
 	@EDUGRAPH_PAGE_TESTS=1 $(RUN) pytest tests/page $(PYTEST_ARGS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trustme
 
-from tools.debian import packages as debian
+from dev.debian import packages as debian
 from tools.servers.checkout import BLOCK_SIZE, FIRST_PORT, Checkout, choose_ports
 from tools.servers.neo4j import Neo4j
 from tools.servers.rabbitmq import USER, RabbitMQ

@@ -1,1 +1,1 @@
-"""Servers, clusters and programs for development and tests. README.md lists them."""
+"""Servers and programs for development and tests. README.md lists them."""

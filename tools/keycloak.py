@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from dev.debian import packages as debian
 from tools import cache
 from tools.common import ServerError, last_lines, say
-from tools.debian import packages as debian
 from tools.servers.neo4j import find_java
 from tools.servers.server import clean_env
 

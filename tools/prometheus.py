@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dev.debian import unpacked
 from tools.common import ServerError, say
-from tools.debian import unpacked
 
 RULES = Path(__file__).resolve().parent.parent / "deploy" / "k8s" / "alerts" / "rules.yaml"
 INTERVAL = "5s"

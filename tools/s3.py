@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from dev.kubernetes.programs import go_version
 from tools import cache
 from tools.common import ServerError, last_lines, say
-from tools.kubernetes.programs import go_version
 from tools.servers.server import clean_env
 
 MODULE = "github.com/versity/versitygw/cmd/versitygw"

@@ -28,9 +28,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "deploy" / "compose")]
 from make_env import filled  # noqa: E402
 from trial_files import Trial, trials  # noqa: E402
 
+from dev import podman  # noqa: E402
+from dev.debian import packages as debian  # noqa: E402
 from edugraph_client import Client, Refused, Unreachable  # noqa: E402
-from tools import cache, docker, podman  # noqa: E402
-from tools.debian import packages as debian  # noqa: E402
+from tools import cache, docker  # noqa: E402
 
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
 STARTED_WITHIN = 300  # seconds: the servers' first start, on a machine that does other things beside it

@@ -23,9 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
+from dev.debian import packages as debian  # noqa: E402
 from tools import cache, docker  # noqa: E402
 from tools.common import ServerError  # noqa: E402
-from tools.debian import packages as debian  # noqa: E402
 from tools.servers.checkout import Checkout  # noqa: E402
 from tools.servers.neo4j import DEFAULT_VERSION, Neo4j  # noqa: E402
 

@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 CHART = ROOT / "deploy" / "k8s"
 sys.path.insert(0, str(ROOT))
-from tools import docker, podman  # noqa: E402
+from dev import podman  # noqa: E402
+from tools import docker  # noqa: E402
 from tools.common import ServerError  # noqa: E402
 from tools.helm import program  # noqa: E402
 from tools.servers import registry  # noqa: E402

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS_OF_PAGES = ("docs", "research")
 PAGES = [page for page in ROOT.glob("*.md") if page.name != "CHANGELOG.md"]
 PAGES += [page for folder in FOLDERS_OF_PAGES for page in ROOT.glob(f"{folder}/**/*.md")]
-FOLDERS = ("benchmarks", "cli", "deploy", "libs", "research", "scripts", "services", "tests", "tools")
+FOLDERS = ("benchmarks", "cli", "deploy", "dev", "libs", "research", "scripts", "services", "tests", "tools")
 
 
 @pytest.fixture(scope="module")

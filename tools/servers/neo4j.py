@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dev.debian import packages as debian
 from tools import cache, docker
 from tools.common import ServerError, say, write_private
-from tools.debian import packages as debian
 
 from . import processes
 from .server import Server, clean_env

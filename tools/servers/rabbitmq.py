@@ -11,9 +11,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from dev.debian import packages as debian
 from tools import docker
 from tools.common import ServerError, write_private
-from tools.debian import packages as debian
 
 from . import processes
 from .server import Server, clean_env

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from dev.debian import packages as debian
 from tools import docker
 from tools.common import write_private
-from tools.debian import packages as debian
 
 from . import processes
 from .server import Server, clean_env

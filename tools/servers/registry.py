@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dev.debian import unpacked
 from tools.common import ServerError
-from tools.debian import unpacked
 
 READY_WITHIN = 30  # seconds
 

@@ -1,7 +1,7 @@
 """`make kube-plan-test`: can each of three nodes be drained while the chart is at work on them?
 
 The API server, scheduler, controllers, eviction API and `kubectl drain` are the real ones; nodes are objects only, and
-no container runs (tools/kubernetes/nodes.py). All releases below are installed beside each other, the nodes are drained
+no container runs (dev/kubernetes/nodes.py). All releases below are installed beside each other, the nodes are drained
 in turn, and one release is upgraded. Pods take their whole grace period to end, as a worker does whose import runs: 20
 times faster, so that it takes seconds. Exit codes: 1, something did not hold; 3, it could not run.
 """
@@ -19,10 +19,10 @@ from typing import Any
 
 from release import CHART, Failed, Release, Report
 
+from dev.kubernetes.control_plane import ControlPlane
+from dev.kubernetes.nodes import NEVER_READY, Nodes, claims_of, of_one_node
+from dev.kubernetes.programs import missing_for_building
 from tools.common import ServerError
-from tools.kubernetes.control_plane import ControlPlane
-from tools.kubernetes.nodes import NEVER_READY, Nodes, claims_of, of_one_node
-from tools.kubernetes.programs import missing_for_building
 
 NOT_RUN = 3
 NODES = ("north", "east", "south")

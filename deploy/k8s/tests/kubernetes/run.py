@@ -24,9 +24,9 @@ from release import RELEASE, ROOT, USER, Failed, Release, Report, of_a_job
 from scaling import by_cpu, by_queue, by_queue_outside, probes
 from under_load import under_way
 
+from dev.kubernetes.cluster import Cluster
+from dev.kubernetes.programs import Options, missing
 from tools.common import ServerError
-from tools.kubernetes.cluster import Cluster
-from tools.kubernetes.programs import Options, missing
 
 NOT_RUN = 3  # the exit code, as of other things here that need what a machine lacks
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from release import RELEASE, Failed, Gateway, Release, Report, ready, records, restarts
 
-from tools.kubernetes.cluster import HOST_IP, Authority
+from dev.kubernetes.cluster import HOST_IP, Authority
 
 OUTSIDE = "broker-outside"  # a Secret and a ConfigMap
 

@@ -21,8 +21,8 @@ from release import RELEASE, ROOT, Failed, Gateway, Release, Report
 sys.path.insert(0, str(ROOT / "tests"))
 from login.realm import AUDIENCE, CLIENT, PASSWORD, form_action, make_realm
 
+from dev.kubernetes.cluster import HOST_IP, Authority
 from tools.keycloak import Certificate, running
-from tools.kubernetes.cluster import HOST_IP, Authority
 
 # Where people reach the page. A port-forward takes its place here.
 ADDRESS = "https://edugraph.example.org"

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.debian import packages as debian
 from tools import cache
 from tools.common import ServerError, last_lines, say
-from tools.debian import packages as debian
 
 KUBERNETES = "1.34.4"
 METRICS_SERVER = "0.8.0"

@@ -1,8 +1,8 @@
 """A real Kubernetes with one node for tests: the programs of programs.py in a separate network namespace.
 
-    python3 -m tools.kubernetes.cluster up [policies] [keda] [monitoring]     prints the path of the kubeconfig
-    python3 -m tools.kubernetes.cluster load ARCHIVE...                       images, as podman or docker save them
-    python3 -m tools.kubernetes.cluster down
+    python3 -m dev.kubernetes.cluster up [policies] [keda] [monitoring]     prints the path of the kubeconfig
+    python3 -m dev.kubernetes.cluster load ARCHIVE...                       images, as podman or docker save them
+    python3 -m dev.kubernetes.cluster down
 
 It needs root on Debian. The machine's own addresses, ports and firewall do not change. Each process is noted under
 /run/edugraph-kubernetes with its id and start time, and `down` ends exactly these processes.
