@@ -14,7 +14,7 @@ TEST_SERVERS := $(SERVERS) --tests
 RUN_DIR := .run
 # Tests and benches delete what they find, so these addresses have names that no service reads.
 ON_TEST_SERVERS = set -a; for file in $(RUN_DIR)/test-servers*.env; do source $$file; done; set +a;
-# Of what is drawn by lot: the order of shuffled tests (files, and the tests in each), and the places of mutants.
+# The seed of shuffled tests (the order of files, and of the tests in each) and of the places of mutants.
 SEED ?= 16
 SHUFFLED = -p randomly --randomly-seed=$(SEED) --randomly-dont-reset-seed
 
@@ -39,7 +39,7 @@ demo: env-dev ## import the examples on the embedded servers, ask about them, wr
 	@$(RUN) edugraph demo
 
 # The traps of the broker wait for its time-outs, and the chaos tests stop servers: make traps, make chaos-tests.
-SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=tests/page --ignore=tests/login
+SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=tests/page --ignore=tests/login --ignore=tests/mutation
 
 # Workers share the tests out; each has servers of its own, since Neo4j Community has one database. What waits for real
 # servers has three workers for two cores; what computes has one for each core.

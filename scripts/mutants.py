@@ -1,9 +1,9 @@
 """Mutation testing: change a module in one small place, run the tests that guard it, and see whether one fails.
 
-`make mutants MODULE=limiter` (or `all`; `make mutants-nightly` takes a quarter of the modules) makes COUNT mutants,
-chosen by SEED. It prints each survivor and a table, writes .run/mutants/MODULE.json, and exits with 1 if the tests
-kill fewer than 90 % of the mutants that are not equivalent. tests/mutation/modules.toml has the files of each module
-and the tests that guard it. tests/mutation/equivalent.toml has the equivalent mutants, each with its reason.
+`make mutants` (or `make mutants MODULE=limiter`) makes COUNT mutants of each module, chosen by SEED. It prints each
+survivor and a table, writes .run/mutants/MODULE.json, and exits with 1 if the tests kill fewer than 90 % of the
+mutants that are not equivalent. tests/mutation/modules.toml has the files of each module and the tests that guard it.
+tests/mutation/equivalent.toml has the equivalent mutants, each with its reason.
 
 A run collects the tests once and then forks for each mutant. In the child, the code of the mutated function is
 replaced. A mutant outside of functions needs a fresh import, in a child that was forked before any module of ours was
@@ -352,19 +352,14 @@ def row(name: str, results: list[Result], seed: int) -> tuple[str, bool]:
 def main() -> int:
     modules = load_modules()
     parser = argparse.ArgumentParser(description="Change a module in small places and see whether its tests fail.")
-    parser.add_argument("module", choices=[*modules, "all", "quarter"], help="quarter: see --night")
-    parser.add_argument(
-        "--night", type=int, default=0, help="chooses the quarter; four nights in a row have all modules"
-    )
+    parser.add_argument("module", choices=[*modules, "all"])
     parser.add_argument("--seed", type=int, default=16, help="chooses the mutants")
     parser.add_argument("--count", type=int, default=40, help="mutants of each module")
     parser.add_argument("--only", default="", help="only mutants whose name contains these words")
     parser.add_argument("--list", action="store_true", help="name the chosen mutants and run nothing")
     parser.add_argument("--quick", action="store_true", help="do not try survivors again with a fresh import")
     options = parser.parse_args()
-    names = sorted(modules) if options.module in {"all", "quarter"} else [options.module]
-    if options.module == "quarter":
-        names = sorted(modules)[options.night % 4 :: 4]
+    names = sorted(modules) if options.module == "all" else [options.module]
     if options.list:
         for name in names:
             print("\n".join(mutant.name for mutant in chosen(modules[name], options.seed, options.count)))

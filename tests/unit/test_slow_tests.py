@@ -16,6 +16,7 @@ LEFT_OUT = {
     "tests/page/*": "page-test",
     "tests/login/*": "keycloak-test",
     "tests/chaos/*": "chaos-tests",
+    "tests/mutation/*": "mutants",
     "tests/integration/test_traps_*": "traps-quick",
     "tests/e2e/test_traps_*": "traps",
 }
