@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import guard
@@ -221,6 +221,21 @@ class System:
         self.processes.start("importer", command, {**own, **(more or {})})
         self.processes.wait_until("importer", lambda: self.processes.log_has("importer", " ready."))
 
+    def forget_work(self) -> None:
+        """Delete the messages and the jobs of tests before, also messages that wait for their time to be retried.
+
+        A test that compares whole graphs calls this. The importer has to be restarted afterwards.
+        """
+        for name in ("importer", "findings"):
+            self.processes.running[name].terminate()
+            self.processes.running[name].wait()
+        _purge_queues(self.engine.environment)
+        guard.empty_redis(self.engine.environment)
+        port = self.metrics_ports[PROCESSES.index("findings")]
+        own = {"EDUGRAPH_METRICS_PORT": str(port), **self.engine.own.get("findings", {})}
+        command = worker_command("edugraph_importer.worker", "findings", "graph_findings", 1)
+        self.processes.start("findings", command, own)
+
     def peak_memory(self) -> dict[str, int]:
         """MB of the largest process of each kind, pool children included."""
         return {name: max(map(_peak, family(process.pid))) for name, process in self.processes.running.items()}
@@ -250,6 +265,17 @@ def real_engine(folder: Path) -> Iterator[Engine]:
         guard.empty_redis(environment)
         yield engine
     assert refused == [], refused
+
+
+def _purge_queues(environment: Mapping[str, str]) -> None:
+    management = environment.get("EDUGRAPH_BROKER_MANAGEMENT_URL")
+    if management is None:
+        return  # The tests that leave messages behind run on the real servers alone.
+    virtual_host = quote(urlsplit(environment["EDUGRAPH_BROKER_URL"]).path.removeprefix("/"), safe="")
+    with httpx.Client(base_url=management, timeout=20) as api:
+        for queue in api.get(f"/api/queues/{virtual_host}").raise_for_status().json():
+            contents = f"/api/queues/{virtual_host}/{quote(queue['name'], safe='')}/contents"
+            api.delete(contents).raise_for_status()
 
 
 def family(pid: int) -> list[int]:
