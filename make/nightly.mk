@@ -26,6 +26,6 @@ later-neo4j: env-dev ## the graph's tests, and that a file gives one graph, on N
 nightly: env-dev ## coverage, the tests of research, properties of the graph on 50 examples, quick traps, Flower's tests, a smoke of each bench, fuzz, chaos with one small seed, observe; each timed
 	@python3 -m tools.steps $(NIGHTLY)
 
-weekly: env-dev ## all of Kubernetes, mutants of all modules, properties of the graph on 200 examples, its tests on the next Neo4j, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes
-	@python3 -m tools.steps kube-test-all mutants invariants later-neo4j traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
+weekly: env-dev ## mutants of all modules, properties of the graph on 200 examples, its tests on the next Neo4j, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes
+	@python3 -m tools.steps mutants invariants later-neo4j traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
 .PHONY: invariants version-order later-neo4j nightly weekly
