@@ -47,6 +47,7 @@ from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.outcomes import ENDED, ROW_COUNTS
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
 from edugraph_common.messaging import dead_letter_store
+from edugraph_common.platform.job_store import keys_of_job
 from edugraph_common.platform.object_store import Blobs
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.operations.reaper import reap
@@ -239,15 +240,27 @@ def in_peace(scene: Scene, _: random.Random, found: Found) -> None:
 def redis_loses_all(scene: Scene, rng: random.Random, found: Found) -> None:
     """A job that had ended may be unknown; any other one must come back, or be failed with the reason."""
     jobs = scene.submit()
-    before = _wait(rng.uniform(0, 0.9), "flushed", found, scene, jobs)
-    with scene.redis() as client:
-        client.flushdb()
+    _wait(rng.uniform(0, 0.9), "flushed", found, scene, jobs)
+    before = _flush(scene, jobs)
     found.reports = scene.ended(jobs)
     for name, report in found.reports.items():
         if not report and before[name] not in ENDED:
             found.problems.append(f"{name} was {before[name]} and is unknown")
     _true(scene, found)
     _succeeded(found, *(name for name, report in found.reports.items() if report))
+
+
+def _flush(scene: Scene, jobs: Mapping[str, str]) -> dict[str, str]:
+    """Delete everything in Redis. Return the states that the jobs had then.
+
+    One transaction does both, since a small job may end between two requests.
+    """
+    with scene.redis() as client, client.pipeline(transaction=True) as pipe:
+        for job in jobs.values():
+            pipe.hget(keys_of_job(job)[0], "state")
+        pipe.flushdb()
+        *states, _ = pipe.execute()
+    return {name: (state or b"unknown").decode() for name, state in zip(jobs, states, strict=True)}
 
 
 def redis_loses_all_while_planning(scene: Scene, rng: random.Random, found: Found) -> None:
@@ -350,8 +363,8 @@ def jobs_are_cancelled(scene: Scene, rng: random.Random, found: Found) -> None:
     _all_done(scene, found)
 
 
-def _wait(share: float, event: str, found: Found, scene: Scene, jobs: Mapping[str, str]) -> dict[str, str]:
-    """Wait until this share of the large import and of the analysis is done. Return the states of the jobs then."""
+def _wait(share: float, event: str, found: Found, scene: Scene, jobs: Mapping[str, str]) -> None:
+    """Wait until this share of the large import and of the analysis is done."""
     end = time.monotonic() + ENDS_WITHIN
     while True:
         main, texts = (job_report(scene.system.url, jobs[path.name]) for path in (scene.food.main, scene.food.texts))
@@ -361,7 +374,6 @@ def _wait(share: float, event: str, found: Found, scene: Scene, jobs: Mapping[st
             break
         time.sleep(0.02)
     found.moments.append(f"{event} at {done:.0%} of the import and {analysed:.0%} of the analysis")
-    return {name: str(job_report(scene.system.url, job).get("state")) for name, job in jobs.items()}
 
 
 def _share(done: int | None, of: int | None) -> float:
