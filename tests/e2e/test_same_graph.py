@@ -52,6 +52,6 @@ def test_the_digest_does_not_depend_on_how_the_file_was_imported(
         counts = restarted.client.graph_summary().model_dump_json(include={"nodes", "relationships"})
         (digests / way).write_text(f"{restarted.client.graph_digest()} {counts}")
     ways_of: dict[str, list[str]] = {}
-    for way in digests.iterdir():
-        ways_of.setdefault(way.read_text(), []).append(way.name)
+    for file in digests.iterdir():
+        ways_of.setdefault(file.read_text(), []).append(file.name)
     assert len(ways_of) == 1, json.dumps(ways_of, indent=1)
