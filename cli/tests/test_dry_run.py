@@ -130,7 +130,12 @@ def test_a_wide_table_is_suggested_as_attempts_and_read_so(tmp_path: Path, form:
     path.write_bytes(data if form == "csv" else xlsx({"Mid": [["A title"], header, *rows]}))
     suggested = runner.invoke(app, ["import", "--dry-run", str(path)])
     assert suggested.exit_code == 2, suggested.output
-    mapping.write_text(suggested.stdout.replace("timestamp: '?'", "timestamp: '2026-03-01'"))
+    assert "timestamp: '?'" not in suggested.stdout  # a gradebook has the state of its day
+    if "course_id: '?'" in suggested.stdout:  # a layout puts the course into the ids of items
+        mapping.write_text(suggested.stdout)
+        refused = runner.invoke(app, ["import", "--dry-run", "--mapping", str(mapping), str(path)])
+        assert (refused.exit_code, "say what course_id is" in refused.stderr) == (2, True)
+    mapping.write_text(suggested.stdout.replace("course_id: '?'", "course_id: M7"))
     if "?" in yaml.safe_load(mapping.read_text())["items"].get("scale", {}).values():
         refused = runner.invoke(app, ["import", "--dry-run", "--mapping", str(mapping), str(path)])
         assert (refused.exit_code, "in place of the ? of Quiz B" in refused.stderr) == (2, True)
@@ -144,6 +149,26 @@ def test_a_wide_table_is_suggested_as_attempts_and_read_so(tmp_path: Path, form:
     attempts = [row.data for row in found if isinstance(row, Record) and isinstance(row.data, AttemptRecord)]
     assert [each.correct for each in attempts if each.correct is not None] == correct
     assert [each.score for each in attempts if each.score is not None] == scores
+
+
+def test_the_command_shows_the_outcome_of_three_students_before_the_start(tmp_path: Path) -> None:
+    """Out: `_outcomes`, or `mark_sentences` of the report."""
+    path = tmp_path / "2026-06-01T1015_Grades-MATH7.csv"
+    rows = "".join(f'"Rivera, {n}",{n},S{n},a{n},B,{7 + n}\n' for n in range(4))
+    path.write_text(f"Student,ID,SIS User ID,SIS Login ID,Section,Quiz 1 (101)\n    Points Possible,,,,,10\n{rows}")
+    suggested = runner.invoke(app, ["import", "--dry-run", str(path)])
+    assert suggested.exit_code == 2
+    outcome = "Quiz 1 (101): 7 of 10 = 70 %, 8 of 10 = 80 %, 9 of 10 = 90 %"
+    assert "# The columns are those of: Canvas gradebook." in suggested.stdout
+    assert f"# {outcome}" in suggested.stdout
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(suggested.stdout)
+    shown = runner.invoke(app, ["import", "--dry-run", "--mapping", str(mapping), str(path)])
+    assert shown.exit_code == 0, shown.output
+    assert outcome in " ".join(shown.stdout.split())
+    path.write_text(path.read_text().replace("Points Possible,,,,,10", "Points Possible,,,,,"))
+    asked = runner.invoke(app, ["import", "--dry-run", str(path)])
+    assert "# Quiz 1 (101): 7, 8, 9 of ?" in asked.stdout
 
 
 def test_a_table_whose_other_columns_are_numbers_of_no_item_is_none_of_attempts() -> None:

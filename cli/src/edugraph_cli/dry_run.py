@@ -1,5 +1,6 @@
 """`edugraph import --dry-run`: find out on this machine, without a gateway, what an import would do."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -9,11 +10,13 @@ from edugraph_common.contracts.messages import TABLE_FORMATS, Format
 from edugraph_common.contracts.records import escaped
 from edugraph_common.sources import UTF8, ReadPlan, parse_mapping
 from edugraph_common.sources.detection import HEAD_BYTES, DetectedFile, chosen_format, detect_file
-from edugraph_common.sources.dry_run import DryRun, dry_run
+from edugraph_common.sources.dry_run import DryRun, MarkAsRead, dry_run
 from edugraph_common.sources.first_table import first_table
 from edugraph_common.sources.mapping_suggestion import MappingSuggestion
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.rows import MAX_FUTURE
+
+_MOST_ROWS = 2_000  # of a table whose mapping is suggested
 
 
 def print_dry_run(
@@ -69,6 +72,10 @@ def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
     for title, numbers in by_name.items():
         if numbers:
             print_table(title, numbers)
+    if report.marks:
+        say("The marks of the first students")
+    for sentence in mark_sentences(report.marks):
+        say(f"  {' '.join(sentence.split())}")
     if report.errors:
         say("The first rows that would be rejected")
     for error in report.errors:
@@ -92,7 +99,8 @@ def _encoding_words(plan: ReadPlan, detected: DetectedFile) -> str:
 def _print_suggestion(file: IO[bytes], path: Path, detected: DetectedFile) -> None:
     """Print a mapping file. Its open points are comments, so that standard output can be saved as a file."""
     table = first_table(file, detected)
-    suggestion = table.suggestion()
+    now = datetime.now(UTC)
+    suggestion = table.suggestion(path.name, now.date())
     if table.plan and table.plan.header:
         read_as = f"{_encoding_words(table.plan, detected)}, delimiter {table.plan.header.delimiter!r}"
     elif table.sheet:
@@ -101,10 +109,37 @@ def _print_suggestion(file: IO[bytes], path: Path, detected: DetectedFile) -> No
         read_as = "from the first rows"
     say(f"# A suggested mapping ({read_as}). Save and check it, then run")
     say(f"# edugraph import --dry-run --mapping FILE {path}")
-    for point in (*suggestion.open_points, *_about_points(suggestion)):
+    if suggestion.layout:
+        say(f"# The columns are those of: {suggestion.layout}.")
+    file.seek(0)
+    marks = _outcomes(file, detected, suggestion, now)
+    for point in (*suggestion.open_points, *_about_points(suggestion), *marks):
         words = " ".join(point.split())  # the name of a column may go over several lines
         say(f"# {words}")
     say(suggestion.mapping.rstrip())
+
+
+def _outcomes(file: IO[bytes], detected: DetectedFile, suggestion: MappingSuggestion, now: datetime) -> list[str]:
+    """Return how the marks of the first three students would be read, or the marks alone if points are missing."""
+    if suggestion.type != "attempt_record":
+        return []
+    try:
+        mapping = parse_mapping(suggestion.mapping)
+        report = dry_run(
+            file, detected.format, mapping, detected.compression, latest=now + MAX_FUTURE, most_rows=_MOST_ROWS
+        )
+    except MalformedFile:
+        return [escaped(f"{each.column}: {', '.join(each.marks)} of ?") for each in suggestion.item_points]
+    return mark_sentences(report.marks)
+
+
+def mark_sentences(marks: Sequence[MarkAsRead]) -> list[str]:
+    """Return a sentence for each column with the outcomes of its marks, such as "Quiz 1: 7 of 10 = 70 %"."""
+    by_column: dict[str, list[str]] = {}
+    for each in marks:
+        of_points = f" of {each.points:g}" if each.points is not None else ""
+        by_column.setdefault(each.column, []).append(f"{each.mark}{of_points} = {each.percent:g} %")
+    return [escaped(f"{column}: {', '.join(outcomes)}") for column, outcomes in by_column.items()]
 
 
 def _about_points(suggestion: MappingSuggestion) -> list[str]:

@@ -308,7 +308,7 @@ def test_only_the_beginning_of_a_file_says_what_kind_it_is() -> None:
         ({"constants": {"progress": None}}, "constants.progress.str: input should be a valid string"),
         ({"type": None, "columns": {"k": "type"}}, "a record needs timestamp"),
         ({**WIDE, "items": {"columns": []}}, "items.columns: tuple should have at least 1 item after validation, not 0"),
-        *(({**WIDE, "items": {"columns": ["Q*"], "item_id": each}}, "items.item_id: needs {column}, may have {sheet}, and no other braces")
+        *(({**WIDE, "items": {"columns": ["Q*"], "item_id": each}}, "items.item_id: needs {column}, may have {sheet} and {course}, and no other braces")
           for each in ("x", "{sheet}", "{column}{row}", "{{column}")),
     ],
 )  # fmt: skip

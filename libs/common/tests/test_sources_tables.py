@@ -346,7 +346,7 @@ def test_a_broken_row_of_a_wide_csv_is_rejected_as_it_came() -> None:
             "gives by items what a column or constant gives too: score",
         ),
         (
-            "{type: attempt_record, columns: {a: student_id, b: record_id, t: timestamp}, items: {columns: [Q1]}}",
+            "{type: attempt_record, columns: {a: student_id, b: record_id, t: timestamp}, items: {columns: [Q1, Q2]}}",
             "gives by items what a column or constant gives too: record_id",
         ),
         ("{type: attempt_record, columns: {a: student_id}, items: {columns: [Q1]}}", "needs timestamp"),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from functools import lru_cache, partial
 from itertools import chain
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import TypeAdapter, ValidationError
 
 from edugraph_common.contracts.records import InvalidRecord, shorten
-from edugraph_common.sources.mapping import ENVELOPE, EXCEL, Mapping
+from edugraph_common.sources.mapping import ENVELOPE, EXCEL, GOOGLE, NAMES_IN_PARTS, Mapping
 from edugraph_common.sources.students import (
     ID_OF_NAME,
     STUDENT_FIELDS,
@@ -43,6 +43,13 @@ _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9})?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
 _BETWEEN = re.compile(r" to | - |[~～–—至到]")
 _ENDS = 2  # of an interval
+_GOOGLE = re.compile(
+    r"(?P<year>\d{4})/(?P<month>\d\d?)/(?P<day>\d\d?) (?P<before>上午|下午)? ?"
+    r"(?P<hour>\d\d?):(?P<minute>\d\d):(?P<second>\d\d)(?: (?P<after>AM|PM|am|pm))?(?: GMT(?P<zone>[+-]\d\d?))?"
+)
+_NOON = 12
+_HAN = re.compile(r"[\u3400-\u9fff]+")
+_SHOWN_FORMS = {EXCEL: "45291.625 (Excel)", GOOGLE: "2026/05/04 3:07:15 PM GMT+8 (Google Forms)"}
 _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
 _FIRST_EXCEL_DAY = 61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
@@ -83,7 +90,9 @@ class CellReader:
             self._constants["type"] = mapping.type
         self._columns = {field: column for column, field in mapping.columns.items() if field}
         self._cells = [
-            (columns.index(column), field, cell_parser(mapping, field)) for field, column in self._columns.items()
+            (columns.index(column), field, cell_parser(mapping, field))
+            for column, field in mapping.columns.items()
+            if field
         ]
 
     def record(self, cells: Sequence[Cell]) -> dict[str, Any]:
@@ -93,12 +102,15 @@ class CellReader:
             if is_blank_cell(cells[place]):
                 continue
             try:
-                fields[field] = parse(cells[place])
+                found = parse(cells[place])
             except ValueError as error:
                 reason = error.reason if isinstance(error, UnusableId) else "is not of the mapping's form"
                 raise InvalidRecord(
                     self.name_of(field), str(error), shorten(cell_text(cells[place])), reason
                 ) from None
+            if field in NAMES_IN_PARTS and field in fields:
+                found = _joined(str(fields[field]), cell_text(cells[place]))
+            fields[field] = found
         envelope = {name: fields.pop(name) for name in ENVELOPE if name in fields}
         return {**envelope, "data": fields}
 
@@ -114,7 +126,8 @@ class CellReader:
             if field not in _PERSON_FIELDS or place >= len(cells) or is_blank_cell(cells[place]):
                 continue
             if field in ID_OF_NAME:
-                given[field] = cell_text(cells[place])
+                name = cell_text(cells[place])
+                given[field] = _joined(str(given[field]), name) if field in given else name
                 continue
             try:
                 given[field] = parse(cells[place])
@@ -141,6 +154,13 @@ class CellReader:
         """Return the name of a field for people: its column and its path in the record."""
         path = path or (field if field in ENVELOPE else f"data.{field}")
         return f"{self._columns[field]} ({path})" if field in self._columns else path
+
+
+def _joined(first: str, second: str) -> str:
+    """Return a name from its two parts. Chinese names have no space between them."""
+    parts = [first.strip(), second.strip()]
+    separator = "" if all(map(_HAN.fullmatch, parts)) else " "
+    return separator.join(parts)
 
 
 def is_blank_cell(cell: Cell) -> bool:
@@ -311,12 +331,40 @@ def _parse_date(date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> datet
         return moment.replace(tzinfo=zone) if moment else cell
     for date_format in date_formats:
         try:
-            moment = _parse_excel(text) if date_format == EXCEL else datetime.strptime(text, date_format)  # noqa: DTZ007 - the next line adds the zone
+            moment = _parse_form(text, date_format)
         except ValueError:
             continue
         return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
-    shown = ("45291.625 (Excel)" if date_format == EXCEL else date_format for date_format in date_formats)
+    shown = (_SHOWN_FORMS.get(date_format, date_format) for date_format in date_formats)
     raise ValueError(f"a date like {' or '.join(shown)}")
+
+
+def _parse_form(text: str, date_format: str) -> datetime:
+    """Return the moment in a text of one format, without a zone if the text has none. Raises ValueError."""
+    if date_format == EXCEL:
+        return _parse_excel(text)
+    if date_format == GOOGLE:
+        return parse_google(text)
+    return datetime.strptime(text, date_format)  # noqa: DTZ007 - the caller adds the zone
+
+
+def parse_google(text: str) -> datetime:
+    """Return the moment in a text of Google Forms, such as "2026/05/04 3:07:15 PM GMT+8" or "2026/5/4 下午 3:07:15".
+
+    Raises ValueError.
+    """
+    found = _GOOGLE.fullmatch(text)
+    if found is None:
+        raise ValueError
+    half = (found["before"] or found["after"] or "").upper()
+    hour = int(found["hour"])
+    if half in ("PM", "下午") and hour < _NOON:
+        hour += _NOON
+    if half in ("AM", "上午") and hour == _NOON:
+        hour = 0
+    zone = timezone(timedelta(hours=int(found["zone"]))) if found["zone"] else None
+    day = (int(found["year"]), int(found["month"]), int(found["day"]))
+    return datetime(*day, hour, int(found["minute"]), int(found["second"]), tzinfo=zone)
 
 
 def _parse_excel(cell: str) -> datetime:

@@ -10,23 +10,39 @@ from pydantic import Field
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
-from edugraph_common.contracts.records import Record, Withdrawal
+from edugraph_common.contracts.records import AttemptRecord, Record, Withdrawal
+from edugraph_common.sources.cells import Cell, cell_text
 from edugraph_common.sources.chunking import RowChunk
+from edugraph_common.sources.json_source import decode_json
 from edugraph_common.sources.mapping import Mapping
+from edugraph_common.sources.marks import read_mark
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.read_plan import ReadPlan, open_text
 from edugraph_common.sources.row_numbers import MOST_LOOKED_AT, are_row_numbers
 from edugraph_common.sources.rows import NotRelevant, read_rows
 
 SHOWN_REJECTS = 20
+SHOWN_STUDENTS = 3
+_MOST_MARKS = 60
 _LENGTH_OF_A_HASH = 64  # hexadecimal digits of SHA-256
 _ROWS_OF_A_CHUNK, _ROWS_OF_A_CHUNK_OF_A_PART = 1_000, 100
+
+
+class MarkAsRead(ContractModel):
+    """The outcome of a mark in a table of marks. `points` is None if the cell itself states the share."""
+
+    student: str
+    column: str
+    mark: str
+    points: float | None
+    percent: float
 
 
 class DryRun(ContractModel):
     """The result of a dry run. `valid`, `rejected` and `not_relevant` add up to `read`.
 
-    `by_type` counts the valid rows. `complete`: whether all rows of the file were read.
+    `by_type` counts the valid rows. `marks` are those of the first three students. `complete`: whether all rows of
+    the file were read.
     """
 
     read_plan: ReadPlan = Field(serialization_alias="reading")
@@ -37,6 +53,7 @@ class DryRun(ContractModel):
     reasons: dict[str, int]
     not_relevant: dict[str, int]
     errors: tuple[Reject, ...]
+    marks: tuple[MarkAsRead, ...] = ()
     complete: bool = True
 
 
@@ -64,6 +81,7 @@ def dry_run(
     reasons = Counter[str]()
     not_relevant = Counter[str]()
     errors: list[Reject] = []
+    marks = _FirstMarks(mapping)
     given_ids: set[str] = set()
     source = plan.source
     complete = not is_part
@@ -75,10 +93,11 @@ def dry_run(
             complete = False
             break
         read += len(chunk)
-        for _, row in read_rows(source, chunk, latest):
+        for raw_row, (_, row) in zip(chunk, read_rows(source, chunk, latest), strict=True):
             match row:
                 case Record():
                     types[row.type] += 1
+                    marks.add(raw_row.raw, row)
                     if len(given_ids) < MOST_LOOKED_AT and not _has_no_id_of_its_own(row):
                         given_ids.add(row.record_id)
                 case Withdrawal():
@@ -102,8 +121,45 @@ def dry_run(
         reasons=dict(reasons.most_common()),
         not_relevant=dict(not_relevant.most_common()),
         errors=tuple(errors),
+        marks=tuple(marks.found),
         complete=complete,
     )
+
+
+class _FirstMarks:
+    """Collects the marks of the first students of a table of marks."""
+
+    def __init__(self, mapping: Mapping | None) -> None:
+        self.found: list[MarkAsRead] = []
+        self._items = mapping.items if mapping else None
+        self._students: set[str] = set()
+
+    def add(self, raw: bytes, record: Record) -> None:
+        """Add a mark. `raw` is its line in the text of `table_rows`."""
+        if self._items is None or not isinstance(record.data, AttemptRecord):
+            return
+        student = record.data.student_id
+        if student not in self._students and len(self._students) == SHOWN_STUDENTS:
+            return
+        self._students.add(student)
+        line = decode_json(raw)
+        column = line["column"]
+        mark = cell_text(line["cells"][column]).strip()
+        if len(self.found) < _MOST_MARKS:
+            percent = record.data.outcome_thousandths / 10
+            points = self._points(column, mark, line.get("points"))
+            self.found.append(MarkAsRead(student=student, column=column, mark=mark, points=points, percent=percent))
+
+    def _points(self, column: str, mark: str, in_row: Cell) -> float | None:
+        """Return the points with which a mark is compared, or None if the cell has a share or says right or wrong."""
+        assert self._items is not None  # noqa: S101 - `add` looked
+        read = read_mark(mark)
+        if read is None or read.points is not None:
+            return None
+        if column in self._items.points_in:
+            beside = read_mark(cell_text(in_row))
+            return beside.value if beside else None
+        return self._items.points_of(column)
 
 
 def _has_no_id_of_its_own(record: Record) -> bool:

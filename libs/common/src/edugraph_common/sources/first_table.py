@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import date
 from itertools import groupby, islice
 from typing import IO, NamedTuple
 
@@ -17,7 +18,7 @@ from edugraph_common.sources.read_plan import ReadPlan, open_text
 from edugraph_common.sources.table_files import sheet_rows
 from edugraph_common.sources.table_rows import HEADER_ROWS, column_names, likely_header
 
-_ROWS_FOR_A_SUGGESTION = 50
+_ROWS_FOR_A_SUGGESTION = 2_000  # a gradebook has its row of means at its end
 
 
 class FirstTable(NamedTuple):
@@ -28,8 +29,8 @@ class FirstTable(NamedTuple):
     sheet: str | None = None
     plan: ReadPlan | None = None
 
-    def suggestion(self) -> MappingSuggestion:
-        return suggest_mapping(self.columns, self.rows, self.sheet)
+    def suggestion(self, file_name: str | None = None, today: date | None = None) -> MappingSuggestion:
+        return suggest_mapping(self.columns, self.rows, self.sheet, file_name=file_name, today=today)
 
 
 def first_table(file: IO[bytes], detected: DetectedFile) -> FirstTable:

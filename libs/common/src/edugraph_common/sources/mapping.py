@@ -2,9 +2,11 @@
 
 type: course_record               # or map a column to the field type
 columns: {学号: student_id, 备注: null}   # null: the import leaves the column out
+                                  # several columns may be student_name or teacher_name: they are joined in this order
 constants: {timestamp: "2026-07-03T17:00:00+08:00"}
 values: {difficulty: {高级: advanced}}    # the value that a cell stands for
-date_formats: ["%Y/%m/%d", excel] # without a format, dates are ISO 8601; excel: days as Excel counts them, 45291.625
+date_formats: ["%Y/%m/%d", excel] # without a format, dates are ISO 8601; excel: days as Excel counts them, 45291.625;
+                                  # google forms: 2026/05/04 3:07:15 PM GMT+8
 time_zone: Asia/Shanghai          # of dates that name none; without it, they are UTC
 decimal: ","                      # 85,5 is a number and 85.5 is not; without it, 85.5 is a number and 85,5 is not
 list_separator: ";"
@@ -21,17 +23,24 @@ columns: {学号: student_id}
 constants: {timestamp: "2026-07-03"}
 items:
   columns: ["Q*", Essay]          # names, or patterns of names
-  item_id: "midterm/{column}"     # also {sheet}; without it, the name of the column
-  ids: {Essay: essay-3}           # ids of columns that do not follow the pattern
+  item_id: "midterm/{column}"     # also {sheet} and {course}; without it, the name of the column
+  ids: {Essay: essay-3}           # ids of columns that do not follow the pattern; also with {course} and {sheet}
   scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}, never ?
-  not_tried: ["-", absent]        # in addition to empty cells
+  points_in: {Mark: Out of}       # in place of a scale: the column that has the points of each row
+  not_tried: ["-", absent]        # in addition to empty cells, in whatever case
+  not_tried_if: {Absent: ["yes"]}   # words of other columns: the row has no attempt
   one_attempt: true               # a later file's mark replaces an earlier one; without it, it is a second try
-  not_students: [mean, 平均]      # in the place of an id, in whatever case: rows of all students together
+  not_students: [mean, 平均]      # in the place of an id or a name, in whatever case: rows of all students together
 
+A table with one item column may map columns to item_id, item_title and record_id. Then `{column}` of the pattern is
+the item_id of the row.
+
+A cell such as 85 % or 7/10 states its own points. A word in `values: {score: {A: 0.95}}` is worth that share.
 Without a scale the cells say whether the answer was right: 1, 0, true, false, or `values: {correct: {√: true}}`.
 """
 
 import codecs
+import re
 import string
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -49,8 +58,11 @@ from edugraph_common.sources.ndjson import MalformedFile
 
 ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent", "changed_at")
 EXCEL = "excel"
-# A suggested mapping has it where the file does not say how many points an item has. No import takes it.
-UNKNOWN_POINTS = "?"
+GOOGLE = "google forms"
+_TIMES = frozenset({"timestamp", "changed_at"})
+# A suggested mapping has it in place of a value that the file does not state. No import takes it.
+UNKNOWN = "?"
+_PLACEHOLDER = re.compile(r"\{(?:sheet|course|column)\}")
 _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 
 
@@ -71,6 +83,10 @@ Cells = Annotated[dict[str, Constant], BeforeValidator(_texts)]
 
 ITEM_FIELDS = frozenset({"record_id", "item_id", "item_title", "correct", "score"})
 """What differs between the attempts of one row of a wide table, so that no column or constant may give it."""
+# A table may have the first name and the family name in columns of their own. They are joined in the mapping's order.
+NAMES_IN_PARTS = frozenset({"student_name", "teacher_name"})
+# With one attempt in a row, columns may give these.
+_FIELDS_OF_ONE_ITEM = frozenset({"record_id", "item_id", "item_title"})
 
 Points = Annotated[float, Field(gt=0, le=1_000_000)]
 _POINTS_BY_COLUMN = TypeAdapter(dict[str, Points])
@@ -83,7 +99,9 @@ class Items(ContractModel):
     item_id: str = Field(default="{column}", min_length=1)
     ids: dict[str, str] = {}
     scale: Points | dict[str, Points] | None = None
+    points_in: dict[str, str] = {}
     not_tried: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
+    not_tried_if: dict[str, tuple[Annotated[str, BeforeValidator(_text)], ...]] = {}
     not_students: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
     one_attempt: bool = False
 
@@ -91,7 +109,7 @@ class Items(ContractModel):
     @classmethod
     def _has_points(cls, value: object) -> object:
         by_column = value if isinstance(value, dict) else {"each item": value}
-        unknown = [str(column) for column, points in by_column.items() if points == UNKNOWN_POINTS]
+        unknown = [str(column) for column, points in by_column.items() if points == UNKNOWN]
         if unknown:
             names = shorten(", ".join(unknown))
             raise ValueError(f"say how many points a right answer has, in place of the ? of {names}")
@@ -100,17 +118,39 @@ class Items(ContractModel):
     @field_validator("item_id")
     @classmethod
     def _names_the_column(cls, value: str) -> str:
-        left = value.replace("{sheet}", "")
+        left = value.replace("{sheet}", "").replace("{course}", "")
         if "{column}" not in left or set(left.replace("{column}", "")) & set("{}"):
-            raise ValueError("needs {column}, may have {sheet}, and no other braces")
+            raise ValueError("needs {column}, may have {sheet} and {course}, and no other braces")
         return value
+
+    @field_validator("ids")
+    @classmethod
+    def _are_known(cls, value: dict[str, str]) -> dict[str, str]:
+        unknown = [column for column, item_id in value.items() if UNKNOWN in (item_id, item_id.rsplit("/")[-1])]
+        if unknown:
+            raise ValueError(f"name the item of {shorten(', '.join(unknown))}, in place of the ?")
+        return value
+
+    @property
+    def names_the_course(self) -> bool:
+        """Whether an id of an item has the course in it."""
+        return any("{course}" in pattern for pattern in (self.item_id, *self.ids.values()))
+
+    @property
+    def other_columns(self) -> set[str]:
+        """The columns that are read beside the items: those with points, and those that say who was absent."""
+        return {*self.points_in.values(), *self.not_tried_if}
 
     def has(self, column: str) -> bool:
         """Return whether a column is an item. A name is compared literally first, then as a pattern."""
         return any(column == name or fnmatchcase(column, name) for name in self.columns)
 
-    def id_of(self, column: str, sheet: str | None) -> str:
-        return self.ids.get(column) or self.item_id.replace("{sheet}", sheet or "").replace("{column}", column)
+    def id_of(self, column: str, sheet: str | None, course: str = "", own_id: str | None = None) -> str:
+        """Return the id of the item in a column. `own_id` is the id that the row states for its only item."""
+        pattern = self.ids.get(column) or self.item_id
+        parts = {"{sheet}": sheet or "", "{course}": course, "{column}": own_id or column}
+        # One pass, because the name of a column may have braces, too.
+        return _PLACEHOLDER.sub(lambda found: parts[found[0]], pattern)
 
     def points_of(self, column: str) -> float | None:
         """Return the points for an answer to this item that is all right. None where cells say right or wrong."""
@@ -175,7 +215,9 @@ class Mapping(ContractModel):
     @classmethod
     def _readable(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
         for date_format in formats:
-            if date_format == EXCEL:
+            if date_format == UNKNOWN:
+                raise ValueError("say whether the day or the month comes first: %d/%m/%Y or %m/%d/%Y in place of ?")
+            if date_format in (EXCEL, GOOGLE):
                 continue
             try:
                 datetime.strptime("", date_format)  # noqa: DTZ007 - nothing is read
@@ -186,13 +228,24 @@ class Mapping(ContractModel):
                     raise ValueError(f"{date_format} is no date format ({error})") from None
         return formats
 
+    @field_validator("constants")
+    @classmethod
+    def _ids_are_known(cls, value: dict[str, Constant]) -> dict[str, Constant]:
+        # A time is checked in each row. An id may be any text, so this one would be taken.
+        unknown = [field for field, given in value.items() if given == UNKNOWN and field not in _TIMES]
+        if unknown:
+            raise ValueError(f"say what {', '.join(unknown)} is, in place of the ?")
+        return value
+
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
         given = self.fields
         data_models = [DATA_OF_TYPE[self.type]] if self.type else DATA_OF_TYPE.values()
         allowed = {*ENVELOPE, *(name for data in data_models for name in data.model_fields)}
         _refuse("has no field named", sorted({*given, *self.values} - allowed), self.type or "a record")
-        _refuse("gets more than one column for", sorted({f for f in given if given.count(f) > 1}), "the mapping")
+        twice = {field for field in given if given.count(field) > 1}
+        in_parts = NAMES_IN_PARTS - self.constants.keys()
+        _refuse("gets more than one column for", sorted(twice - in_parts), "the mapping")
         if self.type is None and "type" not in given:
             raise ValueError("it names no type, and no column that holds one")
         required = {"timestamp"}
@@ -205,8 +258,14 @@ class Mapping(ContractModel):
         if self.items:
             if self.type != "attempt_record":
                 raise ValueError("it has items, so its type must be attempt_record")
-            _refuse("gives by items what a column or constant gives too:", sorted(ITEM_FIELDS & {*given}), "it")
+            has_one_item = len(self.items.columns) == 1 and not set("*?[") & set(self.items.columns[0])
+            differs = ITEM_FIELDS
+            if has_one_item:
+                differs = ITEM_FIELDS - _FIELDS_OF_ONE_ITEM
+            _refuse("gives by items what a column or constant gives too:", sorted(differs & {*given}), "it")
             required -= ITEM_FIELDS
+            if self.items.names_the_course:
+                required.add("course_id")
         _refuse("needs", sorted(required - set(given)), self.type or "a record")
         return self
 
@@ -264,3 +323,8 @@ def _load(text: str | bytes) -> Any:
 def _refuse(verb: str, names: Sequence[str], subject: str) -> None:
     if names:
         raise ValueError(f"{subject} {verb} {', '.join(names)}")
+
+
+def may_be_a_first_name(text: str) -> bool:
+    """Return whether a text such as "Max", which is also the label of a row, may be the first name of a student."""
+    return text.isascii() and text.isalpha()

@@ -5,22 +5,23 @@ the allowed values of fields.
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import UTC, date, datetime
 from importlib import resources
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import yaml
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES, RecordType
-from edugraph_common.sources.cells import DATES, NUMBERS
-from edugraph_common.sources.mapping import EXCEL, ITEM_FIELDS
+from edugraph_common.sources.cells import DATES, NUMBERS, parse_google
+from edugraph_common.sources.gradebook_layouts import RecordsLayout, plain, records_layout_of, stem_of, words
+from edugraph_common.sources.mapping import EXCEL, GOOGLE, ITEM_FIELDS, UNKNOWN
+from edugraph_common.sources.marks import read_mark
 from edugraph_common.sources.row_numbers import are_row_numbers
-from edugraph_common.sources.wide_tables import ItemPoints, SuggestedItems, is_of_students, points_row, suggest_items
+from edugraph_common.sources.wide_tables import Gradebook, ItemPoints, SuggestedItems
 
 _DATE_FORMATS = (
     "%Y/%m/%d %H:%M:%S",
@@ -33,10 +34,19 @@ _DATE_FORMATS = (
     "%m/%d/%Y",
     "%d/%m/%Y %H:%M",
     "%m/%d/%Y %H:%M",
+    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%Y年%m月%d日 %H:%M",
+    GOOGLE,
 )
 
 
 _EXCEL_DAYS = re.compile(r"[2-6]\d{4}(?:[.,]\d+)?")  # 1954 to 2091, as Excel counts days
+_UNIX_SECONDS = re.compile(r"1\d{9}")
+# Exports write 2026-11-20 or 20261120 into the names of their files.
+_DATE_IN_NAME = re.compile(r"(?<!\d)(?P<year>20\d\d)(?P<sign>-?)(?P<month>[01]\d)(?P=sign)(?P<day>[0-3]\d)(?![\d])")
 _DECIMAL_COMMA = re.compile(r"\d+,\d+ ?[%％]?")
 
 _MORE_SHEETS = "name more sheets if they have the same columns, or none to read all that have them"
@@ -50,26 +60,190 @@ _NO_COURSE = "no column names the course: name it under constants, as in `course
 class MappingSuggestion(ContractModel):
     """A suggestion. `mapping` is the text of a mapping file. `open_points` are questions that a person must decide.
 
-    `item_points` are the points of a wide table's columns with marks, which a person must confirm.
+    `layout` is the export that the names of the columns identify, or None. `item_points` are the points of a wide
+    table's columns with marks, which a person must confirm.
     """
 
     mapping: str
     type: RecordType
     open_points: tuple[str, ...]
+    layout: str | None = None
     item_points: tuple[ItemPoints, ...] = ()
 
 
-def suggest_mapping(
-    header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None = None
-) -> MappingSuggestion:
-    """Return a mapping from the names of the columns (`header`) and the cells of the first few rows.
+class _Origin(NamedTuple):
+    """The sheet and the name of the file that a table comes from, and the day on which it is looked at."""
 
-    `sheet` is the sheet of a workbook that has the table.
+    sheet: str | None
+    file_name: str | None
+    today: date | None
+
+
+def suggest_mapping(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    sheet: str | None = None,
+    *,
+    file_name: str | None = None,
+    today: date | None = None,
+) -> MappingSuggestion:
+    """Return a mapping from the names of the columns (`header`) and the cells of the first rows.
+
+    - `sheet`: the sheet of a workbook that has the table.
+    - `file_name`: the name of the export, from which a course may be known.
+    - `today`: the date of a gradebook that states none. Without it, a person must state the date.
     """
-    words = _load("cell_values")
+    records = records_layout_of(header)
+    if records:
+        return _of_records(header, rows, sheet, records)
+    names = _names_of_fields()
+    known = set().union(*names.values())
+    right_words = _load("cell_values")["correct"]
+    gradebook = Gradebook(header, rows, known, right_words, file_name)
+    found = gradebook.suggestion()
+    if found:
+        return _of_marks(header, rows, found, _Origin(sheet, file_name, today))
+    return _of_fields(header, rows, sheet)
+
+
+def _of_marks(
+    header: Sequence[str], rows: Sequence[Sequence[str]], found: SuggestedItems, origin: _Origin
+) -> MappingSuggestion:
+    """Return the suggestion for a table of marks."""
+    columns = _columns_of_marks(header, found)
+    suggested: dict[str, Any] = {"type": "attempt_record", "columns": columns}
+    if origin.sheet:
+        suggested["sheets"] = [origin.sheet]
+    suggested["items"] = found.items
+    if found.correct:
+        suggested["values"] = {"correct": found.correct}
+    questions: list[str] = []
+    cells_of = _by_column(header, found.students)
+    formats = _date_formats({field: cells_of[column] for column, field in found.fields.items()}, questions)
+    if formats:
+        suggested["date_formats"] = formats
+    if found.decimal == ",":
+        suggested["decimal"] = ","
+    constants = _constants_of_marks(header, rows, found, origin, questions)
+    if constants:
+        suggested["constants"] = constants
+
+    if origin.sheet:
+        questions.append(_MORE_SHEETS)
+    left_out = [column for column, field in columns.items() if field is None]
+    if left_out:
+        questions.append(f"no field fits {', '.join(left_out)}: the import leaves them out (null)")
+    return MappingSuggestion(
+        mapping=yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False),
+        type="attempt_record",
+        open_points=(*found.open_points, *questions),
+        layout=found.layout.name if found.layout else None,
+        item_points=tuple(found.points),
+    )
+
+
+def _columns_of_marks(header: Sequence[str], found: SuggestedItems) -> dict[str, str | None]:
+    """Return column -> field, in the order of the header. The parts of a name stand in the order of the name."""
+    items = set(found.names)
+    names = [column for column, field in found.fields.items() if field == "student_name"]
+    in_order = iter(names)
+    columns: dict[str, str | None] = {}
+    for column in dict.fromkeys(header):
+        if column in names:
+            columns[next(in_order)] = "student_name"
+        elif column not in items:
+            columns[column] = found.fields.get(column)
+    return columns
+
+
+def _constants_of_marks(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    found: SuggestedItems,
+    origin: _Origin,
+    questions: list[str],
+) -> dict[str, str]:
+    """Return the course and the time of a table of marks that has no columns for them, and add what is asked."""
+    constants: dict[str, str] = {}
+    fields = set(found.fields.values())
+    if "course_id" not in fields and found.layout is None:
+        questions.append(_NO_COURSE)
+    elif "course_id" not in fields:
+        assert found.layout is not None  # noqa: S101 - the branch before this one
+        course = found.layout.course_of(origin.file_name)
+        constants["course_id"] = course or UNKNOWN
+        question = "no column names the course: name it in place of the ?"
+        if course:
+            question = f"the name of the file says that the course is {course}: check it"
+        questions.append(question)
+    if "timestamp" not in fields:
+        moment = _date_of_marks(header, rows, origin)
+        constants["timestamp"] = moment
+        question = f"no column says when: each mark gets {moment}, since a gradebook has the state of its day"
+        if moment == UNKNOWN:
+            question = "timestamp has no column: name one, or replace the ? by a constant"
+        questions.append(question)
+    return constants
+
+
+def _date_of_marks(header: Sequence[str], rows: Sequence[Sequence[str]], origin: _Origin) -> str:
+    """Return the date of a file of marks: the one that it states, the one in its name, today, or a question mark."""
+    for place, column in enumerate(header):
+        if plain(column) not in words().written_at:
+            continue
+        seconds = [row[place].strip() for row in rows if place < len(row)]
+        written = [int(each) for each in seconds if _UNIX_SECONDS.fullmatch(each)]
+        if written:
+            return datetime.fromtimestamp(max(written), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    in_name = _DATE_IN_NAME.search(stem_of(origin.file_name or ""))
+    if in_name:
+        try:
+            return date(int(in_name["year"]), int(in_name["month"]), int(in_name["day"])).isoformat()
+        except ValueError:
+            pass
+    return origin.today.isoformat() if origin.today else UNKNOWN
+
+
+def _of_records(
+    header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None, layout: RecordsLayout
+) -> MappingSuggestion:
+    """Return the suggestion for a table whose columns have a known meaning."""
+    columns = {column: layout.columns.get(column) for column in header if column != layout.mark}
+    suggested: dict[str, Any] = {"type": layout.type, "columns": columns}
+    if sheet:
+        suggested["sheets"] = [sheet]
+    item_points: tuple[ItemPoints, ...] = ()
+    open_points = []
+    if layout.mark:
+        cells = _by_column(header, rows)[layout.mark]
+        marks = [mark.value for mark in map(read_mark, cells) if mark]
+        item_points = (ItemPoints(column=layout.mark, points=None, largest=max(marks, default=None)),)
+        suggested["items"] = {"columns": [layout.mark], "scale": {layout.mark: UNKNOWN}}
+        if layout.absent:
+            suggested["items"]["not_tried_if"] = {column: list(words) for column, words in layout.absent.items()}
+        open_points.append("the points of the assignments are in another file, MaxPoints of the assignments")
+    if layout.values:
+        suggested["values"] = layout.values
+    given = {field for field in columns.values() if field}
+    missing = sorted(_required(layout.type, given) - given - (ITEM_FIELDS if layout.mark else set()))
+    if missing:
+        suggested["constants"] = dict.fromkeys(missing, UNKNOWN)
+        open_points += [f"{field} has no column: name one, or replace the ? by a constant" for field in missing]
+    return MappingSuggestion(
+        mapping=yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False),
+        type=layout.type,
+        open_points=tuple(open_points),
+        layout=layout.name,
+        item_points=item_points,
+    )
+
+
+def _of_fields(header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None) -> MappingSuggestion:
+    """Return the suggestion for a table with a record in each row, by the names of its columns."""
+    meanings = _load("cell_values")
     cells_of = _by_column(header, rows)
-    wide = _wide(header, rows, words["correct"])
-    record_type, columns, items = wide or (*_best_fit(header), None)
+    record_type, columns = _best_fit(header)
+    columns |= _more_people(header, record_type, columns)
     numbering = [
         column
         for column, field in columns.items()
@@ -78,75 +252,67 @@ def suggest_mapping(
     columns |= dict.fromkeys(numbering)
     cells = {field: cells_of[column] for column, field in columns.items() if field}
     suggested: dict[str, Any] = {"type": record_type, "columns": columns}
-    suggested |= {"sheets": [sheet]} if sheet else {}
-    suggested |= {"items": items.items} if items else {}
-    values = {
-        field: {cell: words[field][cell] for cell in sorted(set(seen)) if cell in words[field]}
-        for field, seen in cells.items()
-        if field in words
-    } | ({"correct": items.correct} if items else {})
-    if any(values.values()):
-        suggested["values"] = {field: meanings for field, meanings in values.items() if meanings}
-    if formats := _date_formats(cells):
+    if sheet:
+        suggested["sheets"] = [sheet]
+    values = {}
+    for field, seen in cells.items():
+        in_words = {cell: meanings[field][cell] for cell in sorted(set(seen)) if cell in meanings.get(field, {})}
+        if in_words:
+            values[field] = in_words
+    if values:
+        suggested["values"] = values
+    questions: list[str] = []
+    formats = _date_formats(cells, questions)
+    if formats:
         suggested["date_formats"] = formats
     numbers = [cell for field in NUMBERS for cell in cells.get(field, ()) if not cell.isdigit()]
     if numbers and all(_DECIMAL_COMMA.fullmatch(cell) for cell in numbers):
         suggested["decimal"] = ","
-    required = _required(record_type, cells.keys()) - (ITEM_FIELDS if items else set())
-    missing = sorted((required | {"timestamp"}) - set(cells))
+    missing = sorted((_required(record_type, cells.keys()) | {"timestamp"}) - set(cells))
     if missing:
-        suggested["constants"] = dict.fromkeys(missing, "?")
-    open_points = (
-        *(f"{field} has no column: name one, or replace the ? by a constant" for field in missing),
-        *(items.open_points if items else ()),
-        *((_MORE_SHEETS,) if sheet else ()),
-    )
-    for column in numbering:
-        open_points += (f"{column} {_NUMBERS_THE_ROWS}",)
-    if left_out := [column for column, field in columns.items() if field is None and column not in numbering]:
-        open_points += (f"no field fits {', '.join(left_out)}: the import leaves them out (null)",)
+        suggested["constants"] = dict.fromkeys(missing, UNKNOWN)
+    open_points = [f"{field} has no column: name one, or replace the ? by a constant" for field in missing]
+    open_points += questions
+    if sheet:
+        open_points.append(_MORE_SHEETS)
+    open_points += [f"{column} {_NUMBERS_THE_ROWS}" for column in numbering]
+    left_out = [column for column, field in columns.items() if field is None and column not in numbering]
+    if left_out:
+        open_points.append(f"no field fits {', '.join(left_out)}: the import leaves them out (null)")
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
-    item_points = tuple(items.points) if items else ()
-    return MappingSuggestion(mapping=text, type=record_type, open_points=open_points, item_points=item_points)
+    return MappingSuggestion(mapping=text, type=record_type, open_points=tuple(open_points))
+
+
+def _more_people(
+    header: Sequence[str], record_type: RecordType, columns: AnyMapping[str, str | None]
+) -> dict[str, str | None]:
+    """Return column -> field of a class list that has addresses in place of ids, or names in two columns."""
+    found: dict[str, str | None] = {}
+    given = set(columns.values())
+    fields = DATA_OF_TYPE[record_type].model_fields
+    names_a_person = {"student_id", "teacher_id"} & given
+    if "student_id" in fields and not names_a_person:
+        left = {plain(column): column for column in header if columns[column] is None}
+        best = next((name for name in words().ids if name in left), None)
+        if best:
+            found[left[best]] = "student_id"
+    if "student_name" in fields and "student_name" not in given:
+        parts = words().first_names | words().family_names
+        found |= {column: "student_name" for column in header if plain(column) in parts}
+    return found
 
 
 def _by_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, list[str]]:
     """Return the cells of each column that are not blank."""
-    return {
-        column: [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
-        for place, column in reversed(list(enumerate(header)))
-    }
-
-
-def _wide(
-    header: Sequence[str], rows: Sequence[Sequence[str]], words: AnyMapping[str, str]
-) -> tuple[RecordType, dict[str, str | None], SuggestedItems] | None:
-    """Return (type, fields of columns, items) of a wide table of students, or None if the table is not one."""
-    names = _names_of_fields()
-    fields = ("student_id", "student_name", "timestamp", "course_id")
-    columns: dict[str, str | None] = {}
-    for column in header:
-        taken = set(columns.values())
-        fitting = (field for field in fields if _plain(column) in names[field] and field not in taken)
-        columns[column] = next(fitting, None)
-    known = set().union(*names.values())
-    others = [column for column in header if column and _plain(column) not in known]
-    if "student_id" not in columns.values():
-        return None
-    stated = dict(zip(header, points_row(rows) or (), strict=False))
-    cells = _by_column(header, [row for row in rows if is_of_students(row)])
-    found = suggest_items(others, cells, words, stated)
-    if found is None:
-        return None
-    if "course_id" not in columns.values():
-        found.open_points.append(_NO_COURSE)
-    left = {column: field for column, field in columns.items() if column not in found.columns}
-    return "attempt_record", left, found
+    found = {}
+    for place, column in reversed(list(enumerate(header))):
+        found[column] = [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+    return found
 
 
 def _names_of_fields() -> dict[str, set[str]]:
     """Return field -> names of its columns in exports, in their plain form."""
-    return {field: {_plain(name) for name in (field, *others)} for field, others in _load("column_names").items()}
+    return {field: {plain(name) for name in (field, *others)} for field, others in _load("column_names").items()}
 
 
 def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]:
@@ -162,7 +328,7 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
         fields = ("timestamp", "record_id", *DATA_OF_TYPE[record_type].model_fields)
         for column in header:
             taken = set(columns.values())
-            fitting = (field for field in fields if _plain(column) in names[field] and field not in taken)
+            fitting = (field for field in fields if plain(column) in names[field] and field not in taken)
             columns[column] = next(fitting, None)
         found = {field for field in columns.values() if field}
         if record_type == "point_record" and not found & {"point_id", "names", "requires"}:
@@ -183,10 +349,10 @@ def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
     return required | {next((field for field in one_of if field in found), one_of[0])} if one_of else required
 
 
-def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:
+def _date_formats(cells: AnyMapping[str, Sequence[str]], questions: list[str]) -> list[str]:
     """Return the formats of the columns with dates: for each column the first format that fits all its cells.
 
-    ISO 8601 needs no format.
+    ISO 8601 needs no format. If the day and the month can be exchanged, the format is a question mark.
     """
     formats: list[str] = []
     for field, seen in cells.items():
@@ -195,10 +361,15 @@ def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:
         if seen and all(_EXCEL_DAYS.fullmatch(cell) for cell in seen):
             formats.append(EXCEL)
             continue
-        fitting = (form for form in _DATE_FORMATS if all(_is_date(cell, form) for cell in seen))
-        first = next(fitting, None)
-        if first and first not in formats:
-            formats.append(first)
+        fitting = [form for form in _DATE_FORMATS if all(_is_date(cell, form) for cell in seen)]
+        has_two_readings = any(form.startswith("%d/") for form in fitting) and any(
+            form.startswith("%m/") for form in fitting
+        )
+        if has_two_readings:
+            questions.append(f"{seen[0]} has two readings: say whether the day or the month comes first")
+            fitting = [UNKNOWN]
+        if fitting and fitting[0] not in formats:
+            formats.append(fitting[0])
     return formats
 
 
@@ -207,17 +378,13 @@ def _is_date(cell: str, date_format: str | None = None) -> bool:
     try:
         if date_format is None:
             datetime.fromisoformat(cell)
+        elif date_format == GOOGLE:
+            parse_google(cell)
         else:
             datetime.strptime(cell, date_format)  # noqa: DTZ007 - the date is not used
     except ValueError:
         return False
     return True
-
-
-def _plain(name: str) -> str:
-    """Return the name of a column without differences in case, width, spaces and punctuation between exports."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(char for char in folded if char.isalnum())
 
 
 def _load(name: str) -> dict[str, Any]:

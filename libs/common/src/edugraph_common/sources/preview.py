@@ -8,11 +8,12 @@ from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Forma
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.sources.compression import decompressor
 from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_file
-from edugraph_common.sources.dry_run import dry_run
+from edugraph_common.sources.dry_run import MarkAsRead, dry_run
 from edugraph_common.sources.encoding import UTF8
 from edugraph_common.sources.first_table import first_table
 from edugraph_common.sources.mapping import parse_mapping, with_points
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.rows import MAX_FUTURE
 from edugraph_common.sources.wide_tables import ItemPoints
 
 _MOST_ROWS = 5_000  # they take a fraction of a second of one processor
@@ -23,9 +24,10 @@ _TOO_LARGE = "the file is too large for a preview; `edugraph import --dry-run` r
 class Preview(ContractModel):
     """A preview. `mapping` is the given one, or a suggested one whose open points a person must decide.
 
-    `columns` are the columns of a CSV. `item_points` are the points of a suggested wide table's columns, which a
-    person must confirm. The numbers are for the rows that were read; with `complete` these are all rows. `problem`
-    says why no rows were read.
+    `layout` is the export that the names of the columns identify. `columns` are the columns of a CSV. `item_points`
+    are the points of a suggested wide table's columns, which a person must confirm. `marks` are those of the first
+    three students, with their outcomes. The numbers are for the rows that were read; with `complete` these are all
+    rows. `problem` says why no rows were read.
     """
 
     format: Format
@@ -35,7 +37,9 @@ class Preview(ContractModel):
     columns: tuple[str, ...] = ()
     mapping: str | None = None
     open_points: tuple[str, ...] = ()
+    layout: str | None = None
     item_points: tuple[ItemPoints, ...] = ()
+    marks: tuple[MarkAsRead, ...] = ()
     problem: str | None = None
     complete: bool = False
     read: int = 0
@@ -67,9 +71,15 @@ def preview(
         return found.model_copy(update={"mapping": mapping, "problem": _TOO_LARGE})
     try:
         if mapping is None and chosen in ("csv", *TABLE_FORMATS):
-            suggestion = first_table(io.BytesIO(text), detected.model_copy(update={"compression": None})).suggestion()
+            table = first_table(io.BytesIO(text), detected.model_copy(update={"compression": None}))
+            now = latest - MAX_FUTURE
+            suggestion = table.suggestion(name, now.date())
             mapping = suggestion.mapping
-            asked = {"open_points": suggestion.open_points, "item_points": suggestion.item_points}
+            asked = {
+                "layout": suggestion.layout,
+                "open_points": suggestion.open_points,
+                "item_points": suggestion.item_points,
+            }
             found = found.model_copy(update=asked)
         if points is not None:
             mapping = with_points(mapping or "", points)

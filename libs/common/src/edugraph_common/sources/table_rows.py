@@ -4,16 +4,19 @@ A workbook cannot be read from the middle, and a row of a wide table has many re
 this text once, from which each batch is read separately (docs/adr/0041). It has only the cells that the mapping uses:
 
 {"sheet": "Term 1", "row": 12, "cells": {"学号": "S1", "分数": 85, "日期": {"date": "2026-07-03"}}}
-{"sheet": "Term 1", "row": 12, "column": "Q3", "cells": {"学号": "S1", "Q3": 1}}    a cell of a wide table
+{"sheet": "Term 1", "row": 12, "column": "Q3", "cells": {"学号": "S1", "Q3": 1}}    a cell of a wide table; with
+                                                      "points" where another column has the points of the item
 {"sheet": "Notes", "row": 2, "left_out": "sheet Notes"}                             not a learning record
 {"row": 7, "wrong": ["(row)", "3 cells", "2 cells: …", "has not …"], "raw": "…"}    a malformed row
 """
 
 import hashlib
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import partial
 from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
@@ -22,10 +25,11 @@ from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal,
 from edugraph_common.sources.cells import Cell, CellReader, cell_parser, cell_text, is_blank_cell
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.json_source import Lines, decode_json
-from edugraph_common.sources.mapping import ITEM_FIELDS, Items, Mapping
+from edugraph_common.sources.mapping import ITEM_FIELDS, Items, Mapping, may_be_a_first_name
+from edugraph_common.sources.marks import FRACTION, PERCENT_SIGNS, without_unit
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjson
 from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
-from edugraph_common.sources.students import STUDENT_FIELDS, People
+from edugraph_common.sources.students import ID_OF_NAME, STUDENT_FIELDS, People
 
 HEADER_ROWS = 20  # the header is among these rows, since titles and remarks may be above it
 MAX_TEXT_BYTES = 8 << 30
@@ -84,10 +88,17 @@ def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
             f"the header has {_listed(columns)}"
         )
     if mapping.items and isinstance(mapping.items.scale, dict):
-        unscaled = [column for column in items if column not in mapping.items.scale]
+        states_points = {*mapping.items.scale, *mapping.items.points_in}
+        unscaled = [column for column in items if column not in states_points]
         if unscaled:
             raise MalformedFile(f"the mapping's scale does not say how many points {_listed(unscaled)} has")
     used = {*mapping.columns, *items}
+    if mapping.items:
+        beside = sorted(mapping.items.other_columns - set(columns))
+        if beside:
+            missing_beside = f"the header lacks {_listed(beside)}, which the items of the mapping name"
+            raise MalformedFile(f"{missing_beside}; it has {_listed(columns)}")
+        used |= mapping.items.other_columns
     # A sheet may have cells beside its table, so a column without a name belongs to the table only in a CSV.
     other = [column or "(no name)" for column in columns if column not in used]
     if other and not mapping.ignore_other_columns:
@@ -200,24 +211,55 @@ def _attempt_lines(
 
     `given` is the whole row, `cells` are its cells that are not items, and `columns` are the columns of the items.
     """
-    tried = [
-        column
-        for column in columns
-        if not is_blank_cell(given.get(column)) and cell_text(given.get(column)).strip() not in items.not_tried
-    ]
-    students = [c for c, field in mapping.columns.items() if field in STUDENT_FIELDS]
-    absent = [c for c in students if c not in cells]
-    words = {word.casefold() for word in items.not_students}
-    if any(cell_text(cells.get(c)).strip().casefold() in words for c in students):
+    if _is_of_all_students(given, mapping, items):
         yield {"left_out": NO_STUDENT}
         return
-    if not tried:
+    not_tried = {word.casefold() for word in items.not_tried}
+    tried = []
+    for column in columns:
+        if not is_blank_cell(given.get(column)) and _stripped(given, column).casefold() not in not_tried:
+            tried.append(column)
+    was_absent = any(_stripped(given, column) in words for column, words in items.not_tried_if.items())
+    if not tried or was_absent:
         yield {"left_out": NOT_TRIED}
-    elif absent:
+        return
+    students = [column for column, field in mapping.columns.items() if field in STUDENT_FIELDS]
+    absent = [column for column in students if column not in cells]
+    if absent:
         # A row without a student, such as the mean of the class, gives one reject, and not one for each item.
         yield {"wrong": [f"{absent[0]} (data.{mapping.columns[absent[0]]})", "an id", "", "is blank"]}
-    for column in tried if not absent else ():
-        yield {"column": column, "cells": {**cells, column: given[column]}}
+        return
+    for column in tried:
+        line: dict[str, Any] = {"column": column, "cells": {**cells, column: given[column]}}
+        if column in items.points_in:
+            line["points"] = given.get(items.points_in[column])
+        yield line
+
+
+def _is_of_all_students(given: dict[str, Cell], mapping: Mapping, items: Items) -> bool:
+    """Return whether a row is the mean, the points or another row about all students together.
+
+    Its label stands in the place of an id or a name, or in any cell of a row without an id.
+    """
+    words = {_label(word) for word in items.not_students}
+    students = [column for column, field in mapping.columns.items() if field in STUDENT_FIELDS]
+    ids = [_stripped(given, column) for column in students]
+    names = [_stripped(given, column) for column, field in mapping.columns.items() if field in ID_OF_NAME]
+    has_id = any(any(map(str.isalnum, student_id)) for student_id in ids)
+    if has_id:
+        names = [name for name in names if not may_be_a_first_name(name)]
+    else:
+        names = [cell_text(cell).strip() for cell in given.values()]
+    return any(text and _label(text) in words for text in (*ids, *names))
+
+
+def _label(text: str) -> str:
+    """Return the label of a row without differences in case, width and the sign at its end."""
+    return unicodedata.normalize("NFKC", text).casefold().strip(" .:\t")
+
+
+def _stripped(given: dict[str, Cell], column: str) -> str:
+    return cell_text(given.get(column)).strip()
 
 
 def _place(sheet: str | None, number: int) -> dict[str, Any]:
@@ -231,7 +273,9 @@ class TableSource:
         self._columns = tuple(column for column, field in mapping.columns.items() if field)
         self._reader = CellReader(mapping, self._columns)
         self._items = mapping.items
-        self._score, self._correct = cell_parser(mapping, "score"), cell_parser(mapping, "correct")
+        self._score = cell_parser(mapping, "score")
+        self._correct = cell_parser(mapping, "correct")
+        self._words = mapping.values.get("score", {})
         self._lines = Lines()
 
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
@@ -268,10 +312,11 @@ class TableSource:
         return [cells.get(column) for column in self._columns]
 
     def _record(self, line: dict[str, Any]) -> Record | Withdrawal:
-        value, column = self._reader.record(self._listed(line["cells"])), line.get("column")
+        value = self._reader.record(self._listed(line["cells"]))
+        column = line.get("column")
         if self._items and column:
             data = value["data"]
-            data |= self._attempt(self._items, column, line)
+            data |= self._attempt(self._items, column, line, data)
             if self._items.one_attempt:
                 which = [data.get(field) for field in ("student_id", "item_id", "course_id", "course_ids")]
                 value["record_id"] = hashlib.sha256(escaped(as_json(which)).encode()).hexdigest()
@@ -286,32 +331,74 @@ class TableSource:
                 raise problem from None
             raise self._reader.by_column(problem) from None
 
-    def _attempt(self, items: Items, column: str, line: dict[str, Any]) -> dict[str, Any]:
-        """Return the data of the attempt in a cell of a wide table. Raises InvalidRecord."""
-        cell, points = line["cells"][column], items.points_of(column)
-        item_id = items.id_of(column, line.get("sheet"))
-        found = {"item_id": item_id, **({} if item_id == column else {"item_title": column})}
-        field = "correct" if points is None else "score"
+    def _attempt(self, items: Items, column: str, line: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Return the data of the attempt in a cell of a wide table. Raises InvalidRecord.
+
+        `data` is that of the other columns. A table with one item column may state the item there.
+        """
+        cell = line["cells"][column]
+        own_id = data.get("item_id")
+        course = data.get("course_id", "")
+        if items.names_the_course and not course:
+            raise InvalidRecord(self._reader.name_of("course_id"), "an id", "", "is blank")
+        item_id = items.id_of(column, line.get("sheet"), course, own_id)
+        found = {"item_id": item_id}
+        title = own_id or column
+        if item_id != title and "item_title" not in data:
+            found["item_title"] = title
+        points = items.points_of(column)
+        if column in items.points_in:
+            points = self._points_in_row(items.points_in[column], line.get("points"))
+        if points is None:
+            return {**found, "correct": self._value(self._correct, cell, f"{column} (data.correct)")}
+        return {**found, "score": self._value(partial(self._share, points=points), cell, f"{column} (data.score)")}
+
+    def _points_in_row(self, column: str, cell: Cell) -> float:
+        """Return the points that a row states for its item. Raises InvalidRecord."""
         try:
-            return {**found, field: self._correct(cell) if points is None else self._share(cell, points)}
+            points = self._number(cell)
+        except (ValueError, ArithmeticError):
+            points = Decimal("nan")
+        if not points.is_finite() or points <= 0:
+            raise InvalidRecord(column, "a number above 0", shorten(cell_text(cell)), "is not of the mapping's form")
+        return float(points)
+
+    def _value(self, parse: Callable[[Cell], Any], cell: Cell, field: str) -> Any:
+        """Return what `parse` makes of a cell. Raises InvalidRecord."""
+        try:
+            return parse(cell)
         except ValueError as error:
             shown = shorten(cell_text(cell))
-            raise InvalidRecord(
-                f"{column} (data.{field})", str(error), shown, "is not of the mapping's form"
-            ) from None
+            raise InvalidRecord(field, str(error), shown, "is not of the mapping's form") from None
 
     def _share(self, cell: Cell, points: float) -> float:
-        """Return the share of the points in a cell. A percentage is already a share. Raises ValueError."""
+        """Return the share of the points in a cell. Raises ValueError.
+
+        A percentage, a fraction and a word of the mapping are already shares.
+        """
         form = f"a number from 0 to {points:g}"
+        text = cell_text(cell).strip()
+        if isinstance(cell, str):
+            cell = without_unit(cell)
+        fraction = FRACTION.fullmatch(cell) if isinstance(cell, str) else None
         try:
-            share = Decimal(self._score(cell)) if not isinstance(cell, bool) else Decimal("nan")
-        except InvalidOperation:
+            if fraction:
+                share = self._number(fraction["mark"]) / self._number(fraction["points"])
+            elif text in self._words or (isinstance(cell, str) and text.endswith(PERCENT_SIGNS)):
+                share = Decimal(self._score(cell))
+            else:
+                share = self._number(cell) / Decimal(str(points))
+        except ArithmeticError:
             raise ValueError(form) from None
-        if not (isinstance(cell, str) and cell.rstrip().endswith(("%", "％"))):
-            share /= Decimal(str(points))
         if not share.is_finite() or abs(share) > 1:
             raise ValueError(form)
         return float(share)
+
+    def _number(self, cell: Cell) -> Decimal:
+        """Return the number in a cell. Raises ValueError or ArithmeticError."""
+        if isinstance(cell, bool):
+            return Decimal("nan")
+        return Decimal(self._score(cell))
 
 
 def _listed(columns: Sequence[str]) -> str:

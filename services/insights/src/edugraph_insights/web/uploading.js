@@ -5,7 +5,7 @@ import { focusIn, giveBack } from './focus.js';
 import { asEnglish, h, refusal, table, value } from './parts.js';
 import { inReadersWords, learnRejects } from './rejects.js';
 import { changed } from './state.js';
-import { number, t, told } from './words.js';
+import { number, share, t, told } from './words.js';
 
 const PART_BYTES = 8 * 1024 * 1024; // the most that a preview takes
 const CONTENT_TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv' };
@@ -56,7 +56,7 @@ async function look(inside, { file, mapping = null, points = null, before = null
     await learnRejects();
     const seen = await write('POST', `/v1/imports/preview?${query}`, whole ? file : file.slice(0, PART_BYTES), { 'Content-Type': 'application/octet-stream' });
     // What a person was asked about the suggestion stays there while they change it.
-    const asked = before ?? { open_points: seen.open_points, item_points: seen.item_points, given: new Map(), accepted: false };
+    const asked = before ?? { open_points: seen.open_points, item_points: seen.item_points, layout: seen.layout, given: new Map(), accepted: false };
     inside.replaceChildren(...found(inside, file, { ...seen, ...asked }));
   } catch (problem) {
     inside.replaceChildren(refusal(problem));
@@ -71,7 +71,7 @@ function found(inside, file, seen) {
   const missing = [...(seen.mapping ?? '').matchAll(/^\s+(\w+): ["']?\?["']?\s*$/gm)].map(each => each[1]).filter(name => !seen.item_points.some(each => each.column === name));
   const analyze = h('input', { type: 'checkbox', id: 'analyze' });
   const again = points => look(inside, { file, mapping: mapping.value, points, before: { ...asked, given: new Map([...asked.given, ...Object.entries(points ?? {})]) } });
-  const asked = { open_points: seen.open_points, item_points: seen.item_points, given: seen.given, accepted: seen.accepted };
+  const asked = { open_points: seen.open_points, item_points: seen.item_points, layout: seen.layout, given: seen.given, accepted: seen.accepted };
   const start = h('button', { type: 'button', class: 'start' }, t('imports.start'));
   const settle = () => { start.disabled = Boolean(seen.problem) || seen.valid === 0 || (isStated(asked) && !asked.accepted); };
   settle();
@@ -79,6 +79,7 @@ function found(inside, file, seen) {
   start.addEventListener('click', () => send(start, file, { ...seen, mapping: mapping?.value ?? null }, analyze.checked));
   return [
     h('h3', {}, file.name), h('p', {}, kind),
+    seen.layout && h('p', { class: 'layout' }, t('imports.layout', { layout: told('layout', seen.layout) })),
     mapping && h('div', { class: 'mapping' },
       h('label', { for: 'mapping' }, t('imports.mapping')), mapping,
       h('p', { id: 'mapping-note', class: 'note' }, t('imports.mapping_note')),
@@ -125,7 +126,19 @@ function dryRun(seen) {
     h('p', {}, t(seen.complete ? 'imports.all_read' : 'imports.part_read', { n: number(seen.read) })),
     counts({ valid: seen.valid, rejected: seen.rejected, not_relevant: apart }),
     Object.keys(seen.by_type).length > 0 && h('p', {}, Object.entries(seen.by_type).map(([type, n], place) => [place ? ' · ' : '', `${told('type', type)} `, value(n)])),
+    seen.marks?.length > 0 && marks(seen.marks),
     seen.errors.length > 0 && rejects(seen.errors));
+}
+
+/** Return a table of the marks of the first students, with the outcome that the import gives them. */
+function marks(rows) {
+  return h('div', { class: 'marks' }, table(t('imports.marks'), [
+    { name: 'student', label: t('column.student'), text: true, cell: row => row.student },
+    { name: 'item', label: t('column.item'), text: true, cell: row => row.column },
+    { name: 'mark', label: t('column.mark'), cell: row => row.mark },
+    { name: 'points', label: t('column.points'), cell: row => value(row.points) },
+    { name: 'outcome', label: t('column.outcome'), cell: row => share(row.percent / 100) },
+  ], rows));
 }
 
 /** Return numbers as cards. */

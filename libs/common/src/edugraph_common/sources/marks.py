@@ -1,0 +1,51 @@
+"""Marks in the cells of a gradebook: "7", "7,5", "85 %" and "7/10"."""
+
+import re
+from typing import NamedTuple
+
+PERCENT_SIGNS = ("%", "％")
+NUMBER = r"[+-]?\d+(?:[.,]\d+)?"
+# "7/10", "7 / 10", "7 out of 10".
+FRACTION = re.compile(rf"(?P<mark>{NUMBER})\s*(?:/|／|of|out of|von)\s*(?P<points>{NUMBER})", re.IGNORECASE)
+_NUMBER = re.compile(NUMBER)
+_UNIT = re.compile(r"(?<=\d)\s*(?:分|points?|pts?\.?|punkte)$", re.IGNORECASE)
+# Three digits after a comma or point may be thousands, so they say nothing about decimals.
+_DECIMAL_COMMA = re.compile(r"\d,(?!\d{3}(?!\d))\d")
+_DECIMAL_POINT = re.compile(r"\d\.(?!\d{3}(?!\d))\d")
+
+
+class Mark(NamedTuple):
+    """A mark. `points` are the points that the cell itself states, for all right: 100 for a percentage."""
+
+    value: float
+    points: float | None
+
+
+def read_mark(cell: str) -> Mark | None:
+    """Return the mark in a cell, with a decimal point or comma, or None if the cell has another form."""
+    text = without_unit(cell)
+    fraction = FRACTION.fullmatch(text)
+    if fraction:
+        return Mark(_number(fraction["mark"]), _number(fraction["points"]))
+    number = text.rstrip("".join(PERCENT_SIGNS)).rstrip()
+    if not _NUMBER.fullmatch(number):
+        return None
+    return Mark(_number(number), 100.0 if text.endswith(PERCENT_SIGNS) else None)
+
+
+def without_unit(cell: str) -> str:
+    """Return the text of a cell without a unit such as 分 or "pts" after the number."""
+    return _UNIT.sub("", cell.strip())
+
+
+def decimal_of(cells: list[str]) -> str | None:
+    """Return the sign before decimals in these marks, or None if the marks have both signs or no decimals."""
+    has_comma = any(_DECIMAL_COMMA.search(cell) for cell in cells)
+    has_point = any(_DECIMAL_POINT.search(cell) for cell in cells)
+    if has_comma == has_point:
+        return None
+    return "," if has_comma else "."
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))

@@ -1,0 +1,257 @@
+"""Gradebooks as platforms and schools export them: the first import reads each mark, or asks.
+
+`gradebooks/` has a file for each layout, written by hand, and its truth beside it: the share of each mark, the questions
+that are asked and their answers. The truth was written from the file by a person, and not with this code.
+"""
+
+import csv
+import io
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tables import xlsx
+
+from edugraph_common.contracts.records import AttemptRecord, Record
+from edugraph_common.sources import open_text, parse_mapping, read_rows
+from edugraph_common.sources.mapping import UNKNOWN, with_points
+from edugraph_common.sources.preview import Preview, preview
+from edugraph_common.sources.rows import cut_rows
+
+LATEST = datetime(2026, 6, 20, tzinfo=UTC)
+FOLDER = Path(__file__).parent / "gradebooks"
+NAMES = sorted(path.name.removesuffix(".truth.yaml") for path in FOLDER.glob("*.truth.yaml"))
+Attempts = dict[tuple[str, ...], float]
+
+
+def truth_of(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.truth.yaml").read_text("utf-8"))
+    return found
+
+
+def table_of(name: str) -> list[list[str]]:
+    text = (FOLDER / f"{name}.csv").read_text("utf-8")
+    delimiter = ";" if text.count(";") > text.count(",") else ","
+    return list(csv.reader(io.StringIO(text), delimiter=delimiter))
+
+
+def as_csv(table: list[list[str]], delimiter: str = ",") -> str:
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter).writerows(table)
+    return out.getvalue()
+
+
+def answered(found: Preview, truth: dict[str, Any]) -> str:
+    """Return the suggested mapping with the answers to what was asked. Nothing else of it is edited."""
+    mapping = str(found.mapping)
+    answers = truth.get("answers", {})
+    asked = {each.column for each in found.item_points if each.points is None}
+    assert asked == set(answers.get("points", {}))
+    if "points" in answers:
+        mapping = with_points(mapping, json.dumps(answers["points"]))
+    constants = yaml.safe_load(mapping).get("constants", {})
+    assert (constants.get("course_id") == UNKNOWN) == ("course" in answers)
+    return mapping.replace(f"course_id: '{UNKNOWN}'", f"course_id: {answers.get('course')}")
+
+
+def records_of(name: str, data: bytes, mapping: str) -> list[Record]:
+    file_format: Any = "workbook" if name.endswith(".xlsx") else "csv"
+    plan, text = open_text(io.BytesIO(data), file_format, None, parse_mapping(mapping))
+    rows = [row for _, row in read_rows(plan.source, cut_rows(plan.source, text), LATEST)]
+    return [row for row in rows if isinstance(row, Record)]
+
+
+def attempts_of(records: list[Record], truth: dict[str, Any]) -> Attempts:
+    """Return the attempts in the form of the truth, with shares in per cent."""
+    found: Attempts = {}
+    for record in records:
+        data = record.data
+        assert isinstance(data, AttemptRecord)
+        percent = data.outcome_thousandths / 10
+        if "tries" in truth:
+            time = record.timestamp.strftime("%Y-%m-%dT%H:%M:%S")
+            found[data.student_id, time, str(data.item_title)] = percent
+        elif "marks_by_course" in truth:
+            found[data.student_id, str(data.course_id), data.item_id] = percent
+        else:
+            found[data.student_id, str(data.item_title or data.item_id)] = percent
+    assert len(found) == len(records)
+    return found
+
+
+def expected_of(truth: dict[str, Any]) -> Attempts:
+    expected: Attempts = {}
+    for *keys, percent in (*truth.get("tries", ()), *truth.get("marks_by_course", ())):
+        expected[tuple(map(str, keys))] = percent
+    for student, marks in truth.get("marks", {}).items():
+        for item, percent in marks.items():
+            expected[student, item] = percent
+    return expected
+
+
+def check(name: str, file_name: str, data: bytes) -> None:
+    truth = truth_of(name)
+    found = preview(file_name, data, None, LATEST, is_whole=True)
+    assert found.layout == truth.get("layout")
+    mapping = answered(found, truth)
+    assert attempts_of(records_of(file_name, data, mapping), truth) == expected_of(truth)
+    read = preview(file_name, data, mapping, LATEST, is_whole=True)
+    assert (read.problem, read.rejected) == (None, 0)
+    assert read.not_relevant.get("row of all students", 0) == truth.get("rows_of_all", 0)
+    for column in truth.get("asks", ()):
+        assert any(column in point and "worth" in point for point in found.open_points)
+    course = truth.get("course", truth.get("answers", {}).get("course"))
+    if course:
+        items = yaml.safe_load(mapping)["items"]
+        assert items["item_id"] == "{course}/{column}"
+        assert yaml.safe_load(mapping)["constants"]["course_id"] == course
+    names = {each.data.student_id: each.data.student_name for each in records_of(file_name, data, mapping)}  # type: ignore[union-attr]
+    for student, student_name in truth.get("names", {}).items():
+        assert names[student] == student_name
+    for column, item_id in truth.get("items", {}).items():
+        ids = {each.data.item_id for each in records_of(file_name, data, mapping)}  # type: ignore[union-attr]
+        assert item_id in ids, column
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_import_reads_each_mark_or_asks(name: str) -> None:
+    """Out: the layout of the name in `gradebook_layouts.yaml`."""
+    check(name, truth_of(name).get("name", f"{name}.csv"), (FOLDER / f"{name}.csv").read_bytes())
+
+
+def test_there_are_enough_layouts_in_two_languages() -> None:
+    layouts = {truth_of(name).get("layout") for name in NAMES}
+    chinese = [name for name in NAMES if "_zh" in name or name.startswith("zh_")]
+    assert len(NAMES) >= 13
+    assert len(layouts) >= 10
+    assert len(chinese) >= 3
+
+
+def semicolons(table: list[list[str]]) -> bytes:
+    return as_csv(table, ";").encode()
+
+
+def tabs_in_utf_16(table: list[list[str]]) -> bytes:
+    return as_csv(table, "\t").encode("utf-16")
+
+
+def with_a_mark(table: list[list[str]]) -> bytes:
+    return ("\ufeff" + as_csv(table)).encode()
+
+
+def a_blank_second_row(table: list[list[str]]) -> bytes:
+    return as_csv([table[0], [""] * len(table[0]), *table[1:]]).encode()
+
+
+def rows_in_another_order(table: list[list[str]]) -> bytes:
+    rows = table[1:]
+    random.Random(5).shuffle(rows)
+    return as_csv([table[0], *rows]).encode()
+
+
+def columns_in_another_order(table: list[list[str]]) -> bytes:
+    order = list(range(len(table[0])))
+    random.Random(7).shuffle(order)
+    whole = [row + [""] * (len(order) - len(row)) for row in table]
+    return as_csv([[row[place] for place in order] for row in whole]).encode()
+
+
+CHANGES: list[Callable[[list[list[str]]], bytes]] = [
+    semicolons,
+    tabs_in_utf_16,
+    with_a_mark,
+    a_blank_second_row,
+    rows_in_another_order,
+    columns_in_another_order,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_layout_is_read_in_other_forms_of_the_same_file(
+    name: str, change: Callable[[list[list[str]]], bytes]
+) -> None:
+    """Out: the search of labels in all columns of people; the order of ids in `_id_place`."""
+    if name == "teams" and change is columns_in_another_order:
+        pytest.skip("in a file of Teams the points stand after their item")
+    check(name, truth_of(name).get("name", f"{name}.csv"), change(table_of(name)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_layout_is_read_from_a_workbook(name: str) -> None:
+    file_name = truth_of(name).get("name", f"{name}.csv").removesuffix(".csv") + ".xlsx"
+    check(name, file_name, xlsx({"Grades": table_of(name)}))
+
+
+def test_the_outcome_of_three_students_is_shown_before_the_start() -> None:
+    """Out: `marks.add` of the dry run."""
+    truth = truth_of("canvas")
+    found = preview(truth["name"], (FOLDER / "canvas.csv").read_bytes(), None, LATEST, is_whole=True)
+    shown = [(each.student, each.column, each.mark, each.points, each.percent) for each in found.marks]
+    assert ("S001", "Unit 1 Quiz (101)", "9", 10, 90) in shown
+    assert {student for student, *_ in shown} == {"S001", "S002", "S003"}
+    asked = preview("x.csv", (FOLDER / "schoology.csv").read_bytes(), None, LATEST, is_whole=True)
+    assert asked.marks == ()
+    assert [each.marks for each in asked.item_points if each.points is None] == [("4", "5", "3")]
+
+
+LMS_TOOLKIT = {
+    "users": (
+        "SourceSystemIdentifier,SourceSystem,UserRole,LocalUserIdentifier,SISUserIdentifier,Name,EmailAddress,CreateDate\n"
+        "9001,Canvas,student,ana.r,S001,Ana Rivera,ana@example.org,2026-02-20 00:00:00\n"
+        "9002,Canvas,student,ben.c,S002,Ben Chen,ben@example.org,2026-02-20 00:00:00\n"
+    ),
+    "assignments": (
+        "SourceSystemIdentifier,SourceSystem,Title,AssignmentCategory,AssignmentDescription,DueDateTime,MaxPoints,"
+        "LMSSectionSourceSystemIdentifier,CreateDate\n"
+        "501,Canvas,Cells,Assignment,What is a cell?,2026-05-01 00:00:00,20,77,2026-04-20 00:00:00\n"
+    ),
+    "submissions": (
+        "SourceSystemIdentifier,SourceSystem,SubmissionStatus,SubmissionDateTime,EarnedPoints,Grade,"
+        "AssignmentSourceSystemIdentifier,LMSUserSourceSystemIdentifier,CreateDate\n"
+        "301,Canvas,Graded,2026-05-01 10:00:00,15,B,501,9001,2026-04-30 00:00:00\n"
+        "302,Canvas,Missing, ,0,F,501,9002,2026-04-30 00:00:00\n"
+        "303,Canvas,Late,2026-05-02 10:00:00,0,F,501,9003,2026-04-30 00:00:00\n"
+    ),
+    "associations": (
+        "SourceSystemIdentifier,SourceSystem,EnrollmentStatus,LMSUserSourceSystemIdentifier,"
+        "LMSSectionSourceSystemIdentifier,CreateDate\n"
+        "123555,Canvas,Active,9001,77,2026-02-20 00:00:00\n"
+        "123556,Canvas,Expired,9002,77,2026-02-20 00:00:00\n"
+    ),
+    "sections": (
+        "SourceSystemIdentifier,SourceSystem,SISSectionIdentifier,Title,SectionDescription,Term,LMSSectionStatus,CreateDate\n"
+        "77,Canvas,B3,SCI-8,Science of grade 8,2026,Active,2026-02-20 00:00:00\n"
+    ),
+}
+
+
+def test_the_files_of_lms_toolkit_become_the_right_records() -> None:
+    """Out: an entry of `records` in `gradebook_layouts.yaml`."""
+    found = {
+        name: preview(f"{name}.csv", text.encode(), None, LATEST, is_whole=True) for name, text in LMS_TOOLKIT.items()
+    }
+    assert all(str(each.layout).startswith("LMS-Toolkit") for each in found.values())
+    assert found["assignments"].by_type == {"item_record": 1}
+    assert found["sections"].by_type == {"course_content": 1}
+    assert found["associations"].by_type == {"membership_record": 1, "withdrawal": 1}
+    # The file has the points that were earned, and not those that were possible.
+    assert [(each.column, each.points, each.largest) for each in found["submissions"].item_points] == [
+        ("EarnedPoints", None, 15)
+    ]
+    mapping = with_points(str(found["submissions"].mapping), '{"EarnedPoints": 20}')
+    records = records_of("submissions.csv", LMS_TOOLKIT["submissions"].encode(), mapping)
+    read = [(each.record_id, each.data.student_id, each.data.item_id, each.data.score) for each in records]  # type: ignore[union-attr]
+    assert read == [("301", "9001", "501", 0.75), ("303", "9003", "501", 0.0)]
+    assert "say what group_id is" in str(found["users"].problem)
+    mapping = str(found["users"].mapping).replace("'?'", "grade-8")
+    members = records_of("users.csv", LMS_TOOLKIT["users"].encode(), mapping)
+    assert {(each.type, each.data.student_id) for each in members} == {  # type: ignore[union-attr]
+        ("membership_record", "9001"),
+        ("membership_record", "9002"),
+    }
