@@ -99,6 +99,25 @@ def test_the_version_before_comes_back_and_a_later_one_stays(room: Any, graph: G
     assert likes(room) == 41
 
 
+def test_a_batch_that_was_undone_is_not_undone_again(room: Any, graph: Graph, blobs: Blobs) -> None:
+    """Another try goes on after the last batch. Out: `progress.next_batch` in `undo_import`."""
+    job_id = import_rows(graph, blobs, [like("r", 1), like("s", 2), like("t", 4)], batch_size=1)
+    original, undone = graph.undo_batch, []
+
+    def undo_batch(batch: Any, progress: Any) -> Any:
+        if len(undone) == 2:
+            raise RuntimeError("the process ends here")
+        undone.append(batch.batch)
+        return original(batch, progress)
+
+    graph.undo_batch = undo_batch  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="ends here"):
+        undo_import(graph, blobs, job_id)
+    undone.clear()
+    assert undo_import(graph, blobs, job_id)["taken_back"] == 3
+    assert (undone, likes(room)) == ([2], 0)
+
+
 def test_nobody_who_was_erased_comes_back(room: Any, graph: Graph, blobs: Blobs) -> None:
     """To take the guard out: let `_may_return` ask for no erased students."""
     import_rows(graph, blobs, [like("r", 1)])
