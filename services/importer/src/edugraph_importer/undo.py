@@ -49,11 +49,14 @@ def undo_import(
         raise Rejected(
             "an earlier release accepted this import: take its records back by their ids (withdrawn: true)"
         )
-    written = graph.written_batches(job_id)
+    # This raises if the ledger rows of the import are deleted. Nothing may be changed before.
+    graph.written_batches(job_id)
     # The note in the blob store comes before the mark in the graph: even if this process dies between them, a graph
     # that is restored from a backup can be undone again.
     _note(blobs, job)
     progress = graph.begin_undo(job_id)
+    # A late message may have been written until the mark counted, so the batches are read after it.
+    written = graph.written_batches(job_id)
     activities = 0
     for batch in _batches(blobs, job, written):
         activities += sum(isinstance(record.data, ActivityRecord) for _, record in batch.records)
@@ -82,12 +85,13 @@ def replay_undos(graph: Graph, blobs: Blobs) -> tuple[dict[str, int], dict[str, 
         if graph.is_undone(job_id):
             continue
         try:
+            progress = graph.begin_undo(job_id)
             if graph.written_batches(job_id):
                 report = undo_import(graph, blobs, job_id)
             else:
                 # The graph has no batch of this import, so only the job has to be marked as undone.
                 report = {}
-                graph.end_undo(job_id, graph.begin_undo(job_id))
+                graph.end_undo(job_id, progress)
         except Rejected as problem:
             left[job_id] = str(problem)
             continue

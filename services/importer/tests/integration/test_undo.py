@@ -2,17 +2,21 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.stored_jobs import load_job, store_job
 from edugraph_importer.batching import count_batches, read_batch, window
 from edugraph_importer.graph import Graph
+from edugraph_importer.graph import apply as apply_module
+from edugraph_importer.graph.versions import withdrawn_entries
 from edugraph_importer.undo import replay_undos, undo_import
 
 from .imports import graph_with_rows, import_rows, split
@@ -136,6 +140,51 @@ def test_nothing_is_written_of_a_job_once_its_undo_has_begun(room: Any, graph: G
         graph.write_batch(read_batch(blobs, messages[1]).graph)
     undo_import(graph, blobs, job_id)
     assert likes(room) == 0
+
+
+def test_a_batch_that_is_written_while_the_undo_begins_is_taken_back(
+    room: Any, graph: Graph, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: `wait_for_older_transactions` in `begin_undo`, or let `undo_import` read the batches before the mark.
+
+    The message may be a dead letter that was sent again. The embedded engine refuses the batch.
+    """
+    job_id, [message] = split(blobs, [like("r", 1)])
+    undoing: list[Future[Any]] = []
+
+    def is_marked() -> bool:
+        return room.query("MATCH (j:ImportJob {undone: true}) RETURN j.id AS id") == [{"id": job_id}]
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def read(*arguments: Any) -> Any:
+            monkeypatch.setattr(apply_module, "withdrawn_entries", withdrawn_entries)
+            undoing.append(pool.submit(undo_import, graph, blobs, job_id))
+            until(is_marked)
+            wait(undoing, timeout=1)
+            return withdrawn_entries(*arguments)
+
+        monkeypatch.setattr(apply_module, "withdrawn_entries", read)
+        with suppress(Rejected):
+            room.graph.write_batch(read_batch(blobs, message).graph)
+        undoing[0].result(30)
+    assert likes(room) == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
+def test_the_later_batch_of_an_import_counts_and_comes_back_whichever_is_written_first(
+    room: Any, graph: Graph, blobs: Blobs, order: Sequence[int], numbers: Sequence[int]
+) -> None:
+    """Out: `first_row` in `classify`. By it the stored row of the version that comes back is found, too."""
+    _, messages = split(blobs, [like("r", number) for number in numbers], batch_size=1)
+    for number in order:
+        graph.write_batch(read_batch(blobs, messages[number]).graph)
+    assert likes(room) == numbers[1]
+    second = import_rows(graph, blobs, [like("r", 8, day=2)])
+    assert likes(room) == 8
+    assert undo_import(graph, blobs, second)["came_back"] == 1
+    assert likes(room) == numbers[1]
 
 
 @pytest.mark.parametrize("kept", ["", "acceptance"])
