@@ -230,7 +230,7 @@ def test_what_is_withdrawn_goes_and_its_versions_are_remembered_by_a_hash() -> N
     ids = Ids({"r": stored_version(OLD)}, {})
     found = classify([], ids, nobody_erased(), Acceptance(2), [(1, withdrawal("2026-01-01T00:00:00Z"))])
     assert (found.superseded, found.events) == ({"r": stored_version(OLD)}, {})
-    assert found.withdrawn == {plain_hash("r"): Remembered((), (entry_of(OLD, 1, 0), entry), is_new=True)}
+    assert found.withdrawn == {plain_hash("r"): Remembered((), (entry_of(OLD, 1, 0), entry))}
     assert (found.counts, found.unknown) == ({"written": 1, "unknown": 0}, [])
 
 
@@ -239,7 +239,7 @@ def test_an_older_withdrawal_changes_nothing_and_a_later_version_brings_the_reco
     found = classified(OLD, NEW, withdrawn={"r": (before,)})
     assert found.counts == {"taken_back": 1, "written": 1}
     assert found.events == {"r": NEW}
-    assert found.withdrawn == {plain_hash("r"): Remembered((before,), (), is_new=False)}
+    assert found.withdrawn == {plain_hash("r"): Remembered((before,), ())}
     late = classify(
         [], Ids({"r": stored_version(NEW)}, {}), nobody_erased(), Acceptance(2), [(1, withdrawal("2026-01-01"))]
     )
@@ -323,6 +323,30 @@ def test_of_imports_that_cannot_be_undone_the_first_and_the_greatest_are_enough(
     many = [entry_of(chat("r", text=str(number)), number, 0) for number in range(1, 9)]
     assert remembered(many, 6) == (many[0], many[4], *many[5:])
     assert decide(remembered(many, 100)) == decide(many)
+
+
+# The elements of the key in their order, with the change that makes a version smaller by this element alone.
+KEY = {
+    "changed": {"changed": 4},
+    "is_withdrawal": {"type": 0, "hash": 7},
+    "reading": {"reading": 0},
+    "accepted": {"accepted": 4},
+    "row": {"row": 4},
+    "hash": {"hash": 4},
+}
+
+
+@pytest.mark.parametrize("element", KEY)
+def test_each_element_of_the_key_counts_for_more_than_those_after_it(element: str) -> None:
+    """Out, one at a time: an element of `Entry.order`; or two of them change places."""
+    is_withdrawal = element == "is_withdrawal"
+    greater = Entry(changed=5, type=WITHDRAWN if is_withdrawal else 0, reading=1, accepted=5, row=5, hash=5)
+    following = list(KEY)[list(KEY).index(element) + 1 :]
+    larger_after = {name: 9 for name in following if name != "is_withdrawal"}
+    smaller = greater._replace(**(larger_after | KEY[element]))
+    if element == "changed":
+        smaller = smaller._replace(type=WITHDRAWN)
+    assert decide([greater, smaller]) == decide([smaller, greater]) == greater
 
 
 def entries(accepted: st.SearchStrategy[int]) -> st.SearchStrategy[list[Entry]]:

@@ -167,16 +167,14 @@ def apply(
     that still have to be locked when StaleRead is raised. `job_id` names the job that waits for the prerequisites, if
     any.
 
-    All transactions take their locks in this order: superseded records, then all other nodes. Everything that needs
-    no locks is computed before.
+    All transactions take their locks in this order: superseded records, then the nodes that records link to, then the
+    nodes `Withdrawn`. Everything that needs no locks is computed before.
     """
     staged, changes = UnitOfWork.staged(), FindingChanges()
     for record in records.records:
         staged.add(record_facts.facts_of(record, _version_properties(records, record)))
-    superseded = lock_superseded(
-        tx, records.superseded, {record_id: version for record_id, (version, _) in records.noted.items()}
-    )
-    lock_withdrawn(tx, records.known_withdrawn)
+    noted = {record_id: version for record_id, (version, _) in records.noted.items()}
+    superseded = lock_superseded(tx, records.superseded, noted)
     write_noted(tx, records.noted)
     for update in findings:
         staged.add(changes.add(update))

@@ -98,14 +98,10 @@ class StoredVersion:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The change of the versions that an id remembers. `before` is compared with the graph under the lock.
-
-    `is_new` says that the id has no node `Withdrawn` yet.
-    """
+    """The change of the versions that an id remembers. `before` is compared with the graph under the lock."""
 
     before: tuple[Entry, ...]
     after: tuple[Entry, ...]
-    is_new: bool
 
 
 class WrittenVersion(NamedTuple):
@@ -145,11 +141,6 @@ class Classified:
     rejects: list[Reject] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     by_type: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def known_withdrawn(self) -> dict[str, Remembered]:
-        """The changes of nodes `Withdrawn` that are in the graph."""
-        return {hashed: change for hashed, change in self.withdrawn.items() if not change.is_new}
 
     @property
     def records(self) -> list[Record]:
@@ -397,7 +388,7 @@ class Ids:
         before = self._withdrawn.get(record_id)
         if before is None and not entries:
             return
-        classified.withdrawn[plain_hash(record_id)] = Remembered(before or (), entries, before is None)
+        classified.withdrawn[plain_hash(record_id)] = Remembered(before or (), entries)
 
 
 def classify(
