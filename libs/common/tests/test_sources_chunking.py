@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import example, given
@@ -21,7 +22,7 @@ from edugraph_common.sources.chunking import (
 )
 from edugraph_common.sources.csv_source import CsvRows, CsvSource, read_header
 from edugraph_common.sources.frames import pack_fewer_rows, pack_rows, unpack_rows
-from edugraph_common.sources.json_source import JsonSource, Lines, Values, layout_of, value_end
+from edugraph_common.sources.json_source import JsonSource, Lines, ValueEnds, Values, layout_of
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile
 from edugraph_common.sources.rows import NotRelevant, cut_rows
 from edugraph_common.sources.students import People
@@ -104,7 +105,7 @@ DAMAGES: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("place", [0, 3, 7])
 @pytest.mark.parametrize("size", [7, 1 << 20])
 def test_damage_within_an_array_costs_one_value(damage: str, between: str, place: int, size: int) -> None:
-    """Out: the search for the next value in `value_end`, or `_is_followed`."""
+    """Out: `next_value` in `_begin_of_next`, or the look for a brace in `_ended_early`."""
     values = [json.dumps({"id": n, "b": {"c": {"d": ["x", n]}}, "e": "}{"}) for n in range(8)]
     broken = DAMAGES[damage](values[place])
     assert broken != values[place]
@@ -117,9 +118,8 @@ def test_damage_within_an_array_costs_one_value(damage: str, between: str, place
         except ValueError:
             continue
     lines_each = between.count("\n")
-    lost = None if damage == "a brace too many" else place
-    assert good == [(1 + n * lines_each, n) for n in range(8) if n != lost]
-    assert len(rows) <= 9  # the broken one, and a brace too many by itself
+    assert good == [(1 + n * lines_each, n) for n in range(8) if n != place]
+    assert len(rows) <= 9  # A value that a bracket too few or too many has cut may be two rows.
 
 
 @pytest.mark.parametrize("size", [1_000, 1 << 20])
@@ -253,9 +253,58 @@ def test_odd_rows_are_the_same_whatever_the_blocks(source: CsvSource | JsonSourc
     ],
 )
 def test_a_broken_value_ends_before_the_next_value_and_not_within_itself(broken: str) -> None:
-    """Out: the comparison of the first key, or of what follows, in `_next_value`."""
+    """Out: the comparison of the first key, or of what follows, in `next_value`."""
     text = f'{broken}, {{"id": 3}}]'
-    assert text[value_end(text, 0, is_final=True) :] == '{"id": 3}]'
+    assert text[ValueEnds().end(text, 0, is_final=True) :] == '{"id": 3}]'
+
+
+WHOLE = [json.dumps({"id": n, "b": {"c": [{"x": 1}, {"x": 2}, {"x": 3}]}, "e": "}{"}) for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        # The first key is damaged, so no other value has it.
+        {3: WHOLE[3].replace('"id"', '"id', 1)},
+        {3: WHOLE[3].replace('"id"', '"ix"', 1)[:-1]},
+        # The value after the next one does not begin with a brace.
+        {3: WHOLE[3][:-1], 5: "no JSON"},
+        # The brace that one value lacks is too many in a later one.
+        {2: WHOLE[2][:-1], 6: WHOLE[6] + "}"},
+        # A brace too many in the middle leaves a valid object that lacks a member.
+        {3: WHOLE[3].replace(']}, "e"', ']}}, "e"')},
+        # The value before the broken one is valid JSON of another form.
+        {3: '{"a": {}}', 4: WHOLE[4].replace('"id"', '"ix"', 1)[:-1], 6: "17"},
+        {3: "{}", 4: WHOLE[4].replace('"id"', '"ix"', 1)[:-1], 6: "17"},
+        # Only the first brace is missing. The value before is whole.
+        {3: WHOLE[3][1:]},
+    ],
+)
+@pytest.mark.parametrize("between", [",", ",\n", "\n"])
+@pytest.mark.parametrize("size", [1, 50, 1 << 20])
+def test_the_values_around_broken_ones_are_found_by_their_keys(
+    damaged: dict[int, str], between: str, size: int
+) -> None:
+    """Out: `_is_usual` in `next_value` or in `_next_usual`, `_ended_early`, `_vote`, or the colon in `_FIRST_KEY`."""
+    values = [damaged.get(number, value) for number, value in enumerate(WHOLE)]
+    text = f"[{between.join(values)}]"
+    found = []
+    for row in rows_of_values(blocks_of(text.encode(), size)):
+        with suppress(ValueError):
+            value = json.loads(row.raw.decode())
+            if isinstance(value, dict) and {"id", "b", "e"} <= value.keys():
+                found.append((row.line, value["id"]))
+    assert found == [(1 + number * between.count("\n"), number) for number in range(9) if number not in damaged]
+
+
+@pytest.mark.parametrize("inner", [b',{"a":[0', b',{"a":0'])
+def test_the_search_for_the_next_value_gives_up(inner: bytes) -> None:
+    """Out: the end of the search in `_whole_values`: it would take a minute."""
+    text = b'[{"a":1},{"b":1 ' + inner * 130_000
+    began = time.process_time()
+    with pytest.raises(MalformedFile):
+        list(rows_of_values([text]))
+    assert time.process_time() - began < 10
 
 
 def test_objects_within_a_value_that_is_too_long_are_not_rows() -> None:

@@ -9,7 +9,7 @@ from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.sources import RawRow, csv_source, read_rows
 from edugraph_common.sources.chunking import line_end, rows_of
 from edugraph_common.sources.csv_source import CsvRows, CsvSource, Header, read_header
-from edugraph_common.sources.json_source import Lines, Values, decode_json, first_value, layout_of, value_end
+from edugraph_common.sources.json_source import Lines, ValueEnds, Values, decode_json, first_value, layout_of
 from edugraph_common.sources.mapping import Items, Mapping, parse_mapping
 from edugraph_common.sources.ndjson import EmptyFile, LineScan, MalformedFile
 from edugraph_common.sources.rows import cut_rows
@@ -184,16 +184,20 @@ def test_a_layout_is_told_by_the_head(head: bytes, layout: str) -> None:
     [
         ('{"a": 1}, {', 0, False, 8),
         ('{"a": "}"}, 1]', 0, False, 10),
-        ('{"a": [{}, {}]}', 0, False, 15),
+        ('{"a": [{}, {}]}', 0, False, -1),
+        ('{"a": [{}, {}]}', 0, True, 15),
+        ('{"a": [{}, {}]}]', 0, False, 15),
         ('{"a": "\\"}"}x', 0, False, 12),
         ('{"a": 1', 0, False, -1),
         ('{"a": "', 0, False, -1),
-        ('{"a": 1},{"b": 2}', 9, False, 17),
+        ('{"a": 1},{"b": 2},', 9, False, -1),  # a member may follow, and then the value is broken
+        ('{"a": 1},{"b": 2},{', 9, False, 17),
         ('no, {"a": 1}', 0, False, 4),
         ("no", 0, True, 2),
         ("no", 0, False, -1),
-        ('{"a" 1}, {"a": 2}', 0, False, 7),
-        ('{"a" 1}, null', 0, False, 7),
+        ('{"a" 1}, {"a": 2}', 0, True, 7),
+        ('{"a" 1}, {"a": 2}', 0, False, -1),
+        ('{"a" 1}, null', 0, True, 7),
         ('{"a" 1} ', 0, False, -1),
         ('{"a" 1}]', 0, True, 7),
         ('{"a": {"b": 1}, {"a": 2}]', 0, True, 16),
@@ -203,12 +207,12 @@ def test_a_layout_is_told_by_the_head(head: bytes, layout: str) -> None:
 def test_a_value_ends_with_its_last_bracket_or_before_the_next_one(
     text: str, begin: int, is_final: bool, end: int
 ) -> None:
-    assert value_end(text, begin, is_final) == end
+    assert ValueEnds().end(text, begin, is_final) == end
 
 
 def test_a_value_that_never_ends_is_a_file_that_was_cut_off() -> None:
     with pytest.raises(MalformedFile, match="in the middle of a JSON value"):
-        value_end('{"a": 1', 0, is_final=True)
+        ValueEnds().end('{"a": 1', 0, is_final=True)
 
 
 def test_a_line_ends_after_its_line_feed() -> None:
