@@ -132,6 +132,18 @@ def test_an_upload_stays_if_a_setting_says_so(blobs: Blobs) -> None:
     assert blobs.exists(job.source or "")
 
 
+def test_a_file_on_another_server_is_split_and_left_alone(tmp_path: Path) -> None:
+    """Out: `"://"` in `delete_upload`, which then asks the store to delete it."""
+    exports = tmp_path / "exports"
+    exports.mkdir()
+    (exports / "a.ndjson").write_text(LINES)
+    url = f"file://{exports}/a.ndjson"
+    blobs = Blobs(str(tmp_path / "store"), [f"file://{exports}"])
+    job = ImportJob(job_id="j", source=url, batch_size=10, outside=blobs.look_outside(url))
+    assert count_batches(blobs, job) == 3
+    assert (exports / "a.ndjson").read_text() == LINES
+
+
 class Cancelled(Exception):
     """The job was cancelled."""
 
@@ -201,6 +213,19 @@ def test_a_table_of_ascii_with_one_damaged_byte_keeps_its_other_rows(blobs: Blob
     rows[2_500] = rows[2_500].replace(b"lesson", b"les" + damaged_byte + b"on")
     found = list(batches(blobs, job_of(blobs, "编号,正文,时间\n".encode() + b"".join(rows), "csv")))
     assert [reject.line for batch in found for reject in batch.graph.rejects] == [2_502]
+
+
+@pytest.mark.parametrize("damaged", range(4))
+def test_one_damaged_byte_in_a_short_table_costs_its_row(blobs: Blobs, damaged: int) -> None:
+    """Out: `is_one_of_several` in `_encoding_of_undamaged_lines`."""
+    rows = [f"C{number},lesson,2026-01-01\n".encode() for number in range(4)]
+    rows[damaged] = rows[damaged].replace(b"lesson", b"les\xffson")
+    mapping = parse_mapping("{type: course_content, columns: {c: course_id, text: content, at: timestamp}}")
+    job = job_of(blobs, b"c,text,at\n" + b"".join(rows), "csv")
+    store_mapping(blobs, "j", mapping)
+    [found] = batches(blobs, job)
+    assert [reject.line for reject in found.graph.rejects] == [damaged + 2]
+    assert len(found.graph.records) == 3
 
 
 def test_what_is_not_relevant_is_read_and_counted_by_name(blobs: Blobs) -> None:

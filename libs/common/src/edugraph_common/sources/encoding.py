@@ -27,6 +27,8 @@ _MIN_UTF16_NULS, _MAX_BYTES_PER_NUL = 4, 200
 _ENOUGH_FOR_UTF8 = 4  # text in another encoding hardly ever begins with this many valid sequences of UTF-8
 # The largest share of damaged lines in a text whose encoding is detected from its other lines.
 _MAX_DAMAGED_SHARE = 0.05
+# In a short text one line may be damaged, if this number of other lines are not.
+_LEAST_UNDAMAGED_LINES = 4
 # The mark for bytes that are not valid in the encoding. UTF-8 cannot encode it, so a row that has it is rejected.
 _DAMAGED = "\udcff"
 _MARK_DAMAGE = "edugraph.mark_damage"
@@ -86,7 +88,10 @@ def _encoding_of_undamaged_lines(text: bytes) -> DetectedEncoding | None:
     for encoding in (UTF8, *_DOUBLE_BYTE):
         undamaged = [line for line in lines if _is_of(line, encoding)]
         damaged = len(lines) - len(undamaged)
-        if not 0 < damaged <= len(lines) * _MAX_DAMAGED_SHARE:
+        filled = sum(bool(line.strip()) for line in undamaged)
+        is_one_of_several = damaged == 1 and filled >= _LEAST_UNDAMAGED_LINES
+        is_small_share = 0 < damaged <= len(lines) * _MAX_DAMAGED_SHARE
+        if not (is_one_of_several or is_small_share):
             continue
         if encoding == UTF8:
             return DetectedEncoding(UTF8, lead=0.0)
