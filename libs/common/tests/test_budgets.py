@@ -3,11 +3,13 @@
 import io
 import tracemalloc
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 
 from edugraph_common.sources.chunking import row_chunks
 from edugraph_common.sources.compression import RatioLimit
+from edugraph_common.sources.json_source import Values
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.split_budget import CountedFile, SplitBudget
 from edugraph_common.sources.table_process import SheetLine, Unusable, written_rows
@@ -100,4 +102,17 @@ def test_a_line_without_an_end_is_not_held() -> None:
     finally:
         tracemalloc.stop()
     assert [row.is_cut for row in chunk] == [True]
+    assert most_bytes < 8 * MIB
+
+
+def test_a_json_value_without_an_end_is_not_held() -> None:
+    """Out: the look at the length of the rest in `Values._cut`. The rows after the value are found."""
+    text = chain([b'[{"a": "'], (b"x" * (MIB // 4) for _ in range(32)), [b'"},\n{"a": 1}]'])
+    tracemalloc.start()
+    try:
+        [chunk] = Values().chunks(text, 10)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [(row.line, row.is_cut) for row in chunk] == [(1, True), (2, False)]
     assert most_bytes < 8 * MIB

@@ -11,8 +11,9 @@ from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding, RecordFinding
 from edugraph_common.contracts.records import ErrorRecord, Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_hash
-from edugraph_importer.graph import Graph
+from edugraph_importer.graph import Graph, reviews
 from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.versions import stored_versions
 
 from .graph_reference import points_of_items
 from .random_imports import (
@@ -230,6 +231,28 @@ def test_a_record_that_goes_while_it_is_looked_at_is_looked_for_again(
     assert len(looks) == 2
     judged = room.query("MATCH (n:ErrorRecord) WHERE n.verdicts IS NOT NULL RETURN n.id AS id")
     assert [each["id"] for each in judged] == ["r0"]
+
+
+def test_a_record_that_comes_while_its_review_is_written_is_reviewed(
+    room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: `hold_keys` in `write_of_records`. The embedded engine refuses the transaction of the review."""
+    row = {"type": "error_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": "r0"}
+    record = parse_record(row | {"data": {"student_id": "a", "course_id": "c", "error_text": "x"}})
+    said = {"record_id": "r0", "text_hash": text_hash(record), "aspect": "error_type", "target": "sign errors"}
+    said |= {"verdict": "accepted", "at": "2026-02-01T00:00:00Z", "by": "ann"}
+
+    def read(*arguments: Any) -> Any:
+        monkeypatch.setattr(reviews, "stored_versions", stored_versions)
+        found = stored_versions(*arguments)
+        room.graph.write_batch(batch([record], "job", 0))
+        return found
+
+    room.empty()
+    monkeypatch.setattr(reviews, "stored_versions", read)
+    room.graph.write_reviews([FindingReview.model_validate(said)])
+    types = room.query("MATCH (:ErrorRecord {id: 'r0'})-[:OF_TYPE]->(t) RETURN t.id AS id")
+    assert types == [{"id": "sign errors"}]
 
 
 @pytest.mark.thorough
