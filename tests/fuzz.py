@@ -1,6 +1,10 @@
-"""`make fuzz`: hostile rows among good ones, 10,000 examples for each source, and what became of each row.
+"""`make fuzz`: hostile and damaged rows among good ones, and what became of each row.
 
-An example is a job of its own: it is split, its batch is read, checked as far down as what would be sent to the graph,
+First each form of file is tried with 10,000 rows (`--rows`). A third of them is damaged: a byte that is not valid, a
+bracket too few or too many, a row above the size limit, a date outside of the years 1 to 9999. Promised is that each
+good row arrives with its line, and that each reject stands on the line of a damaged row (`damaged_files`).
+
+Then 10,000 examples (`--examples`) of each source are imported as jobs. An example is a job of its own: it is split, its batch is read, checked as far down as what would be sent to the graph,
 and counted in Redis, until the job ends. At last each different row of a source goes into the real graph, in batches
 of 1,000 with good rows between them. Promised is that
 
@@ -10,7 +14,7 @@ of 1,000 with good rows between them. Promised is that
 - written + replaced + unchanged + older + taken back + rejected + failed + not relevant are the rows that were read, and those that were expected.
 
 Prints a table of rows by source and outcome, leaves .run/fuzz.json, and ends with 1 when a promise was broken. The
-smallest example that breaks one is printed with its seed.
+smallest example that breaks one is printed with its seed; a file with damaged rows is printed by its number.
 """
 
 import argparse
@@ -30,6 +34,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import neo4j
+from damaged_files import FORMS, made_file, problems_of
 from engines import bench, real_servers
 from guard import empty_graph
 from hostile_rows import HOSTILE, MAPPING, StagedGraph, file_of, good_students, mixed
@@ -88,11 +93,17 @@ class Tally:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=10_000, help="of each source")
+    parser.add_argument("--rows", type=int, default=10_000, help="of each form of file")
+    parser.add_argument("--examples", type=int, default=10_000, help="of each source; 0 tries damaged rows alone")
     parser.add_argument("--source", choices=SOURCES, action="append", help="this one only; may be given again")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path(".run/fuzz.json"))
     chosen = parser.parse_args()
+    broken_files = [problem for form in FORMS for problem in try_damaged_rows(form, chosen.rows, chosen.seed)]
+    for problem in broken_files:
+        print(problem)
+    if chosen.examples == 0:
+        return int(bool(broken_files))
     print("source     examples    rows" + "".join(f"{name:>14}" for name in OUTCOMES) + "   seconds  promises")
     with bench():
         tallies = [tally for source in chosen.source or SOURCES for tally in _shown(source, chosen)]
@@ -101,7 +112,32 @@ def main() -> int:
     for tally in tallies:
         for promise in tally.broken:
             print(f"\n{tally.source}, --seed {chosen.seed}: {promise}")
-    return int(any(tally.broken for tally in tallies))
+    return int(bool(broken_files) or any(tally.broken for tally in tallies))
+
+
+def try_damaged_rows(form: str, least_rows: int, number: int) -> list[str]:
+    """Read files of a form until they have `least_rows`. Return a sentence for each broken promise."""
+    broken: list[str] = []
+    began = time.monotonic()
+    files = 0
+    rows = 0
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        while rows < least_rows:
+            file_number = number * 1_000_000 + files
+            file = made_file(form, file_number)
+            try:
+                problems = problems_of(Blobs(folder), file)
+            except Exception as fault:  # noqa: BLE001 - a file with good rows is never refused
+                problems = [f"{type(fault).__name__}: {fault}"]
+            broken += [f"{form}, file {file_number}: {problem}" for problem in problems]
+            files += 1
+            rows += file.rows
+    seconds = time.monotonic() - began
+    print(
+        f"{form:<14} {rows:>8,} rows in {files:>5,} files {seconds:>7.0f} s  {'broken' if broken else 'kept'}",
+        flush=True,
+    )
+    return broken
 
 
 def _shown(source: Format, chosen: argparse.Namespace) -> Iterator[Tally]:
