@@ -4,5 +4,5 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local next_number = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0') + 1)
-redis.call('SET', KEYS[1], string.format('%d', next_number))
+redis.call('SET', KEYS[1], next_number)
 return next_number
