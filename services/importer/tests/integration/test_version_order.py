@@ -22,6 +22,7 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Graph, RecordBatch, versions
 from edugraph_importer.graph import apply as apply_module
+from edugraph_importer.graph import undo as undo_module
 from edugraph_importer.undo import undo_import
 
 from .imports import graph_with_rows, split
@@ -303,6 +304,50 @@ def test_what_another_transaction_writes_between_reading_and_locking_is_seen(
 
     monkeypatch.setattr(apply_module, "withdrawn_entries", read)
     graph.write_batch(read_batch(blobs, at_last[0]).graph)
+    assert room.digest() == expected
+
+
+@pytest.mark.parametrize("case", [", ".join(case) for case in product(("import", "undo"), SECOND, THIRD)])
+def test_an_undo_and_an_import_side_by_side_see_each_other(
+    room: Any, graph: Graph, blobs: Blobs, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """Out: the comparison in `lock_superseded`, or that in `lock_withdrawn`.
+
+    The transaction that is named first has read the record, and has not locked it yet when the other one comes.
+    """
+    outer, second, third = case.split(", ", 2)
+    imports = [
+        Import(FIRST["a record"], 1, 3, is_undone=False),
+        Import(SECOND[second], 3, 3, is_undone=True),
+        Import(THIRD[third], 2, 3, is_undone=False),
+    ]
+    expected = digest_of_fold(room, imports)
+    room.empty()
+    batches = []
+    for each in imports:
+        _, [message] = split(blobs, each.rows, each.batch_size, each.accepted)
+        batches.append(read_batch(blobs, message).graph)
+    for batch in batches[:2]:
+        graph.write_batch(batch)
+    progress = graph.begin_undo(batches[1].job_id)
+
+    def write_third() -> None:
+        graph.write_batch(batches[2])
+
+    def undo_second() -> None:
+        graph.undo_batch(batches[1], progress)
+
+    works = {"import": (apply_module, write_third, undo_second), "undo": (undo_module, undo_second, write_third)}
+    module, first, between = works[outer]
+
+    def read(*arguments: Any) -> Any:
+        monkeypatch.setattr(module, "withdrawn_entries", versions.withdrawn_entries)
+        found = versions.withdrawn_entries(*arguments)
+        between()
+        return found
+
+    monkeypatch.setattr(module, "withdrawn_entries", read)
+    first()
     assert room.digest() == expected
 
 
