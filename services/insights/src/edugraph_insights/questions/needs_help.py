@@ -17,7 +17,8 @@ from edugraph_insights.settings import HelpThresholds
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 # The first rule that holds gives the bucket.
 RULES = ("inactive", "stuck", "repeated mistakes", "low mastery")
-TOO_LITTLE, NO_SIGN = "too little is known", "no sign"
+TOO_LITTLE = "too little is known"
+NO_SIGN = "no sign"
 BUCKETS = (*RULES, TOO_LITTLE, NO_SIGN)
 
 
@@ -64,23 +65,26 @@ def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
 
 def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
     """Return the answer, computed from all attempts in the course."""
-    limits, course = asked.thresholds, asked.course
-    active, days = facts.last_activity(course), SchoolDays(facts.terms(), facts.until.date())
+    limits = asked.thresholds
+    active = facts.last_activity(asked.course)
+    days = SchoolDays(facts.terms(), facts.until.date())
     first = facts.first_of(attempts)
-    tested = facts.tested_points(each.item for each in first)
+    tested = facts.tested_points(attempt.item for attempt in first)
     tried = by_point(first, tested)
-    states, names = facts.mastery_by_student(tried), {point.id: point.name for point in tried}
-    in_time = [each for each in attempts if facts.since is None or each.at >= facts.since]
+    states = facts.mastery_by_student(tried)
+    names = {point.id: point.name for point in tried}
+    in_time = [attempt for attempt in attempts if facts.since is None or attempt.at >= facts.since]
     stuck_at = _never_right(in_time, limits.stuck_tries)
-    repeated = _repeated(facts.mistake_types(course), limits.same_mistakes)
+    repeated = _repeated(facts.mistake_types(asked.course), limits.same_mistakes)
     rows = []
     for student in facts.students:
-        known = {point: each.probability for point, each in states.get(student, {}).items()}
-        low = {point for point, each in known.items() if each is not None and each < limits.low_mastery}
-        # Without a known activity, the days count from the beginning of the period, if it has one.
+        known: dict[str, float] = {}  # point -> probability of a right answer, where it can be said
+        for point, state in states.get(student, {}).items():
+            if state.probability is not None:
+                known[point] = state.probability
+        low = [point for point, probability in known.items() if probability < limits.low_mastery]
         last = active.get(student)
-        counted_from = last or (facts.since and facts.since.date())
-        idle = None if counted_from is None else days.since(counted_from)
+        idle = _idle_school_days(facts, days, last)
         holds = {
             "inactive": idle is None or idle >= limits.inactive_school_days,
             "stuck": bool(stuck_at[student]),
@@ -88,10 +92,15 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
             "low mastery": len(low) >= limits.low_points,
         }
         reasons = tuple(rule for rule in RULES if holds[rule])
-        nothing = NO_SIGN if any(each is not None for each in known.values()) else TOO_LITTLE
+        if reasons:
+            bucket = reasons[0]
+        elif known:
+            bucket = NO_SIGN
+        else:
+            bucket = TOO_LITTLE
         row = NeedsHelp(
             student=student,
-            bucket=reasons[0] if reasons else nothing,
+            bucket=bucket,
             reasons=reasons,
             last_active=last,
             school_days_inactive=None if last is None else idle,
@@ -108,14 +117,26 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     )
 
 
+def _idle_school_days(facts: Facts, days: SchoolDays, last_active: date | None) -> int | None:
+    """Return the whole school days without activity. None if no activity is known and the period has no beginning.
+
+    Without a known activity, the days count from the beginning of the period.
+    """
+    if last_active is not None:
+        return days.since(last_active)
+    if facts.since is not None:
+        return days.since(facts.since.date())
+    return None
+
+
 def _never_right(attempts: Iterable[Attempt], tries: int) -> dict[str, set[str]]:
     """Return, for each student, the items tried at least `tries` times and never with an outcome of 0.5 or more."""
     outcomes: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for each in attempts:
-        outcomes[each.student, each.item, each.title].append(each.outcome)
+    for attempt in attempts:
+        outcomes[attempt.student, attempt.item, attempt.title].append(attempt.outcome)
     found: dict[str, set[str]] = defaultdict(set)
-    for (student, _, title), each_outcome in outcomes.items():
-        if len(each_outcome) >= tries and max(each_outcome) < HALF:
+    for (student, _, title), outcomes_of_item in outcomes.items():
+        if len(outcomes_of_item) >= tries and max(outcomes_of_item) < HALF:
             found[student].add(title)
     return found
 
@@ -124,7 +145,8 @@ def _repeated(mistakes: Iterable[dict[str, Any]], times: int) -> dict[str, set[s
     """Return, for each student, the error types with at least `times` unresolved mistakes."""
     made: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in mistakes:
-        made[row["student"], row["type"], row["name"]] += 0 if row["resolved"] else row["occurrences"]
+        if not row["resolved"]:
+            made[row["student"], row["type"], row["name"]] += row["occurrences"]
     found: dict[str, set[str]] = defaultdict(set)
     for (student, _, name), number in made.items():
         if number >= times:

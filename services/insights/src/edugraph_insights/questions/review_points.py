@@ -2,7 +2,8 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated
 
 from pydantic import Field
@@ -19,6 +20,9 @@ Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]
 NO_ENCODER = "points that were not compared: the analyzer has no encoder (its extra `offline`)"
 HAN = re.compile(r"[\u3400-\u9fff]")  # a Chinese name has such a letter
+# The property `same` of JUDGED, or `accepted` of JUDGED_NEED -> the verdict.
+_VERDICT_OF_PAIR: Mapping[bool | None, str | None] = {None: None, True: "same", False: "different"}
+_VERDICT_OF_NEED: Mapping[bool | None, str | None] = {None: None, True: "accepted", False: "rejected"}
 Needs = Mapping[str, list[Need]]  # point -> its direct prerequisites
 
 
@@ -66,13 +70,16 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     mine = _points_of(facts, asked.course)
     proposed = [row for row in facts.proposed_same(mine) if _is_open_or_judged(row)]
     excluded = [row for row in facts.excluded_prerequisites(mine) if row["canonical"] != row["needs_canonical"]]
-    uses = facts.uses(asked.course, {row[end] for row in proposed for end in ("one", "other")})
+    ids: set[str] = set()
+    for row in proposed:
+        ids |= {row["one"], row["other"]}
+    uses = facts.uses(asked.course, ids)
     # A name that only other students used is not shown.
-    shown = [
-        row for row in proposed if all(uses[row[end]].records or uses[row[end]].courses for end in ("one", "other"))
-    ]
-    ends = {row[end] for row in shown for end in ("one_canonical", "other_canonical")}
-    needs, is_all = facts.needs_around(ends | {row["needs_canonical"] for row in excluded})
+    shown = [row for row in proposed if _is_in_use(uses[row["one"]]) and _is_in_use(uses[row["other"]])]
+    ends = {row["needs_canonical"] for row in excluded}
+    for row in shown:
+        ends |= {row["one_canonical"], row["other_canonical"]}
+    needs, is_all = facts.needs_around(ends)
     same = list(_same(shown, uses, needs))
     worth_a_look = [row for row in same if not _is_neighbour(row)]
     rows = [*worth_a_look, *_excluded(facts, excluded, needs)]
@@ -97,12 +104,18 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
 
 def _points_of(facts: Facts, course: str) -> set[str]:
     """Return the points that the course teaches, that its items test, or that mistakes in it concern."""
-    tested = facts.tested_points(each.item for each in facts.first_attempts(course))
-    return (
-        facts.points_of(course)
-        | {point.id for points in tested.values() for point in points}
-        | {row["point"] for row in facts.mistakes(course) if row["point"] is not None}
-    )
+    points = set(facts.points_of(course))
+    tested = facts.tested_points(attempt.item for attempt in facts.first_attempts(course))
+    for points_of_item in tested.values():
+        points.update(point.id for point in points_of_item)
+    for mistake in facts.mistakes(course):
+        if mistake["point"] is not None:
+            points.add(mistake["point"])
+    return points
+
+
+def _is_in_use(use: Use) -> bool:
+    return bool(use.records or use.courses)
 
 
 def _is_open_or_judged(row: GraphRow) -> bool:
@@ -112,46 +125,52 @@ def _is_open_or_judged(row: GraphRow) -> bool:
 
 def _is_neighbour(row: PointsToReview) -> bool:
     """Return whether a pair without a verdict is in one language and one point needs the other: then they differ."""
-    return row.verdict is None and bool(row.cycles) and bool(HAN.search(row.name)) == bool(HAN.search(row.other_name))
+    one_needs_the_other = bool(row.cycles)
+    is_in_one_language = bool(HAN.search(row.name)) == bool(HAN.search(row.other_name))
+    return row.verdict is None and one_needs_the_other and is_in_one_language
 
 
 def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterator[PointsToReview]:
     for row in rows:
         # A row begins at a point of the course, so the larger id may come first.
-        (one, name, stands_for), (other, other_name, other_stands_for) = sorted(
-            (row[end], row[f"{end}_name"], row[f"{end}_canonical"]) for end in ("one", "other")
-        )
-        pairs = {(stands_for, other_stands_for), (other_stands_for, stands_for)}
-        ways = [way for begin, end in sorted(pairs) if (way := shortest_way(needs, begin, end))]
-        names = {stands_for: name, other_stands_for: other_name}
+        ends = sorted((row[end], row[f"{end}_name"], row[f"{end}_canonical"]) for end in ("one", "other"))
+        (point, name, canonical), (other, other_name, other_canonical) = ends
+        names = {canonical: name, other_canonical: other_name}
+        cycles = []
+        for begin, end in sorted({(canonical, other_canonical), (other_canonical, canonical)}):
+            way = shortest_way(needs, begin, end)
+            if way:
+                cycles.append((names[begin], *(step.needs.name for step in way)))
         yield PointsToReview(
-            key=key_of("pair", one, other),
+            key=key_of("pair", point, other),
             kind="same",
-            point=one,
+            point=point,
             name=name,
             other=other,
             other_name=other_name,
-            courses=uses[one].courses,
+            courses=uses[point].courses,
             other_courses=uses[other].courses,
-            records=uses[one].records,
+            records=uses[point].records,
             other_records=uses[other].records,
             likeness=row["likeness"],
-            verdict=None if row["same"] is None else "same" if row["same"] else "different",
+            verdict=_VERDICT_OF_PAIR[row["same"]],
             skipped=bool(row["skipped"]),
-            cycles=tuple((names[way[0].point], *(step.needs.name for step in way)) for way in ways),
+            cycles=tuple(cycles),
         )
 
 
 def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[PointsToReview]:
     claims = facts.claims(row["point"] for row in rows)
-    accepted, settled = facts.accepted_needs(needs if rows else ()), facts.are_claims_settled()
+    accepted = facts.accepted_needs(needs if rows else ())
+    settled = facts.are_claims_settled()
     for row in rows:
-        way = shortest_way(needs, row["needs_canonical"], row["canonical"]) if row["excluded"] else []
-        names = {row["needs_canonical"]: row["needs_name"]} | {step.needs.id: step.needs.name for step in way}
-        # The importer adds the surest prerequisites first, so the least sure step of the way would close the circle.
-        steps = [each for each in way if (each.point, each.needs.id) not in accepted]
-        last = max(((-each.confidence, each.point, each.needs.id) for each in steps), default=None)
         claimed = claims.get((row["point"], row["needs"]), ())
+        way: list[Need] = []
+        if row["excluded"]:
+            way = shortest_way(needs, row["needs_canonical"], row["canonical"])
+        cycles: tuple[tuple[str, ...], ...] = ()
+        if way:
+            cycles = ((row["needs_name"], *(step.needs.name for step in way)),)
         yield PointsToReview(
             key=key_of("excluded", row["point"], row["needs"]),
             kind="excluded",
@@ -159,24 +178,42 @@ def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[Poin
             name=row["name"],
             other=row["needs"],
             other_name=row["needs_name"],
-            verdict=None if row["accepted"] is None else "accepted" if row["accepted"] else "rejected",
+            verdict=_VERDICT_OF_NEED[row["accepted"]],
             skipped=bool(row["accepted"] and row["excluded"] and settled),
-            confidence=max((each.confidence for each in claimed), default=row["confidence"]),
-            claimed_by=tuple(each.title for each in claimed),
-            cycles=((row["needs_name"], *(step.needs.name for step in way)),) if way else (),
-            gives_way=(names[last[1]], names[last[2]]) if last else (),
+            confidence=max((claim.confidence for claim in claimed), default=row["confidence"]),
+            claimed_by=tuple(claim.title for claim in claimed),
+            cycles=cycles,
+            gives_way=_step_that_gives_way(row, way, accepted),
         )
+
+
+def _step_that_gives_way(
+    row: GraphRow, way: Sequence[Need], accepted: AbstractSet[tuple[str, str]]
+) -> tuple[str, ...]:
+    """Return the names of the step's ends, or nothing if people accepted all steps of the way.
+
+    The importer adds the surest prerequisites first, so the least sure step of the way would close the circle.
+    """
+    names = {row["needs_canonical"]: row["needs_name"]}
+    names |= {step.needs.id: step.needs.name for step in way}
+    steps = [step for step in way if (step.point, step.needs.id) not in accepted]
+    if not steps:
+        return ()
+    last = max(steps, key=lambda step: (-step.confidence, step.point, step.needs.id))
+    return names[last.point], names[last.needs.id]
 
 
 def shortest_way(needs: Needs, begin: str, end: str) -> list[Need]:
     """Return the steps of a shortest way along prerequisites, or no steps. A way from a point to itself has steps."""
-    came_by: dict[str, Need] = {}
+    came_by: dict[str, Need] = {}  # point -> the step that reached it first
     ahead = deque([begin])
     while ahead and end not in came_by:
         for step in sorted(needs.get(ahead.popleft(), ())):
-            if step.needs.id not in came_by and (step.needs.id != begin or begin == end):
-                came_by[step.needs.id] = step
-                ahead.append(step.needs.id)
+            point = step.needs.id
+            leads_back = point == begin and begin != end
+            if point not in came_by and not leads_back:
+                came_by[point] = step
+                ahead.append(point)
     if end not in came_by:
         return []
     way = [came_by[end]]
@@ -187,7 +224,9 @@ def shortest_way(needs: Needs, begin: str, end: str) -> list[Need]:
 
 def order(row: PointsToReview) -> tuple[int, float, str]:
     """Sort pairs first, the most alike before others, then excluded prerequisites, the surest before others."""
-    return (0, -(row.likeness or 0.0), row.key) if row.kind == "same" else (1, -(row.confidence or 0.0), row.key)
+    if row.kind == "same":
+        return 0, -(row.likeness or 0.0), row.key
+    return 1, -(row.confidence or 0.0), row.key
 
 
 QUESTION = Question(

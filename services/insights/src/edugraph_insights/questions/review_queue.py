@@ -62,25 +62,35 @@ class ToReview(Row):
 
 
 def find(facts: Facts, asked: Queue) -> Found[ToReview]:
-    read = facts.findings(asked.course)
-    claims = {row["record"]: list(claims_of(row)) for row in read}
-    every = [(row, claim) for row in read for claim in claims[row["record"]]]
-    wanted = [pair for pair in every if pair[1].drawn or pair[1].confidence < asked.unsure_below]
-    points = {point for of_record in claims.values() for point in effective(of_record, "knowledge_point")}
-    points |= {claim.target for _, claim in wanted if claim.aspect == "knowledge_point"}
-    same, taught = facts.standing_for(points), facts.points_of(asked.course)
-    known = {point for point in points if same.get(point) in taught}
-    of_students = [Measured(_of_text(row, claim, asked, known), frozenset({row["student"]})) for row, claim in wanted]
-    of_items = _of_items(facts, read, claims, same, known)
-    rows = sorted([*of_students, *of_items], key=lambda each: order(each.row))
-    drawn = [claim for _, claim in every if claim.drawn]
+    mistakes = facts.findings(asked.course)
+    claims = {row["record"]: list(claims_of(row)) for row in mistakes}
+    all_claims: list[Claim] = []
+    wanted: list[tuple[GraphRow, Claim]] = []
+    for row in mistakes:
+        for claim in claims[row["record"]]:
+            all_claims.append(claim)
+            if claim.drawn or claim.confidence < asked.unsure_below:
+                wanted.append((row, claim))
+    points = {claim.target for _, claim in wanted if claim.aspect == "knowledge_point"}
+    for claims_of_record in claims.values():
+        points |= effective(claims_of_record, "knowledge_point")
+    canonical = facts.standing_for(points)
+    taught = facts.points_of(asked.course)
+    known = {point for point in points if canonical.get(point) in taught}
+
+    rows: list[Measured[ToReview]] = []
+    for row, claim in wanted:
+        rows.append(Measured(_of_text(row, claim, asked, known), frozenset({row["student"]})))
+    rows += _of_items(facts, mistakes, claims, canonical, known)
+    rows.sort(key=lambda each: order(each.row))
+    drawn = [claim for claim in all_claims if claim.drawn]
     judged = [claim for claim in drawn if claim.verdict]
     return Found(
         tuple(rows[: asked.limit]),
         of_how_many={
             "students": frozenset(facts.students),
-            "findings": len(every),
-            "unsure findings": sum(claim.confidence < asked.unsure_below for _, claim in every),
+            "findings": len(all_claims),
+            "unsure findings": sum(claim.confidence < asked.unsure_below for claim in all_claims),
             "findings drawn": len(drawn),
             "drawn and judged": len(judged),
             "drawn and accepted": sum(claim.verdict == "accepted" for claim in judged),
@@ -88,13 +98,16 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
             "judged of them": sum(each.row.verdict is not None for each in rows),
         },
         left_out={
-            "findings that are sure and not drawn": len(every) - len(wanted),
+            "findings that are sure and not drawn": len(all_claims) - len(wanted),
             "more to review: raise `limit`": len(rows[asked.limit :]),
         },
     )
 
 
 def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToReview:
+    is_known: bool | None = None
+    if claim.aspect == "knowledge_point":
+        is_known = claim.target in known
     return ToReview(
         key=claim.key,
         kind="finding",
@@ -106,7 +119,7 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
         drawn=claim.drawn,
         verdict=claim.verdict,
         instead=claim.instead,
-        known=claim.target in known if claim.aspect == "knowledge_point" else None,
+        known=is_known,
         record=claim.record,
         text_hash=claim.text_hash,
         student=row["student"],
@@ -121,34 +134,49 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
 
 def _of_items(
     facts: Facts,
-    read: list[GraphRow],
+    mistakes: list[GraphRow],
     claims: Mapping[str, list[Claim]],
-    same: Mapping[str, str],
+    canonical: Mapping[str, str],
     known: set[str],
 ) -> Iterator[Measured[ToReview]]:
     """Yield the points that items may test: wrong answers to the item name them, and no record says so."""
-    titles: dict[str, str] = {row["item"]: row["title"] for row in read if row["item"] is not None}
-    questions: dict[str, str | None] = {row["item"]: row["item_question"] or row["question"] for row in read}
-    behind: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # (item, point) -> record -> student
-    wrong = Counter(row["item"] for row in read)
-    names = {claim.target: claim.name for of_record in claims.values() for claim in of_record}
-    for row in read:
-        for point in effective(claims[row["record"]], "knowledge_point") if row["item"] is not None else ():
-            behind[row["item"], point][row["record"]] = row["student"]
-    said = facts.said_of_items(titles)
-    tested = {(each["item"], each["canonical"]) for each in said if each["type"] == "TESTS"}
-    verdicts = {(each["item"], each["point"]): each["verdict"] for each in said if each["verdict"] in VERDICTS}
-    for (item, point), records in behind.items():
-        verdict, key = verdicts.get((item, point)), key_of("tests", item, point)
-        if verdict is None and (item, same.get(point)) in tested:
+    titles: dict[str, str] = {}
+    questions: dict[str, str | None] = {}
+    wrong_answers: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    named_by: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # (item, point) -> record -> student
+    for row in mistakes:
+        claims_of_record = claims[row["record"]]
+        names.update({claim.target: claim.name for claim in claims_of_record})
+        item = row["item"]
+        if item is None:
             continue
+        titles[item] = row["title"]
+        questions[item] = row["item_question"] or row["question"]
+        wrong_answers[item] += 1
+        for point in effective(claims_of_record, "knowledge_point"):
+            named_by[item, point][row["record"]] = row["student"]
+
+    tested: set[tuple[str, str]] = set()  # (item, canonical point)
+    verdicts: dict[tuple[str, str], str] = {}  # (item, point) -> the last verdict
+    for said in facts.said_of_items(titles):
+        if said["type"] == "TESTS":
+            tested.add((said["item"], said["canonical"]))
+        if said["verdict"] in VERDICTS:
+            verdicts[said["item"], said["point"]] = said["verdict"]
+    for (item, point), records in named_by.items():
+        verdict = verdicts.get((item, point))
+        is_tested = (item, canonical.get(point)) in tested
+        if verdict is None and is_tested:
+            continue
+        key = key_of("tests", item, point)
         proposed = ToReview(
             key=key,
             kind="tests",
             aspect="knowledge_point",
             target=point,
             name=names.get(point, point),
-            confidence=len(records) / wrong[item],
+            confidence=len(records) / wrong_answers[item],
             unsure=False,
             drawn=is_drawn(key),
             verdict=verdict,
@@ -163,8 +191,11 @@ def _of_items(
 
 def order(row: ToReview) -> tuple[int, float, str]:
     """Sort unsure findings first, then points of items, then drawn findings. A verdict does not move a row."""
-    place = 0 if row.unsure else 1 if row.kind == "tests" else 2
-    return place, -row.mistakes if row.kind == "tests" else row.confidence, row.key
+    if row.unsure:
+        return 0, row.confidence, row.key
+    if row.kind == "tests":
+        return 1, -row.mistakes, row.key
+    return 2, row.confidence, row.key
 
 
 QUESTION = Question(
