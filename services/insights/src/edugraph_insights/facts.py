@@ -148,16 +148,20 @@ class Facts:
 
     def last_activity(self, course: str) -> dict[str, date]:
         """Return the last day until `until` on which each student was active in the course, also before `since`."""
-        found = {}
+        last: dict[str, date] = {}
         until = self.until.isoformat()
-        for row in self.graph.read(
+        rows = self.graph.read(
             "last_activity", students=list(self.students), course=course, until=until, day=until[:10]
-        ):
-            days = [row["at"].date()] if row["at"] else []
-            days += [date.fromisoformat(row["day"])] if row["day"] else []
+        )
+        for row in rows:
+            days: list[date] = []
+            if row["at"]:
+                days.append(row["at"].date())
+            if row["day"]:
+                days.append(date.fromisoformat(row["day"]))
             if days:
-                found[row["student"]] = max(days)
-        return found
+                last[row["student"]] = max(days)
+        return last
 
     def terms(self) -> tuple[Term, ...]:
         """Return the term in the parameters of the question, or all terms of the school if there is none."""
@@ -167,8 +171,12 @@ class Facts:
 
     def point_called(self, ids: Iterable[str]) -> Point | None:
         """Return the canonical point of the first of these ids that is a point, or None."""
-        rows = {row["called"]: row for row in self.graph.read("points_called", ids=list(ids))}
-        return next((Point(rows[each]["point"], rows[each]["name"]) for each in ids if each in rows), None)
+        ordered = list(ids)
+        rows = {row["called"]: row for row in self.graph.read("points_called", ids=ordered)}
+        for node_id in ordered:
+            if node_id in rows:
+                return Point(rows[node_id]["point"], rows[node_id]["name"])
+        return None
 
     def findings(self, course: str, *, reviewed: bool = False) -> list[Row]:
         """Return the mistakes with a finding of an analyser. With `reviewed`, only those with a verdict."""
@@ -203,19 +211,24 @@ class Facts:
         """
         surest: dict[tuple[str, str], Need] = {}
         for row in self.graph.read("prerequisites", points=sorted(set(points))):
-            pair, confidence = (row["point"], row["needs"]), float(row["confidence"] or 0.0)
-            if row["point"] != row["needs"] and (pair not in surest or surest[pair].confidence < confidence):
+            pair = (row["point"], row["needs"])
+            if row["point"] == row["needs"]:
+                continue
+            confidence = float(row["confidence"] or 0.0)
+            if pair not in surest or surest[pair].confidence < confidence:
                 surest[pair] = Need(row["point"], Point(row["needs"], row["name"]), confidence)
         return list(surest.values())
 
     def needs_around(self, points: Iterable[str]) -> tuple[dict[str, list[Need]], bool]:
         """Return direct and indirect prerequisites of these points by point, and whether all of them were read."""
         needs: dict[str, list[Need]] = defaultdict(list)
-        reached, ahead = set(points), sorted(set(points))
+        reached = set(points)
+        ahead = sorted(reached)
         while ahead and len(reached) <= MAX_POINTS_AROUND:
-            for need in self.direct_needs(ahead):
+            found = self.direct_needs(ahead)
+            for need in found:
                 needs[need.point].append(need)
-            ahead = sorted({need.needs.id for point in ahead for need in needs.get(point, ())} - reached)
+            ahead = sorted({need.needs.id for need in found} - reached)
             reached.update(ahead)
         return needs, not ahead
 
@@ -248,14 +261,18 @@ class Facts:
         """Return the uses of these points under exactly this id. Mistakes of other students do not count."""
         ids = sorted(set(points))
         mistakes = {row["point"]: row["mistakes"] for row in self._of_students("mistakes_naming", course, points=ids)}
-        return dict.fromkeys(ids, Use((), 0)) | {
-            row["point"]: Use(tuple(sorted(row["courses"])), row["records"] + mistakes.get(row["point"], 0))
-            for row in self.graph.read("use_of_points", points=ids)
-        }
+        uses = dict.fromkeys(ids, Use((), 0))
+        for row in self.graph.read("use_of_points", points=ids):
+            point = row["point"]
+            records = row["records"] + mistakes.get(point, 0)
+            uses[point] = Use(tuple(sorted(row["courses"])), records)
+        return uses
 
     def comparison(self) -> tuple[int, str | None] | None:
         """Return the number of points of the last comparison, and its encoder or None. None if there was none yet."""
-        return next(((row["compared"], row["encoder"]) for row in self.graph.read("comparison")), None)
+        for row in self.graph.read("comparison"):
+            return row["compared"], row["encoder"]
+        return None
 
     def names(self) -> dict[str, str]:
         """Return the names of the students by id. Students whose records give no name are left out."""
@@ -269,12 +286,14 @@ class Facts:
     def standing(self, course: str) -> dict[str, float | None]:
         """Return the students who are in the course, with their progress or None if no record gives it."""
         of_whom = {"students": list(self.students), "course": course}
-        if not self.in_past:
+        if self.in_past:
+            rows = self.graph.read("standing_until", **of_whom, until=self.until.isoformat())
+            latest_last = sorted(rows, key=lambda row: (row["at"], row["record"]))
+        else:
             rows = self.graph.read("standing", **of_whom)
-            return {row["student"]: None if row["progress"] is None else float(row["progress"]) for row in rows}
-        told = self.graph.read("standing_until", **of_whom, until=self.until.isoformat())
-        standing = dict[str, float | None].fromkeys(row["student"] for row in told)
-        for row in sorted(told, key=lambda each: (each["at"], each["record"])):
+            latest_last = rows  # The graph has one row for each student.
+        standing = dict[str, float | None].fromkeys(row["student"] for row in rows)
+        for row in latest_last:
             if row["progress"] is not None:
                 standing[row["student"]] = float(row["progress"])
         return standing
@@ -312,40 +331,42 @@ class Facts:
 
         Steps with a confidence below `least_confidence` are not used. STEPS_BACK limits the length of a way.
         """
-        ways: dict[tuple[str, str], Need] = {}
+        ways: dict[tuple[str, str], Need] = {}  # (first point, last point) -> the surest way so far
         # (first point, last point) of a way -> its confidence, and the points after the first
-        ahead: dict[tuple[str, str], tuple[float, tuple[Point, ...]]] = {
-            (point, point): (1.0, ()) for point in points
-        }
+        ahead: dict[tuple[str, str], tuple[float, tuple[Point, ...]]] = {}
+        for point in points:
+            ahead[point, point] = (1.0, ())
         for _ in range(STEPS_BACK):
-            places = sorted({place for _, place in ahead})
-            steps = defaultdict(list)
-            for need in self.direct_needs(places):
+            last_points = sorted({last for _, last in ahead})
+            steps_of: dict[str, list[Need]] = defaultdict(list)
+            for need in self.direct_needs(last_points):
                 if need.confidence >= least_confidence:
-                    steps[need.point].append(need)
+                    steps_of[need.point].append(need)
             reached: dict[tuple[str, str], tuple[float, tuple[Point, ...]]] = {}
-            for (begun, place), (confidence, passed) in ahead.items():
-                for step in steps[place]:
-                    sure = confidence * step.confidence
-                    pair = (begun, step.needs.id)
-                    if begun == step.needs.id:
+            for (first, last), (confidence, passed) in ahead.items():
+                for step in steps_of[last]:
+                    if step.needs.id == first:
                         continue  # synonyms may close a circle
-                    if pair not in ways or ways[pair].confidence < sure:
-                        way = (*passed, step.needs)
-                        ways[pair] = Need(begun, step.needs, sure, way)
-                        reached[pair] = sure, way
+                    pair = (first, step.needs.id)
+                    confidence_of_way = confidence * step.confidence
+                    if pair in ways and ways[pair].confidence >= confidence_of_way:
+                        continue
+                    way = (*passed, step.needs)
+                    ways[pair] = Need(first, step.needs, confidence_of_way, way)
+                    reached[pair] = (confidence_of_way, way)
             ahead = reached
         return list(ways.values())
 
     def all_needs(self, goal: Point, least_confidence: float) -> tuple[list[Need], bool]:
         """Return each step of the direct and indirect prerequisites of a point, and whether all of them were read."""
         needs: list[Need] = []
-        reached, ahead = {goal.id}, [goal.id]
+        reached = {goal.id}
+        ahead = [goal.id]
         while ahead and len(reached) <= MAX_POINTS_BEFORE:
             steps = [need for need in self.direct_needs(ahead) if need.confidence >= least_confidence]
             needs += steps
             ahead = sorted({need.needs.id for need in steps} - reached)
-            reached |= set(ahead)
+            reached.update(ahead)
         return needs, not ahead
 
     def _of_students(self, statement: str, course: str, **more: str | int | Sequence[str] | None) -> list[Row]:
