@@ -28,7 +28,6 @@ from edugraph_common.contracts.findings import (
     FoundErrorType,
     FoundPoint,
     InteractionFinding,
-    Kind,
     LinkedPoint,
     Origin,
     Prerequisite,
@@ -38,9 +37,13 @@ from edugraph_common.contracts.findings import (
 from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.contracts.records import StudentInteraction, TeacherInteraction
 
-_TOPICS, _LINKS, _POINTS, _QUOTES = 5, 3, 12, 3
-_FELT = 0.8  # score from which a text is said to have a sentiment
-_LIKE = 0.1  # share of the name of a course's point in the text, from which the point is linked
+# The largest numbers of topics, links, points and quotes in a finding.
+_TOPICS = 5
+_LINKS = 3
+_POINTS = 12
+_QUOTES = 3
+_FELT = 0.8  # A text with a smaller score is neutral.
+_LIKE = 0.1  # A point is linked if at least this share of its name stands in the text.
 _WHOLE = 0.95
 _NAMED_STRENGTH = 0.7
 # In 15 OpenStax books, two prerequisites were stated and both were right: the lower end of the interval of 95 %.
@@ -68,11 +71,19 @@ class RuleBasedAnalyzer:
         self._fit_of = fit_of
 
     def finding(self, document: Document) -> RecordFinding:
-        """Return the finding, whose origin names the fit. It asks nobody, and raises what `fit_of` does."""
-        fit = self._fit_of(document.courses) if document.kind == "error" else None
-        version = f"{lexicon.VERSION}, fit {fit.header.version}" if fit else lexicon.VERSION
+        """Return the finding. Its origin names the fit that was used. Raises what `fit_of` raises."""
+        version = lexicon.VERSION
+        found: Finding
+        if document.kind == "error":
+            fit = self._fit_of(document.courses)
+            if fit is not None:
+                version = f"{lexicon.VERSION}, fit {fit.header.version}"
+            found = _error_finding(document, fit)
+        elif document.kind == "interaction":
+            found = _interaction_finding(document)
+        else:
+            found = _content_finding(document)
         origin = Origin(analyser="offline", model=MODEL, prompt_version=version)
-        found = _error_finding(document, fit) if document.kind == "error" else _FINDING_OF[document.kind](document)
         said = found.model_copy(update={"evidence_found": bool(found.evidence)})
         return RecordFinding(record=document.record.to_json(), finding=said, origin=origin)
 
@@ -80,25 +91,30 @@ class RuleBasedAnalyzer:
 def _interaction_finding(document: Document) -> InteractionFinding:
     """Find sentiment and topics.
 
-    Where the text has turns of a student and of somebody else, the sentiment is that of the student's own: a tutor
-    praises in nearly every chat. The topics are those that the record names itself, then those that the text names.
+    If the text has turns of a student and of somebody else, only the student's turns count for the sentiment, because
+    a tutor praises in nearly every chat. The topics are those that the record names, then those that the text names.
     """
     text = _own_words(document)
     felt = feeling(students_turns(text))
-    is_felt = abs(felt.score) >= _FELT  # without any cue "neutral" is hardly more than a guess
-    score, confidence = (felt.score, min(0.5 + abs(felt.score) / 10, 0.85)) if is_felt else (0.0, 0.4)
-    sentiment: Sentiment = "positive" if score > 0 else "negative" if score < 0 else "neutral"
+    sentiment: Sentiment = "neutral"
+    confidence = 0.4  # Without any cue "neutral" is hardly more than a guess.
+    if abs(felt.score) >= _FELT:
+        sentiment = "positive" if felt.score > 0 else "negative"
+        confidence = min(0.5 + abs(felt.score) / 10, 0.85)
 
     data = document.record.data
-    given = data.topics if isinstance(data, StudentInteraction) else ()
-    subject = (data.subject,) if isinstance(data, TeacherInteraction) and data.subject else ()
-    named = (mention.name for mention in mentions(text, document.known_points))
-    shown = tuple(_distinct([*given, *subject, *named])[:_TOPICS])
+    names: list[str] = []
+    if isinstance(data, StudentInteraction):
+        names += data.topics
+    if isinstance(data, TeacherInteraction) and data.subject:
+        names.append(data.subject)
+    names += [mention.name for mention in mentions(text, document.known_points)]
+    topics = tuple(_distinct(names)[:_TOPICS])
     return InteractionFinding(
         sentiment=sentiment,
-        topics=shown,
+        topics=topics,
         confidence=confidence,
-        evidence=_quotes(sentence_with(text, word) for word in (*felt.cues, *shown)),
+        evidence=_quotes(sentence_with(text, word) for word in (*felt.cues, *topics)),
     )
 
 
@@ -107,7 +123,15 @@ def _own_words(document: Document) -> str:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    return list({name.casefold(): name for name in reversed(names)}.values())[::-1]
+    """Return each name once, in its first spelling and in the order of the last ones.
+
+    Upper and lower case do not distinguish names.
+    """
+    spellings: dict[str, str] = {}
+    for name in names:
+        folded = name.casefold()
+        spellings[folded] = spellings.pop(folded, name)
+    return list(spellings.values())
 
 
 def _quotes(sentences: Iterable[str | None]) -> tuple[str, ...]:
@@ -117,100 +141,136 @@ def _quotes(sentences: Iterable[str | None]) -> tuple[str, ...]:
 def _error_finding(document: Document, fit: Fit | None) -> ErrorFinding:
     """Find error types, and link the points of the course.
 
-    A fit links by labelled mistakes that are like this one. Without it, or where it knows nothing, the points are
-    linked whose names the text has most of.
+    A fit links by labelled mistakes that are like this one. Without a fit, or if it finds nothing, those points are
+    linked whose names the text has most words of.
 
-    The word list answers only for a course whose points are not known, or none of whose points is like the text: its
+    The word list is used only if the points of the course are unknown, or if none of them is like the text. Its
     concepts are those of any school, and beside a course's own points they were right in one mistake of fifty.
     """
     text = document.text
     fired = mistakes_in(_own_words(document))
     types = [FoundErrorType(name=rule.name, confidence=rule.confidence) for rule in fired]
-    if fit and (learned := fit.error_type(document)):
-        types = sorted([*types, learned], key=lambda found: -found.confidence)
-    points = fit.points(document, _LINKS) if fit else []
-    points = points or _own_points(text, document.known_points)[:_LINKS]
+    points: list[LinkedPoint] = []
+    if fit is not None:
+        learned = fit.error_type(document)
+        if learned is not None:
+            types.append(learned)
+            types.sort(key=lambda found: -found.confidence)
+        points = fit.points(document, _LINKS)
     if not points:
-        named = sorted(mentions(text), key=lambda mention: (-mention.times, mention.place))
-        sure = 0.2 if document.known_points else 0.5
-        points = [LinkedPoint(name=each.name, strength=_NAMED_STRENGTH, confidence=sure) for each in named[:_LINKS]]
+        points = _own_points(text, document.known_points)[:_LINKS]
+    if not points:
+        points = _listed_points(text, confidence=0.2 if document.known_points else 0.5)
+
+    quotes = [sentence_with(text, rule.words) for rule in fired]
+    for point in points:
+        quotes.append(sentence_with(text, point.name) or sentence_like(text, point.name))
+    confidences = [found.confidence for found in types] + [point.confidence for point in points]
     return ErrorFinding(
         error_types=tuple(types[:_LINKS]),
         knowledge_points=tuple(points),
-        confidence=max([0.3, *(found.confidence for found in types), *(point.confidence for point in points)]),
-        evidence=_quotes(
-            [
-                *(sentence_with(text, rule.words) for rule in fired),
-                *(sentence_with(text, point.name) or sentence_like(text, point.name) for point in points),
-            ]
-        ),
+        confidence=max([0.3, *confidences]),
+        evidence=_quotes(quotes),
     )
+
+
+def _listed_points(text: str, confidence: float) -> list[LinkedPoint]:
+    """Return the concepts of the word list that the text names most often."""
+    named = sorted(mentions(text), key=lambda mention: (-mention.times, mention.place))
+    points = []
+    for mention in named[:_LINKS]:
+        points.append(LinkedPoint(name=mention.name, strength=_NAMED_STRENGTH, confidence=confidence))
+    return points
 
 
 def _own_points(text: str, known_points: Sequence[str]) -> list[LinkedPoint]:
     """Return the points of the course that are like the text, the likest first.
 
-    The confidence is the share that was right among labelled mistakes: in a course of some 34 points 0.69 where the
-    whole name stands in the text and 0.14 where a part does; with 340 to 610 points a tenth of that.
+    The confidence is the share that was right among labelled mistakes. In a course of some 34 points it was 0.69 if
+    the whole name stands in the text, and 0.14 if a part does. With 340 to 610 points it was a tenth of that.
     """
-    # Of two whole names the longer one says more: "adding fractions" comes before "fractions".
-    ranked = sorted(
-        zip(likenesses(text, known_points), known_points, strict=True), key=lambda pair: (-pair[0], -len(pair[1]))
-    )
-    of_so_many = min(1.0, 40 / max(len(known_points), 1))
-    return [
-        LinkedPoint(
-            name=name, strength=round(like, 2), confidence=round(of_so_many * (0.65 if like >= _WHOLE else 0.15), 2)
-        )
-        for like, name in ranked
-        if like >= _LIKE
-    ]
+    likes = zip(likenesses(text, known_points), known_points, strict=True)
+    # If two whole names stand in the text, the longer one says more: "adding fractions" comes before "fractions".
+    ranked = sorted(likes, key=lambda pair: (-pair[0], -len(pair[1])))
+    share_of_few = min(1.0, 40 / max(len(known_points), 1))
+    points: list[LinkedPoint] = []
+    for like, name in ranked:
+        if like < _LIKE:
+            break
+        is_whole = like >= _WHOLE
+        confidence = share_of_few * (0.65 if is_whole else 0.15)
+        points.append(LinkedPoint(name=name, strength=round(like, 2), confidence=round(confidence, 2)))
+    return points
 
 
 def _content_finding(document: Document) -> ContentFinding:
     """Find knowledge points, in the order of the text, and prerequisites between points that the course has already.
 
-    What the title and a definition name is core; what the text only names or needs is supplementary. A title is a
-    knowledge point if the text says the same words; "Week 3" and "Reading together" are none.
+    Points in the title or in a definition are core, the others are supplementary. A title is a knowledge point if the
+    text has the same words. "Week 3" and "Reading together" are not knowledge points.
     """
     text = _own_words(document)
+    known_points = document.known_points
+    core = [canonical(name, known_points) for name in (*_titles_in(document, text), *_defined_in(text))]
+    own = [point.name for point in _own_points(document.text, known_points)[:_LINKS]]
+    named = {mention.name: mention for mention in mentions(text, known_points)}
+    stated = prerequisites_in(text, known_points)
+    names = [*core, *own, *named]
+    for each in stated:
+        names += [each.point, each.requires]
+    names = _distinct(names)[:_POINTS]
+
     folded = text.casefold()
-    titles = [each.strip() for label, each in document.sections if label == "title" and len(each) <= _LONGEST_TITLE]
-    said = [title for title in titles if title.casefold() in folded and not _NOT_A_CONCEPT.search(title)]
-    defined = [match[1].strip() for pattern in _DEFINITIONS for match in pattern.finditer(text)]
-    core = [canonical(name, document.known_points) for name in (*said, *defined)]
-
-    stated = prerequisites_in(text, document.known_points)
-    named = {mention.name: mention for mention in mentions(text, document.known_points)}
-    own = [point.name for point in _own_points(document.text, document.known_points)[:_LINKS]]
-    needs = [name for each in stated for name in (each.point, each.requires)]
-    names = _distinct([*core, *own, *named, *needs])[:_POINTS]
-    places = {name: named[name].place if name in named else folded.find(name.casefold()) for name in names}
+    places: dict[str, int] = {}  # name -> index in the text, or -1
+    for name in names:
+        if name in named:
+            places[name] = named[name].place
+        else:
+            places[name] = folded.find(name.casefold())
     names.sort(key=lambda name: (places[name] < 0, places[name]))
-    points = tuple(
-        FoundPoint(
-            name=name,
-            description=sentence_with(text, named[name].words if name in named else name),
-            category=named[name].category if name in named else None,
-            importance="core" if name in core else "supplementary",
-            order=order,
+    points: list[FoundPoint] = []
+    for order, name in enumerate(names, start=1):
+        mention = named.get(name)
+        words = name if mention is None else mention.words
+        points.append(
+            FoundPoint(
+                name=name,
+                description=sentence_with(text, words),
+                category=None if mention is None else mention.category,
+                importance="core" if name in core else "supplementary",
+                order=order,
+            )
         )
-        for order, name in enumerate(names, start=1)
-    )
+
+    prerequisites: list[Prerequisite] = []
+    for each in stated:
+        prerequisites.append(Prerequisite(point=each.point, requires=each.requires, confidence=_STATED_CONFIDENCE))
+    quoted = [*(each.words for each in stated), *(point.name for point in points)]
     return ContentFinding(
-        knowledge_points=points,
-        prerequisites=tuple(
-            Prerequisite(point=each.point, requires=each.requires, confidence=_STATED_CONFIDENCE) for each in stated
-        ),
+        knowledge_points=tuple(points),
+        prerequisites=tuple(prerequisites),
         confidence=0.5 if points else 0.3,
-        evidence=_quotes(
-            sentence_with(text, words)
-            for words in (*(each.words for each in stated), *(point.name for point in points))
-        ),
+        evidence=_quotes(sentence_with(text, words) for words in quoted),
     )
 
 
-_FINDING_OF: dict[Kind, Callable[[Document], Finding]] = {
-    "interaction": _interaction_finding,
-    "knowledge_points": _content_finding,
-}
+def _titles_in(document: Document, text: str) -> list[str]:
+    """Return the short titles that the text repeats and that may name a concept."""
+    folded = text.casefold()
+    titles: list[str] = []
+    for label, section in document.sections:
+        if label != "title" or len(section) > _LONGEST_TITLE:
+            continue
+        title = section.strip()
+        is_repeated = title.casefold() in folded
+        if is_repeated and not _NOT_A_CONCEPT.search(title):
+            titles.append(title)
+    return titles
+
+
+def _defined_in(text: str) -> list[str]:
+    """Return the words that the text defines."""
+    defined: list[str] = []
+    for pattern in _DEFINITIONS:
+        defined += [match[1].strip() for match in pattern.finditer(text)]
+    return defined

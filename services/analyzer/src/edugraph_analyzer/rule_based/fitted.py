@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
+from itertools import chain
 
 from edugraph_analyzer.documents import Document
 from edugraph_analyzer.prompting.relevance import likenesses, pieces
@@ -31,70 +32,82 @@ Vector = dict[str, float]
 
 
 def words_of(document: Document) -> Counter[str]:
-    """Count the stems of a text, without the names of the people whom its record names."""
-    names = {piece for person in document.people for piece in pieces(person.value)}
+    """Return the number of each stem in a text, without the names of the people whom its record names."""
+    names: set[str] = set()
+    for person in document.people:
+        names.update(pieces(person.value))
     return Counter(piece for piece in pieces(document.text) if piece not in names)
 
 
 def signs_of(document: Document) -> tuple[str, ...]:
-    """Return what the form of the student's own words shows: how long they are, and how their last line looks."""
-    own = students_turns("\n".join(text for label, text in document.sections if label == "mistake")).strip()
+    """Return features of the form of the student's own words: their length, and the form of their last line."""
+    mistakes = "\n".join(text for label, text in document.sections if label == "mistake")
+    own = students_turns(mistakes).strip()
     lines = own.splitlines()
-    last = lines[-1].strip() if lines else ""
-    shape = re.sub(r"\d+", "9", last)[:_LONGEST_SHAPE]
-    lengths = {"length": len(own), "lines": len(lines), "last line": len(last)}
-    return (
-        *(f"{name} {int(math.log2(length + 1))}" for name, length in lengths.items()),
-        f"shape {shape}",
-        "number" if re.search(r"\d", last) else "no number",
-        *sorted(f"sign {sign}" for sign in set(_SIGN.findall(own))),
-    )
+    last_line = lines[-1].strip() if lines else ""
+    signs: list[str] = []
+    for name, length in (("length", len(own)), ("lines", len(lines)), ("last line", len(last_line))):
+        magnitude = int(math.log2(length + 1))
+        signs.append(f"{name} {magnitude}")
+    shape = re.sub(r"\d+", "9", last_line)
+    signs.append(f"shape {shape[:_LONGEST_SHAPE]}")
+    has_number = re.search(r"\d", last_line) is not None
+    signs.append("number" if has_number else "no number")
+    signs += sorted(f"sign {sign}" for sign in set(_SIGN.findall(own)))
+    return tuple(signs)
 
 
 class TfIdf:
-    """Vectors of unit length of bags of words: (1 + ln count) times ln((1 + bags) / (1 + bags with it)) + 1.
+    """Makes vectors of unit length from bags of words.
 
-    A word counts if at most this many bags have it.
+    The weight of a word is (1 + ln count) · (ln((1 + bags) / (1 + bags with the word)) + 1). A word that more than
+    `most` bags have is ignored.
     """
 
     def __init__(self, bags: Sequence[Mapping[str, int]], most: float = math.inf) -> None:
-        seen = Counter(word for bag in bags for word in bag)
-        self._rarity = {
-            word: math.log((1 + len(bags)) / (1 + count)) + 1 for word, count in seen.items() if count <= most
-        }
+        bags_with: Counter[str] = Counter()
+        for bag in bags:
+            bags_with.update(bag.keys())
+        self._rarity: Vector = {}
+        for word, number in bags_with.items():
+            if number <= most:
+                self._rarity[word] = math.log((1 + len(bags)) / (1 + number)) + 1
 
     def vector(self, bag: Mapping[str, int]) -> Vector:
-        """Return the vector of a bag. A word that no bag has counts nothing; a bag without any other is empty."""
-        found = {
-            word: (1 + math.log(count)) * self._rarity[word] for word, count in bag.items() if word in self._rarity
-        }
-        length = math.sqrt(sum(weight * weight for weight in found.values()))
-        return {word: weight / length for word, weight in found.items()}
+        """Return the vector of a bag. Words that no bag had are ignored, so the vector may be empty."""
+        weights: Vector = {}
+        for word, count in bag.items():
+            if word in self._rarity:
+                weights[word] = (1 + math.log(count)) * self._rarity[word]
+        length = math.sqrt(sum(weight * weight for weight in weights.values()))
+        return {word: weight / length for word, weight in weights.items()}
 
 
 class Linker:
-    """The knowledge points of the nearest labelled mistakes: each votes with the square of its cosine."""
+    """Finds the knowledge points of the nearest labelled mistakes. Each votes with the square of its cosine."""
 
     def __init__(self, rows: Sequence[LabelledRow]) -> None:
         labelled = [row for row in rows if row.knowledge_points]
         self._tf_idf = TfIdf([row.words for row in labelled], max(_MOST_WITH_A_WORD, len(labelled) / 5))
         self._points = [row.knowledge_points for row in labelled]
+        # word -> [(index of the row, weight)]
         self._postings: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        for place, row in enumerate(labelled):
+        for index, row in enumerate(labelled):
             for word, weight in self._tf_idf.vector(row.words).items():
-                self._postings[word].append((place, weight))
-        self.points = tuple(sorted({point for points in self._points for point in points}))
+                self._postings[word].append((index, weight))
+        self.points = tuple(sorted(set(chain.from_iterable(self._points))))
 
     def votes(self, words: Mapping[str, int]) -> dict[str, float]:
         """Return the votes by point."""
-        cosines: dict[int, float] = defaultdict(float)
+        cosines: dict[int, float] = defaultdict(float)  # index of the row -> cosine
         for word, weight in self._tf_idf.vector(words).items():
-            for place, other in self._postings[word]:
-                cosines[place] += weight * other
+            for index, weight_in_row in self._postings[word]:
+                cosines[index] += weight * weight_in_row
+        # If two rows are equally near, the earlier one counts, so that one fit gives one answer.
+        nearest = nlargest(NEIGHBOURS, cosines.items(), key=lambda each: (each[1], -each[0]))
         votes: dict[str, float] = defaultdict(float)
-        # Of equal ones the earlier row counts, so that one fit gives one answer.
-        for place, cosine in nlargest(NEIGHBOURS, cosines.items(), key=lambda each: (each[1], -each[0])):
-            for point in self._points[place]:
+        for index, cosine in nearest:
+            for point in self._points[index]:
                 votes[point] += cosine * cosine
         return votes
 
@@ -103,7 +116,9 @@ class Classifier:
     """The kind of mistake whose labelled mistakes are nearest in the mean: the cosine with their mean vector."""
 
     def __init__(self, rows: Sequence[LabelledRow]) -> None:
-        counts = Counter(name for row in rows for name in row.error_types)
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts.update(row.error_types)
         self.types = tuple(sorted(name for name, count in counts.items() if count >= FEWEST_OF_A_TYPE))
         typed = [row for row in rows if row.error_types]
         self._tf_idf = TfIdf([self._bag(row.words, row.signs) for row in typed])
@@ -111,8 +126,11 @@ class Classifier:
         for row in typed:
             vector = self._tf_idf.vector(self._bag(row.words, row.signs))
             for name in row.error_types:
-                for word, weight in vector.items() if name in sums else ():
+                if name not in sums:
+                    continue
+                for word, weight in vector.items():
                     sums[name][word] += weight
+        # word -> [(type, weight in the mean vector of the type)]
         self._means: dict[str, list[tuple[str, float]]] = defaultdict(list)
         for name, total in sums.items():
             length = math.sqrt(sum(weight * weight for weight in total.values()))
@@ -121,35 +139,50 @@ class Classifier:
 
     @staticmethod
     def _bag(words: Mapping[str, int], signs: Iterable[str]) -> Counter[str]:
-        """Count words and signs. Of a number its length counts alone: which one it is belongs to the question."""
+        """Return the numbers of words and signs.
+
+        A number counts only by its length, because the number itself belongs to the question.
+        """
         bag = Counter(f"sign: {sign}" for sign in signs)
         for word, count in words.items():
-            bag[f"{len(word)} digits" if word.isdecimal() else word] += count
+            key = word
+            if word.isdecimal():
+                key = f"{len(word)} digits"
+            bag[key] += count
         return bag
 
     def said(self, words: Mapping[str, int], signs: Iterable[str]) -> tuple[str, float] | None:
-        """Return the kind and how much nearer it is than the next, or None where fewer than two kinds are known."""
+        """Return the nearest type and its lead over the next one, or None if fewer than two types are known."""
+        if len(self.types) < 2:
+            return None
         scores = dict.fromkeys(self.types, 0.0)
         for word, weight in self._tf_idf.vector(self._bag(words, signs)).items():
-            for name, other in self._means.get(word, ()):
-                scores[name] += weight * other
-        ranked = nlargest(2, scores.items(), key=lambda each: each[1])
-        return (ranked[0][0], ranked[0][1] - ranked[1][1]) if len(ranked) > 1 else None
+            for name, weight_in_mean in self._means.get(word, ()):
+                scores[name] += weight * weight_in_mean
+        (best, best_score), (_, next_score) = nlargest(2, scores.items(), key=lambda each: each[1])
+        return best, best_score - next_score
 
 
 def ranked_points(votes: Mapping[str, float], likes: Mapping[str, float], weight: float) -> list[tuple[str, float]]:
-    """Return the points with their scores, the best first; of equal ones the longer name, which says more."""
-    scores = {name: votes.get(name, 0.0) + weight * likes.get(name, 0.0) for name in {*votes, *likes}}
-    found = [(name, score) for name, score in scores.items() if score > 0]
-    return sorted(found, key=lambda each: (-each[1], -len(each[0]), each[0]))
+    """Return the points with their scores, the best first. Of two equal ones the longer name is first."""
+    scores: dict[str, float] = {}
+    for name in {*votes, *likes}:
+        score = votes.get(name, 0.0) + weight * likes.get(name, 0.0)
+        if score > 0:
+            scores[name] = score
+    return sorted(scores.items(), key=lambda each: (-each[1], -len(each[0]), each[0]))
 
 
 def confidence_of(steps: Steps, score: float) -> float:
-    """Return the share that was right at such a score, and less in proportion below all scores that were seen."""
+    """Return the share of right answers at such a score. Below all scores that were seen it falls in proportion."""
     if not steps:
         return 0.0
-    place = bisect_right([start for start, _ in steps], score)
-    return steps[place - 1][1] if place else steps[0][1] * score / steps[0][0]
+    steps_reached = bisect_right([start for start, _ in steps], score)
+    if steps_reached == 0:
+        first_start, first_share = steps[0]
+        return first_share * score / first_start
+    _, share = steps[steps_reached - 1]
+    return share
 
 
 @dataclass(frozen=True)
@@ -165,25 +198,30 @@ class Fit:
         return cls(header, Linker(rows), Classifier(rows))
 
     def points(self, document: Document, most: int) -> list[LinkedPoint]:
-        """Return the points behind a mistake, the best first; none that is hardly ever right."""
+        """Return the points behind a mistake, the best first. Points that are hardly ever right are left out."""
         names = tuple(dict.fromkeys((*document.known_points, *self.linker.points)))
-        likes = dict(zip(names, likenesses(document.text, names), strict=True)) if self.header.name_weight else {}
-        ranked = ranked_points(self.linker.votes(words_of(document)), likes, self.header.name_weight)[:most]
+        likes: dict[str, float] = {}
+        if self.header.name_weight:
+            likes = dict(zip(names, likenesses(document.text, names), strict=True))
+        votes = self.linker.votes(words_of(document))
+        ranked = ranked_points(votes, likes, self.header.name_weight)[:most]
         total = sum(score for _, score in ranked)
-        linked = (
-            LinkedPoint(
-                name=name,
-                strength=round(score / total, 2),
-                confidence=round(confidence_of(self.header.point_steps, score), 2),
-            )
-            for name, score in ranked
-        )
-        return [point for point in linked if point.confidence >= _LEAST_CONFIDENCE]
+        linked: list[LinkedPoint] = []
+        for name, score in ranked:
+            confidence = round(confidence_of(self.header.point_steps, score), 2)
+            if confidence >= _LEAST_CONFIDENCE:
+                linked.append(LinkedPoint(name=name, strength=round(score / total, 2), confidence=confidence))
+        return linked
 
     def error_type(self, document: Document) -> FoundErrorType | None:
-        """Return the kind of mistake, or None where the labelled mistakes cannot tell it."""
-        said = self.classifier.said(words_of(document), signs_of(document)) if self.header.type_steps else None
-        confidence = confidence_of(self.header.type_steps, said[1]) if said else 0.0
-        if said is None or confidence < _LEAST_CONFIDENCE:
+        """Return the type of a mistake, or None if it does not follow from the labelled mistakes."""
+        if not self.header.type_steps:
             return None
-        return FoundErrorType(name=said[0], confidence=round(confidence, 2))
+        said = self.classifier.said(words_of(document), signs_of(document))
+        if said is None:
+            return None
+        name, lead = said
+        confidence = confidence_of(self.header.type_steps, lead)
+        if confidence < _LEAST_CONFIDENCE:
+            return None
+        return FoundErrorType(name=name, confidence=round(confidence, 2))

@@ -3,7 +3,9 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from edugraph_analyzer.documents import Document, Unreadable, read_document
 from edugraph_analyzer.prompting.relevance import likenesses
@@ -16,7 +18,8 @@ MOST_ITEMS = 5_000  # of a course; more would take a finding longer than 3 ms
 LINKS = 3
 _FOLDS = 5
 _NAME_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8, 8.0)  # with the last one votes decide between equal names alone
-_BINS, _FEWEST_IN_A_BIN = 10, 20
+_BINS = 10
+_FEWEST_IN_A_BIN = 20
 
 Scored = list[tuple[float, bool]]
 """Pairs of a score and whether what had it was right."""
@@ -40,28 +43,33 @@ def fit_course(
 ) -> tuple[FitHeader, list[LabelledRow]]:
     """Return the header and the rows of a fit. The first MOST_ITEMS mistakes count.
 
-    The scores become confidence by cross-validation: each fifth of the students is judged by what the others'
-    mistakes teach. What is not better than chance there stays unsaid, by an empty step function.
+    Scores become confidence by cross-validation: a fit to the mistakes of the other students judges each fifth of the
+    students. If a part is not better than chance there, its step function is empty and it says nothing.
     """
     labelled = labelled[:MOST_ITEMS]
     bags = [words_of(document) for document, _ in labelled]
-    common = Counter(word for bag in bags for word in bag)
-    rows = [
-        LabelledRow(
-            record_id=document.record.record_id,
-            students=document.students,
-            # A word of a single row finds no neighbour, and may be a name.
-            words={word: count for word, count in bag.items() if common[word] > 1},
-            signs=signs_of(document),
-            knowledge_points=item.knowledge_points,
-            error_types=item.error_types,
+    rows_with: Counter[str] = Counter()
+    for bag in bags:
+        rows_with.update(bag.keys())
+    rows: list[LabelledRow] = []
+    for (document, item), bag in zip(labelled, bags, strict=True):
+        # A word of a single row finds no neighbour, and may be a name.
+        words = {word: count for word, count in bag.items() if rows_with[word] > 1}
+        rows.append(
+            LabelledRow(
+                record_id=document.record.record_id,
+                students=document.students,
+                words=words,
+                signs=signs_of(document),
+                knowledge_points=item.knowledge_points,
+                error_types=item.error_types,
+            )
         )
-        for (document, item), bag in zip(labelled, bags, strict=True)
-    ]
     texts = [document.text for document, _ in labelled]
     weight, hits, point_steps = _points_held_out(rows, texts)
     recall, type_steps = _types_held_out(rows)
-    digest = hashlib.sha256("\n".join(row.model_dump_json() for row in rows).encode()).hexdigest()[:8]
+    lines = "\n".join(row.model_dump_json() for row in rows)
+    digest = hashlib.sha256(lines.encode()).hexdigest()[:8]
     header = FitHeader(
         version=f"{at:%Y%m%dT%H%M%SZ}-{digest}",
         course_id=course_id,
@@ -76,74 +84,111 @@ def fit_course(
 
 
 def _folds(rows: Sequence[LabelledRow]) -> Iterator[tuple[list[LabelledRow], list[int]]]:
-    """Yield rows to learn from, and the places of those to judge. All mistakes of one student are on one side."""
-    folds = [
-        int(hashlib.sha256((row.students or (row.record_id,))[0].encode()).hexdigest(), 16) % _FOLDS for row in rows
-    ]
+    """Yield rows to learn from, and the indices of the rows to judge. All mistakes of a student are on one side."""
+    folds = [_fold_of(row) for row in rows]
     for fold in range(_FOLDS):
-        yield (
-            [row for row, own in zip(rows, folds, strict=True) if own != fold],
-            [place for place, own in enumerate(folds) if own == fold],
-        )
+        learned = [row for row, own in zip(rows, folds, strict=True) if own != fold]
+        held_out = [index for index, own in enumerate(folds) if own == fold]
+        yield learned, held_out
+
+
+def _fold_of(row: LabelledRow) -> int:
+    """Return the number of the fold. A hash of the student decides it, or of the record if no student is known."""
+    owner = next(iter(row.students), row.record_id)
+    return int(hashlib.sha256(owner.encode()).hexdigest(), 16) % _FOLDS
 
 
 def _points_held_out(rows: Sequence[LabelledRow], texts: Sequence[str]) -> tuple[float, float, Steps]:
     """Return the weight of names that hits most first points, the share that it hits, and the steps of confidence."""
-    names = tuple(sorted({name for row in rows for name in row.knowledge_points}))
+    names = tuple(sorted(set(chain.from_iterable(row.knowledge_points for row in rows))))
     hits = dict.fromkeys(_NAME_WEIGHTS, 0)
     scored: dict[float, Scored] = {weight: [] for weight in _NAME_WEIGHTS}
     judged = 0
     for learned, held_out in _folds(rows):
         linker = Linker(learned)
-        for place in held_out:
-            right = set(rows[place].knowledge_points)
+        for index in held_out:
+            right = set(rows[index].knowledge_points)
             if not right:
                 continue
             judged += 1
-            votes = linker.votes(rows[place].words)
-            likes = dict(zip(names, likenesses(texts[place], names), strict=True))
+            votes = linker.votes(rows[index].words)
+            likes = dict(zip(names, likenesses(texts[index], names), strict=True))
             for weight in _NAME_WEIGHTS:
                 ranked = ranked_points(votes, likes, weight)[:LINKS]
-                hits[weight] += bool(ranked) and ranked[0][0] in right
                 scored[weight] += [(score, name in right) for name, score in ranked]
+                if ranked:
+                    first, _ = ranked[0]
+                    hits[weight] += first in right
     best = max(_NAME_WEIGHTS, key=lambda weight: (hits[weight], -weight))
-    return best, hits[best] / judged if judged else 0.0, steps_of(scored[best])
+    share = hits[best] / judged if judged else 0.0
+    return best, share, steps_of(scored[best])
 
 
 def _types_held_out(rows: Sequence[LabelledRow]) -> tuple[float, Steps]:
-    """Return the mean over the kinds of the share that is recognised, and the steps of confidence.
+    """Return the mean, over the types, of the share that is recognised, and the steps of confidence.
 
-    The steps are empty where the mean is no larger than that of a guess.
+    The steps are empty if the mean is not larger than that of a guess.
     """
     scored: Scored = []
-    seen, right_of = Counter[str](), Counter[str]()
+    seen: Counter[str] = Counter()
+    recognised: Counter[str] = Counter()
     for learned, held_out in _folds(rows):
         classifier = Classifier(learned)
-        for place in held_out:
-            row = rows[place]
-            if not row.error_types or (said := classifier.said(row.words, row.signs)) is None:
+        for index in held_out:
+            row = rows[index]
+            if not row.error_types:
                 continue
-            name, margin = said
-            scored.append((margin, name in row.error_types))
+            said = classifier.said(row.words, row.signs)
+            if said is None:
+                continue
+            name, lead = said
+            scored.append((lead, name in row.error_types))
             seen.update(row.error_types)
-            right_of.update(each for each in row.error_types if each == name)
+            recognised[name] += row.error_types.count(name)
     known = Classifier(rows).types
-    recall = sum(right_of[name] / seen[name] for name in known if seen[name]) / len(known) if known else 0.0
-    return recall, steps_of(scored) if known and recall > 1 / len(known) else ()
+    if not known:
+        return 0.0, ()
+    recall = sum(recognised[name] / seen[name] for name in known if seen[name]) / len(known)
+    share_of_a_guess = 1 / len(known)
+    if recall <= share_of_a_guess:
+        return recall, ()
+    return recall, steps_of(scored)
 
 
 def steps_of(scored: Scored) -> Steps:
-    """Return the share that was right by score: at most ten bins of equal size, made rising by pooling neighbours."""
+    """Return the share that was right by score, in at most ten bins of equal size.
+
+    Neighbouring bins are pooled until the shares rise.
+    """
     ordered = sorted(scored)
+    if not ordered:
+        return ()
     bins = max(1, min(_BINS, len(ordered) // _FEWEST_IN_A_BIN))
-    pooled: list[list[float]] = []  # lowest score, right ones, all
-    for number in range(bins if ordered else 0):
+    pooled: list[_Bin] = []
+    for number in range(bins):
         part = ordered[number * len(ordered) // bins : (number + 1) * len(ordered) // bins]
-        pooled.append([part[0][0], sum(right for _, right in part), len(part)])
-        while len(pooled) > 1 and (
-            pooled[-2][1] / pooled[-2][2] >= pooled[-1][1] / pooled[-1][2] or pooled[-2][0] == pooled[-1][0]
-        ):
-            _, right, count = pooled.pop()
-            pooled[-1][1] += right
-            pooled[-1][2] += count
-    return tuple((lowest, right / count) for lowest, right, count in pooled)
+        lowest, _ = part[0]
+        pooled.append(_Bin(lowest, right=sum(is_right for _, is_right in part), count=len(part)))
+        while len(pooled) > 1 and not _rises(pooled[-2], pooled[-1]):
+            last = pooled.pop()
+            pooled[-1].right += last.right
+            pooled[-1].count += last.count
+    return tuple((each.lowest, each.share) for each in pooled)
+
+
+@dataclass
+class _Bin:
+    """Scores from `lowest` on. `right` is the number of right answers among `count`."""
+
+    lowest: float
+    right: int
+    count: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.count
+
+
+def _rises(lower: _Bin, upper: _Bin) -> bool:
+    """Return whether a step leads from the lower bin to the upper one, in the score and in the share."""
+    return lower.share < upper.share and lower.lowest != upper.lowest

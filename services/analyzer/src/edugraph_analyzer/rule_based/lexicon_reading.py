@@ -26,43 +26,52 @@ _OTHER = re.compile(r"tutor|teacher|mentor|instructor|coach|assistant|老师|教
 
 
 def students_turns(text: str) -> str:
-    """Return what the student says in a text with turns such as `tutor: …`; of any other text, all of it.
+    """Return the student's words in a text with turns such as `tutor: …`. Any other text is returned whole.
 
-    A line without a speaker goes on with the turn before it.
+    A line without a speaker continues the turn before it.
     """
     speakers = [match["speaker"] for match in _TURN.finditer(text)]
     if not any(map(_OTHER.fullmatch, speakers)) and not any(map(_STUDENT.fullmatch, speakers)):
         return text
-    own, is_student = [], False
+    own: list[str] = []
+    is_student = False
     for line in text.splitlines():
+        words = line
         turn = _TURN.match(line)
-        starts = turn is not None and (_STUDENT.fullmatch(turn["speaker"]) or _OTHER.fullmatch(turn["speaker"]))
-        if turn and starts:
-            is_student = _STUDENT.fullmatch(turn["speaker"]) is not None
+        if turn is not None:
+            begins_student = _STUDENT.fullmatch(turn["speaker"]) is not None
+            begins_other = _OTHER.fullmatch(turn["speaker"]) is not None
+            if begins_student or begins_other:
+                is_student = begins_student
+                words = turn["words"]
         if is_student:
-            own.append(turn["words"] if turn and starts else line)
+            own.append(words)
     return "\n".join(own)
 
 
 def sentence_with(text: str, word: str, longest: int = 200) -> str | None:
-    """Return the first sentence that holds `word`, or the word itself if that has more than `longest` characters."""
+    """Return the first sentence with `word`, or the word itself if that sentence is longer than `longest`."""
     for match in _SENTENCE.finditer(text):
         sentence = match[0].strip()
-        if sentence and word.casefold() in sentence.casefold():
-            return sentence if len(sentence) <= longest else word
+        if word.casefold() not in sentence.casefold() or not sentence:
+            continue
+        if len(sentence) > longest:
+            return word
+        return sentence
     return None
 
 
 def sentence_like(text: str, name: str, longest: int = 200) -> str | None:
-    """Return the sentence that has the most of a name's words.
+    """Return the sentence that has most words of a name.
 
-    None if it has none of them, or more than `longest` characters.
+    Return None if it has none of them, or more than `longest` characters.
     """
-    of_name = set(pieces(name))
+    words_of_name = set(pieces(name))
     sentences = [match[0].strip() for match in _SENTENCE.finditer(text)]
-    likest = max(sentences, key=lambda each: len(of_name.intersection(pieces(each))), default="")
-    shares_a_word = not of_name.isdisjoint(pieces(likest))
-    return likest if shares_a_word and len(likest) <= longest else None
+    likest = max(sentences, key=lambda each: len(words_of_name.intersection(pieces(each))), default="")
+    if words_of_name.isdisjoint(pieces(likest)) or len(likest) > longest:
+        return None
+    return likest
 
 
 # --- concepts -------------------------------------------------------------------------------------------------
@@ -84,23 +93,34 @@ def mentions(text: str, known_points: Sequence[str] = ()) -> list[Mention]:
 
     A longer name hides a shorter one within it.
     """
-    own = {name.casefold(): (name, _category(name)) for name in known_points if len(name) > 1}
-    catalogue = {**_catalogue(), **own}
+    listed = {spelling: name for spelling, (name, _) in _catalogue().items()}
+    for name in known_points:
+        if len(name) > 1:
+            listed[name.casefold()] = name
     found: dict[str, list[re.Match[str]]] = {}
     for match in _mention_pattern(tuple(known_points)).finditer(text):
-        name = (catalogue.get(match[0].casefold()) or catalogue[_singular(match[0])])[0]
-        found.setdefault(name, []).append(match)
-    return [
-        Mention(name, _category(name), matches[0][0], matches[0].start(), len(matches))
-        for name, matches in found.items()
-    ]
+        words = match[0].casefold()
+        if words not in listed:
+            words = _singular(words)
+        found.setdefault(listed[words], []).append(match)
+    mentioned = []
+    for name, matches in found.items():
+        first = matches[0]
+        mentioned.append(Mention(name, _category(name), first[0], first.start(), len(matches)))
+    return mentioned
 
 
 def canonical(words: str, known_points: Sequence[str] = ()) -> str:
     """Return the listed name for these words, or the words themselves."""
     own = {name.casefold(): name for name in known_points}
     folded = words.casefold()
-    return own.get(folded) or _catalogue().get(folded, _catalogue().get(_singular(words), (words, None)))[0]
+    if own.get(folded):
+        return own[folded]
+    for spelling in (folded, _singular(words)):
+        if spelling in _catalogue():
+            name, _ = _catalogue()[spelling]
+            return name
+    return words
 
 
 def _category(name: str) -> str | None:
@@ -113,26 +133,29 @@ def _singular(words: str) -> str:
 
 @lru_cache
 def _catalogue() -> dict[str, tuple[str, str | None]]:
-    """Return the concept's name and category by every spelling, folded."""
-    return {
-        spelling.casefold(): (name, category)
-        for name, category, *others in lexicon.entries("concepts")
-        for spelling in (name, *others)
-    }
+    """Return folded spelling -> name and category of the concept."""
+    concepts: dict[str, tuple[str, str | None]] = {}
+    for name, category, *others in lexicon.entries("concepts"):
+        for spelling in (name, *others):
+            concepts[spelling.casefold()] = (name, category)
+    return concepts
 
 
 @lru_cache(maxsize=256)
 def _mention_pattern(known_points: tuple[str, ...]) -> re.Pattern[str]:
     """Return a pattern of all spellings, the longest first.
 
-    Latin words stand alone, perhaps in the plural. Chinese ones stand in the run of the sentence.
+    Latin words stand alone, perhaps in the plural. Chinese words stand in the run of the sentence.
     """
     spellings = {*_catalogue(), *(name.casefold() for name in known_points if len(name) > 1)}
-    patterns = []
-    for spelling in sorted(spellings, key=lambda spelling: (-len(spelling), spelling)):
+    patterns: list[str] = []
+    for spelling in sorted(spellings, key=lambda each: (-len(each), each)):
+        escaped = re.escape(spelling)
+        if _HAN.search(spelling):
+            patterns.append(escaped)
+            continue
         plural = "s?" if spelling[-1].isalpha() else ""
-        alone = rf"(?<![A-Za-z]){re.escape(spelling)}{plural}(?![A-Za-z])"
-        patterns.append(re.escape(spelling) if _HAN.search(spelling) else alone)
+        patterns.append(rf"(?<![A-Za-z]){escaped}{plural}(?![A-Za-z])")
     return re.compile("|".join(patterns), re.IGNORECASE)
 
 
@@ -157,15 +180,19 @@ class Feeling:
 
 
 def feeling(text: str) -> Feeling:
+    """Return the feeling that the words of a text show."""
     weights, pattern = _sentiment_words()
     found: dict[str, None] = {}
-    scores = []
+    scores: list[float] = []
     for match in pattern.finditer(text):
-        if not weights[match[0].casefold()]:
+        weight = weights[match[0].casefold()]
+        if weight == 0:
             continue
         before = text[max(match.start() - _REACH_OF_NEGATION, 0) : match.start()]
         negation = _CHINESE_NEGATION if _HAN.search(match[0]) else _ENGLISH_NEGATION
-        scores.append(weights[match[0].casefold()] * (_NEGATED if negation.search(before) else 1))
+        if negation.search(before):
+            weight *= _NEGATED
+        scores.append(weight)
         found[match[0]] = None
     return Feeling(sum(scores), tuple(found))
 
@@ -174,6 +201,10 @@ def feeling(text: str) -> Feeling:
 def _sentiment_words() -> tuple[dict[str, float], re.Pattern[str]]:
     """Return the weights by folded word, and a pattern of all the words, the longest first."""
     weights = {word.casefold(): float(weight) for word, weight in lexicon.entries("sentiment")}
-    longest_first = sorted(weights, key=lambda word: (-len(word), word))
-    alone = [word if _HAN.search(word) else rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])" for word in longest_first]
-    return weights, re.compile("|".join(alone), re.IGNORECASE)
+    patterns: list[str] = []
+    for word in sorted(weights, key=lambda each: (-len(each), each)):
+        if _HAN.search(word):
+            patterns.append(word)
+        else:
+            patterns.append(rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])")
+    return weights, re.compile("|".join(patterns), re.IGNORECASE)
