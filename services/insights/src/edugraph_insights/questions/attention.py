@@ -1,5 +1,6 @@
 """Question 12: does attention go where it is needed?"""
 
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -22,26 +23,28 @@ class Attention(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Attention]:
-    made: dict[str, dict[str, datetime]] = {}
-    for each in facts.mistakes(asked.course):
-        made.setdefault(each["student"], {})[each["record"]] = each["at"]
+    made: dict[str, dict[str, datetime]] = defaultdict(dict)  # student -> record -> time of the mistake
+    for mistake in facts.mistakes(asked.course):
+        made[mistake["student"]][mistake["record"]] = mistake["at"]
     contacts = facts.contacts(asked.course)
     rows = []
     for student, mistakes in made.items():
-        waits = []
+        waits: list[tuple[timedelta, bool]] = []
+        unanswered: list[datetime] = []
         for at in sorted(mistakes.values()):
-            later = min((each for each in contacts.get(student, ()) if each > at), default=None)
-            waits.append(((later or facts.until) - at, later is not None))
-        hours = kaplan_meier_median(waits)
-        unanswered = sorted(
-            at for at in mistakes.values() if not any(each > at for each in contacts.get(student, ()))
-        )
+            answer = min((contact for contact in contacts.get(student, ()) if contact > at), default=None)
+            if answer is None:
+                unanswered.append(at)
+                waits.append((facts.until - at, False))
+            else:
+                waits.append((answer - at, True))
+        median = kaplan_meier_median(waits)
         row = Attention(
             student=student,
             mistakes=len(mistakes),
             unanswered=len(unanswered),
             first_unanswered=unanswered[0] if unanswered else None,
-            median_hours_to_contact=None if hours is None else hours / HOUR,
+            median_hours_to_contact=None if median is None else median / HOUR,
             evidence=asked.model_copy(update={"student": student}).records(),
         )
         rows.append(Measured(row, frozenset({student})))
@@ -57,10 +60,11 @@ def kaplan_meier_median(waits: list[tuple[timedelta, bool]]) -> timedelta | None
     A wait is (duration, whether it ended). A wait that has not ended counts with its duration so far. None if fewer
     than half of the mistakes were answered.
     """
+    answered = Counter(wait for wait, ended in waits if ended)
     surviving = 1.0
-    for moment in sorted({wait for wait, ended in waits if ended}):
+    for moment in sorted(answered):
         at_risk = sum(wait >= moment for wait, _ in waits)
-        surviving *= 1 - sum(wait == moment and ended for wait, ended in waits) / at_risk
+        surviving *= 1 - answered[moment] / at_risk
         if surviving <= 0.5 + 1e-12:
             return moment
     return None

@@ -1,5 +1,6 @@
 """Question 7: how hard is this course, and which of two is harder?"""
 
+from collections import defaultdict
 from statistics import median
 from typing import Annotated, Any
 
@@ -41,18 +42,24 @@ class Difficulty(Row):
 
 def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
     courses = asked.courses
-    wrong: dict[str, dict[str, float]] = {}
+    has_two_courses = len(courses) > 1
+    wrong: dict[str, dict[str, float]] = {}  # course -> student -> share wrong
     for course in courses:
-        of_student: dict[str, list[Attempt]] = {}
-        for each in facts.first_attempts(course):
-            of_student.setdefault(each.student, []).append(each)
-        wrong[course] = {student: wrong_share(tries) for student, tries in of_student.items()}
-    both = frozenset.intersection(*(frozenset(each) for each in wrong.values())) if len(courses) > 1 else frozenset()
+        tries_by_student: dict[str, list[Attempt]] = defaultdict(list)
+        for attempt in facts.first_attempts(course):
+            tries_by_student[attempt.student].append(attempt)
+        wrong[course] = {student: wrong_share(tries) for student, tries in tries_by_student.items()}
+    both: frozenset[str] = frozenset()
+    if has_two_courses:
+        both = frozenset.intersection(*(frozenset(students) for students in wrong.values()))
     known = {course: facts.progress(course) for course in courses}
     rows = []
     for course in courses:
         progress = known[course]
         of_course = asked.model_copy(update={"course": course})
+        comparison: dict[str, Any] = {}
+        if has_two_courses and course == asked.course:
+            comparison = _compared(wrong, courses, both)
         row = Difficulty(
             course=course,
             right=mean([1 - share for share in wrong[course].values()]),
@@ -62,7 +69,7 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
             students_of_both=len(both),
             evidence=of_course.records(),
             progress_evidence=of_course.records(kind="progress"),
-            **(_compared(wrong, courses, both) if course == asked.course and len(courses) > 1 else {}),
+            **comparison,
         )
         rows.append(Measured(row, frozenset(wrong[course]), (frozenset(progress), both)))
     return Found(
@@ -83,7 +90,11 @@ def _compared(wrong: dict[str, dict[str, float]], courses: tuple[str, ...], both
     if len(both) < ENOUGH_FOR_VERDICT or interval is None:
         return {"verdict": f"no verdict under {ENOUGH_FOR_VERDICT} students who took both"}
     low, high = interval
-    verdict = f"{this} is harder" if low > 0 else f"{other} is harder" if high < 0 else "no difference can be told"
+    verdict = "no difference can be told"
+    if low > 0:
+        verdict = f"{this} is harder"
+    elif high < 0:
+        verdict = f"{other} is harder"
     return {"harder_by": mean(differences), "verdict": verdict}
 
 

@@ -29,29 +29,34 @@ class ReturningMistake(Row):
 
 def find(facts: Facts, asked: Parameters) -> Found[ReturningMistake]:
     first = facts.first_attempts(asked.course)
-    points = facts.tested_points(each.item for each in first)
+    points = facts.tested_points(attempt.item for attempt in first)
     rows = []
-    for point, of_students in by_point(first, points).items():
-        after = {student: _after_two_rights(tries) for student, tries in of_students.items()}
-        two_rights = {student: later for student, later in after.items() if later is not None}
-        returned = {student for student, later in two_rights.items() if any(each.outcome < HALF for each in later)}
-        cohort = {student: tries for student, tries in of_students.items() if len(tries) >= CURVE}
-        curve = [mean([tries[step].outcome / 1000 for tries in cohort.values()]) for step in range(CURVE)]
+    for point, tries_by_student in by_point(first, points).items():
+        after_two_rights: dict[str, list[Attempt]] = {}
+        for student, tries in tries_by_student.items():
+            later = _after_two_rights(tries)
+            if later is not None:
+                after_two_rights[student] = later
+        practised_again = frozenset(student for student, later in after_two_rights.items() if later)
+        returned = [student for student, later in after_two_rights.items() if _has_mistake(later)]
+        cohort = {student: tries for student, tries in tries_by_student.items() if len(tries) >= CURVE}
+        curve = []
+        for step in range(CURVE):
+            curve.append(mean([tries[step].outcome / 1000 for tries in cohort.values()]))
         row = ReturningMistake(
             point=point.id,
             name=point.name,
-            returned=len(returned) / len(two_rights) if two_rights else None,
-            students_with_two_rights=len(two_rights),
-            practised_again=sum(bool(later) for later in two_rights.values()),
+            returned=len(returned) / len(after_two_rights) if after_two_rights else None,
+            students_with_two_rights=len(after_two_rights),
+            practised_again=len(practised_again),
             right_first=curve[0],
             right_second=curve[1],
             right_third=curve[2],
             cohort=len(cohort),
             evidence=asked.records(point=point.id),
         )
-        again = frozenset(student for student, later in two_rights.items() if later)
-        parts = (frozenset(two_rights), again, frozenset(cohort))
-        rows.append(Measured(row, frozenset(of_students), parts))
+        parts = (frozenset(after_two_rights), practised_again, frozenset(cohort))
+        rows.append(Measured(row, frozenset(tries_by_student), parts))
     return Found(
         tuple(rows),
         of_how_many={"students": frozenset(facts.students), "first attempts": len(first)},
@@ -59,10 +64,19 @@ def find(facts: Facts, asked: Parameters) -> Found[ReturningMistake]:
     )
 
 
+def _has_mistake(attempts: list[Attempt]) -> bool:
+    return any(attempt.outcome < HALF for attempt in attempts)
+
+
 def _after_two_rights(tries: list[Attempt]) -> list[Attempt] | None:
     """Return the attempts after the second right one, or None if there are not two right ones."""
-    rights = [place for place, each in enumerate(tries) if each.outcome >= HALF]
-    return tries[rights[RIGHTS - 1] + 1 :] if len(rights) >= RIGHTS else None
+    right = 0
+    for index, attempt in enumerate(tries):
+        if attempt.outcome >= HALF:
+            right += 1
+        if right == RIGHTS:
+            return tries[index + 1 :]
+    return None
 
 
 QUESTION = Question(

@@ -1,5 +1,7 @@
 """Question 13: which weakness travels to the next course?"""
 
+from collections.abc import Set as AbstractSet
+
 from pydantic import Field
 
 from edugraph_common.contracts.record_fields import Id
@@ -35,32 +37,44 @@ class TravellingWeakness(Row):
 
 
 def find(facts: Facts, asked: ToNextCourse) -> Found[TravellingWeakness]:
-    before, after = (facts.first_attempts(course) for course in (asked.course, asked.next_course))
-    points = facts.tested_points(each.item for each in (*before, *after))
-    in_this, in_next = by_point(before, points), by_point(after, points)
-    rows, not_before = [], 0
+    before = facts.first_attempts(asked.course)
+    after = facts.first_attempts(asked.next_course)
+    points = facts.tested_points(attempt.item for attempt in (*before, *after))
+    in_this = by_point(before, points)
+    in_next = by_point(after, points)
+    rows = []
+    not_before = 0
     for point in in_this.keys() & in_next.keys():
-        both = in_this[point].keys() & in_next[point].keys()
-        in_order = {s for s in both if in_this[point][s][-1].at < in_next[point][s][0].at}
-        not_before += len(both) - len(in_order)
-        wrong = {s for s in in_order if wrong_share(in_this[point][s]) > MOSTLY_WRONG}
-        wrong_later = {s for s in in_order if wrong_share(in_next[point][s]) > MOSTLY_WRONG}
+        tries_before = in_this[point]
+        tries_after = in_next[point]
+        in_order: set[str] = set()
+        for student in tries_before.keys() & tries_after.keys():
+            if tries_before[student][-1].at < tries_after[student][0].at:
+                in_order.add(student)
+            else:
+                not_before += 1
+        if not in_order:
+            continue
+        wrong = frozenset(student for student in in_order if wrong_share(tries_before[student]) > MOSTLY_WRONG)
         right = in_order - wrong
-        shares = [len(some & wrong_later) / len(some) if some else None for some in (wrong, right)]
+        wrong_later = {student for student in in_order if wrong_share(tries_after[student]) > MOSTLY_WRONG}
+        wrong_after_wrong = _share(wrong, wrong_later)
+        wrong_after_right = _share(right, wrong_later)
+        difference = None
+        if wrong_after_wrong is not None and wrong_after_right is not None:
+            difference = wrong_after_wrong - wrong_after_right
         row = TravellingWeakness(
             point=point.id,
             name=point.name,
-            difference=shares[0] - shares[1] if shares[0] is not None and shares[1] is not None else None,
-            wrong_after_wrong=shares[0],
-            wrong_after_right=shares[1],
+            difference=difference,
+            wrong_after_wrong=wrong_after_wrong,
+            wrong_after_right=wrong_after_right,
             students_wrong=len(wrong),
             students_right=len(right),
             evidence=asked.records(point=point.id),
         )
-        if in_order:
-            rows.append(Measured(row, frozenset(in_order), (frozenset(wrong), frozenset(right))))
-    students = [frozenset(each.student for each in attempts) for attempts in (before, after)]
-    in_both = students[0] & students[1]
+        rows.append(Measured(row, frozenset(in_order), (wrong, frozenset(right))))
+    in_both = frozenset(attempt.student for attempt in before) & frozenset(attempt.student for attempt in after)
     return Found(
         tuple(rows),
         of_how_many={
@@ -69,6 +83,13 @@ def find(facts: Facts, asked: ToNextCourse) -> Found[TravellingWeakness]:
         },
         left_out={"students and points that did not end before the next course began": not_before},
     )
+
+
+def _share(students: AbstractSet[str], wrong_later: AbstractSet[str]) -> float | None:
+    """Return the share of the students who were wrong later, or None if there are no students."""
+    if not students:
+        return None
+    return len(students & wrong_later) / len(students)
 
 
 QUESTION = Question(

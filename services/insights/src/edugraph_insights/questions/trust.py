@@ -1,5 +1,6 @@
 """Question 15: how far may I trust this?"""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -47,9 +48,13 @@ def find(facts: Facts, asked: OfToday) -> Found[Trust]:
 
 def _agreement(facts: Facts, course: str) -> float | None:
     """Return the share of accepted findings among those drawn and judged, or None if none was judged."""
-    claims = [claim for row in facts.findings(course, reviewed=True) for claim in claims_of(row)]
-    judged = [claim.verdict == "accepted" for claim in claims if claim.drawn and claim.verdict]
-    return sum(judged) / len(judged) if judged else None
+    verdicts: Counter[str] = Counter()
+    for row in facts.findings(course, reviewed=True):
+        verdicts.update(claim.verdict for claim in claims_of(row) if claim.drawn and claim.verdict)
+    judged = verdicts.total()
+    if judged == 0:
+        return None
+    return verdicts["accepted"] / judged
 
 
 def _measured(
