@@ -103,14 +103,16 @@ def open_gateway(
     jobs = Jobs(client, settings.job_retention_seconds, held_queues=reasons)
     blobs = Blobs(settings.blob_url, settings.imports_from)
     results = TaskResults(settings, REDIS_TIMEOUT_SECONDS)
-    probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
+    probes = make_probes(settings, client, blobs)
+    publisher = open_publisher(celery_app, settings)
     letters_kept = timedelta(days=settings.dead_letter_retention_days)
     letter_store = DeadLetterStore(client, jobs, blobs, letters_kept, now)
     dead_letters = DeadLetterOperator(settings, letter_store, results.is_done)
     bootstrap_key = secret_of(settings.bootstrap_key)
     days = (settings.source_retention_days, settings.reject_retention_days)
     retention = Retention(*(timedelta(days=each) for each in days))
-    threads, task_owners = CapacityLimiter(WRITE_THREADS), TaskOwners(client)
+    threads = CapacityLimiter(WRITE_THREADS)
+    task_owners = TaskOwners(client)
     submitter = JobSubmitter(
         jobs=jobs,
         task_owners=task_owners,

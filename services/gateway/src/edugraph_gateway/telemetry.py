@@ -23,7 +23,8 @@ def serve_own_metrics(gateway: Gateway) -> None:
     The gateway is one process (uvicorn without workers), so one port has all of its figures.
     """
     if gateway.settings.metrics_port:
-        figures, backlog = gateway.broker_figures, gateway.analysis_backlog
+        figures = gateway.broker_figures
+        backlog = gateway.analysis_backlog
         serve_metrics(
             gateway.settings.metrics_host, gateway.settings.metrics_port, lambda: exposition(figures, backlog)
         )

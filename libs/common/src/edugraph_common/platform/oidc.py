@@ -111,7 +111,8 @@ class Issuer:
         if claims is None or "nonce" in claims:
             return None
         events = claims["events"]
-        subject, session = claims.get("sub"), claims.get("sid")
+        subject = claims.get("sub")
+        session = claims.get("sid")
         if not isinstance(events, dict) or _LOGOUT_EVENT not in events:
             return None
         if not isinstance(subject, str | None) or not isinstance(session, str | None) or not (subject or session):

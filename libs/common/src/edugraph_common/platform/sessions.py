@@ -77,7 +77,8 @@ class Sessions:
     """
 
     def __init__(self, client: "redis.Redis", issuer: TokenReader | None = None) -> None:
-        self._redis, self._issuer = client, issuer
+        self._redis = client
+        self._issuer = issuer
 
     def begin(self, session: Session, now: datetime, random: Callable[[int], str] = secrets.token_urlsafe) -> str:
         """Keep a session until it ends. Return its id, which stands nowhere but in the answer."""

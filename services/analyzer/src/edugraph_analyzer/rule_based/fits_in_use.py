@@ -21,7 +21,8 @@ class FitsInUse:
     """`of` raises Retryable when the blob store does not answer. `now`: seconds that only rise."""
 
     def __init__(self, blobs: Blobs, now: Callable[[], float] = time.monotonic) -> None:
-        self._blobs, self._now = blobs, now
+        self._blobs = blobs
+        self._now = now
         self._held: OrderedDict[str, tuple[float, Seen | None, Fit | None]] = OrderedDict()
 
     def of(self, courses: Sequence[CourseContext]) -> Fit | None:

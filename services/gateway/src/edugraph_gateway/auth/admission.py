@@ -37,8 +37,12 @@ class Admission:
         require_key: bool,
         sessions: Sessions | None = None,
     ) -> None:
-        self._key_ring, self._issuer, self._rate_limiter, self._now = key_ring, issuer, rate_limiter, now
-        self._require_key, self._sessions = require_key, sessions
+        self._key_ring = key_ring
+        self._issuer = issuer
+        self._rate_limiter = rate_limiter
+        self._now = now
+        self._require_key = require_key
+        self._sessions = sessions
         self._threads = CapacityLimiter(LOOKUP_THREADS)
         self._lookups: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -68,7 +72,8 @@ class Admission:
         if not self._require_key:
             return True
         with suppress(Retryable):
-            keeper, now = self._keeper(token), self._now()
+            keeper = self._keeper(token)
+            now = self._now()
             caller = keeper.remembered(token, now) or await in_time(
                 lambda: keeper.caller(token, now), TIMEOUT_SECONDS, self._threads
             )

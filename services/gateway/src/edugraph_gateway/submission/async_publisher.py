@@ -52,7 +52,8 @@ class AsyncPublisher:
     """Belongs to one event loop. `timeout_seconds` is for a connection, and for each confirm."""
 
     def __init__(self, app: Celery, settings: Settings, *, timeout_seconds: float) -> None:
-        self._app, self._timeout_seconds = app, timeout_seconds
+        self._app = app
+        self._timeout_seconds = timeout_seconds
         self._nodes = deque(connection_parameters(settings, timeout=timeout_seconds))
         for parameters in self._nodes:
             parameters.heartbeat = HEARTBEAT_SECONDS
@@ -99,7 +100,8 @@ class AsyncPublisher:
 
     def _send_events(self) -> None:
         """Publish the gathered events. Nobody waits for their confirm; without a connection they are lost."""
-        events, self._events = self._events, []
+        events = self._events
+        self._events = []
         if self._channel is not None and events:
             self._tag += 1
             body = json.dumps(events).encode()
@@ -156,8 +158,11 @@ class AsyncPublisher:
 
     def _give_up(self, reason: str) -> None:
         """Forget the connection, and tell everybody who waits for a confirm."""
-        connection, self._connection, self._channel = self._connection, None, None
-        waiting, self._waiting = self._waiting, {}
+        connection = self._connection
+        self._connection = None
+        self._channel = None
+        waiting = self._waiting
+        self._waiting = {}
         self._returned.clear()
         for _, future in waiting.values():
             if not future.done():
@@ -228,7 +233,8 @@ class GatheringConnection(AsyncioConnection):  # type: ignore[misc]  # pika has 
         self._unsent.append(data)
 
     def _send_gathered(self) -> None:
-        whole, self._unsent = b"".join(self._unsent), []
+        whole = b"".join(self._unsent)
+        self._unsent = []
         if not self.is_closed:
             # The socket may not take all of it at once; of a view the rest is cut off without a copy.
             super()._adapter_emit_data(memoryview(whole))

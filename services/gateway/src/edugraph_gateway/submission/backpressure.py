@@ -21,7 +21,9 @@ class Backpressure:
     def __init__(
         self, look: Callable[[str], int], max_depth: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._look, self._max_depth, self._clock = look, max_depth, clock
+        self._look = look
+        self._max_depth = max_depth
+        self._clock = clock
         self._looking = threading.Lock()
         self._seen: dict[str, tuple[float, int]] = {}
 

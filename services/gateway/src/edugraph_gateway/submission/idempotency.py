@@ -62,7 +62,8 @@ class IdempotencyStore:
 
     def __init__(self, client: "redis.Redis") -> None:
         script = resources.files("edugraph_gateway.submission").joinpath("scripts", "complete.lua").read_text()
-        self._redis, self._complete = client, client.register_script(script)
+        self._redis = client
+        self._complete = client.register_script(script)
 
     def claim(self, name: str) -> str | None:
         """Return a token to the first who asks, None to the others."""

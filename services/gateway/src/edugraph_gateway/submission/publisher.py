@@ -25,7 +25,8 @@ class ThreadedPublisher:
     """Publishes by Celery, whose transport for Redis blocks and has no confirms."""
 
     def __init__(self, app: Celery, *, timeout_seconds: float) -> None:
-        self._app, self._timeout_seconds = app, timeout_seconds
+        self._app = app
+        self._timeout_seconds = timeout_seconds
         self._threads = CapacityLimiter(THREADS)
 
     async def send(self, task: str, message: Message, *, task_id: str) -> None:

@@ -58,7 +58,8 @@ async def _chunks(request: Request, max_bytes: int, idle_timeout_seconds: float)
         "too-large",
         f"The body has more than {max_bytes:,} bytes; send a file as application/x-ndjson, or split it.",
     )
-    declared, size = request.headers.get("content-length", ""), 0
+    declared = request.headers.get("content-length", "")
+    size = 0
     if declared.isdigit() and int(declared) > max_bytes:
         raise too_large
     while not _ended(request):

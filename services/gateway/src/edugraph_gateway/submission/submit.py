@@ -65,7 +65,8 @@ class JobSubmitter:
         """`owner` is the client that makes the job. Raises Retryable or Rejected; then nothing is left of the job,
         its blobs included.
         """
-        job_id, deadline = submission.job_id, {"deadline": deadline_of_job(self.now())}
+        job_id = submission.job_id
+        deadline = {"deadline": deadline_of_job(self.now())}
         tasks = [task._replace(message=task.message.model_copy(update=deadline)) for task in submission.tasks]
         # `resume` makes the tasks again from this.
         stored = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks])

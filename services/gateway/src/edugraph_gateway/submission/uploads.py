@@ -31,8 +31,10 @@ class HeadScan:
     """Checks formats that only the import itself can read through: the head of a file must tell how it is read."""
 
     def __init__(self, file_format: Format, mapping: Mapping | None) -> None:
-        self._format, self._mapping = file_format, mapping
-        self._head, self._planned = bytearray(), False
+        self._format = file_format
+        self._mapping = mapping
+        self._head = bytearray()
+        self._planned = False
 
     def feed(self, chunk: bytes) -> None:
         if not self._planned:
@@ -48,7 +50,8 @@ class HeadScan:
         if not self._head.strip():
             raise MalformedFile("the file is empty: it holds no record")
         make_read_plan(bytes(self._head), self._format, self._mapping)
-        self._planned, self._head = True, bytearray()
+        self._planned = True
+        self._head = bytearray()
 
 
 def scan_of(file_format: Format, mapping: Mapping | None) -> Scan:
@@ -72,8 +75,11 @@ class Upload:
         self, blobs: Blobs, key: str, encoding: ContentEncoding, scan: Scan, max_unpacked_bytes: int
     ) -> None:
         self._blob: AbstractContextManager[IO[bytes]] = blobs.write(key)
-        self._unpacking, self._scan, self._digest = decompressor(encoding), scan, hashlib.sha256()
-        self._unpacked_bytes, self._max_unpacked_bytes = 0, max_unpacked_bytes
+        self._unpacking = decompressor(encoding)
+        self._scan = scan
+        self._digest = hashlib.sha256()
+        self._unpacked_bytes = 0
+        self._max_unpacked_bytes = max_unpacked_bytes
         self._file: IO[bytes] | None = None
 
     def put(self, piece: bytes) -> None:

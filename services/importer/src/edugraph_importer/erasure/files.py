@@ -170,7 +170,8 @@ def erase_from_fits(
     Return the number of removed mistakes, and key -> reason for each fit that cannot be read. Analyzers use the
     changed fits within a minute.
     """
-    rows, left = 0, dict[str, str]()
+    rows = 0
+    left = dict[str, str]()
     for key in fit_keys(blobs):
         go_on()
         try:
@@ -193,15 +194,21 @@ class _Eraser:
         *,
         dry_run: bool,
     ) -> None:
-        self._blobs, self._who, self._prefixes = blobs, who, prefixes
-        self._is_open, self._go_on, self._dry_run = is_open, go_on, dry_run
+        self._blobs = blobs
+        self._who = who
+        self._prefixes = prefixes
+        self._is_open = is_open
+        self._go_on = go_on
+        self._dry_run = dry_run
         self.erased = Erased()
 
     def leave(self, key: str, reason: str) -> None:
         self.erased.left.append({"job_id": key.split("/")[1], "key": key, "reason": reason})
 
     def erase_job(self, job_id: str, keys: list[str]) -> None:
-        is_open, rows, rejects = self._is_open(job_id), 0, 0
+        is_open = self._is_open(job_id)
+        rows = 0
+        rejects = 0
         is_split = index_key(job_id) in keys and self._blobs.exists(index_key(job_id))
         broken_off = frames_key(job_id) in keys and not is_split
         if broken_off and not is_open and not self._dry_run:
@@ -218,7 +225,10 @@ class _Eraser:
             self._go_on()
             if may_hold and not (_NAMING_NOBODY.fullmatch(key) or key.endswith(_PLANS)):
                 found = self._erase_blob(job_id, key, is_open=is_open)
-                rows, rejects = (rows, rejects + found) if "/rejects/" in key else (max(rows, found), rejects)
+                if "/rejects/" in key:
+                    rejects += found
+                else:
+                    rows = max(rows, found)
         for key in keys:  # Plans come after the rows, because they are needed to read the rows.
             if may_hold and key.endswith(_PLANS):
                 self._erase_plan(job_id, key, is_open=is_open)
@@ -286,7 +296,8 @@ class _Eraser:
         except (ValueError, Gone):
             return  # The file of this plan was reported as unreadable.
         mapping = plan if key.endswith("/mapping.json") else plan.get("mapping") or {}
-        constants, values = mapping.get("constants", {}), mapping.get("values", {})
+        constants = mapping.get("constants", {})
+        values = mapping.get("values", {})
         theirs = [name for name, value in constants.items() if self._is_given(name, value)]
         cells: list[tuple[str, str]] = []
         for name, meanings in values.items():

@@ -21,7 +21,8 @@ def find(facts: Facts, asked: Parameters) -> Found[PointMastery]:
     first = facts.first_attempts(asked.course)
     tried = by_point(first, facts.tested_points(each.item for each in first))
     of_students = facts.mastery_by_student(tried)
-    rows, too_little = [], 0
+    rows = []
+    too_little = 0
     for point, attempts in tried.items():
         known = {
             student: level.probability

@@ -72,7 +72,8 @@ class Parameters(ContractModel):
         """Return the same question about one week, or about the part of the week that lies in the period."""
         begins = datetime.combine(monday, time(), UTC)
         ends = begins + timedelta(days=7) - timedelta(microseconds=1)
-        since, until = max(begins, self.since or begins), min(ends, self.until or ends)
+        since = max(begins, self.since or begins)
+        until = min(ends, self.until or ends)
         return self.model_copy(update={"since": since, "until": until})
 
     def records(self, **more: str) -> str:

@@ -36,7 +36,8 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
     standings = dict[str, float | None].fromkeys(facts.students) | facts.standing(asked.course)
     rows = []
     for student, progress in standings.items():
-        first, made = tried.get(student, []), mistakes.get(student, {})
+        first = tried.get(student, [])
+        made = mistakes.get(student, {})
         of_student = asked.model_copy(update={"student": student})
         standing = Standing(
             student=student,

@@ -50,7 +50,8 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     alone = frozenset({asked.student})
     rows = []
     for point in counts.keys() | mistakes.keys():
-        of_point, state = counts.get(point, Attempts(0, 0)), states.get(point.id)
+        of_point = counts.get(point, Attempts(0, 0))
+        state = states.get(point.id)
         ends = [row["at"] for row in found if row["point"] == point.id]
         row = PointOfStudent(
             point=point.id,

@@ -37,7 +37,8 @@ def find(facts: Facts, asked: Parameters) -> Found[Week]:
         made[monday(told["at"])][told["record"]] = told["student"], told["resolved"]
     rows: list[Measured[Week]] = []
     for week in tried.keys() | made.keys():
-        attempts, mistakes = tried.get(week, {}), made.get(week, {})
+        attempts = tried.get(week, {})
+        mistakes = made.get(week, {})
         open_ones = [student for student, resolved in mistakes.values() if not resolved]
         begins = datetime.combine(week, time(), UTC)
         row = Week(
