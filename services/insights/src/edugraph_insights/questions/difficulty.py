@@ -43,27 +43,26 @@ class Difficulty(Row):
 def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
     courses = asked.courses
     has_two_courses = len(courses) > 1
-    wrong: dict[str, dict[str, float]] = {}  # course -> student -> share wrong
-    for course in courses:
-        tries_by_student: dict[str, list[Attempt]] = defaultdict(list)
-        for attempt in facts.first_attempts(course):
-            tries_by_student[attempt.student].append(attempt)
-        wrong[course] = {student: wrong_share(tries) for student, tries in tries_by_student.items()}
+    wrong = {course: _wrong_shares(facts, course) for course in courses}
+    known = {course: facts.progress(course) for course in courses}
     both: frozenset[str] = frozenset()
     if has_two_courses:
         both = frozenset.intersection(*(frozenset(students) for students in wrong.values()))
-    known = {course: facts.progress(course) for course in courses}
     rows = []
     for course in courses:
-        progress = known[course]
         of_course = asked.model_copy(update={"course": course})
+        right = mean([1 - share for share in wrong[course].values()])
+        progress = known[course]
+        median_progress = None
+        if progress:
+            median_progress = median(progress.values()) / 100
         comparison: dict[str, Any] = {}
         if has_two_courses and course == asked.course:
             comparison = _compared(wrong, courses, both)
         row = Difficulty(
             course=course,
-            right=mean([1 - share for share in wrong[course].values()]),
-            median_progress=median(progress.values()) / 100 if progress else None,
+            right=right,
+            median_progress=median_progress,
             students=len(wrong[course]),
             students_with_progress=len(progress),
             students_of_both=len(both),
@@ -72,14 +71,20 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
             **comparison,
         )
         rows.append(Measured(row, frozenset(wrong[course]), (frozenset(progress), both)))
+    with_progress = frozenset(known[asked.course])
     return Found(
         tuple(rows),
-        of_how_many={
-            "students": frozenset(facts.students),
-            "students with known progress": frozenset(known[asked.course]),
-        },
+        of_how_many={"students": frozenset(facts.students), "students with known progress": with_progress},
         left_out={},
     )
+
+
+def _wrong_shares(facts: Facts, course: str) -> dict[str, float]:
+    """Return student -> share of the first attempts in a course that were wrong."""
+    tries_by_student: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in facts.first_attempts(course):
+        tries_by_student[attempt.student].append(attempt)
+    return {student: wrong_share(tries) for student, tries in tries_by_student.items()}
 
 
 def _compared(wrong: dict[str, dict[str, float]], courses: tuple[str, ...], both: frozenset[str]) -> dict[str, Any]:
