@@ -200,6 +200,13 @@ def test_a_person_is_found_by_a_name_in_two_columns() -> None:
     rows = list(cut_rows(plan.source, lines))
     assert plan.source.people(rows[0].raw).ids == {"S1"}
     assert {"Ben", "Chen"} <= set(plan.source.people(rows[1].raw).names)
+    mapping = (
+        "type: membership_record\ncolumns: {id: teacher_id, a: student_name, b: student_name}\n"
+        "constants: {timestamp: 2026-05-01, group_id: G}"
+    )
+    plan, lines = open_text(io.BytesIO(b"id,a,b\nT1,Ana,Rivera\n"), "csv", None, parse_mapping(mapping))
+    [row] = cut_rows(plan.source, lines)
+    assert plan.source.people(row.raw).names == ("Ana Rivera",)
 
 
 @pytest.mark.parametrize(
@@ -276,9 +283,10 @@ def test_an_id_that_some_students_lack_is_passed_over_and_said() -> None:
 
 def test_two_students_with_one_name_are_not_one() -> None:
     """Out: `is_unique`."""
-    suggestion, _ = suggested("姓名,语文,数学\n王芳,85,90\n王芳,60,70\n")
-    with pytest.raises(MalformedFile):
-        parse_mapping(suggestion.mapping.replace("timestamp: '?'", "timestamp: '2026-05-01'"))
+    _, mapping = suggested("姓名,语文,数学\n王芳,85,90\n王芳,60,70\n")
+    assert mapping["columns"]["姓名"] != "student_id"
+    _, mapping = suggested("姓名,语文,数学\n王芳,85,90\n李雷,60,70\n")
+    assert mapping["columns"]["姓名"] == "student_id"
 
 
 def test_a_column_that_is_the_sum_of_the_others_is_not_an_item() -> None:
@@ -332,6 +340,46 @@ def test_a_column_may_have_the_points_of_another_by_its_name() -> None:
 def test_a_percent_sign_in_a_name_states_a_hundred_points() -> None:
     _, mapping = suggested("Student ID,Quiz (%),Essay %\nS1,80,70\nS2,100,5\n")
     assert mapping["items"]["scale"] == {"Quiz (%)": 100, "Essay %": 100}
+
+
+def test_a_label_in_the_place_of_an_id_may_begin_with_the_class() -> None:
+    """Out: `_LABEL` in `_labels_of`."""
+    text = "Student ID,A /5,B /5\nS1,3,4\nS2,5,1\n七1班平均分,4,2.5\n"
+    found = preview("a.csv", text.encode(), None, LATEST, is_whole=True)
+    assert (found.problem, found.valid, found.not_relevant) == (None, 4, {"row of all students": 1})
+
+
+MOODLE = "First name,Surname,ID number,Email address,Quiz: A ({}),Last downloaded from this course\n"
+
+
+def test_exports_that_show_grades_in_another_way_have_the_same_items_and_their_own_time() -> None:
+    """Out: `_without_display` in `_ids_in_mapping`; `written` in `_date_of_marks`; `place in people` in `_candidates`."""
+    rows = "A,B,71,a@example.org,8{},1780000000\nC,D,,c@example.org,9{},1780000000\n"
+    _, real = suggested(MOODLE.format("Real") + rows.format("", ""))
+    _, percentage = suggested(MOODLE.format("Percentage") + rows.format(" %", " %"))
+    assert list(real["items"]["ids"].values()) == ["{course}/Quiz: A"] == list(percentage["items"]["ids"].values())
+    assert real["constants"]["timestamp"] == "2026-05-28T20:26:40Z"
+    assert real["items"]["columns"] == ["Quiz: A (Real)"]
+    assert real["columns"]["Email address"] == "student_id"
+
+
+def test_the_date_in_the_name_of_a_file_is_that_of_its_marks() -> None:
+    """Out: `in_name` in `_date_of_marks`."""
+    for name, expected in (("a-2026-05-04.csv", "2026-05-04"), ("a 20260504_1010.csv", "2026-05-04"), ("a.csv", "?")):
+        _, mapping = suggested("Student ID,A /5,B /5\nS1,3,4\n", name)
+        assert mapping["constants"]["timestamp"] == expected
+
+
+def test_row_numbers_are_not_ids_of_students() -> None:
+    """Out: `is_numbering` in `_id_place`."""
+    _, mapping = suggested("ID,Name,E-mail,A /5,B /5\n1,Ana,a@example.org,3,4\n2,Ben,b@example.org,1,2\n")
+    assert mapping["columns"]["E-mail"] == "student_id"
+
+
+def test_marks_may_have_a_unit() -> None:
+    """Out: `without_unit` in `read_mark`."""
+    _, mapping = suggested("学号,题1(满分60),题2(满分60)\nS1,45分,60分\nS2,12 分,3分\n")
+    assert mapping["items"]["scale"] == {"题1(满分60)": 60, "题2(满分60)": 60}
 
 
 def test_other_numbers_of_students_are_not_items() -> None:

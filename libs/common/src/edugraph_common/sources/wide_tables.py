@@ -23,7 +23,6 @@ _SHOWN_STUDENTS = 3
 _ROUNDING = 0.005  # sums of marks with two decimals
 _LONGEST_NAME_IN_ID = 80  # characters; an id has at most 128 and begins with the course
 _ZERO_ONE = ("0", "1")
-_READ_ONLY = "(read only)"  # Canvas writes it into the row of points, in columns that it computes
 # Names of columns that state their points: "Q. 1 /2.00", "Essay (max 20)", "第3题（5分）", "Quiz [Total Pts: 10] |7".
 # A number alone in brackets may be an id, and "Homework 3/4" a chapter or a date, so they do not count as points.
 _POINTS = r"(?P<points>\d{1,3}(?:,\d{3})+|\d+(?:[.,]\d+)?)"
@@ -409,7 +408,7 @@ class Gradebook:
         for place, column in enumerate(self.header):
             if not column or place in people:
                 continue
-            if not self._may_be_an_item(column) or self._is_read_only(place):
+            if not self._may_be_an_item(column):
                 continue
             cells = [cell for cell in self._cells_of(place) if not self._is_not_tried(cell)]
             if often[column] > 1:
@@ -435,9 +434,6 @@ class Gradebook:
             return False
         is_of_platform = self.layout is not None and self.layout.is_of_platform
         return is_of_platform or (name not in self._known and name not in self._words.marks)
-
-    def _is_read_only(self, place: int) -> bool:
-        return any(_cell(row, place).casefold() == _READ_ONLY for row in self._label_rows)
 
     def _one_display(self, candidates: list[_Column]) -> list[_Column]:
         """Leave out the other columns of an item that also stands there as a percentage, which needs no points."""
