@@ -302,6 +302,9 @@ def test_marks_are_imported_when_each_column_has_points_of_the_file_or_of_a_pers
     shown.locator(".use-points").click()
     shown.wait_for_selector(".dry-run")
     assert numbers(shown, ".dry-run") == {"valid": "8", "rejected": "0", "not_relevant": "0"}
+    marks = [row.split("\t") for row in shown.locator(".marks tbody tr").all_inner_texts()]
+    assert len(marks) == 8
+    assert [cell.strip().replace(" ", "") for cell in marks[2]] == ["A1", "Essay", "17", "20", "85%"]
     assert [each.input_value() for each in inputs.all()] == ["20", "5"]
     accepted = shown.locator("#points-accepted")
     assert accepted.is_checked()

@@ -15,6 +15,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
 from edugraph_common.sources import open_text, parse_mapping, read_rows
 from edugraph_common.sources.cells import parse_google
+from edugraph_common.sources.csv_source import read_header
 from edugraph_common.sources.mapping import UNKNOWN
 from edugraph_common.sources.mapping_suggestion import MappingSuggestion, suggest_mapping
 from edugraph_common.sources.marks import decimal_of
@@ -380,6 +381,28 @@ def test_marks_may_have_a_unit() -> None:
     """Out: `without_unit` in `read_mark`."""
     _, mapping = suggested("学号,题1(满分60),题2(满分60)\nS1,45分,60分\nS2,12 分,3分\n")
     assert mapping["items"]["scale"] == {"题1(满分60)": 60, "题2(满分60)": 60}
+
+
+TITLES = "XX 中学期中成绩,,,\n2026 年 5 月,,,\n"
+
+
+def test_titles_may_stand_above_the_header_of_a_csv() -> None:
+    """Out: `_after_titles` in `read_header`."""
+    text = TITLES + "学号,姓名,语文,数学\n,满分,120,150\nS1,王芳,90,75\n"
+    found = preview("a.csv", text.encode(), None, LATEST, is_whole=True)
+    assert (found.columns, found.item_points[0].points) == ((), 120)
+    mapping = str(found.mapping).replace("course_id: '?'", "course_id: M7")
+    rows = read(text, mapping)
+    assert [row.data.score for row in rows if isinstance(row, Record)] == [0.75, 0.5]
+    wrong = read(text + "S2,李雷,999,1\n", mapping)
+    assert [row.line for row in wrong if isinstance(row, Reject)] == [6]
+
+
+@pytest.mark.parametrize("text", ["text\nhello, world\n", "id,,\nS1,,\nS2,,\n", ",,\n,,\n", "a\n1\n", "Title,,\n"])
+def test_a_first_line_without_a_header_below_it_is_the_header(text: str) -> None:
+    """Out: the sign between cells that a title needs; the first line where no header follows."""
+    header = read_header(text.encode(), ",")
+    assert header.columns == tuple(text.split("\n", maxsplit=1)[0].split(","))
 
 
 def test_other_numbers_of_students_are_not_items() -> None:

@@ -18,6 +18,7 @@ from edugraph_common.sources.table_rows import SheetRow
 
 DELIMITERS = (",", "\t", ";", "|")
 _FIRST_NOT_ASCII = 0x80
+_MOST_TITLES = 20  # lines above a header, as in a workbook
 _LONE_CR = re.compile(rb"\r(?!\n)")
 _SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
 
@@ -177,8 +178,8 @@ def _has_no_quote(text: bytes) -> bool:
 def read_header(head: bytes, delimiter: str | None) -> Header:
     """Return the header of a table. `head` is the first part of the text, in UTF-8.
 
-    A first line such as `sep=;`, which gives Excel the delimiter, is skipped. If `delimiter` is None, that delimiter
-    is used, or else the one that gives the most columns. Raises MalformedFile.
+    A first line such as `sep=;`, which gives Excel the delimiter, is skipped, and so are titles above the header. If
+    `delimiter` is None, that delimiter is used, or else the one that gives the most columns. Raises MalformedFile.
     """
     text = head.removeprefix(BOM)
     if not text.strip():
@@ -191,13 +192,14 @@ def read_header(head: bytes, delimiter: str | None) -> Header:
     found: list[Header] = []
     for candidate in (delimiter,) if delimiter else DELIMITERS:
         rows = CsvRows(candidate)
-        end = rows.end(text, start, final=True)
-        if end - start > MAX_HEADER_BYTES:
+        begin = _after_titles(rows, text, start)
+        end = rows.end(text, begin, final=True)
+        if end - begin > MAX_HEADER_BYTES:
             raise MalformedFile(
                 f"the header is longer than {MAX_HEADER_BYTES:,} bytes: the file is no table whose first line names "
                 "the columns"
             )
-        raw = text[start:end].decode(errors="replace").rstrip("\r\n")
+        raw = text[begin:end].decode(errors="replace").rstrip("\r\n")
         try:
             columns = tuple(cell.strip() for cell in rows.cells(raw))
         except InvalidRecord:
@@ -207,3 +209,22 @@ def read_header(head: bytes, delimiter: str | None) -> Header:
     if not found:
         raise MalformedFile("the header is not valid CSV: a quote in it does not close")
     return max(found, key=lambda header: len(header.columns))
+
+
+def _after_titles(rows: CsvRows, text: bytes, start: int) -> int:
+    """Return the start of the header. A title is a line with one filled cell and further blank ones, as in Excel."""
+    at = start
+    for _ in range(_MOST_TITLES):
+        end = rows.end(text, at, final=True)
+        if end <= at or end - at > MAX_HEADER_BYTES:
+            return start
+        try:
+            cells = rows.cells(text[at:end].decode(errors="replace").rstrip("\r\n"))
+        except InvalidRecord:
+            return start
+        filled = sum(bool(cell.strip()) for cell in cells)
+        is_title = filled <= 1 < len(cells)
+        if not is_title:
+            return at
+        at = end
+    return start
