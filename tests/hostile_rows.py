@@ -38,13 +38,14 @@ TYPES = (
     "term_record",
     "activity_record",
     "point_record",
+    "post_record",
 )
 FIELDS = (
     "student_id", "student_id_from", "student_id_to", "interaction_type", "teacher_id", "course_id", "topics", "text",
     "error_text", "error_type", "content", "progress", "message_count", "enrollment_date", "course_ids", "unknown",
     "item_id", "correct", "score", "response", "knowledge_points", "attempt_number",
     "group_id", "term", "starts", "ends", "breaks", "role", "kind", "duration_seconds",
-    "point_id", "name", "names", "requires",
+    "point_id", "name", "names", "requires", "thread_id", "reply_to", "title",
 )  # fmt: skip
 MAPPING = parse_mapping(
     "{columns: {art: type, zeit: timestamp, id: record_id, "
@@ -155,6 +156,7 @@ RECORDS: tuple[Tree, ...] = tuple(
         "activity_record": {"student_id": "a", "course_id": "m", "kind": "video", "duration_seconds": 90},
         "term_record": {"term": "t", "ends": "2026-07-01", "breaks": ["2026-05-01/2026-05-06"]},
         "point_record": {"point_id": "M-7", "name": "sums", "names": ["和"], "requires": ["M-6"], "course_id": "m"},
+        "post_record": {"student_id": "a", "course_id": "m", "thread_id": "7", "reply_to": "r", "text": "Why?"},
     }.items()
 )
 STATEMENTS: tuple[Tree, ...] = tuple(

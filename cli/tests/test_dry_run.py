@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from edugraph_cli.commands.sources import SOURCES
 from edugraph_cli.main import app
 from edugraph_common.contracts.messages import Format
-from edugraph_common.contracts.records import AttemptRecord, PointRecord, Record, parse_record
+from edugraph_common.contracts.records import AttemptRecord, PointRecord, PostRecord, Record, parse_record
 from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
 from edugraph_common.sources import open_text, parse_mapping, read_rows
 from edugraph_common.sources.cells import CellReader
@@ -194,6 +194,40 @@ def test_a_list_of_knowledge_points_is_known_by_their_ids_or_what_they_need() ->
     assert (record.data.names, record.data.requires) == (("Adding fractions", "adding"), ("M-6", "通分"))
     assert suggest_mapping(["知识点名称", "先修", "日期"], []).type == "point_record"
     assert suggest_mapping(["name", "date"], []).type != "point_record"
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (
+            ["Post ID", "User ID", "Discussion ID", "Parent", "Subject", "Message", "Created at"],
+            ["1042", "S2", "7", "1041", "Re: Slope", "Because the line falls.", "2026-03-03"],
+        ),
+        (
+            ["帖子编号", "学号", "讨论编号", "父帖编号", "标题", "内容", "时间"],
+            ["1042", "S2", "7", "1041", "回复：斜率", "因为直线是下降的。", "2026-03-03"],
+        ),
+    ],
+)
+def test_an_export_of_a_forum_is_one_of_posts(header: list[str], row: list[str]) -> None:
+    """Only the course is asked for. Out: the names of `thread_id` or `reply_to` in `column_names.yaml`."""
+    suggestion = suggest_mapping(header, [row])
+    assert suggestion.type == "post_record"
+    assert suggestion.open_points == ("course_id has no column: name one, or replace the ? by a constant",)
+    mapping = parse_mapping(suggestion.mapping.replace("'?'", "MATH7"))
+    record = parse_record(CellReader(mapping, header).record(row))
+    data = record.data
+    assert isinstance(data, PostRecord)
+    assert (record.record_id, data.student_id, data.course_id) == ("1042", "S2", "MATH7")
+    assert (data.thread_id, data.reply_to, data.title, data.text) == ("7", "1041", row[4], row[5])
+
+
+def test_a_table_of_comments_is_one_of_posts_and_no_other_table_is() -> None:
+    assert suggest_mapping(["学号", "姓名", "课程编号", "评论", "时间"], []).type == "post_record"
+    assert suggest_mapping(["from", "to", "message", "time"], []).type == "student_interaction"
+    assert suggest_mapping(["teacher id", "student id", "text", "date"], []).type == "teacher_interaction"
+    assert suggest_mapping(["course_id", "title", "content", "time"], []).type == "course_content"
+    assert suggest_mapping(["student", "answer", "course", "date"], []).type == "error_record"
 
 
 def test_a_list_of_a_class_is_one_of_memberships() -> None:

@@ -22,6 +22,7 @@ from edugraph_cli.main import app
 from edugraph_cli.pseudonyms import (
     KEPT_FIELDS,
     PERSON_FIELDS,
+    RECORD_FIELDS,
     TEXT_FIELDS,
     PseudonymMap,
     UnusableMap,
@@ -65,6 +66,10 @@ DATA = {
         optional={"student_name": name, "resolved": st.booleans()},
     ),
     "course_content": st.just({"course_id": "C1", "content": "x"}),
+    "post_record": st.fixed_dictionaries(
+        {"student_id": student, "course_id": st.just("C1"), "text": st.just("1/2 + 1/3 = 2/5")},
+        optional={"student_name": name, "reply_to": st.just("S0104-1"), "thread_id": st.just("r1")},
+    ),
 }
 
 
@@ -97,6 +102,8 @@ def expected_row(map_file: Path, row: dict[str, Any]) -> Any:
             data[field] = expected_pseudonym(map_file, "person", value)
         elif field.startswith(("student_name", "teacher_name")):
             data[field] = expected_pseudonym(map_file, "name", value)
+        elif field in {"reply_to", "thread_id"}:
+            data[field] = expected_pseudonym(map_file, "record", value)
     return parse_record({"type": row["type"], "timestamp": row["timestamp"], "record_id": record_id, "data": data})
 
 
@@ -227,7 +234,7 @@ def test_the_map_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_every_field_of_the_contract_is_known() -> None:
     fields = {field for data in DATA_OF_TYPE.values() for field in data.model_fields}
-    assert fields == {*PERSON_FIELDS, *PERSON_FIELDS.values(), *TEXT_FIELDS, *KEPT_FIELDS}
+    assert fields == {*PERSON_FIELDS, *PERSON_FIELDS.values(), *RECORD_FIELDS, *TEXT_FIELDS, *KEPT_FIELDS}
 
 
 def test_a_field_that_nobody_looked_at_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

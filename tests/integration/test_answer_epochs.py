@@ -58,6 +58,7 @@ def test_an_epoch_never_comes_again_and_goes_after_an_hour(redis_url: str, epoch
         ("teacher_interaction", {"teacher_id": "t", "student_id": "s", "course_id": "C"}, {"C"}),
         ("error_record", {"student_id": "s", "course_id": "C", "course_ids": ["D"], "error_text": "x"}, {"C", "D"}),
         ("activity_record", {"student_id": "s", "course_id": "C"}, {"C"}),
+        ("post_record", {"student_id": "s", "course_id": "C", "text": "Why?"}, {"C"}),
         ("course_content", {"course_id": "C", "content": "Text"}, {ALL_COURSES}),
         ("item_record", {"item_id": "i", "knowledge_points": ["P"]}, {ALL_COURSES}),
     ],

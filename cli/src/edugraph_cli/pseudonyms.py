@@ -34,6 +34,8 @@ TEXT_FIELDS = frozenset(
         *("course_description", "group_name", "name"),
     }
 )
+# The ids of other records. A discussion often has the id of its first post.
+RECORD_FIELDS = frozenset({"reply_to", "thread_id"})
 KEPT_FIELDS = frozenset(
     {
         *("course_id", "course_ids", "course_name", "topics", "error_type", "error_type_id"),
@@ -63,6 +65,11 @@ _SHORTEST_ID = 4
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 Kind = Literal["person", "name", "record"]
+_KIND_OF_FIELD: dict[str, Kind] = {
+    **dict.fromkeys(PERSON_FIELDS, "person"),
+    **dict.fromkeys(PERSON_FIELDS.values(), "name"),
+    **dict.fromkeys(RECORD_FIELDS, "record"),
+}
 
 
 class Word(NamedTuple):
@@ -191,10 +198,8 @@ def pseudonymize(
     for field, item in given.items():
         if item is None or field in KEPT_FIELDS:
             data[field] = item
-        elif field in PERSON_FIELDS:
-            data[field] = names.of("person", item)
-        elif field in PERSON_FIELDS.values():
-            data[field] = names.of("name", item)
+        elif field in _KIND_OF_FIELD:
+            data[field] = names.of(_KIND_OF_FIELD[field], item)
         elif field in TEXT_FIELDS:
             data[field] = _replaced(item, people, find)
         else:

@@ -31,6 +31,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "term_record": {"term": "2026-1"},
     "activity_record": {"student_id": "a", "course_id": "c"},
     "point_record": {"point_id": "p"},
+    "post_record": {"student_id": "a", "course_id": "c", "text": "Why?"},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
@@ -44,6 +45,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "term_record": {"breaks": ()},
     "activity_record": {},
     "point_record": {"names": (), "requires": ()},
+    "post_record": {},
 }
 IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
 NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
@@ -130,6 +132,10 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     ("point_record", "name", NAMES),
     ("point_record", "course_id", optional(IDS)),
     *(("point_record", name, lists(NAMES)) for name in ("names", "requires")),
+    *(("post_record", name, required(IDS)) for name in ("student_id", "course_id")),
+    *(("post_record", name, optional(IDS)) for name in ("thread_id", "reply_to")),
+    *(("post_record", name, NAMES) for name in ("student_name", "title")),
+    ("post_record", "text", (["x", "x" * 100_000], ["", " ", "x" * 100_001, None])),
     ("term_record", "term", required(IDS)),
     ("term_record", "name", NAMES),
     ("term_record", "breaks", (
@@ -282,7 +288,7 @@ def test_moments_are_written_in_utc_and_sort_as_text() -> None:
 
 # --- what is said of one that is none -----------------------------------------------------------------------------
 
-TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record, point_record"
+TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record, point_record, post_record"
 WHEN = "an ISO 8601 date and time"
 GOOD = whole("student_interaction")
 

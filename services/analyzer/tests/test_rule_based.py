@@ -11,9 +11,11 @@ from edugraph_common.contracts.messages import CourseContext
 
 
 def finding(record_type: str, context: CourseContext | None = None, **data):
-    kinds = {"student_interaction": "interaction", "error_record": "error", "course_content": "knowledge_points"}
+    kinds = {"error_record": "error", "course_content": "knowledge_points"}
     record = {"type": record_type, "timestamp": "2026-01-05T08:00:00Z", "data": data}
-    return RuleBasedAnalyzer().finding(read_document(record, kinds[record_type], [context] if context else []))
+    return RuleBasedAnalyzer().finding(
+        read_document(record, kinds.get(record_type, "interaction"), [context] if context else [])
+    )
 
 
 def chat(text: str, **data):
@@ -51,6 +53,19 @@ SENTIMENTS = [
 @pytest.mark.parametrize(("text", "sentiment"), SENTIMENTS)
 def test_sentiment(text: str, sentiment: str) -> None:
     assert chat(text).sentiment == sentiment
+
+
+def test_a_post_is_read_as_a_message_is() -> None:
+    """The title is context. Out: the case of PostRecord in `read_document`."""
+    data = {
+        "student_id": "a",
+        "course_id": "c",
+        "title": "Slope",
+        "text": "I am stuck and so frustrated with fractions.",
+    }
+    found = finding("post_record", **data).finding
+    assert (found.kind, found.sentiment) == ("interaction", "negative")
+    assert found.topics == ("fractions",)
 
 
 def test_topics_are_those_that_the_record_and_the_text_name() -> None:

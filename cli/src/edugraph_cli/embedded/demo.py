@@ -133,8 +133,9 @@ def _differences(reports: list[JobReport], summary: GraphSummary) -> list[str]:
     by_type: Counter[str] = Counter()
     for report in reports:
         by_type.update(report.by_type)
+    messages = by_type["student_interaction"] + by_type["teacher_interaction"]
     wanted = {
-        "Interaction": by_type["student_interaction"] + by_type["teacher_interaction"],
+        "Interaction": messages + by_type["post_record"],
         "ErrorRecord": by_type["error_record"],
         "CourseContent": by_type["course_content"],
         "Attempt": by_type["attempt_record"],

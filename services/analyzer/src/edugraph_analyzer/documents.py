@@ -18,6 +18,7 @@ from edugraph_common.contracts.records import (
     CourseContent,
     Data,
     ErrorRecord,
+    PostRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -126,6 +127,8 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     match data:
         case StudentInteraction():
             labelled = [("message", data.text)]
+        case PostRecord():
+            labelled = [("title", data.title), ("message", data.text)]
         case TeacherInteraction():
             labelled = [("subject", data.subject), ("message", data.text), ("feedback", data.feedback)]
         case ErrorRecord():

@@ -1,5 +1,6 @@
 """What the records and findings say, summed up the plain way from them alone: the graph must agree."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from edugraph_common.contracts.records import (
     ErrorRecord,
     ItemRecord,
     PointRecord,
+    PostRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -35,6 +37,7 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert relationships(room, "LIKES", "like_count") == talks(records, "like", "like_count")
     assert taught_in(room) == taught(records)
     assert texts_in(room) == texts(records)
+    assert answers_in(room) == answers(records)
     for node, called_in_records in names(records).items():
         label, node_id = node
         [row] = room.query(f"MATCH (n:{label} {{id: $id}}) RETURN n.name AS name", id=node_id)
@@ -220,7 +223,7 @@ def active_days(records: Iterable[Record]) -> dict[tuple[str, str, str], tuple[s
 
 
 TEXTS = {
-    "Interaction": ("text", "feedback", "subject"),
+    "Interaction": ("text", "feedback", "subject", "title", "thread_id"),
     "ErrorRecord": ("question", "error_text"),
     "Attempt": ("question", "response"),
     "Definition": ("title", "question"),
@@ -245,6 +248,20 @@ def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
         }
         for record in records
         if not isinstance(record.data, CourseRecord | MembershipRecord | ActivityRecord)
+    }
+
+
+def answers_in(room: Any) -> dict[str, str]:
+    """The hash of the id of the post that a post answers, by record id."""
+    rows = room.query("MATCH (n:Interaction) WHERE n.reply_mark IS NOT NULL RETURN n.id AS id, n.reply_mark AS mark")
+    return {row["id"]: row["mark"] for row in rows}
+
+
+def answers(records: Iterable[Record]) -> dict[str, str]:
+    return {
+        record.record_id: hashlib.sha256(f"record {record.data.reply_to}".encode()).hexdigest()[:24]
+        for record in records
+        if isinstance(record.data, PostRecord) and record.data.reply_to
     }
 
 

@@ -133,6 +133,11 @@ DATA = {
             _fields({"name": point}, {"point_id": point_id}),
         ),
     ),
+    "post_record": _fields(
+        {"student_id": student, "course_id": course, "text": called},
+        {"student_name": called, "thread_id": st.sampled_from(["w1", "w2"]), "title": called,
+         "reply_to": st.sampled_from(["r0", "r1", "never"])},
+    ),
     "activity_record": _fields(
         {"student_id": student, "course_id": course},
         {"activity_id": item, "kind": st.sampled_from(["page", "video"]),

@@ -35,7 +35,7 @@ from .random_imports import (
 DAYS = 2
 KEPT_FROM = datetime(2026, 1, 2, 1, 30, tzinfo=UTC)  # between the moments of the records
 NOW = KEPT_FROM + timedelta(days=DAYS)
-TEXTS = ("text", "subject", "feedback", "question", "error_text", "response")
+TEXTS = ("text", "title", "subject", "feedback", "question", "error_text", "response")
 TEXTS_IN_FINDINGS = {"x"}  # the quote in random findings
 
 

@@ -126,6 +126,7 @@ KIND_OF_TYPE: dict[str, Kind] = {
     "error_record": "error",
     "course_content": "knowledge_points",
     "attempt_record": "error",
+    "post_record": "interaction",
 }
 
 KINDS_WITH_CONTEXTS: tuple[Kind, ...] = ("error", "knowledge_points")

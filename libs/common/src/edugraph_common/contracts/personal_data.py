@@ -85,7 +85,10 @@ def keys_in_redis(name: str) -> tuple[str, ...]:
 
 
 def record_mark(record_id: str) -> str:
-    """Return a hash of the record's id. Stored answers of the model have it, so that they can be erased."""
+    """Return a hash of the record's id.
+
+    Stored answers of the model have it, so that they can be erased. A post has the hash of the post that it answers.
+    """
     return hashlib.sha256(f"record {record_id}".encode()).hexdigest()[:24]
 
 
@@ -132,9 +135,10 @@ _GRAPH = (
         ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*", "Membership.*", "ActiveDay.*"),
         "personal",
         Words(
-            "texts of messages, feedback, questions, mistakes and answers, outcomes of attempts, progress and dates, "
-            "membership of groups, minutes of activity by course and day, and what was found in them, with quotes",
-            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容和引文",
+            "texts of messages, posts, feedback, questions, mistakes and answers, a hash of the id of the post that "
+            "a post answers, outcomes of attempts, progress and dates, membership of groups, minutes of activity by "
+            "course and day, and what was found in them, with quotes",
+            "消息、帖子、评语、题目、错误和作答的文本，帖子所回复帖子编号的散列值，作答结果，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容和引文",
         ),
         _PROVENANCE,
         _RECORD_LIFE,

@@ -50,6 +50,21 @@ class StudentInteraction(ContractModel):
     topics: tuple[Name, ...] = Field(default=(), max_length=100)
 
 
+class PostRecord(ContractModel):
+    """A text of a student without a receiver: a post in a forum, a comment, an essay, free feedback.
+
+    `thread_id` is the discussion of the post. `reply_to` is the `record_id` of the post that this one answers.
+    """
+
+    student_id: Id
+    course_id: Id
+    student_name: Name | None = None
+    thread_id: Id | None = None
+    reply_to: Id | None = None
+    title: Name | None = None
+    text: RequiredText
+
+
 class TeacherInteraction(ContractModel):
     teacher_id: Id
     student_id: Id
@@ -194,6 +209,7 @@ Data = (
     | TermRecord
     | ActivityRecord
     | PointRecord
+    | PostRecord
 )
 RecordType = Literal[
     "student_interaction",
@@ -207,6 +223,7 @@ RecordType = Literal[
     "term_record",
     "activity_record",
     "point_record",
+    "post_record",
 ]
 RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
 # The types that say who belongs to a group and who leads it, and so whom a teacher may see. All others are learning
@@ -227,6 +244,7 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
             TermRecord,
             ActivityRecord,
             PointRecord,
+            PostRecord,
         ),
         strict=True,
     )

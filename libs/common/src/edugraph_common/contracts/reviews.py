@@ -39,6 +39,7 @@ TEXTS_OF_TYPE: dict[str, tuple[str, ...]] = {
     "error_record": ("question", "error_text"),
     "attempt_record": ("question", "response"),
     "course_content": ("title", "content"),
+    "post_record": ("title", "text"),
 }
 
 

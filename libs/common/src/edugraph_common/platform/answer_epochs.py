@@ -24,6 +24,7 @@ _OF_THEIR_COURSES = frozenset(
         "attempt_record",
         "course_record",
         "error_record",
+        "post_record",
         "student_interaction",
         "teacher_interaction",
     }

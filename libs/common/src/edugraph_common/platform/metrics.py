@@ -32,6 +32,7 @@ RECORD_TYPES = (
     "term_record",
     "activity_record",
     "point_record",
+    "post_record",
     "unknown",
 )
 STATUSES = ("200", "400", "401", "402", "403", "404", "408", "409", "422", "425", "429", "500", "502", "503", "504")

@@ -34,7 +34,7 @@ NUMBERS = PERCENTAGES | SHARES | DURATIONS.keys() | _COUNTS
 IDS = frozenset(
     {
         *("record_id", "student_id", "student_id_from", "student_id_to", "teacher_id", "course_id", "course_ids"),
-        *("item_id", "error_type_id", "group_id", "term", "activity_id", "point_id"),
+        *("item_id", "error_type_id", "group_id", "term", "activity_id", "point_id", "thread_id", "reply_to"),
     }
 )
 

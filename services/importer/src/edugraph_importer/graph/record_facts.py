@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from neo4j.time import DateTime
 
 from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import (
     AttemptRecord,
     CourseContent,
@@ -20,6 +21,7 @@ from edugraph_common.contracts.records import (
     ErrorRecord,
     ItemRecord,
     PointRecord,
+    PostRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -48,6 +50,7 @@ LABEL_OF_TYPE = {
     "membership_record": "Membership",
     "term_record": "Definition",
     "point_record": "Definition",
+    "post_record": "Interaction",
 }
 
 # Severity -> weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
@@ -224,6 +227,14 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
     match record.data:
         case StudentInteraction() as data:
             _add_student_interaction(facts, row, data)
+        case PostRecord() as data:
+            row |= {"student": data.student_id, "name": data.student_name, "course": data.course_id}
+            row |= {"thread": data.thread_id, "title": data.title, "text": data.text}
+            # The answered post may come later, change, or be erased. So the reply only keeps a hash of its id, and
+            # whoever reads the posts joins them.
+            row["reply_mark"] = record_mark(data.reply_to) if data.reply_to else None
+            facts.rows.append(("create_post", row))
+            facts.fields.append((("Student", data.student_id), "name", data.student_name))
         case TeacherInteraction() as data:
             row |= {"from": data.teacher_id, "to": data.student_id, "course": data.course_id}
             row |= {"from_name": data.teacher_name, "to_name": data.student_name}

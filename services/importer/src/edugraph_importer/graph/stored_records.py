@@ -40,6 +40,8 @@ def stored_record(properties: Mapping[str, Any], links: Sequence[Mapping[str, An
         case "student_interaction":
             given |= {"student_id_from": ends["SENT"][0], "student_id_to": ends["RECEIVED_BY"][0]}
             given["topics"] = tuple(name for names in stated.values() for name in names)
+        case "post_record":
+            given["student_id"] = ends["SENT"][0]
         case "teacher_interaction":
             given |= {"teacher_id": ends["SENT"][0], "student_id": ends["RECEIVED_BY"][0]}
         case "error_record":

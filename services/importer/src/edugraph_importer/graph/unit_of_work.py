@@ -61,6 +61,7 @@ _RECORD_STATEMENTS = (
     "create_error_record",
     "create_chat",
     "create_like",
+    "create_post",
     "create_teacher_interaction",
     "create_attempt",
     "create_item_definition",

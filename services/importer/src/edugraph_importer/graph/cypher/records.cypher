@@ -120,6 +120,17 @@ ON CREATE SET r.like_count = row.count, r.last_like_date = datetime(row.at)
 ON MATCH SET r.like_count = r.like_count + row.count,
   r.last_like_date = CASE WHEN datetime(row.at) > r.last_like_date THEN datetime(row.at) ELSE r.last_like_date END
 
+// name: create_post
+// Creates a post with its author and course. A post has no receiver, and no total depends on it.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (c:Course {id: row.course})
+CREATE (s)-[:SENT {name: row.name}]->(n:Interaction:Record {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  thread_id: row.thread, reply_mark: row.reply_mark, title: row.title, text: row.text
+})-[:IN_COURSE]->(c)
+
 // name: create_teacher_interaction
 // Creates an interaction of a teacher and a student, and adds it to the total of the two. The total has the latest
 // feedback. The student comes first in MERGE, because a student has fewer relationships.

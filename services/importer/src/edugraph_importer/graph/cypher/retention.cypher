@@ -3,7 +3,7 @@
 // for: Attempt, CourseRecord, ErrorRecord, Interaction
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id, n.timestamp AS timestamp,
-  coalesce(n.text, n.subject, n.feedback, n.question, n.error_text, n.response) IS NOT NULL
+  coalesce(n.text, n.title, n.subject, n.feedback, n.question, n.error_text, n.response) IS NOT NULL
     OR n.found_evidence IS NOT NULL AS has_text
 ORDER BY id LIMIT $limit
 
@@ -20,7 +20,7 @@ RETURN DISTINCT t.id AS teacher, s.id AS student
 // for: Attempt, CourseRecord, ErrorRecord, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
-SET n.text = null, n.subject = null, n.feedback = null, n.question = null, n.error_text = null, n.response = null,
+SET n.text = null, n.title = null, n.subject = null, n.feedback = null, n.question = null, n.error_text = null, n.response = null,
   n.found_evidence = null, n.finding = row.finding
 
 // name: old_active_days
