@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -131,6 +132,24 @@ def test_progress_that_no_record_gives_is_not_known(visit_demo: Visitor, languag
     assert shown.locator(".how .left-out").first.inner_text().endswith("2")
     shown = visit_demo.open("records", course="NEW", kind="progress", lang=language)
     assert shown.get_by_text(unknown, exact=True).count() == 2
+
+
+def test_posts_are_listed_and_one_thread_alone_is_a_click_away(visit_demo: Visitor) -> None:
+    """Out: the thread among the parameters of `records`."""
+    in_course = {"type": "course_record", "timestamp": "2026-05-04T08:00:00Z"}
+    values: list[dict[str, Any]] = [{**in_course, "data": {"student_id": "N1", "course_id": "FORUM"}}]
+    for number, thread in enumerate(("w1", "w1", "w2")):
+        data = {"student_id": "N1", "course_id": "FORUM", "thread_id": thread, "text": f"post number {number}"}
+        values.append({"type": "post_record", "timestamp": f"2026-05-05T08:0{number}:00Z", "data": data})
+    with Client(visit_demo.address) as client:
+        *_, report = client.follow(client.import_records(values).job_id)
+    assert report.state == "succeeded"
+    shown = visit_demo.open("records", course="FORUM", kind="posts", lang="en")
+    rows = shown.locator("tbody tr")
+    assert [f"post number {number}" in rows.nth(2 - number).inner_text() for number in range(3)] == [True] * 3
+    shown.get_by_role("link", name="w1").first.click()
+    shown.wait_for_function("() => document.querySelectorAll('tbody tr').length === 2")
+    assert shown.locator("select[name=kind]").input_value() == "posts"
 
 
 def test_the_same_file_again_changes_nothing_and_a_mapping_can_be_corrected(

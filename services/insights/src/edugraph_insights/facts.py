@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from edugraph_common.contracts.mastery import Coefficients
+from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.graph import Graph, Row
 from edugraph_insights.mastery import Attempts, Mastery, mastery
@@ -54,6 +55,15 @@ class Need(NamedTuple):
     needs: Point
     confidence: float
     way: tuple[Point, ...] = ()
+
+
+class Post(NamedTuple):
+    """A post. `answers` is the mark of the post that this one answers, or None."""
+
+    student: str
+    record: str
+    at: datetime
+    answers: str | None
 
 
 class Claim(NamedTuple):
@@ -142,9 +152,27 @@ class Facts:
         """Return a row for each text of a student and each of its topics, or with `topic` None if it has no topic."""
         return self._by_student("moods", course)
 
-    def ties(self, course: str) -> list[Row]:
-        """Return a row for each pair of students where one wrote to the other or liked a text of the other."""
-        return self._of_students("ties", course)
+    def ties(self, course: str) -> dict[tuple[str, str], int]:
+        """Return (one student, another) -> how often the first wrote to, answered, or liked a text of the second."""
+        times: dict[tuple[str, str], int] = defaultdict(int)
+        for row in self._of_students("ties", course):
+            times[row["sender"], row["receiver"]] += row["times"]
+        posts = self.posts(course)
+        for post in posts.values():
+            answered = posts.get(post.answers or "")
+            in_period = self.since is None or post.at >= self.since
+            if in_period and answered is not None and answered.student != post.student:
+                times[post.student, answered.student] += 1
+        return dict(times)
+
+    def posts(self, course: str) -> dict[str, Post]:
+        """Return the posts of the students in a course until `until`, by their marks, also those before `since`.
+
+        A post keeps the mark of the post that it answers, so this dictionary finds the answered post.
+        """
+        until = self.until.isoformat()
+        rows = self.graph.read_by_student("posts", self.students, course=course, until=until)
+        return {record_mark(row["record"]): Post(**row) for row in rows}
 
     def last_activity(self, course: str) -> dict[str, date]:
         """Return the last day until `until` on which each student was active in the course, also before `since`."""
@@ -315,8 +343,30 @@ class Facts:
         return self._of_students("records", course, point=point, item=item, limit=limit)
 
     def message_records(self, course: str, of: str | None, limit: int) -> list[Row]:
-        """Return messages whose students are all permitted, the latest first; with `of` only messages of this one."""
-        return self._of_students("message_records", course, of=of, limit=limit)
+        """Return messages and posts whose students are all permitted, the latest first.
+
+        With `of` only those that this student sent or received, and the answers to posts of this student.
+        """
+        posts = self.posts(course)
+        marks = [mark for mark, post in posts.items() if post.student == of]
+        rows = self._of_students("message_records", course, of=of, marks=marks, limit=limit)
+        for row in rows:
+            answered = posts.get(row.pop("answers") or "")
+            if answered is not None and answered.student != row["student"]:
+                row["partner"] = answered.student
+        return rows
+
+    def post_records(self, course: str, thread: str | None, limit: int) -> list[Row]:
+        """Return the posts with their texts, the latest first; with `thread` only those of this thread.
+
+        `reply_to` is the answered post, or None if no permitted student wrote it.
+        """
+        rows = self._of_students("post_records", course, thread=thread, limit=limit)
+        posts = self.posts(course)
+        for row in rows:
+            answered = posts.get(row.pop("answers") or "")
+            row["reply_to"] = answered.record if answered is not None else None
+        return rows
 
     def progress_records(self, course: str, limit: int) -> list[Row]:
         """Return the records of the progress of the students in a course, the latest first."""

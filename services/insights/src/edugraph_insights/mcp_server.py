@@ -139,9 +139,12 @@ def marked(value: Any, *, with_texts: bool) -> Any:
         return [marked(each, with_texts=with_texts) for each in value]
     if not isinstance(value, dict):
         return value
+    text_fields = TEXT_FIELDS
+    if value.get("record_type") == "post_record":
+        text_fields |= {"title"}  # Other titles are those of course texts and items.
     found: dict[str, Any] = {}
     for name, each in value.items():
-        if name not in TEXT_FIELDS or not each or isinstance(each, bool | int | float):
+        if name not in text_fields or not each or isinstance(each, bool | int | float):
             found[name] = marked(each, with_texts=with_texts)
         elif with_texts:
             found[name] = {"untrusted": each}

@@ -451,7 +451,8 @@ def needs_help(school: School, course: str, limits: dict[str, Any]) -> dict[Any,
     for who in roster(school, course):
         days = [r.timestamp.date() for r in attempts(school, course) if r.data.student_id == who]
         days += [r.timestamp.date() for r, _ in made.values() if r.data.student_id == who]
-        for r in (*of(school.records, "student_interaction"), *of(school.records, "activity_record")):
+        written = (*of(school.records, "student_interaction"), *of(school.records, "post_record"))
+        for r in (*written, *of(school.records, "activity_record")):
             mine = getattr(r.data, "student_id_from", None) or getattr(r.data, "student_id", None)
             if mine == who and r.data.course_id == course:
                 days.append(r.timestamp.date())
@@ -493,7 +494,8 @@ def needs_help(school: School, course: str, limits: dict[str, Any]) -> dict[Any,
 def mood(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
     found = {each.record["record_id"]: each.finding for each in school.findings}
     cells: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    for r in (*of(school.records, "student_interaction"), *of(school.records, "teacher_interaction")):
+    of_students = (*of(school.records, "student_interaction"), *of(school.records, "post_record"))
+    for r in (*of_students, *of(school.records, "teacher_interaction")):
         finding = found.get(r.record_id)
         who = getattr(r.data, "student_id_from", None) or r.data.student_id
         counts = r.data.course_id == course and who in roster(school, course) and is_in(window, r.timestamp)
@@ -522,6 +524,12 @@ def ties(school: School, course: str) -> tuple[dict[Any, dict[str, Any]], dict[t
         pair = r.data.student_id_from, r.data.student_id_to
         if set(pair) <= people and r.data.course_id in {None, course}:
             sent[pair] += r.data.message_count if r.data.interaction_type == "chat" else r.data.like_count
+    posts = {r.record_id: r for r in of(school.records, "post_record") if r.data.course_id == course}
+    for r in posts.values():
+        answered = posts.get(r.data.reply_to)
+        pair = r.data.student_id, answered.data.student_id if answered else r.data.student_id
+        if set(pair) <= people and pair[0] != pair[1]:
+            sent[pair] += 1
     rows = {}
     for who in people:
         partners = {other for pair in sent for other in pair if who in pair} - {who}

@@ -73,6 +73,22 @@ def at(number_of_hours: int) -> str:
 
 
 @st.composite
+def posts(draw: st.DrawFn, first: int) -> list[tuple[str, int, dict[str, Any]]]:
+    """Posts, and answers to posts that come before or after them. `first` is the number of the first one.
+
+    Some answer a record of another type, or one that is not there.
+    """
+    values: list[tuple[str, int, dict[str, Any]]] = []
+    answered = st.none() | st.integers(-3, 3)
+    for who, where, hour, steps in draw(st.lists(st.tuples(student, course, hours, answered), max_size=12)):
+        data = {"student_id": who, "course_id": where, "text": "Hm", "thread_id": draw(st.sampled_from(["w1", None]))}
+        if steps is not None:
+            data["reply_to"] = f"r{first + len(values) + steps}"
+        values.append(("post_record", hour * 9, data))
+    return values
+
+
+@st.composite
 def schools(draw: st.DrawFn) -> School:
     """Attempts, mistakes, messages, texts and standings of 14 students in two courses, and what was found in them."""
     values: list[tuple[str, int, dict[str, Any]]] = []
@@ -113,6 +129,7 @@ def schools(draw: st.DrawFn) -> School:
         data = {"student_id_from": one, "student_id_to": other, "course_id": perhaps, "interaction_type": kind}
         data |= {"message_count" if kind == "chat" else "like_count": times, "topics": draw(topics)}
         values.append(("student_interaction", hour * 9, {**data, "text": "Hm"}))
+    values += draw(posts(first=len(values)))
     for who, where, day in draw(st.lists(st.tuples(student, course, st.integers(0, 80)), max_size=5)):
         values.append(("activity_record", day * 24, {"student_id": who, "course_id": where}))
     for term in draw(st.sets(st.sampled_from(TERMS))):

@@ -149,6 +149,7 @@ def test_what_pupils_wrote_comes_only_when_it_is_asked_for_and_is_marked(room: R
     values = [
         ("attempt_record", {**wrote, "question": "1/2 + 1/3?", "response": HOSTILE, "knowledge_points": ["F"]}),
         ("error_record", {"student_id": "s1", "course_id": "C", "error_text": HOSTILE, "error_type": "adds"}),
+        ("post_record", {"student_id": "s1", "course_id": "C", "title": HOSTILE, "text": HOSTILE}),
     ]
     agents = Agents(room)
     records = [
@@ -160,16 +161,23 @@ def test_what_pupils_wrote_comes_only_when_it_is_asked_for_and_is_marked(room: R
         ("records", {"course": "C", "student": "s1"}),
         ("graph-node", {"node": "Attempt:hostile0"}),
         ("graph-node", {"node": "ErrorRecord:hostile1"}),
+        ("graph-node", {"node": "Interaction:hostile2"}),
+        ("records", {"course": "C", "student": "s1", "kind": "posts"}),
     ]
+    number = len(calls)
     with_texts = [(name, {**asked, "texts": True}) for name, asked in calls]
     wrong = ("records", {"course": "C", "texts": "yes"})
-    _, answers = agents.ask("student", *calls, *with_texts, wrong)
-    for answer in answers[:3]:
+    named = ("graph-neighbours", {"node": "Student:s1"})
+    _, [*answers, refused, beside] = agents.ask("student", *calls, *with_texts, wrong, named)
+    for answer in answers[:number]:
         assert not answer.is_error, answer.content[0].text
         assert HOSTILE not in answer.content[0].text
         assert "texts: true" in answer.content[0].text
-    for answer in answers[3:6]:
+    for answer in answers[number:]:
         text = answer.content[0].text
         assert text.count(HOSTILE) == text.count(json.dumps({"untrusted": HOSTILE}))  # nowhere else
         assert HOSTILE in text
-    assert answers[6].is_error
+    assert refused.is_error
+    # No text stands where a node is only named.
+    assert "Interaction:hostile2" in beside.content[0].text
+    assert HOSTILE not in beside.content[0].text

@@ -111,9 +111,14 @@ def records_of_kinds(school: School, course: str, permitted: set[str]) -> dict[s
         people = {data.student_id} if of_teacher else {data.student_id_from, data.student_id_to}
         if data.course_id in {course, None} and people <= permitted:
             messages.add(each.record_id)
+    posts = set()
+    for each in of(school.records, "post_record"):
+        if each.data.course_id == course and each.data.student_id in permitted:
+            posts.add(each.record_id)
     standings = [r for r in of(school.records, "course_record") if r.data.course_id == course]
     return {
-        "messages": messages,
+        "messages": messages | posts,
+        "posts": posts,
         "progress": {r.record_id for r in standings if r.data.student_id in permitted},
         "texts": {r.record_id for r in of(school.records, "course_content") if r.data.course_id == course},
     }

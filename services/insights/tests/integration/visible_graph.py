@@ -224,7 +224,7 @@ def may_see(persons: Persons | None, who: str, courses: Iterable[str | None]) ->
 def add_record(found: Visible, record: Any, finding: Any, persons: Persons | None) -> None:  # noqa: C901, PLR0912
     data, courses = record.data, courses_of(record)
     label = {"student_interaction": "Interaction", "teacher_interaction": "Interaction", "error_record": "ErrorRecord",
-             "course_record": "CourseRecord", "attempt_record": "Attempt"}[record.type]  # fmt: skip
+             "course_record": "CourseRecord", "attempt_record": "Attempt", "post_record": "Interaction"}[record.type]  # fmt: skip
     node = (label, record.record_id)
     everything = persons is None or all(persons[who] is None for who in people_of(record))
     shown = any(may_see(persons, who, courses) for who in people_of(record))
@@ -255,7 +255,9 @@ def add_record(found: Visible, record: Any, finding: Any, persons: Persons | Non
         return
     who = ("Student", data.student_id)
     if shown:
-        owner = {"ErrorRecord": "MADE", "CourseRecord": "HAS_RECORD", "Attempt": "TRIED"}[label]
+        owner = {"ErrorRecord": "MADE", "CourseRecord": "HAS_RECORD", "Attempt": "TRIED", "Interaction": "SENT"}[
+            label
+        ]
         found.add(owner, who, node)
     if label == "CourseRecord" and shown:
         found.add("LEARNS", who, ("Course", data.course_id))

@@ -90,8 +90,9 @@ RETURN m.id AS record, [each IN labels(m) WHERE each <> 'Record'][0] AS kind, s.
 ORDER BY m.timestamp DESC, m.id LIMIT $limit
 
 // name: message_records
-// Returns messages of these students in a course, or without a course, during a period. A message that another student
-// sent or received is left out.
+// Returns messages and posts of these students in a course, or without a course, during a period. A message that another
+// student sent or received is left out. With $of only those of one student are returned, and the answers to the posts
+// whose marks are $marks.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY]-(n:Interaction)
 WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
@@ -99,11 +100,30 @@ OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
 WITH s, n, collect(c.id) AS courses
 WHERE size(courses) = 0 OR $course IN courses
 WITH n, collect(s.id) AS known
-WHERE ($of IS NULL OR $of IN known) AND size(known) = COUNT { (n)-[:SENT|RECEIVED_BY]-(:Student) }
+WHERE ($of IS NULL OR $of IN known OR n.reply_mark IN $marks)
+  AND size(known) = COUNT { (n)-[:SENT|RECEIVED_BY]-(:Student) }
 OPTIONAL MATCH (a:Student)-[:SENT]->(n)
 OPTIONAL MATCH (n)-[:RECEIVED_BY]->(b:Student)
 RETURN n.id AS record, 'Interaction' AS kind, coalesce(a.id, b.id) AS student,
-  CASE WHEN a.id IS NULL THEN null ELSE b.id END AS partner, n.timestamp AS at, n.text AS text
+  CASE WHEN a.id IS NULL THEN null ELSE b.id END AS partner, n.timestamp AS at, n.text AS text, n.reply_mark AS answers
+ORDER BY n.timestamp DESC, n.id LIMIT $limit
+
+// name: posts
+// Returns the posts of these students in a course until a moment, also those before the period: a post of the period may
+// answer an older one.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:SENT]->(n:Interaction {record_type: 'post_record'})-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp <= datetime($until)
+RETURN s.id AS student, ['record', 'at', 'answers'] AS columns, collect([n.id, toString(n.timestamp), n.reply_mark]) AS rows
+
+// name: post_records
+// Returns the posts of these students in a course during a period, only those of one thread if it is given.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:SENT]->(n:Interaction {record_type: 'post_record'})-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
+  AND ($thread IS NULL OR n.thread_id = $thread)
+RETURN n.id AS record, 'Interaction' AS kind, s.id AS student, n.timestamp AS at, n.thread_id AS thread,
+  n.reply_mark AS answers, n.title AS question, n.text AS text, n.found_sentiment AS mood
 ORDER BY n.timestamp DESC, n.id LIMIT $limit
 
 // name: progress_records

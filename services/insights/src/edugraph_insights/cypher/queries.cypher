@@ -111,10 +111,11 @@ RETURN n.id AS id
 ORDER BY id LIMIT $limit
 
 // name: nodes
-// Returns names, times and properties of nodes.
+// Returns names, times and properties of nodes. A student wrote the title of a post, so it is a text and not a name.
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
-RETURN n.id AS id, coalesce(n.name, n.title, n.item_title, n.id) AS name, coalesce(n.timestamp, n.date) AS at,
+WITH n, CASE WHEN n:Interaction THEN null ELSE n.title END AS title
+RETURN n.id AS id, coalesce(n.name, title, n.item_title, n.id) AS name, coalesce(n.timestamp, n.date) AS at,
   CASE WHEN $whole THEN properties(n) ELSE null END AS properties
 
 // name: students_of_groups_led

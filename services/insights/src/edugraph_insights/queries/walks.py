@@ -30,7 +30,7 @@ MOST_VISITED = 5_000  # nodes of a search for a path
 # Properties that serve the maintenance of the graph. Details of a node do not show them.
 _KEEPING = frozenset(
     {"content_hash", "reading", "accepted", "row", "changed_at", "history",
-     "finding", "finding_key", "verdicts", "restricted", "canonical", "names", "claims",
+     "reply_mark", "finding", "finding_key", "verdicts", "restricted", "canonical", "names", "claims",
      "spellings", "spelling_counts", "stamp", "stamps", "former_ids", "renamed", "named", "described", "rated"}
 )  # fmt: skip
 

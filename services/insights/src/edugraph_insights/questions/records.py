@@ -1,4 +1,4 @@
-"""The records behind a number: answers, messages and progress of permitted students, and texts of the course."""
+"""The records behind a number: answers, messages, posts and progress of permitted students, texts of the course."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters, PointId, Question
 
 Personal = Annotated[str, Mark.PERSONAL]
-Kind = Literal["answers", "messages", "progress", "texts"]
+Kind = Literal["answers", "messages", "posts", "progress", "texts"]
 
 
 class OfRecords(Parameters):
@@ -22,7 +22,11 @@ class OfRecords(Parameters):
     )
     point: PointId | None = Field(default=None, description="for answers: only those at this point")
     item: Id | None = Field(default=None, description="for answers: only those at this item")
-    of: Id | None = Field(default=None, description="for messages: only those that this student sent or received")
+    of: Id | None = Field(
+        default=None,
+        description="for messages: only those that this student sent or received, or that answer a post of theirs",
+    )
+    thread: Id | None = Field(default=None, description="for posts: only those of this thread")
     limit: int = Field(default=200, ge=1, le=5_000, description="the largest number of records; the latest are shown")
 
     @property
@@ -35,7 +39,8 @@ class BehindNumber(Row):
 
     `outcome` is in thousandths, and null if the record only says that something was wrong. `progress` is in percent.
     The `student` of a message sent it, or received it from a teacher; `partner` is the other student. A text of the
-    course has only its title, in `question`.
+    course has only its title, in `question`. A post has its title there, its `thread`, the record of the post that it
+    answers, and the `mood` that an analyser found.
     """
 
     record: Personal
@@ -48,6 +53,9 @@ class BehindNumber(Row):
     text: Annotated[str | None, Mark.PERSONAL] = None
     partner: Annotated[str | None, Mark.PERSONAL] = None
     progress: Annotated[float | None, Mark.PERSONAL] = None
+    thread: Annotated[str | None, Mark.PERSONAL] = None
+    reply_to: Annotated[str | None, Mark.PERSONAL] = None
+    mood: Annotated[str | None, Mark.PERSONAL] = None
 
 
 def find(facts: Facts, asked: OfRecords) -> Found[BehindNumber]:
@@ -57,6 +65,8 @@ def find(facts: Facts, asked: OfRecords) -> Found[BehindNumber]:
             rows = facts.records(asked.course, asked.point, asked.item, limit)
         case "messages":
             rows = facts.message_records(asked.course, asked.of, limit)
+        case "posts":
+            rows = facts.post_records(asked.course, asked.thread, limit)
         case "progress":
             rows = facts.progress_records(asked.course, limit)
         case "texts":
@@ -73,8 +83,8 @@ QUESTION = Question(
     name="records",
     title="Which records are behind a number?",
     computed_by="Attempts and mistakes of the permitted students in the course, of which an item tests the "
-    "point or a finding names it; or messages between them and with teachers (in the course, or without naming one), "
-    "records of their progress, or texts of the course; the latest first.",
+    "point or a finding names it; or messages between them and with teachers (in the course, or without naming one) "
+    "and posts; or posts alone, records of their progress, or texts of the course; the latest first.",
     parameters=OfRecords,
     row=BehindNumber,
     find=find,

@@ -17,7 +17,8 @@ Number = Annotated[int, Mark.PERSONAL]
 class Tied(Row):
     """One student. `community` counts from 1, the largest first. `reciprocity` is mutual ÷ ties.
 
-    Both are null for a student without ties. `partners` are sorted by the number of messages and likes.
+    Both are null for a student without ties. `partners` are sorted by the number of messages, answers
+    and likes.
     """
 
     student: Annotated[str, Mark.PERSONAL]
@@ -32,7 +33,7 @@ class Tied(Row):
 
 
 def find(facts: Facts, asked: OfSeveral) -> Found[Tied]:
-    sent = {(row["sender"], row["receiver"]): row["times"] for row in facts.ties(asked.course)}
+    sent = facts.ties(asked.course)
     weights: dict[tuple[str, str], int] = defaultdict(int)
     exchanged: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for (sender, receiver), times in sent.items():
@@ -77,9 +78,9 @@ QUESTION = Question(
     name="ties",
     title="Who works with whom, and who has no tie in this data?",
     computed_by="Two students have a tie if one of them wrote to the other, or liked what they wrote, in the "
-    "course or without naming one; it is mutual if both did. Communities by the Leiden algorithm "
-    "(modularity, weighted by the number of messages and likes, fixed seed). Only where 60 % of "
-    "the students have a tie.",
+    "course or without naming one, or answered a post of the other in the course; it is mutual if both did. "
+    "Communities by the Leiden algorithm (modularity, weighted by the number of messages, answers and likes, fixed "
+    "seed). Only where 60 % of the students have a tie.",
     parameters=OfSeveral,
     row=Tied,
     find=find,

@@ -5,19 +5,19 @@ import { block, h, how, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { knownShare, moment, share, t, told } from '../words.js';
 
-const KINDS = ['answers', 'messages', 'progress', 'texts']; // attempts and mistakes, unless another is asked for
+const KINDS = ['answers', 'messages', 'posts', 'progress', 'texts']; // attempts and mistakes, unless another is asked for
 const STEP = 200; // what the API gives without a limit
 const MOST = 5000; // what it gives at most
 const OLDER = 'older records: ask for a shorter time, or raise `limit`'; // how the API calls records that are not in the answer
 
 export function records({ asked }) {
-  const { student, point, item, of, kind = KINDS[0], limit } = state();
-  const parameters = { ...asked, student, point, item, of, kind, limit: Math.min(Number(limit) || STEP, MOST) };
-  const about = Object.entries({ student: student ?? of, point, item }).filter(([, each]) => each);
+  const { student, point, item, of, thread, kind = KINDS[0], limit } = state();
+  const parameters = { ...asked, student, point, item, of, thread, kind, limit: Math.min(Number(limit) || STEP, MOST) };
+  const about = Object.entries({ student: student ?? of, point, item, thread }).filter(([, each]) => each);
   return [
     h('h1', {}, t('records.title')),
     h('p', {}, about.map(([name, each], place) => [place ? ' · ' : '', `${t(`column.${name}`)} `, h('strong', {}, each)]),
-      about.length > 0 && [' ', h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '', of: '' }) }, t('records.all'))]),
+      about.length > 0 && [' ', h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '', of: '', thread: '' }) }, t('records.all'))]),
     kinds(kind, student ?? of),
     block(t(`records_of.${kind}`), async () => {
       const answer = await ask('/records', parameters);
@@ -29,7 +29,7 @@ export function records({ asked }) {
 
 /** Return the choice between the kinds of records, of the same student. A message is sought by who is in it. */
 function kinds(kind, who) {
-  const chosen = wanted => ({ kind: wanted === KINDS[0] ? '' : wanted, point: '', item: '', limit: '', ...(wanted === 'messages' ? { student: '', of: who } : { student: who, of: '' }) });
+  const chosen = wanted => ({ kind: wanted === KINDS[0] ? '' : wanted, point: '', item: '', thread: '', limit: '', ...(wanted === 'messages' ? { student: '', of: who } : { student: who, of: '' }) });
   const pick = h('select', { name: 'kind', 'data-keep-focus': 'kind', onchange: () => { location.hash = changed(chosen(pick.value)); } },
     KINDS.map(each => h('option', { value: each, selected: each === kind }, t(`records_of.${each}`))));
   return h('p', { class: 'search no-print' }, h('label', {}, `${t('column.kind')} `, pick));
@@ -52,6 +52,10 @@ export function recordsTable(rows, kind = KINDS[0]) {
       { name: 'question', label: t('column.question'), text: true, cell: row => row.question ?? row.item ?? '–' },
       { name: 'text', label: t('column.text'), text: true, cell: row => row.text ?? '–' }],
     messages: [at, person('student'), person('partner'), { name: 'text', label: t('records.message'), text: true, cell: row => row.text ?? '–' }],
+    posts: [at, person('student'),
+      { name: 'thread', label: t('column.thread'), text: true, cell: row => (row.thread ? h('a', { href: changed({ thread: row.thread }), title: t('records.thread_alone') }, row.thread) : '–') },
+      { name: 'question', label: t('records.title_of_post'), text: true, cell: row => row.question ?? '–' },
+      { name: 'text', label: t('records.post'), text: true, cell: row => row.text ?? '–' }],
     progress: [at, person('student'), { name: 'progress', label: t('column.progress'), cell: row => value(row.progress, knownShare(row.progress === null ? null : row.progress / 100)) }],
     texts: [at, { name: 'question', label: t('records.title_of_text'), text: true, cell: row => row.question ?? row.record }],
   };
