@@ -74,14 +74,24 @@ def test_the_auc_is_that_of_scikit_learn(pairs) -> None:
 
 @st.composite
 def attempts(draw: st.DrawFn) -> list[dict]:
-    """Attempts of two students at three items, some of them again with another outcome, and what one item tests."""
-    tries = st.tuples(st.sampled_from("ab"), st.sampled_from("ijk"), st.integers(0, 5), st.sampled_from([0, 0.5, 1]))
+    """Attempts of two students at three items, some of them again with another outcome, and what one item tests.
+
+    Some have no outcome.
+    """
+    scores = st.sampled_from([0, 0.5, 1, None])
+    tries = st.tuples(st.sampled_from("ab"), st.sampled_from("ijk"), st.integers(0, 5), scores)
     values = [
         {
             "type": "attempt_record",
             "timestamp": f"2026-03-01T00:00:0{second}Z",
             "record_id": f"r{draw(st.integers(0, number))}",
-            "data": {"student_id": student, "item_id": item, "score": score, "attempt_number": number + 1},
+            "data": {
+                "student_id": student,
+                "item_id": item,
+                "score": score,
+                "response": "x",
+                "attempt_number": number + 1,
+            },
         }
         for number, (student, item, second, score) in enumerate(draw(st.lists(tries, max_size=20)))
     ]
@@ -98,7 +108,8 @@ def test_the_first_attempt_of_the_latest_versions_at_items_of_known_points_count
             versions[value["record_id"]] = value
     first: dict[str, dict] = {}
     for value in sorted(versions.values(), key=lambda each: (each["timestamp"], each["data"].get("attempt_number"))):
-        if value["type"] == "attempt_record" and value["data"]["item_id"] == "i":
+        data = value["data"]
+        if value["type"] == "attempt_record" and data["item_id"] == "i" and data["score"] is not None:
             first.setdefault(value["data"]["student_id"], value)
     found = answers_of_records(values)
     assert {(each.student, each.right) for each in found} == {

@@ -85,6 +85,30 @@ def answers_of_records(values: Iterable[object]) -> list[Answer]:
 
     The latest version of a record counts. Raises ValueError with a sentence for a row that is not a valid record.
     """
+    tests: dict[str, set[str]] = defaultdict(set)
+    # (student, item) -> (time, number of the attempt, id of the record, whether it was right)
+    first: dict[tuple[str, str], tuple[datetime, int, str, bool]] = {}
+    for record in _latest_versions(values):
+        data = record.data
+        if isinstance(data, AttemptRecord | ItemRecord):
+            tests[data.item_id].update(map(canonical_name, data.knowledge_points))
+        if not isinstance(data, AttemptRecord):
+            continue
+        outcome = data.outcome_thousandths
+        if outcome is None:
+            continue
+        attempt = (record.timestamp, data.attempt_number or 0, record.record_id, outcome >= HALF)
+        key = (data.student_id, data.item_id)
+        first[key] = min(attempt, first.get(key, attempt))
+    answers = []
+    for (student, item), (at, _, _, right) in first.items():
+        if tests[item]:
+            answers.append(Answer(student, tuple(sorted(tests[item])), right, at))
+    return answers
+
+
+def _latest_versions(values: Iterable[object]) -> Iterable[Record]:
+    """Return the latest version of each record that was not withdrawn. Raises the errors of `answers_of_records`."""
     latest: dict[str, Record] = {}
     for line, value in enumerate(values, start=1):
         try:
@@ -95,23 +119,7 @@ def answers_of_records(values: Iterable[object]) -> list[Answer]:
             latest.pop(record.record_id, None)
         elif record.record_id not in latest or latest[record.record_id].timestamp <= record.timestamp:
             latest[record.record_id] = record
-    tests: dict[str, set[str]] = defaultdict(set)
-    # (student, item) -> (time, number of the attempt, id of the record, whether it was right)
-    first: dict[tuple[str, str], tuple[datetime, int, str, bool]] = {}
-    for record in latest.values():
-        data = record.data
-        if isinstance(data, AttemptRecord | ItemRecord):
-            tests[data.item_id].update(map(canonical_name, data.knowledge_points))
-        if isinstance(data, AttemptRecord):
-            right = data.outcome_thousandths >= HALF
-            attempt = (record.timestamp, data.attempt_number or 0, record.record_id, right)
-            key = (data.student_id, data.item_id)
-            first[key] = min(attempt, first.get(key, attempt))
-    answers = []
-    for (student, item), (at, _, _, right) in first.items():
-        if tests[item]:
-            answers.append(Answer(student, tuple(sorted(tests[item])), right, at))
-    return answers
+    return latest.values()
 
 
 class Rows(NamedTuple):

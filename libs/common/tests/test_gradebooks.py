@@ -72,6 +72,7 @@ def attempts_of(records: list[Record], truth: dict[str, Any]) -> Attempts:
     for record in records:
         data = record.data
         assert isinstance(data, AttemptRecord)
+        assert data.outcome_thousandths is not None
         percent = data.outcome_thousandths / 10
         if "tries" in truth:
             time = record.timestamp.strftime("%Y-%m-%dT%H:%M:%S")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edugraph_common.contracts.findings import kind_to_read
 from edugraph_common.contracts.records import (
     DATA_OF_TYPE,
     ONE_OF,
@@ -195,10 +196,12 @@ def test_ids_and_names_lose_the_space_around_them_and_texts_do_not() -> None:
         ({"score": 0.0004}, 0),
         ({"score": -0.5}, 0),
         ({"score": 1}, 1000),
+        ({"response": "An essay."}, None),
+        ({"response": "An essay.", "score": 0}, 0),
     ],
 )
 def test_the_outcome_of_an_attempt_is_in_thousandths_and_correct_decides(
-    result: dict[str, Any], thousandths: int
+    result: dict[str, Any], thousandths: int | None
 ) -> None:
     data = {"student_id": "a", "item_id": "q", **result}
     assert parse_record({**whole("attempt_record"), "data": data}).data.outcome_thousandths == thousandths
@@ -240,6 +243,23 @@ def test_an_attempt_is_a_mistake_if_it_is_more_wrong_than_right_and_has_words(
 ) -> None:
     data = {"student_id": "a", "item_id": "q", "score": score, **words}
     assert parse_record({**whole("attempt_record"), "data": data}).data.is_mistake is mistake
+
+
+@pytest.mark.parametrize("response", [None, "", " \n"])
+def test_an_attempt_without_an_outcome_and_without_words_is_refused(response: str | None) -> None:
+    data = {"student_id": "a", "item_id": "q", "question": "1+1?", "response": response}
+    with pytest.raises(InvalidRecord, match="one of correct, score and response is required"):
+        parse_record({**whole("attempt_record"), "data": data})
+
+
+def test_an_answer_without_an_outcome_is_read_as_a_post_and_with_one_as_a_mistake() -> None:
+    """Out: `has_outcome` in `kind_of_finding` or in `is_mistake`."""
+    answer = {"student_id": "a", "item_id": "q", "response": "I am lost."}
+    kinds = []
+    for outcome in ({}, {"score": 0.2}, {"score": 0.9}, {"correct": False}):
+        record = parse_record({**whole("attempt_record"), "data": {**answer, **outcome}})
+        kinds.append((record.data.is_mistake, kind_to_read(record)))
+    assert kinds == [(False, "interaction"), (True, "error"), (False, None), (True, "error")]
 
 
 # --- ids and versions ---------------------------------------------------------------------------------------------
@@ -320,7 +340,12 @@ GOOD = whole("student_interaction")
         ),
         (
             {**whole("attempt_record"), "data": {"student_id": "a", "item_id": "q"}},
-            ("data", "correct or score", "", "one of correct and score is required"),
+            (
+                "data",
+                "correct or score or response",
+                "",
+                "one of correct, score and response is required",
+            ),
         ),
         (
             {**whole("membership_record"), "data": {"group_id": "g"}},

@@ -68,6 +68,18 @@ def test_a_post_is_read_as_a_message_is() -> None:
     assert found.topics == ("fractions",)
 
 
+def test_an_answer_that_nobody_has_judged_is_read_as_a_message_is() -> None:
+    """The question is context. Out: `own_words` in `read_document`."""
+    data = {
+        "student_id": "a",
+        "item_id": "q",
+        "question": "Was it good?",
+        "response": "I am lost in fractions and sad.",
+    }
+    found = finding("attempt_record", **data).finding
+    assert (found.kind, found.sentiment, found.topics) == ("interaction", "negative", ("fractions",))
+
+
 def test_topics_are_those_that_the_record_and_the_text_name() -> None:
     assert chat("移项为什么要变号？", topics=["一元一次方程"]).topics == ("一元一次方程", "移项")
     assert chat("I mixed up perimeter and area.").topics == ("perimeter", "area")

@@ -134,7 +134,8 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
         case ErrorRecord():
             labelled = [("question", data.question), ("mistake", data.error_text)]
         case AttemptRecord():
-            labelled = [("question", data.question or data.item_title), ("mistake", data.response)]
+            own_words = "mistake" if data.has_outcome else "message"
+            labelled = [("question", data.question or data.item_title), (own_words, data.response)]
         case CourseContent():
             labelled = [("title", data.title), ("content", data.content)]
     sections = tuple((label, text) for label, text in labelled if text and text.strip())

@@ -455,7 +455,7 @@ def practised(records: Iterable[Record]) -> dict[tuple[str, str], tuple[Any, ...
     tries: dict[tuple[str, str], list[Any]] = {}
     for record in records:
         data = record.data
-        if isinstance(data, AttemptRecord):
+        if isinstance(data, AttemptRecord) and (data.correct is not None or data.score is not None):
             right = max(data.score or 0, 0) * 1000 if data.correct is None else 1000 if data.correct else 0
             place = (record.timestamp, data.attempt_number or 0, record.record_id)
             tries.setdefault((data.student_id, data.item_id), []).append((place, round(right)))

@@ -66,6 +66,7 @@ last_day = st.sampled_from(["2026-01-02T01:00:00Z", "2026-01-03", "2026-02-01T00
 outcome = st.one_of(
     st.fixed_dictionaries({"correct": st.booleans()}, optional={"score": share}),
     st.fixed_dictionaries({"score": st.sampled_from([-0.5, 0.0, 0.1, 0.1234, 1.0])}),
+    st.just({"response": "to be judged"}),
 )
 
 

@@ -141,3 +141,32 @@ def test_nobody_sees_the_posts_of_a_restricted_student_or_a_tie_to_them(room: Ro
     assert "s00" not in {row.student for row in rows}
     assert {row.reply_to for row in rows} == {None, "p4"}
     assert exchanged(insights) == {}
+
+
+def handed_in(record_id: str, student: str, hour: int, **data: Any) -> Record:
+    given = {"student_id": student, "course_id": "C", "item_id": "essay", "response": f"text of {record_id}", **data}
+    return parse_record({"type": "attempt_record", "timestamp": at(hour), "record_id": record_id, "data": given})
+
+
+def test_an_answer_without_an_outcome_is_shown_and_counted_as_a_text(room: Room, insights: Insights) -> None:
+    """Until its outcome comes. Out: TRIED in `messages`, `moods` or `message_records`; `n.outcome IS NULL` in them."""
+    answers = [handed_in("a0", "s00", 1), handed_in("a1", "s01", 2), handed_in("a2", "s02", 3, score=0.2)]
+    mood = InteractionFinding(sentiment="negative", topics=("Slope",), confidence=0.9)
+    findings = [RecordFinding(record=each.to_json(), finding=mood, origin=ORIGIN) for each in answers[:2]]
+    written(room, School([*in_course(), *answers], findings))
+    rows = asked(insights, "records", course="C", kind="messages").rows
+    assert [(row.record, row.kind, row.student, row.text) for row in rows] == [
+        ("a1", "Attempt", "s01", "text of a1"),
+        ("a0", "Attempt", "s00", "text of a0"),
+    ]
+    [row] = [row for row in asked(insights, "trust", course="C").rows if row.kind == "messages"]
+    assert (row.records, row.read) == (2, 1.0)
+    moods = {(row.week, row.topic): row for row in asked(insights, "mood", course="C").rows}
+    assert moods["", "slope"].texts == 2
+    outcomes = {row.record: row.outcome for row in asked(insights, "records", course="C").rows}
+    assert outcomes == {"a0": None, "a1": None, "a2": 200}
+
+    judged = handed_in("a0", "s00", 4, score=1)
+    written(room, School([*in_course(), *answers[1:], judged], findings[1:]))
+    assert asked(insights, "mood", course="C").rows[0].texts == 1
+    assert [row.record for row in asked(insights, "records", course="C", kind="messages").rows] == ["a1"]

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from rooms import Room
 
 from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.findings import InteractionFinding, RecordFinding
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.platform.problems import Problem
 from edugraph_insights.answers import Row
@@ -26,6 +27,7 @@ from .schools import (
     COURSES,
     EXAMPLES,
     NOW,
+    ORIGIN,
     POINTS,
     STUDENTS,
     TERMS,
@@ -242,6 +244,48 @@ def test_two_groups_are_compared_in_the_weeks_of_their_terms(
         assert isclose(row.other, sum(bool(each.reasons) for each in of_other) / len(of_other))
 
 
+# Questions whose numbers are about tries and mistakes. An answer without an outcome counts as activity in the others.
+ABOUT_TRIES = ("weak-points", "returning-mistakes", "untaught-points", "items", "difficulty", "earlier-gaps", "mastery",
+               "trend", "attention", "course-map", "review-queue")  # fmt: skip
+
+
+@settings(EXAMPLES, max_examples=max(3, EXAMPLES.max_examples // 3))
+@given(
+    school=schools(),
+    handed_in=st.lists(
+        st.tuples(
+            st.sampled_from(STUDENTS),
+            st.sampled_from(COURSES),
+            st.sampled_from(["i", "j", "new"]),
+            st.integers(0, 40),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+)
+def test_an_answer_without_an_outcome_changes_no_number_about_tries(
+    room: Room, insights: Insights, school: School, handed_in: list[tuple[str, str, str, int]]
+) -> None:
+    """Out: `a.outcome IS NOT NULL` in `attempts`, `m:ErrorRecord` in `mistakes` or in `findings`."""
+    answers = []
+    found = InteractionFinding(sentiment="negative", topics=("Essays",), confidence=0.9)
+    for number, (who, where, item, hour) in enumerate(handed_in):
+        data = {"student_id": who, "course_id": where, "item_id": item, "question": "Why?", "response": "I am lost."}
+        value = {"type": "attempt_record", "timestamp": at(hour), "record_id": f"h{number}", "data": data}
+        answers.append(parse_record(value))
+    findings = [RecordFinding(record=each.to_json(), finding=found, origin=ORIGIN) for each in answers]
+    taken = {each.data.course_id for each in of(school.records, "course_record")}
+    schools_of = (school, School([*school.records, *answers], [*school.findings, *findings], school.same))
+    seen = []
+    for each in schools_of:
+        written(room, each)
+        seen.append({})
+        for course, name in product(sorted(taken), ABOUT_TRIES):
+            answer = asked(insights, name, course=course)
+            seen[-1][course, name] = answer.rows, answer.of_how_many, answer.left_out
+    assert seen[0] == seen[1]
+
+
 # Numbers of a row that count records. With messages come those that name no course.
 COUNTED = {"trend": ("first_attempts", "mistakes"), "roster": ("first_attempts", "mistakes"),
            "attention": ("mistakes",), "trust": ("records",)}  # fmt: skip
@@ -277,7 +321,7 @@ def test_a_number_of_chosen_days_opens_the_records_that_it_counts(
 
 
 def _is_mistake(opened: Any) -> bool:
-    return opened.outcome is None or (opened.outcome < 500 and bool(opened.question or opened.text))
+    return opened.kind == "ErrorRecord" or (opened.outcome < 500 and bool(opened.question or opened.text))
 
 
 PAST_DAY = BEGINNING.date()  # of the hours of `schools`, those of the first day

@@ -134,8 +134,14 @@ KINDS_WITH_CONTEXTS: tuple[Kind, ...] = ("error", "knowledge_points")
 
 
 def kind_of_finding(record: Record) -> Kind | None:
-    """Return the kind of finding that a record can have, or None. A model never reads right answers."""
-    if isinstance(record.data, AttemptRecord) and not record.data.is_mistake:
+    """Return the kind of finding that a record can have, or None.
+
+    A model never reads right answers. It reads an answer without an outcome as it reads a post.
+    """
+    data = record.data
+    if isinstance(data, AttemptRecord) and not data.has_outcome:
+        return "interaction"
+    if isinstance(data, AttemptRecord) and not data.is_mistake:
         return None
     return KIND_OF_TYPE.get(record.type)
 

@@ -128,7 +128,11 @@ HALF = 500  # thousandths; an outcome of at least a half counts as right
 
 
 class AttemptRecord(ContractModel):
-    """One try of a student at one item, right or wrong."""
+    """One try of a student at one item, right or wrong.
+
+    Without an outcome it is an answer that somebody still has to judge, such as an essay. It counts as handed in, and
+    not as a try.
+    """
 
     student_id: Id
     item_id: Id
@@ -145,9 +149,9 @@ class AttemptRecord(ContractModel):
     duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
-    def has_an_outcome(self) -> Self:
-        if self.correct is None and self.score is None:
-            raise ValueError("one of correct and score is required")
+    def has_an_outcome_or_a_response(self) -> Self:
+        if not self.has_outcome and not (self.response or "").strip():
+            raise ValueError("one of correct, score and response is required")
         return self
 
     @property
@@ -157,18 +161,25 @@ class AttemptRecord(ContractModel):
         return tuple(dict.fromkeys(first + self.course_ids))
 
     @property
-    def outcome_thousandths(self) -> int:
-        """The share that was right, in thousandths. If both `correct` and `score` are given, `correct` counts.
+    def has_outcome(self) -> bool:
+        return self.correct is not None or self.score is not None
+
+    @property
+    def outcome_thousandths(self) -> int | None:
+        """The share that was right, in thousandths, or None. If `correct` and `score` are given, `correct` counts.
 
         The share is a whole number, because the sum of floats depends on their order.
         """
         share = self.score if self.correct is None else float(self.correct)
-        return round((share or 0.0) * 1000)
+        return None if share is None else round(share * 1000)
 
     @property
     def is_mistake(self) -> bool:
         """Whether the attempt counts as a mistake: more wrong than right, and with a question or a response."""
-        return self.outcome_thousandths < HALF and bool((self.question or self.response or "").strip())
+        outcome = self.outcome_thousandths
+        if outcome is None or outcome >= HALF:
+            return False
+        return bool((self.question or self.response or "").strip())
 
 
 class ItemRecord(ContractModel):
@@ -250,10 +261,10 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
     )
 )
 
-# Types that require one of two fields: type of record -> (the usual field, the other field).
-ONE_OF: Mapping[str, tuple[str, str]] = {
+# Types that require one of several fields: type of record -> these fields, the usual one first.
+ONE_OF: Mapping[str, tuple[str, ...]] = {
     "error_record": ("course_id", "course_ids"),
-    "attempt_record": ("correct", "score"),
+    "attempt_record": ("correct", "score", "response"),
     "membership_record": ("student_id", "teacher_id"),
     "point_record": ("point_id", "name"),
 }
@@ -515,7 +526,7 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
     if detail["type"] == "string_unicode":
         return "text"  # the error may be in the name of a field, and then it has no location
     if not detail["loc"]:
-        # The checks of a whole type are two: one of two fields is there, and an interval ends after it starts.
+        # The checks of a whole type are two: one of several fields is there, and an interval ends after it starts.
         has_interval = "starts" in DATA_OF_TYPE[kind].model_fields
         if has_interval and "one of" not in detail["msg"]:
             return "starts earlier than ends"

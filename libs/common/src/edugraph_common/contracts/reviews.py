@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, model_validator
 
 from edugraph_common.contracts.contract_model import MessageModel
-from edugraph_common.contracts.findings import Sentiment
+from edugraph_common.contracts.findings import Kind, Sentiment
 from edugraph_common.contracts.record_fields import Id, Level, Severity
 from edugraph_common.contracts.records import Record, iso
 
@@ -30,6 +30,12 @@ SINGLE_VALUES: dict[str, tuple[str, ...]] = {
     "sentiment": get_args(Sentiment),
     "severity": get_args(Severity),
     "difficulty": get_args(Level),
+}
+# Kind of finding -> the aspects that it has.
+ASPECTS_OF_KIND: Mapping[Kind, frozenset[Aspect]] = {
+    "interaction": frozenset({"topic", "sentiment"}),
+    "error": frozenset({"error_type", "knowledge_point", "severity", "difficulty"}),
+    "knowledge_points": frozenset({"knowledge_point"}),
 }
 # Type of record -> the texts that a model reads, in the order in which they are hashed. The names are fields of the
 # record and properties of its node.

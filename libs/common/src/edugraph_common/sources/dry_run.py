@@ -138,6 +138,9 @@ class _FirstMarks:
         """Add a mark. `raw` is its line in the text of `table_rows`."""
         if self._items is None or not isinstance(record.data, AttemptRecord):
             return
+        outcome = record.data.outcome_thousandths
+        if outcome is None:
+            return
         student = record.data.student_id
         if student not in self._students and len(self._students) == SHOWN_STUDENTS:
             return
@@ -146,7 +149,7 @@ class _FirstMarks:
         column = line["column"]
         mark = cell_text(line["cells"][column]).strip()
         if len(self.found) < _MOST_MARKS:
-            percent = record.data.outcome_thousandths / 10
+            percent = outcome / 10
             points = self._points(column, mark, line.get("points"))
             self.found.append(MarkAsRead(student=student, column=column, mark=mark, points=points, percent=percent))
 

@@ -344,8 +344,9 @@ def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
     """Return the fields that the type requires. `found` are the fields that have a column."""
     fields = DATA_OF_TYPE[record_type].model_fields
     required = {name for name, field in fields.items() if field.is_required()}
-    # If a type requires one of two fields, a check of its model says so, and not a field.
-    one_of = ONE_OF.get(record_type, ())
+    # If a type requires one of several fields, a check of its model says so, and not a field. A table of answers
+    # usually says which were right, so the outcome of an attempt is asked for.
+    one_of = ONE_OF.get(record_type, ())[:2]
     return required | {next((field for field in one_of if field in found), one_of[0])} if one_of else required
 
 

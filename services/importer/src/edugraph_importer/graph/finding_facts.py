@@ -65,13 +65,13 @@ _ACCEPTED: Mapping[str, Mapping[str, Any]] = {
 _LINK_OF_ASPECT: Mapping[str, Mapping[str, str]] = {
     "Interaction": {"topic": "ABOUT"},
     "ErrorRecord": {"error_type": "OF_TYPE", "knowledge_point": "CONCERNS"},
-    "Attempt": {"error_type": "OF_TYPE", "knowledge_point": "CONCERNS"},
+    "Attempt": {"error_type": "OF_TYPE", "knowledge_point": "CONCERNS", "topic": "ABOUT"},
     "CourseContent": {"knowledge_point": "DESCRIBES"},
 }
 _SINGLE_OF_LABEL: Mapping[str, tuple[str, ...]] = {
     "Interaction": ("sentiment",),
     "ErrorRecord": ("severity", "difficulty"),
-    "Attempt": ("severity", "difficulty"),
+    "Attempt": ("severity", "difficulty", "sentiment"),
     "CourseContent": (),
 }
 _FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
@@ -143,6 +143,8 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
     accepted, rejected = said["accepted"], said["rejected"]
     links = {relationship_type: dict(of_type) for relationship_type, of_type in facts.links.items()}
     for aspect, relationship_type in _LINK_OF_ASPECT[label].items():
+        if relationship_type not in links and aspect not in accepted:
+            continue
         of_type = links.setdefault(relationship_type, {})
         for end in rejected.get(aspect, ()):
             of_type.pop(end, None)

@@ -322,8 +322,9 @@ def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
     facts.rows.append(("create_attempt", row))
     facts.rows += [("attempt_in_more_courses", {"id": row["id"], "course": course_id}) for course_id in courses[1:]]
     facts.fields.append((("Student", data.student_id), "name", data.student_name))
-    place = attempt_place(facts.version_key, data.attempt_number)
-    facts.practice = Practice((data.student_id, data.item_id), outcome, place)
+    if outcome is not None:
+        place = attempt_place(facts.version_key, data.attempt_number)
+        facts.practice = Practice((data.student_id, data.item_id), outcome, place)
     facts.item_names = ItemNames()
     facts.item_names.add(data.item_id, data.item_title, data.knowledge_points)
 

@@ -15,7 +15,7 @@ import neo4j
 
 from edugraph_common.contracts.findings import kind_of_finding
 from edugraph_common.contracts.records import Record, iso
-from edugraph_common.contracts.reviews import FindingReview, Review, text_hash
+from edugraph_common.contracts.reviews import ASPECTS_OF_KIND, FindingReview, Review, text_hash
 from edugraph_importer.graph.queries import CYPHER
 
 _Kept = dict[str, dict[str, dict[str, str]]]  # hash of the text -> aspect -> target -> stamp
@@ -38,15 +38,19 @@ def merged(kept: str | None, reviews: Iterable[FindingReview]) -> str:
 def applied(kept: str | None, record: Record) -> str | None:
     """Return the `verdicts` of a record: verdict -> aspect -> targets in the order of the reviews, as JSON.
 
-    Withdrawn verdicts are left out. Return None if no others are left.
+    Withdrawn verdicts are left out, and those about an aspect that a finding in this record cannot have: nobody can
+    make a mistake of an answer without an outcome. Return None if no others are left.
     """
-    if kept is None or kind_of_finding(record) is None:
+    kind = kind_of_finding(record)
+    if kept is None or kind is None:
         return None
     of_text = json.loads(kept).get(text_hash(record))
     if not of_text:
         return None
     said: dict[str, dict[str, list[str]]] = {"accepted": defaultdict(list), "rejected": defaultdict(list)}
     for aspect, targets in of_text.items():
+        if aspect not in ASPECTS_OF_KIND[kind]:
+            continue
         for said_last, target in sorted((each, target) for target, each in targets.items()):
             if (verdict := said_last.rpartition("|")[2]) in said:
                 said[verdict][aspect].append(target)

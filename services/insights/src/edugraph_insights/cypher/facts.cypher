@@ -1,8 +1,9 @@
 // name: attempts
-// Returns the attempts of these students in a course until a moment. The responses are read only if `responses` is true.
+// Returns the attempts of these students in a course until a moment, without those that have no outcome. The responses
+// are read only if `responses` is true.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
-WHERE c.id = $course AND a.timestamp <= datetime($until)
+WHERE c.id = $course AND a.timestamp <= datetime($until) AND a.outcome IS NOT NULL
 MATCH (a)-[:OF_ITEM]->(i:Item)
 RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome', 'response'] AS columns,
   collect([i.id, coalesce(i.name, i.id), a.id, toString(a.timestamp), coalesce(a.attempt_number, 0), a.outcome,
@@ -21,7 +22,7 @@ RETURN DISTINCT i.id AS item, coalesce(p.id, k.id) AS point, coalesce(p.name, p.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
-  AND (m.outcome IS NULL OR (m.outcome < 500 AND
+  AND (m:ErrorRecord OR (m.outcome < 500 AND
     trim(CASE WHEN coalesce(m.question, '') <> '' THEN m.question ELSE coalesce(m.response, '') END) <> ''))
 OPTIONAL MATCH (m)-[r:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
@@ -31,10 +32,12 @@ RETURN s.id AS student,
     m.finding IS NOT NULL, m.found_evidence IS NOT NULL, m.verdicts IS NOT NULL, coalesce(m.resolved, false)]) AS rows
 
 // name: messages
-// Returns the messages of these students, and of teachers to them, in a course during a period.
+// Returns the messages, posts and answers without an outcome of these students, and the messages of teachers to them, in
+// a course during a period.
 UNWIND $students AS id
-MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY]-(n:Interaction)-[:IN_COURSE]->(c)
-WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.text IS NOT NULL
+MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY|TRIED]-(n)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
+  AND n.outcome IS NULL AND coalesce(n.text, n.response) IS NOT NULL
 RETURN s.id AS student, ['record', 'read', 'evidence', 'confidence', 'sentiment', 'reviewed'] AS columns,
   collect([n.id, n.finding IS NOT NULL, n.found_evidence IS NOT NULL, n.found_confidence, n.found_sentiment,
     n.verdicts IS NOT NULL]) AS rows
@@ -90,22 +93,23 @@ RETURN m.id AS record, [each IN labels(m) WHERE each <> 'Record'][0] AS kind, s.
 ORDER BY m.timestamp DESC, m.id LIMIT $limit
 
 // name: message_records
-// Returns messages and posts of these students in a course, or without a course, during a period. A message that another
-// student sent or received is left out. With $of only those of one student are returned, and the answers to the posts
-// whose marks are $marks.
+// Returns messages, posts and answers without an outcome of these students in a course, or without a course, during a
+// period. A message that another student sent or received is left out. With $of only those of one student are returned,
+// and the answers to the posts whose marks are $marks.
 UNWIND $students AS id
-MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY]-(n:Interaction)
-WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
+MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY|TRIED]-(n)
+WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.outcome IS NULL
 OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
 WITH s, n, collect(c.id) AS courses
 WHERE size(courses) = 0 OR $course IN courses
 WITH n, collect(s.id) AS known
 WHERE ($of IS NULL OR $of IN known OR n.reply_mark IN $marks)
-  AND size(known) = COUNT { (n)-[:SENT|RECEIVED_BY]-(:Student) }
-OPTIONAL MATCH (a:Student)-[:SENT]->(n)
+  AND size(known) = COUNT { (n)-[:SENT|RECEIVED_BY|TRIED]-(:Student) }
+OPTIONAL MATCH (a:Student)-[:SENT|TRIED]->(n)
 OPTIONAL MATCH (n)-[:RECEIVED_BY]->(b:Student)
-RETURN n.id AS record, 'Interaction' AS kind, coalesce(a.id, b.id) AS student,
-  CASE WHEN a.id IS NULL THEN null ELSE b.id END AS partner, n.timestamp AS at, n.text AS text, n.reply_mark AS answers
+RETURN n.id AS record, [each IN labels(n) WHERE each <> 'Record'][0] AS kind, coalesce(a.id, b.id) AS student,
+  CASE WHEN a.id IS NULL THEN null ELSE b.id END AS partner, n.timestamp AS at,
+  coalesce(n.text, n.response) AS text, n.reply_mark AS answers
 ORDER BY n.timestamp DESC, n.id LIMIT $limit
 
 // name: posts
@@ -176,11 +180,13 @@ RETURN s.id AS student, ['record', 'type', 'name', 'occurrences', 'resolved'] AS
 
 // name: moods
 // Returns a row for each text of these students in a course during a period and each topic of it, with its mood. The
-// topic is null if none is known. A message belongs to the student who sent it, or who received it from a teacher.
+// topic is null if none is known. A message belongs to the student who sent it, or who received it from a teacher. A post
+// and an answer without an outcome belong to the student who wrote them.
 UNWIND $students AS id
-MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY]-(n:Interaction)-[:IN_COURSE]->(c)
-WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.text IS NOT NULL
-  AND (type(r) = 'SENT' OR n.record_type = 'teacher_interaction')
+MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY|TRIED]-(n)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
+  AND n.outcome IS NULL AND coalesce(n.text, n.response) IS NOT NULL
+  AND (type(r) <> 'RECEIVED_BY' OR n.record_type = 'teacher_interaction')
 OPTIONAL MATCH (n)-[:ABOUT]->(t:Topic)
 OPTIONAL MATCH (p:Topic {id: t.canonical})
 RETURN s.id AS student, ['record', 'at', 'mood', 'topic', 'name'] AS columns,
@@ -229,7 +235,7 @@ RETURN k.id AS called, coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.n
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
-  AND m.finding IS NOT NULL AND (NOT $reviewed OR m.verdicts IS NOT NULL)
+  AND (m:ErrorRecord OR m.outcome IS NOT NULL) AND m.finding IS NOT NULL AND (NOT $reviewed OR m.verdicts IS NOT NULL)
 OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)
 RETURN s.id AS student,
   ['record', 'at', 'type', 'question', 'response', 'error_text', 'finding', 'verdicts', 'evidence', 'item', 'title',

@@ -64,7 +64,7 @@ LINKS = (
     Link("OF_ITEM", ("Attempt",), ("Item",), "record"),
     Link("OF_TYPE", ("Attempt", "ErrorRecord"), ("ErrorType",), "record"),
     Link("CONCERNS", ("Attempt", "ErrorRecord"), ("KnowledgePoint",), "record"),
-    Link("ABOUT", ("Interaction",), ("Topic",), "record"),
+    Link("ABOUT", ("Attempt", "Interaction"), ("Topic",), "record"),
     Link("RELATES_TO", ("ErrorType",), ("KnowledgePoint",), "derived"),
     Link("DESCRIBES", ("CourseContent",), ("KnowledgePoint",), "unlimited"),
     Link("IN_COURSE", ("CourseContent",), ("Course",), "unlimited"),

@@ -74,9 +74,9 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
 QUESTION = Question(
     name="mood",
     title="How does the mood move, and over what?",
-    computed_by="Of the messages and posts that students wrote, and of the messages between a teacher and a student, "
-    "in which an analyser found a mood: the share that is negative, by week and by topic. A text over two "
-    "topics stands at both.",
+    computed_by="Of the messages, posts and answers without an outcome that students wrote, and of the messages "
+    "between a teacher and a student, in which an analyser found a mood: the share that is negative, by week and by "
+    "topic. A text over two topics stands at both.",
     parameters=Parameters,
     row=Mood,
     find=find,

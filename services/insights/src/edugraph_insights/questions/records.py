@@ -37,7 +37,8 @@ class OfRecords(Parameters):
 class BehindNumber(Row):
     """One record.
 
-    `outcome` is in thousandths, and null if the record only says that something was wrong. `progress` is in percent.
+    `outcome` is in thousandths. It is null if the record only says that something was wrong, or if nobody has judged
+    the answer. `progress` is in percent.
     The `student` of a message sent it, or received it from a teacher; `partner` is the other student. A text of the
     course has only its title, in `question`. A post has its title there, its `thread`, the record of the post that it
     answers, and the `mood` that an analyser found.
@@ -84,7 +85,8 @@ QUESTION = Question(
     title="Which records are behind a number?",
     computed_by="Attempts and mistakes of the permitted students in the course, of which an item tests the "
     "point or a finding names it; or messages between them and with teachers (in the course, or without naming one) "
-    "and posts; or posts alone, records of their progress, or texts of the course; the latest first.",
+    "and posts and answers without an outcome; or posts alone, records of their progress, or texts of the course; "
+    "the latest first.",
     parameters=OfRecords,
     row=BehindNumber,
     find=find,

@@ -16,8 +16,8 @@ MATCH (n:{label} {id: row.id})
 SET n += row.p
 
 // name: link_ABOUT
-// Links an interaction to a topic that was found in it.
-// for: Interaction
+// Links an interaction, or an answer without an outcome, to a topic that was found in it.
+// for: Attempt, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 MATCH (t:Topic {id: row.end})
@@ -54,7 +54,7 @@ SET r += row.p
 // name: unlink_ABOUT
 // Removes a topic that is no longer found. It stays if the record itself states it. `read_learns` says why the far
 // end has no label.
-// for: Interaction
+// for: Attempt, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})-[r:ABOUT]->(t) WHERE t.id = row.end
 SET r.found_as = null
@@ -155,7 +155,7 @@ DELETE r
 // name: spellings_Topic
 // Returns the number of records by spelling of a topic.
 UNWIND $ids AS id
-MATCH (t:Topic {id: id})<-[r:ABOUT]-(n:Interaction)
+MATCH (t:Topic {id: id})<-[r:ABOUT]-(n)
 UNWIND coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelling
 RETURN id, spelling, count(*) AS records
 

@@ -46,7 +46,7 @@ MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
 RETURN DISTINCT 'LEARNS' AS type, s.id AS from, c.id AS to, null AS course
 UNION ALL
 UNWIND $ids AS id
-MATCH (s:Student {id: id})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i)
+MATCH (s:Student {id: id})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i) WHERE n.outcome IS NOT NULL
 RETURN DISTINCT 'PRACTISED' AS type, s.id AS from, i.id AS to, null AS course
 UNION ALL
 UNWIND $ids AS id

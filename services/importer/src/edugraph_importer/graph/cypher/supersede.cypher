@@ -16,9 +16,9 @@ MATCH (n:{label} {id: id})-[:OF_ITEM|DEFINES]->(i:Item)
 RETURN i.id AS item, n.item_title AS title, n.knowledge_points AS points
 
 // name: recompute_practised
-// Returns the attempts of students at some items.
+// Returns the attempts of students at some items. An attempt without an outcome is not a try.
 UNWIND $rows AS row
-MATCH (s:Student {id: row.student})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i) WHERE i.id IN row.items
+MATCH (s:Student {id: row.student})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i) WHERE i.id IN row.items AND n.outcome IS NOT NULL
 RETURN row.student AS student, i.id AS item, n.id AS record, n.timestamp AS timestamp, n.attempt_number AS number,
   n.outcome AS outcome
 
