@@ -88,6 +88,23 @@ class Marked:
         data |= {"student_name_from": self.name, "topics": [f"topic {number}", "shared"]}
         return {"type": "student_interaction", "timestamp": DAY, "record_id": f"chat-{number}", "data": data}
 
+    def post(self, number: int) -> dict[str, Any]:
+        data = {"student_id": self.id, "student_name": self.name, "title": self.name, "text": self.text}
+        data |= {"course_id": "c", "thread_id": "t"}
+        return {"type": "post_record", "timestamp": DAY, "record_id": f"post-{number}", "data": data}
+
+
+def answer(number: int) -> dict[str, Any]:
+    """Return the answer of another student to the post of this number."""
+    data = {
+        "student_id": "other-1",
+        "course_id": "c",
+        "thread_id": "t",
+        "text": "Me too.",
+        "reply_to": f"post-{number}",
+    }
+    return {"type": "post_record", "timestamp": DAY, "record_id": f"answer-{number}", "data": data}
+
 
 def statement(student: str, text: str) -> dict[str, Any]:
     return {
@@ -127,7 +144,8 @@ def sources(marked: Marked) -> list[Source]:  # noqa: C901 - one small function 
 
     def rows(first: int, with_them: bool) -> list[dict[str, Any]]:
         others = [marked.record(number, f"other-{number % 5}") for number in range(first, first + 6)]
-        theirs = [marked.record(first + 50), marked.chat(first, "other-1")] if with_them else []
+        others.append(answer(first))
+        theirs = [marked.record(first + 50), marked.chat(first, "other-1"), marked.post(first)] if with_them else []
         return [*others[:3], *theirs, *others[3:]]
 
     def lines(first: int, *, escaped: bool = False, wrong: bool = False) -> Callable[[bool], bytes]:
@@ -258,7 +276,14 @@ def review(ground: Ground, record: dict[str, Any]) -> None:
 def look(ground: Ground, marked: Marked) -> None:
     """Read in every way in which the student may be shown; none of them may leave anything anywhere."""
     client = ground.system.client
-    for question, about in (("roster", {}), ("records", {}), ("attention", {}), ("student", {"student": marked.id})):
+    for question, about in (
+        ("roster", {}),
+        ("records", {}),
+        ("records", {"kind": "posts"}),
+        ("ties", {}),
+        ("attention", {}),
+        ("student", {"student": marked.id}),
+    ):
         with suppress(Refused):  # the course or the student is not there
             client.ask(question, course="c", **about)
     for stream in (client.export_graph, client.reviews):
