@@ -180,6 +180,44 @@ STATEMENTS: tuple[Tree, ...] = tuple(
     }
     for verb in ("completed", "answered", "commented", "progressed", "voided")
 )
+_MOODLE = "http://lms/mod"
+_INFO = "http://lrs.learninglocker.net/define/extensions/info"
+_OF_MOODLE: Tree = {
+    _INFO: {"https://github.com/xAPI-vle/moodle-logstore_xapi": "5.0.1"},
+    "http://x/context-extensions/for": {"mbox": "mailto:pupil"},
+    "http://x/context-extensions/to": {"mbox": "mailto:friend"},
+}
+_OF_OPEN_EDX: Tree = {"https://w3id.org/xapi/openedx/extension/x": "1"}
+_COURSE_OF_MOODLE: Tree = {"id": "http://lms/course/view.php?id=2", "definition": {"type": "http://x/course"}}
+# Statements in the forms of Moodle's plugin and of Open edX's router.
+STATEMENTS += tuple(
+    {
+        "actor": {"name": "Mei", "account": {"homePage": "http://lms", "name": "u7"}},
+        "verb": {"id": f"http://x/{verb}"},
+        "object": {"id": page, "definition": {"type": "http://x/cmi.interaction", "description": {"en": "1+1"}}},
+        "result": {
+            "success": True,
+            "response": "3",
+            "score": {"raw": 1, "min": 0, "max": 2, "scaled": 0},
+            "extensions": {"http://learninglocker.net/xapi/cmi/choice/response": "three"},
+        },
+        "context": {
+            "contextActivities": {"parent": [{"id": f"{_MOODLE}/quiz/view.php?id=1"}, _COURSE_OF_MOODLE]},
+            "instructor": {"mbox": "mailto:teacher"},
+            "statement": {"objectType": "StatementRef", "id": "5f1e5f9e-0000-4000-8000-000000000002"},
+            "extensions": extensions,
+        },
+        "timestamp": "2026-02-01T08:00:00Z",
+    }
+    for verb, page, extensions in (
+        ("completed", f"{_MOODLE}/quiz/attempt.php?attempt=5&cmid=1", _OF_MOODLE),
+        ("answered", "http://lms/question/question.php?cmid=1&id=3", _OF_MOODLE),
+        ("scored", f"{_MOODLE}/assign/view.php?id=4#submission", _OF_MOODLE),
+        ("assessed", f"{_MOODLE}/lesson/view.php?id=5&pageid=6", _OF_MOODLE),
+        ("send", "http://lms/message?id=1", _OF_MOODLE),
+        ("evaluated", "http://lms/xblock/b_2_1", _OF_OPEN_EDX),
+    )
+)
 OF_EVENTS: dict[str, Tree] = {
     "problem_check": {"submission": {"p_1": {"answer": "3", "correct": False, "question": "1+1"}}},
     "edx.forum.comment.created": {"target_username": "x", "id": "c1"},

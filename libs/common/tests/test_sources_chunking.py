@@ -216,7 +216,9 @@ def nothing_of_it(_: object) -> NotRelevant:
 
 
 odd_text = st.lists(
-    st.sampled_from([*'ab,;"{}[]: \t', "\r", "\n", "\r\n", "\ufeff", "\u3000", "\xa0", "\x1c", "\x0c"])
+    st.sampled_from(
+        [*'ab,;"{}[]: \t', '"more":', '"statements":', "\r", "\n", "\r\n", "\ufeff", "\u3000", "\xa0", "\x1c", "\x0c"]
+    )
 ).map("".join)
 
 
@@ -228,8 +230,9 @@ odd_text = st.lists(
         CsvSource(read_header(b"a,b\n", ","), parse_mapping("{columns: {a: type, b: timestamp}}")),
         JsonSource(Lines(json_ends=False), read_value=nothing_of_it, people_in=lambda _: People(frozenset())),
         JsonSource(Values(), read_value=nothing_of_it, people_in=lambda _: People(frozenset())),
+        JsonSource(Values(in_answers=True), read_value=nothing_of_it, people_in=lambda _: People(frozenset())),
     ],
-    ids=["csv", "lines", "values"],
+    ids=["csv", "lines", "values", "answers"],
 )
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_odd_rows_are_the_same_whatever_the_blocks(source: CsvSource | JsonSource, text: str, size: int) -> None:

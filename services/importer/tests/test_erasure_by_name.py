@@ -130,7 +130,7 @@ def statements_of_others(text: str) -> list[Any]:
     return [
         by_another,
         statement(actor=agent("S1"), object=about),
-        statement(verb={"id": "http://x/voided"}, object=voids, result={"response": text}),
+        statement(verb={"id": "http://adlnet.gov/expapi/verbs/voided"}, object=voids, result={"response": text}),
     ]
 
 

@@ -43,7 +43,7 @@ SOURCES = (
     ),
     SourceInfo(
         format="xapi",
-        reads="xAPI 1.0.3 statements, one on each line or as a JSON array",
+        reads="xAPI statements (1.0.3 or 2.0), one on each line, as a JSON array, or as the answer of a store",
         becomes="registered, completed, passed, progressed on a course: course_record · answered, passed, failed, "
         "scored with a result: attempt_record · commented, liked on a person: student_interaction · experienced, "
         "played, initialized and others in a course: activity_record",

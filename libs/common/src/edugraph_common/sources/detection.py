@@ -8,7 +8,7 @@ from edugraph_common.sources.binary_files import is_archive, kind_of_binary, why
 from edugraph_common.sources.compression import compression_of, decompressed_head
 from edugraph_common.sources.csv_source import read_header
 from edugraph_common.sources.encoding import UTF8, detect_encoding
-from edugraph_common.sources.json_source import first_value
+from edugraph_common.sources.json_source import first_value, is_answer
 from edugraph_common.sources.ndjson import BOM, UnusableKind
 from edugraph_common.sources.read_plan import in_utf8
 
@@ -79,6 +79,8 @@ def _format_of(name: str, text: bytes) -> Format:
         return "openedx"
     if not text.lstrip().startswith((b"{", b"[")):
         return "ndjson" if name.endswith((".ndjson", ".jsonl")) else "csv"
+    if is_answer(text):
+        return "xapi"
     try:
         value = json.loads(first_value(text))
     except (ValueError, RecursionError):

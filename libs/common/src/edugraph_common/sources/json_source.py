@@ -15,9 +15,18 @@ from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, EmptyFile, LineSc
 from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
 from edugraph_common.sources.students import People
 
-Layout = Literal["lines", "values"]
+Layout = Literal["lines", "values", "answers"]
 
 _SEPARATORS = re.compile(r"[\s,\[\]\ufeff]*+")
+# The answer of a receiver of statements: {"statements": [...], "more": "/xapi/statements?..."}.
+_ANSWER = re.compile(rb'\{\s*+"(?:statements|more)"\s*+:')
+# The characters around the statements of answers.
+_AROUND_STATEMENTS = re.compile(
+    r'(?:[\s,\[\]}\ufeff]|\{(?=\s*+"(?:statements|more)"\s*+:)|"statements"\s*+:|'
+    r'"more"\s*+:\s*+(?:null|"(?:[^"\\\n]++|\\.)*+"))*+'
+)
+_LINK = '"more"'  # the name of the link to the next answer
+_LONGEST_LINK = 10_000  # characters, with its name
 _TOKEN = re.compile(r'"(?:[^"\\\n]++|\\.)*+"|[{}\[\]"]')
 _OPENING = {"}": "{", "]": "["}
 # Where the next value of an array or a sequence may begin.
@@ -67,11 +76,15 @@ class Lines:
         return row_chunks(checked(), rows_per_chunk)
 
 
+@dataclass(frozen=True)
 class Values:
     """Values over any number of lines, in an array or one after another.
 
-    A broken value is rejected alone if the beginning of the next value can be found.
+    A broken value is rejected alone if the beginning of the next value can be found. `in_answers`: the values are
+    statements within answers of their receiver.
     """
+
+    in_answers: bool = False
 
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
         """Cut the text into its values, each on one line. Raises MalformedFile."""
@@ -81,6 +94,7 @@ class Values:
         """Yield the values. Raises MalformedFile for a text that is cut off."""
         decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         ends = ValueEnds()
+        separators = _AROUND_STATEMENTS if self.in_answers else _SEPARATORS
         line = 1
         rest = ""
         first_key = None  # the first key of a value that was too long, while the next value is searched
@@ -98,10 +112,12 @@ class Values:
                 line += text.count("\n", 0, start)
                 first_key = None
             while True:
-                begin = _skip_separators(text, start)
+                begin = _skip_separators(text, start, separators)
                 line += text.count("\n", start, begin)
                 start = begin
                 if begin == len(text):
+                    break
+                if self.in_answers and not is_final and _is_begun_link(text, begin):
                     break
                 end = ends.end(text, begin, is_final)
                 if end == _NOT_CLOSED:
@@ -175,10 +191,15 @@ def layout_of(head: bytes) -> Layout:
     return "values" if value and _is_json(value) else "lines"
 
 
+def is_answer(head: bytes) -> bool:
+    """Return whether a text that begins like this is an answer of a receiver of statements."""
+    return _ANSWER.match(head.removeprefix(BOM).lstrip()) is not None
+
+
 def first_value(head: bytes) -> bytes:
     """Return the first object of a text, alone or in an array, or empty bytes if it does not end within the head."""
     text = head.decode(errors="surrogateescape")
-    begin = _skip_separators(text, 0)
+    begin = _skip_separators(text, 0, _SEPARATORS)
     end = _object_end(text, begin, len(text))
     return text[begin : max(begin, end)].encode(errors="surrogateescape")
 
@@ -334,9 +355,15 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _skip_separators(text: str, start: int) -> int:
-    found = _SEPARATORS.match(text, start)
+def _skip_separators(text: str, start: int, separators: re.Pattern[str]) -> int:
+    found = separators.match(text, start)
     return found.end() if found else start
+
+
+def _is_begun_link(text: str, begin: int) -> bool:
+    """Return whether the link to the next answer begins here, and its end is not in the text yet."""
+    link = text[begin : begin + _LONGEST_LINK]
+    return len(link) < _LONGEST_LINK and (link.startswith(_LINK) or _LINK.startswith(link))
 
 
 def _object_end(text: str, begin: int, end: int) -> int:

@@ -17,6 +17,7 @@ from edugraph_common.contracts.records import escaped
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _COURSE_FOLDERS = ("/course/", "/courses/")
+_COURSE_PAGE_OF_MOODLE = re.compile(r"view\.php\?id=([0-9]+)")
 _ITEM_FOLDERS = ("/xblock/",)
 _LONGEST_ID = 128  # characters
 
@@ -64,7 +65,10 @@ class Platforms:
         return {account_id, account_id.rpartition("|")[2], *(account_id.removeprefix(prefix) for prefix in known)}
 
     def course_id(self, iri: str) -> str:
-        """Return the id of the course whose activity has this IRI."""
+        """Return the id of the course whose activity has this IRI.
+
+        Moodle has one page for all courses, `course/view.php`, and the id of the course in its query.
+        """
         return self._own_id(iri, _COURSE_FOLDERS)
 
     def item_id(self, iri: str) -> str:
@@ -76,6 +80,9 @@ class Platforms:
         """Return the id in the address of a known platform's page, as in logs and rosters, else the IRI itself."""
         iri = iri.rstrip("/")
         own = next((iri.rsplit(folder, 1)[1] for folder in folders if folder in iri), None)
+        moodle = _COURSE_PAGE_OF_MOODLE.fullmatch(own or "")
+        if moodle:
+            own = moodle[1]
         if own is None or self.prefixes is None:
             return own or iri
         parts = platform_key(iri).split("/")

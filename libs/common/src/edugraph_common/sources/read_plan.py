@@ -15,7 +15,7 @@ from edugraph_common.sources.binary_files import why_no_table, why_no_text
 from edugraph_common.sources.compression import BLOCK_BYTES, Readable, decompressed_blocks
 from edugraph_common.sources.csv_source import CsvSource, Header, read_header
 from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, utf8
-from edugraph_common.sources.json_source import JsonSource, Layout, Lines, Values, layout_of
+from edugraph_common.sources.json_source import JsonSource, Layout, Lines, Values, is_answer, layout_of
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind, check_lines_head
 from edugraph_common.sources.openedx import decode_event, people_of_event, read_event
@@ -24,7 +24,7 @@ from edugraph_common.sources.rows import Source
 from edugraph_common.sources.students import people_of_record
 from edugraph_common.sources.table_files import sheet_rows
 from edugraph_common.sources.table_rows import TableSource, check_columns, row_lines
-from edugraph_common.sources.xapi import people_of_statement, read_statement
+from edugraph_common.sources.xapi import StatementSource, people_of_statement, read_statement
 
 _NEEDS_A_MAPPING = "needs a mapping that says which column is which field; `edugraph import --dry-run` suggests one"
 
@@ -65,8 +65,8 @@ class ReadPlan(ContractModel):
             case "ndjson":
                 return JsonSource(Lines(), parse_row, people_of_record)
             case "xapi":
-                statements = Values() if self.layout == "values" else Lines()
-                return JsonSource(
+                statements = Lines() if self.layout == "lines" else Values(in_answers=self.layout == "answers")
+                return StatementSource(
                     statements,
                     partial(read_statement, platforms=platforms),
                     partial(people_of_statement, platforms=platforms),
@@ -117,7 +117,10 @@ def make_read_plan(
     if file_format == "ndjson":
         return ReadPlan()
     prefixes = dict(platforms.prefixes or {})
-    return ReadPlan(format=file_format, layout=layout_of(head), platforms=prefixes, log_platform=platforms.log)
+    layout = layout_of(head)
+    if file_format == "xapi" and is_answer(head):
+        layout = "answers"
+    return ReadPlan(format=file_format, layout=layout, platforms=prefixes, log_platform=platforms.log)
 
 
 def in_utf8(head: bytes, encoding: str) -> bytes:

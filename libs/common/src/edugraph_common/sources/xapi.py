@@ -1,15 +1,16 @@
-"""xAPI 1.0.3 statements about courses, attempts at items, the use of something, and messages between persons.
+"""xAPI statements (1.0.3 and 2.0) about courses, attempts, texts, the use of something, and messages between persons.
 
 A verb is recognised by the last part of its IRI, since registries differ in the rest. The id of a statement is the
-record_id. Accounts and courses get their ids by the setting of platforms (platforms.py).
-https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
+record_id (statements.py). Accounts and courses get their ids by the setting of platforms (platforms.py). The rules of
+Moodle are in moodle.py. Those of Open edX are here, since its router follows the specification closely.
 """
 
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from typing import Any
 
 from edugraph_common.contracts.records import (
     FIRST_STATEMENT_READING,
@@ -19,152 +20,60 @@ from edugraph_common.contracts.records import (
     parse_record,
     shorten,
 )
+from edugraph_common.sources import moodle
+from edugraph_common.sources.chunking import RowChunk, chunked, rows_of
+from edugraph_common.sources.json_source import JsonSource
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
+from edugraph_common.sources.statements import (
+    VOIDED,
+    Agent,
+    Object,
+    Statement,
+    agents_of_students,
+    last_part,
+    parse_statement,
+    statement_id,
+    verb_iri,
+)
 from edugraph_common.sources.students import People, as_id, texts_in
 
-READING = FIRST_STATEMENT_READING + 2  # raise it when a statement becomes another record than before
+READING = FIRST_STATEMENT_READING + 3  # raise it when a statement becomes another record than before
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
-_VOIDED = "voided"
-# The fields with the students of a statement, and the fields with any person.
-_STUDENTS = ("actor", "object", "member")
-_PERSONS = (*_STUDENTS, "context", "instructor", "team", "authority")
+# The fields with any person, beside those with students.
+_PERSONS = ("actor", "object", "member", "context", "instructor", "team", "authority")
+# The parts of an Open edX block that are used for themselves, behind the address of the block.
+_PART_OF_A_BLOCK = re.compile(r"/(?:answer|hint/[0-9]+)$")
+# The response in a statement with one of these verbs is the comment of the person who graded.
+_GRADING_VERBS = frozenset({"scored", "assessed", "graded"})
+# Questions that are answered with a text. A question without a type may be one of them.
+_FREE_TEXT = (None, "fill-in", "long-fill-in")
 
 
-class _Part(BaseModel):
-    """A part of a statement, with only the fields that are read. A null counts as a missing field."""
+@dataclass(frozen=True)
+class StatementSource(JsonSource):
+    """Statements of a file. Summaries of Moodle are marked if their questions are in the file too."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: part for name, part in value.items() if part is not None}
-
-
-class _Account(_Part):
-    home_page: str | None = Field(default=None, alias="homePage")
-    name: str
-
-
-class _Agent(_Part):
-    kind: str = Field(default="Agent", alias="objectType")
-    name: str | None = None
-    account: _Account | None = None
-    mbox: str | None = None
-    mbox_sha1sum: str | None = None
-    openid: str | None = None
-
-    def id(self, platforms: Platforms) -> str | None:
-        """Return the id of the agent, or None. A mail address and an OpenID are the same on all platforms."""
-        account = self.account
-        if account and account.name:
-            account_id = platforms.account_id(account.home_page, account.name)
-            if account_id:
-                return account_id
-        mail = (self.mbox or "").removeprefix("mailto:")
-        return mail or self.mbox_sha1sum or self.openid
-
-
-class _Definition(_Part):
-    type: str | None = None
-    name: dict[str, str] = {}
-    description: dict[str, str] = {}
-    extensions: dict[str, Any] = {}
-
-
-class _Object(_Agent):
-    iri: str | None = Field(default=None, alias="id")
-    name: str | None = None
-    definition: _Definition = _Definition()
-
-    @property
-    def is_course(self) -> bool:
-        return (self.definition.type or "").endswith("/course")
-
-
-def _as_list(value: object) -> object:
-    """Return a list. Statements of version 0.95 have a single activity in place of a list."""
-    if isinstance(value, dict):
-        return (value,)
-    return value
-
-
-_Objects = Annotated[tuple[_Object, ...], BeforeValidator(_as_list)]
-
-
-class _Activities(_Part):
-    parent: _Objects = ()
-    grouping: _Objects = ()
-
-
-class _Context(_Part):
-    activities: _Activities = Field(default=_Activities(), alias="contextActivities")
-    extensions: dict[str, Any] = {}
-
-    @property
-    def is_of_open_edx(self) -> bool:
-        """Whether the router of Open edX made the statement from an event of its log."""
-        return any("/openedx/" in iri for iri in self.extensions)
-
-
-class _Score(_Part):
-    scaled: float | None = None
-    raw: float | None = None
-    min: float = 0.0
-    max: float | None = None
-
-    @property
-    def share(self) -> float | None:
-        """The score from 0 to 1, or below 0 for a penalty. None for a raw score without a maximum."""
-        if self.scaled is not None:
-            return self.scaled
-        if self.raw is None or self.max is None or self.max <= self.min:
-            return None
-        share = (self.raw - self.min) / (self.max - self.min)
-        return max(-1.0, min(1.0, share))
-
-
-class _Result(_Part):
-    score: _Score = _Score()
-    success: bool | None = None
-    completion: bool | None = None
-    response: str | None = None
-    duration: timedelta | None = None
-    extensions: dict[str, Any] = {}
-
-
-class _Statement(_Part):
-    id: str | None = None
-    actor: _Agent
-    object: _Object
-    result: _Result = _Result()
-    context: _Context = _Context()
-    timestamp: str | None = None
-    stored: str | None = None
-    version: str = Field(default="1.0.3", pattern=r"^1\.0")
-
-    @property
-    def moment(self) -> str | None:
-        return self.timestamp or self.stored
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[RowChunk]:
+        rows = rows_of(self.layout.chunks(blocks, rows_per_chunk))
+        return chunked(moodle.mark_summaries(rows), rows_per_chunk)
 
 
 def people_of_statement(value: Any, platforms: Platforms) -> People:
     """Return whom a statement of any form names.
 
-    The ids are those of the actor, of the person whom the statement is about, and of the members of a group.
+    The ids are those of the actor, of the persons whom the statement is about, and of the members of a group.
     """
-    ids = frozenset(_id_of_agent(agent, platforms) for agent in _agents(value, _STUDENTS)) - {""}
-    if not ids and _last_part_of_verb(value) != _VOIDED:
+    ids = frozenset(_id_of_agent(agent, platforms) for agent in agents_of_students(value)) - {""}
+    if not ids and verb_iri(value) != VOIDED:
         return People(ids, tuple(texts_in(value)))
-    names = [agent.get("name") for agent in _agents(value, _PERSONS) if _has_only_a_name(agent, platforms)]
+    names = [agent.get("name") for agent in _persons(value) if _has_only_a_name(agent, platforms)]
     return People(ids, tuple(name for name in names if isinstance(name, str)))
 
 
-def _agents(value: Any, places: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield the objects that stand in these places, and the statement itself."""
+def _persons(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the objects at the places of any person, and the statement itself."""
+    yield from agents_of_students(value)
     waiting = [value]
     while waiting:
         found = waiting.pop()
@@ -172,11 +81,11 @@ def _agents(value: Any, places: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             waiting += found
         elif isinstance(found, dict):
             yield found
-            waiting += [found.get(place) for place in places]
+            waiting += [found.get(place) for place in _PERSONS]
 
 
 def _id_of_agent(agent: dict[str, Any], platforms: Platforms) -> str:
-    """Return what `_Agent.id` would be, although the agent may be wrong in other ways."""
+    """Return what `Agent.id` would be, although the agent may be wrong in other ways."""
     account = agent.get("account")
     name = as_id(account.get("name")) if isinstance(account, dict) else ""
     if name and isinstance(account, dict):
@@ -190,15 +99,6 @@ def _has_only_a_name(agent: dict[str, Any], platforms: Platforms) -> bool:
     return "id" not in agent and not _id_of_agent(agent, platforms)
 
 
-def _last_part_of_verb(value: Any) -> str | None:
-    """Return the last part of the IRI of a verb, which tells what it is, or None where there is none."""
-    named = value.get("verb") if isinstance(value, dict) else None
-    iri = named.get("id") if isinstance(named, dict) else None
-    if not isinstance(iri, str) or not iri:
-        return None
-    return shorten(iri.rstrip("/").rsplit("/", 1)[-1])
-
-
 Fields = dict[str, Any]
 Extracted = tuple[str, Fields] | None
 """The type and the data of a record, or None where the statement has nothing for the graph."""
@@ -209,27 +109,23 @@ def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | No
 
     Raises InvalidRecord.
     """
-    verb = _last_part_of_verb(value)
-    if verb is None:
-        named = value.get("verb") if isinstance(value, dict) else None
-        iri = named.get("id") if isinstance(named, dict) else None
-        raise InvalidRecord("verb.id", "the IRI of a verb", shorten(iri or value), "is missing")
-    if verb == _VOIDED:
-        voided = value.get("object")
-        record_id = voided.get("id") if isinstance(voided, dict) else None
-        if not isinstance(record_id, str):
-            raise InvalidRecord(
-                "object.id", "the id of the statement that is voided", shorten(record_id), "is missing"
-            )
-        return Withdrawal(record_id=record_id)
+    iri = verb_iri(value)
+    if iri is None:
+        verb = value.get("verb") if isinstance(value, dict) else None
+        given = verb.get("id") if isinstance(verb, dict) else None
+        raise InvalidRecord("verb.id", "the IRI of a verb", shorten(given or value), "is missing")
+    if iri == VOIDED:
+        return _withdrawal(value)
+    verb = last_part(iri)
     extract = _EXTRACTORS.get(verb)
     if extract is None:
         return NotRelevant(verb)
-    statement = _parsed(value)
-    if statement.actor.kind == "Group":
-        return NotRelevant(f"{verb} (by a group)")
-    if statement.object.kind in ("SubStatement", "Group"):
-        return NotRelevant(f"{verb} (of a {statement.object.kind})")
+    if value.get(moodle.COUNTED_BY_QUESTIONS) is True:
+        return NotRelevant(f"{verb} (its questions count)")
+    statement = parse_statement(value)
+    reason = _why_not_relevant(statement)
+    if reason:
+        return NotRelevant(f"{verb} ({reason})")
     extracted = extract(statement, verb, platforms)
     if extracted is None and verb in _USES:
         extracted = _used(statement, verb, platforms)
@@ -237,33 +133,59 @@ def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | No
         return NotRelevant(verb)
     record_type, data = extracted
     moment = _begin(statement) if record_type == "activity_record" else statement.moment
-    record = {**platforms.envelope(READING, value), "type": record_type, "timestamp": moment}
-    if statement.id:
-        record["record_id"] = statement.id
+    record: Fields = {"type": record_type, "timestamp": moment, "record_id": statement_id(value)}
+    if platforms.prefixes is not None:
+        record["reading"] = READING
     record["data"] = {name: item for name, item in data.items() if item is not None}
     return parse_record(record)
 
 
-def _parsed(value: Any) -> _Statement:
-    try:
-        return _Statement.model_validate(value)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in detail["loc"])
-        found = shorten(detail.get("input"))
-        reason = "is not of the form of xAPI 1.0.3"
-        if detail["type"] == "missing":
-            found = ""
-            reason = "is missing"
-        raise InvalidRecord(field, detail["msg"], found, reason) from None
+def _withdrawal(value: dict[str, Any]) -> Withdrawal:
+    """Return the withdrawal of the statement that is voided. Raises InvalidRecord."""
+    voided = value.get("object")
+    if not isinstance(voided, dict) or voided.get("objectType") != "StatementRef":
+        raise InvalidRecord("object", "a StatementRef", shorten(voided), "does not refer to a statement")
+    record_id = voided.get("id")
+    if not isinstance(record_id, str):
+        raise InvalidRecord("object.id", "the id of the statement that is voided", shorten(record_id), "is missing")
+    return Withdrawal(record_id=record_id.strip().lower())
 
 
-def _enrolled(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+def _why_not_relevant(statement: Statement) -> str | None:
+    """Return why the graph has no place for a statement, whatever its verb, or None."""
+    if statement.actor.kind == "Group":
+        return "by a group"
+    if statement.object.kind in ("SubStatement", "Group"):
+        return f"of a {statement.object.kind}"
+    if _is_part_of_a_problem(statement):
+        return "part of a problem"
+    if moodle.is_of_moodle(statement.context) and moodle.is_anonymous(statement.actor):
+        return "anonymous"
+    return None
+
+
+def _is_part_of_a_problem(statement: Statement) -> bool:
+    """Return whether a statement of Open edX is about one question of a problem that has several.
+
+    The router sends a statement about the whole problem as well, which is the attempt in the log.
+    """
+    context = statement.context
+    if not context.is_of_open_edx or context.statement is None:
+        return False
+    return any(not _is_course(each) for each in context.activities.parent)
+
+
+def _is_course(activity: Object) -> bool:
+    """Return whether an activity is a course. Moodle gives this type to a module with IMS content as well."""
+    return activity.definition.kind == "course" and not moodle.is_module(activity)
+
+
+def _enrolled(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
     return _course_record(statement, platforms, enrollment_date=statement.moment)
 
 
-def _finished(statement: _Statement, verb: str, platforms: Platforms) -> Extracted:
-    if not statement.object.is_course:
+def _finished(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
+    if not _is_course(statement.object):
         return _tried(statement, verb, platforms)
     if statement.result.completion is False:
         return None
@@ -271,7 +193,7 @@ def _finished(statement: _Statement, verb: str, platforms: Platforms) -> Extract
     return _course_record(statement, platforms, completion_date=statement.moment, progress=progress)
 
 
-def _progressed(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+def _progressed(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
     """Return a course record with the progress. The score is not used, since it is not the share that was done."""
     for iri, value in statement.result.extensions.items():
         if iri.endswith("/progress"):
@@ -279,13 +201,14 @@ def _progressed(statement: _Statement, _verb: str, platforms: Platforms) -> Extr
     return None
 
 
-def _course_record(statement: _Statement, platforms: Platforms, **fields: Any) -> Extracted:
+def _course_record(statement: Statement, platforms: Platforms, **fields: Any) -> Extracted:
     course = statement.object
-    if not course.is_course:
+    if not _is_course(course):
         return None
+    spent = _time_spent(statement)
     minutes = None
-    if statement.result.duration is not None:
-        minutes = statement.result.duration.total_seconds() / 60
+    if spent is not None:
+        minutes = spent.total_seconds() / 60
     data = {
         "student_id": _person(statement.actor, "actor", platforms),
         "student_name": statement.actor.name,
@@ -296,7 +219,7 @@ def _course_record(statement: _Statement, platforms: Platforms, **fields: Any) -
     return "course_record", {**data, **fields}
 
 
-def _graded(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+def _graded(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
     """Return a course record whose progress is the grade. Open edX has no better measure of progress."""
     share = statement.result.score.share
     if share is None or not statement.context.is_of_open_edx:
@@ -304,81 +227,210 @@ def _graded(statement: _Statement, _verb: str, platforms: Platforms) -> Extracte
     return _course_record(statement, platforms, progress=round(share * 100, 4))
 
 
-def _tried(statement: _Statement, verb: str, platforms: Platforms) -> Extracted:
-    """Return the attempt at an item. A statement without success and score has no outcome and is not an attempt."""
-    result = statement.result
-    item = statement.object
-    correct = result.success
-    if correct is None:
-        correct = _MEANT_BY.get(verb)
-    has_outcome = correct is not None or result.score.share is not None
-    if item.is_course or not item.iri or not has_outcome:
+def _tried(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
+    """Return the attempt at an item. A statement without an outcome and without a text is not an attempt."""
+    tried = statement.object
+    if _is_course(tried) or not tried.iri:
         return None
     # Open edX has two statements for each submission: "evaluated" and "attempted".
     if verb == "attempted" and statement.context.is_of_open_edx:
         return None
-    asked = item.definition
+    if moodle.is_of_moodle(statement.context) and moodle.is_score_of_another_question(statement):
+        return None
+    correct, score = _outcome(statement, verb)
+    if correct is None and score is None:
+        return None
+    return "attempt_record", _attempt(statement, verb, platforms, correct=correct, score=score)
+
+
+def _outcome(statement: Statement, verb: str) -> tuple[bool | None, float | None]:
+    """Return whether an attempt was right, and its score. Both are None if the statement does not say it."""
+    result = statement.result
+    score = result.score.share
+    correct = result.success
+    if moodle.is_of_moodle(statement.context):
+        # The success of something with points says only that the mark for passing was reached, which is 0 unless a
+        # teacher sets it. That of a module says that it is completed, which follows from other statements.
+        if score is not None or verb != "answered":
+            correct = None
+        return correct, score
+    if correct is None:
+        correct = _MEANT_BY.get(verb)
+    return correct, score
+
+
+def _attempt(
+    statement: Statement, verb: str, platforms: Platforms, *, correct: bool | None, score: float | None
+) -> Fields:
+    student = statement.actor
+    iri = statement.object.iri or ""
+    asked = statement.object.definition
+    title = _in_language(asked.name)
+    question = _in_language(asked.description)
+    number = _attempt_number(statement)
+    if moodle.is_of_moodle(statement.context):
+        student = moodle.learner(statement)
+        iri = moodle.item_iri(statement)
+        title = _in_language(moodle.item(statement).definition.name)
+        number = moodle.attempt_number(statement)
+        # Other activities than questions have an introduction there.
+        if asked.kind != "cmi.interaction":
+            question = None
+    elif statement.context.is_of_open_edx and question is None:
+        # A problem with several questions has only its name.
+        question = title
+    spent = _time_spent(statement)
     seconds = None
-    if result.duration is not None:
-        seconds = result.duration.total_seconds()
-    return "attempt_record", {
-        "student_id": _person(statement.actor, "actor", platforms),
-        "student_name": statement.actor.name,
-        "item_id": platforms.item_id(item.iri),
-        "item_title": _in_language(asked.name),
+    if spent is not None:
+        seconds = spent.total_seconds()
+    return {
+        "student_id": _person(student, "actor", platforms),
+        "student_name": student.name,
+        "item_id": platforms.item_id(iri),
+        "item_title": title,
         "course_id": _context_course(statement, platforms),
         "correct": correct,
-        "score": result.score.share,
-        "attempt_number": _attempt_number(asked),
-        "question": _in_language(asked.description),
-        "response": result.response,
+        "score": score,
+        "attempt_number": number,
+        "question": question,
+        "response": _answer(statement, verb) or None,
         "duration_seconds": seconds,
     }
 
 
-def _attempt_number(asked: _Definition) -> int | None:
-    for iri, value in asked.extensions.items():
+def _attempt_number(statement: Statement) -> int | None:
+    for iri, value in statement.object.definition.extensions.items():
         if iri.endswith("/attempt-id"):
             return value if isinstance(value, int) and value > 0 else None
     return None
 
 
-def _said(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+def _answer(statement: Statement, verb: str) -> str | None:
+    """Return the answer of the student, and never the comment of the person who graded it."""
+    context = statement.context
+    is_in_moodle = moodle.is_of_moodle(context)
+    if verb in _GRADING_VERBS and (is_in_moodle or context.instructor is not None):
+        return None
+    if is_in_moodle:
+        return moodle.response(statement)
+    if context.is_of_open_edx:
+        return _plain_list(statement.result.response)
+    return statement.result.response
+
+
+def _plain_list(response: str | None) -> str | None:
+    """Return a list of answers, which Open edX sends as JSON, in the form that answers of its log have."""
+    if response is None or not response.startswith("["):
+        return response
+    try:
+        answers = json.loads(response)
+    except (ValueError, RecursionError):
+        return response
+    if not all(isinstance(each, str) for each in answers):
+        return response
+    return ", ".join(answers)
+
+
+def _assessed(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
+    """Return the attempt that a teacher graded. Only Moodle says in such a statement whose attempt it was."""
+    if not moodle.is_of_moodle(statement.context):
+        return None
+    return _tried(statement, verb, platforms)
+
+
+def _said(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
     text = (statement.result.response or "").strip()
     return _interaction(statement, platforms, interaction_type="chat", text=text) if text else None
 
 
-def _liked(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+def _liked(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
     return _interaction(statement, platforms, interaction_type="like")
 
 
-def _used(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+def _sent(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
+    """Return the message to the person whom Moodle names in the context."""
+    receiver = moodle.receiver(statement)
+    text = (_in_language(statement.object.definition.description) or "").strip()
+    if receiver is None or receiver.kind != "Agent" or not text:
+        return None
+    sender = statement.actor
+    return "student_interaction", {
+        "student_id_from": _person(sender, "actor", platforms),
+        "student_id_to": _person(receiver, "context.extensions", platforms),
+        "student_name_from": sender.name,
+        "student_name_to": receiver.name,
+        "course_id": _context_course(statement, platforms),
+        "interaction_type": "chat",
+        "text": text,
+    }
+
+
+def _edited(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
+    """Return the activity in a forum. Other things are edited by the staff of the course."""
+    return _used(statement, verb, platforms) if _kind_of_use(statement) == "forum" else None
+
+
+def _joined(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
+    """Return the activity in a meeting. Others join a group, which is not the use of something."""
+    return _used(statement, verb, platforms) if statement.object.definition.kind == "meeting" else None
+
+
+def _used(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
     """Return the activity of a statement. With a duration, the timestamp is the end of the activity."""
     used = statement.object
-    if used.is_course:
-        course_id = _course_id(used, platforms)
-    else:
-        course_id = _context_course(statement, platforms)
+    is_course = _is_course(used)
+    course_id = _course_id(used, platforms) if is_course else _context_course(statement, platforms)
     if not course_id or not used.iri:
         return None
-    activity_id = None if used.is_course else platforms.item_id(used.iri)
-    kind = (used.definition.type or "").rstrip("/").rsplit("/", 1)[-1]
+    if moodle.is_of_moodle(statement.context):
+        # Somebody else suspends or resumes the enrolment of the actor.
+        is_enrolment = is_course and verb in ("suspended", "resumed")
+        # A teacher looks at the work of a student.
+        is_others_work = moodle.learner(statement).id(platforms) != statement.actor.id(platforms)
+        if is_enrolment or is_others_work:
+            return None
+    activity_id = None
+    if not is_course:
+        activity_id = platforms.item_id(_used_iri(statement))
+    spent = _time_spent(statement)
     seconds = None
-    if statement.result.duration is not None:
-        seconds = max(0.0, statement.result.duration.total_seconds())
+    if spent is not None:
+        seconds = max(0.0, spent.total_seconds())
     return "activity_record", {
         "student_id": _person(statement.actor, "actor", platforms),
         "course_id": course_id,
         "activity_id": activity_id,
-        "kind": _KINDS.get(kind),
+        "kind": _kind_of_use(statement),
         "duration_seconds": seconds,
     }
 
 
-def _begin(statement: _Statement) -> str | None:
+def _used_iri(statement: Statement) -> str:
+    if moodle.is_of_moodle(statement.context):
+        return moodle.item_iri(statement)
+    iri = statement.object.iri or ""
+    if statement.context.is_of_open_edx:
+        return _PART_OF_A_BLOCK.sub("", iri)
+    return iri
+
+
+def _kind_of_use(statement: Statement) -> str | None:
+    if moodle.is_of_moodle(statement.context):
+        return moodle.kind_of_use(statement)
+    return _KINDS.get(statement.object.definition.kind)
+
+
+def _time_spent(statement: Statement) -> timedelta | None:
+    """Return how long the statement took. The duration of a statement of Open edX is the length of a video."""
+    if statement.context.is_of_open_edx:
+        return None
+    return statement.result.duration
+
+
+def _begin(statement: Statement) -> str | None:
     """Return when the activity began. A text that is not a date is returned unchanged, to be rejected."""
     moment = statement.moment
-    spent = statement.result.duration
+    spent = _time_spent(statement)
     if moment is None or spent is None or spent <= timedelta(0):
         return moment
     try:
@@ -387,7 +439,7 @@ def _begin(statement: _Statement) -> str | None:
         return moment
 
 
-def _interaction(statement: _Statement, platforms: Platforms, **fields: Any) -> Extracted:
+def _interaction(statement: Statement, platforms: Platforms, **fields: Any) -> Extracted:
     """Return an interaction only if it has a target person. A post in a forum does not name the person it answers."""
     if statement.object.kind != "Agent":
         return None
@@ -419,11 +471,12 @@ _KINDS = {
 _ONLY_USES = (
     *("experienced", "viewed", "accessed", "opened", "read", "watched", "listened", "launched", "navigated"),
     *("initialized", "started", "resumed", "suspended", "paused", "played", "seeked", "terminated", "exited"),
-    *("interacted", "asked", "downloaded", "searched", "posted", "edited", "created", "submitted", "voted"),
+    *("interacted", "asked", "downloaded", "searched", "posted", "created", "submitted", "voted"),
+    *("start", "restarted", "submit"),
 )
 _USES = {*_ONLY_USES, "attempted", "answered", "completed", "commented", "responded", "replied"}
 
-_EXTRACTORS: dict[str, Callable[[_Statement, str, Platforms], Extracted]] = {
+_EXTRACTORS: dict[str, Callable[[Statement, str, Platforms], Extracted]] = {
     **dict.fromkeys(_ONLY_USES, _used),
     "registered": _enrolled,
     "enrolled": _enrolled,
@@ -437,36 +490,41 @@ _EXTRACTORS: dict[str, Callable[[_Statement, str, Platforms], Extracted]] = {
     "answered": _tried,
     "evaluated": _tried,
     "attempted": _tried,
+    "assessed": _assessed,
     "commented": _said,
     "responded": _said,
     "replied": _said,
     "messaged": _said,
     "liked": _liked,
     "praised": _liked,
+    "send": _sent,
+    "edited": _edited,
+    "join": _joined,
 }
 
 
-def _person(agent: _Agent, field: str, platforms: Platforms) -> str:
+def _person(agent: Agent, field: str, platforms: Platforms) -> str:
     found = agent.id(platforms)
     if not found:
         raise InvalidRecord(field, "an account, mbox, mbox_sha1sum or openid", "", "does not say who it is")
     return found
 
 
-def _context_course(statement: _Statement, platforms: Platforms) -> str | None:
-    activities = statement.context.activities
-    for each in (*activities.parent, *activities.grouping):
-        if each.is_course:
+def _context_course(statement: Statement, platforms: Platforms) -> str | None:
+    for each in statement.context.around:
+        if _is_course(each):
             return _course_id(each, platforms)
     return None
 
 
-def _course_id(course: _Object, platforms: Platforms) -> str | None:
+def _course_id(course: Object, platforms: Platforms) -> str | None:
     if not course.iri:
         return None
     return platforms.course_id(course.iri) or None
 
 
 def _in_language(texts: dict[str, str]) -> str | None:
-    wanted = next((texts[language] for language in _LANGUAGES if texts.get(language)), None)
-    return wanted or next(iter(texts.values()), None) or None
+    for language in _LANGUAGES:
+        if texts.get(language):
+            return texts[language]
+    return next(iter(texts.values()), None) or None

@@ -1,0 +1,132 @@
+"""The fixtures of Moodle's plugin and of Open edX's router become what a person read in them.
+
+Each row of the tables in `sender_fixtures` has the record of a statement: its type, person, course, item, outcome and text,
+and the reason. The tables were written by reading the statements. The fixtures are not part of the
+project: put a checkout of each sender beside the other data of EDUGRAPH_SHARED_DATA, or the tests are skipped.
+"""
+
+import csv
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record
+from edugraph_common.sources import NotRelevant
+from edugraph_common.sources.chunking import rows_of
+from edugraph_common.sources.read_plan import ReadPlan
+
+TABLES = Path(__file__).parent / "sender_fixtures"
+DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
+MOODLE = DATA / "moodle-logstore_xapi" / "tests"
+ROUTER = DATA / "event-routing-backends/event_routing_backends/processors/xapi/tests/fixtures/expected"
+SOME_OF_THE_ROUTER = DATA / "openedx" / "xapi"
+HOSTS = {"www.example.org": "", "localhost:18000": ""}
+# The plugin adds the moment when it sends a statement, so its fixtures have none.
+SENT_AT = "2026-03-04T05:06:07Z"
+
+Expected = Mapping[str, str]
+
+
+def table(name: str) -> dict[str, list[Expected]]:
+    """Return the rows of a table by the file of the fixture, in the order of its statements."""
+    rows: dict[str, list[Expected]] = defaultdict(list)
+    with (TABLES / name).open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            assert int(row["index"]) == len(rows[row["file"]])
+            rows[row["file"]].append(row)
+    return rows
+
+
+OF_MOODLE = table("moodle_logstore_xapi_5.0.1.csv")
+OF_ROUTER = table("event_routing_backends_10.0.0.csv")
+
+
+def read_file(statements: Sequence[dict[str, Any]]) -> list[Any]:
+    """Return what becomes of the statements of one file."""
+    source = ReadPlan(format="xapi", platforms=HOSTS).source
+    text = "".join(json.dumps(each) + "\n" for each in statements).encode()
+    return [source.read(row.line, row.raw) for row in rows_of(source.chunks([text], 1_000))]
+
+
+def outcome_of(record: Record) -> str:
+    data: Any = record.data
+    if record.type == "course_record":
+        if data.enrollment_date:
+            return "enrolled"
+        return "completed" if data.progress is None else f"progress {data.progress:.0f}"
+    if record.type != "attempt_record":
+        return ""
+    if data.correct is not None:
+        return "right" if data.correct else "wrong"
+    return "" if data.score is None else str(data.score)
+
+
+def item_of(data: Any) -> str:
+    for field in ("item_id", "activity_id", "thread_id"):
+        item = getattr(data, field, None)
+        if item:
+            return "(long address)" if item.startswith("sha256:") else item
+    return ""
+
+
+def text_at(statement: dict[str, Any], place: str) -> str:
+    """Return the text at a place such as `object.definition.name`, in whatever language it is."""
+    found: Any = statement
+    for part in place.split("."):
+        found = found[part]
+    return next(iter(found.values())) if isinstance(found, dict) else found
+
+
+def check(statement: dict[str, Any], row: Any, expected: Expected) -> None:
+    if expected["text"] and expected["record"] != "student_interaction":
+        return  # The contract has no record for such a text yet.
+    assert not isinstance(row, Reject), row
+    if not expected["record"]:
+        assert isinstance(row, NotRelevant), row
+        return
+    assert isinstance(row, Record), row
+    data: Any = row.data
+    person = getattr(data, "student_id", None) or data.student_id_from
+    host = (
+        "http://www.example.org/"
+        if "www.example.org" in json.dumps(statement["actor"])
+        else "http://localhost:18000/"
+    )
+    found = (row.type, person, data.course_id, item_of(data).removeprefix(host), outcome_of(row))
+    assert found == tuple(expected[field] for field in ("record", "person", "course", "item", "outcome"))
+    # A text of a student is the text of a message or of a post, or the answer of an attempt without an outcome.
+    text = getattr(data, "text", None)
+    if row.type == "attempt_record" and not outcome_of(row):
+        text = data.response
+    assert text == (text_at(statement, expected["text"]) if expected["text"] else None)
+
+
+@pytest.mark.skipif(not MOODLE.is_dir(), reason=f"no checkout of moodle-logstore_xapi at {DATA}")
+@pytest.mark.parametrize("name", sorted(OF_MOODLE))
+def test_a_fixture_of_moodle_becomes_what_it_means(name: str) -> None:
+    statements = json.loads((MOODLE / name / "statements.json").read_text())
+    statements = [{"timestamp": SENT_AT, **each} for each in statements]
+    for statement, row, expected in zip(statements, read_file(statements), OF_MOODLE[name], strict=True):
+        check(statement, row, expected)
+
+
+@pytest.mark.skipif(not ROUTER.is_dir() and not SOME_OF_THE_ROUTER.is_dir(), reason=f"no fixtures at {DATA}")
+@pytest.mark.parametrize("name", sorted(OF_ROUTER))
+def test_a_fixture_of_open_edx_becomes_what_it_means(name: str) -> None:
+    path = (ROUTER if ROUTER.is_dir() else SOME_OF_THE_ROUTER) / name
+    if not path.exists():
+        pytest.skip(f"{name} is not there")
+    value = json.loads(path.read_text())
+    statements = value if isinstance(value, list) else [value]
+    for statement, row, expected in zip(statements, read_file(statements), OF_ROUTER[name], strict=True):
+        check(statement, row, expected)
+
+
+def test_the_tables_have_a_row_for_each_statement_of_both_senders() -> None:
+    assert [sum(map(len, rows.values())) for rows in (OF_MOODLE, OF_ROUTER)] == [190, 90]

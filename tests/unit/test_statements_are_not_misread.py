@@ -1,0 +1,100 @@
+"""A wrong statement is set aside, or its record has values that stand in the statement.
+
+`make fuzz` tries that no hostile statement takes another with it. EDUGRAPH_EXAMPLES sets the number of examples here.
+"""
+
+import json
+import os
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from hostile_rows import STATEMENTS, as_text, nearly, places, value
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal
+from edugraph_common.sources import Platforms
+from edugraph_common.sources.students import students_of_record, texts_in
+from edugraph_common.sources.xapi import people_of_statement, read_statement
+
+EXAMPLES = int(os.environ.get("EDUGRAPH_EXAMPLES", "300"))
+OWN = Platforms({"lms": ""})
+ANSWER = "http://learninglocker.net/xapi/cmi/choice/response"
+
+
+def record_of(text: str) -> tuple[dict[str, Any], Record] | None:
+    """Return a statement and its record, or None for a text without a record."""
+    try:
+        statement = json.loads(text)
+        found = read_statement(statement, OWN)
+    except (ValueError, RecursionError, InvalidRecord):
+        return None
+    if isinstance(found, Withdrawal):
+        assert statement["verb"]["id"] == "http://adlnet.gov/expapi/verbs/voided"
+        assert statement["object"]["objectType"] == "StatementRef"
+        return None
+    return (statement, found) if isinstance(found, Record) else None
+
+
+@given(nearly(STATEMENTS))
+@example(as_text(STATEMENTS[5], {}))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_record_says_what_its_statement_says(text: str) -> None:
+    made = record_of(text)
+    if made is None:
+        return
+    statement, record = made
+    data = record.to_json()["data"]
+
+    # Otherwise an erasure would not find the row.
+    assert set(students_of_record(data)) <= people_of_statement(statement, OWN).ids
+
+    texts = {each.strip() for each in texts_in(statement)}
+    for field in ("text", "question", "response", "student_name", "item_title", "course_name"):
+        if field in data and isinstance(statement["result"].get("response", ""), str):
+            assert str(data[field]).strip() in texts, field
+
+    moment = datetime.fromisoformat(statement["timestamp"])
+    if record.type != "activity_record" and moment.tzinfo is not None:
+        assert record.timestamp == moment
+
+    score = (statement.get("result") or {}).get("score") or {}
+    if data.get("score") is not None and score.get("raw") is not None and score.get("max") is not None:
+        least = Fraction(score.get("min") or 0)
+        share = (Fraction(score["raw"]) - least) / (Fraction(score["max"]) - least)
+        assert abs(data["score"] - min(1, max(0, share))) < 1e-6
+    if data.get("correct") is not None and "error" not in data:
+        meant = {"passed": True, "mastered": True, "failed": False}
+        verb = statement["verb"]["id"].rstrip("/").rsplit("/", 1)[-1]
+        success = (statement.get("result") or {}).get("success")
+        assert data["correct"] in (success, meant.get(verb)) or success in (0, 1, "true", "false")
+
+
+@given(st.sampled_from(STATEMENTS), st.data())
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_only_the_parts_that_are_read_decide(statement: dict[str, Any], data: st.DataObject) -> None:
+    """A field that nobody reads changes the id of a statement without one, and nothing else."""
+    extra = data.draw(value)
+    text = as_text(statement, {})
+    other = text[:-1] + f', "attachments": {extra}}}'
+    before = record_of(text)
+    after = record_of(other)
+    try:
+        json.loads(other)
+    except (ValueError, RecursionError):
+        return
+    if before is None:
+        assert after is None
+        return
+    if after is None:
+        return  # Nested too deeply to be written again.
+    assert after[1].content_hash == before[1].content_hash
+
+
+def test_each_form_of_a_statement_has_a_record() -> None:
+    """Without a record, the tests above would say nothing about a form."""
+    with_records = [statement for statement in STATEMENTS if record_of(as_text(statement, {})) is not None]
+    without = [each["verb"]["id"].rsplit("/", 1)[-1] for each in STATEMENTS if each not in with_records]
+    assert sorted(without) == ["evaluated", "progressed", "voided"]
+    assert all(places(statement) for statement in STATEMENTS)
