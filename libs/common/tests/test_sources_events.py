@@ -100,13 +100,56 @@ def test_a_submission_is_one_attempt_of_which_the_wrong_parts_are_told() -> None
         assert data_of(read_event(event("problem_check", told)))["kind"] == "exercise"
 
 
-def test_a_vote_is_a_like_and_a_post_counts_only_if_it_says_whom_it_answers() -> None:
+def test_a_vote_is_a_like_and_a_post_that_says_whom_it_answers_is_a_message() -> None:
     vote = data_of(read_event(event("edx.forum.thread.voted", {"target_username": "li", "vote_value": "up"})))
     assert (vote["student_id_from"], vote["student_id_to"], vote["interaction_type"]) == ("7", "li", "like")
     post = {"body": "<p>a &lt; b</p>"}
-    assert data_of(read_event(event("edx.forum.comment.created", post)))["kind"] == "forum"
+    assert data_of(read_event(event("edx.forum.comment.created", {"body": "<p> </p>"})))["kind"] == "forum"
     answer = data_of(read_event(event("edx.forum.comment.created", {**post, "target_username": "li"})))
     assert answer["text"] == "a < b"
+
+
+FIRST = {"id": "64abcdfee68f35002fd013c6", "title": "Levers <b>1</b>", "body": "<p>Why is a &lt; b?</p>"}
+
+
+def test_a_post_is_the_text_of_its_student_in_its_discussion() -> None:
+    """Out: `_posted`, or the discussion in it."""
+    opened = data_of(read_event(event("edx.forum.thread.created", FIRST)))
+    assert opened == {
+        "student_id": "7",
+        "student_name": "mei",
+        "course_id": "course-v1:X+Y+Z",
+        "thread_id": FIRST["id"],
+        "title": "Levers 1",
+        "text": "Why is a < b?",
+    }
+    reply = {"id": "64d2308202808b0030b8afaf", "discussion": {"id": FIRST["id"]}, "body": "Because."}
+    for name in ("edx.forum.response.created", "edx.forum.comment.created"):
+        answered = data_of(read_event(event(name, reply)))
+        assert (answered["thread_id"], answered["text"]) == (FIRST["id"], "Because.")
+        assert "title" not in answered
+    elsewhere = Platforms({"lms": "", "mooc": "m:"}, log="https://mooc")
+    assert (
+        data_of(openedx.read_event(event("edx.forum.thread.created", FIRST), elsewhere))["thread_id"]
+        == f"m:{FIRST['id']}"
+    )
+
+
+@pytest.mark.parametrize("thread", [None, 7, "", "x" * 129, ["a"]])
+def test_a_discussion_with_an_odd_id_does_not_lose_its_post(thread: Any) -> None:
+    found = data_of(read_event(event("edx.forum.thread.created", {**FIRST, "id": thread, "title": thread})))
+    assert found["text"] == "Why is a < b?"
+    assert "thread_id" not in found
+
+
+@pytest.mark.parametrize(
+    ("roles", "is_theirs"), [(["staff"], False), (["instructor"], False), ([], True), ("x", True), ([5], True)]
+)
+@pytest.mark.parametrize("name", ["edx.forum.thread.created", "edx.forum.response.voted", "edx.forum.thread.viewed"])
+def test_what_the_staff_of_a_course_writes_is_not_the_text_of_a_pupil(roles: Any, is_theirs: bool, name: str) -> None:
+    """Out: `_is_by_staff`."""
+    data = {**FIRST, "target_username": "li" if "voted" in name else None, "user_course_roles": roles}
+    assert isinstance(read_event(event(name, data)), Record) == is_theirs
 
 
 def test_an_event_that_says_nothing_for_the_graph_is_counted_whatever_its_form() -> None:
@@ -276,7 +319,7 @@ def test_the_id_of_an_event_stays_when_it_is_read_in_a_newer_way() -> None:
     answered = read_statement(statement("answered", object=QUESTION, result={"success": False}))
     assert isinstance(answered, Record)
     assert answered.record_id == "5f1e5f9e-0000-4000-8000-000000000001"
-    assert (found.reading, answered.reading) == (2, 1_003)
+    assert (found.reading, answered.reading) == (3, 1_003)
 
 
 def test_what_is_said_to_a_person_is_an_interaction() -> None:
@@ -313,7 +356,13 @@ def test_every_tracking_file_is_imported_or_counted_by_its_event_name() -> None:
         assert isinstance(row, Record) or row == NotRelevant(name), path.name
         types.update([row.type] if isinstance(row, Record) else [])
     assert len(files) == 51
-    assert types == {"course_record": 7, "attempt_record": 8, "activity_record": 28, "student_interaction": 1}
+    assert types == {
+        "course_record": 7,
+        "attempt_record": 8,
+        "activity_record": 27,
+        "student_interaction": 1,
+        "post_record": 1,
+    }
 
 
 @shared

@@ -375,6 +375,113 @@ def test_points_out_of_none_are_not_an_outcome() -> None:
     assert read(sent("scored", activity("mod/assign/view.php?id=14", "assignment"), result)) == NotRelevant("scored")
 
 
+# --- Texts of pupils ----------------------------------------------------------------------------------------------
+
+FORUM = activity("mod/forum/view.php?id=15", "forum", "Questions")
+DISCUSSION = activity("mod/forum/discuss.php?d=3", "discussion", "Why levers?")
+
+
+def post_of(value: dict[str, Any]) -> tuple[str, str, str | None]:
+    """Return author, thread and text of a post."""
+    found = read(value)
+    assert isinstance(found, Record), found
+    assert found.type == "post_record"
+    data: Any = found.data
+    assert data.course_id == "7"
+    return data.student_id, data.thread_id.removeprefix(f"{SITE}/"), data.text
+
+
+@pytest.mark.parametrize("verb", ["replied", "edited"])
+def test_a_reply_belongs_to_its_discussion(verb: str) -> None:
+    """Out: the description in `_text`, the thread, or the post in `_edited`."""
+    reply = activity(
+        "mod/forum/discuss.php?d=3#p8", "forum-reply", "Re: Why levers?", description={"en": " To lift. "}
+    )
+    value = sent(verb, reply, within=[DISCUSSION, FORUM])
+    assert post_of(value) == ("21", "mod/forum/discuss.php?d=3", "To lift.")
+    silent = activity("mod/forum/discuss.php?d=3#p8", "forum-reply")
+    assert data_of(sent(verb, silent, within=[DISCUSSION, FORUM]))["kind"] == "forum"
+
+
+def test_a_new_discussion_has_its_title_as_its_text() -> None:
+    """Out: `_begun`. The plugin sends the title alone."""
+    assert post_of(sent("create", DISCUSSION, within=[FORUM])) == ("21", "mod/forum/discuss.php?d=3", "Why levers?")
+    for other in (
+        activity("course/view.php?id=7", "course", "Physics"),
+        activity("calendar/view.php?id=1", "event", "Test"),
+    ):
+        assert read(sent("create", other)) == NotRelevant("create")
+
+
+def test_a_comment_belongs_to_what_it_is_about() -> None:
+    entry = activity("mod/glossary/showentry.php?eid=4", "glossary-entry", "Lever")
+    comment = activity(
+        "mod/glossary/showentry.php?eid=4#c1", "comment", "RE: Lever", description={"en": "And a seesaw?"}
+    )
+    assert post_of(sent("commented", comment, within=[entry])) == (
+        "21",
+        "mod/glossary/showentry.php?eid=4",
+        "And a seesaw?",
+    )
+    page = activity("mod/wiki/comments.php?pageid=6", "discussion", "Levers Discussion")
+    value = sent("commented", page, {"response": "Is this right?"})
+    assert post_of(value) == ("21", "mod/wiki/comments.php?pageid=6", "Is this right?")
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_read"),
+    [
+        ("long-fill-in", True),
+        ("fill-in", True),
+        (None, True),
+        ("choice", False),
+        ("numeric", False),
+        ("likert", False),
+    ],
+)
+def test_free_feedback_is_a_post_and_a_choice_is_not(kind: str | None, is_read: bool) -> None:
+    """Out: `_FREE_TEXT`, or `moodle.is_questionnaire`."""
+    feedback = activity("mod/feedback/view.php?id=16", "feedback", "How was it?")
+    asked = activity("mod/feedback/edit_item.php?id=2", "cmi.interaction", "What was hard?", interactionType=kind)
+    value = sent("answered", asked, {"completion": True, "response": "The levers"}, within=[feedback])
+    if is_read:
+        assert post_of(value) == ("21", "mod/feedback/view.php?id=16", "The levers")
+        nameless = {**value, "actor": person("anonymous")}
+        assert post_of(nameless)[0] == "anonymous"
+    else:
+        assert data_of(value)["kind"] == "exercise"
+
+
+@pytest.mark.parametrize(("kind", "is_read"), [("long-fill-in", True), ("fill-in", True), ("choice", False)])
+def test_an_essay_is_handed_in_and_not_yet_a_try(kind: str, is_read: bool) -> None:
+    """Out: the text without an outcome in `_tried`."""
+    value = question(result={"response": "A force pushes.", "completion": True}, kind=kind)
+    found = read(value)
+    assert isinstance(found, Record)
+    assert found.type == ("attempt_record" if is_read else "activity_record")
+    if is_read:
+        data: Any = found.data
+        assert (data.has_outcome, data.response) == (False, "A force pushes.")
+    empty = read(question(result={"response": " ", "completion": False}, kind=kind))
+    assert isinstance(empty, Record)
+    assert empty.type == "activity_record"
+
+
+def test_a_message_to_a_group_is_a_post_to_it() -> None:
+    group = activity("group/index.php?id=3", "group", "Lab 3")
+    value = message({"objectType": "Group", "name": "Lab 3", "member": [person("22"), person("23")]})
+    value["context"]["contextActivities"]["grouping"] = [group]
+    assert post_of(value) == ("21", "group/index.php?id=3", "Did you do question 3?")
+    assert people_of_statement(value, OWN).ids == {"21", "22", "23"}
+
+
+def test_a_post_outside_of_a_course_is_counted() -> None:
+    reply = activity("mod/forum/discuss.php?d=3#p8", "forum-reply", description={"en": "To lift."})
+    value = sent("replied", reply)
+    value["context"]["contextActivities"] = {}
+    assert read(value) == NotRelevant("replied")
+
+
 # --- Messages and persons -----------------------------------------------------------------------------------------
 
 
@@ -394,7 +501,7 @@ def test_a_message_goes_to_the_person_whom_the_context_names() -> None:
     "to", [{"name": "Class", "objectType": "Group", "member": [person("22")]}, {"account": 5}, "x"]
 )
 def test_a_message_to_nobody_in_particular_is_not_a_talk_between_two(to: Any) -> None:
-    assert read(message(to)) == NotRelevant("send")
+    assert not isinstance(read(message(to)), Record) or read(message(to)).type == "post_record"
 
 
 def test_a_note_about_a_pupil_names_that_pupil() -> None:

@@ -120,7 +120,7 @@ def figures(records: list[Any]) -> tuple[Counter[str], Counter[str], Counter[str
         data = record.data
         assert isinstance(data, AttemptRecord)
         tries[data.item_id] += 1
-        right[data.item_id] += data.outcome_thousandths
+        right[data.item_id] += data.outcome_thousandths or 0
         mistakes[data.item_id] += data.is_mistake
     return tries, right, mistakes
 
@@ -195,3 +195,33 @@ def test_a_statement_about_a_part_needs_the_router() -> None:
     assert read_statement(part, OWN) == NotRelevant("evaluated (part of a problem)")
     part["context"]["extensions"] = {}
     assert isinstance(read_statement(part, OWN), Record)
+
+
+def test_a_new_discussion_has_its_title_as_its_text_and_the_discussion_of_the_log() -> None:
+    """Out: `_begun`, or the folders of discussions in `platforms.py`."""
+    thread = f"{LMS}/api/discussion/v1/threads/64abcdfee68f35002fd013c6"
+    value = routed("posted", thread, "discussion", name={"en": "Levers"})
+    value["object"]["definition"]["type"] = "http://id.tincanapi.com/activitytype/discussion"
+    found = read_statement(value, OWN)
+    assert isinstance(found, Record)
+    assert found.type == "post_record"
+    data = {"id": "64abcdfee68f35002fd013c6", "title": "Levers", "body": "<p>Why?</p>"}
+    context = {"user_id": 7, "course_id": COURSE_ID}
+    in_log = read_event({"name": "edx.forum.thread.created", "timestamp": AT, "context": context, "data": data}, OWN)
+    assert isinstance(in_log, Record)
+    assert found.data.model_dump()["thread_id"] == in_log.data.model_dump()["thread_id"] == data["id"]
+    assert found.data.model_dump()["text"] == "Levers"
+    comment = routed("posted", f"{LMS}/api/discussion/v1/comments/64d2", "discussion")
+    used = read_statement(comment, OWN)
+    assert isinstance(used, Record)
+    assert used.data.model_dump()["activity_id"] == "64d2"
+
+
+def test_a_comment_in_a_course_is_a_post_whoever_sends_it() -> None:
+    article = {"id": "https://other.example/article/1", "definition": {"name": {"en": "Levers"}}}
+    value = routed("commented", "https://other.example/article/1#c1", "comment", {"response": "Nice"})
+    value["context"] = {"contextActivities": {"parent": [article], "grouping": [COURSE]}}
+    found = read_statement(value, OWN)
+    assert isinstance(found, Record)
+    data = found.data.model_dump()
+    assert (found.type, data["text"], data["thread_id"]) == ("post_record", "Nice", article["id"])

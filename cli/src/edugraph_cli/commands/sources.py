@@ -45,15 +45,16 @@ SOURCES = (
         format="xapi",
         reads="xAPI statements (1.0.3 or 2.0), one on each line, as a JSON array, or as the answer of a store",
         becomes="registered, completed, passed, progressed on a course: course_record · answered, passed, failed, "
-        "scored with a result: attempt_record · commented, liked on a person: student_interaction · experienced, "
-        "played, initialized and others in a course: activity_record",
+        "scored with a result, or an answer that is a text: attempt_record · commented, replied with a text in a "
+        "course: post_record · commented, liked on a person: student_interaction · experienced, played, initialized "
+        "and others in a course: activity_record",
     ),
     SourceInfo(
         format="openedx",
         reads="Open edX tracking logs, with or without the log's prefix, or single events",
         becomes="enrollment, course grade, passed: course_record · a problem_check, right or wrong: attempt_record · "
-        "forum votes, and posts that name whom they answer: student_interaction · videos, pages, exercises, forums: "
-        "activity_record",
+        "forum posts: post_record · votes, and posts that name whom they answer: student_interaction · videos, "
+        "pages, exercises, forums: activity_record",
     ),
 )
 

@@ -33,6 +33,8 @@ _REVIEWED_SLOT = re.compile(r".*/review\.php\?attempt=(?P<attempt>[0-9]{1,18})&s
 _MODULE = re.compile(r"/mod/(?P<module>\w+)/")
 _LARGEST_NUMBER = 1_000_000_000
 
+_QUESTIONNAIRES = frozenset({"feedback", "questionnaire", "survey"})
+
 # A module of Moodle -> the kind of its use. Other modules have none.
 _KINDS = {
     **dict.fromkeys(("assign", "choice", "feedback", "h5pactivity", "quiz", "questionnaire", "scorm"), "exercise"),
@@ -124,11 +126,21 @@ def attempt_number(statement: Statement) -> int | None:
 
 
 def kind_of_use(statement: Statement) -> str | None:
+    return _KINDS.get(_module(statement))
+
+
+def is_questionnaire(statement: Statement) -> bool:
+    """Return whether the answers to the questions are opinions, which are neither right nor wrong."""
+    return is_of_moodle(statement.context) and _module(statement) in _QUESTIONNAIRES
+
+
+def _module(statement: Statement) -> str:
+    """Return the name of the module to which the object of a statement belongs, or an empty text."""
     for each in (statement.object, *statement.context.around):
         module = _MODULE.search(each.iri or "")
         if module:
-            return _KINDS.get(module["module"])
-    return None
+            return module["module"]
+    return ""
 
 
 def response(statement: Statement) -> str | None:

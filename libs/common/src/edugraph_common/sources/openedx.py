@@ -20,11 +20,12 @@ from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import STUDENT_FIELDS, People, as_id, texts_in
 
-READING = 2  # raise it when an event becomes another record than before
+READING = 3  # raise it when an event becomes another record than before
 _PAGE = "(page request)"  # stands for the names of implicit events, which are addresses and differ for each block
 _MAX_SHARE_WITH_BONUS = 1.5
-_IDS = {*STUDENT_FIELDS, "course_id", "item_id", "activity_id"}
+_IDS = {*STUDENT_FIELDS, "course_id", "item_id", "activity_id", "thread_id"}
 _LONGEST_ID = 128  # characters
+_STAFF = frozenset({"staff", "limited_staff", "instructor"})  # roles in a course
 _TAG = re.compile(r"<[^<>]*+>")  # no second "<", so that each character is looked at once
 
 
@@ -76,6 +77,9 @@ class _Data(_Part):
     submission: dict[str, _Answer] = {}
     body: str | None = None
     target_username: UserId = None
+    title: Any = None
+    discussion: Any = None
+    user_course_roles: Any = None
     vote_value: str | None = None
     undo_vote: bool = False
 
@@ -138,6 +142,8 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     if extract is None and kind is None:
         return not_relevant
     event = _parsed(value)
+    if _is_by_staff(event.data):
+        return not_relevant
     extracted = extract(event) if extract else None
     if extracted is None and kind is not None:
         extracted = _used(event, kind)
@@ -254,12 +260,38 @@ def _checked(event: _Event) -> Extracted:
 
 
 def _posted(event: _Event) -> Extracted:
-    """Return the interaction of a post.
+    """Return the message to the person whom a post answers, or the post. In most releases a post names no person."""
+    data = event.data
+    text = _plain_text(data.body)
+    if not text:
+        return None
+    if data.target_username:
+        return _interaction(event, interaction_type="chat", text=text)
+    if not event.course_id:
+        return None
+    thread = data.discussion.get("id") if isinstance(data.discussion, dict) else data.id
+    is_id = isinstance(thread, str) and 0 < len(thread) <= _LONGEST_ID
+    return "post_record", {
+        "student_id": event.student_id,
+        "student_name": event.student_name,
+        "course_id": event.course_id,
+        "thread_id": thread if is_id else None,
+        "title": _plain_text(data.title) or None,
+        "text": text,
+    }
 
-    In most releases a post does not name the person it answers, so it has none.
-    """
-    text = html.unescape(_TAG.sub("", event.data.body or "")).strip()
-    return _interaction(event, interaction_type="chat", text=text) if text else None
+
+def _is_by_staff(data: _Data) -> bool:
+    """Return whether an event of a forum is the work of the course's staff, who are not students."""
+    roles = data.user_course_roles
+    return isinstance(roles, list) and any(role in _STAFF for role in roles if isinstance(role, str))
+
+
+def _plain_text(marked_up: Any) -> str:
+    """Return a text without its tags, or an empty text."""
+    if not isinstance(marked_up, str):
+        return ""
+    return html.unescape(_TAG.sub("", marked_up)).strip()
 
 
 def _voted(event: _Event) -> Extracted:

@@ -18,7 +18,8 @@ from edugraph_common.contracts.records import escaped
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _COURSE_FOLDERS = ("/course/", "/courses/")
 _COURSE_PAGE_OF_MOODLE = re.compile(r"view\.php\?id=([0-9]+)")
-_ITEM_FOLDERS = ("/xblock/",)
+# The addresses of blocks, and of discussions and posts in a forum of Open edX.
+_ITEM_FOLDERS = ("/xblock/", "/api/discussion/v1/threads/", "/api/discussion/v1/comments/")
 _LONGEST_ID = 128  # characters
 
 

@@ -132,6 +132,9 @@ def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | No
     if extracted is None:
         return NotRelevant(verb)
     record_type, data = extracted
+    is_nobody = moodle.is_of_moodle(statement.context) and moodle.is_anonymous(statement.actor)
+    if is_nobody and record_type != "post_record":
+        return NotRelevant(f"{verb} (anonymous)")
     moment = _begin(statement) if record_type == "activity_record" else statement.moment
     record: Fields = {"type": record_type, "timestamp": moment, "record_id": statement_id(value)}
     if platforms.prefixes is not None:
@@ -159,8 +162,6 @@ def _why_not_relevant(statement: Statement) -> str | None:
         return f"of a {statement.object.kind}"
     if _is_part_of_a_problem(statement):
         return "part of a problem"
-    if moodle.is_of_moodle(statement.context) and moodle.is_anonymous(statement.actor):
-        return "anonymous"
     return None
 
 
@@ -228,7 +229,7 @@ def _graded(statement: Statement, _verb: str, platforms: Platforms) -> Extracted
 
 
 def _tried(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
-    """Return the attempt at an item. A statement without an outcome and without a text is not an attempt."""
+    """Return the attempt at an item. An answer without an outcome is one if it is a text that can be judged."""
     tried = statement.object
     if _is_course(tried) or not tried.iri:
         return None
@@ -239,7 +240,13 @@ def _tried(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
         return None
     correct, score = _outcome(statement, verb)
     if correct is None and score is None:
-        return None
+        text = (_answer(statement, verb) or "").strip()
+        title = _in_language(tried.definition.name)
+        is_free_text = verb == "answered" and tried.definition.interaction_type in _FREE_TEXT
+        if not text or not is_free_text:
+            return None
+        if moodle.is_questionnaire(statement):
+            return _post(statement, platforms, text, title)
     return "attempt_record", _attempt(statement, verb, platforms, correct=correct, score=score)
 
 
@@ -339,8 +346,64 @@ def _assessed(statement: Statement, verb: str, platforms: Platforms) -> Extracte
 
 
 def _said(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
-    text = (statement.result.response or "").strip()
-    return _interaction(statement, platforms, interaction_type="chat", text=text) if text else None
+    """Return the message to a person, or the post in a discussion."""
+    text = _text(statement)
+    if not text:
+        return None
+    if statement.object.kind == "Agent":
+        return _interaction(statement, platforms, interaction_type="chat", text=text)
+    return _post(statement, platforms, text, _in_language(statement.object.definition.name))
+
+
+def _text(statement: Statement) -> str:
+    """Return what the actor wrote. Moodle has the text of a post in the description of its activity."""
+    text = statement.result.response
+    if not text and moodle.is_of_moodle(statement.context):
+        text = _in_language(statement.object.definition.description)
+    return (text or "").strip()
+
+
+def _begun(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
+    """Return the post that opens a discussion. Its sender has the title alone, so the title is the text."""
+    definition = statement.object.definition
+    text = (_in_language(definition.name) or "").strip()
+    if definition.kind != "discussion" or not text:
+        return None
+    return _post(statement, platforms, text, None)
+
+
+def _posted(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
+    if statement.context.is_of_open_edx:
+        return _begun(statement, verb, platforms)
+    return _said(statement, verb, platforms)
+
+
+def _post(statement: Statement, platforms: Platforms, text: str, title: str | None) -> Extracted:
+    """Return the post with this text, or None outside of a course."""
+    course_id = _context_course(statement, platforms)
+    if course_id is None:
+        return None
+    author = statement.actor
+    thread = _thread(statement)
+    return "post_record", {
+        "student_id": _person(author, "actor", platforms),
+        "student_name": author.name,
+        "course_id": course_id,
+        "thread_id": platforms.item_id(thread) if thread else None,
+        "title": title,
+        "text": text,
+    }
+
+
+def _thread(statement: Statement) -> str | None:
+    """Return the IRI of the discussion: the object, or the nearest activity around it that is not a course."""
+    said = statement.object
+    if said.definition.kind in _DISCUSSIONS:
+        return said.iri
+    for each in statement.context.around:
+        if each.definition.kind != "section" and not _is_course(each):
+            return each.iri
+    return said.iri
 
 
 def _liked(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
@@ -348,11 +411,13 @@ def _liked(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
 
 
 def _sent(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
-    """Return the message to the person whom Moodle names in the context."""
+    """Return the message to the person whom Moodle names in the context, or the post to a group."""
     receiver = moodle.receiver(statement)
-    text = (_in_language(statement.object.definition.description) or "").strip()
-    if receiver is None or receiver.kind != "Agent" or not text:
+    text = _text(statement)
+    if receiver is None or not text:
         return None
+    if receiver.kind != "Agent":
+        return _post(statement, platforms, text, _in_language(statement.object.definition.name))
     sender = statement.actor
     return "student_interaction", {
         "student_id_from": _person(sender, "actor", platforms),
@@ -366,8 +431,10 @@ def _sent(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
 
 
 def _edited(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
-    """Return the activity in a forum. Other things are edited by the staff of the course."""
-    return _used(statement, verb, platforms) if _kind_of_use(statement) == "forum" else None
+    """Return the new text of a post, or the activity in a forum. The staff of a course edits other things."""
+    if _kind_of_use(statement) != "forum":
+        return None
+    return _said(statement, verb, platforms) or _used(statement, verb, platforms)
 
 
 def _joined(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
@@ -458,6 +525,9 @@ def _interaction(statement: Statement, platforms: Platforms, **fields: Any) -> E
 # Verb -> the outcome of an attempt that it implies.
 _MEANT_BY = {"passed": True, "mastered": True, "failed": False}
 
+# The last parts of the types of discussions.
+_DISCUSSIONS = frozenset({"discussion", "forum-topic"})
+
 # The last part of an activity's type -> the kind of thing that was used.
 _KINDS = {
     **dict.fromkeys(("video", "media", "audio", "webinar"), "video"),
@@ -497,6 +567,8 @@ _EXTRACTORS: dict[str, Callable[[Statement, str, Platforms], Extracted]] = {
     "messaged": _said,
     "liked": _liked,
     "praised": _liked,
+    "posted": _posted,
+    "create": _begun,
     "send": _sent,
     "edited": _edited,
     "join": _joined,
