@@ -25,7 +25,9 @@ TABLES = Path(__file__).parent / "sender_fixtures"
 DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
 MOODLE = DATA / "moodle-logstore_xapi" / "tests"
 ROUTER = DATA / "event-routing-backends/event_routing_backends/processors/xapi/tests/fixtures/expected"
+EVENTS = DATA / "event-routing-backends/event_routing_backends/processors/tests/fixtures/current"
 SOME_OF_THE_ROUTER = DATA / "openedx" / "xapi"
+SOME_EVENTS = DATA / "openedx" / "tracking"
 HOSTS = {"www.example.org": "", "localhost:18000": ""}
 # The plugin adds the moment when it sends a statement, so its fixtures have none.
 SENT_AT = "2026-03-04T05:06:07Z"
@@ -124,6 +126,28 @@ def test_a_fixture_of_open_edx_becomes_what_it_means(name: str) -> None:
     statements = value if isinstance(value, list) else [value]
     for statement, row, expected in zip(statements, read_file(statements), OF_ROUTER[name], strict=True):
         check(statement, row, expected)
+
+
+@pytest.mark.parametrize("name", sorted(OF_ROUTER))
+def test_an_event_and_its_statements_give_the_same_attempts(name: str) -> None:
+    folders = [(EVENTS, ROUTER), (SOME_EVENTS, SOME_OF_THE_ROUTER)]
+    pairs = [(events / name, made / name) for events, made in folders]
+    found = [(event, made) for event, made in pairs if event.exists() and made.exists()]
+    if not found:
+        pytest.skip(f"no event of {name} at {DATA}")
+    event, made = (json.loads(path.read_text()) for path in found[0])
+    in_log = ReadPlan(format="openedx", platforms=HOSTS).source.read(1, json.dumps(event).encode())
+    statements = made if isinstance(made, list) else [made]
+    attempts = [attempt_in(row) for row in (in_log, *read_file(statements))]
+    assert attempts[:1] == [each for each in attempts[1:] if each] or not any(attempts)
+
+
+def attempt_in(row: Any) -> tuple[Any, ...] | None:
+    """Return what an attempt counts for, or None for another row."""
+    if not isinstance(row, Record) or row.type != "attempt_record":
+        return None
+    data: Any = row.data
+    return data.course_id, data.item_id, data.correct, data.score, data.is_mistake
 
 
 def test_the_tables_have_a_row_for_each_statement_of_both_senders() -> None:

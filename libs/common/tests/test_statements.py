@@ -161,6 +161,13 @@ def test_equal_answers_at_two_moments_are_two_statements() -> None:
     assert record_of(first).timestamp == datetime(2026, 3, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("given_id", [5, "", " ", "x" * 129, ["a"], {"id": "a"}])
+def test_a_statement_with_an_id_of_another_form_is_rejected(given_id: Any) -> None:
+    """Out: the id that is not a text in `statement_id`. The statement would get an id that nobody gave it."""
+    with pytest.raises(InvalidRecord):
+        read_statement(answered(id=given_id), SCHOOL)
+
+
 def test_a_statement_without_any_moment_is_rejected() -> None:
     value = answered()
     del value["timestamp"]

@@ -199,6 +199,9 @@ def test_the_item_is_the_quiz_and_not_one_attempt_at_it() -> None:
     assert (first["attempt_number"], second["attempt_number"]) == (901, 977)
     assert first["item_title"] == "Forces"
     assert first["duration_seconds"] == 90
+    without_module = summary(901)
+    without_module["object"]["id"] = f"{SITE}/mod/quiz/attempt.php?attempt=901"
+    assert data_of(without_module)["item_id"] == QUIZ["id"]
 
 
 @pytest.mark.parametrize(("raw", "share"), [(0, 0.0), (5, 0.5), (10, 1.0)])

@@ -92,7 +92,6 @@ def statements_of(event: dict[str, Any]) -> list[dict[str, Any]]:
         "cmi.interaction",
         {"success": data["success"] == "correct", "score": score},
         name={"en-US": event["context"]["module"]["display_name"]},
-        extensions=tries,
     )
     whole["object"]["objectType"] = "GroupActivity"
     made = [whole]

@@ -26,7 +26,7 @@ _NOBODY = "anonymous"
 
 _MODULE_PAGE = re.compile(r"(?P<page>.*/mod/(?P<module>\w+)/view\.php\?id=[0-9]+)(?:#\w+)?$")
 _QUIZ_ATTEMPT = re.compile(
-    r"(?P<site>.*)/mod/quiz/attempt\.php\?attempt=(?P<attempt>[0-9]{1,18})&cmid=(?P<module>[0-9]{1,18})$"
+    r"(?P<site>.*)/mod/quiz/attempt\.php\?attempt=(?P<attempt>[0-9]{1,18})(?:&cmid=(?P<module>[0-9]{1,18}))?$"
 )
 _LESSON_PAGE = re.compile(r"(?P<lesson>.*/mod/lesson/view\.php\?id=[0-9]+)(?:&pageid=[0-9]+|#lesson)?$")
 _REVIEWED_SLOT = re.compile(r".*/review\.php\?attempt=(?P<attempt>[0-9]{1,18})&slot=(?P<slot>[0-9]{1,9})$")
@@ -78,11 +78,13 @@ def _person_in_context(statement: Statement, ending: str) -> Agent | None:
 def item_iri(statement: Statement) -> str:
     """Return the IRI of the item: a quiz in place of an attempt at it, a module in place of a part."""
     iri = statement.object.iri or ""
-    attempt = _QUIZ_ATTEMPT.fullmatch(iri)
-    if attempt:
-        return f"{attempt['site']}/mod/quiz/view.php?id={attempt['module']}"
-    slot = _REVIEWED_SLOT.fullmatch(iri)
     quiz = _quiz_around(statement)
+    attempt = _QUIZ_ATTEMPT.fullmatch(iri)
+    if attempt and attempt["module"]:
+        return f"{attempt['site']}/mod/quiz/view.php?id={attempt['module']}"
+    if attempt and quiz:
+        return quiz
+    slot = _REVIEWED_SLOT.fullmatch(iri)
     if slot and quiz:
         return f"{quiz}#slot={slot['slot']}"
     page = _MODULE_PAGE.fullmatch(iri)
@@ -212,7 +214,7 @@ def _marked(row: RawRow) -> RawRow:
 
 def _place_of(row: RawRow) -> _Place | None:
     """Return the attempt to which a row belongs, or None for a row of another kind or form."""
-    if row.is_cut or not any(mark in row.raw for mark in _MARKS):
+    if not any(mark in row.raw for mark in _MARKS):
         return None
     try:
         return _place_in(json.loads(row.raw))
