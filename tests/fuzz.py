@@ -20,6 +20,7 @@ smallest example that breaks one is printed with its seed; a file with damaged r
 import argparse
 import dataclasses
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import neo4j
+import structlog
 from damaged_files import FORMS, made_file, problems_of
 from engines import bench, real_servers
 from guard import empty_graph
@@ -99,6 +101,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path(".run/fuzz.json"))
     chosen = parser.parse_args()
+    # Each job is noted in the audit log, whose lines would stand between those of the table.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     broken_files = [problem for form in FORMS for problem in try_damaged_rows(form, chosen.rows, chosen.seed)]
     for problem in broken_files:
         print(problem)

@@ -295,7 +295,7 @@ def test_the_values_around_broken_ones_are_found_by_their_keys(
     for row in rows_of_values(blocks_of(text.encode(), size)):
         with suppress(ValueError):
             value = json.loads(row.raw.decode())
-            if isinstance(value, dict) and {"id", "b", "e"} <= value.keys():
+            if isinstance(value, dict) and "id" in value:
                 found.append((row.line, value["id"]))
     assert found == [(1 + number * between.count("\n"), number) for number in range(9) if number not in damaged]
 
