@@ -288,7 +288,7 @@ WHOLE = [json.dumps({"id": n, "b": {"c": [{"x": 1}, {"x": 2}, {"x": 3}]}, "e": "
 def test_the_values_around_broken_ones_are_found_by_their_keys(
     damaged: dict[int, str], between: str, size: int
 ) -> None:
-    """Out: `_is_usual` in `next_value` or in `_next_usual`, `_ended_early`, `_vote`, or the colon in `_FIRST_KEY`."""
+    """Out: `_is_usual` in `next_value` or in `_next_usual`, `_ended_early`, or `_vote`."""
     values = [damaged.get(number, value) for number, value in enumerate(WHOLE)]
     text = f"[{between.join(values)}]"
     found = []
@@ -298,6 +298,14 @@ def test_the_values_around_broken_ones_are_found_by_their_keys(
             if isinstance(value, dict) and "id" in value:
                 found.append((row.line, value["id"]))
     assert found == [(1 + number * between.count("\n"), number) for number in range(9) if number not in damaged]
+
+
+def test_a_first_value_whose_first_key_is_damaged_costs_itself() -> None:
+    """Out: the colon in `_FIRST_KEY`. No value has come before it, so no usual keys are known."""
+    values = [json.dumps({"id": number, "b": {"c": 1}}) for number in range(4)]
+    values[0] = values[0].replace('"id"', '"id', 1)
+    rows = rows_of_values([f"[{','.join(values)}]".encode()])
+    assert [row.raw.decode() for row in rows] == values
 
 
 @pytest.mark.parametrize("inner", [b',{"a":[0', b',{"a":0'])
