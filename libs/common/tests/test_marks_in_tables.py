@@ -377,6 +377,20 @@ def test_row_numbers_are_not_ids_of_students() -> None:
     assert mapping["columns"]["E-mail"] == "student_id"
 
 
+def test_a_table_of_letters_asks_what_each_is_worth() -> None:
+    """Out: `_of_letters`, or `_have_meanings` of the mapping."""
+    text = "Student ID,Essay 1,Essay 2\nS1,A,B\nS2,B+,-\n"
+    suggestion, mapping = suggested(text)
+    assert mapping["values"] == {"score": {"A": "?", "B": "?", "B+": "?"}}
+    assert "letters" in suggestion.open_points[0]
+    with pytest.raises(MalformedFile, match=r"say which score is meant by A, B, B\+"):
+        parse_mapping(suggestion.mapping)
+    answers = suggestion.mapping.replace("timestamp: '?'", "timestamp: 2026-05-01")
+    for letter, share in (("A", 1), ("B", 0.5), ("B+", 0.75)):
+        answers = answers.replace(f"{letter}: '?'", f"{letter}: {share}")
+    assert scores(text, answers) == [1.0, 0.5, 0.75]
+
+
 def test_marks_may_have_a_unit() -> None:
     """Out: `without_unit` in `read_mark`."""
     _, mapping = suggested("学号,题1(满分60),题2(满分60)\nS1,45分,60分\nS2,12 分,3分\n")

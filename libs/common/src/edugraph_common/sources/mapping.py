@@ -237,6 +237,15 @@ class Mapping(ContractModel):
             raise ValueError(f"say what {', '.join(unknown)} is, in place of the ?")
         return value
 
+    @field_validator("values")
+    @classmethod
+    def _have_meanings(cls, value: dict[str, Cells]) -> dict[str, Cells]:
+        for field, meanings in value.items():
+            unknown = [word for word, meaning in meanings.items() if meaning == UNKNOWN]
+            if unknown:
+                raise ValueError(f"say which {field} is meant by {shorten(', '.join(unknown))}, in place of the ?")
+        return value
+
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
         given = self.fields

@@ -117,6 +117,8 @@ def _of_marks(
     suggested["items"] = found.items
     if found.correct:
         suggested["values"] = {"correct": found.correct}
+    if found.shares:
+        suggested["values"] = {"score": found.shares}
     questions: list[str] = []
     cells_of = _by_column(header, found.students)
     formats = _date_formats({field: cells_of[column] for column, field in found.fields.items()}, questions)

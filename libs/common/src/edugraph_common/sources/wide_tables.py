@@ -114,6 +114,7 @@ class SuggestedItems(NamedTuple):
     - `fields`: column -> field of a record.
     - `items`: that part of a mapping.
     - `correct`: word -> whether it means right.
+    - `shares`: letter -> the share that it is worth, which a person must state.
     - `decimal`: the sign before decimals, or None if no mark has one.
     - `students`: the rows of students.
     """
@@ -127,6 +128,7 @@ class SuggestedItems(NamedTuple):
     points: list[ItemPoints]
     decimal: str | None
     students: list[Sequence[str]]
+    shares: dict[str, str] = {}
 
 
 class _Column(NamedTuple):
@@ -212,7 +214,8 @@ class Gradebook:
         points = {column.name: self._points_of(column) for column in candidates if column.has_marks}
         columns = self._items_among(candidates, points)
         if not columns:
-            return self._of_one_mark_in_a_row(id_place, fields)
+            found = self._of_one_mark_in_a_row(id_place, fields)
+            return found or self._of_letters(candidates, fields)
         self._note_left_out(candidates, columns)
         names = shorten(", ".join(column.name for column in columns))
         self._open_points.insert(0, f"each cell of {names} becomes an attempt at that item")
@@ -488,9 +491,8 @@ class Gradebook:
         for column in candidates:
             if column.name in used or not column.cells:
                 continue
-            letters = [cell for cell in column.cells if _LETTERS.fullmatch(cell)]
             is_of_platform = self.layout is not None and self.layout.is_of_platform
-            if is_of_platform or 2 * len(letters) >= len(column.cells):
+            if is_of_platform or _are_letters(column.cells):
                 shown = shorten(", ".join(sorted(set(column.cells))))
                 self._open_points.append(
                     f"{column.name} has {shown}, and the file does not say what they are "
@@ -603,6 +605,22 @@ class Gradebook:
         self._open_points.insert(0, f"{column.name} becomes an attempt at the item of its row")
         return self._suggested([column], fields, items, {}, asked)
 
+    def _of_letters(self, candidates: Sequence[_Column], fields: dict[str, str]) -> SuggestedItems | None:
+        """Return the suggestion for a table whose only marks are letters, or None if it is not one."""
+        columns = [column for column in candidates if column.cells and _are_letters(column.cells)]
+        if len(columns) < _FEWEST_ITEMS:
+            return None
+        items: dict[str, object] = {"columns": self._names_in_mapping(columns)}
+        if self.layout is not None:
+            items["item_id"] = "{course}/{column}"
+        items["scale"] = dict.fromkeys((column.name for column in columns), 1)
+        letters = sorted({cell for column in columns for cell in column.cells if _LETTERS.fullmatch(cell)})
+        self._open_points.insert(
+            0, f"the marks are letters: write the share that each is worth, such as 0.95 ({', '.join(letters)})"
+        )
+        found = self._suggested(columns, fields, items, {}, [])
+        return found._replace(shares=dict.fromkeys(letters, UNKNOWN))
+
     def _title_of_file(self) -> str:
         """Return the id of the only item of a file. Without the file's name, a person must complete it."""
         stem = stem_of(self._file_name or "")
@@ -679,6 +697,12 @@ def points_in_name(column: str) -> float | None:
                 number = number.replace(",", "")
             return float(number.replace(",", "."))
     return None
+
+
+def _are_letters(cells: Sequence[str]) -> bool:
+    """Return whether at least half of the cells are letters or words that grade."""
+    letters = [cell for cell in cells if _LETTERS.fullmatch(cell)]
+    return 2 * len(letters) >= len(cells)
 
 
 def _without_display(column: str) -> str:
