@@ -397,6 +397,10 @@ class StagedGraph:
     def comparison_due(_now: float) -> None:
         """Nobody asks which points may mean the same."""
 
+    @staticmethod
+    def leader_changes() -> tuple[()]:
+        return ()
+
     def has_erased(self) -> bool:
         return False
 

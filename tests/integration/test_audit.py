@@ -21,8 +21,9 @@ NOW = datetime.now(UTC)
 def server(redis_url: str) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         yield client
-        for key in client.scan_iter(match="edugraph:audit*"):
-            client.delete(key)
+        for pattern in ("edugraph:audit*", "edugraph:logged:*"):
+            for key in client.scan_iter(match=pattern):
+                client.delete(key)
 
 
 def test_an_entry_says_who_what_why_and_how_it_ended(server: "redis.Redis") -> None:
@@ -175,3 +176,55 @@ def test_an_entry_of_an_earlier_look_may_have_ended(server: "redis.Redis") -> No
     assert [audit.verify(place).fault for place in places] == [None] * 10
     assert audit.verify(f"11:{'0' * 64}").fault
     assert audit.verify(f"7:{'0' * 64}").fault
+
+
+def test_an_event_is_written_down_once_however_often_it_is_reported(server: "redis.Redis") -> None:
+    """Out: the second key in append_to_audit.lua; or look at it before the last entry is compared."""
+    audits = [Audit(server, "s" * 16) for _ in range(3)]
+    for number in range(3):
+        for audit in audits:
+            # The next one does not know the entry of this one, and has to try again.
+            audit.record("k1", "group.leader", f"event {number}", NOW, once=f"{number}")
+            audit.record("k1", "dead.drop", "another", NOW)
+    logged = [each.what for each in audits[0].newest() if each.action == "group.leader"]
+    assert logged == ["event 2", "event 1", "event 0"]
+    assert audits[0].verify().fault is None
+
+
+@pytest.mark.parametrize(
+    "text", ["\x00 x", "[1]", "7", '"x"', "null", "{}", '{"at": "soon"}', '{"at": {}, "number": 1}']
+)
+def test_an_entry_that_nobody_can_read_ends_with_those_before_it(server: "redis.Redis", text: str) -> None:
+    """Out: `pcall`, the look at the type, `or 0`, or the look at number and hash in end_audit.lua."""
+    audit = Audit(server, "s" * 16)
+    noted(audit, 3)
+    server.rpush(ENTRIES, text)
+    for number in range(2):
+        audit.record("k", "job.cancel", f"later {number}", NOW + timedelta(days=400))
+    ended_before = server.get(ENDED)
+    assert audit.end_old(NOW + timedelta(days=500), 3) == 3
+    assert server.get(ENDED) != ended_before
+    of_last = server.get(ENDED)
+    assert audit.end_old(NOW + timedelta(days=500)) == 1
+    assert server.get(ENDED) == of_last
+    assert [each.what for each in audit.newest()] == ["later 1", "later 0"]
+
+
+def test_what_is_counted_and_remembered_beside_the_log_ends(server: "redis.Redis") -> None:
+    """Out: EXPIRE or EX in append_to_audit.lua."""
+    audit = Audit(server, "s" * 16)
+    for _ in range(2):
+        audit.record("k1", "refused", "GET /v1/jobs", NOW, outcome="refused")
+        audit.record("k1", "group.leader", "leads", NOW, once="an-event")
+    [count] = server.scan_iter(match="edugraph:audit-count:k1:*")
+    assert server.get(count) == "2"
+    assert 86_400 < server.ttl(count) <= 2 * 86_400
+    assert 29 * 86_400 < server.ttl("edugraph:logged:an-event") <= 30 * 86_400
+
+
+def test_no_more_entries_end_at_a_time_than_asked_for(server: "redis.Redis") -> None:
+    """Out: the bound of the loop in end_audit.lua."""
+    audit = Audit(server, "s" * 16)
+    noted(audit, 10)
+    assert audit.end_old(NOW + timedelta(days=1_000), 4) == 4
+    assert server.llen(ENTRIES) == 6

@@ -144,6 +144,8 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     ("analyzer", "forge names of members", lambda client: client.zadd("edugraph:{members}:names:c", {"x": 1})),
     ("analyzer", "stop the cleaning after an erasure", lambda client: client.delete("edugraph:erasing:jobs")),
     ("analyzer", "hold up erasures", _set("edugraph:erasing")),
+    ("insights", "keep a change of leaders out of the audit log", _set("edugraph:logged:x")),
+    ("gateway", "keep a change of leaders out of the audit log", _set("edugraph:logged:x")),
     ("analyzer", "read by a script", lambda client: client.eval("return redis.call('GET', 'edugraph:keys')", 0)),
     ("analyzer", "listen to other channels", lambda client: _listen(client, "anything")),
     *(
@@ -220,6 +222,7 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "audit": ("", ""),
     "audit_ended": ("", "gni"),
     "audit_keys": ("gni", ""),
+    "logged": ("i", ""),
     "embedded_broker": ("", ""),
     "held": ("g", ""),
     "dead_letters": ("gia", ""),

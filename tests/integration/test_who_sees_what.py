@@ -182,7 +182,7 @@ def _report(client: httpx.Client, sent: httpx.Response) -> Any:
 
 
 def test_who_leads_a_group_is_said_by_keys_for_rosters_alone(marked: Marked) -> None:
-    """Out: `check_rights` in `read_batch`, `rights` of an upload or a body, `counts_for`, or `_note_leaders`."""
+    """Out: `check_rights` in `read_batch`, `rights` of an upload or a body, `counts_for`, or `log_leader_changes`."""
     environment = marked.system.engine.environment
     audit = Audit(connect(environment["EDUGRAPH_REDIS_URL"]), environment["EDUGRAPH_PRIVACY_SECRET"])
     file = {"Content-Type": "application/x-ndjson"}
@@ -229,6 +229,55 @@ def test_who_leads_a_group_is_said_by_keys_for_rosters_alone(marked: Marked) -> 
         assert {each.object for each in noted} == {audit.object_of("teacher", "T99")}
         brought = [each.what for each in audit.newest() if each.action == "job.submit" and each.who == key_id]
         assert report["job_id"] in brought
+
+
+def _task(client: httpx.Client, sent: httpx.Response) -> Any:
+    """Return the answer about a task that has ended."""
+    task = f"/v1/tasks/{sent.raise_for_status().json()['task_id']}"
+    until(lambda: client.get(task).json()["state"] in ("SUCCESS", "FAILURE"), 30)
+    return client.get(task).json()
+
+
+def test_nobody_makes_themselves_a_leader_by_taking_back_or_undoing(marked: Marked) -> None:
+    """Out: `requested_by` in `rights_of`, `undo_import`, or `rename_in_graph`."""
+    own: tuple[Scope, ...] = ("read:own", "personal", "roster")
+    operate: tuple[Scope, ...] = ("operate", "erase")
+    own_words = "would make the caller of this import the leader of a group; another caller has to import it"
+    with (
+        marked.client(*own, person="T55") as office,
+        marked.client(*own, *operate, "read") as head,
+        marked.client(*own, *operate, "read", person="T55") as mine,
+    ):
+        data = {"group_id": "hidden", "teacher_id": "T55"}
+        older = {"type": "membership_record", "timestamp": "2026-02-01T10:00:00Z", "record_id": "h-1", "data": data}
+        later = {
+            **older,
+            "timestamp": "2026-03-01T10:00:00Z",
+            "record_id": "h-2",
+            "data": {**data, "role": "member"},
+        }
+        assert _report(head, head.post("/v1/imports", json={"records": [older]}))["written"] == 1
+        assert _leaders(marked, "hidden") == {"T55"}
+        # An undo needs the stored rows of a file.
+        content = f"{json.dumps(later)}\n".encode()
+        file = {"Content-Type": "application/x-ndjson"}
+        hiding = _report(office, office.post("/v1/imports", content=content, headers=file))
+        assert _leaders(marked, "hidden") == set()
+
+        taken_back = {"record_id": "h-2", "withdrawn": True, "timestamp": "2026-04-01T10:00:00Z"}
+        report = _report(office, office.post("/v1/imports", json={"records": [taken_back]}))
+        assert report["reasons"] == {own_words: 1}
+        undone = _task(office, office.post(f"/v1/jobs/{hiding['job_id']}/undo"))
+        assert (undone["state"], "another caller has to do it" in str(undone["error"])) == ("FAILURE", True)
+        assert _leaders(marked, "hidden") == set()
+        assert _task(head, head.post(f"/v1/jobs/{hiding['job_id']}/undo"))["state"] == "SUCCESS"
+        assert _leaders(marked, "hidden") == {"T55"}
+
+        other = {**older, "record_id": "h-3", "data": {**data, "group_id": "hidden-2", "teacher_id": "T56"}}
+        _report(head, head.post("/v1/imports", json={"records": [other]}))
+        path = "/v1/graph/rename?of=teacher&id=T56&to=T55&merge=true"
+        assert _task(mine, mine.post(path))["result"]["refused"] == "own"
+        assert _leaders(marked, "hidden-2") == {"T56"}
 
 
 def test_an_officer_restricts_and_exports_and_erases_nobody(marked: Marked) -> None:

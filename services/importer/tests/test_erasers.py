@@ -17,7 +17,7 @@ from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.job_store import LETTERS_TO_CLEAN
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.erasure import Erasure, tell_restricted
-from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_importer.graph import Cause, Graph, GraphSettings
 from edugraph_importer.graph.erasure import Known
 
 
@@ -39,7 +39,7 @@ class Stores:
         self.changed.add("tombstone")
         return [f"k:{each}" for each in ids]
 
-    def erase_student(self, student_id: str) -> dict[str, int]:
+    def erase_student(self, student_id: str, _cause: Cause) -> dict[str, int]:
         self.changed.add("graph")
         return {"Student": len(student_id)}
 

@@ -21,6 +21,7 @@ from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.erasure import Erasure
+from edugraph_importer.graph import Cause
 from edugraph_importer.graph.erasure import Known
 
 STUDENT = "ZQ0104"
@@ -83,7 +84,7 @@ class Texts:
         return [f"k:{each}" for each in ids]
 
     @staticmethod
-    def erase_student(student_id: str) -> dict[str, int]:
+    def erase_student(student_id: str, _cause: Cause) -> dict[str, int]:
         return {"Student": len(student_id)}
 
     def texts(self) -> Iterator[tuple[str, str, str]]:

@@ -99,6 +99,7 @@ _REFUSALS = {
     "missing": "Nothing names the {of} {old}.",
     "taken": "There is already a {of} {new}. If both are the same, say so with --merge: they cannot be parted again.",
     "forgotten": "The {of} {new} was forgotten, and nothing may name them. Take another id.",
+    "own": "This could make you the leader of a group. Somebody else has to rename the {of}.",
 }
 
 

@@ -19,12 +19,9 @@ from edugraph_common.contracts.messages import (
     Compression,
     ImportBatch,
     ImportJob,
-    ImportRights,
-    person_mark,
 )
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import ROSTER_TYPES, InvalidRecord, Record, Withdrawal, as_json
-from edugraph_common.contracts.school_records import MembershipRecord
+from edugraph_common.contracts.records import Record, Withdrawal, as_json
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     NotRelevant,
@@ -39,6 +36,7 @@ from edugraph_common.sources import (
 )
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.compression import content_encoding_of
+from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import as_invalid_record, latest_timestamp, make_reject, parse_rows
 from edugraph_common.sources.split_budget import CountedFile, SplitBudget
 from edugraph_common.sources.stored import count_ranges, count_rows, index_key, read_ranges, write_frames
@@ -173,21 +171,18 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
         "rights",
     )
     common = {name: getattr(job, name) for name in handed_on}
+    batches: list[ImportBatch] = []
     size = job.batch_size
     if job.source is None:
-        records, starts = job.records or (), (number * size for number in numbers)
-        return [
-            ImportBatch(
-                **common,
-                batch=start // size,
-                records=(part := records[start : start + size]),
-                first_line=1 + start,
-                expected=len(part),
+        records = job.records or ()
+        for number in numbers:
+            start = number * size
+            part = records[start : start + size]
+            batches.append(
+                ImportBatch(**common, batch=number, records=part, first_line=1 + start, expected=len(part))
             )
-            for start in starts
-        ]
+        return batches
     reading = None if job.format == "ndjson" else read_plan_key(job.job_id)
-    batches: list[ImportBatch] = []
     for number, found in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True):
         rows = ByteRange(
             source=frames_key(job.job_id),
@@ -213,8 +208,10 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
         rows = load_rows(blobs, message.rows, message.accepted_at)
     else:
         raise Rejected("the message has neither rows nor records")
-    records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
-    withdrawn = list[tuple[int, Withdrawal]]()
+    records: list[tuple[int, Record]] = []
+    withdrawn: list[tuple[int, Withdrawal]] = []
+    rejects: list[Reject] = []
+    names: Counter[str] = Counter()
     for line, row in rows:
         match row:
             case Record():
@@ -223,7 +220,8 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
                     check_rights(record, message.rights, message.job_id)
                     derive_facts(record)
                 except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
-                    rejects.append(make_reject(line, as_json(row.to_json()).encode(), as_invalid_record(fault)))
+                    raw = as_json(row.to_json()).encode()
+                    rejects.append(make_reject(line, raw, as_invalid_record(fault)))
                 else:
                     records.append((line, record))
             case Withdrawal():
@@ -246,22 +244,6 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
         rights=message.rights,
     )
     return ReadBatch(batch, dict(names))
-
-
-def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
-    """Raise InvalidRecord for a record that the caller of the import may not write."""
-    if not rights.may_write(record.type):
-        scope = "roster" if record.type in ROSTER_TYPES else "submit"
-        reason = f"needs the scope {scope}, which the caller of this import does not have"
-        raise InvalidRecord("type", "a type of record that the caller may import", record.type, reason)
-    data = record.data
-    if rights.person is None or not isinstance(data, MembershipRecord) or not data.leads:
-        return
-    person_id = data.teacher_id or data.student_id or ""
-    if rights.person == person_mark(job_id, person_id):
-        field_name = "data.teacher_id" if data.teacher_id else "data.student_id"
-        reason = "would make the caller of this import the leader of a group; another caller has to import it"
-        raise InvalidRecord(field_name, "another person than the caller", "", reason)
 
 
 def _with_change_time(record: Record, message: ImportBatch) -> Record:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -39,11 +38,10 @@ from edugraph_common.contracts.outcomes import (
     BatchOutcome,
     FindingsOutcome,
     ImportReport,
-    LeaderChange,
     Reject,
     SettledPrerequisites,
 )
-from edugraph_common.contracts.records import Record, course_ids_of, parse_record
+from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of, parse_record
 from edugraph_common.contracts.reviews import Review
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
@@ -78,7 +76,7 @@ from edugraph_importer.batching import (
     window,
 )
 from edugraph_importer.erasure import MAX_SHOWN, Erasure, forget_lists, tell_restricted
-from edugraph_importer.graph import REFUSED, Graph
+from edugraph_importer.graph import NOBODY, REFUSED, Cause, Graph
 from edugraph_importer.person_export import Elsewhere, PersonExport
 from edugraph_importer.undo import JOBS_FOLDER, replay_undos, undo_import
 
@@ -267,8 +265,9 @@ class Importer:
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
             written = self.graph.write_batch(batch)
-        # If this process dies here, the ledger answers the redelivered batch, and the changes are logged then.
-        self._note_leaders(message.rights.client, f"job {message.job_id}", written.leaders)
+        # If this process dies here, the batch is delivered again, and the ledger answers.
+        if batch.withdrawn or any(record.type in ROSTER_TYPES for record in records):
+            self.log_leader_changes()
         # The ledger may have answered: then the process that wrote the batch may have died before this line.
         self.epochs.begin(touched_by(records) | ({ALL_COURSES} if batch.withdrawn else set()))
         refused: Sequence[Reject] = ()
@@ -280,7 +279,7 @@ class Importer:
         kept = [record for line, record in found.graph.records if line not in lines]
         members = names_by_course(kept)
         self.members.add(members, epoch, self.now())
-        outcome = written.model_copy(update={"not_relevant": found.not_relevant, "leaders": ()})
+        outcome = written.model_copy(update={"not_relevant": found.not_relevant})
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
             # Rows that are not in the graph may name an erased person, too.
             self.jobs.clean_later(message.job_id)
@@ -301,12 +300,23 @@ class Importer:
                 self._settle(outcome, types)
         return outcome
 
-    def _note_leaders(self, client: str, cause: str, changes: Sequence[LeaderChange]) -> None:
-        """Write changes of group leaders into the audit log, with the client whose import or undo caused them."""
-        for change in changes:
-            verb = "leads" if change.leads else "does not lead"
-            what = f"{verb} group {change.group}, by {cause}"
-            self.audit.record(client or UNKNOWN_CLIENT, "group.leader", what, self.now(), keyed=change.person)
+    def log_leader_changes(self) -> None:
+        """Move the noted changes of group leaders from the graph into the audit log.
+
+        If a process dies meanwhile, or two do this at once, a change is still in the log once.
+        """
+        while changes := self.graph.leader_changes():
+            for change in changes:
+                verb = "leads" if change.leads else "does not lead"
+                self.audit.record(
+                    change.client or UNKNOWN_CLIENT,
+                    "group.leader",
+                    f"{verb} group {change.group}, by {change.by}",
+                    self.now(),
+                    keyed=change.person,
+                    once=change.id,
+                )
+            self.graph.forget_leader_changes([change.id for change in changes])
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
         """Settle a batch that was given up. Its job goes on, unless too many batches failed in a row.
@@ -398,23 +408,38 @@ class Importer:
             self.jobs.imported(job.job_id, self.now())
         self._finish(job.job_id)
 
-    def undo_import(self, job_id: str, client: str = "") -> dict[str, Any]:
+    def undo_import(self, job_id: str, cause: Cause = NOBODY) -> dict[str, Any]:
         """Take back what an import wrote. Return the report of `undo.undo_import`.
 
-        Raises Rejected if the import has not ended, or if its rows are not kept.
+        Raises Rejected if the import has not ended, if its rows are not kept, or if the undo would make the caller's
+        own person the leader of a group.
         """
         if self.jobs.is_open(job_id):
             raise Rejected("the import has not ended: cancel it first, then undo it")
-        note = partial(self._note_leaders, client, f"the undo of job {job_id}")
-        undone = undo_import(self.graph, self.blobs, job_id, note)
+        undone = undo_import(self.graph, self.blobs, job_id, cause, self.log_leader_changes)
         self._send_settler(job_id)
         self.epochs.begin_everywhere()
         return undone
 
-    def replay_erasures(self, request_id: str) -> dict[str, Any]:
+    def erase_person(
+        self,
+        ids: Collection[str],
+        names: Collection[str] = (),
+        *,
+        dry_run: bool = False,
+        block: bool = False,
+        cause: Cause = NOBODY,
+    ) -> dict[str, Any]:
+        """Erase a person by all their ids from every store. Return the report of `Erasure.erase`."""
+        report = self.erasure.erase(ids, names, dry_run=dry_run, block=block, cause=cause)
+        self.log_leader_changes()
+        return report
+
+    def replay_erasures(self, request_id: str, cause: Cause = NOBODY) -> dict[str, Any]:
         """After a backup was restored, repeat all erasures and undos."""
-        erased = self.erasure.replay()
-        counts, left = replay_undos(self.graph, self.blobs)
+        erased = self.erasure.replay(cause)
+        counts, left = replay_undos(self.graph, self.blobs, cause)
+        self.log_leader_changes()
         if counts["imports"]:
             self._send_settler(request_id)
             forget_lists(self.members, self.graph)
@@ -531,13 +556,16 @@ class Importer:
         self.epochs.begin_everywhere()
         return {"proposed": proposed}
 
-    def derive_anew(self, request_id: str, *, repair: bool) -> dict[str, Any]:
+    def derive_anew(self, request_id: str, *, repair: bool, cause: Cause = NOBODY) -> dict[str, Any]:
         """Check derived data of the graph against its records, or with `repair` derive it again.
 
         Return the differences. Raises Wait after ten minutes if there is more to do. A repeated request continues.
         """
         end = self.now() + timedelta(seconds=MOST_SECONDS_DERIVING)
-        found = self.graph.derive_anew(repair=repair, request_id=request_id, go_on=lambda: self.now() < end)
+        found = self.graph.derive_anew(
+            repair=repair, request_id=request_id, go_on=lambda: self.now() < end, cause=cause
+        )
+        self.log_leader_changes()
         self.epochs.begin_everywhere()
         return found
 
@@ -590,6 +618,8 @@ class Importer:
         """
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         ended = self.graph.end_old_records(lambda: self.now() < end)
+        # This task runs each hour. So it also moves the changes of a process that died before it could.
+        self.log_leader_changes()
         if ended.removed:
             forget_lists(self.members, self.graph)  # A person may no longer be in a course.
         self.epochs.begin_everywhere()
@@ -603,21 +633,25 @@ class Importer:
         finished = ended.finished and compacted.finished
         return {**ended._asdict(), "ledger_rows": compacted.rows, "finished": finished}
 
-    def remove_from_graph(self, of: Removable, node_id: str, request_id: str) -> dict[str, int | bool]:
+    def remove_from_graph(
+        self, of: Removable, node_id: str, request_id: str, cause: Cause = NOBODY
+    ) -> dict[str, int | bool]:
         """Remove a course or a group from the graph, for ten minutes at most. Return what was removed and left."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
-        removed = self.graph.remove(of, node_id, lambda: self.now() < end)
+        removed = self.graph.remove(of, node_id, lambda: self.now() < end, cause)
+        self.log_leader_changes()
         self._send_settler(request_id)
         forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
         return removed._asdict()
 
     def rename_in_graph(
-        self, of: Renamable, node_id: str, new_id: str, *, merge: bool
+        self, of: Renamable, node_id: str, new_id: str, *, merge: bool, cause: Cause = NOBODY
     ) -> dict[str, int | bool | str | None]:
         """Give a person, a course, a group or an item another id, for ten minutes at most. Return what was moved."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
-        renamed = self.graph.rename(of, node_id, new_id, lambda: self.now() < end, merge=merge)
+        renamed = self.graph.rename(of, node_id, new_id, lambda: self.now() < end, merge=merge, cause=cause)
+        self.log_leader_changes()
         forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
         return renamed._asdict()

@@ -39,7 +39,11 @@ from edugraph_common.messaging.celery_app import App
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.messaging.task_base import EduGraphTask
 from edugraph_common.messaging.worker.self_check import check_worker
+from edugraph_importer.graph import Cause
 from edugraph_importer.service import Importer
+
+# The messages that carry out a caller's request, except DeriveGraph.
+ForCaller = ErasePerson | ForgetStudent | RemoveFromGraph | RenameInGraph | ReplayErasures | UndoImport
 
 
 class DataImportTask(EduGraphTask):
@@ -63,6 +67,10 @@ class DataImportTask(EduGraphTask):
 
     def on_waiting(self, message: Message, reason: str, until: float) -> None:
         self.importer.jobs.waits(message.job_id, reason, until, self.importer.now())
+
+
+def _cause_of(message: ForCaller, by: str) -> Cause:
+    return Cause(message.client, by, message.job_id, message.marks)
 
 
 @shared_task(base=DataImportTask, bind=True, name="import_batch_task", contract=ImportBatch)
@@ -151,14 +159,17 @@ def record_proposals_task(self: DataImportTask, body: Any) -> dict[str, int]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Check derived data of the graph against its records, or derive it again. Return the differences."""
     message = self.parse(DeriveGraph, body)
-    return self.importer.derive_anew(message.job_id, repair=message.repair)
+    # A rebuild restores what the records say. It is not refused if the caller leads a group by them.
+    cause = Cause(message.client, f"the rebuild {message.job_id}")
+    return self.importer.derive_anew(message.job_id, repair=message.repair, cause=cause)
 
 
 @shared_task(base=DataImportTask, bind=True, name="remove_from_graph_task", contract=RemoveFromGraph)
 def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool]:
     """Remove a course or a group from the graph. Return what was removed and left, and whether all is done."""
     message = self.parse(RemoveFromGraph, body)
-    return self.importer.remove_from_graph(message.of, message.node_id, message.job_id)
+    cause = _cause_of(message, f"the removal {message.job_id}")
+    return self.importer.remove_from_graph(message.of, message.node_id, message.job_id, cause)
 
 
 @shared_task(base=DataImportTask, bind=True, name="settle_prerequisites_task", contract=SettlePrerequisites)
@@ -171,7 +182,10 @@ def settle_prerequisites_task(self: DataImportTask, body: Any) -> dict[str, Any]
 def rename_in_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool | str | None]:
     """Give a node another id. Return what was moved, whether the work is finished, or why nothing was done."""
     message = self.parse(RenameInGraph, body)
-    return self.importer.rename_in_graph(message.of, message.node_id, message.new_id, merge=message.merge)
+    cause = _cause_of(message, f"the renaming {message.job_id}")
+    return self.importer.rename_in_graph(
+        message.of, message.node_id, message.new_id, merge=message.merge, cause=cause
+    )
 
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)
@@ -193,7 +207,8 @@ def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
 def undo_import_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Undo an import. Return how many records were taken back, came back, and were not restored."""
     message = self.parse(UndoImport, body)
-    return self.importer.undo_import(message.import_id, message.client)
+    cause = _cause_of(message, f"the undo of job {message.import_id}")
+    return self.importer.undo_import(message.import_id, cause)
 
 
 @shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)
@@ -219,14 +234,17 @@ def tell_course_members_task(self: DataImportTask, body: Any) -> None:
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)
 def forget_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Erase a person by one id. Return what was removed, and what was left and why."""
-    return self.importer.erasure.erase((self.parse(ForgetStudent, body).student_id,))
+    asked = self.parse(ForgetStudent, body)
+    cause = _cause_of(asked, f"the erasure {asked.job_id}")
+    return self.importer.erase_person((asked.student_id,), cause=cause)
 
 
 @shared_task(base=DataImportTask, bind=True, name="erase_person_task", contract=ErasePerson)
 def erase_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Erase a person by all their ids from every store. Return what was removed, and what was left and why."""
     asked = self.parse(ErasePerson, body)
-    return self.importer.erasure.erase(asked.ids, asked.names, dry_run=asked.dry_run, block=asked.block)
+    cause = _cause_of(asked, f"the erasure {asked.job_id}")
+    return self.importer.erase_person(asked.ids, asked.names, dry_run=asked.dry_run, block=asked.block, cause=cause)
 
 
 @shared_task(base=DataImportTask, bind=True, name="admit_person_task", contract=AdmitPerson)
@@ -238,7 +256,9 @@ def admit_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 @shared_task(base=DataImportTask, bind=True, name="replay_erasures_task", contract=ReplayErasures)
 def replay_erasures_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Repeat all erasures and undos. Return what a restored backup had brought back."""
-    return self.importer.replay_erasures(self.parse(ReplayErasures, body).job_id)
+    asked = self.parse(ReplayErasures, body)
+    cause = _cause_of(asked, f"the replay {asked.job_id}")
+    return self.importer.replay_erasures(asked.job_id, cause)
 
 
 @shared_task(base=DataImportTask, bind=True, name="clean_job_task", contract=CleanJob)

@@ -6,7 +6,7 @@ the stored row of that version's import. No other file is read.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,24 +14,21 @@ import structlog
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportJob
-from edugraph_common.contracts.outcomes import LeaderChange
 from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.school_records import ActivityRecord
 from edugraph_common.platform.object_store import UNDOS, Blobs, Changed, undo_key, undone_job_of
 from edugraph_common.platform.stored_jobs import load_job
 from edugraph_importer.batching import count_batches, read_batch, window
-from edugraph_importer.graph import Entry, Graph, RecordBatch, batch_of_row, entry_of
+from edugraph_importer.graph import NOBODY, Cause, Entry, Graph, RecordBatch, batch_of_row, entry_of
 
 JOBS_FOLDER = "jobs"
 log = structlog.get_logger("edugraph.importer")
 
 
 def undo_import(
-    graph: Graph, blobs: Blobs, job_id: str, note: Callable[[Sequence[LeaderChange]], None] = lambda _: None
+    graph: Graph, blobs: Blobs, job_id: str, cause: Cause = NOBODY, after_batch: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Take back the records of an import that has ended. A second call continues after the last undone batch.
-
-    `note` is called with the changes of group leaders.
 
     Return the numbers of records by what happened to them:
     `taken_back`: the record was removed.
@@ -40,7 +37,8 @@ def undo_import(
     `activities_left`: active minutes of a day are a union, and nothing can be taken out of a union
     (docs/adr/0038-activity-is-minutes-of-a-day.md).
 
-    Raises Rejected for an import whose rows are not kept.
+    Raises Rejected for an import whose rows are not kept, and CallerWouldLead at the first batch whose undo would
+    make the caller's own person the leader of a group.
     """
     job = load_job(blobs, job_id)
     if job is None:
@@ -61,8 +59,8 @@ def undo_import(
     for batch in _batches(blobs, job, written):
         activities += sum(isinstance(record.data, ActivityRecord) for _, record in batch.records)
         if batch.batch >= progress.next_batch:
-            progress = graph.undo_batch(batch, progress)
-            note(progress.leaders)
+            progress = graph.undo_batch(batch, progress, cause)
+            after_batch()
     graph.end_undo(job_id, progress)
     return {
         "taken_back": progress.taken_back,
@@ -73,7 +71,7 @@ def undo_import(
     }
 
 
-def replay_undos(graph: Graph, blobs: Blobs) -> tuple[dict[str, int], dict[str, str]]:
+def replay_undos(graph: Graph, blobs: Blobs, cause: Cause = NOBODY) -> tuple[dict[str, int], dict[str, str]]:
     """After a backup was restored, undo again each import whose undo is unknown to the graph or unfinished.
 
     Return two dictionaries: the numbers of imports and records, and job id -> reason why it could not be undone.
@@ -87,7 +85,7 @@ def replay_undos(graph: Graph, blobs: Blobs) -> tuple[dict[str, int], dict[str, 
         try:
             progress = graph.begin_undo(job_id)
             if graph.written_batches(job_id):
-                report = undo_import(graph, blobs, job_id)
+                report = undo_import(graph, blobs, job_id, cause)
             else:
                 # The graph has no batch of this import, so only the job has to be marked as undone.
                 report = {}

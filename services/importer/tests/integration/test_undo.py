@@ -67,14 +67,14 @@ def test_a_twin_that_is_imported_while_the_other_is_undone_has_all_its_rows(
     _, twin = split(blobs, rows, batch_size=2)
     original, undone = graph.undo_batch, []
 
-    def undo_batch(batch: Any, progress: Any) -> Any:
+    def undo_batch(batch: Any, progress: Any, cause: Any) -> Any:
         if len(undone) == 2:
             for message in twin[:3]:
                 graph.write_batch(read_batch(blobs, message).graph)
         undone.append(batch.batch)
-        return original(batch, progress)
+        return original(batch, progress, cause)
 
-    graph.undo_batch = undo_batch  # type: ignore[method-assign]
+    graph.undo_batch = undo_batch  # type: ignore[method-assign, assignment]
     undo_import(graph, blobs, first)
     graph.write_batch(read_batch(blobs, twin[3]).graph)
     assert likes(room) == 8
@@ -108,13 +108,13 @@ def test_a_batch_that_was_undone_is_not_undone_again(room: Any, graph: Graph, bl
     job_id = import_rows(graph, blobs, [like("r", 1), like("s", 2), like("t", 4)], batch_size=1)
     original, undone = graph.undo_batch, []
 
-    def undo_batch(batch: Any, progress: Any) -> Any:
+    def undo_batch(batch: Any, progress: Any, cause: Any) -> Any:
         if len(undone) == 2:
             raise RuntimeError("the process ends here")
         undone.append(batch.batch)
-        return original(batch, progress)
+        return original(batch, progress, cause)
 
-    graph.undo_batch = undo_batch  # type: ignore[method-assign]
+    graph.undo_batch = undo_batch  # type: ignore[method-assign, assignment]
     with pytest.raises(RuntimeError, match="ends here"):
         undo_import(graph, blobs, job_id)
     undone.clear()
@@ -255,12 +255,12 @@ def undo_some_batches(graph: Graph, blobs: Blobs, job_id: str, batches: int) -> 
     whole = graph.undo_batch
     left = iter(range(batches))
 
-    def undo_batch(batch: Any, progress: Any) -> Any:
+    def undo_batch(batch: Any, progress: Any, cause: Any) -> Any:
         if next(left, None) is None:
             raise SystemExit
-        return whole(batch, progress)
+        return whole(batch, progress, cause)
 
-    graph.undo_batch = undo_batch  # type: ignore[method-assign]
+    graph.undo_batch = undo_batch  # type: ignore[method-assign, assignment]
     with suppress(SystemExit):
         undo_import(graph, blobs, job_id)
     graph.undo_batch = whole  # type: ignore[method-assign]

@@ -5,9 +5,10 @@ record has `RECORD_LABEL` beside its own label.
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
-# One node for each transaction that changed which prerequisites are claimed. It is deleted when the prerequisites
-# have been derived again.
-CHANGE_LABELS = ("ClaimChange",)
+# ClaimChange: one node for each transaction that changed which prerequisites are claimed. It is deleted when the
+# prerequisites have been derived again.
+# LeaderChange: one node for each change of who leads a group. It is deleted when the change is in the audit log.
+CHANGE_LABELS = ("ClaimChange", "LeaderChange")
 RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction", "Membership")
 # The second label of each record. Its constraint lets one id have one record, whatever the type of the record. The
 # embedded engine seeks a node with two labels in no index, so a record has its own label alone there.

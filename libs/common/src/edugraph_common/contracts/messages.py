@@ -108,18 +108,34 @@ def person_mark(job_id: str, person_id: str) -> str:
     return hashlib.sha256(f"{job_id} {person_id}".encode()).hexdigest()
 
 
-class ImportRights(Sent):
-    """The rights of the caller of an import, as they were when the import was accepted.
+class Requested(Sent):
+    """The caller of the request that a message carries out.
 
-    `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`). `client` names the caller in the
-    audit log. `person` is the `person_mark` of the caller's own id in the graph, if they have one, so that the id
-    itself is not stored beside the job.
+    `client` names the caller in the audit log. `person` is the `person_mark` of the caller's own id in the graph,
+    made with the `job_id` of the message, so that the id itself is not stored. None: the caller has no such id.
+    `resumed_by` has the marks of other callers who resumed the job or sent its dead letter again.
+    """
+
+    client: str = ""
+    person: str | None = None
+    resumed_by: tuple[str, ...] = ()
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The marks of all callers who had a part in the request."""
+        if self.person is None:
+            return self.resumed_by
+        return self.person, *self.resumed_by
+
+
+class ImportRights(Requested):
+    """The caller of an import and their rights, as they were when the import was accepted.
+
+    `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`).
     """
 
     learning: bool = True
     roster: bool = False
-    client: str = ""
-    person: str | None = None
 
     def may_write(self, record_type: str) -> bool:
         return self.roster if record_type in ROSTER_TYPES else self.learning
@@ -339,7 +355,7 @@ class Findings(Message):
         return len(self.findings) + self.withheld + self.textless
 
 
-class DeriveGraph(Message):
+class DeriveGraph(Requested, Message):
     """import.split: derive all sums and names of the graph from its records, and report the differences.
 
     With `repair` the differences are corrected. Without it nothing changes. `job_id` names the request.
@@ -426,24 +442,20 @@ class WriteReviews(Message):
     reviews: tuple[Review, ...] = Field(min_length=1, max_length=REVIEWS_AT_ONCE)
 
 
-class UndoImport(Message):
-    """import.split: undo an import that has ended. `job_id` names the request, `import_id` the job of the import.
+class UndoImport(Requested, Message):
+    """import.split: undo an import that has ended. `job_id` names the request, `import_id` the job of the import."""
 
-    `client` names the caller in the audit log.
-    """
-
-    client: str = ""
     import_id: str = Field(min_length=1, max_length=64)
 
 
-class RemoveFromGraph(Message):
+class RemoveFromGraph(Requested, Message):
     """import.split: take a course or a group out of the graph with its records. `job_id` names the request."""
 
     of: Removable
     node_id: Id
 
 
-class RenameInGraph(Message):
+class RenameInGraph(Requested, Message):
     """import.split: give a person, a course, a group or an item another id. `job_id` names the request.
 
     `node_id` must be spelled exactly as in the graph. `merge`: if a node has the new id already, the two become one.
@@ -455,13 +467,13 @@ class RenameInGraph(Message):
     merge: bool = False
 
 
-class ForgetStudent(Message):
+class ForgetStudent(Requested, Message):
     """import.split: erase a person by one id; see ErasePerson. `job_id` names the request."""
 
     student_id: Id
 
 
-class ErasePerson(Message):
+class ErasePerson(Requested, Message):
     """import.split: erase all data about a person from every store. `job_id` names the request.
 
     These fields are not in ForgetStudent, because an older release would ignore them there and do something else.
@@ -484,7 +496,7 @@ class AdmitPerson(Message):
     ids: tuple[Id, ...] = Field(min_length=1, max_length=20)
 
 
-class ReplayErasures(Message):
+class ReplayErasures(Requested, Message):
     """import.split: repeat all earlier erasures and undos of imports. `job_id` names the request."""
 
 

@@ -49,18 +49,6 @@ def quoted(*rejects: Reject) -> str | None:
     return "\n".join(reject.found for reject in rejects if reject.found) or None
 
 
-class LeaderChange(MessageModel):
-    """A change of who leads a group.
-
-    `leads` is true if the person leads the group now, or leads it at other times than before, and false if the person
-    no longer leads it. `person` is the HMAC of the person that the audit log shows.
-    """
-
-    group: str
-    person: str
-    leads: bool
-
-
 class BatchOutcome(MessageModel):
     """The outcomes of the rows of a batch.
 
@@ -73,7 +61,6 @@ class BatchOutcome(MessageModel):
     - `older`: the graph has a later version, which stays.
     - `taken_back`: the record was withdrawn.
     - `unknown`: how many of the `written` withdrawals have an id that the graph did not know.
-    - `leaders`: who leads which group now. It stays between the graph's ledger and the audit log.
     """
 
     version: Literal[1] = 1
@@ -96,7 +83,6 @@ class BatchOutcome(MessageModel):
     error: str | None = Field(default=None, description="why the whole batch failed")
     analysis_expected: int = 0
     claims_changed: bool = Field(default=False, description="prerequisites are to be derived before the job ends")
-    leaders: tuple[LeaderChange, ...] = ()
     seconds: float = 0.0
 
 

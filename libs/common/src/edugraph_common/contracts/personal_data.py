@@ -336,6 +336,19 @@ _GRAPH = (
         ),
     ),
     DataPlace(
+        "graph.leader_changes",
+        Store.GRAPH,
+        ("LeaderChange.*",),
+        "pseudonymous",
+        Words(
+            "changes of leaders that are not in the audit log yet: the person as HMAC, the group, the client",
+            "尚未写入审计日志的班组负责人变更：人员的 HMAC、班组、客户端",
+        ),
+        Words("each change of who leads a group is in the audit log", "班组负责人的每次变更都要写入审计日志"),
+        Words("seconds, an hour after a crash", "数秒；进程中断后一小时"),
+        left=Words("it moves into the audit log", "随后移入审计日志"),
+    ),
+    DataPlace(
         "graph.form",
         Store.GRAPH,
         ("ClaimChange.*", "Schema.*"),
@@ -883,6 +896,17 @@ _REDIS = (
             "审计日志 HMAC 的密钥和客户端当日的条数",
         ),
         Words("two days; the key for ever", "两天；密钥永久"),
+    ),
+    DataPlace(
+        "redis.logged",
+        Store.REDIS,
+        ("edugraph:logged:*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "random ids of changes of leaders that are in the audit log", "已写入审计日志的班组负责人变更的随机编号"
+        ),
+        Words("30 days", "30 天"),
     ),
     DataPlace(
         "redis.to_clean",

@@ -35,6 +35,8 @@ KEPT = 100_000  # entries
 MOST_READS_AND_REFUSALS = 1_000
 CAPPED = ("session.begin", "job.submit", "personal.read", "refused")
 PAGE = 500  # entries
+# An entry that is written once at most is remembered for this long.
+ONCE_SECONDS = 30 * 86_400
 # Others may add an entry between reading the last one and adding the next, which is then made again.
 _TRIES = 200
 UNREADABLE = "unreadable"
@@ -148,27 +150,32 @@ class Audit:
         of: tuple[str, str] | None = None,
         keyed: str = "",
         purpose: str = "",
+        once: str = "",
     ) -> None:
         """Write an entry.
 
         `of` is the kind and the id of the person or thing that the entry is about. If only their HMAC is known, it is
-        given as `keyed`.
+        given as `keyed`. `once` is the id of an event that is written down once, however often it is reported.
         """
         if of is not None:
             keyed = self.object_of(*of)
         entry = Entry(time=now, who=who, action=action, what=what, outcome=outcome, object=keyed, purpose=purpose)
         most = MOST_READS_AND_REFUSALS if action in CAPPED else 0
-        count_key = f"edugraph:audit-count:{who}:{now:%F}"
+        keys = [f"edugraph:audit-count:{who}:{now:%F}"]
+        if once:
+            keys.append(f"edugraph:logged:{once}")
         for _ in range(_TRIES):
             link = _link_of(self._last)
             text = self._sealed(entry, link)
             # The first entry that is left out leaves a mark: from here on only the lines of the log have more.
             mark = self._sealed(entry.model_copy(update={"action": "capped"}), link)
             with redis_errors():
-                state, last = self._append([count_key], [ENTRIES, ENDED, self._last, most, text, mark])
+                state, last = self._append(keys, [ENTRIES, ENDED, self._last, most, text, mark, ONCE_SECONDS])
             self._last = last
             if state == "changed":
                 continue
+            if state == "known":
+                return
             is_stored = state == "stored"
             shown = entry.model_dump(mode="json", exclude={"time", "number", "previous", "hash"})
             place = Entry.model_validate_json(text).place if is_stored else ""

@@ -89,6 +89,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.views",
             "redis.dead_letters",
             "redis.audit_keys",
+            "redis.logged",
         ),
         reads=("redis.audit_ended",),
         appends=("redis.audit",),

@@ -10,6 +10,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import person_mark
 from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.messaging.dead_letter_store import (
     REASON,
@@ -86,21 +87,27 @@ class DeadLetterOperator:
             raise _not_there(queue, task_id)
         return letter.describe(), letter.arguments()
 
-    def replay(self, queue: str, task_id: str) -> Replayed:
-        """Send every letter of this task again. Raises Unplayable for a letter that no worker could read."""
+    def replay(self, queue: str, task_id: str, person: str | None = None) -> Replayed:
+        """Send every letter of this task again. Raises Unplayable for a letter that no worker could read.
+
+        `person` is the id in the graph of the caller. An import that is sent again must not make them a leader.
+        """
         refs = self._letters_of_task(queue, task_id)
         total = Replayed()
         with dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
             for ref in refs:
-                total = total.plus(self._replay(channel, ref))
+                total = total.plus(self._replay(channel, ref, person))
         # Another call may have been faster.
         if total == Replayed():
             raise _not_there(queue, task_id)
         return total
 
-    def replay_all(self, queue: str, limit: int, per_second: float) -> Replayed:
-        """Send the oldest `limit` letters again. Letters that die again meanwhile are not sent twice."""
+    def replay_all(self, queue: str, limit: int, per_second: float, person: str | None = None) -> Replayed:
+        """Send the oldest `limit` letters again. Letters that die again meanwhile are not sent twice.
+
+        `person`: see `replay`.
+        """
         _check_queue(queue)
         take_in(self._settings, self._store)
         refs = self._store.oldest(queue, limit)
@@ -110,7 +117,7 @@ class DeadLetterOperator:
             for ref in refs:
                 # A letter that cannot be sent must not stop the others.
                 try:
-                    replayed = self._replay(channel, ref)
+                    replayed = self._replay(channel, ref, person)
                 except (Unplayable, Unreadable):
                     replayed = Replayed(left=1)
                 self._sleep(replayed.replayed / per_second)
@@ -151,7 +158,7 @@ class DeadLetterOperator:
                     dropped += 1
         return dropped
 
-    def _replay(self, channel: BlockingChannel, ref: str) -> Replayed:
+    def _replay(self, channel: BlockingChannel, ref: str, person: str | None) -> Replayed:
         """Publish the task of a letter unless it has succeeded, and delete the letter after the broker's confirm.
 
         If the process is killed between the two, the letter stays, and its task may be sent twice.
@@ -164,12 +171,13 @@ class DeadLetterOperator:
             if self._is_done(letter.header("id")):
                 self._store.delete(ref)
                 return Replayed(skipped=1)
-            self._publish(channel, letter, is_told=REASON in letter.headers or not self._store.is_untold(ref))
+            is_told = REASON in letter.headers or not self._store.is_untold(ref)
+            self._publish(channel, letter, person, is_told=is_told)
             # The replayed task will report its own end.
             self._store.delete(ref, told=True)
             return Replayed(replayed=1)
 
-    def _publish(self, channel: BlockingChannel, letter: StoredLetter, *, is_told: bool) -> None:
+    def _publish(self, channel: BlockingChannel, letter: StoredLetter, person: str | None, *, is_told: bool) -> None:
         task = letter.header("task")
         route = ROUTES.get(task)
         if route is None:
@@ -185,9 +193,28 @@ class DeadLetterOperator:
             embed = {**embed, "chord": None, "chain": None, "callbacks": None}
             headers |= {"group": None, "group_index": None}
         properties = pika.BasicProperties(**letter.properties, delivery_mode=PERSISTENT, headers=headers)
+        if person and isinstance(args, list):
+            args = [with_sender(each, person) for each in args]
         body = json.dumps([args, kwargs, embed]).encode()
         # The key is that of the task, because the key of a delayed message begins with 28 bits for the delay.
         channel.basic_publish(TASKS.name, route.key, body, properties, mandatory=True)
+
+
+def with_sender(message: Any, person: str) -> Any:
+    """Return the message of a task, with the mark of the caller who sends it again in each `Requested` of it."""
+    if not isinstance(message, dict):
+        return message
+    changed = {name: with_sender(value, person) if name == "job" else value for name, value in message.items()}
+    mark = person_mark(str(message.get("job_id")), person)
+    rights = message.get("rights")
+    if isinstance(rights, dict):
+        changed["rights"] = rights | {"resumed_by": [*_marks_of(rights), mark]}
+    return changed | {"resumed_by": [*_marks_of(message), mark]}
+
+
+def _marks_of(message: dict[str, Any]) -> list[Any]:
+    marks = message.get("resumed_by")
+    return marks if isinstance(marks, list) else []
 
 
 def without_death(headers: dict[str, Any]) -> dict[str, Any]:

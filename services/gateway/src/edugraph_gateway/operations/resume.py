@@ -1,11 +1,12 @@
 """Resume a job: send its tasks again, from the first batch that is not written."""
 
 import json
+from typing import Any
 
 import anyio.to_thread
 
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ImportJob, Message
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ImportJob, Message, person_mark
 from edugraph_common.contracts.outcomes import JobState
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.publisher import task_id_for
@@ -22,8 +23,12 @@ CONTRACTS: dict[str, type[Message]] = {
 }
 
 
-def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState, ...] = ()) -> list[Task]:
+def open_again(
+    submitter: JobSubmitter, job_id: str, from_states: tuple[JobState, ...] = (), person: str | None = None
+) -> list[Task]:
     """Open a new generation of a job, and return the tasks to send, from its first open batch.
+
+    `person` is the id in the graph of the caller who resumes the job. An import must not make them a leader.
 
     Raises Problem 409 if the job is not in one of `from_states`, or without `from_states` if it cannot be resumed.
     """
@@ -45,9 +50,12 @@ def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState
     tasks = []
     for name, body, task_id in json.loads(stored):
         message = CONTRACTS[ROUTES[name].key].model_validate(body)
-        update = {"deadline": deadline_of_job(submitter.now()), "generation": generation}
+        update: dict[str, Any] = {"deadline": deadline_of_job(submitter.now()), "generation": generation}
         if isinstance(message, ImportJob):
             update["next_batch"] = jobs.first_open_batch(job_id)
+            if person:
+                marks = (*message.rights.resumed_by, person_mark(job_id, person))
+                update["rights"] = message.rights.model_copy(update={"resumed_by": marks})
         # The task gets another id each time, so that the result of the earlier task does not count for it.
         message = message.model_copy(update=update)
         task_id = task_id_for(job_id, f"resume-{task_id}-{submitter.new_id()}")  # noqa: PLW2901
@@ -55,9 +63,12 @@ def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState
     return tasks
 
 
-async def resume(submitter: JobSubmitter, job_id: str) -> None:
-    """Resume a job. Raises Problem 409 if it cannot be resumed, and Retryable if the broker did not confirm."""
-    tasks = await anyio.to_thread.run_sync(open_again, submitter, job_id)
+async def resume(submitter: JobSubmitter, job_id: str, person: str | None) -> None:
+    """Resume a job for a caller with this own person in the graph.
+
+    Raises Problem 409 if it cannot be resumed, and Retryable if the broker did not confirm.
+    """
+    tasks = await anyio.to_thread.run_sync(open_again, submitter, job_id, (), person)
     try:
         for task in tasks:
             await submitter.publisher.send(task.name, task.message, task_id=task.task_id)

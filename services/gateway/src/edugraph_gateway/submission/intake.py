@@ -1,16 +1,34 @@
 """The parts that the routes for new work share."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from anyio import CapacityLimiter
 
+from edugraph_common.contracts.messages import person_mark
 from edugraph_common.platform.acceptance import AcceptanceNumbers
+from edugraph_common.platform.callers import Caller
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS, JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots
+
+
+class RequestedBy(TypedDict):
+    """The fields of `messages.Requested`."""
+
+    client: str
+    person: str | None
+
+
+def requested_by(caller: Caller, request_id: str) -> RequestedBy:
+    """Return the caller as a message with this `job_id` names them."""
+    return {
+        "client": caller.client_id,
+        "person": person_mark(request_id, caller.person) if caller.person else None,
+    }
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ comes last, because it knows the ids of the person's records. An erasure that br
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from edugraph_common.platform.saved_views import SavedView
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
 from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed, Who
 from edugraph_importer.erasure.files import erase_from_blobs, erase_from_fits
-from edugraph_importer.graph import Graph
+from edugraph_importer.graph import NOBODY, Cause, Graph
 
 MAX_SHOWN = 100
 
@@ -114,7 +115,13 @@ class Erasure:
     platform_prefixes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def erase(
-        self, ids: Collection[str], names: Collection[str] = (), *, dry_run: bool = False, block: bool = False
+        self,
+        ids: Collection[str],
+        names: Collection[str] = (),
+        *,
+        dry_run: bool = False,
+        block: bool = False,
+        cause: Cause = NOBODY,
     ) -> dict[str, Any]:
         """Erase a person with all these ids from every store. Return what was removed, and what was left and why.
 
@@ -137,13 +144,13 @@ class Erasure:
             known = self.graph.look(ids)
             person = Person(frozenset(ids), known.records, frozenset({*known.names, *names}))
             report = self._clean(person, go_on, dry_run=False)
-            graph = dict[str, int]()
+            graph: Counter[str] = Counter()
             for student_id in sorted(ids):
-                for name, number in self.graph.erase_student(student_id).items():
-                    graph[name] = graph.get(name, 0) + number
+                erased = self.graph.erase_student(student_id, cause)
+                graph.update(erased)
             forget_lists(self.members, self.graph)
             self.epochs.begin_everywhere()
-            report.removed["graph"] = graph
+            report.removed["graph"] = dict(graph)
         report.mentions = self._mentions(person)
         return report.to_json(known=True, dry_run=False)
 
@@ -155,7 +162,7 @@ class Erasure:
             self.epochs.begin_everywhere()
         return {"admitted": len(ids)}
 
-    def replay(self) -> dict[str, Any]:
+    def replay(self, cause: Cause = NOBODY) -> dict[str, Any]:
         """Erase again all persons whose erasure is noted in the blob store. A restored backup may contain them."""
         with self.jobs.erasing() as go_on:
             tombstones = [tombstone_of(key) for key in self.blobs.keys(ERASURES)]
@@ -163,7 +170,7 @@ class Erasure:
             who = ErasedPeople(self.graph.told_apart())
             students = [each for each in self.graph.students() if who.is_among((each,))]
             for student_id in students:
-                self.graph.erase_student(student_id)
+                self.graph.erase_student(student_id, cause)
                 go_on()
             forget_lists(self.members, self.graph)
             self.epochs.begin_everywhere()

@@ -5,8 +5,8 @@ The transaction also writes a ledger row, which answers when the same message is
 
 import json
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,7 +21,6 @@ from edugraph_common.contracts.outcomes import (
     BATCH_SHOWN_ERRORS,
     BatchOutcome,
     FindingsOutcome,
-    LeaderChange,
     Reject,
     quoted,
 )
@@ -32,6 +31,7 @@ from edugraph_common.contracts.records import (
     microseconds,
     parse_record,
 )
+from edugraph_common.sources.rights import OWN_LEADER
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import (
     active_days,
@@ -45,6 +45,7 @@ from edugraph_importer.graph import (
 from edugraph_importer.graph.aggregates import delete_orphans, raise_contains, recompute, write_related
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.history import Entry, row_number
+from edugraph_importer.graph.leaders import Cause, LeaderNotes
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node, PersonInGroup
 from edugraph_importer.graph.stored_records import stored_records
@@ -117,6 +118,7 @@ class RecordBatch:
     `records` and `withdrawn` have (line, content). `rejects` stands for the lines that are not valid records. `read`
     is the number of all lines, including those with nothing for the graph. `accepted` is the acceptance number of the
     job. `rights` says which records its caller may take back; the right to write records was checked at reading.
+    `refused` has the ids of records whose rows are set aside, since they would make the caller a leader.
     """
 
     job_id: str
@@ -127,28 +129,15 @@ class RecordBatch:
     withdrawn: Sequence[tuple[int, Withdrawal]] = ()
     accepted: int = 0
     rights: ImportRights = ALL_RIGHTS
+    refused: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
         return f"{self.job_id}:{self.batch}"
 
-
-class Applied(NamedTuple):
-    """The effects of a transaction.
-
-    With `claims_changed` the prerequisites have to be derived. `leading` has each person who leads a group at other
-    times than before, and whether the person leads it at any time now.
-    """
-
-    claims_changed: bool
-    leading: Sequence[tuple[PersonInGroup, bool]]
-
-    def leaders(self, tombstones: Tombstones) -> tuple[LeaderChange, ...]:
-        """Return the changes of leaders for the audit log."""
-        return tuple(
-            LeaderChange(group=group_id, person=tombstones.in_audit_log(label, person_id), leads=leads)
-            for (label, person_id, group_id), leads in self.leading
-        )
+    @property
+    def cause(self) -> Cause:
+        return Cause(self.rights.client, f"job {self.job_id}", self.job_id, self.rights.marks)
 
 
 def apply(
@@ -159,20 +148,27 @@ def apply(
     *,
     unreviewed: Sequence[str],
     wanted: set[Node],
+    leaders: LeaderNotes,
     job_id: str = "",
-) -> Applied:
+) -> bool:
     """Write records and their findings, and remove the versions that they supersede.
 
     `unreviewed` has the records of this transaction that had no review when it began. `wanted` receives the nodes
-    that still have to be locked when StaleRead is raised. `job_id` names the job that waits for the prerequisites, if
-    any.
+    that still have to be locked when StaleRead is raised. `leaders` notes changes of group leaders. `job_id` names
+    the job that waits for the prerequisites, if any. Return whether the prerequisites have to be derived. Raise
+    CallerWouldLead if the caller's own person would lead a group at new times.
 
     All transactions take their locks in this order: superseded records, then the nodes that records link to, then the
     nodes `Withdrawn`. Everything that needs no locks is computed before.
     """
     staged, changes = UnitOfWork.staged(), FindingChanges()
+    # id of a record -> the people and groups of its versions before and after this transaction
+    memberships: dict[str, set[PersonInGroup]] = defaultdict(set)
     for record in records.records:
-        staged.add(record_facts.facts_of(record, _version_properties(records, record)))
+        facts = record_facts.facts_of(record, _version_properties(records, record))
+        staged.add(facts)
+        if facts.memberships:
+            memberships[record.record_id].update(facts.memberships)
     noted = {record_id: version for record_id, (version, _) in records.noted.items()}
     superseded = lock_superseded(tx, records.superseded, noted)
     write_noted(tx, records.noted)
@@ -216,7 +212,10 @@ def apply(
     delete_orphans(tx, superseded.nodes | changes.unlinked | wanted)
     claims = staged.prerequisites, superseded.claims
     claims_changed = prerequisites.note_changes(tx, findings, superseded.findings, *claims, job_id=job_id)
-    return Applied(claims_changed, unit.leading.changes())
+    for record_id, people in superseded.memberships.items():
+        memberships[record_id].update(people)
+    leaders.write(tx, unit.leading, memberships)
+    return claims_changed
 
 
 def _version_properties(records: Classified, record: Record) -> Row:
@@ -239,28 +238,30 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
     start = time.monotonic()
-    records = [record for _, record in batch.records]
+    rows_to_write = [(line, each) for line, each in batch.records if each.record_id not in batch.refused]
+    withdrawn = [(line, each) for line, each in batch.withdrawn if each.record_id not in batch.refused]
+    records = [record for _, record in rows_to_write]
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     ids = {record.record_id for record in records if record.type in record_facts.LABEL_OF_TYPE}
-    ids.update(each.record_id for _, each in batch.withdrawn)
+    ids.update(each.record_id for _, each in withdrawn)
     known = Ids(stored_versions(tx, ids), withdrawn_entries(tx, ids, before.withdrawn), rows)
     first_row = row_number(batch.batch, 0)
     acceptance = Acceptance(batch.accepted, first_row, kept.records_from, kept.undoable_from)
-    classified = classify(batch.records, known, erased, acceptance, batch.withdrawn, rights=batch.rights)
+    classified = classify(rows_to_write, known, erased, acceptance, withdrawn, rights=batch.rights)
+    classified.rejects.extend(_refused_rows(batch))
     verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
-    applied = apply(
+    claims_changed = apply(
         tx,
         classified,
         updates_of(classified, verdicts),
         before,
         unreviewed=verdicts.without,
         wanted=wanted,
+        leaders=LeaderNotes(batch.cause, tombstones),
         job_id=batch.job_id,
     )
     outcome = _batch_outcome(batch, classified, time.monotonic() - start)
-    outcome = outcome.model_copy(
-        update={"claims_changed": applied.claims_changed, "leaders": applied.leaders(tombstones)}
-    )
+    outcome = outcome.model_copy(update={"claims_changed": claims_changed})
     # The first batch of a job creates the node of the job. The ledger row comes last, so that no other transaction
     # waits for this node while it still has work to do.
     refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
@@ -274,6 +275,16 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
     }
     _write_ledger(tx, "write_batch_outcome", ledger_row, outcome)
     return outcome
+
+
+def _refused_rows(batch: RecordBatch) -> Iterator[Reject]:
+    """Yield a reject for each row that would make the caller of the import the leader of a group."""
+    rows: list[tuple[int, Record | Withdrawal]] = [*batch.records, *batch.withdrawn]
+    for line, row in rows:
+        if row.record_id in batch.refused:
+            # The id is left out: a withdrawal must not reveal whose membership the record is.
+            expected = "a row that leaves the groups of the caller as they are"
+            yield Reject(line=line, field="record_id", expected=expected, found="", reason=OWN_LEADER)
 
 
 def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[FindingUpdate]:
@@ -356,13 +367,14 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
         else update
         for update in updates
     ]
-    applied = apply(
+    claims_changed = apply(
         tx,
         classified,
         updates,
         before,
         unreviewed=verdicts.without,
         wanted=wanted,
+        leaders=LeaderNotes(Cause(by=f"job {message.job_id}"), tombstones),
         job_id=message.job_id,
     )
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
@@ -373,7 +385,7 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
         state="written",
         findings=len(pairs) - len(refused),
         failed=message.failed + invalid + len(refused),
-        claims_changed=applied.claims_changed,
+        claims_changed=claims_changed,
         error=error or (f"the record {refused[0].reason}" if refused else None),
     )
     ledger_row = {"id": pack_id, "job_id": message.job_id, "pack": message.pack}

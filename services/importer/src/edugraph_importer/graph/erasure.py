@@ -17,6 +17,7 @@ from edugraph_common.contracts.records import escaped, shorten
 from edugraph_importer.graph import aggregates, groups, migrations, record_facts, resolver
 from edugraph_importer.graph.aggregates import Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
+from edugraph_importer.graph.leaders import LeaderNotes
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import (
     Called,
@@ -110,7 +111,9 @@ class Footprint:
         return self.named.union(self.item_names.nodes(), self.group_counts.nodes(), called)
 
 
-def erase(tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, wanted: set[Node]) -> dict[str, int]:
+def erase(
+    tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, leaders: LeaderNotes, wanted: set[Node]
+) -> dict[str, int]:
     """Erase a student. Return the numbers of removed nodes by label, and the number of removed relationships.
 
     `wanted` receives the nodes that still have to be locked when StaleRead is raised. Raises the errors of
@@ -126,6 +129,8 @@ def erase(tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, wanted
     if _read_footprint(tx, student_id) != footprint:
         raise StaleRead
     tx.run(CYPHER["create_tombstone"], id=tombstones.of(student_id)).consume()
+    groups.note_end(tx, "Student", student_id, footprint.named, unit.leading)
+    leaders.write(tx, unit.leading)
 
     days = tx.run(CYPHER["delete_active_days"], id=student_id).single(strict=True)["deleted"]
     was_there = any(footprint.records.values()) or footprint.relationships > 0 or days > 0

@@ -12,7 +12,7 @@ import neo4j
 
 from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import GroupCounts, Pair, PersonInGroup
+from edugraph_importer.graph.record_facts import GroupCounts, Node, Pair, PersonInGroup
 from edugraph_importer.graph.unit_of_work import Leading, run_rows
 
 
@@ -25,14 +25,27 @@ def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup
     for label, rows in _rows_by_label(memberships):
         found = [stated[-1] for _, stated in sorted(_times_in_groups(tx, label, rows).items())]
         leaders = [row for row in found if row["leads"] is True]
-        before = [
-            {**row.data(), "starts": _iso_or_none(row["starts"]), "ends": _iso_or_none(row["ends"])}
-            for row in tx.run(CYPHER[f"leads_of_{label}"], rows=rows)
-        ]
-        leading.note(label, rows, before, leaders)
+        leading.note(label, rows, _led_before(tx, label, rows), leaders)
         run_rows(tx, f"remove_memberships_{label}", rows)
         run_rows(tx, f"member_of_{label}", [row for row in found if row["leads"] is False])
         run_rows(tx, f"leads_{label}", leaders)
+
+
+def note_end(tx: neo4j.Transaction, label: str, person_id: str, nodes: Iterable[Node], leading: Leading) -> None:
+    """Note in `leading` that a person, who is about to be deleted, leads none of the groups among these nodes."""
+    group_ids = sorted(node_id for of_label, node_id in nodes if of_label == "Group")
+    rows: list[Row] = [{"person": person_id, "groups": group_ids}]
+    leading.note(label, rows, _led_before(tx, label, rows), ())
+
+
+def _led_before(tx: neo4j.Transaction, label: str, rows: list[Row]) -> list[Row]:
+    """Return the times at which the people lead the groups, before LEADS is derived again."""
+    led: list[Row] = []
+    for row in tx.run(CYPHER[f"leads_of_{label}"], rows=rows):
+        starts = _iso_or_none(row["starts"])
+        ends = _iso_or_none(row["ends"])
+        led.append(row.data() | {"starts": starts, "ends": ends})
+    return led
 
 
 def ended_memberships(tx: neo4j.Transaction, ids: Iterable[str], before: str) -> list[str]:

@@ -17,6 +17,7 @@ from edugraph_common.contracts.graph_schema import ENTITY_LABELS, IDENTIFIED_LAB
 from edugraph_importer.graph import groups, prerequisites, resolver
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, delete_orphans, recompute
 from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.leaders import LeaderNotes
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import GroupCounts, ItemNames, Node, Pair
 from edugraph_importer.graph.unit_of_work import lock_and_load, write_changed_state, write_tests
@@ -93,9 +94,10 @@ class Derivation:
     of this stage that is done. If that node is a student who is erased, the stage begins again.
     """
 
-    def __init__(self, connection: Connection, request_id: str, *, repair: bool) -> None:
+    def __init__(self, connection: Connection, request_id: str, leaders: LeaderNotes, *, repair: bool) -> None:
         self._connection = connection
         self._request_id = request_id
+        self._leaders = leaders
         self._repair = repair
         self._lock_id = "rebuild" if repair else "verify"
         self._stage = 0
@@ -125,7 +127,7 @@ class Derivation:
         self._connection.write(_forget_progress, self._lock_id, self._request_id)
 
     def _derive_nodes(self, label: str, ids: list[str]) -> Callable[[neo4j.Transaction], list[Key]]:
-        return lambda tx: _derive_nodes(tx, label, ids, self._corrections[label])
+        return lambda tx: _derive_nodes(tx, label, ids, self._corrections[label], self._leaders)
 
     def _derive_classes(self, label: str) -> Callable[[neo4j.Transaction], list[Key]]:
         # After a repair the graph has the right numbers, and they may have changed meanwhile.
@@ -190,7 +192,9 @@ def _forget_progress(tx: neo4j.Transaction, lock_id: str, request_id: str) -> No
     tx.run(CYPHER["forget_derivation"], id=lock_id, request=request_id).consume()
 
 
-def _derive_nodes(tx: neo4j.Transaction, label: str, ids: list[str], corrections: dict[Pair, int]) -> list[Key]:
+def _derive_nodes(
+    tx: neo4j.Transaction, label: str, ids: list[str], corrections: dict[Pair, int], leaders: LeaderNotes
+) -> list[Key]:
     """Derive these nodes and the relationships that begin at them. Return the differences.
 
     Differences of CALLED are added to `corrections` as well.
@@ -200,6 +204,7 @@ def _derive_nodes(tx: neo4j.Transaction, label: str, ids: list[str], corrections
     unit = lock_and_load(tx, nodes, outdated.learns, tests)
     before = _state(tx, label, ids)
     recompute(tx, unit, outdated)
+    leaders.write(tx, unit.leading)
     if label == "Item":
         unit.item_names = ItemNames(tests=defaultdict(Counter, {pair: Counter() for pair in unit.stored_tests}))
         unit.count_item_names(_stated_item_names(tx, ids))

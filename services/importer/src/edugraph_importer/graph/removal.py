@@ -12,6 +12,7 @@ import neo4j
 from edugraph_common.contracts.messages import Removable
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import Connection, StaleRead
+from edugraph_importer.graph.leaders import LeaderNotes
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import Node
 from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write, remove_days
@@ -33,11 +34,20 @@ class Removed(NamedTuple):
 
 
 def remove(
-    connection: Connection, write: Write, of: Removable, node_id: str, *, go_on: Callable[[], bool]
+    connection: Connection,
+    write: Write,
+    of: Removable,
+    node_id: str,
+    leaders: LeaderNotes,
+    *,
+    go_on: Callable[[], bool],
 ) -> Removed:
-    """Remove a course or a group. Stop when `go_on` returns False; a second call continues."""
+    """Remove a course or a group. Stop when `go_on` returns False; a second call continues.
+
+    Raise CallerWouldLead if the removal would make the caller's own person the leader of a group.
+    """
     label, removed, after = LABEL[of], 0, ""
-    while more := write(_remove_records, label, node_id, set()):
+    while more := write(_remove_records, label, node_id, leaders, set()):
         removed += more
         if not go_on():
             return Removed(removed, _left(connection, label, node_id), finished=False)
@@ -53,7 +63,7 @@ def remove(
     return Removed(removed, _left(connection, label, node_id), finished=True)
 
 
-def _remove_records(tx: neo4j.Transaction, label: str, node_id: str, wanted: set[Node]) -> int:
+def _remove_records(tx: neo4j.Transaction, label: str, node_id: str, leaders: LeaderNotes, wanted: set[Node]) -> int:
     """Remove the next records of the course or group. Return their number. It is 0 when there are no more.
 
     `wanted` receives the nodes that still have to be locked when StaleRead is raised.
@@ -65,7 +75,7 @@ def _remove_records(tx: neo4j.Transaction, label: str, node_id: str, wanted: set
     # A record that has another version by now may belong to another course or group.
     if {record_id: version.content_hash for record_id, version in stored.items()} != found:
         raise StaleRead
-    apply(tx, Classified(superseded=stored), (), before, unreviewed=(), wanted=wanted)
+    apply(tx, Classified(superseded=stored), (), before, unreviewed=(), wanted=wanted, leaders=leaders)
     return len(found)
 
 

@@ -27,6 +27,7 @@ from edugraph_importer.graph.aggregates import (
 from edugraph_importer.graph.apply import begin
 from edugraph_importer.graph.driver import Connection, StaleRead
 from edugraph_importer.graph.groups import add_courses
+from edugraph_importer.graph.leaders import Cause, LeaderNotes
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, GroupCounts, ItemNames, Node, Pair
 from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write, portions
@@ -45,9 +46,9 @@ from edugraph_importer.graph.unit_of_work import (
 from edugraph_importer.graph.versions import SupersededVersions, erased_among, lock_superseded, stored_versions
 
 # "missing": no record names the old id. "taken": another node has the new id. "forgotten": the student with the new
-# id was erased.
-Refusal = Literal["missing", "taken", "forgotten"]
-_REFUSALS: tuple[Refusal | None, ...] = (None, "missing", "taken", "forgotten")
+# id was erased. "own": the caller's own person would lead a group.
+Refusal = Literal["missing", "taken", "forgotten", "own"]
+_REFUSALS: tuple[Refusal | None, ...] = (None, "missing", "taken", "forgotten", "own")
 
 LABEL_OF_RENAMABLE: dict[Renamable, str] = {
     "student": "Student",
@@ -106,24 +107,26 @@ def rename(
     write: Write,
     renaming: Renaming,
     tombstones: Tombstones,
+    leaders: LeaderNotes,
     *,
     merge: bool,
     go_on: Callable[[], bool],
 ) -> Renamed:
     """Give a node another id. Stop when `go_on` returns False; a second call continues.
 
-    With `merge` the new id may be in use, and both nodes become one.
+    With `merge` the new id may be in use, and both nodes become one. Raise CallerWouldLead if a move would make the
+    caller's own person the leader of a group and `_begin` did not see it.
     """
     moved = 0
-    refused = _REFUSALS[write(_begin, renaming, tombstones, merge=merge)]
+    refused = _REFUSALS[write(_begin, renaming, tombstones, leaders.cause, merge=merge)]
     if refused is not None:
         return Renamed(0, finished=True, refused=refused)
-    while more := write(_move, f"to_rename_{renaming.label}", renaming, tombstones):
+    while more := write(_move, f"to_rename_{renaming.label}", renaming, tombstones, leaders):
         moved += more
         if not go_on():
             return Renamed(moved, finished=False)
     for ids in _naming_course(connection, "memberships_after", renaming):
-        moved += write(_move, "memberships_of_course", renaming, tombstones, ids)
+        moved += write(_move, "memberships_of_course", renaming, tombstones, leaders, ids=ids)
         if not go_on():
             return Renamed(moved, finished=False)
     for days in _days(connection, renaming):
@@ -134,7 +137,7 @@ def rename(
     return Renamed(moved, finished=True)
 
 
-def _begin(tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, *, merge: bool) -> int:
+def _begin(tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, cause: Cause, *, merge: bool) -> int:
     """Note the old id on the node with the new id, or refuse. Return the index of the reason in `_REFUSALS`."""
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
@@ -152,6 +155,8 @@ def _begin(tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, *,
         refused = "forgotten"
     elif there is not None and not merge and old not in known:
         refused = "taken"
+    elif _would_lead(tx, renaming, cause):
+        refused = "own"
     if refused is None and before is not None:
         former = sorted({old, *known, *(before["former"] or ())} - {new})
         tx.run(
@@ -164,6 +169,18 @@ def _begin(tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, *,
     return _REFUSALS.index(refused)
 
 
+def _would_lead(tx: neo4j.Transaction, renaming: Renaming, cause: Cause) -> bool:
+    """Return whether the caller would get the memberships of another person, or would lead the group with the new id.
+
+    This is decided before anything is moved, since a renaming must not stop halfway.
+    """
+    if renaming.label in ("Student", "Teacher"):
+        return cause.is_caller(renaming.new)
+    if renaming.label != "Group":
+        return False
+    return any(cause.is_caller(row["person"]) for row in tx.run(CYPHER["leaders_of_group"], id=renaming.old))
+
+
 def _end(tx: neo4j.Transaction, renaming: Renaming) -> None:
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
@@ -172,7 +189,13 @@ def _end(tx: neo4j.Transaction, renaming: Renaming) -> None:
 
 
 def _move(
-    tx: neo4j.Transaction, page: str, renaming: Renaming, tombstones: Tombstones, ids: Sequence[str] = ()
+    tx: neo4j.Transaction,
+    page: str,
+    renaming: Renaming,
+    tombstones: Tombstones,
+    leaders: LeaderNotes,
+    *,
+    ids: Sequence[str] = (),
 ) -> int:
     """Move the next records, or those with these ids. Return their number. It is 0 when there are no more."""
     begin(tx, "ImportBatch", "")
@@ -209,6 +232,7 @@ def _move(
     add_courses(tx, unit.group_counts.courses)
     write_tests(tx, unit)
     recompute(tx, unit, outdated)
+    leaders.write(tx, unit.leading)
     if label in LATEST_FIELDS:
         _put_said(tx, unit, renaming, of_label)
     write_changed_state(tx, unit)

@@ -39,6 +39,15 @@ from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import Beside, Kept, RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.history import Entry
+from edugraph_importer.graph.leaders import (
+    NOBODY,
+    NOTES_AT_ONCE,
+    CallerWouldLead,
+    Cause,
+    LeaderChange,
+    LeaderNotes,
+    forget_notes,
+)
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.versions import RowsNeeded, erased_among
@@ -147,9 +156,17 @@ class Graph:
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write the whole batch or nothing. If the batch was written before, return its outcome from the ledger.
 
-        Raises Rejected if its job was undone, or ended so long ago that its ledger rows are deleted.
+        Rows that would make the caller's own person the leader of a group are set aside. Raises Rejected if its job
+        was undone, or ended so long ago that its ledger rows are deleted.
         """
-        return self._write_with_rows(apply.write_batch, batch)
+        while True:
+            try:
+                return self._write_with_rows(apply.write_batch, batch)
+            except CallerWouldLead as found:
+                refused = batch.refused | found.record_ids
+                if refused == batch.refused:
+                    raise
+                batch = replace(batch, refused=refused)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write the findings of a pack in place of older findings, and its records if they are new.
@@ -167,7 +184,7 @@ class Graph:
         about_records = [each for each in reviews if isinstance(each, FindingReview)]
         about_pairs = [each for each in reviews if isinstance(each, PairReview)]
         if about_records:
-            self._write(review_nodes.write_of_records, about_records, set())
+            self._write(review_nodes.write_of_records, about_records, set(), self._leaders(NOBODY))
         about_items = [each for each in reviews if isinstance(each, ItemReview)]
         if about_items:
             self._write(review_nodes.write_of_items, about_items)
@@ -311,12 +328,22 @@ class Graph:
             return undo.UndoProgress()
         return undo.UndoProgress(**json.loads(rows[0]["progress"]))
 
-    def undo_batch(self, batch: RecordBatch, progress: undo.UndoProgress) -> undo.UndoProgress:
+    def undo_batch(self, batch: RecordBatch, progress: undo.UndoProgress, cause: Cause = NOBODY) -> undo.UndoProgress:
         """Take back what a batch wrote. Return how far the undo of its job is now.
 
-        A second call changes nothing in the records.
+        A second call changes nothing in the records. Raises CallerWouldLead if the undo would make the caller's own
+        person the leader of a group. Another caller can continue it.
         """
-        return self._write_with_rows(undo.undo_batch, undo.UndoBatch(batch, progress))
+        return self._write_with_rows(undo.undo_batch, undo.UndoBatch(batch, progress, cause))
+
+    def leader_changes(self) -> tuple[LeaderChange, ...]:
+        """Return the oldest noted changes of group leaders, which may already be in the audit log."""
+        rows = self._connection.read(CYPHER["leader_changes"], limit=NOTES_AT_ONCE)
+        return tuple(LeaderChange(**row.data()) for row in rows)
+
+    def forget_leader_changes(self, note_ids: Collection[str]) -> None:
+        """Delete notes that are in the audit log. A second call changes nothing."""
+        self._write(forget_notes, note_ids)
 
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return the rejects of the records of a written batch that the graph itself refused, without `raw`."""
@@ -376,12 +403,12 @@ class Graph:
                     yield label, row["id"], "\n".join(text for text in written if text)
                 after = rows[-1]["id"]
 
-    def erase_student(self, student_id: str) -> dict[str, int]:
+    def erase_student(self, student_id: str, cause: Cause = NOBODY) -> dict[str, int]:
         """Remove a student with all their records and what follows from them. A hash of the id stays.
 
         Return the numbers of removed nodes by label, and the number of removed `relationships`.
         """
-        return self._write(erasure.erase, student_id, self._tombstones, set())
+        return self._write(erasure.erase, student_id, self._tombstones, self._leaders(cause), set())
 
     def end_old_records(self, go_on: Callable[[], bool]) -> retention.Ended:
         """Blank texts, and remove records and reviews, that are older than their retention.
@@ -392,8 +419,9 @@ class Graph:
         texts_from, records_from, missing = (
             (kept.texts_from, kept.records_from, (kept.now(), kept.missing_from)) if kept else (None, None, None)
         )
+        leaders = self._leaders(Cause(client="retention", by="the end of a retention"))
         return retention.end_old_records(
-            self._connection, self._write, texts_from, records_from, missing, go_on=go_on
+            self._connection, self._write, texts_from, records_from, missing, leaders=leaders, go_on=go_on
         )
 
     def compact_ledger(self, is_over: ledger.IsOver, go_on: Callable[[], bool]) -> ledger.Compacted:
@@ -407,22 +435,35 @@ class Graph:
         days = timedelta(days=kept.ledger_days)
         return ledger.compact(self._connection, self._write, is_over, kept.now(), days, go_on=go_on)
 
-    def remove(self, of: Removable, node_id: str, go_on: Callable[[], bool]) -> removal.Removed:
+    def remove(
+        self, of: Removable, node_id: str, go_on: Callable[[], bool], cause: Cause = NOBODY
+    ) -> removal.Removed:
         """Remove a course or a group with its records.
 
-        The work stops when `go_on` returns False, and a second call continues.
+        The work stops when `go_on` returns False, and a second call continues. Raises CallerWouldLead if it would
+        make the caller's own person the leader of a group.
         """
-        return removal.remove(self._connection, self._write, of, node_id, go_on=go_on)
+        return removal.remove(self._connection, self._write, of, node_id, self._leaders(cause), go_on=go_on)
 
     def rename(
-        self, of: Renamable, node_id: str, new_id: str, go_on: Callable[[], bool], *, merge: bool = False
+        self,
+        of: Renamable,
+        node_id: str,
+        new_id: str,
+        go_on: Callable[[], bool],
+        *,
+        merge: bool = False,
+        cause: Cause = NOBODY,
     ) -> renaming.Renamed:
         """Give a node another id. The work stops when `go_on` returns False, and a second call continues.
 
         With `merge` the new id may be in use, and both nodes become one.
         """
         wanted = renaming.Renaming(renaming.LABEL_OF_RENAMABLE[of], node_id, new_id)
-        return renaming.rename(self._connection, self._write, wanted, self._tombstones, merge=merge, go_on=go_on)
+        leaders = self._leaders(cause)
+        return renaming.rename(
+            self._connection, self._write, wanted, self._tombstones, leaders, merge=merge, go_on=go_on
+        )
 
     def with_former_ids(self, student_ids: Collection[str]) -> frozenset[str]:
         """Return the ids, together with the former ids of these students from before a renaming."""
@@ -430,7 +471,12 @@ class Graph:
         return frozenset(student_ids).union(*(row["former"] or () for row in rows))
 
     def derive_anew(
-        self, *, repair: bool, request_id: str = "", go_on: Callable[[], bool] = lambda: True
+        self,
+        *,
+        repair: bool,
+        request_id: str = "",
+        go_on: Callable[[], bool] = lambda: True,
+        cause: Cause = NOBODY,
     ) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records. With `repair` correct the differences.
 
@@ -438,12 +484,15 @@ class Graph:
         label and type, and some of the differences. Raises Wait when `go_on` returns False.
         """
         self._migrate()
-        derivation = rebuild.Derivation(self._connection, request_id, repair=repair)
+        derivation = rebuild.Derivation(self._connection, request_id, self._leaders(cause), repair=repair)
         derivation.derive(go_on)
         return derivation.comparison.to_json()
 
     def close(self) -> None:
         self._connection.close()
+
+    def _leaders(self, cause: Cause) -> LeaderNotes:
+        return LeaderNotes(cause, self._tombstones)
 
     @property
     def _kept(self) -> Kept:

@@ -23,6 +23,7 @@ from edugraph_importer.graph.aggregates import Outdated, delete_orphans, recompu
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.groups import ended_memberships
+from edugraph_importer.graph.leaders import LeaderNotes
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node, Pair
 from edugraph_importer.graph.unit_of_work import lock_and_load, run_rows, write_changed_state
@@ -62,6 +63,7 @@ def end_old_records(
     records_from: datetime | None,
     missing: tuple[datetime, datetime] | None,
     *,
+    leaders: LeaderNotes,
     go_on: Callable[[], bool],
 ) -> Ended:
     """Blank texts and remove records that are older than these moments. None keeps them.
@@ -70,7 +72,7 @@ def end_old_records(
     reviews are deleted. Stop after a page when `go_on` returns False.
     """
     kept_texts, kept_records = (iso(each) if each else "" for each in (texts_from, records_from))
-    ending = _Round(connection, write, kept_texts, kept_records, go_on)
+    ending = _Round(connection, write, kept_texts, kept_records, leaders, go_on)
     finished = not (kept_texts or kept_records) or ending.of_records()
     if kept_records:
         finished = finished and ending.of_memberships() and ending.of_days()
@@ -87,6 +89,7 @@ class _Round:
     write: Write
     kept_texts: str
     kept_records: str
+    leaders: LeaderNotes
     go_on: Callable[[], bool]
     blanked: int = 0
     removed: int = 0
@@ -103,7 +106,7 @@ class _Round:
                 texts = [row["id"] for row in rows if row["has_text"]]
                 blank = [each for each in texts if self.kept_records <= ages[each] < self.kept_texts]
                 for some in portions(old):
-                    self.removed += self.write(_remove, some, self.kept_records, set())
+                    self.removed += self.write(_remove, some, self.kept_records, self.leaders, set())
                 for some in portions(blank):
                     self.blanked += self.write(_blank, label, some)
         return True
@@ -114,11 +117,17 @@ class _Round:
         for rows in self._pages("memberships_after"):
             if not self.go_on():
                 return False
-            ends = {row["id"]: iso(row["ends"].to_native()) for row in rows if row["ends"]}
-            over = [each for each, end in ends.items() if end < before]
-            over += [row["id"] for row in rows if row["ends"] is None and row["term"] in terms]
+            over: list[str] = []
+            for row in rows:
+                ends = row["ends"]
+                if ends is None:
+                    is_over = row["term"] in terms
+                else:
+                    is_over = iso(ends.to_native()) < before
+                if is_over:
+                    over.append(row["id"])
             for some in portions(over):
-                self.removed += self.write(_remove_memberships, some, before, set())
+                self.removed += self.write(_remove_memberships, some, before, self.leaders, set())
         return True
 
     def of_days(self) -> bool:
@@ -157,7 +166,9 @@ def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + RECORDS_AT_ONCE] for start in range(0, len(ids), RECORDS_AT_ONCE))
 
 
-def _remove(tx: neo4j.Transaction, ids: Sequence[str], kept_from: str, wanted: set[Node]) -> int:
+def _remove(
+    tx: neo4j.Transaction, ids: Sequence[str], kept_from: str, leaders: LeaderNotes, wanted: set[Node]
+) -> int:
     """Remove the records among these that are still too old, with their reviews. Return their number.
 
     `wanted` receives the nodes that still have to be locked when StaleRead is raised.
@@ -168,20 +179,26 @@ def _remove(tx: neo4j.Transaction, ids: Sequence[str], kept_from: str, wanted: s
         for record_id, version in stored_versions(tx, ids).items()
         if version.timestamp < kept_from and version.label in AGEING_LABELS
     }
-    return _remove_versions(tx, before, old, wanted)
+    return _remove_versions(tx, before, old, leaders, wanted)
 
 
-def _remove_memberships(tx: neo4j.Transaction, ids: Sequence[str], before: str, wanted: set[Node]) -> int:
+def _remove_memberships(
+    tx: neo4j.Transaction, ids: Sequence[str], before: str, leaders: LeaderNotes, wanted: set[Node]
+) -> int:
     """Remove all memberships of the ended times in groups that these memberships belong to. Return their number."""
     removals, _ = begin(tx, "ImportBatch", "")
     old = stored_versions(tx, ended_memberships(tx, ids, before))
-    return _remove_versions(tx, removals, old, wanted)
+    return _remove_versions(tx, removals, old, leaders, wanted)
 
 
 def _remove_versions(
-    tx: neo4j.Transaction, before: Removals, old: dict[str, StoredVersion], wanted: set[Node]
+    tx: neo4j.Transaction,
+    before: Removals,
+    old: dict[str, StoredVersion],
+    leaders: LeaderNotes,
+    wanted: set[Node],
 ) -> int:
-    apply(tx, Classified(superseded=old), (), before, unreviewed=(), wanted=wanted)
+    apply(tx, Classified(superseded=old), (), before, unreviewed=(), wanted=wanted, leaders=leaders)
     tx.run(CYPHER["delete_reviews"], ids=sorted(old)).consume()
     return len(old)
 

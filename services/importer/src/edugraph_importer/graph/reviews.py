@@ -26,6 +26,7 @@ from edugraph_importer.graph.aggregates import delete_orphans
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingUpdate
+from edugraph_importer.graph.leaders import LeaderNotes
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node
 from edugraph_importer.graph.stored_records import stored_records
@@ -108,7 +109,9 @@ def write_of_prerequisites(tx: neo4j.Transaction, reviews: Sequence[Prerequisite
     keep_reviews(tx, reviews)
 
 
-def write_of_records(tx: neo4j.Transaction, reviews: Sequence[FindingReview], wanted: set[Node]) -> None:
+def write_of_records(
+    tx: neo4j.Transaction, reviews: Sequence[FindingReview], wanted: set[Node], leaders: LeaderNotes
+) -> None:
     """Write reviews of findings, and apply them to the records that still have the reviewed texts.
 
     Raises the errors of `migrations.check_version`.
@@ -119,7 +122,10 @@ def write_of_records(tx: neo4j.Transaction, reviews: Sequence[FindingReview], wa
         of_record[review.record_id].append(review)
     stored = stored_versions(tx, of_record)
     rows = list(tx.run(CYPHER["hold_reviewed"], ids=sorted(of_record)))
-    kept = {row["id"]: merged(row["verdicts"], of_record[row["id"]]) for row in rows}
+    kept: dict[str, str] = {}
+    for row in rows:
+        record_id = row["id"]
+        kept[record_id] = merged(row["verdicts"], of_record[record_id])
     keep_reviews(tx, reviews)
     reviewed_rows: list[Row] = [
         {"id": record_id, "verdicts": verdicts, "reviews": [each.review_id for each in of_record[record_id]]}
@@ -129,7 +135,7 @@ def write_of_records(tx: neo4j.Transaction, reviews: Sequence[FindingReview], wa
     updates = _updates(tx, stored, kept)
     # This transaction itself has created reviewed records. So the check must not take them for the first reviews.
     before = replace(before, reviewed=max(before.reviewed, len(rows)))
-    apply(tx, Classified(), updates, before, unreviewed=(), wanted=wanted)
+    apply(tx, Classified(), updates, before, unreviewed=(), wanted=wanted, leaders=leaders)
     hold_keys(tx, sorted(of_record.keys() - stored.keys()))
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import neo4j
 
-from edugraph_common.contracts.outcomes import LeaderChange
 from edugraph_common.contracts.records import Record
 from edugraph_importer.graph.apply import Beside, Kept, RecordBatch, apply, begin, updates_of
+from edugraph_importer.graph.leaders import Cause, LeaderNotes
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
 from edugraph_importer.graph.verdicts import RecordVerdicts
@@ -24,8 +24,7 @@ class UndoProgress:
     `next_batch` is the first batch that is not undone yet. `taken_back` is the number of records of the job that were
     removed or replaced, and `came_back` the number of those that were replaced by another version. `not_restored` is
     the number of records whose other version has no stored row any more. `not_restored_ids` has some of their ids,
-    only from the batches of this call. `finished` says whether all batches are undone. `leaders` has the changes of
-    group leaders by the last batch.
+    only from the batches of this call. `finished` says whether all batches are undone.
     """
 
     next_batch: int = 0
@@ -34,14 +33,14 @@ class UndoProgress:
     not_restored: int = 0
     not_restored_ids: tuple[str, ...] = ()
     finished: bool = False
-    leaders: tuple[LeaderChange, ...] = ()
 
 
 class UndoBatch(NamedTuple):
-    """A batch whose versions have to be dropped, and how far the undo of its job is."""
+    """A batch whose versions have to be dropped, how far the undo of its job is, and who undoes it."""
 
     batch: RecordBatch
     progress: UndoProgress
+    cause: Cause
 
 
 def begin_undo(tx: neo4j.Transaction, job_id: str) -> None:
@@ -59,7 +58,8 @@ def undo_batch(
     """Drop the versions of one batch from its records, and note that it is done.
 
     `wanted` receives the nodes that still have to be locked when StaleRead is raised. Raises the errors of
-    `migrations.check_version`, and RowsNeeded if records are needed from the stored rows of other imports.
+    `migrations.check_version`, RowsNeeded if records are needed from the stored rows of other imports, and
+    CallerWouldLead if the undo would make the caller's own person the leader of a group.
     """
     batch = undoing.batch
     tombstones, kept, rows = beside
@@ -80,24 +80,23 @@ def undo_batch(
     lost = known.settle(classified, kept.undoable_from)
     verdicts = RecordVerdicts(tx, list(classified.events), before.reviewed)
     updates = updates_of(classified, verdicts)
-    applied = apply(tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted)
+    leaders = LeaderNotes(undoing.cause, tombstones)
+    apply(tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted, leaders=leaders)
     progress = UndoProgress(
         next_batch=batch.batch + 1,
         taken_back=undoing.progress.taken_back + len(classified.superseded),
         came_back=undoing.progress.came_back + len(classified.events),
         not_restored=undoing.progress.not_restored + len(lost),
         not_restored_ids=(*undoing.progress.not_restored_ids, *sorted(lost))[:SHOWN_IDS],
-        leaders=applied.leaders(tombstones),
     )
     note_progress(tx, batch.job_id, progress)
     return progress
 
 
 def note_progress(tx: neo4j.Transaction, job_id: str, progress: UndoProgress) -> None:
-    """Note how far the undo of a job is. The ids of records and the changes of leaders are left out."""
+    """Note how far the undo of a job is. The ids of records are left out."""
     noted = asdict(progress)
     del noted["not_restored_ids"]
-    del noted["leaders"]
     tx.run(CYPHER["set_undo_progress"], id=job_id, progress=json.dumps(noted)).consume()
 
 

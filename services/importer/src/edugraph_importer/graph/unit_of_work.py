@@ -251,6 +251,15 @@ class Leading:
         changed = [each for each in sorted(self.after) if self.after[each] != self.before[each]]
         return [(each, bool(self.after[each])) for each in changed]
 
+    def gains(self) -> list[PersonInGroup]:
+        """Return each person who leads a group at a time that was not among the times before."""
+        gains = []
+        for each in sorted(self.after):
+            new_times = self.after[each] - self.before[each]
+            if new_times:
+                gains.append(each)
+        return gains
+
 
 def _times_of(rows: Iterable[Row]) -> dict[tuple[str, str], set[tuple[str | None, str | None]]]:
     times: dict[tuple[str, str], set[tuple[str | None, str | None]]] = defaultdict(set)

@@ -41,7 +41,16 @@ from edugraph_importer.graph.history import (
     type_of,
 )
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCounts, ItemNames, Mention, Node, Pair
+from edugraph_importer.graph.record_facts import (
+    LABEL_OF_TYPE,
+    Called,
+    GroupCounts,
+    ItemNames,
+    Mention,
+    Node,
+    Pair,
+    PersonInGroup,
+)
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import NEVER, Fields, UnitOfWork, run_rows
 
@@ -502,8 +511,8 @@ class SupersededVersions:
 
     `records` has their ids by label, `findings` their findings by id, and `nodes` the nodes that they link to.
     `spellings`, `related`, `item_names`, `group_counts` and `called` have their counts, which are subtracted from the
-    graph. `claims` has the prerequisites that the records themselves state. `outdated` has the aggregates to
-    recompute.
+    graph. `claims` has the prerequisites that the records themselves state. `memberships` maps the id of a membership
+    to its people and groups. `outdated` has the aggregates to recompute.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -515,6 +524,7 @@ class SupersededVersions:
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
     claims: set[Pair] = field(default_factory=set)
+    memberships: dict[str, set[PersonInGroup]] = field(default_factory=dict)
     outdated: Outdated = field(default_factory=Outdated)
 
 
@@ -609,9 +619,9 @@ def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, r
             outdated.contains |= {(course_id, point) for course_id in ends["IN_COURSE"] for point in points}
             locked.claims |= {(point, required) for point in ends["DEFINES"] for required in ends["REQUIRES"]}
         elif label == "Membership":
-            outdated.memberships |= {
-                (*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]
-            }
+            of_record = {(*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]}
+            locked.memberships[record_id] = of_record
+            outdated.memberships |= of_record
     return nodes
 
 

@@ -94,7 +94,7 @@ def replay_letter(
 ) -> Replayed:
     """Send one dead letter again, with all its tries. A task that has succeeded meanwhile is not sent."""
     with trail.doing(caller, "dead.replay", f"{queue}/{task_id}"):
-        return dead_letters.replay(str(queue), task_id)
+        return dead_letters.replay(str(queue), task_id, caller.person)
 
 
 @router.post("/v1/dead-letters/{queue}/replay", responses=_answers)
@@ -108,7 +108,7 @@ def replay_letters(
 ) -> Replayed:
     """Send the oldest dead letters of a queue again, at most 50 a second. Unreadable ones stay."""
     with trail.doing(caller, "dead.replay", f"{queue}, {limit} at most"):
-        return dead_letters.replay_all(str(queue), limit, REPLAYS_PER_SECOND)
+        return dead_letters.replay_all(str(queue), limit, REPLAYS_PER_SECOND, caller.person)
 
 
 @router.delete("/v1/dead-letters/{queue}/{task_id}", responses=_answers)

@@ -15,7 +15,7 @@ from edugraph_gateway.api.dependencies import AUDIT_TIMEOUT_SECONDS, AuditTrailD
 from edugraph_gateway.auth.admission import missing_scope
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import problem_responses
-from edugraph_gateway.submission.intake import Intake
+from edugraph_gateway.submission.intake import Intake, requested_by
 from edugraph_gateway.submission.submit import Task
 
 PERSONS: frozenset[Renamable] = frozenset({"student", "teacher"})
@@ -52,7 +52,7 @@ async def remove_from_graph(
     note = partial(trail.did, caller, "graph.remove", f"{of} {node_id}")
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     request_id = intake.submitter.new_id()
-    message = RemoveFromGraph(job_id=request_id, of=of, node_id=node_id)
+    message = RemoveFromGraph(job_id=request_id, of=of, node_id=node_id, **requested_by(caller, request_id))
     task = Task("remove_from_graph_task", message, task_id_for(request_id, "remove"))
     return await intake.submitter.send_task(task, caller.client_id)
 
@@ -82,13 +82,15 @@ async def rename_in_graph(  # noqa: PLR0917 - FastAPI reads the parameters of a 
         note = partial(trail.did, caller, "graph.rename", f"{of} {node_id} to {new_id}", of=None)
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     request_id = intake.submitter.new_id()
-    message = RenameInGraph(job_id=request_id, of=of, node_id=node_id, new_id=new_id, merge=merge)
+    message = RenameInGraph(
+        job_id=request_id, of=of, node_id=node_id, new_id=new_id, merge=merge, **requested_by(caller, request_id)
+    )
     task = Task("rename_in_graph_task", message, task_id_for(request_id, "rename"))
     return await intake.submitter.send_task(task, caller.client_id)
 
 
 async def _derive(intake: Intake, caller: Caller, *, repair: bool) -> Accepted:
     request_id = intake.submitter.new_id()
-    message = DeriveGraph(job_id=request_id, repair=repair)
+    message = DeriveGraph(job_id=request_id, repair=repair, **requested_by(caller, request_id))
     task = Task("derive_graph_task", message, task_id_for(request_id, "derive"))
     return await intake.submitter.send_task(task, caller.client_id)

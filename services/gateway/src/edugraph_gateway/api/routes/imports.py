@@ -25,7 +25,6 @@ from edugraph_common.contracts.messages import (
     ImportJob,
     ImportRights,
     OutsideFile,
-    person_mark,
 )
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
@@ -38,7 +37,7 @@ from edugraph_gateway.api.dependencies import Importer, IntakeDep
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, invalid_fields, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
-from edugraph_gateway.submission.intake import Intake
+from edugraph_gateway.submission.intake import Intake, requested_by
 from edugraph_gateway.submission.request_body import drain, json_body, pieces
 from edugraph_gateway.submission.submit import JobSubmitter, Submission, Task
 from edugraph_gateway.submission.uploads import Upload, scan_of, store_upload
@@ -206,12 +205,7 @@ def _parse(body: bytes) -> InlineImport | OutsideImport:
 
 def rights_of(caller: Caller, job_id: str) -> ImportRights:
     """Return what the caller may write. It travels with the job, whose rows are read long after the request."""
-    return ImportRights(
-        learning=caller.may("submit"),
-        roster=caller.may("roster"),
-        client=caller.client_id,
-        person=person_mark(job_id, caller.person) if caller.person else None,
-    )
+    return ImportRights(learning=caller.may("submit"), roster=caller.may("roster"), **requested_by(caller, job_id))
 
 
 async def _look_outside(

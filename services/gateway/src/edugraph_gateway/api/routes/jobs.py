@@ -43,6 +43,7 @@ from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.restriction import rejects_without
 from edugraph_gateway.operations.resume import resume
 from edugraph_gateway.problems import invalid_fields, not_found, not_found_for, problem_responses
+from edugraph_gateway.submission.intake import requested_by
 from edugraph_gateway.submission.submit import Task
 
 log = structlog.get_logger()
@@ -157,7 +158,7 @@ async def resume_job(
 
     await anyio.to_thread.run_sync(note)
     try:
-        await resume(intake.submitter, job_id)
+        await resume(intake.submitter, job_id, caller.person)
     except (Failure, Problem):
         await anyio.to_thread.run_sync(trail.failed, caller, "job.resume", job_id)
         raise
@@ -186,7 +187,8 @@ async def undo_import(
         trail.did(caller, "job.undo", job_id)
 
     await anyio.to_thread.run_sync(note)
-    message = UndoImport(job_id=intake.submitter.new_id(), import_id=job_id, client=caller.client_id)
+    request_id = intake.submitter.new_id()
+    message = UndoImport(job_id=request_id, import_id=job_id, **requested_by(caller, request_id))
     task = Task("undo_import_task", message, task_id_for(message.job_id, "undo"))
     try:
         return await intake.submitter.send_task(task, caller.client_id)

@@ -38,6 +38,7 @@ from edugraph_gateway.api.dependencies import (
 )
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import not_found, problem_responses
+from edugraph_gateway.submission.intake import requested_by
 from edugraph_gateway.submission.submit import JobSubmitter, Task
 
 router = APIRouter(tags=["students"])
@@ -73,14 +74,22 @@ async def forget_student(  # noqa: PLR0917 - FastAPI reads the parameters of a r
     A later import does not bring them back.
     """
     request_id = intake.submitter.new_id()
+    by = requested_by(caller, request_id)
     task_id = task_id_for(request_id, "forget")
     note = partial(trail.did, caller, "student.forget", "", of=("student", student_id))
     # A worker of the release before knows only the message without options.
     if not (also or name or dry_run or block):
-        message = ForgetStudent(job_id=request_id, student_id=student_id)
+        message = ForgetStudent(job_id=request_id, student_id=student_id, **by)
         return await _sent(intake.submitter, caller, Task("forget_student_task", message, task_id), note)
     ids = tuple(dict.fromkeys((student_id, *also)))
-    erase = ErasePerson(job_id=request_id, ids=ids, names=name, dry_run=dry_run, block=block)
+    erase = ErasePerson(
+        job_id=request_id,
+        ids=ids,
+        names=name,
+        dry_run=dry_run,
+        block=block,
+        **by,
+    )
     return await _sent(intake.submitter, caller, Task("erase_person_task", erase, task_id), note)
 
 
@@ -94,9 +103,12 @@ async def list_erasures(_: Officer, blobs: BlobsDep) -> Erasures:
 @router.post("/v1/erasures/replay", status_code=202, responses=problem_responses(401, 403, 429, 503))
 async def replay_erasures(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep) -> Accepted:
     """Repeat all erasures and all undone imports, after a restore of a backup. Follow the task."""
-    message = ReplayErasures(job_id=intake.submitter.new_id())
-    task = Task("replay_erasures_task", message, task_id_for(message.job_id, "replay"))
-    return await _sent(intake.submitter, caller, task, partial(trail.did, caller, "erasures.replay", ""))
+    request_id = intake.submitter.new_id()
+    by = requested_by(caller, request_id)
+    message = ReplayErasures(job_id=request_id, **by)
+    task = Task("replay_erasures_task", message, task_id_for(request_id, "replay"))
+    note = partial(trail.did, caller, "erasures.replay", "")
+    return await _sent(intake.submitter, caller, task, note)
 
 
 @router.delete("/v1/erasures/{student_id:path}", status_code=202, responses=_REFUSALS)

@@ -62,3 +62,26 @@ SET r.records = coalesce(r.records, 0) + row.records
 UNWIND $rows AS row
 MATCH (g:Group {id: row.group})-[r:OF_COURSE]->(c) WHERE c.id = row.course AND r.records <= 0
 DELETE r
+
+// name: note_leader_changes
+// Notes changes of who leads a group, until they are in the audit log.
+UNWIND $rows AS row
+CREATE (:LeaderChange {id: randomUUID(), at: timestamp(), client: row.client, by: row.by, group: row.group,
+  person: row.person, leads: row.leads})
+
+// name: leader_changes
+// Returns the noted changes of leaders, the oldest first.
+MATCH (n:LeaderChange)
+RETURN n.id AS id, n.client AS client, n.by AS by, n.group AS group, n.person AS person, n.leads AS leads
+ORDER BY n.at, n.id LIMIT $limit
+
+// name: leaders_of_group
+// Returns the people who lead a group at any time.
+MATCH (g:Group {id: $id})<-[:LEADS]-(p)
+RETURN p.id AS person
+
+// name: forget_leader_changes
+// Deletes notes of changes that are in the audit log.
+UNWIND $ids AS id
+MATCH (n:LeaderChange {id: id})
+DELETE n

@@ -1,0 +1,25 @@
+"""Whether the caller of an import may write a record."""
+
+from edugraph_common.contracts.messages import ImportRights, person_mark
+from edugraph_common.contracts.records import ROSTER_TYPES, InvalidRecord, Record
+from edugraph_common.contracts.school_records import MembershipRecord
+
+OWN_LEADER = "would make the caller of this import the leader of a group; another caller has to import it"
+
+
+def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
+    """Raise InvalidRecord for a record that the caller of the import may not write.
+
+    `job_id` is the id with which the mark of the caller's own person was made.
+    """
+    if not rights.may_write(record.type):
+        scope = "roster" if record.type in ROSTER_TYPES else "submit"
+        reason = f"needs the scope {scope}, which the caller of this import does not have"
+        raise InvalidRecord("type", "a type of record that the caller may import", record.type, reason)
+    data = record.data
+    if not rights.marks or not isinstance(data, MembershipRecord) or not data.leads:
+        return
+    person_id = data.teacher_id or data.student_id or ""
+    if person_mark(job_id, person_id) in rights.marks:
+        field_name = "data.teacher_id" if data.teacher_id else "data.student_id"
+        raise InvalidRecord(field_name, "another person than the caller", "", OWN_LEADER)

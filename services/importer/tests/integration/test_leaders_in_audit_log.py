@@ -1,0 +1,139 @@
+"""Each change of who leads a group stands in the audit log once, whenever a process dies, on the real servers."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from engines import real_servers
+
+from edugraph_common.contracts.messages import ImportBatch, ImportJob, ImportRights
+from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.answer_epochs import AnswerEpochs
+from edugraph_common.platform.audit import Audit, Entry
+from edugraph_common.platform.course_members import CourseMembers
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_importer.batching import read_batch
+from edugraph_importer.erasure import Erasure
+from edugraph_importer.graph import Cause, Graph
+from edugraph_importer.service import Importer
+
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+@pytest.fixture
+def importer(room: Any, graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
+    monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
+    monkeypatch.setattr("edugraph_importer.service.send", lambda *_, **__: None)
+    client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
+    nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
+    epochs = AnswerEpochs(client)
+    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, epochs, nobody, lambda: NOW)
+    yield Importer(
+        nobody,
+        graph,
+        jobs,
+        AnalysisWindows(client),
+        members,
+        epochs,
+        blobs,
+        erasure,
+        elsewhere=nobody,
+        now=lambda: NOW,
+        audit=Audit(client, room.settings.privacy_secret.get_secret_value()),
+    )
+    client.close()
+
+
+def planned(importer: Importer, client: str) -> ImportBatch:
+    """Return the batch of a job that makes one person a leader."""
+    job_id = uuid4().hex
+    data = {"group_id": "8B", "teacher_id": client, "role": "leader"}
+    head = {"type": "membership_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": client}
+    job = ImportJob(job_id=job_id, records=[{**head, "data": data}], rights=ImportRights(roster=True, client=client))
+    importer.jobs.create(job_id, "import", "inline", NOW)
+    found = importer.plan(job)
+    assert found is not None
+    return found[0][0]
+
+
+def entries_of(importer: Importer, client: str) -> list[Entry]:
+    return [each for each in importer.audit.newest() if each.action == "group.leader" and each.who == client]
+
+
+class Died(BaseException):
+    pass
+
+
+def dies(*_: Any, **__: Any) -> Any:
+    raise Died
+
+
+@pytest.mark.parametrize("where", ["log_leader_changes", "forget_leader_changes", "_settle", None])
+def test_a_change_is_logged_once_though_the_process_dies(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    """Out: the call in `write_batch`, or `once` in `log_leader_changes`."""
+    client = uuid4().hex
+    batch = planned(importer, client)
+    if where:
+        owner = Graph if where == "forget_leader_changes" else Importer
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, where, dies)
+            with pytest.raises(Died):
+                importer.write_batch(batch)
+    importer.write_batch(batch)
+    importer.write_batch(batch)
+    [entry] = entries_of(importer, client)
+    assert entry.what == f"leads group 8B, by job {batch.job_id}"
+    assert entry.object == importer.audit.object_of("teacher", client)
+    assert importer.graph.leader_changes() == ()
+
+
+def test_the_hourly_task_logs_what_a_dead_process_left(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: the call in `end_old_records`."""
+    client = uuid4().hex
+    batch = planned(importer, client)
+    with monkeypatch.context() as patch:
+        patch.setattr(Importer, "log_leader_changes", dies)
+        with pytest.raises(Died):
+            importer.write_batch(batch)
+    assert entries_of(importer, client) == []
+    importer.end_old_records()
+    assert len(entries_of(importer, client)) == 1
+
+
+def test_several_processes_at_once_log_each_change_once(importer: Importer) -> None:
+    """Out: `once` in `log_leader_changes`."""
+    clients = [uuid4().hex for _ in range(5)]
+    for client in clients:
+        importer.graph.write_batch(read_batch(importer.blobs, planned(importer, client)).graph)
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(importer.log_leader_changes) for _ in range(8)]:
+            done.result()
+    assert [len(entries_of(importer, client)) for client in clients] == [1] * 5
+    assert importer.audit.verify().fault is None
+
+
+def test_each_request_logs_its_changes_before_it_ends(importer: Importer) -> None:
+    """Out: `log_leader_changes` in any of these methods of the service."""
+    client = uuid4().hex
+    importer.write_batch(planned(importer, client))
+    cause = Cause("head", "the request")
+    importer.rename_in_graph("group", "8B", "9A", merge=False, cause=cause)
+    importer.rename_in_graph("teacher", client, f"{client}-2", merge=False, cause=cause)
+    importer.remove_from_graph("group", "9A", "request", cause)
+    newest = [each for each in entries_of(importer, "head") if each.what.endswith("by the request")][:5]
+    assert sorted(each.what.split(",")[0] for each in newest) == [
+        "does not lead group 8B",
+        "does not lead group 9A",
+        "does not lead group 9A",
+        "leads group 9A",
+        "leads group 9A",
+    ]
