@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
+import httpx
 import pytest
 import yaml
 from tables import xlsx
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from edugraph_cli.commands.sources import SOURCES
 from edugraph_cli.main import app
+from edugraph_client import Client
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.records import AttemptRecord, PointRecord, PostRecord, Record, parse_record
 from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
@@ -326,3 +328,71 @@ def test_excel_days_and_decimal_commas_are_suggested() -> None:
     )
     mapping = parse_mapping(suggestion.mapping)
     assert (mapping.date_formats, mapping.decimal) == (("excel",), ",")
+
+
+ROSTER = b'{"type": "membership_record", "timestamp": "2026-01-01", "data": {"group_id": "8B", "teacher_id": "T1"}}\n'
+
+
+def _dry_run_as(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: httpx.Response | None, *options: str) -> Any:
+    """Run a dry run of a learning record and a membership of T1, with the gateway's answer about the caller."""
+    monkeypatch.setenv("EDUGRAPH_API_KEY", "eg_k_secret")
+    file = folder / "a.ndjson"
+    file.write_bytes(RECORD + ROSTER)
+
+    def ask(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v1/caller"
+        if answer is None:
+            raise httpx.ConnectError("nobody is there")
+        return answer
+
+    transport = httpx.MockTransport(ask)
+    monkeypatch.setattr(Client, "from_environment", lambda: Client("http://gateway", "k", transport=transport))
+    return runner.invoke(app, ["import", "--dry-run", *options, str(file)])
+
+
+@pytest.mark.parametrize(
+    ("scopes", "person", "refused"),
+    [
+        (["submit", "roster"], None, {}),
+        (["submit"], None, {2: "needs the scope roster"}),
+        (["roster"], "T2", {1: "needs the scope submit"}),
+        (["submit", "roster"], "T1", {2: "would make the caller of this import the leader"}),
+    ],
+)
+def test_a_dry_run_shows_the_rows_that_the_key_may_not_import(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scopes: list[str], person: str | None, refused: dict[int, str]
+) -> None:
+    """Out: `check` in `print_dry_run`."""
+    answer = httpx.Response(200, json={"client": "k", "scopes": scopes, "person": person})
+    done = _dry_run_as(monkeypatch, tmp_path, answer, "--json")
+    report = json.loads(done.stdout)
+    assert {each["line"]: each["reason"][: len(refused[each["line"]])] for each in report["errors"]} == refused
+    assert (report["valid"], report["rejected"]) == (2 - len(refused), len(refused))
+    assert done.exit_code == int(bool(refused))
+
+
+@pytest.mark.parametrize("status", [401, None])
+def test_a_dry_run_that_cannot_ask_for_the_key_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int | None
+) -> None:
+    answer = None
+    if status:
+        answer = httpx.Response(status, json={"type": "x", "title": "t", "status": status, "detail": "no such key"})
+    done = _dry_run_as(monkeypatch, tmp_path, answer)
+    assert done.exit_code == 0
+    assert "It was not checked whether this key may import the rows" in done.stderr
+    assert "1 rows need a key with the scope roster" in done.stdout
+
+
+def test_a_dry_run_without_a_key_asks_nobody_and_names_the_scope(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("EDUGRAPH_API_KEY", raising=False)
+    monkeypatch.setattr(Client, "from_environment", lambda: pytest.fail("no gateway is needed"))
+    file = tmp_path / "a.ndjson"
+    file.write_bytes(RECORD + ROSTER)
+    done = runner.invoke(app, ["import", "--dry-run", str(file)])
+    assert done.exit_code == 0
+    assert "1 rows need a key with the scope roster" in done.stdout
+    file.write_bytes(RECORD)
+    assert "roster" not in runner.invoke(app, ["import", "--dry-run", str(file)]).stdout

@@ -2,30 +2,40 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from edugraph_cli.display import FAILED, INVALID, print_table, say, show_json, stop
-from edugraph_common.contracts.messages import TABLE_FORMATS, Format
-from edugraph_common.contracts.records import escaped
+from edugraph_common.contracts.api import CallerAnswer
+from edugraph_common.contracts.messages import TABLE_FORMATS, Format, ImportRights, person_mark
+from edugraph_common.contracts.records import ROSTER_TYPES, Record, escaped
 from edugraph_common.sources import UTF8, ReadPlan, parse_mapping
 from edugraph_common.sources.detection import HEAD_BYTES, DetectedFile, chosen_format, detect_file
 from edugraph_common.sources.dry_run import DryRun, MarkAsRead, dry_run
 from edugraph_common.sources.first_table import first_table
 from edugraph_common.sources.mapping_suggestion import MappingSuggestion
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import MAX_FUTURE
 
 _MOST_ROWS = 2_000  # of a table whose mapping is suggested
+_MARK_ID = "dry-run"
 
 
 def print_dry_run(
-    path: Path, mapping_path: Path | None, file_format: Format | None = None, *, as_json: bool = False
+    path: Path,
+    mapping_path: Path | None,
+    file_format: Format | None = None,
+    *,
+    caller: CallerAnswer | None = None,
+    as_json: bool = False,
 ) -> int:
     """Print what an import of the file would do, or a suggested mapping for a table without a mapping.
 
     Return the exit code: 0 if each row is valid or not relevant, 1 if some rows are not, 2 for a file that an import
-    cannot use. `file_format` overrules the format that is detected.
+    cannot use. `file_format` overrules the format that is detected. Rows that the `caller` may not import are not
+    valid. If the caller is not known, the number of rows that need the scope roster is printed.
     """
     try:
         with path.open("rb") as file:
@@ -41,7 +51,12 @@ def print_dry_run(
                 _print_suggestion(file, path, detected)
                 return INVALID
             report = dry_run(
-                file, detected.format, mapping, detected.compression, latest=datetime.now(UTC) + MAX_FUTURE
+                file,
+                detected.format,
+                mapping,
+                detected.compression,
+                latest=datetime.now(UTC) + MAX_FUTURE,
+                check=partial(_check, caller),
             )
     except MalformedFile as problem:
         stop(f"{path}: {problem}", INVALID)
@@ -49,9 +64,29 @@ def print_dry_run(
         show_json({"detected": detected.model_dump(mode="json"), **report.model_dump(mode="json", by_alias=True)})
     else:
         _print_report(path, detected, report)
+        if caller is None:
+            _say_which_scope_is_needed(report)
     if report.rejected:
         return FAILED
     return 0
+
+
+def _check(caller: CallerAnswer | None, record: Record) -> None:
+    """Raise InvalidRecord if it is known that the caller may not import the record."""
+    if caller is None:
+        return
+    rights = ImportRights(
+        learning="submit" in caller.scopes,
+        roster="roster" in caller.scopes,
+        person=person_mark(_MARK_ID, caller.person) if caller.person else None,
+    )
+    check_rights(record, rights, _MARK_ID)
+
+
+def _say_which_scope_is_needed(report: DryRun) -> None:
+    roster_rows = sum(report.by_type.get(each, 0) for each in ROSTER_TYPES)
+    if roster_rows:
+        say(f"{roster_rows} rows need a key with the scope roster. With EDUGRAPH_API_KEY a dry run checks the key.")
 
 
 def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:

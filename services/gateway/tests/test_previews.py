@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from edugraph_common.contracts.permissions import SCOPES, Scope
+from edugraph_common.platform.callers import Caller
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings
@@ -75,3 +78,57 @@ def test_only_so_many_are_made_at_a_time(tmp_path: Path) -> None:
 
     answer = asyncio.run(third())
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+LEADER = {"type": "membership_record", "timestamp": "2026-01-01", "data": {"group_id": "8B", "role": "leader"}}
+
+
+def _leads(person: str) -> bytes:
+    row = {**LEADER, "data": {**LEADER["data"], "teacher_id": person}}  # type: ignore[dict-item]
+    return json.dumps(row).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "refused"),
+    [
+        (("submit",), {2: "needs the scope roster", 3: "needs the scope roster"}),
+        (("roster",), {1: "needs the scope submit", 3: "would make the caller"}),
+        (("submit", "roster"), {3: "would make the caller"}),
+    ],
+)
+def test_rows_that_the_caller_may_not_import_are_shown(
+    tmp_path: Path, scopes: tuple[Scope, ...], refused: dict[int, str]
+) -> None:
+    """Out: `check` in the route, or in `dry_run`."""
+    app = application(tmp_path)
+    caller = Caller("k1", scopes, person="T1")
+
+    async def admit(*_: Any) -> Caller:
+        return caller
+
+    app.state.gateway.admission.admit = admit
+    answer = asyncio.run(post(app, RECORD + _leads("T2") + _leads("T1"), "?name=a.ndjson"))
+    told = answer.raise_for_status().json()
+    assert {each["line"] for each in told["errors"]} == refused.keys()
+    for each in told["errors"]:
+        assert each["reason"].startswith(refused[each["line"]])
+    assert (told["valid"], told["rejected"]) == (3 - len(refused), len(refused))
+
+
+def test_who_calls_is_answered_with_scopes_and_person(tmp_path: Path) -> None:
+    app = application(tmp_path)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1") as client:
+            return await client.get("/v1/caller")
+
+    assert asyncio.run(ask()).json()["client"] == "anybody"
+    caller = Caller("k1", ("erase",), ("officer",), person="T1")
+
+    async def admit(_token: str, *any_of: str) -> Caller:
+        assert set(any_of) == set(SCOPES)
+        return caller
+
+    app.state.gateway.admission.admit = admit
+    answer = asyncio.run(ask())
+    assert answer.json() == {"client": "k1", "scopes": ["erase"], "roles": ["officer"], "person": "T1"}

@@ -30,8 +30,9 @@ from edugraph_cli.display import (
 from edugraph_cli.file_sets import FileOfSet, files_of, is_set
 from edugraph_cli.options import Economy, Follow, Json
 from edugraph_cli.progress import follow_job, upload_bar
-from edugraph_client import Client, FileSource, Refused
-from edugraph_common.contracts.api import Accepted
+from edugraph_client import Client, FileSource, Refused, Unreachable
+from edugraph_client.settings import ClientSettings
+from edugraph_common.contracts.api import Accepted, CallerAnswer
 from edugraph_common.contracts.findings import Subject
 from edugraph_common.contracts.messages import INLINE_RECORDS, ChangeTime, Format
 from edugraph_common.contracts.outcomes import JobReport
@@ -179,7 +180,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
             stop("A dry run reads the file on this machine, and twice: give the path of a file.", INVALID)
         from edugraph_cli.dry_run import print_dry_run
 
-        raise typer.Exit(print_dry_run(path, mapping, file_format, as_json=as_json))
+        raise typer.Exit(print_dry_run(path, mapping, file_format, caller=_caller(), as_json=as_json))
     with plain_errors(), Client.from_environment() as client:
         if is_url:
             accepted = wanted.send_url(client, file, mapping)
@@ -233,14 +234,31 @@ def _followed(client: Client, sent: _Sent, console: Console) -> _Sent:
     return sent._replace(report=follow_job(client, sent.job_id, console))
 
 
+def _caller() -> CallerAnswer | None:
+    """Return the caller whose key is set, as the gateway sees them, or None without a key.
+
+    A dry run needs no gateway. If the gateway does not answer, or refuses the key, a sentence says so, and the rights
+    are not checked.
+    """
+    if ClientSettings().api_key is None:
+        return None
+    try:
+        with Client.from_environment() as client:
+            return client.caller()
+    except (Unreachable, Refused) as problem:
+        err.print(f"It was not checked whether this key may import the rows: {problem}", markup=False)
+        return None
+
+
 def _dry_run_several(found: Sequence[FileOfSet], file_format: Format | None, *, as_json: bool) -> int:
     """Say, for each file, what an import would do. Return the exit code."""
     from edugraph_cli.dry_run import print_dry_run
 
     code = 0
+    caller = _caller()
     for _, path, mapping in found:
         try:
-            code = max(code, print_dry_run(path, mapping, file_format, as_json=as_json))
+            code = max(code, print_dry_run(path, mapping, file_format, caller=caller, as_json=as_json))
         except typer.Exit as unusable:
             code = max(code, unusable.exit_code)
     return code

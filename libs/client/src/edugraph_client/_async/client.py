@@ -20,7 +20,7 @@ from edugraph_client.errors import Refused, Unreachable, is_for_now
 from edugraph_client.files import FileSource
 from edugraph_client.parameters import Parameter, as_query
 from edugraph_client.settings import ClientSettings
-from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, GraphSummary, Restricted
+from edugraph_common.contracts.api import Accepted, CallerAnswer, Check, Diagnosis, Erasures, GraphSummary, Restricted
 from edugraph_common.contracts.messages import Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -424,6 +424,10 @@ class AsyncClient:
 
     async def version(self) -> dict[str, Any]:
         return await self._api.json("/v1/version")
+
+    async def caller(self) -> CallerAnswer:
+        """Return the scopes and roles that the gateway sees for this client's key."""
+        return await self._api.model(CallerAnswer, "/v1/caller")
 
 
 def _report(entry: Mapping[str, Any]) -> JobReport:

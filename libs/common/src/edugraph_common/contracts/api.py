@@ -1,6 +1,7 @@
 """Answers of the gateway that the client library parses as well."""
 
 from edugraph_common.contracts.contract_model import ContractModel, MessageModel
+from edugraph_common.contracts.permissions import Role, Scope
 
 
 class Accepted(ContractModel):
@@ -9,6 +10,15 @@ class Accepted(ContractModel):
     job_id: str
     task_id: str
     links: dict[str, str] = {}
+
+
+class CallerAnswer(MessageModel):
+    """The caller of a request. `person` is the id in the graph of the person whose key, token or session it is."""
+
+    client: str
+    scopes: tuple[Scope, ...]
+    roles: tuple[Role, ...] = ()
+    person: str | None = None
 
 
 class Erasures(ContractModel):

@@ -1,7 +1,7 @@
 """A dry run: it reads a file like an import, without a server and without writing anything."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import IO
 
@@ -10,16 +10,16 @@ from pydantic import Field
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
-from edugraph_common.contracts.records import AttemptRecord, Record, Withdrawal
+from edugraph_common.contracts.records import AttemptRecord, InvalidRecord, Record, Withdrawal
 from edugraph_common.sources.cells import Cell, cell_text
-from edugraph_common.sources.chunking import RowChunk
+from edugraph_common.sources.chunking import RawRow, RowChunk
 from edugraph_common.sources.json_source import decode_json
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.marks import read_mark
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.read_plan import ReadPlan, open_text
 from edugraph_common.sources.row_numbers import MOST_LOOKED_AT, are_row_numbers
-from edugraph_common.sources.rows import NotRelevant, read_rows
+from edugraph_common.sources.rows import Content, NotRelevant, Source, make_reject, read_rows
 
 SHOWN_REJECTS = 20
 SHOWN_STUDENTS = 3
@@ -67,11 +67,13 @@ def dry_run(
     latest: datetime | None = None,
     is_part: bool = False,
     most_rows: int | None = None,
+    check: Callable[[Record], None] = lambda _: None,
 ) -> DryRun:
     """Read a file once, like the import, and keep the first `shown_rejects` rejects.
 
     `latest`: the latest timestamp that a record may have. `is_part`: only the first part of a file is given, so its
-    last chunk is left out. `most_rows`: reading ends soon after this number of rows.
+    last chunk is left out. `most_rows`: reading ends soon after this number of rows. `check` raises InvalidRecord for
+    a record that the caller of the import may not write.
 
     Raises MalformedFile, also if the mapping uses row numbers as ids of records, because the next file with the same
     numbers would replace these records.
@@ -93,7 +95,7 @@ def dry_run(
             complete = False
             break
         read += len(chunk)
-        for raw_row, (_, row) in zip(chunk, read_rows(source, chunk, latest), strict=True):
+        for raw_row, row in _checked(source, chunk, latest, check):
             match row:
                 case Record():
                     types[row.type] += 1
@@ -163,6 +165,20 @@ class _FirstMarks:
             beside = read_mark(cell_text(in_row))
             return beside.value if beside else None
         return self._items.points_of(column)
+
+
+def _checked(
+    source: Source, chunk: RowChunk, latest: datetime | None, check: Callable[[Record], None]
+) -> Iterator[tuple[RawRow, Content]]:
+    """Yield each row of a chunk with what it is. A record that does not pass the check is a reject."""
+    for raw_row, (line, row) in zip(chunk, read_rows(source, chunk, latest), strict=True):
+        try:
+            if isinstance(row, Record):
+                check(row)
+        except InvalidRecord as refused:
+            yield raw_row, make_reject(line, raw_row.raw, refused)
+        else:
+            yield raw_row, row
 
 
 def _has_no_id_of_its_own(record: Record) -> bool:

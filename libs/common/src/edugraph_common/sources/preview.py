@@ -1,11 +1,14 @@
 """A preview of an import from the first part of a file: its format, and the outcomes of its rows."""
 
 import io
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
 from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record
 from edugraph_common.sources.compression import decompressor
 from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_file
 from edugraph_common.sources.dry_run import MarkAsRead, dry_run
@@ -52,13 +55,20 @@ class Preview(ContractModel):
 
 
 def preview(
-    name: str, part: bytes, mapping: str | None, latest: datetime, *, is_whole: bool, points: str | None = None
+    name: str,
+    part: bytes,
+    mapping: str | None,
+    latest: datetime,
+    *,
+    is_whole: bool,
+    points: str | None = None,
+    check: Callable[[Record], None] = lambda _: None,
 ) -> Preview:
     """Return the preview of a file from its first part, or from the whole file.
 
     A workbook or a Parquet file can only be read as a whole. `mapping` is the text of the mapping of a table. Without
     it, a mapping is suggested and used. `points` is a JSON object: column -> points of a right answer. They are put
-    into the mapping.
+    into the mapping. `check` raises InvalidRecord for a record that the caller of the import may not write.
 
     Raises MalformedFile for a file that cannot be imported.
     """
@@ -91,12 +101,15 @@ def preview(
             latest=latest,
             is_part=not is_whole,
             most_rows=_MOST_ROWS,
+            check=check,
         )
     except MalformedFile as problem:
         return found.model_copy(update={"problem": str(problem)})
-    numbers = {each: value for each, value in report if each in Preview.model_fields}
+    update: dict[str, Any] = {each: value for each, value in report if each in Preview.model_fields}
     header = report.read_plan.header
-    return found.model_copy(update=numbers | {"columns": header.columns if header else ()})
+    if header:
+        update["columns"] = header.columns
+    return found.model_copy(update=update)
 
 
 def _unpacked(part: bytes, compression: Compression | None, *, is_whole: bool) -> tuple[bytes, bool]:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.contracts.permissions import Scope
+from edugraph_common.contracts.permissions import SCOPES, Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
@@ -78,6 +78,7 @@ def part(select: Callable[[Gateway], Any]) -> Any:
     return Depends(selected)
 
 
+AnyCaller = Annotated[Caller, admitted(*SCOPES)]
 READS: tuple[Scope, ...] = ("read", "read:own")
 Reader = Annotated[Caller, admitted(*READS)]
 # With the scope review, a caller sees only the tasks of reviews that this caller sent.

@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter, Request
 
+from edugraph_common.contracts.api import CallerAnswer
 from edugraph_common.platform.problems import Problem
 from edugraph_gateway.api.answers import Health, Version
-from edugraph_gateway.api.dependencies import ProbesDep, Reader
+from edugraph_gateway.api.dependencies import AnyCaller, ProbesDep, Reader
 from edugraph_gateway.problems import problem_responses
 
 router = APIRouter(tags=["health"])
@@ -28,3 +29,9 @@ async def readyz(probes: ProbesDep) -> Health:
 @router.get("/v1/version", responses=problem_responses(401, 403, 429, 503))
 async def version(request: Request, _caller: Reader) -> Version:
     return Version(version=request.app.version)
+
+
+@router.get("/v1/caller", responses=problem_responses(401, 403, 429, 503))
+async def who_calls(caller: AnyCaller) -> CallerAnswer:
+    """Return the scopes and roles of the key, token or session of this request, and the person whose it is."""
+    return CallerAnswer(client=caller.client_id, scopes=caller.scopes, roles=caller.roles, person=caller.person)

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query, Request
 
 from edugraph_common.platform.problems import Problem
 from edugraph_common.sources.preview import Preview, preview
+from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import MAX_FUTURE
 from edugraph_gateway.api.dependencies import ClockDep, Importer, IntakeDep
-from edugraph_gateway.api.routes.imports import NAME
+from edugraph_gateway.api.routes.imports import NAME, rights_of
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.request_body import pieces
 
@@ -21,6 +22,7 @@ MAX_BYTES = 8 << 20
 CONTENT_TYPE = "application/octet-stream"
 TIMEOUT_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 5
+MARK_ID = "preview"
 
 _BODY = {"required": True, "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -33,7 +35,7 @@ _BODY = {"required": True, "content": {CONTENT_TYPE: {"schema": {"type": "string
 async def preview_import(
     *,
     request: Request,
-    _caller: Importer,
+    caller: Importer,
     intake: IntakeDep,
     clock: ClockDep,
     name: Annotated[str, Query(min_length=1, max_length=200, pattern=NAME)] = "upload",
@@ -45,7 +47,8 @@ async def preview_import(
 ) -> Preview:
     """Return the format of a file, a suggested mapping for a table, and its first rows as an import reads them.
 
-    Nothing is stored. If the file has more than 8 MiB, send its first part with `whole=false`.
+    Rows that the caller may not import are rejected. Nothing is stored. If the file has more than 8 MiB, send its
+    first part with `whole=false`.
     """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != CONTENT_TYPE:
@@ -60,7 +63,16 @@ async def preview_import(
             with anyio.fail_after(TIMEOUT_SECONDS):
                 body = [piece async for piece in pieces(request, max_bytes=MAX_BYTES, idle_timeout_seconds=idle)]
                 latest = clock() + MAX_FUTURE
-                look = partial(preview, name, b"".join(body), mapping, latest, is_whole=whole, points=points)
+                look = partial(
+                    preview,
+                    name,
+                    b"".join(body),
+                    mapping,
+                    latest,
+                    is_whole=whole,
+                    points=points,
+                    check=partial(check_rights, rights=rights_of(caller, MARK_ID), job_id=MARK_ID),
+                )
                 return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
     except TimeoutError:
         words = f"The preview took more than {TIMEOUT_SECONDS:g} s. Send a smaller part of the file."
