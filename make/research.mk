@@ -15,8 +15,8 @@ evaluate: env-research ## agreement with human labels: the provider that is set,
 evaluate-offline: env-research ## what the offline analyser finds of labelled mistakes, texts and messages, without labels and with them (two minutes)
 	@$(RESEARCH) -m evaluation.offline_check
 
-privacy-check: env-research ## what the redaction finds of labelled secrets, and whether attacks of texts on the model succeed (seconds)
-	@$(RESEARCH) -m evaluation.privacy_check
+privacy-check: env-research ## what the redaction finds of labelled secrets, and whether attacks of texts on the model succeed (a minute)
+	@$(RESEARCH) -m evaluation.privacy_check --model
 
 bench-mastery: env-research ## how well the estimate of mastery ranks the students of a synthetic school by the truth (a minute)
 	@$(RESEARCH) -m evaluation.mastery $(BENCH_ARGS)

@@ -5,6 +5,7 @@ for real sentences of lessons into which made-up names, numbers and addresses we
 need the shared data for tests. Without these data they are not measured, and the report says so.
 """
 
+import argparse
 import json
 import logging
 import os
@@ -18,7 +19,9 @@ from typing import Any
 
 import structlog
 
+from edugraph_analyzer import name_model
 from edugraph_analyzer.course_names import CourseNames
+from edugraph_analyzer.name_model import FindNames
 from edugraph_analyzer.redaction import Redactor
 from evaluation.privacy_attacks import attack_report, read_attacks
 from evaluation.privacy_labels import Labelled, read_labelled
@@ -98,14 +101,16 @@ def replaced_spans(redactor: Redactor, text: str) -> list[tuple[int, int, str]]:
     return spans
 
 
-def tally(rows: Sequence[Labelled], course: dict[str, CourseNames]) -> Tally:
+def tally(
+    rows: Sequence[Labelled], course: dict[str, CourseNames], find_names: FindNames = name_model.no_names
+) -> Tally:
     """Count secrets and replacements. A secret is found if all its letters and digits are replaced.
 
     A replacement is right if at least half of it is secret.
     """
     counts = Tally()
     for row in rows:
-        spans = replaced_spans(redactor_of(row, course), row.text)
+        spans = replaced_spans(Redactor(row.people, [course[row.language]], find_names), row.text)
         replaced = {place for start, end, _ in spans for place in range(start, end)}
         secret_at = {place: name for start, end, name in row.secrets for place in range(start, end)}
         for start, end, name in row.secrets:
@@ -127,10 +132,6 @@ def tally(rows: Sequence[Labelled], course: dict[str, CourseNames]) -> Tally:
     return counts
 
 
-def redactor_of(row: Labelled, course: dict[str, CourseNames]) -> Redactor:
-    return Redactor(row.people, [course[row.language]])
-
-
 def redaction_report(counts: dict[str, Tally]) -> dict[str, Any]:
     groups = {**{name: (name,) for name in CLASSES}, "fixed form": FIXED_FORM, "all": CLASSES}
     return {
@@ -150,13 +151,16 @@ def redaction_report(counts: dict[str, Tally]) -> dict[str, Any]:
     }
 
 
-def unseen_report(records: Path) -> dict[str, Any]:
-    """Return recall by class for each language, and the share of harmless sentences that were changed."""
+def unseen_report(records: Path, find_names: FindNames = name_model.no_names) -> dict[str, Any]:
+    """Return recall by class for each language, and the share of harmless sentences that were changed.
+
+    `find_names` is the model for names, if it is measured too.
+    """
     report: dict[str, Any] = {}
     for language in ("zh", "en"):
         course = Course(language, "unseen", records)
         rows = list(course.rows())
-        counts = tally(rows, {language: CourseNames(course.members)})
+        counts = tally(rows, {language: CourseNames(course.members)}, find_names)
         harmless = [row.id for row in rows if not row.secrets]
         changed = {row_id for row_id, _, _ in counts.changed}.intersection(harmless)
         report[language] = {
@@ -235,7 +239,10 @@ def missed_goals(final: Tally) -> list[str]:
     ]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
+    parser = argparse.ArgumentParser(description="Measure what the redaction finds.")
+    parser.add_argument("--model", action="store_true", help="measure the model for names too (half a minute)")
+    with_model = parser.parse_args(arguments).model
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     people = json.loads((FOLDER / "people.json").read_text(encoding="utf-8"))
     course = {language: CourseNames(names) for language, names in people.items()}
@@ -249,9 +256,15 @@ def main() -> int:
     missed = missed_goals(counts["final"])
     unseen: dict[str, Any] = {}
     if RECORDS.is_dir():
-        unseen = unseen_report(RECORDS)
-        print("\n".join(unseen_lines(unseen)))
-        missed += missed_of_unseen(unseen)
+        unseen["rules"] = unseen_report(RECORDS)
+        print("Sentences of lessons, by rules alone")
+        print("\n".join(unseen_lines(unseen["rules"])))
+        missed += missed_of_unseen(unseen["rules"])
+        if with_model:
+            unseen["rules and model"] = unseen_report(RECORDS, name_model.whole_names)
+            print("The same, by rules and the model for names")
+            print("\n".join(unseen_lines(unseen["rules and model"])))
+            missed += missed_of_unseen(unseen["rules and model"])
     else:
         print("The sentences of lessons were not measured: the shared data for tests is not here.")
     if successes["one student per pack"]:
@@ -269,4 +282,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Person
+from edugraph_analyzer.name_model import FindNames, no_names
 from edugraph_analyzer.plain_text import folded, plain_reading
 from edugraph_analyzer.private_forms import FORMS, Form, Needs, Span
 from edugraph_analyzer.private_names import INTRODUCTIONS, own_names
@@ -35,11 +36,12 @@ class Redactor:
 
     The same words get the same placeholder. Placeholders are numbered in the order in which their words first appear,
     so that a text which two students sent is one text in the cache. `originals` has the words of each placeholder.
-    `members` has the names of the people of each course of the record.
+    `members` has the names of the people of each course of the record. `find_names` finds names of people on no list.
     """
 
     people: tuple[Person, ...]
     members: Sequence[CourseNames] = ()
+    find_names: FindNames = no_names
     originals: dict[str, str] = field(default_factory=dict)
     _placeholders: dict[tuple[str, str], str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class Redactor:
             found += names.spans(plain)
         for form in _forms_that_may_match(Needs.met_by(plain)):
             found += form.spans(plain, lower)
+        found += self.find_names(plain)
         merged: list[Span] = []
         for start, end, tag in sorted(found):
             if not merged or start >= merged[-1][1]:

