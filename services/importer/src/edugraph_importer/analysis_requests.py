@@ -33,6 +33,18 @@ from edugraph_common.platform.analysis_window import START, AnalysisWindows
 from edugraph_common.platform.object_store import Blobs
 
 CONTEXTS = TypeAdapter(tuple[CourseContext, ...])
+# The fields that each request has from its batch.
+_HANDED_ON = (
+    "job_id",
+    "traceparent",
+    "deadline",
+    "batch",
+    "rows",
+    "accepted_at",
+    "acceptance",
+    "generation",
+    "economy",
+)
 
 
 def contexts_key(job_id: str, batch: int) -> str:
@@ -57,47 +69,51 @@ class AnalysisRequests:
         Asking twice is harmless: packs have names, and each is counted once. A job that was cancelled, resumed or
         lost meanwhile asks for nothing here, since it asks for the batch again when it continues.
         """
-        kinds = Counter(kind for record in records if (kind := kind_to_read(record)))
+        kinds: Counter[Kind] = Counter()
+        course_ids: set[str] = set()  # the courses whose context is sent
+        for record in records:
+            kind = kind_to_read(record)
+            if kind is None:
+                continue
+            kinds[kind] += 1
+            if kind in KINDS_WITH_CONTEXTS:
+                course_ids.update(course_ids_of(record))
         if not kinds:
             return 0
-        told = (record for record in records if kind_to_read(record) in KINDS_WITH_CONTEXTS)
-        contexts = self.course_contexts(sorted({course_id for record in told for course_id in course_ids_of(record)}))
-        moments = ("accepted_at", "acceptance", "generation")
-        handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", *moments, "economy")
-        common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
-        # A batch request to the model provider takes many records, so that its files are worth their cost.
-        common |= {"pack_records": PACK_RECORDS} if message.economy else {}
-        # Course texts come first, since the mistakes of the job wait for them.
-        in_order = sorted(kinds.items(), key=lambda each: (each[0] != "knowledge_points", each[0]))
-        requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in in_order]
+        contexts = self.course_contexts(sorted(course_ids))
+        common: dict[str, Any] = {name: getattr(message, name) for name in _HANDED_ON}
+        if message.economy:
+            # A batch request to the model provider takes many records, so that its files are worth their cost.
+            common["pack_records"] = PACK_RECORDS
+        requests = [AnalysisBatch(**common, kind=kind, expected=kinds[kind]) for kind in sorted(kinds, key=_order)]
         if message.rows is None:
             lines = enumerate(message.records or (), start=message.first_line)
             values = tuple(value for line, value in lines if line not in left_out)
             self._send_at_once(requests, values, records, contexts)
-        else:
-            if left_out:
-                requests = [each.model_copy(update={"left_out": tuple(left_out)}) for each in requests]
-            self._let_wait(requests, contexts)
+            return kinds.total()
+        if left_out:
+            requests = [request.model_copy(update={"left_out": tuple(left_out)}) for request in requests]
+        self._let_wait(requests, contexts)
         return kinds.total()
 
     def _let_wait(self, requests: Sequence[AnalysisBatch], contexts: tuple[CourseContext, ...]) -> None:
         first = requests[0]
-        told: dict[Kind, dict[str, Any]] = {"knowledge_points": {"pack_records": _contents(first)}}
+        additions: dict[Kind, dict[str, Any]] = {"knowledge_points": {"pack_records": _contents(first)}}
         if contexts:
             key = contexts_key(first.job_id, first.batch)
             with self.blobs.write(key) as file:
                 file.write(CONTEXTS.dump_json(contexts))
             for kind in KINDS_WITH_CONTEXTS:
-                told.setdefault(kind, {})["contexts_key"] = key
-        by = f"batch-{first.batch}"
-        complete = [request.model_copy(update=told.get(request.kind, {})) for request in requests]
-        if self.windows.ask(complete, by) != "start":
+                additions.setdefault(kind, {})["contexts_key"] = key
+        asked_by = f"batch-{first.batch}"
+        complete = [request.model_copy(update=additions.get(request.kind, {})) for request in requests]
+        if self.windows.ask(complete, asked_by) != "start":
             return
         names = ("job_id", "traceparent", "deadline", "generation", "economy")
         start = AnalysisWindow(**{name: getattr(first, name) for name in names})
         task_id = task_id_for(first.job_id, f"window-{first.generation}-{first.batch}")
         send(self.app, "continue_analysis_task", start, task_id=task_id)
-        self.windows.sent(first.job_id, by, START)
+        self.windows.sent(first.job_id, asked_by, START)
 
     def _send_at_once(
         self,
@@ -107,27 +123,39 @@ class AnalysisRequests:
         contexts: tuple[CourseContext, ...],
     ) -> None:
         for request in requests:
-            if request.kind != "knowledge_points":
-                known = contexts if request.kind in KINDS_WITH_CONTEXTS else ()
-                whole = request.model_copy(update={"records": values, "contexts": known})
-                task_id = task_id_for(request.job_id, f"analysis-{request.kind}-{request.batch}")
-                send(self.app, BATCH_TASKS[request.kind], whole, task_id=task_id)
+            if request.kind == "knowledge_points":
+                self._send_course_texts(request, records, contexts)
                 continue
-            names = ("job_id", "traceparent", "deadline", "acceptance", "generation", "kind", "economy")
-            common: dict[str, Any] = {name: getattr(request, name) for name in names}
-            contents = [record for record in records if kind_to_read(record) == "knowledge_points"]
-            size = _contents(request)
-            packs = [contents[start : start + size] for start in range(0, len(contents), size)]
-            named = {f"knowledge_points-{request.batch}-{number}": pack for number, pack in enumerate(packs)}
-            self.windows.texts_sent(request.job_id, list(named), self.now())
-            for name, pack in named.items():
-                message = Analysis(
-                    **common,
-                    pack=name,
-                    records=tuple(record.to_json() for record in pack),
-                    contexts=own_contexts(pack, contexts),
-                )
-                send(self.app, "extract_knowledge_points_task", message, task_id=task_id_for(request.job_id, name))
+            known = contexts if request.kind in KINDS_WITH_CONTEXTS else ()
+            whole = request.model_copy(update={"records": values, "contexts": known})
+            task_id = task_id_for(request.job_id, f"analysis-{request.kind}-{request.batch}")
+            send(self.app, BATCH_TASKS[request.kind], whole, task_id=task_id)
+
+    def _send_course_texts(
+        self, request: AnalysisBatch, records: Sequence[Record], contexts: tuple[CourseContext, ...]
+    ) -> None:
+        """Send the course texts among the records in packs."""
+        names = ("job_id", "traceparent", "deadline", "acceptance", "generation", "kind", "economy")
+        common: dict[str, Any] = {name: getattr(request, name) for name in names}
+        texts = [record for record in records if kind_to_read(record) == "knowledge_points"]
+        size = _contents(request)
+        packs: dict[str, Sequence[Record]] = {}
+        for number, start in enumerate(range(0, len(texts), size)):
+            packs[f"knowledge_points-{request.batch}-{number}"] = texts[start : start + size]
+        self.windows.texts_sent(request.job_id, list(packs), self.now())
+        for name, pack in packs.items():
+            message = Analysis(
+                **common,
+                pack=name,
+                records=tuple(record.to_json() for record in pack),
+                contexts=own_contexts(pack, contexts),
+            )
+            send(self.app, "extract_knowledge_points_task", message, task_id=task_id_for(request.job_id, name))
+
+
+def _order(kind: Kind) -> tuple[bool, str]:
+    """Return the sort key of a kind. Course texts come first, since the mistakes of the job wait for them."""
+    return kind != "knowledge_points", kind
 
 
 def _contents(request: AnalysisBatch) -> int:

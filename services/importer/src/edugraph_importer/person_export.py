@@ -97,16 +97,21 @@ class PersonExport:
         *,
         go_on: Callable[[], None] = lambda: None,
     ) -> None:
-        self._student_id, self._graph, self._blobs = student_id, graph, blobs
+        self._student_id = student_id
+        self._graph = graph
+        self._blobs = blobs
         # Files, dead letters and views from before a renaming contain the former id.
         self._ids = graph.with_former_ids({student_id})
-        self._elsewhere, self._prefixes, self._go_on = elsewhere, prefixes, go_on
+        self._elsewhere = elsewhere
+        self._prefixes = prefixes
+        self._go_on = go_on
         self._counts: dict[str, int] = {}
         self._problems: list[str] = []
 
     def write(self, file: IO[bytes], now: datetime) -> dict[str, int]:
         """Write the ZIP to `file`. Return the number of entries in each file of the ZIP."""
-        exported, known = self._graph.export_student(self._student_id), self._graph.look(self._ids)
+        exported = self._graph.export_student(self._student_id)
+        known = self._graph.look(self._ids)
         records = frozenset(str(record["properties"]["id"]) for record in exported["records"])
         person = Person(self._ids, records, known.names)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -118,25 +123,30 @@ class PersonExport:
                 self._add(archive, "files/rows.ndjson", self._rows())
                 self._add(archive, "files/rejects.ndjson", self._rejects())
                 self._add(archive, "fits/rows.ndjson", self._labelled())
-                found = ({"key": key, "value": value} for key, value in self._elsewhere.search(self._ids | records))
-                self._add(archive, "redis/jobs_and_results.ndjson", found)
+                self._add(archive, "redis/jobs_and_results.ndjson", self._redis_entries(records))
                 self._add(archive, "broker/dead_letters.ndjson", self._letters(person))
                 self._add(archive, "redis/views.ndjson", self._views(person))
-            noted = (
-                entry.model_dump(mode="json") for each in sorted(self._ids) for entry in self._elsewhere.entries(each)
-            )
-            self._add(archive, "redis/audit.ndjson", noted)
+            self._add(archive, "redis/audit.ndjson", self._audit_entries())
             archive.writestr("index.txt", self._index(now))
         return self._counts
+
+    def _redis_entries(self, records: frozenset[str]) -> Iterator[dict[str, Any]]:
+        """Yield the entries of Redis that have an id of the student or of one of the student's records."""
+        for key, value in self._elsewhere.search(self._ids | records):
+            yield {"key": key, "value": value}
+
+    def _audit_entries(self) -> Iterator[dict[str, Any]]:
+        for student_id in sorted(self._ids):
+            for entry in self._elsewhere.entries(student_id):
+                yield entry.model_dump(mode="json")
 
     def _add(self, archive: zipfile.ZipFile, name: str, entries: Iterable[Any]) -> None:
         self._counts[name] = 0
         self._go_on()
         with archive.open(name, "w", force_zip64=True) as file:
             for entry in entries:
-                file.write(
-                    f"{json.dumps(entry, ensure_ascii=False, default=str)}\n".encode(errors="backslashreplace")
-                )
+                line = json.dumps(entry, ensure_ascii=False, default=str)
+                file.write(f"{line}\n".encode(errors="backslashreplace"))
                 self._counts[name] += 1
 
     def _index(self, now: datetime) -> str:
@@ -147,9 +157,8 @@ class PersonExport:
             if place.level == "personal" or place.exporter:
                 read = place.exporter in EXPORTED
                 mark = "read / 已读取" if read else "NOT READ by this export / 本次导出未读取"
-                text += (
-                    f"\n{place.store} {', '.join(place.patterns)}: {mark}\n  {place.holds.en}\n  {place.holds.zh}\n"
-                )
+                text += f"\n{place.store} {', '.join(place.patterns)}: {mark}\n"
+                text += f"  {place.holds.en}\n  {place.holds.zh}\n"
                 text += f"  {place.kept.en} / {place.kept.zh}\n"
         return text
 
@@ -217,11 +226,11 @@ class PersonExport:
                 except ValidationError:
                     self._problems.append(f"{key} has a line that is no reject")
                     continue
-                raw = reject.raw
-                is_theirs = raw is not None and self._names_student(
-                    source, RawRow(reject.line, raw.encode(errors="replace"))
-                )
-                if is_theirs or normal_id(reject.found) in self._ids:
+                is_theirs = normal_id(reject.found) in self._ids
+                if reject.raw is not None and not is_theirs:
+                    row = RawRow(reject.line, reject.raw.encode(errors="replace"))
+                    is_theirs = self._names_student(source, row)
+                if is_theirs:
                     yield {"key": key, **reject.model_dump()}
 
     def _letters(self, who: Person) -> Iterator[dict[str, Any]]:

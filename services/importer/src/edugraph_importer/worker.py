@@ -68,9 +68,11 @@ def make_worker(settings: Settings) -> App:
             settings.source_retention_days,
         )
         jobs = Jobs(client, settings.job_retention_seconds)
-        blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
+        blobs = Blobs(settings.blob_url, settings.imports_from)
+        members = CourseMembers(client)
         graph = Graph(GraphSettings(), kept, telemetry.graph_version, partial(read_stored_rows, blobs))
-        epochs, texts = AnswerEpochs(client), RedisTexts(client)
+        epochs = AnswerEpochs(client)
+        texts = RedisTexts(client)
         audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)
         letters = open_dead_letters(settings)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}

@@ -135,7 +135,7 @@ def write_all(
 @EXAMPLES
 @given(data=st.data())
 def test_what_means_the_same_does_not_depend_on_the_order(room: Any, data: st.DataObject) -> None:
-    """To take the guards out: let `_place_reviewed` begin at nothing, or `may_be_joined` look at the new claims alone."""
+    """To take the guards out: let `_read_component` begin at nothing, or `may_be_joined` look at the new claims alone."""
     records, said = data.draw(mistakes()), data.draw(reviews)
     findings = data.draw(found_in(latest(records)))
     room.empty()

@@ -60,9 +60,12 @@ class Report:
     @property
     def found(self) -> bool:
         """Whether anything names the person. Exports do not count, since all of them are deleted."""
-        return bool(self.left) or any(
-            number for counts in self.removed.values() for name, number in counts.items() if name != "exports"
-        )
+        if self.left:
+            return True
+        for counts in self.removed.values():
+            if any(number for name, number in counts.items() if name != "exports"):
+                return True
+        return False
 
     def leave(self, store: Eraser, key: str, reason: str) -> None:
         self.left.append({"store": store, "key": key, "reason": reason})
@@ -235,17 +238,20 @@ class Erasure:
         if not erased:
             return tuple(rejects)
         self.jobs.clean_later(message.job_id)
-        return tuple(
-            reject if erased.isdisjoint(ids) else reject.model_copy(update={"found": "", "raw": None})
-            for reject, ids in zip(rejects, named, strict=True)
-        )
+        cleared = []
+        for reject, ids in zip(rejects, named, strict=True):
+            if erased.isdisjoint(ids):
+                cleared.append(reject)
+            else:
+                cleared.append(reject.model_copy(update={"found": "", "raw": None}))
+        return tuple(cleared)
 
     def note_refused(self, message: Findings) -> None:
         """Note the job for cleaning if a person in its findings was erased while the analysis ran."""
-        named = {
-            str(found.record.get("record_id")): frozenset(students_of_record(found.record))
-            for found in message.findings
-        }
+        named: dict[str, frozenset[str]] = {}  # record id -> its students
+        for finding in message.findings:
+            record_id = str(finding.record.get("record_id"))
+            named[record_id] = frozenset(students_of_record(finding.record))
         erased = self.graph.erased_among(frozenset[str]().union(*named.values()))
         marks = [record_mark(record_id) for record_id, ids in named.items() if not erased.isdisjoint(ids)]
         if marks:
@@ -354,10 +360,15 @@ def _view_without(who: Who, written: re.Pattern[str] | None) -> Callable[[str], 
 
 def is_named_in(view: SavedView, who: Who, written: re.Pattern[str] | None) -> bool:
     """Return whether a saved view belongs to the person or names the person. `written` finds them in free text."""
-    is_theirs = who.is_among(view.may_name()) or (
-        isinstance(who, Person) and not who.records.isdisjoint(view.may_name())
-    )
-    return is_theirs or bool(written and written.search(unicodedata.normalize("NFC", view.words())))
+    names = frozenset(view.may_name())
+    if who.is_among(names):
+        return True
+    if isinstance(who, Person) and not who.records.isdisjoint(names):
+        return True
+    if written is None:
+        return False
+    words = unicodedata.normalize("NFC", view.words())
+    return written.search(words) is not None
 
 
 def _letter_without(who: Who) -> Callable[[bytes], bytes]:

@@ -20,7 +20,8 @@ LONGEST_MINUTES = 240  # a record counts for this number of minutes at most
 FILLED_MINUTES = 5  # a gap of at most this length between two active minutes counts as active
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MINUTE = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(minutes=1)
+_ONE_MINUTE = timedelta(minutes=1)
+_LAST_MINUTE = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _ONE_MINUTE
 _MINUTES = 24 * 60  # in a day
 _HOUR = (1 << 60) - 1
 
@@ -50,8 +51,10 @@ class Activity:
 
     @classmethod
     def read(cls, row: neo4j.Record) -> "Activity":
-        hours = sum(minutes << 60 * hour for hour, minutes in enumerate(row["hours"]))
-        return cls(hours, set(row["kinds"] or ()))
+        minutes = 0
+        for hour, minutes_of_hour in enumerate(row["hours"]):
+            minutes += minutes_of_hour << 60 * hour
+        return cls(minutes, set(row["kinds"] or ()))
 
     def row(self) -> Row:
         """Return the stored form: an integer for each hour, whose bit n stands for minute n of the hour."""
@@ -65,23 +68,31 @@ def active_minutes(minutes: int) -> int:
         return 0
     first = (minutes & -minutes).bit_length() - 1
     active = [minute for minute in range(first, minutes.bit_length()) if minutes >> minute & 1]
-    gaps = (after - before - 1 for before, after in pairwise(active))
-    return len(active) + sum(gap for gap in gaps if gap <= FILLED_MINUTES)
+    number = len(active)
+    for minute, next_minute in pairwise(active):
+        gap = next_minute - minute - 1
+        if gap <= FILLED_MINUTES:
+            number += gap
+    return number
 
 
 def days_of(data: ActivityRecord, begins: datetime) -> Iterator[tuple[Day, Activity]]:
     """Yield the activity of a record on each of its days: at least one minute, and at most `LONGEST_MINUTES`."""
-    lasts = timedelta(minutes=min(LONGEST_MINUTES, (data.duration_seconds or 0) / 60))
-    since, minutely = begins - _EPOCH, timedelta(minutes=1)
+    duration_minutes = min(LONGEST_MINUTES, (data.duration_seconds or 0) / 60)
+    starts = begins - _EPOCH
     # The moment at which the activity ends does not belong to it.
-    first, last = since // minutely, (since + lasts - timedelta(microseconds=1)) // minutely
-    last = min(max(first, last), first + LONGEST_MINUTES - 1, _LAST_MINUTE)
+    ends = starts + timedelta(minutes=duration_minutes) - timedelta(microseconds=1)
+    # The first and the last minute, counted since 1970.
+    first = starts // _ONE_MINUTE
+    last = max(first, ends // _ONE_MINUTE)
+    last = min(last, first + LONGEST_MINUTES - 1, _LAST_MINUTE)
     kinds: set[str] = {data.kind} if data.kind else set()
     while first <= last:
-        day, minute = divmod(first, _MINUTES)
-        number = min(last - first + 1, _MINUTES - minute)
+        day, minute_of_day = divmod(first, _MINUTES)
+        number = min(last - first + 1, _MINUTES - minute_of_day)
+        minutes = ((1 << number) - 1) << minute_of_day
         date = (_EPOCH + timedelta(days=day)).date().isoformat()
-        yield Day(data.student_id, data.course_id, date), Activity(((1 << number) - 1) << minute, kinds)
+        yield Day(data.student_id, data.course_id, date), Activity(minutes, kinds)
         first += number
 
 
@@ -92,9 +103,12 @@ def add_days(days: dict[Day, Activity], more: Iterable[tuple[Day, Activity]]) ->
 
 def write_days(tx: neo4j.Transaction, days: Mapping[Day, Activity]) -> None:
     """Add activity to the days in the graph. The students must be locked, so that nobody else changes their days."""
+    if not days:
+        return
     by_id = {day.id: day for day in sorted(days)}
-    stored = {row["id"]: row for row in tx.run(CYPHER["active_days"], ids=list(by_id))} if by_id else {}
-    new, changed = list[Row](), list[Row]()
+    stored = {row["id"]: row for row in tx.run(CYPHER["active_days"], ids=list(by_id))}
+    new: list[Row] = []
+    changed: list[Row] = []
     for day_id, day in by_id.items():
         row: Row = {"id": day_id, "student": day.student_id, "course": day.course_id, "date": day.date}
         if day_id not in stored:
@@ -105,6 +119,7 @@ def write_days(tx: neo4j.Transaction, days: Mapping[Day, Activity]) -> None:
         after.add(days[day])
         if after != before:
             changed.append(row | after.row())
-    for name, rows in (("create_active_days", new), ("set_active_days", changed)):
-        if rows:
-            tx.run(CYPHER[name], rows=rows).consume()
+    if new:
+        tx.run(CYPHER["create_active_days"], rows=new).consume()
+    if changed:
+        tx.run(CYPHER["set_active_days"], rows=changed).consume()

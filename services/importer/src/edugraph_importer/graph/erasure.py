@@ -8,6 +8,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import neo4j
@@ -55,11 +56,13 @@ class Known(NamedTuple):
 
 
 def look(tx: neo4j.Transaction, student_ids: Collection[str], tombstones: Tombstones) -> Known:
-    names, records, is_there = set[str](), set[str](), False
+    names: set[str] = set()
+    records: set[str] = set()
+    is_there = False
     for student_id in sorted(student_ids):
         for row in tx.run(CYPHER["known_names"], id=student_id):
             is_there = True
-            names.update(name for name in (row["name"], *row["called"], *row["stated"]) if name)
+            names.update(filter(None, (row["name"], *row["called"], *row["stated"])))
         records.update(row["record"] for row in tx.run(CYPHER["records_of_student"], id=student_id))
     erased = bool(erased_among(tx, student_ids, tombstones))
     return Known(frozenset(names), frozenset(records), is_there, erased)
@@ -133,7 +136,8 @@ def erase(
     leaders.write(tx, unit.leading)
 
     days = tx.run(CYPHER["delete_active_days"], id=student_id).single(strict=True)["deleted"]
-    was_there = any(footprint.records.values()) or footprint.relationships > 0 or days > 0
+    record_ids = set(chain.from_iterable(footprint.records.values()))
+    was_there = bool(record_ids) or footprint.relationships > 0 or days > 0
     removed = Counter({"Student": int(was_there), "relationships": footprint.relationships, "ActiveDay": days})
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"delete_records_{label}"], ids=sorted(footprint.records[label])).consume()
@@ -152,8 +156,8 @@ def erase(
     resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
     removed.update(aggregates.delete_orphans(tx, nodes))
-    tx.run(CYPHER["delete_reviews"], ids=sorted(set[str]().union(*footprint.records.values()))).consume()
-    _clear_ledger(tx, student_id, set[str]().union(*footprint.records.values()))
+    tx.run(CYPHER["delete_reviews"], ids=sorted(record_ids)).consume()
+    _clear_ledger(tx, student_id, record_ids)
     return {name: count for name, count in sorted(removed.items()) if count}
 
 
@@ -190,13 +194,15 @@ def _clear_ledger(tx: neo4j.Transaction, student_id: str, record_ids: set[str]) 
     for row in tx.run(CYPHER["outcomes_with"], text=start, escaped=in_json):
         outcome = BatchOutcome.model_validate_json(row["outcome"])
         errors = tuple(_cleared(outcome.errors, values, student_id))
+        cleared = outcome.model_copy(update={"errors": errors})
         stored = [Reject.model_validate(reject) for reject in json.loads(row["set_aside"])]
         rejects = list(_cleared(stored, values, student_id))
+        set_aside = [reject.model_dump() for reject in rejects]
         rows.append(
             {
                 "id": row["id"],
-                "outcome": outcome.model_copy(update={"errors": errors}).model_dump_json(),
-                "set_aside": json.dumps([reject.model_dump() for reject in rejects], ensure_ascii=False),
+                "outcome": cleared.model_dump_json(),
+                "set_aside": json.dumps(set_aside, ensure_ascii=False),
                 "quoted": quoted(*errors, *rejects),
             }
         )
@@ -204,7 +210,11 @@ def _clear_ledger(tx: neo4j.Transaction, student_id: str, record_ids: set[str]) 
 
 
 def _cleared(rejects: Iterable[Reject], values: set[str], student_id: str) -> Iterator[Reject]:
+    """Yield the rejects, without the found value if it names the student or is one of `values`."""
     inside = json.dumps(student_id, ensure_ascii=False)
     for reject in rejects:
         names_student = reject.found in values or inside in reject.found
-        yield reject.model_copy(update={"found": ""}) if names_student else reject
+        if names_student:
+            yield reject.model_copy(update={"found": ""})
+        else:
+            yield reject

@@ -96,7 +96,9 @@ class FindingFacts:
     def mentions(self) -> Iterator[Mention]:
         for relationship_type, links in self.links.items():
             for end, properties in links.items():
-                yield from (((TARGET_LABEL[relationship_type], end), each) for each in properties["found_as"])
+                node = (TARGET_LABEL[relationship_type], end)
+                for spelling in properties["found_as"]:
+                    yield node, spelling
 
 
 NO_FACTS = FindingFacts()
@@ -130,8 +132,13 @@ def stored_text(finding: RecordFinding) -> str:
 
 def facts_of_stored(text: str | None, label: str, verdicts: str | None) -> FindingFacts:
     """Return the facts of a stored finding after the stored verdicts. `label` is the label of the record."""
-    found = NO_FACTS if text is None else facts_of(_FINDING.validate_python(json.loads(text)["finding"]))
-    return found if verdicts is None else reviewed(found, label, verdicts)
+    found = NO_FACTS
+    if text is not None:
+        finding = _FINDING.validate_python(json.loads(text)["finding"])
+        found = facts_of(finding)
+    if verdicts is None:
+        return found
+    return reviewed(found, label, verdicts)
 
 
 def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
@@ -140,7 +147,8 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
     `verdicts` is the JSON that `verdicts.applied` returns.
     """
     said = json.loads(verdicts)
-    accepted, rejected = said["accepted"], said["rejected"]
+    accepted = said["accepted"]
+    rejected = said["rejected"]
     links = {relationship_type: dict(of_type) for relationship_type, of_type in facts.links.items()}
     for aspect, relationship_type in _LINK_OF_ASPECT[label].items():
         if relationship_type not in links and aspect not in accepted:
@@ -150,18 +158,23 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
             of_type.pop(end, None)
         for end in accepted.get(aspect, ()):
             of_type.setdefault(end, dict(_ACCEPTED[relationship_type]))
-    gone = set(rejected.get("knowledge_point", ()))
-    claims = {pair: confidence for pair, confidence in facts.prerequisites.items() if gone.isdisjoint(pair)}
+
+    rejected_points = set(rejected.get("knowledge_point", ()))
+    found_claims = facts.prerequisites.items()
+    claims = {pair: confidence for pair, confidence in found_claims if rejected_points.isdisjoint(pair)}
     if claims != facts.prerequisites:
         links["DESCRIBES"] = {end: link | dict.fromkeys(_CLAIMS) for end, link in links["DESCRIBES"].items()}
         _add_claims(links["DESCRIBES"], claims)
-    single = {}
+
+    single_values: dict[str, str | None] = {}
     for aspect in _SINGLE_OF_LABEL[label]:
-        found = getattr(facts, aspect)
-        single[aspect] = accepted[aspect][-1] if aspect in accepted else found
-        if single[aspect] in rejected.get(aspect, ()):
-            single[aspect] = None
-    return FindingFacts(links, claims, **single)
+        value = getattr(facts, aspect)
+        if aspect in accepted:
+            value = accepted[aspect][-1]
+        if value in rejected.get(aspect, ()):
+            value = None
+        single_values[aspect] = value
+    return FindingFacts(links, claims, **single_values)
 
 
 def _add_claims(links: Links, claims: Mapping[Pair, float]) -> None:
@@ -190,26 +203,38 @@ def facts_of(finding: Finding) -> FindingFacts:
 
 
 def _facts_of_content(finding: ContentFinding) -> FindingFacts:
+    names = [point.name for point in finding.knowledge_points]
     prerequisites: dict[Pair, float] = {}
     for claim in finding.prerequisites:
-        pair = (canonical_name(claim.point), canonical_name(claim.requires))
-        if pair[0] != pair[1]:  # A point that requires itself is dropped.
-            prerequisites[pair] = max(claim.confidence, prerequisites.get(pair, 0.0))
-    names = [point.name for point in finding.knowledge_points]
-    names += [name for claim in finding.prerequisites for name in (claim.point, claim.requires)]
+        names += (claim.point, claim.requires)
+        point_id = canonical_name(claim.point)
+        required_id = canonical_name(claim.requires)
+        if point_id == required_id:
+            continue  # A point that requires itself is dropped.
+        pair = (point_id, required_id)
+        prerequisites[pair] = max(claim.confidence, prerequisites.get(pair, 0.0))
     links = _links_by_name(names)
     for link in links.values():
         link.update(dict.fromkeys(_DESCRIBES_PROPERTIES))
     # If one point is named twice, core wins over supplementary, the smaller order wins, and the first text wins.
     for point in finding.knowledge_points:
         link = links[canonical_name(point.name)]
-        link["importance"] = "core" if "core" in (link["importance"], point.importance) else "supplementary"
-        orders = [order for order in (link["order"], point.order) if order is not None]
-        link["order"] = min(orders, default=None)
+        is_core = "core" in (link["importance"], point.importance)
+        link["importance"] = "core" if is_core else "supplementary"
+        link["order"] = _smaller_order(link["order"], point.order)
         link["description"] = link["description"] or point.description
         link["category"] = link["category"] or point.category
     _add_claims(links, prerequisites)
     return FindingFacts({"DESCRIBES": links}, prerequisites)
+
+
+def _smaller_order(first: int | None, second: int | None) -> int | None:
+    """Return the smaller of two places in a course. None stands for a missing one."""
+    if first is None:
+        return second
+    if second is None:
+        return first
+    return min(first, second)
 
 
 def node_properties(update: "FindingUpdate") -> dict[str, Any]:
@@ -223,8 +248,11 @@ def node_properties(update: "FindingUpdate") -> dict[str, Any]:
             values[f"found_{name}"] = whole[name]
         values["found_confidence"] = whole["finding"]["confidence"]
         values["found_evidence"] = whole["finding"]["evidence"] or None
-    key = {} if update.key is None else {"finding_key": update.key}
-    return values | {"finding": update.text, "verdicts": update.verdicts} | key
+    values["finding"] = update.text
+    values["verdicts"] = update.verdicts
+    if update.key is not None:
+        values["finding_key"] = update.key
+    return values
 
 
 def error_types(record: Record, facts: FindingFacts) -> set[str]:
@@ -235,18 +263,21 @@ def error_types(record: Record, facts: FindingFacts) -> set[str]:
 
 def severity(data: ErrorRecord | AttemptRecord, facts: FindingFacts) -> str | None:
     """Return the severity that the record gives, or else the one that the finding gives."""
-    return (data.severity if isinstance(data, ErrorRecord) else None) or facts.severity
+    if isinstance(data, ErrorRecord) and data.severity:
+        return data.severity
+    return facts.severity
 
 
 def relates_to(record: Record, facts: FindingFacts) -> dict[Pair, tuple[float, float]]:
     """Return (error type, knowledge point) -> (strength, confidence)."""
     points = facts.links_of("CONCERNS")
-    types = error_types(record, facts) if points else ()
-    return {
-        (error_type, point): (link["strength"], link["confidence"])
-        for error_type in types
-        for point, link in points.items()
-    }
+    if not points:
+        return {}
+    found: dict[Pair, tuple[float, float]] = {}
+    for error_type in error_types(record, facts):
+        for point, link in points.items():
+            found[error_type, point] = (link["strength"], link["confidence"])
+    return found
 
 
 def contains(record: Record, facts: FindingFacts) -> dict[Pair, tuple[str, int | None]]:
@@ -254,11 +285,11 @@ def contains(record: Record, facts: FindingFacts) -> dict[Pair, tuple[str, int |
     data = record.data
     if not isinstance(data, CourseContent):
         return {}
-    return {
-        (data.course_id, point): (link["importance"], link["order"])
-        for point, link in facts.links_of("DESCRIBES").items()
-        if link["importance"] is not None
-    }
+    found: dict[Pair, tuple[str, int | None]] = {}
+    for point, link in facts.links_of("DESCRIBES").items():
+        if link["importance"] is not None:
+            found[data.course_id, point] = (link["importance"], link["order"])
+    return found
 
 
 def _links_by_name(names: Iterable[str]) -> Links:
@@ -321,37 +352,56 @@ class FindingChanges:
 
     def add(self, update: FindingUpdate) -> Facts:
         """Add one update. Return the facts that are added to mistakes, names and descriptions."""
-        record, old, new = update.record, update.old, update.new
+        record = update.record
         added = Facts(record.version_key, set(update.nodes()))
-        label, properties = LABEL_OF_TYPE[record.type], node_properties(update)
-        self.rows[f"set_finding_{label}"].append({"id": record.record_id, "p": properties})
+        self._add_rows(update)
+        spellings = Counter(update.new.mentions())
+        spellings.subtract(update.old.mentions())
+        added.spellings = spellings
+        self._add_descriptions(update, added)
+        self._add_pairs(update)
+        if isinstance(record.data, ErrorRecord | AttemptRecord):
+            self._add_mistakes(update, record.data, added)
+        return added
+
+    def _add_rows(self, update: FindingUpdate) -> None:
+        """Add the rows that write the finding and its links, and remove the links that are no longer found."""
+        record_id = update.record.record_id
+        label = LABEL_OF_TYPE[update.record.type]
+        self.rows[f"set_finding_{label}"].append({"id": record_id, "p": node_properties(update)})
         for relationship_type, end in update.dropped_links():
-            self.rows[f"unlink_{relationship_type}_{label}"].append({"id": record.record_id, "end": end})
+            self.rows[f"unlink_{relationship_type}_{label}"].append({"id": record_id, "end": end})
             self.unlinked.add((TARGET_LABEL[relationship_type], end))
         for relationship_type, end, properties in update.links():
-            self.rows[f"link_{relationship_type}_{label}"].append(
-                {"id": record.record_id, "end": end, "p": properties}
-            )
-        more = Counter(new.mentions())
-        more.subtract(old.mentions())
-        added.spellings = more
-        old_points, new_points = old.links_of("DESCRIBES"), new.links_of("DESCRIBES")
+            self.rows[f"link_{relationship_type}_{label}"].append({"id": record_id, "end": end, "p": properties})
+
+    def _add_descriptions(self, update: FindingUpdate, added: Facts) -> None:
+        """Add the fields of points that come from findings. A changed one is recomputed for its point."""
+        old_points = update.old.links_of("DESCRIBES")
+        new_points = update.new.links_of("DESCRIBES")
         for point in {*old_points, *new_points}:
             for name in FOUND_FIELDS:
-                old_value, new_value = old_points.get(point, {}).get(name), new_points.get(point, {}).get(name)
+                old_value = old_points.get(point, {}).get(name)
+                new_value = new_points.get(point, {}).get(name)
                 if old_value is not None and old_value != new_value:
                     self.outdated.descriptions.add(point)
                 added.fields.append((("KnowledgePoint", point), name, new_value))
-        self._add_pairs(update)
-        if isinstance(data := record.data, ErrorRecord | AttemptRecord):
-            old_types, new_types = error_types(record, old), error_types(record, new)
-            old_severity, new_severity = severity(data, old), severity(data, new)
-            # If the severity has changed, the weight of all mistakes of the record has changed.
-            for error_type in old_types - new_types if old_severity == new_severity else old_types:
-                self.outdated.mistakes.update((data.student_id, error_type, course_id) for course_id in data.courses)
-            for error_type in new_types - old_types:
-                added.mistakes += record_facts.mistakes(data, error_type, new_severity)
-        return added
+
+    def _add_mistakes(self, update: FindingUpdate, data: ErrorRecord | AttemptRecord, added: Facts) -> None:
+        """Add the mistakes of the new error types. The mistakes of dropped ones are recomputed."""
+        old_types = error_types(update.record, update.old)
+        new_types = error_types(update.record, update.new)
+        old_severity = severity(data, update.old)
+        new_severity = severity(data, update.new)
+        outdated_types = old_types - new_types
+        if old_severity != new_severity:
+            # The weight of all mistakes of the record has changed.
+            outdated_types = old_types
+        for error_type in outdated_types:
+            for course_id in data.courses:
+                self.outdated.mistakes.add((data.student_id, error_type, course_id))
+        for error_type in new_types - old_types:
+            added.mistakes += record_facts.mistakes(data, error_type, new_severity)
 
     def _add_pairs(self, update: FindingUpdate) -> None:
         """Add the changes of RELATES_TO and CONTAINS.
@@ -359,14 +409,18 @@ class FindingChanges:
         Sums of RELATES_TO are counted up and down. A pair of CONTAINS is recomputed if it changed or went, and raised
         if it is new.
         """
-        record, old, new = update.record, update.old, update.new
-        self.related.update(related(relates_to(record, new)))
-        self.related.subtract(related(relates_to(record, old)))
-        old_contents, new_contents = contains(record, old), contains(record, new)
-        self.outdated.contains |= {pair for pair, value in old_contents.items() if new_contents.get(pair) != value}
+        record = update.record
+        self.related.update(related(relates_to(record, update.new)))
+        self.related.subtract(related(relates_to(record, update.old)))
+        old_contents = contains(record, update.old)
+        new_contents = contains(record, update.new)
+        for pair, content in old_contents.items():
+            if new_contents.get(pair) != content:
+                self.outdated.contains.add(pair)
         for pair in new_contents.keys() - old_contents.keys():
-            (importance, order), raised_content = new_contents[pair], self.raised_contains.get(pair)
-            if raised_content is not None:
-                importance = min(importance, raised_content[0])  # "core" is smaller than "supplementary"
-                order = min((each for each in (order, raised_content[1]) if each is not None), default=None)
+            importance, order = new_contents[pair]
+            if pair in self.raised_contains:
+                raised_importance, raised_order = self.raised_contains[pair]
+                importance = min(importance, raised_importance)  # "core" is smaller than "supplementary"
+                order = _smaller_order(order, raised_order)
             self.raised_contains[pair] = (importance, order)

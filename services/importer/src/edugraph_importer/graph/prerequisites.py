@@ -14,7 +14,7 @@ never mixed (docs/adr/0028-prerequisites-are-settled-later.md).
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 import neo4j
@@ -98,11 +98,10 @@ def note_changes(
     `superseded` has the findings of the removed records by their ids. `claims` has the claims of added and of removed
     point_records. `job_id` names the job that waits for the edges, if there is one.
     """
-    is_changed = (
-        any(update.old.prerequisites != update.new.prerequisites for update in updates)
-        or any(facts.prerequisites for facts in superseded.values())
-        or any(any(True for _ in pairs) for pairs in claims)
-    )
+    in_updates = any(update.old.prerequisites != update.new.prerequisites for update in updates)
+    in_superseded = any(facts.prerequisites for facts in superseded.values())
+    in_point_records = any(chain.from_iterable(claims))
+    is_changed = in_updates or in_superseded or in_point_records
     if is_changed:
         tx.run(CYPHER["note_claim_change"], job_id=job_id).consume()
     return is_changed
@@ -132,35 +131,39 @@ def settle(connection: Connection, write: Write, *, always: bool = False) -> Set
 
 def plan(connection: Connection) -> EdgeChanges:
     """Return how the stored edges differ from the edges that follow from all claims and verdicts."""
-    edges: dict[Pair, Edge] = {
-        (point, required): (confidence, row["excluded"])
-        for row in connection.read(CYPHER["prerequisites"])
-        for point, required, confidence in row["claims"]
-    }
-    claims = _strongest(
-        ((row["id"], required), confidence)
-        for row in connection.read(CYPHER["all_claims"])
-        for required, confidence in zip(row["requires"], row["confidence"], strict=True)
-    )
-    said = sorted(
-        (time_of(row["stamp"]), (row["from"], row["to"]), row["accepted"])
-        for row in connection.read(CYPHER["judged_needs"])
-    )
-    verdicts = Verdicts(
-        accepted=tuple(pair for _, pair, is_accepted in said if is_accepted),
-        rejected=frozenset(pair for _, pair, is_accepted in said if not is_accepted),
-    )
+    edges: dict[Pair, Edge] = {}
+    for row in connection.read(CYPHER["prerequisites"]):
+        for point, required, confidence in row["claims"]:
+            edges[point, required] = (confidence, row["excluded"])
+
+    claims: dict[Pair, float] = {}
+    for row in connection.read(CYPHER["all_claims"]):
+        for required, confidence in zip(row["requires"], row["confidence"], strict=True):
+            pair = (row["id"], required)
+            claims[pair] = max(confidence, claims.get(pair, 0.0))
+
+    accepted: list[tuple[str, Pair]] = []  # (time of the review, pair)
+    rejected: set[Pair] = set()
+    for row in connection.read(CYPHER["judged_needs"]):
+        pair = (row["from"], row["to"])
+        if row["accepted"]:
+            accepted.append((time_of(row["stamp"]), pair))
+        else:
+            rejected.add(pair)
+    verdicts = Verdicts(tuple(pair for _, pair in sorted(accepted)), frozenset(rejected))
     return differences(edges, claims, verdicts)
 
 
 def differences(
     edges: Mapping[Pair, Edge], claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICTS
 ) -> EdgeChanges:
+    """Return how the stored `edges` differ from the edges that follow from claims and verdicts."""
     claims = {**claims, **dict.fromkeys(verdicts.accepted, CERTAIN)}
     excluded = excluded_edges(claims, verdicts)
     wanted: dict[Pair, Edge] = {pair: (confidence, pair in excluded) for pair, confidence in claims.items()}
-    gone = tuple(sorted(pair for pair, edge in edges.items() if wanted.get(pair) != edge))
-    return EdgeChanges(gone, {pair: edge for pair, edge in wanted.items() if edges.get(pair) != edge})
+    gone = [pair for pair, edge in edges.items() if wanted.get(pair) != edge]
+    new = {pair: edge for pair, edge in wanted.items() if edges.get(pair) != edge}
+    return EdgeChanges(tuple(sorted(gone)), new)
 
 
 def _portions(items: Iterable[T]) -> Iterator[list[T]]:
@@ -184,7 +187,7 @@ def _hold(tx: neo4j.Transaction, epoch: int) -> None:
 def _remove(tx: neo4j.Transaction, pairs: Sequence[Pair], epoch: int) -> int:
     """Remove edges, and also their points if nothing else links to them."""
     _hold(tx, epoch)
-    points = sorted({point for pair in pairs for point in pair})
+    points = sorted(set(chain.from_iterable(pairs)))
     tx.run(CYPHER["lock_points"], ids=points).consume()
     run_rows(tx, "remove_prerequisites", [{"from": point, "to": required} for point, required in pairs])
     delete_orphans(tx, {("KnowledgePoint", point) for point in points})
@@ -194,12 +197,15 @@ def _remove(tx: neo4j.Transaction, pairs: Sequence[Pair], epoch: int) -> int:
 def _create(tx: neo4j.Transaction, edges: Sequence[tuple[Pair, Edge]], epoch: int) -> int:
     """Create edges. An edge is left out if one of its points was deleted meanwhile; the deletion has left a note."""
     _hold(tx, epoch)
-    tx.run(CYPHER["lock_points"], ids=sorted({point for pair, _ in edges for point in pair})).consume()
-    rows: dict[bool, list[Row]] = {False: [], True: []}
+    points = sorted(set(chain.from_iterable(pair for pair, _ in edges)))
+    tx.run(CYPHER["lock_points"], ids=points).consume()
+    followed: list[Row] = []
+    set_aside: list[Row] = []
     for (point, required), (confidence, is_excluded) in edges:
-        rows[is_excluded].append({"from": point, "to": required, "confidence": confidence})
-    run_rows(tx, "create_depends_on", rows[False])
-    run_rows(tx, "create_set_aside", rows[True])
+        rows = set_aside if is_excluded else followed
+        rows.append({"from": point, "to": required, "confidence": confidence})
+    run_rows(tx, "create_depends_on", followed)
+    run_rows(tx, "create_set_aside", set_aside)
     return len(edges)
 
 
@@ -207,13 +213,6 @@ def _forget_notes(tx: neo4j.Transaction, notes: Sequence[str], epoch: int) -> in
     _hold(tx, epoch)
     tx.run(CYPHER["delete_claim_changes"], ids=notes).consume()
     return len(notes)
-
-
-def _strongest(claims: Iterable[tuple[Pair, float]]) -> dict[Pair, float]:
-    strongest: dict[Pair, float] = {}
-    for pair, confidence in claims:
-        strongest[pair] = max(confidence, strongest.get(pair, 0.0))
-    return strongest
 
 
 def excluded_edges(claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICTS) -> set[Pair]:
@@ -224,26 +223,32 @@ def excluded_edges(claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICT
     import rustworkx  # The import is here because it loads numpy, and only workers that write prerequisites need it.
 
     rejected = claims.keys() & verdicts.rejected
-    accepted = dict.fromkeys(verdicts.accepted)
+    accepted = list(dict.fromkeys(verdicts.accepted))
     claims = {pair: confidence for pair, confidence in claims.items() if pair not in rejected}
-    all_claims, places = rustworkx.PyDiGraph[str, None](), dict[str, int]()
-    for point in sorted({point for pair in claims for point in pair}):
-        places[point] = all_claims.add_node(point)
-    all_claims.add_edges_from_no_data([(places[point], places[required]) for point, required in claims])
+    all_claims = rustworkx.PyDiGraph[str, None]()
+    indices: dict[str, int] = {}
+    for point in sorted(set(chain.from_iterable(claims))):
+        indices[point] = all_claims.add_node(point)
+    all_claims.add_edges_from_no_data([(indices[point], indices[required]) for point, required in claims])
+
     # A cycle lies within one strongly connected component. Edges between components need no check, so the time below
     # grows with the size of the cycles and not with the size of the graph.
-    component = {
-        place: number
-        for number, members in enumerate(rustworkx.strongly_connected_components(all_claims))
-        for place in members
-    }
-    taken, excluded = rustworkx.PyDiGraph[str, None](check_cycle=True), set(rejected)
+    component_of: dict[int, int] = {}
+    for component, members in enumerate(rustworkx.strongly_connected_components(all_claims)):
+        component_of.update(dict.fromkeys(members, component))
+
+    taken = rustworkx.PyDiGraph[str, None](check_cycle=True)
     taken.add_nodes_from(all_claims.nodes())
-    for pair in (*accepted, *sorted(claims.keys() - accepted, key=lambda pair: (-claims[pair], pair))):
-        start, end = places[pair[0]], places[pair[1]]
-        if component[start] == component[end]:
-            try:
-                taken.add_edge(start, end, None)
-            except rustworkx.DAGWouldCycle:
-                excluded.add(pair)
+    excluded = set(rejected)
+    not_accepted = claims.keys() - set(accepted)
+    strongest_first = sorted(not_accepted, key=lambda pair: (-claims[pair], pair))
+    for point, required in (*accepted, *strongest_first):
+        start = indices[point]
+        end = indices[required]
+        if component_of[start] != component_of[end]:
+            continue
+        try:
+            taken.add_edge(start, end, None)
+        except rustworkx.DAGWouldCycle:
+            excluded.add((point, required))
     return excluded

@@ -28,9 +28,12 @@ def ask(tx: neo4j.Transaction, now: float) -> int | None:
     requested one. `now` is in seconds since 1970.
     """
     last = _lock(tx)
-    if last["points"] == count(tx) or (last["asked_until"] or 0) > now:
+    is_requested = (last["asked_until"] or 0) > now
+    if last["points"] == count(tx) or is_requested:
         return None
-    delay = max(0, int((last["at"] or 0) + SECONDS_BETWEEN - now) + 1) if last["at"] else 0
+    delay = 0
+    if last["at"]:
+        delay = max(0, int(last["at"] + SECONDS_BETWEEN - now) + 1)
     tx.run(CYPHER["ask_for_comparison"], until=now + delay + LOST_SECONDS).consume()
     return delay
 
@@ -52,24 +55,28 @@ def write(tx: neo4j.Transaction, encoder: str | None, compared: int, pairs: Sequ
     """
     _lock(tx)
     tx.run(CYPHER["note_proposals"], encoder=encoder, compared=compared).consume()
-    stored: dict[Pair, Row] = {(row["from"], row["to"]): row.data() for row in tx.run(CYPHER["stored_proposals"])}
+    stored: dict[Pair, Row] = {}
+    for row in tx.run(CYPHER["stored_proposals"]):
+        stored[row["from"], row["to"]] = row.data()
     if encoder is None:
         return len(stored)
-    wanted: dict[Pair, Row] = {
-        (min(each.pair), max(each.pair)): {"likeness": each.likeness, "encoder": encoder} for each in pairs
-    }
     decided = {pair for pair, row in stored.items() if row["decided"]}
-    rows: list[Row] = [
-        {"from": pair[0], "to": pair[1], **row} for pair, row in sorted(wanted.items()) if pair not in decided
-    ]
-    found = tx.run(CYPHER["decided_elsewhere"], rows=rows) if rows else ()
-    elsewhere = {(row["from"], row["to"]) for row in found}
-    rows = [row for row in rows if (row["from"], row["to"]) not in elsewhere]
-    gone = stored.keys() - decided - {(row["from"], row["to"]) for row in rows}
-    run_rows(tx, "remove_proposals", [{"from": a, "to": b} for a, b in sorted(gone)])
+    wanted: dict[Pair, Row] = {}
+    for proposed in pairs:
+        smaller, larger = sorted(proposed.pair)
+        if (smaller, larger) not in decided:
+            properties = {"likeness": proposed.likeness, "encoder": encoder}
+            wanted[smaller, larger] = {"from": smaller, "to": larger, **properties}
+    if wanted:
+        rows = [wanted[pair] for pair in sorted(wanted)]
+        for row in tx.run(CYPHER["decided_elsewhere"], rows=rows):
+            wanted.pop((row["from"], row["to"]), None)
+
+    removed = sorted(stored.keys() - decided - wanted.keys())
+    run_rows(tx, "remove_proposals", [{"from": smaller, "to": larger} for smaller, larger in removed])
     # Unchanged proposals are not written again, since that would lock points that an import may need.
-    run_rows(tx, "propose", [row for row in rows if not _is_stored(row, stored)])
-    return len(rows) + len(decided)
+    run_rows(tx, "propose", [wanted[pair] for pair in sorted(wanted) if not _is_stored(wanted[pair], stored)])
+    return len(wanted) + len(decided)
 
 
 def _is_stored(row: Row, stored: dict[Pair, Row]) -> bool:

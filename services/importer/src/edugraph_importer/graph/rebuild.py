@@ -69,7 +69,8 @@ class Comparison:
         for name, *ids in keys:
             self.wrong[name] += 1
             if len(self.shown) < SHOWN_DIFFERENCES:
-                self.shown.append(" ".join([name, *(each for each in ids if each)]))
+                shown_ids = filter(None, ids)
+                self.shown.append(" ".join([name, *shown_ids]))
 
     def to_json(self) -> dict[str, Any]:
         return {"checked": self.checked, "wrong": dict(sorted(self.wrong.items())), "shown": self.shown}
@@ -161,10 +162,9 @@ class Derivation:
     def _note(self, tx: neo4j.Transaction, stage: int, after: str, checked: int, wrong: list[Key]) -> None:
         counts = Counter(self.comparison.wrong)
         counts.update(key[0] for key in wrong)
-        corrections = {
-            label: [[*pair, records] for pair, records in by_pair.items()]
-            for label, by_pair in self._corrections.items()
-        }
+        corrections = {}
+        for label, by_pair in self._corrections.items():
+            corrections[label] = [[*pair, records] for pair, records in by_pair.items()]
         noted = {"checked": self.comparison.checked + checked, "wrong": counts, "corrections": corrections}
         tx.run(
             CYPHER["note_derivation"],
@@ -200,20 +200,25 @@ def _derive_nodes(
     Differences of CALLED are added to `corrections` as well.
     """
     outdated, nodes, tests = _outdated(tx, label, ids)
-    nodes |= resolver.stated_names(tx, label, ids) if label in IDENTIFIED_LABELS else set()
+    if label in IDENTIFIED_LABELS:
+        nodes |= resolver.stated_names(tx, label, ids)
     unit = lock_and_load(tx, nodes, outdated.learns, tests)
     before = _state(tx, label, ids)
     recompute(tx, unit, outdated)
     leaders.write(tx, unit.leading)
     if label == "Item":
-        unit.item_names = ItemNames(tests=defaultdict(Counter, {pair: Counter() for pair in unit.stored_tests}))
+        # Every stored pair begins with no counts, so that a pair that no record states is removed.
+        no_counts = {pair: Counter[str]() for pair in unit.stored_tests}
+        unit.item_names = ItemNames(tests=defaultdict(Counter, no_counts))
         unit.count_item_names(_stated_item_names(tx, ids))
         write_tests(tx, unit)
     if label == "Group":
-        stored = Counter({(start, end): each["records"] for (_, start, end, _), each in before.items() if end})
         unit.group_counts = _stated_group_counts(tx, ids)
         unit.changed_nodes |= {(label, group_id) for group_id in ids}
-        unit.group_counts.courses.subtract(stored)
+        for (_, start, end, _), properties in before.items():
+            is_relationship = end != ""
+            if is_relationship:
+                unit.group_counts.courses[start, end] -= properties["records"]
         groups.add_courses(tx, unit.group_counts.courses)
     if label in IDENTIFIED_LABELS:
         corrections |= resolver.write_stated(tx, label, ids)
@@ -226,8 +231,9 @@ def _derive_nodes(
 def _derive_classes(tx: neo4j.Transaction, label: str, corrections: dict[Pair, int]) -> list[Key]:
     """Derive which names and ids mean the same. Return the differences."""
     nodes, verdicts = resolver.derive_classes(tx, label, corrections)
-    wrong: list[Key] = [(label, node_id, "", "") for node_id in nodes]
-    return [*wrong, *(("JUDGED", *pair, "") for pair in verdicts)]
+    wrong_nodes: list[Key] = [(label, node_id, "", "") for node_id in nodes]
+    wrong_verdicts: list[Key] = [("JUDGED", *pair, "") for pair in verdicts]
+    return [*wrong_nodes, *wrong_verdicts]
 
 
 def _derive_prerequisites(connection: Connection, *, repair: bool) -> list[Pair]:
@@ -266,33 +272,32 @@ def _outdated(tx: neo4j.Transaction, label: str, ids: list[str]) -> tuple[Outdat
     The third value has the (item, knowledge point) pairs of TESTS, which are counted and not recomputed.
     """
     nodes: set[Node] = {(label, node_id) for node_id in ids}
-    tests = set(_stated_item_names(tx, ids).tests) if label == "Item" else set[Pair]()
+    tests: set[Pair] = set()
     outdated = Outdated(fields=set(nodes), any_field=True)
     if label in NAMED_LABELS:
         outdated.spellings = set(nodes)
     if label == "KnowledgePoint":
         outdated.descriptions = set(ids)
+    if label == "Item":
+        tests.update(_stated_item_names(tx, ids).tests)
     if label not in _BEGINS_RELATIONSHIPS:
         return outdated, nodes, tests
-    rows = [key for key in _state(tx, label, ids) if key[0] not in (*ENTITY_LABELS, "CALLED")]
-    if label == "Group":
-        rows += [("OF_COURSE", *pair, "") for pair in _stated_group_counts(tx, ids).courses]
-    elif label not in _COUNTED:
-        stated = tx.run(CYPHER[f"stated_{label}"], ids=ids)
-        rows += [(row["type"], row["from"], row["to"], row["course"] or "") for row in stated]
+
+    # Relationship type -> (the pairs of it, the label of its end). OF_COURSE is counted like TESTS.
     pairs: dict[str, tuple[set[Pair], str]] = {
         "CONTAINS": (outdated.contains, "KnowledgePoint"),
         "LEARNS": (outdated.learns, "Course"),
         "NOT_TESTS": (tests, "KnowledgePoint"),
-        "OF_COURSE": (set(), "Course"),  # counted like TESTS
+        "OF_COURSE": (set(), "Course"),
         "PRACTISED": (outdated.practised, "Item"),
         "RELATES_TO": (outdated.relates_to, "KnowledgePoint"),
         "TESTS": (tests, "KnowledgePoint"),
     }
-    for name, start, end, course in rows:
+    for name, start, end, course in _relationships(tx, label, ids):
         if name in _TOTALS:
             outdated.interactions[_TOTALS[name]].add((start, end))
-            nodes |= {("Teacher" if name == "TEACHES" else "Student", start), ("Student", end)}
+            sender_label = "Teacher" if name == "TEACHES" else "Student"
+            nodes |= {(sender_label, start), ("Student", end)}
         elif name == "HAS_ERROR":
             outdated.mistakes.add((start, end, course))
             nodes.add(("ErrorType", end))
@@ -300,22 +305,40 @@ def _outdated(tx: neo4j.Transaction, label: str, ids: list[str]) -> tuple[Outdat
             outdated.memberships.add((label, start, end))
             nodes.add(("Group", end))
         else:
-            of_type, end_label = pairs[name]
-            of_type.add((start, end))
+            pairs_of_type, end_label = pairs[name]
+            pairs_of_type.add((start, end))
             nodes.add((end_label, end))
     nodes |= {("KnowledgePoint", point) for _, point in tests}
     return outdated, nodes, tests
 
 
+def _relationships(tx: neo4j.Transaction, label: str, ids: list[str]) -> list[Key]:
+    """Return the relationships that begin at these nodes: those that are stored, and those that records state."""
+    found = [key for key in _state(tx, label, ids) if key[0] not in (*ENTITY_LABELS, "CALLED")]
+    if label == "Group":
+        for group_id, course_id in _stated_group_counts(tx, ids).courses:
+            found.append(("OF_COURSE", group_id, course_id, ""))
+    elif label not in _COUNTED:
+        for row in tx.run(CYPHER[f"stated_{label}"], ids=ids):
+            found.append((row["type"], row["from"], row["to"], row["course"] or ""))
+    return found
+
+
 def _state(tx: neo4j.Transaction, label: str, ids: list[str]) -> State:
     """Return the stored properties of the nodes, and of the derived relationships that begin at them."""
-    found: State = {
-        (label, row["id"], "", ""): row["properties"] for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=ids)
-    }
-    names = [f"derived_relationships_{label}"] if label in _BEGINS_RELATIONSHIPS else []
-    for name in [*names, "derived_teaches"] if label == "Student" else names:
-        for row in tx.run(CYPHER[name], ids=ids):
+    found: State = {}
+    for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=ids):
+        found[label, row["id"], "", ""] = row["properties"]
+    statements = []
+    if label in _BEGINS_RELATIONSHIPS:
+        statements.append(f"derived_relationships_{label}")
+    if label == "Student":
+        statements.append("derived_teaches")
+    for statement in statements:
+        for row in tx.run(CYPHER[statement], ids=ids):
             properties = row["properties"]
-            apart = [properties.get("course_id"), properties.get("term"), str(properties.get("starts") or "")]
-            found[row["type"], row["from"], row["to"], " ".join(filter(None, apart))] = properties
+            # The course of a mistake, or the term and start of a membership.
+            starts = str(properties.get("starts") or "")
+            distinguishing = filter(None, (properties.get("course_id"), properties.get("term"), starts))
+            found[row["type"], row["from"], row["to"], " ".join(distinguishing)] = properties
     return found

@@ -16,6 +16,7 @@ member was reviewed, the whole class is read and computed.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import neo4j
 
@@ -51,43 +52,57 @@ class Component:
 
     def resolve(self) -> tuple[dict[str, str], set[Pair]]:
         """Return member -> canonical node, and the pairs that were judged the same but cannot be joined."""
-        classes = _Classes(self.members, [pair for pair, (same, _) in self.verdicts.items() if same is False])
-        for an_id, name in sorted((min(ids), name) for name, ids in self.claims.items() if len(ids) == 1):
-            if name not in self.ids:
-                classes.join(an_id, name)
-        agreed = sorted((at, pair) for pair, (same, at) in self.verdicts.items() if same)
-        skipped = {pair for _, pair in agreed if not classes.join(*pair)}
-        canonical = {}
+        different = [pair for pair, (same, _) in self.verdicts.items() if same is False]
+        classes = _Classes(self.members, different)
+        claims: list[Pair] = []  # (id, name) if the id alone claims the name
+        for name, ids in self.claims.items():
+            if len(ids) == 1 and name not in self.ids:
+                claims.append((min(ids), name))
+        for an_id, name in sorted(claims):
+            classes.join(an_id, name)
+
+        judged_same = [(judged_at, pair) for pair, (same, judged_at) in self.verdicts.items() if same]
+        skipped: set[Pair] = set()
+        for _, pair in sorted(judged_same):
+            if not classes.join(*pair):
+                skipped.add(pair)
+
+        canonical: dict[str, str] = {}
         for members in classes.members.values():
-            smallest = min(members, key=lambda each: (each not in self.ids, each))
+            ids_in_class = members & self.ids
+            smallest = min(ids_in_class or members)
             canonical.update(dict.fromkeys(members, smallest))
         return canonical, skipped
 
 
 class _Classes:
-    """Disjoint sets that can be united, unless that would join a pair of `apart`. The smaller joins the larger."""
+    """Disjoint sets that are united, unless that would join a pair of `different`. The smaller joins the larger."""
 
-    def __init__(self, nodes: Iterable[str], apart: Iterable[Pair]) -> None:
-        self.members = {each: {each} for each in nodes}
-        self._class_of = {each: each for each in self.members}
-        self._apart: dict[str, set[str]] = defaultdict(set)
-        for a, b in apart:
-            self._apart[a].add(b)
-            self._apart[b].add(a)
+    def __init__(self, nodes: Iterable[str], different: Iterable[Pair]) -> None:
+        # A class is named by one of its members.
+        self.members = {node_id: {node_id} for node_id in nodes}
+        self._class_of = {node_id: node_id for node_id in self.members}
+        # Class -> nodes that must not join it.
+        self._different: dict[str, set[str]] = defaultdict(set)
+        for a, b in different:
+            self._different[a].add(b)
+            self._different[b].add(a)
 
     def join(self, a: str, b: str) -> bool:
         """Unite the classes of two nodes if that is allowed. Return whether they are in one class now."""
-        one, other = self._class_of[a], self._class_of[b]
-        if one == other:
+        larger = self._class_of[a]
+        smaller = self._class_of[b]
+        if larger == smaller:
             return True
-        if any(self._class_of.get(each) == other for each in self._apart[one]):
+        if any(self._class_of.get(node_id) == smaller for node_id in self._different[larger]):
             return False
-        if len(self.members[one]) < len(self.members[other]):
-            one, other = other, one
-        for member in self.members[other]:
-            self._class_of[member] = one
-        self.members[one] |= self.members.pop(other)
-        self._apart[one] |= self._apart.pop(other, set())
+        if len(self.members[larger]) < len(self.members[smaller]):
+            larger = self._class_of[b]
+            smaller = self._class_of[a]
+        for member in self.members[smaller]:
+            self._class_of[member] = larger
+        self.members[larger] |= self.members.pop(smaller)
+        self._different[larger] |= self._different.pop(smaller, set())
         return True
 
 
@@ -97,51 +112,70 @@ def resolve(tx: neo4j.Transaction, unit: UnitOfWork, judged: Iterable[Node], wan
     `judged` has nodes with a new review. All these nodes must be locked. If other nodes have to be locked as well,
     they are added to `wanted` and StaleRead is raised. The transaction then starts again with them.
     """
-    before: dict[str, dict[str, Standing]] = defaultdict(dict)
+    before: dict[str, dict[str, Standing]] = defaultdict(dict)  # label -> id -> its former standing
     for label, node_id in judged:
         before[label][node_id] = replace(unit.standings[label, node_id])
     for label in NAMED_LABELS:
-        rows: list[Row] = [
-            {"from": each.id, "to": each.name, "records": records}
-            for each, records in sorted(unit.called.items())
-            if each.label == label and records
-        ]
-        gone: list[Row] = []
-        for row in tx.run(CYPHER[f"count_called_{label}"], rows=rows) if rows else ():
-            an_id, name, by = row["from"], row["to"], 1 if row["records"] > 0 else -1
-            for node_id in {an_id, name}:
-                before[label].setdefault(node_id, replace(unit.standings[label, node_id]))
-            unit.standings[label, an_id].names += by
-            unit.standings[label, name].claims += by if name != an_id else 0
-            gone += [{"from": an_id, "to": name}] if by < 0 else []
-        run_rows(tx, f"remove_called_{label}", gone)
-        if before[label]:
-            unit.changed_nodes.update((label, node_id) for node_id in before[label])
-            _place_unreviewed(tx, unit, label, before[label], wanted)
-            if any(unit.standings[label, node_id].verdicts for node_id in before[label]):
-                _place_reviewed(tx, unit, label, before[label], wanted)
+        _count_called(tx, unit, label, before[label])
+        changed = before[label]
+        if not changed:
+            continue
+        unit.changed_nodes.update((label, node_id) for node_id in changed)
+        _place_unreviewed(tx, unit, label, changed, wanted)
+        if any(unit.standings[label, node_id].verdicts for node_id in changed):
+            _place_reviewed(tx, unit, label, changed, wanted)
+
+
+def _count_called(tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: dict[str, Standing]) -> None:
+    """Write the changed numbers of CALLED, and count the appeared and disappeared relationships in `unit`.
+
+    `before` receives the former standing of each node whose counts change.
+    """
+    rows: list[Row] = []
+    for called, change in sorted(unit.called.items()):
+        if called.label == label and change:
+            rows.append({"from": called.id, "to": called.name, "records": change})
+    without_records: list[Row] = []
+    if rows:
+        for row in tx.run(CYPHER[f"count_called_{label}"], rows=rows):
+            an_id = row["from"]
+            name = row["to"]
+            for node_id in (an_id, name):
+                before.setdefault(node_id, replace(unit.standings[label, node_id]))
+
+            appeared = row["records"] > 0
+            change = 1 if appeared else -1
+            unit.standings[label, an_id].names += change
+            if name != an_id:
+                unit.standings[label, name].claims += change
+            if not appeared:
+                without_records.append({"from": an_id, "to": name})
+    run_rows(tx, f"remove_called_{label}", without_records)
 
 
 def _place_unreviewed(
     tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
 ) -> None:
     """Set the canonical node of the nodes that were not reviewed. `before` has their former standing."""
-    names = []
+    claimed_names: list[str] = []
     for node_id, old in before.items():
         new = unit.standings[label, node_id]
         if new.verdicts:
             continue
-        if new.names == 0 and new.claims == 1:
-            names.append(node_id)
-        elif new.names == 0 or old.names == 0:
+        is_claimed_once = new.names == 0 and new.claims == 1
+        became_id_or_name = new.names == 0 or old.names == 0
+        if is_claimed_once:
+            claimed_names.append(node_id)
+        elif became_id_or_name:
             new.canonical = node_id
     # The canonical nodes of ids are set by now. A name takes the canonical node of the one id that claims it.
-    for row in tx.run(CYPHER[f"claimers_{label}"], ids=sorted(names)) if names else ():
-        claimer = (label, row["claimer"])
-        if claimer in unit.standings:
-            unit.standings[label, row["id"]].canonical = unit.standings[claimer].canonical
-        else:
-            wanted.add(claimer)
+    if claimed_names:
+        for row in tx.run(CYPHER[f"claimers_{label}"], ids=sorted(claimed_names)):
+            claimer = (label, row["claimer"])
+            if claimer in unit.standings:
+                unit.standings[label, row["id"]].canonical = unit.standings[claimer].canonical
+            else:
+                wanted.add(claimer)
     if not wanted <= unit.standings.keys():
         raise StaleRead
 
@@ -150,40 +184,68 @@ def _place_reviewed(
     tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
 ) -> None:
     """Read and resolve the classes with reviewed members, both in their former and in their present form."""
-    component, known = Component(), {key[1]: each for key, each in unit.standings.items() if key[0] == label}
+    known: dict[str, Standing] = {}
+    for (standing_label, node_id), standing in unit.standings.items():
+        if standing_label == label:
+            known[node_id] = standing
+    component = _read_component(tx, label, before, known)
+    for node_id in component.members:
+        if (label, node_id) not in unit.standings:
+            wanted.add((label, node_id))
+    if not wanted <= unit.standings.keys():
+        raise StaleRead
+    component.ids = {node_id for node_id in component.members if known[node_id].names}
+    run_rows(tx, f"set_skipped_{label}", _apply(unit, label, component))
+
+
+def _read_component(
+    tx: neo4j.Transaction, label: str, before: Mapping[str, Standing], known: dict[str, Standing]
+) -> Component:
+    """Return all nodes that may be joined with the nodes of `before`, with their claims and verdicts.
+
+    `before` has the former standing of the nodes that change, and `known` the present one. Standings that are read
+    here are added to `known`.
+    """
 
     def may_be_joined(node_id: str) -> bool:
         """Return whether a claim joins the name to an id, or joined it before."""
         new = known[node_id]
         old = before.get(node_id, new)
-        return min(old.claims, new.claims) <= 1 and 0 in (old.names, new.names)
+        has_one_claim = new.claims <= 1 or old.claims <= 1
+        is_only_a_name = new.names == 0 or old.names == 0
+        return has_one_claim and is_only_a_name
 
-    def look_up(ids: set[str]) -> set[str]:
+    def look_up(ids: set[str]) -> None:
         unknown = sorted(ids - known.keys())
-        for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=unknown) if unknown else ():
-            known[row["id"]] = Standing.read(row["id"], row["properties"])
-        return ids
+        if unknown:
+            for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=unknown):
+                known[row["id"]] = Standing.read(row["id"], row["properties"])
 
-    frontier = look_up(set(before))
+    component = Component()
+    frontier = set(before)
+    look_up(frontier)
     while frontier:
         component.members |= frontier
-        named, others = set[str](), set[str]()
+        names: set[str] = set()
+        neighbours: set[str] = set()
         for row in tx.run(CYPHER[f"named_and_judged_{label}"], ids=sorted(frontier)):
+            neighbour = row["other"]
             if row["stamp"] is None:
-                named.add(row["other"])
-            else:
-                pair = (min(row["id"], row["other"]), max(row["id"], row["other"]))
-                component.verdicts[pair] = (row["same"], record_facts.time_of(row["stamp"]))
-                others.add(row["other"])
-        for row in tx.run(CYPHER[f"claimers_{label}"], ids=sorted(filter(may_be_joined, frontier))):
+                names.add(neighbour)
+                continue
+            pair = (min(row["id"], neighbour), max(row["id"], neighbour))
+            component.verdicts[pair] = (row["same"], record_facts.time_of(row["stamp"]))
+            neighbours.add(neighbour)
+        joinable = sorted(filter(may_be_joined, frontier))
+        for row in tx.run(CYPHER[f"claimers_{label}"], ids=joinable):
             component.claims[row["id"]].add(row["claimer"])
-            others.add(row["claimer"])
-        frontier = look_up(others | set(filter(may_be_joined, look_up(named)))) - component.members
-    wanted.update(node for each in component.members if (node := (label, each)) not in unit.standings)
-    if not wanted <= unit.standings.keys():
-        raise StaleRead
-    component.ids = {each for each in component.members if known[each].names}
-    run_rows(tx, f"set_skipped_{label}", _apply(unit, label, component))
+            neighbours.add(row["claimer"])
+
+        look_up(names)
+        neighbours.update(filter(may_be_joined, names))
+        look_up(neighbours)
+        frontier = neighbours - component.members
+    return component
 
 
 def _apply(unit: UnitOfWork, label: str, component: Component) -> list[Row]:
@@ -194,31 +256,47 @@ def _apply(unit: UnitOfWork, label: str, component: Component) -> list[Row]:
         if standing.canonical != stands_for_it:
             standing.canonical = stands_for_it
             unit.changed_nodes.add((label, node_id))
-    return [{"from": a, "to": b, "skipped": (a, b) in skipped or None} for a, b in sorted(component.verdicts)]
+    rows: list[Row] = []
+    for a, b in sorted(component.verdicts):
+        rows.append({"from": a, "to": b, "skipped": (a, b) in skipped or None})
+    return rows
 
 
 def stated_names(tx: neo4j.Transaction, label: str, ids: list[str]) -> set[Node]:
     """Return the names that records give to these ids. `label` is one of IDENTIFIED_LABELS."""
-    return {
-        (each.label, each.name)
-        for row in tx.run(CYPHER[f"stated_called_{label}"], ids=ids)
-        for each in record_facts.called(label, row["id"], row["stated"])
-    }
+    names: set[Node] = set()
+    for row in tx.run(CYPHER[f"stated_called_{label}"], ids=ids):
+        for called in record_facts.called(label, row["id"], row["stated"]):
+            names.add((called.label, called.name))
+    return names
 
 
 def write_stated(tx: neo4j.Transaction, label: str, ids: list[str]) -> dict[Pair, int]:
     """Correct CALLED of these ids, which must be locked. Return (id, name) -> right number where it was wrong."""
-    stated, stored = Counter[Pair](), dict[Pair, int]()
+    stated: Counter[Pair] = Counter()
     for row in tx.run(CYPHER[f"stated_called_{label}"], ids=ids):
-        for each in record_facts.called(label, row["id"], row["stated"]):
-            stated[each.id, each.name] += row["records"]
+        for called in record_facts.called(label, row["id"], row["stated"]):
+            stated[called.id, called.name] += row["records"]
+    stored: dict[Pair, int] = {}
     for row in tx.run(CYPHER[f"called_of_{label}"], ids=ids):
         stored[row["from"], row["to"]] = row["records"]
-    wrong = {pair: stated[pair] for pair in sorted({*stated, *stored}) if stated[pair] != stored.get(pair, 0)}
-    rows: list[Row] = [{"from": a, "to": b, "records": records} for (a, b), records in wrong.items()]
-    run_rows(tx, f"remove_called_{label}", [row for row in rows if not row["records"]])
-    run_rows(tx, f"set_called_{label}", [row for row in rows if row["records"]])
-    return wrong
+
+    corrections: dict[Pair, int] = {}
+    without_records: list[Row] = []
+    changed: list[Row] = []
+    for pair in sorted({*stated, *stored}):
+        records = stated[pair]
+        if records == stored.get(pair, 0):
+            continue
+        corrections[pair] = records
+        right: Row = {"from": pair[0], "to": pair[1], "records": records}
+        if records:
+            changed.append(right)
+        else:
+            without_records.append(right)
+    run_rows(tx, f"remove_called_{label}", without_records)
+    run_rows(tx, f"set_called_{label}", changed)
+    return corrections
 
 
 def derive_classes(
@@ -230,34 +308,44 @@ def derive_classes(
     were added after they were read, since these are not locked.
     """
     ids = [row["id"] for row in tx.run(CYPHER[f"all_ids_{label}"])]
-    unit, locked = lock_and_load(tx, [(label, node_id) for node_id in ids], ()), set(ids)
-    called = {(row["from"], row["to"]): row["records"] for row in tx.run(CYPHER[f"all_called_{label}"])}
+    locked = set(ids)
+    unit = lock_and_load(tx, [(label, node_id) for node_id in ids], ())
+    stored = {(row["from"], row["to"]): row["records"] for row in tx.run(CYPHER[f"all_called_{label}"])}
     judged = {(row["from"], row["to"]): row for row in tx.run(CYPHER[f"all_judged_{label}"])}
-    if not all(map(locked.issuperset, (*called, *judged))):
+    if not all(locked.issuperset(pair) for pair in (*stored, *judged)):
         raise StaleRead
-    called |= {pair: records for pair, records in corrections.items() if locked.issuperset(pair)}
-    component, skipped_before = Component(members=set(ids)), set[Pair]()
-    names, verdicts = Counter[str](), Counter[str]()
-    for (an_id, name), records in called.items():
-        if records:
-            names[an_id] += 1
-            if name != an_id:
-                component.claims[name].add(an_id)
+    corrected = stored | {pair: records for pair, records in corrections.items() if locked.issuperset(pair)}
+    called = [pair for pair, records in corrected.items() if records]
+
+    names = Counter(an_id for an_id, _ in called)
+    component = Component(ids=set(names), members=locked)
+    for an_id, name in called:
+        if name != an_id:
+            component.claims[name].add(an_id)
     for pair, row in judged.items():
         component.verdicts[pair] = (row["same"], record_facts.time_of(row["stamp"]))
-        verdicts.update(pair)
-        skipped_before |= {pair} if row["skipped"] else set()
-    component.ids = set(names)
+    verdicts = Counter(chain.from_iterable(judged))
+
     before = {node_id: replace(unit.standings[label, node_id]) for node_id in ids}
     for node_id in ids:
         standing = unit.standings[label, node_id]
-        standing.names, standing.verdicts = names[node_id], verdicts[node_id]
+        standing.names = names[node_id]
         standing.claims = len(component.claims.get(node_id, ()))
+        standing.verdicts = verdicts[node_id]
     rows = _apply(unit, label, component)
-    wrong = [node_id for node_id in ids if unit.standings[label, node_id] != before[node_id]]
-    unit.changed_nodes.update((label, node_id) for node_id in wrong)
+
+    wrong_nodes = [node_id for node_id in ids if unit.standings[label, node_id] != before[node_id]]
+    unit.changed_nodes.update((label, node_id) for node_id in wrong_nodes)
     write_changed_state(tx, unit)
-    wrong_rows = [row for row in rows if bool(row["skipped"]) != ((row["from"], row["to"]) in skipped_before)]
+    wrong_verdicts: list[Pair] = []
+    wrong_rows: list[Row] = []
+    for verdict in rows:
+        pair = (verdict["from"], verdict["to"])
+        was_skipped = bool(judged[pair]["skipped"])
+        is_skipped = bool(verdict["skipped"])
+        if is_skipped != was_skipped:
+            wrong_verdicts.append(pair)
+            wrong_rows.append(verdict)
     run_rows(tx, f"set_skipped_{label}", wrong_rows)
     delete_orphans(tx, unit.standings)
-    return wrong, [(row["from"], row["to"]) for row in wrong_rows]
+    return wrong_nodes, wrong_verdicts

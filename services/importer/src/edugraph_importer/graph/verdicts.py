@@ -44,17 +44,21 @@ def applied(kept: str | None, record: Record) -> str | None:
     kind = kind_of_finding(record)
     if kept is None or kind is None:
         return None
-    of_text = json.loads(kept).get(text_hash(record))
-    if not of_text:
+    stamps_by_aspect = json.loads(kept).get(text_hash(record))
+    if not stamps_by_aspect:
         return None
     said: dict[str, dict[str, list[str]]] = {"accepted": defaultdict(list), "rejected": defaultdict(list)}
-    for aspect, targets in of_text.items():
+    for aspect, stamps in stamps_by_aspect.items():
         if aspect not in ASPECTS_OF_KIND[kind]:
             continue
-        for said_last, target in sorted((each, target) for target, each in targets.items()):
-            if (verdict := said_last.rpartition("|")[2]) in said:
+        in_order = sorted((last_stamp, target) for target, last_stamp in stamps.items())
+        for last_stamp, target in in_order:
+            verdict = last_stamp.rpartition("|")[2]
+            if verdict in said:
                 said[verdict][aspect].append(target)
-    return _text(said) if any(said.values()) else None
+    if not any(said.values()):
+        return None
+    return _text(said)
 
 
 def _text(value: Any) -> str:
@@ -68,10 +72,13 @@ class RecordVerdicts:
     """
 
     def __init__(self, tx: neo4j.Transaction, record_ids: Collection[str], number: int) -> None:
-        ids = sorted(set(record_ids)) if number else []
-        rows = tx.run(CYPHER["lock_reviewed"], ids=ids) if ids else ()
-        self._kept = {row["id"]: row["verdicts"] for row in rows}
-        self.without = [each for each in ids if each not in self._kept]
+        self._kept: dict[str, str] = {}  # record id -> the property `verdicts` of its ReviewedRecord
+        self.without: list[str] = []
+        if number == 0 or not record_ids:
+            return
+        ids = sorted(set(record_ids))
+        self._kept = {row["id"]: row["verdicts"] for row in tx.run(CYPHER["lock_reviewed"], ids=ids)}
+        self.without = [record_id for record_id in ids if record_id not in self._kept]
 
     def of(self, record: Record) -> str | None:
         return applied(self._kept.get(record.record_id), record)
