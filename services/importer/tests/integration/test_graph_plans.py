@@ -404,11 +404,15 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
     _fill(room)
     text = {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "record_id": "t"}
     _write(room, "texts", [text | {"data": {"course_id": "c1", "content": "Sums."}}])
+    post = {"type": "post_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": "p"}
+    _write(room, "posts", [post | {"data": {"student_id": "s1", "course_id": "c1", "text": "Why?"}}])
     times = {"since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
     parameters = {
         "students": [f"s{number}" for number in range(60)],
         "course": "c1",
         "of": None,
+        "marks": [],
+        "thread": None,
         "limit": 200,
         **times,
     }
@@ -416,7 +420,8 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
     with _rolled_back(room) as tx:
         used = "MATCH (c:Course {id: 'c1'}) UNWIND range(1, 20000) AS n CREATE (:Attempt {id: 'x' + n})-[:IN_COURSE]->(c)"
         tx.run(used).consume()
-        for name in ("standing_until", "message_records", "progress_records", "text_records", "texts_of_course"):
+        of_students = ("standing_until", "message_records", "posts", "post_records", "progress_records")
+        for name in (*of_students, "text_records", "texts_of_course"):
             result = tx.run(f"PROFILE {STATEMENTS[name]}", parameters)
             read[name] = len(list(result))
             profile = result.consume().profile
