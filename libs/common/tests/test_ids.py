@@ -41,7 +41,8 @@ def disguised(draw: st.DrawFn, plain: str) -> str:
 def id_fields(record_type: str) -> list[str]:
     """The fields of a type that hold one id."""
     fields = DATA_OF_TYPE[record_type].model_fields
-    return [name for name, field in fields.items() if name == "term" or name.endswith("_id") or "_id_" in name]
+    others = {"term", "reply_to"}
+    return [name for name, field in fields.items() if name in others or name.endswith("_id") or "_id_" in name]
 
 
 # What a record of each type needs beside its ids.
@@ -50,6 +51,7 @@ REST: dict[str, dict[str, Any]] = {
     "error_record": {"error_text": "2+2=5"},
     "course_content": {"content": "Text"},
     "attempt_record": {"correct": True},
+    "post_record": {"text": "Why?"},
 }
 
 
