@@ -500,7 +500,7 @@ COLUMNS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_any_table_gets_a_mapping_that_is_read_or_asks(data: st.DataObject) -> None:
     """The first import of a table takes no mark that is larger than its points, and no student without an id."""
