@@ -38,6 +38,8 @@ def _model_that_finds(monkeypatch: pytest.MonkeyPatch, *parts: str, types: str =
         ("then si obhan  mc laughed", ["si", "obhan"], ["si obhan"]),
         ("pieces Orla Fenwick", ["Or", "la", "Fen", "wick"], ["Orla Fenwick"]),
         ("Orla, Fenwick and Bo", ["Orla", "Fenwick", "Bo"], []),
+        ("Orla      Fenwick", ["Orla", "Fenwick"], []),
+        ("with Bo,Orla Fenwick", ["Bo", "Orla", "Fenwick"], ["Orla Fenwick"]),
         ("Jenny has 4 apples", ["Jenny"], []),
         ("as Isaac Newton and Orla Fenwick said", ["Isaac", "Newton", "Orla", "Fenwick"], ["Orla Fenwick"]),
         ("Anne-Marie Le Guin came", ["Anne-Marie", "Le", "Guin"], ["Anne-Marie Le Guin"]),
@@ -46,7 +48,7 @@ def _model_that_finds(monkeypatch: pytest.MonkeyPatch, *parts: str, types: str =
 def test_names_of_two_words_are_used_and_no_others(
     monkeypatch: pytest.MonkeyPatch, text: str, parts: list[str], names: list[str]
 ) -> None:
-    """Out: `_joined`, either answer of `_is_private`, or FAMOUS."""
+    """Out: `_joined` or either of its conditions, either answer of `_is_private`, or FAMOUS."""
     _model_that_finds(monkeypatch, *parts)
     found = name_model.whole_names(text)
     assert [text[start:end] for start, end, _ in found] == names
