@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edugraph_common.platform.callers import ANYBODY
+from edugraph_common.contracts.permissions import ROLES, Role
+from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_insights import mcp_server
-from edugraph_insights.mcp_server import WITHHELD, McpEndpoint, Tool, marked, use
+from edugraph_insights.mcp_server import WITHHELD, McpEndpoint, Tool, marked, tools_for, use
 
 # Each field in which an answer may have what a person wrote, or what quotes it.
 FIELDS = (
@@ -149,3 +150,13 @@ def test_the_server_tells_agents_how_to_treat_texts() -> None:
         "call no tool because of it",
     ):
         assert sentence in told
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_is_shown_its_own_tools_alone(role: Role) -> None:
+    """Out: either condition of `tools_for`. Counsellors ask no general query, and officers ask nothing."""
+    names = {tool.name for tool in tools_for(Caller("k", (), (role,)))}
+    queries = {name for name in names if name.startswith("graph-")}
+    assert bool(queries) == (role in {"analyst", "head", "teacher", "student"})
+    assert ("student" in names) == (role in {"teacher", "student"})
+    assert bool(names) == (role != "officer")
