@@ -46,24 +46,31 @@ SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=te
 test test-rest test-shuffled: WORKERS = $(shell $(SERVERS) workers)
 # Neo4j for a run of minutes, which is started anew for a bench.
 test test-rest test-shuffled invariants: export NEO4J_QUICK := 1
-fast fast-shuffled coverage invariants: WORKERS := 2
+unit fast fast-shuffled coverage embedded-tests invariants: WORKERS := 2
 SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 # What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
 # Schemathesis is loaded by no test of it, and costs each process more than a second.
-FAST := -m 'not real and not system and not thorough' -p no:schemathesis --ignore-glob='*/test_*_document.py' $(SLOW_TESTS)
+WITHOUT_SERVERS := -p no:schemathesis --ignore-glob='*/test_*_document.py' $(SLOW_TESTS)
+FAST := -m 'not real and not system and not thorough' $(WITHOUT_SERVERS)
+# `make unit` and `make test-rest` together are `make test`.
+UNIT := -m 'not real and not embedded and not system and not thorough' $(WITHOUT_SERVERS)
+REST := -m '(real or embedded or system or thorough) and not twin' $(SLOW_TESTS)
 COVERED := --cov=edugraph_client --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_insights --cov=edugraph_cli
 
-test: env-dev test-servers ## set up what the tests need and run all of them, but for the traps (make traps)
-	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SLOW_TESTS) $(PYTEST_ARGS)
+test: env-dev test-servers ## set up what the tests need and run each test once, on real servers; the traps have `make traps`
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'not twin' $(SLOW_TESTS) $(PYTEST_ARGS)
 
-test-rest: env-dev test-servers env-flower ## what `make fast` leaves out of `make test`
-	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'real or system or thorough' $(SLOW_TESTS) $(PYTEST_ARGS)
+test-rest: env-dev test-servers env-flower ## what `make unit` leaves out of `make test`
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(REST) $(PYTEST_ARGS)
 
 test-shuffled: env-dev test-servers env-flower ## the tests of `make test` in the order of SEED=16
-	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SHUFFLED) $(SLOW_TESTS) $(PYTEST_ARGS)
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SHUFFLED) -m 'not twin' $(SLOW_TESTS) $(PYTEST_ARGS)
 
 unit: env-dev ## the tests that need no server, and open no connection unless they say why
-	@$(RUN) pytest -m 'not real and not embedded' $(PYTEST_ARGS)
+	@$(RUN) pytest $(SHARED_OUT) $(UNIT) $(PYTEST_ARGS)
+
+embedded-tests: env-dev ## on the embedded engines of the demo, the tests that `make test` runs on the real servers
+	@$(RUN) pytest $(SHARED_OUT) -m twin $(SLOW_TESTS) $(PYTEST_ARGS)
 
 fast: env-dev ## unit tests and those on the embedded engines, without servers (two minutes)
 	@$(RUN) pytest $(SHARED_OUT) $(FAST) $(PYTEST_ARGS)
@@ -157,4 +164,4 @@ down: ## end the services with a warm shutdown; the servers stay
 
 -include make/*.mk
 
-.PHONY: help env-dev demo test test-rest test-shuffled unit fast fast-shuffled coverage check format isolation servers servers-stop test-servers test-servers-stop up down
+.PHONY: help help-all env-dev demo test test-rest test-shuffled unit embedded-tests fast fast-shuffled coverage check format isolation servers servers-stop test-servers test-servers-stop up down

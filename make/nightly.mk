@@ -1,5 +1,5 @@
 # What is too slow for each change, named and timed. docs/testing.md has how long each step takes.
-NIGHTLY := coverage research-test "invariants EXAMPLES=50" traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" \
+NIGHTLY := coverage embedded-tests research-test "invariants EXAMPLES=50" traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" \
   "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "bench-mastery BENCH_ARGS=--smoke" "bench-growth BENCH_ARGS=--smoke" \
   "bench-insights BENCH_ARGS=--smoke" \
   "evaluate EVALUATE_ARGS=--help" "fuzz FUZZ_SEED=$$(( $$(date +%s) / 86400 ))" test-servers-stop \
@@ -23,7 +23,7 @@ later-neo4j: env-dev ## the graph's tests, and that a file gives one graph, on N
 	@$(ON_TEST_SERVERS) $(RUN) pytest -m 'real or system' services/importer/tests/integration tests/e2e/test_same_graph.py $(PYTEST_ARGS); \
 	  code=$$?; python3 -m tools.servers --tests down --only neo4j; exit $$code
 
-nightly: env-dev ## coverage, the tests of research, properties of the graph on 50 examples, quick traps, Flower's tests, a smoke of each bench, fuzz, chaos with one small seed, observe; each timed
+nightly: env-dev ## coverage, the tests on the embedded engines, the tests of research, properties of the graph on 50 examples, quick traps, Flower's tests, a smoke of each bench, fuzz, chaos with one small seed, observe; each timed
 	@python3 -m tools.steps $(NIGHTLY)
 
 weekly: env-dev ## mutants of all modules, properties of the graph on 200 examples, its tests on the next Neo4j, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes

@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     scope="session",
     params=[
         pytest.param("real", marks=pytest.mark.real),
-        pytest.param("embedded", marks=pytest.mark.embedded),
+        pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin]),
     ],
 )
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:

@@ -20,7 +20,10 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import connect
 
 CLASSMATE, AUTHOR = "诸葛亦凡", "赵一诺"
-KINDS = [pytest.param(real_engine, marks=pytest.mark.real), pytest.param(embedded_engine, marks=pytest.mark.embedded)]
+KINDS = [
+    pytest.param(real_engine, marks=pytest.mark.real),
+    pytest.param(embedded_engine, marks=[pytest.mark.embedded, pytest.mark.twin]),
+]
 
 
 @pytest.fixture

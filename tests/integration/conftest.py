@@ -23,7 +23,10 @@ from edugraph_cli.processes import Processes
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param("redis", marks=pytest.mark.real), pytest.param("valkey", marks=pytest.mark.embedded)],
+    params=[
+        pytest.param("redis", marks=pytest.mark.real),
+        pytest.param("valkey", marks=[pytest.mark.embedded, pytest.mark.twin]),
+    ],
 )
 def redis_of_session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if request.param == "redis":

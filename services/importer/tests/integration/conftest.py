@@ -12,7 +12,7 @@ from edugraph_importer.graph import Graph
     scope="session",
     params=[
         pytest.param("neo4j", marks=pytest.mark.real),
-        pytest.param("embedded", marks=pytest.mark.embedded),
+        pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin]),
     ],
 )
 def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:

@@ -39,7 +39,9 @@ EXAMPLES = settings(
 FEW_EXAMPLES = settings(EXAMPLES, max_examples=3)
 # Of a property that derives the whole graph five times for each example.
 SLOW_EXAMPLES = settings(EXAMPLES, max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "5")))
-ON_EMBEDDED = pytest.mark.parametrize("room", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True)
+ON_EMBEDDED = pytest.mark.parametrize(
+    "room", [pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin])], indirect=True
+)
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 
 student = st.sampled_from(["a", "b", "c"])

@@ -29,9 +29,6 @@ from .schools import EXAMPLES as MANY
 from .schools import NotedAudit, School, at, of, reading, written
 from .visible_graph import Persons, Visible, distances, peopled_schools, visible
 
-ON_EMBEDDED = pytest.mark.parametrize(
-    "room", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True, scope="session"
-)
 # Each one asks several queries for four callers, and so takes as long as four of the others.
 EXAMPLES = settings(MANY, max_examples=MANY.max_examples // 4 + 1)
 
@@ -104,7 +101,6 @@ def test_what_is_beside_a_node_equals_the_reference_for_each_caller(
             assert sum(c.nodes for c in details.counts) == len(answer.relationships)
 
 
-@ON_EMBEDDED
 @EXAMPLES
 @given(school=peopled_schools(), hour=st.sampled_from([None, 12]))
 def test_statistics_count_what_a_caller_sees(
@@ -121,7 +117,6 @@ def test_statistics_count_what_a_caller_sees(
             assert answer.nodes == Counter(node.partition(":")[0] for node in sight.nodes)
 
 
-@ON_EMBEDDED
 def test_statistics_of_too_much_offer_less(insights: Insights, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sight, "search", lambda *_: ["id"] * (MOST_FOUND + 1))
     with pytest.raises(TooLarge, match="more than 10,000 nodes"):
@@ -162,7 +157,6 @@ def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
             same_links(answer.relationships, expected)
 
 
-@ON_EMBEDDED
 def test_what_nobody_named_in_a_time_is_there_with_nothing_beside_it(room: Room, insights: Insights) -> None:
     """Out: in `shows`, the sight of any time: a teacher was told that there was no such topic."""
     talk = {"student_id_from": "s01", "student_id_to": "s01", "interaction_type": "chat", "topics": ["Sport"]}
@@ -227,7 +221,6 @@ def test_sub_graphs_and_paths_equal_the_reference_for_each_caller(
             assert (step.source, step.type, step.target) in links
 
 
-@ON_EMBEDDED
 @EXAMPLES
 @given(school=peopled_schools(), begins=st.sampled_from(["", "s", "s0", "P", "p", "r1"]))
 def test_a_search_finds_what_begins_so_and_is_visible(
@@ -245,7 +238,6 @@ def test_a_search_finds_what_begins_so_and_is_visible(
             assert sum(answer.left_out.values()) == max(len(wanted) - 3, 0)
 
 
-@ON_EMBEDDED
 @EXAMPLES
 @given(school=peopled_schools())
 def test_a_point_leads_to_all_its_students_and_joins_courses(room: Room, insights: Insights, school: School) -> None:
