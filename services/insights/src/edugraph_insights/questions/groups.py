@@ -34,7 +34,9 @@ class OfTwoGroups(needs_help.OfHelp, OfSeveral):
 
     @property
     def beside(self) -> Parameters:
-        times = {"term": self.other_term, "since": None, "until": None} if self.other_term else {}
+        times: dict[str, str | None] = {}
+        if self.other_term:
+            times = {"term": self.other_term, "since": None, "until": None}
         return self.model_copy(update={"group": self.other_group, **times})
 
 
@@ -69,79 +71,119 @@ class Cell(NamedTuple):
 Values = Mapping[Cell, Mapping[str, float]]  # cell -> student -> value
 
 
+class Side(NamedTuple):
+    """One of the two groups, with its attempts in the course."""
+
+    facts: Facts
+    attempts: list[Attempt]
+    first_attempts: list[Attempt]
+
+    def until_week(self, last_week: int | None) -> list[Attempt]:
+        """Return the first attempts that were made until the end of a week, or all of them for None."""
+        if last_week is None:
+            return self.first_attempts
+        return [each for each in self.first_attempts if (_week(self.facts, each.at) or 0) <= last_week]
+
+
 def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
-    sides = (facts, facts.beside or facts)
-    made = [side.attempts(asked.course) for side in sides]
-    first = [side.first_of(attempts) for side, attempts in zip(sides, made, strict=True)]
-    reached = [_week(side, side.until) for side in sides]
-    # Weeks that only one of the groups has reached are left out.
-    last = None if None in reached else min(week for week in reached if week is not None)
-    counted = [
-        [each for each in attempts if last is None or (_week(side, each.at) or 0) <= last]
-        for side, attempts in zip(sides, first, strict=True)
-    ]
-    shared = frozenset.intersection(*(frozenset(each.item for each in attempts) for attempts in counted))
-    points = facts.tested_points(shared)
+    sides = [_side(facts, asked), _side(facts.beside or facts, asked)]
+    last_week = _last_shared_week(sides)
+    in_time = [side.until_week(last_week) for side in sides]
+    items = [frozenset(each.item for each in attempts) for attempts in in_time]
+    shared_items = items[0] & items[1]
+    points = facts.tested_points(shared_items)
+
     values: list[Values] = []
-    for side, every_attempt, attempts in zip(sides, made, counted, strict=True):
-        of_items = _values(side, [each for each in attempts if each.item in shared], points)
-        rows = needs_help.found_from(every_attempt, side, asked).rows
-        helped = {each.row.student: float(bool(each.row.reasons)) for each in rows}
-        values.append({**of_items, Cell(NEEDS_HELP, NO_POINT, None): helped})
-    drawn = [
-        Resamples(side.students, np.random.default_rng((asked.seed, number))) for number, side in enumerate(sides)
-    ]
-    found = [
-        _compared(cell, (values[0][cell], values[1][cell]), (drawn[0], drawn[1]))
-        for cell in values[0].keys() & values[1].keys()
-        if values[0][cell] and values[1][cell]
-    ]
+    resamples: list[Resamples] = []
+    at_shared_items = 0
+    for number, (side, attempts) in enumerate(zip(sides, in_time, strict=True)):
+        compared = [each for each in attempts if each.item in shared_items]
+        at_shared_items += len(compared)
+        of_items = _values(side.facts, compared, points)
+        values.append({**of_items, Cell(NEEDS_HELP, NO_POINT, None): _in_need(side, asked)})
+        resamples.append(Resamples(side.facts.students, np.random.default_rng((asked.seed, number))))
+
+    found = []
+    for cell in values[0].keys() & values[1].keys():
+        one = values[0][cell]
+        other = values[1][cell]
+        if one and other:
+            found.append(_compared(cell, (one, other), (resamples[0], resamples[1])))
+
+    first_attempts = sum(len(side.first_attempts) for side in sides)
+    attempts_in_time = sum(map(len, in_time))
     return Found(
         tuple(found),
         of_how_many={
-            "students": frozenset(sides[0].students),
-            "students of the other group": frozenset(sides[1].students),
-            "shared items": len(shared),
+            "students": frozenset(sides[0].facts.students),
+            "students of the other group": frozenset(sides[1].facts.students),
+            "shared items": len(shared_items),
         },
         left_out={
-            "first attempts in weeks that one group has not reached": sum(map(len, first)) - sum(map(len, counted)),
-            "first attempts at items of one group alone": sum(
-                each.item not in shared for attempts in counted for each in attempts
-            ),
+            "first attempts in weeks that one group has not reached": first_attempts - attempts_in_time,
+            "first attempts at items of one group alone": attempts_in_time - at_shared_items,
         },
     )
 
 
-def _week(side: Facts, at: datetime) -> int | None:
+def _side(facts: Facts, asked: OfTwoGroups) -> Side:
+    attempts = facts.attempts(asked.course)
+    return Side(facts, attempts, facts.first_of(attempts))
+
+
+def _last_shared_week(sides: list[Side]) -> int | None:
+    """Return the last week that both groups have reached, or None if the weeks of a group have no number."""
+    reached = []
+    for side in sides:
+        week = _week(side.facts, side.facts.until)
+        if week is None:
+            return None
+        reached.append(week)
+    return min(reached)
+
+
+def _in_need(side: Side, asked: OfTwoGroups) -> dict[str, float]:
+    """Return student -> 1 if they need help, else 0."""
+    found = needs_help.found_from(side.attempts, side.facts, asked)
+    return {each.row.student: float(bool(each.row.reasons)) for each in found.rows}
+
+
+def _week(facts: Facts, at: datetime) -> int | None:
     """Return the number of the week in the term or, without a term, since `since`. None if there is neither."""
-    begins = (side.term and side.term.starts) or side.since
+    begins = facts.since
+    if facts.term is not None and facts.term.starts is not None:
+        begins = facts.term.starts
     return Term(begins).week_of(at)
 
 
-def _values(side: Facts, attempts: list[Attempt], points: Mapping[str, list[Point]]) -> dict[Cell, dict[str, float]]:
+def _values(facts: Facts, attempts: list[Attempt], points: Mapping[str, list[Point]]) -> dict[Cell, dict[str, float]]:
     """Return each student's share right, and share wrong at each point, by week and over the whole period."""
     made: dict[Cell, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
-    for each in attempts:
-        for week in {None, _week(side, each.at)}:
-            made[Cell(RIGHT, NO_POINT, week)][each.student].append(each)
-            for point in points.get(each.item, ()):
-                made[Cell(WRONG, point, week)][each.student].append(each)
-    return {
-        cell: {
-            student: 1 - wrong_share(mine) if cell.measure == RIGHT else wrong_share(mine)
-            for student, mine in of_students.items()
-        }
-        for cell, of_students in made.items()
-    }
+    for attempt in attempts:
+        # The week None is the whole period. It is the only one if weeks have no number.
+        for week in {None, _week(facts, attempt.at)}:
+            made[Cell(RIGHT, NO_POINT, week)][attempt.student].append(attempt)
+            for point in points.get(attempt.item, ()):
+                made[Cell(WRONG, point, week)][attempt.student].append(attempt)
+
+    values: dict[Cell, dict[str, float]] = defaultdict(dict)
+    for cell, of_students in made.items():
+        for student, attempts_of_student in of_students.items():
+            wrong = wrong_share(attempts_of_student)
+            values[cell][student] = 1 - wrong if cell.measure == RIGHT else wrong
+    return values
 
 
 def _compared(
     cell: Cell, values: tuple[Mapping[str, float], Mapping[str, float]], drawn: tuple[Resamples, Resamples]
 ) -> Measured[GroupDifference]:
     one, other = (mean(list(each.values())) or 0.0 for each in values)
-    enough = min(map(len, values)) >= ENOUGH_FOR_INTERVAL
-    interval = difference_interval(drawn[0].means(values[0]), drawn[1].means(values[1])) if enough else None
-    low, high = interval or (None, None)
+    low = None
+    high = None
+    if min(map(len, values)) >= ENOUGH_FOR_INTERVAL:
+        interval = difference_interval(drawn[0].means(values[0]), drawn[1].means(values[1]))
+        if interval is not None:
+            low, high = interval
     row = GroupDifference(
         measure=cell.measure,
         point=cell.point.id,

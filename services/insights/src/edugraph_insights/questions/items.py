@@ -1,6 +1,8 @@
 """Question 8: which item is bad or misleading?"""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from edugraph_common.contracts.records import HALF
@@ -28,53 +30,79 @@ class ItemQuality(Row):
     evidence: Evidence = None
 
 
+@dataclass
+class _Total:
+    """The first attempts of one student in the course. `outcomes` is their sum in thousandths."""
+
+    outcomes: int = 0
+    attempts: int = 0
+
+
 def find(facts: Facts, asked: Parameters) -> Found[ItemQuality]:
-    first = facts.first_attempts(asked.course, responses=True)
+    first_attempts = facts.first_attempts(asked.course, responses=True)
     of_item: dict[str, list[Attempt]] = defaultdict(list)
-    sums: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))  # student -> (sum of outcomes, attempts)
-    for each in first:
-        of_item[each.item].append(each)
-        outcomes, number = sums[each.student]
-        sums[each.student] = outcomes + each.outcome, number + 1
-    rows, few = [], 0
+    totals: dict[str, _Total] = defaultdict(_Total)  # student -> total
+    for attempt in first_attempts:
+        of_item[attempt.item].append(attempt)
+        total = totals[attempt.student]
+        total.outcomes += attempt.outcome
+        total.attempts += 1
+
+    rows = []
+    without_correlation = 0
     for item, attempts in of_item.items():
-        enough = len(attempts) >= ENOUGH_FOR_CORRELATION
-        few += not enough
+        discrimination = None
+        if len(attempts) >= ENOUGH_FOR_CORRELATION:
+            discrimination = _item_rest(attempts, totals)
+        else:
+            without_correlation += 1
         row = ItemQuality(
             item=item,
             name=min(each.title for each in attempts),
             right=sum(each.outcome for each in attempts) / len(attempts) / 1000,
             students=len(attempts),
-            discrimination=_item_rest(attempts, sums) if enough else None,
+            discrimination=discrimination,
             wrong_answers=_common_wrong_answers(attempts),
             evidence=asked.records(item=item),
         )
         rows.append(Measured(row, frozenset(each.student for each in attempts)))
     return Found(
         tuple(rows),
-        of_how_many={"students": frozenset(facts.students), "first attempts": len(first), "items": len(of_item)},
-        left_out={f"items without a correlation, under {ENOUGH_FOR_CORRELATION} first attempts": few},
+        of_how_many={
+            "students": frozenset(facts.students),
+            "first attempts": len(first_attempts),
+            "items": len(of_item),
+        },
+        left_out={f"items without a correlation, under {ENOUGH_FOR_CORRELATION} first attempts": without_correlation},
     )
 
 
-def _item_rest(attempts: list[Attempt], sums: dict[str, tuple[int, int]]) -> float | None:
-    """Return the correlation of the outcome at the item with the mean of the student's other first attempts."""
-    on_item, on_rest = [], []
-    for each in attempts:
-        outcomes, number = sums[each.student]
-        if number > 1:
-            on_item.append(float(each.outcome))
-            on_rest.append((outcomes - each.outcome) / (number - 1))
-    return correlation(on_item, on_rest) if len(on_item) >= ENOUGH_FOR_CORRELATION else None
+def _item_rest(attempts: list[Attempt], totals: Mapping[str, _Total]) -> float | None:
+    """Return the correlation of the outcome at the item with the mean of the student's other first attempts.
+
+    Students without other first attempts do not count. None if too few are left.
+    """
+    on_item = []
+    on_rest = []
+    for attempt in attempts:
+        total = totals[attempt.student]
+        if total.attempts > 1:
+            on_item.append(float(attempt.outcome))
+            on_rest.append((total.outcomes - attempt.outcome) / (total.attempts - 1))
+    if len(on_item) < ENOUGH_FOR_CORRELATION:
+        return None
+    return correlation(on_item, on_rest)
 
 
 def _common_wrong_answers(attempts: list[Attempt]) -> tuple[str, ...]:
-    given: dict[str, int] = defaultdict(int)
-    for each in attempts:  # one attempt of each student
-        if each.outcome < HALF and (each.response or "").strip():
-            given[(each.response or "").strip()] += 1
-    common = (answer for answer, students in given.items() if students >= SAME_ANSWER_STUDENTS)
-    return tuple(sorted(common, key=lambda answer: (-given[answer], answer)))
+    """Return the wrong answers of three students or more, the most frequent first. A student has one attempt here."""
+    students: Counter[str] = Counter()  # answer -> number of students
+    for attempt in attempts:
+        answer = (attempt.response or "").strip()
+        if answer and attempt.outcome < HALF:
+            students[answer] += 1
+    common = [answer for answer, number in students.items() if number >= SAME_ANSWER_STUDENTS]
+    return tuple(sorted(common, key=lambda answer: (-students[answer], answer)))
 
 
 QUESTION = Question(
