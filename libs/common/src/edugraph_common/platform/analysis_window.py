@@ -61,7 +61,7 @@ class AnalysisWindows:
         START. `by` names the caller. Repeating the call is safe.
         """
         first = requests[0]
-        arguments = [_said(first.generation), by, *(request.model_dump_json() for request in requests)]
+        arguments = [_script_argument(first.generation), by, *(request.model_dump_json() for request in requests)]
         with redis_errors():
             return cast("Literal['start', 'waiting'] | WhyNot", self._ask(keys_of_job(first.job_id), arguments))
 
@@ -74,7 +74,7 @@ class AnalysisWindows:
         size of a pack for requests that do not state it. A pack is returned again to the same `by` until `sent` was
         called for it.
         """
-        arguments = [_said(generation), by, most, pack_records, now.timestamp()]
+        arguments = [_script_argument(generation), by, most, pack_records, now.timestamp()]
         with redis_errors():
             answer = cast("list[str]", self._take(keys_of_job(job_id), arguments))
         standing, *values = answer
@@ -138,5 +138,6 @@ def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analys
     return Analysis(pack=name, first=first, count=count, **{field: getattr(request, field) for field in same})
 
 
-def _said(generation: int | None) -> str | int:
+def _script_argument(generation: int | None) -> str | int:
+    """Return a generation as the scripts expect it: empty if the generation is unknown."""
     return "" if generation is None else generation

@@ -103,11 +103,7 @@ class Blobs:
                         os.fsync(file.fileno())
                 self._fs.mv(part, path)
                 for changed in changed_folders:
-                    handle = os.open(changed, os.O_RDONLY)
-                    try:
-                        os.fsync(handle)
-                    finally:
-                        os.close(handle)
+                    _sync(changed)
             finally:
                 # The part exists only after an error. Another process may delete the whole folder meanwhile.
                 with suppress(FileNotFoundError):
@@ -309,6 +305,15 @@ def _folders_that_change(folder: Path) -> set[Path]:
     return changed
 
 
+def _sync(folder: Path) -> None:
+    """Write the names in a folder to disk, so that they survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _first_of(facts: dict[str, Any], names: Sequence[str]) -> Any:
     """Return the first of these facts that is there, or None."""
     for name in names:
@@ -382,11 +387,11 @@ def _store_errors() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (OSError, fsspec.exceptions.FSTimeoutError, *_of_s3()) as error:
+    except (OSError, fsspec.exceptions.FSTimeoutError, *_s3_errors()) as error:
         raise Retryable(f"the blob store does not answer ({type(error).__name__})") from error
 
 
-def _of_s3() -> tuple[type[Exception], ...]:
+def _s3_errors() -> tuple[type[Exception], ...]:
     """Return the errors of S3 that s3fs does not turn into an OSError: no connection, no credentials.
 
     A store in a folder has not loaded the package, so it has none of them.
