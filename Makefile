@@ -54,14 +54,16 @@ WITHOUT_SERVERS := -p no:schemathesis --ignore-glob='*/test_*_document.py' $(SLO
 FAST := -m 'not real and not system and not thorough' $(WITHOUT_SERVERS)
 # `make unit` and `make test-rest` together are `make test`.
 UNIT := -m 'not real and not embedded and not system and not thorough' $(WITHOUT_SERVERS)
+# The tests that make a run long are printed at its end.
+SLOWEST := --durations 30 --durations-min 5
 REST := -m '(real or embedded or system or thorough) and not twin' $(SLOW_TESTS)
 COVERED := --cov=edugraph_client --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_insights --cov=edugraph_cli
 
 test: env-dev test-servers ## set up what the tests need and run each test once, on real servers; the traps have `make traps`
-	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'not twin' $(SLOW_TESTS) $(PYTEST_ARGS)
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'not twin' $(SLOW_TESTS) $(SLOWEST) $(PYTEST_ARGS)
 
 test-rest: env-dev test-servers env-flower ## what `make unit` leaves out of `make test`
-	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(REST) $(PYTEST_ARGS)
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(REST) $(SLOWEST) $(PYTEST_ARGS)
 
 test-shuffled: env-dev test-servers env-flower ## the tests of `make test` in the order of SEED=16
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SHUFFLED) -m 'not twin' $(SLOW_TESTS) $(PYTEST_ARGS)
