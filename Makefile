@@ -46,7 +46,7 @@ SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=te
 test test-rest test-shuffled: WORKERS = $(shell $(SERVERS) workers)
 # Neo4j for a run of minutes, which is started anew for a bench.
 test test-rest test-shuffled invariants: export NEO4J_QUICK := 1
-unit fast fast-shuffled coverage embedded-tests invariants: WORKERS := 2
+unit fast fast-shuffled coverage embedded-tests invariants page-test: WORKERS := 2
 SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 # What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
 # Schemathesis is loaded by no test of it, and costs each process more than a second.

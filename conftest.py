@@ -24,6 +24,9 @@ ON_SHARED_ENGINE = re.compile(
     r"(tests/e2e|services/(?:importer|insights)/tests/integration)/[^[]*\[(?:.*-)?(real|neo4j|embedded)\b"
 )
 
+# The tests that import into the demo of the page: one worker starts it, once.
+ON_DEMO = re.compile(r"tests/page/test_(focus|imports|tutorial)\.py")
+
 WAIT = ("tests/e2e", "tests/integration")  # for the processes of a system, and limits that must pass
 # Of the groups these two are begun after such a part of the files. Where all that computes for minutes came first, it
 # had three workers on two cores, and cores were idle later, when three workers waited.
@@ -110,6 +113,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             """The name of the group that goes to one worker as a whole."""
+            if ON_DEMO.match(nodeid):
+                return "tests/page on the demo"
             found = ON_SHARED_ENGINE.match(nodeid)
             return " on ".join(found.groups()) if found else super()._split_scope(nodeid)
 

@@ -6,7 +6,7 @@ env-page: env-dev
 	@$(if $(CHROMIUM),,python3 -c 'from dev.debian.packages import apt_install; apt_install("chromium", "fonts-noto-cjk")')
 
 page-test: env-page ## the page in Debian's chromium on the example school: numbers, filters, keyboard, both languages, axe, imports and the tutorial on the demo (three minutes)
-	@EDUGRAPH_PAGE_TESTS=1 $(RUN) pytest $(SLOWEST) tests/page $(PYTEST_ARGS)
+	@EDUGRAPH_PAGE_TESTS=1 $(RUN) pytest $(SHARED_OUT) $(SLOWEST) tests/page $(PYTEST_ARGS)
 
 screenshots: env-page ## write docs/images/*.png, the pictures of the page in README, docs and tutorial
 	@PYTHONPATH=.:tests $(RUN) python tests/page/screenshots.py
