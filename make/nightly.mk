@@ -6,9 +6,10 @@ NIGHTLY := coverage embedded-tests research-test "invariants EXAMPLES=50" traps-
   "chaos CHAOS_SEEDS=1 CHAOS_RECORDS=10000 CHAOS_TEXTS=200" up observe observe-stop down servers-stop
 
 EXAMPLES ?= 200
+ORDERS ?= 2000
 
-version-order: env-dev test-servers ## 2,000 random orders of imports, withdrawals and undos against a fold of their rows, on Neo4j
-	@$(ON_TEST_SERVERS) EDUGRAPH_EXAMPLES=2000 $(RUN) pytest --timeout 36000 -m real -k fold \
+version-order: env-dev test-servers ## ORDERS=2000 random orders of imports, withdrawals and undos against a fold of their rows, on Neo4j
+	@$(ON_TEST_SERVERS) EDUGRAPH_EXAMPLES=$(ORDERS) $(RUN) pytest --timeout 36000 -m real -k fold \
 	  services/importer/tests/integration/test_version_order.py $(PYTEST_ARGS)
 
 invariants: env-dev test-servers ## the properties of the graph on both engines, each tried on EXAMPLES=200 made-up schools instead of 15
