@@ -23,11 +23,15 @@ def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup
     locked. `leading` receives the times at which they led the groups before, and at which they lead them now.
     """
     for label, rows in _rows_by_label(memberships):
-        found = [stated[-1] for _, stated in sorted(_times_in_groups(tx, label, rows).items())]
-        leaders = [row for row in found if row["leads"] is True]
+        times = _times_in_groups(tx, label, rows)
+        latest = [times[time][-1] for time in sorted(times)]
+        members = [row for row in latest if row["leads"] is False]
+        leaders = [row for row in latest if row["leads"] is True]
+
         leading.note(label, rows, _led_before(tx, label, rows), leaders)
+
         run_rows(tx, f"remove_memberships_{label}", rows)
-        run_rows(tx, f"member_of_{label}", [row for row in found if row["leads"] is False])
+        run_rows(tx, f"member_of_{label}", members)
         run_rows(tx, f"leads_{label}", leaders)
 
 
@@ -54,36 +58,44 @@ def ended_memberships(tx: neo4j.Transaction, ids: Iterable[str], before: str) ->
     The latest record says when the time ends, or else the end of its term counts. All records of the time are
     returned: if only the record with the end were removed, the person would be in the group again.
     """
-    terms = {row["id"] for row in tx.run(CYPHER["ended_terms"], before=before)}
+    ended_terms = {row["id"] for row in tx.run(CYPHER["ended_terms"], before=before)}
     people = {(row["label"], row["person"], row["group"]) for row in tx.run(CYPHER["people_of"], ids=sorted(ids))}
     ended: list[str] = []
     for label, rows in _rows_by_label(people):
         for stated in _times_in_groups(tx, label, rows).values():
-            ends, term = stated[-1]["ends"], stated[-1]["term"]
-            if ends < before if ends else term in terms:
-                ended += (row["record"] for row in stated)
+            latest = stated[-1]
+            if latest["ends"]:
+                has_ended = latest["ends"] < before
+            else:
+                has_ended = latest["term"] in ended_terms
+            if has_ended:
+                ended += [row["record"] for row in stated]
     return ended
 
 
 def _rows_by_label(people: Iterable[PersonInGroup]) -> Iterator[tuple[str, list[Row]]]:
-    of_person: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    """Yield a label, and for each person of this label a row with the person's groups."""
+    groups_by_label: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for label, person_id, group_id in sorted(people):
-        of_person[label][person_id].append(group_id)
-    for label, groups_of in of_person.items():
-        yield label, [{"person": person_id, "groups": group_ids} for person_id, group_ids in groups_of.items()]
+        groups_by_label[label][person_id].append(group_id)
+    for label, groups_of in groups_by_label.items():
+        rows: list[Row] = [{"person": person_id, "groups": group_ids} for person_id, group_ids in groups_of.items()]
+        yield label, rows
 
 
 def _times_in_groups(tx: neo4j.Transaction, label: str, rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
     """Return (person, group, term, start) -> the rows of the records about this time, ordered by version key."""
     stated: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    for row in tx.run(CYPHER[f"memberships_of_{label}"], rows=rows):
-        starts = _iso_or_none(row["starts"])
-        ends = _iso_or_none(row["ends"])
-        version_key = f"{iso(row['timestamp'].to_native())}|{row['record']}"
-        told = row.data() | {"starts": starts, "ends": ends, "version_key": version_key}
-        stated[row["person"], row["group"], row["term"] or "", starts or ""].append(told)
-    for told_of_one in stated.values():
-        told_of_one.sort(key=lambda each: str(each["version_key"]))
+    for record in tx.run(CYPHER[f"memberships_of_{label}"], rows=rows):
+        row = record.data()
+        row["starts"] = _iso_or_none(record["starts"])
+        row["ends"] = _iso_or_none(record["ends"])
+        timestamp = iso(record["timestamp"].to_native())
+        row["version_key"] = f"{timestamp}|{record['record']}"
+        time_in_group = (row["person"], row["group"], row["term"] or "", row["starts"] or "")
+        stated[time_in_group].append(row)
+    for rows_of_time in stated.values():
+        rows_of_time.sort(key=lambda each: str(each["version_key"]))
     return stated
 
 
@@ -93,8 +105,11 @@ def _iso_or_none(moment: Any) -> str | None:
 
 def group_counts(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> GroupCounts:
     """Return the names and courses that these records give to groups. `records` maps a label to ids."""
-    counts, ids = GroupCounts(), sorted(records.get("Membership", ()))
-    for row in tx.run(CYPHER["group_counts"], ids=ids) if ids else ():
+    counts = GroupCounts()
+    ids = sorted(records.get("Membership", ()))
+    if not ids:
+        return counts
+    for row in tx.run(CYPHER["group_counts"], ids=ids):
         counts.add(row["group"], row["name"], row["course"])
     return counts
 
@@ -104,10 +119,9 @@ def add_courses(tx: neo4j.Transaction, courses: Mapping[Pair, int]) -> None:
 
     `courses` maps (group, course) to the number to add.
     """
-    rows: list[Row] = [
-        {"group": group_id, "course": course_id, "records": number}
-        for (group_id, course_id), number in sorted(courses.items())
-        if number
-    ]
-    run_rows(tx, "add_of_course", rows)
-    run_rows(tx, "remove_of_course", [row for row in rows if row["records"] < 0])
+    changed: list[Row] = []
+    for (group_id, course_id), number in sorted(courses.items()):
+        if number:
+            changed.append({"group": group_id, "course": course_id, "records": number})
+    run_rows(tx, "add_of_course", changed)
+    run_rows(tx, "remove_of_course", [row for row in changed if row["records"] < 0])
