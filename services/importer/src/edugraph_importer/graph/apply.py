@@ -161,7 +161,7 @@ def apply(
     All transactions take their locks in this order: superseded records, then the nodes that records link to, then the
     nodes `Withdrawn`. Everything that needs no locks is computed before.
     """
-    staged, changes = UnitOfWork.staged(), FindingChanges()
+    staged = UnitOfWork.staged()
     # id of a record -> the people and groups of its versions before and after this transaction
     memberships: dict[str, set[PersonInGroup]] = defaultdict(set)
     for record in records.records:
@@ -172,14 +172,13 @@ def apply(
     noted = {record_id: version for record_id, (version, _) in records.noted.items()}
     superseded = lock_superseded(tx, records.superseded, noted)
     write_noted(tx, records.noted)
+    changes = FindingChanges()
     for update in findings:
         staged.add(changes.add(update))
-    unit = lock_and_load(
-        tx,
-        superseded.nodes.union(staged.nodes, wanted),
-        superseded.outdated.learns.union(staged.learns),
-        {*superseded.item_names.tests, *staged.item_names.tests},
-    )
+    nodes = superseded.nodes.union(staged.nodes, wanted)
+    learns = superseded.outdated.learns.union(staged.learns)
+    tests = {*superseded.item_names.tests, *staged.item_names.tests}
+    unit = lock_and_load(tx, nodes, learns, tests)
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
@@ -264,12 +263,12 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
     outcome = outcome.model_copy(update={"claims_changed": claims_changed})
     # The first batch of a job creates the node of the job. The ledger row comes last, so that no other transaction
     # waits for this node while it still has work to do.
-    refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
+    refused = [reject.model_dump() for reject in classified.rejects]
     ledger_row = {
         "id": batch.id,
         "job_id": batch.job_id,
         "batch": batch.batch,
-        "set_aside": refused,
+        "set_aside": json.dumps(refused, ensure_ascii=False),
         "quoted": quoted(*outcome.errors, *classified.rejects),
         "accepted": batch.accepted or None,
     }
@@ -289,11 +288,13 @@ def _refused_rows(batch: RecordBatch) -> Iterator[Reject]:
 
 def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[FindingUpdate]:
     """Return a finding update for each record to write that was reviewed before. It has no finding yet."""
-    return [
-        FindingUpdate(record, NO_FACTS, reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said), None, said)
-        for record in classified.records
-        if (said := verdicts.of(record)) is not None
-    ]
+    updates = []
+    for record in classified.records:
+        said = verdicts.of(record)
+        if said is not None:
+            accepted = reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said)
+            updates.append(FindingUpdate(record, NO_FACTS, accepted, None, said))
+    return updates
 
 
 def begin(tx: neo4j.Transaction, ledger_label: str, ledger_id: str, job_id: str = "") -> tuple[Removals, str | None]:
@@ -305,13 +306,18 @@ def begin(tx: neo4j.Transaction, ledger_label: str, ledger_id: str, job_id: str 
     rows = tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id, job_id=job_id)
     found = {row["name"]: row["value"] for row in rows}
     migrations.check_version(*found["schema"])
-    if (job := found.get("job")) and "outcome" not in found:
-        raise Rejected(ENDED_JOB[job])
-    return Removals(found["erased"], found["withdrawn"], found["reviewed"]), found.get("outcome")
+    outcome: str | None = found.get("outcome")
+    end_of_job: str | None = found.get("job")
+    if outcome is None and end_of_job:
+        raise Rejected(ENDED_JOB[end_of_job])
+    removals = Removals(found["erased"], found["withdrawn"], found["reviewed"])
+    return removals, outcome
 
 
 def _batch_outcome(batch: RecordBatch, classified: Classified, seconds: float) -> BatchOutcome:
     rejects = sorted([*batch.rejects, *classified.rejects], key=lambda reject: reject.line)
+    reasons = Counter(reject.reason for reject in rejects)
+    errors = [reject.model_copy(update={"raw": None}) for reject in rejects[:BATCH_SHOWN_ERRORS]]
     return BatchOutcome(
         job_id=batch.job_id,
         batch=batch.batch,
@@ -320,8 +326,8 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, seconds: float) -
         rejected=len(rejects),
         **classified.counts,
         by_type=dict(sorted(classified.by_type.items())),
-        reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
-        errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:BATCH_SHOWN_ERRORS]),
+        reasons=dict(sorted(reasons.items())),
+        errors=tuple(errors),
         seconds=round(seconds, 6),
     )
 
@@ -332,20 +338,13 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
     Raises RowsNeeded if records are needed from the stored rows of other imports.
     """
     tombstones, kept, rows = beside
-    pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
+    pack_id = f"{message.job_id}:{message.pack}"
+    if message.edition:
+        pack_id = f"{pack_id}:{message.edition}"
     before, earlier = begin(tx, "FindingsPack", pack_id, message.job_id)
     if earlier is not None:
         return FindingsOutcome.model_validate_json(earlier)
-    pairs: list[tuple[Record, RecordFinding]] = []
-    for finding in message.findings:
-        try:
-            record = parse_record(finding.record)
-            record_facts.derive_facts(record)
-        except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
-            as_invalid_record(fault)
-            continue
-        if kind_of_finding(record) == finding.finding.kind:
-            pairs.append((record, finding))
+    pairs = _valid_findings(message)
     records = [record for record, _ in pairs]
     verdicts = RecordVerdicts(tx, [record.record_id for record in records], before.reviewed)
     stored, stored_findings, renamed = _lock_records(tx, records)
@@ -354,19 +353,20 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
     acceptance = Acceptance(message.acceptance or 0, 0, kept.records_from, kept.undoable_from)
     known = Ids(stored, withdrawn, rows)
     classified = classify(list(enumerate(records)), known, erased, acceptance, is_analysis=True)
+
     staying = stored.keys() - classified.superseded.keys()
     # The finding of a superseded version was about the older text, and is removed with it.
     stored_findings = {record_id: stored_findings[record_id] for record_id in staying}
     current = {record_id: stored[record_id].content_hash for record_id in staying}
     current |= {record.record_id: record.content_hash for record in classified.records}
-    updates = _finding_updates(pairs, current, stored_findings, verdicts, finding_facts.finding_key(message))
-    # The analysed record may name a node by an id from before a renaming.
-    updates = [
-        replace(update, record=renamed[update.record.record_id])
-        if update.record.record_id in renamed.keys() - classified.superseded.keys()
-        else update
-        for update in updates
-    ]
+    updates = []
+    for update in _finding_updates(pairs, current, stored_findings, verdicts, finding_facts.finding_key(message)):
+        record_id = update.record.record_id
+        if record_id in renamed and record_id not in classified.superseded:
+            # The analysed record may name a node by an id from before a renaming.
+            updates.append(replace(update, record=renamed[record_id]))
+        else:
+            updates.append(update)
     claims_changed = apply(
         tx,
         classified,
@@ -377,8 +377,14 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
         leaders=LeaderNotes(Cause(by=f"job {message.job_id}"), tombstones),
         job_id=message.job_id,
     )
-    invalid, refused = len(message.findings) - len(pairs), classified.rejects
-    error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
+
+    invalid = len(message.findings) - len(pairs)
+    refused = classified.rejects
+    error = message.error or None
+    if not error and invalid:
+        error = "a finding came without a valid record of its kind"
+    if not error and refused:
+        error = f"the record {refused[0].reason}"
     outcome = FindingsOutcome(
         job_id=message.job_id,
         pack=message.pack,
@@ -386,11 +392,26 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
         findings=len(pairs) - len(refused),
         failed=message.failed + invalid + len(refused),
         claims_changed=claims_changed,
-        error=error or (f"the record {refused[0].reason}" if refused else None),
+        error=error,
     )
     ledger_row = {"id": pack_id, "job_id": message.job_id, "pack": message.pack}
     _write_ledger(tx, "write_pack_outcome", ledger_row, outcome)
     return outcome
+
+
+def _valid_findings(message: Findings) -> list[tuple[Record, RecordFinding]]:
+    """Return the findings that come with a valid record of their kind, each with this record."""
+    pairs: list[tuple[Record, RecordFinding]] = []
+    for finding in message.findings:
+        try:
+            record = parse_record(finding.record)
+            record_facts.derive_facts(record)
+        except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
+            as_invalid_record(fault)
+            continue
+        if kind_of_finding(record) == finding.finding.kind:
+            pairs.append((record, finding))
+    return pairs
 
 
 def _lock_records(
@@ -401,15 +422,22 @@ def _lock_records(
     They have the versions, the findings stored with the records, and the stored records in which a node was renamed:
     such a record has another id for that node than its source.
     """
-    ids, versions, findings = sorted({record.record_id for record in records}), dict[str, StoredVersion](), {}
-    renamed = dict[str, Record]()
-    for label in RECORD_LABELS if ids else ():
+    versions: dict[str, StoredVersion] = {}
+    findings: dict[str, StoredFinding] = {}
+    renamed: dict[str, Record] = {}
+    ids = sorted({record.record_id for record in records})
+    if not ids:
+        return versions, findings, renamed
+    for label in RECORD_LABELS:
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        for record_id, properties, finding, verdicts, key, _ in row["records"]:
+        renamed_ids = []
+        for record_id, properties, finding, verdicts, key, is_renamed in row["records"]:
             versions[record_id] = StoredVersion.read(label, properties)
             findings[record_id] = (finding, verdicts, key)
-        if others := [record_id for record_id, *_, is_renamed in row["records"] if is_renamed]:
-            renamed |= stored_records(tx, label, others)
+            if is_renamed:
+                renamed_ids.append(record_id)
+        if renamed_ids:
+            renamed |= stored_records(tx, label, renamed_ids)
     return versions, findings, renamed
 
 
@@ -425,21 +453,24 @@ def _finding_updates(
     `current` maps the id of a record to the content hash that it has in the graph at the end of this transaction.
     A finding with a smaller key than the stored finding changes nothing.
     """
-    last = {
-        record.record_id: (record, finding)
-        for record, finding in pairs
-        if current.get(record.record_id) == record.content_hash
-    }
+    last: dict[str, tuple[Record, RecordFinding]] = {}
+    for record, finding in pairs:
+        if current.get(record.record_id) == record.content_hash:
+            last[record.record_id] = (record, finding)
     updates: list[FindingUpdate] = []
     for record_id, (record, finding) in last.items():
-        *before, stored_key = stored_findings.get(record_id, (None, None, None))
-        if stored_key is not None and (key is None or key < stored_key):
+        old_text, old_verdicts, old_key = stored_findings.get(record_id, (None, None, None))
+        is_older = old_key is not None and (key is None or key < old_key)
+        if is_older:
             continue
-        after, label = (finding_facts.stored_text(finding), verdicts.of(record)), LABEL_OF_TYPE[record.type]
-        if after != tuple(before) or key != stored_key:
-            old = finding_facts.facts_of_stored(before[0], label, before[1])
-            new = finding_facts.facts_of_stored(after[0], label, after[1])
-            updates.append(FindingUpdate(record, old, new, *after, key))
+        text = finding_facts.stored_text(finding)
+        said = verdicts.of(record)
+        if (text, said, key) == (old_text, old_verdicts, old_key):
+            continue
+        label = LABEL_OF_TYPE[record.type]
+        old = finding_facts.facts_of_stored(old_text, label, old_verdicts)
+        new = finding_facts.facts_of_stored(text, label, said)
+        updates.append(FindingUpdate(record, old, new, text, said, key))
     return updates
 
 
