@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from neo4j.time import DateTime
 
@@ -30,6 +30,8 @@ from edugraph_common.contracts.records import (
 from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 from edugraph_importer.graph.active_days import Activity, Day, days_of
 from edugraph_importer.graph.queries import Row
+
+T = TypeVar("T")
 
 Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # (id, id): a relationship's start and end
@@ -136,9 +138,9 @@ class ItemNames:
     def merge(self, other: "ItemNames", times: int = 1) -> None:
         """Add the counts of `other`. With -1 subtract them."""
         for item_id, titles in other.titles.items():
-            self.titles[item_id].update({title: times * number for title, number in titles.items()})
+            add_counts(self.titles[item_id], titles, times)
         for pair, spellings in other.tests.items():
-            self.tests[pair].update({spelling: times * number for spelling, number in spellings.items()})
+            add_counts(self.tests[pair], spellings, times)
 
     def mentions(self) -> dict[Mention, int]:
         """Return the number of records for each spelling of each knowledge point."""
@@ -174,13 +176,19 @@ class GroupCounts:
     def merge(self, other: "GroupCounts", times: int = 1) -> None:
         """Add the counts of `other`. With -1 subtract them."""
         for group_id, names in other.names.items():
-            self.names[group_id].update({name: times * number for name, number in names.items()})
-        self.courses.update({pair: times * number for pair, number in other.courses.items()})
+            add_counts(self.names[group_id], names, times)
+        add_counts(self.courses, other.courses, times)
 
     def nodes(self) -> Iterator[Node]:
         yield from (("Group", group_id) for group_id in self.names)
         for group_id, course_id in self.courses:
             yield from (("Group", group_id), ("Course", course_id))
+
+
+def add_counts(counts: Counter[T], more: Mapping[T, int], times: int = 1) -> None:
+    """Add numbers to counts. With -1 subtract them."""
+    for key, number in more.items():
+        counts[key] += times * number
 
 
 # The version key of a record without versions.
@@ -258,7 +266,8 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
             facts.rows.append(("create_course_record", row | dated_properties(given)))
             pair = (data.student_id, data.course_id)
             facts.learns = Learns(pair, {name: value for name, value in given.items() if name in LEARNS_FIELDS})
-            student, course = ("Student", data.student_id), ("Course", data.course_id)
+            student = ("Student", data.student_id)
+            course = ("Course", data.course_id)
             facts.fields.append((student, "name", data.student_name))
             facts.fields.append((course, "name", data.course_name))
             facts.fields.append((course, "description", data.course_description))
@@ -283,16 +292,19 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
 
 
 def _add_student_interaction(facts: Facts, row: Row, data: StudentInteraction) -> None:
-    is_chat = data.interaction_type == "chat"
     row |= {"from": data.student_id_from, "to": data.student_id_to, "course": data.course_id}
     row |= {"from_name": data.student_name_from, "to_name": data.student_name_to, "text": data.text}
-    row["count"] = data.message_count if is_chat else data.like_count
-    facts.rows.append(("create_chat" if is_chat else "create_like", row))
+    if data.interaction_type == "chat":
+        row["count"] = data.message_count
+        facts.rows.append(("create_chat", row))
+    else:
+        row["count"] = data.like_count
+        facts.rows.append(("create_like", row))
     facts.fields.append((("Student", data.student_id_from), "name", data.student_name_from))
     facts.fields.append((("Student", data.student_id_to), "name", data.student_name_to))
     for topic, spellings in topics(data).items():
         facts.rows.append(("about", {"id": row["id"], "topic": topic, "spelled": spellings}))
-        facts.spellings |= {(("Topic", topic), spelling): 1 for spelling in spellings}
+        _mention_once(facts, ("Topic", topic), spellings)
 
 
 def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
@@ -302,25 +314,33 @@ def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
     row |= {"error_text": data.error_text, "severity": data.severity, "resolved": resolved(data)}
     row |= keys_in_course(first_course, {"course_name": data.course_name}, facts.version_key)
     facts.rows.append(("create_error_record", row))
-    facts.rows += [("in_more_courses", {"id": row["id"], "course": course_id}) for course_id in other_courses]
+    for course_id in other_courses:
+        facts.rows.append(("in_more_courses", {"id": row["id"], "course": course_id}))
     facts.fields.append((("Student", data.student_id), "name", data.student_name))
     facts.fields.append((("Course", first_course), "name", data.course_name))
     for error_type, spellings in error_types(data).items():
         row |= {"error_type": error_type, "spelled": spellings}
-        facts.spellings |= {(("ErrorType", error_type), spelling): 1 for spelling in spellings}
+        _mention_once(facts, ("ErrorType", error_type), spellings)
         facts.mistakes += mistakes(data, error_type, data.severity)
         facts.called += called("ErrorType", error_type, spellings)
 
 
+def _mention_once(facts: Facts, node: Node, spellings: Iterable[str]) -> None:
+    for spelling in spellings:
+        facts.spellings[node, spelling] = 1
+
+
 def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
-    courses, outcome = data.courses, data.outcome_thousandths
+    courses = data.courses
+    outcome = data.outcome_thousandths
     row |= {"student": data.student_id, "name": data.student_name, "item": data.item_id}
-    row |= {"course": courses[0] if courses else None, "title": data.item_title, "outcome": outcome}
+    row |= {"course": next(iter(courses), None), "title": data.item_title, "outcome": outcome}
     row |= {"correct": data.correct, "score": data.score, "number": data.attempt_number}
     row |= {"question": data.question, "response": data.response, "seconds": data.duration_seconds}
     row["points"] = list(data.knowledge_points) or None
     facts.rows.append(("create_attempt", row))
-    facts.rows += [("attempt_in_more_courses", {"id": row["id"], "course": course_id}) for course_id in courses[1:]]
+    for course_id in courses[1:]:
+        facts.rows.append(("attempt_in_more_courses", {"id": row["id"], "course": course_id}))
     facts.fields.append((("Student", data.student_id), "name", data.student_name))
     if outcome is not None:
         place = attempt_place(facts.version_key, data.attempt_number)
@@ -332,23 +352,28 @@ def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
 def _add_point_record(facts: Facts, row: Row, data: PointRecord) -> None:
     said = said_of_point(data)
     row |= {"point": said.id, "course": data.course_id, "name": data.name, "names": list(data.names) or None}
-    row |= {"spelled": said.spelled, "importance": STATED_IMPORTANCE if data.course_id else None}
+    row |= {"spelled": said.spelled, "importance": None}
+    if data.course_id:
+        row["importance"] = STATED_IMPORTANCE
+        facts.contains.add((data.course_id, said.id))
     facts.rows.append(("create_point_definition", row))
-    facts.rows += [("requires", {"id": row["id"], "point": point}) for point in said.requires]
+    for required in said.requires:
+        facts.rows.append(("requires", {"id": row["id"], "point": required}))
+        facts.prerequisites.add((said.id, required))
     facts.fields.append((("KnowledgePoint", said.id), "title", data.name))
     facts.fields.append((("KnowledgePoint", said.id), "other_names", row["names"]))
     facts.called += called("KnowledgePoint", said.id, said.spelled)
-    facts.contains |= {(data.course_id, said.id)} if data.course_id else set()
-    facts.prerequisites |= {(said.id, point) for point in said.requires}
 
 
 def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | TermRecord) -> None:
     row |= {"term": data.term, "starts": _iso_text(data.starts), "ends": _iso_text(data.ends)}
     if isinstance(data, TermRecord):
-        row |= {"name": data.name, "breaks": list(data.breaks) or None}
+        breaks = list(data.breaks) or None
+        row |= {"name": data.name, "breaks": breaks}
         facts.rows.append(("create_term_definition", row))
-        given = {"name": data.name, "starts": data.starts, "ends": data.ends, "breaks": row["breaks"]}
-        facts.fields += [(("Term", data.term), name, value) for name, value in given.items()]
+        given = {"name": data.name, "starts": data.starts, "ends": data.ends, "breaks": breaks}
+        for field_name, value in given.items():
+            facts.fields.append((("Term", data.term), field_name, value))
         return
     label, person_id, name = person_in_group(data)
     row |= {"person": person_id, "name": name, "group": data.group_id, "group_name": data.group_name}
@@ -443,7 +468,9 @@ def topics(data: StudentInteraction) -> SpellingsById:
 def error_types(data: ErrorRecord) -> SpellingsById:
     """Return at most one error type. Without an id, the canonical name is the id."""
     names = [data.error_type] if data.error_type else []
-    return {data.error_type_id: names} if data.error_type_id else spellings_by_id(names)
+    if data.error_type_id:
+        return {data.error_type_id: names}
+    return spellings_by_id(names)
 
 
 def said_of_point(data: PointRecord) -> PointSaid:
@@ -452,10 +479,12 @@ def said_of_point(data: PointRecord) -> PointSaid:
     A required point may be given by its id or by a name. The requirement goes to the node of the canonical name,
     which joins the id.
     """
-    spelled = list(dict.fromkeys(filter(None, (data.point_id, data.name, *data.names))))
+    given = (data.point_id, data.name, *data.names)
+    spelled = list(dict.fromkeys(filter(None, given)))
     point_id = data.point_id or canonical_name(spelled[0])
-    own = {point_id, *map(canonical_name, spelled)}
-    return PointSaid(point_id, spelled, sorted(set(map(canonical_name, data.requires)) - own))
+    own_names = {point_id, *map(canonical_name, spelled)}
+    requires = set(map(canonical_name, data.requires)) - own_names
+    return PointSaid(point_id, spelled, sorted(requires))
 
 
 def called(label: str, node_id: str, spellings: Iterable[str]) -> list[Called]:
@@ -472,13 +501,19 @@ def called(label: str, node_id: str, spellings: Iterable[str]) -> list[Called]:
 
 def resolved(data: ErrorRecord | AttemptRecord) -> bool | None:
     """Return whether the mistake is resolved, or None if the record does not say."""
-    return data.resolved if isinstance(data, ErrorRecord) and "resolved" in data.model_fields_set else None
+    if isinstance(data, ErrorRecord) and "resolved" in data.model_fields_set:
+        return data.resolved
+    return None
 
 
 def course_record_fields(data: CourseRecord) -> dict[str, Any]:
     """Return the COURSE_RECORD_FIELDS that the record gives. Fields that it leaves out are missing."""
-    given = {name: getattr(data, name) for name in COURSE_RECORD_FIELDS if name in data.model_fields_set}
-    return {name: value for name, value in given.items() if value is not None}
+    given: dict[str, Any] = {}
+    for name in COURSE_RECORD_FIELDS:
+        value = getattr(data, name)
+        if name in data.model_fields_set and value is not None:
+            given[name] = value
+    return given
 
 
 def keys_in_course(course_id: str, given: Mapping[str, Any], version_key: str) -> Row:
@@ -486,10 +521,11 @@ def keys_in_course(course_id: str, given: Mapping[str, Any], version_key: str) -
 
     The key is None if the record does not give the field. Then the record is not in the index.
     """
-    return {
-        key: course_key(course_id, version_key) if given.get(name) is not None else None
-        for name, key in KEYS_IN_COURSE.items()
-    }
+    keys: Row = dict.fromkeys(KEYS_IN_COURSE.values())
+    for name, key in KEYS_IN_COURSE.items():
+        if given.get(name) is not None:
+            keys[key] = course_key(course_id, version_key)
+    return keys
 
 
 def course_key(course_id: str, version_key: str) -> str:
@@ -508,7 +544,11 @@ def dated_properties(properties: Mapping[str, Any]) -> Row:
 
 
 def _iso_text(value: datetime | DateTime | None) -> str | None:
-    return None if value is None else iso(value.to_native() if isinstance(value, DateTime) else value)
+    if value is None:
+        return None
+    if isinstance(value, DateTime):
+        return iso(value.to_native())
+    return iso(value)
 
 
 def spellings_by_id(names: Iterable[str]) -> SpellingsById:
