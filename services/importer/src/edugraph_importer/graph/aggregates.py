@@ -88,10 +88,9 @@ class Outdated:
 
 def raise_contains(tx: neo4j.Transaction, contains: Mapping[Pair, tuple[str, int | None]]) -> None:
     """Raise CONTAINS by (importance, order)."""
-    rows: list[Row] = [
-        {"from": course_id, "to": point, "importance": importance, "order": order}
-        for (course_id, point), (importance, order) in contains.items()
-    ]
+    rows: list[Row] = []
+    for (course_id, point), (importance, order) in contains.items():
+        rows.append({"from": course_id, "to": point, "importance": importance, "order": order})
     run_rows(tx, "raise_contains", rows)
 
 
@@ -110,7 +109,8 @@ def related(pairs: Mapping[Pair, tuple[float, float]]) -> RelatedSums:
 
 def related_by_links(links: Iterable[neo4j.Record]) -> RelatedSums:
     """Return what the records with these links have added to the sums of RELATES_TO."""
-    types: dict[str, list[str]] = defaultdict(list)
+    types: dict[str, list[str]] = defaultdict(list)  # record id -> its error types
+    # record id -> point -> (strength, confidence)
     points: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
     for row in links:
         if row["type"] == "OF_TYPE":
@@ -118,9 +118,10 @@ def related_by_links(links: Iterable[neo4j.Record]) -> RelatedSums:
         elif row["type"] == "CONCERNS":
             points[row["record"]][row["end"]] = (row["strength"], row["confidence"])
     sums = RelatedSums()
-    for record_id, of_record in points.items():
+    for record_id, points_of_record in points.items():
         for error_type in types[record_id]:
-            sums.update(related({(error_type, point): said for point, said in of_record.items()}))
+            pairs = {(error_type, point): values for point, values in points_of_record.items()}
+            sums.update(related(pairs))
     return sums
 
 
@@ -128,7 +129,8 @@ def write_related(tx: neo4j.Transaction, sums: RelatedSums) -> None:
     """Add the sums to RELATES_TO, and remove the pairs that no record states any more. Both ends must be locked."""
     rows: dict[Pair, Row] = {}
     for (error_type, point, name), number in sorted(sums.items()):
-        rows.setdefault((error_type, point), {"from": error_type, "to": point})[name] = number
+        row = rows.setdefault((error_type, point), {"from": error_type, "to": point})
+        row[name] = number
     changed = [row for row in rows.values() if row["records"] or row["strength_sum"] or row["confidence_sum"]]
     run_rows(tx, "add_relates_to", changed)
     run_rows(tx, "remove_unrelated", [row for row in changed if row["records"] < 0])
@@ -157,7 +159,8 @@ def _recompute_related(tx: neo4j.Transaction, pairs: Collection[Pair]) -> None:
     ids = sorted({error_type for error_type, _ in pairs})
     sums = RelatedSums()
     for row in _rows(tx, "stated_related", ids):
-        if (pair := (row["from"], row["to"])) in pairs:
+        pair = (row["from"], row["to"])
+        if pair in pairs:
             sums.update(related({pair: (row["strength"], row["confidence"])}))
     run_rows(tx, "remove_relates_to", [{"from": error_type, "to": point} for error_type, point in sorted(pairs)])
     write_related(tx, sums)
@@ -165,25 +168,26 @@ def _recompute_related(tx: neo4j.Transaction, pairs: Collection[Pair]) -> None:
 
 def _recompute_contains(tx: neo4j.Transaction, pairs: Iterable[Pair]) -> None:
     rows: list[Row] = [{"from": course_id, "to": point} for course_id, point in sorted(pairs)]
-    if rows:
-        totals = [dict(row) for row in tx.run(CYPHER["recompute_contains"], rows=rows)]
-        # The pair is removed first, so that raising starts from nothing. A pair without records stays removed.
-        run_rows(tx, "remove_contains", rows)
-        run_rows(tx, "raise_contains", totals)
+    if not rows:
+        return
+    totals = [dict(row) for row in tx.run(CYPHER["recompute_contains"], rows=rows)]
+    # The pair is removed first, so that raising starts from nothing. A pair without records stays removed.
+    run_rows(tx, "remove_contains", rows)
+    run_rows(tx, "raise_contains", totals)
 
 
 def _recompute_has_error(tx: neo4j.Transaction, mistakes: Iterable[MistakeKey]) -> None:
-    rows: list[Row] = [
-        {"student": student_id, "type": error_type, "course": course_id}
-        for student_id, error_type, course_id in sorted(mistakes)
-    ]
+    rows: list[Row] = []
+    for student_id, error_type, course_id in sorted(mistakes):
+        rows.append({"student": student_id, "type": error_type, "course": course_id})
     if not rows:
         return
     totals: dict[MistakeKey, MistakeTotals] = defaultdict(MistakeTotals)
     for row in tx.run(CYPHER["recompute_has_error"], rows=rows):
-        one, at = totals[row["student"], row["type"], row["course"]], iso(row["timestamp"].to_native())
-        one.add(row["count"], row["count"] * SEVERITY_WEIGHT[row["severity"]], at)
-        one.put_resolved(row["resolved"], version_key(row))
+        total = totals[row["student"], row["type"], row["course"]]
+        weight = row["count"] * SEVERITY_WEIGHT[row["severity"]]
+        total.add(row["count"], weight, iso(row["timestamp"].to_native()))
+        total.put_resolved(row["resolved"], version_key(row))
     run_rows(tx, "remove_has_error", rows)
     run_rows(tx, "has_error", mistake_rows(totals))
 
@@ -209,7 +213,7 @@ def item_names(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> I
     names = ItemNames()
     for label in ("Attempt", "Definition"):
         ids = sorted(records.get(label, ()))
-        for row in tx.run(CYPHER[f"item_names_{label}"], ids=ids) if ids else ():
+        for row in _rows(tx, f"item_names_{label}", ids):
             names.add(row["item"], row["title"], row["points"] or ())
     return names
 
@@ -217,24 +221,37 @@ def item_names(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> I
 def _recompute_interactions(tx: neo4j.Transaction, total: InteractionTotal, pairs: Iterable[Pair]) -> None:
     """Recompute the totals of pairs (id of the sender, id of the receiver)."""
     rows: list[Row] = [{"from": sender, "to": receiver} for sender, receiver in sorted(pairs)]
-    totals = [dict(row) for row in tx.run(CYPHER[f"recompute_{total}"], rows=rows)] if rows else []
-    if total == "teaches":
-        # These rows are single interactions, since the latest one that gives feedback decides the feedback.
-        sums: dict[Pair, Row] = {}
-        for row in sorted(totals, key=version_key):
-            pair = (row["from"], row["to"])
-            before = sums.get(pair, {"from": pair[0], "to": pair[1], "count": 0, "feedback": None, "stamp": None})
-            feedback = {"feedback": row["feedback"], "stamp": version_key(row)} if row["feedback"] is not None else {}
-            sums[pair] = before | {"count": before["count"] + row["count"], "last": row["timestamp"]} | feedback
-        totals = list(sums.values())
+    if not rows:
+        return
+    found = [dict(row) for row in tx.run(CYPHER[f"recompute_{total}"], rows=rows)]
+    totals = _teaching_totals(found) if total == "teaches" else found
     run_rows(tx, f"remove_{total}", rows)
     run_rows(tx, f"create_{total}", totals)
 
 
+def _teaching_totals(interactions: Iterable[Row]) -> list[Row]:
+    """Return one total for each teacher and student. The latest interaction that gives feedback decides it."""
+    totals: dict[Pair, Row] = {}
+    for interaction in sorted(interactions, key=version_key):
+        pair = (interaction["from"], interaction["to"])
+        total = totals.get(pair)
+        if total is None:
+            total = {"from": pair[0], "to": pair[1], "count": 0, "feedback": None, "stamp": None}
+            totals[pair] = total
+        total["count"] += interaction["count"]
+        total["last"] = interaction["timestamp"]
+        if interaction["feedback"] is not None:
+            total["feedback"] = interaction["feedback"]
+            total["stamp"] = version_key(interaction)
+    return list(totals.values())
+
+
 def _recompute_learns(tx: neo4j.Transaction, unit: UnitOfWork, pairs: Iterable[Pair]) -> None:
     rows: list[Row] = [{"student": student_id, "course": course_id} for student_id, course_id in sorted(pairs)]
+    if not rows:
+        return
     found: dict[Pair, Fields] = defaultdict(dict)
-    for row in tx.run(CYPHER["course_records"], rows=rows) if rows else ():
+    for row in tx.run(CYPHER["course_records"], rows=rows):
         merge_fields(found[row["student"], row["course"]], given_fields(row, LEARNS_FIELDS))
     for pair in pairs:
         unit.replace_learns(pair, found.get(pair))
@@ -266,9 +283,11 @@ def mentions(row: neo4j.Record) -> Iterator[Mention]:
 
     The names of a point in its definition do not count as spellings: they are names that join the point's id.
     """
-    if row["label"] in NAMED_LABELS and row["type"] != "DEFINES":
-        spelled = (*(row["stated"] or ()), *(row["found"] or ()))
-        yield from (((row["label"], row["end"]), spelling) for spelling in spelled)
+    if row["label"] not in NAMED_LABELS or row["type"] == "DEFINES":
+        return
+    node = (row["label"], row["end"])
+    for spelling in (*(row["stated"] or ()), *(row["found"] or ())):
+        yield node, spelling
 
 
 def _recompute_spellings(tx: neo4j.Transaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
@@ -302,36 +321,45 @@ def _recompute_descriptions(tx: neo4j.Transaction, unit: UnitOfWork, points: Ite
 
 def _recompute_fields(tx: neo4j.Transaction, unit: UnitOfWork, outdated: Outdated) -> None:
     """Recompute the fields of the nodes that took one from a removed record."""
-    ids = defaultdict(list)
-    for label, node_id in sorted(outdated.fields):
-        if label in ("Course", "Item", "KnowledgePoint", "Student", "Teacher", "Term"):
-            fields = unit.fields[label, node_id]
-            # Most nodes took nothing from the removed records.
-            if outdated.any_field or any(key in outdated.version_keys for _, key in fields.values()):
-                ids[label].append(node_id)
-                found = FOUND_FIELDS if label == "KnowledgePoint" else ()
-                unit.fields[label, node_id] = {name: fields[name] for name in found if name in fields}
-                unit.changed_nodes.add((label, node_id))
+    ids: dict[str, list[str]] = defaultdict(list)
+    for node in sorted(outdated.fields):
+        label, node_id = node
+        if label not in LATEST_FIELDS:
+            continue
+        fields = unit.fields[node]
+        # Most nodes took nothing from the removed records.
+        took_a_field = any(decided_by in outdated.version_keys for _, decided_by in fields.values())
+        if not took_a_field and not outdated.any_field:
+            continue
+        ids[label].append(node_id)
+        if label == "KnowledgePoint":
+            unit.fields[node] = {name: fields[name] for name in FOUND_FIELDS if name in fields}
+        else:
+            unit.fields[node] = {}
+        unit.changed_nodes.add(node)
     _put_latest_of_courses(tx, unit, ids["Course"])
     for label in ("Student", "Teacher"):
         for row in _rows(tx, f"names_{label}", ids[label]):
             put_field(unit.fields[label, row["id"]], "name", row["name"], version_key(row))
-    for statement, given in NODE_FIELDS_OF_RECORDS.items():
+    for statement, field_of_node in NODE_FIELDS_OF_RECORDS.items():
         label = statement.rpartition("_")[2]
         for row in _rows(tx, statement, ids[label]):
-            for name, (value, decided_by) in given_fields(row, given).items():
-                put_field(unit.fields[label, row["id"]], given[name], value, decided_by)
+            for name, (value, decided_by) in given_fields(row, field_of_node).items():
+                put_field(unit.fields[label, row["id"]], field_of_node[name], value, decided_by)
 
 
 def _put_latest_of_courses(tx: neo4j.Transaction, unit: UnitOfWork, course_ids: Iterable[str]) -> None:
     """Put the fields of courses from their latest records. An index finds these, so no other records are read."""
     for course_id in course_ids:
+        fields = unit.fields["Course", course_id]
         prefix = course_key(course_id, "")
         for given, key in KEYS_IN_COURSE.items():
             latest = tx.run(CYPHER[f"latest_of_course_{key}"], id=course_id, prefix=prefix).single()
-            if latest is not None:
-                value = latest["properties"].get(given, latest["name"])
-                put_field(unit.fields["Course", course_id], COURSE_FIELDS[given], value, latest["key"][len(prefix) :])
+            if latest is None:
+                continue
+            value = latest["properties"].get(given, latest["name"])
+            decided_by = latest["key"].removeprefix(prefix)
+            put_field(fields, COURSE_FIELDS[given], value, decided_by)
 
 
 def delete_orphans(tx: neo4j.Transaction, nodes: Iterable[Node]) -> Counter[str]:
