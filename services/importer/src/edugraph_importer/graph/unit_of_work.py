@@ -78,18 +78,21 @@ _RECORD_STATEMENTS = (
 
 def read_fields(properties: Mapping[str, Any], names: Iterable[str]) -> Fields:
     """Return the fields from the properties of a node. This is the inverse of `field_properties`."""
-    shared = properties.get("stamp", NEVER)
-    return {
-        name: (properties[name], properties.get(f"{name}_stamp", shared))
-        for name in names
-        if properties.get(name) is not None
-    }
+    newest = properties.get("stamp", NEVER)
+    fields: Fields = {}
+    for name in names:
+        value = properties.get(name)
+        if value is not None:
+            fields[name] = (value, properties.get(f"{name}_stamp", newest))
+    return fields
 
 
 def put_field(fields: Fields, name: str, value: Any, version_key: str) -> bool:
     """Set the field if the value is later than the present value. Return whether the field changed."""
-    current = fields.get(name)
-    if value is None or (current is not None and current[1] >= version_key):
+    if value is None:
+        return False
+    _, decided_by = fields.get(name, (None, None))
+    if decided_by is not None and decided_by >= version_key:
         return False
     fields[name] = (value, version_key)
     return True
@@ -97,8 +100,11 @@ def put_field(fields: Fields, name: str, value: Any, version_key: str) -> bool:
 
 def merge_fields(fields: Fields, others: Fields) -> bool:
     """Set each field from `others` that is later. Return whether a field changed."""
-    changes = [put_field(fields, name, value, version_key) for name, (value, version_key) in others.items()]
-    return any(changes)
+    is_changed = False
+    for name, (value, version_key) in others.items():
+        if put_field(fields, name, value, version_key):
+            is_changed = True
+    return is_changed
 
 
 def field_properties(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
@@ -128,13 +134,21 @@ class Standing:
 
     @classmethod
     def read(cls, node_id: str, properties: Mapping[str, Any]) -> Self:
-        counts = (properties.get(name) or 0 for name in ("names", "claims", "verdicts"))
-        return cls(properties.get("canonical") or node_id, *counts)
+        return cls(
+            canonical=properties.get("canonical") or node_id,
+            names=properties.get("names") or 0,
+            claims=properties.get("claims") or 0,
+            verdicts=properties.get("verdicts") or 0,
+        )
 
     def properties(self) -> dict[str, Any]:
         """Return the properties for `SET n += …`. None removes a property."""
-        counts = {name: getattr(self, name) or None for name in ("names", "claims", "verdicts")}
-        return {"canonical": self.canonical, **counts}
+        return {
+            "canonical": self.canonical,
+            "names": self.names or None,
+            "claims": self.claims or None,
+            "verdicts": self.verdicts or None,
+        }
 
 
 @dataclass(slots=True)
@@ -151,13 +165,18 @@ class MistakeTotals:
     def add(self, count: int, weight: float, at: str) -> None:
         self.count += count
         self.weight += weight
-        self.first = at if self.first is None else min(self.first, at)
-        self.last = at if self.last is None else max(self.last, at)
+        if self.first is None or at < self.first:
+            self.first = at
+        if self.last is None or at > self.last:
+            self.last = at
 
     def put_resolved(self, resolved: bool | None, version_key: str) -> None:
         """Set `resolved` from a record if the record gives it and is later than the present one."""
-        if resolved is not None and (self.stamp is None or version_key > self.stamp):
-            self.resolved, self.stamp = resolved, version_key
+        if resolved is None:
+            return
+        if self.stamp is None or version_key > self.stamp:
+            self.resolved = resolved
+            self.stamp = version_key
 
     def row(self) -> Row:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -174,12 +193,14 @@ class PracticeTotals:
     last: str | None = None
 
     def add(self, outcome: int, place: str) -> None:
-        at = record_facts.time_of(place)
         self.tries += 1
         self.right += outcome
         if self.first_place is None or place < self.first_place:
-            self.first, self.first_place = outcome, place
-        self.last = at if self.last is None else max(self.last, at)
+            self.first = outcome
+            self.first_place = place
+        at = record_facts.time_of(place)
+        if self.last is None or at > self.last:
+            self.last = at
 
     def row(self) -> Row:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -187,7 +208,8 @@ class PracticeTotals:
 
 def read_counts(properties: Mapping[str, Any]) -> Counter[str]:
     """Return the number of records by spelling. This is the inverse of `counts_properties`."""
-    spellings, numbers = properties.get("spellings") or (), properties.get("spelling_counts") or ()
+    spellings = properties.get("spellings") or ()
+    numbers = properties.get("spelling_counts") or ()
     return Counter(dict(zip(spellings, numbers, strict=False)))
 
 
@@ -203,12 +225,14 @@ def counts_properties(counts: Counter[str]) -> dict[str, Any]:
 def name_properties(counts: Counter[str]) -> dict[str, Any]:
     """Return the properties for `SET n += …` of a node that is named by its spellings. None removes a property."""
     name = usual(counts)
-    return {"name": name, "aliases": sorted((+counts).keys() - {name}) or None, **counts_properties(counts)}
+    aliases = sorted((+counts).keys() - {name})
+    return {"name": name, "aliases": aliases or None, **counts_properties(counts)}
 
 
 def usual(counts: Counter[str]) -> str | None:
     """Return the spelling that most records use, and the smallest one if several have the same number."""
-    return min((+counts).items(), key=lambda each: (-each[1], each[0]), default=(None, 0))[0]
+    used = +counts
+    return min(used, key=lambda spelling: (-used[spelling], spelling), default=None)
 
 
 class TestsSaid(NamedTuple):
@@ -222,7 +246,9 @@ class TestsSaid(NamedTuple):
         After a withdrawn verdict the records decide. `named` has their number by spelling of the point.
         """
         verdict = self.stamp.rpartition("|")[2]
-        return bool(+named) if verdict == "withdrawn" else verdict == "accepted"
+        if verdict == "withdrawn":
+            return bool(+named)
+        return verdict == "accepted"
 
 
 Times = frozenset[tuple[str | None, str | None]]
@@ -238,18 +264,23 @@ class Leading:
 
     def note(self, label: str, people: Iterable[Row], before: Iterable[Row], after: Iterable[Row]) -> None:
         """Note the times of these people of one label. If a person is noted again, the first `before` counts."""
-        was = _times_of(before)
-        will_be = _times_of(after)
+        times_before = _times_of(before)
+        times_after = _times_of(after)
         for row in people:
             for group_id in row["groups"]:
-                pair = row["person"], group_id
-                self.before.setdefault((label, *pair), frozenset(was[pair]))
-                self.after[label, *pair] = frozenset(will_be[pair])
+                person_id = row["person"]
+                person_in_group = (label, person_id, group_id)
+                self.before.setdefault(person_in_group, frozenset(times_before[person_id, group_id]))
+                self.after[person_in_group] = frozenset(times_after[person_id, group_id])
 
     def changes(self) -> list[tuple[PersonInGroup, bool]]:
         """Return each person who leads a group at other times than before, and whether they lead it at all now."""
-        changed = [each for each in sorted(self.after) if self.after[each] != self.before[each]]
-        return [(each, bool(self.after[each])) for each in changed]
+        changes = []
+        for person_in_group in sorted(self.after):
+            times = self.after[person_in_group]
+            if times != self.before[person_in_group]:
+                changes.append((person_in_group, bool(times)))
+        return changes
 
     def gains(self) -> list[PersonInGroup]:
         """Return each person who leads a group at a time that was not among the times before."""
@@ -388,9 +419,12 @@ class UnitOfWork:
         if fields is None:
             self.learns.pop(pair, None)
             self.removed_learns.add(pair)
+            return
+        if pair in self.learns:
+            self.changed_learns.add(pair)
         else:
-            (self.changed_learns if pair in self.learns else self.new_learns).add(pair)
-            self.learns[pair] = fields
+            self.new_learns.add(pair)
+        self.learns[pair] = fields
 
     def merge(self, staged: "UnitOfWork") -> None:
         """Merge the staged state of nodes, LEARNS and TESTS. Staged rows and totals are written without merging."""
@@ -399,7 +433,8 @@ class UnitOfWork:
                 self.changed_nodes.add(node)
         for node, spellings in staged.spellings.items():
             self.spellings[node].update(spellings)
-            self.changed_nodes |= {node} if any(spellings.values()) else set()
+            if any(spellings.values()):
+                self.changed_nodes.add(node)
         for pair, fields in staged.learns.items():
             self.add_learns(pair, fields)
         self.count_item_names(staged.item_names)
@@ -420,28 +455,44 @@ def lock_and_load(
     found the nodes in the graph before, it calls `delete_orphans` at its end: a node that another transaction deleted
     meanwhile is created here.
     """
-    unit, ids = UnitOfWork(), defaultdict(set)
+    unit = UnitOfWork()
+    ids: dict[str, set[str]] = defaultdict(set)
     for label, node_id in nodes:
         ids[label].add(node_id)
     for label in ENTITY_LABELS:
-        if ids[label]:
-            statement = "lock_named" if label in NAMED_LABELS else "lock"
-            row = tx.run(CYPHER[f"{statement}_{label}"], ids=sorted(ids[label])).single(strict=True)
-            # The statement that locks the nodes also reads them. A read before the lock could be out of date.
-            for node_id, properties in row["nodes"]:
-                unit.load_node((label, node_id), properties)
-    rows = [{"student": student_id, "course": course_id} for student_id, course_id in learns]
-    for row in tx.run(CYPHER["read_learns"], rows=rows) if rows else ():
+        if not ids[label]:
+            continue
+        statement = "lock_named" if label in NAMED_LABELS else "lock"
+        row = tx.run(CYPHER[f"{statement}_{label}"], ids=sorted(ids[label])).single(strict=True)
+        # The statement that locks the nodes also reads them. A read before the lock could be out of date.
+        for node_id, properties in row["nodes"]:
+            unit.load_node((label, node_id), properties)
+    _load_learns(tx, unit, learns)
+    _load_tests(tx, unit, tests)
+    return unit
+
+
+def _load_learns(tx: neo4j.Transaction, unit: UnitOfWork, learns: Iterable[Pair]) -> None:
+    rows: list[Row] = [{"student": student_id, "course": course_id} for student_id, course_id in learns]
+    if not rows:
+        return
+    for row in tx.run(CYPHER["read_learns"], rows=rows):
         for student_id, course_id, properties in row["learns"]:
             unit.load_learns((student_id, course_id), properties)
-    rows = [{"item": item_id, "point": point} for item_id, point in tests]
-    for row in tx.run(CYPHER["read_tests"], rows=rows) if rows else ():
+
+
+def _load_tests(tx: neo4j.Transaction, unit: UnitOfWork, tests: Iterable[Pair]) -> None:
+    rows: list[Row] = [{"item": item_id, "point": point} for item_id, point in tests]
+    if not rows:
+        return
+    for row in tx.run(CYPHER["read_tests"], rows=rows):
         for item_id, point, properties in row["tests"]:
+            pair = (item_id, point)
             counts = read_counts(properties)
+            unit.stored_tests[pair] = counts
+            unit.item_names.tests[pair] = counts.copy()
             if properties.get("stamp"):
-                unit.tests_said[item_id, point] = TestsSaid(properties["stamp"])
-            unit.stored_tests[item_id, point], unit.item_names.tests[item_id, point] = counts, counts.copy()
-    return unit
+                unit.tests_said[pair] = TestsSaid(properties["stamp"])
 
 
 def write_records(tx: neo4j.Transaction, staged: UnitOfWork) -> None:
@@ -455,23 +506,28 @@ def write_records(tx: neo4j.Transaction, staged: UnitOfWork) -> None:
 
 def write_tests(tx: neo4j.Transaction, unit: UnitOfWork) -> None:
     """Write the TESTS relationships that changed."""
-    changed: dict[bool, list[Row]] = {True: [], False: []}
-    gone = list[Row]()
+    tested: list[Row] = []
+    not_tested: list[Row] = []
+    removed: list[Row] = []
     for pair, counts in sorted(unit.item_names.tests.items()):
         before = unit.stored_tests.get(pair, Counter())
-        row: Row = {"item": pair[0], "point": pair[1]}
         said = unit.tests_said.get(pair)
-        if +counts != before and (+counts or said):
-            changed[said is None or said.is_tested(counts)].append(tests_row(pair, counts, said))
-            if said and bool(before) != bool(+counts):
+        was_named = bool(before)
+        is_named = bool(+counts)
+        row: Row = {"item": pair[0], "point": pair[1]}
+        if +counts != before and (is_named or said):
+            is_tested = said is None or said.is_tested(counts)
+            rows = tested if is_tested else not_tested
+            rows.append(tests_row(pair, counts, said))
+            if said and was_named != is_named:
                 # After a withdrawn verdict the type changes between TESTS and NOT_TESTS when the first record names
                 # the point, or when the last one is removed. The relationship of the other type is removed.
-                gone.append(row)
-        elif before and not +counts:
-            gone.append(row)
-    run_rows(tx, "remove_tests", gone)
-    run_rows(tx, "set_tests", changed[True])
-    run_rows(tx, "set_not_tests", changed[False])
+                removed.append(row)
+        elif was_named and not is_named:
+            removed.append(row)
+    run_rows(tx, "remove_tests", removed)
+    run_rows(tx, "set_tests", tested)
+    run_rows(tx, "set_not_tests", not_tested)
 
 
 def tests_row(pair: Pair, counts: Counter[str], said: TestsSaid | None) -> Row:
@@ -483,26 +539,15 @@ def write_changed_state(tx: neo4j.Transaction, unit: UnitOfWork) -> None:
     """Write the fields and names of the nodes that changed, and the LEARNS relationships that changed."""
     rows: dict[str, list[Row]] = defaultdict(list)
     for node in sorted(unit.changed_nodes):
-        label, properties = node[0], dict[str, Any]()
-        if label in LATEST_FIELDS:
-            properties |= field_properties(unit.fields[node], LATEST_FIELDS[label])
-        if label in NAMED_LABELS:
-            properties |= name_properties(unit.spellings[node])
-            properties |= unit.standings[node].properties() if node in unit.standings else {}
-        if label == "KnowledgePoint":
-            title, spelled = properties["title"], properties["name"]
-            properties |= {"name": title or spelled, "spelled": spelled if title else None}
-        if label == "Item":
-            titles = unit.item_names.titles[node[1]]
-            properties |= counts_properties(titles) | {"name": properties["title"] or usual(titles)}
-        if label == "Group":
-            names = unit.group_counts.names[node[1]]
-            properties |= counts_properties(names) | {"name": usual(names)}
-        rows[label].append({"id": node[1], "p": properties})
+        label, node_id = node
+        rows[label].append({"id": node_id, "p": _node_properties(unit, node)})
     for label in ENTITY_LABELS:
         run_rows(tx, f"set_{label}", rows[label])
-    gone = [{"student": student_id, "course": course_id} for student_id, course_id in sorted(unit.removed_learns)]
-    run_rows(tx, "remove_learns", gone)
+
+    removed: list[Row] = []
+    for student_id, course_id in sorted(unit.removed_learns):
+        removed.append({"student": student_id, "course": course_id})
+    run_rows(tx, "remove_learns", removed)
     new = [learns_row(pair, unit.learns[pair]) for pair in sorted(unit.new_learns)]
     for row in new:
         # A new relationship has no properties to remove, and removing none takes as long as writing the rest.
@@ -512,22 +557,50 @@ def write_changed_state(tx: neo4j.Transaction, unit: UnitOfWork) -> None:
     run_rows(tx, "set_learns", [learns_row(pair, unit.learns[pair]) for pair in changed])
 
 
+def _node_properties(unit: UnitOfWork, node: Node) -> dict[str, Any]:
+    """Return the properties for `SET n += …` that follow from the state of a node. None removes a property."""
+    label, node_id = node
+    properties: dict[str, Any] = {}
+    if label in LATEST_FIELDS:
+        properties |= field_properties(unit.fields[node], LATEST_FIELDS[label])
+    if label in NAMED_LABELS:
+        properties |= name_properties(unit.spellings[node])
+        if node in unit.standings:
+            properties |= unit.standings[node].properties()
+    if label == "KnowledgePoint" and properties["title"]:
+        # The title from a point_record is the name. The spellings stay beside it.
+        properties["spelled"] = properties["name"]
+        properties["name"] = properties["title"]
+    elif label == "KnowledgePoint":
+        properties["spelled"] = None
+    if label == "Item":
+        titles = unit.item_names.titles[node_id]
+        properties |= counts_properties(titles)
+        properties["name"] = properties["title"] or usual(titles)
+    if label == "Group":
+        names = unit.group_counts.names[node_id]
+        properties |= counts_properties(names)
+        properties["name"] = usual(names)
+    return properties
+
+
 def learns_row(pair: Pair, fields: Fields) -> Row:
     properties = record_facts.dated_properties(field_properties(fields, LEARNS_FIELDS))
     return {"student": pair[0], "course": pair[1], **properties}
 
 
 def mistake_rows(mistakes: Mapping[MistakeKey, MistakeTotals]) -> list[Row]:
-    return [
-        {"student": student_id, "type": error_type, "course": course_id, **totals.row()}
-        for (student_id, error_type, course_id), totals in mistakes.items()
-    ]
+    rows: list[Row] = []
+    for (student_id, error_type, course_id), totals in mistakes.items():
+        rows.append({"student": student_id, "type": error_type, "course": course_id, **totals.row()})
+    return rows
 
 
 def practice_rows(practice: Mapping[Pair, PracticeTotals]) -> list[Row]:
-    return [
-        {"student": student_id, "item": item_id, **totals.row()} for (student_id, item_id), totals in practice.items()
-    ]
+    rows: list[Row] = []
+    for (student_id, item_id), totals in practice.items():
+        rows.append({"student": student_id, "item": item_id, **totals.row()})
+    return rows
 
 
 def run_rows(tx: neo4j.Transaction, name: str, rows: list[Row]) -> None:
