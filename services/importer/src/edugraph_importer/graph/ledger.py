@@ -66,33 +66,46 @@ def compact(
 
     A second call continues. `kept` is the time between the note that a job is over and its closing.
     """
-    rows, moment = 0, iso(now)
+    deleted = 0
     for label in _FOLDED:
         after = ""
         while page := connection.read(CYPHER[f"ledger_after_{label}"], after=after, limit=PAGE):
             if not go_on():
-                return Compacted(rows, finished=False)
+                return Compacted(deleted, finished=False)
             job_of = {row["id"]: row["job_id"] for row in page}
-            ids = sorted(set(job_of.values()))
-            noted = {row["id"]: row for row in connection.read(CYPHER["ended_jobs"], ids=ids)}
-            closed = {job_id: row["closed"] for job_id, row in noted.items() if row["closed"]}
-            since = {job_id: row["over_since"] for job_id, row in noted.items() if row["over_since"]}
-            not_closed = [job_id for job_id in ids if job_id not in closed]
-            over = is_over(not_closed)
-            for some in portions([job_id for job_id in not_closed if job_id in over - since.keys()]):
-                write(_note, "set_over_since", some, moment)
-            for some in portions([job_id for job_id in not_closed if job_id in since.keys() - over]):
-                write(_note, "set_over_since", some, None)
-            ended = [
-                job_id for job_id in not_closed if job_id in over and since.get(job_id, moment) <= iso(now - kept)
-            ]
-            for some in portions(ended):
-                write(_note, "close_jobs", some, moment)
-            old = [each for each, job_id in job_of.items() if closed.get(job_id, moment) <= iso(now - CLOSING)]
-            for some in portions(old):
-                rows += write(_fold, label, some, sorted({job_of[each] for each in some}))
+            job_ids = sorted(set(job_of.values()))
+            closed = _advance_jobs(connection, write, is_over, job_ids, now=iso(now), over_until=iso(now - kept))
+            closed_long_ago = {job_id for job_id, moment in closed.items() if moment <= iso(now - CLOSING)}
+            old_rows = [row_id for row_id, job_id in job_of.items() if job_id in closed_long_ago]
+            for some in portions(old_rows):
+                deleted += write(_fold, label, some, sorted({job_of[row_id] for row_id in some}))
             after = page[-1]["id"]
-    return Compacted(rows, finished=True)
+    return Compacted(deleted, finished=True)
+
+
+def _advance_jobs(
+    connection: Connection, write: Write, is_over: IsOver, job_ids: Sequence[str], *, now: str, over_until: str
+) -> Mapping[str, str]:
+    """Note which jobs are over, and close the jobs that are over since `over_until` or longer.
+
+    Return job id -> moment of the closing, for the jobs that were closed before this call. Moments are ISO texts.
+    """
+    noted = connection.read(CYPHER["ended_jobs"], ids=job_ids)
+    closed = {row["id"]: row["closed"] for row in noted if row["closed"]}
+    over_since = {row["id"]: row["over_since"] for row in noted if row["over_since"]}
+    not_closed = [job_id for job_id in job_ids if job_id not in closed]
+    over = is_over(not_closed)
+
+    newly_over = [job_id for job_id in not_closed if job_id in over and job_id not in over_since]
+    for some in portions(newly_over):
+        write(_note, "set_over_since", some, now)
+    not_over_any_more = [job_id for job_id in not_closed if job_id in over_since and job_id not in over]
+    for some in portions(not_over_any_more):
+        write(_note, "set_over_since", some, None)
+    to_close = [job_id for job_id in not_closed if job_id in over and over_since.get(job_id, now) <= over_until]
+    for some in portions(to_close):
+        write(_note, "close_jobs", some, now)
+    return closed
 
 
 def _note(tx: neo4j.Transaction, statement: str, job_ids: Sequence[str], moment: str | None) -> int:
@@ -107,21 +120,25 @@ def _fold(tx: neo4j.Transaction, label: str, ids: Sequence[str], job_ids: Sequen
     The jobs are locked before the rows are read, so that a row is counted once even if two processes do this.
     """
     begin(tx, label, "")
-    before = {row["id"]: row["properties"] for row in tx.run(CYPHER["lock_closed_jobs"], ids=job_ids)}
+    locked = {row["id"]: row["properties"] for row in tx.run(CYPHER["lock_closed_jobs"], ids=job_ids)}
     folded = _FOLDED[label]
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    there = [row for row in tx.run(CYPHER[f"outcomes_of_{label}"], ids=ids) if row["job_id"] in before]
-    for row in there:
+    deleted_ids = []
+    for row in tx.run(CYPHER[f"outcomes_of_{label}"], ids=ids):
+        job_id = row["job_id"]
+        if job_id not in locked:
+            continue
+        deleted_ids.append(row["id"])
         # A row that an earlier release wrote lacks the newer counts.
         outcome = folded.outcome.model_validate_json(row["outcome"])
-        of_job = counts[row["job_id"]]
-        of_job[folded.name_of_number] += 1
+        counts[job_id][folded.name_of_number] += 1
         for name in folded.counts:
-            of_job[name] += getattr(outcome, name)
-    tx.run(CYPHER[f"delete_outcomes_{label}"], ids=[row["id"] for row in there]).consume()
-    rows: list[Row] = [
-        {"id": job_id, "counts": {name: number + before[job_id].get(name, 0) for name, number in added.items()}}
-        for job_id, added in sorted(counts.items())
-    ]
+            counts[job_id][name] += getattr(outcome, name)
+    tx.run(CYPHER[f"delete_outcomes_{label}"], ids=deleted_ids).consume()
+    rows: list[Row] = []
+    for job_id, added in sorted(counts.items()):
+        before = locked[job_id]
+        total = {name: number + before.get(name, 0) for name, number in added.items()}
+        rows.append({"id": job_id, "counts": total})
     run_rows(tx, "set_counts", rows)
-    return len(there)
+    return len(deleted_ids)
