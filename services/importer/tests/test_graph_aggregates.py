@@ -439,13 +439,6 @@ def test_what_attempts_and_definitions_say_of_items_is_read_from_both() -> None:
     assert nothing.asked == []
 
 
-def test_the_version_keys_of_a_carried_course_record_are_those_of_all_that_it_was_made_of() -> None:
-    row = {"timestamp": at(1), "record": "r", "carried": None}
-    assert aggregates.version_keys(row) == {KEY}
-    carried = {"progress": 5.0, "progress_stamp": "k|p", "student_name": "Ana", "stamp": "k|s"}
-    assert aggregates.version_keys(row | {"carried": carried}) == {"k|p", "k|s"}
-
-
 def test_descriptions_are_made_anew_by_the_latest_text() -> None:
     unit = UnitOfWork.staged()
     unit.fields["KnowledgePoint", "p"] = {"description": ("gone", "2027")}
@@ -485,14 +478,14 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
             f"latest_of_course_{key}": [{"key": f"x|{KEY}", "name": None, "properties": learns}]
             for key in ("described", "named", "rated")
         },
-        course_records_of_Student=[{"id": "x", "properties": {**learns, "carried": True, "stamp": "2027"}}],
+        course_records_of_Student=[{"id": "x", "properties": learns, "timestamp": at(2), "record": "q"}],
     )
     nodes = {(label, "x") for label in ("Course", "Student", "Teacher", "Topic")} | {("Student", "untouched")}
     recompute(tx, unit, Outdated(fields=nodes, version_keys={"k|gone"}))
     assert unit.fields["Course", "x"] == {
         "name": ("Algebra", KEY), "description": ("of lines", KEY), "difficulty": ("beginner", KEY),
     }  # fmt: skip
-    assert unit.fields["Student", "x"] == {"name": ("Ana", "2027")}
+    assert unit.fields["Student", "x"] == {"name": ("Ana", "2026-01-02T00:00:00.000000Z|q")}
     assert unit.fields["Teacher", "x"] == {"name": ("T", "2026-01-01T00:00:00.000000Z|q")}
     assert unit.fields["Student", "untouched"] == {"name": ("Kept", "k|other")}
     assert unit.fields["Topic", "x"] == {"name": ("Old", "k|gone")}

@@ -489,7 +489,6 @@ def link(record: str, kind: str, label: str, end: str, interaction_type: str | N
         "label": label,
         "end": end,
         "interaction_type": interaction_type,
-        "carried": None,
         "stated": None,
         "found": ["T!"] if label == "Topic" else None,
         "strength": 0.25,

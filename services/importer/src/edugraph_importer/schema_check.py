@@ -6,7 +6,8 @@ from contextlib import closing
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
-from edugraph_importer.graph import Graph
+from edugraph_importer.graph import Graph, migrations
+from edugraph_importer.graph.migrations import OlderGraph, refuse_too_old
 
 NAME = "schema version"
 
@@ -24,6 +25,10 @@ def check_schema(open_graph: Callable[[], Graph]) -> Check:
         problem = f"the graph has schema version {version}, and this importer knows up to {SCHEMA_VERSION}"
         advice = "Finish the upgrade, or restore the backup that was made before the migration."
         return Check(name=NAME, ok=False, problems=(problem,), advice=(advice,))
+    try:
+        refuse_too_old(reached, SCHEMA_VERSION, migrations.STEPS)
+    except OlderGraph as older:
+        return Check(name=NAME, ok=False, problems=(older.reason,))
     if reached < SCHEMA_VERSION:
         problem = f"the graph has schema version {reached}, and this importer writes version {SCHEMA_VERSION}"
         advice = "If no migration is running, make a backup and allow it (docs/operations.md, Upgrade and rollback)."

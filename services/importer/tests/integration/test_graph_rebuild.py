@@ -119,17 +119,14 @@ def let_in(message: RecordBatch, place: str, room: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(f"{place}.lock_and_load", lock_after_another_wrote)
 
 
-@pytest.mark.parametrize(("module", "from_version"), [("rebuild", None), ("resolver", None), ("migrations", 6)])
+@pytest.mark.parametrize("module", ["rebuild", "resolver"])
 def test_what_is_removed_while_all_is_derived_anew_does_not_come_back(
-    room: Any, monkeypatch: pytest.MonkeyPatch, module: str, from_version: int | None
+    room: Any, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
-    """To take the guards out: take `delete_orphans` away. `from_version`: of a graph that is migrated in this way."""
+    """To take the guards out: take `delete_orphans` away."""
     in_order(room, [mistake("r", "sums", "E1")], [])
-    if from_version is not None:
-        write(room, "MATCH (s:Schema) SET s.version = $version", version=from_version)
-        monkeypatch.setattr("edugraph_importer.graph.migrations.check_version", lambda *_: None)
     let_in(batch([], "back", 0, ["r"]), f"edugraph_importer.graph.{module}", room, monkeypatch)
-    room.graph.derive_anew(repair=True) if from_version is None else room.graph.prepare()
+    room.graph.derive_anew(repair=True)
     left = room.query("MATCH (n) RETURN DISTINCT labels(n)[0] AS label")
     assert {row["label"] for row in left}.isdisjoint(NAMED)
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -174,28 +173,6 @@ def test_who_is_erased_and_what_is_taken_back_leaves_no_name(room: Any, data: st
     room.empty()
     write_all(room.graph, kept, [], said, "kept")
     assert room.digest() == digest
-
-
-@pytest.mark.thorough
-@EXAMPLES
-@given(data=st.data())
-def test_a_graph_of_the_release_before_is_resolved(room: Any, data: st.DataObject) -> None:
-    """To take the guard out: let `resolve_names` only create the indexes."""
-    records = data.draw(mistakes())
-    findings = data.draw(found_in(latest(records)))
-    room.empty()
-    write_all(room.graph, records, findings, [], "job")
-    expected = room.digest()
-    for query in (
-        "MATCH (:ErrorType)-[r:CALLED]->() DELETE r",
-        "MATCH (n:ErrorType) REMOVE n.canonical, n.names, n.claims",
-        "MATCH (n:ErrorType) WHERE NOT EXISTS { (n)--() } DELETE n",
-        "MATCH (s:Schema) SET s.version = 3",
-    ):
-        room.driver.execute_query(query, database_=room.settings.database)
-    for _ in range(2):
-        room.graph.prepare()
-        assert room.digest() == expected
 
 
 def test_an_id_that_goes_before_the_second_attempt_does_not_come_back(graph: Graph, room: Any) -> None:

@@ -1,16 +1,10 @@
-"""The version of the graph's form: migrated step by step, and never by an older release.
+"""The schema version of the graph: migrated step by step, and never by an older release. The steps are invented."""
 
-`fixtures/graph_version_1.json` was written by the last release with version 1: the first 40 of its records.
-"""
-
-import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +13,24 @@ from waiting import until
 from edugraph_common.contracts.errors import Retryable, Wait
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.messages import Findings
-from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import CourseRecord, Record, parse_record
-from edugraph_importer.graph import Graph, RecordBatch, RecordRetention, migrations
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_importer.graph import Graph, RecordBatch, migrations
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.migrations import (
     UNVERSIONED,
     MigrationNotAllowed,
     MigrationRunning,
     NewerGraph,
+    OlderGraph,
     migrate,
 )
-from edugraph_importer.graph.record_facts import students
+from edugraph_importer.schema_check import check_schema
+
+
+@pytest.fixture
+def a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a step from the version before this release's. The step changes nothing."""
+    monkeypatch.setattr(migrations, "STEPS", {SCHEMA_VERSION - 1: lambda _: None})
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_graph_without_a_version_is_new_or_of_the_first_version(
 def test_a_graph_that_another_process_begins_meanwhile_is_a_new_one(
     graph: Graph, room: Any, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To take the guard out: let `_version` read the ledger after the version."""
+    """To take the guard out: let `stored_version` read the ledger after the version."""
     read, others = connection.read, iter([batch(1)])
 
     def read_before_another_writes(query: Any, **parameters: Any) -> list[Any]:
@@ -147,172 +147,24 @@ def test_a_graph_of_a_later_release_is_left_alone(graph: Graph, room: Any) -> No
     assert (room.digest(), version(room)) == (before, later)
 
 
-FIXTURE = json.loads((Path(__file__).parent / "fixtures" / "graph_version_1.json").read_text(encoding="utf-8"))
-RECORDS = [parse_record(value) for value in FIXTURE["records"]]
-IMPORTED = RECORDS[: FIXTURE["imported"]]
-
-
-@pytest.fixture
-def old_graph(graph: Graph, room: Any) -> Graph:
-    for each in FIXTURE["nodes"]:
-        query = f"CREATE (n:{each['label']}) SET n = $properties"
-        room.driver.execute_query(query, properties=_typed(each["properties"]), database_=room.settings.database)
-    for each in FIXTURE["relationships"]:
-        (start, a), (end, b) = each["from"], each["to"]
-        query = (
-            f"MATCH (a:{start} {{id: $a}}) MATCH (b:{end} {{id: $b}}) "
-            f"CREATE (a)-[r:{each['type']}]->(b) SET r = $properties"
-        )
-        properties = _typed(each["properties"])
-        room.driver.execute_query(query, a=a, b=b, properties=properties, database_=room.settings.database)
-    return graph
-
-
-def _typed(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: datetime.fromisoformat(value["$time"]) if isinstance(value, dict) else value
-        for name, value in properties.items()
-    }
-
-
-def write_all(graph: Graph, records: Sequence[Record], job: str) -> None:
-    graph.write_batch(RecordBatch(job, 0, list(enumerate(records, start=1)), (), len(records)))
-
-
-def states(room: Any) -> dict[str, Any]:
-    """What a graph says of students and courses, without the nodes of single course_records."""
-    learns = room.query("MATCH (s)-[r:LEARNS]->(c) RETURN s.id AS s, c.id AS c, properties(r) AS p")
-    named = room.query("MATCH (n) WHERE n:Student OR n:Course RETURN n.id AS id, properties(n) AS p")
-    return {
-        "learns": {(row["s"], row["c"]): row["p"] for row in learns},
-        "named": {row["id"]: row["p"] for row in named},
-    }
-
-
-def test_a_migrated_graph_says_what_a_fresh_import_says(old_graph: Graph, room: Any) -> None:
-    """To take the guard out: let `_carry` create no carried nodes, or leave their fields' version keys out."""
-    for _ in range(2):
-        old_graph.prepare()
-    migrated, carried = states(room), room.query("MATCH (n:CourseRecord) RETURN n.carried AS carried")
-    assert [row["carried"] for row in carried] == [True] * len(migrated["learns"])
-    assert version(room) == SCHEMA_VERSION
-    write_all(old_graph, RECORDS, "again")
-    digest = room.digest()
-    room.empty()
-    write_all(old_graph, IMPORTED, "fresh")
-    assert states(room) == migrated
-    write_all(old_graph, RECORDS, "rest")
-    assert room.digest() == digest
-
-
-def test_work_on_a_graph_that_nobody_prepared_migrates_it_first(old_graph: Graph, room: Any) -> None:
-    """To take the guard out: let `_write` not check the version. LEARNS would lose what the old records gave."""
-    write_all(old_graph, RECORDS, "again")
-    digest = room.digest()
-    room.empty()
-    write_all(old_graph, RECORDS, "fresh")
-    assert room.digest() == digest
-
-
-def test_what_was_carried_over_stays_when_a_later_record_is_taken_back(old_graph: Graph, room: Any) -> None:
-    old_graph.prepare()
-    before = states(room)
-    value = {"type": "course_record", "record_id": "later", "timestamp": "2026-02-01T00:00:00Z"}
-    data = {"course_id": "m", "progress": 1, "time_spent": 1, "course_name": "X", "student_name": "X"}
-    write_all(old_graph, [parse_record({**value, "data": {**data, "student_id": "a"}})], "first")
-    assert states(room) != before
-    moved = {**value, "timestamp": "2026-02-02T00:00:00Z", "data": {**data, "student_id": "z", "course_id": "z"}}
-    write_all(old_graph, [parse_record(moved)], "corrected")
-    after = states(room)
-    assert {pair: each for pair, each in after["learns"].items() if pair[0] != "z"} == before["learns"]
-    assert {name: each for name, each in after["named"].items() if name != "z"} == before["named"]
-
-
-def test_a_student_is_erased_from_what_was_carried_over(old_graph: Graph, room: Any) -> None:
-    old_graph.prepare()
-    old_graph.erase_student("a")
-    erased = states(room)
-    room.empty()
-    others = [record for record in IMPORTED if "a" not in {student for _, student in students(record)}]
-    write_all(old_graph, others, "fresh")
-    assert states(room) == erased
-
-
-def test_what_was_carried_over_ages_with_its_last_record(old_graph: Graph, room: Any) -> None:
-    """To take the guard out: let `version_keys` return the key of the row alone, or `of_records` pass by `carried`."""
-    old_graph.prepare()
-    last = dict[tuple[str, str], datetime]()
-    for record in IMPORTED:
-        data = record.data
-        if isinstance(data, CourseRecord):
-            pair = (data.student_id, data.course_id)
-            last[pair] = max(record.timestamp, last.get(pair, record.timestamp))
-    kept_from = max(last.values())
-    kept = [each for each in IMPORTED if _last_of(each, last) >= kept_from]
-    with closing(
-        Graph(room.settings, RecordRetention(0, 1, 90, 30, lambda: kept_from + timedelta(days=1)))
-    ) as keeper:
-        ended = keeper.end_old_records(lambda: True)
-    others = [each for each in IMPORTED if not isinstance(each.data, CourseRecord)]
-    gone = [each < kept_from for each in (*last.values(), *(other.timestamp for other in others))]
-    assert ended == (0, sum(gone), 0, True)
-    after = states(room)
-    assert old_graph.derive_anew(repair=False)["wrong"] == {}
-    room.empty()
-    write_all(old_graph, kept, "fresh")
-    assert states(room) == after
-    assert 0 < len(after["learns"]) < len(last)
-
-
-def _last_of(record: Record, last: dict[tuple[str, str], datetime]) -> datetime:
-    data = record.data
-    return last[data.student_id, data.course_id] if isinstance(data, CourseRecord) else record.timestamp
-
-
-def test_what_reports_quote_and_what_names_a_course_last_is_noted_by_the_first_write(graph: Graph, room: Any) -> None:
-    """To take the guard out: let the step from version 8 only create the indexes."""
-    reject = Reject(line=3, field="data.student_id", expected="text", found="a", reason="is wrong")
-    records = list(enumerate(RECORDS, start=1))
-    graph.write_batch(RecordBatch("job", 0, records, [reject], len(records) + 1))
-    digest, quotes = room.digest(), "MATCH (b:ImportBatch) RETURN b.quoted AS quoted ORDER BY quoted"
-    assert room.query("MATCH ()-[r:IN_COURSE]->() WHERE r.named IS NOT NULL RETURN count(r) > 1 AS many") == [
-        {"many": True}
-    ]
-    for old in ("(b:ImportBatch) REMOVE b.quoted", "()-[r:IN_COURSE]->() REMOVE r.named, r.described, r.rated"):
-        room.driver.execute_query(f"MATCH {old}", database_=room.settings.database)
-    room.driver.execute_query("MATCH (s:Schema) SET s.version = 8", database_=room.settings.database)
-    assert room.digest() != digest
-    graph.write_batch(RecordBatch("job", 1, [], [], 0))
-    assert room.query(quotes) == [{"quoted": "a"}, {"quoted": None}]
-    assert room.digest() == digest
-
-
-def test_texts_are_told_their_courses_by_the_first_write(graph: Graph, room: Any) -> None:
-    """To take the guard out: let the step from version 9 only create the index."""
-    value = {"type": "course_content", "timestamp": "2026-03-01T08:00:00Z", "record_id": "t"}
-    records = [(1, parse_record(value | {"data": {"course_id": "c", "content": "Sums."}}))]
-    graph.write_batch(RecordBatch("job", 0, records, [], 1))
-    digest = room.digest()
-    room.driver.execute_query("MATCH (n:CourseContent) REMOVE n.course_id", database_=room.settings.database)
-    room.driver.execute_query("MATCH (s:Schema) SET s.version = 9", database_=room.settings.database)
-    graph.write_batch(RecordBatch("job", 1, [], [], 0))
-    assert room.query("MATCH (n:CourseContent) RETURN n.course_id AS of") == [{"of": "c"}]
-    assert room.digest() == digest
-
-
-def test_a_graph_without_items_gets_their_constraints_by_the_first_write(graph: Graph, room: Any) -> None:
-    """To take the guard out: let the step from version 2 do nothing."""
-    if not room.has_locks:
-        pytest.skip("the embedded engine names its constraints in its own way")
+@pytest.mark.parametrize("old", [None, 1, SCHEMA_VERSION - 1])
+def test_a_graph_that_is_too_old_is_refused_and_left_alone(graph: Graph, room: Any, old: int | None) -> None:
+    """To take the guard out: let `migrate` not call `refuse_too_old`. With None the graph has records and no version."""
     graph.write_batch(batch(1))
-    for label in ("Attempt", "Definition", "Item"):
-        room.driver.execute_query(f"DROP CONSTRAINT edugraph_{label}", database_=room.settings.database)
-    room.driver.execute_query("MATCH (s:Schema) SET s.version = 2", database_=room.settings.database)
-    graph.write_batch(batch(2))
-    with room.driver.session(database=room.settings.database) as session:
-        named = {row["name"] for row in session.run("SHOW CONSTRAINTS YIELD name")}
-    assert {"edugraph_Attempt", "edugraph_Definition", "edugraph_Item"} <= named
-    assert version(room) == SCHEMA_VERSION
+    query = "MATCH (s:Schema) DELETE s" if old is None else f"MATCH (s:Schema) SET s.version = {old}"
+    room.driver.execute_query(query, database_=room.settings.database)
+    before = room.digest()
+    sentence = (
+        f"the graph has schema version {old or UNVERSIONED}, which this importer cannot migrate to version "
+        f"{SCHEMA_VERSION}: import the files again into an empty graph"
+    )
+    for work in (graph.prepare, lambda: graph.write_batch(batch(2)), lambda: graph.erase_student("a")):
+        with pytest.raises(OlderGraph) as refused:
+            work()
+        assert refused.value.reason == sentence
+    assert (room.digest(), version(room)) == (before, old)
+    told = check_schema(lambda: Graph(room.settings))
+    assert (told.ok, told.problems) == (False, (sentence,))
 
 
 def test_a_graph_of_this_version_gets_the_constraint_of_all_records_when_it_is_prepared(
@@ -389,6 +241,7 @@ def test_of_many_processes_one_migrates_and_the_others_wait(graph: Graph, room: 
     assert room.query("MATCH (s:Schema) RETURN s.version AS v, s.unfinished_from AS u") == [{"v": LATER, "u": None}]
 
 
+@pytest.mark.usefixtures("a_step")
 def test_the_lease_of_a_process_that_died_ends(graph: Graph, room: Any, connection: Connection) -> None:
     """To take the guard out: let the lease be held whatever `until` says."""
     graph.write_batch(batch(1))
@@ -435,12 +288,13 @@ def test_the_lease_lasts_as_long_as_a_step(
     def step(_: Connection) -> None:
         time.sleep(2.5)
         with closing(Connection(room.settings)) as other, pytest.raises(MigrationRunning):
-            migrate(other, {}, LATER)
+            migrate(other, {SCHEMA_VERSION: lambda _: None}, LATER)
 
     migrate(connection, {SCHEMA_VERSION: step}, LATER)
     assert version(room) == LATER
 
 
+@pytest.mark.usefixtures("a_step")
 @pytest.mark.parametrize("repair", ["prepare", "write"])
 def test_several_nodes_of_the_version_are_repaired(graph: Graph, room: Any, repair: str) -> None:
     """To take the guard out: let `make_schema_unique` delete none of them, or keep the highest version."""
@@ -522,6 +376,7 @@ def test_a_worker_of_the_release_before_writes_nothing_during_a_migration(
     assert room.query("MATCH (b:ImportBatch) RETURN count(b) AS number") == [{"number": 1}]
 
 
+@pytest.mark.usefixtures("a_step")
 def test_a_process_that_may_not_migrate_changes_nothing(graph: Graph, room: Any) -> None:
     """To take the guard out: let `migrate` not look at `up_to`."""
     graph.write_batch(batch(1))

@@ -203,17 +203,14 @@ def digest_rows(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> Iterator[
 
     def rows() -> Iterator[list[Any]]:
         for label in RECORD_LABELS + ENTITY_LABELS + DAY_LABELS + REVIEW_LABELS:
-            # A node with `carried` comes from an older release and not from a record.
-            only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
-            for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):
+            for row in read(f"MATCH (n:{label}) RETURN properties(n) AS p"):
                 properties = _plain_all(row["p"])
                 yield [label, {key: value for key, value in properties.items() if key not in _NO_CONTENT}]
         for name in RELATIONSHIPS:
             if name in PROPOSALS:
                 continue
-            only = "WHERE a.carried IS NULL AND b.carried IS NULL " if name in {"HAS_RECORD", "IN_COURSE"} else ""
             query = (
-                f"MATCH (a)-[r:{name}]->(b) {only}"
+                f"MATCH (a)-[r:{name}]->(b) "
                 "RETURN [each IN labels(a) WHERE each <> 'Record'][0] AS la, a.id AS a, "
                 "[each IN labels(b) WHERE each <> 'Record'][0] AS lb, b.id AS b, properties(r) AS p"
             )

@@ -16,7 +16,6 @@ from edugraph_common.contracts.records import iso
 from edugraph_importer.graph import groups
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
-    COURSE_RECORD_FIELDS,
     KEYS_IN_COURSE,
     LEARNS_FIELDS,
     SEVERITY_WEIGHT,
@@ -258,19 +257,8 @@ def _recompute_learns(tx: neo4j.Transaction, unit: UnitOfWork, pairs: Iterable[P
 
 
 def given_fields(row: neo4j.Record, names: Iterable[str]) -> Fields:
-    """Return the values that a record has for these fields, with version keys.
-
-    A carried CourseRecord stores its own version keys. Any other record has one key for all fields.
-    """
-    properties = row["properties"]
-    return read_fields(properties if properties.get("carried") else properties | {"stamp": version_key(row)}, names)
-
-
-def version_keys(row: Mapping[str, Any] | neo4j.Record) -> set[str]:
-    """Return the version keys of the record in a row. A carried CourseRecord was made from several records."""
-    if not row["carried"]:
-        return {version_key(row)}
-    return {decided_by for _, decided_by in read_fields(row["carried"], COURSE_RECORD_FIELDS).values()}
+    """Return the values that a record has for these fields, with the record's version key."""
+    return read_fields(row["properties"] | {"stamp": version_key(row)}, names)
 
 
 def _rows(tx: neo4j.Transaction, name: str, ids: list[str]) -> Iterable[neo4j.Record]:

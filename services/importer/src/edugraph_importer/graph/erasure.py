@@ -165,7 +165,7 @@ def _read_footprint(tx: neo4j.Transaction, student_id: str) -> Footprint:
     footprint = Footprint()
     for row in tx.run(CYPHER["records_of_student"], id=student_id):
         footprint.records[row["label"]].add(row["record"])
-        footprint.version_keys |= aggregates.version_keys(row)
+        footprint.version_keys.add(aggregates.version_key(row))
     for label in _RECORD_LABELS:
         links = list(tx.run(CYPHER[f"links_of_{label}"], ids=sorted(footprint.records[label])))
         for row in links:

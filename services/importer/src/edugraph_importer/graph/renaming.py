@@ -29,7 +29,7 @@ from edugraph_importer.graph.driver import Connection, StaleRead
 from edugraph_importer.graph.groups import add_courses
 from edugraph_importer.graph.leaders import Cause, LeaderNotes
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, GroupCounts, ItemNames, Node, Pair
+from edugraph_importer.graph.record_facts import GroupCounts, ItemNames, Node, Pair
 from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write, portions
 from edugraph_importer.graph.reviews import keep_reviews
 from edugraph_importer.graph.tombstones import Tombstones
@@ -37,7 +37,6 @@ from edugraph_importer.graph.unit_of_work import (
     LATEST_FIELDS,
     UnitOfWork,
     lock_and_load,
-    read_fields,
     run_rows,
     tests_row,
     write_changed_state,
@@ -208,13 +207,11 @@ def _move(
     for row in sorted(rows, key=lambda each: str(each["id"])):
         of_label[row["label"]].append(row["id"])
     # The records are read and locked as if they were removed, since their aggregates change for both ids.
-    named = {row["id"]: row["hash"] for row in rows if not row["carried"]}
+    named = {row["id"]: row["hash"] for row in rows}
     moved = stored_versions(tx, named)
     if {record_id: version.content_hash for record_id, version in moved.items()} != named:
         raise StaleRead
     locked = lock_superseded(tx, moved)
-    carried = [row["id"] for row in rows if row["carried"]]
-    _add_carried(tx, locked, sorted(carried))
     outdated, names, counts = _renamed(locked, renaming)
     unit = lock_and_load(
         tx,
@@ -238,15 +235,6 @@ def _move(
     write_changed_state(tx, unit)
     delete_orphans(tx, {(label, old)})
     return len(rows)
-
-
-def _add_carried(tx: neo4j.Transaction, locked: SupersededVersions, record_ids: list[str]) -> None:
-    """Add carried CourseRecords, which an older release left. They have no content that could be compared."""
-    for row in tx.run(CYPHER["carried_learns"], ids=record_ids) if record_ids else ():
-        locked.outdated.learns.add((row["student"], row["course"]))
-        locked.nodes |= {("Student", row["student"]), ("Course", row["course"])}
-        said = read_fields(row["properties"], COURSE_RECORD_FIELDS)
-        locked.outdated.version_keys.update(key for _, key in said.values())
 
 
 def _renamed(locked: SupersededVersions, renaming: Renaming) -> tuple[Outdated, ItemNames, GroupCounts]:

@@ -140,9 +140,7 @@ class Graph:
 
         The second version is lower while a migration runs.
         """
-        [row] = self._connection.read(CYPHER["schema_version"])
-        reached = row["unfinished_from"]
-        return row["version"], row["version"] if reached is None else reached
+        return migrations.stored_version(self._connection)
 
     def prepare(self) -> None:
         """Migrate the graph to the version of this release, create the constraints, and wait until they hold.

@@ -100,7 +100,6 @@ class _Round:
             for rows in self._pages(f"records_after_{label}"):
                 if not self.go_on():
                     return False
-                # A carried CourseRecord has the time of the last record that it was made from.
                 ages = {row["id"]: iso(row["timestamp"].to_native()) for row in rows}
                 old = [each for each, timestamp in ages.items() if timestamp < self.kept_records]
                 texts = [row["id"] for row in rows if row["has_text"]]

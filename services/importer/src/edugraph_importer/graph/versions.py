@@ -594,7 +594,7 @@ def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, r
         locked.spellings.update(aggregates.mentions(row))
         if row["type"] == "HAS_MEMBERSHIP":
             people[row["record"]].add((row["label"], row["end"]))
-        outdated.version_keys |= aggregates.version_keys(row)
+        outdated.version_keys.add(aggregates.version_key(row))
     # Combinations of the ends of a record's links give the aggregates that the record has a part in.
     for record_id, ends in links.items():
         if label == "Interaction":

@@ -2,8 +2,7 @@
 // Returns all records that a student sent, received, made or tried, and the records about the student in courses and
 // groups.
 MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
-RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS record, n.timestamp AS timestamp,
-  CASE WHEN n.carried THEN properties(n) ELSE null END AS carried
+RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS record, n.timestamp AS timestamp
 
 // name: relationships_of_student
 // Returns a student's relationships to other nodes than records. Relationships to records are counted elsewhere.

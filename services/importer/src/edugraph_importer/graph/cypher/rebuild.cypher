@@ -1,6 +1,6 @@
 // name: next_ids
 // Returns the next nodes in the order of their ids.
-// for: Course, CourseContent, CourseRecord, ErrorRecord, ErrorType, Group, ImportBatch, Item, KnowledgePoint, Student, Teacher, Term, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id ORDER BY id LIMIT $limit
 

@@ -1,8 +1,8 @@
 // name: records_of_Course
-// Returns some records that belong only to this course. Carried CourseRecords are left out.
+// Returns some records that belong only to this course.
 MATCH (c:Course {id: $id})
 MATCH (c)<-[:IN_COURSE]-(n)
-WHERE n.carried IS NULL AND NOT EXISTS { MATCH (n)-[:IN_COURSE]->(d) WHERE d.id <> $id }
+WHERE NOT EXISTS { MATCH (n)-[:IN_COURSE]->(d) WHERE d.id <> $id }
 RETURN n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: records_of_Group

@@ -20,37 +20,37 @@ RETURN s.former_ids AS former
 // Returns some records that name this student.
 MATCH (s:Student {id: $id})
 MATCH (s)-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
-RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: to_rename_Teacher
 // Returns some records that name this teacher.
 MATCH (t:Teacher {id: $id})
 MATCH (t)-[:SENT|HAS_MEMBERSHIP]->(n)
-RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: to_rename_Course
 // Returns some records of this course.
 MATCH (c:Course {id: $id})
 MATCH (c)<-[:IN_COURSE]-(n)
-RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: to_rename_Group
 // Returns some memberships of this group.
 MATCH (g:Group {id: $id})
 MATCH (g)<-[:IN_GROUP]-(n)
-RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: to_rename_Item
 // Returns some records that name this item.
 MATCH (i:Item {id: $id})
 MATCH (i)<-[:OF_ITEM|DEFINES]-(n)
-RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: memberships_of_course
 // Returns the memberships among these that give this course to their group.
 UNWIND $ids AS member
 MATCH (n:Membership {id: member}) WHERE n.course_id = $id
-RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: move_sent
 // Makes another node the sender of interactions. A student and a teacher may have the same id.
@@ -173,13 +173,6 @@ UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 MATCH (n)-[r]-(m) WHERE m.id = $node AND $of IN labels(m)
 RETURN id AS record, n.timestamp AS timestamp, r.name AS name, properties(n) AS properties ORDER BY type(r) DESC
-
-// name: carried_learns
-// Returns the students and courses of these carried CourseRecords.
-UNWIND $ids AS id
-MATCH (n:CourseRecord {id: id})
-MATCH (s)-[:HAS_RECORD]->(n)-[:IN_COURSE]->(c)
-RETURN s.id AS student, c.id AS course, properties(n) AS properties
 
 // name: days_of_student
 // Returns some days on which a student was active.

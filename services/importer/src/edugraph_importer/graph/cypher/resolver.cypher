@@ -84,13 +84,6 @@ UNWIND $ids AS id
 MATCH (t:{label} {id: id})<-[r:OF_TYPE|DEFINES]-(n) WHERE r.stated_as IS NOT NULL
 RETURN id, r.stated_as AS stated, count(*) AS records
 
-// name: stand_alone
-// Makes nodes of older releases their own canonical nodes until they are resolved.
-// for: ErrorType, KnowledgePoint, Topic
-UNWIND $ids AS id
-MATCH (n:{label} {id: id}) WHERE n.canonical IS NULL
-SET n.canonical = n.id
-
 // name: canonical_index
 // Creates the index that finds all members of a class by their canonical node. This needs a transaction of its own.
 // for: ErrorType, KnowledgePoint, Topic

@@ -57,7 +57,7 @@ WHERE database = $database AND elapsedTime.milliseconds >= $milliseconds
 RETURN count(*) AS number
 
 // name: ledger_rows
-// Returns one or two rows if anything was ever written, perhaps by a release that stored no version.
+// Returns one or two rows if anything was ever written, with or without a version.
 MATCH (b:ImportBatch) WITH b LIMIT 1 RETURN b.id AS id
 UNION ALL
 MATCH (p:FindingsPack) WITH p LIMIT 1 RETURN p.id AS id
@@ -73,40 +73,6 @@ SET s.version = CASE WHEN s.version > $version THEN s.version ELSE $version END
 MERGE (s:Schema {id: 'graph'})
 SET s.version = $version, s.unfinished_from = $unfinished_from
 
-// name: lock_old_learns
-// Locks students and returns LEARNS in the form of releases before version 2 of the schema.
-UNWIND $ids AS id
-MATCH (s:Student {id: id})
-SET s.id = id
-WITH s
-MATCH (s)-[r:LEARNS]->(c:Course) WHERE r.records IS NOT NULL
-RETURN s.id AS student, c.id AS course, properties(r) AS properties
-
-// name: create_carried
-// Creates carried CourseRecords from the LEARNS of an older release, whose single records are not known.
-UNWIND $rows AS row
-MATCH (s:Student {id: row.student})
-MATCH (c:Course {id: row.course})
-CREATE (s)-[:HAS_RECORD]->(n:CourseRecord {
-  id: row.id, carried: true, timestamp: datetime(row.at),
-  enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
-})-[:IN_COURSE]->(c)
-SET n += row.p
-
-// name: replace_learns
-// Replaces all properties of LEARNS, so that none of an older release remain.
-UNWIND $rows AS row
-MATCH (s:Student {id: row.student})
-MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
-SET r = row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)
-
-// name: remove_name_stamp
-// Removes the version key of the first spelling, which releases before version 7 of the schema stored.
-// for: ErrorType, KnowledgePoint, Topic
-UNWIND $ids AS id
-MATCH (n:{label} {id: id})
-REMOVE n.name_stamp
-
 // name: latest_index
 // Creates the indexes that find the records that name, describe or rate a course, the latest one first.
 // for: described, named, rated
@@ -120,36 +86,7 @@ CREATE INDEX edugraph_text_course IF NOT EXISTS FOR (n:CourseContent) ON (n.cour
 // Creates the index that finds jobs by their acceptance numbers.
 CREATE INDEX edugraph_job_accepted IF NOT EXISTS FOR (j:ImportJob) ON (j.accepted)
 
-// name: set_course_of_texts
-// Sets the course of texts as a property.
-UNWIND $ids AS id
-MATCH (n:CourseContent {id: id})
-MATCH (n)-[:IN_COURSE]->(c)
-SET n.course_id = c.id
-
 // name: quoted_index
 // Creates the index that finds the batches whose report quotes a text. Most reports quote nothing and are not in the
 // index.
 CREATE TEXT INDEX edugraph_quoted IF NOT EXISTS FOR (b:ImportBatch) ON (b.quoted)
-
-// name: reports
-// Returns the stored reports of batches.
-UNWIND $ids AS id
-MATCH (b:ImportBatch {id: id})
-RETURN b.id AS id, b.outcome AS outcome, b.set_aside AS set_aside
-
-// name: said_of_courses
-// Returns the properties and names in these records that may describe their courses.
-// for: CourseContent, CourseRecord, ErrorRecord
-UNWIND $ids AS id
-MATCH (n:{label} {id: id})
-MATCH (n)-[r:IN_COURSE]->(c)
-RETURN n.id AS record, n.timestamp AS timestamp, c.id AS course, r.name AS name, properties(n) AS properties
-
-// name: set_said_of_courses
-// Sets the keys by which an index finds these records.
-// for: CourseContent, CourseRecord, ErrorRecord
-UNWIND $rows AS row
-MATCH (n:{label} {id: row.record})
-MATCH (n)-[r:IN_COURSE]->(c) WHERE c.id = row.course
-SET r.named = row.named, r.described = row.described, r.rated = row.rated

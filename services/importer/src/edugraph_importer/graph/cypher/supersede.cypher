@@ -4,7 +4,6 @@
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,
-  CASE WHEN n.carried THEN properties(n) ELSE null END AS carried,
   type(r) AS type, labels(m)[0] AS label, m.id AS end, r.stated_as AS stated, r.found_as AS found,
   r.strength AS strength, r.confidence AS confidence
 
