@@ -407,7 +407,7 @@ class StagedGraph:
     def erased_among(self, student_ids: Collection[str]) -> frozenset[str]:
         """Nobody was erased; but each is looked for, as in the graph."""
         tombstones = Tombstones(SecretStr("s" * 32))
-        assert all(tombstones.forms(each) for each in student_ids)
+        assert all(tombstones.of(each) for each in student_ids)
         return frozenset()
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:

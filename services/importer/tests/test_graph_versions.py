@@ -20,7 +20,6 @@ from edugraph_importer.graph import finding_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.history import (
-    FORMER_WITHDRAWAL,
     WITHDRAWN,
     Entry,
     decide,
@@ -294,13 +293,10 @@ def test_a_learning_record_never_stands_in_the_place_of_a_membership() -> None:
     assert (list(late.events), late.counts) == (["r"], {"replaced": 1})
 
 
-def test_what_an_older_release_withdrew_never_comes_again() -> None:
-    assert classified(NEW, withdrawn={"r": (FORMER_WITHDRAWAL,)}).counts == {"taken_back": 1}
-
-
 def test_the_versions_of_withdrawn_ids_are_read_by_their_hashes() -> None:
-    tx = Transaction(withdrawn=[{"id": plain_hash("r"), "history": None}, {"id": plain_hash("s"), "history": []}])
-    assert withdrawn_entries(tx, ["r", "s", "q"], 1) == {"r": (FORMER_WITHDRAWAL,), "s": ()}
+    numbers = [5, 0, 0, 7, 3, 9]
+    tx = Transaction(withdrawn=[{"id": plain_hash("r"), "history": numbers}, {"id": plain_hash("s"), "history": []}])
+    assert withdrawn_entries(tx, ["r", "s", "q"], 1) == {"r": (Entry(*numbers),), "s": ()}
     assert tx.asked == [("withdrawn", {"ids": sorted(map(plain_hash, "qrs"))})]
     assert withdrawn_entries(Transaction(), ["r"], 0) == {}
 
@@ -433,8 +429,7 @@ def test_without_a_retention_nothing_is_too_old() -> None:
 def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id() -> None:
     tx = Transaction(tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == TOMBSTONES.of("b")])
     erased = ErasedStudents(tx, [chat("r"), mistake("m")], 1, TOMBSTONES)
-    forms = [form for student in "ab" for form in (TOMBSTONES.of(student), plain_hash(student))]
-    assert tx.asked[0] == ("tombstones", {"ids": sorted(forms)})
+    assert tx.asked[0] == ("tombstones", {"ids": sorted(map(TOMBSTONES.of, "ab"))})
     found = classify([(3, chat("r")), (4, mistake("m"))], Ids({}, {}), erased)
     [reject] = found.rejects
     assert (reject.line, reject.field, reject.found) == (3, "data.student_id_to", "")
@@ -710,10 +705,9 @@ def test_where_nothing_is_superseded_nothing_is_removed() -> None:
     assert tx.asked == []
 
 
-def test_a_tombstone_is_a_keyed_hash_of_the_hash_that_older_releases_kept() -> None:
+def test_a_tombstone_is_a_keyed_hash_of_the_plain_hash() -> None:
     plain = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
     assert plain_hash("a") == plain
-    assert TOMBSTONES.forms("a") == (TOMBSTONES.of("a"), plain)
     assert TOMBSTONES.of("a") == TOMBSTONES.keyed(plain)
     assert TOMBSTONES.of("a").startswith("h1:")
     assert Tombstones(SecretStr("another installation")).of("a") != TOMBSTONES.of("a")
@@ -721,4 +715,4 @@ def test_a_tombstone_is_a_keyed_hash_of_the_hash_that_older_releases_kept() -> N
 
 def test_an_id_that_no_record_can_have_is_looked_for_like_any_other() -> None:
     """Whoever is named by a row that was set aside is looked for, half an emoji in the id or not."""
-    assert TOMBSTONES.forms("\ud83d") != TOMBSTONES.forms("?")
+    assert TOMBSTONES.of("\ud83d") != TOMBSTONES.of("?")

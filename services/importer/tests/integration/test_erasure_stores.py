@@ -187,12 +187,3 @@ def test_a_restored_graph_loses_them_again_and_one_may_be_admitted(erasure: Eras
     erasure.admit(("4",))
     assert erasure.blobs.keys(ERASURES) == []
     assert write(erasure.graph, mistake("4")).written == 1
-
-
-def test_tombstones_of_older_releases_count_and_are_keyed(erasure: Erasure, room: Any) -> None:
-    room.driver.execute_query("CREATE (:Tombstone {id: $id})", id=plain_hash("4"))
-    assert write(erasure.graph, mistake("4")).rejected == 1
-    erasure.graph.prepare()
-    (tombstone,) = tombstones(room)
-    assert tombstone.startswith("h1:")
-    assert write(erasure.graph, mistake("4")).rejected == 1

@@ -167,23 +167,15 @@ def test_a_graph_that_is_too_old_is_refused_and_left_alone(graph: Graph, room: A
     assert (told.ok, told.problems) == (False, (sentence,))
 
 
-def test_a_graph_of_this_version_gets_the_constraint_of_all_records_when_it_is_prepared(
-    graph: Graph, room: Any
-) -> None:
-    """A graph that an earlier release wrote has this version as well. Out: RECORD_LABEL in `create_constraints`."""
+def test_preparing_the_graph_makes_the_constraint_of_all_records(graph: Graph, room: Any) -> None:
+    """Out: RECORD_LABEL in `create_constraints`."""
     if not room.has_locks:
         pytest.skip("a record has one label in the embedded engine")
-    graph.write_batch(batch(1))
-    room.driver.execute_query("DROP CONSTRAINT edugraph_Record", database_=room.settings.database)
-    room.driver.execute_query("MATCH (n:Record) REMOVE n:Record", database_=room.settings.database)
+    room.driver.execute_query("DROP CONSTRAINT edugraph_Record IF EXISTS", database_=room.settings.database)
     graph.prepare()
     with room.driver.session(database=room.settings.database) as session:
         named = {row["name"] for row in session.run("SHOW CONSTRAINTS YIELD name")}
     assert "edugraph_Record" in named
-    data = {"student_id": "a", "course_id": "c", "error_text": "x"}
-    other = {"type": "error_record", "timestamp": "2026-03-02T08:00:00Z", "record_id": "r1", "data": data}
-    outcome = graph.write_batch(RecordBatch("other", 0, [(1, parse_record(other))], (), 1, accepted=1))
-    assert (outcome.rejected, outcome.written) == (1, 0)
 
 
 # --- one process migrates at a time
@@ -292,50 +284,6 @@ def test_the_lease_lasts_as_long_as_a_step(
 
     migrate(connection, {SCHEMA_VERSION: step}, LATER)
     assert version(room) == LATER
-
-
-@pytest.mark.usefixtures("a_step")
-@pytest.mark.parametrize("repair", ["prepare", "write"])
-def test_several_nodes_of_the_version_are_repaired(graph: Graph, room: Any, repair: str) -> None:
-    """To take the guard out: let `make_schema_unique` delete none of them, or keep the highest version."""
-    if not room.has_locks:
-        pytest.skip("the embedded engine lets no process write a second one")
-    graph.write_batch(batch(1))
-    room.driver.execute_query("DROP CONSTRAINT edugraph_Schema IF EXISTS", database_=room.settings.database)
-    room.driver.execute_query(
-        "MATCH (s:Schema) SET s.version = $version - 1 WITH s "
-        "CREATE (:Schema {id: 'graph', version: $version}), (:Schema {id: 'graph', version: $version})",
-        version=SCHEMA_VERSION,
-        database_=room.settings.database,
-    )
-    room.driver.execute_query("MATCH (n:Interaction) SET n.old = true", database_=room.settings.database)
-    if repair == "prepare":
-        graph.prepare()
-    else:
-        graph.write_batch(batch(2))
-    assert room.query("MATCH (s:Schema) RETURN s.id AS id, s.version AS version") == [
-        {"id": "graph", "version": SCHEMA_VERSION}
-    ]
-    with room.driver.session(database=room.settings.database) as session:
-        named = {row["name"] for row in session.run("SHOW CONSTRAINTS YIELD name")}
-    assert {"edugraph_Schema", "edugraph_Lock"} <= named
-
-
-def test_steps_are_done_from_the_lowest_of_several_versions(graph: Graph, room: Any, connection: Connection) -> None:
-    """To take the guard out: let `keep_lowest_schema` order by nothing."""
-    if not room.has_locks:
-        pytest.skip("the embedded engine lets no process write a second one")
-    graph.write_batch(batch(1))
-    room.driver.execute_query("DROP CONSTRAINT edugraph_Schema IF EXISTS", database_=room.settings.database)
-    room.driver.execute_query(
-        "MATCH (s:Schema) SET s.version = 7 CREATE (:Schema {id: 'graph', version: 8, unfinished_from: 6}) "
-        "CREATE (:Schema {id: 'graph', version: 9})",
-        database_=room.settings.database,
-    )
-    done: list[int] = []
-    steps = {number: lambda _, number=number: done.append(number) for number in range(1, 9)}
-    migrate(connection, steps, 9)
-    assert done == [6, 7, 8]
 
 
 def test_a_step_begins_when_older_transactions_have_ended(graph: Graph, room: Any, connection: Connection) -> None:

@@ -202,14 +202,8 @@ class Connection:
                         raise
 
     def make_schema_unique(self) -> None:
-        """Create the constraints of the schema version and of locks. A second call changes nothing.
-
-        Early releases wrote the version without this constraint and may have left several nodes, which would make the
-        constraint impossible. The node with the lowest version stays, since the steps after it may be repeated.
-        """
+        """Create the constraints of the schema version and of locks. A second call changes nothing."""
         self._create_constraint("Lock")
-        if self.read(CYPHER["several_schemas"]):
-            self.write(lambda tx: tx.run(CYPHER["keep_lowest_schema"]).consume())
         self._create_constraint("Schema")
 
     def wait_for_older_transactions(self) -> None:

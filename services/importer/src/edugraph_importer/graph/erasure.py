@@ -27,7 +27,7 @@ from edugraph_importer.graph.record_facts import (
     Mention,
     Node,
 )
-from edugraph_importer.graph.tombstones import KEYED, Tombstones
+from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
     lock_and_load,
     run_rows,
@@ -80,14 +80,6 @@ def block(tx: neo4j.Transaction, made: Collection[str]) -> None:
 
 def unblock(tx: neo4j.Transaction, made: Collection[str]) -> None:
     tx.run(CYPHER["delete_tombstones"], ids=sorted(made)).consume()
-
-
-def key_old_tombstones(tx: neo4j.Transaction, tombstones: Tombstones) -> None:
-    """Replace the plain hashes of early releases, which had no secret, by keyed ones."""
-    old = [row["id"] for row in tx.run(CYPHER["all_tombstones"]) if not row["id"].startswith(KEYED)]
-    if old:
-        block(tx, [tombstones.keyed(each) for each in old])
-        unblock(tx, old)
 
 
 @dataclass(slots=True)

@@ -23,7 +23,6 @@ from edugraph_common.contracts.records import (
 WITHDRAWN = -1
 WITHDRAWN_LEARNING = -2
 WITHDRAWN_ROSTER = -3
-FOREVER = 2**62  # the change time of a withdrawal by an older release, so that no later version replaces it
 # The number of each type in an entry. New types are added at the end of RECORD_TYPES.
 NUMBER_OF_TYPE = {record_type: number for number, record_type in enumerate(RECORD_TYPES)}
 _ROSTER_NUMBERS = frozenset(NUMBER_OF_TYPE[record_type] for record_type in ROSTER_TYPES)
@@ -69,9 +68,6 @@ class Entry(NamedTuple):
 
     def has_content_of(self, other: "Entry | None") -> bool:
         return other is not None and (self.type, self.hash) == (other.type, other.hash)
-
-
-FORMER_WITHDRAWAL = Entry(FOREVER, WITHDRAWN, 0, 0, 0, 0)
 
 
 def entry_of(record: Record, accepted: int, row: int) -> Entry:

@@ -129,7 +129,6 @@ def _fold(tx: neo4j.Transaction, label: str, ids: Sequence[str], job_ids: Sequen
         if job_id not in locked:
             continue
         deleted_ids.append(row["id"])
-        # A row that an earlier release wrote lacks the newer counts.
         outcome = folded.outcome.model_validate_json(row["outcome"])
         counts[job_id][folded.name_of_number] += 1
         for name in folded.counts:

@@ -149,7 +149,6 @@ class Graph:
         """
         self._migrate()
         self._connection.create_constraints()
-        self._connection.write(erasure.key_old_tombstones, self._tombstones)
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write the whole batch or nothing. If the batch was written before, return its outcome from the ledger.
@@ -366,10 +365,10 @@ class Graph:
         self._write(erasure.block, tombstones)
 
     def unblock(self, student_ids: Iterable[str]) -> list[str]:
-        """Allow records of erased students to be imported again. Return the tombstones that they may have had."""
-        forms = [form for each in student_ids for form in self._tombstones.forms(each)]
-        self._write(erasure.unblock, forms)
-        return forms
+        """Allow records of erased students to be imported again. Return their tombstones."""
+        tombstones = [self._tombstones.of(each) for each in student_ids]
+        self._write(erasure.unblock, tombstones)
+        return tombstones
 
     def students(self) -> Iterator[str]:
         """Yield the ids of all students in ascending order."""
@@ -389,7 +388,7 @@ class Graph:
     def told_apart(self) -> Callable[[str], bool]:
         """Return a function that takes the plain hash of an id and returns whether its student was erased before."""
         known = {row["id"] for row in self._connection.read(CYPHER["all_tombstones"])}
-        return lambda plain: not known.isdisjoint((plain, self._tombstones.keyed(plain)))
+        return lambda plain: self._tombstones.keyed(plain) in known
 
     def texts(self) -> Iterator[tuple[str, str, str]]:
         """Yield the label, the id and the texts of each record. The whole graph is read page by page."""

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from edugraph_common.platform.audit import keyed_object
 from edugraph_common.sources.students import plain_hash
 
-KEYED = "h1:"  # the prefix of a keyed hash; older releases stored plain hashes
+_PREFIX = "h1:"  # names the kind of the hash
 
 
 class Tombstones:
@@ -26,13 +26,8 @@ class Tombstones:
 
     def keyed(self, plain: str) -> str:
         """Return the tombstone of a student, given the plain hash of the student's id."""
-        return KEYED + hmac.digest(self._secret, plain.encode(), "sha256").hex()
+        return _PREFIX + hmac.digest(self._secret, plain.encode(), "sha256").hex()
 
     def in_audit_log(self, label: str, person_id: str) -> str:
         """Return the keyed name of a person in the audit log. A log must not reveal who was erased."""
         return keyed_object(self._text, label.lower(), person_id)
-
-    def forms(self, student_id: str) -> tuple[str, str]:
-        """Return the two forms that a tombstone may have: the keyed hash, and the plain hash of older releases."""
-        plain = plain_hash(student_id)
-        return self.keyed(plain), plain

@@ -28,7 +28,6 @@ from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, Relat
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.history import (
-    FORMER_WITHDRAWAL,
     NUMBER_OF_TYPE,
     Entry,
     decide,
@@ -95,9 +94,9 @@ class StoredVersion:
             raise StaleRead
         moment: datetime = timestamp.to_native()
         changed: datetime = changed_at.to_native() if changed_at is not None else moment
-        # Older releases stored neither number, and a carried CourseRecord has no content hash.
-        number = NUMBER_OF_TYPE[record_type or "course_record"]
-        key = (microseconds(changed), number, reading or 0, accepted or 0, row or 0, short_hash(content_hash or ""))
+        # A number that is 0 is not stored.
+        number = NUMBER_OF_TYPE[record_type]
+        key = (microseconds(changed), number, reading or 0, accepted or 0, row or 0, short_hash(content_hash))
         return cls(label, iso(moment), content_hash, Entry(*key), from_numbers(history))
 
     @property
@@ -221,7 +220,7 @@ class ErasedStudents:
 
 def erased_among(tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones) -> frozenset[str]:
     """Return the students among these that were erased."""
-    by_hash = {form: each for each in student_ids for form in tombstones.forms(each)}
+    by_hash = {tombstones.of(each): each for each in student_ids}
     rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash)) if by_hash else ()
     return frozenset(by_hash[row["id"]] for row in rows)
 
@@ -232,12 +231,7 @@ def withdrawn_entries(tx: neo4j.Transaction, ids: Iterable[str], number: int) ->
         return {}
     by_hash = {plain_hash(record_id): record_id for record_id in ids}
     rows = tx.run(CYPHER["withdrawn"], ids=sorted(by_hash)) if by_hash else ()
-    return {by_hash[row["id"]]: _entries_of_withdrawn(row["history"]) for row in rows}
-
-
-def _entries_of_withdrawn(history: Sequence[int] | None) -> tuple[Entry, ...]:
-    # An older release stored only the hash.
-    return (FORMER_WITHDRAWAL,) if history is None else from_numbers(history)
+    return {by_hash[row["id"]]: from_numbers(row["history"]) for row in rows}
 
 
 def lock_withdrawn(tx: neo4j.Transaction, changes: Mapping[str, Remembered]) -> None:
@@ -246,7 +240,7 @@ def lock_withdrawn(tx: neo4j.Transaction, changes: Mapping[str, Remembered]) -> 
         return
     row = tx.run(CYPHER["lock_withdrawn"], ids=sorted(changes)).single(strict=True)
     for hashed, history in row["withdrawn"]:
-        if _entries_of_withdrawn(history) != changes[hashed].before:
+        if from_numbers(history) != changes[hashed].before:
             raise StaleRead
 
 

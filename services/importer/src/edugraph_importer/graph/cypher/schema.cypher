@@ -10,22 +10,9 @@ CREATE CONSTRAINT edugraph_{label} IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS
 DROP INDEX edugraph_{label} IF EXISTS
 
 // name: schema_version
-// Returns the schema version. `unfinished_from` is the version that the steps of a migration have reached so far, or
-// null if no migration is unfinished. Releases without the constraint may have left several such nodes; then the
-// lowest version counts.
+// Returns the schema version, or null for a graph without one. `unfinished_from` is the version that the steps of a
+// migration have reached so far, or null if no migration is unfinished.
 MATCH (s:Schema) RETURN min(s.version) AS version, min(s.unfinished_from) AS unfinished_from
-
-// name: several_schemas
-// Returns a row if there are several nodes with a schema version.
-MATCH (s:Schema) WITH s SKIP 1 LIMIT 1 RETURN s.id AS id
-
-// name: keep_lowest_schema
-// Keeps only the node with the lowest version, so that no step of a migration is left out.
-MATCH (s:Schema)
-WITH s ORDER BY coalesce(s.unfinished_from, s.version)
-WITH collect(s) AS schemas
-UNWIND schemas[1..] AS other
-DELETE other
 
 // name: take_migration_lease
 // Gives the migration lease to a process, unless another process holds it. All times are from the server's clock. The
