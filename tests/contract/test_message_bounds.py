@@ -19,7 +19,6 @@ from edugraph_common.contracts.messages import (
     ErasePerson,
     ExportStudent,
     Findings,
-    ForgetStudent,
     ImportBatch,
     ImportJob,
     Message,
@@ -74,7 +73,6 @@ BOUNDS: list[tuple[type[Any], dict[str, Any], str, list[Any], list[Any]]] = [
     (Analysis, PACK, "records", [[{}], [{}] * 100], [[], [{}] * 101]),
     (Findings, FOUND, "pack", ["p", "p" * 128], ["", "p" * 129]),
     (Findings, FOUND, "edition", [None, "e" * 64], ["e" * 65]),
-    (ForgetStudent, JOB, "student_id", ["s", "s" * 128], ["", "s" * 129]),
     (ErasePerson, JOB, "ids", [("s",), ("s" * 128,) * 20], [(), ("",), ("s" * 129,), ("s",) * 21]),
     (
         ErasePerson,

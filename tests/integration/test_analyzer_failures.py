@@ -101,8 +101,10 @@ def test_packs_that_were_sent_after_all_replace_what_was_given_up(analyzer: Anal
     assert report(analyzer, job).analysis.failed == 0
 
 
-def test_a_batch_of_an_older_sender_ends_its_job(analyzer: AnalyzerService, job: str) -> None:
-    """It does not say how many records it stands for: to wait for them would be for ever."""
+def test_a_batch_without_a_number_of_records_ends_its_job(analyzer: AnalyzerService, job: str) -> None:
+    """A job that waited for an unknown number of records would wait for ever."""
+    with pytest.raises(Rejected, match="neither records nor rows with their number"):
+        list(analyzer.packs(failing(job, expected=None)))
     analyzer.batch_failed(failing(job, expected=None), "the rows are gone")
     assert report(analyzer, job).state == "failed"
 

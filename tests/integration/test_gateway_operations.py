@@ -243,7 +243,7 @@ def test_forgetting_a_student_is_sent_to_the_importer_and_audited(running: Gatew
     answer = client.delete("/v1/students/s%2F1%20王")
     assert answer.status_code == 202
     [(headers, (arguments, _, _))] = running.take("data_import")
-    assert (headers["task"], arguments[0]["student_id"]) == ("forget_student_task", "s/1 王")
+    assert (headers["task"], arguments[0]["ids"]) == ("erase_person_task", ["s/1 王"])
     entry = _last_of_audit(running)
     assert (entry["action"], entry["outcome"]) == ("student.forget", "accepted")
     assert re.fullmatch(r"[0-9a-f]{32}", entry["object"])

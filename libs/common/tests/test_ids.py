@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import parquet, xlsx
 
-from edugraph_common.contracts.messages import AdmitPerson, ErasePerson, ExportStudent, ForgetStudent, RestrictStudent
+from edugraph_common.contracts.messages import AdmitPerson, ErasePerson, ExportStudent, RestrictStudent
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.records import DATA_OF_TYPE, InvalidRecord, Record, parse_record, parse_row
 from edugraph_common.platform.callers import Caller
@@ -148,7 +148,7 @@ def test_who_is_looked_for_is_found_in_whatever_form(plain: str, data: st.DataOb
     assert Person(frozenset({plain})).is_quoted(written)
     assert Person(frozenset({plain})).is_named_in(f"({unicodedata.normalize('NFD', plain)})")
     assert Caller("key", (), (), written).person == plain
-    for message in (ExportStudent, ForgetStudent, RestrictStudent):
+    for message in (ExportStudent, RestrictStudent):
         assert message(job_id="j", student_id=written).student_id == plain
     for of_several in (ErasePerson, AdmitPerson):
         assert of_several(job_id="j", ids=(written,)).ids == (plain,)

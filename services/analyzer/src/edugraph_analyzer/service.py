@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,6 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs, cancelled_key
 from edugraph_common.platform.stored_jobs import load_job, store_analysis
-from edugraph_common.sources import Row, load_rows
 from edugraph_common.sources.rows import latest_timestamp, parse_rows
 
 PACK_TASKS: dict[Kind, str] = {
@@ -91,19 +90,14 @@ class AnalyzerService:
         """
         if self.jobs.standing(message.job_id, message.generation) in ("cancelled", "stale"):
             return
-        if message.records is not None:
-            rows: Iterable[Row] = parse_rows(
-                enumerate(message.records, start=1), latest_timestamp(message.accepted_at)
-            )
-        elif message.rows is None:
-            raise Rejected("the message has neither rows nor records")
-        elif message.expected is None:
-            rows = load_rows(self.blobs, message.rows, message.accepted_at)
-        else:
+        if message.records is None:
+            if message.rows is None or message.expected is None:
+                raise Rejected("the message has neither records nor rows with their number")
             self._begin(message)
             return
         records = list[Record]()
-        for line, row in rows:
+        rows = enumerate(message.records, start=1)
+        for line, row in parse_rows(rows, latest_timestamp(message.accepted_at)):
             if not isinstance(row, Record) or line in message.left_out:
                 continue
             if kind_to_read(row) == message.kind:

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from celery import Celery
 
-from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, Rejected, Wait
 from edugraph_common.contracts.events import Event, EventType
 from edugraph_common.contracts.messages import (
     COMPARED_POINTS,
@@ -88,7 +88,6 @@ LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
 )
-SPLIT_QUEUE_SECONDS = 15.0  # the wait before a large file is sent again to a queue that refused it
 DERIVING = "the prerequisites that its texts changed are being derived"
 DERIVING_SECONDS = 60.0  # a job that waits for prerequisites does not count as lost for this long
 # After this number of failed batches in a row the rest of the job is left out. It would fail as well, and the queues
@@ -193,13 +192,11 @@ class Importer:
         return total
 
     def _send_to_be_split(self, job: ImportJob, *, at_once: bool) -> None:
-        then = "import_records_async" if at_once else "import_records_with_callback"
+        message = SplitSource(**dict(job))
+        if at_once:
+            message = SplitSource(**dict(job), then="import_records_async")
         task_id = task_id_for(job.job_id, f"split-source-{job.generation}")
-        try:
-            send(self.app, "split_source_task", SplitSource(**dict(job), then=then), task_id=task_id)
-        except Retryable as away:
-            # The earlier release had no such queue. During an upgrade workers may begin before the queue is declared.
-            raise Wait(f"the file cannot be sent to be split: {away.reason}", SPLIT_QUEUE_SECONDS) from away
+        send(self.app, "split_source_task", message, task_id=task_id)
 
     def split(self, message: SplitSource) -> None:
         """Split a large source into batches, and start its import.
@@ -269,7 +266,10 @@ class Importer:
         if batch.withdrawn or any(record.type in ROSTER_TYPES for record in records):
             self.log_leader_changes()
         # The ledger may have answered: then the process that wrote the batch may have died before this line.
-        self.epochs.begin(touched_by(records) | ({ALL_COURSES} if batch.withdrawn else set()))
+        courses = touched_by(records)
+        if batch.withdrawn:
+            courses |= {ALL_COURSES}
+        self.epochs.begin(courses)
         refused: Sequence[Reject] = ()
         if written.rejected > len(batch.rejects):
             refused = self.graph.rejects(message.job_id, message.batch)
@@ -326,15 +326,8 @@ class Importer:
         """
         if message.records is not None:
             read = len(message.records)
-        elif message.expected is not None:
-            read = message.expected
-        else:  # a sender of an earlier release did not count the rows
-            try:
-                read = read_batch(self.blobs, message).graph.read
-            except Exception as error:  # noqa: BLE001 - the batch is settled even if its rows cannot be counted
-                # An error while the rows are counted must not keep the batch from being settled as failed.
-                log.warning("rows_not_counted", batch=message.batch, error=type(error).__name__)
-                read = 0
+        else:
+            read = message.expected or 0
         outcome = BatchOutcome(
             job_id=message.job_id, batch=message.batch, state="failed", read=read, failed=read, error=reason
         )

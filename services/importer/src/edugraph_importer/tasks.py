@@ -18,7 +18,6 @@ from edugraph_common.contracts.messages import (
     ErasePerson,
     ExportStudent,
     Findings,
-    ForgetStudent,
     ImportAggregate,
     ImportBatch,
     ImportJob,
@@ -43,7 +42,7 @@ from edugraph_importer.graph import Cause
 from edugraph_importer.service import Importer
 
 # The messages that carry out a caller's request, except DeriveGraph.
-ForCaller = ErasePerson | ForgetStudent | RemoveFromGraph | RenameInGraph | ReplayErasures | UndoImport
+ForCaller = ErasePerson | RemoveFromGraph | RenameInGraph | ReplayErasures | UndoImport
 
 
 class DataImportTask(EduGraphTask):
@@ -229,14 +228,6 @@ def restrict_student_task(self: DataImportTask, body: Any) -> dict[str, bool]:
 def tell_course_members_task(self: DataImportTask, body: Any) -> None:
     """Write the members of some courses to Redis, where the analyzer reads them."""
     self.importer.tell_course_members(self.parse(CourseMembersRequest, body).course_ids)
-
-
-@shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)
-def forget_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Erase a person by one id. Return what was removed, and what was left and why."""
-    asked = self.parse(ForgetStudent, body)
-    cause = _cause_of(asked, f"the erasure {asked.job_id}")
-    return self.importer.erase_person((asked.student_id,), cause=cause)
 
 
 @shared_task(base=DataImportTask, bind=True, name="erase_person_task", contract=ErasePerson)

@@ -44,9 +44,7 @@ def undo_import(
     if job is None:
         raise Rejected("the source of this import is not kept: take its records back by their ids (withdrawn: true)")
     if job.acceptance is None:
-        raise Rejected(
-            "an earlier release accepted this import: take its records back by their ids (withdrawn: true)"
-        )
+        raise Rejected("this import has no acceptance number: take its records back by their ids (withdrawn: true)")
     # This raises if the ledger rows of the import are deleted. Nothing may be changed before.
     graph.written_batches(job_id)
     # The note in the blob store comes before the mark in the graph: even if this process dies between them, a graph

@@ -50,7 +50,7 @@ class Quoting(MessageModel):
     """The base class of findings with quotes from the text in `evidence`.
 
     `evidence_found` is False if none of the quotes is in the text. Then the finding is kept, but its confidence is
-    capped. None from an older analyzer, which did not check it.
+    capped. None if nobody checked it.
     """
 
     confidence: Share

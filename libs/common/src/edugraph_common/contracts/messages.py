@@ -41,7 +41,7 @@ Removable = Literal["course", "group"]
 Renamable = Literal["student", "teacher", "course", "group", "item"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 # The acceptance number of a job. The gateway assigns it when the request arrives, and each number is greater than the
-# one before. A job keeps its number when it is redelivered, resumed, replayed or recreated. None from older senders.
+# one before. A job keeps its number when it is redelivered, resumed, replayed or recreated. None counts as 0.
 AcceptanceNumber = int | None
 # The change time of a row that does not state one: the timestamp of the record, or the time when the import was
 # accepted.
@@ -164,7 +164,7 @@ class ImportJob(Message):
     - `generation`: how often the job was resumed. Messages of an older generation that are still in the queues are
       skipped.
     - `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
-      rejected. None from older senders: then there is no such bound.
+      rejected. Without it there is no such bound.
     - `acceptance`: if two versions of a record have the same change time, the one with the greater number counts.
     - `changed_at`: see `ChangeTime`.
     - `platform`: the address of the platform that wrote a log. None means the school's own platform.
@@ -203,7 +203,7 @@ class ImportBatch(Message):
     """import.batch: write one batch. Exactly one of `rows` and `records` is set.
 
     `expected`: the number of rows that the split saw, so that the rows of an unreadable batch are counted as failed.
-    None from older senders. `economy` and `rights`: see ImportJob.
+    `economy` and `rights`: see ImportJob.
     """
 
     batch: int = Field(ge=0)
@@ -241,10 +241,10 @@ class AnalysisBatch(Message):
     """analysis.batch: analyse all records of one kind among these rows.
 
     - `expected`: the number of records to analyse, so that the records of an unreadable batch are counted as failed.
-      None from older senders.
+      A message with `rows` must have it.
     - `pack_records`: the number of records in a pack. If it is None, the analyzer decides.
     - `contexts_key`: the blob with the contexts of the courses, for a message with `rows`.
-    - `generation`: see ImportJob. None from older senders, whose messages are never skipped.
+    - `generation`: see ImportJob. A message without it is never skipped.
     - `left_out`: the lines of rows that the graph refused because their student was erased. Their texts are not read.
     - `economy`: see ImportJob.
     """
@@ -285,7 +285,7 @@ class AnalysisWindow(Message):
 class AnalysisEstimate(Message):
     """analysis.batch: estimate the cost of reading these records. `job_id` names the request. Nothing is sent on.
 
-    `economy`: see ImportJob. An older analyzer ignores it and returns the full price.
+    `economy`: see ImportJob.
     """
 
     kind: Kind
@@ -329,13 +329,12 @@ class Findings(Message):
     """findings.record: the findings of one pack, and the number of its records that failed.
 
     - `edition`: distinguishes these findings from earlier ones of the same pack, which had fewer answers, another
-      prompt or another model. Each edition is written once. None from older senders: then the pack is written
-      once in total.
+      prompt or another model. Each edition is written once. Without it the pack is written once in total.
     - `generation`: see AnalysisBatch.
     - `withheld`: the number of records that were not read because of a missing consent or a restriction.
-    - `textless`: the number of records without a text. A sender of another release may ask for them.
+    - `textless`: the number of records without a text.
     - `asked_at`: when the job was made, in seconds since 1970. If two jobs have findings of one record, those of the
-      later job count. None from older senders, and for a job that Redis has lost.
+      later job count. None for a job that Redis has lost.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -467,16 +466,8 @@ class RenameInGraph(Requested, Message):
     merge: bool = False
 
 
-class ForgetStudent(Requested, Message):
-    """import.split: erase a person by one id; see ErasePerson. `job_id` names the request."""
-
-    student_id: Id
-
-
 class ErasePerson(Requested, Message):
     """import.split: erase all data about a person from every store. `job_id` names the request.
-
-    These fields are not in ForgetStudent, because an older release would ignore them there and do something else.
 
     - `ids`: all ids of the person.
     - `names`: names of the person that the graph does not know, and that may stand in texts of other people.

@@ -123,9 +123,6 @@ class FindingsOutcome(MessageModel):
     state: Literal["written", "failed"]
     findings: int = 0
     failed: int = 0
-    set_aside: tuple[str, ...] = Field(
-        default=(), description="older releases: prerequisites that would close a cycle; see SettledPrerequisites"
-    )
     claims_changed: bool = Field(default=False, description="prerequisites are to be derived before the job ends")
     error: str | None = None
 
@@ -215,7 +212,7 @@ class JobReport(MessageModel):
     kind: Literal["import", "analysis"]
     state: JobState
     source: str
-    owner: str = Field(default="", description="the client that made it; empty for jobs of older releases")
+    owner: str = Field(default="", description="the client that made it")
     created: datetime
     updated: datetime
     finished: datetime | None = None

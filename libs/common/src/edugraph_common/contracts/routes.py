@@ -9,7 +9,7 @@ from edugraph_common.contracts.findings import Kind
 # no permission for other requests.
 ASKED_BY_ANALYZER = ("import.members", "import.again")
 # The first key of a queue is also the key of its delayed messages. `import.split` begins imports and carries requests
-# about persons. Older releases split large files there as well (ADR 34).
+# about persons.
 ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     "data_import": ("import.batch", "import.split", "import.aggregate", *ASKED_BY_ANALYZER),
     "import_splits": ("split.source",),
@@ -48,7 +48,6 @@ class Route(NamedTuple):
 ROUTES: dict[str, Route] = {
     "import_records_async": Route("data_import", "import.split", URGENT),
     "import_records_with_callback": Route("data_import", "import.split", URGENT),
-    "forget_student_task": Route("data_import", "import.split", URGENT),
     "export_student_task": Route("data_import", "import.split"),
     "restrict_student_task": Route("data_import", "import.split", URGENT),
     "erase_person_task": Route("data_import", "import.split", URGENT),

@@ -107,7 +107,7 @@ NO_FACTS = FindingFacts()
 def finding_key(message: Findings) -> str | None:
     """Return a text that sorts as (creation of the analysis job, job id, generation, edition). The greatest counts.
 
-    Return None for a message of an older analyzer. It sorts before all messages that have a key.
+    Return None if nobody knows when the job was created. It sorts before all messages that have a key.
     """
     if message.asked_at is None:
         return None

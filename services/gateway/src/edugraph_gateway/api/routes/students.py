@@ -17,7 +17,6 @@ from edugraph_common.contracts.messages import (
     AdmitPerson,
     ErasePerson,
     ExportStudent,
-    ForgetStudent,
     ReplayErasures,
     RestrictStudent,
 )
@@ -77,10 +76,6 @@ async def forget_student(  # noqa: PLR0917 - FastAPI reads the parameters of a r
     by = requested_by(caller, request_id)
     task_id = task_id_for(request_id, "forget")
     note = partial(trail.did, caller, "student.forget", "", of=("student", student_id))
-    # A worker of the release before knows only the message without options.
-    if not (also or name or dry_run or block):
-        message = ForgetStudent(job_id=request_id, student_id=student_id, **by)
-        return await _sent(intake.submitter, caller, Task("forget_student_task", message, task_id), note)
     ids = tuple(dict.fromkeys((student_id, *also)))
     erase = ErasePerson(
         job_id=request_id,
