@@ -204,16 +204,6 @@ def test_the_same_pack_tried_again_reports_what_it_paid_before(store: AnswerStor
         assert {name: getattr(found, name) for name in cost} == cost
 
 
-def test_a_receipt_of_an_older_release_says_nothing_of_cached_tokens_and_batches(store: AnswerStore) -> None:
-    [asked] = questions(1)
-    receipt = {"by": "r", "input": 7, "output": 2}
-    store.keep("interaction", asked.key, {**answer().model_dump(exclude={"id"}), "paid": receipt})
-    again = Run(store, "second try", billed_to="r")
-    assert again.answer_all([asked]) == []
-    found = again.flight.resolutions[asked.key]
-    assert (found.input_tokens, found.cached_tokens, found.batched) == (7, 0, False)
-
-
 def test_another_pack_pays_nothing_for_it(store: AnswerStore) -> None:
     asked = questions(1)
     Run(store, "one", billed_to="pack 1 record 1").answer_all(asked, input_tokens=7, output_tokens=2)
@@ -234,18 +224,19 @@ def test_a_run_that_meets_its_own_answer_again_has_paid_it_once(store: AnswerSto
     assert one.flight.resolutions[asked[0].key].input_tokens == 0
 
 
-def test_an_answer_kept_without_a_bill_is_taken(store: AnswerStore) -> None:
-    """By an older version of this program."""
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"sentiment": "ecstatic", "paid": {"by": "one", "input": 1, "output": 1, "cached": 0}},
+        answer().model_dump(exclude={"id"}),
+    ],
+    ids=["no answer", "no receipt"],
+)
+def test_an_answer_that_does_not_validate_is_forgotten_and_asked_for_again(
+    store: AnswerStore, stored: dict[str, Any]
+) -> None:
     [asked] = questions(1)
-    store.keep("interaction", asked.key, answer().model_dump(exclude={"id"}))
-    one = Run(store, "one")
-    assert one.answer_all([asked]) == []
-    assert one.flight.paid_before == set()
-
-
-def test_an_answer_that_does_not_validate_is_forgotten_and_asked_for_again(store: AnswerStore) -> None:
-    [asked] = questions(1)
-    store.keep("interaction", asked.key, {"sentiment": "ecstatic", "paid": {"by": "one", "input": 1, "output": 1}})
+    store.keep("interaction", asked.key, stored)
     one = Run(store, "one")
     with capture_logs() as lines:
         assert one.answer_all([asked]) == [[asked]]

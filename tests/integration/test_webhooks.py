@@ -452,8 +452,8 @@ def test_an_event_of_yesterday_and_one_that_nobody_can_read_hold_up_no_others(
     assert _waiting(addresses) == 0
 
 
-def test_a_queue_that_an_older_release_declared_is_used_on(receiver: Receiver, tmp_path: Path) -> None:
-    """The arguments of a queue cannot be changed. These are those of the releases before the delay queues."""
+def test_a_queue_that_exists_is_used_on(receiver: Receiver, tmp_path: Path) -> None:
+    """The arguments of a queue cannot be changed, so a later release must declare it with these."""
     with virtual_host() as own:
         addresses = {**own, "EDUGRAPH_BLOB_URL": "/tmp", "WEBHOOKS": own["EDUGRAPH_BROKER_URL"]}
         arguments = {

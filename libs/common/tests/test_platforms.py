@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.records import Record
 from edugraph_common.platform.settings import Settings
-from edugraph_common.sources import Platforms, ReadPlan, make_read_plan, open_text
+from edugraph_common.sources import Platforms, ReadPlan, open_text
 from edugraph_common.sources.platforms import platform_key
 
 HOSTS = ["lms.school.example", "LMS.School.example", "mooc.example", "mooc.example:8443", "other.example/moodle"]
@@ -113,12 +113,6 @@ def test_statements_and_logs_of_the_school_meet_and_those_of_others_do_not(
     plan, _ = open_text(io.BytesIO(raw), file_format, None, None, Platforms(SETTING, log))
     stored = ReadPlan.model_validate_json(plan.model_dump_json(exclude_defaults=True))
     assert ids_of(raw, stored) == expected
-
-
-def test_a_file_that_an_older_release_began_is_read_on_as_it_was() -> None:
-    older = ReadPlan(format="xapi", layout="lines")
-    assert ids_of(statement("https://x.example"), older) == ("4711", "C1")
-    assert make_read_plan(statement("https://x.example"), "xapi").platforms == {}
 
 
 def test_a_prefix_ends_visibly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,9 +261,9 @@ class Economy:
 
         files = self._looked_at(state, batches).files
         used = Counter[str]()
-        # name of the request -> its estimated tokens. An older release has not stored them.
+        # name of the request -> its estimated tokens.
         asked_tokens = {}
-        for number, tokens in enumerate(json.loads(state.get("asked_tokens", "[]"))):
+        for number, tokens in enumerate(json.loads(state["asked_tokens"])):
             asked_tokens[f"{state['name']}-{number}"] = tokens
         for file in files:
             try:

@@ -678,7 +678,6 @@ _REDIS = (
         Words("30 days", "30 天"),
         retention="EDUGRAPH_CACHE_TTL_SECONDS",
         eraser="answers",
-        left=Words("answers that an earlier release kept: they end by themselves", "旧版本保存的答复，到期自行消失"),
     ),
     DataPlace(
         "redis.members",

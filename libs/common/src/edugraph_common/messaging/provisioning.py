@@ -22,7 +22,6 @@ from kombu.transport.native_delayed_delivery import (
 from pika.adapters.blocking_connection import BlockingChannel
 
 from edugraph_common.contracts.errors import Rejected, Retryable, what
-from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.publisher import broker_errors
 from edugraph_common.messaging.topology import (
     DEAD,
@@ -57,9 +56,6 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
             channel.queue_declare(queue.name, durable=True, arguments=queue.queue_arguments)
             for exchange, key in _bindings(queue):
                 channel.queue_bind(queue.name, exchange.name, key)
-        # These queues of older releases hold copies of dead letters. Nobody reads or erases the copies any more.
-        for name in QUEUES:
-            channel.queue_delete(f"{name}.notices")
     with management(settings) as api:
         wanted = policies(settings.dead_letter_retention_days)
         for name, policy in wanted.items():

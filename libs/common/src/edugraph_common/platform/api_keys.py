@@ -37,8 +37,8 @@ class ApiKey(ContractModel):
     person: str | None = None
 
     def stored(self) -> str:
-        """Return the JSON for Redis. Empty roles are left out, so that older releases can read keys without roles."""
-        return self.model_dump_json(exclude={name for name in ("roles", "person") if not getattr(self, name)})
+        """Return the JSON for Redis."""
+        return self.model_dump_json()
 
     def is_valid(self, now: datetime) -> bool:
         return self.expires is None or now < self.expires

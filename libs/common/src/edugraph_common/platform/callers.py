@@ -34,7 +34,7 @@ class Caller:
         return any(scope in self.scopes for scope in any_of)
 
     def owns(self, owner: str) -> bool:
-        """Return whether the caller owns a job or task of this owner. Jobs of older releases have no owner."""
+        """Return whether the caller owns a job or task of this owner."""
         return owner == self.client_id
 
 

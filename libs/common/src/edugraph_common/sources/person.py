@@ -26,7 +26,7 @@ from edugraph_common.sources.students import (
 )
 
 SHORTEST_WORD = 3  # characters of an id that is searched in other people's texts, since shorter ids are in too many
-# Only the required fields, since other fields may be left out, and older releases did not write them.
+# Only the required fields, since other fields may be left out.
 _REJECT_FIELDS = frozenset(name for name, field in Reject.model_fields.items() if field.is_required())
 
 

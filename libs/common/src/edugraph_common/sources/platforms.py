@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edugraph_common.contracts.records import escaped
@@ -31,17 +31,17 @@ def platform_key(address: str) -> str:
 
 @dataclass(frozen=True)
 class Platforms:
-    """The rule for ids. `prefixes`: platform_key -> prefix. None if an older release began to read the file.
+    """The rule for ids. `prefixes`: platform_key -> prefix.
 
     `log`: the platform that wrote a log, since logs do not state it. None means the school's own platform.
     """
 
-    prefixes: Mapping[str, str] | None = None
+    prefixes: Mapping[str, str] = field(default_factory=dict)
     log: str | None = None
 
     def account_id(self, platform: str | None, name: str) -> str:
         """Return the id of a person, or of a course in a log, that a platform calls `name`."""
-        if self.prefixes is None or not platform:
+        if not platform:
             return name
         prefix = self.prefixes.get(platform_key(platform))
         # An address has no bar, so the end of the address is unambiguous.
@@ -50,10 +50,8 @@ class Platforms:
     def envelope(self, reading: int, event: Any) -> dict[str, Any]:
         """Return the `reading` and the `record_id` of an event's record.
 
-        The id is a hash of the event and not of the record. Records of releases without the setting have neither.
+        The id is a hash of the event and not of the record.
         """
-        if self.prefixes is None:
-            return {}
         canonical = json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return {"reading": reading, "record_id": hashlib.sha256(escaped(canonical).encode()).hexdigest()}
 
@@ -62,7 +60,7 @@ class Platforms:
 
     def names_of(self, account_id: str) -> set[str]:
         """Return the names that a platform may use for the account with this id."""
-        known = {prefix for prefix in (self.prefixes or {}).values() if account_id.startswith(prefix)}
+        known = {prefix for prefix in self.prefixes.values() if account_id.startswith(prefix)}
         return {account_id, account_id.rpartition("|")[2], *(account_id.removeprefix(prefix) for prefix in known)}
 
     def course_id(self, iri: str) -> str:
@@ -81,15 +79,15 @@ class Platforms:
         """Return the id in the address of a known platform's page, as in logs and rosters, else the IRI itself."""
         iri = iri.rstrip("/")
         own = next((iri.rsplit(folder, 1)[1] for folder in folders if folder in iri), None)
-        moodle = _COURSE_PAGE_OF_MOODLE.fullmatch(own or "")
+        if own is None:
+            return iri
+        moodle = _COURSE_PAGE_OF_MOODLE.fullmatch(own)
         if moodle:
             own = moodle[1]
-        if own is None or self.prefixes is None:
-            return own or iri
         parts = platform_key(iri).split("/")
         containing = ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
         prefix = next((self.prefixes[key] for key in containing if key in self.prefixes), None)
         return iri if prefix is None else prefix + own
 
 
-UNKNOWN_PLATFORMS = Platforms(prefixes={})
+UNKNOWN_PLATFORMS = Platforms()

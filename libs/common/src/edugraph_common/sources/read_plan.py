@@ -34,7 +34,7 @@ class ReadPlan(ContractModel):
 
     JSON has a `layout`. Workbooks and Parquet files have a `mapping`.
 
-    `platforms` are the prefixes of ids in the settings when the plan was made, or None in plans of older releases.
+    `platforms` are the prefixes of ids in the settings when the plan was made.
     `log_platform` is the platform that wrote a log.
     """
 
@@ -43,7 +43,7 @@ class ReadPlan(ContractModel):
     layout: Layout = "lines"
     header: Header | None = None
     mapping: Mapping | None = None
-    platforms: dict[str, str] | None = None
+    platforms: dict[str, str] = {}
     log_platform: str | None = None
 
     @property
@@ -116,7 +116,7 @@ def make_read_plan(
     check_lines_head(head)
     if file_format == "ndjson":
         return ReadPlan()
-    prefixes = dict(platforms.prefixes or {})
+    prefixes = dict(platforms.prefixes)
     layout = layout_of(head)
     if file_format == "xapi" and is_answer(head):
         layout = "answers"

@@ -97,18 +97,17 @@ class SingleFlight:
             return
         paid = seen.answer.pop(_PAID, None)
         answer = as_answer(self._kind, {**seen.answer, "id": ""})
-        if isinstance(answer, str):
+        if paid is None or isinstance(answer, str):
             log.warning("cached_answer_invalid", key=key, kind=self._kind)
             self._store.forget(self._kind, key)
-        elif paid is None or key in self.paid or paid["by"] != self._billed_to[key]:
+        elif key in self.paid or paid["by"] != self._billed_to[key]:
             self.resolutions[key] = Resolution(question, answer)
         else:
             self.paid_before.add(key)
             used: dict[str, Any] = {
                 "input_tokens": paid["input"],
                 "output_tokens": paid["output"],
-                # A receipt of an older release has no "cached".
-                "cached_tokens": paid.get("cached", 0),
+                "cached_tokens": paid["cached"],
                 "batched": paid.get("batched", False),
             }
             self.resolutions[key] = Resolution(question, answer, **used)

@@ -15,7 +15,7 @@ end
 local function count(outcome, sign)
   local names = {'read', 'written', 'replaced', 'unchanged', 'older', 'taken_back', 'rejected', 'failed', 'unknown', 'analysis_expected'}
   for _, name in ipairs(names) do
-    -- An outcome of an older release has fewer counts.
+    -- A worker of another release may know fewer counts.
     redis.call('HINCRBY', job, name, sign * (outcome[name] or 0))
   end
   for kind, number in pairs(outcome.by_type) do redis.call('HINCRBY', job, 'type:' .. kind, sign * number) end

@@ -7,7 +7,7 @@ redis.call('HDEL', job, 'text:' .. ARGV[1])
 
 local function count(progress, sign)
   for _, name in ipairs({'done', 'failed', 'cached', 'input_tokens', 'output_tokens', 'withheld'}) do
-    -- The progress of an older release has no count of withheld records.
+    -- A worker of another release may know fewer counts.
     redis.call('HINCRBY', job, 'analysis_' .. name, sign * (progress[name] or 0))
   end
   redis.call('HINCRBYFLOAT', job, 'analysis_cost', sign * progress.cost)
