@@ -1,7 +1,7 @@
 """The complete lists of the graph's labels and relationship types, with the labels in groups.
 
-Every node has one of these labels and a property `id`, which a constraint keeps unique within the label. On Neo4j a
-record has `RECORD_LABEL` beside its own label.
+Every node has one of these labels and a property `id`, which a constraint keeps unique within the label. A record
+has `RECORD_LABEL` beside its own label.
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
@@ -10,8 +10,7 @@ LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
 # LeaderChange: one node for each change of who leads a group. It is deleted when the change is in the audit log.
 CHANGE_LABELS = ("ClaimChange", "LeaderChange")
 RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction", "Membership")
-# The second label of each record. Its constraint lets one id have one record, whatever the type of the record. The
-# embedded engine seeks a node with two labels in no index, so a record has its own label alone there.
+# The second label of each record. Its constraint lets one id have one record, whatever the type of the record.
 RECORD_LABEL = "Record"
 ENTITY_LABELS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher", "Term", "Topic")
 # The labels whose id is either a canonical name or an id that records state. Several nodes of such a label may mean

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
 
 import neo4j
 from neo4j.exceptions import (
@@ -31,7 +31,8 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.contracts.errors import Failure, Rejected, Retryable, ServerAway, cause_of, what
-from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS, RECORD_LABEL
+from edugraph_common.contracts.graph_schema import LABELS, RECORD_LABEL
+from edugraph_importer.graph import demo_engine
 from edugraph_importer.graph.queries import CYPHER
 
 P = ParamSpec("P")
@@ -90,16 +91,6 @@ class StaleRead(Exception):
     """Another transaction changed data that this one had read before it took its locks. This one starts again."""
 
 
-class _OneLabelTransaction:
-    """A transaction of the embedded engine, where a record has only one label (see `RECORD_LABEL`)."""
-
-    def __init__(self, tx: neo4j.Transaction) -> None:
-        self._tx = tx
-
-    def run(self, query: LiteralString, **parameters: Any) -> neo4j.Result:
-        return self._tx.run(query.replace(f":{RECORD_LABEL} {{", " {"), parameters)
-
-
 class Connection:
     """A connection that opens at its first use in each process. A forked child opens its own connection.
 
@@ -111,7 +102,7 @@ class Connection:
         self._transaction_seconds = transaction_seconds
         self._driver: neo4j.Driver | None = None
         self._owner_pid = 0
-        self._has_node_locks = True
+        self._is_demo_engine = False
         self._opening = threading.Lock()
         self._own_to_thread = threading.local()  # its `fence`: Callable[[neo4j.Transaction], None] | None
         self.retries: Counter[str] = Counter()
@@ -121,12 +112,8 @@ class Connection:
         fence = getattr(self._own_to_thread, "fence", None)
 
         def written(tx: neo4j.Transaction) -> T:
-            if not self._has_node_locks:
-                # The embedded engine has no locks. It only refuses a transaction that changed the same nodes as
-                # another one. Nodes that were only read, and added relationships, do not count. So each transaction
-                # changes one node that all transactions share.
-                tx.run(CYPHER["take_turn"]).consume()
-                tx = cast("neo4j.Transaction", _OneLabelTransaction(tx))
+            if self._is_demo_engine:
+                tx = demo_engine.begin(tx)
             if fence is not None:
                 fence(tx)
             return work(tx, *args, **kwargs)
@@ -185,15 +172,14 @@ class Connection:
         self.make_schema_unique()
         for label in LABELS:
             self._create_constraint(label)
-        if self._has_node_locks:
+        if not self._is_demo_engine:
             self._create_constraint(RECORD_LABEL)
 
-        indexes = ["accepted_index", "course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
-        # The embedded engine has no indexes of texts and relationships. There all batches are read, and all records
-        # of a course.
-        if self._has_node_locks:
-            indexes += ["quoted_index", *(name for name in CYPHER if name.startswith("latest_index_"))]
+        indexes = ["accepted_index", "course_index", "quoted_index"]
+        indexes += [name for name in CYPHER if name.startswith(("canonical_index_", "latest_index_"))]
         for name in indexes:
+            if self._is_demo_engine and not demo_engine.has_index(name):
+                continue
             with self._translated_errors():
                 try:
                     self._change_schema(name)
@@ -207,12 +193,8 @@ class Connection:
         self._create_constraint("Schema")
 
     def wait_for_older_transactions(self) -> None:
-        """Wait until all transactions have ended that began before this call.
-
-        The embedded engine needs no wait: there all transactions change one node, and the engine refuses a
-        transaction if another one has changed the node meanwhile.
-        """
-        if not self._has_node_locks:
+        """Wait until all transactions have ended that began before this call."""
+        if self._is_demo_engine:  # it refuses a transaction if another one took its turn meanwhile
             return
         begun = time.monotonic()
         waited_seconds = 0.0
@@ -274,7 +256,7 @@ class Connection:
             if self._driver is None or self._owner_pid != os.getpid():
                 driver = self._make_driver()
                 try:
-                    self._has_node_locks = "ArcadeDB" not in driver.get_server_info().agent
+                    self._is_demo_engine = demo_engine.is_demo_engine(driver)
                 except BaseException:
                     driver.close()
                     raise

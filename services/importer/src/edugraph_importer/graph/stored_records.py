@@ -22,7 +22,7 @@ _OTHER_FIELDS = {
 def stored_records(tx: neo4j.Transaction, label: str, record_ids: Sequence[str]) -> dict[str, Record]:
     """Return id -> record for these records, which must be locked. `stored_record` says which fields they have.
 
-    Raises StaleRead if one of them is missing: the embedded engine holds no locks before the commit.
+    Raises StaleRead if one of them is missing, because another transaction has removed it.
     """
     links: dict[str, list[neo4j.Record]] = defaultdict(list)
     for link in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
