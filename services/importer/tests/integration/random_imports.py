@@ -35,9 +35,9 @@ EXAMPLES = settings(
     deadline=None,
     suppress_health_check=[*HealthCheck],
 )
-# Of a property that is thorough, for `make fast`: a second of CPU.
+# The number of examples in `make fast` for a property that is thorough: a second of CPU.
 FEW_EXAMPLES = settings(EXAMPLES, max_examples=3)
-# Of a property that derives the whole graph five times for each example.
+# The number for a property that derives the whole graph five times for each example.
 SLOW_EXAMPLES = settings(EXAMPLES, max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "5")))
 ON_EMBEDDED = pytest.mark.parametrize(
     "room", [pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin])], indirect=True

@@ -28,7 +28,7 @@ from .schools import (
     written,
 )
 
-# What is kept does not depend on the engine that answered.
+# A kept answer does not depend on the engine that gave it, so the quick engine is enough.
 pytestmark = [pytest.mark.embedded, pytest.mark.parametrize("room", ["embedded"], indirect=True)]
 CALLERS = (
     ANYBODY,
