@@ -27,7 +27,10 @@ ON_SHARED_ENGINE = re.compile(
 # The tests that import into the demo of the page: one worker starts it, once.
 ON_DEMO = re.compile(r"tests/page/test_(focus|imports|tutorial)\.py")
 
-WAIT = ("tests/e2e", "tests/integration")  # for the processes of a system, and limits that must pass
+WAIT = (
+    "tests/e2e",
+    "tests/integration",
+)  # for the processes of a system, and limits that must pass
 # Of the groups these two are begun after such a part of the files. Where all that computes for minutes came first, it
 # had three workers on two cores, and cores were idle later, when three workers waited.
 BEGUN_LATER = {
@@ -39,12 +42,16 @@ BEGUN_LATER = {
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     clean(os.environ)
-    if config.pluginmanager.hasplugin("hypothesispytest"):  # the chart's tests have an environment without it
+    if config.pluginmanager.hasplugin(
+        "hypothesispytest"
+    ):  # the chart's tests have an environment without it
         from hypothesis import HealthCheck, settings
 
         trust_no_authority(os.environ)  # those of the chart fetch helm
         # How fast the machine is decides no test: others may work beside it.
-        settings.register_profile("edugraph", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.register_profile(
+            "edugraph", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        )
         settings.load_profile("edugraph")
     workers = [] if hasattr(config, "workerinput") else getattr(config.option, "tx", None) or []
     if without := lacking(os.environ, len(workers)):
@@ -155,4 +162,6 @@ def _refused(name: str) -> Any:
 
 def _fail(name: str, address: Any) -> NoReturn:
     # Not an OSError, which the code under test would take for a server that is away.
-    pytest.fail(f"socket.{name}({address!r}) in a unit test; mark it loopback(reason) if it must be")
+    pytest.fail(
+        f"socket.{name}({address!r}) in a unit test; mark it loopback(reason) if it must be"
+    )

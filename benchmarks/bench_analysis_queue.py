@@ -29,11 +29,22 @@ SETTLED_SECONDS = 12.0  # the broker's figures are a few seconds old
 
 def chats(path: Path, rows: int) -> Path:
     run = uuid4().hex[:8]
-    people = {"student_id_from": f"{run}-a", "student_id_to": f"{run}-b", "interaction_type": "chat"}
+    people = {
+        "student_id_from": f"{run}-a",
+        "student_id_to": f"{run}-b",
+        "interaction_type": "chat",
+    }
     with path.open("w", encoding="utf-8") as file:
         for number in range(rows):
-            data = {**people, "text": f"{run} {number}: I still do not see why we find a common denominator first."}
-            record = {"type": "student_interaction", "timestamp": "2026-01-05T08:00:00Z", "data": data}
+            data = {
+                **people,
+                "text": f"{run} {number}: I still do not see why we find a common denominator first.",
+            }
+            record = {
+                "type": "student_interaction",
+                "timestamp": "2026-01-05T08:00:00Z",
+                "data": data,
+            }
             file.write(json.dumps({**record, "record_id": f"{run}-{number}"}) + "\n")
     return path
 
@@ -75,9 +86,13 @@ def main() -> int:
             found = measure(system, chosen.rows, Path(folder))
     print("".join(f"{name:>24}" for name in found))
     print("".join(f"{value:>24,}" for value in found.values()))
-    missed = found["messages"] > PACKS_IN_QUEUE + 2  # and the message that begins, and one that is on its way
+    missed = (
+        found["messages"] > PACKS_IN_QUEUE + 2
+    )  # and the message that begins, and one that is on its way
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "analysis_queue.json").write_text(json.dumps({"result": found, "missed": missed}, indent=1))
+    (HERE / "results" / "analysis_queue.json").write_text(
+        json.dumps({"result": found, "missed": missed}, indent=1)
+    )
     print(f"MISS more than {PACKS_IN_QUEUE} packs were in the queue" if missed else "all held")
     return int(missed)
 

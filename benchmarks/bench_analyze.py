@@ -31,11 +31,17 @@ from threads import at_once
 
 HERE = Path(__file__).parent
 LIMIT, WINDOW, PACK = 100, 60.0, 10
-FAULTY = {"latency": 0.2, "faults": [{"every": 10, "kinds": ["429", "500", "cut"], "retry_after": 3}]}
+FAULTY = {
+    "latency": 0.2,
+    "faults": [{"every": 10, "kinds": ["429", "500", "cut"], "retry_after": 3}],
+}
 QUICK = {"latency": 0.2}
 SLOW = {"latency": 15}
 COLD = SLOW | {"headers": {"Connection": "close"}}
-THREADS, MOST_MEGABYTES = 32, 250  # of one process; the threads are the default of EDUGRAPH_REQUESTS_UNDER_WAY
+THREADS, MOST_MEGABYTES = (
+    32,
+    250,
+)  # of one process; the threads are the default of EDUGRAPH_REQUESTS_UNDER_WAY
 MOST_SECONDS = 600.0  # the limit for a run that hangs
 
 
@@ -70,12 +76,16 @@ def work(run: dict[str, Any]) -> None:
     until = float(go[1])
 
     def take() -> None:
-        while time.time() < until and isinstance(pack := server.lpop(f"{run['name']}:packs"), bytes):
+        while time.time() < until and isinstance(
+            pack := server.lpop(f"{run['name']}:packs"), bytes
+        ):
             result = _analysed(pipeline, json.loads(pack), until)
             server.rpush(f"{run['name']}:done", json.dumps(result | {"ended": time.time()}))
 
     at_once([take] * run["threads"])
-    server.rpush(f"{run['name']}:memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    server.rpush(
+        f"{run['name']}:memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    )
 
 
 def cold_transport(connect_seconds: float) -> Any:
@@ -108,10 +118,20 @@ def _analysed(pipeline: Any, pack: dict[str, Any], until: float) -> dict[str, An
         except Retryable as error:
             retries += 1
             if retries > 3:
-                return {"failed": len(request.records), "reason": error.reason, "found": [], "retries": retries}
+                return {
+                    "failed": len(request.records),
+                    "reason": error.reason,
+                    "found": [],
+                    "retries": retries,
+                }
             time.sleep(2 ** (retries - 1))
         except Rejected as error:
-            return {"failed": len(request.records), "reason": error.reason, "found": [], "retries": retries}
+            return {
+                "failed": len(request.records),
+                "reason": error.reason,
+                "found": [],
+                "retries": retries,
+            }
         else:
             return {
                 "found": [found.record["record_id"] for found in result.findings],
@@ -122,7 +142,12 @@ def _analysed(pipeline: Any, pack: dict[str, Any], until: float) -> dict[str, An
                 "retries": retries,
             }
         if time.time() > until + 60:
-            return {"failed": len(request.records), "reason": "out of time", "found": [], "retries": retries}
+            return {
+                "failed": len(request.records),
+                "reason": "out of time",
+                "found": [],
+                "retries": retries,
+            }
 
 
 def new_name() -> str:
@@ -154,15 +179,29 @@ class Run:
 def packs_of(run: Run) -> Iterator[str]:
     """Yield packs like those of the gateway's splitter. The same text comes back after `texts` items."""
     for start in range(0, run.items, run.pack):
-        records = [_record(run, number) for number in range(start, min(start + run.pack, run.items))]
-        yield json.dumps({"job_id": run.name, "pack": f"p{start}", "kind": "interaction", "records": records})
+        records = [
+            _record(run, number) for number in range(start, min(start + run.pack, run.items))
+        ]
+        yield json.dumps(
+            {"job_id": run.name, "pack": f"p{start}", "kind": "interaction", "records": records}
+        )
 
 
 def _record(run: Run, number: int) -> dict[str, Any]:
     text = f"{run.name} message {number % run.texts}: I still do not see why we find a common denominator first."
-    data = {"student_id_from": f"s{number}", "student_id_to": "t", "interaction_type": "chat", "text": text}
+    data = {
+        "student_id_from": f"s{number}",
+        "student_id_to": "t",
+        "interaction_type": "chat",
+        "text": text,
+    }
     when = "2026-01-05T08:00:00Z"
-    return {"type": "student_interaction", "timestamp": when, "record_id": f"r{number}", "data": data}
+    return {
+        "type": "student_interaction",
+        "timestamp": when,
+        "record_id": f"r{number}",
+        "data": data,
+    }
 
 
 def requests_at(url: str) -> list[dict[str, Any]]:
@@ -178,16 +217,22 @@ def perform(run: Run, address: str) -> dict[str, Any]:
         measured = {"title": run.title, "processes": run.processes, "seconds": seconds} | measure(
             requests, results, seconds
         )
-        measured["megabytes"] = max(int(each) for each in server.lrange(f"{run.name}:memory", 0, -1))
+        measured["megabytes"] = max(
+            int(each) for each in server.lrange(f"{run.name}:memory", 0, -1)
+        )
         if run.texts < run.items:
             again, seconds = _performed(run, server, address, url)
             measured["second_requests"] = len(requests_at(url)) - len(requests)
-            measured["second_items_per_second"] = sum(len(each["found"]) for each in again) / seconds
+            measured["second_items_per_second"] = (
+                sum(len(each["found"]) for each in again) / seconds
+            )
     _forget(server, run.name)
     return measured
 
 
-def _performed(run: Run, server: "redis.Redis", address: str, url: str) -> tuple[list[dict[str, Any]], float]:
+def _performed(
+    run: Run, server: "redis.Redis", address: str, url: str
+) -> tuple[list[dict[str, Any]], float]:
     """Return the results of all packs, and the seconds that they took.
 
     The processes are ready when the time starts.
@@ -210,7 +255,9 @@ def _performed(run: Run, server: "redis.Redis", address: str, url: str) -> tuple
     return results, max((result["ended"] for result in results), default=time.time()) - began
 
 
-def measure(requests: list[dict[str, Any]], results: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def measure(
+    requests: list[dict[str, Any]], results: list[dict[str, Any]], seconds: float
+) -> dict[str, Any]:
     """Return the figures of the provider, by its own clock, and of the workers."""
     arrivals = sorted(request["seconds"] for request in requests)
     found = [record for result in results for record in result["found"]]
@@ -244,7 +291,11 @@ def most_in_window(arrivals: list[float]) -> int:
 
 def out_of_order(requests: list[dict[str, Any]]) -> int:
     """Return the number of packs that arrived out of order. Packs that were taken at the same moment do not count."""
-    firsts = [int(request["texts"][0].split("message ")[1].split(":")[0]) for request in requests if request["texts"]]
+    firsts = [
+        int(request["texts"][0].split("message ")[1].split(":")[0])
+        for request in requests
+        if request["texts"]
+    ]
     seen, late = -1, 0
     for first in firsts:
         late += first < seen - 8 * PACK
@@ -263,11 +314,21 @@ def _forget(server: "redis.Redis", name: str) -> None:
 def runs(processes: list[int], seconds: float) -> list[Run]:
     endless = 1_000_000
     items = int(seconds / WINDOW * LIMIT * PACK * 1.5)
-    packed = [Run(f"packed, {count} processes", count, items, endless, seconds) for count in processes]
+    packed = [
+        Run(f"packed, {count} processes", count, items, endless, seconds) for count in processes
+    ]
     single = Run("single, 2 processes", 2, items // PACK, endless, seconds, pack=1)
     faults = Run("every 10th answer 429, 500 or cut", 4, 2_000, endless, MOST_SECONDS, FAULTY)
-    slow = Run("threads: 1 process, 15 s an answer", 1, items, endless, seconds, SLOW, threads=THREADS)
-    cold = replace(slow, title="threads: and connections of 0.6 s", script=COLD, connect_seconds=0.6, name=new_name())
+    slow = Run(
+        "threads: 1 process, 15 s an answer", 1, items, endless, seconds, SLOW, threads=THREADS
+    )
+    cold = replace(
+        slow,
+        title="threads: and connections of 0.6 s",
+        script=COLD,
+        connect_seconds=0.6,
+        name=new_name(),
+    )
     same = Run("1,000 items, 100 texts", 8, 1_000, 100, MOST_SECONDS)
     return [*packed, single, faults, slow, cold, same]
 
@@ -283,7 +344,8 @@ def misses(results: list[dict[str, Any]]) -> list[str]:
     found += [
         f"{each['title']}: {each['share']} of the limit used, {each['megabytes']} MB"
         for each in results
-        if each["title"].startswith("threads") and (each["megabytes"] > MOST_MEGABYTES or (each["share"] or 0) < 0.97)
+        if each["title"].startswith("threads")
+        and (each["megabytes"] > MOST_MEGABYTES or (each["share"] or 0) < 0.97)
     ]
     if single is None:  # not chosen
         return found + _misses_of_the_rest(results)
@@ -302,12 +364,17 @@ def misses(results: list[dict[str, Any]]) -> list[str]:
 
 def _misses_of_the_rest(results: list[dict[str, Any]]) -> list[str]:
     faults, same = (
-        next((each for each in results if each["title"].startswith(begin)), None) for begin in ("every", "1,000")
+        next((each for each in results if each["title"].startswith(begin)), None)
+        for begin in ("every", "1,000")
     )
     if faults is None or same is None:  # not chosen
         return []
     checks = {
-        "faults: 2,000 findings, none failed, none twice": (faults["found"], faults["failed"], faults["twice"])
+        "faults: 2,000 findings, none failed, none twice": (
+            faults["found"],
+            faults["failed"],
+            faults["twice"],
+        )
         == (2_000, 0, 0),
         "same texts: 100 paid items": (same["asked_items"], same["paid"]) == (100, 100),
         "same texts, again: 0 requests": same["second_requests"] == 0,
@@ -317,7 +384,16 @@ def _misses_of_the_rest(results: list[dict[str, Any]]) -> list[str]:
 
 
 COLUMNS = (
-    *("requests", "most_in_window", "share", "items_per_minute", "found", "failed", "paid", "longest_wait"),
+    *(
+        "requests",
+        "most_in_window",
+        "share",
+        "items_per_minute",
+        "found",
+        "failed",
+        "paid",
+        "longest_wait",
+    ),
     "megabytes",
 )
 
@@ -326,10 +402,15 @@ def show(results: list[dict[str, Any]]) -> None:
     """Print the table. `most_in_window` is the largest number of requests in any 60 s."""
     print(f"{'run':36}" + "".join(f"{name:>17}" for name in (*COLUMNS, "out_of_order")))
     for each in results:
-        cells = {name: f"{each[name]:.0f}" for name in (*COLUMNS, "out_of_order") if name != "share"}
+        cells = {
+            name: f"{each[name]:.0f}" for name in (*COLUMNS, "out_of_order") if name != "share"
+        }
         cells["share"] = f"{each['share']:.1%}" if each["share"] is not None else "-"
         cells["longest_wait"] = f"{each['longest_wait']:.1f} s"
-        print(f"{each['title']:36}" + "".join(f"{cells[name]:>17}" for name in (*COLUMNS, "out_of_order")))
+        print(
+            f"{each['title']:36}"
+            + "".join(f"{cells[name]:>17}" for name in (*COLUMNS, "out_of_order"))
+        )
         if "second_requests" in each:
             speed = f"{each['second_items_per_second']:.0f} items a second"
             print(f"{'  the same again':36}{each['second_requests']:>17}  {speed}")
@@ -339,14 +420,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=130)
     parser.add_argument(
-        "--processes", type=lambda text: [int(count) for count in text.split(",")], default=[1, 2, 4, 8]
+        "--processes",
+        type=lambda text: [int(count) for count in text.split(",")],
+        default=[1, 2, 4, 8],
     )
     parser.add_argument("--only", default="", help="only runs whose title contains these words")
     parser.add_argument(
-        "--apart", action="store_true", help="run all one after another, also those that wait for limits"
+        "--apart",
+        action="store_true",
+        help="run all one after another, also those that wait for limits",
     )
     parser.add_argument("--work", type=json.loads, help=argparse.SUPPRESS)
-    parser.add_argument("--smoke", action="store_true", help="as short as possible: figures do not count")
+    parser.add_argument(
+        "--smoke", action="store_true", help="as short as possible: figures do not count"
+    )
     chosen = parser.parse_args()
     if chosen.smoke:
         chosen.seconds, chosen.processes = 5.0, [1, 2]
@@ -359,11 +446,15 @@ def main() -> int:
         address = given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]
         results = list(pool.map(lambda run: perform(run, address), limited))
         if chosen.only in same.title:
-            results.append(perform(same, address))  # its speed is the machine's, the others' is the limit's
+            results.append(
+                perform(same, address)
+            )  # its speed is the machine's, the others' is the limit's
     show(results)
     missed = misses(results)
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "analyze.json").write_text(json.dumps({"results": results, "missed": missed}, indent=1))
+    (HERE / "results" / "analyze.json").write_text(
+        json.dumps({"results": results, "missed": missed}, indent=1)
+    )
     print("\n".join(f"MISS {miss}" for miss in missed) or "all held")
     return 1 if missed and not chosen.smoke else 0
 

@@ -24,7 +24,8 @@ from edugraph_common.contracts.graph_schema import LABELS, RELATIONSHIPS
 from edugraph_importer.graph import Graph
 from edugraph_insights.whole_graph import graph_digest
 
-ARRAY_DELIMITER = "\x1f"  # is in no text, since the only control characters in records are line breaks and tabs
+# No text has this character: the only control characters in records are line breaks and tabs.
+ARRAY_DELIMITER = "\x1f"
 TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
 
 
@@ -65,7 +66,9 @@ def main() -> int:
             graph.close()
     for name, took in seconds.items():
         print(f"{name:<42}{took:>8.1f} s")
-    print(f"digest: {'the same' if found == expected else 'ANOTHER'}; wrong of what is derived: {wrong or 'nothing'}")
+    print(
+        f"digest: {'the same' if found == expected else 'ANOTHER'}; wrong of what is derived: {wrong or 'nothing'}"
+    )
     return int(found != expected or bool(wrong))
 
 
@@ -79,7 +82,9 @@ OPTIONS = (
 
 def reading(store: Store) -> "neo4j.Session":
     driver = neo4j.GraphDatabase.driver(
-        store.settings.uri, auth=(store.settings.user, store.password), notifications_min_severity="OFF"
+        store.settings.uri,
+        auth=(store.settings.user, store.password),
+        notifications_min_severity="OFF",
     )
     return driver.session(default_access_mode=neo4j.READ_ACCESS)
 
@@ -98,12 +103,17 @@ def write_csv(session: neo4j.Session, folder: Path) -> Iterator[str]:
             ids = {f"id:ID({label})": [properties.pop("id") for properties in found]}
             write_table(path, ids, found)
             yield f"--nodes={label}={path}"
-    ends = session.run("MATCH (a)-[r]->(b) RETURN DISTINCT type(r) AS t, labels(a)[0] AS a, labels(b)[0] AS b")
+    ends = session.run(
+        "MATCH (a)-[r]->(b) RETURN DISTINCT type(r) AS t, labels(a)[0] AS a, labels(b)[0] AS b"
+    )
     for name, start, end in sorted(tuple(row.values()) for row in ends):
         assert name in RELATIONSHIPS
         query = f"MATCH (a:{start})-[r:{name}]->(b:{end}) RETURN a.id AS a, b.id AS b, properties(r) AS p"
         path, rows = folder / f"{start}_{name}_{end}.csv", session.run(neo4j.Query(query)).data()
-        ids = {f":START_ID({start})": [row["a"] for row in rows], f":END_ID({end})": [row["b"] for row in rows]}
+        ids = {
+            f":START_ID({start})": [row["a"] for row in rows],
+            f":END_ID({end})": [row["b"] for row in rows],
+        }
         write_table(path, ids, [row["p"] for row in rows])
         yield f"--relationships={name}={path}"
 
@@ -111,9 +121,14 @@ def write_csv(session: neo4j.Session, folder: Path) -> Iterator[str]:
 def write_table(path: Path, ids: Mapping[str, list[str]], rows: list[Mapping[str, Any]]) -> None:
     types = {name: type_of(value) for row in rows for name, value in row.items()}
     with path.open("w", encoding="utf-8") as file:
-        file.write(",".join(quoted(each) for each in [*ids, *(f"{name}:{types[name]}" for name in types)]) + "\n")
+        file.write(
+            ",".join(quoted(each) for each in [*ids, *(f"{name}:{types[name]}" for name in types)])
+            + "\n"
+        )
         for *keys, row in zip(*ids.values(), rows, strict=True):
-            file.write(",".join([*map(quoted, keys), *(cell(row.get(name)) for name in types)]) + "\n")
+            file.write(
+                ",".join([*map(quoted, keys), *(cell(row.get(name)) for name in types)]) + "\n"
+            )
 
 
 def type_of(value: Any) -> str:
@@ -126,7 +141,9 @@ def cell(value: Any) -> str:
     """Return the CSV cell of a value. An empty cell is a missing property, and two quotes are an empty text."""
     if value is None:
         return ""
-    return quoted(ARRAY_DELIMITER.join(map(text, value)) if isinstance(value, list) else text(value))
+    return quoted(
+        ARRAY_DELIMITER.join(map(text, value)) if isinstance(value, list) else text(value)
+    )
 
 
 def text(value: Any) -> str:

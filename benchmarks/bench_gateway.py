@@ -23,8 +23,9 @@ from gateway_alone import RECORD, Gateway, gateway, virtual_host
 
 BODY = json.dumps({"records": [RECORD]}).encode()
 JSON = "application/json"
-SUBMISSIONS_A_SECOND = 300  # what a gateway must take, and the rate at which its latency is measured
-# What a figure must reach or keep to; docs/adr/0089-submissions-go-through-fastapi.md is about the first two.
+# The load that a gateway must take, and the rate at which its latency is measured.
+SUBMISSIONS_A_SECOND = 300
+# The goals of the figures; docs/adr/0089-submissions-go-through-fastapi.md is about the first two.
 LEAST = {"submissions_a_second": SUBMISSIONS_A_SECOND}
 LARGEST = {"p99_ms": 50, "memory_peak_mb": 200}
 RESULTS = Path(__file__).parent / "results"
@@ -35,7 +36,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--gigabytes", type=float, default=2)
-    parser.add_argument("--smoke", action="store_true", help="as short as can be: it must run, whatever its figures")
+    parser.add_argument(
+        "--smoke", action="store_true", help="as short as can be: it must run, whatever its figures"
+    )
     given = parser.parse_args()
     if given.smoke:
         given.seconds, given.clients, given.gigabytes = 1.0, 4, 0.02
@@ -44,7 +47,10 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         virtual_host() as addresses,
         gateway(
-            addresses, Path(folder), max_queue_depth="100000000", client_requests_per_minute="6000000"
+            addresses,
+            Path(folder),
+            max_queue_depth="100000000",
+            client_requests_per_minute="6000000",
         ) as running,
     ):
         missed = _report(_measure(running, given))
@@ -58,7 +64,9 @@ def _report(figures: dict[str, Any]) -> int:
     missed = [name for name, least in LEAST.items() if figures[name] < least]
     missed += [name for name, largest in LARGEST.items() if figures[name] > largest]
     for name, value in figures.items():
-        print(f"{name:<42}{value:>10} {goals.get(name, ''):<8}{'MISSED' if name in missed else ''}".rstrip())
+        print(
+            f"{name:<42}{value:>10} {goals.get(name, ''):<8}{'MISSED' if name in missed else ''}".rstrip()
+        )
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({**figures, "goals": goals, "missed": missed}, indent=1)
     (RESULTS / "gateway.json").write_text(text)
@@ -153,7 +161,9 @@ async def _poster(url: str) -> Callable[[], Any]:
         answer = await reader.readuntil(b"\r\n\r\n")
         if not answer.startswith(b"HTTP/1.1 202"):
             raise RuntimeError(answer.decode())
-        length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        length = next(
+            line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:")
+        )
         await reader.readexactly(int(length.split(b":")[1]))
 
     return post

@@ -32,7 +32,13 @@ from own_neo4j import Store, own_neo4j
 from own_redis import own_redis
 
 from edugraph_cli.synthetic_school import GROUP_SIZE, RECORDS_PER_STUDENT, School
-from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Origin, Prerequisite, RecordFinding
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    FoundPoint,
+    Origin,
+    Prerequisite,
+    RecordFinding,
+)
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.platform.job_store import Jobs, connect
@@ -45,7 +51,11 @@ WARM, PROBES = 4, 12  # batches; the first ones warm up and are not measured
 PROBE_STUDENTS = 400
 CLAIMS_OF_A_TEXT, TEXTS_OF_A_PACK = 100, 10
 MOST_CLAIMS = 100_000
-DEFINES = {"term_record", "course_content", "item_record"}  # records that schools of all prefixes have in common
+DEFINES = {
+    "term_record",
+    "course_content",
+    "item_record",
+}  # records that schools of all prefixes have in common
 ORIGIN = Origin(analyser="offline", model="bench", prompt_version="1")
 # Goals for the largest size: the ratio to the smallest size, or below them the value itself.
 RATIO_GOALS = {"batch p50, ms": 1.2, "batch p95, ms": 1.5}
@@ -67,7 +77,10 @@ def main() -> int:
     found: dict[int, Figures] = {}
     with bench():
         for size in sizes:
-            with tempfile.TemporaryDirectory() as folder, own_neo4j(Path(folder), PRIVACY_SECRET) as store:
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                own_neo4j(Path(folder), PRIVACY_SECRET) as store,
+            ):
                 found[size] = measure(store, size, probes=2 if given.smoke else PROBES)
             with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder), "384mb") as url:
                 found[size]["Redis bytes of a job"] = bytes_of_job(url, size)
@@ -81,9 +94,15 @@ def measure(store: Store, size: int, probes: int) -> Figures:
     try:
         figures, corrected, erased = fill(graph, size)
         print(f"{size:,} records written; measuring", flush=True)
-        times = [milliseconds(partial(graph.write_batch, batch)) for batch in probe_batches(WARM + probes)]
+        times = [
+            milliseconds(partial(graph.write_batch, batch))
+            for batch in probe_batches(WARM + probes)
+        ]
         times = times[WARM:]
-        figures["batch p50, ms"], figures["batch p95, ms"] = median(times), quantiles(times, n=20)[-1]
+        figures["batch p50, ms"], figures["batch p95, ms"] = (
+            median(times),
+            quantiles(times, n=20)[-1],
+        )
         figures["hub, relationships"] = largest_hub(store)
         figures["correction at the hub, ms"] = median(
             milliseconds(partial(graph.write_batch, again)) for again in corrections(corrected)
@@ -99,7 +118,9 @@ def measure(store: Store, size: int, probes: int) -> Figures:
             written.append(milliseconds(partial(graph.write_findings, text)))
             settled.append(milliseconds(graph.settle_prerequisites))
         figures["course text, ms"], figures["settling it, ms"] = median(written), median(settled)
-        figures["erasure, ms"] = median(milliseconds(partial(graph.erase_student, student)) for student in erased)
+        figures["erasure, ms"] = median(
+            milliseconds(partial(graph.erase_student, student)) for student in erased
+        )
         print("all but the digest measured; reading the graph for it", flush=True)
         figures["digest, s"] = digest_seconds(store)
         figures["repeated transactions"] = sum(graph.retries.values())
@@ -107,7 +128,9 @@ def measure(store: Store, size: int, probes: int) -> Figures:
         graph.close()
     figures["memory of Neo4j, MB"] = store.resident_mb()
     figures["store, MB"] = store.bytes_when_stopped() / 1e6
-    figures["memory of the importer, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    figures["memory of the importer, MB"] = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    )
     return figures
 
 
@@ -115,7 +138,9 @@ def fill(graph: Graph, size: int) -> tuple[Figures, list[Record], list[str]]:
     """Write a school. Return the figures, the last mistakes of the most frequent type, and the busiest students."""
     values = islice(School(students_of(size), 1, size).records(), size)
     of_type = Counter[str]()
-    last_of_type = defaultdict[str, deque[Record]](lambda: deque(maxlen=TRIES))  # all mistakes would fill the memory
+    last_of_type = defaultdict[str, deque[Record]](
+        lambda: deque(maxlen=TRIES)
+    )  # all mistakes would fill the memory
     of_student: dict[str, int] = {}
     seconds, number = 0.0, 0
     while records := [parse_record(value) for value in islice(values, BATCH)]:
@@ -131,7 +156,11 @@ def fill(graph: Graph, size: int) -> tuple[Figures, list[Record], list[str]]:
                 of_student[student] = of_student.get(student, 0) + 1
     corrected = list(last_of_type[of_type.most_common(1)[0][0]])
     erased = sorted(of_student, key=lambda student: -of_student[student])[:TRIES]
-    return {"records/s": size / seconds, "records of who is erased": of_student[erased[-1]]}, corrected, erased
+    return (
+        {"records/s": size / seconds, "records of who is erased": of_student[erased[-1]]},
+        corrected,
+        erased,
+    )
 
 
 def students_of(size: int) -> int:
@@ -172,9 +201,14 @@ def texts(claims: int, of_a_text: int, of_a_pack: int, name: str) -> Iterator[Fi
     points = max(20, claims * 2 // 3)
     for number in range(max(1, claims // of_a_text)):
         data = {"course_id": f"claims-{number % 8}", "content": f"Text {name} {number}"}
-        record = parse_record({"type": "course_content", "timestamp": "2026-01-01T00:00:00Z", "data": data})
+        record = parse_record(
+            {"type": "course_content", "timestamp": "2026-01-01T00:00:00Z", "data": data}
+        )
         pairs = [random.sample(range(points), 2) for _ in range(of_a_text)]
-        needs = tuple(Prerequisite(point=f"point {a}", requires=f"point {b}", confidence=0.8) for a, b in pairs)
+        needs = tuple(
+            Prerequisite(point=f"point {a}", requires=f"point {b}", confidence=0.8)
+            for a, b in pairs
+        )
         found = ContentFinding(
             knowledge_points=(FoundPoint(name=needs[0].point),), prerequisites=needs, confidence=0.8
         )
@@ -189,7 +223,9 @@ def texts(claims: int, of_a_text: int, of_a_pack: int, name: str) -> Iterator[Fi
 def largest_hub(store: Store) -> int:
     """Return the number of relationships of the course with the most."""
     query = "MATCH (c:Course) RETURN max(COUNT {(c)--()}) AS most"
-    with neo4j.GraphDatabase.driver(store.settings.uri, auth=(store.settings.user, store.password)) as driver:
+    with neo4j.GraphDatabase.driver(
+        store.settings.uri, auth=(store.settings.user, store.password)
+    ) as driver:
         return int(driver.execute_query(query).records[0]["most"])
 
 
@@ -197,7 +233,9 @@ def digest_seconds(store: Store) -> float:
     auth = (store.settings.user, store.password)
     begun = time.monotonic()
     with (
-        neo4j.GraphDatabase.driver(store.settings.uri, auth=auth, notifications_min_severity="OFF") as driver,
+        neo4j.GraphDatabase.driver(
+            store.settings.uri, auth=auth, notifications_min_severity="OFF"
+        ) as driver,
         driver.session() as session,
     ):
         graph_digest(lambda query: (row.data() for row in session.run(neo4j.Query(query))))
@@ -236,7 +274,9 @@ def report(found: dict[int, Figures]) -> list[str]:
         limit = f"  at most {GOALS[name]:,}" if name in GOALS else ""
         print(f"{name:<32}{row}{growth}{limit}{'  MISSED' if name in missed else ''}")
     if len(found) > 1:
-        bytes_of_record = (largest["store, MB"] - smallest["store, MB"]) * 1e6 / (max(found) - min(found))
+        bytes_of_record = (
+            (largest["store, MB"] - smallest["store, MB"]) * 1e6 / (max(found) - min(found))
+        )
         print(f"store bytes of a record, from the two ends: {bytes_of_record:,.0f}")
     load: Any = [round(each, 1) for each in os.getloadavg()]
     print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores")

@@ -86,7 +86,9 @@ def one_by_one(engine: Engine, records: list[Record]) -> float:
 
 def _batch(records: list[Record], start: int, size: int) -> RecordBatch:
     rows = list(enumerate(records[start : start + size], start=start + 1))
-    return RecordBatch(job_id="bench", batch=start // size, records=rows, rejects=[], read=len(rows))
+    return RecordBatch(
+        job_id="bench", batch=start // size, records=rows, rejects=[], read=len(rows)
+    )
 
 
 # Each record stays as a node, which questions read.
@@ -105,7 +107,8 @@ TALK = f"""
     FOREACH (topic IN coalesce(row.topics, []) | MERGE (t:Topic {{id: topic}}) MERGE (n)-[:ABOUT]->(t))
     {OF_COURSE}"""
 PLAIN = {
-    "chat": TALK % ("CHAT_WITH", "message_count", "message_count", "message_count", "last_interaction_date"),
+    "chat": TALK
+    % ("CHAT_WITH", "message_count", "message_count", "message_count", "last_interaction_date"),
     "like": TALK % ("LIKES", "like_count", "like_count", "like_count", "last_like_date"),
     "teacher_interaction": f"""
         UNWIND $rows AS row
@@ -206,9 +209,13 @@ def plain(engine: Engine, records: list[Record]) -> float:
         return timed(len(rows), write)
 
 
-def _plain_batch(transaction: neo4j.ManagedTransaction, portion: list[tuple[str, dict[str, Any]]]) -> None:
+def _plain_batch(
+    transaction: neo4j.ManagedTransaction, portion: list[tuple[str, dict[str, Any]]]
+) -> None:
     for kind, statement in PLAIN.items():
-        transaction.run(statement, rows=[data for its_kind, data in portion if its_kind == kind]).consume()
+        transaction.run(
+            statement, rows=[data for its_kind, data in portion if its_kind == kind]
+        ).consume()
 
 
 def pipelines(engine: Engine, folder: Path, facts: dict[str, Any]) -> dict[str, float]:
@@ -216,7 +223,9 @@ def pipelines(engine: Engine, folder: Path, facts: dict[str, Any]) -> dict[str, 
     rates = {}
     for importers in (1, 2, 4):
         empty_graph(engine.environment)
-        rates[f"(b) pipeline, {importers} importer processes"] = pipeline(engine, path, RECORDS, importers, facts)
+        rates[f"(b) pipeline, {importers} importer processes"] = pipeline(
+            engine, path, RECORDS, importers, facts
+        )
     return rates
 
 
@@ -225,12 +234,16 @@ def sizes(engine: Engine, folder: Path, facts: dict[str, Any]) -> dict[str, floa
     for number in SIZES:
         path = write_records(folder / f"{number}.ndjson", number)
         empty_graph(engine.environment)
-        rates[f"{number:,} records, 2 importer processes"] = pipeline(engine, path, number, 2, facts)
+        rates[f"{number:,} records, 2 importer processes"] = pipeline(
+            engine, path, number, 2, facts
+        )
         path.unlink()
     return rates
 
 
-def pipeline(engine: Engine, path: Path, number: int, importers: int, facts: dict[str, Any]) -> float:
+def pipeline(
+    engine: Engine, path: Path, number: int, importers: int, facts: dict[str, Any]
+) -> float:
     with engine.serve(Pools(importer=importers, findings=1, analyzer=1)) as system:
         # The first small job opens drivers and creates the constraints, which is not part of the measurement.
         warm = system.client.import_records(list(made_records(100, seed=3)))
@@ -240,7 +253,9 @@ def pipeline(engine: Engine, path: Path, number: int, importers: int, facts: dic
         *_, last = system.client.follow(job.job_id)
         seconds = time.monotonic() - begun
         if (last.state, last.written) != ("succeeded", number):
-            sys.exit(f"the import of {number} records ended as {last.state} with {last.written} written")
+            sys.exit(
+                f"the import of {number} records ended as {last.state} with {last.written} written"
+            )
         peaks = facts.setdefault("peak memory, MB", {})
         for name, memory in system.peak_memory().items():
             peaks[name] = max(peaks.get(name, 0), memory)
@@ -251,14 +266,19 @@ def pipeline(engine: Engine, path: Path, number: int, importers: int, facts: dic
 
 
 def message_size() -> int:
-    rows = ByteRange(source=f"jobs/{'x' * 32}/source.ndjson", offset=1 << 40, length=1 << 24, first_line=1 << 40)
+    rows = ByteRange(
+        source=f"jobs/{'x' * 32}/source.ndjson", offset=1 << 40, length=1 << 24, first_line=1 << 40
+    )
     return len(ImportBatch(job_id="x" * 32, batch=1 << 20, rows=rows).model_dump_json())
 
 
 @contextmanager
 def fresh_graph(engine: Engine) -> Iterator[Graph]:
     empty_graph(engine.environment)
-    address = {key: engine.environment[f"EDUGRAPH_NEO4J_{key.upper()}"] for key in ("uri", "user", "password")}
+    address = {
+        key: engine.environment[f"EDUGRAPH_NEO4J_{key.upper()}"]
+        for key in ("uri", "user", "password")
+    }
     graph = Graph(GraphSettings.model_validate(address | {"privacy_secret": PRIVACY_SECRET}))
     graph.prepare()
     try:

@@ -39,7 +39,12 @@ from own_neo4j import Store, own_neo4j
 from edugraph_cli.synthetic_school import GROUP_SIZE, School
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Prerequisite, RecordFinding
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    FoundPoint,
+    Prerequisite,
+    RecordFinding,
+)
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.platform.callers import ANYBODY
@@ -76,7 +81,10 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000])
     parser.add_argument("--calls", type=int, default=5, help="of each reader for each question")
     parser.add_argument(
-        "--beside-seconds", type=float, default=60, help="seconds that each of the three imports runs; 0: none"
+        "--beside-seconds",
+        type=float,
+        default=60,
+        help="seconds that each of the three imports runs; 0: none",
     )
     parser.add_argument("--smoke", action="store_true", help="a small size: figures do not count")
     given = parser.parse_args()
@@ -85,7 +93,10 @@ def main() -> int:
     beside_seconds = 6.0 if given.smoke else given.beside_seconds
     with bench():
         for size in [3_000] if given.smoke else sorted(given.sizes):
-            with tempfile.TemporaryDirectory() as folder, own_neo4j(Path(folder), PRIVACY_SECRET) as store:
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                own_neo4j(Path(folder), PRIVACY_SECRET) as store,
+            ):
                 calls, pause_seconds = (1, 0.0) if given.smoke else (given.calls, PAUSE_SECONDS)
                 found[size] = measure(store, size, calls, pause_seconds)
                 if beside_seconds:
@@ -93,7 +104,9 @@ def main() -> int:
     missed = [report(found), report_beside(beside)]
     load = [round(each, 1) for each in os.getloadavg()]
     print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores")
-    print(f"goals: {GOALS}, kept {KEPT_GOAL_SECONDS} s, import beside readers {SLOWEST_IMPORT:.0%} of alone")
+    print(
+        f"goals: {GOALS}, kept {KEPT_GOAL_SECONDS} s, import beside readers {SLOWEST_IMPORT:.0%} of alone"
+    )
     RESULTS.mkdir(exist_ok=True)
     result = {"sizes": found, "beside an import": beside, "goals": GOALS, "load": load}
     (RESULTS / "insights.json").write_text(json.dumps(result, indent=1))
@@ -107,13 +120,17 @@ def measure(store: Store, size: int, calls: int, pause_seconds: float) -> list[d
     begun = time.monotonic()
     fill(graph, size)
     print(f"{size:,} records written in {time.monotonic() - begun:.0f} s", flush=True)
-    graph.write_findings(Findings(job_id="bench", pack="texts", findings=tuple(found_in_texts(school))))
+    graph.write_findings(
+        Findings(job_id="bench", pack="texts", findings=tuple(found_in_texts(school)))
+    )
     graph.settle_prerequisites()
     graph.close()
     store.stop()
     store.start()
     insights = reading(store)
-    keeping = replace(insights, answers=AnswerCache(1 << 28, lambda courses: ("",) * (len(courses) + 1)))
+    keeping = replace(
+        insights, answers=AnswerCache(1 << 28, lambda courses: ("",) * (len(courses) + 1))
+    )
     random = Random(size)
     rows = []
     try:
@@ -140,7 +157,9 @@ def measure(store: Store, size: int, calls: int, pause_seconds: float) -> list[d
                             "cold p95": p95([each for each, _ in cold]),
                             "warm p50": median(each for each, _ in warm),
                             "warm p95": p95([each for each, _ in warm]),
-                            "kept p50": kept_seconds(keeping, name, [first for [(_, first), *_] in asked]),
+                            "kept p50": kept_seconds(
+                                keeping, name, [first for [(_, first), *_] in asked]
+                            ),
                             "too large": sum(large for _, large in cold + warm) / len(cold + warm),
                         }
                     )
@@ -162,7 +181,13 @@ def beside_an_import(store: Store, size: int, lasting: float) -> dict[str, float
             importing = importer.submit(import_for, store.settings, "beside", lasting)
             until = time.monotonic() + lasting
             asking = [
-                readers.submit(ask_in_turn, insights, drawn_until(school, few, number, until), PAUSE_SECONDS, number)
+                readers.submit(
+                    ask_in_turn,
+                    insights,
+                    drawn_until(school, few, number, until),
+                    PAUSE_SECONDS,
+                    number,
+                )
                 for number in range(READERS)
             ]
             asked = [each for reader in asking for each in reader.result()]
@@ -205,7 +230,10 @@ def import_for(settings: GraphSettings, prefix: str, lasting: float) -> float:
 
 
 def ask_in_turn(
-    insights: Insights, asked: Iterable[tuple[str, dict[str, Any]]], pause_seconds: float, number: int
+    insights: Insights,
+    asked: Iterable[tuple[str, dict[str, Any]]],
+    pause_seconds: float,
+    number: int,
 ) -> list[tuple[float, bool]]:
     """Ask these questions one after another, like one reader. It begins later than the reader before it."""
     found = []
@@ -217,7 +245,9 @@ def ask_in_turn(
     return found
 
 
-def drawn_until(school: School, few: list[str], number: int, until: float) -> Iterator[tuple[str, dict[str, Any]]]:
+def drawn_until(
+    school: School, few: list[str], number: int, until: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield random questions about a group or a student until the time `until` of the monotonic clock."""
     random = Random(number)
     while time.monotonic() < until:
@@ -231,9 +261,14 @@ def found_in_texts(school: School) -> Iterator[RecordFinding]:
         if value["type"] == "course_content":
             point = value["data"]["title"]
             course = next(each for each in school.courses if each.id == value["data"]["course_id"])
-            needs = [Prerequisite(point=point, requires=each, confidence=0.9) for each in course.needs[point]]
+            needs = [
+                Prerequisite(point=point, requires=each, confidence=0.9)
+                for each in course.needs[point]
+            ]
             finding = ContentFinding(
-                knowledge_points=(FoundPoint(name=point),), prerequisites=tuple(needs), confidence=0.9
+                knowledge_points=(FoundPoint(name=point),),
+                prerequisites=tuple(needs),
+                confidence=0.9,
             )
             yield RecordFinding(record=value, finding=finding, origin=ORIGIN)
 
@@ -244,13 +279,17 @@ def parameters(school: School, random: Random, question: str, scope: str) -> dic
     asked = {"course": course.id}
     fields = QUESTIONS[question].parameters.model_fields
     if "next_course" in fields:
-        first = next(each for each in school.courses if each.term == 1 and each.language == course.language)
+        first = next(
+            each for each in school.courses if each.term == 1 and each.language == course.language
+        )
         asked = {"course": first.id, "next_course": course.id}
     if "goal" in fields:
         asked["goal"] = canonical_name(random.choice(list(course.needs)))
     if scope == "course":
         return asked
-    there = [each for each in school.students if each.language == course.language and not each.joined]
+    there = [
+        each for each in school.students if each.language == course.language and not each.joined
+    ]
     if fields["student"].is_required():
         return {**asked, "student": random.choice(there).id}
     numbers = range(1, (school.sizes[course.language] - 1) // GROUP_SIZE + 2)
@@ -275,7 +314,9 @@ def seconds(insights: Insights, name: str, asked: dict[str, Any]) -> tuple[float
     except TooLarge:
         too_large = True
     except Retryable as problem:
-        print(f"{name} of {asked} was not answered: {problem!r} ({problem.__cause__!r})", flush=True)
+        print(
+            f"{name} of {asked} was not answered: {problem!r} ({problem.__cause__!r})", flush=True
+        )
         return NOT_ANSWERED_SECONDS, False
     return time.perf_counter() - begun, too_large
 
@@ -319,15 +360,25 @@ def report(found: dict[int, list[dict[str, Any]]]) -> bool:
     for size, rows in found.items():
         print(f"\n{size:,} records, {READERS} readers; seconds")
         columns = ("cold p95", "warm p50", "warm p95", "kept p50")
-        print(f"{'question':<24}{'of':<18}" + "".join(f"{name:>10}" for name in columns) + f"{'too large':>11}")
+        print(
+            f"{'question':<24}{'of':<18}"
+            + "".join(f"{name:>10}" for name in columns)
+            + f"{'too large':>11}"
+        )
         for row in rows:
             warm, cold = GOALS[row["scope"]]
             kept = row["kept p50"] if row["kept p50"] is not None else 0.0
-            row["missed"] = row["warm p95"] > warm or row["cold p95"] > cold or kept > KEPT_GOAL_SECONDS
+            row["missed"] = (
+                row["warm p95"] > warm or row["cold p95"] > cold or kept > KEPT_GOAL_SECONDS
+            )
             missed = missed or row["missed"]
-            figures = "".join("         –" if row[name] is None else f"{row[name]:>10.3f}" for name in columns)
+            figures = "".join(
+                "         –" if row[name] is None else f"{row[name]:>10.3f}" for name in columns
+            )
             verdict = "  MISSED" if row["missed"] else ""
-            print(f"{row['question']:<24}{row['scope']:<18}{figures}{row['too large']:>11.0%}{verdict}")
+            print(
+                f"{row['question']:<24}{row['scope']:<18}{figures}{row['too large']:>11.0%}{verdict}"
+            )
     return missed
 
 

@@ -32,7 +32,12 @@ from page.visitor import Visitor
 from playwright.sync_api import Error, Page, sync_playwright
 
 from edugraph_cli.synthetic_school import School
-from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Prerequisite, RecordFinding
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    FoundPoint,
+    Prerequisite,
+    RecordFinding,
+)
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.platform.logs import configure_logs
 from edugraph_importer.graph import Graph
@@ -77,7 +82,9 @@ def main() -> int:
         graph = Graph(store.settings)
         graph.prepare()
         fill(graph, given.size)
-        graph.write_findings(Findings(job_id="bench", pack="texts", findings=tuple(found_in_texts(school))))
+        graph.write_findings(
+            Findings(job_id="bench", pack="texts", findings=tuple(found_in_texts(school)))
+        )
         for number, pack in enumerate(large_course()):
             graph.write_findings(Findings(job_id="bench", pack=f"large-{number}", findings=pack))
         graph.settle_prerequisites()
@@ -106,8 +113,14 @@ def large_course() -> Iterator[tuple[RecordFinding, ...]]:
         data = {"course_id": LARGE, "content": f"Text {number}"}
         name, needed = f"Point {number}", f"Point {number // 3}"
         needs = (Prerequisite(point=name, requires=needed, confidence=0.8),)
-        finding = ContentFinding(knowledge_points=(FoundPoint(name=name),), prerequisites=needs, confidence=0.8)
-        record = {"type": "course_content", "timestamp": "2026-01-01T00:00:00Z", "record_id": f"t{number}"}
+        finding = ContentFinding(
+            knowledge_points=(FoundPoint(name=name),), prerequisites=needs, confidence=0.8
+        )
+        record = {
+            "type": "course_content",
+            "timestamp": "2026-01-01T00:00:00Z",
+            "record_id": f"t{number}",
+        }
         made.append(RecordFinding(record=record | {"data": data}, finding=finding, origin=ORIGIN))
         if len(made) == TEXTS_OF_A_PACK:
             yield tuple(made)
@@ -121,7 +134,11 @@ def first_pictures(visitor: Visitor, page: str, school: School) -> list[float]:
     students = [each.id for each in school.students if each.language == "en" and not each.joined]
     times = []
     for number in range(WARM + VISITS):
-        state = {"course": course.id, "lang": "en", "group": f"{school.prefix}-g-{course.id}-{number + 1}"}
+        state = {
+            "course": course.id,
+            "lang": "en",
+            "group": f"{school.prefix}-g-{course.id}-{number + 1}",
+        }
         if page == "student":
             state = {"course": course.id, "lang": "en", "student": students[number]}
         visitor.page.goto("about:blank")
@@ -130,10 +147,13 @@ def first_pictures(visitor: Visitor, page: str, school: School) -> list[float]:
         visitor.page.goto(f"{visitor.address}/ui/#{page}?{query}")
         try:
             visitor.page.wait_for_function(
-                "() => document.querySelector('main[data-ready]') && !document.querySelector('.waits')", polling="raf"
+                "() => document.querySelector('main[data-ready]') && !document.querySelector('.waits')",
+                polling="raf",
             )
         except Error:
-            sys.exit(f"the page {page} still waits; what was answered: {visitor.page.evaluate(ANSWERED)}")
+            sys.exit(
+                f"the page {page} still waits; what was answered: {visitor.page.evaluate(ANSWERED)}"
+            )
         times.append(time.perf_counter() - begun)
         refuse_an_empty_page(visitor.page, page)
     return times[WARM:]
@@ -161,17 +181,28 @@ def typed(visitor: Visitor) -> dict[str, list[float]]:
 def report(size: int, pictures: dict[str, list[float]], searches: dict[str, list[float]]) -> int:
     missed = []
     print(f"\n{size:,} records; seconds, median and longest of {VISITS}")
-    goals = [(pictures, FIRST_PICTURE_SECONDS, "first picture of"), (searches, SEARCH_SECONDS, f"{POINTS:,} points,")]
+    goals = [
+        (pictures, FIRST_PICTURE_SECONDS, "first picture of"),
+        (searches, SEARCH_SECONDS, f"{POINTS:,} points,"),
+    ]
     for measured, goal, what in goals:
         for name, times in measured.items():
             if median(times) > goal:
                 missed.append(name)
             verdict = "  MISSED" if name in missed else ""
-            print(f"{what + ' ' + name:<30}{median(times):>8.3f}{max(times):>8.3f}  goal {goal}{verdict}")
+            print(
+                f"{what + ' ' + name:<30}{median(times):>8.3f}{max(times):>8.3f}  goal {goal}{verdict}"
+            )
     load: Any = [round(each, 1) for each in os.getloadavg()]
     print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores")
     RESULTS.mkdir(exist_ok=True)
-    whole = {"size": size, "first picture": pictures, "search": searches, "missed": missed, "load": load}
+    whole = {
+        "size": size,
+        "first picture": pictures,
+        "search": searches,
+        "missed": missed,
+        "load": load,
+    }
     (RESULTS / "page.json").write_text(json.dumps(whole, indent=1))
     return int(bool(missed))
 

@@ -35,11 +35,18 @@ RESULT_DAYS = RESULTS_KEPT_SECONDS // 86_400
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs-a-day", type=int, default=1_000)
-    parser.add_argument("--small", action="store_true", help="also as many bodies of 64 KiB, kept for a day")
-    parser.add_argument("--smoke", action="store_true", help="20 jobs a day; the figures are extrapolated")
+    parser.add_argument(
+        "--small", action="store_true", help="also as many bodies of 64 KiB, kept for a day"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="20 jobs a day; the figures are extrapolated"
+    )
     given = parser.parse_args()
     a_day = 20 if given.smoke else given.jobs_a_day
-    with tempfile.TemporaryDirectory() as folder, own_redis(Path(folder), f"{MAXMEMORY_MIB}mb") as url:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        own_redis(Path(folder), f"{MAXMEMORY_MIB}mb") as url,
+    ):
         figures = measure(url, a_day, small=given.small)
     factor = given.jobs_a_day / a_day
     # The size of an empty Redis does not depend on the number of jobs.
@@ -48,7 +55,11 @@ def main() -> int:
     used_mib["empty"] = round(empty / 2**20, 1)
     fits = sum(used_mib.values()) <= MAXMEMORY_MIB
     bytes_a_job = round(figures["jobs"] / (a_day * JOB_RETENTION_DAYS))
-    print(json.dumps({"mib": used_mib, "of_mib": MAXMEMORY_MIB, "bytes_a_job": bytes_a_job, "fits": fits}))
+    print(
+        json.dumps(
+            {"mib": used_mib, "of_mib": MAXMEMORY_MIB, "bytes_a_job": bytes_a_job, "fits": fits}
+        )
+    )
     return 0 if fits else 1
 
 
@@ -57,7 +68,8 @@ def measure(url: str, a_day: int, *, small: bool) -> dict[str, int]:
     client, now = connect(url), datetime.now(UTC)
     jobs, keys = Jobs(client), IdempotencyStore(client)
     backend: Any = make_app(
-        "bench", Settings.model_validate({"broker_url": "amqp://", "redis_url": url, "blob_url": "/tmp"})
+        "bench",
+        Settings.model_validate({"broker_url": "amqp://", "redis_url": url, "blob_url": "/tmp"}),
     ).backend
     figures, before = dict[str, int](), 0
 
@@ -76,7 +88,11 @@ def measure(url: str, a_day: int, *, small: bool) -> dict[str, int]:
     part("results")
     for number in range(a_day):
         name, job_id = key_name("client-of-bench", "imports", str(number)), f"{number:024x}"
-        answer = Accepted(job_id=job_id, task_id=task_id_for(job_id, "split"), links={"self": f"/v1/jobs/{job_id}"})
+        answer = Accepted(
+            job_id=job_id,
+            task_id=task_id_for(job_id, "split"),
+            links={"self": f"/v1/jobs/{job_id}"},
+        )
         keys.complete(name, keys.claim(name) or "", Done("0" * 64, answer))
     part("idempotency keys")
     if small:
@@ -89,8 +105,12 @@ def measure(url: str, a_day: int, *, small: bool) -> dict[str, int]:
 
 
 def finished_job(jobs: Jobs, job_id: str, day: datetime) -> None:
-    job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.ndjson", accepted_at=day.timestamp())
-    tasks = [["import_records_with_callback", job.model_dump(mode="json"), task_id_for(job_id, "split")]]
+    job = ImportJob(
+        job_id=job_id, source=f"jobs/{job_id}/source.ndjson", accepted_at=day.timestamp()
+    )
+    tasks = [
+        ["import_records_with_callback", job.model_dump(mode="json"), task_id_for(job_id, "split")]
+    ]
     jobs.create(job_id, "import", "inline", day, tasks=json.dumps(tasks))
     jobs.begin(job_id, 1, day, expected=RECORDS)
     jobs.sent(job_id, 0)
@@ -100,15 +120,34 @@ def finished_job(jobs: Jobs, job_id: str, day: datetime) -> None:
 
 
 def outcome(job_id: str) -> BatchOutcome:
-    types = {"student_interaction": 400, "teacher_interaction": 200, "course_record": 300, "error_record": 100}
-    return BatchOutcome(job_id=job_id, batch=0, state="written", read=RECORDS, written=RECORDS, by_type=types)
+    types = {
+        "student_interaction": 400,
+        "teacher_interaction": 200,
+        "course_record": 300,
+        "error_record": 100,
+    }
+    return BatchOutcome(
+        job_id=job_id, batch=0, state="written", read=RECORDS, written=RECORDS, by_type=types
+    )
 
 
 def results(job_id: str) -> dict[str, Any]:
     """Return the answers of the three tasks of an import with one batch."""
-    counts = {"read": RECORDS, "written": RECORDS, "unchanged": 0, "rejected": 0, "failed": 0, "expected": RECORDS}
+    counts = {
+        "read": RECORDS,
+        "written": RECORDS,
+        "unchanged": 0,
+        "rejected": 0,
+        "failed": 0,
+        "expected": RECORDS,
+    }
     report = ImportReport(
-        job_id=job_id, batches=1, by_type=outcome(job_id).by_type, seconds=1.5, records_per_second=666.6, **counts
+        job_id=job_id,
+        batches=1,
+        by_type=outcome(job_id).by_type,
+        seconds=1.5,
+        records_per_second=666.6,
+        **counts,
     )
     return {
         "split": task_id_for(job_id, "aggregate-1"),

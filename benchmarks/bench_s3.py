@@ -46,7 +46,9 @@ def main() -> int:
     what = f"bytes sent for {number} uploads of {mebibytes} MiB at once, as a multiple"
     rows.append((what, f"{sent_factor:.3f}", f"<= {MOST_FACTOR}", sent_factor <= MOST_FACTOR))
     what = f"peak memory of the gateway then, MiB (before: {uploads.before_mib})"
-    rows.append((what, str(uploads.peak_mib), f"< {MOST_MEMORY_MIB}", uploads.peak_mib < MOST_MEMORY_MIB))
+    rows.append(
+        (what, str(uploads.peak_mib), f"< {MOST_MEMORY_MIB}", uploads.peak_mib < MOST_MEMORY_MIB)
+    )
 
     for what, figure, goal, is_met in rows:
         print(f"{what:<75}{figure:>10}{goal:>10}  {'ok' if is_met else 'MISSED'}")
@@ -63,7 +65,9 @@ def _range_factors(bucket: Bucket) -> dict[int, float]:
     factors = {}
     for length in RANGES_BYTES:
         offsets = [places.randrange(OBJECT_BYTES - length) for _ in range(RANGES_OF_A_LENGTH)]
-        factors[length] = max(range_factor(bucket, blobs, "jobs/1/source", offset, length) for offset in offsets)
+        factors[length] = max(
+            range_factor(bucket, blobs, "jobs/1/source", offset, length) for offset in offsets
+        )
     return factors
 
 

@@ -64,7 +64,9 @@ def main() -> int:
 
 
 @contextmanager
-def timed(figures: list[tuple[str, float, float | None]], name: str, most: float | None) -> Iterator[None]:
+def timed(
+    figures: list[tuple[str, float, float | None]], name: str, most: float | None
+) -> Iterator[None]:
     began = time.perf_counter()
     yield
     figures.append((name, time.perf_counter() - began, most))
@@ -92,7 +94,9 @@ def cheap_files() -> Iterator[tuple[str, bytes, Format]]:
         yield "Parquet of equal rows", Path(file.name).read_bytes(), "parquet"
 
 
-def refusals(folder: Path, name: str, data: bytes, file_format: Format) -> list[tuple[str, float, float | None]]:
+def refusals(
+    folder: Path, name: str, data: bytes, file_format: Format
+) -> list[tuple[str, float, float | None]]:
     figures: list[tuple[str, float, float | None]] = []
     blobs = Blobs(str(folder))
     mapping = parse_mapping("{type: course_record, columns: {a: student_id, b: course_id, c: progress}, "
@@ -100,7 +104,8 @@ def refusals(folder: Path, name: str, data: bytes, file_format: Format) -> list[
     encoding = "gzip" if data.startswith(b"\x1f\x8b") else "identity"
 
     def upload() -> None:
-        given = Upload(blobs, "jobs/u/source", encoding, scan_of(file_format, mapping), MAX_UNPACKED_BYTES)  # type: ignore[arg-type]
+        scan = scan_of(file_format, mapping)
+        given = Upload(blobs, "jobs/u/source", encoding, scan, MAX_UNPACKED_BYTES)  # type: ignore[arg-type]
         try:
             given.put(data)
             given.keep()
@@ -139,7 +144,9 @@ def course_record(**student: str) -> str:
 def erasures(folder: Path) -> list[tuple[str, float, float | None]]:
     blobs = Blobs(str(folder))
     records = [json.dumps(record, ensure_ascii=False) for record in made_records(ROWS_OF_A_FILE)]
-    records += [course_record(student_name=f"Somebody {number}") for number in range(ROWS_WITHOUT_ID)]
+    records += [
+        course_record(student_name=f"Somebody {number}") for number in range(ROWS_WITHOUT_ID)
+    ]
     # Every second one of the person's files has them by name alone.
     theirs = [course_record(student_id="the-person"), course_record(student_name="Ouyang Person")]
     for number in range(FILES):
@@ -161,7 +168,11 @@ def erasures(folder: Path) -> list[tuple[str, float, float | None]]:
         ("erasure", who, False, WITH_THE_PERSON),
     ]
     for name, sought, dry_run, expected in runs:
-        with timed(figures, f"{name}, {FILES:,} stored files, {expected} name the person", MOST_SECONDS_ERASING):
+        with timed(
+            figures,
+            f"{name}, {FILES:,} stored files, {expected} name the person",
+            MOST_SECONDS_ERASING,
+        ):
             erased = erase_from_blobs(blobs, sought, lambda _: False, lambda: None, dry_run=dry_run)
         if erased.counts["files"] != expected:
             raise SystemExit(f"found in {erased.counts['files']} files")

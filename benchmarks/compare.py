@@ -116,7 +116,9 @@ def rate_of(checkout: Path, program: str, number: int, records: Path) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Compare the speed of this checkout with that of another one.")
+    parser = argparse.ArgumentParser(
+        description="Compare the speed of this checkout with that of another one."
+    )
     parser.add_argument("other", type=Path, help="another checkout, set up by `make env-dev`")
     parser.add_argument("--only", choices=("import", "analyze"), help="measure only this one")
     parser.add_argument("--turns", type=int, default=4)
@@ -139,17 +141,24 @@ def main() -> int:
             for turn in range(given.turns):
                 # The two checkouts take turns in being first, so that being first is not an advantage.
                 turns = (other, this) if turn % 2 == 0 else (this, other)
-                rates = {checkout: rate_of(checkout, program, number, records) for checkout in turns}
+                rates = {
+                    checkout: rate_of(checkout, program, number, records) for checkout in turns
+                }
                 pairs.append((rates[other], rates[this]))
             ratios = [here / there for there, here in pairs]
             for there, here in pairs:
                 print(f"{name:<9}{there:>8,.0f} -> {here:>8,.0f} {unit:<15}{here / there:>6.2f}")
-            print(f"{name:<9}median ratio {median(ratios):.3f} of {len(ratios)} (goal at least {GOAL})", flush=True)
+            print(
+                f"{name:<9}median ratio {median(ratios):.3f} of {len(ratios)} (goal at least {GOAL})",
+                flush=True,
+            )
             results[name] = {"pairs": pairs, "ratios": ratios, "median_ratio": median(ratios)}
             if median(ratios) < GOAL:
                 missed.append(name)
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "compare.json").write_text(json.dumps(results | {"missed": missed}, indent=1) + "\n")
+    (HERE / "results" / "compare.json").write_text(
+        json.dumps(results | {"missed": missed}, indent=1) + "\n"
+    )
     return 1 if missed else 0
 
 

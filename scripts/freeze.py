@@ -54,12 +54,20 @@ FILES = (
     "compose.yaml",
 )
 CODE = ("libs", "services", "cli")
-NOWHERE = {"broker_url": "amqp://127.0.0.1:1//", "redis_url": "redis://127.0.0.1:1/0", "blob_url": "/nowhere"}
+NOWHERE = {
+    "broker_url": "amqp://127.0.0.1:1//",
+    "redis_url": "redis://127.0.0.1:1/0",
+    "blob_url": "/nowhere",
+}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true", help="write the state to .run/freeze.txt; compare nothing")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="write the state to .run/freeze.txt; compare nothing"
+    )
     lines = sorted(set(state()))
     if parser.parse_args().record:
         RECORDED.parent.mkdir(exist_ok=True)
@@ -73,7 +81,9 @@ def main() -> int:
     differences += [f"+ {line}" for line in sorted(now - before)]
     unexpected = [line for line in differences if not _is_expected(line, expected)]
     print("\n".join(unexpected))
-    print(f"{len(lines)} lines, {len(differences)} differ, {len(unexpected)} of them are not expected")
+    print(
+        f"{len(lines)} lines, {len(differences)} differ, {len(unexpected)} of them are not expected"
+    )
     return int(bool(unexpected))
 
 
@@ -137,7 +147,9 @@ def _commands() -> Iterator[str]:
 
 def _metrics() -> Iterator[str]:
     for instrument in INSTRUMENTS:
-        fields = {name: value for name, value in vars(instrument).items() if not name.startswith("_")}
+        fields = {
+            name: value for name, value in vars(instrument).items() if not name.startswith("_")
+        }
         fields.pop("help", None)
         yield f"{type(instrument).__name__} {fields}"
 
@@ -165,7 +177,11 @@ def _words_in_code() -> Iterator[str]:
 
 
 def _words_of(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"edugraph:\w", node.value):
+    if (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.match(r"edugraph:\w", node.value)
+    ):
         yield f"key in Redis {node.value}"
     if not isinstance(node, ast.Call):
         return

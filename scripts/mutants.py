@@ -59,8 +59,22 @@ class Module:
     def pytest_arguments(self, seed: int) -> list[str]:
         return [
             *(str(ROOT / guard) if guard.endswith(".py") else guard for guard in self.guards),
-            *("-m", "not real", "-q", "--no-header", "--no-summary", "-p", "no:cacheprovider", "--tb=no"),
-            *("-W", "ignore::pytest.PytestAssertRewriteWarning", f"--hypothesis-seed={seed}", f"--rootdir={ROOT}"),
+            *(
+                "-m",
+                "not real",
+                "-q",
+                "--no-header",
+                "--no-summary",
+                "-p",
+                "no:cacheprovider",
+                "--tb=no",
+            ),
+            *(
+                "-W",
+                "ignore::pytest.PytestAssertRewriteWarning",
+                f"--hypothesis-seed={seed}",
+                f"--rootdir={ROOT}",
+            ),
         ]
 
 
@@ -79,7 +93,8 @@ def load_equivalents() -> dict[str, str]:
 
 def chosen(module: Module, seed: int, count: int) -> list[Mutant]:
     mutants = module.mutants()
-    picked = random.Random(f"{seed} {module.name}").sample(range(len(mutants)), min(count, len(mutants)))  # noqa: S311
+    drawing = random.Random(f"{seed} {module.name}")  # noqa: S311
+    picked = drawing.sample(range(len(mutants)), min(count, len(mutants)))
     return [mutants[number] for number in sorted(picked)]
 
 
@@ -100,7 +115,9 @@ def put_in_place(mutant: Mutant) -> bool:
                 if code.co_freevars != found.__code__.co_freevars:
                     return False
                 found.__code__, done = code, True
-        elif isinstance(found, _lru_cache_wrapper) and (found.__module__ or "").startswith("edugraph"):
+        elif isinstance(found, _lru_cache_wrapper) and (found.__module__ or "").startswith(
+            "edugraph"
+        ):
             found.cache_clear()
     return done
 
@@ -218,7 +235,11 @@ class Runner:
 
     def _end_orphans(self) -> None:
         """End the processes that a killed child had started. They are our children now (PR_SET_CHILD_SUBREAPER)."""
-        mine = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+        mine = (
+            Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+            .read_text(encoding="ascii")
+            .split()
+        )
         for pid in map(int, mine):
             with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
@@ -272,7 +293,9 @@ class Runner:
             text = pipe.read()
         os.waitpid(session, 0)
         if not text or "" not in (told := json.loads(text))[0]:
-            sys.exit(f"the tests of {self._module.name} fail without a mutant; see {self._log} and {session_log}")
+            sys.exit(
+                f"the tests of {self._module.name} fail without a mutant; see {self._log} and {session_log}"
+            )
         self._time_out_seconds = max(SHORTEST_TIME_OUT_SECONDS, 10 * told[0][""][1] + 20)
         return {name: (code, seconds) for name, (code, seconds) in told[0].items()}, told[1]
 
@@ -301,7 +324,16 @@ def prepare_child() -> None:
 
 def _of_others(name: str, module: object) -> bool:
     file = getattr(module, "__file__", None) or ""
-    unwanted = ("pytest", "_pytest", "hypothesis", "_hypothesis", "edugraph", "jpype", "__main__", "mutat")
+    unwanted = (
+        "pytest",
+        "_pytest",
+        "hypothesis",
+        "_hypothesis",
+        "edugraph",
+        "jpype",
+        "__main__",
+        "mutat",
+    )
     return "site-packages" in file and not name.startswith(unwanted)
 
 
@@ -342,7 +374,9 @@ def judge(module: Module, seed: int, count: int, only: str, *, quick: bool) -> l
 
 def row(name: str, results: list[Result], seed: int) -> tuple[str, bool]:
     """Return a line of the table, and whether enough mutants were killed."""
-    killed, equivalent = (sum(r.outcome == outcome for r in results) for outcome in ("killed", "equivalent"))
+    killed, equivalent = (
+        sum(r.outcome == outcome for r in results) for outcome in ("killed", "equivalent")
+    )
     share = killed / max(len(results) - equivalent, 1)
     day = datetime.now(UTC).date()
     line = f"| {name} | {len(results)} | {killed} | {equivalent} | {share:.0%} | {seed} | {day} |"
@@ -351,18 +385,28 @@ def row(name: str, results: list[Result], seed: int) -> tuple[str, bool]:
 
 def main() -> int:
     modules = load_modules()
-    parser = argparse.ArgumentParser(description="Change a module in small places and see whether its tests fail.")
+    parser = argparse.ArgumentParser(
+        description="Change a module in small places and see whether its tests fail."
+    )
     parser.add_argument("module", choices=[*modules, "all"])
     parser.add_argument("--seed", type=int, default=16, help="chooses the mutants")
     parser.add_argument("--count", type=int, default=40, help="mutants of each module")
     parser.add_argument("--only", default="", help="only mutants whose name contains these words")
-    parser.add_argument("--list", action="store_true", help="name the chosen mutants and run nothing")
-    parser.add_argument("--quick", action="store_true", help="do not try survivors again with a fresh import")
+    parser.add_argument(
+        "--list", action="store_true", help="name the chosen mutants and run nothing"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="do not try survivors again with a fresh import"
+    )
     options = parser.parse_args()
     names = sorted(modules) if options.module == "all" else [options.module]
     if options.list:
         for name in names:
-            print("\n".join(mutant.name for mutant in chosen(modules[name], options.seed, options.count)))
+            print(
+                "\n".join(
+                    mutant.name for mutant in chosen(modules[name], options.seed, options.count)
+                )
+            )
         return 0
     RESULTS.mkdir(parents=True, exist_ok=True)
     lines, good = [], True
@@ -373,9 +417,15 @@ def main() -> int:
             code = 1
             try:
                 ctypes.CDLL(None).prctl(SUBREAPER, 1)
-                results = judge(modules[name], options.seed, options.count, options.only, quick=options.quick)
+                results = judge(
+                    modules[name], options.seed, options.count, options.only, quick=options.quick
+                )
                 line, enough = row(name, results, options.seed)
-                told = {"row": line, "seed": options.seed, "mutants": [asdict(result) for result in results]}
+                told = {
+                    "row": line,
+                    "seed": options.seed,
+                    "mutants": [asdict(result) for result in results],
+                }
                 text = json.dumps(told, ensure_ascii=False, indent=1)
                 (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
                 code = 0 if enough else 3
@@ -385,7 +435,9 @@ def main() -> int:
         good &= code == 0
         failed = f"| {name} | its tests did not run; see above |"
         lines.append(
-            failed if code not in {0, 3} else json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["row"]
+            failed
+            if code not in {0, 3}
+            else json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["row"]
         )
     print("| module | mutants | killed | equivalent | killed of the others | seed | date |")
     print("|---|---|---|---|---|---|---|")

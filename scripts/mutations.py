@@ -92,7 +92,9 @@ def _of_module(file: Path) -> Iterator[Mutant]:
         for said, new in _changes(node):
             header = ast.unparse(statement).splitlines()[0][:100]
             name = _numbered(seen, f"{file.name} · {scope or 'module'} · {header} · {said}")
-            yield Mutant(file, name, getattr(node, "lineno", statement.lineno), function, path=path, new=new)
+            yield Mutant(
+                file, name, getattr(node, "lineno", statement.lineno), function, path=path, new=new
+            )
 
 
 def _places(tree: ast.Module) -> Iterator[tuple[tuple[Step, ...], ast.stmt, str, str]]:
@@ -125,7 +127,16 @@ def _places(tree: ast.Module) -> Iterator[tuple[tuple[Step, ...], ast.stmt, str,
 
 
 def _untouched(node: ast.AST, field: str) -> bool:
-    if field in {"annotation", "returns", "decorator_list", "bases", "ctx", "targets", "target", "type_comment"}:
+    if field in {
+        "annotation",
+        "returns",
+        "decorator_list",
+        "bases",
+        "ctx",
+        "targets",
+        "target",
+        "type_comment",
+    }:
         return True
     return isinstance(node, ast.Raise) or (isinstance(node, ast.ExceptHandler) and field == "type")
 
@@ -134,7 +145,11 @@ def _silent(node: ast.AST) -> bool:
     """Return whether a node matters only to people or to the type checker."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr):
         return True
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+    if (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    ):
         return True
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
         called = ast.unparse(node.value.func)
@@ -143,7 +158,10 @@ def _silent(node: ast.AST) -> bool:
         return False
     if isinstance(node.value, ast.Constant):
         return True
-    return isinstance(node.value, ast.Call) and ast.unparse(node.value.func).split(".")[0] in FOR_OPERATORS
+    return (
+        isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func).split(".")[0] in FOR_OPERATORS
+    )
 
 
 def _changes(node: ast.AST) -> Iterator[Change]:  # noqa: C901, PLR0912 - one case for each kind of node
@@ -186,11 +204,16 @@ def _changes(node: ast.AST) -> Iterator[Change]:  # noqa: C901, PLR0912 - one ca
         case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
             yield "left out", None
         case ast.comprehension() if node.ifs:
-            yield "condition left out", ast.comprehension(node.target, node.iter, node.ifs[1:], node.is_async)
+            yield (
+                "condition left out",
+                ast.comprehension(node.target, node.iter, node.ifs[1:], node.is_async),
+            )
 
 
 def _is_text(node: ast.BinOp) -> bool:
-    return any(isinstance(side, ast.JoinedStr) or _is_string(side) for side in (node.left, node.right))
+    return any(
+        isinstance(side, ast.JoinedStr) or _is_string(side) for side in (node.left, node.right)
+    )
 
 
 def _is_string(node: ast.AST) -> bool:

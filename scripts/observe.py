@@ -45,7 +45,15 @@ def up() -> int:
 
 def check(gateway: str, port: int) -> int:
     """Run an import with analysis, then check the dashboards."""
-    command = [sys.executable, "-m", "edugraph_cli", "import", "examples/school_en.ndjson", "--analyze", "--follow"]
+    command = [
+        sys.executable,
+        "-m",
+        "edugraph_cli",
+        "import",
+        "examples/school_en.ndjson",
+        "--analyze",
+        "--follow",
+    ]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "EDUGRAPH_URL": gateway}, check=True)
     time.sleep(SETTLED)
     boards = [str(path) for path in sorted((ROOT / "deploy" / "k8s" / "dashboards").glob("*.json"))]

@@ -40,7 +40,9 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure how much one statement holds.")
-    parser.add_argument("--check", action="store_true", help="compare each module with scripts/open_code.json")
+    parser.add_argument(
+        "--check", action="store_true", help="compare each module with scripts/open_code.json"
+    )
     parser.add_argument("--write", action="store_true", help="write scripts/open_code.json")
     chosen = parser.parse_args(arguments)
     modules = {file: count(ROOT / file) for file in product_files()}
@@ -94,7 +96,12 @@ def statements_in_functions(tree: ast.Module) -> Iterator[ast.stmt]:
         for node in ast.walk(function):
             is_definition = isinstance(node, (*FUNCTIONS, ast.ClassDef))
             is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            if isinstance(node, ast.stmt) and not is_definition and not is_docstring and node not in seen:
+            if (
+                isinstance(node, ast.stmt)
+                and not is_definition
+                and not is_docstring
+                and node not in seen
+            ):
                 seen.add(node)
                 yield node
 
@@ -124,7 +131,11 @@ def is_nested(comprehension: ast.ListComp | ast.DictComp | ast.SetComp | ast.Gen
     conditions = sum(len(generator.ifs) for generator in comprehension.generators)
     if len(comprehension.generators) > 1 or conditions > 1:
         return True
-    return any(isinstance(node, COMPREHENSIONS) for node in ast.walk(comprehension) if node is not comprehension)
+    return any(
+        isinstance(node, COMPREHENSIONS)
+        for node in ast.walk(comprehension)
+        if node is not comprehension
+    )
 
 
 def nodes_per_statement(counts: Counter[str]) -> float:

@@ -66,15 +66,23 @@ RULES = (
     ),
     Rule(
         "of-which",
-        re.compile(r".*(?<!regardless )(?<!each )\b(?:of (?:which|whom|what|whose)|(?:by|for|to|from|with) whom)\b"),
+        re.compile(
+            r".*(?<!regardless )(?<!each )\b(?:of (?:which|whom|what|whose)|(?:by|for|to|from|with) whom)\b"
+        ),
         "Write two sentences.",
     ),
     Rule(
         "is-no",
-        re.compile(r".*(?<![Tt]here )\b(?:is|are|was|were) (?:none|no(?! (?:longer|more|less|later)))\b"),
+        re.compile(
+            r".*(?<![Tt]here )\b(?:is|are|was|were) (?:none|no(?! (?:longer|more|less|later)))\b"
+        ),
         "Negate the verb: 'is not a record'.",
     ),
-    Rule("elsewhere", re.compile(r".*(?:\bas `[^`]+` has it\b|: as `|\b[Rr]aises as `)"), "State the rule here."),
+    Rule(
+        "elsewhere",
+        re.compile(r".*(?:\bas `[^`]+` has it\b|: as `|\b[Rr]aises as `)"),
+        "State the rule here.",
+    ),
     Rule(
         "told",
         re.compile(r".*\b(?:(?:said|told|says?|tells?) of|(?:is|are) told)\b"),
@@ -169,7 +177,9 @@ def hits_of(file: str, block: Block) -> Iterator[Hit]:
 def prose_files() -> list[str]:
     """Return the files that git tracks or would add, as paths from the root."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py", "*.md"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     chosen = list[str]()
     for file in listed:
         is_left_out = any(part in file for part in LEFT_OUT)
@@ -179,8 +189,12 @@ def prose_files() -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="plain_english.py", description="Plain English, as a ratchet.")
-    parser.add_argument("--write", action="store_true", help="lower the numbers of the files that became better")
+    parser = argparse.ArgumentParser(
+        prog="plain_english.py", description="Plain English, as a ratchet."
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="lower the numbers of the files that became better"
+    )
     parser.add_argument("--show", metavar="FILE", help="print all hits of a file")
     chosen = parser.parse_args(arguments)
     baseline: dict[str, int] = json.loads(BASELINE.read_text(encoding="utf-8"))
@@ -203,14 +217,18 @@ def main(arguments: list[str] | None = None) -> int:
         BASELINE.write_text(json.dumps(lower, indent=0, sort_keys=True) + "\n", encoding="utf-8")
         return 0
     if lower != baseline:
-        print("Some files have fewer hits now. Run `make ratchets`, and commit scripts/plain_english.json.")
+        print(
+            "Some files have fewer hits now. Run `make ratchets`, and commit scripts/plain_english.json."
+        )
         return 1
     return 0
 
 
 def _print_hits(hits: list[Hit]) -> None:
     for hit in hits:
-        print(f"{hit.file}:{hit.line}: {hit.rule.name}: {hit.sentence[:160]}\n    {hit.rule.advice}")
+        print(
+            f"{hit.file}:{hit.line}: {hit.rule.name}: {hit.sentence[:160]}\n    {hit.rule.advice}"
+        )
 
 
 if __name__ == "__main__":

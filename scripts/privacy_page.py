@@ -76,14 +76,22 @@ def _row(language: Language, place: DataPlace) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the inventory of personal data into the pages.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is not current")
+    parser = argparse.ArgumentParser(
+        description="Write the inventory of personal data into the pages."
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a page is not current"
+    )
     check = parser.parse_args().check
-    stale = [each for each in (ENGLISH, CHINESE) if page(each) != each.page.read_text(encoding="utf-8")]
+    stale = [
+        each for each in (ENGLISH, CHINESE) if page(each) != each.page.read_text(encoding="utf-8")
+    ]
     for language in stale:
         if not check:
             language.page.write_text(page(language), encoding="utf-8")
-        print(f"{language.page.name} {'is not current; run: make privacy-page' if check else 'is written'}")
+        print(
+            f"{language.page.name} {'is not current; run: make privacy-page' if check else 'is written'}"
+        )
     return 1 if check and stale else 0
 
 

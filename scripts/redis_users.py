@@ -21,14 +21,18 @@ def files() -> dict[str, str]:
     lines = [line_of(service, f"{service.upper()}_SHA256") for service in SERVICES]
     scripts = resources.files("edugraph_common.platform").joinpath("scripts")
     return {
-        "redis-users.conf": "# Made by `make redis-users`.\n" + "".join(f"{line}\n" for line in lines),
-        END_AUDIT: "-- Made by `make redis-users`.\n" + scripts.joinpath(END_AUDIT).read_text(encoding="utf-8"),
+        "redis-users.conf": "# Made by `make redis-users`.\n"
+        + "".join(f"{line}\n" for line in lines),
+        END_AUDIT: "-- Made by `make redis-users`.\n"
+        + scripts.joinpath(END_AUDIT).read_text(encoding="utf-8"),
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the files of the bundled Redis.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not current")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a file is not current"
+    )
     is_check = parser.parse_args().check
     for name, text in files().items():
         file = FOLDER / name

@@ -51,8 +51,12 @@ def up() -> int:
     print(f"EduGraph: {state['url']}  (API page: {state['url']}/docs)")
     looked_for = ClientSettings().url
     if state["url"] != looked_for:
-        reason = "EDUGRAPH_URL is set to" if looked_for != DEFAULT_URL else "another program had taken"
-        print(f"It is not where the command line looks for it: {reason} {looked_for}. Run this line first:")
+        reason = (
+            "EDUGRAPH_URL is set to" if looked_for != DEFAULT_URL else "another program had taken"
+        )
+        print(
+            f"It is not where the command line looks for it: {reason} {looked_for}. Run this line first:"
+        )
         print(f"export EDUGRAPH_URL={state['url']}")
     print(f"page: {state['url']}/ui/")
     print("send a file: ./edugraph import examples/school_en.ndjson --follow")
@@ -105,17 +109,28 @@ def running() -> Stack | None:
 def serve() -> int:
     """Run the services in the foreground until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    environment = {**servers(), **own_environment(), "EDUGRAPH_LOG_FORMAT": "console", "EDUGRAPH_AUTH": "off"}
+    environment = {
+        **servers(),
+        **own_environment(),
+        "EDUGRAPH_LOG_FORMAT": "console",
+        "EDUGRAPH_AUTH": "off",
+    }
     environment.setdefault("EDUGRAPH_BLOB_URL", str(RUN / "blobs"))
     environment.setdefault("EDUGRAPH_METRICS_PORT", str(free_metrics_ports()))
     try:
         own: dict[str, dict[str, str]] = {}
-        if "EDUGRAPH_BROKER_URL" not in own_environment():  # a broker from elsewhere may not let us create users
-            environment, own = with_own_users(environment, {name: secrets.token_hex(24) for name in permissions()})
+        if (
+            "EDUGRAPH_BROKER_URL" not in own_environment()
+        ):  # a broker from elsewhere may not let us create users
+            environment, own = with_own_users(
+                environment, {name: secrets.token_hex(24) for name in permissions()}
+            )
         # A Redis from elsewhere keeps its single user. Other services may already use our users there, and their
         # passwords would change.
         if REDIS not in own_environment() and "REDIS_URL" not in os.environ:
-            users = with_redis_users(environment[REDIS], {name: secrets.token_hex(24) for name in SERVICES})
+            users = with_redis_users(
+                environment[REDIS], {name: secrets.token_hex(24) for name in SERVICES}
+            )
             own = {name: {**own.get(name, {}), **users.get(name, {})} for name in {*own, *users}}
         with serving(environment, LOGS, Pools(), own) as served:
             url = start_front_proxy(served, usual_port(), RUN / "caddy")

@@ -59,13 +59,17 @@ def trust_no_authority(environment: MutableMapping[str, str]) -> None:
 def with_authorities(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment that the shell of the run had, as far as TLS is concerned."""
     rest = {name: value for name, value in environment.items() if name not in AUTHORITIES}
-    shells = {name: rest.pop(OF_THE_SHELL + name) for name in AUTHORITIES if OF_THE_SHELL + name in rest}
+    shells = {
+        name: rest.pop(OF_THE_SHELL + name) for name in AUTHORITIES if OF_THE_SHELL + name in rest
+    }
     return rest | shells
 
 
 def named_for_services(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The addresses of the tests' servers, under the names that the services read."""
-    return {f"EDUGRAPH_{name}": value for name, value in _of_workers(environment).get(1, {}).items()}
+    return {
+        f"EDUGRAPH_{name}": value for name, value in _of_workers(environment).get(1, {}).items()
+    }
 
 
 def worker_number(environment: Mapping[str, str] = os.environ) -> int:
@@ -102,7 +106,9 @@ def _of_workers(environment: Mapping[str, str]) -> dict[int, dict[str, str]]:
     for name, value in environment.items():
         if name.startswith(TESTS) and value:
             numbered = OF_A_WORKER.fullmatch(name)
-            number, rest = (int(numbered[1]), numbered[2]) if numbered else (1, name.removeprefix(TESTS))
+            number, rest = (
+                (int(numbered[1]), numbered[2]) if numbered else (1, name.removeprefix(TESTS))
+            )
             found.setdefault(number, {})[rest] = value
     return found
 

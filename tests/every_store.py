@@ -49,7 +49,9 @@ class Ground:
         until(lambda: not self.jobs.to_clean(), 60)
 
     def broker(self) -> Any:
-        connection = pika.BlockingConnection(pika.URLParameters(self.environment["EDUGRAPH_BROKER_URL"]))
+        connection = pika.BlockingConnection(
+            pika.URLParameters(self.environment["EDUGRAPH_BROKER_URL"])
+        )
         return connection.channel()
 
     def dead(self) -> int:
@@ -66,7 +68,11 @@ class Ground:
         for log in self.system.processes.logs.glob("*.log"):
             yield Store.PROCESS, "log", log.read_text(errors="replace")
         for port in self.system.metrics_ports:
-            yield Store.PROCESS, "metric", httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+            yield (
+                Store.PROCESS,
+                "metric",
+                httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text,
+            )
         for body in self.told:
             yield Store.OUTSIDE, "webhook", body.decode(errors="replace")
 
@@ -81,7 +87,9 @@ class Ground:
         }
         for key in self.client.scan_iter(count=1_000):
             kind = str(self.client.type(key))
-            if kind != "none" and key != "edugraph-test-run":  # it expired meanwhile; the guard's own
+            if (
+                kind != "none" and key != "edugraph-test-run"
+            ):  # it expired meanwhile; the guard's own
                 with suppress(redis.ResponseError):
                     yield Store.REDIS, key, f"{key} {readers[kind](key)}"
 
@@ -98,8 +106,12 @@ class Ground:
                     yield Store.BLOBS, key, text.decode(each, errors="replace")
 
     def _graph(self) -> Iterator[tuple[Store, str, str]]:
-        user, password = (self.environment[f"EDUGRAPH_NEO4J_{name}"] for name in ("USER", "PASSWORD"))
-        with neo4j.GraphDatabase.driver(self.environment["EDUGRAPH_NEO4J_URI"], auth=(user, password)) as driver:
+        user, password = (
+            self.environment[f"EDUGRAPH_NEO4J_{name}"] for name in ("USER", "PASSWORD")
+        )
+        with neo4j.GraphDatabase.driver(
+            self.environment["EDUGRAPH_NEO4J_URI"], auth=(user, password)
+        ) as driver:
             for query in (
                 "MATCH (n) RETURN labels(n)[0] AS of, properties(n) AS p",
                 "MATCH ()-[r]->() RETURN type(r) AS of, properties(r) AS p",
@@ -109,8 +121,12 @@ class Ground:
                         yield Store.GRAPH, f"{row['of']}.{name}", str(value)
 
     def _queues(self) -> Iterator[tuple[Store, str, str]]:
-        vhost = quote(urlsplit(self.environment["EDUGRAPH_BROKER_URL"]).path.lstrip("/") or "/", safe="")
-        with httpx.Client(base_url=self.environment["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=30) as api:
+        vhost = quote(
+            urlsplit(self.environment["EDUGRAPH_BROKER_URL"]).path.lstrip("/") or "/", safe=""
+        )
+        with httpx.Client(
+            base_url=self.environment["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=30
+        ) as api:
             names = [queue["name"] for queue in api.get(f"/api/queues/{vhost}").json()]
         with self.broker() as channel:
             for name in names:

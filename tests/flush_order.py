@@ -24,7 +24,9 @@ class FlushOrder:
         ready.rename(path)
 
     def is_for(self, task: str, body: dict[str, Any]) -> bool:
-        return task == self.task and all(body.get(name, 0) == value for name, value in self.where.items())
+        return task == self.task and all(
+            body.get(name, 0) == value for name, value in self.where.items()
+        )
 
 
 def outcome_of(path: Path) -> Path:

@@ -61,7 +61,16 @@ from edugraph_importer.service import Importer
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SOURCES = sorted(HOSTILE)
-OUTCOMES = ("written", "replaced", "unchanged", "older", "taken back", "rejected", "failed", "not relevant")
+OUTCOMES = (
+    "written",
+    "replaced",
+    "unchanged",
+    "older",
+    "taken back",
+    "rejected",
+    "failed",
+    "not relevant",
+)
 MOST_HOSTILE_ROWS = 6  # of an example
 
 
@@ -96,23 +105,35 @@ class Tally:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000, help="of each form of file")
-    parser.add_argument("--examples", type=int, default=10_000, help="of each source; 0 tries damaged rows alone")
-    parser.add_argument("--source", choices=SOURCES, action="append", help="this one only; may be given again")
+    parser.add_argument(
+        "--examples", type=int, default=10_000, help="of each source; 0 tries damaged rows alone"
+    )
+    parser.add_argument(
+        "--source", choices=SOURCES, action="append", help="this one only; may be given again"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path(".run/fuzz.json"))
     chosen = parser.parse_args()
     # Each job is noted in the audit log, whose lines would stand between those of the table.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    broken_files = [problem for form in FORMS for problem in try_damaged_rows(form, chosen.rows, chosen.seed)]
+    broken_files = [
+        problem for form in FORMS for problem in try_damaged_rows(form, chosen.rows, chosen.seed)
+    ]
     for problem in broken_files:
         print(problem)
     if chosen.examples == 0:
         return int(bool(broken_files))
-    print("source     examples    rows" + "".join(f"{name:>14}" for name in OUTCOMES) + "   seconds  promises")
+    print(
+        "source     examples    rows"
+        + "".join(f"{name:>14}" for name in OUTCOMES)
+        + "   seconds  promises"
+    )
     with bench():
         tallies = [tally for source in chosen.source or SOURCES for tally in _shown(source, chosen)]
     chosen.json.parent.mkdir(exist_ok=True)
-    chosen.json.write_text(json.dumps([tally.to_json() for tally in tallies], indent=1, ensure_ascii=False))
+    chosen.json.write_text(
+        json.dumps([tally.to_json() for tally in tallies], indent=1, ensure_ascii=False)
+    )
     for tally in tallies:
         for promise in tally.broken:
             print(f"\n{tally.source}, --seed {chosen.seed}: {promise}")
@@ -171,7 +192,9 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
         nobody, graph = cast("Any", None), cast("Any", StagedGraph())
         jobs, members, stored = Jobs(client), CourseMembers(client), Blobs(folder)
         epochs = AnswerEpochs(client)
-        erasure = Erasure(graph, jobs, stored, RedisTexts(client), members, epochs, nobody, lambda: NOW)
+        erasure = Erasure(
+            graph, jobs, stored, RedisTexts(client), members, epochs, nobody, lambda: NOW
+        )
         yield Importer(
             nobody,
             graph,
@@ -188,7 +211,9 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
     client.close()
 
 
-def try_examples(importer: Importer, source: Format, examples: int, number: int) -> tuple[Tally, list[str]]:
+def try_examples(
+    importer: Importer, source: Format, examples: int, number: int
+) -> tuple[Tally, list[str]]:
     """Return what became of the rows, and each different hostile one."""
     tally, different, began = Tally(source), dict[str, None](), time.monotonic()
 
@@ -215,7 +240,9 @@ def try_examples(importer: Importer, source: Format, examples: int, number: int)
     try:
         kept()
     except Exception as broken:  # noqa: BLE001 - whatever it is, it came of a row
-        tally.broken.append("\n".join([f"{type(broken).__name__}: {broken}", *getattr(broken, "__notes__", ())]))
+        tally.broken.append(
+            "\n".join([f"{type(broken).__name__}: {broken}", *getattr(broken, "__notes__", ())])
+        )
     tally.seconds = time.monotonic() - began
     return tally, list(different)
 
@@ -262,7 +289,9 @@ def import_lines(importer: Importer, source: Format, lines: Sequence[str]) -> Jo
     counts = Counter[str]()
     _count(report, counts)
     if not report.expected == report.read == sum(counts[name] for name in OUTCOMES):
-        raise BrokenPromise(f"of {report.expected} rows {report.read} were read, and became of them {dict(counts)}")
+        raise BrokenPromise(
+            f"of {report.expected} rows {report.read} were read, and became of them {dict(counts)}"
+        )
     return report
 
 
@@ -275,7 +304,9 @@ def _count(report: JobReport, counts: Counter[str]) -> None:
     )
 
 
-def write_to_graph(importer: Importer, addresses: dict[str, str], tally: Tally, hostile: Sequence[str]) -> None:
+def write_to_graph(
+    importer: Importer, addresses: dict[str, str], tally: Tally, hostile: Sequence[str]
+) -> None:
     """Import each of these rows, with good ones between them, into the real graph, which is emptied for it."""
     empty_graph(addresses)
     user, password = addresses["EDUGRAPH_NEO4J_USER"], addresses["EDUGRAPH_NEO4J_PASSWORD"]
@@ -287,16 +318,22 @@ def write_to_graph(importer: Importer, addresses: dict[str, str], tally: Tally, 
             privacy_secret=SecretStr("s" * 32),
         )
     )
-    real = dataclasses.replace(importer, graph=graph, erasure=dataclasses.replace(importer.erasure, graph=graph))
+    real = dataclasses.replace(
+        importer, graph=graph, erasure=dataclasses.replace(importer.erasure, graph=graph)
+    )
     try:
         lines = mixed(tally.source, hostile)
         _count(import_lines(real, tally.source, lines), tally.written_to_graph)
         with neo4j.GraphDatabase.driver(
             addresses["EDUGRAPH_NEO4J_URI"], auth=(user, password), notifications_min_severity="OFF"
         ) as driver:
-            rows, *_ = driver.execute_query("MATCH (s:Student) WHERE s.id STARTS WITH 'good' RETURN s.id AS id")
+            rows, *_ = driver.execute_query(
+                "MATCH (s:Student) WHERE s.id STARTS WITH 'good' RETURN s.id AS id"
+            )
         if missing := good_students(tally.source, lines) - {row["id"] for row in rows}:
-            tally.broken.append(f"{len(missing)} good rows are missing in the graph, such as {min(missing)}")
+            tally.broken.append(
+                f"{len(missing)} good rows are missing in the graph, such as {min(missing)}"
+            )
     except Exception as broken:  # noqa: BLE001 - whatever it is, it came of a row
         tally.broken.append(f"in the graph: {type(broken).__name__}: {broken}")
     finally:

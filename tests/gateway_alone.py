@@ -107,7 +107,11 @@ def gateway(environment: Mapping[str, str], folder: Path, **settings: str) -> It
         processes.wait_until("gateway", lambda: _lives(url))
         pid = processes.running["gateway"].pid
         yield Gateway(
-            url, pid, environment["EDUGRAPH_BROKER_URL"], {**os.environ, **own}, folder / "logs/gateway.log"
+            url,
+            pid,
+            environment["EDUGRAPH_BROKER_URL"],
+            {**os.environ, **own},
+            folder / "logs/gateway.log",
         )
     finally:
         processes.stop()

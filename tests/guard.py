@@ -69,8 +69,12 @@ class GraphServer:
         import neo4j
 
         auth = (self.user, self.password)
-        with neo4j.GraphDatabase.driver(self.uri, auth=auth, notifications_min_severity="OFF") as driver:
-            yield lambda cypher: [row.data() for row in driver.execute_query(cypher, database_=self.database).records]
+        with neo4j.GraphDatabase.driver(
+            self.uri, auth=auth, notifications_min_severity="OFF"
+        ) as driver:
+            yield lambda cypher: [
+                row.data() for row in driver.execute_query(cypher, database_=self.database).records
+            ]
 
     def strange(self) -> str:
         if self.claimed():
@@ -166,10 +170,16 @@ class Broker:
 
     def strange(self) -> str:
         hosts = self.virtual_hosts()
-        ours = {name for name in hosts if name == CLAIM or MADE_BY_TESTS.fullmatch(name)} if CLAIM in hosts else set()
+        ours = (
+            {name for name in hosts if name == CLAIM or MADE_BY_TESTS.fullmatch(name)}
+            if CLAIM in hosts
+            else set()
+        )
         with self.api() as api:
             queues = [queue["name"] for queue in api.get("/api/queues/%2F?columns=name").json()]
-        found = [f"virtual host {name!r}" for name in sorted(hosts - ours)] + [f"queue {name!r}" for name in queues]
+        found = [f"virtual host {name!r}" for name in sorted(hosts - ours)] + [
+            f"queue {name!r}" for name in queues
+        ]
         return " and ".join(found)
 
     def claimed(self) -> bool:
@@ -235,7 +245,9 @@ def give_back() -> None:
             server.empty()
             server.give_back()
         except Exception as error:  # noqa: BLE001 - a run has ended, and a server that is away must not hide its result
-            sys.stderr.write(f"{server.where()} was not emptied ({type(error).__name__}): the next run will do it\n")
+            sys.stderr.write(
+                f"{server.where()} was not emptied ({type(error).__name__}): the next run will do it\n"
+            )
     while _locks:
         _locks.pop().close()
 

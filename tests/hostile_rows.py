@@ -79,8 +79,12 @@ any_json = st.recursive(
 )
 value = st.one_of(
     text.map(json.dumps),
-    st.sampled_from(["NaN", "-Infinity", "1e999", "9" * 5_000, "true", "null", "-0", "{}", "[]", nested(990)]),
-    st.sampled_from([nested(5_000), nested(400, '{"a":', "}").replace("{}", "{1}"), nested(990, '{"a":[', "]}")]),
+    st.sampled_from(
+        ["NaN", "-Infinity", "1e999", "9" * 5_000, "true", "null", "-0", "{}", "[]", nested(990)]
+    ),
+    st.sampled_from(
+        [nested(5_000), nested(400, '{"a":', "}").replace("{}", "{1}"), nested(990, '{"a":[', "]}")]
+    ),
     st.lists(text, max_size=3).map(json.dumps),
     st.dictionaries(text, text, max_size=2).map(json.dumps),
     st.integers().map(str),
@@ -90,7 +94,9 @@ value = st.one_of(
 
 def json_object(keys: tuple[str, ...]) -> st.SearchStrategy[str]:
     pairs = st.lists(st.tuples(st.one_of(st.sampled_from(keys), text), value), max_size=6)
-    return pairs.map(lambda found: "{" + ", ".join(f"{json.dumps(key)}: {item}" for key, item in found) + "}")
+    return pairs.map(
+        lambda found: "{" + ", ".join(f"{json.dumps(key)}: {item}" for key, item in found) + "}"
+    )
 
 
 data = json_object(FIELDS)
@@ -104,7 +110,9 @@ record = st.builds(
 statement = st.builds(
     '{{"actor": {}, "verb": {{"id": {}}}, "object": {}, "result": {}, "context": {}, "timestamp": {}}}'.format,
     json_object(("name", "mbox", "account", "objectType", "member")),
-    st.one_of(st.sampled_from(["completed", "answered", "commented", "liked"]).map(json.dumps), value),
+    st.one_of(
+        st.sampled_from(["completed", "answered", "commented", "liked"]).map(json.dumps), value
+    ),
     json_object(("id", "definition", "mbox", "objectType", "name")),
     json_object(("success", "response", "score", "duration", "extensions")),
     json_object(("contextActivities", "instructor")),
@@ -112,17 +120,25 @@ statement = st.builds(
 )
 event = st.builds(
     '{{"name": {}, "time": {}, "context": {}, "event": {}}}'.format,
-    st.one_of(st.sampled_from(["problem_check", "edx.forum.comment.created"]).map(json.dumps), value),
+    st.one_of(
+        st.sampled_from(["problem_check", "edx.forum.comment.created"]).map(json.dumps), value
+    ),
     value,
     json_object(("user_id", "username", "course_id", "module")),
-    json_object(("user_id", "success", "answers", "submission", "body", "target_username", "percent_grade")),
+    json_object(
+        ("user_id", "success", "answers", "submission", "body", "target_username", "percent_grade")
+    ),
 )
-anything = st.one_of(value, st.sampled_from(["{", "}", '{"a": "', "x" * 2_000, nested(990), "[" * 5_000]))
+anything = st.one_of(
+    value, st.sampled_from(["{", "}", '{"a": "', "x" * 2_000, nested(990), "[" * 5_000])
+)
 
 
 def written(cells: list[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([cell.encode(errors="ignore").decode() for cell in cells])
+    csv.writer(line, lineterminator="\n").writerow(
+        [cell.encode(errors="ignore").decode() for cell in cells]
+    )
     return line.getvalue()[:-1]
 
 
@@ -131,7 +147,12 @@ table_row = st.one_of(cells.map(written), st.just('x"'), st.just("x," * 66_000))
 
 # Rows that are valid but for what is put into a place of them. A leaf is a value of JSON.
 RECORDS: tuple[Tree, ...] = tuple(
-    {"type": kind, "timestamp": "2026-02-01T08:00:00Z", "record_id": f"r-{kind}", "data": data_of_type}
+    {
+        "type": kind,
+        "timestamp": "2026-02-01T08:00:00Z",
+        "record_id": f"r-{kind}",
+        "data": data_of_type,
+    }
     for kind, data_of_type in {
         "student_interaction": {
             "student_id_from": "a",
@@ -142,9 +163,24 @@ RECORDS: tuple[Tree, ...] = tuple(
             "message_count": 2,
             "course_id": "m",
         },
-        "teacher_interaction": {"teacher_id": "t", "student_id": "a", "feedback": "Show it.", "interaction_count": 2},
-        "course_record": {"student_id": "a", "course_id": "m", "progress": 37.5, "enrollment_date": "2026-01-01"},
-        "error_record": {"student_id": "a", "course_ids": ["m", "n"], "error_text": "1+1=3", "error_type": "sums"},
+        "teacher_interaction": {
+            "teacher_id": "t",
+            "student_id": "a",
+            "feedback": "Show it.",
+            "interaction_count": 2,
+        },
+        "course_record": {
+            "student_id": "a",
+            "course_id": "m",
+            "progress": 37.5,
+            "enrollment_date": "2026-01-01",
+        },
+        "error_record": {
+            "student_id": "a",
+            "course_ids": ["m", "n"],
+            "error_text": "1+1=3",
+            "error_type": "sums",
+        },
         "course_content": {"course_id": "m", "content": "Sums come first.", "title": "Sums"},
         "membership_record": {
             "group_id": "7-2",
@@ -153,10 +189,27 @@ RECORDS: tuple[Tree, ...] = tuple(
             "term": "t",
             "role": "member",
         },
-        "activity_record": {"student_id": "a", "course_id": "m", "kind": "video", "duration_seconds": 90},
+        "activity_record": {
+            "student_id": "a",
+            "course_id": "m",
+            "kind": "video",
+            "duration_seconds": 90,
+        },
         "term_record": {"term": "t", "ends": "2026-07-01", "breaks": ["2026-05-01/2026-05-06"]},
-        "point_record": {"point_id": "M-7", "name": "sums", "names": ["和"], "requires": ["M-6"], "course_id": "m"},
-        "post_record": {"student_id": "a", "course_id": "m", "thread_id": "7", "reply_to": "r", "text": "Why?"},
+        "point_record": {
+            "point_id": "M-7",
+            "name": "sums",
+            "names": ["和"],
+            "requires": ["M-6"],
+            "course_id": "m",
+        },
+        "post_record": {
+            "student_id": "a",
+            "course_id": "m",
+            "thread_id": "7",
+            "reply_to": "r",
+            "text": "Why?",
+        },
     }.items()
 )
 STATEMENTS: tuple[Tree, ...] = tuple(
@@ -188,13 +241,19 @@ _OF_MOODLE: Tree = {
     "http://x/context-extensions/to": {"mbox": "mailto:friend"},
 }
 _OF_OPEN_EDX: Tree = {"https://w3id.org/xapi/openedx/extension/x": "1"}
-_COURSE_OF_MOODLE: Tree = {"id": "http://lms/course/view.php?id=2", "definition": {"type": "http://x/course"}}
+_COURSE_OF_MOODLE: Tree = {
+    "id": "http://lms/course/view.php?id=2",
+    "definition": {"type": "http://x/course"},
+}
 # Statements in the forms of Moodle's plugin and of Open edX's router.
 STATEMENTS += tuple(
     {
         "actor": {"name": "Mei", "account": {"homePage": "http://lms", "name": "u7"}},
         "verb": {"id": f"http://x/{verb}"},
-        "object": {"id": page, "definition": {"type": "http://x/cmi.interaction", "description": {"en": "1+1"}}},
+        "object": {
+            "id": page,
+            "definition": {"type": "http://x/cmi.interaction", "description": {"en": "1+1"}},
+        },
         "result": {
             "success": True,
             "response": "3",
@@ -202,9 +261,14 @@ STATEMENTS += tuple(
             "extensions": {"http://learninglocker.net/xapi/cmi/choice/response": "three"},
         },
         "context": {
-            "contextActivities": {"parent": [{"id": f"{_MOODLE}/quiz/view.php?id=1"}, _COURSE_OF_MOODLE]},
+            "contextActivities": {
+                "parent": [{"id": f"{_MOODLE}/quiz/view.php?id=1"}, _COURSE_OF_MOODLE]
+            },
             "instructor": {"mbox": "mailto:teacher"},
-            "statement": {"objectType": "StatementRef", "id": "5f1e5f9e-0000-4000-8000-000000000002"},
+            "statement": {
+                "objectType": "StatementRef",
+                "id": "5f1e5f9e-0000-4000-8000-000000000002",
+            },
             "extensions": extensions,
         },
         "timestamp": "2026-02-01T08:00:00Z",
@@ -228,7 +292,12 @@ EVENTS: tuple[Tree, ...] = tuple(
     {
         "name": name,
         "time": "2026-02-01T08:00:00Z",
-        "context": {"user_id": 7, "username": "mei", "course_id": "course-v1:X+Y+Z", "module": {"display_name": "Q"}},
+        "context": {
+            "user_id": 7,
+            "username": "mei",
+            "course_id": "course-v1:X+Y+Z",
+            "module": {"display_name": "Q"},
+        },
         "event": {
             "user_id": "7",
             "problem_id": "p",
@@ -247,7 +316,10 @@ def places(tree: Tree) -> list[tuple[str, ...]]:
     return [
         way
         for name, inner in tree.items()
-        for way in [(name,), *((name, *rest) for rest in (places(inner) if isinstance(inner, dict) else ()))]
+        for way in [
+            (name,),
+            *((name, *rest) for rest in (places(inner) if isinstance(inner, dict) else ())),
+        ]
     ]
 
 
@@ -257,7 +329,10 @@ def as_text(value: Any, changes: Mapping[tuple[str, ...], str], way: tuple[str, 
         return changes[way]
     if not isinstance(value, dict):
         return json.dumps(value)
-    inner = (f"{json.dumps(name)}: {as_text(each, changes, (*way, name))}" for name, each in value.items())
+    inner = (
+        f"{json.dumps(name)}: {as_text(each, changes, (*way, name))}"
+        for name, each in value.items()
+    )
     return "{" + ", ".join(inner) + "}"
 
 
@@ -283,7 +358,9 @@ def _cell(value: Any) -> str:
     return ";".join(value) if isinstance(value, list) else str("" if value is None else value)
 
 
-def mostly(first: st.SearchStrategy[str], *others: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+def mostly(
+    first: st.SearchStrategy[str], *others: st.SearchStrategy[str]
+) -> st.SearchStrategy[str]:
     """The first half of the time. What `one_of` would do with strategies that are such themselves is another mixture."""
     return st.sampled_from([*[first] * len(others), *others]).flatmap(lambda chosen: chosen)
 
@@ -297,7 +374,12 @@ HOSTILE: dict[Format, st.SearchStrategy[str]] = {
 
 
 def good_record(number: int) -> str:
-    people = {"student_id_from": f"good{number}", "student_id_to": "x", "interaction_type": "chat", "topics": ["t"]}
+    people = {
+        "student_id_from": f"good{number}",
+        "student_id_to": "x",
+        "interaction_type": "chat",
+        "topics": ["t"],
+    }
     return json.dumps({"type": "student_interaction", "timestamp": "2026-01-01", "data": people})
 
 
@@ -330,7 +412,9 @@ GOOD: dict[Format, Callable[[int], str]] = {
     "openedx": good_event,
     "csv": good_row,
 }
-HEADER = ",".join(["art", "zeit", "id", *(name for name in FIELDS if name != "unknown"), "more"]) + "\n"
+HEADER = (
+    ",".join(["art", "zeit", "id", *(name for name in FIELDS if name != "unknown"), "more"]) + "\n"
+)
 
 
 def file_of(form: Format, lines: Sequence[str]) -> bytes:
@@ -412,7 +496,9 @@ class StagedGraph:
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         assert all(reject.field and reject.reason for reject in batch.rejects)
-        classified = classify(batch.records, Ids({}, {}), NobodyErased(), withdrawals=batch.withdrawn)
+        classified = classify(
+            batch.records, Ids({}, {}), NobodyErased(), withdrawals=batch.withdrawn
+        )
         staged = UnitOfWork.staged()
         for record in classified.records:
             version = classified.versions.get(record.record_id)
@@ -430,5 +516,7 @@ class StagedGraph:
         )
         for _, node_id in staged.nodes:
             assert len(node_id.encode()) <= LONGEST_INDEXED
-        self.students |= {student for _, each in batch.records for _, student in record_facts.students(each)}
+        self.students |= {
+            student for _, each in batch.records for _, student in record_facts.students(each)
+        }
         return apply._batch_outcome(batch, classified, 0.0)

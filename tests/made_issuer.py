@@ -58,7 +58,9 @@ class SessionRedis:
         self.hashes: dict[str, dict[str, str]] = {}
         self.lifetimes: list[timedelta] = []
 
-    def set(self, name: str, value: str, *, px: timedelta, nx: bool = False, xx: bool = False) -> bool | None:
+    def set(
+        self, name: str, value: str, *, px: timedelta, nx: bool = False, xx: bool = False
+    ) -> bool | None:
         if (nx and name in self.kept) or (xx and name not in self.kept):
             return None
         self.kept[name] = value

@@ -49,9 +49,13 @@ class Marked:
     jobs: tuple[str, ...]
     tasks: tuple[str, ...]
 
-    def client(self, *scopes: Scope, roles: tuple[Role, ...] = (), person: str | None = None) -> httpx.Client:
+    def client(
+        self, *scopes: Scope, roles: tuple[Role, ...] = (), person: str | None = None
+    ) -> httpx.Client:
         headers = _bearer(self.system, *scopes, roles=roles, person=person)
-        return httpx.Client(base_url=self.system.url, timeout=30, headers=headers, transport=Doors(self.system))
+        return httpx.Client(
+            base_url=self.system.url, timeout=30, headers=headers, transport=Doors(self.system)
+        )
 
 
 class Doors(httpx.HTTPTransport):
@@ -76,7 +80,11 @@ def _bearer(
 
 
 def _interaction(number: int) -> dict[str, Any]:
-    data = {"student_id_from": STUDENT, "student_id_to": f"{STUDENT}-{number}", "student_name_from": NAME}
+    data = {
+        "student_id_from": STUDENT,
+        "student_id_to": f"{STUDENT}-{number}",
+        "student_name_from": NAME,
+    }
     text = f"{TEXT}, number {number}: I am so happy about plumbago equations"
     return {
         "type": "student_interaction",
@@ -86,7 +94,12 @@ def _interaction(number: int) -> dict[str, Any]:
 
 
 def mistake_of(number: int) -> dict[str, Any]:
-    data = {"student_id": STUDENT, "course_id": "c-1", "student_name": NAME, "error_text": f"{TEXT} {number}"}
+    data = {
+        "student_id": STUDENT,
+        "course_id": "c-1",
+        "student_name": NAME,
+        "error_text": f"{TEXT} {number}",
+    }
     return {
         "type": "error_record",
         "timestamp": "2026-03-01T10:00:00Z",
@@ -97,27 +110,44 @@ def mistake_of(number: int) -> dict[str, Any]:
 def _of_restricted(number: int, **wrong: Any) -> dict[str, Any]:
     data = {"student_id": RESTRICTED, "student_name": "Rosalind Wyvern", "course_id": "c-1"}
     texts = {"error_text": f"hellebore {number}", "error_type": "hellebore and Wyvern"}
-    return {"type": "error_record", "timestamp": "2026-03-01T10:00:00Z", "data": {**data, **texts}, **wrong}
+    return {
+        "type": "error_record",
+        "timestamp": "2026-03-01T10:00:00Z",
+        "data": {**data, **texts},
+        **wrong,
+    }
 
 
 def _class() -> list[dict[str, Any]]:
     """A teacher's group, in which both students are."""
     people = ({"teacher_id": TEACHER}, {"student_id": STUDENT}, {"student_id": RESTRICTED})
     value = {"type": "membership_record", "timestamp": "2026-02-01T10:00:00Z"}
-    return [{**value, "data": {"group_id": "g-1", "course_id": "c-1", **person}} for person in people]
+    return [
+        {**value, "data": {"group_id": "g-1", "course_id": "c-1", **person}} for person in people
+    ]
 
 
 def _files() -> dict[FileSource, bytes]:
     """Files by the content of their query: what is right, what is wrong, and what is read by other formats."""
-    wrong = {"type": "course_record", "timestamp": TEXT, "data": {"student_id": STUDENT, "progress": NAME, NAME: 1}}
+    wrong = {
+        "type": "course_record",
+        "timestamp": TEXT,
+        "data": {"student_id": STUDENT, "progress": NAME, NAME: 1},
+    }
     good = [*map(_interaction, range(3)), *map(mistake_of, range(3)), {**mistake_of(9), NAME: TEXT}]
-    lines = [*map(json.dumps, [*good, wrong, {"type": TEXT}]), f'{{"type": "{TEXT}', f"{NAME}: {STUDENT}"]
+    lines = [
+        *map(json.dumps, [*good, wrong, {"type": TEXT}]),
+        f'{{"type": "{TEXT}',
+        f"{NAME}: {STUDENT}",
+    ]
     event = {"name": f"edx.{NAME}", "time": "2026-03-01T10:00:00Z", "context": {"user_id": STUDENT}}
     verb = {"actor": {"mbox": f"mailto:{STUDENT}@x.example"}, "verb": {"id": f"http://x/{STUDENT}"}}
     return {
         FileSource(format="ndjson"): ("\n".join(lines) + "\n").encode(),
         FileSource(format="openedx"): f"{json.dumps(event)}\n".encode(),
-        FileSource(format="xapi"): json.dumps({**verb, "object": {"id": "http://x/1"}, "id": STUDENT}).encode()
+        FileSource(format="xapi"): json.dumps(
+            {**verb, "object": {"id": "http://x/1"}, "id": STUDENT}
+        ).encode()
         + b"\n",
         FileSource(format="csv"): f"{STUDENT},{NAME},{NAME}\n{STUDENT},{NAME},{TEXT}\n".encode(),
     }
@@ -127,7 +157,11 @@ def _fill_with_restricted(client: Client) -> list[Any]:
     """Right and wrong rows, in a body and in a file, whose name holds the id."""
     wrong = [_of_restricted(each, timestamp="hellebore") for each in range(2)]
     chat: dict[str, Any] = {**_interaction(60), "timestamp": "2026-03-02T10:00:00Z"}
-    chat["data"] |= {"student_id_to": RESTRICTED, "student_name_to": "Rosalind Wyvern", "topics": ["hellebores"]}
+    chat["data"] |= {
+        "student_id_to": RESTRICTED,
+        "student_name_to": "Rosalind Wyvern",
+        "topics": ["hellebores"],
+    }
     records = [_of_restricted(0), chat, *wrong]
     lines = [*map(json.dumps, records), json.dumps(_of_restricted(9))[:-30]]
     content = ("\n".join(lines) + "\n").encode()
@@ -138,7 +172,9 @@ def _fill_with_restricted(client: Client) -> list[Any]:
     return both
 
 
-def _name_a_point(system: System, student: str = STUDENT, point: str = f"what {NAME} calls plumbago") -> None:
+def _name_a_point(
+    system: System, student: str = STUDENT, point: str = f"what {NAME} calls plumbago"
+) -> None:
     """As a model may do, which names points by words of the texts."""
     environment = system.engine.environment
     auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
@@ -162,18 +198,26 @@ def _save_a_view(system: System) -> None:
 
 
 def _bury(system: System, letter: Any, task_id: str = "buried") -> None:
-    with pika.BlockingConnection(pika.URLParameters(system.engine.environment["EDUGRAPH_BROKER_URL"])) as connection:
+    with pika.BlockingConnection(
+        pika.URLParameters(system.engine.environment["EDUGRAPH_BROKER_URL"])
+    ) as connection:
         properties = pika.BasicProperties(
-            content_type="application/json", headers={"id": task_id, "task": "import_batch_task"}, delivery_mode=2
+            content_type="application/json",
+            headers={"id": task_id, "task": "import_batch_task"},
+            delivery_mode=2,
         )
-        connection.channel().basic_publish("", "data_import.dead", json.dumps(letter).encode(), properties)
+        connection.channel().basic_publish(
+            "", "data_import.dead", json.dumps(letter).encode(), properties
+        )
 
 
 @contextmanager
 def filled(folder: Path) -> Iterator[Marked]:
     with real_engine(folder) as plain:
         engine = replace(plain, environment={**plain.environment, "EDUGRAPH_AUTH": "on"})
-        server = redis.Redis.from_url(engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True)
+        server = redis.Redis.from_url(
+            engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True
+        )
         before = set(server.scan_iter("celery-task-meta-*", count=1_000))
         with engine.serve(Pools(importer=1, findings=1, analyzer=1)) as system:
             token = _bearer(system, *SCOPES)["Authorization"].removeprefix("Bearer ")
@@ -205,7 +249,14 @@ def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
     _save_a_view(system)
     letter = {"version": 1, "job_id": "j", "batch": 0, "records": [_of_restricted(2)]}
     _bury(system, [[letter], {}, {"chord": None}], "buried-too")
-    _bury(system, [[{"version": 1, "job_id": "j", "batch": 0, "records": [mistake_of(1)]}], {}, {"chord": None}])
+    _bury(
+        system,
+        [
+            [{"version": 1, "job_id": "j", "batch": 0, "records": [mistake_of(1)]}],
+            {},
+            {"chord": None},
+        ],
+    )
     until(lambda: client.dead_letters("data_import", 1)["letters"], 5)
     return [each.job_id for each in accepted], [each.task_id for each in (*accepted, *alone)]
 
@@ -213,14 +264,17 @@ def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
 def operations_of(client: httpx.Client) -> list[tuple[str, str]]:
     """Return the method and the path of each, with the names of what its query must have: /v1/x?course={course}."""
     documents = [
-        client.get(path).raise_for_status().json() for path in ("/openapi.json", "/v1/insights/openapi.json")
+        client.get(path).raise_for_status().json()
+        for path in ("/openapi.json", "/v1/insights/openapi.json")
     ]
     found = set()
     for document in documents:
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 given = operation.get("parameters", ())
-                needs = [each["name"] for each in given if each["in"] == "query" and each.get("required")]
+                needs = [
+                    each["name"] for each in given if each["in"] == "query" and each.get("required")
+                ]
                 query = "&".join(f"{name}={{{name}}}" for name in needs)
                 found.add((method.upper(), f"{path}?{query}" if query else path))
     # What deletes comes last, and what resumes before it: nothing that is to be looked at is gone by then.
@@ -237,7 +291,11 @@ def addresses_of(marked: Marked, path: str) -> list[str]:
         "{student_id}": (STUDENT,),
         "{view_id}": ("0" * 32,),
         # What is no dead letter is asked for once in each queue.
-        "{task_id}": (*(marked.tasks[:1] if "/dead-letters/" in path else marked.tasks), "buried", "buried-too"),
+        "{task_id}": (
+            *(marked.tasks[:1] if "/dead-letters/" in path else marked.tasks),
+            "buried",
+            "buried-too",
+        ),
         "{course}": ("c-1",),
         "{next_course}": ("c-1",),
         "{group}": ("g-1",),
@@ -253,12 +311,18 @@ def addresses_of(marked: Marked, path: str) -> list[str]:
     }
     addresses = [path]
     for name in re.findall(r"{\w+}", path):
-        addresses = [address.replace(name, value) for address in addresses for value in values[name]]
+        addresses = [
+            address.replace(name, value) for address in addresses for value in values[name]
+        ]
     return addresses
 
 
 def hits_of(
-    marked: Marked, client: httpx.Client, marks: tuple[str, ...] = MARKS, *, only: tuple[str, ...] = ()
+    marked: Marked,
+    client: httpx.Client,
+    marks: tuple[str, ...] = MARKS,
+    *,
+    only: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """Call every operation (or `only` those of these methods) on everything, and return what shows a mark."""
     hits = {}

@@ -42,7 +42,11 @@ class Store:
 
     def resident_mb(self) -> int:
         """Memory of the process at its largest."""
-        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines() if self.pid else []
+        lines = (
+            Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
+            if self.pid
+            else []
+        )
         return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 

@@ -46,7 +46,10 @@ class Proxy:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -147,12 +150,16 @@ class Proxy:
         self._links.add(link)
         # Cancelled at the end of the proxy: that is no error of the connection's.
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(self._pump(reader, server, link), self._pump(answers, writer, link))
+            await asyncio.gather(
+                self._pump(reader, server, link), self._pump(answers, writer, link)
+            )
             for side in (writer, server):
                 side.close()
         self._links.discard(link)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(BLOCK):
                 if sink is link.server:
@@ -163,7 +170,9 @@ class Proxy:
                     await asyncio.sleep(self._delay)
                 await self._flowing.wait()
                 if not link.swallowed:
-                    sink.write(data if link.left is None or sink is link.server else data[: link.left])
+                    sink.write(
+                        data if link.left is None or sink is link.server else data[: link.left]
+                    )
                     await sink.drain()
                 if link.left is not None and sink is link.client:
                     link.left -= len(data)

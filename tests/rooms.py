@@ -40,13 +40,18 @@ class Room:
 
     def query(self, cypher: str, **parameters: Any) -> list[dict[str, Any]]:
         """Ask in one round trip: a transaction of its own would take three, and properties ask thousands of times."""
-        with self.driver.session(database=self.settings.database, default_access_mode=neo4j.READ_ACCESS) as session:
+        with self.driver.session(
+            database=self.settings.database, default_access_mode=neo4j.READ_ACCESS
+        ) as session:
             return session.run(cypher, parameters).data()
 
     @contextmanager
     def reading(self) -> Iterator[ReadGraph]:
         """The graph as insights reads it."""
-        own = {f"neo4j_{name}": getattr(self.settings, name) for name in ("uri", "user", "password", "database")}
+        own = {
+            f"neo4j_{name}": getattr(self.settings, name)
+            for name in ("uri", "user", "password", "database")
+        }
         settings = InsightsSettings.model_validate({"redis_url": "redis://127.0.0.1:1", **own})
         with closing(ReadGraph(settings)) as graph:
             yield graph
@@ -57,22 +62,37 @@ class Room:
         Of labels and types that nothing has, which are most of them, none is read.
         """
         self.graph.settle_prerequisites()
-        there = {row["name"] for row in self.query("MATCH (n) UNWIND labels(n) AS name RETURN DISTINCT name")}
-        there |= {row["name"] for row in self.query("MATCH ()-[r]->() RETURN DISTINCT type(r) AS name")}
-        return graph_digest(lambda cypher: self.query(cypher) if _LABEL_OR_TYPE.findall(cypher)[0] in there else [])
+        there = {
+            row["name"]
+            for row in self.query("MATCH (n) UNWIND labels(n) AS name RETURN DISTINCT name")
+        }
+        there |= {
+            row["name"] for row in self.query("MATCH ()-[r]->() RETURN DISTINCT type(r) AS name")
+        }
+        return graph_digest(
+            lambda cypher: self.query(cypher) if _LABEL_OR_TYPE.findall(cypher)[0] in there else []
+        )
 
 
 def _address(settings: GraphSettings) -> dict[str, str]:
-    values = {"URI": settings.uri, "USER": settings.user, "PASSWORD": settings.password.get_secret_value()}
+    values = {
+        "URI": settings.uri,
+        "USER": settings.user,
+        "PASSWORD": settings.password.get_secret_value(),
+    }
     return {f"EDUGRAPH_NEO4J_{name}": value for name, value in values.items()}
 
 
 def _real() -> Iterator[GraphSettings]:
-    uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
+    uri, user, password = given(
+        "EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD"
+    ).values()
     settings = GraphSettings(
         uri=uri, user=user, password=SecretStr(password), privacy_secret=SecretStr(PRIVACY_SECRET)
     )
-    guard.empty_graph(_address(settings))  # in portions: an import may have left too much for one transaction
+    guard.empty_graph(
+        _address(settings)
+    )  # in portions: an import may have left too much for one transaction
     yield settings
 
 
@@ -98,6 +118,8 @@ def opened(engine: str, folder: Path) -> Iterator[Room]:
     for settings in _real() if engine == "neo4j" else _embedded(folder):
         graph, auth = Graph(settings), (settings.user, settings.password.get_secret_value())
         graph.prepare()
-        with neo4j.GraphDatabase.driver(settings.uri, auth=auth, notifications_min_severity="OFF") as driver:
+        with neo4j.GraphDatabase.driver(
+            settings.uri, auth=auth, notifications_min_severity="OFF"
+        ) as driver:
             yield Room(graph, driver, settings)
         graph.close()

@@ -104,8 +104,12 @@ def uploads_at_once(
         headers = {"Content-Type": "application/x-ndjson"}
         all_began.wait()
         while True:
-            answer = httpx.post(f"{running.url}/v1/imports", content=lines(), headers=headers, timeout=1_200)
-            if answer.status_code != 503:  # before it takes anything: a busy machine did not ask the broker in time
+            answer = httpx.post(
+                f"{running.url}/v1/imports", content=lines(), headers=headers, timeout=1_200
+            )
+            if (
+                answer.status_code != 503
+            ):  # before it takes anything: a busy machine did not ask the broker in time
                 break
             time.sleep(1)
         assert answer.status_code == 202, answer.text

@@ -41,7 +41,9 @@ dbms.ssl.policy.bolt.client_auth=NONE
 class Secured(Server):
     """`ports` are those with TLS; `addresses` name them."""
 
-    def __init__(self, checkout: Checkout, certificate: trustme.LeafCert, ports: dict[str, int]) -> None:
+    def __init__(
+        self, checkout: Checkout, certificate: trustme.LeafCert, ports: dict[str, int]
+    ) -> None:
         super().__init__(checkout)
         self.certificate, self.ports = certificate, ports
 
@@ -60,7 +62,9 @@ class Secured(Server):
 
 class SecuredRabbitMQ(Secured, RabbitMQ):
     def _configuration(self) -> str:
-        return super()._configuration() + FOR_RABBITMQ.format(folder=self.certificate_inside(), **self.ports)
+        return super()._configuration() + FOR_RABBITMQ.format(
+            folder=self.certificate_inside(), **self.ports
+        )
 
     def addresses(self) -> dict[str, str]:
         login = f"{USER}:{self.password}@localhost"

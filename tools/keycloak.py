@@ -51,7 +51,9 @@ class Keycloak(NamedTuple):
 
 
 @contextmanager
-def running(folder: Path, host: str = "127.0.0.1", certificate: Certificate | None = None) -> Iterator[Keycloak]:
+def running(
+    folder: Path, host: str = "127.0.0.1", certificate: Certificate | None = None
+) -> Iterator[Keycloak]:
     """Yield a Keycloak that answers and has only its administrator. Its log is in `folder`.
 
     `host` is the address of this machine where it listens.
@@ -79,10 +81,14 @@ def running(folder: Path, host: str = "127.0.0.1", certificate: Certificate | No
             f"--https-certificate-file={certificate.chain}",
             f"--https-certificate-key-file={certificate.key}",
         ]
-    environment = _environment(KC_BOOTSTRAP_ADMIN_USERNAME=ADMIN, KC_BOOTSTRAP_ADMIN_PASSWORD=keycloak.password)
+    environment = _environment(
+        KC_BOOTSTRAP_ADMIN_USERNAME=ADMIN, KC_BOOTSTRAP_ADMIN_PASSWORD=keycloak.password
+    )
     log = folder / "keycloak.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        )
     try:
         _wait(process, keycloak.url, log)
         yield keycloak
@@ -104,15 +110,22 @@ def _environment(**extra: str) -> dict[str, str]:
 
 def _get(folder: Path, lock: int) -> None:
     debian.need_command("mvn", "maven")
-    say(f"getting version {VERSION} with Maven (160 MB), and making it ready once (half a minute)", "keycloak")
+    say(
+        f"getting version {VERSION} with Maven (160 MB), and making it ready once (half a minute)",
+        "keycloak",
+    )
     artifact = f"-Dartifact=org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
     log = cache.folder() / "keycloak.log"
-    cache.run_logged(["mvn", "-B", "-q", "-C", artifact, f"-DoutputDirectory={folder}", COPY], log, lock)
+    cache.run_logged(
+        ["mvn", "-B", "-q", "-C", artifact, f"-DoutputDirectory={folder}", COPY], log, lock
+    )
     archive = folder / f"keycloak-quarkus-dist-{VERSION}.zip"
     with archive.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != SHA256:
-        raise ServerError(f"{archive.name} has the SHA-256 {found}, and not the one that tools/keycloak.py names")
+        raise ServerError(
+            f"{archive.name} has the SHA-256 {found}, and not the one that tools/keycloak.py names"
+        )
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)
     archive.unlink()

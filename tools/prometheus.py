@@ -44,7 +44,9 @@ def start(folder: Path, port: int, targets: Mapping[str, str]) -> subprocess.Pop
         "--storage.tsdb.retention.time=2d",
     ]
     with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     _wait(process, port)
     return process
 
@@ -61,7 +63,8 @@ def _configuration(targets: Mapping[str, str]) -> dict[str, Any]:
         "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL},
         "rule_files": [str(RULES)],
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in targets.items()
+            {"job_name": job, "static_configs": [{"targets": [address]}]}
+            for job, address in targets.items()
         ],
     }
 

@@ -52,7 +52,9 @@ def running(folder: Path) -> Iterator[S3]:
     """Yield a server that answers and has no bucket. Its files and its log are in `folder`. Raises ServerError."""
     program = cache.built(f"versitygw-{VERSION}", _build) / "versitygw"
     buckets = folder / "buckets"
-    metadata = folder / "metadata"  # beside the objects, for file systems without extended attributes
+    metadata = (
+        folder / "metadata"
+    )  # beside the objects, for file systems without extended attributes
     for needed in (buckets, metadata):
         needed.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -63,7 +65,9 @@ def running(folder: Path) -> Iterator[S3]:
     environment = clean_env(ROOT_ACCESS_KEY=s3.access_key, ROOT_SECRET_KEY=s3.secret_key)
     log = folder / "versitygw.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        )
     try:
         _wait(process, s3.address, log)
         yield s3
@@ -75,9 +79,16 @@ def running(folder: Path) -> Iterator[S3]:
 def _build(folder: Path, lock: int) -> None:
     found = go_version()
     if found is None or found < OLDEST_GO:
-        raise ServerError(f"the S3 server of the tests is built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or later")
+        raise ServerError(
+            f"the S3 server of the tests is built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or later"
+        )
     say(f"building versitygw {VERSION} with Go: some minutes, once for this machine", "s3")
-    settings = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    settings = {
+        "GOBIN": str(folder),
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-buildvcs=false",
+        "GOWORK": "off",
+    }
     assignments = [f"{name}={value}" for name, value in settings.items()]
     install = ["go", "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}@v{VERSION}"]
     command = ["env", *assignments, "nice", "-n", "10", *install]

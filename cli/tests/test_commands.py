@@ -28,7 +28,11 @@ def test_a_missing_file_an_empty_folder_and_an_empty_file_are_one_sentence(tmp_p
     empty, folder = tmp_path / "empty.ndjson", tmp_path / "folder"
     empty.touch()
     folder.mkdir()
-    for path, words in ((tmp_path / "nope", "no such file"), (folder, "there is no file in it"), (empty, "is empty")):
+    for path, words in (
+        (tmp_path / "nope", "no such file"),
+        (folder, "there is no file in it"),
+        (empty, "is empty"),
+    ):
         done = runner.invoke(app, ["import", str(path)])
         assert done.exit_code == 2
         assert words in done.stderr
@@ -78,7 +82,9 @@ def test_without_the_analyzer_its_commands_say_what_to_install(
     for name in ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_BLOB_URL"):
         monkeypatch.setenv(name, "redis://127.0.0.1:1")
     for name in [name for name in sys.modules if name.startswith("edugraph_analyzer.")]:
-        monkeypatch.delitem(sys.modules, name)  # Python does not look at the package of a module that it has loaded
+        monkeypatch.delitem(
+            sys.modules, name
+        )  # Python does not look at the package of a module that it has loaded
     monkeypatch.setitem(sys.modules, "edugraph_analyzer", None)
     done = runner.invoke(app, arguments)
     assert done.exit_code == 2
@@ -88,27 +94,44 @@ def test_without_the_analyzer_its_commands_say_what_to_install(
 @pytest.fixture
 def own_blobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_BLOB_URL"):
-        monkeypatch.setenv(name, "redis://127.0.0.1:1" if name != "EDUGRAPH_BLOB_URL" else str(tmp_path / "blobs"))
+        monkeypatch.setenv(
+            name, "redis://127.0.0.1:1" if name != "EDUGRAPH_BLOB_URL" else str(tmp_path / "blobs")
+        )
     return tmp_path / "blobs"
 
 
 def test_a_course_is_fitted_from_files_listed_and_dropped(own_blobs: Path, tmp_path: Path) -> None:
     files = {name: tmp_path / f"{name}.ndjson" for name in ("records", "labels")}
-    numbers = [(course, number) for course, count in (("algebra", 100), ("small", 99)) for number in range(count)]
+    numbers = [
+        (course, number)
+        for course, count in (("algebra", 100), ("small", 99))
+        for number in range(count)
+    ]
     with files["records"].open("w") as records, files["labels"].open("w") as labels:
         for course, number in numbers:
             said = ("kept the sign when moving a term", "added both denominators")[number % 2]
             data = {"student_id": f"s{number}", "course_id": course, "error_text": said}
-            record = {"type": "error_record", "timestamp": "2026-01-05", "record_id": f"{course} {number}"}
+            record = {
+                "type": "error_record",
+                "timestamp": "2026-01-05",
+                "record_id": f"{course} {number}",
+            }
             records.write(json.dumps({**record, "data": data}) + "\n")
-            labels.write(json.dumps({"record_id": f"{course} {number}", "knowledge_point": f"p{number % 2}"}) + "\n")
+            labels.write(
+                json.dumps({"record_id": f"{course} {number}", "knowledge_point": f"p{number % 2}"})
+                + "\n"
+            )
     paths = [str(path) for path in files.values()]
     done = runner.invoke(app, ["analyzer", "fit", *paths])
     assert done.exit_code == 0, done.stderr
     assert done.stdout.split("\t")[:1] == ["algebra"]
     assert "small has 99 labelled mistakes" in done.stdout + done.stderr
     (fitted,) = json.loads(runner.invoke(app, ["analyzer", "fits", "--json"]).stdout)
-    assert (fitted["course_id"], fitted["items"], fitted["held_out"]["hit@1"]) == ("algebra", 100, 1.0)
+    assert (fitted["course_id"], fitted["items"], fitted["held_out"]["hit@1"]) == (
+        "algebra",
+        100,
+        1.0,
+    )
     assert runner.invoke(app, ["analyzer", "fit", *paths, "--course", "small"]).exit_code == 1
     assert runner.invoke(app, ["analyzer", "drop", "small", "--yes"]).exit_code == 2
     assert runner.invoke(app, ["analyzer", "drop", "algebra", "--yes"]).exit_code == 0
@@ -125,7 +148,9 @@ def records(tmp_path: Path) -> Path:
     return path
 
 
-def _gateway_that_estimates(monkeypatch: pytest.MonkeyPatch, task: dict[str, object]) -> list[httpx.Request]:
+def _gateway_that_estimates(
+    monkeypatch: pytest.MonkeyPatch, task: dict[str, object]
+) -> list[httpx.Request]:
     """A gateway that knows only the two requests of an estimate; returns the list of the requests that it got."""
     asked: list[httpx.Request] = []
 
@@ -133,7 +158,9 @@ def _gateway_that_estimates(monkeypatch: pytest.MonkeyPatch, task: dict[str, obj
         asked.append(request)
         if request.url.path == "/v1/analyses/errors/estimate":
             return httpx.Response(202, json={"job_id": "j", "task_id": "t"})
-        return httpx.Response(200 if request.url.path == "/v1/tasks/t" else 404, json={"task_id": "t", **task})
+        return httpx.Response(
+            200 if request.url.path == "/v1/tasks/t" else 404, json={"task_id": "t", **task}
+        )
 
     client = Client("http://gateway", transport=httpx.MockTransport(answer))
     monkeypatch.setattr(Client, "from_environment", lambda: client)
@@ -141,14 +168,21 @@ def _gateway_that_estimates(monkeypatch: pytest.MonkeyPatch, task: dict[str, obj
 
 
 def test_an_estimate_is_asked_of_the_api(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
-    asked = _gateway_that_estimates(monkeypatch, {"state": "SUCCESS", "result": ESTIMATE, "error": None})
+    asked = _gateway_that_estimates(
+        monkeypatch, {"state": "SUCCESS", "result": ESTIMATE, "error": None}
+    )
     done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate", "--json"])
     assert (done.exit_code, json.loads(done.stdout)) == (0, ESTIMATE)
     assert json.loads(asked[0].content) == {"records": [{"a": 1}, {"a": 2}]}
-    assert [request.url.path for request in asked] == ["/v1/analyses/errors/estimate", "/v1/tasks/t"]
+    assert [request.url.path for request in asked] == [
+        "/v1/analyses/errors/estimate",
+        "/v1/tasks/t",
+    ]
 
 
-def test_economy_is_asked_of_the_api_and_needs_an_analysis(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
+def test_economy_is_asked_of_the_api_and_needs_an_analysis(
+    monkeypatch: pytest.MonkeyPatch, records: Path
+) -> None:
     asked = list[httpx.Request]()
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -157,11 +191,15 @@ def test_economy_is_asked_of_the_api_and_needs_an_analysis(monkeypatch: pytest.M
         return httpx.Response(202, json={"job_id": "j", "task_id": "t", "links": {}})
 
     monkeypatch.setattr(
-        Client, "from_environment", lambda: Client("http://gateway", transport=httpx.MockTransport(answer))
+        Client,
+        "from_environment",
+        lambda: Client("http://gateway", transport=httpx.MockTransport(answer)),
     )
     assert runner.invoke(app, ["analyze", "errors", str(records), "--economy"]).exit_code == 0
     assert runner.invoke(app, ["import", str(records), "--analyze", "--economy"]).exit_code == 0
-    assert runner.invoke(app, ["import", "s3://a/b.ndjson", "--analyze", "--economy"]).exit_code == 0
+    assert (
+        runner.invoke(app, ["import", "s3://a/b.ndjson", "--analyze", "--economy"]).exit_code == 0
+    )
     assert [json.loads(asked[number].content)["economy"] for number in (0, 2)] == [True, True]
     assert asked[1].url.params["economy"] == "true"
     refused = runner.invoke(app, ["import", str(records), "--economy"])
@@ -180,15 +218,21 @@ def test_an_estimate_of_an_economy_job_is_asked_for_and_shown_as_such(
     monkeypatch: pytest.MonkeyPatch, records: Path
 ) -> None:
     cheap = {**ESTIMATE, "cost": 0.5, "minutes": 1_500.0, "economy": True}
-    asked = _gateway_that_estimates(monkeypatch, {"state": "SUCCESS", "result": cheap, "error": None})
+    asked = _gateway_that_estimates(
+        monkeypatch, {"state": "SUCCESS", "result": cheap, "error": None}
+    )
     done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate", "--economy"])
     assert json.loads(asked[0].content)["economy"] is True
     assert "0.5000" in done.stdout
     assert "at most 1500.0" in done.stdout
 
 
-def test_an_estimate_that_failed_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
-    _gateway_that_estimates(monkeypatch, {"state": "FAILURE", "result": None, "error": "Rejected: no such model"})
+def test_an_estimate_that_failed_is_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, records: Path
+) -> None:
+    _gateway_that_estimates(
+        monkeypatch, {"state": "FAILURE", "result": None, "error": "Rejected: no such model"}
+    )
     done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate"])
     assert done.exit_code == 1
     assert "no such model" in done.stdout
@@ -210,12 +254,29 @@ def test_every_command_has_a_help_page() -> None:
 
 
 def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = {"store": "files", "job_id": "j1", "key": "jobs/j1/source.csv", "reason": "its job has not ended"}
-    removed = {"graph": {"Student": 1}, "files": {"files": 2, "rows": 3, "rejects": 0}, "jobs": {"texts": 0}}
+    left = {
+        "store": "files",
+        "job_id": "j1",
+        "key": "jobs/j1/source.csv",
+        "reason": "its job has not ended",
+    }
+    removed = {
+        "graph": {"Student": 1},
+        "files": {"files": 2, "rows": 3, "rejects": 0},
+        "jobs": {"texts": 0},
+    }
     mention = {"label": "Interaction", "record_id": "r-7"}
-    result = {"removed": removed, "left": [left], "left_in_all": 5, "mentions": [mention], "mentions_in_all": 2}
+    result = {
+        "removed": removed,
+        "left": [left],
+        "left_in_all": 5,
+        "mentions": [mention],
+        "mentions_in_all": 2,
+    }
     task = {"task_id": "t", "state": "SUCCESS", "error": None, "result": result}
-    monkeypatch.setattr(Client, "forget", lambda *_, **__: Accepted(job_id="j", task_id="t", links={}))
+    monkeypatch.setattr(
+        Client, "forget", lambda *_, **__: Accepted(job_id="j", task_id="t", links={})
+    )
     monkeypatch.setattr(Client, "follow_task", lambda *_: task)
     done = runner.invoke(app, ["forget", "4", "--yes", "--follow"])
     assert "Left in jobs/j1/source.csv (files): its job has not ended." in done.output
@@ -234,7 +295,11 @@ def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPat
         ("a.ndjson", b'{"type": 1}\n', ("ndjson", None)),
         ("a.csv", b"a,b\n1,2\n", ("csv", None)),
         ("a.ndjson.gz", b"\x1f\x8b\x08\x00", ("ndjson", "gzip")),
-        ("broken.bin", b"\xff\xfe\x00\xd8", ("ndjson", None)),  # the gateway says what is wrong with it
+        (
+            "broken.bin",
+            b"\xff\xfe\x00\xd8",
+            ("ndjson", None),
+        ),  # the gateway says what is wrong with it
     ],
 )
 def test_what_a_file_is_is_found_out(

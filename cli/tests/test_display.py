@@ -50,7 +50,9 @@ def test_what_was_not_relevant_is_shown_by_name_with_its_count_the_most_frequent
     not_relevant: dict[str, int],
 ) -> None:
     lines = _shown(_report(not_relevant))
-    first = lines.index(next(line for line in lines if line.startswith("Not relevant, by name"))) + 1
+    first = (
+        lines.index(next(line for line in lines if line.startswith("Not relevant, by name"))) + 1
+    )
     rows = [re.split(r"\s{2,}", line.strip()) for line in lines[first : first + len(not_relevant)]]
     counts = {name: int(number.replace(",", "")) for name, number in rows}
     assert counts == not_relevant
@@ -71,7 +73,9 @@ def test_the_counts_of_records_add_up_to_those_read(not_relevant: dict[str, int]
 def test_the_line_of_progress_counts_them_where_there_are_any() -> None:
     steps = Steps()
     steps.update(_report({"a": 2, "b": 1}))
-    assert one_line(_report({"a": 2, "b": 1}), steps).endswith("0 rejected, 0 failed, 3 not relevant")
+    assert one_line(_report({"a": 2, "b": 1}), steps).endswith(
+        "0 rejected, 0 failed, 3 not relevant"
+    )
     assert one_line(_report({}), steps).endswith("0 rejected, 0 failed")
 
 

@@ -48,7 +48,9 @@ def archive_of(files: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def test_a_folder_and_an_archive_of_it_hold_the_same_files_with_their_own_mappings(folder: Path) -> None:
+def test_a_folder_and_an_archive_of_it_hold_the_same_files_with_their_own_mappings(
+    folder: Path,
+) -> None:
     archive, given = folder.parent / "term.zip", folder.parent / "given.yaml"
     archive.write_bytes(archive_of(FILES))
     assert is_set(folder)
@@ -62,8 +64,13 @@ def test_a_folder_and_an_archive_of_it_hold_the_same_files_with_their_own_mappin
             ("term/sub/scan.pdf", None),
         ]
     with files_of([archive], given) as unpacked:
-        assert [each.name for each in unpacked] == [each.name.replace("term/", "term.zip/") for each in found]
-        assert all(each.path.read_bytes() == FILES[each.name.removeprefix("term.zip/")] for each in unpacked)
+        assert [each.name for each in unpacked] == [
+            each.name.replace("term/", "term.zip/") for each in found
+        ]
+        assert all(
+            each.path.read_bytes() == FILES[each.name.removeprefix("term.zip/")]
+            for each in unpacked
+        )
     assert not unpacked[0].path.exists()
 
 
@@ -100,8 +107,12 @@ def test_each_file_is_a_job_and_what_cannot_be_used_stops_no_other(
         return httpx.Response(202, json={"job_id": job_id, "task_id": "t", "links": {}})
 
     transport = httpx.MockTransport(answer)
-    monkeypatch.setattr(Client, "from_environment", lambda: Client("http://gateway", transport=transport))
-    done = runner.invoke(app, ["import", "--json", "--mapping", str(folder.parent / "given.yaml"), str(folder)])
+    monkeypatch.setattr(
+        Client, "from_environment", lambda: Client("http://gateway", transport=transport)
+    )
+    done = runner.invoke(
+        app, ["import", "--json", "--mapping", str(folder.parent / "given.yaml"), str(folder)]
+    )
     assert done.exit_code == 2, done.output
     outcomes = json.loads(done.stdout)
     assert [(each["file"], each["job_id"]) for each in outcomes] == [
@@ -116,15 +127,21 @@ def test_each_file_is_a_job_and_what_cannot_be_used_stops_no_other(
         ("term/sub/items.csv", "csv"),
         ("term/sub/more.xlsx", "workbook"),
     ]
-    assert [each["body"] for each in sent] == [FILES[each["name"].removeprefix("term/")] for each in sent]
-    shown = runner.invoke(app, ["import", str(folder / "a.ndjson"), str(folder / "sub" / "scan.pdf")])
+    assert [each["body"] for each in sent] == [
+        FILES[each["name"].removeprefix("term/")] for each in sent
+    ]
+    shown = runner.invoke(
+        app, ["import", str(folder / "a.ndjson"), str(folder / "sub" / "scan.pdf")]
+    )
     assert (shown.exit_code, len(sent)) == (2, 4)
     assert "a.ndjson\taccepted" in shown.stdout
 
 
 def test_a_dry_run_says_of_each_file_what_an_import_would_do(folder: Path) -> None:
     done = runner.invoke(app, ["import", "--dry-run", str(folder), str(folder / "a.ndjson")])
-    assert done.exit_code == 2  # the workbook has no mapping, and a suggestion is printed; the PDF is none of ours
+    assert (
+        done.exit_code == 2
+    )  # the workbook has no mapping, and a suggestion is printed; the PDF is none of ours
     assert done.stdout.count("a.ndjson: ndjson") == 2
     assert "items.csv: csv" in done.stdout
     assert "# A suggested mapping (from the sheet A)" in done.stdout
@@ -133,7 +150,9 @@ def test_a_dry_run_says_of_each_file_what_an_import_would_do(folder: Path) -> No
 
 def test_one_file_of_an_unusable_kind_is_never_sent(folder: Path) -> None:
     done = runner.invoke(
-        app, ["import", str(folder / "sub" / "scan.pdf")], env={"EDUGRAPH_URL": "http://127.0.0.1:1"}
+        app,
+        ["import", str(folder / "sub" / "scan.pdf")],
+        env={"EDUGRAPH_URL": "http://127.0.0.1:1"},
     )
     assert done.exit_code == 2
     assert "it seems to be a PDF document" in done.stderr

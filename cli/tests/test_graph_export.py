@@ -16,13 +16,21 @@ from edugraph_cli.graph_export import NODE_COLUMNS, RELATIONSHIP_COLUMNS, Format
 from edugraph_common.contracts.errors import Rejected
 
 # What the graph can hold: anything but NUL and lone surrogates.
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+texts = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8
+)
 nodes = st.lists(
     st.builds(
-        lambda label, node_id, properties: {"label": label, "id": node_id, "properties": properties},
+        lambda label, node_id, properties: {
+            "label": label,
+            "id": node_id,
+            "properties": properties,
+        },
         st.sampled_from(["Student", "KnowledgePoint"]),
         texts,
-        st.fixed_dictionaries({}, optional={"name": texts, "title": texts, "records": st.integers(0, 9)}),
+        st.fixed_dictionaries(
+            {}, optional={"name": texts, "title": texts, "records": st.integers(0, 9)}
+        ),
     ),
     max_size=6,
 )
@@ -34,24 +42,45 @@ def lines_of(values: list[dict[str, Any]]) -> list[str]:
     said = list[dict[str, Any]]()
     for value in values:
         node = f"{value['label']}:{value['id']}"
-        said += [value, {"type": "CALLED", "from": node, "to": node, "properties": value["properties"]}]
-    return [json.dumps(value) for value in (*said, {"nodes": len(values), "relationships": len(values)})]
+        said += [
+            value,
+            {"type": "CALLED", "from": node, "to": node, "properties": value["properties"]},
+        ]
+    return [
+        json.dumps(value) for value in (*said, {"nodes": len(values), "relationships": len(values)})
+    ]
 
 
 def rows_of(value: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     properties = value["properties"]
     node = f"{value['label']}:{value['id']}"
     text = json.dumps(properties, ensure_ascii=False, sort_keys=True)
-    row = (node, value["label"], value["id"], properties.get("name") or properties.get("title") or "", text)
-    return dict(zip(NODE_COLUMNS, row, strict=True)), {"type": "CALLED", "from": node, "to": node, "properties": text}
+    row = (
+        node,
+        value["label"],
+        value["id"],
+        properties.get("name") or properties.get("title") or "",
+        text,
+    )
+    return dict(zip(NODE_COLUMNS, row, strict=True)), {
+        "type": "CALLED",
+        "from": node,
+        "to": node,
+        "properties": text,
+    }
 
 
 @given(values=nodes)
 @settings(deadline=None, max_examples=40)
-def test_graphml_is_xml_that_says_what_came(tmp_path_factory: pytest.TempPathFactory, values: list[Any]) -> None:
+def test_graphml_is_xml_that_says_what_came(
+    tmp_path_factory: pytest.TempPathFactory, values: list[Any]
+) -> None:
     """Out: `_NOT_IN_XML`: a control character makes the file unreadable."""
     path = tmp_path_factory.mktemp("graphml") / "graph.graphml"
-    assert write_export(lines_of(values), path, "graphml") == {"nodes": len(values), "relationships": len(values)}
+    assert write_export(lines_of(values), path, "graphml") == {
+        "nodes": len(values),
+        "relationships": len(values),
+    }
     # A parser may take another line ending for the one that was written.
     root = ET.fromstring(path.read_bytes())
     keys = {key.get("id"): key.get("attr.name") for key in root.iter(f"{NS}key")}
@@ -69,7 +98,9 @@ def test_graphml_is_xml_that_says_what_came(tmp_path_factory: pytest.TempPathFac
 
 @given(values=nodes)
 @settings(deadline=None, max_examples=25)
-def test_tables_have_the_rows_that_came(tmp_path_factory: pytest.TempPathFactory, values: list[Any]) -> None:
+def test_tables_have_the_rows_that_came(
+    tmp_path_factory: pytest.TempPathFactory, values: list[Any]
+) -> None:
     """Out: the guard of formulas, or a flush of Parquet: a file has two rows at most here."""
     from arro3.core import Table
     from arro3.io import read_parquet

@@ -20,7 +20,9 @@ from edugraph_insights.mastery import Attempts, mastery
 answer = st.builds(
     Answer,
     student=st.sampled_from(["ann", "ben"]),
-    points=st.sets(st.sampled_from(["p", "q", "r"]), min_size=1).map(lambda points: tuple(sorted(points))),
+    points=st.sets(st.sampled_from(["p", "q", "r"]), min_size=1).map(
+        lambda points: tuple(sorted(points))
+    ),
     right=st.booleans(),
     moment=st.integers(0, 6),
 )
@@ -28,17 +30,27 @@ answers = st.lists(answer, min_size=1, max_size=60)
 # Below five attempts at a point insights says nothing.
 many_answers = st.lists(answer, min_size=25, max_size=60)
 COEFFICIENTS = Coefficients(
-    mean_beta=0.3, betas={"p": -1.0, "q": 0.8}, gamma=0.7, rho=-0.5, gamma_over_all=0.4, rho_over_all=-0.1
+    mean_beta=0.3,
+    betas={"p": -1.0, "q": 0.8},
+    gamma=0.7,
+    rho=-0.5,
+    gamma_over_all=0.4,
+    rho_over_all=-0.1,
 )
 
 
 @given(many_answers)
-def test_each_answer_is_foretold_as_insights_would_from_what_was_before_its_moment(given_answers) -> None:
+def test_each_answer_is_foretold_as_insights_would_from_what_was_before_its_moment(
+    given_answers,
+) -> None:
     """Out: the check of the moment in `rows_of`."""
     rows = rows_of(given_answers)
     chances = iter(probabilities(rows, COEFFICIENTS))
     for student in dict.fromkeys(answer.student for answer in given_answers):
-        mine = sorted((each for each in given_answers if each.student == student), key=lambda each: each.moment)
+        mine = sorted(
+            (each for each in given_answers if each.student == student),
+            key=lambda each: each.moment,
+        )
         for answer in mine:
             before = [each for each in mine if each.moment < answer.moment]
             counts = {
@@ -58,14 +70,18 @@ def test_each_answer_is_foretold_as_insights_would_from_what_was_before_its_mome
 
 @settings(max_examples=30, deadline=None)
 @given(answers)
-def test_whatever_the_answers_right_ones_never_lower_mastery_and_wrong_ones_never_raise_it(given_answers) -> None:
+def test_whatever_the_answers_right_ones_never_lower_mastery_and_wrong_ones_never_raise_it(
+    given_answers,
+) -> None:
     found = fit(rows_of(given_answers))
     assert min(found.gamma, found.gamma_over_all) >= 0 >= max(found.rho, found.rho_over_all)
     assert set(found.betas) == {point for answer in given_answers for point in answer.points}
 
 
 @given(
-    st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2).filter(lambda s: len({r for r, _ in s}) == 2)
+    st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2).filter(
+        lambda s: len({r for r, _ in s}) == 2
+    )
 )
 def test_the_auc_is_that_of_scikit_learn(pairs) -> None:
     right, scores = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
@@ -96,7 +112,10 @@ def attempts(draw: st.DrawFn) -> list[dict]:
         for number, (student, item, second, score) in enumerate(draw(st.lists(tries, max_size=20)))
     ]
     item = {"item_id": "i", "knowledge_points": ["Square Roots"]}
-    return [*values, {"type": "item_record", "timestamp": "2026-01-01", "record_id": "item", "data": item}]
+    return [
+        *values,
+        {"type": "item_record", "timestamp": "2026-01-01", "record_id": "item", "data": item},
+    ]
 
 
 @given(attempts())
@@ -107,9 +126,15 @@ def test_the_first_attempt_of_the_latest_versions_at_items_of_known_points_count
         if held is None or held["timestamp"] <= value["timestamp"]:
             versions[value["record_id"]] = value
     first: dict[str, dict] = {}
-    for value in sorted(versions.values(), key=lambda each: (each["timestamp"], each["data"].get("attempt_number"))):
+    for value in sorted(
+        versions.values(), key=lambda each: (each["timestamp"], each["data"].get("attempt_number"))
+    ):
         data = value["data"]
-        if value["type"] == "attempt_record" and data["item_id"] == "i" and data["score"] is not None:
+        if (
+            value["type"] == "attempt_record"
+            and data["item_id"] == "i"
+            and data["score"] is not None
+        ):
             first.setdefault(value["data"]["student_id"], value)
     found = answers_of_records(values)
     assert {(each.student, each.right) for each in found} == {

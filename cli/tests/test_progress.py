@@ -33,7 +33,9 @@ def _report(**fields: Any) -> JobReport:
 
 
 def _client(
-    answers: list[Any], clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = lambda _: None
+    answers: list[Any],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = lambda _: None,
 ) -> Client:
     """A gateway whose streams of changes hold one of these answers each; an exception is raised."""
     left = iter(answers)
@@ -62,7 +64,10 @@ def test_a_pipe_gets_one_plain_line_for_each_change() -> None:
     lines = text.getvalue().splitlines()
     assert last.state == "succeeded"
     assert lines[0] == "queued"
-    assert lines[1] == "running · batch 1 of 2 · 10 read, 9 written, 0 unchanged · 1 rejected, 0 failed"
+    assert (
+        lines[1]
+        == "running · batch 1 of 2 · 10 read, 9 written, 0 unchanged · 1 rejected, 0 failed"
+    )
     assert len(lines) == 3
     assert "\x1b" not in text.getvalue()
 
@@ -84,7 +89,11 @@ def test_steps_only_grow() -> None:
     analysed = [(1, 5), (5, 5), (6, 40), (40, 40)]
     for batch, (done, expected) in enumerate([*analysed, (2, 9)], start=1):
         steps.update(
-            _report(batches=4, batches_done=min(batch, 4), analysis=AnalysisProgress(expected=expected, done=done))
+            _report(
+                batches=4,
+                batches_done=min(batch, 4),
+                analysis=AnalysisProgress(expected=expected, done=done),
+            )
         )
         shares.append((steps.batches, steps.analysed / (steps.analysed_total or 10**9)))
     assert shares == sorted(shares)
@@ -110,7 +119,9 @@ def test_a_gateway_that_stays_away_is_said() -> None:
 
 def test_a_task_is_asked_for_again_soon_at_first_and_twice_a_second_then() -> None:
     states, pauses = ["PENDING"] * 5 + ["SUCCESS"], list[float]()
-    client = _client([httpx.Response(200, json={"state": state}) for state in states], sleep=pauses.append)
+    client = _client(
+        [httpx.Response(200, json={"state": state}) for state in states], sleep=pauses.append
+    )
     assert client.follow_task("t")["state"] == "SUCCESS"
     assert pauses == [0.1, 0.2, 0.4, 0.5, 0.5]
 
@@ -118,7 +129,9 @@ def test_a_task_is_asked_for_again_soon_at_first_and_twice_a_second_then() -> No
 def test_a_task_is_waited_for_while_nobody_says_who_is_restricted() -> None:
     """As during an erasure: the importer is asked anew, and may be busy."""
     later = httpx.Response(503, json={"detail": "send it again"})
-    client = _client([later, httpx.ConnectError("gone"), httpx.Response(200, json={"state": "SUCCESS"})])
+    client = _client(
+        [later, httpx.ConnectError("gone"), httpx.Response(200, json={"state": "SUCCESS"})]
+    )
     assert client.follow_task("t")["state"] == "SUCCESS"
     times = iter(range(0, 1_000, 50))
     with pytest.raises(Refused, match="send it again"):
@@ -128,6 +141,8 @@ def test_a_task_is_waited_for_while_nobody_says_who_is_restricted() -> None:
 
 
 def test_a_refusal_is_the_gateways_own_sentence() -> None:
-    client = _client([httpx.Response(422, json={"detail": "the file is empty: it holds no record"})])
+    client = _client(
+        [httpx.Response(422, json={"detail": "the file is empty: it holds no record"})]
+    )
     with pytest.raises(Refused, match="it holds no record"):
         client.job("j")

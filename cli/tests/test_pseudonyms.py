@@ -42,7 +42,11 @@ else:
 
 runner = CliRunner()
 PACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
-UNPACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.decompress, ".zst": zstd.decompress}
+UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.decompress,
+    ".zst": zstd.decompress,
+}
 
 student = st.sampled_from(["S0104", "S01", "4", "学-7", '"q"', "a\\b"])
 name = st.sampled_from(["王小明", "Ana Ruiz", "Zoë", "O'Neil"])
@@ -56,13 +60,19 @@ DATA = {
         },
     ),
     "teacher_interaction": st.fixed_dictionaries(
-        {"teacher_id": student, "student_id": student}, optional={"teacher_name": name, "student_name": name}
+        {"teacher_id": student, "student_id": student},
+        optional={"teacher_name": name, "student_name": name},
     ),
     "course_record": st.fixed_dictionaries(
-        {"student_id": student, "course_id": st.just("C1")}, optional={"student_name": name, "progress": st.just(5)}
+        {"student_id": student, "course_id": st.just("C1")},
+        optional={"student_name": name, "progress": st.just(5)},
     ),
     "error_record": st.fixed_dictionaries(
-        {"student_id": student, "course_id": st.just("C1"), "error_text": st.just("1/2 + 1/3 = 2/5")},
+        {
+            "student_id": student,
+            "course_id": st.just("C1"),
+            "error_text": st.just("1/2 + 1/3 = 2/5"),
+        },
         optional={"student_name": name, "resolved": st.booleans()},
     ),
     "course_content": st.just({"course_id": "C1", "content": "x"}),
@@ -104,19 +114,36 @@ def expected_row(map_file: Path, row: dict[str, Any]) -> Any:
             data[field] = expected_pseudonym(map_file, "name", value)
         elif field in {"reply_to", "thread_id"}:
             data[field] = expected_pseudonym(map_file, "record", value)
-    return parse_record({"type": row["type"], "timestamp": row["timestamp"], "record_id": record_id, "data": data})
+    return parse_record(
+        {"type": row["type"], "timestamp": row["timestamp"], "record_id": record_id, "data": data}
+    )
 
 
 def run(file: Path, *options: str) -> tuple[Any, Path]:
     output = file.parent / f"out.ndjson{options[0] if options else ''}"
-    arguments = ["pseudonymize", str(file), "-o", str(output), "--map", str(file.parent / "map.db"), *options[1:]]
+    arguments = [
+        "pseudonymize",
+        str(file),
+        "-o",
+        str(output),
+        "--map",
+        str(file.parent / "map.db"),
+        *options[1:],
+    ]
     return runner.invoke(app, arguments, catch_exceptions=False), output
 
 
 @settings(deadline=None)
-@given(st.lists(rows(), min_size=1, max_size=8), st.sampled_from(sorted(PACK)), st.sampled_from(sorted(PACK)))
+@given(
+    st.lists(rows(), min_size=1, max_size=8),
+    st.sampled_from(sorted(PACK)),
+    st.sampled_from(sorted(PACK)),
+)
 def test_rows_are_renamed_and_nothing_else_of_them_changes(
-    tmp_path_factory: pytest.TempPathFactory, given_rows: list[dict[str, Any]], packed: str, packed_again: str
+    tmp_path_factory: pytest.TempPathFactory,
+    given_rows: list[dict[str, Any]],
+    packed: str,
+    packed_again: str,
 ) -> None:
     folder = tmp_path_factory.mktemp("pseudonyms")
     file = folder / f"records.ndjson{packed}"
@@ -131,7 +158,10 @@ def test_rows_are_renamed_and_nothing_else_of_them_changes(
 
 STATEMENT = {
     "id": "6690e6c9-3ef0-4ed3-8b37-7f3964730bee",
-    "actor": {"name": "王小明", "account": {"homePage": "https://lms.example", "name": "marked-4711"}},
+    "actor": {
+        "name": "王小明",
+        "account": {"homePage": "https://lms.example", "name": "marked-4711"},
+    },
     "verb": {"id": "http://adlnet.gov/expapi/verbs/answered"},
     "object": {"id": "https://lms.example/q/1", "definition": {"description": {"zh": "36 km/h?"}}},
     "result": {"success": False, "response": "我是王小明，学号 marked-4711"},
@@ -146,7 +176,11 @@ EVENT = {
     "username": "marked-user",
     "ip": "203.0.113.9",
     "context": {"user_id": 47114711, "course_id": "C1", "path": "/marked-path"},
-    "event": {"problem_id": "p1", "success": "incorrect", "answers": {"a": "marked-user wrote 2/5"}},
+    "event": {
+        "problem_id": "p1",
+        "success": "incorrect",
+        "answers": {"a": "marked-user wrote 2/5"},
+    },
     "time": "2026-01-01T00:00:00Z",
 }
 MAPPING = """{type: error_record, columns: {学号: student_id, 姓名: student_name, 错误: error_text, 备注: null},
@@ -156,7 +190,9 @@ TABLE = "学号,姓名,错误,备注\nmarked-4711,王小明,王小明说“2/5�
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
 @pytest.mark.parametrize("packed", sorted(PACK))
-def test_a_table_names_nobody_whatever_its_encoding(tmp_path: Path, encoding: str, packed: str) -> None:
+def test_a_table_names_nobody_whatever_its_encoding(
+    tmp_path: Path, encoding: str, packed: str
+) -> None:
     (tmp_path / "mapping.yaml").write_text(MAPPING % f"encoding: {encoding}")
     file = tmp_path / f"table.csv{packed}"
     file.write_bytes(PACK[packed](TABLE.encode(encoding)))
@@ -169,10 +205,16 @@ def test_a_table_names_nobody_whatever_its_encoding(tmp_path: Path, encoding: st
     ("file_name", "content", "person"),
     [
         ("statements.json", json.dumps([STATEMENT], indent=1), "https://lms.example|marked-4711"),
-        ("tracking.log", "2026-01-01 INFO [tracking] logger.py - " + json.dumps(EVENT) + "\n", "47114711"),
+        (
+            "tracking.log",
+            "2026-01-01 INFO [tracking] logger.py - " + json.dumps(EVENT) + "\n",
+            "47114711",
+        ),
     ],
 )
-def test_what_platforms_export_names_nobody(tmp_path: Path, file_name: str, content: str, person: str) -> None:
+def test_what_platforms_export_names_nobody(
+    tmp_path: Path, file_name: str, content: str, person: str
+) -> None:
     (tmp_path / file_name).write_text(content)
     result, output = run(tmp_path / file_name)
     assert result.exit_code == 0, result.output
@@ -211,7 +253,9 @@ def test_pseudonyms_are_stable_over_files_and_processes(
     with PseudonymMap(path) as names:
         assert first == again == [names.of("person", f"S{number}") for number in range(people)] * 2
         assert len(set(first)) == people
-        assert [names.originals(each) for each in first[:people]] == [f"S{number}" for number in range(people)]
+        assert [names.originals(each) for each in first[:people]] == [
+            f"S{number}" for number in range(people)
+        ]
 
 
 def test_another_map_gives_other_pseudonyms(tmp_path: Path) -> None:
@@ -234,12 +278,22 @@ def test_the_map_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_every_field_of_the_contract_is_known() -> None:
     fields = {field for data in DATA_OF_TYPE.values() for field in data.model_fields}
-    assert fields == {*PERSON_FIELDS, *PERSON_FIELDS.values(), *RECORD_FIELDS, *TEXT_FIELDS, *KEPT_FIELDS}
+    assert fields == {
+        *PERSON_FIELDS,
+        *PERSON_FIELDS.values(),
+        *RECORD_FIELDS,
+        *TEXT_FIELDS,
+        *KEPT_FIELDS,
+    }
 
 
-def test_a_field_that_nobody_looked_at_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_that_nobody_looked_at_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "KEPT_FIELDS", KEPT_FIELDS - {"course_id"})
-    record = parse_record({"type": "course_content", "timestamp": "2026-01-01", "data": DATA_OF_CONTENT})
+    record = parse_record(
+        {"type": "course_content", "timestamp": "2026-01-01", "data": DATA_OF_CONTENT}
+    )
     with PseudonymMap(tmp_path / "map.db") as names, pytest.raises(ValueError, match="course_id"):
         pseudonymize(record, names, find_whole_words)
 
@@ -260,7 +314,9 @@ def test_rows_that_cannot_be_read_are_left_out_and_told(tmp_path: Path) -> None:
 
 def test_a_workbook_becomes_records_without_names(tmp_path: Path) -> None:
     file, mapping = tmp_path / "grades.xlsx", tmp_path / "mapping.yaml"
-    file.write_bytes(xlsx({"Mid": [["id", "name", "Q1", "remark"], ["S0104", "王小明", 1, "marked-cell"]]}))
+    file.write_bytes(
+        xlsx({"Mid": [["id", "name", "Q1", "remark"], ["S0104", "王小明", 1, "marked-cell"]]})
+    )
     mapping.write_text(
         "{type: attempt_record, columns: {id: student_id, name: student_name, remark: null}, "
         "constants: {timestamp: '2026-01-01'}, items: {columns: [Q1], item_id: '{sheet}/{column}'}}"
@@ -276,7 +332,8 @@ def test_a_workbook_becomes_records_without_names(tmp_path: Path) -> None:
 def test_a_file_that_breaks_off_leaves_no_output(tmp_path: Path) -> None:
     file = tmp_path / "records.ndjson"
     file.write_text(
-        json.dumps({"type": "course_content", "timestamp": "2026-01-01", "data": DATA_OF_CONTENT}) + '\n{"a'
+        json.dumps({"type": "course_content", "timestamp": "2026-01-01", "data": DATA_OF_CONTENT})
+        + '\n{"a'
     )
     result, output = run(file)
     assert result.exit_code == 2
@@ -304,10 +361,14 @@ def test_the_owner_can_tell_who_is_who(tmp_path: Path) -> None:
         ("S0104, S01045, 4", [Word("S0104", is_name=False), Word("4", is_name=False)], ["S0104"]),
     ],
 )
-def test_whole_words_are_found_without_the_analyzer(text: str, words: list[Word], expected: list[str]) -> None:
+def test_whole_words_are_found_without_the_analyzer(
+    text: str, words: list[Word], expected: list[str]
+) -> None:
     def found() -> Iterator[str]:
         end_of_last = 0
-        for start, end, _ in sorted(find_whole_words(text, words), key=lambda span: (span[0], -span[1])):
+        for start, end, _ in sorted(
+            find_whole_words(text, words), key=lambda span: (span[0], -span[1])
+        ):
             if start >= end_of_last:
                 yield text[start:end]
                 end_of_last = end
@@ -317,7 +378,9 @@ def test_whole_words_are_found_without_the_analyzer(text: str, words: list[Word]
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 6)), max_size=6))
-def test_nothing_of_a_word_that_was_found_stays(tmp_path_factory: pytest.TempPathFactory, found: list[Any]) -> None:
+def test_nothing_of_a_word_that_was_found_stays(
+    tmp_path_factory: pytest.TempPathFactory, found: list[Any]
+) -> None:
     """However the places of several words lie in each other."""
     text = "abcdefghijkl"
     spans = [(start, min(start + size, len(text))) for start, size in found]
@@ -335,7 +398,9 @@ def test_nothing_of_a_word_that_was_found_stays(tmp_path_factory: pytest.TempPat
 def test_the_rows_are_those_that_an_import_would_read(tmp_path: Path) -> None:
     """One row of a table that cannot be read hides none of its neighbours."""
     (tmp_path / "mapping.yaml").write_text(MAPPING % "encoding: utf-8")
-    (tmp_path / "table.csv").write_text(TABLE + "a,b\n" + TABLE.splitlines()[1].replace("2/5", "3/7") + "\n")
+    (tmp_path / "table.csv").write_text(
+        TABLE + "a,b\n" + TABLE.splitlines()[1].replace("2/5", "3/7") + "\n"
+    )
     mapping = parse_mapping((tmp_path / "mapping.yaml").read_bytes())
     with (tmp_path / "table.csv").open("rb") as file:
         plan, text = open_text(file, "csv", None, mapping, Platforms({}))

@@ -11,7 +11,13 @@ from edugraph_cli.embedded.report import Report, language_of, write_report
 from edugraph_client import Answer
 
 ROWS: list[dict[str, Any]] = [
-    {"point": f"p{n}", "name": f"<b>point {n}</b>", "wrong": n / 10, "wrong_at_least": None, "evidence": "/v1/x"}
+    {
+        "point": f"p{n}",
+        "name": f"<b>point {n}</b>",
+        "wrong": n / 10,
+        "wrong_at_least": None,
+        "evidence": "/v1/x",
+    }
     for n in range(4)
 ]
 
@@ -35,8 +41,14 @@ def test_it_says_what_the_answers_say_and_runs_nothing(tmp_path: Path, language:
     """Out: `autoescape` of the template's environment."""
     hard = answer([{"right": 0.615, "median_progress": 0.7}])
     needed = {"name": "a", "mistakes": 2, "students": 2, "needed_for": ["b", "c"]}
-    answers = {"weak-points": answer(ROWS), "untaught-points": answer([needed]), "trust": answer([])}
-    path = write_report(Report("ALG", hard, answers), tmp_path / "new" / "demo.html", language, shown_rows=3)
+    answers = {
+        "weak-points": answer(ROWS),
+        "untaught-points": answer([needed]),
+        "trust": answer([]),
+    }
+    path = write_report(
+        Report("ALG", hard, answers), tmp_path / "new" / "demo.html", language, shown_rows=3
+    )
     page = path.read_text("utf-8")
     assert "<b>point" not in page
     assert "&lt;b&gt;point 2&lt;/b&gt;" in page

@@ -28,7 +28,9 @@ def roster(tmp_path: Path) -> Path:
 
 def test_a_roster_becomes_records_and_the_rest_is_named(roster: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.ndjson"
-    said = CliRunner().invoke(app, ["roster", str(roster), "-o", str(output), "--person-key", "username"])
+    said = CliRunner().invoke(
+        app, ["roster", str(roster), "-o", str(output), "--person-key", "username"]
+    )
     assert said.exit_code == 0
     [row] = [parse_row(json.loads(line)) for line in output.read_text().splitlines()]
     assert isinstance(row, Record)
@@ -45,28 +47,44 @@ def test_a_roster_becomes_records_and_the_rest_is_named(roster: Path, tmp_path: 
 def test_a_whole_roster_ends_what_the_last_one_named(roster: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.ndjson.gz", tmp_path / "second.ndjson"
     assert CliRunner().invoke(app, ["roster", str(roster), "-o", str(first)]).exit_code == 0
-    files = FILES | {"enrollments.csv": "sourcedId,classSourcedId,userSourcedId,role\ne2,k,u2,teacher\n"}
+    files = FILES | {
+        "enrollments.csv": "sourcedId,classSourcedId,userSourcedId,role\ne2,k,u2,teacher\n"
+    }
     with zipfile.ZipFile(roster, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
-    said = CliRunner().invoke(app, ["roster", str(roster), "-o", str(second), "--snapshot", str(first)])
+    said = CliRunner().invoke(
+        app, ["roster", str(roster), "-o", str(second), "--snapshot", str(first)]
+    )
     assert said.exit_code == 0
-    rows = [row for line in second.read_text().splitlines() if isinstance(row := parse_row(json.loads(line)), Record)]
-    assert {row.data.model_dump()["student_id"]: row.data.model_dump()["ends"] is None for row in rows} == {
+    rows = [
+        row
+        for line in second.read_text().splitlines()
+        if isinstance(row := parse_row(json.loads(line)), Record)
+    ]
+    assert {
+        row.data.model_dump()["student_id"]: row.data.model_dump()["ends"] is None for row in rows
+    } == {
         None: True,
         "u1": False,
     }
     assert "ended now" in said.output
-    missing = CliRunner().invoke(app, ["roster", str(roster), "-o", str(second), "--snapshot", str(tmp_path / "no")])
+    missing = CliRunner().invoke(
+        app, ["roster", str(roster), "-o", str(second), "--snapshot", str(tmp_path / "no")]
+    )
     assert missing.exit_code == 2
 
 
-def test_two_lists_with_the_same_enrollments_have_records_of_their_own(roster: Path, tmp_path: Path) -> None:
+def test_two_lists_with_the_same_enrollments_have_records_of_their_own(
+    roster: Path, tmp_path: Path
+) -> None:
     """Out: `source_prefix` in the id of a record."""
     outputs = {name: tmp_path / f"{name}.ndjson" for name in ("here", "there", "later")}
     for name in ("here", "there"):
         assert (
-            CliRunner().invoke(app, ["roster", str(roster), "-o", str(outputs[name]), "--source", name]).exit_code
+            CliRunner()
+            .invoke(app, ["roster", str(roster), "-o", str(outputs[name]), "--source", name])
+            .exit_code
             == 0
         )
     here, there = (json.loads(outputs[name].read_text())["record_id"] for name in ("here", "there"))
@@ -76,7 +94,10 @@ def test_two_lists_with_the_same_enrollments_have_records_of_their_own(roster: P
     assert (wrong.exit_code, outputs["later"].exists()) == (2, False)
     assert "of the source here" in " ".join(wrong.output.split())
     assert CliRunner().invoke(app, [*later, str(outputs["here"])]).exit_code == 0
-    assert CliRunner().invoke(app, ["roster", str(roster), "-o", "x", "--source", "a:b"]).exit_code == 2
+    assert (
+        CliRunner().invoke(app, ["roster", str(roster), "-o", "x", "--source", "a:b"]).exit_code
+        == 2
+    )
 
 
 def test_what_is_no_roster_is_told_in_a_sentence_and_nothing_is_written(tmp_path: Path) -> None:
@@ -85,6 +106,8 @@ def test_what_is_no_roster_is_told_in_a_sentence_and_nothing_is_written(tmp_path
     said = CliRunner().invoke(app, ["roster", str(path), "-o", str(output)])
     assert (said.exit_code, output.exists()) == (2, False)
     assert "export the roster again" in " ".join(said.output.split())
-    zone = CliRunner().invoke(app, ["roster", str(path), "-o", str(output), "--time-zone", "Moon/Base"])
+    zone = CliRunner().invoke(
+        app, ["roster", str(path), "-o", str(output), "--time-zone", "Moon/Base"]
+    )
     assert zone.exit_code == 2
     assert "Moon/Base is not a known time zone" in " ".join(zone.output.split())

@@ -30,7 +30,9 @@ def values(school) -> list[dict]:
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(2, 40), st.integers(0, 99), st.integers(1, 4_000))
-def test_the_same_arguments_give_the_same_school_and_the_contract_takes_it(students, seed, records) -> None:
+def test_the_same_arguments_give_the_same_school_and_the_contract_takes_it(
+    students, seed, records
+) -> None:
     first, second = School(students, seed, records), School(students, seed, records)
     values = list(first.records())
     assert values == list(second.records())
@@ -71,7 +73,9 @@ def test_students_join_and_leave_in_many_weeks(values) -> None:
 
 
 def test_a_tenth_of_the_items_is_said_to_test_another_point(school) -> None:
-    items = [item for course in school.courses for at_point in course.items.values() for item in at_point]
+    items = [
+        item for course in school.courses for at_point in course.items.values() for item in at_point
+    ]
     wrong = sum(item.stated != item.point for item in items) / len(items)
     assert abs(wrong - WRONG_TAGS) < 0.03
 
@@ -92,12 +96,16 @@ def test_a_student_tries_again_only_what_was_wrong(values) -> None:
 
 
 def test_the_truth_is_a_chance_and_who_knows_more_answers_more(school, values) -> None:
-    truth = {(each["student_id"], each["knowledge_point"]): each["mastery"] for each in school.truth()}
+    truth = {
+        (each["student_id"], each["knowledge_point"]): each["mastery"] for each in school.truth()
+    }
     assert all(0 < mastery < 1 for mastery in truth.values())
     by_student = defaultdict(list)
     for (student, _), mastery in truth.items():
         by_student[student].append(mastery)
-    best = sorted(by_student, key=lambda student: sum(by_student[student]) / len(by_student[student]))
+    best = sorted(
+        by_student, key=lambda student: sum(by_student[student]) / len(by_student[student])
+    )
     right: Counter[str] = Counter()
     tried: Counter[str] = Counter()
     for value in values:
@@ -105,7 +113,10 @@ def test_the_truth_is_a_chance_and_who_knows_more_answers_more(school, values) -
             right[value["data"]["student_id"]] += value["data"]["correct"]
             tried[value["data"]["student_id"]] += 1
     low, high = ([each for each in part if tried[each]] for part in (best[:20], best[-20:]))
-    shares = [sum(right[each] for each in part) / sum(tried[each] for each in part) for part in (low, high)]
+    shares = [
+        sum(right[each] for each in part) / sum(tried[each] for each in part)
+        for part in (low, high)
+    ]
     assert shares[0] + 0.1 < shares[1]
 
 
@@ -116,7 +127,9 @@ def test_each_statement_is_read_or_counted_under_its_name() -> None:
         made = read_statement(statement, UNKNOWN_PLATFORMS)
         read[made.name if isinstance(made, NotRelevant) else made.type] += 1
     assert len({statement["id"] for statement in statements}) == 1_200
-    assert Counter(each["verb"]["id"].rsplit("/", 1)[1] for each in statements) == dict.fromkeys(VERBS, 100)
+    assert Counter(each["verb"]["id"].rsplit("/", 1)[1] for each in statements) == dict.fromkeys(
+        VERBS, 100
+    )
     assert read == {
         "attempt_record": 500,
         "course_record": 200,
@@ -129,15 +142,22 @@ def test_each_statement_is_read_or_counted_under_its_name() -> None:
 def test_the_command_writes_records_truth_and_statements(tmp_path) -> None:
     names = {name: tmp_path / f"{name}.ndjson" for name in ("output", "truth", "xapi")}
     options = [text for name, path in names.items() for text in (f"--{name}", str(path))]
-    done = CliRunner().invoke(app, ["synthesize", "--students", "10", "--records", "2500", *options])
+    done = CliRunner().invoke(
+        app, ["synthesize", "--students", "10", "--records", "2500", *options]
+    )
     assert done.exit_code == 0, done.output
-    lines = {name: [json.loads(line) for line in path.open(encoding="utf-8")] for name, path in names.items()}
+    lines = {
+        name: [json.loads(line) for line in path.open(encoding="utf-8")]
+        for name, path in names.items()
+    }
     assert lines["output"] == list(School(10, 1, 2_500).records())
     assert len(lines["xapi"]) == 10_000
     assert lines["truth"]
 
 
 def test_a_folder_that_is_not_there_gets_one_sentence(tmp_path) -> None:
-    done = CliRunner().invoke(app, ["synthesize", "--students", "2", "--output", str(tmp_path / "no" / "file")])
+    done = CliRunner().invoke(
+        app, ["synthesize", "--students", "2", "--output", str(tmp_path / "no" / "file")]
+    )
     assert done.exit_code == 2
     assert "cannot be written" in done.output

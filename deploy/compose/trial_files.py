@@ -60,7 +60,8 @@ def _large_file(path: Path) -> Trial:
                 "interaction_type": "chat",
                 "message_count": 1,
                 "course_id": "TRIAL",
-                "text": f"Message {rows}: " + "how does the second step follow from the first one? " * 60,
+                "text": f"Message {rows}: "
+                + "how does the second step follow from the first one? " * 60,
             }
             row = {
                 "type": "student_interaction",

@@ -34,7 +34,8 @@ from edugraph_client import Client, Refused, Unreachable  # noqa: E402
 from tools import cache, docker  # noqa: E402
 
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
-STARTED_WITHIN = 300  # seconds: the servers' first start, on a machine that does other things beside it
+# Seconds: the servers' first start, on a machine that does other things beside it
+STARTED_WITHIN = 300
 READY_WITHIN = 300  # seconds, of the services once the servers are healthy
 IMPORTED_WITHIN = 300  # seconds, for each file; a refused login is seen at once and ends the wait
 FILES_PORT = 8000
@@ -81,7 +82,9 @@ class Compose:
         self.files.mkdir()
         self.files.chmod(0o755)  # the user of the container that serves them is another one
         self.variables = self._variables()
-        (folder / "env").write_text("".join(f"{key}={value}\n" for key, value in self.variables.items()))
+        (folder / "env").write_text(
+            "".join(f"{key}={value}\n" for key, value in self.variables.items())
+        )
         self.podman = not docker.answers()
         self.tool = "podman" if self.podman else "docker"
         names = ["compose.yaml", "deploy/compose/trial_files.yaml"]
@@ -95,13 +98,17 @@ class Compose:
             files = [str(ROOT / name) for name in names]
         chosen = [part for file in files for part in ("-f", file)]
         self.command = [*program, "-p", self.name, "--env-file", str(folder / "env"), *chosen]
-        self.plan = Plan(yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"])
+        self.plan = Plan(
+            yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+        )
         self.plan.others.append("files")
         self.left_behind: list[str] = []
 
     def _variables(self) -> dict[str, str]:
         lines = [filled(line) for line in (ROOT / ".env.example").read_text().splitlines()]
-        values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        values = dict(
+            line.split("=", 1) for line in lines if "=" in line and not line.startswith("#")
+        )
         for name in ("GATEWAY_PORT", "HTTPS_PORT", "FLOWER_PORT"):
             values[name] = str(_free_port())
         # Podman-compose is given a copy of compose.yaml, so a path must not start from the folder of that.
@@ -123,7 +130,9 @@ class Compose:
                 check=False,
             )
         except subprocess.TimeoutExpired as late:
-            raise Failed(f"{' '.join(arguments)} did not end within {STARTED_WITHIN} s:\n{late.output}") from None
+            raise Failed(
+                f"{' '.join(arguments)} did not end within {STARTED_WITHIN} s:\n{late.output}"
+            ) from None
         if check and done.returncode:
             raise Failed(f"{' '.join(arguments)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
         return done
@@ -138,7 +147,15 @@ class Compose:
             if self.podman:
                 self._start_in_order()
             else:
-                self.run("up", "-d", "--quiet-pull", *plan.servers, *plan.jobs, *plan.services, *plan.others)
+                self.run(
+                    "up",
+                    "-d",
+                    "--quiet-pull",
+                    *plan.servers,
+                    *plan.jobs,
+                    *plan.services,
+                    *plan.others,
+                )
             self.until_ready(plan.services)
             yield f"http://127.0.0.1:{self.variables['GATEWAY_PORT']}"
         except BaseException:
@@ -233,7 +250,9 @@ class Compose:
             names = "{{.Names}}" if kind == "container" else "{{.Name}}"
             command = [self.tool, kind, "ls", *options, "--format", names]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found += [f"{kind} {name}" for name in done.stdout.split() if name.startswith(self.name)]
+            found += [
+                f"{kind} {name}" for name in done.stdout.split() if name.startswith(self.name)
+            ]
         return found
 
     def _remove(self, left: list[str]) -> None:
@@ -245,7 +264,9 @@ class Compose:
 
 def _podman_compose() -> str:
     debian.need_command("podman", "podman", "runc")
-    if not Path("/usr/lib/podman/aardvark-dns").exists():  # names of services, which podman does not insist on
+    if not Path(
+        "/usr/lib/podman/aardvark-dns"
+    ).exists():  # names of services, which podman does not insist on
         debian.apt_install("netavark", "aardvark-dns")
     folder = cache.folder() / f"podman-compose-{PODMAN_COMPOSE}"
     if not (folder / "bin" / "podman-compose").exists():
@@ -258,7 +279,10 @@ def _podman_compose() -> str:
 def _without_order(file: Path, folder: Path) -> Path:
     """Older podmans cannot wait for a healthy or an ended container: `_start_in_order` does it instead."""
     text = re.sub(
-        r"^    depends_on:.*\n(?:(?:      .*)?\n)*?(?=    \S|  \S|\S|\n)", "", file.read_text(), flags=re.MULTILINE
+        r"^    depends_on:.*\n(?:(?:      .*)?\n)*?(?=    \S|  \S|\S|\n)",
+        "",
+        file.read_text(),
+        flags=re.MULTILINE,
     )
     target = folder / file.name
     target.write_text(text.replace("./deploy/", f"{ROOT}/deploy/"), encoding="utf-8")
@@ -323,7 +347,12 @@ def try_everything(compose: Compose) -> None:
     with compose.up() as url:
         print(f"ok all services are ready after {time.monotonic() - began:.0f} s", flush=True)
         with Client(url, compose.variables["EDUGRAPH_BOOTSTRAP_KEY"]) as client:
-            until("the proxy leads to the gateway", lambda: bool(client.ready()), READY_WITHIN, compose.refused_login)
+            until(
+                "the proxy leads to the gateway",
+                lambda: bool(client.ready()),
+                READY_WITHIN,
+                compose.refused_login,
+            )
             small, large, workbook, by_url = trials(compose.files, f"http://files:{FILES_PORT}")
             imported(compose, client, small)
             imported(compose, client, large)
@@ -339,7 +368,10 @@ def try_everything(compose: Compose) -> None:
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         compose = Compose(Path(folder))
-        print(f"compose-test: {'podman-compose' if compose.podman else 'docker compose'}, {compose.name}", flush=True)
+        print(
+            f"compose-test: {'podman-compose' if compose.podman else 'docker compose'}, {compose.name}",
+            flush=True,
+        )
         try:
             try_everything(compose)
         except (Failed, Refused, Unreachable) as problem:

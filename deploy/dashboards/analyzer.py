@@ -109,7 +109,11 @@ ROWS = (
                 "percentunit",
                 "0 after a new prompt or model is as it must be; else look whether Redis evicts keys.",
                 Query(
-                    share(rate(metrics.CACHE, "kind", where='result="hit"'), rate(metrics.CACHE, "kind")), "{{kind}}"
+                    share(
+                        rate(metrics.CACHE, "kind", where='result="hit"'),
+                        rate(metrics.CACHE, "kind"),
+                    ),
+                    "{{kind}}",
                 ),
                 width=6,
             ),

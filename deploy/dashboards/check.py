@@ -29,7 +29,10 @@ NAMES = {instrument.full_name for instrument in INSTRUMENTS}
 
 def problems(dashboard: dict[str, Any], prometheus: str | None) -> Iterator[str]:
     yield from _form(dashboard)
-    declared = {variable["name"] for variable in dashboard["templating"]["list"]} | {"__rate_interval", "__interval"}
+    declared = {variable["name"] for variable in dashboard["templating"]["list"]} | {
+        "__rate_interval",
+        "__interval",
+    }
     for panel in _panels(dashboard):
         for target in panel["targets"]:
             for fault in _query(target["expr"], declared, prometheus):
@@ -37,7 +40,9 @@ def problems(dashboard: dict[str, Any], prometheus: str | None) -> Iterator[str]
 
 
 def _form(dashboard: dict[str, Any]) -> Iterator[str]:
-    yield from (f"has no {key}" for key in ("uid", "title", "description") if not dashboard.get(key))
+    yield from (
+        f"has no {key}" for key in ("uid", "title", "description") if not dashboard.get(key)
+    )
     ids = [panel["id"] for panel in dashboard["panels"]]
     if len(ids) != len(set(ids)):
         yield "two panels have the same id"
@@ -79,7 +84,10 @@ def _filled(expression: str) -> str:
 
 def _syntax(expressions: list[str]) -> Iterator[str]:
     """All of them at once, as recording rules: promtool takes a while to start."""
-    rules = [{"record": f"query:{number}", "expr": _filled(text)} for number, text in enumerate(expressions)]
+    rules = [
+        {"record": f"query:{number}", "expr": _filled(text)}
+        for number, text in enumerate(expressions)
+    ]
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"groups": [{"name": "dashboards", "rules": rules}]}, file)
         file.flush()
@@ -109,7 +117,12 @@ def main() -> int:
         found = list(problems(board, chosen.prometheus))
         count += len(found)
         print(f"{name}: {len(found)} problems", *found, sep="\n    ")
-    targets = [target for board in boards.values() for panel in _panels(board) for target in panel["targets"]]
+    targets = [
+        target
+        for board in boards.values()
+        for panel in _panels(board)
+        for target in panel["targets"]
+    ]
     faults = list(_syntax([target["expr"] for target in targets]))
     print(f"{len(targets)} queries", *faults, sep="\n    ")
     return 1 if count or faults else 0

@@ -30,7 +30,10 @@ ROWS = (
                 "Jobs without progress",
                 "none",
                 "EduGraphJobsReaped in the runbook: what would have carried a job on was lost.",
-                Query(f"sum by (outcome) (increase({series(metrics.JOBS_REAPED)}[30m]))", "{{outcome}}"),
+                Query(
+                    f"sum by (outcome) (increase({series(metrics.JOBS_REAPED)}[30m]))",
+                    "{{outcome}}",
+                ),
                 width=24,
             ),
         ),

@@ -65,7 +65,13 @@ class HttpService:
             Row(
                 "Time",
                 (
-                    course("Time of an answer", "s", self.slow, *quantiles(metrics.HTTP_SECONDS, where=api), red=5),
+                    course(
+                        "Time of an answer",
+                        "s",
+                        self.slow,
+                        *quantiles(metrics.HTTP_SECONDS, where=api),
+                        red=5,
+                    ),
                     course(
                         "By route",
                         "s",

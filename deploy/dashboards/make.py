@@ -15,7 +15,9 @@ def texts() -> dict[str, str]:
     made = {}
     for name in NAMES:
         module = import_module(name)
-        made[f"{name}.json"] = import_module("panels").dashboard_json(name, module.TITLE, module.ABOUT, module.ROWS)
+        made[f"{name}.json"] = import_module("panels").dashboard_json(
+            name, module.TITLE, module.ABOUT, module.ROWS
+        )
     return made
 
 

@@ -77,7 +77,10 @@ ROWS = (
                 "Tasks that fail",
                 "percentunit",
                 "EduGraphTasksFail in the runbook: most often one cause for all.",
-                Query(share(rate(metrics.TASKS, where=FAILED), rate(metrics.TASKS, where=ENDED)), "of all"),
+                Query(
+                    share(rate(metrics.TASKS, where=FAILED), rate(metrics.TASKS, where=ENDED)),
+                    "of all",
+                ),
                 red=0.05,
             ),
             number(
@@ -86,7 +89,8 @@ ROWS = (
                 "Look at the answers by status on the page Analyzer and provider.",
                 Query(
                     share(
-                        rate(metrics.PROVIDER_REQUESTS, where='status!~"200|429"'), rate(metrics.PROVIDER_REQUESTS)
+                        rate(metrics.PROVIDER_REQUESTS, where='status!~"200|429"'),
+                        rate(metrics.PROVIDER_REQUESTS),
                     ),
                     "of all",
                 ),
@@ -119,7 +123,9 @@ ROWS = (
                 "Answered from the cache",
                 "percentunit",
                 "What is asked a second time costs nothing; 0 after a new prompt or model is as it must be.",
-                Query(share(rate(metrics.CACHE, where='result="hit"'), rate(metrics.CACHE)), "of all"),
+                Query(
+                    share(rate(metrics.CACHE, where='result="hit"'), rate(metrics.CACHE)), "of all"
+                ),
             ),
             number(
                 "Jobs ended in a day",
@@ -136,7 +142,10 @@ ROWS = (
                 "Processes by version",
                 "none",
                 "Two versions for longer than an update takes: the update hangs.",
-                Query(f"sum by (service, version) ({series(metrics.BUILD)})", "{{service}} {{version}}"),
+                Query(
+                    f"sum by (service, version) ({series(metrics.BUILD)})",
+                    "{{service}} {{version}}",
+                ),
                 width=12,
             ),
             course(

@@ -26,7 +26,9 @@ from edugraph_common.platform.instruments import Instrument
 COLUMNS, HEIGHT, STAT_HEIGHT = 24, 8, 5
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 RATE = "$__rate_interval"
-Unit = Literal["short", "ops", "s", "percentunit", "bytes", "none", "cps", "dateTimeFromNow", "reqps"]
+Unit = Literal[
+    "short", "ops", "s", "percentunit", "bytes", "none", "cps", "dateTimeFromNow", "reqps"
+]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def number(title: str, unit: Unit, do: str, *queries: Query, **look: Any) -> Pan
 
 
 def series(instrument: Instrument, where: str = "", suffix: str = "") -> str:
-    selector = ",".join(part for part in ('namespace=~"$namespace"', 'release=~"$release"', where) if part)
+    selector = ",".join(
+        part for part in ('namespace=~"$namespace"', 'release=~"$release"', where) if part
+    )
     return f"{instrument.full_name}{suffix}{{{selector}}}"
 
 
@@ -97,9 +101,7 @@ def share(part: str, whole: str) -> str:
 
 
 def mean(instrument: Instrument, *by: str, where: str = "") -> str:
-    return (
-        f"{rate(instrument, *by, where=where, suffix='_sum')} / {rate(instrument, *by, where=where, suffix='_count')}"
-    )
+    return f"{rate(instrument, *by, where=where, suffix='_sum')} / {rate(instrument, *by, where=where, suffix='_count')}"
 
 
 def quantiles(
@@ -107,7 +109,9 @@ def quantiles(
 ) -> list[Query]:
     buckets = rate(instrument, "le", *by, where=where, suffix="_bucket")
     names = " ".join(f"{{{{{label}}}}}" for label in by)
-    return [Query(f"histogram_quantile({q}, {buckets})", f"p{q * 100:g} {names}".strip()) for q in of]
+    return [
+        Query(f"histogram_quantile({q}, {buckets})", f"p{q * 100:g} {names}".strip()) for q in of
+    ]
 
 
 def _by(labels: Sequence[str]) -> str:
@@ -135,7 +139,9 @@ def dashboard_json(uid: str, title: str, about: str, rows: Sequence[Row]) -> str
             .type(DashboardLinkType.DASHBOARDS)
             .as_dropdown(True)
         )
-        .with_variable(dashboard.DatasourceVariable("datasource").type("prometheus").label("Data source"))
+        .with_variable(
+            dashboard.DatasourceVariable("datasource").type("prometheus").label("Data source")
+        )
         .with_variable(_label("namespace", "Namespace", "edugraph_build_info"))
         .with_variable(_label("release", "Release", 'edugraph_build_info{namespace=~"$namespace"}'))
     )
@@ -183,14 +189,18 @@ def _built(panel: Panel) -> Any:
     made: Any = _number() if panel.kind == "number" else _course(panel)
     made = made.title(panel.title).description(panel.do).unit(panel.unit).datasource(SOURCE).min(0)
     for place, query in enumerate(panel.queries):
-        target = prometheus.Dataquery().expr(query.expression).legend_format(query.legend or "__auto")
+        target = (
+            prometheus.Dataquery().expr(query.expression).legend_format(query.legend or "__auto")
+        )
         made = made.with_target(target.ref_id(chr(ord("A") + place)).datasource(SOURCE))
     return made.thresholds(_thresholds(panel))
 
 
 def _number() -> Any:
     reduced = common.ReduceDataOptions().calcs(["lastNotNull"])
-    return stat.Panel().reduce_options(reduced).color_mode(common_models.BigValueColorMode.BACKGROUND)
+    return (
+        stat.Panel().reduce_options(reduced).color_mode(common_models.BigValueColorMode.BACKGROUND)
+    )
 
 
 def _course(panel: Panel) -> Any:
@@ -202,7 +212,9 @@ def _course(panel: Panel) -> Any:
     )
     lines = timeseries.Panel().legend(legend).fill_opacity(10).line_width(1)
     if panel.red is not None:
-        style = common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
+        style = common.GraphThresholdsStyleConfig().mode(
+            common_models.GraphThresholdsStyleMode.DASHED
+        )
         lines = lines.thresholds_style(style)
     return lines
 

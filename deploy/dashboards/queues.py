@@ -57,7 +57,9 @@ ROWS = (
                 "Messages that workers have",
                 "short",
                 "At most two for each child of a pool; the same for an hour: the tasks do not end.",
-                Query(highest(metrics.QUEUE_MESSAGES, "queue", where='state="unacked"'), "{{queue}}"),
+                Query(
+                    highest(metrics.QUEUE_MESSAGES, "queue", where='state="unacked"'), "{{queue}}"
+                ),
             ),
             course(
                 "Age of the oldest message",

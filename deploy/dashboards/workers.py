@@ -1,6 +1,18 @@
 """The pools of both workers."""
 
-from panels import Query, Row, course, highest, increase, number, quantiles, rate, series, share, total
+from panels import (
+    Query,
+    Row,
+    course,
+    highest,
+    increase,
+    number,
+    quantiles,
+    rate,
+    series,
+    share,
+    total,
+)
 
 from edugraph_common.platform import metrics
 

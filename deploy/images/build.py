@@ -36,8 +36,14 @@ SERVERS = ("rabbitmq", "redis", "neo4j")
 LARGEST = 240
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 BASES = {
-    "base": ("edugraph-test/debian-python:13", ["ca-certificates", "python3-minimal", "python3-venv"]),
-    "servers": ("edugraph-test/debian-servers:13", ["openjdk-21-jre-headless", "rabbitmq-server", "redis-server"]),
+    "base": (
+        "edugraph-test/debian-python:13",
+        ["ca-certificates", "python3-minimal", "python3-venv"],
+    ),
+    "servers": (
+        "edugraph-test/debian-servers:13",
+        ["openjdk-21-jre-headless", "rabbitmq-server", "redis-server"],
+    ),
 }
 
 
@@ -57,8 +63,20 @@ class Engine:
         return name
 
     def build(self, image: str, dockerfile: Path, folder: Path, arguments: dict[str, str]) -> None:
-        options = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
-        _run([*self.builds_with, "--tag", self.image(image), "--file", str(dockerfile), *options, str(folder)])
+        options = [
+            part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")
+        ]
+        _run(
+            [
+                *self.builds_with,
+                "--tag",
+                self.image(image),
+                "--file",
+                str(dockerfile),
+                *options,
+                str(folder),
+            ]
+        )
 
     def size(self, image: str) -> int:
         command = [*self.keeps_with, "image", "inspect", "--format", "{{.Size}}", image]
@@ -91,7 +109,15 @@ class Buildah(Engine):
         for command in ("buildah", "podman", "runc"):
             debian.need_command(command, command)
         # HEALTHCHECK exists in Docker's format only; the other runtime, crun, refuses hybrid control groups.
-        self.builds_with = ["buildah", "build", "--layers", "--format", "docker", "--runtime", "runc"]
+        self.builds_with = [
+            "buildah",
+            "build",
+            "--layers",
+            "--format",
+            "docker",
+            "--runtime",
+            "runc",
+        ]
         if AUTHORITIES.exists():
             # Behind a company's proxy: for the build alone, it does not get into the image.
             self.builds_with.append(f"--volume={AUTHORITIES}:{AUTHORITIES}:ro")
@@ -103,17 +129,29 @@ class Buildah(Engine):
     def push(self, image: str, target: str) -> None:
         # Docker, too, asks for no certificate of a registry on the loopback.
         loopback = re.match(r"(127\.\d+\.\d+\.\d+|localhost)(:\d+)?/", target) is not None
-        _run(["podman", "push", f"--tls-verify={not loopback}", self.image(image), f"docker://{target}"])
+        _run(
+            [
+                "podman",
+                "push",
+                f"--tls-verify={not loopback}",
+                self.image(image),
+                f"docker://{target}",
+            ]
+        )
 
 
 def debian_image(engine: Engine, which: str) -> str:
     """A minimal Debian 13 with some packages. The folder is kept for all checkouts, the image by the engine."""
     name, packages = BASES[which]
     there = subprocess.run(
-        [*engine.keeps_with, "image", "inspect", engine.image(name)], capture_output=True, check=False
+        [*engine.keeps_with, "image", "inspect", engine.image(name)],
+        capture_output=True,
+        check=False,
     )
     if there.returncode:
-        folder = cache.built(f"image-{which}-{debian.RELEASE}", lambda path, lock: _bootstrap(path, lock, packages))
+        folder = cache.built(
+            f"image-{which}-{debian.RELEASE}", lambda path, lock: _bootstrap(path, lock, packages)
+        )
         say(f"{name} from Debian packages: {', '.join(packages)}")
         left_out = [
             "./var/cache/apt/archives/*.deb",
@@ -121,7 +159,14 @@ def debian_image(engine: Engine, which: str) -> str:
             "./usr/share/doc/*",
             "./usr/share/man/*",
         ]
-        tar = ["tar", "-C", str(folder), *(f"--exclude={pattern}" for pattern in left_out), "-c", "."]
+        tar = [
+            "tar",
+            "-C",
+            str(folder),
+            *(f"--exclude={pattern}" for pattern in left_out),
+            "-c",
+            ".",
+        ]
         with subprocess.Popen(tar, stdout=subprocess.PIPE) as packed:
             command = [*engine.keeps_with, "import", "-", engine.image(name)]
             subprocess.run(command, stdin=packed.stdout, stdout=subprocess.DEVNULL, check=True)
@@ -133,7 +178,9 @@ def debian_image(engine: Engine, which: str) -> str:
 def _bootstrap(folder: Path, lock: int, packages: list[str]) -> None:
     debian.need_command("debootstrap", "debootstrap")
     say(f"getting Debian 13 with {', '.join(packages)} (one to two minutes)")
-    mirror = [os.environ["EDUGRAPH_DEBIAN_MIRROR"]] if os.environ.get("EDUGRAPH_DEBIAN_MIRROR") else []
+    mirror = (
+        [os.environ["EDUGRAPH_DEBIAN_MIRROR"]] if os.environ.get("EDUGRAPH_DEBIAN_MIRROR") else []
+    )
     options = ["--variant=minbase", "--force-check-gpg", f"--include={','.join(packages)}"]
     command = [*debian.OWN_MOUNTS, "debootstrap", *options, debian.RELEASE, str(folder), *mirror]
     cache.run_logged(command, cache.folder() / f"debootstrap-{folder.name}.log", lock)
@@ -165,7 +212,9 @@ def build_services(chosen: Engine, names: list[str]) -> dict[str, int]:
         chosen.build(image, dockerfile, ROOT, arguments)
         whole = chosen.size(chosen.image(image))
         sizes[name] = (whole - base) // 1_000_000
-        say(f"{image}: {whole // 1_000_000} MB, {sizes[name]} MB without its base of {base // 1_000_000} MB")
+        say(
+            f"{image}: {whole // 1_000_000} MB, {sizes[name]} MB without its base of {base // 1_000_000} MB"
+        )
     return sizes
 
 
@@ -201,7 +250,9 @@ def build_servers(chosen: Engine) -> None:
             shutil.rmtree(context, ignore_errors=True)
             shutil.copytree(HERE / "servers", context)
             shutil.copytree(folder, context / "lib")
-        chosen.build(f"edugraph-test/{name}:1", context / f"{name}.Dockerfile", context, {"BASE": base})
+        chosen.build(
+            f"edugraph-test/{name}:1", context / f"{name}.Dockerfile", context, {"BASE": base}
+        )
         say(f"edugraph-test/{name}:1 is built")
 
 
@@ -209,7 +260,9 @@ def build_next_importer(chosen: Engine) -> None:
     """An importer of an invented later release, for the tests of an upgrade."""
     base = chosen.image(f"edugraph/importer:{version()}")
     folder = HERE / "servers"
-    chosen.build("edugraph/importer:next", folder / "next_importer.Dockerfile", folder, {"BASE": base})
+    chosen.build(
+        "edugraph/importer:next", folder / "next_importer.Dockerfile", folder, {"BASE": base}
+    )
     say("edugraph/importer:next is built")
 
 
@@ -229,12 +282,16 @@ def version() -> str:
 
 
 def _revision() -> str:
-    done = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
     return done.stdout.strip() or "unknown"
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         output = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
         raise ServerError(f"{' '.join(command)}\nended with {done.returncode}:\n{output}")
@@ -243,13 +300,21 @@ def _run(command: list[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="build.py", description="Builds the images.")
     parser.add_argument("--only", default=",".join(SERVICES), metavar="NAME,...")
-    parser.add_argument("--servers", action="store_true", help="images of RabbitMQ, Redis and Neo4j too, for tests")
+    parser.add_argument(
+        "--servers", action="store_true", help="images of RabbitMQ, Redis and Neo4j too, for tests"
+    )
     parser.add_argument("--proxy", action="store_true", help="an image of Caddy too, for compose")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write an archive of each image")
+    parser.add_argument(
+        "--save", type=Path, metavar="FOLDER", help="write an archive of each image"
+    )
     parser.add_argument("--push", metavar="REGISTRY", help="such as registry.example.org/school")
-    parser.add_argument("--tag", default="", help="of the images that are pushed; default: the chart's appVersion")
+    parser.add_argument(
+        "--tag", default="", help="of the images that are pushed; default: the chart's appVersion"
+    )
     options = parser.parse_args()
-    if options.push is not None and not re.fullmatch(r"\w[\w.-]*(:\d+)?(/[a-z0-9._-]+)*", options.push):
+    if options.push is not None and not re.fullmatch(
+        r"\w[\w.-]*(:\d+)?(/[a-z0-9._-]+)*", options.push
+    ):
         parser.error(
             f"--push {options.push!r} is no registry; `make images-push REGISTRY=registry.example.org/school`"
         )

@@ -29,7 +29,10 @@ from tools.common import ServerError  # noqa: E402
 from tools.helm import program  # noqa: E402
 from tools.servers import registry  # noqa: E402
 
-HOOK = {"url": "https://a.example/in", "existingSecret": "hook"}  # so that all that can run is rendered
+HOOK = {
+    "url": "https://a.example/in",
+    "existingSecret": "hook",
+}  # so that all that can run is rendered
 MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 # What each image is asked to do, by its Python.
 CHECKS = {
@@ -42,7 +45,11 @@ CHECKS = {
 def named(prefix: str, tag: str) -> set[str]:
     """All images that the chart names, with our registry and tag."""
     settings = {"images.registry": prefix, "images.tag": tag, "webhooks": HOOK}
-    sets = [part for key, value in settings.items() for part in ("--set-json", f"{key}={json.dumps(value)}")]
+    sets = [
+        part
+        for key, value in settings.items()
+        for part in ("--set-json", f"{key}={json.dumps(value)}")
+    ]
     command = [str(program("4")), "template", "edugraph", str(CHART), *sets]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return {image for item in yaml.safe_load_all(done.stdout) for image in _images(item)}
@@ -64,13 +71,17 @@ def service_of(image: str) -> str:
 def lacking(address: str, image: str) -> str:
     """What the registry says of an image that it cannot give; empty where it can."""
     name, tag = image.removeprefix(f"{address}/").rsplit(":", 1)
-    request = urllib.request.Request(f"http://{address}/v2/{name}/manifests/{tag}", headers={"Accept": MANIFESTS})
+    request = urllib.request.Request(
+        f"http://{address}/v2/{name}/manifests/{tag}", headers={"Accept": MANIFESTS}
+    )
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
             manifest = json.load(answer)
         # A pull skips layers that are on this machine already, so each is asked for here.
         for part in [manifest["config"], *manifest["layers"]]:
-            blob = urllib.request.Request(f"http://{address}/v2/{name}/blobs/{part['digest']}", method="HEAD")
+            blob = urllib.request.Request(
+                f"http://{address}/v2/{name}/blobs/{part['digest']}", method="HEAD"
+            )
             urllib.request.urlopen(blob, timeout=20).close()
     except urllib.error.HTTPError as error:
         return f"{error.url}: {error.code} {error.read(300).decode(errors='replace')}"
@@ -81,10 +92,17 @@ def pulled_and_tried(image: str) -> str:
     """What went wrong; empty where it works."""
     tool, insecure = ("docker", []) if docker.answers() else ("podman", ["--tls-verify=false"])
     run = [tool, "run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp"]
-    check = [f"--volume={HERE / 'check_extras.py'}:/check_extras.py:ro", image, "python3", *CHECKS[service_of(image)]]
+    check = [
+        f"--volume={HERE / 'check_extras.py'}:/check_extras.py:ro",
+        image,
+        "python3",
+        *CHECKS[service_of(image)],
+    ]
     try:
         for command in ([tool, "pull", "--quiet", *insecure, image], [*run, *check]):
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
             if done.returncode:
                 return f"{' '.join(command)}: {(done.stdout + done.stderr)[-800:]}"
     finally:
@@ -106,7 +124,10 @@ def tried(folder: Path) -> tuple[int, list[str]]:
         ours = sorted(image for image in named(prefix, tag) if image.startswith(address))
         problems = {image: lacking(address, image) or pulled_and_tried(image) for image in ours}
     for image, problem in problems.items():
-        print(f"{'FAILED' if problem else 'ok, pulled and does what is promised:'} {image}", flush=True)
+        print(
+            f"{'FAILED' if problem else 'ok, pulled and does what is promised:'} {image}",
+            flush=True,
+        )
     failures = [f"{image}: {problem}" for image, problem in problems.items() if problem]
     if {service_of(image) for image in ours} != set(CHECKS):
         failures.append(f"the chart names {ours} of our registry; wanted are {sorted(CHECKS)}")

@@ -41,7 +41,16 @@ class Programs:
         """Return the command that runs a program which may use `folder`."""
         if self.root is None:
             return list(arguments)
-        return [*OWN_MOUNTS, "/bin/sh", "-c", ENTER, "enter", str(self.root), str(folder), *arguments]
+        return [
+            *OWN_MOUNTS,
+            "/bin/sh",
+            "-c",
+            ENTER,
+            "enter",
+            str(self.root),
+            str(folder),
+            *arguments,
+        ]
 
     def inside(self, folder: Path) -> Path:
         """Return the path under which such a program sees `folder`."""
@@ -85,10 +94,17 @@ def apt_install(*packages: str) -> None:
         # An update may fail because of a source that is not needed here, so only the second command decides.
         for command in ([*apt, "update"], install):
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, check=False
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=env,
+                check=False,
             )
     if done.returncode:
-        raise ServerError(f"apt-get could not install {' '.join(packages)}; the end of {log}:\n{last_lines(log)}")
+        raise ServerError(
+            f"apt-get could not install {' '.join(packages)}; the end of {log}:\n{last_lines(log)}"
+        )
 
 
 def need_command(command: str, *packages: str) -> None:
@@ -104,14 +120,18 @@ def _need_root() -> None:
 
 
 def _installed() -> bool:
-    return (RABBITMQ_PROGRAMS / "rabbitmq-server").exists() and shutil.which("redis-server") is not None
+    return (RABBITMQ_PROGRAMS / "rabbitmq-server").exists() and shutil.which(
+        "redis-server"
+    ) is not None
 
 
 def _bootstrap(folder: Path, lock: int) -> None:
     """Install a small Debian 13 into a folder. Its mounts end with the command as well."""
     need_command("debootstrap", "debootstrap")
     say("RabbitMQ and Redis: getting Debian 13 packages (about a minute, 400 MB)")
-    mirror = [os.environ["EDUGRAPH_DEBIAN_MIRROR"]] if os.environ.get("EDUGRAPH_DEBIAN_MIRROR") else []
+    mirror = (
+        [os.environ["EDUGRAPH_DEBIAN_MIRROR"]] if os.environ.get("EDUGRAPH_DEBIAN_MIRROR") else []
+    )
     options = ["--variant=minbase", "--force-check-gpg", f"--include={','.join(PACKAGES)}"]
     command = [*OWN_MOUNTS, "debootstrap", *options, RELEASE, str(folder), *mirror]
     cache.run_logged(command, cache.folder() / "debootstrap.log", lock)

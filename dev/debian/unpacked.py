@@ -22,13 +22,18 @@ def programs(name: str, packages: Sequence[str]) -> Path:
     """Return the folder with the packages' programs. If they are missing, download them first."""
     if debian_number() is None:
         raise ServerError(f"this tool gets {', '.join(packages)} from Debian's packages only")
-    return cache.built(f"{name}-{RELEASE}", lambda folder, lock: _get(folder, lock, name, packages)) / "usr/bin"
+    return (
+        cache.built(f"{name}-{RELEASE}", lambda folder, lock: _get(folder, lock, name, packages))
+        / "usr/bin"
+    )
 
 
 def _get(folder: Path, lock: int, name: str, packages: Sequence[str]) -> None:
     say(f"getting {', '.join(packages)} from Debian 13", name)
     options = _apt_options(folder / "apt")
-    cache.run_logged(["apt-get", "--quiet", *options, "update"], cache.folder() / f"{name}.log", lock)
+    cache.run_logged(
+        ["apt-get", "--quiet", *options, "update"], cache.folder() / f"{name}.log", lock
+    )
     _run(["apt-get", "--quiet", *options, "download", *packages], folder / "apt")
     for package in (folder / "apt").glob("*.deb"):
         _run(["dpkg-deb", "-x", str(package), str(folder)], folder)

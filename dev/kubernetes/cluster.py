@@ -75,14 +75,21 @@ class Cluster:
             say("it is up already", "kubernetes")
             return
         self.down()
-        if subprocess.run(["pgrep", "-x", "kubelet"], capture_output=True, check=False).returncode == 0:
-            raise ServerError("another kubelet runs on this machine, and two would end each other's pods")
+        if (
+            subprocess.run(["pgrep", "-x", "kubelet"], capture_output=True, check=False).returncode
+            == 0
+        ):
+            raise ServerError(
+                "another kubelet runs on this machine, and two would end each other's pods"
+            )
         began = time.monotonic()
         for name in ("etc/cni", "log", "pki", "pod-logs", "volumes", "images"):
             (self.state / name).mkdir(parents=True, exist_ok=True)
         (self.state / "pki").chmod(0o700)
         RUN.mkdir(parents=True, exist_ok=True)
-        (RUN / "sysctls").write_text("".join(f"{name}={_output('sysctl', '-n', name)}\n" for name in SYSCTLS))
+        (RUN / "sysctls").write_text(
+            "".join(f"{name}={_output('sysctl', '-n', name)}\n" for name in SYSCTLS)
+        )
         self._network()
         self._certificates()
         self._settings()
@@ -93,13 +100,29 @@ class Cluster:
         say(f"ready after {time.monotonic() - began:.0f} s", "kubernetes")
 
     def is_up(self) -> bool:
-        return (RUN / "ready").exists() and all(_alive(name) for name in DAEMONS) and self._node_ready()
+        return (
+            (RUN / "ready").exists()
+            and all(_alive(name) for name in DAEMONS)
+            and self._node_ready()
+        )
 
     def _network(self) -> None:
         inside = ["ip", "-n", NAME]
         for command in (
             ["ip", "netns", "add", NAME],
-            ["ip", "link", "add", f"{NAME}-h", "type", "veth", "peer", "name", f"{NAME}-n", "netns", NAME],
+            [
+                "ip",
+                "link",
+                "add",
+                f"{NAME}-h",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                f"{NAME}-n",
+                "netns",
+                NAME,
+            ],
             ["ip", "address", "add", f"{HOST_IP}/24", "dev", f"{NAME}-h"],
             ["ip", "link", "set", f"{NAME}-h", "up"],
             [*inside, "link", "set", "lo", "up"],
@@ -126,15 +149,25 @@ class Cluster:
             _run(command)
 
     def _certificates(self) -> None:
-        names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
-        api = f"IP:{NODE_IP},IP:127.0.0.1,IP:{API_IP},DNS:localhost," + ",".join(f"DNS:{name}" for name in names)
+        names = [
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ]
+        api = f"IP:{NODE_IP},IP:127.0.0.1,IP:{API_IP},DNS:localhost," + ",".join(
+            f"DNS:{name}" for name in names
+        )
         pki = Authority(self.state / "pki")
         pki.authority("ca")
         pki.authority("front-proxy-ca")
         pki.key("sa")
         pki.certificate("apiserver", "/CN=kube-apiserver", "serverAuth", api)
         pki.certificate(
-            "kubelet-server", f"/O=system:nodes/CN=system:node:{NODE}", "serverAuth", f"IP:{NODE_IP},DNS:{NODE}"
+            "kubelet-server",
+            f"/O=system:nodes/CN=system:node:{NODE}",
+            "serverAuth",
+            f"IP:{NODE_IP},DNS:{NODE}",
         )
         for name, subject in {
             "apiserver-kubelet": "/O=system:masters/CN=apiserver-kubelet",
@@ -151,7 +184,9 @@ class Cluster:
             _write(self.state / "etc" / f"{name}.conf", pki.kubeconfig(name))
 
     def _settings(self) -> None:
-        files = manifests.settings(state=self.state, run=RUN, node=NODE, node_ip=NODE_IP, dns_ip=DNS_IP, pods=PODS)
+        files = manifests.settings(
+            state=self.state, run=RUN, node=NODE, node_ip=NODE_IP, dns_ip=DNS_IP, pods=PODS
+        )
         for name, text in files.items():
             _write(self.state / "etc" / name, text)
 
@@ -164,7 +199,9 @@ class Cluster:
              "--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
              f"--initial-cluster={NODE}=http://127.0.0.1:2380"],
         )  # fmt: skip
-        self._start("containerd", [_which("containerd"), f"--config={self.state}/etc/containerd.toml"])
+        self._start(
+            "containerd", [_which("containerd"), f"--config={self.state}/etc/containerd.toml"]
+        )
         self._start(
             "kube-apiserver",
             [str(bin_("kube-apiserver")), "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE_IP}",
@@ -188,7 +225,11 @@ class Cluster:
         )
         for program in ("pause", "coredns", "metrics-server", *_parts(options)):
             self.load([self._program_image(program)])
-        self._until("the API server is ready", "kube-apiserver", lambda: self.works("get", "--raw", "/readyz"))
+        self._until(
+            "the API server is ready",
+            "kube-apiserver",
+            lambda: self.works("get", "--raw", "/readyz"),
+        )
         controllers = f"{self.state}/etc/controller-manager.conf"
         self._start(
             "kube-controller-manager",
@@ -216,7 +257,9 @@ class Cluster:
             [str(bin_("kubelet")), f"--config={self.state}/etc/kubelet.yaml", f"--kubeconfig={self.state}/etc/kubelet.conf",
              f"--root-dir={self.state}/kubelet", f"--hostname-override={NODE}", f"--node-ip={NODE_IP}"],
         )  # fmt: skip
-        self._start("kube-proxy", [str(bin_("kube-proxy")), f"--config={self.state}/etc/kube-proxy.yaml"])
+        self._start(
+            "kube-proxy", [str(bin_("kube-proxy")), f"--config={self.state}/etc/kube-proxy.yaml"]
+        )
         self._until("the node is ready", "kubelet", self._node_ready)
 
     def _install(self, options: Options) -> None:
@@ -226,14 +269,30 @@ class Cluster:
             folder.chmod(0o777)
         self.apply(manifests.base(NODE, DNS_IP, [str(folder) for folder in folders]))
         self._until(
-            "the service account is there", "kube-controller-manager", lambda: self.works("get", "sa", "default")
+            "the service account is there",
+            "kube-controller-manager",
+            lambda: self.works("get", "sa", "default"),
         )
-        self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={WAIT}s")
+        self.kubectl(
+            "-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={WAIT}s"
+        )
         self.apply(manifests.METRICS_SERVER)
-        self.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", f"--timeout={WAIT}s")
+        self.kubectl(
+            "wait",
+            "--for=condition=Available",
+            "apiservice/v1beta1.metrics.k8s.io",
+            f"--timeout={WAIT}s",
+        )
         if options.policies:
             self.apply(manifests.policies(NODE))
-            self.kubectl("-n", "kube-system", "rollout", "status", "daemonset/network-policies", f"--timeout={WAIT}s")
+            self.kubectl(
+                "-n",
+                "kube-system",
+                "rollout",
+                "status",
+                "daemonset/network-policies",
+                f"--timeout={WAIT}s",
+            )
         if options.keda:
             self._install_keda()
         if options.monitoring:
@@ -242,7 +301,11 @@ class Cluster:
     def _install_keda(self) -> None:
         pki = Authority(self.state / "pki")
         services = ("keda-operator", "keda-metrics-apiserver", "keda-admission-webhooks")
-        names = [f"DNS:{s}{end}" for s in services for end in ("", ".keda", ".keda.svc", ".keda.svc.cluster.local")]
+        names = [
+            f"DNS:{s}{end}"
+            for s in services
+            for end in ("", ".keda", ".keda.svc", ".keda.svc.cluster.local")
+        ]
         # KEDA can make these itself, but its pods would see them a minute later. Its authority must be RSA and named
         # KEDA.
         pki.authority("keda-ca", names="DNS:KEDA", rsa=True)
@@ -250,30 +313,58 @@ class Cluster:
         folder = self.state / "etc" / "keda"
         _write(
             folder / "kustomization.yaml",
-            manifests.keda(os.path.relpath(self.programs.source("keda").resolve(), folder.resolve())),
+            manifests.keda(
+                os.path.relpath(self.programs.source("keda").resolve(), folder.resolve())
+            ),
         )
         self.kubectl("create", "namespace", "keda")
-        files = {"tls.crt": "keda.crt", "tls.key": "keda.key", "ca.crt": "keda-ca.crt", "ca.key": "keda-ca.key"}
+        files = {
+            "tls.crt": "keda.crt",
+            "tls.key": "keda.key",
+            "ca.crt": "keda-ca.crt",
+            "ca.key": "keda-ca.key",
+        }
         given = [f"--from-file={name}={pki.folder / file}" for name, file in files.items()]
         self.kubectl("-n", "keda", "create", "secret", "generic", "kedaorg-certs", *given)
         self.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(folder))
         for name in ("keda-operator", "keda-metrics-apiserver", "keda-admission"):
-            self.kubectl("-n", "keda", "rollout", "status", f"deployment/{name}", f"--timeout={WAIT}s")
+            self.kubectl(
+                "-n", "keda", "rollout", "status", f"deployment/{name}", f"--timeout={WAIT}s"
+            )
         path = "/apis/external.metrics.k8s.io/v1beta1"
         self._until("KEDA's metrics API answers", None, lambda: self.works("get", "--raw", path))
 
     def _install_monitoring(self) -> None:
         folder = self.state / "etc" / "monitoring"
-        source = os.path.relpath(self.programs.source("prometheus-operator").resolve(), folder.resolve())
+        source = os.path.relpath(
+            self.programs.source("prometheus-operator").resolve(), folder.resolve()
+        )
         _write(folder / "kustomization.yaml", manifests.operator(source))
         self.kubectl("create", "namespace", "monitoring")
         self.kubectl("apply", "--server-side", "-k", str(folder))
-        self.kubectl("-n", "monitoring", "rollout", "status", "deployment/prometheus-operator", f"--timeout={WAIT}s")
         self.kubectl(
-            "wait", "--for=condition=Established", "crd/prometheuses.monitoring.coreos.com", f"--timeout={WAIT}s"
+            "-n",
+            "monitoring",
+            "rollout",
+            "status",
+            "deployment/prometheus-operator",
+            f"--timeout={WAIT}s",
+        )
+        self.kubectl(
+            "wait",
+            "--for=condition=Established",
+            "crd/prometheuses.monitoring.coreos.com",
+            f"--timeout={WAIT}s",
         )
         self.apply(manifests.PROMETHEUS)
-        self.kubectl("-n", "monitoring", "wait", "--for=condition=Available", "prometheus/all", f"--timeout={WAIT}s")
+        self.kubectl(
+            "-n",
+            "monitoring",
+            "wait",
+            "--for=condition=Available",
+            "prometheus/all",
+            f"--timeout={WAIT}s",
+        )
 
     # --- programs and images
 
@@ -289,9 +380,14 @@ class Cluster:
             "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
             "os": "linux",
             "config": {"Entrypoint": [f"/{inside}"], "Env": ["PATH=/bin"]},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"],
+            },
         }
-        manifest = [{"Config": "config.json", "RepoTags": [manifests.image(name)], "Layers": ["layer.tar"]}]
+        manifest = [
+            {"Config": "config.json", "RepoTags": [manifests.image(name)], "Layers": ["layer.tar"]}
+        ]
         files = {
             "layer.tar": layer,
             "config.json": json.dumps(config).encode(),
@@ -335,7 +431,9 @@ class Cluster:
             dead = program is not None and not _alive(program)
             if dead or time.monotonic() > end:
                 log = self.state / "log" / f"{program}.log"
-                raise ServerError(f"{what}: not within {WAIT} s; the end of {log}:\n{last_lines(log)}")
+                raise ServerError(
+                    f"{what}: not within {WAIT} s; the end of {log}:\n{last_lines(log)}"
+                )
             time.sleep(0.3)
 
     # --- kubectl
@@ -401,8 +499,12 @@ class Cluster:
 
     def _unmount(self) -> None:
         def ours() -> list[str]:
-            points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-            return sorted((p for p in points if p.startswith((f"{self.state}/", f"{RUN}/"))), reverse=True)
+            points = [
+                line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()
+            ]
+            return sorted(
+                (p for p in points if p.startswith((f"{self.state}/", f"{RUN}/"))), reverse=True
+            )
 
         for point in ours():
             _works("umount", "-l", point)
@@ -461,19 +563,41 @@ class Authority:
                 ]
             )
 
-    def certificate(self, name: str, subject: str, usage: str, names: str = "", *, ca: str = "ca") -> None:
+    def certificate(
+        self, name: str, subject: str, usage: str, names: str = "", *, ca: str = "ca"
+    ) -> None:
         path = self.folder / name
         if Path(f"{path}.crt").exists():
             return
         self.key(name)
-        _run(["openssl", "req", "-new", "-key", f"{path}.key", "-subj", subject, "-out", f"{path}.csr"])
+        _run(
+            [
+                "openssl",
+                "req",
+                "-new",
+                "-key",
+                f"{path}.key",
+                "-subj",
+                subject,
+                "-out",
+                f"{path}.csr",
+            ]
+        )
         lines = [
             "basicConstraints=CA:FALSE",
             "keyUsage=digitalSignature,keyEncipherment",
             f"extendedKeyUsage={usage}",
         ]
-        Path(f"{path}.ext").write_text("\n".join([*lines, *([f"subjectAltName={names}"] if names else [])]) + "\n")
-        signer = ["-CA", f"{self.folder}/{ca}.crt", "-CAkey", f"{self.folder}/{ca}.key", "-CAcreateserial"]
+        Path(f"{path}.ext").write_text(
+            "\n".join([*lines, *([f"subjectAltName={names}"] if names else [])]) + "\n"
+        )
+        signer = [
+            "-CA",
+            f"{self.folder}/{ca}.crt",
+            "-CAkey",
+            f"{self.folder}/{ca}.key",
+            "-CAcreateserial",
+        ]
         _run(
             [
                 "openssl",
@@ -495,7 +619,10 @@ class Authority:
         def content(file: str) -> str:
             return base64.b64encode((self.folder / file).read_bytes()).decode()
 
-        user = {"client-certificate-data": content(f"{name}.crt"), "client-key-data": content(f"{name}.key")}
+        user = {
+            "client-certificate-data": content(f"{name}.crt"),
+            "client-key-data": content(f"{name}.key"),
+        }
         address = {"server": server, "certificate-authority-data": content("ca.crt")}
         config = {
             "apiVersion": "v1",
@@ -511,7 +638,11 @@ class Authority:
 def _parts(options: Options) -> list[str]:
     parts = ["kube-network-policies"] if options.policies else []
     parts += ["keda", "keda-adapter", "keda-webhooks"] if options.keda else []
-    return parts + (["prometheus-operator", "prometheus-config-reloader", "prometheus"] if options.monitoring else [])
+    return parts + (
+        ["prometheus-operator", "prometheus-config-reloader", "prometheus"]
+        if options.monitoring
+        else []
+    )
 
 
 def _tar(files: dict[str, bytes]) -> bytes:

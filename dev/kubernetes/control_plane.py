@@ -50,10 +50,18 @@ class ControlPlane:
             for process in self._running.values():
                 _ended(process)
 
-    def kubectl(self, *arguments: str, given: str | None = None, seconds: float | None = None) -> str:
+    def kubectl(
+        self, *arguments: str, given: str | None = None, seconds: float | None = None
+    ) -> str:
         """Return the output of kubectl. Raises ServerError with its error message."""
-        command = [str(self._programs.path("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=seconds)
+        command = [
+            str(self._programs.path("kubectl")),
+            f"--kubeconfig={self.kubeconfig}",
+            *arguments,
+        ]
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, check=False, timeout=seconds
+        )
         if done.returncode:
             raise ServerError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
@@ -69,7 +77,9 @@ class ControlPlane:
         self._pki.certificate("apiserver", "/CN=kube-apiserver", "serverAuth", "IP:127.0.0.1")
         self._pki.certificate("admin", "/O=system:masters/CN=admin", "clientAuth")
         self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(self._pki.kubeconfig("admin", f"https://127.0.0.1:{self._port}"), encoding="utf-8")
+        self.kubeconfig.write_text(
+            self._pki.kubeconfig("admin", f"https://127.0.0.1:{self._port}"), encoding="utf-8"
+        )
 
     def _start(self) -> None:
         pki = self._pki.folder
@@ -117,13 +127,17 @@ class ControlPlane:
             f"--service-account-private-key-file={pki}/sa.key",
         )
         self._run("kube-scheduler", *own)
-        self._until("the default service account is there", "kube-controller-manager", self._has_account)
+        self._until(
+            "the default service account is there", "kube-controller-manager", self._has_account
+        )
 
     def _run(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
             # The program ends together with this process, however this process ends.
             command = ["setpriv", "--pdeathsig", "TERM", str(self._programs.path(name)), *arguments]
-            self._running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._running[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def _until(self, what: str, name: str, true: Callable[[], bool]) -> None:
         end = time.monotonic() + READY_WITHIN
@@ -142,7 +156,10 @@ class ControlPlane:
             return False
 
     def _has_account(self) -> bool:
-        return self.api().status("GET", "/api/v1/namespaces/default/serviceaccounts/default") == http.client.OK
+        return (
+            self.api().status("GET", "/api/v1/namespaces/default/serviceaccounts/default")
+            == http.client.OK
+        )
 
 
 class Api:
@@ -151,7 +168,9 @@ class Api:
     def __init__(self, port: int, pki: Path) -> None:
         context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
         context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        self._connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
+        self._connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, context=context, timeout=30
+        )
 
     def status(self, method: str, path: str) -> int:
         code, _ = self._ask(method, path, None, "application/json")

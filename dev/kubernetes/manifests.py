@@ -9,7 +9,9 @@ def image(program: str) -> str:
     return f"localhost/edugraph-kubernetes-{program}:1"
 
 
-def settings(*, state: Path, run: Path, node: str, node_ip: str, dns_ip: str, pods: str) -> dict[str, str]:
+def settings(
+    *, state: Path, run: Path, node: str, node_ip: str, dns_ip: str, pods: str
+) -> dict[str, str]:
     """Return name -> content of the settings files.
 
     They take into account that root cannot raise limits or lower OOM scores in a container.
@@ -322,7 +324,11 @@ def keda(source: str) -> str:
     By default KEDA requests three times 100m of CPU. On two cores that would leave too little for an upgrade, during
     which old and new pods run at the same time.
     """
-    images = {"keda-operator": "keda", "keda-metrics-apiserver": "keda-adapter", "keda-admission": "keda-webhooks"}
+    images = {
+        "keda-operator": "keda",
+        "keda-metrics-apiserver": "keda-adapter",
+        "keda-admission": "keda-webhooks",
+    }
     patches = "".join(
         f"""- target: {{kind: Deployment, name: {name}}}
   patch: |

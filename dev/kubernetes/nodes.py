@@ -31,7 +31,9 @@ NOT_READY = [{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "
 class Nodes(threading.Thread):
     """The nodes of one control plane. A pod takes its grace period divided by `faster` to end."""
 
-    def __init__(self, api: Api, names: Sequence[str], labels: Mapping[str, str], faster: float) -> None:
+    def __init__(
+        self, api: Api, names: Sequence[str], labels: Mapping[str, str], faster: float
+    ) -> None:
         super().__init__(daemon=True)
         self.problem: ServerError | OSError | None = None
         self._api = api
@@ -137,10 +139,18 @@ def _time() -> str:
 
 def _node(name: str, labels: Mapping[str, str]) -> Object:
     room = {"cpu": "64", "memory": "256Gi", "pods": str(PODS_OF_A_NODE)}
-    own = {"kubernetes.io/hostname": name, "kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"}
+    own = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/os": "linux",
+    }
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": {**own, **labels}},
-        "status": {"capacity": room, "allocatable": room, "conditions": [{"type": "Ready", "status": "True"}]},
+        "status": {
+            "capacity": room,
+            "allocatable": room,
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
     }

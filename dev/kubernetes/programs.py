@@ -29,7 +29,15 @@ OPERATOR = "0.85.0"
 PROMETHEUS = "3.5.0"
 OLDEST_GO = (1, 24)
 TRIES = 3
-PACKAGES = ("containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "iproute2", "openssl")
+PACKAGES = (
+    "containerd",
+    "runc",
+    "containernetworking-plugins",
+    "iptables",
+    "conntrack",
+    "iproute2",
+    "openssl",
+)
 
 ETCD_MAIN = """package main
 
@@ -135,7 +143,9 @@ def missing() -> str | None:
     if os.geteuid():
         return "a cluster of its own needs root; give one by KUBECONFIG instead"
     if debian.debian_number() is None:
-        return "a cluster of its own is made from Debian's containerd; give one by KUBECONFIG instead"
+        return (
+            "a cluster of its own is made from Debian's containerd; give one by KUBECONFIG instead"
+        )
     if reason := missing_for_building():
         return f"{reason}; give one by KUBECONFIG instead"
     if _memory_gigabytes() < 6:
@@ -203,13 +213,27 @@ def _go(folder: Path, name: str, source: Path, package: str, flags: str, lock: i
     say(f"building {name}", "kubernetes")
     (folder / "bin").mkdir(exist_ok=True)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-    command = ["nice", "-n", "15", "go", "build", "-mod=mod", "-trimpath", "-ldflags", f"-s -w {flags}"]
+    command = [
+        "nice",
+        "-n",
+        "15",
+        "go",
+        "build",
+        "-mod=mod",
+        "-trimpath",
+        "-ldflags",
+        f"-s -w {flags}",
+    ]
     command += ["-o", str(folder / "bin" / name), package]
     log = folder / f"{name}.log"
     with log.open("w", encoding="utf-8") as output:
-        done = _tried(command, cwd=source, env=environment, stdout=output, stderr=output, pass_fds=(lock,))
+        done = _tried(
+            command, cwd=source, env=environment, stdout=output, stderr=output, pass_fds=(lock,)
+        )
     if done.returncode:
-        raise ServerError(f"{name} could not be built (go ended with {done.returncode}):\n{last_lines(log)}")
+        raise ServerError(
+            f"{name} could not be built (go ended with {done.returncode}):\n{last_lines(log)}"
+        )
 
 
 def _tried(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
@@ -226,7 +250,9 @@ def _download(module: str, version: str) -> dict[str, str]:
     command = ["go", "mod", "download", "-json", f"{module}@v{version}"]
     done = _tried(command, capture_output=True, env=environment, cwd="/")
     if done.returncode:
-        raise ServerError(f"{module} {version} cannot be had: {done.stderr.strip() or done.stdout.strip()}")
+        raise ServerError(
+            f"{module} {version} cannot be had: {done.stderr.strip() or done.stdout.strip()}"
+        )
     found: dict[str, str] = json.loads(done.stdout)
     return found
 
@@ -242,7 +268,10 @@ def _copy(folder: Path, name: str, module: str, version: str) -> Path:
 
 
 def _kubernetes(folder: Path, lock: int) -> None:
-    say(f"building Kubernetes {KUBERNETES} with Go: about eight minutes, once for this machine", "kubernetes")
+    say(
+        f"building Kubernetes {KUBERNETES} with Go: about eight minutes, once for this machine",
+        "kubernetes",
+    )
     source = folder / "source" / "kubernetes"
     for name, text in {"etcd": ETCD_MAIN, "pause": PAUSE_MAIN}.items():
         (source / name).mkdir(parents=True)
@@ -257,8 +286,17 @@ def _kubernetes(folder: Path, lock: int) -> None:
         f"\tk8s.io/kubernetes v{KUBERNETES}\n\tsigs.k8s.io/metrics-server v{METRICS_SERVER}\n)\n\n{replaced}\n"
     )
     prefix, minor = "k8s.io/component-base/version", KUBERNETES.split(".")[1]
-    flags = f"-X {prefix}.gitVersion=v{KUBERNETES} -X {prefix}.gitMajor=1 -X {prefix}.gitMinor={minor}"
-    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"):
+    flags = (
+        f"-X {prefix}.gitVersion=v{KUBERNETES} -X {prefix}.gitMajor=1 -X {prefix}.gitMinor={minor}"
+    )
+    for name in (
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubelet",
+        "kube-proxy",
+        "kubectl",
+    ):
         _go(folder, name, source, f"k8s.io/kubernetes/cmd/{name}", flags, lock)
     _go(folder, "etcd", source, "./etcd", "", lock)
     _go(folder, "pause", source, "./pause", "", lock)
@@ -282,7 +320,9 @@ def _policies(folder: Path, lock: int) -> None:
         text,
     )
     if not count:
-        raise ServerError("kube-network-policies looks different from what is known: its queue was not found")
+        raise ServerError(
+            "kube-network-policies looks different from what is known: its queue was not found"
+        )
     controller.write_text(changed)
     (controller.parent / "nfqueue.go").write_text(QUEUE_TARGET)
     _go(folder, "kube-network-policies", source, "./cmd", "", lock)
@@ -291,13 +331,22 @@ def _policies(folder: Path, lock: int) -> None:
 def _keda(folder: Path, lock: int) -> None:
     source = _copy(folder, "keda", "github.com/kedacore/keda/v2", KEDA)
     flags = f"-X github.com/kedacore/keda/v2/version.Version={KEDA}"
-    for name, package in {"keda": "operator", "keda-adapter": "adapter", "keda-webhooks": "webhooks"}.items():
+    for name, package in {
+        "keda": "operator",
+        "keda-adapter": "adapter",
+        "keda-webhooks": "webhooks",
+    }.items():
         _go(folder, name, source, f"./cmd/{package}", flags, lock)
 
 
 def _monitoring(folder: Path, lock: int) -> None:
     version = "-X github.com/prometheus/common/version.Version"
-    source = _copy(folder, "prometheus-operator", "github.com/prometheus-operator/prometheus-operator", OPERATOR)
+    source = _copy(
+        folder,
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator",
+        OPERATOR,
+    )
     go_mod = source / "go.mod"
     # The repository has the API modules beside the module. The published ones are used.
     go_mod.write_text(re.sub(r"^replace \((.|\n)*?^\)", "", go_mod.read_text(), flags=re.MULTILINE))
@@ -309,7 +358,12 @@ def _monitoring(folder: Path, lock: int) -> None:
     # Prometheus 3.5.0 is module version 0.305.0. It is built with discovery by Kubernetes only, without the clients of
     # the clouds.
     major, minor, patch = PROMETHEUS.split(".")
-    source = _copy(folder, "prometheus", "github.com/prometheus/prometheus", f"0.{major}{int(minor):02}.{patch}")
+    source = _copy(
+        folder,
+        "prometheus",
+        "github.com/prometheus/prometheus",
+        f"0.{major}{int(minor):02}.{patch}",
+    )
     (source / "plugins" / "plugins.go").write_text(
         'package plugins\n\nimport _ "github.com/prometheus/prometheus/discovery/kubernetes"\n'
     )
@@ -319,6 +373,8 @@ def _monitoring(folder: Path, lock: int) -> None:
 if __name__ == "__main__":
     wanted = set(sys.argv[1:])
     try:
-        print(programs(Options("policies" in wanted, "keda" in wanted, "monitoring" in wanted)).folder)
+        print(
+            programs(Options("policies" in wanted, "keda" in wanted, "monitoring" in wanted)).folder
+        )
     except ServerError as error:
         sys.exit(str(error))

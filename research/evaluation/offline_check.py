@@ -116,16 +116,31 @@ def checked() -> tuple[str, list[Goal]]:
         "kappa": agreed,
         "goals": [goal.to_json() for goal in goals],
     }
-    REPORT.write_text(json.dumps(report, ensure_ascii=False, indent=1, default=vars), encoding="utf-8")
+    REPORT.write_text(
+        json.dumps(report, ensure_ascii=False, indent=1, default=vars), encoding="utf-8"
+    )
     twice = f"Cohen's kappa is {agreed['mood']} for moods, {agreed['topic']} for topics."
     tables = [_points_table(plain, fitted), _kinds_table(fitted), _said_table("mood", felt)]
-    parts = [*tables, _said_table("topic", about), f"The messages were labelled twice. {twice}", goals_table(goals)]
+    parts = [
+        *tables,
+        _said_table("topic", about),
+        f"The messages were labelled twice. {twice}",
+        goals_table(goals),
+    ]
     return "\n\n".join(parts), goals
 
 
 def _points_table(plain: dict[str, Judged], fitted: dict[str, Judged]) -> str:
     shown = {**plain, **{f"{each.name}, fitted": fitted[each.name] for each in FITTED}}
-    head = ("labelled", "records", "first point right", "one of five", "evidence", "calibration error", A_SECOND)
+    head = (
+        "labelled",
+        "records",
+        "first point right",
+        "one of five",
+        "evidence",
+        "calibration error",
+        A_SECOND,
+    )
     rows = [
         f"| {name} | {len(each.rows)} | {_points_shown(each)} | {each.per_second:.0f} |"
         for name, each in shown.items()
@@ -134,13 +149,25 @@ def _points_table(plain: dict[str, Judged], fitted: dict[str, Judged]) -> str:
 
 
 def _kinds_table(fitted: dict[str, Judged]) -> str:
-    head = ("kinds of mistakes, fitted", "records", "macro-F1", "accuracy", "said", "calibration error", A_SECOND)
+    head = (
+        "kinds of mistakes, fitted",
+        "records",
+        "macro-F1",
+        "accuracy",
+        "said",
+        "calibration error",
+        A_SECOND,
+    )
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for data_set in TYPED:
         each, typed = fitted[data_set.name], fitted[data_set.name].rows
         named = [row for row in typed if row["right_type"]]
         right = sum(row["right_type"] == row["said_type"] for row in named) / len(named)
-        shown = (f"{bootstrapped(named, macro_f1)}", f"{right:.3f}", f"{len(each.said('type')) / len(named):.3f}")
+        shown = (
+            f"{bootstrapped(named, macro_f1)}",
+            f"{right:.3f}",
+            f"{len(each.said('type')) / len(named):.3f}",
+        )
         calibration = f"{calibration_error(each.said('type')):.3f}"
         lines.append(
             f"| {data_set.name} | {len(named)} | {' | '.join(shown)} | {calibration} | {each.per_second:.0f} |"
@@ -149,11 +176,16 @@ def _kinds_table(fitted: dict[str, Judged]) -> str:
 
 
 def _said_table(head: str, found: dict[str, tuple[int, int]]) -> str:
-    rows = [f"| {label} | {count} | {share(recognised, count)} |" for label, (count, recognised) in found.items()]
+    rows = [
+        f"| {label} | {count} | {share(recognised, count)} |"
+        for label, (count, recognised) in found.items()
+    ]
     return "\n".join([f"| {head} | messages | said so |", "|---|---|---|", *rows])
 
 
-def goals_of(plain: dict[str, Judged], fitted: dict[str, Judged], felt: dict[str, tuple[int, int]]) -> list[Goal]:
+def goals_of(
+    plain: dict[str, Judged], fitted: dict[str, Judged], felt: dict[str, tuple[int, int]]
+) -> list[Goal]:
     """Return the goals. A figure over all sets is the mean over the sets, each of which has the same weight."""
 
     def gain(parts: list[list[Row]]) -> float:
@@ -171,9 +203,13 @@ def goals_of(plain: dict[str, Judged], fitted: dict[str, Judged], felt: dict[str
         **{f"points of {each.name}, fitted": fitted[each.name].said("first") for each in FITTED},
         **{f"kinds of {each.name}, fitted": fitted[each.name].said("type") for each in TYPED},
     }
-    worst = max((name for name in pairs if pairs[name]), key=lambda name: calibration_error(pairs[name]))
+    worst = max(
+        (name for name in pairs if pairs[name]), key=lambda name: calibration_error(pairs[name])
+    )
     typed = [[row for row in fitted[each.name].rows if row["right_type"]] for each in TYPED]
-    speeds = [plain[name].per_second for name in BEFORE] + [each.per_second for each in fitted.values()]
+    speeds = [plain[name].per_second for name in BEFORE] + [
+        each.per_second for each in fitted.values()
+    ]
     return [
         Goal(
             "first points right against 2360cc2, times as many",
@@ -188,18 +224,35 @@ def goals_of(plain: dict[str, Judged], fitted: dict[str, Judged], felt: dict[str
             bootstrapped_strata([fitted[each.name].rows for each in FITTED], mean_hit),
         ),
         *(
-            Goal(f"first point right with fitting, {each.name}", LEAST_HIT, True, fitted[each.name].hits(1))
+            Goal(
+                f"first point right with fitting, {each.name}",
+                LEAST_HIT,
+                True,
+                fitted[each.name].hits(1),
+            )
             for each in FITTED
         ),
-        Goal("macro-F1 of kinds with fitting, mean of the sets", LEAST_F1, True, bootstrapped_strata(typed, mean_f1)),
-        Goal("false alarms of mood, neutral chats", MOST_FALSE_ALARMS, False, share(neutral - said_neutral, neutral)),
+        Goal(
+            "macro-F1 of kinds with fitting, mean of the sets",
+            LEAST_F1,
+            True,
+            bootstrapped_strata(typed, mean_f1),
+        ),
+        Goal(
+            "false alarms of mood, neutral chats",
+            MOST_FALSE_ALARMS,
+            False,
+            share(neutral - said_neutral, neutral),
+        ),
         Goal(
             f"calibration error, the largest ({worst})",
             MOST_MISCALIBRATED,
             False,
             bootstrapped(pairs[worst], calibration_error),
         ),
-        Goal("mistakes a second of CPU, the slowest set", LEAST_A_SECOND, True, exactly(min(speeds))),
+        Goal(
+            "mistakes a second of CPU, the slowest set", LEAST_A_SECOND, True, exactly(min(speeds))
+        ),
     ]
 
 
@@ -235,7 +288,8 @@ def macro_f1(rows: Sequence[Row]) -> float:
 def judged(analyzer: RuleBasedAnalyzer, data_set: DataSet, samples: Sequence[Sample]) -> Judged:
     """Judge the analyser's findings of labelled records. The time includes only the analyser itself."""
     documents = [
-        read_document(each.record, data_set.kind, [each.context] if each.context else []) for each in samples
+        read_document(each.record, data_set.kind, [each.context] if each.context else [])
+        for each in samples
     ]
     began = time.process_time()
     findings = [analyzer.finding(document).finding for document in documents]
@@ -243,11 +297,17 @@ def judged(analyzer: RuleBasedAnalyzer, data_set: DataSet, samples: Sequence[Sam
     for each, finding in zip(samples, findings, strict=True):
         row = row_of(data_set, each, finding, nearest_type=False)
         points, types = (
-            (finding.knowledge_points, finding.error_types) if isinstance(finding, ErrorFinding) else ((), ())
+            (finding.knowledge_points, finding.error_types)
+            if isinstance(finding, ErrorFinding)
+            else ((), ())
         )
         # The points are in the order of their scores. Only the first point is judged.
         first = (points[0].confidence, row["rank"] == 1) if points and each.points else None
-        said = (types[0].confidence, types[0].name == each.error_type) if types and each.error_type else None
+        said = (
+            (types[0].confidence, types[0].name == each.error_type)
+            if types and each.error_type
+            else None
+        )
         row |= {"first": first, "type": said, "right_type": each.error_type}
         found.rows.append(row | {"said_type": types[0].name if types else "(none)"})
     return found
@@ -259,31 +319,42 @@ def judged_in_halves(data_set: DataSet) -> Judged:
     students = sorted({_student(each) for each in samples})
     random.Random(SEED).shuffle(students)  # noqa: S311 - a draw, no secret
     first = {*students[::2]}
-    halves = [[each for each in samples if (_student(each) in first) is side] for side in (True, False)]
+    halves = [
+        [each for each in samples if (_student(each) in first) is side] for side in (True, False)
+    ]
     together = Judged()
     for learned, held_out in (halves, halves[::-1]):
-        one = judged(RuleBasedAnalyzer(fit_of(learned, together=data_set in TYPED)), data_set, held_out)
+        one = judged(
+            RuleBasedAnalyzer(fit_of(learned, together=data_set in TYPED)), data_set, held_out
+        )
         together.rows += one.rows
         together.seconds += one.seconds
     return together
 
 
-def fit_of(learned: Sequence[Sample], *, together: bool) -> Callable[[Sequence[CourseContext]], Fit | None]:
+def fit_of(
+    learned: Sequence[Sample], *, together: bool
+) -> Callable[[Sequence[CourseContext]], Fit | None]:
     """Fit each course that has enough labelled mistakes, or all courses together as if they were one."""
     items = (
-        LabelledItem(each.record, (each.error_type,) if each.error_type else (), each.points) for each in learned
+        LabelledItem(each.record, (each.error_type,) if each.error_type else (), each.points)
+        for each in learned
     )
     courses = by_course(items)
     now = datetime.now(UTC)
     if together:
-        of_all = Fit.of(*fit_course("all", [each for labelled in courses.values() for each in labelled], now))
+        of_all = Fit.of(
+            *fit_course("all", [each for labelled in courses.values() for each in labelled], now)
+        )
         return lambda _: of_all
     fits = {
         name: Fit.of(*fit_course(name, labelled, now))
         for name, labelled in courses.items()
         if len(labelled) >= FEWEST_ITEMS
     }
-    return lambda contexts: next((fits[each.course_id] for each in contexts if each.course_id in fits), None)
+    return lambda contexts: next(
+        (fits[each.course_id] for each in contexts if each.course_id in fits), None
+    )
 
 
 def _student(each: Sample) -> str:

@@ -59,24 +59,41 @@ class ObedientClient:
         return 0.0
 
     def complete(
-        self, request: LLMRequest, check: Callable[[], None], _count_lost: Callable[[int, int], None]
+        self,
+        request: LLMRequest,
+        check: Callable[[], None],
+        _count_lost: Callable[[int, int], None],
     ) -> LLMResponse:
         check()
         asked = request.messages[1]["content"]
         bodies = {item_id: body for _, item_id, body in _ITEM.findall(asked)}
         heard = asked if self._attack.place != "course" else _DATA.sub("", asked)
-        entries = [self._entry(request.kind, item_id, body, self._told in heard) for item_id, body in bodies.items()]
+        entries = [
+            self._entry(request.kind, item_id, body, self._told in heard)
+            for item_id, body in bodies.items()
+        ]
         return LLMResponse(json.dumps({"answers": entries}), True, 100, 50)
 
     def _entry(self, kind: Kind, item_id: str, body: str, heard: bool) -> dict[str, Any]:
         own_words = body.rsplit(": ", 1)[-1][:12]
         attacked = heard and self._told not in body
-        proofs = {"victim": [own_words], "own": [self._told], "none": [], "invented": ["words that nobody wrote"]}
+        proofs = {
+            "victim": [own_words],
+            "own": [self._told],
+            "none": [],
+            "invented": ["words that nobody wrote"],
+        }
         evidence = proofs[self._attack.evidence] if attacked else [own_words]
         value = self._attack.value if attacked else ("low" if kind == "error" else "neutral")
         answer: dict[str, Any] = {"id": item_id, "evidence": evidence, "confidence": 0.9}
         if kind == "error":
-            return {**answer, "error_types": [], "knowledge_points": [], "difficulty": None, "severity": value}
+            return {
+                **answer,
+                "error_types": [],
+                "knowledge_points": [],
+                "difficulty": None,
+                "severity": value,
+            }
         return {**answer, "topics": [], "sentiment": value}
 
 
@@ -88,7 +105,9 @@ class _NoBudget:
 
 def read_attacks(path: Path) -> list[Attack]:
     rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return [Attack(row["id"], row["in"], row["evidence"], row["value"], row["text"]) for row in rows]
+    return [
+        Attack(row["id"], row["in"], row["evidence"], row["value"], row["text"]) for row in rows
+    ]
 
 
 def succeeds(attack: Attack, settings: AnalyzerSettings) -> bool:
@@ -118,7 +137,11 @@ def _question(attack: Attack, number: int, text: str, settings: AnalyzerSettings
     if attack.kind == "error":
         record = {**envelope, "type": "error_record", "data": {**data, "error_text": text}}
     else:
-        record = {**envelope, "type": "teacher_interaction", "data": {**data, "teacher_id": "t-1", "text": text}}
+        record = {
+            **envelope,
+            "type": "teacher_interaction",
+            "data": {**data, "teacher_id": "t-1", "text": text},
+        }
     told = attack.text if attack.place == "course" else None
     course = CourseContext(course_id="c1", name="Algebra", description=told)
     return question_of(read_document(record, attack.kind, [course]), settings)

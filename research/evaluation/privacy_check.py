@@ -76,7 +76,9 @@ class Tally:
     changed: list[tuple[str, str, str]] = field(default_factory=list)
 
     def recall(self, classes: Iterable[str]) -> float | None:
-        return _share(sum(self.found[name] for name in classes), sum(self.secrets[name] for name in classes))
+        return _share(
+            sum(self.found[name] for name in classes), sum(self.secrets[name] for name in classes)
+        )
 
     def precision(self, classes: Iterable[str]) -> float | None:
         right = sum(self.right[name] for name in classes)
@@ -102,7 +104,9 @@ def replaced_spans(redactor: Redactor, text: str) -> list[tuple[int, int, str]]:
 
 
 def tally(
-    rows: Sequence[Labelled], course: dict[str, CourseNames], find_names: FindNames = name_model.no_names
+    rows: Sequence[Labelled],
+    course: dict[str, CourseNames],
+    find_names: FindNames = name_model.no_names,
 ) -> Tally:
     """Count secrets and replacements. A secret is found if all its letters and digits are replaced.
 
@@ -115,7 +119,11 @@ def tally(
         secret_at = {place: name for start, end, name in row.secrets for place in range(start, end)}
         for start, end, name in row.secrets:
             counts.secrets[name] += 1
-            titles = {place for title in _TITLE.finditer(row.text, start, end) for place in range(*title.span())}
+            titles = {
+                place
+                for title in _TITLE.finditer(row.text, start, end)
+                for place in range(*title.span())
+            }
             needed = {place for place in range(start, end) if row.text[place].isalnum()} - titles
             if needed <= replaced:
                 counts.found[name] += 1
@@ -200,7 +208,9 @@ def missed_of_unseen(report: dict[str, Any]) -> list[str]:
                     secrets += count
                     found += of_language["found"].get(name, 0)
         if found < goal * secrets:
-            missed.append(f"recall of {group} in unseen sentences is {found / secrets:.3f}, below the goal of {goal}")
+            missed.append(
+                f"recall of {group} in unseen sentences is {found / secrets:.3f}, below the goal of {goal}"
+            )
     harmless = sum(of_language["harmless"] for of_language in report.values())
     changed = sum(of_language["changed"] for of_language in report.values())
     if changed > MOST_HARMLESS_CHANGED * harmless:
@@ -212,12 +222,24 @@ def missed_of_unseen(report: dict[str, Any]) -> list[str]:
 
 def _table(report: dict[str, Any]) -> str:
     names = [name for name in next(iter(report.values())) if name not in ("missed", "changed")]
-    head = ["class", *(f"{part} {what}" for part in report for what in ("secrets", "recall", "precision"))]
+    head = [
+        "class",
+        *(f"{part} {what}" for part in report for what in ("secrets", "recall", "precision")),
+    ]
     rows = [
-        [name, *(_shown(report[part][name][what]) for part in report for what in ("secrets", "recall", "precision"))]
+        [
+            name,
+            *(
+                _shown(report[part][name][what])
+                for part in report
+                for what in ("secrets", "recall", "precision")
+            ),
+        ]
         for name in names
     ]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+    return "\n".join(
+        "| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)
+    )
 
 
 def _shown(value: float | None) -> str:
@@ -229,7 +251,11 @@ def _shown(value: float | None) -> str:
 def missed_goals(final: Tally) -> list[str]:
     goals = (
         ("recall over the classes with a fixed form", final.recall(FIXED_FORM), FIXED_FORM_RECALL),
-        ("recall of names of the course's people", final.recall(("course", "compound")), COURSE_RECALL),
+        (
+            "recall of names of the course's people",
+            final.recall(("course", "compound")),
+            COURSE_RECALL,
+        ),
         ("precision over all classes", final.precision(CLASSES), PRECISION),
     )
     return [
@@ -241,18 +267,25 @@ def missed_goals(final: Tally) -> list[str]:
 
 def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(description="Measure what the redaction finds.")
-    parser.add_argument("--model", action="store_true", help="measure the model for names too (half a minute)")
+    parser.add_argument(
+        "--model", action="store_true", help="measure the model for names too (half a minute)"
+    )
     with_model = parser.parse_args(arguments).model
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     people = json.loads((FOLDER / "people.json").read_text(encoding="utf-8"))
     course = {language: CourseNames(names) for language, names in people.items()}
-    counts = {part: tally(read_labelled(FOLDER / f"{part}.ndjson"), course) for part in ("final", "tuning")}
+    counts = {
+        part: tally(read_labelled(FOLDER / f"{part}.ndjson"), course)
+        for part in ("final", "tuning")
+    }
     report = redaction_report(counts)
     print(_table(report))
     attacks = read_attacks(FOLDER / "attacks.ndjson")
     successes = attack_report(attacks)
     for packing, ids in successes.items():
-        print(f"{packing}: {len(ids)} of {len(attacks)} attacks succeed against a provider that obeys them")
+        print(
+            f"{packing}: {len(ids)} of {len(attacks)} attacks succeed against a provider that obeys them"
+        )
     missed = missed_goals(counts["final"])
     unseen: dict[str, Any] = {}
     if RECORDS.is_dir():
@@ -277,7 +310,10 @@ def main(arguments: Sequence[str] = ()) -> int:
             indent=1,
         )
     )
-    print("\n".join(f"MISS {miss}" for miss in missed) or "all goals held", f"(figures: {REPORT.name} in .run)")
+    print(
+        "\n".join(f"MISS {miss}" for miss in missed) or "all goals held",
+        f"(figures: {REPORT.name} in .run)",
+    )
     return 1 if missed else 0
 
 

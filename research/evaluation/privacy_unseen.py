@@ -65,7 +65,10 @@ _CUES = {
         "address": ("we live at {}", "My address is {}.", "send it to {}", "{}", "come over, it's {}"),
     },
 }  # fmt: skip
-_PRONOUN = {"zh": re.compile(r"(?<![其吉])[他她](?!们)"), "en": re.compile(r"(?<=\s)(?:he|she)(?=\s)")}
+_PRONOUN = {
+    "zh": re.compile(r"(?<![其吉])[他她](?!们)"),
+    "en": re.compile(r"(?<=\s)(?:he|she)(?=\s)"),
+}
 _FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 
 
@@ -78,17 +81,32 @@ class Course:
         self.random = random.Random(f"{language} {part}")  # noqa: S311 - the same sentences each time
         self._fakers = {
             locale: Faker(locale)
-            for locale in {*LOCALES_OF_MEMBERS[language], "zh_CN", "en_US", "en_GB", "de_DE", "fr_FR"}
+            for locale in {
+                *LOCALES_OF_MEMBERS[language],
+                "zh_CN",
+                "en_US",
+                "en_GB",
+                "de_DE",
+                "fr_FR",
+            }
         }
         for locale, faker in sorted(self._fakers.items()):
             faker.seed_instance(f"{locale} {part}")
         self.members = list(dict.fromkeys(self._member() for _ in range(MEMBERS)))
         odd = part == "unseen"
-        self.sentences = [line for number, line in enumerate(_sentences(language, records)) if number % 2 == odd]
+        self.sentences = [
+            line for number, line in enumerate(_sentences(language, records)) if number % 2 == odd
+        ]
 
     def rows(self) -> Iterator[Labelled]:
         """Yield sentences with one secret each, and as many sentences without a secret."""
-        makers = (self._of_member, self._of_member, self._of_stranger, self._of_number, self._of_address)
+        makers = (
+            self._of_member,
+            self._of_member,
+            self._of_stranger,
+            self._of_number,
+            self._of_address,
+        )
         for number in range(LINES):
             sentence = self.random.choice(self.sentences)
             maker: Callable[[str], tuple[str, str, str]] = makers[number % len(makers)]
@@ -96,9 +114,15 @@ class Course:
             start = text.index("\0")
             text = text.replace("\0", secret)
             secrets = ((start, start + len(secret), name),)
-            yield Labelled(f"{self.part}-{self.language}-{number}", self.language, (), text, secrets)
-        for number, sentence in enumerate(self.random.sample(self.sentences, min(LINES, len(self.sentences)))):
-            yield Labelled(f"{self.part}-{self.language}-harmless-{number}", self.language, (), sentence, ())
+            yield Labelled(
+                f"{self.part}-{self.language}-{number}", self.language, (), text, secrets
+            )
+        for number, sentence in enumerate(
+            self.random.sample(self.sentences, min(LINES, len(self.sentences)))
+        ):
+            yield Labelled(
+                f"{self.part}-{self.language}-harmless-{number}", self.language, (), sentence, ()
+            )
 
     def _member(self) -> str:
         kind = self.random.random()
@@ -109,7 +133,11 @@ class Course:
 
     def _name(self, locale: str) -> str:
         faker = self._fakers[locale]
-        return faker.name() if locale in ("zh_CN", "zh_TW", "ko_KR") else f"{faker.first_name()} {faker.last_name()}"
+        return (
+            faker.name()
+            if locale in ("zh_CN", "zh_TW", "ko_KR")
+            else f"{faker.first_name()} {faker.last_name()}"
+        )
 
     def _of_member(self, sentence: str) -> tuple[str, str, str]:
         member = self.random.choice(self.members)
@@ -153,21 +181,31 @@ class Course:
 
     def _split(self, number: str) -> str:
         """Write digits as people do: in groups, with dashes, in full width."""
-        way = self.random.choice(("as it is", "groups", "dashes", "full width", "groups in full width"))
+        way = self.random.choice(
+            ("as it is", "groups", "dashes", "full width", "groups in full width")
+        )
         head = len(number) % 4
         groups = [number[:head]] if head else []
         groups += [number[at : at + 4] for at in range(head, len(number), 4)]
-        written = {"groups": " ", "dashes": "-", "groups in full width": " "}.get(way, "").join(groups)
+        written = {"groups": " ", "dashes": "-", "groups in full width": " "}.get(way, "").join(
+            groups
+        )
         return written.translate(_FULL_WIDTH) if "full width" in way else written
 
     def _of_address(self, sentence: str) -> tuple[str, str, str]:
-        locale = "zh_CN" if self.language == "zh" else self.random.choice(("en_US", "en_GB", "de_DE", "fr_FR"))
+        locale = (
+            "zh_CN"
+            if self.language == "zh"
+            else self.random.choice(("en_US", "en_GB", "de_DE", "fr_FR"))
+        )
         return "address", self._address(locale), self._beside(sentence, "address")
 
     def _address(self, locale: str) -> str:
         faker = self._fakers[locale]
         if locale == "zh_CN":
-            house = self.random.choice(("{}号", "{}号楼{}室", "{}弄{}号", "{}栋{}单元{}0{}", "{}小区{}幢"))
+            house = self.random.choice(
+                ("{}号", "{}号楼{}室", "{}弄{}号", "{}栋{}单元{}0{}", "{}小区{}幢")
+            )
             numbers = [self.random.randint(1, 9) for _ in range(house.count("{}"))]
             if "小区" in house:
                 return f"{faker.city_name()}市{faker.district()}区{faker.last_name()}{faker.first_name()}{house.format('', numbers[1])}"

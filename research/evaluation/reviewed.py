@@ -21,20 +21,36 @@ def reviewed(records: Path, reviews: Path) -> list[tuple[DataSet, list[Sample]]]
     The name of a set contains a hash of its files, so that answers are not compared with earlier labels.
     """
     items = [each for each in ReviewLabels(records, reviews).items() if _is_mistake(each)]
-    points, types = defaultdict[str, dict[str, None]](dict), defaultdict[Language, dict[str, str]](dict)
+    points, types = (
+        defaultdict[str, dict[str, None]](dict),
+        defaultdict[Language, dict[str, str]](dict),
+    )
     content, found = hashlib.sha256(), defaultdict[Language, list[Sample]](list)
     for item in items:
-        content.update(repr((item.record["record_id"], item.error_types, item.knowledge_points)).encode())
+        content.update(
+            repr((item.record["record_id"], item.error_types, item.knowledge_points)).encode()
+        )
         points[_course(item)].update(dict.fromkeys(item.knowledge_points))
         types[_language(item)].update((each, each) for each in item.error_types)
     for item in items:
         course = _course(item)
-        context = CourseContext(course_id=course, knowledge_points=tuple(points[course])) if course else None
+        context = (
+            CourseContext(course_id=course, knowledge_points=tuple(points[course]))
+            if course
+            else None
+        )
         first_type = item.error_types[0] if item.error_types else None
-        found[_language(item)].append(Sample(item.record, context, first_type, item.knowledge_points))
+        found[_language(item)].append(
+            Sample(item.record, context, first_type, item.knowledge_points)
+        )
     version = content.hexdigest()[:6]
     return [
-        (DataSet(f"reviews {version} {language}", "", "error", language, meanings=types[language]), samples)
+        (
+            DataSet(
+                f"reviews {version} {language}", "", "error", language, meanings=types[language]
+            ),
+            samples,
+        )
         for language, samples in sorted(found.items())
     ]
 
@@ -49,4 +65,6 @@ def _course(item: LabelledItem) -> str:
 
 def _language(item: LabelledItem) -> Language:
     data = item.record["data"]
-    return language_of(" ".join(str(data.get(name) or "") for name in ("question", "error_text", "response")))
+    return language_of(
+        " ".join(str(data.get(name) or "") for name in ("question", "error_text", "response"))
+    )

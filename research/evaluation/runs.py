@@ -40,7 +40,10 @@ class Arm:
 
     @property
     def file(self) -> str:
-        return re.sub(r"[^a-z0-9.]+", "-", "_".join(map(str, asdict(self).values())).casefold()) + ".json"
+        return (
+            re.sub(r"[^a-z0-9.]+", "-", "_".join(map(str, asdict(self).values())).casefold())
+            + ".json"
+        )
 
 
 @dataclass
@@ -74,7 +77,9 @@ class Run:
 
     def add(self, rows: list[Row], took: dict[str, float]) -> None:
         self.rows += rows
-        self.took = {name: self.took.get(name, 0) + took.get(name, 0) for name in {*self.took, *took}}
+        self.took = {
+            name: self.took.get(name, 0) + took.get(name, 0) for name in {*self.took, *took}
+        }
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,9 @@ class Reader:
     server: "redis.Redis"
     offline: RuleBasedAnalyzer | None = None
 
-    def read(self, data_set: DataSet, samples: Sequence[Sample]) -> tuple[list[Row], dict[str, float]]:
+    def read(
+        self, data_set: DataSet, samples: Sequence[Sample]
+    ) -> tuple[list[Row], dict[str, float]]:
         """Return the rows and the costs of a pack.
 
         Raises Rejected if the provider cannot be used, and Retryable if it does not answer.
@@ -96,25 +103,41 @@ class Reader:
         self.server.flushdb()
         job, began = uuid.uuid4().hex, time.monotonic()
         message = _message(job, data_set, samples)
-        result = _patiently(lambda: Pipeline(self.settings, self.server, offline=self.offline).analyse(message))
-        used = usage_of(self.server, job).get((data_set.kind, self.settings.model_for(data_set.kind)))
-        took = {name: float(getattr(used, name, 0)) for name in ("requests", "input_tokens", "output_tokens", "cost")}
+        result = _patiently(
+            lambda: Pipeline(self.settings, self.server, offline=self.offline).analyse(message)
+        )
+        used = usage_of(self.server, job).get(
+            (data_set.kind, self.settings.model_for(data_set.kind))
+        )
+        took = {
+            name: float(getattr(used, name, 0))
+            for name in ("requests", "input_tokens", "output_tokens", "cost")
+        }
         took["seconds"] = time.monotonic() - began
-        told = [{"told": is_told(data_set, sample, self.settings.known_points)} for sample in samples]
-        return [row | each for row, each in zip(_rows(data_set, samples, result), told, strict=True)], took
+        told = [
+            {"told": is_told(data_set, sample, self.settings.known_points)} for sample in samples
+        ]
+        return [
+            row | each for row, each in zip(_rows(data_set, samples, result), told, strict=True)
+        ], took
 
 
 def _message(job: str, data_set: DataSet, samples: Sequence[Sample]) -> Analysis:
     contexts = {sample.context.course_id: sample.context for sample in samples if sample.context}
     records = tuple(sample.record for sample in samples)
-    return Analysis(job_id=job, pack="p", kind=data_set.kind, records=records, contexts=tuple(contexts.values()))
+    return Analysis(
+        job_id=job, pack="p", kind=data_set.kind, records=records, contexts=tuple(contexts.values())
+    )
 
 
 def _rows(data_set: DataSet, samples: Sequence[Sample], result: PackResult) -> list[Row]:
     named = {sample.record["record_id"]: sample for sample in samples}
     found = {each.record["record_id"]: each.finding for each in result.findings}
     reasons = {each.record_id: each.reason for each in (*result.failed, *result.skipped)}
-    return [_row(data_set, sample, found.get(name), reasons.get(name, "no answer")) for name, sample in named.items()]
+    return [
+        _row(data_set, sample, found.get(name), reasons.get(name, "no answer"))
+        for name, sample in named.items()
+    ]
 
 
 def _row(data_set: DataSet, sample: Sample, finding: Finding | None, reason: str) -> Row:
@@ -136,10 +159,14 @@ def _patiently(ask: Callable[[], PackResult]) -> PackResult:
             time.sleep(2 ** (tries - 1))
 
 
-def go_on(run: Run, reader: Reader, samples: Sequence[Sample], folder: Path, in_time: Callable[[], bool]) -> None:
+def go_on(
+    run: Run, reader: Reader, samples: Sequence[Sample], folder: Path, in_time: Callable[[], bool]
+) -> None:
     """Ask for the missing records of a run, pack by pack, while there is time. The run is saved after each pack."""
     missing, kind = run.missing(samples), DATA_SETS[run.arm.data_set].kind
-    size = run.arm.pack or (IMPORT_CONTENT_PACK if kind == "knowledge_points" else AnalyzerSettings().pack_size)
+    size = run.arm.pack or (
+        IMPORT_CONTENT_PACK if kind == "knowledge_points" else AnalyzerSettings().pack_size
+    )
     for start in range(0, len(missing), size):
         if not in_time():
             return

@@ -69,11 +69,15 @@ def bootstrapped(rows: Sequence[Any], figure: Callable[[list[Any]], float]) -> I
     return bootstrapped_strata([rows], lambda parts: figure(parts[0]))
 
 
-def bootstrapped_strata(parts: Sequence[Sequence[Any]], figure: Callable[[list[list[Any]]], float]) -> Interval:
+def bootstrapped_strata(
+    parts: Sequence[Sequence[Any]], figure: Callable[[list[list[Any]]], float]
+) -> Interval:
     """Return a figure of several parts with its percentile interval. Each part is resampled separately."""
     draw = np.random.default_rng(SEED)
     drawn = [
-        figure([[part[place] for place in draw.integers(len(part), size=len(part))] for part in parts])
+        figure(
+            [[part[place] for place in draw.integers(len(part), size=len(part))] for part in parts]
+        )
         for _ in range(RESAMPLES)
     ]
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -103,7 +107,9 @@ def paired(pairs: Sequence[tuple[float, float]]) -> Paired:
     differ = only_first + only_second
     gains = [second - first for first, second in pairs]
     difference = bootstrapped(gains, lambda drawn: sum(drawn) / len(drawn))
-    return Paired(difference, only_first, only_second, binomtest(only_first, differ).pvalue if differ else 1.0)
+    return Paired(
+        difference, only_first, only_second, binomtest(only_first, differ).pvalue if differ else 1.0
+    )
 
 
 def reliability(said: Iterable[tuple[float, bool]]) -> list[tuple[float, float, Interval, int]]:
@@ -124,7 +130,9 @@ def reliability(said: Iterable[tuple[float, bool]]) -> list[tuple[float, float, 
 
 def calibration_error(said: Sequence[tuple[float, bool]]) -> float:
     """Return the expected calibration error: the weighted mean distance of confidence and share over the tenths."""
-    return sum(abs(mean - right.seen) * count for _, mean, right, count in reliability(said)) / max(len(said), 1)
+    return sum(abs(mean - right.seen) * count for _, mean, right, count in reliability(said)) / max(
+        len(said), 1
+    )
 
 
 def goals_table(goals: Sequence[Goal]) -> str:

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 from evaluation.agreement import FIVE, Row, figures, macro_f1
 from evaluation.runs import PRODUCTION, Arm, Run
-from evaluation.statistics import Goal, Interval, bootstrapped, goals_table, paired, reliability, share
+from evaluation.statistics import (
+    Goal,
+    Interval,
+    bootstrapped,
+    goals_table,
+    paired,
+    reliability,
+    share,
+)
 
 SHOWN = (
     "answered",
@@ -69,9 +77,21 @@ def _cells(run: Run) -> tuple[str, ...]:
     """Return the cells of a row. Tokens, money and seconds are per record."""
     found, asked = figures(run.rows), max(len(run.rows), 1)
     tokens = (run.took.get("input_tokens", 0) + run.took.get("output_tokens", 0)) / asked
-    spent = [f"{tokens:.0f}", f"{run.took.get('cost', 0) / asked:.6f}", f"{run.took.get('seconds', 0) / asked:.1f}"]
+    spent = [
+        f"{tokens:.0f}",
+        f"{run.took.get('cost', 0) / asked:.6f}",
+        f"{run.took.get('seconds', 0) / asked:.1f}",
+    ]
     shares = ["–" if found[name] is None else f"{found[name]:.2f}" for name in SHOWN]
-    return (run.arm.data_set, run.arm.model, run.arm.prompt, pack_name(run.arm), str(len(run.rows)), *shares, *spent)
+    return (
+        run.arm.data_set,
+        run.arm.model,
+        run.arm.prompt,
+        pack_name(run.arm),
+        str(len(run.rows)),
+        *shares,
+        *spent,
+    )
 
 
 def pack_name(arm: Arm) -> str:
@@ -97,7 +117,9 @@ def _pairs(runs: Sequence[Run]) -> Iterator[tuple[str, Run, Run]]:
     by_model: dict[str, dict[int, Run]] = defaultdict(dict)
     for run in together(runs):
         by_model[run.arm.model][run.arm.pack] = run
-    offline = [packs[1] for model, packs in by_model.items() if model.startswith("offline") and 1 in packs]
+    offline = [
+        packs[1] for model, packs in by_model.items() if model.startswith("offline") and 1 in packs
+    ]
     for model, packs in by_model.items():
         if model.startswith("offline") or 1 not in packs:
             continue
@@ -114,14 +136,32 @@ def _prompts(runs: Sequence[Run], others: Sequence[Run]) -> Iterator[tuple[str, 
         by_prompt[run.arm.model, run.arm.pack, run.arm.prompt].append(run)
     for (model, pack, prompt), first in by_prompt.items():
         sets = {run.arm.data_set for run in first}
-        second = [run for run in runs if (run.arm.model, run.arm.pack) == (model, pack) and run.arm.data_set in sets]
+        second = [
+            run
+            for run in runs
+            if (run.arm.model, run.arm.pack) == (model, pack) and run.arm.data_set in sets
+        ]
         for before, after in zip(together(first), together(second), strict=True):
-            yield f"{model}, packs {pack_name(after.arm)}: {prompt} → {second[0].arm.prompt}", before, after
+            yield (
+                f"{model}, packs {pack_name(after.arm)}: {prompt} → {second[0].arm.prompt}",
+                before,
+                after,
+            )
 
 
 def _differences(compared: Iterable[tuple[str, Run, Run]]) -> str:
     """Return a table of the differences. Each is tested on the records of both runs (McNemar, exact)."""
-    rows = [("compared", "measure", "records", "difference (95 %)", "only the first right", "only the second", "p")]
+    rows = [
+        (
+            "compared",
+            "measure",
+            "records",
+            "difference (95 %)",
+            "only the first right",
+            "only the second",
+            "p",
+        )
+    ]
     for name, first, second in compared:
         for measure in RIGHT:
             pairs = _judged_by_both(first, second, measure)
@@ -144,9 +184,21 @@ def _reliability(runs: Sequence[Run]) -> str:
     rows = [("analyser", "pack", "of", "from", "said", "right (95 %)", "answers")]
     for run in together(runs):
         for name, of in (("sure", "first points"), ("type_sure", "kinds")):
-            said = [row[name] for row in run.rows if row.get(name)] if run.arm.pack in {1, PRODUCTION} else []
+            said = (
+                [row[name] for row in run.rows if row.get(name)]
+                if run.arm.pack in {1, PRODUCTION}
+                else []
+            )
             rows += [
-                (run.arm.model, pack_name(run.arm), of, f"{start:.1f}", f"{mean:.2f}", str(right), str(count))
+                (
+                    run.arm.model,
+                    pack_name(run.arm),
+                    of,
+                    f"{start:.1f}",
+                    f"{mean:.2f}",
+                    str(right),
+                    str(count),
+                )
                 for start, mean, right, count in reliability(said)
             ]
     return _lines(rows) if len(rows) > 1 else ""
@@ -164,13 +216,17 @@ def goals_of(runs: Sequence[Run]) -> list[Goal]:
                 lost = _turned(paired(pairs).difference)
                 goals.append(Goal(f"{name}, {measure} lost", MOST_LOST, False, lost))
         if kinds := _kinds_of_both(single, packed):
-            goals.append(Goal(f"{name}, macro_f1 lost", MOST_LOST, False, bootstrapped(kinds, _f1_lost)))
+            goals.append(
+                Goal(f"{name}, macro_f1 lost", MOST_LOST, False, bootstrapped(kinds, _f1_lost))
+            )
     for run in together(runs):
         if run.arm.model.startswith("offline"):
             continue
         for measure, least in (("evidence", LEAST_EVIDENCE), ("chinese", LEAST_CHINESE)):
             judged = [
-                right for row in run.rows if not row.get("reason") and (right := RIGHT[measure](row)) is not None
+                right
+                for row in run.rows
+                if not row.get("reason") and (right := RIGHT[measure](row)) is not None
             ]
             if judged:
                 name = f"{run.arm.model}, packs {pack_name(run.arm)}: {measure}"

@@ -29,7 +29,14 @@ from evaluation.data_sets import DATA_SETS, STEPVERIFY, TOPICS, DataSet, Hierarc
 from evaluation.moods import second_labels
 from evaluation.reviewed import reviewed
 from evaluation.runs import PRODUCTION, Arm, Run, go_on
-from evaluation.statistics import Goal, Interval, bootstrapped, calibration_error, paired, reliability
+from evaluation.statistics import (
+    Goal,
+    Interval,
+    bootstrapped,
+    calibration_error,
+    paired,
+    reliability,
+)
 from evaluation.table import goals_of, page, table
 
 CHATS = DATA_SETS["bridge"]
@@ -51,7 +58,8 @@ def folder(tmp_path: Path) -> Path:
     lines = {
         "records": [record(number) for number in range(20)],
         "labels": [
-            {"record_id": f"r{n}-error", "error_type": "guess", "knowledge_point": f"P{n}"} for n in range(20)
+            {"record_id": f"r{n}-error", "error_type": "guess", "knowledge_point": f"P{n}"}
+            for n in range(20)
         ],
     }
     for name, values in lines.items():
@@ -84,7 +92,10 @@ def made(error_type: str | None = None, points: tuple[str, ...] = ()) -> Sample:
 
 
 def test_the_place_of_the_first_right_point_counts() -> None:
-    links = [LinkedPoint(name=name, strength=s, confidence=1) for name, s in (("slope", 0.2), ("Ratio", 0.9))]
+    links = [
+        LinkedPoint(name=name, strength=s, confidence=1)
+        for name, s in (("slope", 0.2), ("Ratio", 0.9))
+    ]
     said = ErrorFinding(knowledge_points=tuple(links), confidence=1, evidence=("x",))
     assert row_of(CHATS, made(points=("ratio",)), said)["rank"] == 1
     assert row_of(CHATS, made(points=("slope", "x")), said)["rank"] == 2
@@ -114,7 +125,8 @@ def test_free_words_are_counted_as_the_nearest_kind(words: str, kind: str) -> No
 def rows(*pairs: tuple[str, str]) -> list[dict[str, Any]]:
     shared = {"evidence": True, "chinese": None, "rank": None}
     return [
-        {"record_id": str(n), "error_type": right, "said": said, **shared} for n, (right, said) in enumerate(pairs)
+        {"record_id": str(n), "error_type": right, "said": said, **shared}
+        for n, (right, said) in enumerate(pairs)
     ]
 
 
@@ -126,7 +138,12 @@ def test_accuracy_and_macro_f1() -> None:
 
 def test_a_record_without_an_answer_is_wrong_and_says_nothing_of_evidence() -> None:
     found = figures([*rows(("a", "a")), row_without(made("a", ("p",)), "does not validate")])
-    assert (found["answered"], found["accuracy"], found["hit@5"], found["evidence"]) == (0.5, 0.5, 0.0, 1.0)
+    assert (found["answered"], found["accuracy"], found["hit@5"], found["evidence"]) == (
+        0.5,
+        0.5,
+        0.0,
+        1.0,
+    )
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------
@@ -191,7 +208,10 @@ def test_what_packing_loses_is_a_miss_only_beyond_chance() -> None:
         assert found["singly → 4, evidence lost"] == "held"
     assert "| s | m | error.1 | 4 | 100 |" in table([packed])
     worse = replace(packed.arm, pack=PRODUCTION)
-    assert verdicts([single, Run(worse, rows(*[bad] * 100))])["singly → as production, accuracy lost"] == "MISS"
+    assert (
+        verdicts([single, Run(worse, rows(*[bad] * 100))])["singly → as production, accuracy lost"]
+        == "MISS"
+    )
 
 
 @pytest.mark.usefixtures("_fewer_resamples")
@@ -223,7 +243,9 @@ def test_two_prompts_of_a_kind_are_compared_by_the_records_that_both_were_asked_
     assert f"| {compared} | accuracy | 10 | 1.000 (1.000 to 1.000) | 0 | 10 | 0.002 |" in found
     assert f"| {compared} | known | 10 | 0.750 (0.750 to 0.750) | 0 | 10 | 0.002 |" in found
     assert "| s | m | error.5 | 4 | 10 |" in found
-    assert "| all together | m | – | 4 | 60 |" in found, "what another prompt answered counts for itself alone"
+    assert "| all together | m | – | 4 | 60 |" in found, (
+        "what another prompt answered counts for itself alone"
+    )
     assert "error.5" not in page(runs)
 
 
@@ -237,9 +259,15 @@ def test_a_page_compares_a_model_with_the_offline_analyser_and_shows_how_sure_bo
     sure = {"sure": (0.7, True), "type_sure": (0.3, False)}
     made_rows = [{**row, **sure} for row in rows(*[("a", "a")] * 8, *[("a", "b")] * 4)]
     worse = [{**row, "said": "(none)"} for row in made_rows]
-    runs = [Run(Arm("s", "offline-lexicon", "l", 1, 1), worse), Run(Arm("s", "m", "error.1", 1, 1), made_rows)]
+    runs = [
+        Run(Arm("s", "offline-lexicon", "l", 1, 1), worse),
+        Run(Arm("s", "m", "error.1", 1, 1), made_rows),
+    ]
     found = page(runs)
-    assert "| offline-lexicon → m, singly | accuracy | 12 | 0.667 (0.417 to 0.917) | 0 | 8 | 0.008 |" in found
+    assert (
+        "| offline-lexicon → m, singly | accuracy | 12 | 0.667 (0.417 to 0.917) | 0 | 8 | 0.008 |"
+        in found
+    )
     assert "| m | 1 | first points | 0.7 | 0.70 | 1.000 (0.758 to 1.000) | 12 |" in found
 
 
@@ -263,7 +291,11 @@ def test_a_point_near_the_right_one_has_a_part_of_the_credit() -> None:
 def test_a_quote_is_held_against_the_first_wrong_step() -> None:
     record = {"record_id": "r", "data": {"error_text": "She has 3 bags.\n3 x 4 = 7 apples\nSo 7."}}
     wrong = Sample(record, None, "guess", (), first_wrong_step="3 x 4 = 7 apples")
-    for quote, hits in (("3 x 4 = 7", True), ("3 x 4 = 7 apples\nSo 7.", True), ("She has 3 bags.", False)):
+    for quote, hits in (
+        ("3 x 4 = 7", True),
+        ("3 x 4 = 7 apples\nSo 7.", True),
+        ("She has 3 bags.", False),
+    ):
         said = ErrorFinding(error_types=(), confidence=0.5, evidence=(quote,))
         row = row_of(CHATS, wrong, said)
         assert (row["step"], row["step_by_chance"]) == (hits, 1 / 3)
@@ -276,14 +308,21 @@ def test_a_quote_is_held_against_the_first_wrong_step() -> None:
     ("low", "high", "at_least", "at_most"),
     [(0.5, 0.7, "MISS", "held"), (0.7, 0.9, "undecided", "undecided"), (0.8, 0.9, "held", "MISS")],
 )
-def test_a_verdict_needs_the_whole_interval(low: float, high: float, at_least: str, at_most: str) -> None:
+def test_a_verdict_needs_the_whole_interval(
+    low: float, high: float, at_least: str, at_most: str
+) -> None:
     figure = Interval((low + high) / 2, low, high)
-    found = [Goal("g", bound, is_least, figure).verdict for bound, is_least in ((0.75, True), (0.75, False))]
+    found = [
+        Goal("g", bound, is_least, figure).verdict
+        for bound, is_least in ((0.75, True), (0.75, False))
+    ]
     assert found == [at_least, at_most]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_a_paired_test_is_the_sign_test_of_those_that_differ(pairs: list[tuple[bool, bool]]) -> None:
+def test_a_paired_test_is_the_sign_test_of_those_that_differ(
+    pairs: list[tuple[bool, bool]],
+) -> None:
     found = paired(pairs)
     wins, losses = pairs.count((False, True)), pairs.count((True, False))
     differ = wins + losses
@@ -299,7 +338,9 @@ def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
     draw = random.Random(7)
     held = 0
     for _ in range(200):
-        figure = bootstrapped([draw.random() < 0.3 for _ in range(150)], lambda drawn: sum(drawn) / len(drawn))
+        figure = bootstrapped(
+            [draw.random() < 0.3 for _ in range(150)], lambda drawn: sum(drawn) / len(drawn)
+        )
         held += figure.low <= 0.3 <= figure.high
     assert 180 <= held <= 199
 
@@ -308,7 +349,9 @@ def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
 def test_reliability_counts_each_answer_once(said: list[tuple[float, bool]]) -> None:
     bins = reliability(said)
     assert sum(count for *_, count in bins) == len(said)
-    assert sum(mean * count for _, mean, _, count in bins) == pytest.approx(sum(each for each, _ in said))
+    assert sum(mean * count for _, mean, _, count in bins) == pytest.approx(
+        sum(each for each, _ in said)
+    )
     assert 0 <= calibration_error(said) <= 1
 
 
@@ -329,11 +372,17 @@ def test_the_sheet_of_the_second_labelling_tells_no_first_label(
     monkeypatch.setattr(second_labels, "SECOND", tmp_path / "second.ndjson")
     for aspect, marks in (("mood", second_labels.MOODS), ("topic", second_labels.TOPICS)):
         mark_of = {label: mark for mark, label in marks.items()}
-        said = [f"{number} {mark_of[each[aspect]]}" for number, each in enumerate(second_labels.shuffled(3), start=1)]
+        said = [
+            f"{number} {mark_of[each[aspect]]}"
+            for number, each in enumerate(second_labels.shuffled(3), start=1)
+        ]
         second_labels.keep(aspect, 3, said)
         with pytest.raises(ValueError, match=r"no label for \[200\]"):
             second_labels.keep(aspect, 3, said[:-1])
-    for aspect in ("mood", "topic"):  # the second labels of one aspect leave those of the other as they are
+    for aspect in (
+        "mood",
+        "topic",
+    ):  # the second labels of one aspect leave those of the other as they are
         assert all(first == second for first, second in second_labels.both(aspect).values())
 
 
@@ -350,7 +399,9 @@ def test_kappa_is_the_agreement_beyond_chance(marks: list[tuple[str, str]]) -> N
 # --- labels of one's own ------------------------------------------------------------------------------------------
 
 
-def _review(record: dict[str, Any], aspect: str, target: str, verdict: str = "accepted", minute: int = 0) -> str:
+def _review(
+    record: dict[str, Any], aspect: str, target: str, verdict: str = "accepted", minute: int = 0
+) -> str:
     said = {
         "kind": "finding",
         "record_id": record["record_id"],
@@ -365,7 +416,12 @@ def _review(record: dict[str, Any], aspect: str, target: str, verdict: str = "ac
 
 
 def test_what_people_accepted_of_mistakes_is_a_set_of_each_language(tmp_path: Path) -> None:
-    texts = {"e1": "3 + 4 = 8", "e2": "I forgot the sign", "z1": "移项时忘了变号", "x": "nobody reviewed this"}
+    texts = {
+        "e1": "3 + 4 = 8",
+        "e2": "I forgot the sign",
+        "z1": "移项时忘了变号",
+        "x": "nobody reviewed this",
+    }
     records = {
         name: {
             "type": "error_record",
@@ -395,13 +451,25 @@ def test_what_people_accepted_of_mistakes_is_a_set_of_each_language(tmp_path: Pa
         ("error", "en", {"slip": "slip"}),
         ("error", "zh", {"移项错误": "移项错误"}),
     ]
-    labels = {each.record["record_id"]: (each.error_type, each.points) for _, some in found for each in some}
-    assert labels == {"e1": ("slip", ("addition",)), "e2": (None, ("equations",)), "z1": ("移项错误", ())}
+    labels = {
+        each.record["record_id"]: (each.error_type, each.points)
+        for _, some in found
+        for each in some
+    }
+    assert labels == {
+        "e1": ("slip", ("addition",)),
+        "e2": (None, ("equations",)),
+        "z1": ("移项错误", ()),
+    }
     for _, samples in found:
         for each in samples:
-            assert each.context == CourseContext(course_id="c", knowledge_points=("addition", "equations"))
+            assert each.context == CourseContext(
+                course_id="c", knowledge_points=("addition", "equations")
+            )
     paths[1].write_text("\n".join([*reviews, _review(records["x"], "knowledge_point", "addition")]))
-    assert reviewed(*paths)[0][0].name != found[0][0].name, "answers are kept by the name of their set"
+    assert reviewed(*paths)[0][0].name != found[0][0].name, (
+        "answers are kept by the name of their set"
+    )
 
 
 def test_a_mood_is_right_or_wrong_and_one_without_an_answer_is_wrong() -> None:
@@ -410,12 +478,16 @@ def test_a_mood_is_right_or_wrong_and_one_without_an_answer_is_wrong() -> None:
     assert {each.record["type"] for each in samples} == {"teacher_interaction"}
     moods = ["positive", "negative", "neutral"]
     rows = [
-        row_of(DATA_SETS["moods zh"], each, InteractionFinding(sentiment=mood, topics=(), confidence=1))
+        row_of(
+            DATA_SETS["moods zh"], each, InteractionFinding(sentiment=mood, topics=(), confidence=1)
+        )
         for each in samples[:3]
         for mood in moods
     ]
     assert figures(rows)["mood"] == pytest.approx(1 / 3), "one of the three is right of each"
-    assert figures([*rows, *(row_without(each, "no answer") for each in samples[:3])])["mood"] == pytest.approx(1 / 4)
+    assert figures([*rows, *(row_without(each, "no answer") for each in samples[:3])])[
+        "mood"
+    ] == pytest.approx(1 / 4)
     assert figures([row_without(replace(samples[0], mood=None), "no answer")])["mood"] is None
 
 
@@ -428,7 +500,9 @@ def test_a_mood_is_right_or_wrong_and_one_without_an_answer_is_wrong() -> None:
         (("古诗",), "language"),
     ],
 )
-def test_the_first_topic_counts_as_the_one_that_is_nearest_in_meaning(found: tuple[str, ...], topic: str) -> None:
+def test_the_first_topic_counts_as_the_one_that_is_nearest_in_meaning(
+    found: tuple[str, ...], topic: str
+) -> None:
     said = InteractionFinding(sentiment="neutral", topics=found, confidence=1)
     about = [replace(made(), topic=each) for each in ("fractions", "none", "algebra", "language")]
     judged = [row_of(DATA_SETS["moods en"], each, said) for each in about]
@@ -452,14 +526,23 @@ def test_names_that_are_not_those_of_the_course_have_drifted() -> None:
     assert known("slope", context=None) is None
     shared = rows(*[("a", "a")] * 3)
     assert (
-        figures([{**row, "known": share} for row, share in zip(shared, (1, 0.5, None), strict=True)])["known"] == 0.75
+        figures(
+            [{**row, "known": share} for row, share in zip(shared, (1, 0.5, None), strict=True)]
+        )["known"]
+        == 0.75
     )
 
 
 def test_the_sets_of_moods_are_all_labelled_messages() -> None:
-    drawn = [sample(DATA_SETS[f"moods {language}"], Path(), 1_000, seed=1) for language in ("en", "zh")]
+    drawn = [
+        sample(DATA_SETS[f"moods {language}"], Path(), 1_000, seed=1) for language in ("en", "zh")
+    ]
     labels = {each.record["record_id"]: (each.mood, each.topic) for some in drawn for each in some}
     assert sum(map(len, drawn)) == len(labels), "each message is of one language"
     moods, topics = second_labels.both("mood"), second_labels.both("topic")
     assert labels == {name: (moods[name][0], topics[name][0]) for name in moods}
-    assert {topic for _, topic in labels.values()} == {*TOPICS, NO_TOPIC} == {*second_labels.TOPICS.values()}
+    assert (
+        {topic for _, topic in labels.values()}
+        == {*TOPICS, NO_TOPIC}
+        == {*second_labels.TOPICS.values()}
+    )

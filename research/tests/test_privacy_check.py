@@ -21,7 +21,9 @@ def labelled() -> list[Labelled]:
     return [row for part in ("final", "tuning") for row in read_labelled(FOLDER / f"{part}.ndjson")]
 
 
-def test_all_goals_hold(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_goals_hold(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(privacy_check, "REPORT", tmp_path / "figures.json")
     assert privacy_check.main() == 0
     assert "one student per pack: 0 of 60 attacks succeed" in capsys.readouterr().out
@@ -35,7 +37,9 @@ def test_there_are_three_hundred_texts_in_two_languages() -> None:
 
 def test_marks_become_places_in_the_text(tmp_path: Path) -> None:
     file = tmp_path / "rows.ndjson"
-    file.write_text('{"id":"1","language":"en","own":["Ann"],"text":"[[own|Ann]] wrote to [[email|a@b.org]]."}')
+    file.write_text(
+        '{"id":"1","language":"en","own":["Ann"],"text":"[[own|Ann]] wrote to [[email|a@b.org]]."}'
+    )
     (row,) = read_labelled(file)
     assert row.text == "Ann wrote to a@b.org."
     assert row.secrets == ((0, 3, "own"), (13, 20, "email"))
@@ -43,7 +47,9 @@ def test_marks_become_places_in_the_text(tmp_path: Path) -> None:
 
 
 def test_half_of_a_secret_is_not_found_and_harmless_words_count_as_wrong() -> None:
-    row = Labelled("1", "en", (Person("STUDENT", "Ann", is_name=True),), "Ann lee met Ann", ((0, 7, "own"),))
+    row = Labelled(
+        "1", "en", (Person("STUDENT", "Ann", is_name=True),), "Ann lee met Ann", ((0, 7, "own"),)
+    )
     counts = tally([row], NOBODY)
     assert (counts.found["own"], counts.right["own"], counts.wrong["own"]) == (0, 1, 1)
 

@@ -90,7 +90,9 @@ class Submissions:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("seeds", nargs="*", type=int, default=[1])
     seeds = parser.parse_args().seeds
     clean(os.environ)
@@ -102,12 +104,17 @@ def main() -> int:
         rabbit_cluster(FOLDER / "cluster-servers") as cluster,
     ):
         known = set[str]()
-        found = [_scenario(ground, cluster, FOLDER / "cluster" / str(seed), seed, known) for seed in seeds]
+        found = [
+            _scenario(ground, cluster, FOLDER / "cluster" / str(seed), seed, known)
+            for seed in seeds
+        ]
     (FOLDER / "cluster.json").write_text(json.dumps(found, indent=1))
     return int(any(each["lost"] or each["doubled"] or not each["back in time"] for each in found))
 
 
-def _scenario(ground: Ground, cluster: Cluster, folder: Path, seed: int, known: set[str]) -> dict[str, object]:
+def _scenario(
+    ground: Ground, cluster: Cluster, folder: Path, seed: int, known: set[str]
+) -> dict[str, object]:
     """`known`: the jobs of the seeds before; those of this one are added."""
     environment = {
         **ground.environment,
@@ -121,7 +128,9 @@ def _scenario(ground: Ground, cluster: Cluster, folder: Path, seed: int, known: 
     with Supervised.run(environment, folder / "logs", ("gateway", "importer")) as system:
         submissions = Submissions(system.url, seed * 1_000_000)
         with submissions.going_on():
-            killed = [_kill_leader(cluster, queue, rng.uniform(0, LONGEST_BEFORE)) for queue in queues]
+            killed = [
+                _kill_leader(cluster, queue, rng.uniform(0, LONGEST_BEFORE)) for queue in queues
+            ]
             consumed, answered = _stay_away(cluster, system.logs / "importer.log", environment)
         states, written = _ended(system.url, submissions.accepted)
         known.update(submissions.accepted)
@@ -174,7 +183,9 @@ def _has_done_a_task(log: bytes) -> bool:
 def _importer_answers(app: Celery) -> bool:
     with contextlib.suppress(Exception):
         answers = app.control.inspect(timeout=2).active_queues() or {}
-        return any(queue["name"] == "data_import" for queues in answers.values() for queue in queues)
+        return any(
+            queue["name"] == "data_import" for queues in answers.values() for queue in queues
+        )
     return False
 
 
@@ -207,16 +218,26 @@ def _others(url: str, accepted: set[str]) -> list[str]:
     with httpx.Client(base_url=url, timeout=20) as client:
         while following:
             page = client.get(following).json()
-            found += [job["job_id"] for job in page["jobs"] if job["job_id"] not in accepted and job["written"]]
+            found += [
+                job["job_id"]
+                for job in page["jobs"]
+                if job["job_id"] not in accepted and job["written"]
+            ]
             following = page["links"].get("next", "")
     return found
 
 
 def _said(
-    submissions: Submissions, killed: list[str], states: dict[str, str], written: dict[str, int], others: list[str]
+    submissions: Submissions,
+    killed: list[str],
+    states: dict[str, str],
+    written: dict[str, int],
+    others: list[str],
 ) -> dict[str, object]:
     lost = [job for job, state in states.items() if state != "succeeded"]
-    doubled = others + [job for job, number in written.items() if job not in lost and number != RECORDS]
+    doubled = others + [
+        job for job, number in written.items() if job not in lost and number != RECORDS
+    ]
     found = {
         "accepted": len(submissions.accepted),
         "sent again": submissions.sent_again,

@@ -66,7 +66,9 @@ def _without_chance(do: Callable[[], None], _: random.Random) -> None:
 
 
 def _delay(proxy: Proxy, rng: random.Random) -> None:
-    _for_a_while(partial(proxy.delay, rng.uniform(0.01, LONGEST_DELAY)), partial(proxy.delay, 0.0), rng)
+    _for_a_while(
+        partial(proxy.delay, rng.uniform(0.01, LONGEST_DELAY)), partial(proxy.delay, 0.0), rng
+    )
 
 
 def _for_a_while(begin: Callable[[], None], end: Callable[[], None], rng: random.Random) -> None:

@@ -42,7 +42,9 @@ class Client:
     sent_again: int = 0
     longest_stall: float = 0.0
 
-    def submit(self, path: Path, *, analyze: bool = False, while_: Callable[[], bool] = lambda: True) -> str:
+    def submit(
+        self, path: Path, *, analyze: bool = False, while_: Callable[[], bool] = lambda: True
+    ) -> str:
         began, key = time.monotonic(), uuid4().hex
         while while_() and time.monotonic() - began < GIVE_UP:
             answer = self._once(path, key, analyze=analyze)
@@ -55,27 +57,42 @@ class Client:
         raise RuntimeError(f"{path.name} was not accepted within {GIVE_UP} s")
 
     def _once(self, path: Path, key: str, *, analyze: bool) -> httpx.Response | None:
-        options = {"name": path.name, "batch_size": str(BATCH_SIZE), "analyze": str(analyze).lower()}
+        options = {
+            "name": path.name,
+            "batch_size": str(BATCH_SIZE),
+            "analyze": str(analyze).lower(),
+        }
         options |= self.options
         headers = {"Idempotency-Key": key, "Content-Type": "application/x-ndjson"}
         try:
             answer = httpx.post(
-                f"{self.url}/v1/imports", params=options, headers=headers, content=path.read_bytes(), timeout=60
+                f"{self.url}/v1/imports",
+                params=options,
+                headers=headers,
+                content=path.read_bytes(),
+                timeout=60,
             )
         except httpx.HTTPError:
             return None
         # Whatever else it answers is no fault of the network: a client would give up, and so does this one.
-        assert answer.status_code in (202, 503), f"{path.name}: {answer.status_code} {answer.text[:300]}"
+        assert answer.status_code in (202, 503), (
+            f"{path.name}: {answer.status_code} {answer.text[:300]}"
+        )
         return answer
 
 
 def cook(folder: Path, records: int, texts: int) -> Food:
     folder.mkdir(parents=True, exist_ok=True)
     small = [
-        _write(folder / f"small-{n}.ndjson", made(SMALL_RECORDS, FIRST_SMALL_SEED + n)) for n in range(SMALL_JOBS)
+        _write(folder / f"small-{n}.ndjson", made(SMALL_RECORDS, FIRST_SMALL_SEED + n))
+        for n in range(SMALL_JOBS)
     ]
     main = _write(folder / "main.ndjson", made(records, MAIN_SEED))
-    return Food(main=main, texts=_write(folder / "texts.ndjson", islice(_readable(texts), texts)), small=small)
+    return Food(
+        main=main,
+        texts=_write(folder / "texts.ndjson", islice(_readable(texts), texts)),
+        small=small,
+    )
 
 
 def made(records: int, seed: int) -> Iterator[str]:

@@ -18,7 +18,11 @@ from tools.servers.redis import Redis
 from tools.servers.server import PROJECT_NAMES, Server
 
 # The address of each server that goes through a proxy. The management API does not: the driver itself counts by it.
-THROUGH = {"rabbitmq": "EDUGRAPH_BROKER_URL", "redis": "EDUGRAPH_REDIS_URL", "neo4j": "EDUGRAPH_NEO4J_URI"}
+THROUGH = {
+    "rabbitmq": "EDUGRAPH_BROKER_URL",
+    "redis": "EDUGRAPH_REDIS_URL",
+    "neo4j": "EDUGRAPH_NEO4J_URI",
+}
 
 
 class DurableRedis(Redis):

@@ -57,7 +57,8 @@ ENDS_WITHIN = 600.0  # seconds; a busy machine takes four minutes in peace
 REAPED_AFTER = 20.0  # seconds without progress, where the gateway would wait for 20 minutes
 REAPS_EVERY = 5.0
 STATISTICS_SECONDS = 20.0  # in which the management API has counted what is left
-UNKNOWN_AFTER = 10.0  # seconds for which Redis has not known a job, and nothing has been in the queues
+# The seconds for which Redis has not known a job, and nothing has been in the queues.
+UNKNOWN_AFTER = 10.0
 SMALL_JOBS = 4
 MAIN_IDS = "7-"  # how the ids of the records of the largest job begin
 POISONED_ROWS, POISONED_BATCH = 600, 50
@@ -82,7 +83,9 @@ class Found:
 
     def line(self) -> str:
         said = "; ".join(self.problems) or "as it must be"
-        states = ", ".join(f"{name} {report.get('state', 'unknown')}" for name, report in self.reports.items())
+        states = ", ".join(
+            f"{name} {report.get('state', 'unknown')}" for name, report in self.reports.items()
+        )
         return f"{self.kind} {self.seed}: {said} | {self.seconds:.0f} s | {', '.join(self.moments)} | {states}"
 
 
@@ -117,10 +120,15 @@ class Scene:
         return redis.Redis.from_url(self.ground.direct["EDUGRAPH_REDIS_URL"])
 
     def query(self, cypher: str) -> list[Any]:
-        auth = (self.ground.direct["EDUGRAPH_NEO4J_USER"], self.ground.direct["EDUGRAPH_NEO4J_PASSWORD"])
+        auth = (
+            self.ground.direct["EDUGRAPH_NEO4J_USER"],
+            self.ground.direct["EDUGRAPH_NEO4J_PASSWORD"],
+        )
         address = self.ground.direct["EDUGRAPH_NEO4J_URI"]
         with (
-            neo4j.GraphDatabase.driver(address, auth=auth, notifications_min_severity="OFF") as driver,
+            neo4j.GraphDatabase.driver(
+                address, auth=auth, notifications_min_severity="OFF"
+            ) as driver,
             driver.session() as session,
         ):
             return [record.values() for record in session.run(cypher)]
@@ -128,7 +136,9 @@ class Scene:
     def records_of_main(self) -> int:
         """Return how many of its records are in the graph, and those of activity, which has no node of its own."""
         labels = " OR ".join(f"n:{label}" for label in RECORD_LABELS)
-        [[number]] = self.query(f"MATCH (n) WHERE ({labels}) AND n.id STARTS WITH '{MAIN_IDS}' RETURN count(n)")
+        [[number]] = self.query(
+            f"MATCH (n) WHERE ({labels}) AND n.id STARTS WITH '{MAIN_IDS}' RETURN count(n)"
+        )
         return int(number) + self.food.main.read_text(encoding="utf-8").count('"activity_record"')
 
     def clear(self) -> None:
@@ -136,7 +146,9 @@ class Scene:
         with self.redis() as client:
             client.flushdb()
         Blobs(str(self.folder / "blobs")).delete(dead_letter_store.FOLDER)
-        with httpx.Client(base_url=self.ground.direct["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
+        with httpx.Client(
+            base_url=self.ground.direct["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20
+        ) as api:
             for queue in QUEUES:
                 api.delete(f"/api/queues/%2F/{dead_queue_name(queue)}/contents").raise_for_status()
 
@@ -163,9 +175,10 @@ class Scene:
         return {name: reports[name] for name in jobs}
 
     def _reap(self) -> None:
-        given = {name.removeprefix("EDUGRAPH_").lower(): value for name, value in self.ground.direct.items()} | {
-            "blob_url": str(self.folder / "blobs")
-        }
+        given = {
+            name.removeprefix("EDUGRAPH_").lower(): value
+            for name, value in self.ground.direct.items()
+        } | {"blob_url": str(self.folder / "blobs")}
         with self.redis() as client:
             client.delete("edugraph:reaping")
 
@@ -180,22 +193,33 @@ class Scene:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("seeds", nargs="*", type=int)
     parser.add_argument("--kind", action="append", choices=KINDS)
     chosen = parser.parse_args()
     clean(os.environ)
-    records, texts = int(os.environ.get("CHAOS_RECORDS") or 20_000), int(os.environ.get("CHAOS_TEXTS") or 300)
+    records, texts = (
+        int(os.environ.get("CHAOS_RECORDS") or 20_000),
+        int(os.environ.get("CHAOS_TEXTS") or 300),
+    )
     food, folder, found = cook(FOLDER / "records", records, texts), FOLDER / "losses", list[Found]()
     emptied(folder)
-    with (FOLDER / "losses.log").open("w") as log, contextlib.redirect_stderr(log), _scene(folder, food) as scene:
+    with (
+        (FOLDER / "losses.log").open("w") as log,
+        contextlib.redirect_stderr(log),
+        _scene(folder, food) as scene,
+    ):
         for kind in ("peace", *(chosen.kind or KINDS)):
             for seed in (0,) if kind == "peace" else chosen.seeds or (1, 2, 3):
                 found.append(one_import(scene, kind, seed))
                 print(found[-1].line(), flush=True)  # noqa: T201 - its answer
                 if kind == "peace":
                     scene.peace_digest = found[-1].digest
-    (FOLDER / "losses.json").write_text(json.dumps([asdict(each) for each in found], indent=1, ensure_ascii=False))
+    (FOLDER / "losses.json").write_text(
+        json.dumps([asdict(each) for each in found], indent=1, ensure_ascii=False)
+    )
     return int(any(each.problems for each in found))
 
 
@@ -223,10 +247,14 @@ def one_import(scene: Scene, kind: str, seed: int) -> Found:
     found.digest = digest(scene.ground.direct, scene.folder / f"{kind}-{seed}.ndjson")
     # The management API is some seconds behind what the workers have acknowledged.
     end = time.monotonic() + STATISTICS_SECONDS
-    while (left := waiting_messages(scene.ground.direct)).keys() & set(QUEUES) and time.monotonic() < end:
+    while (left := waiting_messages(scene.ground.direct)).keys() & set(
+        QUEUES
+    ) and time.monotonic() < end:
         time.sleep(0.5)
     found.dead_letters = sum(dead_letters(scene.system.url).values())
-    found.problems += [f"{number} messages left in {name}" for name, number in left.items() if name in QUEUES]
+    found.problems += [
+        f"{number} messages left in {name}" for name, number in left.items() if name in QUEUES
+    ]
     if kind != "peace" and found.digest != scene.peace_digest:
         found.problems.append("the graph differs")
     return found
@@ -269,10 +297,14 @@ def redis_loses_all_while_planning(scene: Scene, rng: random.Random, found: Foun
     A large job that had ended before the last loss may stay unknown: that nothing of it is missing is seen in the graph.
     """
     large = Client(scene.system.url, options={"parallel_batches": "8"})
-    jobs = {path.name: large.submit(path, analyze=path == scene.food.texts) for path in scene.files[:2]}
+    jobs = {
+        path.name: large.submit(path, analyze=path == scene.food.texts) for path in scene.files[:2]
+    }
     client = Client(scene.system.url, options={"batch_size": str(PLANNED_BATCH)})
     for command in count(1):
-        order = FlushOrder("import_records_with_callback", {"next_batch": 0, "batch_size": PLANNED_BATCH}, command)
+        order = FlushOrder(
+            "import_records_with_callback", {"next_batch": 0, "batch_size": PLANNED_BATCH}, command
+        )
         order.give(scene.flush_order)
         path = rng.choice(scene.food.small[:SMALL_JOBS])
         job = client.submit(path)
@@ -345,7 +377,12 @@ def poison_is_among_them(scene: Scene, rng: random.Random, found: Found) -> None
     _succeeded(found, *(name for name in jobs if name != path.name))
     report, failed = found.reports[path.name], len(batches) * POISONED_BATCH
     expected = ("partly failed", POISONED_ROWS, failed, sorted(batches))
-    told = (report.get("state"), report.get("read"), report.get("failed"), sorted(report.get("failed_batches", [])))
+    told = (
+        report.get("state"),
+        report.get("read"),
+        report.get("failed"),
+        sorted(report.get("failed_batches", [])),
+    )
     if told != expected:
         found.problems.append(f"the poisoned job is told to be {told}, and is {expected}")
 
@@ -367,7 +404,10 @@ def _wait(share: float, event: str, found: Found, scene: Scene, jobs: Mapping[st
     """Wait until this share of the large import and of the analysis is done."""
     end = time.monotonic() + ENDS_WITHIN
     while True:
-        main, texts = (job_report(scene.system.url, jobs[path.name]) for path in (scene.food.main, scene.food.texts))
+        main, texts = (
+            job_report(scene.system.url, jobs[path.name])
+            for path in (scene.food.main, scene.food.texts)
+        )
         done = _share(main.get("batches_done"), main.get("batches"))
         analysed = _share(*(texts.get("analysis", {}).get(name) for name in ("done", "expected")))
         if (done + analysed) / 2 >= share or time.monotonic() > end:
@@ -391,15 +431,25 @@ def _true(scene: Scene, found: Found) -> None:
         if sum(counts) + sum(report["not_relevant"].values()) != report["read"]:
             found.problems.append(f"{name}: {counts} are not the {report['read']} that were read")
     main = found.reports[scene.food.main.name]
-    if main and main["written"] + main["replaced"] + main["unchanged"] + main["older"] > scene.records_of_main():
-        found.problems.append(f"{scene.records_of_main()} records are there, and the report tells of more")
+    if (
+        main
+        and main["written"] + main["replaced"] + main["unchanged"] + main["older"]
+        > scene.records_of_main()
+    ):
+        found.problems.append(
+            f"{scene.records_of_main()} records are there, and the report tells of more"
+        )
 
 
 def _succeeded(found: Found, *names: str) -> None:
     for name in names:
         report = found.reports[name]
         analysis = report.get("analysis", {})
-        if report.get("state") != "succeeded" or report["failed"] or analysis["done"] != analysis["expected"]:
+        if (
+            report.get("state") != "succeeded"
+            or report["failed"]
+            or analysis["done"] != analysis["expected"]
+        ):
             found.problems.append(f"{name} is {report.get('state')}: {report.get('error')}")
 
 
@@ -408,7 +458,10 @@ def _all_done(scene: Scene, found: Found) -> None:
     _succeeded(found, *found.reports)
     for path in scene.files:
         sent, report = len(path.read_text(encoding="utf-8").splitlines()), found.reports[path.name]
-        if sum(report.get(count, 0) for count in ("written", "replaced", "unchanged", "older")) != sent:
+        if (
+            sum(report.get(count, 0) for count in ("written", "replaced", "unchanged", "older"))
+            != sent
+        ):
             found.problems.append(f"{path.name} has {sent} rows, and the report says {report}")
 
 

@@ -20,7 +20,16 @@ from edugraph_insights.whole_graph import digest_of, digest_rows
 LOOKS_EVERY = 2.0  # seconds
 # What a run may cost differs, and when it was; what came of it must not.
 COMPARED = (
-    *("state", "source", "batches", "batches_done", "failed_batches", "read", "written", "unchanged"),
+    *(
+        "state",
+        "source",
+        "batches",
+        "batches_done",
+        "failed_batches",
+        "read",
+        "written",
+        "unchanged",
+    ),
     *("rejected", "failed", "by_type", "reasons", "not_relevant", "error"),
 )
 
@@ -53,7 +62,10 @@ class Deliveries:
     def _look(self, queues: list[dict[str, Any]]) -> None:
         for queue in queues:
             for name in ("deliver", "redeliver") if queue["name"] in QUEUES else ():
-                seen, place = int(queue.get("message_stats", {}).get(name, 0)), (queue["name"], name)
+                seen, place = (
+                    int(queue.get("message_stats", {}).get(name, 0)),
+                    (queue["name"], name),
+                )
                 more = seen - self._last[place] if seen >= self._last[place] else seen
                 self._last[place] = seen
                 self.delivered += more if name == "deliver" else 0
@@ -91,12 +103,18 @@ def waiting_messages(environment: Mapping[str, str]) -> dict[str, int]:
     """Messages by queue, those that wait for their time or for an acknowledgement included; empty queues left out."""
     with httpx.Client(base_url=environment["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=10) as api:
         queues = api.get("/api/queues/%2F").raise_for_status().json()
-    return {queue["name"]: queue["messages"] for queue in queues if queue.get("messages") and _counts(queue["name"])}
+    return {
+        queue["name"]: queue["messages"]
+        for queue in queues
+        if queue.get("messages") and _counts(queue["name"])
+    }
 
 
 def dead_letters(url: str) -> dict[str, int]:
     """Dead letters by queue, as the gateway counts them."""
-    counts: dict[str, int] = httpx.get(f"{url}/v1/dead-letters", timeout=30).raise_for_status().json()["counts"]
+    counts: dict[str, int] = (
+        httpx.get(f"{url}/v1/dead-letters", timeout=30).raise_for_status().json()["counts"]
+    )
     return counts
 
 

@@ -51,7 +51,11 @@ class Cluster:
 
     def at(self, port: int) -> str:
         """The node that listens for AMQP on this port."""
-        return next(name for name, node in self.nodes.items() if urlsplit(node.addresses()["AMQP_URL"]).port == port)
+        return next(
+            name
+            for name, node in self.nodes.items()
+            if urlsplit(node.addresses()["AMQP_URL"]).port == port
+        )
 
     def kill(self, node: str) -> None:
         self.nodes[node].kill()
@@ -64,9 +68,14 @@ class Cluster:
             time.sleep(0.2)
 
     def _in_step(self) -> bool:
-        with suppress(httpx.HTTPError, KeyError), httpx.Client(base_url=self.management, timeout=5) as api:
+        with (
+            suppress(httpx.HTTPError, KeyError),
+            httpx.Client(base_url=self.management, timeout=5) as api,
+        ):
             queues = api.get("/api/queues/%2F").raise_for_status().json()
-            return all(len(queue["online"]) == NODES for queue in queues if queue["type"] == "quorum")
+            return all(
+                len(queue["online"]) == NODES for queue in queues if queue["type"] == "quorum"
+            )
         return False
 
     def _queue(self, queue: str) -> dict[str, Any]:
@@ -77,7 +86,9 @@ class Cluster:
 @contextmanager
 def rabbit_cluster(folder: Path) -> Iterator[Cluster]:
     if docker.answers():
-        raise ServerError("the cluster is made of Debian's packages; here a Docker daemon would be used")
+        raise ServerError(
+            "the cluster is made of Debian's packages; here a Docker daemon would be used"
+        )
     nodes = [_node(folder / f"node-{number}") for number in range(1, NODES + 1)]
     with ExitStack() as ending:
         for node in nodes:
@@ -108,7 +119,9 @@ def _with_cookie(node: Node) -> None:
 def _join(node: Node, first: str) -> None:
     for command in (["stop_app"], ["reset"], ["join_cluster", first], ["start_app"]):
         if node.control("rabbitmqctl", ["--quiet", *command]):
-            raise ServerError(f"{node.node} could not join {first}: rabbitmqctl {command[0]} failed")
+            raise ServerError(
+                f"{node.node} could not join {first}: rabbitmqctl {command[0]} failed"
+            )
 
 
 def _away(node: Node) -> None:

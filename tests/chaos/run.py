@@ -81,9 +81,14 @@ class Run:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "seeds", nargs="*", type=int, help="CHAOS_SEEDS of them from CHAOS_FIRST_SEED on, when none is named"
+        "seeds",
+        nargs="*",
+        type=int,
+        help="CHAOS_SEEDS of them from CHAOS_FIRST_SEED on, when none is named",
     )
     first, number = _number("FIRST_SEED", 1), _number("SEEDS", 10)
     seeds = parser.parse_args().seeds or range(first, first + number)
@@ -92,7 +97,9 @@ def main() -> int:
     food = cook(FOLDER / "records", records, texts)
     with (FOLDER / "servers.log").open("w") as log, contextlib.redirect_stderr(log):
         runs = list(_runs(food, seeds))
-    (FOLDER / "report.json").write_text(json.dumps([asdict(run) for run in runs], indent=1, ensure_ascii=False))
+    (FOLDER / "report.json").write_text(
+        json.dumps([asdict(run) for run in runs], indent=1, ensure_ascii=False)
+    )
     return int(any(run.problems for run in runs))
 
 
@@ -134,7 +141,10 @@ def missing_in_peace(peace: Run, food: Food) -> list[str]:
     """What keeps a run from being a reference: two runs that wrote nothing would be the same."""
     problems = []
     for path in (food.main, food.texts, *food.small):
-        sent, report = len(path.read_text(encoding="utf-8").splitlines()), peace.reports.get(path.name, {})
+        sent, report = (
+            len(path.read_text(encoding="utf-8").splitlines()),
+            peace.reports.get(path.name, {}),
+        )
         found = [report.get(name) for name in ("state", "read", "written")]
         if found != ["succeeded", sent, sent]:
             problems.append(f"in peace {path.name} is {found} of {sent} records")
@@ -200,7 +210,11 @@ def _look(run: Run, ground: Ground, system: Supervised, folder: Path) -> None:
         time.sleep(1)
     dead = {dead_queue_name(queue) for queue in QUEUES}
     for queue in QUEUES:
-        replayed = httpx.post(f"{system.url}/v1/dead-letters/{queue}/replay", timeout=60).raise_for_status().json()
+        replayed = (
+            httpx.post(f"{system.url}/v1/dead-letters/{queue}/replay", timeout=60)
+            .raise_for_status()
+            .json()
+        )
         run.dead_letters += replayed["replayed"] + replayed["left"]
         run.done_letters += replayed["skipped"]
     run.left = {name: number for name, number in left.items() if name not in dead}

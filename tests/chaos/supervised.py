@@ -105,13 +105,22 @@ class Supervised:
         end = time.monotonic() + READY_WITHIN
         while not self._ready():
             if time.monotonic() > end:
-                raise RuntimeError(f"the system was not ready after {READY_WITHIN} s; its logs are in {self.logs}")
+                raise RuntimeError(
+                    f"the system was not ready after {READY_WITHIN} s; its logs are in {self.logs}"
+                )
             time.sleep(0.1)
 
     def _ready(self) -> bool:
-        texts = [(self.logs / f"{name}.log").read_text(errors="replace") for name in self._running if name in WORKERS]
+        texts = [
+            (self.logs / f"{name}.log").read_text(errors="replace")
+            for name in self._running
+            if name in WORKERS
+        ]
         with suppress(httpx.HTTPError):
-            return all("ready." in text for text in texts) and httpx.get(f"{self.url}/readyz", timeout=3).is_success
+            return (
+                all("ready." in text for text in texts)
+                and httpx.get(f"{self.url}/readyz", timeout=3).is_success
+            )
         return False
 
     def _end(self) -> None:

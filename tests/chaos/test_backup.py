@@ -72,7 +72,10 @@ def copy_redis(ground: Ground, folder: Path) -> None:
         client.config_set("auto-aof-rewrite-percentage", 0)
         client.bgrewriteaof()
         until(lambda: not rewriting(client), 30)
-        shutil.copytree(ground.servers["redis"].checkout.folder("redis") / "appendonlydir", folder / "appendonlydir")
+        shutil.copytree(
+            ground.servers["redis"].checkout.folder("redis") / "appendonlydir",
+            folder / "appendonlydir",
+        )
         client.config_set("auto-aof-rewrite-percentage", 100)
 
 
@@ -94,10 +97,14 @@ def restore(ground: Ground, environment: dict[str, str], folder: Path) -> None:
     for name in ground.servers:  # Neo4j too: its first start sets the password
         ground.up(name)
     ground.stop("neo4j")
-    neo4j_admin(ground, "database", "load", "neo4j", f"--from-path={folder}", "--overwrite-destination=true")
+    neo4j_admin(
+        ground, "database", "load", "neo4j", f"--from-path={folder}", "--overwrite-destination=true"
+    )
     ground.up("neo4j")
     declare_topology(environment)
-    assert "data_import 1" in succeeding(environment, "dead", "restore", str(folder / "letters.ndjson"))
+    assert "data_import 1" in succeeding(
+        environment, "dead", "restore", str(folder / "letters.ndjson")
+    )
 
 
 def neo4j_admin(ground: Ground, *arguments: str) -> None:
@@ -106,7 +113,9 @@ def neo4j_admin(ground: Ground, *arguments: str) -> None:
     jars, home = cache.folder() / f"neo4j-{server.version}", server.home
     command = [find_java(17), "-cp", f"{jars}/*", "org.neo4j.cli.AdminTool", *arguments]
     env = clean_env(HOME=str(home), NEO4J_HOME=str(home), NEO4J_CONF=str(home / "conf"))
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

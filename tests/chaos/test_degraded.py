@@ -57,7 +57,9 @@ class Stage:
         lines = "\n".join(made(number, seed=int(uuid4().hex[:6], 16)))
         options = {"name": "degraded", "batch_size": "50", "analyze": str(analyze).lower()}
         headers = {"Content-Type": "application/x-ndjson"}
-        answer = httpx.post(f"{self.url}/v1/imports", content=lines, params=options, headers=headers, timeout=60)
+        answer = httpx.post(
+            f"{self.url}/v1/imports", content=lines, params=options, headers=headers, timeout=60
+        )
         assert answer.status_code == 202, answer.text
         return str(answer.json()["job_id"])
 
@@ -156,7 +158,11 @@ def test_the_provider_is_away_for_a_minute(stage: Stage) -> None:
     """The import goes on; packs that were tried four times are dead letters, and done by a replay."""
     with away(stage.provider.refuse, stage.provider.heal):
         job = stage.send(100, analyze=True)
-        until(lambda: stage.report(job)["written"] + stage.report(job)["unchanged"] == 100, AWAY, every=1)
+        until(
+            lambda: stage.report(job)["written"] + stage.report(job)["unchanged"] == 100,
+            AWAY,
+            every=1,
+        )
         assert stage.answers() == {"send": 202, "jobs": 200, "graph": 200, "ready": 200}
     before = stage.ended(job)
     assert (before["failed"], before["state"] in ("succeeded", "partly failed")) == (0, True)

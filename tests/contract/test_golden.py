@@ -52,7 +52,14 @@ from edugraph_common.contracts.outcomes import (
     PackOutcome,
     SettledPrerequisites,
 )
-from edugraph_common.contracts.records import RECORD_TYPES, InvalidRecord, Record, Withdrawal, parse_record, parse_row
+from edugraph_common.contracts.records import (
+    RECORD_TYPES,
+    InvalidRecord,
+    Record,
+    Withdrawal,
+    parse_record,
+    parse_row,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[ContractModel]] = {
@@ -131,7 +138,10 @@ def test_what_a_field_is_when_it_is_left_out_stays_the_same(name: str) -> None:
 
 def _defaults(contract: type[BaseModel]) -> dict[str, Any]:
     fields = {name: each for name, each in contract.model_fields.items() if not each.is_required()}
-    return {name: to_jsonable_python(each.get_default(call_default_factory=True)) for name, each in fields.items()}
+    return {
+        name: to_jsonable_python(each.get_default(call_default_factory=True))
+        for name, each in fields.items()
+    }
 
 
 @pytest.mark.parametrize("name", TASK_MESSAGES)
@@ -150,10 +160,16 @@ def _added(written: Any, given: Any, place: str = "") -> list[str]:
     if isinstance(written, dict) and isinstance(given, dict):
         added = [f"{place}.{key}" for key in written if key not in given]
         both = [key for key in written if key in given and key != "finding"]
-        return added + [field for key in both for field in _added(written[key], given[key], f"{place}.{key}")]
+        return added + [
+            field for key in both for field in _added(written[key], given[key], f"{place}.{key}")
+        ]
     if isinstance(written, list) and isinstance(given, list):
         pairs = zip(written, given, strict=True)
-        return [field for number, pair in enumerate(pairs) for field in _added(*pair, f"{place}.{number}")]
+        return [
+            field
+            for number, pair in enumerate(pairs)
+            for field in _added(*pair, f"{place}.{number}")
+        ]
     return []
 
 
@@ -188,7 +204,10 @@ def test_a_field_that_nobody_knows_is_refused_in_a_record() -> None:
     """A misspelt field would be lost in silence."""
     for line in (GOLDEN / "records.v1.ndjson").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        for wrong in ({**record, "nobody_knows": 1}, {**record, "data": {**record["data"], "nobody_knows": 1}}):
+        for wrong in (
+            {**record, "nobody_knows": 1},
+            {**record, "data": {**record["data"], "nobody_knows": 1}},
+        ):
             with pytest.raises(InvalidRecord):
                 parse_record(wrong)
 

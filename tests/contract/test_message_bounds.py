@@ -96,7 +96,13 @@ BOUNDS += [
     (Findings, FOUND, "generation", [None, *WHOLE[0]], WHOLE[1]),
     (Findings, FOUND, "withheld", *WHOLE),
     (Findings, FOUND, "textless", *WHOLE),
-    (SplitSource, JOB, "then", ["import_records_with_callback", "import_records_async"], ["import_records"]),
+    (
+        SplitSource,
+        JOB,
+        "then",
+        ["import_records_with_callback", "import_records_async"],
+        ["import_records"],
+    ),
     (NamedPoint, POINT, "id", ["p", "p" * 8_000], ["", "p" * 8_001]),
     (NamedPoint, POINT, "name", ["P", "P" * 200], ["", "P" * 201]),
     (CompareNames, JOB, "points", [[], [POINT] * 10_000], [[POINT] * 10_001, None]),
@@ -136,7 +142,11 @@ def test_the_last_value_is_taken_and_the_next_one_refused(
 def test_every_bound_of_a_message_is_here() -> None:
     """Those of a pack's findings have a test of their own."""
     told = {(contract, field) for contract, _, field, _, _ in BOUNDS} | {(Findings, "findings")}
-    contracts = {one for one in vars(messages).values() if isinstance(one, type) and issubclass(one, messages.Sent)}
+    contracts = {
+        one
+        for one in vars(messages).values()
+        if isinstance(one, type) and issubclass(one, messages.Sent)
+    }
     bounded = {
         (contract, field)
         for contract in contracts
@@ -156,8 +166,16 @@ def test_every_bound_of_a_message_is_here() -> None:
         ({"size": 1}, {"etag": "a"}, None),
         ({"size": 1, "etag": "a"}, {"size": 1, "etag": "b"}, "its etag is another one"),
         ({"etag": "a", "modified": "m"}, {"etag": "a", "modified": "n"}, None),
-        ({"etag": "a", "modified": "m"}, {"modified": "n"}, "the date of its last change is another one"),
-        ({"modified": "m"}, {"etag": "b", "modified": "n"}, "the date of its last change is another one"),
+        (
+            {"etag": "a", "modified": "m"},
+            {"modified": "n"},
+            "the date of its last change is another one",
+        ),
+        (
+            {"modified": "m"},
+            {"etag": "b", "modified": "n"},
+            "the date of its last change is another one",
+        ),
         ({"size": 1, "modified": "m"}, {"size": 1, "modified": "m"}, None),
         ({"modified": "m"}, {"modified": None}, None),
     ],

@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin]),
     ],
 )
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
     start = {"real": real_engine, "embedded": embedded_engine}[request.param]
     with ExitStack() as stack:
         yield stack.enter_context(start(tmp_path_factory.mktemp(request.param)))

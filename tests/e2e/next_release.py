@@ -19,7 +19,8 @@ from edugraph_importer.worker import app  # noqa: E402
 
 __all__ = ["app"]
 STUDENTS_AT_ONCE = 5
-PAUSE_SECONDS = 0.2  # after each portion, so that the step lasts until the other workers have met the graph
+# The pause after each portion lets the step last until the other workers have met the graph.
+PAUSE_SECONDS = 0.2
 
 
 def count_students(connection: Connection) -> None:
@@ -33,7 +34,8 @@ def count_students(connection: Connection) -> None:
 
 def _count(tx: neo4j.Transaction, ids: list[str]) -> None:
     tx.run(
-        "UNWIND $ids AS id MATCH (s:Student {id: id}) SET s.counted = coalesce(s.counted, 0) + 1", ids=ids
+        "UNWIND $ids AS id MATCH (s:Student {id: id}) SET s.counted = coalesce(s.counted, 0) + 1",
+        ids=ids,
     ).consume()
 
 

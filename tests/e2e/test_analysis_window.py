@@ -37,14 +37,20 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             "EDUGRAPH_PACK_SIZE": str(PACK),
             "EDUGRAPH_PACKS_IN_QUEUE": str(WINDOW),
         }
-        with replace(servers, environment=servers.environment | own).serve(Pools(1, 1, ANALYZERS)) as system:
+        with replace(servers, environment=servers.environment | own).serve(
+            Pools(1, 1, ANALYZERS)
+        ) as system:
             yield system
 
 
 def chats(run: str, number: int) -> list[dict[str, Any]]:
     # Letters only: digits beside the text's number could look like a private number, which redaction would replace.
     run = run.translate(str.maketrans("0123456789", "ghijklmnop"))
-    people = {"student_id_from": f"{run}-a", "student_id_to": f"{run}-b", "interaction_type": "chat"}
+    people = {
+        "student_id_from": f"{run}-a",
+        "student_id_to": f"{run}-b",
+        "interaction_type": "chat",
+    }
     return [
         {
             "type": "student_interaction",
@@ -65,7 +71,9 @@ def huge(system: System, path: Path, number: int = CHATS) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_a_small_analysis_behind_a_huge_one_is_done_within_ten_seconds(system: System, tmp_path: Path) -> None:
+def test_a_small_analysis_behind_a_huge_one_is_done_within_ten_seconds(
+    system: System, tmp_path: Path
+) -> None:
     """Out: the window in take_packs.lua (EDUGRAPH_PACKS_IN_QUEUE at 10,000 is the same), or `urgent` of its findings."""
     job = huge(system, tmp_path / "huge.ndjson")
     began = time.monotonic()
@@ -78,7 +86,9 @@ def test_a_small_analysis_behind_a_huge_one_is_done_within_ten_seconds(system: S
     until(lambda: system.client.job(small).state in ENDED, 120)
     took = time.monotonic() - began
     assert system.client.job(small).analysis.done == 30
-    assert system.client.job(job).state not in ENDED, "the huge one was done before the small one: nothing is shown"
+    assert system.client.job(job).state not in ENDED, (
+        "the huge one was done before the small one: nothing is shown"
+    )
     assert took < WITHIN
     system.client.cancel(job)  # the next test begins in peace
 
@@ -91,7 +101,9 @@ def test_a_redis_that_loses_a_job_between_two_windows_loses_no_record(
     """Out: send_lost_job in the analyzer's service. The import, and an analysis of records that were stored."""
     if stored:
         body = {"records": chats(uuid4().hex[:8], 500)}
-        answer = httpx.post(f"{system.url}/v1/analyses/interactions", json=body, timeout=20).raise_for_status()
+        answer = httpx.post(
+            f"{system.url}/v1/analyses/interactions", json=body, timeout=20
+        ).raise_for_status()
         job, records = answer.json()["job_id"], 500
         until(lambda: system.client.job(job).analysis.done >= PACK, 60)
     else:

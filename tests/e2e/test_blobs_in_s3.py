@@ -24,7 +24,9 @@ def bucket() -> Iterator[Bucket]:
 def test_gateway_and_workers_share_a_bucket(tmp_path: Path, bucket: Bucket) -> None:
     """The workers are forked: a client of S3 that was opened before the fork would refuse to work."""
     wrong = tmp_path / "some-are-wrong.ndjson"
-    wrong.write_text(ROWS.read_text(encoding="utf-8") + '{"type": "no such type"}\n', encoding="utf-8")
+    wrong.write_text(
+        ROWS.read_text(encoding="utf-8") + '{"type": "no such type"}\n', encoding="utf-8"
+    )
     with real_engine(tmp_path) as plain:
         engine = replace(plain, environment={**plain.environment, **bucket.environment})
         with engine.serve(Pools(importer=2, findings=1, analyzer=2)) as system:

@@ -38,7 +38,9 @@ def system(provider: str, tmp_path: Path) -> Iterator[System]:
     }
     with (
         real_engine(tmp_path) as servers,
-        replace(servers, environment=servers.environment | own).serve(Pools(1, 1, ANALYZERS)) as system,
+        replace(servers, environment=servers.environment | own).serve(
+            Pools(1, 1, ANALYZERS)
+        ) as system,
     ):
         yield system
 
@@ -48,9 +50,17 @@ def _chats(path: Path) -> Path:
     run = uuid4().hex[:8].translate(str.maketrans("0123456789", "ghijklmnop"))
     with path.open("w", encoding="utf-8") as file:
         for number in range(CHATS):
-            people = {"student_id_from": f"{run}-a", "student_id_to": f"{run}-b", "interaction_type": "chat"}
+            people = {
+                "student_id_from": f"{run}-a",
+                "student_id_to": f"{run}-b",
+                "interaction_type": "chat",
+            }
             data = {**people, "text": f"{run} {number}: why a common denominator?"}
-            record = {"type": "student_interaction", "timestamp": "2026-01-05T08:00:00Z", "data": data}
+            record = {
+                "type": "student_interaction",
+                "timestamp": "2026-01-05T08:00:00Z",
+                "data": data,
+            }
             file.write(json.dumps({**record, "record_id": f"{run}-{number}"}) + "\n")
     return path
 
@@ -74,10 +84,16 @@ def test_a_cancelled_analysis_asks_no_more_and_resumed_pays_nothing_twice(
     time.sleep(ANALYZERS * 60 / PER_MINUTE + LATENCY)
     assert stays(lambda: max(requests()) < cancelled + 0.8, 3), "asked after the cancel"
 
-    until(lambda: system.client.job(job).analysis.done == PACK * len(requests()), 20)  # those under way were finished
+    until(
+        lambda: system.client.job(job).analysis.done == PACK * len(requests()), 20
+    )  # those under way were finished
     stopped = system.client.job(job)
     assert stopped.state == "cancelled"
-    assert (stopped.written, stopped.analysis.expected, stopped.analysis.failed) == (CHATS, CHATS, 0)
+    assert (stopped.written, stopped.analysis.expected, stopped.analysis.failed) == (
+        CHATS,
+        CHATS,
+        0,
+    )
     assert stopped.analysis.done < CHATS
 
     system.client.resume(job)

@@ -21,7 +21,11 @@ RECORDS, STUDENTS, ERASED = (20_000, 400, 20) if SLOW else (4_000, 200, 10)
 
 def record(number: int) -> dict[str, Any]:
     sender, receiver = number % STUDENTS, (number * 7 + 1) % STUDENTS
-    data = {"student_id_from": f"s{sender}", "student_id_to": f"s{receiver}", "interaction_type": "chat"}
+    data = {
+        "student_id_from": f"s{sender}",
+        "student_id_to": f"s{receiver}",
+        "interaction_type": "chat",
+    }
     data |= {"text": f"text {number}", "course_id": f"c{number % 5}"}
     return {
         "type": "student_interaction",
@@ -33,12 +37,18 @@ def record(number: int) -> dict[str, Any]:
 
 def lines(erased: set[str]) -> bytes:
     rows = (record(number) for number in range(RECORDS))
-    kept = (row for row in rows if erased.isdisjoint({row["data"]["student_id_from"], row["data"]["student_id_to"]}))
+    kept = (
+        row
+        for row in rows
+        if erased.isdisjoint({row["data"]["student_id_from"], row["data"]["student_id_to"]})
+    )
     return "".join(json.dumps(row) + "\n" for row in kept).encode()
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_each_erasure_ends_and_the_graph_is_that_of_the_others(clean: System, tmp_path: Path, run: int) -> None:
+def test_each_erasure_ends_and_the_graph_is_that_of_the_others(
+    clean: System, tmp_path: Path, run: int
+) -> None:
     erased = {f"s{number}" for number in range(run, STUDENTS, STUDENTS // ERASED)}
     ground, client, path = Ground(clean), clean.client, tmp_path / "all.ndjson"
     path.write_bytes(lines(set()))

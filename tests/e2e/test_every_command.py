@@ -58,12 +58,24 @@ def _commands(command: Any = None, path: tuple[str, ...] = ()) -> set[tuple[str,
 
 def _file(folder: Path, student: str, number: int = 20) -> Path:
     path = folder / "records.ndjson"
-    data = {"student_id": student, "course_id": "c", "error_text": "1/2 + 1/3 = 2/5", "question": "1/2 + 1/3?"}
+    data = {
+        "student_id": student,
+        "course_id": "c",
+        "error_text": "1/2 + 1/3 = 2/5",
+        "question": "1/2 + 1/3?",
+    }
     records = [
-        {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": f"{student}-{index}", "data": data}
+        {
+            "type": "error_record",
+            "timestamp": "2026-01-05T08:00:00Z",
+            "record_id": f"{student}-{index}",
+            "data": data,
+        }
         for index in range(number)
     ]
-    path.write_text("".join(f"{json.dumps(record)}\n" for record in records) + '{"type": "nonsense"}\n')
+    path.write_text(
+        "".join(f"{json.dumps(record)}\n" for record in records) + '{"type": "nonsense"}\n'
+    )
     return path
 
 
@@ -72,9 +84,14 @@ def _bury(commands: Commands, task_id: str) -> None:
         pika.URLParameters(commands.system.engine.environment["EDUGRAPH_BROKER_URL"])
     )
     headers = {"id": task_id, "task": "import_batch_task", "x-edugraph-reason": "made up"}
-    body = json.dumps([[{"version": 1, "job_id": "none", "batch": 0, "records": []}], {}, {}]).encode()
+    body = json.dumps(
+        [[{"version": 1, "job_id": "none", "batch": 0, "records": []}], {}, {}]
+    ).encode()
     connection.channel().basic_publish(
-        "", "data_import.dead", body, pika.BasicProperties("application/json", "utf-8", headers, delivery_mode=2)
+        "",
+        "data_import.dead",
+        body,
+        pika.BasicProperties("application/json", "utf-8", headers, delivery_mode=2),
     )
     connection.close()
 
@@ -133,9 +150,14 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     commands.run("export-person", student, "-o", str(tmp_path / "person.zip"))
     assert "graph/records.ndjson" in zipfile.ZipFile(tmp_path / "person.zip").namelist()
     names = str(tmp_path / "pseudonyms.db")
-    commands.run("pseudonymize", str(file), "-o", str(tmp_path / "out.ndjson"), "--map", names, code=1)
+    commands.run(
+        "pseudonymize", str(file), "-o", str(tmp_path / "out.ndjson"), "--map", names, code=1
+    )
     pseudonym = commands.run("pseudonym", student, "--map", names).strip()
-    assert json.loads((tmp_path / "out.ndjson").read_text().splitlines()[0])["data"]["student_id"] == pseudonym
+    assert (
+        json.loads((tmp_path / "out.ndjson").read_text().splitlines()[0])["data"]["student_id"]
+        == pseudonym
+    )
     with zipfile.ZipFile(tmp_path / "roster.zip", "w") as roster:
         for name in ("users.csv", "classes.csv", "enrollments.csv"):
             roster.writestr(name, "sourcedId\n")
@@ -168,13 +190,17 @@ def test_an_import_is_undone(commands: Commands, tmp_path: Path) -> None:
 
 
 def test_what_reviewers_say_is_kept_once(commands: Commands, tmp_path: Path) -> None:
-    assert commands.json("reviews", "pair", "error_type", "E1", "sign errors", "same") == {"reviews": 1}
+    assert commands.json("reviews", "pair", "error_type", "E1", "sign errors", "same") == {
+        "reviews": 1
+    }
     said = tmp_path / "reviews.ndjson"
     said.write_text(commands.run("reviews", "export"))
     assert json.loads(said.read_text())["verdict"] == "same"
     assert commands.json("reviews", "send", str(said)) == {"reviews": 1}
     assert len(commands.run("reviews", "export").splitlines()) == 1
-    assert commands.json("reviews", "prerequisite", "fractions", "sums", "rejected") == {"reviews": 1}
+    assert commands.json("reviews", "prerequisite", "fractions", "sums", "rejected") == {
+        "reviews": 1
+    }
     assert '"requires":"sums"' in commands.run("reviews", "export")
 
 
@@ -184,7 +210,9 @@ def test_points_are_compared_when_somebody_asks(commands: Commands) -> None:
     assert asked["left_out"] == 0
 
 
-def test_dead_letters_are_looked_at_sent_again_and_dropped(commands: Commands, tmp_path: Path) -> None:
+def test_dead_letters_are_looked_at_sent_again_and_dropped(
+    commands: Commands, tmp_path: Path
+) -> None:
     for task_id in ("one", "two"):
         _bury(commands, task_id)
     until(lambda: commands.json("dead", "list")["counts"]["data_import"] == 2, 10)
@@ -205,14 +233,19 @@ def test_what_an_operator_does(commands: Commands) -> None:
         client.delete(ENTRIES, ENDED)
     key = commands.json("keys", "create", "test", "--scope", "read")["key_id"]
     assert key in {each["key_id"] for each in commands.json("keys", "list")}
-    assert commands.json("keys", "grant", key, "--scope", "personal")["scopes"] == ["read", "personal"]
+    assert commands.json("keys", "grant", key, "--scope", "personal")["scopes"] == [
+        "read",
+        "personal",
+    ]
     assert commands.json("keys", "revoke", key) == {"revoked": key}
     assert [e["action"] for e in commands.json("audit", "list", "--limit", "3")] == [
         f"key.{each}" for each in ("revoke", "grant", "create")
     ]
     verified = commands.json("audit", "verify")
     assert verified["fault"] is None
-    assert commands.json("audit", "verify", "--expect", verified["last"])["last"] == verified["last"]
+    assert (
+        commands.json("audit", "verify", "--expect", verified["last"])["last"] == verified["last"]
+    )
     assert commands.json("audit", "end") == {"ended": 0}
     assert commands.json("sessions", "list") == []
     assert commands.json("sessions", "end", "oidc:nobody") == {"ended": 0}
@@ -229,8 +262,12 @@ def test_what_an_operator_does(commands: Commands) -> None:
 
 def test_the_offline_analyser_is_taught_a_course(commands: Commands, tmp_path: Path) -> None:
     records, labels = tmp_path / "mistakes.ndjson", tmp_path / "labels.ndjson"
-    records.write_text("".join(_file(tmp_path, "taught", 100).read_text().splitlines(keepends=True)[:100]))
-    said = ({"record_id": f"taught-{number}", "knowledge_point": "fractions"} for number in range(100))
+    records.write_text(
+        "".join(_file(tmp_path, "taught", 100).read_text().splitlines(keepends=True)[:100])
+    )
+    said = (
+        {"record_id": f"taught-{number}", "knowledge_point": "fractions"} for number in range(100)
+    )
     labels.write_text("".join(f"{json.dumps(each)}\n" for each in said))
     (fitted,) = commands.json("analyzer", "fit", str(records), str(labels))
     assert commands.json("analyzer", "fits") == [fitted]
@@ -256,7 +293,8 @@ def test_no_command_was_left_out() -> None:
     calls = [
         node
         for node in ast.walk(ast.parse(Path(__file__).read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"commands.run", "commands.json"}
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"commands.run", "commands.json"}
     ]
     tried = {command for command in _commands() for call in calls if _begins(call, command)}
     assert tried == _commands() - OWN_TEST

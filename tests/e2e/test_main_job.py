@@ -28,14 +28,20 @@ def test_a_file_is_imported_once_however_often_it_is_sent(clean: System, tmp_pat
     again = clean.import_and_report(path)
     # The shared data has several contents of some records, so that some rows replace others or are older.
     for report in (first, again):
-        outcomes = [int(str(report[outcome])) for outcome in ("written", "replaced", "unchanged", "older")]
+        outcomes = [
+            int(str(report[outcome])) for outcome in ("written", "replaced", "unchanged", "older")
+        ]
         assert (report["state"], sum(outcomes), report["rejected"]) == ("succeeded", len(lines), 0)
-    ids = {json.loads(line).get("record_id", line) for line in lines}  # without an id, the content is the identity
+    ids = {
+        json.loads(line).get("record_id", line) for line in lines
+    }  # without an id, the content is the identity
     assert (first["written"], again["written"]) == (len(ids), 0)
     assert clean.client.graph_digest() == digest
 
 
-def test_chinese_text_and_names_are_kept_as_they_were_written(clean: System, tmp_path: Path) -> None:
+def test_chinese_text_and_names_are_kept_as_they_were_written(
+    clean: System, tmp_path: Path
+) -> None:
     lines = _lines("tal_zh.ndjson")[:400]
     some = tmp_path / "some.ndjson"
     some.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -45,7 +51,9 @@ def test_chinese_text_and_names_are_kept_as_they_were_written(clean: System, tmp
     for line in lines:
         data = json.loads(line)["data"]
         for course in filter(None, [data.get("course_id"), *data.get("course_ids", [])]):
-            wanted.setdefault(course, set()).add(data.get("course_name") if course == data.get("course_id") else None)
+            wanted.setdefault(course, set()).add(
+                data.get("course_name") if course == data.get("course_id") else None
+            )
     environment = clean.engine.environment
     auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
     with neo4j.GraphDatabase.driver(environment["EDUGRAPH_NEO4J_URI"], auth=auth) as driver:
@@ -75,18 +83,34 @@ def test_findings_come_back_into_the_graph(clean: System) -> None:
 
 def test_all_that_redis_holds_of_work_that_is_done_expires(clean: System) -> None:
     """Each name that may stay for ever is here, and in docs/operations.md. Out: the call of `ended` in finish_job.lua."""
-    server = redis.Redis.from_url(clean.engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True)
+    server = redis.Redis.from_url(
+        clean.engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True
+    )
     of_others = set(server.scan_iter(count=1_000))  # other tests leave jobs that never end
-    assert clean.import_and_report(EXAMPLES / "school_zh.ndjson", "--analyze")["state"] == "succeeded"
-    few = [json.loads(line) for line in (EXAMPLES / "school_en.ndjson").read_text(encoding="utf-8").splitlines()[:5]]
+    assert (
+        clean.import_and_report(EXAMPLES / "school_zh.ndjson", "--analyze")["state"] == "succeeded"
+    )
+    few = [
+        json.loads(line)
+        for line in (EXAMPLES / "school_en.ndjson").read_text(encoding="utf-8").splitlines()[:5]
+    ]
     accepted = httpx.post(
-        f"{clean.url}/v1/imports", json={"records": few}, headers={"Idempotency-Key": "a"}, timeout=20
+        f"{clean.url}/v1/imports",
+        json={"records": few},
+        headers={"Idempotency-Key": "a"},
+        timeout=20,
     )
     *_, report = clean.client.follow(accepted.json()["job_id"])
     assert report.state == "succeeded"
     kept = {str(key) for key in server.scan_iter(count=1_000) if server.ttl(key) == -1}
     server.close()
-    lasting = {"edugraph:jobs", "edugraph:keys", "edugraph:audit:entries", "edugraph:llm:stats", guard.CLAIM}
+    lasting = {
+        "edugraph:jobs",
+        "edugraph:keys",
+        "edugraph:audit:entries",
+        "edugraph:llm:stats",
+        guard.CLAIM,
+    }
     lasting |= {"edugraph:keys-made", "edugraph:audit-secret", "edugraph:swept"}
     assert kept - of_others <= lasting
 
@@ -94,18 +118,25 @@ def test_all_that_redis_holds_of_work_that_is_done_expires(clean: System) -> Non
 def test_what_an_analysis_would_take_is_told_before_it(clean: System) -> None:
     lines = (EXAMPLES / "school_en.ndjson").read_text(encoding="utf-8").splitlines()
     errors = [record for line in lines if (record := json.loads(line))["type"] == "error_record"]
-    accepted = httpx.post(f"{clean.url}/v1/analyses/errors/estimate", json={"records": errors}, timeout=20).json()
+    accepted = httpx.post(
+        f"{clean.url}/v1/analyses/errors/estimate", json={"records": errors}, timeout=20
+    ).json()
     task = clean.client.follow_task(accepted["task_id"])
     assert (task["state"], task["result"]["items"]) == ("SUCCESS", len(errors))
     assert task["result"]["input_tokens"] > 0
     assert clean.client.graph_summary().nodes == {}
 
 
-def test_each_broken_line_is_told_with_its_number_and_touches_no_other(clean: System, tmp_path: Path) -> None:
+def test_each_broken_line_is_told_with_its_number_and_touches_no_other(
+    clean: System, tmp_path: Path
+) -> None:
     broken = (EXAMPLES / "broken.ndjson").read_text(encoding="utf-8").splitlines()
     good = (EXAMPLES / "school_en.ndjson").read_text(encoding="utf-8").splitlines()[:20]
     mixed = tmp_path / "mixed.ndjson"
-    mixed.write_text("\n".join(line for pair in zip(good, broken, strict=False) for line in pair), encoding="utf-8")
+    mixed.write_text(
+        "\n".join(line for pair in zip(good, broken, strict=False) for line in pair),
+        encoding="utf-8",
+    )
     report = clean.import_and_report(mixed)
     assert (report["written"], report["rejected"]) == (10, 10)
     errors = report["errors"]
@@ -122,14 +153,18 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_file_is_refused_in_one_sentence(clean: System, tmp_path: Path, name: str) -> None:
+def test_a_malformed_file_is_refused_in_one_sentence(
+    clean: System, tmp_path: Path, name: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(MALFORMED[name])
     _refused_in_one_sentence(clean, path)
 
 
 @pytest.mark.parametrize("name", [".", "no-such-file.ndjson"])
-def test_what_is_no_file_is_refused_in_one_sentence(clean: System, tmp_path: Path, name: str) -> None:
+def test_what_is_no_file_is_refused_in_one_sentence(
+    clean: System, tmp_path: Path, name: str
+) -> None:
     _refused_in_one_sentence(clean, tmp_path / name)
 
 

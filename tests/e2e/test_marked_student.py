@@ -75,8 +75,16 @@ class Marked:
             "course_id": "c",
             "error_text": f"{self.text if not student else 'x'} {number}",
         }
-        data |= {"error_type": f"type {number % 3}", "student_name": self.name if not student else f"Name {who}"}
-        return {"type": "error_record", "timestamp": DAY, "record_id": f"{who}-{number}", "data": data}
+        data |= {
+            "error_type": f"type {number % 3}",
+            "student_name": self.name if not student else f"Name {who}",
+        }
+        return {
+            "type": "error_record",
+            "timestamp": DAY,
+            "record_id": f"{who}-{number}",
+            "data": data,
+        }
 
     def chat(self, number: int, other: str) -> dict[str, Any]:
         data: dict[str, Any] = {
@@ -86,12 +94,27 @@ class Marked:
             "text": self.text,
         }
         data |= {"student_name_from": self.name, "topics": [f"topic {number}", "shared"]}
-        return {"type": "student_interaction", "timestamp": DAY, "record_id": f"chat-{number}", "data": data}
+        return {
+            "type": "student_interaction",
+            "timestamp": DAY,
+            "record_id": f"chat-{number}",
+            "data": data,
+        }
 
     def post(self, number: int) -> dict[str, Any]:
-        data = {"student_id": self.id, "student_name": self.name, "title": self.name, "text": self.text}
+        data = {
+            "student_id": self.id,
+            "student_name": self.name,
+            "title": self.name,
+            "text": self.text,
+        }
         data |= {"course_id": "c", "thread_id": "t"}
-        return {"type": "post_record", "timestamp": DAY, "record_id": f"post-{number}", "data": data}
+        return {
+            "type": "post_record",
+            "timestamp": DAY,
+            "record_id": f"post-{number}",
+            "data": data,
+        }
 
 
 def answer(number: int) -> dict[str, Any]:
@@ -143,9 +166,15 @@ def sources(marked: Marked) -> list[Source]:  # noqa: C901 - one small function 
     """Of each file: its name, its content with or without the student, and how it is sent."""
 
     def rows(first: int, with_them: bool) -> list[dict[str, Any]]:
-        others = [marked.record(number, f"other-{number % 5}") for number in range(first, first + 6)]
+        others = [
+            marked.record(number, f"other-{number % 5}") for number in range(first, first + 6)
+        ]
         others.append(answer(first))
-        theirs = [marked.record(first + 50), marked.chat(first, "other-1"), marked.post(first)] if with_them else []
+        theirs = (
+            [marked.record(first + 50), marked.chat(first, "other-1"), marked.post(first)]
+            if with_them
+            else []
+        )
         return [*others[:3], *theirs, *others[3:]]
 
     def lines(first: int, *, escaped: bool = False, wrong: bool = False) -> Callable[[bool], bytes]:
@@ -159,35 +188,59 @@ def sources(marked: Marked) -> list[Source]:  # noqa: C901 - one small function 
 
     def cells(first: int, encoding: str) -> Callable[[bool], bytes]:
         def content(with_them: bool) -> bytes:
-            return table([row for row in rows(first, with_them) if row["type"] == "error_record"]).encode(encoding)
+            return table(
+                [row for row in rows(first, with_them) if row["type"] == "error_record"]
+            ).encode(encoding)
 
         return content
 
     def attempts(with_them: bool) -> bytes:
         out = io.StringIO()
-        rows = [("other-1", "Name other-1", "i", "x", "true"), ("other-2", "Name other-2", "i", "y", "false")]
-        theirs = [(marked.id, marked.name, "i", marked.text, "false"), (marked.id, marked.name, "j", "", "no answer")]
-        csv.writer(out).writerows([("who", "name", "item", "answer", "right"), *rows, *(theirs if with_them else [])])
+        rows = [
+            ("other-1", "Name other-1", "i", "x", "true"),
+            ("other-2", "Name other-2", "i", "y", "false"),
+        ]
+        theirs = [
+            (marked.id, marked.name, "i", marked.text, "false"),
+            (marked.id, marked.name, "j", "", "no answer"),
+        ]
+        csv.writer(out).writerows(
+            [("who", "name", "item", "answer", "right"), *rows, *(theirs if with_them else [])]
+        )
         return out.getvalue().encode()
 
-    def packed(pack: Callable[[bytes], bytes], content: Callable[[bool], bytes]) -> Callable[[bool], bytes]:
+    def packed(
+        pack: Callable[[bytes], bytes], content: Callable[[bool], bytes]
+    ) -> Callable[[bool], bytes]:
         return lambda with_them: pack(content(with_them))
 
     def array(with_them: bool) -> bytes:
-        given = [statement("a", "hello"), *([statement(marked.id, marked.text)] if with_them else [])]
+        given = [
+            statement("a", "hello"),
+            *([statement(marked.id, marked.text)] if with_them else []),
+        ]
         return json.dumps([*given, statement("b", "there")], indent=1).encode()
 
     def log(with_them: bool) -> bytes:
-        given = [event("77", "play_video", "x"), event("78", "edx.forum.comment.created", "said by 78")]
+        given = [
+            event("77", "play_video", "x"),
+            event("78", "edx.forum.comment.created", "said by 78"),
+        ]
         if with_them:
-            given += [event(marked.id, "play_video", ""), event(marked.id, "edx.forum.comment.created", marked.text)]
+            given += [
+                event(marked.id, "play_video", ""),
+                event(marked.id, "edx.forum.comment.created", marked.text),
+            ]
         return "".join(json.dumps(each) + "\n" for each in given).encode()
 
     named = {
         "plain.ndjson": (lines(0, wrong=True), FileSource("ndjson")),
         "escaped.ndjson": (lines(100, escaped=True), FileSource("ndjson")),
         "utf8.csv": (cells(200, "utf-8-sig"), FileSource("csv", mapping=MAPPING)),
-        "gb.csv": (cells(300, "gb18030"), FileSource("csv", mapping=MAPPING + "encoding: gb18030\n")),
+        "gb.csv": (
+            cells(300, "gb18030"),
+            FileSource("csv", mapping=MAPPING + "encoding: gb18030\n"),
+        ),
         "utf16.csv": (cells(400, "utf-16"), FileSource("csv", mapping=MAPPING)),
         "attempts.csv": (attempts, FileSource("csv", mapping=OF_ATTEMPTS)),
         "array.json": (array, FileSource("xapi")),
@@ -208,9 +261,17 @@ def erase(ground: Ground, marked: Marked) -> None:
 def bury(ground: Ground, marked: Marked) -> None:
     """A message that no worker takes, with records of the student and of somebody else."""
     records = (marked.record(900), marked.record(901, "other-1"))
-    message = ImportBatch(job_id=f"buried-{uuid4().hex[:8]}", batch=0, records=records).model_dump(mode="json")
+    message = ImportBatch(job_id=f"buried-{uuid4().hex[:8]}", batch=0, records=records).model_dump(
+        mode="json"
+    )
     body = json.dumps([[{**message, "version": 9}], {}, {}]).encode()
-    headers = {"task": "import_batch_task", "id": uuid4().hex, "lang": "py", "argsrepr": "", "kwargsrepr": ""}
+    headers = {
+        "task": "import_batch_task",
+        "id": uuid4().hex,
+        "lang": "py",
+        "argsrepr": "",
+        "kwargsrepr": "",
+    }
     with ground.broker() as channel:
         before = ground.dead()
         properties = pika.BasicProperties("application/json", "utf-8", headers=headers)
@@ -234,16 +295,24 @@ def export(ground: Ground, marked: Marked) -> None:
 
 def save_a_view(ground: Ground, marked: Marked) -> None:
     """As a teacher does who has looked at the student."""
-    views = SavedViews(connect(ground.system.engine.environment["EDUGRAPH_REDIS_URL"]), timedelta(days=1))
-    for number, values in enumerate(({"student": marked.id}, {"node": f"Student:{marked.id}"}, {"find": marked.id})):
-        view = SavedView(name=f"view {number}", state=ViewState(kind="page", name="student", values=values))
+    views = SavedViews(
+        connect(ground.system.engine.environment["EDUGRAPH_REDIS_URL"]), timedelta(days=1)
+    )
+    for number, values in enumerate(
+        ({"student": marked.id}, {"node": f"Student:{marked.id}"}, {"find": marked.id})
+    ):
+        view = SavedView(
+            name=f"view {number}", state=ViewState(kind="page", name="student", values=values)
+        )
         views.add("teacher", str(number), view)
 
 
 def sign_in(ground: Ground, marked: Marked) -> None:
     """As the student does on the page; insights keeps who they are, and the issuer's token with all that is in it."""
     now = datetime.now(UTC)
-    claims = base64.urlsafe_b64encode(json.dumps({"name": marked.name, "school_id": marked.id}).encode()).decode()
+    claims = base64.urlsafe_b64encode(
+        json.dumps({"name": marked.name, "school_id": marked.id}).encode()
+    ).decode()
     session = Session(
         client_id=f"oidc:{uuid4()}",
         name=marked.name,
@@ -267,8 +336,17 @@ def ask_agent(ground: Ground, *calls: tuple[str, dict[str, str]]) -> list[str]:
 
 def review(ground: Ground, record: dict[str, Any]) -> None:
     """Say something of what was found in a record of the student."""
-    said = {"record_id": record["record_id"], "text_hash": text_hash(parse_record(record)), "by": "reviewer"}
-    about = {"aspect": "error_type", "target": record["data"]["error_type"], "verdict": "rejected", "at": DAY}
+    said = {
+        "record_id": record["record_id"],
+        "text_hash": text_hash(parse_record(record)),
+        "by": "reviewer",
+    }
+    about = {
+        "aspect": "error_type",
+        "target": record["data"]["error_type"],
+        "verdict": "rejected",
+        "at": DAY,
+    }
     accepted = ground.system.client.review([{"kind": "finding", **said, **about}])
     assert ground.system.client.follow_task(accepted.task_id)["state"] == "SUCCESS"
 
@@ -291,7 +369,9 @@ def look(ground: Ground, marked: Marked) -> None:
             list(lines)
     node = f"Student:{marked.id}"
     for query in ("node", "neighbours", "subgraph", "statistics"):
-        asked = httpx.get(f"{ground.system.insights}/v1/graph/{query}", params={"node": node, "course": "c"})
+        asked = httpx.get(
+            f"{ground.system.insights}/v1/graph/{query}", params={"node": node, "course": "c"}
+        )
         assert asked.status_code in {200, 404, 422}, asked.text
     answers = ask_agent(
         ground,
@@ -303,7 +383,9 @@ def look(ground: Ground, marked: Marked) -> None:
     assert len(answers) == 4
     row = json.dumps(marked.record(702)).encode() + b"\n"
     binary = {"Content-Type": "application/octet-stream"}
-    previewed = httpx.post(f"{ground.system.url}/v1/imports/preview?name=x.ndjson", content=row, headers=binary)
+    previewed = httpx.post(
+        f"{ground.system.url}/v1/imports/preview?name=x.ndjson", content=row, headers=binary
+    )
     assert previewed.is_success, previewed.text
 
 
@@ -314,29 +396,44 @@ def ground(clean: System, tmp_path: Path) -> Iterator[Ground]:
 
     class Handler(Silent):
         def do_POST(self) -> None:  # noqa: N802 - the name that http.server looks for
-            told.append(str(self.headers).encode() + self.rfile.read(int(self.headers["Content-Length"])))
+            told.append(
+                str(self.headers).encode() + self.rfile.read(int(self.headers["Content-Length"]))
+            )
             self.send_response(204)
             self.end_headers()
 
     with http_server(Handler) as url:
         own = {"EDUGRAPH_WEBHOOK_URL": url, "EDUGRAPH_WEBHOOK_SECRET": f"whsec_{'A' * 32}"}
-        processes = Processes(logs=tmp_path / "logs", environment={**clean.engine.environment, **own})
+        processes = Processes(
+            logs=tmp_path / "logs", environment={**clean.engine.environment, **own}
+        )
         try:
-            processes.start("webhooks", [sys.executable, "-c", "from edugraph_gateway.webhooks import main; main()"])
-            processes.wait_until("webhooks", lambda: processes.log_has("webhooks", "webhooks_ready"))
+            processes.start(
+                "webhooks",
+                [sys.executable, "-c", "from edugraph_gateway.webhooks import main; main()"],
+            )
+            processes.wait_until(
+                "webhooks", lambda: processes.log_has("webhooks", "webhooks_ready")
+            )
             yield Ground(clean, told)
         finally:
             processes.stop()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path: Path, seed: int) -> None:
+def test_nothing_of_an_erased_student_is_left_anywhere(
+    ground: Ground, tmp_path: Path, seed: int
+) -> None:
     """To take a guard out: leave out an eraser in Erasure._clean, or `cleared` in Importer.write_batch."""
     order, marked, client = random.Random(seed), Marked(seed), ground.system.client
     files = sources(marked)
     save_a_view(ground, marked)
     sign_in(ground, marked)
-    small = [marked.record(700), marked.record(701, "other-2"), {"type": "none", "data": {"student_id": marked.id}}]
+    small = [
+        marked.record(700),
+        marked.record(701, "other-2"),
+        {"type": "none", "data": {"student_id": marked.id}},
+    ]
     large = [*small, *(marked.record(number, "other-3") for number in range(1_000, 1_300))]
 
     def send_file(source: Source, *, with_them: bool) -> str:
@@ -364,7 +461,9 @@ def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path:
         lambda: look(ground, marked),
         lambda: client.import_records(large, analyze=True).job_id,
         lambda: cancel_and_resume(ground, client.import_records(large, analyze=True).job_id),
-        lambda: client.analyze("errors", [marked.record(800), marked.record(801, "other-4")]).job_id,
+        lambda: (
+            client.analyze("errors", [marked.record(800), marked.record(801, "other-4")]).job_id
+        ),
         lambda: bury(ground, marked),
         lambda: export(ground, marked),
     ]
@@ -393,14 +492,20 @@ def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path:
     # The session of the student is still there, and shows nothing of them: it is encrypted.
     assert [hit for hit in hits if hit not in left] == [], (seed, erased_at)
     digest = client.graph_digest()
-    assert digest == without(ground, files, (small, large), marked.record(801, "other-4"), tmp_path), (
+    assert digest == without(
+        ground, files, (small, large), marked.record(801, "other-4"), tmp_path
+    ), (
         seed,
         erased_at,
     )
 
 
 def without(
-    ground: Ground, files: list[Source], bodies: tuple[list[Any], ...], analysed: dict[str, Any], folder: Path
+    ground: Ground,
+    files: list[Source],
+    bodies: tuple[list[Any], ...],
+    analysed: dict[str, Any],
+    folder: Path,
 ) -> str:
     """The digest of a graph that never had the student."""
     ground.system.engine.empty()
@@ -408,7 +513,9 @@ def without(
     jobs = []
     for name, content, source in files:
         (folder / name).write_bytes(content(False))
-        jobs.append(client.import_file(folder / name, batch_size=4, analyze=True, source=source).job_id)
+        jobs.append(
+            client.import_file(folder / name, batch_size=4, analyze=True, source=source).job_id
+        )
     others = [[row for row in body if "other" in str(row)] for body in bodies]
     jobs += [client.import_records(body, analyze=True).job_id for body in others]
     jobs.append(client.analyze("errors", [analysed]).job_id)

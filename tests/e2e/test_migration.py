@@ -30,7 +30,11 @@ ALL_QUEUES = ("data_import", "import_splits", "graph_findings", "llm_analysis")
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    here = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
+    here = {
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        )
+    }
     with real_engine(tmp_path) as engine:
         on_path = replace(engine, environment={**engine.environment, **here})
         with on_path.serve(Pools(importer=1, findings=1, analyzer=1)) as system:
@@ -39,25 +43,39 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 @pytest.mark.timeout(400)
-def test_three_new_workers_at_once_migrate_a_graph_while_work_waits(system: System, tmp_path: Path) -> None:
+def test_three_new_workers_at_once_migrate_a_graph_while_work_waits(
+    system: System, tmp_path: Path
+) -> None:
     """To take the guards out: let `migrate` take no lease, or let `make_schema_unique` make no constraint."""
     long = write_records(tmp_path / "long.ndjson", LONG_ROWS, seed=11)
     assert long.stat().st_size > 1024**2
-    small = {number: _each_in_its_own_course(made_records(SMALL_ROWS, seed=number)) for number in range(4)}
+    small = {
+        number: _each_in_its_own_course(made_records(SMALL_ROWS, seed=number))
+        for number in range(4)
+    }
     jobs = _fill_all_queues(system, long, small)
     _drop_version_constraint(system)
     before = {row["id"] for row in _query(system, "MATCH (s:Student) RETURN s.id AS id")}
     assert before
     assert _versions(system) == [SCHEMA_VERSION]
 
-    for name, queues in (("importer", "data_import"), ("splits", "import_splits"), ("findings", "graph_findings")):
+    for name, queues in (
+        ("importer", "data_import"),
+        ("splits", "import_splits"),
+        ("findings", "graph_findings"),
+    ):
         system.processes.start(name, worker_command(NEW_IMPORTER, name, queues, 1))
-    system.processes.start("analyzer", worker_command("edugraph_analyzer.worker", "analyzer", "llm_analysis", 1))
+    system.processes.start(
+        "analyzer", worker_command("edugraph_analyzer.worker", "analyzer", "llm_analysis", 1)
+    )
     _await_end(system, jobs)
     assert {system.client.job(job).state for job in jobs} == {"succeeded"}
     assert set(system.client.dead_letters(None, 10)["counts"].values()) == {0}
     assert _versions(system) == [SCHEMA_VERSION + 1]
-    counted = _query(system, "MATCH (s:Student) WHERE s.counted IS NOT NULL RETURN s.id AS id, s.counted AS times")
+    counted = _query(
+        system,
+        "MATCH (s:Student) WHERE s.counted IS NOT NULL RETURN s.id AS id, s.counted AS times",
+    )
     assert {row["id"]: row["times"] for row in counted} == dict.fromkeys(before, 1)
     _query(system, "MATCH (s:Student) REMOVE s.counted")
     migrated = system.client.graph_digest()
@@ -87,7 +105,9 @@ def _await_end(system: System, jobs: list[str]) -> None:
     until(lambda: all(system.client.job(job).state in ENDED for job in jobs), 200, every=0.5)
 
 
-def _fill_all_queues(system: System, long: Path, small: dict[int, list[dict[str, Any]]]) -> list[str]:
+def _fill_all_queues(
+    system: System, long: Path, small: dict[int, list[dict[str, Any]]]
+) -> list[str]:
     """Return jobs that the old release has begun, whose messages wait in each of the queues. No worker is left."""
     processes = system.processes
 
@@ -123,7 +143,9 @@ def _fill_all_queues(system: System, long: Path, small: dict[int, list[dict[str,
 def _waiting(system: System, queue: str) -> int:
     environment = system.engine.environment
     names = {"broker_url", "broker_management_url", "redis_url", "blob_url"}
-    settings = Settings.model_validate({name: environment[f"EDUGRAPH_{name.upper()}"] for name in names})
+    settings = Settings.model_validate(
+        {name: environment[f"EDUGRAPH_{name.upper()}"] for name in names}
+    )
     with pika_channel(settings) as channel:
         return int(channel.queue_declare(queue, passive=True).method.message_count)
 
@@ -134,7 +156,9 @@ def _drop_version_constraint(system: System) -> None:
 
 
 def _versions(system: System) -> list[int]:
-    return [row["version"] for row in _query(system, "MATCH (s:Schema) RETURN s.version AS version")]
+    return [
+        row["version"] for row in _query(system, "MATCH (s:Schema) RETURN s.version AS version")
+    ]
 
 
 def _query(system: System, query: Any) -> list[dict[str, Any]]:

@@ -37,7 +37,9 @@ def apart(store: Store, tmp_path: Path) -> Iterator[System]:
             "EDUGRAPH_NEO4J_PASSWORD": store.password,
         }
         more = {"EDUGRAPH_BLOB_URL": str(tmp_path / "blobs"), "EDUGRAPH_AUTH": "off"}
-        engine = Engine(name="apart", folder=tmp_path, environment={**addresses, **graph, **more}, own=own)
+        engine = Engine(
+            name="apart", folder=tmp_path, environment={**addresses, **graph, **more}, own=own
+        )
         with engine.serve(Pools(importer=2, findings=1, analyzer=1)) as system:
             yield system
 
@@ -48,7 +50,12 @@ def records(job: int) -> list[str]:
     for index in range(ROWS):
         moment = (START + timedelta(seconds=index)).strftime("%Y-%m-%dT%H:%M:%SZ")
         data = {"student_id": f"s-{job}-{index}", "course_id": f"c-{job}", "progress": 50}
-        row = {"type": "course_record", "timestamp": moment, "record_id": f"r-{job}-{index}", "data": data}
+        row = {
+            "type": "course_record",
+            "timestamp": moment,
+            "record_id": f"r-{job}-{index}",
+            "data": data,
+        }
         rows.append(json.dumps(row) + "\n")
     return rows
 
@@ -88,8 +95,12 @@ def test_jobs_that_ran_when_neo4j_and_an_importer_were_killed_succeed(
     until(lambda: all(apart.client.job(job).state in ENDED for job in jobs), 300, every=1)
 
     reports = [apart.client.job(job) for job in jobs]
-    assert [(report.state, report.read, report.failed) for report in reports] == [("succeeded", ROWS, 0)] * JOBS
+    assert [(report.state, report.read, report.failed) for report in reports] == [
+        ("succeeded", ROWS, 0)
+    ] * JOBS
     assert all(report.written + report.unchanged == ROWS for report in reports)
     assert apart.client.graph_summary().nodes["Student"] == JOBS * ROWS
     diagnosis = apart.client.diagnosis()
-    assert [check for check in diagnosis.checks if check.name == "dead letters" and not check.ok] == []
+    assert [
+        check for check in diagnosis.checks if check.name == "dead letters" and not check.ok
+    ] == []

@@ -15,7 +15,9 @@ CHINESE, ENGLISH = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"\b[a-z]{4,}\b")
 
 def outputs(cell: nbformat.NotebookNode) -> str:
     """All that a cell printed or showed, as plain text."""
-    shown = (each.get("text") or each.get("data", {}).get("text/plain", "") for each in cell.outputs)
+    shown = (
+        each.get("text") or each.get("data", {}).get("text/plain", "") for each in cell.outputs
+    )
     return "\n".join(shown)
 
 
@@ -25,12 +27,16 @@ def records(name: str) -> list[dict[str, object]]:
 
 @pytest.mark.real
 @pytest.mark.parametrize("engine", ["real"], indirect=True)
-def test_the_notebook_answers_what_the_records_say(clean: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_answers_what_the_records_say(
+    clean: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is expected is counted in the files. The kernel has the environment of this process."""
     monkeypatch.setenv("EDUGRAPH_URL", clean.url)
     monkeypatch.setenv("EDUGRAPH_INSIGHTS_URL", clean.insights)
     book = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
-    NotebookClient(book, timeout=60, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    NotebookClient(
+        book, timeout=60, resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+    ).execute()
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     said = {
         name: cell

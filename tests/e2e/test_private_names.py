@@ -48,7 +48,9 @@ def system(request: pytest.FixtureRequest, provider: str, tmp_path: Path) -> Ite
         yield system
 
 
-def mistake(number: int, text: str, course: str, student: str = "stu-1", **envelope: Any) -> dict[str, Any]:
+def mistake(
+    number: int, text: str, course: str, student: str = "stu-1", **envelope: Any
+) -> dict[str, Any]:
     data = {"student_id": student, "student_name": AUTHOR, "course_id": course, "error_text": text}
     head = {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": f"e{number}"}
     return {**head, **envelope, "data": data}
@@ -66,7 +68,12 @@ def test_a_name_of_the_course_and_a_text_without_consent_never_leave(
     joined = {"student_id": "stu-2", "student_name": CLASSMATE, "course_id": course, "progress": 5}
     told = f"我和{CLASSMATE}一起算，还是把 1/2 + 1/3 算成了 2/5"
     records = [
-        {"type": "course_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": "c1", "data": joined},
+        {
+            "type": "course_record",
+            "timestamp": "2026-01-05T08:00:00Z",
+            "record_id": "c1",
+            "data": joined,
+        },
         mistake(1, told, course),
         mistake(2, "UNASKED-RECORD 2/5", course, consent=False),
         mistake(3, "UNASKED-STUDENT 2/5", course, "stu-unasked"),
@@ -78,13 +85,20 @@ def test_a_name_of_the_course_and_a_text_without_consent_never_leave(
     analysis = report["analysis"]
     assert isinstance(analysis, dict)
     assert report["state"] == "succeeded", report
-    assert (analysis["expected"], analysis["done"], analysis["withheld"], analysis["failed"]) == (4, 4, 3, 0)
+    assert (analysis["expected"], analysis["done"], analysis["withheld"], analysis["failed"]) == (
+        4,
+        4,
+        3,
+        0,
+    )
     assert "一起算，还是把" in sent()
 
     # An analysis that is asked for by the API, when nobody has told who is in the course: the analyzer asks.
     with connect(system.engine.environment["EDUGRAPH_REDIS_URL"]) as client:
         CourseMembers(client).forget()
-    job = system.client.analyze("errors", [mistake(5, f"{CLASSMATE}说这道题应该先通分", course)]).job_id
+    job = system.client.analyze(
+        "errors", [mistake(5, f"{CLASSMATE}说这道题应该先通分", course)]
+    ).job_id
     until(lambda: system.client.job(job).state == "succeeded", 60)
     assert "说这道题应该先通分" in sent()
 

@@ -25,7 +25,14 @@ from tools.servers.server import PROJECT_NAMES
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 URL = "http://127.0.0.1:8080"
 # A reader's shell has no settings of the test run, and `make` inside of `make test` would inherit its options.
-NOT_THE_READERS = ("EDUGRAPH_", "OPENAI_", "MAKE", "MFLAGS", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV")
+NOT_THE_READERS = (
+    "EDUGRAPH_",
+    "OPENAI_",
+    "MAKE",
+    "MFLAGS",
+    "UV_PROJECT_ENVIRONMENT",
+    "VIRTUAL_ENV",
+)
 
 
 def commands(readme: str) -> list[str]:
@@ -76,14 +83,22 @@ def shell(path_without_uv: str) -> Iterator[dict[str, str]]:
     with own_vhost() as servers:
         guard.empty_graph(servers)
         shells = with_authorities(os.environ)  # uv may have to fetch a package
-        own = {name: value for name, value in shells.items() if not name.startswith(NOT_THE_READERS)}
+        own = {
+            name: value for name, value in shells.items() if not name.startswith(NOT_THE_READERS)
+        }
         given = {name: servers[ours] for name, ours in PROJECT_NAMES.items()}
         yield {**own, **given, "PATH": path_without_uv}
 
 
 def run(line: str, folder: Path, shell: dict[str, str]) -> str:
     done = subprocess.run(
-        ["bash", "-c", line], cwd=folder, env=shell, capture_output=True, text=True, timeout=200, check=False
+        ["bash", "-c", line],
+        cwd=folder,
+        env=shell,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -96,14 +111,18 @@ def run(line: str, folder: Path, shell: dict[str, str]) -> str:
         pytest.param("README.zh-CN.md", True, id="README.zh-CN.md, port 8080 taken"),
     ],
 )
-def test_the_commands_work_as_they_are_written(readme: str, taken: bool, copy: Path, shell: dict[str, str]) -> None:
+def test_the_commands_work_as_they_are_written(
+    readme: str, taken: bool, copy: Path, shell: dict[str, str]
+) -> None:
     assert shutil.which("uv", path=shell["PATH"]) is None
     up, first, second, summary, down = commands(readme)
     with ExitStack() as stack:
         if taken:
             with suppress(OSError):  # it was taken before
                 stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
-        stack.callback(subprocess.run, ["make", "down"], cwd=copy, env=shell, capture_output=True, check=False)
+        stack.callback(
+            subprocess.run, ["make", "down"], cwd=copy, env=shell, capture_output=True, check=False
+        )
         said = run(up, copy, shell)
         url = re.search(r"^EduGraph: (\S+)", said, re.MULTILINE)
         assert url, said
@@ -125,6 +144,7 @@ def test_the_commands_work_as_they_are_written(readme: str, taken: bool, copy: P
 
 def test_both_readmes_have_the_same_commands() -> None:
     english, chinese = (
-        [line.split("#", 1)[0].strip() for line in commands(readme)] for readme in ("README.md", "README.zh-CN.md")
+        [line.split("#", 1)[0].strip() for line in commands(readme)]
+        for readme in ("README.md", "README.zh-CN.md")
     )
     assert english == chinese

@@ -18,7 +18,13 @@ from edugraph_common.messaging.provisioning import pika_channel
 from edugraph_common.platform.job_store import DELIVERIES_KEPT
 from edugraph_common.platform.settings import Settings
 from edugraph_gateway.gateway import Gateway, open_gateway
-from edugraph_gateway.operations.reaper import MOST_RESTARTS, NOT_DELIVERED, QUIET_SECONDS, SENDING_SECONDS, reap
+from edugraph_gateway.operations.reaper import (
+    MOST_RESTARTS,
+    NOT_DELIVERED,
+    QUIET_SECONDS,
+    SENDING_SECONDS,
+    reap,
+)
 from edugraph_gateway.settings import GatewaySettings
 
 NEVER = -1  # as Redis tells when a key expires
@@ -28,7 +34,10 @@ pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indi
 @pytest.fixture
 def gateway(system: System) -> Gateway:
     """A second gateway beside that of the system."""
-    given = {name.removeprefix("EDUGRAPH_").lower(): value for name, value in system.engine.environment.items()}
+    given = {
+        name.removeprefix("EDUGRAPH_").lower(): value
+        for name, value in system.engine.environment.items()
+    }
     return open_gateway(GatewaySettings.model_validate(given))
 
 
@@ -45,7 +54,11 @@ def lost_job(gateway: Gateway, *, created: datetime, window_sent: bool = False) 
     """A job that Redis knows and whose messages are gone: its split, or its first window."""
     job_id = uuid4().hex
     records = tuple(
-        {"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id": f"{job_id}-{n}", "content": "x"}}
+        {
+            "type": "course_content",
+            "timestamp": "2026-01-01",
+            "data": {"course_id": f"{job_id}-{n}", "content": "x"},
+        }
         for n in range(20)
     )
     job = ImportJob(job_id=job_id, records=records, batch_size=5, parallel_batches=2)
@@ -57,7 +70,9 @@ def lost_job(gateway: Gateway, *, created: datetime, window_sent: bool = False) 
     return job_id
 
 
-def reaped(gateway: Gateway, depth: Callable[[str], int] | None = None, after: timedelta = timedelta(0)) -> list[str]:
+def reaped(
+    gateway: Gateway, depth: Callable[[str], int] | None = None, after: timedelta = timedelta(0)
+) -> list[str]:
     """Reap once, by a clock that is `after` the real one. `depth` stands for the queues' own."""
     gateway.jobs._redis.delete("edugraph:reaping")
     depth = depth or gateway.queue_depth
@@ -72,7 +87,9 @@ def reaped(gateway: Gateway, depth: Callable[[str], int] | None = None, after: t
     return anyio.run(in_a_loop_of_its_own)
 
 
-def delivered(gateway: Gateway, job_id: str, published: datetime, queue: str = "data_import") -> None:
+def delivered(
+    gateway: Gateway, job_id: str, published: datetime, queue: str = "data_import"
+) -> None:
     """A worker got a message of the job as soon as it was published, and did not get far."""
     gateway.jobs.note_delivery(job_id, None, queue, published.timestamp(), published)
 
@@ -95,7 +112,9 @@ def submit_inline(system: System, run: str) -> str:
         "record_id": run,
         "data": {"student_id": run, "course_id": "c", "error_text": "1 + 1 = 3"},
     }
-    answer = httpx.post(f"{system.url}/v1/imports", json={"records": [row]}, timeout=30).raise_for_status()
+    answer = httpx.post(
+        f"{system.url}/v1/imports", json={"records": [row]}, timeout=30
+    ).raise_for_status()
     return str(answer.json()["job_id"])
 
 
@@ -121,7 +140,9 @@ def test_a_job_whose_message_is_lost_is_sent_again(
 ) -> None:
     """Guard: the new generation of open_again, without which the window that is lost counts as sent."""
     now = datetime.now(UTC)
-    job_id = lost_job(gateway, created=now - timedelta(seconds=QUIET_SECONDS + 60), window_sent=window_sent)
+    job_id = lost_job(
+        gateway, created=now - timedelta(seconds=QUIET_SECONDS + 60), window_sent=window_sent
+    )
     young = lost_job(gateway, created=now - timedelta(seconds=QUIET_SECONDS - 60))
     assert reaped(gateway, lambda _: 1) == []
     assert reaped(gateway) == [job_id]
@@ -151,7 +172,9 @@ def test_a_job_that_makes_no_progress_is_failed_with_the_reason(
     assert ended(system, job_id).state == "succeeded"
 
 
-def test_a_job_of_which_nobody_knows_what_it_was_to_do_is_failed(gateway: Gateway, counted: list[str]) -> None:
+def test_a_job_of_which_nobody_knows_what_it_was_to_do_is_failed(
+    gateway: Gateway, counted: list[str]
+) -> None:
     """As of an analysis that Redis lost and a pack made known again. To resume it would be refused."""
     job_id, begun = uuid4().hex, datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS + 60)
     gateway.jobs.create(job_id, "analysis", "inline", begun, to_analyse=20)
@@ -234,7 +257,9 @@ def test_a_lost_job_is_found_although_its_queue_is_never_empty(gateway: Gateway)
 
 
 @pytest.mark.parametrize(("to_analyse", "is_sent"), [(0, True), (5, False)])
-def test_only_what_is_analysed_waits_for_the_analyzer(gateway: Gateway, to_analyse: int, is_sent: bool) -> None:
+def test_only_what_is_analysed_waits_for_the_analyzer(
+    gateway: Gateway, to_analyse: int, is_sent: bool
+) -> None:
     """Guard: IMPORT_QUEUES."""
     job_id = uuid4().hex
     began = datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS + 60)

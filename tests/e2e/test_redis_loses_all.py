@@ -87,11 +87,18 @@ def test_before_the_split(clean: System, tmp_path: Path, inline: bool) -> None:
             body = {"records": records(tmp_path.name, 1_000), "batch_size": 100}
             job = httpx.post(f"{clean.url}/v1/imports", json=body, timeout=30).json()["job_id"]
         else:
-            job = clean.client.import_file(stored(tmp_path / "records.ndjson", 1_000), batch_size=100).job_id
+            job = clean.client.import_file(
+                stored(tmp_path / "records.ndjson", 1_000), batch_size=100
+            ).job_id
         lose_all(clean)
     report = ended(clean, job)
     assert report is not None
-    assert (report.state, report.read, report.written, report.batches) == ("succeeded", 1_000, 1_000, 10)
+    assert (report.state, report.read, report.written, report.batches) == (
+        "succeeded",
+        1_000,
+        1_000,
+        10,
+    )
     assert students(clean) == 1_000
     assert next(clean.client.jobs()).job_id == job
 
@@ -139,7 +146,9 @@ def texts(run: str, number: int) -> list[dict[str, object]]:
 
 def messages(system: System, queue: str) -> int:
     """How many messages a queue has, those included that a worker holds. The figure is some seconds old."""
-    broker, management = (system.engine.environment[f"EDUGRAPH_BROKER_{name}URL"] for name in ("", "MANAGEMENT_"))
+    broker, management = (
+        system.engine.environment[f"EDUGRAPH_BROKER_{name}URL"] for name in ("", "MANAGEMENT_")
+    )
     vhost = quote(urlsplit(broker).path.lstrip("/") or "/", safe="")
     answer = httpx.get(f"{management}/api/queues/{vhost}/{queue}", timeout=20).raise_for_status()
     return int(answer.json().get("messages", 0))
@@ -150,18 +159,22 @@ def analysed(system: System, run: str) -> int:
     uri, user, password = (
         system.engine.environment[f"EDUGRAPH_NEO4J_{name}"] for name in ("URI", "USER", "PASSWORD")
     )
-    with neo4j.GraphDatabase.driver(uri, auth=(user, password), notifications_min_severity="OFF") as driver:
-        query = (
-            "MATCH (e:ErrorRecord) WHERE e.id STARTS WITH $run AND e.finding IS NOT NULL RETURN count(e) AS number"
-        )
+    with neo4j.GraphDatabase.driver(
+        uri, auth=(user, password), notifications_min_severity="OFF"
+    ) as driver:
+        query = "MATCH (e:ErrorRecord) WHERE e.id STARTS WITH $run AND e.finding IS NOT NULL RETURN count(e) AS number"
         [row] = driver.execute_query(query, run=run).records
     return int(row["number"])
 
 
-def test_after_the_last_batch_an_import_ends_with_all_of_its_analysis(clean: System, tmp_path: Path) -> None:
+def test_after_the_last_batch_an_import_ends_with_all_of_its_analysis(
+    clean: System, tmp_path: Path
+) -> None:
     """Guard: `_bring_back` in Importer._settle_pack."""
     file = tmp_path / "texts.ndjson"
-    file.write_text("".join(json.dumps(row) + "\n" for row in texts(tmp_path.name, 60)), encoding="utf-8")
+    file.write_text(
+        "".join(json.dumps(row) + "\n" for row in texts(tmp_path.name, 60)), encoding="utf-8"
+    )
     with stopped(clean, "findings"):
         with file.open("rb") as content:
             job = clean.client.import_stream(content, {"name": file.name, "analyze": "true"}).job_id

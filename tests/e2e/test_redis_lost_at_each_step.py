@@ -41,13 +41,17 @@ class Step(NamedTuple):
 
 STEPS = {
     "plan of a file": Step("import_records_with_callback", {"next_batch": 0}, "file"),
-    "plan of the next window": Step("import_records_with_callback", {"next_batch": LAST_WINDOW}, "file"),
+    "plan of the next window": Step(
+        "import_records_with_callback", {"next_batch": LAST_WINDOW}, "file"
+    ),
     "plan of inline records": Step("import_records_with_callback", {"next_batch": 0}, "inline"),
     "split of a large file": Step("split_source_task", {}, "large file"),
     "first batch of inline records": Step("import_batch_task", {"batch": 0}, "inline"),
     "last batch of a file": Step("import_batch_task", {"batch": LAST_WINDOW}, "file"),
     "end of a window": Step("aggregate_import_results", {"window_end": LAST_WINDOW}, "file"),
-    "end of the last window": Step("aggregate_import_results", {"window_end": ROWS // BATCH_SIZE}, "inline"),
+    "end of the last window": Step(
+        "aggregate_import_results", {"window_end": ROWS // BATCH_SIZE}, "inline"
+    ),
 }
 
 
@@ -81,13 +85,21 @@ def rows_of(run: str) -> list[dict[str, object]]:
 def submitted(system: System, run: str, how: str) -> str:
     """Import the rows of this run. Return the job."""
     if how == "inline":
-        body = {"records": rows_of(run), "batch_size": BATCH_SIZE, "parallel_batches": PARALLEL_BATCHES}
+        body = {
+            "records": rows_of(run),
+            "batch_size": BATCH_SIZE,
+            "parallel_batches": PARALLEL_BATCHES,
+        }
         answer = httpx.post(f"{system.url}/v1/imports", json=body, timeout=30).raise_for_status()
         return str(answer.json()["job_id"])
     # White space lets six rows take the time of a large file, which is split by a task of its own.
     padding = " " * 250_000 if how == "large file" else ""
     lines = "".join(json.dumps(row) + padding + "\n" for row in rows_of(run))
-    options = {"batch_size": str(BATCH_SIZE), "parallel_batches": str(PARALLEL_BATCHES), "name": f"{run}.ndjson"}
+    options = {
+        "batch_size": str(BATCH_SIZE),
+        "parallel_batches": str(PARALLEL_BATCHES),
+        "name": f"{run}.ndjson",
+    }
     return system.client.import_stream(io.BytesIO(lines.encode()), options).job_id
 
 
@@ -96,7 +108,9 @@ def ended(system: System, order: Path, job_id: str) -> tuple[str, JobReport | No
 
     A job that had ended when Redis lost it may stay unknown.
     """
-    state = until(lambda: outcome_of(order).exists() and outcome_of(order).read_text(encoding="utf-8"))
+    state = until(
+        lambda: outcome_of(order).exists() and outcome_of(order).read_text(encoding="utf-8")
+    )
     end = time.monotonic() + (UNKNOWN_SECONDS if state in ENDED else ENDS_WITHIN_SECONDS)
     report = None
     while time.monotonic() < end:
@@ -119,11 +133,15 @@ def ids_in_graph(system: System, run: str) -> list[str]:
 
 
 def letters(system: System) -> set[str]:
-    return {letter["task_id"] for letter in system.client.dead_letters(queue=None, limit=500)["letters"]}
+    return {
+        letter["task_id"] for letter in system.client.dead_letters(queue=None, limit=500)["letters"]
+    }
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_an_import_succeeds_whenever_redis_loses_everything(system: System, order: Path, name: str) -> None:
+def test_an_import_succeeds_whenever_redis_loses_everything(
+    system: System, order: Path, name: str
+) -> None:
     """Guards, one at a time: the claim "unknown" in Importer.plan; the second look at the
     report in Importer.sum_up; `_has_lost_job` in ResultStore.
     """

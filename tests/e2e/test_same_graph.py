@@ -24,7 +24,9 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """So few that they are also imported one by one."""
     shared = SHARED_RECORDS / "bridge.ndjson"
     path = tmp_path_factory.mktemp("records") / "records.ndjson"
-    with (shared if shared.exists() else CHECKOUT / "examples" / "school_zh.ndjson").open(encoding="utf-8") as lines:
+    with (shared if shared.exists() else CHECKOUT / "examples" / "school_zh.ndjson").open(
+        encoding="utf-8"
+    ) as lines:
         path.write_text("".join(islice(lines, 60)), encoding="utf-8")
     return path
 
@@ -49,7 +51,9 @@ def test_the_digest_does_not_depend_on_how_the_file_was_imported(
         assert report["state"] == "succeeded"
         way = f"{engine.name}, {importers} importers, batches of {batch_size}"
         # The counts say what differs, which a digest cannot.
-        counts = restarted.client.graph_summary().model_dump_json(include={"nodes", "relationships"})
+        counts = restarted.client.graph_summary().model_dump_json(
+            include={"nodes", "relationships"}
+        )
         (digests / way).write_text(f"{restarted.client.graph_digest()} {counts}")
     ways_of: dict[str, list[str]] = {}
     for file in digests.iterdir():

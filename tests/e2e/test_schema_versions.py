@@ -32,7 +32,9 @@ def of_a_later_release(clean: System) -> Iterator[System]:
 def test_a_job_and_the_doctor_name_both_versions(of_a_later_release: System) -> None:
     """To take the guards out: `on_waiting` of the importer's tasks, `app.checks`, `note_version`, or TASKS_WAITING."""
     system = of_a_later_release
-    waited_before = _metric(system, 'tasks_waiting_total{queue="data_import",reason="schema version"}')
+    waited_before = _metric(
+        system, 'tasks_waiting_total{queue="data_import",reason="schema version"}'
+    )
     job = system.client.import_records(list(made_records(5, seed=1))).job_id
     until(lambda: system.client.job(job).waiting_for, 60)
     assert system.client.job(job).waiting_for == OLDER
@@ -72,4 +74,6 @@ def _set_version(system: System, version: int) -> None:
     auth: Any = (found["EDUGRAPH_NEO4J_USER"], found["EDUGRAPH_NEO4J_PASSWORD"])
     uri = found["EDUGRAPH_NEO4J_URI"]
     with neo4j.GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
-        driver.execute_query("MERGE (s:Schema {id: 'graph'}) SET s.version = $version", version=version)
+        driver.execute_query(
+            "MERGE (s:Schema {id: 'graph'}) SET s.version = $version", version=version
+        )

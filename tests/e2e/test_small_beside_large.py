@@ -46,7 +46,9 @@ def test_huge_poisoned_and_small_side_by_side(system: System, tmp_path: Path) ->
     rows = list(made_records(POISONED_ROWS, seed=3))
     rows[POISONED_ROWS // 2]["record_id"] = "poison"
     poisoned = client.import_records(rows, batch_size=10).job_id
-    huge = client.import_file(write_records(tmp_path / "huge.ndjson", HUGE_ROWS), batch_size=BATCH).job_id
+    huge = client.import_file(
+        write_records(tmp_path / "huge.ndjson", HUGE_ROWS), batch_size=BATCH
+    ).job_id
     until(lambda: system.processes.log_has("importer", "exited prematurely"), 60)
     until(lambda: client.job(huge).batches_done, 60)
 
@@ -56,7 +58,9 @@ def test_huge_poisoned_and_small_side_by_side(system: System, tmp_path: Path) ->
     done_meanwhile, took = client.job(huge).batches_done - before, time.monotonic() - began
     report = client.job(small)
     assert (report.state, report.read, report.written) == ("succeeded", SMALL_ROWS, SMALL_ROWS)
-    assert client.job(huge).state == "running", "the huge one was done before the small one: nothing is shown"
+    assert client.job(huge).state == "running", (
+        "the huge one was done before the small one: nothing is shown"
+    )
     assert done_meanwhile <= MOST_BATCHES_BEFORE
     assert took < WITHIN_SECONDS or not SLOW, "by the clock only where nobody else uses the machine"
 

@@ -25,14 +25,25 @@ def _records(path: Path, number: int) -> Path:
     run = path.parent.name
     with path.open("w", encoding="utf-8") as file:
         for index in range(number):
-            data = {"student_id": f"{run}-{index % 5_000}", "course_id": f"{run}-{index // 5_000}", "progress": 50}
+            data = {
+                "student_id": f"{run}-{index % 5_000}",
+                "course_id": f"{run}-{index // 5_000}",
+                "progress": 50,
+            }
             when = (START + timedelta(seconds=index)).strftime("%Y-%m-%dT%H:%M:%SZ")
-            record = {"type": "course_record", "timestamp": when, "record_id": f"{run}-{index}", "data": data}
+            record = {
+                "type": "course_record",
+                "timestamp": when,
+                "record_id": f"{run}-{index}",
+                "data": data,
+            }
             file.write(json.dumps(record) + "\n")
     return path
 
 
-def test_a_cancelled_job_stops_within_seconds_and_resumed_does_the_rest_only(system: System, tmp_path: Path) -> None:
+def test_a_cancelled_job_stops_within_seconds_and_resumed_does_the_rest_only(
+    system: System, tmp_path: Path
+) -> None:
     file = _records(tmp_path / "records.ndjson", 20_000)
     job = system.client.import_file(file, batch_size=100).job_id
     for report in system.client.follow(job):
@@ -53,7 +64,9 @@ def test_a_cancelled_job_stops_within_seconds_and_resumed_does_the_rest_only(sys
     assert (again["written"], again["unchanged"]) == (0, 20_000)
 
 
-def test_a_split_that_is_delivered_again_and_again_runs_each_batch_once(system: System, tmp_path: Path) -> None:
+def test_a_split_that_is_delivered_again_and_again_runs_each_batch_once(
+    system: System, tmp_path: Path
+) -> None:
     """Guard: the claim of a window in Importer.plan. Without it each delivery runs all windows from its own on."""
     with _records(tmp_path / "records.ndjson", 4_000).open("rb") as file:
         options = {"batch_size": "100", "parallel_batches": "8"}
@@ -72,7 +85,9 @@ def test_a_split_that_is_delivered_again_and_again_runs_each_batch_once(system: 
 def test_after_cancel_and_resume_only_the_rest_is_run(system: System, tmp_path: Path) -> None:
     """Guard: the generation in Importer.write_batch and Importer.plan."""
     with _records(tmp_path / "records.ndjson", 6_000).open("rb") as file:
-        job = system.client.import_stream(file, {"batch_size": "100", "parallel_batches": "20"}).job_id
+        job = system.client.import_stream(
+            file, {"batch_size": "100", "parallel_batches": "20"}
+        ).job_id
     for report in system.client.follow(job):
         if report.batches_done >= 5:
             break
@@ -99,15 +114,21 @@ def _deliver_split_again(system: System, job: str, times: int) -> None:
 
 def _batch_runs(system: System, job: str) -> int:
     """How many tasks read and wrote a batch of this job, by the importers' logs."""
-    lines = [line for log in system.processes.logs.glob("*.log") for line in log.read_text().splitlines()]
+    lines = [
+        line for log in system.processes.logs.glob("*.log") for line in log.read_text().splitlines()
+    ]
     of_batches = [line for line in lines if "import_batch_task" in line and job in line]
     return sum(("task_ended" in line) - ("batch_left_out" in line) for line in of_batches)
 
 
 @pytest.mark.timeout(900)
-def test_progress_never_goes_backwards_and_ends_at_all_of_it(system: System, tmp_path: Path) -> None:
+def test_progress_never_goes_backwards_and_ends_at_all_of_it(
+    system: System, tmp_path: Path
+) -> None:
     number = 100_000 if SLOW else 40_000
-    job = system.client.import_file(_records(tmp_path / "records.ndjson", number), batch_size=500).job_id
+    job = system.client.import_file(
+        _records(tmp_path / "records.ndjson", number), batch_size=500
+    ).job_id
     steps, shares, seen = Steps(), [], []
     for report in system.client.follow(job):
         steps.update(report)

@@ -28,14 +28,27 @@ pytestmark = [
     pytest.mark.parametrize("engine", ["real"], indirect=True),
 ]
 RECORDS = 100_000
-STANDSTILL_SECONDS = 180.0  # more than a killed worker's message and a new worker take on a machine that is busy
+# More than a killed worker's message and a new worker take on a machine that is busy
+STANDSTILL_SECONDS = 180.0
 MOST_KILLS = 30
 STILL_SECONDS = (1, 8, 20, 70)  # the longest is longer than a transaction may last
 SEED = int(os.environ.get("EDUGRAPH_KILL_SEED", "1"))
-REPORTED = ("state", "read", "written", "unchanged", "rejected", "failed", "batches", "failed_batches", "by_type")
+REPORTED = (
+    "state",
+    "read",
+    "written",
+    "unchanged",
+    "rejected",
+    "failed",
+    "batches",
+    "failed_batches",
+    "by_type",
+)
 
 
-def test_an_import_whose_workers_are_killed_ends_like_an_undisturbed_one(system: System, tmp_path: Path) -> None:
+def test_an_import_whose_workers_are_killed_ends_like_an_undisturbed_one(
+    system: System, tmp_path: Path
+) -> None:
     path = write_records(tmp_path / "records.ndjson", RECORDS)
     system.engine.empty()
     undisturbed, kills = _import(system, path, killing=False)
@@ -48,7 +61,10 @@ def test_an_import_whose_workers_are_killed_ends_like_an_undisturbed_one(system:
     assert disturbed.model_dump(include={*REPORTED}) == undisturbed.model_dump(include={*REPORTED})
     # What differs is told first: two digests say nothing of it.
     there = _rows(system)
-    assert (sorted((rows - there).elements())[:20], sorted((there - rows).elements())[:20]) == ([], [])
+    assert (sorted((rows - there).elements())[:20], sorted((there - rows).elements())[:20]) == (
+        [],
+        [],
+    )
     assert system.client.graph_digest() == digest
     system.engine.empty()
 
@@ -66,7 +82,9 @@ def _rows(system: System) -> Counter[str]:
         ) as driver,
         driver.session() as session,
     ):
-        return Counter(digest_rows(lambda query: (row.data() for row in session.run(neo4j.Query(query)))))  # type: ignore[arg-type]
+        return Counter(
+            digest_rows(lambda query: (row.data() for row in session.run(neo4j.Query(query))))
+        )  # type: ignore[arg-type]
 
 
 def _import(system: System, path: Path, *, killing: bool) -> tuple[JobReport, int]:
@@ -113,5 +131,7 @@ def _kill(system: System, rng: random.Random) -> int:
         return 1
     os.killpg(worker, signal.SIGKILL)
     system.processes.running["importer"].wait()
-    system.processes.start("importer", worker_command("edugraph_importer.worker", "importer", IMPORTS, 2))
+    system.processes.start(
+        "importer", worker_command("edugraph_importer.worker", "importer", IMPORTS, 2)
+    )
     return 1

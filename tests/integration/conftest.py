@@ -28,7 +28,9 @@ from edugraph_cli.processes import Processes
         pytest.param("valkey", marks=[pytest.mark.embedded, pytest.mark.twin]),
     ],
 )
-def redis_of_session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_of_session(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     if request.param == "redis":
         yield given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]
         return

@@ -80,7 +80,9 @@ class World:
             packs_in_queue=WINDOW,
             findings_waiting=lambda: len(self.unsettled) if self.counts_findings else 0,
         )
-        store_job(self.blobs, ImportJob(job_id=self.job_id, source=f"jobs/{self.job_id}/source.ndjson"))
+        store_job(
+            self.blobs, ImportJob(job_id=self.job_id, source=f"jobs/{self.job_id}/source.ndjson")
+        )
         self.import_all()
 
     # What the service calls.
@@ -95,7 +97,9 @@ class World:
         )
         return PackResult(found, (Unanswered("(record)", "is gone"),) * gone)
 
-    def send(self, _: Any, task: str, message: Message, *, task_id: str, urgent: bool = False) -> str:
+    def send(
+        self, _: Any, task: str, message: Message, *, task_id: str, urgent: bool = False
+    ) -> str:
         assert not urgent, "packs that refer to their rows are those of large jobs"
         if self.accepts <= 0:
             raise QueueFull
@@ -138,7 +142,12 @@ class World:
                 self.windows.sent(self.job_id, f"batch-{batch}", START)
             expected = sum(records for _, _, records in of_batch)
             written = BatchOutcome(
-                job_id=self.job_id, batch=batch, state="written", read=50, written=50, analysis_expected=expected
+                job_id=self.job_id,
+                batch=batch,
+                state="written",
+                read=50,
+                written=50,
+                analysis_expected=expected,
             )
             self.jobs.settle_batch(written, NOW)
         self.jobs.imported(self.job_id, NOW)
@@ -197,7 +206,9 @@ def server(redis_url: str) -> Iterator["redis.Redis"]:
 
 
 @pytest.fixture(scope="module")
-def new_world(server: "redis.Redis", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], World]]:
+def new_world(
+    server: "redis.Redis", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], World]]:
     """Makes a world; what the service sends goes to the one that was made last."""
     worlds: list[World] = []
 
@@ -225,7 +236,9 @@ EVENTS = st.one_of(
 
 @given(events=st.lists(EVENTS, max_size=30))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_each_record_is_counted_once_whatever_happens(new_world: Callable[[], World], events: list[Any]) -> None:
+def test_each_record_is_counted_once_whatever_happens(
+    new_world: Callable[[], World], events: list[Any]
+) -> None:
     """Deliveries in any order, some of them twice; a broker that refuses after none, one or a few messages; a Redis
     that loses the job; a job that is cancelled and resumed.
     """
@@ -242,15 +255,25 @@ def test_each_record_is_counted_once_whatever_happens(new_world: Callable[[], Wo
     assert (report.state, report.analysis.done, report.analysis.failed) == ("succeeded", RECORDS, 0)
 
 
-def test_in_peace_each_record_is_asked_once_and_the_window_is_kept(new_world: Callable[[], World]) -> None:
+def test_in_peace_each_record_is_asked_once_and_the_window_is_kept(
+    new_world: Callable[[], World],
+) -> None:
     world = new_world()
     world.drain()
     assert world.most_in_queue == WINDOW
-    asked = sorted((pack, record) for pack, first, number in world.asked for record in range(first, first + number))
-    assert asked == sorted(
-        (f"{kind}-{batch}", record) for kind, batch, records in REQUESTS for record in range(records)
+    asked = sorted(
+        (pack, record)
+        for pack, first, number in world.asked
+        for record in range(first, first + number)
     )
-    assert world.server.exists(*keys_of_job(world.job_id)[-2:]) == 0  # nothing is left of the window
+    assert asked == sorted(
+        (f"{kind}-{batch}", record)
+        for kind, batch, records in REQUESTS
+        for record in range(records)
+    )
+    assert (
+        world.server.exists(*keys_of_job(world.job_id)[-2:]) == 0
+    )  # nothing is left of the window
 
 
 def test_a_publish_that_is_refused_is_a_wait_and_no_loss(new_world: Callable[[], World]) -> None:
@@ -286,8 +309,14 @@ def test_a_pack_that_was_given_up_makes_room_for_the_next(new_world: Callable[[]
     world.drain()
     resumed = world.report()
     assert resumed is not None
-    assert (resumed.state, resumed.analysis.done, resumed.analysis.failed) == ("succeeded", RECORDS, 0)
-    assert sum(number for _, _, number in world.asked) == RECORDS  # none was asked the first time, all the second
+    assert (resumed.state, resumed.analysis.done, resumed.analysis.failed) == (
+        "succeeded",
+        RECORDS,
+        0,
+    )
+    assert (
+        sum(number for _, _, number in world.asked) == RECORDS
+    )  # none was asked the first time, all the second
 
 
 def test_packs_of_before_a_resume_are_skipped(new_world: Callable[[], World]) -> None:
@@ -300,15 +329,22 @@ def test_packs_of_before_a_resume_are_skipped(new_world: Callable[[], World]) ->
     assert world.asked == []
 
 
-def test_records_that_have_no_finding_are_asked_again_when_the_job_goes_on(new_world: Callable[[], World]) -> None:
+def test_records_that_have_no_finding_are_asked_again_when_the_job_goes_on(
+    new_world: Callable[[], World],
+) -> None:
     """Out: the packs that resume_job.lua forgets."""
     world = new_world()
     world.gone = 3
     world.drain()
     report = world.report()
     assert report is not None
-    assert report.analysis.failed == 3 * (len(world.asked) - 1) + 1  # one of the packs has one record
-    assert (report.state, report.analysis.done + report.analysis.failed) == ("partly failed", RECORDS)
+    assert (
+        report.analysis.failed == 3 * (len(world.asked) - 1) + 1
+    )  # one of the packs has one record
+    assert (report.state, report.analysis.done + report.analysis.failed) == (
+        "partly failed",
+        RECORDS,
+    )
     assert report.error == "is gone"
     world.gone = 0
     world.generation = world.jobs.resume(world.job_id, NOW)
@@ -327,7 +363,9 @@ def test_a_batch_that_asks_twice_is_asked_once(new_world: Callable[[], World]) -
     assert sum(number for _, _, number in world.asked) == RECORDS
 
 
-def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(new_world: Callable[[], World]) -> None:
+def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(
+    new_world: Callable[[], World],
+) -> None:
     """Out: `closed` in keys_of_job.lua."""
     world = new_world()
     request = AnalysisBatch(
@@ -340,7 +378,10 @@ def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(new_world: Calla
     )
     world.jobs.cancel(world.job_id, NOW)
     for standing in ("cancelled", "stale"):
-        assert world.windows.take(world.job_id, 0, START, NOW, most=9, pack_records=PACK) == (standing, [])
+        assert world.windows.take(world.job_id, 0, START, NOW, most=9, pack_records=PACK) == (
+            standing,
+            [],
+        )
         assert world.windows.ask([request], "batch-0") == standing
         world.jobs.resume(world.job_id, NOW)
     unsaid = world.windows.take(world.job_id, None, START, NOW, most=9, pack_records=PACK)
@@ -354,7 +395,9 @@ TEXT_AND_MISTAKES: tuple[tuple[Kind, int, int], ...] = (
 )
 
 
-def test_mistakes_wait_until_the_graph_has_the_texts_that_came_before_them(new_world: Callable[..., World]) -> None:
+def test_mistakes_wait_until_the_graph_has_the_texts_that_came_before_them(
+    new_world: Callable[..., World],
+) -> None:
     """Out: `_after_texts` of the service, the mark in take_packs.lua, or the HDEL in settle_pack.lua."""
     world = new_world(requests=TEXT_AND_MISTAKES)
     world.deliver(0)
@@ -370,7 +413,9 @@ def test_mistakes_wait_until_the_graph_has_the_texts_that_came_before_them(new_w
     assert world.after_texts[-1] == ("error", True)
 
 
-def test_a_text_that_is_not_read_holds_mistakes_up_for_ten_minutes(new_world: Callable[..., World]) -> None:
+def test_a_text_that_is_not_read_holds_mistakes_up_for_ten_minutes(
+    new_world: Callable[..., World],
+) -> None:
     world = new_world(requests=TEXT_AND_MISTAKES)
     world.deliver(0)
     world.clock = NOW + timedelta(seconds=599)
@@ -412,10 +457,16 @@ def test_texts_overtake_all_that_is_not_published_and_find_room_beside_mistakes_
             world.windows.sent(world.job_id, by, pack.pack)
         return [pack.pack for pack in packs]
 
-    world.windows.ask([_batch_of(world, "error", 0, 3 * PACK), _batch_of(world, "interaction", 0, PACK)], "batch-0")
+    world.windows.ask(
+        [_batch_of(world, "error", 0, 3 * PACK), _batch_of(world, "interaction", 0, PACK)],
+        "batch-0",
+    )
     assert taken(START) == ["error-0-0", "error-0-1"]
     for batch in (1, 2):
-        of_batch = [_batch_of(world, "knowledge_points", batch, PACK), _batch_of(world, "error", batch, PACK)]
+        of_batch = [
+            _batch_of(world, "knowledge_points", batch, PACK),
+            _batch_of(world, "error", batch, PACK),
+        ]
         world.windows.ask(of_batch, f"batch-{batch}")
     assert taken(START) == [], "the request that has begun stays at the head"
     assert taken("error-0-0") == ["error-0-2", "knowledge_points-1-0", "knowledge_points-2-0"]
@@ -441,7 +492,13 @@ def test_mistakes_wait_while_their_import_may_come_upon_texts_for_two_minutes(
     world.deliver(0)
     for seconds, asked in ((0, []), (119, []), (120, [("error-0", 0, 4)])):
         world.clock = NOW + timedelta(seconds=seconds)
-        world.deliver(next(place for place, each in enumerate(world.queue) if getattr(each, "kind", "") == "error"))
+        world.deliver(
+            next(
+                place
+                for place, each in enumerate(world.queue)
+                if getattr(each, "kind", "") == "error"
+            )
+        )
         assert world.asked == asked
     world.deliver(0)
     assert world.asked[-1] == ("interaction-0", 0, 4)
@@ -456,21 +513,29 @@ def test_an_import_of_one_batch_has_asked_for_its_texts_when_its_mistakes_are_re
     assert world.windows.texts(job_id).read_since is None
 
 
-def test_mistakes_that_hold_their_records_wait_for_texts_that_do(new_world: Callable[..., World]) -> None:
+def test_mistakes_that_hold_their_records_wait_for_texts_that_do(
+    new_world: Callable[..., World],
+) -> None:
     """Out: mark_texts.lua; its look whether the job is there; or a look at `rows` in `_after_texts`."""
     world = new_world(requests=())
-    mistake = Analysis(job_id=world.job_id, pack="error-0-0", kind="error", records=({"record_id": "m"},))
+    mistake = Analysis(
+        job_id=world.job_id, pack="error-0-0", kind="error", records=({"record_id": "m"},)
+    )
     world.windows.texts_sent(world.job_id, ["knowledge_points-0-0", "knowledge_points-0-1"], NOW)
     for number in range(2):
         with pytest.raises(Wait, match="texts of its courses"):
             world.service.analyse(mistake)
-        world.jobs.settle_pack(world.job_id, f"knowledge_points-0-{number}", AnalysisProgress(done=1), NOW)
+        world.jobs.settle_pack(
+            world.job_id, f"knowledge_points-0-{number}", AnalysisProgress(done=1), NOW
+        )
     assert world.windows.texts(world.job_id) == (True, None, None)
     world.windows.texts_sent(unknown := uuid4().hex, ["knowledge_points-0-0"], NOW)
     assert not world.server.exists(keys_of_job(unknown)[0])
 
 
-def test_what_is_still_to_be_analysed_is_counted_also_where_it_is_in_no_queue(new_world: Callable[[], World]) -> None:
+def test_what_is_still_to_be_analysed_is_counted_also_where_it_is_in_no_queue(
+    new_world: Callable[[], World],
+) -> None:
     """Out: any of the counts in Jobs.records_to_analyse. Other tests' jobs may be there, so the change is what counts."""
     nothing = Jobs(new_world().server).records_to_analyse(NOW)
     world = new_world()

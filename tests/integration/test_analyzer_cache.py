@@ -55,7 +55,11 @@ def test_the_same_texts_at_the_same_time_are_paid_once(server, provider, name) -
     found: list[Any] = []
 
     def run(number: int) -> None:
-        found.append(pipeline(server, provider, name).analyse(chats(name, 100, job=f"{name}-{number}", texts=20)))
+        found.append(
+            pipeline(server, provider, name).analyse(
+                chats(name, 100, job=f"{name}-{number}", texts=20)
+            )
+        )
 
     at_once([partial(run, number) for number in range(6)])
     assert [len(result.findings) for result in found] == [100] * 6
@@ -134,12 +138,16 @@ def test_what_a_retry_finds_paid_is_counted_once_and_not_lost(server, provider, 
     assert all(found.origin.cached and found.origin.cost == 0 for found in other.findings)
 
 
-def test_another_prompt_or_model_asks_again_and_the_old_answers_are_kept(server, provider, name, monkeypatch) -> None:
+def test_another_prompt_or_model_asks_again_and_the_old_answers_are_kept(
+    server, provider, name, monkeypatch
+) -> None:
     provider.script()
     one = pipeline(server, provider, name)
     before = one.analyse(chats(name, 10))
     monkeypatch.setitem(prompts.CURRENT, "interaction", prompts.CURRENT["interaction"] + 1)
-    monkeypatch.setattr(prompts, "instructions", lambda version: f"Find the sentiment. This is {version}.")
+    monkeypatch.setattr(
+        prompts, "instructions", lambda version: f"Find the sentiment. This is {version}."
+    )
     changed = one.analyse(chats(name, 10))
     assert len(provider.requests()) == 2
     assert before.findings[0].origin.prompt_version != changed.findings[0].origin.prompt_version

@@ -29,7 +29,9 @@ def node(tmp_path: Path) -> Iterator["redis.Redis"]:
         yield client
 
 
-def test_a_pack_is_asked_cached_limited_and_paused_on_a_cluster(node: "redis.Redis", provider: Provider) -> None:
+def test_a_pack_is_asked_cached_limited_and_paused_on_a_cluster(
+    node: "redis.Redis", provider: Provider
+) -> None:
     """Out: the braces in a name, or one script for all questions of a pack."""
     name = uuid4().hex
     provider.script(faults=[{"kind": "missing_item", "first": 1}])

@@ -42,11 +42,25 @@ class Bench:
     """Pipelines of one model, with a clock that goes on when one of them is told to wait."""
 
     def __init__(self, server: Any, provider: Provider, name: str, **more: Any) -> None:
-        self.server, self.provider, self.name, self.cancelled, self.time = server, provider, name, False, 0.0
-        chosen: dict[str, Any] = {"requests_per_minute": 6_000, "pack_size": PACK, "prices": {name: PRICE}}
+        self.server, self.provider, self.name, self.cancelled, self.time = (
+            server,
+            provider,
+            name,
+            False,
+            0.0,
+        )
+        chosen: dict[str, Any] = {
+            "requests_per_minute": 6_000,
+            "pack_size": PACK,
+            "prices": {name: PRICE},
+        }
         chosen |= {"one_student_per_pack": False} | more
-        self._transport = httpx2.HTTPTransport()  # to make one takes longer than all that a pipeline does here
-        self._settings = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, **chosen)
+        self._transport = (
+            httpx2.HTTPTransport()
+        )  # to make one takes longer than all that a pipeline does here
+        self._settings = AnalyzerSettings(
+            openai_api_key=name, openai_base_url=provider.url, model=name, **chosen
+        )
 
     def now(self) -> float:
         return time.time() + self.time
@@ -97,7 +111,9 @@ def assert_each_once(bench: Bench, result: PackResult, texts: int = TEXTS) -> No
     assert all("batch" in each for each in log)
     (usage,) = usage_of(bench.server, bench.name).values()
     assert usage.requests == len(log)
-    expected = (usage.input_tokens * PRICE["input"] + usage.output_tokens * PRICE["output"]) / 2_000_000
+    expected = (
+        usage.input_tokens * PRICE["input"] + usage.output_tokens * PRICE["output"]
+    ) / 2_000_000
     assert usage.cost == pytest.approx(expected)
     assert sum(found.origin.input_tokens for found in result.findings) == usage.input_tokens
     assert sum(found.origin.cost for found in result.findings) == pytest.approx(usage.cost)
@@ -110,9 +126,13 @@ def test_a_pack_is_read_by_one_batch_for_half_the_price(bench: Bench, name: str)
         bench.pipeline().analyse(economy(name))
     result = bench.finished(economy(name))
     assert_each_once(bench, result)
-    assert "Maria" not in json.dumps(bench.provider.requests())  # what goes out is redacted as it always is
+    assert "Maria" not in json.dumps(
+        bench.provider.requests()
+    )  # what goes out is redacted as it always is
     again = bench.pipeline().analyse(economy(name))
-    assert [found.origin.cost for found in again.findings] == [found.origin.cost for found in result.findings]
+    assert [found.origin.cost for found in again.findings] == [
+        found.origin.cost for found in result.findings
+    ]
     assert_each_once(bench, again)
 
 
@@ -178,18 +198,24 @@ def test_a_process_may_die_at_any_step(bench: Bench, name: str) -> None:
     for number in range(len(steps)):  # before the next one is nearly after this one
         bench.provider.script()
         bench.name = f"{name}-{number}"
-        result = survived(bench, economy(name, job=bench.name, prefix=f"{number} "), {(number, True)})
+        result = survived(
+            bench, economy(name, job=bench.name, prefix=f"{number} "), {(number, True)}
+        )
         assert_each_once(bench, result)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(points=st.sets(st.tuples(st.integers(0, 30), st.booleans()), max_size=4))
 def test_processes_may_die_one_after_another(
     bench: Bench, name: str, counter: Iterator[int], points: set[tuple[int, bool]]
 ) -> None:
     bench.provider.script()
     bench.name = f"{name}-{next(counter)}"
-    assert_each_once(bench, survived(bench, economy(name, job=bench.name, prefix=bench.name), points))
+    assert_each_once(
+        bench, survived(bench, economy(name, job=bench.name, prefix=bench.name), points)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +237,10 @@ with tests.cut({(int(step), True)}, lambda: os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
-    "redis_of_session", [pytest.param("redis", marks=pytest.mark.real)], indirect=True, scope="session"
+    "redis_of_session",
+    [pytest.param("redis", marks=pytest.mark.real)],
+    indirect=True,
+    scope="session",
 )
 def test_a_killed_process_leaves_what_the_next_one_needs(
     server: Any, redis_url: str, provider: Provider, name: str
@@ -222,14 +251,24 @@ def test_a_killed_process_leaves_what_the_next_one_needs(
     with cut(set(), die) as steps:
         bench.finished(economy(name, job=f"{name}-0", prefix="0 "))
     provider.script()
-    command = [sys.executable, "-c", DYING, redis_url, provider.url, name, str(steps.index("create"))]
+    command = [
+        sys.executable,
+        "-c",
+        DYING,
+        redis_url,
+        provider.url,
+        name,
+        str(steps.index("create")),
+    ]
     died = subprocess.run(command, check=False, env=os.environ, timeout=60)
     assert died.returncode == -signal.SIGKILL
     time.sleep(2.3)  # the lock of the process that died ends
     assert_each_once(bench, bench.finished(economy(name)))
 
 
-def test_a_batch_is_cancelled_with_its_job_and_who_resumes_it_pays_for_the_rest(bench: Bench, name: str) -> None:
+def test_a_batch_is_cancelled_with_its_job_and_who_resumes_it_pays_for_the_rest(
+    bench: Bench, name: str
+) -> None:
     """Out: `batches.cancel` in Economy._looked_at."""
     bench.provider.script(batch_seconds=3_600, cancelled_after=1)
     with pytest.raises(Wait):
@@ -250,12 +289,16 @@ def test_a_batch_is_cancelled_with_its_job_and_who_resumes_it_pays_for_the_rest(
     assert bench.asked().total() == TEXTS - PACK
 
 
-def test_the_answer_to_a_text_that_was_erased_meanwhile_is_paid_and_not_kept(bench: Bench, name: str) -> None:
+def test_the_answer_to_a_text_that_was_erased_meanwhile_is_paid_and_not_kept(
+    bench: Bench, name: str
+) -> None:
     message = economy(name)
     with pytest.raises(Wait):
         bench.pipeline().analyse(message)
     result = bench.finished(message.model_copy(update={"records": message.records[1:]}))
-    assert [found.record["record_id"] for found in result.findings] == [f"r{number}" for number in range(1, TEXTS)]
+    assert [found.record["record_id"] for found in result.findings] == [
+        f"r{number}" for number in range(1, TEXTS)
+    ]
     assert (len(bench.asked()), set(bench.asked().values())) == (TEXTS, {1})
     (usage,) = usage_of(bench.server, name).values()
     assert usage.requests == len(bench.provider.requests())
@@ -304,7 +347,9 @@ def test_nothing_is_sent_for_a_job_that_was_cancelled_before(bench: Bench, name:
     assert bench.stored() == {"files": [], "batches": []}
 
 
-def test_after_the_deadline_the_rest_is_asked_as_usual(server: Any, provider: Provider, name: str) -> None:
+def test_after_the_deadline_the_rest_is_asked_as_usual(
+    server: Any, provider: Provider, name: str
+) -> None:
     bench = Bench(server, provider, name, batch_poll_seconds=3_600)
     bench.provider.script(batch_seconds=3_600_000, cancelled_after=1)
     result = bench.finished(economy(name), waits=60)
@@ -360,7 +405,9 @@ def test_a_text_that_another_pack_has_in_a_batch_is_waited_for(bench: Bench, nam
     assert set(bench.asked().values()) == {1}
 
 
-def test_a_batch_that_the_budget_has_no_room_for_is_not_sent(server: Any, provider: Provider, name: str) -> None:
+def test_a_batch_that_the_budget_has_no_room_for_is_not_sent(
+    server: Any, provider: Provider, name: str
+) -> None:
     """Out: `reserve` in Economy._begin."""
     provider.script(batch_seconds=3_600)
     whole = Bench(server, provider, name)
@@ -373,11 +420,15 @@ def test_a_batch_that_the_budget_has_no_room_for_is_not_sent(server: Any, provid
     with pytest.raises(Wait, match="in a batch"):
         bench.pipeline().analyse(economy(name, job=job, prefix="one "))
     with pytest.raises(Wait, match="budget"):
-        bench.pipeline().analyse(economy(name, job=job, prefix="two ").model_copy(update={"pack": "q"}))
+        bench.pipeline().analyse(
+            economy(name, job=job, prefix="two ").model_copy(update={"pack": "q"})
+        )
     assert len(bench.stored()["batches"]) == 1
 
 
-def test_a_spent_budget_pauses_an_economy_job_too(server: Any, provider: Provider, name: str) -> None:
+def test_a_spent_budget_pauses_an_economy_job_too(
+    server: Any, provider: Provider, name: str
+) -> None:
     provider.script()
     with pytest.raises(Wait, match="budget"):
         Bench(server, provider, name, budget_per_job=0.0).pipeline().analyse(economy(name))

@@ -24,7 +24,10 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Failure
 
 FOLDER = Path(__file__).parents[1] / "provider" / "exchanges"
-FILES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+FILES = {
+    path.stem: json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(FOLDER.glob("*.json"))
+}
 EXCHANGES = [
     pytest.param(name, exchange, id=f"{name}: {exchange['title']}")
     for name, told in FILES.items()
@@ -43,10 +46,16 @@ def answering(responses: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[
         def do_POST(self) -> None:
             asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             response = next(left)
-            body = _stream(response["events"]) if "events" in response else json.dumps(response["body"])
+            body = (
+                _stream(response["events"])
+                if "events" in response
+                else json.dumps(response["body"])
+            )
             content = (response.get("before", "") + body).encode()
             self.send_response(response["status"])
-            self.send_header("Content-Type", "text/event-stream" if "events" in response else "application/json")
+            self.send_header(
+                "Content-Type", "text/event-stream" if "events" in response else "application/json"
+            )
             self.send_header("Content-Length", str(len(content)))
             for name, value in response.get("headers", {}).items():
                 self.send_header(name, value)
@@ -68,8 +77,15 @@ def answering(responses: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[
 
 def _stream(events: list[Any]) -> str:
     """Write the pieces of a completion, and the remarks between them, as server-sent events."""
-    common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_764_201_600, "model": "m"}
-    lines = [each if isinstance(each, str) else f"data: {json.dumps(common | each)}" for each in events]
+    common = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1_764_201_600,
+        "model": "m",
+    }
+    lines = [
+        each if isinstance(each, str) else f"data: {json.dumps(common | each)}" for each in events
+    ]
     return "\n\n".join([*lines, "data: [DONE]", ""])
 
 
@@ -81,12 +97,23 @@ def test_what_a_provider_answers_is_read_as_its_pages_say(
     recipe = [words for words in RECIPES[told["provider"]] if not words.startswith(LEFT_OUT)]
     with answering(exchange["responses"]) as (address, asked):
         path = tmp_path / "models.toml"
-        lines = ["[[endpoints]]", f"name = '{name}'", f"base_url = '{address}'", f"[models.'{told['model']}']"]
+        lines = [
+            "[[endpoints]]",
+            f"name = '{name}'",
+            f"base_url = '{address}'",
+            f"[models.'{told['model']}']",
+        ]
         path.write_text("\n".join([*lines, *recipe, *exchange.get("recipe", [])]))
-        settings = AnalyzerSettings(models_file=path, model=told["model"], requests_per_minute=6_000)
+        settings = AnalyzerSettings(
+            models_file=path, model=told["model"], requests_per_minute=6_000
+        )
         limiter_of = RateLimiter.of_settings(settings, server)
         client = LLMClient(
-            settings, server, lambda each, _: limiter_of(each, name), process_id=lambda: 1, now=lambda: 0.0
+            settings,
+            server,
+            lambda each, _: limiter_of(each, name),
+            process_id=lambda: 1,
+            now=lambda: 0.0,
         )
         assert_becomes(client, exchange)
 

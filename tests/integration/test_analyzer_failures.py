@@ -60,7 +60,9 @@ def job(analyzer: AnalyzerService) -> str:
     job_id, jobs = uuid4().hex, analyzer.jobs
     jobs.create(job_id, "import", "a.ndjson", NOW)
     jobs.begin(job_id, 1, NOW)
-    written = BatchOutcome(job_id=job_id, batch=0, state="written", read=READ, written=READ, analysis_expected=READ)
+    written = BatchOutcome(
+        job_id=job_id, batch=0, state="written", read=READ, written=READ, analysis_expected=READ
+    )
     jobs.settle_batch(written, NOW)
     jobs.imported(job_id, NOW)
     return job_id
@@ -76,7 +78,9 @@ def failing(job_id: str, expected: int | None = READ) -> AnalysisBatch:
     return AnalysisBatch(job_id=job_id, batch=0, kind="error", rows=ROWS, expected=expected)
 
 
-def test_a_batch_that_cannot_be_read_leaves_its_job_partly_failed(analyzer: AnalyzerService, job: str) -> None:
+def test_a_batch_that_cannot_be_read_leaves_its_job_partly_failed(
+    analyzer: AnalyzerService, job: str
+) -> None:
     analyzer.batch_failed(failing(job), "the rows are gone")
     seen = report(analyzer, job)
     assert (seen.state, seen.written, seen.analysis.failed) == ("partly failed", READ, READ)
@@ -89,19 +93,27 @@ def test_a_batch_reported_twice_is_counted_once(analyzer: AnalyzerService, job: 
     assert report(analyzer, job).analysis.failed == READ
 
 
-def test_packs_that_were_sent_after_all_replace_what_was_given_up(analyzer: AnalyzerService, job: str) -> None:
+def test_packs_that_were_sent_after_all_replace_what_was_given_up(
+    analyzer: AnalyzerService, job: str
+) -> None:
     """The broker may have taken some of the packs before it went away; a replay sends all of them."""
     analyzer.jobs.settle_pack(job, "error-0-0", AnalysisProgress(done=PACK), NOW)
     analyzer.batch_failed(failing(job), "the broker was away")
     half = report(analyzer, job)
-    assert (half.state, half.analysis.done, half.analysis.failed) == ("partly failed", PACK, READ - PACK)
+    assert (half.state, half.analysis.done, half.analysis.failed) == (
+        "partly failed",
+        PACK,
+        READ - PACK,
+    )
     analyzer.jobs.settle_pack(job, "error-0-1", AnalysisProgress(done=PACK), NOW)
     analyzer.jobs.settle_pack(job, "error-0-2", AnalysisProgress(done=READ - 2 * PACK), NOW)
     assert analyzer.jobs.finish_if_complete(job, NOW) == "succeeded"
     assert report(analyzer, job).analysis.failed == 0
 
 
-def test_a_batch_without_a_number_of_records_ends_its_job(analyzer: AnalyzerService, job: str) -> None:
+def test_a_batch_without_a_number_of_records_ends_its_job(
+    analyzer: AnalyzerService, job: str
+) -> None:
     """A job that waited for an unknown number of records would wait for ever."""
     with pytest.raises(Rejected, match="neither records nor rows with their number"):
         list(analyzer.packs(failing(job, expected=None)))
@@ -121,7 +133,9 @@ def test_of_a_cancelled_job_nothing_is_cut_into_packs_looked_up_or_counted(
     assert (seen.state, seen.analysis.done, seen.analysis.failed) == ("cancelled", 0, 0)
 
 
-def test_each_pack_carries_what_is_known_of_its_own_courses_alone(analyzer: AnalyzerService, job: str) -> None:
+def test_each_pack_carries_what_is_known_of_its_own_courses_alone(
+    analyzer: AnalyzerService, job: str
+) -> None:
     """Out: the choice of contexts. A batch of 100 courses then sends all of them with each of its packs.
 
     Each pack has the acceptance number of the batch, so that its findings come with the same version of each record.
@@ -130,12 +144,20 @@ def test_each_pack_carries_what_is_known_of_its_own_courses_alone(analyzer: Anal
         {
             "type": "error_record",
             "timestamp": "2026-01-05T08:00:00Z",
-            "data": {"student_id": "s", "course_id": f"c{number // PACK}", "error_text": f"2 + 2 = {number}"},
+            "data": {
+                "student_id": "s",
+                "course_id": f"c{number // PACK}",
+                "error_text": f"2 + 2 = {number}",
+            },
         }
         for number in range(3 * PACK)
     )
-    contexts = tuple(CourseContext(course_id=f"c{number}", knowledge_points=("sums",)) for number in range(5))
-    whole = AnalysisBatch(job_id=job, batch=0, kind="error", records=records, contexts=contexts, acceptance=7)
+    contexts = tuple(
+        CourseContext(course_id=f"c{number}", knowledge_points=("sums",)) for number in range(5)
+    )
+    whole = AnalysisBatch(
+        job_id=job, batch=0, kind="error", records=records, contexts=contexts, acceptance=7
+    )
     packs = list(analyzer.packs(whole))
     told = [[context.course_id for context in pack.contexts] for pack in packs]
     assert told == [["c0"], ["c1"], ["c2"]]
@@ -159,18 +181,35 @@ def asked(provider: str, script: dict[str, Any] | None = None) -> int:
 
 
 def pack(job_id: str, number: int) -> Analysis:
-    data = {"teacher_id": "t", "student_id": "s", "text": f"{job_id} {number}: why a common denominator?"}
-    record = {"type": "teacher_interaction", "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}"}
-    return Analysis(job_id=job_id, pack=f"p{number}", kind="interaction", records=({**record, "data": data},))
+    data = {
+        "teacher_id": "t",
+        "student_id": "s",
+        "text": f"{job_id} {number}: why a common denominator?",
+    }
+    record = {
+        "type": "teacher_interaction",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": f"r{number}",
+    }
+    return Analysis(
+        job_id=job_id, pack=f"p{number}", kind="interaction", records=({**record, "data": data},)
+    )
 
 
-REFUSALS = [({"keys": ["other"]}, "set EDUGRAPH_OPENAI_API_KEY"), ({"models": ["other"]}, "set EDUGRAPH_MODEL")]
+REFUSALS = [
+    ({"keys": ["other"]}, "set EDUGRAPH_OPENAI_API_KEY"),
+    ({"models": ["other"]}, "set EDUGRAPH_MODEL"),
+]
 
 
 @pytest.mark.parametrize(("script", "sentence"), REFUSALS)
-def test_one_refused_request_ends_all_packs_of_a_job(server, provider, job, script, sentence) -> None:
+def test_one_refused_request_ends_all_packs_of_a_job(
+    server, provider, job, script, sentence
+) -> None:
     asked(provider, script)
-    settings = AnalyzerSettings(openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=6_000)
+    settings = AnalyzerSettings(
+        openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=6_000
+    )
     pipeline = Pipeline(settings, server)
     for number in range(20):
         with pytest.raises(Rejected, match=sentence):
@@ -183,7 +222,9 @@ def test_another_key_is_tried_at_once(server, provider, job) -> None:
     told = {"openai_base_url": provider, "model": job, "requests_per_minute": 6_000}
     with pytest.raises(Rejected):
         Pipeline(AnalyzerSettings(openai_api_key=job, **told), server).analyse(pack(job, 1))
-    result = Pipeline(AnalyzerSettings(openai_api_key=f"{job}-good", **told), server).analyse(pack(job, 1))
+    result = Pipeline(AnalyzerSettings(openai_api_key=f"{job}-good", **told), server).analyse(
+        pack(job, 1)
+    )
     assert len(result.findings) == 1
 
 
@@ -196,7 +237,11 @@ NO_PRICE = {"budget_per_job": 1.0, "prices": {}}
         ({"keys": ["other"]}, {}, "set EDUGRAPH_OPENAI_API_KEY"),
         ({"models": ["other"]}, {}, "set EDUGRAPH_MODEL"),
         ({"faults": [{"kind": "402"}]}, {}, "no credit or quota left"),
-        ({"faults": [{"kind": "429", "code": "insufficient_quota"}]}, {}, "no credit or quota left"),
+        (
+            {"faults": [{"kind": "429", "code": "insufficient_quota"}]},
+            {},
+            "no credit or quota left",
+        ),
         ({}, NO_PRICE, "has no price: set EDUGRAPH_PRICES="),
     ],
 )
@@ -209,7 +254,9 @@ def test_what_no_pack_can_be_answered_for_ends_the_job_with_one_sentence_and_no_
         openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=6_000, **chosen
     )
     refusing = replace(analyzer, pipeline=Pipeline(settings, server))
-    states = [refusing.analyse(pack(job, number)).state for number in range(5)]  # a failure would be a dead letter
+    states = [
+        refusing.analyse(pack(job, number)).state for number in range(5)
+    ]  # a failure would be a dead letter
     assert states == ["cancelled"] * 5
     seen = report(analyzer, job)
     assert seen.state == "failed"
@@ -219,7 +266,12 @@ def test_what_no_pack_can_be_answered_for_ends_the_job_with_one_sentence_and_no_
 
 def test_the_line_to_add_for_a_price_is_one_that_works(server, provider, job, tmp_path) -> None:
     asked(provider, {})
-    told = {"openai_base_url": provider, "openai_api_key": job, "model": job, "requests_per_minute": 6_000}
+    told = {
+        "openai_base_url": provider,
+        "openai_api_key": job,
+        "model": job,
+        "requests_per_minute": 6_000,
+    }
     with pytest.raises(Refused) as caught:
         Pipeline(AnalyzerSettings(**told, **NO_PRICE), server).analyse(pack(job, 1))
     prices = json.loads(caught.value.reason.split("EDUGRAPH_PRICES='")[1].split("'")[0])
@@ -227,7 +279,9 @@ def test_the_line_to_add_for_a_price_is_one_that_works(server, provider, job, tm
     path = tmp_path / "models.toml"
     path.write_text(line.replace("] price", "]\nprice"))
     for chosen in ({"prices": prices}, {"models_file": path, "prices": {}}):
-        result = Pipeline(AnalyzerSettings(**told, budget_per_job=1.0, **chosen), server).analyse(pack(job, 1))
+        result = Pipeline(AnalyzerSettings(**told, budget_per_job=1.0, **chosen), server).analyse(
+            pack(job, 1)
+        )
         assert len(result.findings) == 1
 
 
@@ -235,16 +289,26 @@ def test_the_line_to_add_for_a_price_is_one_that_works(server, provider, job, tm
 
 PACKS, THREADS, RETRIES = 40, 8, 3
 SCALE = 100  # an outage of five minutes in three seconds
-SCALED = {name: replace(each, first_seconds=each.first_seconds / SCALE) for name, each in BREAKERS.items()}
+SCALED = {
+    name: replace(each, first_seconds=each.first_seconds / SCALE) for name, each in BREAKERS.items()
+}
 
 
-def test_an_outage_of_five_minutes_uses_up_no_packs_tries_and_all_is_done_afterwards(server, provider, job) -> None:
+def test_an_outage_of_five_minutes_uses_up_no_packs_tries_and_all_is_done_afterwards(
+    server, provider, job
+) -> None:
     """Packs are tried again as the tasks' base class does it. Out: the pause from the third failure in a row on."""
     asked(provider, {"faults": [{"kind": "503"}]})
     settings = AnalyzerSettings(
-        openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=60_000, longest_wait_seconds=0.2
+        openai_api_key=job,
+        openai_base_url=provider,
+        model=job,
+        requests_per_minute=60_000,
+        longest_wait_seconds=0.2,
     )
-    scaled: dict[Failing, Breaker] = {name: replace(each, longest_seconds=3) for name, each in SCALED.items()}
+    scaled: dict[Failing, Breaker] = {
+        name: replace(each, longest_seconds=3) for name, each in SCALED.items()
+    }
     pipeline = Pipeline(settings, server, breakers=scaled)
 
     def end_of(number: int) -> str:

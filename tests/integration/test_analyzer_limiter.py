@@ -85,7 +85,9 @@ def test_models_and_keys_have_their_own_limit(server, name) -> None:
 def test_tokens_of_a_minute_are_counted_with_the_requests(server, name) -> None:
     gate = limiter(server, name, 6_000, tokens=60_000, wait=1)
     slots = [gate.acquire("m", 250) for _ in range(3)]
-    assert [later.at - one.at for one, later in pairwise(slots)] == pytest.approx([60 / 240 / 0.985 * 1e6] * 2, abs=2)
+    assert [later.at - one.at for one, later in pairwise(slots)] == pytest.approx(
+        [60 / 240 / 0.985 * 1e6] * 2, abs=2
+    )
     gate.acquire("m", 30_000)
     with pytest.raises(Wait) as caught:
         gate.acquire("m", 1)
@@ -123,10 +125,13 @@ def test_without_redis_nothing_is_sent(provider, name) -> None:
     assert provider.requests() == []
 
 
-UNDER_WAY_SECONDS = 0.5  # which one request may take longer than another from its slot to the provider
+# The time that one request may take longer than another from its slot to the provider.
+UNDER_WAY_SECONDS = 0.5
 
 
-def test_cold_connections_are_no_part_of_the_time_between_a_slot_and_its_request(server, provider, name) -> None:
+def test_cold_connections_are_no_part_of_the_time_between_a_slot_and_its_request(
+    server, provider, name
+) -> None:
     """Out: the confirmation right before a request's head, in place of one before its connection is made."""
     requests, a_minute, confirmed = 15, 300, []
     provider.script(headers={"Connection": "close"})
@@ -148,13 +153,18 @@ def test_cold_connections_are_no_part_of_the_time_between_a_slot_and_its_request
         now=time.time,
         transport=cold_transport(0.6),
     )
-    asked = LLMRequest("interaction", [{"role": "system", "content": ""}, {"role": "user", "content": ""}], 100, 1)
+    asked = LLMRequest(
+        "interaction", [{"role": "system", "content": ""}, {"role": "user", "content": ""}], 100, 1
+    )
     at_once([lambda: client.complete(asked)] * requests)
 
     arrived = sorted(each["seconds"] for each in provider.requests())
     slots, left = zip(*sorted(confirmed), strict=True)
     assert len(arrived) == len(slots) == requests
-    assert max(came - went for came, went in zip(arrived, sorted(left), strict=True)) < UNDER_WAY_SECONDS
+    assert (
+        max(came - went for came, went in zip(arrived, sorted(left), strict=True))
+        < UNDER_WAY_SECONDS
+    )
     # As the docstring of the limiter says: what the slots are apart, less the time to leave and to be under way.
     slack = LATEST_SECONDS + UNDER_WAY_SECONDS
     apart = [

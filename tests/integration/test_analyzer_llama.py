@@ -49,7 +49,9 @@ def server() -> Iterator["redis.Redis"]:
 def llama(*options: str) -> Iterator[str]:
     """Its base URL."""
     command = [sys.executable, str(LLAMA), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdout
         url = process.stdout.readline().strip()
         assert url, "llama.cpp did not start"
@@ -79,22 +81,42 @@ def _record(record_type: str, **data: Any) -> dict[str, Any]:
 
 RECORDS = {
     "interaction": [
-        _record("teacher_interaction", teacher_id="t", student_id="s", text="Thank you, now I understand fractions!"),
-        _record("teacher_interaction", teacher_id="t", student_id="s", text="我不想学数学了，太难。"),
+        _record(
+            "teacher_interaction",
+            teacher_id="t",
+            student_id="s",
+            text="Thank you, now I understand fractions!",
+        ),
+        _record(
+            "teacher_interaction", teacher_id="t", student_id="s", text="我不想学数学了，太难。"
+        ),
     ],
     "error": [
-        _record("error_record", student_id="s", course_id="c", error_text="移项时忘了变号，写成 3x + 2x = 5 - 7。")
+        _record(
+            "error_record",
+            student_id="s",
+            course_id="c",
+            error_text="移项时忘了变号，写成 3x + 2x = 5 - 7。",
+        )
     ],
     "knowledge_points": [
-        _record("course_content", course_id="c", content="Slope is the rise divided by the run. It needs ratios.")
+        _record(
+            "course_content",
+            course_id="c",
+            content="Slope is the rise divided by the run. It needs ratios.",
+        )
     ],
 }
 
 
 def kept(server: Any, settings: AnalyzerSettings, kind: Any) -> set[str]:
     """Ids of the records whose answers were stored."""
-    keys = {r["record_id"]: question_of(read_document(r, kind, ()), settings).key for r in RECORDS[kind]}
-    stored = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5).kept(kind, list(keys.values()))
+    keys = {
+        r["record_id"]: question_of(read_document(r, kind, ()), settings).key for r in RECORDS[kind]
+    }
+    stored = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5).kept(
+        kind, list(keys.values())
+    )
     return {record_id for record_id, key in keys.items() if key in stored}
 
 
@@ -108,11 +130,15 @@ def test_each_record_has_a_valid_finding_or_a_reason(
     settings = settings.model_copy(update={"model": f"{settings.model}-{kind}"})
     records = tuple(RECORDS[kind])
     job = f"llama-{uuid.uuid4().hex[:8]}"
-    result = Pipeline(settings, server).analyse(Analysis(job_id=job, pack="p", kind=kind, records=records))
+    result = Pipeline(settings, server).analyse(
+        Analysis(job_id=job, pack="p", kind=kind, records=records)
+    )
     answered = [found.record["record_id"] for found in result.findings]
     unanswered = [each.record_id for each in result.failed]
     assert sorted(answered + unanswered) == sorted(record["record_id"] for record in records)
-    assert all("does not validate" in each.reason or "not be used" in each.reason for each in result.failed)
+    assert all(
+        "does not validate" in each.reason or "not be used" in each.reason for each in result.failed
+    )
     assert kept(server, settings, kind) == set(answered)
     for found in result.findings:
         assert found.origin.input_tokens > 0
@@ -156,15 +182,24 @@ def thinking() -> Iterator[Proxy]:
 def streaming(proxy: Proxy, tmp_path: Path, **parameters: Any) -> AnalyzerSettings:
     asked = {"stream": True, "response_format": "prompt", "timeout_seconds": 120} | parameters
     model = f"thinking-{uuid.uuid4().hex[:8]}"
-    lines = ["[[endpoints]]", 'name = "llama"', f'base_url = "{proxy.address}"', f'[models."{model}"]']
+    lines = [
+        "[[endpoints]]",
+        'name = "llama"',
+        f'base_url = "{proxy.address}"',
+        f'[models."{model}"]',
+    ]
     lines += [f"{name} = {json.dumps(value)}" for name, value in asked.items()]
     lines += [f"extra_body.{name} = {json.dumps(value)}" for name, value in saying(ANSWER).items()]
     path = tmp_path / "models.toml"
     path.write_text("\n".join(lines))
-    return AnalyzerSettings(models_file=path, model=model, requests_per_minute=6_000, one_student_per_pack=False)
+    return AnalyzerSettings(
+        models_file=path, model=model, requests_per_minute=6_000, one_student_per_pack=False
+    )
 
 
-def test_the_server_streams_its_thinking_in_a_field_of_its_own_and_its_usage_last(thinking: Proxy) -> None:
+def test_the_server_streams_its_thinking_in_a_field_of_its_own_and_its_usage_last(
+    thinking: Proxy,
+) -> None:
     """What the next tests build upon."""
     provider = openai.OpenAI(base_url=thinking.address, api_key="none", max_retries=0)
     pieces = list(
@@ -177,7 +212,10 @@ def test_the_server_streams_its_thinking_in_a_field_of_its_own_and_its_usage_las
         )
     )
     deltas = [choice.delta for piece in pieces for choice in piece.choices]
-    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas).strip() == THOUGHT
+    assert (
+        "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas).strip()
+        == THOUGHT
+    )
     assert "".join(delta.content or "" for delta in deltas) == '{"answers":[]}'
     assert sum(bool(delta.content) for delta in deltas) > 3
     assert [bool(piece.usage) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
@@ -212,4 +250,6 @@ def test_a_stream_that_is_cut_at_its_limit_keeps_its_whole_entries(
     settings, job = streaming(thinking, tmp_path, answer_tokens=16), uuid.uuid4().hex
     result = Pipeline(settings, server).analyse(chats(job, 2))
     assert (len(result.findings), len(result.failed)) == (2, 0)
-    assert usage_of(server, job)["interaction", settings.model].requests == 2, "the entry that was cut, once more"
+    assert usage_of(server, job)["interaction", settings.model].requests == 2, (
+        "the entry that was cut, once more"
+    )

@@ -21,13 +21,18 @@ GOOD_IN_THE_END: dict[str, tuple[dict[str, Any], int]] = {
     "a model that only streams": (STREAM_ONLY, 2),
     "one that only streams and thinks": (STREAM_ONLY | {"thinks": 8_000}, 3),
     "one that talks": ({"faults": [{"kind": "talks", "every": 1}]}, 1),
-    "one that thinks aloud without an opening mark": ({"faults": [{"kind": "thinks_aloud", "every": 1}]}, 1),
+    "one that thinks aloud without an opening mark": (
+        {"faults": [{"kind": "thinks_aloud", "every": 1}]},
+        1,
+    ),
     "one whose answer was cut once": ({"faults": [{"kind": "truncated", "first": 1}]}, 2),
 }
 
 
 @pytest.mark.parametrize("title", GOOD_IN_THE_END)
-def test_ten_of_ten_items_have_findings(server: "redis.Redis", provider: Provider, name: str, title: str) -> None:
+def test_ten_of_ten_items_have_findings(
+    server: "redis.Redis", provider: Provider, name: str, title: str
+) -> None:
     script, requests = GOOD_IN_THE_END[title]
     provider.script(**script)
     result = pipeline(server, provider, name).analyse(chats(name, ITEMS))
@@ -36,7 +41,9 @@ def test_ten_of_ten_items_have_findings(server: "redis.Redis", provider: Provide
     assert len(provider.requests()) == requests
 
 
-@pytest.mark.parametrize("title", [title for title, (_, requests) in GOOD_IN_THE_END.items() if requests > 1])
+@pytest.mark.parametrize(
+    "title", [title for title, (_, requests) in GOOD_IN_THE_END.items() if requests > 1]
+)
 def test_what_was_learnt_is_kept_for_the_next_pack_of_another_process(
     server: "redis.Redis", provider: Provider, name: str, title: str
 ) -> None:
@@ -78,7 +85,9 @@ def test_the_next_packs_wait_and_ask_nothing_while_the_model_is_of_no_use(
     pipeline(server, provider, name, longest_wait_seconds=1).analyse(chats(name, ITEMS))
     for number in range(20):
         with pytest.raises(Wait, match="could not be used 3 times in a row"):
-            pipeline(server, provider, name, longest_wait_seconds=1).analyse(chats(name, 2, prefix=f"{number} "))
+            pipeline(server, provider, name, longest_wait_seconds=1).analyse(
+                chats(name, 2, prefix=f"{number} ")
+            )
     assert len(provider.requests()) == 3
 
 
@@ -106,7 +115,11 @@ def test_cached_input_has_its_own_price_and_the_parts_add_up(
 
 
 NOTHING = {"prompt_tokens": 0, "completion_tokens": 0}
-NEGATIVE = {"prompt_tokens": -500, "completion_tokens": -50, "prompt_tokens_details": {"cached_tokens": 10**6}}
+NEGATIVE = {
+    "prompt_tokens": -500,
+    "completion_tokens": -50,
+    "prompt_tokens_details": {"cached_tokens": 10**6},
+}
 WORDS = {"prompt_tokens": "500", "completion_tokens": "50", "prompt_tokens_details": "none"}
 ONE = {"prompt_tokens": 1, "completion_tokens": 1}
 
@@ -165,7 +178,9 @@ def test_failures_in_a_row_are_counted_while_the_form_changes(
     seen = list[type[Exception]]()
     for number in range(5):
         with pytest.raises((Retryable, Wait)) as caught:
-            pipeline(server, provider, name, longest_wait_seconds=0.1).analyse(chats(name, 1, prefix=f"{number} "))
+            pipeline(server, provider, name, longest_wait_seconds=0.1).analyse(
+                chats(name, 1, prefix=f"{number} ")
+            )
         seen.append(caught.type)
     assert seen == [Retryable, Retryable, ProviderBusy, ProviderBusy, ProviderBusy]
     assert len(provider.requests()) == 6
@@ -184,14 +199,19 @@ def settings_of(tmp_path: Path, text: str, name: str, **chosen: Any) -> Analyzer
 # What a server of each kind refuses, or does, that another one does not.
 OBJECTS_ONLY = {"accepts": ["json_object", "prompt"]}
 WITHOUT_STRANGERS = {
-    word: [422, f"extra_forbidden: {word}"] for word in ("stream_options", "max_completion_tokens", "enable_thinking")
+    word: [422, f"extra_forbidden: {word}"]
+    for word in ("stream_options", "max_completion_tokens", "enable_thinking")
 }
 KINDS: dict[str, dict[str, Any]] = {
     "OpenAI": {"refuses": ["max_tokens", "temperature"], "thinks": 500},
     "Azure OpenAI (v1)": {"refuses": ["max_tokens"]},
     "DeepSeek": OBJECTS_ONLY | {"most_tokens": 8_192},
     "Qwen, DashScope": OBJECTS_ONLY
-    | {"requires": {'"enable_thinking": false': [400, "parameter.enable_thinking must be set to false"]}},
+    | {
+        "requires": {
+            '"enable_thinking": false': [400, "parameter.enable_thinking must be set to false"]
+        }
+    },
     "Moonshot": OBJECTS_ONLY,
     "GLM": OBJECTS_ONLY | {"requires": {'"type": "disabled"': [400, "thinking is on"]}},
     "Mistral": {"refusals": WITHOUT_STRANGERS},
@@ -212,13 +232,18 @@ def test_a_recipe_gets_ten_of_ten_findings(
 ) -> None:
     provider.script(**KINDS[kind])
     lines = [words for words in RECIPES[kind] if not words.startswith(("names", "keys_from"))]
-    text = f"[[endpoints]]\nname = 'one'\nbase_url = '{provider.url}'\n[models.'{name}']\n" + "\n".join(lines)
+    text = (
+        f"[[endpoints]]\nname = 'one'\nbase_url = '{provider.url}'\n[models.'{name}']\n"
+        + "\n".join(lines)
+    )
     result = Pipeline(settings_of(tmp_path, text, name), server).analyse(chats(name, ITEMS))
     assert len(result.findings) == ITEMS
     assert len(provider.requests()) <= 2
 
 
-def test_the_example_of_the_document_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_the_document_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for key in ("OPENAI_KEY_1", "OPENAI_KEY_2", "AZURE_KEY"):
         monkeypatch.setenv(key, "k")
     told = settings_of(tmp_path, MODELS_PAGE.split("```toml\n")[1].split("```")[0], "gpt-4o-mini")
@@ -254,7 +279,10 @@ def test_the_same_model_at_another_address_is_another_question(
     provider.script()
     pipeline(server, provider, name).analyse(chats(name, ITEMS))
     other = Provider(provider.url.replace("127.0.0.1", "localhost"))
-    assert not any(found.origin.cached for found in pipeline(server, other, name).analyse(chats(name, 10)).findings)
+    assert not any(
+        found.origin.cached
+        for found in pipeline(server, other, name).analyse(chats(name, 10)).findings
+    )
     again = pipeline(server, provider, name).analyse(chats(name, 10, job=f"{name}-2"))
     assert all(found.origin.cached for found in again.findings)
 
@@ -270,7 +298,9 @@ def test_from_the_third_failure_in_a_row_on_all_wait_and_none_uses_up_its_tries(
     seen: list[type[Exception]] = []
     for number in range(6):
         with pytest.raises((Retryable, Wait)) as caught:
-            pipeline(server, provider, name, longest_wait_seconds=0.1).analyse(chats(name, 1, prefix=f"{number} "))
+            pipeline(server, provider, name, longest_wait_seconds=0.1).analyse(
+                chats(name, 1, prefix=f"{number} ")
+            )
         seen.append(caught.type)
     assert seen == [Retryable, Retryable, *[ProviderBusy] * 4]
     assert len(provider.requests()) == 3
@@ -282,6 +312,8 @@ def test_a_503_that_says_how_long_pauses_all_for_so_long(
     provider.script(faults=[{"kind": "503", "retry_after": 30}])
     for number in range(5):
         with pytest.raises(Wait, match="503") as caught:
-            pipeline(server, provider, name, longest_wait_seconds=1).analyse(chats(name, 1, prefix=f"{number} "))
+            pipeline(server, provider, name, longest_wait_seconds=1).analyse(
+                chats(name, 1, prefix=f"{number} ")
+            )
         assert 28 < caught.value.seconds <= 30
     assert len(provider.requests()) == 1

@@ -38,7 +38,16 @@ def test_a_spent_budget_pauses_the_job_until_it_is_raised(server, provider, name
 
 
 @pytest.mark.parametrize(
-    "kind", ["malformed", "truncated", "prose", "wrong_ids", "missing_item", "doubled_item", "outside_schema"]
+    "kind",
+    [
+        "malformed",
+        "truncated",
+        "prose",
+        "wrong_ids",
+        "missing_item",
+        "doubled_item",
+        "outside_schema",
+    ],
 )
 def test_a_pack_answered_wrongly_ends_with_every_finding(server, provider, name, kind) -> None:
     provider.script(faults=[{"kind": kind, "first": 1}])
@@ -48,7 +57,9 @@ def test_a_pack_answered_wrongly_ends_with_every_finding(server, provider, name,
 
 
 @pytest.mark.parametrize("kind", ["prose", "outside_schema"])
-def test_answers_that_never_validate_are_reported_and_not_stored(server, provider, name, kind) -> None:
+def test_answers_that_never_validate_are_reported_and_not_stored(
+    server, provider, name, kind
+) -> None:
     provider.script(faults=[{"kind": kind, "every": 1}])
     others = keys(server, "lease")
     result = pipeline(server, provider, name).analyse(chats(name, 2))
@@ -58,7 +69,9 @@ def test_answers_that_never_validate_are_reported_and_not_stored(server, provide
     assert len(provider.requests()) == 3  # the pack, then the first alone with one repair turn
     provider.script()
     time.sleep(0.1)
-    for key in (keys(server, "lease") - others) | set(server.scan_iter(f"edugraph:limit:*:{name}:*", count=1_000)):
+    for key in (keys(server, "lease") - others) | set(
+        server.scan_iter(f"edugraph:limit:*:{name}:*", count=1_000)
+    ):
         server.delete(key)
     assert len(pipeline(server, provider, name).analyse(chats(name, 2)).findings) == 2
 
@@ -75,7 +88,9 @@ def test_answers_that_never_validate_are_reported_and_not_stored(server, provide
         ({"faults": [{"kind": "429", "retry_after": 7}]}, (Wait, "429")),
     ],
 )
-def test_each_failure_is_one_request_and_one_sentence(server, provider, name, script, failure) -> None:
+def test_each_failure_is_one_request_and_one_sentence(
+    server, provider, name, script, failure
+) -> None:
     provider.script(**script)
     with pytest.raises(failure[0], match=failure[1]):
         pipeline(server, provider, name, call_timeout_seconds=1).analyse(chats(name, 1))
@@ -96,7 +111,11 @@ def test_a_server_without_schemas_is_found_out_once(server, provider, name) -> N
     provider.script(accepts=["json_object", "prompt"])
     pipeline(server, provider, name).analyse(chats(name, 10))
     pipeline(server, provider, name).analyse(chats(name, 10, prefix="more "))
-    assert [request["step"] for request in provider.requests()] == ["json_schema", "json_object", "json_object"]
+    assert [request["step"] for request in provider.requests()] == [
+        "json_schema",
+        "json_object",
+        "json_object",
+    ]
 
 
 def hard_cases() -> list[dict[str, Any]]:
@@ -111,27 +130,49 @@ def _record_of(number: int, case: dict[str, Any]) -> dict[str, Any]:
     data: dict[str, Any] = {"text": case["text"]}
     for role in ("STUDENT", "TEACHER"):
         for what in ("name", "id"):
-            values = [value for of, value, is_what in case["people"] if (of, is_what) == (role, what)]
+            values = [
+                value for of, value, is_what in case["people"] if (of, is_what) == (role, what)
+            ]
             own_ends = ends if role == "STUDENT" else ("",)
-            data |= {f"{role.lower()}_{what}{end}": value for end, value in zip(own_ends, values, strict=False)}
+            data |= {
+                f"{role.lower()}_{what}{end}": value
+                for end, value in zip(own_ends, values, strict=False)
+            }
     if taught:
-        filled, record_type = {"teacher_id": "tutor-zz", "student_id": "pupil-zz"}, "teacher_interaction"
+        filled, record_type = (
+            {"teacher_id": "tutor-zz", "student_id": "pupil-zz"},
+            "teacher_interaction",
+        )
     else:
-        filled, record_type = {"student_id_from": "pupil-zz", "student_id_to": "tutor-zz"}, "student_interaction"
+        filled, record_type = (
+            {"student_id_from": "pupil-zz", "student_id_to": "tutor-zz"},
+            "student_interaction",
+        )
         data["interaction_type"] = "chat"
     when = "2026-01-05T08:00:00Z"
-    return {"type": record_type, "timestamp": when, "record_id": f"h{number}", "data": filled | data}
+    return {
+        "type": record_type,
+        "timestamp": when,
+        "record_id": f"h{number}",
+        "data": filled | data,
+    }
 
 
-def test_no_private_word_reaches_the_provider_and_evidence_has_the_original_words(server, provider, name) -> None:
+def test_no_private_word_reaches_the_provider_and_evidence_has_the_original_words(
+    server, provider, name
+) -> None:
     provider.script()
     one, seen, quoted = pipeline(server, provider, name), 0, 0
     for number, case in enumerate(hard_cases()):
-        request = Analysis(job_id=name, pack="p", kind="interaction", records=(_record_of(number, case),))
+        request = Analysis(
+            job_id=name, pack="p", kind="interaction", records=(_record_of(number, case),)
+        )
         (finding,) = one.analyse(request).findings
         requests = provider.requests()
         told = "\n".join(
-            message["content"] for each in requests[seen:] for message in json.loads(each["body"])["messages"]
+            message["content"]
+            for each in requests[seen:]
+            for message in json.loads(each["body"])["messages"]
         )
         seen = len(requests)
         assert not [words for words in (*case["private"], "pupil-zz", "tutor-zz") if words in told]
@@ -171,7 +212,9 @@ def _packs_of_records() -> Iterator[tuple[Kind, list[dict[str, Any]]]]:
             if record["type"] in KIND_OF_TYPE:
                 by_kind[KIND_OF_TYPE[record["type"]]].append(record)
         for kind, records in by_kind.items():
-            yield from ((kind, records[start : start + 100]) for start in range(0, len(records), 100))
+            yield from (
+                (kind, records[start : start + 100]) for start in range(0, len(records), 100)
+            )
 
 
 def _told(provider: Provider) -> str:
@@ -186,7 +229,12 @@ def _without_marks(contents: Iterable[str]) -> str:
 
 def _private_words_in(told: str, records: list[dict[str, Any]]) -> list[str]:
     """What of these records' people, and what that looks private by its form, is in a text."""
-    named = {str(v) for r in records for k, v in r["data"].items() if k.startswith(("student_", "teacher_")) and v}
+    named = {
+        str(v)
+        for r in records
+        for k, v in r["data"].items()
+        if k.startswith(("student_", "teacher_")) and v
+    }
     known = [word for word in {*named, "欧阳", "晓彤"} if word in told]
     return known + [found[0] for form in PRIVATE_FORMS.values() if (found := form.search(told))]
 
@@ -197,7 +245,8 @@ def test_the_marks_around_a_text_are_not_taken_for_private_words() -> None:
     settings = AnalyzerSettings(openai_api_key="k", model="m")
     question = question_of(read_document(record, "interaction", ()), settings)
     told = _without_marks(
-        each["content"] for each in messages_of("interaction", [question], lambda: "f13812345678a40b")
+        each["content"]
+        for each in messages_of("interaction", [question], lambda: "f13812345678a40b")
     )
     assert "common denominator" in told
     assert _private_words_in(told, []) == []
@@ -205,12 +254,18 @@ def test_the_marks_around_a_text_are_not_taken_for_private_words() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("redis_url", ["redis"], indirect=True)  # what is redacted is the same whatever keeps answers
+@pytest.mark.parametrize(
+    "redis_url", ["redis"], indirect=True
+)  # what is redacted is the same whatever keeps answers
 @pytest.mark.timeout(600)  # a minute on an idle machine
-@pytest.mark.skipif(not SHARED_RECORDS.is_dir(), reason=f"no records at {SHARED_RECORDS} (EDUGRAPH_SHARED_DATA)")
+@pytest.mark.skipif(
+    not SHARED_RECORDS.is_dir(), reason=f"no records at {SHARED_RECORDS} (EDUGRAPH_SHARED_DATA)"
+)
 def test_nothing_private_of_any_shared_record_reaches_the_provider(server, provider, name) -> None:
     """A quarter of them, another one each time; all by `make erasure-tests`."""
-    one = pipeline(server, provider, name, pack_size=100, pack_tokens=200_000, requests_per_minute=1_000_000)
+    one = pipeline(
+        server, provider, name, pack_size=100, pack_tokens=200_000, requests_per_minute=1_000_000
+    )
     read, every = 0, 1 if SLOW else 4
     packs = list(_packs_of_records())[random.randrange(every) :: every]
     for kind, records in packs:
@@ -226,7 +281,9 @@ def test_nothing_private_of_any_shared_record_reaches_the_provider(server, provi
 
 
 def test_the_check_of_a_provider_tells_what_it_accepts(server, provider, name) -> None:
-    provider.script(accepts=["json_object", "prompt"], headers={"x-ratelimit-limit-requests": "100"})
+    provider.script(
+        accepts=["json_object", "prompt"], headers={"x-ratelimit-limit-requests": "100"}
+    )
     settings = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name)
     facts = {fact.name: fact for fact in check(settings, server)}
     assert facts["structured answers"].value == "json_object"
@@ -240,18 +297,28 @@ def test_an_estimate_counts_what_is_still_to_be_asked(server, provider, name) ->
     provider.script()
     prices = {name: {"input": 1.0, "output": 2.0, "batch": 0.25}}
     settings = AnalyzerSettings(
-        openai_api_key=name, openai_base_url=provider.url, model=name, prices=prices, one_student_per_pack=False
+        openai_api_key=name,
+        openai_base_url=provider.url,
+        model=name,
+        prices=prices,
+        one_student_per_pack=False,
     )
     before = estimate([chats(name, 40, texts=25)], settings)
     assert (before.items, before.different, before.requests) == (40, 25, 3)
     assert before.cost is not None
-    assert before.cost == pytest.approx((before.input_tokens + 2 * before.output_tokens) / 1_000_000)
+    assert before.cost == pytest.approx(
+        (before.input_tokens + 2 * before.output_tokens) / 1_000_000
+    )
     assert before.minutes == pytest.approx(0.03, abs=0.002)
     cheap = estimate([chats(name, 40, texts=25).model_copy(update={"economy": True})], settings)
     assert cheap.cost == pytest.approx(before.cost / 4)
     assert (cheap.minutes, cheap.economy) == (25 * 60, True)
-    pipeline(server, provider, name, temperature=settings.temperature).analyse(chats(name, 10, texts=25))
+    pipeline(server, provider, name, temperature=settings.temperature).analyse(
+        chats(name, 10, texts=25)
+    )
     after = estimate(
-        [chats(name, 40, texts=25)], settings, AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5).kept
+        [chats(name, 40, texts=25)],
+        settings,
+        AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5).kept,
     )
     assert (after.kept, after.requests) == (10, 2)

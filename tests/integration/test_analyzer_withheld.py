@@ -25,18 +25,31 @@ def members(redis_url: str) -> CourseMembers:
     return found
 
 
-def pipeline(server: Any, provider: Provider, name: str, members: CourseMembers, how: str, **more: Any) -> Pipeline:
-    model = {"openai_api_key": name, "openai_base_url": provider.url, "model": name, "requests_per_minute": 6_000}
-    return Pipeline(AnalyzerSettings(**(model if how == MODEL else {}), **more), server, members=members)
+def pipeline(
+    server: Any, provider: Provider, name: str, members: CourseMembers, how: str, **more: Any
+) -> Pipeline:
+    model = {
+        "openai_api_key": name,
+        "openai_base_url": provider.url,
+        "model": name,
+        "requests_per_minute": 6_000,
+    }
+    return Pipeline(
+        AnalyzerSettings(**(model if how == MODEL else {}), **more), server, members=members
+    )
 
 
 def in_course(message: Analysis, course: str) -> Analysis:
-    records = [{**record, "data": record["data"] | {"course_id": course}} for record in message.records]
+    records = [
+        {**record, "data": record["data"] | {"course_id": course}} for record in message.records
+    ]
     return message.model_copy(update={"records": tuple(records)})
 
 
 @pytest.mark.parametrize("how", [OFFLINE, MODEL])
-def test_nothing_is_read_until_it_is_known_who_is_restricted(server, provider, name, members, how) -> None:
+def test_nothing_is_read_until_it_is_known_who_is_restricted(
+    server, provider, name, members, how
+) -> None:
     provider.script()
     one = pipeline(server, provider, name, members, how)
     with pytest.raises(MembersUnknown):
@@ -44,21 +57,30 @@ def test_nothing_is_read_until_it_is_known_who_is_restricted(server, provider, n
     members.tell_restricted(["stu-0001"], members.epoch())
     result = one.analyse(chats(name, 2))
     assert [found.record["record_id"] for found in result.findings] == ["r0"]
-    assert [(each.record_id, each.reason) for each in result.withheld] == [("r1", "a student of it is restricted")]
+    assert [(each.record_id, each.reason) for each in result.withheld] == [
+        ("r1", "a student of it is restricted")
+    ]
     members.forget()  # somebody else was restricted
     with pytest.raises(MembersUnknown):
         one.analyse(chats(name, 2))
     assert "message 1 of" not in str(provider.requests())
 
 
-def test_the_service_asks_the_importer_once_and_waits(server, provider, name, members, monkeypatch) -> None:
+def test_the_service_asks_the_importer_once_and_waits(
+    server, provider, name, members, monkeypatch
+) -> None:
     provider.script()
     sent: list[tuple[str, Any]] = []
-    monkeypatch.setattr("edugraph_analyzer.service.send", lambda _, task, message, **__: sent.append((task, message)))
+    monkeypatch.setattr(
+        "edugraph_analyzer.service.send",
+        lambda _, task, message, **__: sent.append((task, message)),
+    )
     nobody: Any = None  # neither a broker nor a blob store is asked
     service = AnalyzerService(
         app=nobody,
-        pipeline=pipeline(server, provider, name, members, MODEL, students_without_consent=frozenset({"stu-0001"})),
+        pipeline=pipeline(
+            server, provider, name, members, MODEL, students_without_consent=frozenset({"stu-0001"})
+        ),
         jobs=Jobs(server),
         windows=nobody,
         members=members,
@@ -79,8 +101,15 @@ def test_the_service_asks_the_importer_once_and_waits(server, provider, name, me
     members.tell(name, [], members.epoch(), NOW)
     assert service.analyse(message).findings == 1
     task, findings = sent[-1]
-    assert (task, len(findings.findings), findings.failed, findings.withheld) == ("record_findings_task", 1, 0, 1)
-    assert findings.acceptance == 7  # a version that comes with its finding first stands where its import does
+    assert (task, len(findings.findings), findings.failed, findings.withheld) == (
+        "record_findings_task",
+        1,
+        0,
+        1,
+    )
+    assert (
+        findings.acceptance == 7
+    )  # a version that comes with its finding first stands where its import does
 
 
 @pytest.mark.parametrize("how", [OFFLINE, MODEL])
@@ -90,7 +119,10 @@ def test_each_record_of_a_pack_is_counted_also_one_without_text(
     """A job waits until all of its records are counted. Out: `textless` in AnalyzerService.analyse."""
     provider.script()
     sent: list[Any] = []
-    monkeypatch.setattr("edugraph_analyzer.service.send", lambda *given, urgent, **_: sent.append((given[2], urgent)))
+    monkeypatch.setattr(
+        "edugraph_analyzer.service.send",
+        lambda *given, urgent, **_: sent.append((given[2], urgent)),
+    )
     members.tell_restricted(["stu-0001"], members.epoch())
     nobody: Any = None
     service = AnalyzerService(
@@ -107,16 +139,25 @@ def test_each_record_of_a_pack_is_counted_also_one_without_text(
     message = chats(name, 4)
     first, *others = message.records
     blank = {**first, "data": {**first["data"], "text": "  "}}
-    service.analyse(message.model_copy(update={"records": (blank, *others[:2], {"record_id": "no record"})}))
+    service.analyse(
+        message.model_copy(update={"records": (blank, *others[:2], {"record_id": "no record"})})
+    )
     [(findings, urgent)] = sent
     assert urgent, (
         "the findings of a small job overtake those of large ones. Out: `urgent` in AnalyzerService.analyse"
     )
-    assert (len(findings.findings), findings.withheld, findings.textless, findings.failed) == (1, 1, 1, 1)
+    assert (len(findings.findings), findings.withheld, findings.textless, findings.failed) == (
+        1,
+        1,
+        1,
+        1,
+    )
     assert findings.done + findings.failed == 4
 
 
-def test_no_text_leaves_until_it_is_known_who_is_in_its_course(server, provider, name, members) -> None:
+def test_no_text_leaves_until_it_is_known_who_is_in_its_course(
+    server, provider, name, members
+) -> None:
     provider.script()
     one, message = pipeline(server, provider, name, members, MODEL), in_course(chats(name, 1), name)
     members.tell_restricted([], members.epoch())
@@ -142,7 +183,11 @@ def test_a_text_of_the_api_is_read_with_the_known_points_of_its_course(
     """Out: `_with_contexts` in Pipeline.analyse."""
     provider.script()
     record_type, data = TEXTS[kind]
-    record = {"type": record_type, "timestamp": "2026-01-05T08:00:00Z", "data": data | {"course_id": name}}
+    record = {
+        "type": record_type,
+        "timestamp": "2026-01-05T08:00:00Z",
+        "data": data | {"course_id": name},
+    }
     message = Analysis(job_id=name, pack="p", kind=kind, records=(record,))
     members.tell_restricted([], members.epoch())
     members.tell(name, [], members.epoch(), NOW)
@@ -165,7 +210,11 @@ def test_mistakes_that_waited_for_texts_are_read_with_what_the_graph_knows_since
     """Out: `joined` in Pipeline._with_contexts, or that an unknown course is asked for there."""
     provider.script()
     record_type, data = TEXTS["error"]
-    record = {"type": record_type, "timestamp": "2026-01-05T08:00:00Z", "data": data | {"course_id": name}}
+    record = {
+        "type": record_type,
+        "timestamp": "2026-01-05T08:00:00Z",
+        "data": data | {"course_id": name},
+    }
     brought = CourseContext(course_id=name, knowledge_points=("adding fractions",))
     message = Analysis(job_id=name, pack="p", kind="error", records=(record,), contexts=(brought,))
     members.tell_restricted([], members.epoch())
@@ -174,7 +223,9 @@ def test_mistakes_that_waited_for_texts_are_read_with_what_the_graph_knows_since
     with pytest.raises(MembersUnknown) as unknown:
         one.analyse(message, after_texts=True)
     assert unknown.value.course_ids == (name,)
-    members.tell_context(CourseContext(course_id=name, knowledge_points=("common denominators",)), members.epoch())
+    members.tell_context(
+        CourseContext(course_id=name, knowledge_points=("common denominators",)), members.epoch()
+    )
     assert len(one.analyse(message, after_texts=True).findings) == 1
     (request,) = provider.requests()
     assert "common denominators" in request["body"]
@@ -188,7 +239,9 @@ def test_consent_is_for_what_leaves(server, provider, name, members, how) -> Non
     message = chats(name, 3)
     first = {**message.records[0], "consent": False}
     message = message.model_copy(update={"records": (first, *message.records[1:])})
-    one = pipeline(server, provider, name, members, how, students_without_consent=frozenset({"stu-0001"}))
+    one = pipeline(
+        server, provider, name, members, how, students_without_consent=frozenset({"stu-0001"})
+    )
     result = one.analyse(message)
     assert [each.record_id for each in result.withheld] == ([] if how == OFFLINE else ["r0", "r1"])
     assert len(result.findings) == (3 if how == OFFLINE else 1)
@@ -198,6 +251,8 @@ def test_a_course_without_consent_is_not_sent(server, provider, name, members) -
     provider.script()
     members.tell_restricted([], members.epoch())
     members.tell(name, [], members.epoch(), NOW)
-    one = pipeline(server, provider, name, members, MODEL, courses_without_consent=frozenset({name}))
+    one = pipeline(
+        server, provider, name, members, MODEL, courses_without_consent=frozenset({name})
+    )
     assert len(one.analyse(in_course(chats(name, 2), name)).withheld) == 2
     assert provider.requests() == []

@@ -76,7 +76,9 @@ def test_an_answer_that_comes_while_it_is_looked_for_is_taken(store, key, monkey
         return run(*arguments)
 
     monkeypatch.setattr(store, "_run", after_it_was_kept)
-    assert store.look("error", [key], "one") == {key: Lookup(State.ANSWERED, answer={"found": "in between"})}
+    assert store.look("error", [key], "one") == {
+        key: Lookup(State.ANSWERED, answer={"found": "in between"})
+    }
 
 
 def test_several_questions_are_told_apart_in_one_look(store) -> None:
@@ -141,7 +143,11 @@ def test_each_of_several_leases_is_given_back_with_its_own_reason(server, store)
     keys = [uuid.uuid4().hex for _ in range(3)]
     store.look("error", keys, "one")
     store.release("error", keys, "one", {keys[1]: "the second failed", keys[2]: "the third failed"})
-    assert [lease(server, key) for key in keys] == [None, b"!the second failed", b"!the third failed"]
+    assert [lease(server, key) for key in keys] == [
+        None,
+        b"!the second failed",
+        b"!the third failed",
+    ]
     assert lease_seconds(server, keys[1]) == pytest.approx(10, abs=0.5)
 
 
@@ -167,7 +173,9 @@ def test_leases_are_renewed_while_their_owner_works_and_not_after(server, key) -
     assert lease(server, key) is None
 
 
-def test_leases_are_renewed_three_times_in_their_life(server, key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leases_are_renewed_three_times_in_their_life(
+    server, key, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store: Any = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=0.6)
     waits: list[float | None] = []
     renewals: list[list[object]] = []
@@ -257,5 +265,7 @@ def test_a_client_that_reads_texts_reads_the_same(server, redis_url, key) -> Non
         store.count(1, 2)
         assert store.look("error", [key], "one")[key].answer == {"a": "é"}
         assert (
-            answer_store.stats(decoding) == answer_store.stats(server) == answer_store.CacheStats({"error": 1}, 1, 2)
+            answer_store.stats(decoding)
+            == answer_store.stats(server)
+            == answer_store.CacheStats({"error": 1}, 1, 2)
         )

@@ -31,15 +31,23 @@ def keys(server: "redis.Redis") -> ApiKeys:
 
 def test_a_key_that_was_made_is_found_with_all_that_is_known_of_it(keys: ApiKeys) -> None:
     tokyo = timezone(timedelta(hours=9))
-    made = keys.create("of the school", ["submit", "read", "submit"], NOW.astimezone(tokyo), expires=NOW)
+    made = keys.create(
+        "of the school", ["submit", "read", "submit"], NOW.astimezone(tokyo), expires=NOW
+    )
     assert keys.find(made.key.key_id) == made.key
-    assert (made.key.name, made.key.scopes, made.key.expires) == ("of the school", ("submit", "read"), NOW)
+    assert (made.key.name, made.key.scopes, made.key.expires) == (
+        "of the school",
+        ("submit", "read"),
+        NOW,
+    )
     assert made.key.created == NOW
     assert made.key.created.tzinfo is UTC
     assert keys.find("another") is None
 
 
-def test_a_token_names_its_key_and_has_256_random_bits(keys: ApiKeys, server: "redis.Redis") -> None:
+def test_a_token_names_its_key_and_has_256_random_bits(
+    keys: ApiKeys, server: "redis.Redis"
+) -> None:
     made, other = keys.create("a", ["read"], NOW), keys.create("a", ["read"], NOW)
     assert re.fullmatch(r"eg_[0-9a-f]{12}_[0-9a-f]{64}", made.token)
     key_id, secret = split_token(made.token)
@@ -61,7 +69,9 @@ def test_id_and_secret_are_drawn_apart(keys: ApiKeys) -> None:
     assert drawn == [6, 32]
 
 
-def test_keys_of_an_older_release_are_found_where_it_put_them(keys: ApiKeys, server: "redis.Redis") -> None:
+def test_keys_of_an_older_release_are_found_where_it_put_them(
+    keys: ApiKeys, server: "redis.Redis"
+) -> None:
     stored = (
         '{"key_id":"a","name":"n","scopes":["read","submit","operate","erase"],"secret_hash":"0",'
         '"created":"2026-01-01T00:00:00Z","expires":null}'
@@ -83,7 +93,9 @@ def test_a_key_has_the_roles_and_the_person_that_it_was_made_with(keys: ApiKeys)
     assert (granted.roles, granted.person) == (("teacher",), "T01")
 
 
-def test_that_a_key_was_made_is_known_for_good_also_of_older_releases(keys: ApiKeys, server: "redis.Redis") -> None:
+def test_that_a_key_was_made_is_known_for_good_also_of_older_releases(
+    keys: ApiKeys, server: "redis.Redis"
+) -> None:
     assert not keys.were_made()
     keys.revoke(keys.create("a", ["read"], NOW).key.key_id)
     assert keys.were_made()
@@ -99,7 +111,17 @@ def test_that_a_key_was_made_is_known_for_good_also_of_older_releases(keys: ApiK
 def test_keys_that_are_stored_name_these_roles_and_scopes() -> None:
     """A name that changed would shut out who has it."""
     assert ROLES == ("analyst", "teacher", "student", "head", "counsellor", "officer")
-    assert SCOPES == ("read:own", "read", "personal", "submit", "roster", "review", "operate", "privacy", "erase")
+    assert SCOPES == (
+        "read:own",
+        "read",
+        "personal",
+        "submit",
+        "roster",
+        "review",
+        "operate",
+        "privacy",
+        "erase",
+    )
 
 
 def test_a_key_gets_more_scopes_and_keeps_its_secret(keys: ApiKeys) -> None:
@@ -133,7 +155,9 @@ def test_a_key_is_valid_until_the_moment_at_which_it_expires(keys: ApiKeys) -> N
     assert keys.create("a", ["read"], NOW).key.is_valid(NOW + timedelta(days=36_500))
 
 
-@pytest.mark.parametrize("token", ["", "eg", "eg_", "eg_a", "eg_a_", "eg__secret", "xx_a_secret", "_a_secret"])
+@pytest.mark.parametrize(
+    "token", ["", "eg", "eg_", "eg_a", "eg_a_", "eg__secret", "xx_a_secret", "_a_secret"]
+)
 def test_what_has_no_id_or_no_secret_or_another_prefix_is_no_token(token: str) -> None:
     assert split_token(token) == ("", "")
 

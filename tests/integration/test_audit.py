@@ -28,8 +28,12 @@ def server(redis_url: str) -> Iterator["redis.Redis"]:
 
 def test_an_entry_says_who_what_why_and_how_it_ended(server: "redis.Redis") -> None:
     audit = Audit(server, "s" * 16)
-    audit.record("k1", "student.forget", "", NOW, of=("student", "S0104"), purpose="asked by a parent")
-    audit.record("k1", "refused", "GET /v1/jobs", NOW, outcome="refused", of=("address", "GET /v1/jobs"))
+    audit.record(
+        "k1", "student.forget", "", NOW, of=("student", "S0104"), purpose="asked by a parent"
+    )
+    audit.record(
+        "k1", "refused", "GET /v1/jobs", NOW, outcome="refused", of=("address", "GET /v1/jobs")
+    )
     refused, forgot = islice(audit.newest(), 2)  # others may have left entries
     assert (forgot.who, forgot.action, forgot.outcome) == ("k1", "student.forget", "accepted")
     assert (forgot.time, forgot.purpose) == (NOW, "asked by a parent")
@@ -39,8 +43,16 @@ def test_an_entry_says_who_what_why_and_how_it_ended(server: "redis.Redis") -> N
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["student", "job"])), min_size=1, unique=True))
-def test_an_object_is_told_by_the_secret_alone(server: "redis.Redis", objects: list[tuple[str, str]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from(["student", "job"])),
+        min_size=1,
+        unique=True,
+    )
+)
+def test_an_object_is_told_by_the_secret_alone(
+    server: "redis.Redis", objects: list[tuple[str, str]]
+) -> None:
     one, other, same = (Audit(server, secret) for secret in ("s" * 16, "t" * 16, "s" * 16))
     keyed = [one.object_of(*each) for each in objects]
     assert len(set(keyed)) == len(objects)
@@ -93,13 +105,17 @@ def test_entries_end_after_their_days_and_the_chain_goes_on(server: "redis.Redis
     assert (found.entries, found.fault, found.last.partition(":")[0]) == (1, None, "7")
 
 
-def test_the_log_keeps_its_newest_entries(server: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_keeps_its_newest_entries(
+    server: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out: LLEN in end_audit.lua."""
     monkeypatch.setattr("edugraph_common.platform.audit.KEPT", 150)
     audit = Audit(server, "s" * 16)
     noted(audit, 400)
     assert audit.end_old(NOW) == 250
-    assert [entry.what for entry in audit.newest()] == [str(number) for number in range(399, 249, -1)]
+    assert [entry.what for entry in audit.newest()] == [
+        str(number) for number in range(399, 249, -1)
+    ]
     assert audit.verify().fault is None
 
 
@@ -131,9 +147,12 @@ TAMPERED: dict[str, Callable[["redis.Redis"], Any]] = {
     "another hash": lambda server: _changed(server, 4, hash="0" * 64),
     "another predecessor": lambda server: _changed(server, 4, previous="0" * 64),
     "the first one is gone": lambda server: server.lpop(ENTRIES),
-    "one in the middle is gone": lambda server: server.lrem(ENTRIES, 1, str(server.lindex(ENTRIES, 4))),
+    "one in the middle is gone": lambda server: server.lrem(
+        ENTRIES, 1, str(server.lindex(ENTRIES, 4))
+    ),
     "two are exchanged": lambda server: [
-        server.lset(ENTRIES, place, text) for place, text in zip((4, 3), server.lrange(ENTRIES, 3, 4), strict=True)
+        server.lset(ENTRIES, place, text)
+        for place, text in zip((4, 3), server.lrange(ENTRIES, 3, 4), strict=True)
     ],
     "the newest one is gone": lambda server: server.rpop(ENTRIES),
     "all are gone": lambda server: server.delete(ENTRIES),
@@ -142,7 +161,9 @@ TAMPERED: dict[str, Callable[["redis.Redis"], Any]] = {
         server.set(ENDED, json.dumps({"number": 9, "hash": "0" * 64})),
     ],
     "one was added by hand": lambda server: server.rpush(ENTRIES, "{}"),
-    "one was added with the hash of another": lambda server: server.rpush(ENTRIES, str(server.lindex(ENTRIES, 4))),
+    "one was added with the hash of another": lambda server: server.rpush(
+        ENTRIES, str(server.lindex(ENTRIES, 4))
+    ),
     "something that is no text of ours was added": lambda server: server.rpush(ENTRIES, "\x00 x"),
 }
 
@@ -194,7 +215,9 @@ def test_an_event_is_written_down_once_however_often_it_is_reported(server: "red
 @pytest.mark.parametrize(
     "text", ["\x00 x", "[1]", "7", '"x"', "null", "{}", '{"at": "soon"}', '{"at": {}, "number": 1}']
 )
-def test_an_entry_that_nobody_can_read_ends_with_those_before_it(server: "redis.Redis", text: str) -> None:
+def test_an_entry_that_nobody_can_read_ends_with_those_before_it(
+    server: "redis.Redis", text: str
+) -> None:
     """Out: `pcall`, the look at the type, `or 0`, or the look at number and hash in end_audit.lua."""
     audit = Audit(server, "s" * 16)
     noted(audit, 3)

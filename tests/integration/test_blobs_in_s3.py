@@ -63,7 +63,9 @@ def _store(blobs: Blobs, key: str, content: bytes) -> None:
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_range_costs_little_more_than_its_length(bucket: Bucket, blobs: Blobs, data: st.DataObject) -> None:
+def test_a_range_costs_little_more_than_its_length(
+    bucket: Bucket, blobs: Blobs, data: st.DataObject
+) -> None:
     """Out: `block_bytes` 1 in `Blobs.read`, which fetches a block beyond the range."""
     key = "jobs/1/source"
     content = _content(SIZE)
@@ -92,7 +94,9 @@ def test_a_range_beyond_the_end_is_what_there_is_of_it(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("way", ["lines", "all at once", "pieces"])
-def test_a_blob_that_is_read_through_is_fetched_once(bucket: Bucket, blobs: Blobs, way: str) -> None:
+def test_a_blob_that_is_read_through_is_fetched_once(
+    bucket: Bucket, blobs: Blobs, way: str
+) -> None:
     """Out: the BufferedReader: fsspec fetches two blocks for each line."""
     lines = [b"%09d%s\n" % (number, b"x" * 990) for number in range(SIZE // 1_000)]
     _store(blobs, "jobs/1/source", b"".join(lines))
@@ -107,7 +111,9 @@ def test_a_blob_that_is_read_through_is_fetched_once(bucket: Bucket, blobs: Blob
     assert bucket.proxy.from_server - before <= 1.1 * SIZE
 
 
-def test_the_size_and_the_head_of_a_large_blob_cost_no_more_than_a_block(bucket: Bucket, blobs: Blobs) -> None:
+def test_the_size_and_the_head_of_a_large_blob_cost_no_more_than_a_block(
+    bucket: Bucket, blobs: Blobs
+) -> None:
     """Out: `cache_type` in `_open`: fsspec reads a second block ahead."""
     _store(blobs, "jobs/1/source", _content(SIZE))
     before = bucket.proxy.from_server
@@ -120,7 +126,9 @@ def test_the_size_and_the_head_of_a_large_blob_cost_no_more_than_a_block(bucket:
     assert bucket.proxy.from_server - before < 1.1 * READ_BYTES
 
 
-@pytest.mark.parametrize("size", [0, 1, 5 * MEBIBYTE - 1, 5 * MEBIBYTE, 5 * MEBIBYTE + 1, 12 * MEBIBYTE])
+@pytest.mark.parametrize(
+    "size", [0, 1, 5 * MEBIBYTE - 1, 5 * MEBIBYTE, 5 * MEBIBYTE + 1, 12 * MEBIBYTE]
+)
 def test_an_upload_is_sent_once_and_read_back(bucket: Bucket, blobs: Blobs, size: int) -> None:
     """Nothing but the requests that it needs is sent. Out: `_upload` in `write`: a part of another name is copied."""
     content = _content(size)
@@ -143,7 +151,9 @@ def test_one_write_may_be_larger_than_several_parts(blobs: Blobs) -> None:
     assert blobs.read("jobs/1/source", 0, len(content)) == content
 
 
-def test_parts_grow_so_that_ten_thousand_are_enough(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_grow_so_that_ten_thousand_are_enough(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edugraph_common.platform.s3_upload.PARTS_OF_ONE_SIZE", 2)
     content = _content(42 * MEBIBYTE)
     _store(blobs, "jobs/1/source", content)
@@ -172,7 +182,9 @@ def test_an_upload_that_broke_off_is_never_seen(bucket: Bucket, blobs: Blobs, wr
 
 
 @pytest.mark.parametrize("after", [100_000, 6 * MEBIBYTE, 19 * MEBIBYTE])
-def test_an_upload_whose_connection_is_cut_is_never_seen(bucket: Bucket, blobs: Blobs, after: int) -> None:
+def test_an_upload_whose_connection_is_cut_is_never_seen(
+    bucket: Bucket, blobs: Blobs, after: int
+) -> None:
     def write() -> None:
         with blobs.write("jobs/1/source") as file:
             for start in range(0, SIZE, 50_000):
@@ -198,9 +210,13 @@ with Blobs(sys.argv[1]).write("jobs/1/source") as file:
 """
 
 
-def test_the_upload_of_a_process_that_was_killed_is_never_seen(bucket: Bucket, blobs: Blobs) -> None:
+def test_the_upload_of_a_process_that_was_killed_is_never_seen(
+    bucket: Bucket, blobs: Blobs
+) -> None:
     command = [sys.executable, "-c", KILLED, bucket.url]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ}) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ}
+    ) as process:
         assert process.stdout
         assert process.stdout.readline() == b"sent\n"
         process.kill()
@@ -208,7 +224,9 @@ def test_the_upload_of_a_process_that_was_killed_is_never_seen(bucket: Bucket, b
     assert blobs.keys("jobs") == []
     with pytest.raises(Gone):
         blobs.open("jobs/1/source")
-    until(lambda: bucket.unfinished() == ["edugraph/jobs/1/source"], 5)  # as the rules of the bucket must end it
+    until(
+        lambda: bucket.unfinished() == ["edugraph/jobs/1/source"], 5
+    )  # as the rules of the bucket must end it
 
 
 WRITES = """

@@ -62,15 +62,23 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def test_each_service_does_its_whole_work_with_its_own_user(broker: Broker, tmp_path: Path) -> None:
     """Out: any part of `permissions`, or `no_declare` in topology.py."""
     with (
-        serving(broker.environment, tmp_path / "logs", Pools(1, 1, 1), own=broker.own) as (url, insights, _),
+        serving(broker.environment, tmp_path / "logs", Pools(1, 1, 1), own=broker.own) as (
+            url,
+            insights,
+            _,
+        ),
         Client(url, insights_url=insights) as client,
     ):
         *_, report = client.follow(client.import_records([RECORD], analyze=True).job_id)
         assert (report.state, report.written, report.analysis.done) == ("succeeded", 1, 1)
         assert client.diagnosis().checks[0].problems == ()
-        with pika.BlockingConnection(pika.URLParameters(broker.environment["EDUGRAPH_BROKER_URL"])) as connection:
+        with pika.BlockingConnection(
+            pika.URLParameters(broker.environment["EDUGRAPH_BROKER_URL"])
+        ) as connection:
             headers: dict[str, Any] = {"id": "bad", "task": "import_batch_task"}
-            properties = pika.BasicProperties(headers=headers, content_type="application/json", delivery_mode=2)
+            properties = pika.BasicProperties(
+                headers=headers, content_type="application/json", delivery_mode=2
+            )
             body = json.dumps([[{"job_id": 1}], {}, {}]).encode()
             connection.channel().basic_publish("edugraph.tasks", "import.batch", body, properties)
         until(lambda: client.dead_letters("data_import", 5)["counts"]["data_import"] == 1, 20)
@@ -79,10 +87,20 @@ def test_each_service_does_its_whole_work_with_its_own_user(broker: Broker, tmp_
         monitor = Celery("monitor", broker=broker.url("monitor"))
         monitor.conf.update(control_queue_exclusive=False, control_queue_durable=True)
         workers = monitor.control.inspect(timeout=5).ping()
-        assert {name.split("@")[0] for name in workers or {}} == {"importer", "findings", "analyzer"}
+        assert {name.split("@")[0] for name in workers or {}} == {
+            "importer",
+            "findings",
+            "analyzer",
+        }
         assert queue_depth(Celery("analyzer", broker=broker.url("analyzer")))("graph_findings") == 0
-        refused = [line for log in (tmp_path / "logs").glob("*.log") for line in log.read_text().splitlines()]
-        assert [line for line in refused if "ACCESS_REFUSED" in line or "refused for user" in line] == []
+        refused = [
+            line
+            for log in (tmp_path / "logs").glob("*.log")
+            for line in log.read_text().splitlines()
+        ]
+        assert [
+            line for line in refused if "ACCESS_REFUSED" in line or "refused for user" in line
+        ] == []
 
 
 def test_the_monitor_reads_a_queue_as_keda_does_and_a_worker_may_not(broker: Broker) -> None:
@@ -106,30 +124,72 @@ FORBIDDEN: list[tuple[Service, str, Any]] = [
     ("importer", "purge", lambda channel: channel.queue_purge("llm_analysis")),
     ("analyzer", "delete", lambda channel: channel.queue_delete("llm_analysis")),
     ("analyzer", "consume imports", lambda channel: channel.basic_get("data_import")),
-    ("analyzer", "read dead letters of imports", lambda channel: channel.basic_get("data_import.dead")),
-    ("importer", "publish past the exchange", lambda channel: channel.basic_publish("", "data_import", b"")),
-    ("analyzer", "forge an erasure", lambda channel: channel.basic_publish("edugraph.tasks", "import.split", b"")),
+    (
+        "analyzer",
+        "read dead letters of imports",
+        lambda channel: channel.basic_get("data_import.dead"),
+    ),
+    (
+        "importer",
+        "publish past the exchange",
+        lambda channel: channel.basic_publish("", "data_import", b""),
+    ),
+    (
+        "analyzer",
+        "forge an erasure",
+        lambda channel: channel.basic_publish("edugraph.tasks", "import.split", b""),
+    ),
     (
         "analyzer",
         "forge a delayed erasure",
-        lambda channel: channel.basic_publish("celery_delayed_27", ".".join("0" * 28) + ".import.split", b""),
+        lambda channel: channel.basic_publish(
+            "celery_delayed_27", ".".join("0" * 28) + ".import.split", b""
+        ),
     ),
-    ("analyzer", "forge a split", lambda channel: channel.basic_publish("edugraph.tasks", "split.source", b"")),
+    (
+        "analyzer",
+        "forge a split",
+        lambda channel: channel.basic_publish("edugraph.tasks", "split.source", b""),
+    ),
     ("analyzer", "consume splits", lambda channel: channel.basic_get("import_splits")),
-    ("analyzer", "bury an import", lambda channel: channel.basic_publish("edugraph.dead", "data_import", b"")),
-    ("analyzer", "publish past the exchange", lambda channel: channel.basic_publish("", "data_import", b"")),
+    (
+        "analyzer",
+        "bury an import",
+        lambda channel: channel.basic_publish("edugraph.dead", "data_import", b""),
+    ),
+    (
+        "analyzer",
+        "publish past the exchange",
+        lambda channel: channel.basic_publish("", "data_import", b""),
+    ),
     ("analyzer", "bind", lambda channel: channel.queue_bind("data_import", "edugraph.tasks", "#")),
-    ("webhooks", "publish", lambda channel: channel.basic_publish("edugraph.events", "import.completed", b"")),
+    (
+        "webhooks",
+        "publish",
+        lambda channel: channel.basic_publish("edugraph.events", "import.completed", b""),
+    ),
     ("webhooks", "consume", lambda channel: channel.basic_get("data_import")),
-    ("webhooks", "publish past the exchange", lambda channel: channel.basic_publish("", "data_import", b"")),
-    ("monitor", "publish", lambda channel: channel.basic_publish("edugraph.tasks", "import.batch", b"")),
+    (
+        "webhooks",
+        "publish past the exchange",
+        lambda channel: channel.basic_publish("", "data_import", b""),
+    ),
+    (
+        "monitor",
+        "publish",
+        lambda channel: channel.basic_publish("edugraph.tasks", "import.batch", b""),
+    ),
     ("monitor", "consume", lambda channel: channel.basic_get("data_import.dead")),
     ("monitor", "declare", lambda channel: channel.queue_declare("data_import.mine")),
 ]
 
 
-@pytest.mark.parametrize(("service", "what", "do"), FORBIDDEN, ids=[f"{s}-{w}" for s, w, _ in FORBIDDEN])
-def test_what_a_service_must_not_do_is_refused(broker: Broker, service: Service, what: str, do: Any) -> None:
+@pytest.mark.parametrize(
+    ("service", "what", "do"), FORBIDDEN, ids=[f"{s}-{w}" for s, w, _ in FORBIDDEN]
+)
+def test_what_a_service_must_not_do_is_refused(
+    broker: Broker, service: Service, what: str, do: Any
+) -> None:
     parameters = pika.URLParameters(broker.url(service))
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
@@ -140,28 +200,51 @@ def test_what_a_service_must_not_do_is_refused(broker: Broker, service: Service,
 
 
 QUEUES = ("data_import", "graph_findings", "import_splits", "llm_analysis")
-ANALYSES = ("analysis.batch", "analysis.error", "analysis.interaction", "analysis.knowledge_points", "analysis.names")
+ANALYSES = (
+    "analysis.batch",
+    "analysis.error",
+    "analysis.interaction",
+    "analysis.knowledge_points",
+    "analysis.names",
+)
 FINDINGS = ("findings.proposals", "findings.record")
 OF_THE_ANALYZER = (*ANALYSES, *FINDINGS, "import.again", "import.members")
 EVERY_KEY = (*OF_THE_ANALYZER, "import.aggregate", "import.batch", "import.split", "split.source")
 OF_CELERY = ("celery.pidbox", "celeryev", "reply.celery.pidbox")
-WORKER, ASKER, LISTENER, PROBE = "worker@host.celery.pidbox", "id.reply.celery.pidbox", "celeryev.id", "amq.gen-id"
+WORKER, ASKER, LISTENER, PROBE = (
+    "worker@host.celery.pidbox",
+    "id.reply.celery.pidbox",
+    "celeryev.id",
+    "amq.gen-id",
+)
 DELAYS = ("celery_delayed_0", "celery_delayed_27")
 OF_WEBHOOKS = ("edugraph.webhooks", "edugraph.webhooks.after_10s", "edugraph.webhooks.after_3600s")
 
 
 def _like(names: Iterable[str]) -> set[str]:
     """Return names that are nearly one of these: a pattern without an anchor, or with a dot for any letter, has them."""
-    return {form for name in names for form in (f"x{name}", f"{name}x", f"{name}.x", name.replace(".", "x"))} - {
-        *names
-    }
+    return {
+        form
+        for name in names
+        for form in (f"x{name}", f"{name}x", f"{name}.x", name.replace(".", "x"))
+    } - {*names}
 
 
 # What is in a virtual host, by name, and what Celery and RabbitMQ make beside.
 THERE = (
     *("edugraph.tasks", "edugraph.dead", "edugraph.events", *OF_WEBHOOKS),
     *(f"{queue}{part}" for queue in QUEUES for part in ("", ".dead")),
-    *(*OF_CELERY, WORKER, ASKER, LISTENER, PROBE, *DELAYS, "amq.default", "amq.topic", "celery_delayed_delivery"),
+    *(
+        *OF_CELERY,
+        WORKER,
+        ASKER,
+        LISTENER,
+        PROBE,
+        *DELAYS,
+        "amq.default",
+        "amq.topic",
+        "celery_delayed_delivery",
+    ),
 )
 # In which an id is part of the name are as many as there are workers and askers.
 NAMES = {*THERE, *_like(THERE), "mine"} - {
@@ -213,7 +296,9 @@ RIGHTS: dict[Service, Rights] = {
         read=tuple(f"{queue}.dead" for queue in QUEUES),
     ),
     "analyzer": _of_worker("llm_analysis", keys=OF_THE_ANALYZER),
-    "webhooks": Rights(configure=OF_WEBHOOKS, write=OF_WEBHOOKS, read=(*OF_WEBHOOKS, "edugraph.events")),
+    "webhooks": Rights(
+        configure=OF_WEBHOOKS, write=OF_WEBHOOKS, read=(*OF_WEBHOOKS, "edugraph.events")
+    ),
     "monitor": Rights(
         configure=(*OF_CELERY, LISTENER, ASKER),
         write=("celery.pidbox", LISTENER, ASKER),
@@ -224,11 +309,15 @@ RIGHTS: dict[Service, Rights] = {
 
 
 @pytest.mark.parametrize("service", RIGHTS)
-def test_a_user_has_these_rights_in_the_broker_and_no_others(broker: Broker, service: Service) -> None:
+def test_a_user_has_these_rights_in_the_broker_and_no_others(
+    broker: Broker, service: Service
+) -> None:
     """Out: any alternative of any pattern in users.py, or `.*` in place of one, or `^` or `$`, or a tag."""
     user = urlsplit(broker.url(service)).username
     vhost = urlsplit(broker.url(service)).path.lstrip("/")
-    with httpx.Client(base_url=broker.environment["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
+    with httpx.Client(
+        base_url=broker.environment["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20
+    ) as api:
         allowed = api.get(f"/api/permissions/{vhost}/{user}").raise_for_status().json()
         by_exchange = {
             each["exchange"]: each
@@ -239,21 +328,31 @@ def test_a_user_has_these_rights_in_the_broker_and_no_others(broker: Broker, ser
     for operation in ("configure", "write", "read"):
         found = {name for name in NAMES if re.search(allowed[operation], name)}
         assert found == set(getattr(rights, operation)), operation
-    assert by_exchange.keys() == {"edugraph.tasks", "edugraph.dead", *(f"celery_delayed_{n}" for n in range(28))}
+    assert by_exchange.keys() == {
+        "edugraph.tasks",
+        "edugraph.dead",
+        *(f"celery_delayed_{n}" for n in range(28)),
+    }
     bits = ".".join("01" * 14)
     keys = {*EVERY_KEY, *QUEUES, *_like((*EVERY_KEY, *QUEUES)), "x.import.split", "2.import.split"}
     keys |= {f"{bits}.{key}" for key in keys}
     for exchange, each in by_exchange.items():
         expected = (
-            rights.dead if exchange == "edugraph.dead" else (*rights.keys, *(f"{bits}.{k}" for k in rights.keys))
+            rights.dead
+            if exchange == "edugraph.dead"
+            else (*rights.keys, *(f"{bits}.{k}" for k in rights.keys))
         )
         assert {key for key in keys if re.search(each["write"], key)} == set(expected), exchange
         assert not [key for key in keys if re.search(each["read"], key)], exchange
-    assert sorted(tags if isinstance(tags, list) else filter(None, tags.split(","))) == sorted(rights.tags)
+    assert sorted(tags if isinstance(tags, list) else filter(None, tags.split(","))) == sorted(
+        rights.tags
+    )
 
 
 def test_a_user_reaches_no_other_virtual_host(broker: Broker) -> None:
     for process in broker.own:
         url = broker.url(process)
         with pytest.raises(pika.exceptions.ProbableAccessDeniedError):
-            pika.BlockingConnection(pika.URLParameters(urlsplit(url)._replace(path="/%2F").geturl()))
+            pika.BlockingConnection(
+                pika.URLParameters(urlsplit(url)._replace(path="/%2F").geturl())
+            )

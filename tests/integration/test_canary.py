@@ -30,7 +30,12 @@ from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
 NAME, TEXT, EMAIL = "Canarina Quetzal", "plumbago is what I wrote", "canarina@quetzal.example"
-STUDENT, KEY, TOKEN, CHINESE = "stu-canarina-1", "sk-canary-4711", "egk_canary_token", "金丝雀写的话"
+STUDENT, KEY, TOKEN, CHINESE = (
+    "stu-canarina-1",
+    "sk-canary-4711",
+    "egk_canary_token",
+    "金丝雀写的话",
+)
 FAULTS = ["400", "not_json", "filter", "cut", "401", "500", "truncated"]
 
 
@@ -68,14 +73,20 @@ class Seen:
     def hits(self, secrets: list[str]) -> list[str]:
         forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
         lines = ((place, line) for place, text in self.places.items() for line in text.splitlines())
-        return [f"{place}: {line[:400]}" for place, line in lines if any(form in line for form in forms)]
+        return [
+            f"{place}: {line[:400]}" for place, line in lines if any(form in line for form in forms)
+        ]
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seen, list[str]]]:
     port = free_metrics_ports()
     with real_engine(tmp_path_factory.mktemp("canary")) as plain:
-        ours = {"EDUGRAPH_LOG_LEVEL": "DEBUG", "EDUGRAPH_LOG_FORMAT": "json", "EDUGRAPH_METRICS_PORT": str(port)}
+        ours = {
+            "EDUGRAPH_LOG_LEVEL": "DEBUG",
+            "EDUGRAPH_LOG_FORMAT": "json",
+            "EDUGRAPH_METRICS_PORT": str(port),
+        }
         engine = replace(plain, environment={**plain.environment, **ours})
         seen = Seen()
         with _events(engine, seen):
@@ -85,9 +96,15 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seen, list[
                 _bad_messages(engine)
                 _bad_requests(system)
             with scripted_provider({"faults": [{"every": 1, "at": 0, "kinds": FAULTS}]}) as url:
-                away = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": KEY, "EDUGRAPH_REQUESTS_PER_MINUTE": "6000"}
+                away = {
+                    "OPENAI_BASE_URL": url,
+                    "OPENAI_API_KEY": KEY,
+                    "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
+                }
                 failing = replace(
-                    engine, environment={**engine.environment, **away}, folder=engine.folder / "failing"
+                    engine,
+                    environment={**engine.environment, **away},
+                    folder=engine.folder / "failing",
                 )
                 with _running(failing, "failing provider", seen) as system:
                     _analyses(system)
@@ -105,23 +122,33 @@ def _running(engine: Engine, name: str, seen: Seen) -> Iterator[System]:
             seen.places[f"{name}, metrics of {process}"] = answer.text
     for log in (engine.folder / "logs").glob("*.log"):
         seen.places[f"{name}, log of {log.stem}"] = log.read_text()
-        seen.logs += [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        seen.logs += [
+            json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")
+        ]
 
 
 def _imports(system: System) -> None:
     path = system.engine.folder / "good.ndjson"
     path.write_text(
-        "\n".join(json.dumps(record) for record in [*map(interaction, range(5)), *map(mistake, range(5))])
+        "\n".join(
+            json.dumps(record) for record in [*map(interaction, range(5)), *map(mistake, range(5))]
+        )
     )
     report = system.import_and_report(path, "--analyze")
     assert (report["state"], report["written"]) == ("succeeded", 10)
 
 
 def _bad_imports(system: System) -> None:
-    bad = {"type": "course_record", "timestamp": TEXT, "data": {"student_id": STUDENT, "progress": NAME, EMAIL: KEY}}
+    bad = {
+        "type": "course_record",
+        "timestamp": TEXT,
+        "data": {"student_id": STUDENT, "progress": NAME, EMAIL: KEY},
+    }
     path = system.engine.folder / "bad.ndjson"
     path.write_text(
-        "\n".join([json.dumps(bad), f'{{"type": "{TEXT}', f"{NAME}: {EMAIL}", json.dumps(interaction(0))])
+        "\n".join(
+            [json.dumps(bad), f'{{"type": "{TEXT}', f"{NAME}: {EMAIL}", json.dumps(interaction(0))]
+        )
     )
     assert system.import_and_report(path, "--analyze")["rejected"] == 3
     system.edugraph("import", str(path), "--mapping", str(path), "--follow")
@@ -137,11 +164,22 @@ def _bad_messages(engine: Engine) -> None:
         ("import_batch_task", "application/json", f'[[{{"text": "{TEXT}'.encode()),
         ("import_batch_task", "application/x-python-serialize", TEXT.encode()),
     ]
-    connection = pika.BlockingConnection(pika.URLParameters(engine.environment["EDUGRAPH_BROKER_URL"]))
+    connection = pika.BlockingConnection(
+        pika.URLParameters(engine.environment["EDUGRAPH_BROKER_URL"])
+    )
     channel = connection.channel()
     for number, (task, kind, body) in enumerate(bodies):
-        headers = {"task": task, "id": f"bad-{number}", "retries": 0, "lang": "py", "argsrepr": "", "kwargsrepr": ""}
-        properties = pika.BasicProperties(content_type=kind, content_encoding="utf-8", headers=headers)
+        headers = {
+            "task": task,
+            "id": f"bad-{number}",
+            "retries": 0,
+            "lang": "py",
+            "argsrepr": "",
+            "kwargsrepr": "",
+        }
+        properties = pika.BasicProperties(
+            content_type=kind, content_encoding="utf-8", headers=headers
+        )
         channel.basic_publish("edugraph.tasks", "import.batch", body, properties)
     channel.basic_publish("edugraph.tasks", "import.batch", TEXT.encode())
     _until_dead(engine, len(bodies) + 1)
@@ -155,8 +193,12 @@ def _bad_requests(system: System) -> None:
         statuses = [
             http.post("/v1/imports", content=f'{{"records": ["{TEXT}'.encode()).status_code,
             http.post("/v1/imports", json={"records": TEXT, EMAIL: NAME}).status_code,
-            http.post("/v1/imports", json={"records": [interaction(1)], "batch_size": NAME}).status_code,
-            http.post("/v1/analyses/errors", json={"records": [{"type": TEXT, "data": NAME}]}).status_code,
+            http.post(
+                "/v1/imports", json={"records": [interaction(1)], "batch_size": NAME}
+            ).status_code,
+            http.post(
+                "/v1/analyses/errors", json={"records": [{"type": TEXT, "data": NAME}]}
+            ).status_code,
             http.get(f"/v1/jobs/{STUDENT}", params={"q": EMAIL}).status_code,
             http.get(f"/v1/tasks/{TOKEN}").status_code,
             http.get(f"/{STUDENT}/{EMAIL}").status_code,
@@ -212,7 +254,10 @@ def _events(engine: Engine, seen: Seen) -> Iterator[None]:
     thread.join(5)
     assert any("task-received" in event for event in received)
     assert domain
-    seen.places["Celery's events"], seen.places["domain events"] = "\n".join(received), "\n".join(domain)
+    seen.places["Celery's events"], seen.places["domain events"] = (
+        "\n".join(received),
+        "\n".join(domain),
+    )
 
 
 def _until_dead(engine: Engine, number: int) -> None:
@@ -221,7 +266,9 @@ def _until_dead(engine: Engine, number: int) -> None:
 
 
 def _failed_results(engine: Engine) -> str:
-    with redis.Redis.from_url(engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True) as server:
+    with redis.Redis.from_url(
+        engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True
+    ) as server:
         keys = list(server.scan_iter("celery-task-meta-*", count=1_000))
         kept = [value for value in (server.mget(keys) if keys else []) if value]
     failed = [value for value in kept if json.loads(value)["status"] != "SUCCESS"]
@@ -231,7 +278,9 @@ def _failed_results(engine: Engine) -> str:
 
 def _secrets(engine: Engine) -> list[str]:
     urls = [engine.environment[name] for name in ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL")]
-    passwords = [urlsplit(url).password or "" for url in urls] + [engine.environment["EDUGRAPH_NEO4J_PASSWORD"]]
+    passwords = [urlsplit(url).password or "" for url in urls] + [
+        engine.environment["EDUGRAPH_NEO4J_PASSWORD"]
+    ]
     long_enough = [password for password in passwords if len(password) > 8]  # "guest" is a word
     return [NAME, "Canarina", TEXT, "plumbago", EMAIL, STUDENT, KEY, TOKEN, CHINESE, *long_enough]
 
@@ -243,11 +292,19 @@ def test_no_canary_is_anywhere(seen: tuple[Seen, list[str]]) -> None:
 
 
 def test_every_line_of_a_task_says_which(seen: tuple[Seen, list[str]]) -> None:
-    lines = [line for line in seen[0].logs if line["logger"].startswith("edugraph_common.messaging.task_base")]
+    lines = [
+        line
+        for line in seen[0].logs
+        if line["logger"].startswith("edugraph_common.messaging.task_base")
+    ]
     assert {"task_failed"} <= {line["event"] for line in lines}
     for line in lines:
         assert {"task_id", "task", "trace_id", "tries"} <= line.keys(), line
-    ended = [line for line in seen[0].logs if line["event"] == "task_ended" and line.get("batch") is not None]
+    ended = [
+        line
+        for line in seen[0].logs
+        if line["event"] == "task_ended" and line.get("batch") is not None
+    ]
     assert ended
     assert all({"task_id", "task", "trace_id", "tries", "job_id"} <= line.keys() for line in ended)
 
@@ -260,10 +317,20 @@ def test_a_failure_has_its_type_its_reason_and_its_place(seen: tuple[Seen, list[
 
 
 def test_a_request_and_its_tasks_have_one_trace(seen: tuple[Seen, list[str]]) -> None:
-    asked = {line["trace_id"] for line in seen[0].logs if line["event"] == "request" and line["method"] == "POST"}
-    worked = {line["trace_id"] for line in seen[0].logs if line["event"] == "task_ended" and "import" in line["task"]}
+    asked = {
+        line["trace_id"]
+        for line in seen[0].logs
+        if line["event"] == "request" and line["method"] == "POST"
+    }
+    worked = {
+        line["trace_id"]
+        for line in seen[0].logs
+        if line["event"] == "task_ended" and "import" in line["task"]
+    }
     analysed = {
-        line["trace_id"] for line in seen[0].logs if line["event"] == "task_ended" and "analy" in line["task"]
+        line["trace_id"]
+        for line in seen[0].logs
+        if line["event"] == "task_ended" and "analy" in line["task"]
     }
     assert analysed
     assert analysed <= worked

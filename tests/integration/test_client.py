@@ -16,7 +16,10 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with virtual_host() as addresses, gateway(addresses, tmp_path_factory.mktemp("gateway")) as started:
+    with (
+        virtual_host() as addresses,
+        gateway(addresses, tmp_path_factory.mktemp("gateway")) as started,
+    ):
         yield started
 
 
@@ -39,7 +42,9 @@ class LosesAnswers(httpx.HTTPTransport):
         return answer
 
 
-def test_lost_answers_make_one_job_of_records_and_one_of_a_file(running: Gateway, tmp_path: Path) -> None:
+def test_lost_answers_make_one_job_of_records_and_one_of_a_file(
+    running: Gateway, tmp_path: Path
+) -> None:
     """Out: the Idempotency-Key of `submit`."""
     path, transport = tmp_path / "f.ndjson", LosesAnswers(lost=2)
     path.write_text('{"a": 1}\n' * 50_000, encoding="utf-8")
@@ -51,13 +56,19 @@ def test_lost_answers_make_one_job_of_records_and_one_of_a_file(running: Gateway
         file = client.import_file(path)
         assert (transport.sent, running.queued("data_import")) == (5, before + 2)
         # The newest come first; behind them are those of all tests before.
-        assert [job.job_id for job in islice(client.jobs(page=1), 2)] == [file.job_id, records.job_id]
+        assert [job.job_id for job in islice(client.jobs(page=1), 2)] == [
+            file.job_id,
+            records.job_id,
+        ]
 
 
 def test_the_client_that_is_awaited_submits_pages_and_follows(running: Gateway) -> None:
     async def work() -> tuple[set[str], list[str], list[str]]:
         async with AsyncClient(running.url) as client:
-            sent = {(await client.import_records([{**RECORD, "record_id": f"r{each}"}])).job_id for each in range(3)}
+            sent = {
+                (await client.import_records([{**RECORD, "record_id": f"r{each}"}])).job_id
+                for each in range(3)
+            }
             found = list[str]()
             async for job in client.jobs(page=2):
                 found.append(job.job_id)

@@ -37,13 +37,17 @@ def test_a_course_without_names_is_known_as_such(members: CourseMembers, name: s
     assert members.of([name]) == {name: ()}
 
 
-def test_names_that_the_graph_has_no_longer_go_when_the_list_is_told_again(members: CourseMembers, name: str) -> None:
+def test_names_that_the_graph_has_no_longer_go_when_the_list_is_told_again(
+    members: CourseMembers, name: str
+) -> None:
     members.tell(name, ["Ana", "Ben"], members.epoch(), NOW)
     members.tell(name, ["Ben"], members.epoch(), NOW + timedelta(hours=1))
     assert members.of([name]) == {name: ("Ben",)}
 
 
-def test_of_too_many_names_the_latest_stay(members: CourseMembers, name: str, monkeypatch: Any) -> None:
+def test_of_too_many_names_the_latest_stay(
+    members: CourseMembers, name: str, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(course_members, "MOST_MEMBERS", 3)
     members.tell(name, ["a", "b", "c"], members.epoch(), NOW)
     members.add({name: ["d", "e"]}, members.epoch(), NOW + timedelta(seconds=1))
@@ -52,9 +56,14 @@ def test_of_too_many_names_the_latest_stay(members: CourseMembers, name: str, mo
     assert {"d", "e"} <= set(names)
 
 
-def test_what_is_known_of_a_course_is_told_in_its_epoch_alone(members: CourseMembers, name: str, server: Any) -> None:
+def test_what_is_known_of_a_course_is_told_in_its_epoch_alone(
+    members: CourseMembers, name: str, server: Any
+) -> None:
     """A description may name somebody who is erased meanwhile. Out: `_in_epoch` in tell_context."""
-    context, epoch = CourseContext(course_id=name, name="Sums", knowledge_points=("carrying",)), members.epoch()
+    context, epoch = (
+        CourseContext(course_id=name, name="Sums", knowledge_points=("carrying",)),
+        members.epoch(),
+    )
     assert members.contexts([name]) == {}
     members.tell_context(context, epoch)
     assert members.contexts([name, f"{name}-2"]) == {name: context}

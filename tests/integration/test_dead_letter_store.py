@@ -37,7 +37,9 @@ from edugraph_common.platform.object_store import Blobs
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
-BODY = json.dumps([[{"version": 1, "job_id": "j", "name": "Ana Ruiz"}], {}, {"chord": None}]).encode()
+BODY = json.dumps(
+    [[{"version": 1, "job_id": "j", "name": "Ana Ruiz"}], {}, {"chord": None}]
+).encode()
 QUEUE = "data_import"
 
 
@@ -73,9 +75,16 @@ def forget(client: "redis.Redis") -> None:
     Jobs(client).cleaned(LETTERS_TO_CLEAN, ())
 
 
-def letter(task_id: Any = "t", body: bytes = BODY, queue: str = QUEUE, **headers: Any) -> StoredLetter:
+def letter(
+    task_id: Any = "t", body: bytes = BODY, queue: str = QUEUE, **headers: Any
+) -> StoredLetter:
     told = {"id": task_id, "task": "import_batch_task", REASON: "it failed", **headers}
-    properties = {"content_type": "application/json", "content_encoding": "utf-8", "priority": 4, "expiration": None}
+    properties = {
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "priority": 4,
+        "expiration": None,
+    }
     return made_letter(queue, properties, told, body, NOW)
 
 
@@ -97,7 +106,12 @@ def test_a_letter_is_one_object_and_a_row_without_its_records(store: DeadLetterS
     kept = letter(**{TRIES: "4", DIED: died})
     store.keep(kept)
     store.keep(kept)
-    assert store.counts() == {"data_import": 1, "import_splits": 0, "graph_findings": 0, "llm_analysis": 0}
+    assert store.counts() == {
+        "data_import": 1,
+        "import_splits": 0,
+        "graph_findings": 0,
+        "llm_analysis": 0,
+    }
     assert store.stored() == store.oldest(QUEUE, 10) == [kept.ref]
     [row] = store.rows([kept.ref])
     assert row.model_dump() == {
@@ -111,7 +125,11 @@ def test_a_letter_is_one_object_and_a_row_without_its_records(store: DeadLetterS
         "bytes": len(BODY),
     }
     client = store.client
-    in_redis = [client.hgetall(ROWS), client.zrange(f"{KEYS}:queue:{QUEUE}", 0, -1), client.smembers(UNTOLD)]
+    in_redis = [
+        client.hgetall(ROWS),
+        client.zrange(f"{KEYS}:queue:{QUEUE}", 0, -1),
+        client.smembers(UNTOLD),
+    ]
     assert "Ana" not in str(in_redis)
     assert bodies(store) == [BODY]
 
@@ -129,7 +147,9 @@ def test_a_body_of_any_form_is_kept_as_it_came(store: DeadLetterStore, body: byt
 @pytest.mark.parametrize(
     "task_id", ["../../../etc/passwd", "a/b", "", None, 5, "*", "x" * 10_000, "..", "ü\x00", [1]]
 )
-def test_no_id_of_a_task_leads_out_of_the_folder(store: DeadLetterStore, tmp_path: Path, task_id: Any) -> None:
+def test_no_id_of_a_task_leads_out_of_the_folder(
+    store: DeadLetterStore, tmp_path: Path, task_id: Any
+) -> None:
     store.keep(letter(task_id))
     files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.json")]
     assert [path.parent.as_posix() for path in files] == [f"{FOLDER}/{QUEUE}"]
@@ -141,12 +161,22 @@ def test_no_id_of_a_task_leads_out_of_the_folder(store: DeadLetterStore, tmp_pat
 
 def test_headers_that_are_not_json_are_kept(store: DeadLetterStore) -> None:
     deaths = [{"reason": "rejected", "queue": QUEUE, "count": 1, "time": NOW}]
-    strange = {"share": 0.5, "pair": (1, b"\xff"), "nothing": None, "half": "\udcff", "none": float("nan")}
+    strange = {
+        "share": 0.5,
+        "pair": (1, b"\xff"),
+        "nothing": None,
+        "half": "\udcff",
+        "none": float("nan"),
+    }
     store.keep(letter(**{"x-death": deaths}, **strange))
     kept = store.read(store.stored()[0])
     assert kept
     assert kept.headers["x-death"][0]["time"] == NOW.isoformat()
-    assert (kept.headers["share"], kept.headers["pair"][0], kept.headers["nothing"]) == (0.5, 1, None)
+    assert (kept.headers["share"], kept.headers["pair"][0], kept.headers["nothing"]) == (
+        0.5,
+        1,
+        None,
+    )
     assert kept.properties["priority"] == 4
 
 
@@ -186,14 +216,18 @@ def test_deaths_of_one_task_differ_and_deliveries_of_one_death_do_not() -> None:
     ]
     assert len({each.ref for each in different}) == len(different)
     # Pika gives the times of the broker without a time zone, kombu with one.
-    plain = letter("a", **{"x-death": [{**death, "time": NOW.replace(tzinfo=None)}], "x-delivery-count": 3})
+    plain = letter(
+        "a", **{"x-death": [{**death, "time": NOW.replace(tzinfo=None)}], "x-delivery-count": 3}
+    )
     assert plain.ref == different[7].ref
 
 
 # --- what comes again ---------------------------------------------------------------------------------------------
 
 
-def test_a_letter_that_comes_again_is_not_put_in_the_place_of_what_an_erasure_left(store: DeadLetterStore) -> None:
+def test_a_letter_that_comes_again_is_not_put_in_the_place_of_what_an_erasure_left(
+    store: DeadLetterStore,
+) -> None:
     """A worker died before it acknowledged the letter. Out: the look for the object in `keep`."""
     store.keep(letter())
     assert store.rewrite(letter().ref, lambda body: body.replace(b"Ana Ruiz", b""), dry_run=False)
@@ -202,7 +236,9 @@ def test_a_letter_that_comes_again_is_not_put_in_the_place_of_what_an_erasure_le
 
 
 @pytest.mark.parametrize("how", ["dropped", "sent again", "erased"])
-def test_a_letter_that_comes_again_after_it_was_deleted_does_not_come_back(store: DeadLetterStore, how: str) -> None:
+def test_a_letter_that_comes_again_after_it_was_deleted_does_not_come_back(
+    store: DeadLetterStore, how: str
+) -> None:
     """Out: the look at DELETED in `keep`."""
     store.keep(letter())
     ref = letter().ref
@@ -231,7 +267,9 @@ def test_what_breaks_off_between_object_and_row_is_done_when_the_letter_comes_ag
     assert store.untold(QUEUE) == [letter().ref]
 
 
-def test_a_row_is_never_there_without_its_object(store: DeadLetterStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_is_never_there_without_its_object(
+    store: DeadLetterStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out: the order in `keep`."""
     with monkeypatch.context() as broken:
         broken.setattr(DeadLetterStore, "_write", lambda *_: 1 / 0)
@@ -243,7 +281,9 @@ def test_a_row_is_never_there_without_its_object(store: DeadLetterStore, monkeyp
 # --- deleting and telling -----------------------------------------------------------------------------------------
 
 
-def test_a_letter_that_was_dropped_untold_is_hidden_until_somebody_has_told_its_end(store: DeadLetterStore) -> None:
+def test_a_letter_that_was_dropped_untold_is_hidden_until_somebody_has_told_its_end(
+    store: DeadLetterStore,
+) -> None:
     """Out: `is_untold` in `delete`, and the job of the task waits for it for ever."""
     store.keep(letter())
     ref = letter().ref
@@ -347,7 +387,9 @@ def test_the_sweeper_ends_what_a_killed_process_left(store: DeadLetterStore, clo
     assert store.strange() == []
 
 
-def test_a_letter_is_deleted_when_its_retention_is_over(store: DeadLetterStore, clock: Clock) -> None:
+def test_a_letter_is_deleted_when_its_retention_is_over(
+    store: DeadLetterStore, clock: Clock
+) -> None:
     """It is counted from its death, and a death in the future counts from the storing. Out: `oldest_kept`."""
     store.keep(letter("old", **{DIED: (NOW - 29 * DAY).isoformat()}))
     store.keep(letter("forged", **{DIED: "9999-01-01T00:00:00+00:00"}))
@@ -363,7 +405,9 @@ def test_a_letter_is_deleted_when_its_retention_is_over(store: DeadLetterStore, 
     assert store.client.zcard(DELETED) == 0
 
 
-def test_a_damaged_object_is_named_and_hides_no_other(store: DeadLetterStore, tmp_path: Path) -> None:
+def test_a_damaged_object_is_named_and_hides_no_other(
+    store: DeadLetterStore, tmp_path: Path
+) -> None:
     for task_id in ("a", "b"):
         store.keep(letter(task_id))
     (tmp_path / FOLDER / f"{letter('a').ref}.json").write_bytes(b'{"queue": ')
@@ -397,7 +441,9 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(store: DeadLetterS
 # --- files of letters ---------------------------------------------------------------------------------------------
 
 
-def test_exported_letters_are_stored_again_also_after_they_were_dropped(store: DeadLetterStore, clock: Clock) -> None:
+def test_exported_letters_are_stored_again_also_after_they_were_dropped(
+    store: DeadLetterStore, clock: Clock
+) -> None:
     for task_id in ("a", "b"):
         store.keep(letter(task_id, b"\xff"))
     lines = list(store.export(QUEUE))
@@ -425,7 +471,9 @@ def test_exported_letters_are_stored_again_also_after_they_were_dropped(store: D
         ({"more": 1}, "is not a dead letter"),
     ],
 )
-def test_a_line_of_another_form_is_named(store: DeadLetterStore, change: dict[str, Any], words: str) -> None:
+def test_a_line_of_another_form_is_named(
+    store: DeadLetterStore, change: dict[str, Any], words: str
+) -> None:
     good = letter().model_dump_json()
     bad = json.dumps({**json.loads(good), **change})
     with pytest.raises(Rejected, match=f"Line 2 {words}"):
@@ -444,7 +492,9 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(steps=STEPS)
 def test_a_letter_is_listed_exactly_while_it_was_stored_and_not_dropped(
     store: DeadLetterStore, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, str]]

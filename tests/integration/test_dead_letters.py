@@ -34,16 +34,33 @@ from edugraph_common.messaging.dead_letters import (
 from edugraph_common.messaging.provisioning import pika_channel
 from edugraph_common.platform.job_store import LETTERS_TO_CLEAN, Jobs
 from edugraph_common.platform.settings import Settings
-from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator, NotThere, Replayed, Unplayable
+from edugraph_gateway.operations.dead_letter_operator import (
+    DeadLetterOperator,
+    NotThere,
+    Replayed,
+    Unplayable,
+)
 from edugraph_gateway.operations.task_results import TaskResults
 
 QUEUE = "data_import"
-BODY: list[Any] = [[{"version": 1, "job_id": "j", "batch": 0}], {"k": 1}, {"chord": {"task": "x"}, "errbacks": ["e"]}]
+BODY: list[Any] = [
+    [{"version": 1, "job_id": "j", "batch": 0}],
+    {"k": 1},
+    {"chord": {"task": "x"}, "errbacks": ["e"]},
+]
 
 
-def bury(bench: Bench, task_id: str, queue: str = QUEUE, body: bytes | None = None, **headers: Any) -> None:
+def bury(
+    bench: Bench, task_id: str, queue: str = QUEUE, body: bytes | None = None, **headers: Any
+) -> None:
     """Put a letter into the queue of dead letters, as if its task had given up."""
-    told = {"id": task_id, "task": "import_batch_task", "retries": 3, "x-edugraph-reason": "it failed", **headers}
+    told = {
+        "id": task_id,
+        "task": "import_batch_task",
+        "retries": 3,
+        "x-edugraph-reason": "it failed",
+        **headers,
+    }
     properties = pika.BasicProperties(
         content_type="application/json",
         content_encoding="utf-8",
@@ -62,7 +79,9 @@ def bury(bench: Bench, task_id: str, queue: str = QUEUE, body: bytes | None = No
 
 def operator(bench: Bench, *done: str, slept: list[float] | None = None) -> DeadLetterOperator:
     sleep = (lambda _: None) if slept is None else slept.append
-    return DeadLetterOperator(bench.settings, bench.letters, lambda task_id: task_id in done, sleep=sleep)
+    return DeadLetterOperator(
+        bench.settings, bench.letters, lambda task_id: task_id in done, sleep=sleep
+    )
 
 
 def left(bench: Bench, queue: str = QUEUE) -> list[str]:
@@ -126,7 +145,9 @@ def test_a_letter_that_was_stored_and_not_acknowledged_is_one_letter(bench: Benc
     bench.stop_workers()
     with pika_channel(bench.settings) as channel:
         _, properties, body = channel.basic_get("data_import.dead")
-        bench.letters.keep(made_letter(QUEUE, vars(properties), properties.headers, body, bench.letters.now()))
+        bench.letters.keep(
+            made_letter(QUEUE, vars(properties), properties.headers, body, bench.letters.now())
+        )
     [stored] = bench.letters.stored()
     bench.start()
     until(lambda: bench.letters.untold(QUEUE) == [] and bench.depth("data_import.dead") == 0)
@@ -179,10 +200,19 @@ def test_the_oldest_letters_are_shown_and_stay_in_their_order(bench: Bench) -> N
         bury(bench, task_id, **{"x-edugraph-died": f"2026-01-01T00:00:0{number}+00:00"})
     bury(bench, "e", "llm_analysis")
     operate = operator(bench)
-    assert operate.counts() == {"data_import": 4, "import_splits": 0, "graph_findings": 0, "llm_analysis": 1}
+    assert operate.counts() == {
+        "data_import": 4,
+        "import_splits": 0,
+        "graph_findings": 0,
+        "llm_analysis": 1,
+    }
     assert [letter.task_id for letter in operate.oldest(QUEUE, 3)] == ["a", "b", "c"]
     letter, arguments = operate.show(QUEUE, "b")
-    assert (letter.task_id, letter.job_id, letter.died) == ("b", "j", datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC))
+    assert (letter.task_id, letter.job_id, letter.died) == (
+        "b",
+        "j",
+        datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC),
+    )
     assert arguments == BODY[0]
     assert left(bench) == list("abcd")
 
@@ -244,7 +274,13 @@ def test_a_replay_sends_the_task_as_if_it_had_never_been_tried(bench: Bench) -> 
         {"chord": None, "chain": None, "callbacks": None, "errbacks": ["e"]},
     ]
     assert datetime.fromisoformat(sent.pop("edugraph_replayed")) <= datetime.now(UTC)
-    expected = {"id": "a", "task": "import_batch_task", "retries": 0, "traceparent": "kept", "pair": [1, 2]}
+    expected = {
+        "id": "a",
+        "task": "import_batch_task",
+        "retries": 0,
+        "traceparent": "kept",
+        "pair": [1, 2],
+    }
     unset = dict.fromkeys(("eta", "expires", "group", "group_index"))
     assert sent == expected | unset
 
@@ -286,9 +322,12 @@ def test_a_letter_stays_until_the_broker_has_confirmed_its_replay(
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    "spoilt", [{"task": "x"}, {"task": None}, {"body": b"no"}, {"body": b"[1]"}, {"body": b"[1,2,3]"}]
+    "spoilt",
+    [{"task": "x"}, {"task": None}, {"body": b"no"}, {"body": b"[1]"}, {"body": b"[1,2,3]"}],
 )
-def test_a_letter_that_no_worker_could_do_stays_and_says_so(bench: Bench, spoilt: dict[str, Any]) -> None:
+def test_a_letter_that_no_worker_could_do_stays_and_says_so(
+    bench: Bench, spoilt: dict[str, Any]
+) -> None:
     bury(bench, "a", **spoilt)
     with pytest.raises(Unplayable, match="drop it"):
         operator(bench).replay(QUEUE, "a")
@@ -296,8 +335,12 @@ def test_a_letter_that_no_worker_could_do_stays_and_says_so(bench: Bench, spoilt
 
 
 @pytest.mark.real
-def test_a_replay_of_all_keeps_its_limit_and_its_pace_and_leaves_what_cannot_be_sent(bench: Bench) -> None:
-    for number, (task_id, task) in enumerate((("a", "x"), ("b", "done"), ("done", "done"), ("c", "d"), ("e", "e"))):
+def test_a_replay_of_all_keeps_its_limit_and_its_pace_and_leaves_what_cannot_be_sent(
+    bench: Bench,
+) -> None:
+    for number, (task_id, task) in enumerate(
+        (("a", "x"), ("b", "done"), ("done", "done"), ("c", "d"), ("e", "e"))
+    ):
         died = {"x-edugraph-died": f"2026-01-01T00:00:0{number}+00:00"}
         bury(bench, task_id, **died, task="x" if task == "x" else "import_batch_task")
     slept: list[float] = []
@@ -327,7 +370,9 @@ def test_replays_side_by_side_send_each_letter_once(bench: Bench) -> None:
     take_in(bench.settings, bench.letters)
     found = side_by_side(4, lambda: operator(bench).replay_all(QUEUE, 100, 10_000).replayed)
     assert sum(found) == 30
-    assert Counter(sent["id"] for sent in bench.take(QUEUE)) == Counter(f"t-{number}" for number in range(30))
+    assert Counter(sent["id"] for sent in bench.take(QUEUE)) == Counter(
+        f"t-{number}" for number in range(30)
+    )
 
 
 @pytest.mark.real
@@ -336,7 +381,10 @@ def test_a_letter_that_one_sends_and_another_drops_is_sent_or_dropped(bench: Ben
     for number in range(30):
         bury(bench, f"t-{number}")
     take_in(bench.settings, bench.letters)
-    todo = [lambda: operator(bench).replay_all(QUEUE, 100, 10_000).replayed, lambda: operator(bench).drop_all(QUEUE)]
+    todo = [
+        lambda: operator(bench).replay_all(QUEUE, 100, 10_000).replayed,
+        lambda: operator(bench).drop_all(QUEUE),
+    ]
     with ThreadPoolExecutor(2) as pool:
         replayed, dropped = [future.result(60) for future in [pool.submit(do) for do in todo]]
     assert replayed + dropped == 30
@@ -380,9 +428,13 @@ def test_letters_are_rewritten_wherever_they_are(bench: Bench) -> None:
     for dry_run in (True, False):
         found = rewrite_dead_letters(bench.settings, bench.letters, without_ana, dry_run=dry_run)
         assert found == (3, {QUEUE: 2}, ["dead/data_import/x.json"])
-    texts = sorted(text for _, [text] in read_dead_letters(bench.settings, bench.letters, lambda body: [body]))
+    texts = sorted(
+        text for _, [text] in read_dead_letters(bench.settings, bench.letters, lambda body: [body])
+    )
     assert texts == [b'" 1"', b'" 2"', b'"Bo"']
-    assert rewrite_dead_letters(bench.settings, bench.letters, without_ana, dry_run=False).changed == 0
+    assert (
+        rewrite_dead_letters(bench.settings, bench.letters, without_ana, dry_run=False).changed == 0
+    )
     assert bench.dead() + bench.dead("llm_analysis") == 3
 
 
@@ -405,7 +457,13 @@ def test_no_letter_of_a_person_is_left_when_letters_arrive_during_the_erasure(be
     time.sleep(1)
     stop.set()
     thread.join(10)
-    until(lambda: bench.depth(QUEUE) == bench.depth("data_import.dead") == 0 and not bench.letters.untold(QUEUE), 60)
+    until(
+        lambda: (
+            bench.depth(QUEUE) == bench.depth("data_import.dead") == 0
+            and not bench.letters.untold(QUEUE)
+        ),
+        60,
+    )
     assert any(b"Ana" in body for body in all_bodies(bench)), "none arrived meanwhile"
     assert jobs.to_clean() == [LETTERS_TO_CLEAN]
     rewrite_dead_letters(bench.settings, bench.letters, without_ana, dry_run=False)
@@ -429,10 +487,14 @@ def test_letters_are_kept_in_a_file_put_back_and_done(bench: Bench, tmp_path: Pa
     made = edugraph(bench.environment(), "dead", "export", QUEUE)
     assert len(made.stdout.splitlines()) == 3, made.stderr
     (tmp_path / "letters.ndjson").write_text(made.stdout)
-    operate = DeadLetterOperator(bench.settings, bench.letters, TaskResults(bench.settings, 5).is_done)
+    operate = DeadLetterOperator(
+        bench.settings, bench.letters, TaskResults(bench.settings, 5).is_done
+    )
     assert operate.drop_all(QUEUE) == 3
     for _ in range(2):
-        restored = edugraph(bench.environment(), "dead", "restore", str(tmp_path / "letters.ndjson"))
+        restored = edugraph(
+            bench.environment(), "dead", "restore", str(tmp_path / "letters.ndjson")
+        )
         assert "data_import 3" in restored.stdout
         assert bench.dead() == 3, "a file that is restored twice doubles nothing"
     assert operate.replay_all(QUEUE, 10, 100).replayed == 3
@@ -479,7 +541,9 @@ def test_what_pika_says_of_the_broker_is_told_as_what_to_do(
         raise error
 
 
-def test_a_task_that_gives_up_sends_its_message_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_gives_up_sends_its_message_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sent: list[dict[str, Any]] = []
     app = Celery("probe", broker="memory://", set_as_current=False)
 
@@ -489,7 +553,9 @@ def test_a_task_that_gives_up_sends_its_message_with_the_reason(monkeypatch: pyt
 
     def apply_async(signature: Any, **options: Any) -> None:
         own = signature.options
-        sent.append({"args": signature.args, "id": own["task_id"], "retries": own["retries"], **options})
+        sent.append(
+            {"args": signature.args, "id": own["task_id"], "retries": own["retries"], **options}
+        )
 
     monkeypatch.setattr("celery.canvas.Signature.apply_async", apply_async)
     before = datetime.now(UTC)

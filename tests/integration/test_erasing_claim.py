@@ -36,7 +36,9 @@ def jobs(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 def test_a_killed_erasure_holds_up_others_for_a_minute_at_most(jobs: Jobs, redis_url: str) -> None:
     """Out: the thread that renews the claim, so that a long step loses it; or a claim that lives for 15 minutes."""
     assert ERASING_SECONDS <= 60
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, redis_url], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, redis_url], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

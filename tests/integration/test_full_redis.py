@@ -24,12 +24,21 @@ from edugraph_common.platform.rate_limiter import TOKEN_LIFETIME_SECONDS
 
 pytestmark = pytest.mark.real
 MAXMEMORY = "16mb"
-RECORDS = 1_500  # so many that an import of them is under way for longer than Redis takes to be filled
+# An import of this many records takes longer than Redis takes to be filled.
+RECORDS = 1_500
 
 
 def record(record_id: str) -> dict[str, object]:
-    data = {"course_id": f"c-{record_id}", "content": f"Fractions are parts of a whole: {record_id}."}
-    return {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "record_id": record_id, "data": data}
+    data = {
+        "course_id": f"c-{record_id}",
+        "content": f"Fractions are parts of a whole: {record_id}.",
+    }
+    return {
+        "type": "course_content",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": record_id,
+        "data": data,
+    }
 
 
 @pytest.fixture
@@ -80,7 +89,9 @@ def test_a_full_redis_is_told_in_one_sentence_and_people_see_what_there_is(
         assert {(answer.json()["type"], answer.json()["detail"]) for answer in refused} == {
             ("urn:edugraph:problem:full", words)
         }
-        time.sleep(TOKEN_LIFETIME_SECONDS + 0.1)  # nothing is left of what the gateway has taken from the rate limit
+        time.sleep(
+            TOKEN_LIFETIME_SECONDS + 0.1
+        )  # nothing is left of what the gateway has taken from the rate limit
         assert client.get(f"/v1/jobs/{known}").json()["state"] == "queued"
         assert [job["job_id"] for job in client.get("/v1/jobs").json()["jobs"]] == [known]
         assert running.queued("data_import") == 1
@@ -93,7 +104,11 @@ def test_a_task_that_ended_is_not_delivered_again_before_redis_has_room_for_its_
     bench: Bench, own_redis: str, full: Callable[[bool], None]
 ) -> None:
     """Out: `is_full` in the reject policy: the message comes back after five seconds, and meets the full Redis."""
-    bench = replace(bench, settings=bench.settings.model_copy(update={"redis_url": SecretStr(own_redis)}), workers=[])
+    bench = replace(
+        bench,
+        settings=bench.settings.model_copy(update={"redis_url": SecretStr(own_redis)}),
+        workers=[],
+    )
     bench.policy(delivery_limit=1)
     assert bench.dead() == 0  # It notes in Redis that it has looked, while there is room.
     worker = bench.start()
@@ -103,7 +118,12 @@ def test_a_task_that_ended_is_not_delivered_again_before_redis_has_room_for_its_
 
         def at_rest() -> tuple[bool, int, int, int]:
             dead = bench.dead()
-            return worker.alive(), len(bench.noted("done", task_id)), worker.logged("task_waits"), dead
+            return (
+                worker.alive(),
+                len(bench.noted("done", task_id)),
+                worker.logged("task_waits"),
+                dead,
+            )
 
         assert stays(lambda: at_rest() == (True, 1, 0, 0), 8), f"not {(True, 1, 0, 0)}: {at_rest()}"
         full(False)
@@ -130,7 +150,9 @@ def test_an_import_waits_for_a_full_redis_and_loses_nothing(
     jobs.create(job_id, "import", "inline", now)
     # A task that had ended when Redis became full is put back once, when there is room again.
     bench.policy(delivery_limit=1)
-    worker = bench.start_service("edugraph_importer.worker", "data_import", EDUGRAPH_REDIS_URL=own_redis)
+    worker = bench.start_service(
+        "edugraph_importer.worker", "data_import", EDUGRAPH_REDIS_URL=own_redis
+    )
     send(bench.app, "import_records_with_callback", job, task_id=uuid4().hex)
     until(lambda: report().batches_done >= 5, 60)
     full(True)
@@ -146,6 +168,10 @@ def test_an_import_waits_for_a_full_redis_and_loses_nothing(
     full(False)
     until(lambda: report().state not in ("queued", "running"), 60)
     ended = report()
-    assert (ended.state, ended.read, ended.written + ended.unchanged) == ("succeeded", RECORDS, RECORDS)
+    assert (ended.state, ended.read, ended.written + ended.unchanged) == (
+        "succeeded",
+        RECORDS,
+        RECORDS,
+    )
     assert bench.dead() == 0
     client.close()

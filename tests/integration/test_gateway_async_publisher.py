@@ -40,8 +40,13 @@ def test_messages_of_one_turn_of_the_loop_are_one_write(monkeypatch: pytest.Monk
     with virtual_host() as addresses:
         fields = ("broker_url", "broker_management_url", "redis_url")
         settings = Settings.model_validate(
-            {"blob_url": "/tmp", **{field: addresses[f"EDUGRAPH_{field.upper()}"] for field in fields}}
+            {
+                "blob_url": "/tmp",
+                **{field: addresses[f"EDUGRAPH_{field.upper()}"] for field in fields},
+            }
         )
         assert asyncio.run(publish(settings)) < MESSAGES / 10
         with pika_channel(settings) as channel:
-            assert channel.queue_declare("data_import", passive=True).method.message_count == MESSAGES
+            assert (
+                channel.queue_declare("data_import", passive=True).method.message_count == MESSAGES
+            )

@@ -19,7 +19,10 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with virtual_host() as addresses, gateway(addresses, tmp_path_factory.mktemp("guarded"), auth="on") as running:
+    with (
+        virtual_host() as addresses,
+        gateway(addresses, tmp_path_factory.mktemp("guarded"), auth="on") as running,
+    ):
         yield running
 
 
@@ -55,7 +58,9 @@ def test_a_wrong_key_is_401(client: httpx.Client, token: str) -> None:
 
 
 def test_the_secret_of_another_key_is_401(guarded: Gateway, client: httpx.Client) -> None:
-    one, other = (api_key(guarded.environment, "read")["Authorization"].split("_") for _ in range(2))
+    one, other = (
+        api_key(guarded.environment, "read")["Authorization"].split("_") for _ in range(2)
+    )
     mixed = {"Authorization": "_".join([*one[:2], other[2]])}
     assert client.get("/v1/jobs", headers=mixed).status_code == 401
 
@@ -71,7 +76,9 @@ def test_a_scope_opens_its_own_operations_only(guarded: Gateway, client: httpx.C
 
 def test_two_persons_are_made_one_by_who_may_erase(guarded: Gateway, client: httpx.Client) -> None:
     """To take the guard out: let `rename_in_graph` not ask for the scope erase."""
-    operator, eraser = (api_key(guarded.environment, *scopes) for scopes in (("operate",), ("operate", "erase")))
+    operator, eraser = (
+        api_key(guarded.environment, *scopes) for scopes in (("operate",), ("operate", "erase"))
+    )
     person = {"of": "student", "id": "4", "to": "2026-4"}
     for headers, params, status in (
         (operator, person, 403),
@@ -84,14 +91,21 @@ def test_two_persons_are_made_one_by_who_may_erase(guarded: Gateway, client: htt
         assert answer.status_code == status, (params, answer.text)
 
 
-def test_a_revoked_key_ends_within_seconds_and_an_expired_one_at_once(guarded: Gateway, client: httpx.Client) -> None:
+def test_a_revoked_key_ends_within_seconds_and_an_expired_one_at_once(
+    guarded: Gateway, client: httpx.Client
+) -> None:
     keys, now = ApiKeys(connect(guarded.environment["EDUGRAPH_REDIS_URL"])), datetime.now(UTC)
-    made, old = keys.create("a", ["read"], now), keys.create("b", ["read"], now, expires=now - timedelta(seconds=1))
+    made, old = (
+        keys.create("a", ["read"], now),
+        keys.create("b", ["read"], now, expires=now - timedelta(seconds=1)),
+    )
     header = {"Authorization": f"Bearer {made.token}"}
     assert client.get("/v1/jobs", headers=header).status_code == 200
     assert keys.revoke(made.key.key_id)
     until(lambda: client.get("/v1/jobs", headers=header).status_code == 401, 8)
-    assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {old.token}"}).status_code == 401
+    assert (
+        client.get("/v1/jobs", headers={"Authorization": f"Bearer {old.token}"}).status_code == 401
+    )
 
 
 def test_no_secret_is_in_redis_or_in_the_log(guarded: Gateway, client: httpx.Client) -> None:
@@ -116,7 +130,9 @@ def test_streams_are_limited_for_each_key_and_end_with_it(
         gateway(guarded.environment, folder, auth="on", max_streams_per_client="2") as running,
         running.client() as client,
     ):
-        job = client.post("/v1/imports", json={"records": [RECORD]}, headers=header).json()["job_id"]
+        job = client.post("/v1/imports", json={"records": [RECORD]}, headers=header).json()[
+            "job_id"
+        ]
         path = f"/v1/jobs/{job}/events"
 
         def status(headers: dict[str, str]) -> int:
@@ -141,7 +157,11 @@ def test_headers_that_do_not_come_end_the_connection(guarded: Gateway) -> None:
     address = urlsplit(guarded.url)
     begun, sent = (
         time.monotonic(),
-        (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /"),
+        (
+            b"",
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /",
+        ),
     )
     opened = [socket.create_connection((address.hostname, address.port), timeout=15) for _ in sent]
     for connection, data in zip(opened, sent, strict=True):

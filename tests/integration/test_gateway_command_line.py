@@ -38,7 +38,9 @@ def _edugraph(
 
 @pytest.fixture(scope="module")
 def key(running: Gateway) -> str:
-    scopes = [part for scope in ("read", "submit", "operate", "erase") for part in ("--scope", scope)]
+    scopes = [
+        part for scope in ("read", "submit", "operate", "erase") for part in ("--scope", scope)
+    ]
     made = _edugraph(running, "keys", "create", "test", *scopes, "--json")
     return str(json.loads(made.stdout)["key"])
 
@@ -59,7 +61,9 @@ def _work(running: Gateway, job_id: str, batches: int) -> None:
         failed = batch == batches - 1
         counts = {"failed": 10, "error": "Neo4j is away"} if failed else {"written": 10}
         state = "failed" if failed else "written"
-        jobs.settle_batch(BatchOutcome(job_id=job_id, batch=batch, state=state, read=10, **counts), now)
+        jobs.settle_batch(
+            BatchOutcome(job_id=job_id, batch=batch, state=state, read=10, **counts), now
+        )
     jobs.imported(job_id, now)
     jobs.finish_if_complete(job_id, now)
 
@@ -88,7 +92,9 @@ def test_a_malformed_file_is_the_gateways_sentence_and_exit_code_2(
     assert "cut off" in done.stderr
 
 
-def test_a_file_of_one_endless_line_is_refused_while_it_is_sent(running: Gateway, key: str, tmp_path: Path) -> None:
+def test_a_file_of_one_endless_line_is_refused_while_it_is_sent(
+    running: Gateway, key: str, tmp_path: Path
+) -> None:
     path = tmp_path / "long.ndjson"
     path.write_bytes(b"x" * 50_000_000)
     done = _edugraph(running, "import", str(path), key=key)
@@ -171,5 +177,7 @@ def test_cancel_resume_and_revoke(running: Gateway, key: str, file: Path) -> Non
 def test_analyses_and_standard_input(running: Gateway, key: str, file: Path) -> None:
     done = _edugraph(running, "analyze", "knowledge-points", str(file), "--json", key=key)
     assert json.loads(done.stdout)["job_id"]
-    piped = _edugraph(running, "import", "-", "--json", key=key, stdin=file.read_text(encoding="utf-8"))
+    piped = _edugraph(
+        running, "import", "-", "--json", key=key, stdin=file.read_text(encoding="utf-8")
+    )
     assert json.loads(piped.stdout)["job_id"]

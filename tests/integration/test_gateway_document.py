@@ -24,7 +24,12 @@ from schemathesis.specs.openapi.checks import (
 pytestmark = pytest.mark.real
 CASES = int(os.environ.get("EDUGRAPH_SCHEMATHESIS_CASES", "250"))
 FRUITFUL = 17  # operations of which as many cases can be made as are wanted; the others are /healthz and /readyz
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 
 
 def _settings(cases: int) -> settings:
@@ -48,7 +53,9 @@ def as_it_is(_context: Any, value: Any) -> bytes:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with (
         virtual_host() as addresses,
-        gateway(addresses, tmp_path_factory.mktemp("document"), auth="on", max_queue_depth="1000000") as running,
+        gateway(
+            addresses, tmp_path_factory.mktemp("document"), auth="on", max_queue_depth="1000000"
+        ) as running,
     ):
         yield running
 
@@ -65,7 +72,9 @@ def document(guarded: Gateway, key: dict[str, str]) -> Any:
 
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("known", [True, False], ids=["with a key", "without"])
-def test_made_up_requests_are_answered_as_the_document_says(document: Any, key: dict[str, str], known: bool) -> None:
+def test_made_up_requests_are_answered_as_the_document_says(
+    document: Any, key: dict[str, str], known: bool
+) -> None:
     headers = key if known else {"Authorization": "Bearer nobody"}
     tried, answers = Counter[str](), Counter[int]()
     for found in document.get_all_operations():
@@ -75,7 +84,9 @@ def test_made_up_requests_are_answered_as_the_document_says(document: Any, key: 
     assert tried.total() >= CASES // 2, f"too few cases were made: {tried}"
 
 
-def test_the_page_of_the_document_loads_nothing_from_elsewhere(guarded: Gateway, key: dict[str, str]) -> None:
+def test_the_page_of_the_document_loads_nothing_from_elsewhere(
+    guarded: Gateway, key: dict[str, str]
+) -> None:
     with guarded.client(headers=key) as client:
         page = client.get("/docs")
         loaded = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
@@ -84,10 +95,14 @@ def test_the_page_of_the_document_loads_nothing_from_elsewhere(guarded: Gateway,
     assert "//" not in "".join(loaded)
     assert [answer.status_code for answer in answers] == [200] * 3
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert "SwaggerUIBundle" in next(answer.text for answer in answers if answer.url.path.endswith(".js"))
+    assert "SwaggerUIBundle" in next(
+        answer.text for answer in answers if answer.url.path.endswith(".js")
+    )
 
 
-def _try_operation(operation: Any, headers: dict[str, str], tried: Counter[str], answers: Counter[int]) -> None:
+def _try_operation(
+    operation: Any, headers: dict[str, str], tried: Counter[str], answers: Counter[int]
+) -> None:
     @_settings(CASES // 2 // FRUITFUL + 1)
     @given(case=operation.as_strategy())
     def answered(case: Any) -> None:

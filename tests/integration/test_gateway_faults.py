@@ -50,7 +50,10 @@ def _post(url: str) -> tuple[int, float, bool]:
 def _upload(url: str) -> tuple[int, float, bool]:
     begun = time.monotonic()
     answer = httpx.post(
-        f"{url}/v1/imports", content=b'{"a": 1}\n', headers={"Content-Type": "application/x-ndjson"}, timeout=30
+        f"{url}/v1/imports",
+        content=b'{"a": 1}\n',
+        headers={"Content-Type": "application/x-ndjson"},
+        timeout=30,
     )
     return answer.status_code, time.monotonic() - begun, "retry-after" in answer.headers
 

@@ -13,7 +13,10 @@ pytestmark = pytest.mark.real
 
 def test_only_the_port_of_their_own_serves_metrics(tmp_path: Path) -> None:
     port = free_port()
-    with virtual_host() as addresses, gateway(addresses, tmp_path, metrics_port=str(port)) as running:
+    with (
+        virtual_host() as addresses,
+        gateway(addresses, tmp_path, metrics_port=str(port)) as running,
+    ):
         scraped = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20)
         with running.client() as client:
             public = client.get("/metrics")
@@ -29,5 +32,9 @@ def test_only_the_port_of_their_own_serves_metrics(tmp_path: Path) -> None:
 
 
 def test_without_that_port_nothing_serves_them(tmp_path: Path) -> None:
-    with virtual_host() as addresses, gateway(addresses, tmp_path) as running, running.client() as client:
+    with (
+        virtual_host() as addresses,
+        gateway(addresses, tmp_path) as running,
+        running.client() as client,
+    ):
         assert client.get("/metrics").status_code == 404

@@ -23,14 +23,18 @@ AUDIENCE = "edugraph"
 @dataclass
 class Issuer:
     url: str
-    keys: list[Any] = field(default_factory=lambda: [RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})])
+    keys: list[Any] = field(
+        default_factory=lambda: [RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})]
+    )
     asked: list[str] = field(default_factory=list)
 
     def token(self, key: Any = None, alg: str = "RS256", **claims: Any) -> str:
         """`exp` and `nbf` are seconds from now."""
         key = key or self.keys[0]
         now = int(time.time())
-        claims |= {name: now + claims[name] for name in ("exp", "nbf") if isinstance(claims.get(name), int)}
+        claims |= {
+            name: now + claims[name] for name in ("exp", "nbf") if isinstance(claims.get(name), int)
+        }
         usual = {"iss": self.url, "aud": AUDIENCE, "sub": "teacher-1", "exp": now + 300, "iat": now}
         given = {"scope": "openid edugraph:read", **usual, **claims}
         wanted = {name: value for name, value in given.items() if value is not None}
@@ -64,19 +68,28 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture(scope="module")
 def guarded(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     settings = {"auth": "on", "oidc_issuer": issuer.url, "oidc_audience": AUDIENCE}
-    with virtual_host() as addresses, gateway(addresses, tmp_path_factory.mktemp("oidc"), **settings) as running:
+    with (
+        virtual_host() as addresses,
+        gateway(addresses, tmp_path_factory.mktemp("oidc"), **settings) as running,
+    ):
         yield running
 
 
 def _get(guarded: Gateway, token: str) -> httpx.Response:
-    return httpx.get(f"{guarded.url}/v1/jobs", headers={"Authorization": f"Bearer {token}"}, timeout=20)
+    return httpx.get(
+        f"{guarded.url}/v1/jobs", headers={"Authorization": f"Bearer {token}"}, timeout=20
+    )
 
 
-def test_a_token_does_what_its_scopes_say_and_the_keys_are_fetched_once(guarded: Gateway, issuer: Issuer) -> None:
+def test_a_token_does_what_its_scopes_say_and_the_keys_are_fetched_once(
+    guarded: Gateway, issuer: Issuer
+) -> None:
     token = issuer.token()
     assert [_get(guarded, token).status_code for _ in range(20)] == [200] * 20
     refused = httpx.post(
-        f"{guarded.url}/v1/imports", json={"records": [RECORD]}, headers={"Authorization": f"Bearer {token}"}
+        f"{guarded.url}/v1/imports",
+        json={"records": [RECORD]},
+        headers={"Authorization": f"Bearer {token}"},
     )
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:edugraph:problem:scope")
     assert issuer.asked == ["/.well-known/openid-configuration", "/keys"]
@@ -88,7 +101,9 @@ def test_a_token_does_what_its_scopes_say_and_the_keys_are_fetched_once(guarded:
     [{"aud": ["other", AUDIENCE]}, {"scope": ["edugraph:read"]}, {"exp": -10}],
     ids=["one of several audiences", "scopes as a list", "within the leeway"],
 )
-def test_other_good_forms_of_a_token(guarded: Gateway, issuer: Issuer, claims: dict[str, Any]) -> None:
+def test_other_good_forms_of_a_token(
+    guarded: Gateway, issuer: Issuer, claims: dict[str, Any]
+) -> None:
     assert _get(guarded, issuer.token(**claims)).status_code == 200
 
 
@@ -142,16 +157,28 @@ def test_a_forged_token_is_401(guarded: Gateway, issuer: Issuer) -> None:
     assert [_get(guarded, token).status_code for token in forged] == [401] * len(forged)
 
 
-def test_new_keys_are_fetched_but_not_at_every_strangers_wish(guarded: Gateway, issuer: Issuer) -> None:
+def test_new_keys_are_fetched_but_not_at_every_strangers_wish(
+    guarded: Gateway, issuer: Issuer
+) -> None:
     _get(guarded, issuer.token())
     asked = len(issuer.asked)
     for number in range(20):
-        assert _get(guarded, issuer.token(RSAKey.generate_key(2048, {"kid": f"made-up-{number}"}))).status_code == 401
+        assert (
+            _get(
+                guarded, issuer.token(RSAKey.generate_key(2048, {"kid": f"made-up-{number}"}))
+            ).status_code
+            == 401
+        )
     assert len(issuer.asked) <= asked + 2
 
 
 def test_api_keys_work_beside_it(guarded: Gateway) -> None:
-    assert httpx.get(f"{guarded.url}/v1/jobs", headers=api_key(guarded.environment, "read")).status_code == 200
+    assert (
+        httpx.get(
+            f"{guarded.url}/v1/jobs", headers=api_key(guarded.environment, "read")
+        ).status_code
+        == 200
+    )
 
 
 def test_a_key_of_another_kind(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -162,11 +189,16 @@ def test_a_key_of_another_kind(tmp_path_factory: pytest.TempPathFactory) -> None
             assert _get(running, issuer.token(issuer.keys[1], "ES256")).status_code == 200
 
 
-def test_while_the_issuer_is_away_nobody_is_let_in_and_it_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_while_the_issuer_is_away_nobody_is_let_in_and_it_says_so(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     with _issuer() as issuer:
         token = issuer.token()
     settings = {"auth": "on", "oidc_issuer": issuer.url, "oidc_audience": AUDIENCE}
-    with virtual_host() as addresses, gateway(addresses, tmp_path_factory.mktemp("oidc"), **settings) as running:
+    with (
+        virtual_host() as addresses,
+        gateway(addresses, tmp_path_factory.mktemp("oidc"), **settings) as running,
+    ):
         answer = _get(running, token)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
         assert "issuer" in answer.json()["detail"]

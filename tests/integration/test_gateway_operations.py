@@ -28,7 +28,10 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with virtual_host() as addresses, gateway(addresses, tmp_path_factory.mktemp("gateway")) as started:
+    with (
+        virtual_host() as addresses,
+        gateway(addresses, tmp_path_factory.mktemp("gateway")) as started,
+    ):
         yield started
 
 
@@ -52,7 +55,13 @@ def _bury(running: Gateway, task_id: str, task: str = "import_batch_task") -> No
         "x-edugraph-tries": "4",
         "x-delivery-count": 6,
     }
-    body = json.dumps([[{"version": 1, "job_id": "j", "batch": 0}], {}, {"chord": {"task": "x"}, "errbacks": None}])
+    body = json.dumps(
+        [
+            [{"version": 1, "job_id": "j", "batch": 0}],
+            {},
+            {"chord": {"task": "x"}, "errbacks": None},
+        ]
+    )
     properties = pika.BasicProperties(
         content_type="application/json", content_encoding="utf-8", headers=headers, delivery_mode=2
     )
@@ -101,7 +110,9 @@ def test_a_replayed_letter_begins_anew_and_is_gone(running: Gateway, client: htt
     assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 404
     [(headers, (arguments, _, embed))] = running.take("data_import")
     assert (headers["id"], headers["retries"], headers.get("eta")) == (task_id, 0, None)
-    assert not [name for name in headers if name.startswith(("x-death", "x-edugraph", "x-delivery"))]
+    assert not [
+        name for name in headers if name.startswith(("x-death", "x-edugraph", "x-delivery"))
+    ]
     assert (arguments[0]["job_id"], embed["chord"]) == ("j", None)
 
 
@@ -114,7 +125,11 @@ def test_a_task_that_succeeded_is_not_done_again(running: Gateway, client: httpx
     for task_id in (done, gave_up):
         _bury(running, task_id)
     until(lambda: len(_letters(client)) == 2, 3)
-    assert client.post("/v1/dead-letters/data_import/replay").json() == {"replayed": 1, "skipped": 1, "left": 0}
+    assert client.post("/v1/dead-letters/data_import/replay").json() == {
+        "replayed": 1,
+        "skipped": 1,
+        "left": 0,
+    }
     assert [headers["id"] for headers, _ in running.take("data_import")] == [gave_up]
     assert _letters(client) == []
 
@@ -143,13 +158,22 @@ def test_a_task_nobody_knows_is_not_replayed(running: Gateway, client: httpx.Cli
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize(
     ("body", "died"),
-    [(b"\xff not json", "2026-01-01T00:00:00+00:00"), (b"[]", "yesterday"), (b"{}", None), (b"7", "")],
+    [
+        (b"\xff not json", "2026-01-01T00:00:00+00:00"),
+        (b"[]", "yesterday"),
+        (b"{}", None),
+        (b"7", ""),
+    ],
 )
 def test_a_letter_that_nobody_can_read_is_shown_and_can_only_be_dropped(
     running: Gateway, client: httpx.Client, body: bytes, died: str | None
 ) -> None:
     task_id = uuid4().hex
-    headers = {"id": task_id, "task": "import_batch_task", **({} if died is None else {"x-edugraph-died": died})}
+    headers = {
+        "id": task_id,
+        "task": "import_batch_task",
+        **({} if died is None else {"x-edugraph-died": died}),
+    }
     _bury_as_it_is(running, body, headers)
     until(lambda: len(_letters(client)) == 1, 3)
     shown = client.get(f"/v1/dead-letters/data_import/{task_id}")
@@ -189,7 +213,9 @@ def test_cancel_and_resume(running: Gateway, client: httpx.Client) -> None:
     assert client.post("/v1/jobs/unknown/cancel").status_code == 404
 
 
-def test_jobs_of_one_state_are_found_however_many_came_after(running: Gateway, client: httpx.Client) -> None:
+def test_jobs_of_one_state_are_found_however_many_came_after(
+    running: Gateway, client: httpx.Client
+) -> None:
     stopped = post_records(client).json()["job_id"]
     client.post(f"/v1/jobs/{stopped}/cancel")
     later = [post_records(client).json()["job_id"] for _ in range(5)]
@@ -203,8 +229,12 @@ def test_jobs_of_one_state_are_found_however_many_came_after(running: Gateway, c
     assert [job["job_id"] for job in queued] == [later[3], later[2]]
     jobs, now = Jobs(connect(running.environment["EDUGRAPH_REDIS_URL"])), datetime.now(UTC)
     jobs.waits(later[0], "provider limit", now.timestamp() + 60, now)
-    assert later[0] in [job["job_id"] for job in client.get("/v1/jobs?state=waiting").json()["jobs"]]
-    assert later[0] not in [job["job_id"] for job in client.get("/v1/jobs?state=queued").json()["jobs"]]
+    assert later[0] in [
+        job["job_id"] for job in client.get("/v1/jobs?state=waiting").json()["jobs"]
+    ]
+    assert later[0] not in [
+        job["job_id"] for job in client.get("/v1/jobs?state=queued").json()["jobs"]
+    ]
 
 
 def test_progress_comes_as_events_until_the_end(client: httpx.Client) -> None:
@@ -222,7 +252,10 @@ def test_progress_comes_as_events_until_the_end(client: httpx.Client) -> None:
 def test_a_gateway_that_ends_does_not_wait_for_those_who_follow_a_job(
     running: Gateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with gateway(running.environment, tmp_path_factory.mktemp("ending")) as other, other.client() as client:
+    with (
+        gateway(running.environment, tmp_path_factory.mktemp("ending")) as other,
+        other.client() as client,
+    ):
         job = post_records(client).json()["job_id"]
         with client.stream("GET", f"/v1/jobs/{job}/events") as stream:
             lines = stream.iter_lines()
@@ -239,7 +272,9 @@ def _last_of_audit(running: Gateway) -> Any:
 
 
 @pytest.mark.usefixtures("clean")
-def test_forgetting_a_student_is_sent_to_the_importer_and_audited(running: Gateway, client: httpx.Client) -> None:
+def test_forgetting_a_student_is_sent_to_the_importer_and_audited(
+    running: Gateway, client: httpx.Client
+) -> None:
     answer = client.delete("/v1/students/s%2F1%20王")
     assert answer.status_code == 202
     [(headers, (arguments, _, _))] = running.take("data_import")
@@ -283,9 +318,17 @@ def test_an_export_is_sent_once(running: Gateway, client: httpx.Client) -> None:
     assert client.get("/v1/exports/..%2Fjobs%2Fx.zip").status_code in (404, 422)
 
 
-def test_the_doctor_says_what_is_wrong_and_what_to_do(running: Gateway, client: httpx.Client) -> None:
+def test_the_doctor_says_what_is_wrong_and_what_to_do(
+    running: Gateway, client: httpx.Client
+) -> None:
     checks = {check["name"]: check for check in client.get("/v1/diagnosis").json()["checks"]}
-    assert checks["broker"] == {"name": "broker", "ok": True, "detail": "", "problems": [], "advice": []}
+    assert checks["broker"] == {
+        "name": "broker",
+        "ok": True,
+        "detail": "",
+        "problems": [],
+        "advice": [],
+    }
     assert checks["blobs"]["ok"]
     connection = pika.BlockingConnection(pika.URLParameters(running.broker))
     connection.channel().queue_delete("llm_analysis.dead")

@@ -14,7 +14,12 @@ from edugraph_common.platform.job_store import connect
 
 pytestmark = pytest.mark.real
 PAIR = {"kind": "pair", "of": "error_type", "pair": ["E1", "sign errors"], "verdict": "same"}
-PREREQUISITE = {"kind": "prerequisite", "point": "fractions", "requires": "sums", "verdict": "rejected"}
+PREREQUISITE = {
+    "kind": "prerequisite",
+    "point": "fractions",
+    "requires": "sums",
+    "verdict": "rejected",
+}
 FINDING = {
     "kind": "finding", "record_id": "r", "text_hash": "0" * 64, "aspect": "severity", "target": "high",
     "verdict": "rejected", "at": "2026-02-01T00:00:00Z", "by": "ann",
@@ -23,7 +28,10 @@ FINDING = {
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with virtual_host() as own, gateway(own, tmp_path_factory.mktemp("gateway"), auth="on") as started:
+    with (
+        virtual_host() as own,
+        gateway(own, tmp_path_factory.mktemp("gateway"), auth="on") as started,
+    ):
         yield started
 
 
@@ -47,7 +55,9 @@ def _taken(running: Gateway) -> list[Any]:
     return [arguments[0][0]["reviews"] for _, arguments in running.take("data_import")]
 
 
-def test_reviews_are_handed_on_with_who_said_it_and_when(running: Gateway, operator: httpx.Client) -> None:
+def test_reviews_are_handed_on_with_who_said_it_and_when(
+    running: Gateway, operator: httpx.Client
+) -> None:
     _taken(running)
     answer = operator.post("/v1/reviews", json={"reviews": [PAIR, FINDING, PREREQUISITE]})
     assert answer.status_code == 202, answer.text
@@ -65,7 +75,9 @@ def test_reviews_are_handed_on_with_who_said_it_and_when(running: Gateway, opera
 def test_the_same_key_sends_reviews_once(running: Gateway, client: httpx.Client) -> None:
     _taken(running)
     key = {"Idempotency-Key": uuid4().hex}
-    answers = [client.post("/v1/reviews", json={"reviews": [PAIR]}, headers=key).json() for _ in range(2)]
+    answers = [
+        client.post("/v1/reviews", json={"reviews": [PAIR]}, headers=key).json() for _ in range(2)
+    ]
     assert answers[0] == answers[1]
     assert len(_taken(running)) == 1
 
@@ -86,19 +98,26 @@ def test_where_one_is_wrong_none_is_taken(
     running: Gateway, client: httpx.Client, wrong: dict[str, Any], field: str
 ) -> None:
     _taken(running)
-    answer = client.post("/v1/reviews", json={"reviews": [PAIR, wrong if "kind" in wrong else PAIR | wrong]})
+    answer = client.post(
+        "/v1/reviews", json={"reviews": [PAIR, wrong if "kind" in wrong else PAIR | wrong]}
+    )
     assert answer.status_code == 422
     [named] = answer.json()["errors"]
     assert (named["review"], named["field"]) == (1, field)
     assert _taken(running) == []
 
 
-def test_the_importer_is_asked_to_have_points_compared(running: Gateway, client: httpx.Client) -> None:
+def test_the_importer_is_asked_to_have_points_compared(
+    running: Gateway, client: httpx.Client
+) -> None:
     running.take("data_import")
     answer = client.post("/v1/reviews/proposals")
     assert answer.status_code == 202, answer.text
     [(headers, arguments)] = running.take("data_import")
-    assert (headers["task"], sorted(arguments[0][0])) == ("propose_same_task", ["job_id", "version"])
+    assert (headers["task"], sorted(arguments[0][0])) == (
+        "propose_same_task",
+        ["job_id", "version"],
+    )
 
 
 def test_a_key_for_imports_reviews_nothing(running: Gateway) -> None:

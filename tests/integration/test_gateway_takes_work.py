@@ -39,8 +39,12 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(addresses: dict[str, str], exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(addresses, tmp_path_factory.mktemp("gateway"), imports_from=f"gs://x file://{exports}") as started:
+def running(
+    addresses: dict[str, str], exports: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    with gateway(
+        addresses, tmp_path_factory.mktemp("gateway"), imports_from=f"gs://x file://{exports}"
+    ) as started:
         yield started
 
 
@@ -59,7 +63,9 @@ def _jobs(client: httpx.Client) -> list[str]:
     return [job["job_id"] for job in client.get("/v1/jobs").json()["jobs"]]
 
 
-def test_an_accepted_import_is_in_the_queue_and_in_the_list(running: Gateway, client: httpx.Client) -> None:
+def test_an_accepted_import_is_in_the_queue_and_in_the_list(
+    running: Gateway, client: httpx.Client
+) -> None:
     before = running.queued("data_import")
     accepted = post_records(client)
     assert accepted.status_code == 202
@@ -73,9 +79,14 @@ def test_records_that_came_inline_are_in_redis_while_their_job_is_open(
     running: Gateway, client: httpx.Client
 ) -> None:
     """The message may wait in a queue for a week, and the job needs its records then. A file's records are not in Redis."""
-    inline = [post_records(client), client.post("/v1/analyses/knowledge-points", json={"records": [RECORD]})]
+    inline = [
+        post_records(client),
+        client.post("/v1/analyses/knowledge-points", json={"records": [RECORD]}),
+    ]
     lines = f"{json.dumps(RECORD)}\n".encode()
-    stored = client.post("/v1/imports", content=lines, headers={"Content-Type": "application/x-ndjson"})
+    stored = client.post(
+        "/v1/imports", content=lines, headers={"Content-Type": "application/x-ndjson"}
+    )
     server = connect(running.environment["EDUGRAPH_REDIS_URL"])
     for answer in inline:
         assert answer.status_code == 202, answer.text
@@ -86,7 +97,9 @@ def test_records_that_came_inline_are_in_redis_while_their_job_is_open(
     assert json.loads(str(server.get(of_a_file)))[0][1].get("records") is None
 
 
-def test_records_of_a_large_body_are_in_the_store_and_nowhere_else(running: Gateway, client: httpx.Client) -> None:
+def test_records_of_a_large_body_are_in_the_store_and_nowhere_else(
+    running: Gateway, client: httpx.Client
+) -> None:
     """Out: the comparison with RECORDS_IN_MESSAGE_BYTES in import_json or start_analysis."""
     course = [{**RECORD, "record_id": f"large-{number}"} for number in range(1_000)]
     chat = {
@@ -113,14 +126,18 @@ def test_records_of_a_large_body_are_in_the_store_and_nowhere_else(running: Gate
         kept = str(server.get(f"edugraph:job:{{{job_id}}}:tasks"))
         for text in (json.dumps(message), kept):
             assert "large-" not in text
-            assert f"jobs/{job_id}/{'source.ndjson' if queue == 'data_import' else 'rows.zst'}" in text
+            assert (
+                f"jobs/{job_id}/{'source.ndjson' if queue == 'data_import' else 'rows.zst'}" in text
+            )
     file = f"jobs/{answers['data_import'].json()['job_id']}/source.ndjson"
     with Blobs(running.environment["EDUGRAPH_BLOB_URL"]).open(file) as blob:
         assert [json.loads(line) for line in blob.read().splitlines()] == course
     assert client.get(answers["data_import"].json()["links"]["self"]).json()["source"] == "inline"
 
 
-def test_a_monitor_hears_of_each_task_that_was_sent(addresses: dict[str, str], client: httpx.Client) -> None:
+def test_a_monitor_hears_of_each_task_that_was_sent(
+    addresses: dict[str, str], client: httpx.Client
+) -> None:
     fields = {name: addresses[f"EDUGRAPH_{name.upper()}"] for name in ("broker_url", "redis_url")}
     app = make_publisher("monitor", Settings.model_validate({**fields, "blob_url": "/tmp"}))
     heard: dict[str, str] = {}
@@ -140,9 +157,13 @@ def test_a_monitor_hears_of_each_task_that_was_sent(addresses: dict[str, str], c
     [("identity", bytes), ("gzip", gzip.compress), ("zstd", zstd.compress)],
     ids=["identity", "gzip", "zstd"],
 )
-def test_an_upload_is_kept_as_it_came(running: Gateway, client: httpx.Client, encoding: str, pack: object) -> None:
+def test_an_upload_is_kept_as_it_came(
+    running: Gateway, client: httpx.Client, encoding: str, pack: object
+) -> None:
     body = pack(LINE * 1_000)  # type: ignore[operator]
-    answer = client.post("/v1/imports?name=a.ndjson", content=body, headers={**NDJSON, "Content-Encoding": encoding})
+    answer = client.post(
+        "/v1/imports?name=a.ndjson", content=body, headers={**NDJSON, "Content-Encoding": encoding}
+    )
     assert answer.status_code == 202, answer.text
     suffix = {"identity": "", "gzip": ".gz", "zstd": ".zst"}[encoding]
     key = f"jobs/{answer.json()['job_id']}/source.ndjson{suffix}"
@@ -162,14 +183,20 @@ def test_an_upload_is_kept_as_it_came(running: Gateway, client: httpx.Client, en
         (gzip.compress(LINE)[:-9], "gzip", "cut off"),
         (zstd.compress(LINE)[:-4], "zstd", "cut off"),
         (LINE, "gzip", "not gzip"),
-        (gzip.compress(LINE + b"\n" * 100_000_000), "gzip", "unpacks to more than 100 times its size"),
+        (
+            gzip.compress(LINE + b"\n" * 100_000_000),
+            "gzip",
+            "unpacks to more than 100 times its size",
+        ),
     ],
 )
 def test_a_malformed_file_leaves_no_job_and_no_blob(
     running: Gateway, client: httpx.Client, body: bytes, encoding: str, words: str
 ) -> None:
     before = _blobs(running), running.queued("data_import"), _jobs(client)
-    answer = client.post("/v1/imports", content=body, headers={**NDJSON, "Content-Encoding": encoding})
+    answer = client.post(
+        "/v1/imports", content=body, headers={**NDJSON, "Content-Encoding": encoding}
+    )
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert words in answer.json()["detail"]
@@ -192,7 +219,11 @@ def test_a_client_that_vanishes_leaves_nothing(running: Gateway) -> None:
 def test_500_submissions_with_50_keys_make_50_jobs(running: Gateway) -> None:
     keys, before = [uuid4().hex for _ in range(50)], running.queued("data_import")
     with running.client() as client, ThreadPoolExecutor(32) as threads:
-        answers = list(threads.map(lambda n: post_records(client, **{"Idempotency-Key": keys[n % 50]}), range(500)))
+        answers = list(
+            threads.map(
+                lambda n: post_records(client, **{"Idempotency-Key": keys[n % 50]}), range(500)
+            )
+        )
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["job_id"] for answer in answers}) == 50
     assert running.queued("data_import") == before + 50
@@ -211,7 +242,9 @@ def test_a_key_with_another_body_is_a_conflict(client: httpx.Client) -> None:
 
 def test_a_key_may_be_used_again_after_a_refusal(client: httpx.Client) -> None:
     key = {"Idempotency-Key": uuid4().hex}
-    assert client.post("/v1/imports", content=b"\xff\n", headers={**NDJSON, **key}).status_code == 422
+    assert (
+        client.post("/v1/imports", content=b"\xff\n", headers={**NDJSON, **key}).status_code == 422
+    )
     assert client.post("/v1/imports", content=LINE, headers={**NDJSON, **key}).status_code == 202
 
 
@@ -225,10 +258,16 @@ def test_a_large_upload_is_never_held_in_memory(running: Gateway) -> None:
     assert running.peak() - before < 60
 
 
-def test_a_body_past_its_limit_is_413_and_a_slow_one_408(addresses: dict[str, str], tmp_path: Path) -> None:
+def test_a_body_past_its_limit_is_413_and_a_slow_one_408(
+    addresses: dict[str, str], tmp_path: Path
+) -> None:
     with (
         gateway(
-            addresses, tmp_path, max_body_bytes="2000", max_upload_bytes="100000", upload_idle_timeout_seconds="0.5"
+            addresses,
+            tmp_path,
+            max_body_bytes="2000",
+            max_upload_bytes="100000",
+            upload_idle_timeout_seconds="0.5",
         ) as small,
         small.client() as client,
     ):
@@ -244,7 +283,9 @@ def test_a_body_past_its_limit_is_413_and_a_slow_one_408(addresses: dict[str, st
         assert _blobs(small) == []
 
 
-def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(addresses: dict[str, str], tmp_path: Path) -> None:
+def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(
+    addresses: dict[str, str], tmp_path: Path
+) -> None:
     with (
         gateway(
             addresses,
@@ -269,7 +310,10 @@ def test_an_import_with_analysis_is_held_back_by_the_queue_of_analyses_too(
     running.take("data_import"), running.take("llm_analysis")
     records = {"records": [RECORD]}
     with gateway(addresses, tmp_path, max_queue_depth="3") as strict, strict.client() as client:
-        until(lambda: client.post("/v1/analyses/knowledge-points", json=records).status_code == 503, 10)
+        until(
+            lambda: client.post("/v1/analyses/knowledge-points", json=records).status_code == 503,
+            10,
+        )
         held_back = [
             client.post("/v1/imports", json={**records, "analyze": True}),
             client.post("/v1/imports?analyze=true", content=LINE, headers=NDJSON),
@@ -283,7 +327,9 @@ def test_an_import_with_analysis_is_held_back_by_the_queue_of_analyses_too(
     running.take("llm_analysis")
 
 
-def test_whoever_lost_the_claim_of_a_key_leaves_the_answer_of_whoever_has_it(addresses: dict[str, str]) -> None:
+def test_whoever_lost_the_claim_of_a_key_leaves_the_answer_of_whoever_has_it(
+    addresses: dict[str, str],
+) -> None:
     """Out: the comparison of claims in complete.lua."""
     client = connect(addresses["EDUGRAPH_REDIS_URL"])
     store, name = IdempotencyStore(client), f"edugraph:idempotency:test:{uuid4().hex}"
@@ -306,7 +352,8 @@ def test_whoever_lost_the_claim_of_a_key_leaves_the_answer_of_whoever_has_it(add
 
 
 @pytest.mark.parametrize(
-    ("queue", "path"), [("data_import", "/v1/imports"), ("llm_analysis", "/v1/analyses/knowledge-points")]
+    ("queue", "path"),
+    [("data_import", "/v1/imports"), ("llm_analysis", "/v1/analyses/knowledge-points")],
 )
 def test_a_queue_without_room_is_503_and_takes_nothing(
     addresses: dict[str, str], client: httpx.Client, running: Gateway, queue: str, path: str
@@ -335,8 +382,12 @@ def test_a_queue_without_room_is_503_and_takes_nothing(
     until(lambda: post().status_code == 202, 10)
 
 
-@pytest.mark.parametrize(("many", "task"), [(1, "analyze_error_task"), (3, "batch_analyze_errors_task")])
-def test_analyses_go_to_the_analyzers_queue(running: Gateway, client: httpx.Client, many: int, task: str) -> None:
+@pytest.mark.parametrize(
+    ("many", "task"), [(1, "analyze_error_task"), (3, "batch_analyze_errors_task")]
+)
+def test_analyses_go_to_the_analyzers_queue(
+    running: Gateway, client: httpx.Client, many: int, task: str
+) -> None:
     record = {
         **RECORD,
         "type": "error_record",
@@ -387,21 +438,30 @@ def test_records_that_cannot_be_read_are_listed(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("ends", [b"[" * 5_000, b"[" * 5_000 + b"]" * 5_000, b'{"a":' * 5_000])
 @pytest.mark.parametrize("form", ["ndjson", "xapi", "openedx"])
-def test_a_file_that_ends_in_deep_brackets_is_taken_or_refused(client: httpx.Client, form: str, ends: bytes) -> None:
+def test_a_file_that_ends_in_deep_brackets_is_taken_or_refused(
+    client: httpx.Client, form: str, ends: bytes
+) -> None:
     body = json.dumps(RECORD).encode() + b"\n" + ends
     answer = client.post(
-        "/v1/imports", params={"format": form}, content=body, headers={"Content-Type": "application/x-ndjson"}
+        "/v1/imports",
+        params={"format": form},
+        content=body,
+        headers={"Content-Type": "application/x-ndjson"},
     )
     assert answer.status_code in (202, 422), answer.text
 
 
 @pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-05:00"])
 @pytest.mark.parametrize("what", ["", "/estimate"])
-def test_a_moment_outside_of_the_calendar_is_listed(client: httpx.Client, timestamp: str, what: str) -> None:
+def test_a_moment_outside_of_the_calendar_is_listed(
+    client: httpx.Client, timestamp: str, what: str
+) -> None:
     wrong = {**RECORD, "timestamp": timestamp}
     answer = client.post(f"/v1/analyses/knowledge-points{what}", json={"records": [RECORD, wrong]})
     assert answer.status_code == 422
-    assert [(error["record"], error["field"]) for error in answer.json()["errors"]] == [(1, "timestamp")]
+    assert [(error["record"], error["field"]) for error in answer.json()["errors"]] == [
+        (1, "timestamp")
+    ]
 
 
 def test_a_file_outside_is_taken_by_its_url_and_not_copied(
@@ -414,9 +474,16 @@ def test_a_file_outside_is_taken_by_its_url_and_not_copied(
     job = client.get(answer.json()["links"]["self"]).json()
     assert job["source"] == "week.csv.gz"
     assert _blobs(running) == before
-    kept = json.loads(Jobs(connect(running.environment["EDUGRAPH_REDIS_URL"])).tasks(job["job_id"]) or "")
+    kept = json.loads(
+        Jobs(connect(running.environment["EDUGRAPH_REDIS_URL"])).tasks(job["job_id"]) or ""
+    )
     message = kept[0][1]
-    assert (message["source"], message["format"], message["compression"], message["batch_size"]) == (
+    assert (
+        message["source"],
+        message["format"],
+        message["compression"],
+        message["batch_size"],
+    ) == (
         url,
         "csv",
         "gzip",

@@ -88,12 +88,19 @@ def a_queue(server: Broker) -> Iterator[str]:
             api.delete("/api/queues/%2F/data_import")
 
 
-STRANGERS = [(GraphServer, a_node), (guard.RedisServer, a_key), (Broker, a_virtual_host), (Broker, a_queue)]
+STRANGERS = [
+    (GraphServer, a_node),
+    (guard.RedisServer, a_key),
+    (Broker, a_virtual_host),
+    (Broker, a_queue),
+]
 
 
 @pytest.mark.parametrize(("kind", "stranger"), STRANGERS, ids=lambda each: each.__name__)
 def test_a_server_with_what_no_test_made_is_refused(
-    servers: dict[type, Any], kind: type, stranger: Callable[[Server], "AbstractContextManager[str]"]
+    servers: dict[type, Any],
+    kind: type,
+    stranger: Callable[[Server], "AbstractContextManager[str]"],
 ) -> None:
     server = servers[kind]
     with unclaimed(server), stranger(server) as name:
@@ -129,7 +136,9 @@ def test_what_a_killed_run_left_is_deleted(servers: dict[type, Any], kind: type,
 
 
 @pytest.mark.parametrize(("kind", "made"), STRANGERS[:3], ids=lambda each: each.__name__)
-def test_what_its_tests_made_goes_with_the_run(servers: dict[type, Any], kind: type, made, monkeypatch) -> None:
+def test_what_its_tests_made_goes_with_the_run(
+    servers: dict[type, Any], kind: type, made, monkeypatch
+) -> None:
     server = servers[kind]
     with unclaimed(server), monkeypatch.context() as run:
         run.setattr(guard, "_claimed", set())

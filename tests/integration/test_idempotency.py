@@ -110,7 +110,9 @@ def test_another_body_under_the_same_key_is_a_conflict(store, name) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("failure", [Problem(503, "pressure", "full"), Rejected("no"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "failure", [Problem(503, "pressure", "full"), Rejected("no"), asyncio.CancelledError()]
+)
 def test_a_first_request_that_fails_gives_its_key_back(store, name, failure) -> None:
     async def scenario() -> None:
         with pytest.raises(type(failure)):
@@ -145,13 +147,19 @@ def test_those_who_wait_are_told_when_the_first_has_failed(store, name) -> None:
             await first
         with pytest.raises(Problem) as caught:
             await other
-        assert (caught.value.status, caught.value.name, caught.value.retry_after) == (503, "first-failed", 1)
+        assert (caught.value.status, caught.value.name, caught.value.retry_after) == (
+            503,
+            "first-failed",
+            1,
+        )
         assert work.done == 1
 
     asyncio.run(scenario())
 
 
-def test_those_who_wait_longer_than_four_seconds_are_told_to_come_back(store, name, monkeypatch) -> None:
+def test_those_who_wait_longer_than_four_seconds_are_told_to_come_back(
+    store, name, monkeypatch
+) -> None:
     assert idempotency.MAX_WAIT_SECONDS == 4
     monkeypatch.setattr(idempotency, "MAX_WAIT_SECONDS", 0.3)
 
@@ -160,7 +168,11 @@ def test_those_who_wait_longer_than_four_seconds_are_told_to_come_back(store, na
         began = asyncio.get_running_loop().time()
         with pytest.raises(Problem) as caught:
             await send(store, name, Submission())
-        assert (caught.value.status, caught.value.name, caught.value.retry_after) == (503, "first-waits", 2)
+        assert (caught.value.status, caught.value.name, caught.value.retry_after) == (
+            503,
+            "first-waits",
+            2,
+        )
         assert 0.3 <= asyncio.get_running_loop().time() - began < 3
 
     asyncio.run(scenario())
@@ -181,7 +193,9 @@ def test_one_who_waits_looks_often_and_not_all_the_time(store, name, monkeypatch
 
 
 def test_a_claim_is_renewed_while_the_body_comes_in_and_not_after(store, name, monkeypatch) -> None:
-    assert idempotency.RENEWAL_SECONDS * 4 == idempotency.CLAIM_LIFETIME_SECONDS  # three renewals may fail
+    assert (
+        idempotency.RENEWAL_SECONDS * 4 == idempotency.CLAIM_LIFETIME_SECONDS
+    )  # three renewals may fail
     monkeypatch.setattr(idempotency, "RENEWAL_SECONDS", 0.05)
     renewed: list[str] = []
 
@@ -206,7 +220,9 @@ def test_a_claim_is_renewed_while_the_body_comes_in_and_not_after(store, name, m
     asyncio.run(scenario())
 
 
-def test_a_claim_holds_a_minute_from_its_last_renewal_and_an_answer_a_day(store, server, name) -> None:
+def test_a_claim_holds_a_minute_from_its_last_renewal_and_an_answer_a_day(
+    store, server, name
+) -> None:
     claim = store.claim(name)
     assert claim
     assert 59_000 < server.pttl(name) <= 60_000
@@ -254,7 +270,9 @@ def test_an_answer_that_cannot_be_kept_makes_no_error_of_an_accepted_job(store, 
     asyncio.run(scenario())
 
 
-def test_a_claim_that_cannot_be_given_back_does_not_hide_why_the_request_failed(store, name) -> None:
+def test_a_claim_that_cannot_be_given_back_does_not_hide_why_the_request_failed(
+    store, name
+) -> None:
     def fail(*_: object) -> None:
         raise Retryable("away")
 
@@ -284,7 +302,10 @@ def test_a_key_is_255_visible_characters_at_most_and_the_api_says_what_it_does()
     assert (parameter["name"], parameter["in"]) == ("Idempotency-Key", "header")
     told_lengths = next(each for each in parameter["schema"]["anyOf"] if each["type"] == "string")
     assert (told_lengths["minLength"], told_lengths["maxLength"]) == (1, 255)
-    assert parameter["description"] == "The same key within a day gives the same job; with another body it is 409."
+    assert (
+        parameter["description"]
+        == "The same key within a day gives the same job; with another body it is 409."
+    )
 
 
 def test_clients_addresses_and_keys_are_told_apart_and_a_key_is_not_readable() -> None:

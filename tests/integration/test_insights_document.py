@@ -36,7 +36,12 @@ from edugraph_insights.settings import InsightsSettings
 
 pytestmark = pytest.mark.real
 CASES = int(os.environ.get("EDUGRAPH_SCHEMATHESIS_CASES", "120"))
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 DAY = "2026-03-02T08:00:00Z"
 
 
@@ -46,7 +51,9 @@ class Keys:
     def caller(self, token: str, _now: Any) -> Caller | None:
         name = token.removeprefix("eg_")
         roles: Any = () if name == "nobody" else (name,)
-        return Caller(f"test-document-{name}", SCOPES if roles else (), roles, "t") if token else None
+        return (
+            Caller(f"test-document-{name}", SCOPES if roles else (), roles, "t") if token else None
+        )
 
 
 def school() -> list[Any]:
@@ -80,14 +87,23 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with opened("neo4j", tmp_path_factory.mktemp("graph")) as room:
         room.empty()
         records = school()
-        room.graph.write_batch(RecordBatch("document", 0, list(enumerate(records, 1)), (), len(records)))
-        own = {f"neo4j_{name}": getattr(room.settings, name) for name in ("uri", "user", "password", "database")}
+        room.graph.write_batch(
+            RecordBatch("document", 0, list(enumerate(records, 1)), (), len(records))
+        )
+        own = {
+            f"neo4j_{name}": getattr(room.settings, name)
+            for name in ("uri", "user", "password", "database")
+        }
         limits = {"questions_per_minute": 1_000_000, "questions_at_once": 100_000}
-        found = open_insights(InsightsSettings.model_validate({"redis_url": redis_url, **limits, **own}))
+        found = open_insights(
+            InsightsSettings.model_validate({"redis_url": redis_url, **limits, **own})
+        )
         keys: Any = Keys()
         port = free_port()
         application = make_application(replace(found, key_ring=keys))
-        server = uvicorn.Server(uvicorn.Config(application, port=port, log_config=None, access_log=False))
+        server = uvicorn.Server(
+            uvicorn.Config(application, port=port, log_config=None, access_log=False)
+        )
         thread = Thread(target=server.run, daemon=True)
         thread.start()
         try:
@@ -116,7 +132,9 @@ def test_made_up_questions_are_answered_as_the_document_says(address: str, role:
     @given(cases=st.tuples(*(operation.as_strategy() for operation in operations)))
     def answered(cases: Any) -> None:
         for case in cases:
-            answer = case.call_and_validate(headers={"Authorization": f"Bearer eg_{role}"}, checks=CHECKS)
+            answer = case.call_and_validate(
+                headers={"Authorization": f"Bearer eg_{role}"}, checks=CHECKS
+            )
             answers[answer.status_code] += 1
 
     answered()

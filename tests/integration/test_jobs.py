@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
-from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, JobState, Reject
+from edugraph_common.contracts.outcomes import (
+    ENDED,
+    AnalysisProgress,
+    BatchOutcome,
+    JobReport,
+    JobState,
+    Reject,
+)
 from edugraph_common.platform import job_store
 from edugraph_common.platform.job_store import (
     CLAIM_SECONDS,
@@ -47,9 +54,17 @@ def started(jobs: Jobs, batches: int) -> str:
 
 def outcome(job_id: str, batch: int, state: str = "written") -> BatchOutcome:
     reject = Reject(line=batch, field="data", expected="x", found="y", reason="is wrong")
-    counts = {"written": 3, "unchanged": 1, "rejected": 1, "reasons": {"is wrong": 1}, "errors": (reject,)}
+    counts = {
+        "written": 3,
+        "unchanged": 1,
+        "rejected": 1,
+        "reasons": {"is wrong": 1},
+        "errors": (reject,),
+    }
     numbers = counts if state == "written" else {"failed": 5, "error": "the graph is away"}
-    return BatchOutcome.model_validate({"job_id": job_id, "batch": batch, "state": state, "read": 5, **numbers})
+    return BatchOutcome.model_validate(
+        {"job_id": job_id, "batch": batch, "state": state, "read": 5, **numbers}
+    )
 
 
 def report(jobs: Jobs, job_id: str) -> JobReport:
@@ -81,7 +96,11 @@ def test_a_job_of_a_later_release_waits_for_it(jobs: Jobs) -> None:
 def test_a_created_job_has_its_tasks_and_what_is_to_be_analysed(jobs: Jobs) -> None:
     ids, late = [uuid4().hex for _ in range(3)], NOW.replace(year=2100)
     analysis = NewJob(ids[2], "analysis", "error inline", late, to_analyse=7, tasks="[2]")
-    new = [NewJob(ids[0], "import", "a", late, tasks="[0]"), NewJob(ids[1], "import", "b", late), analysis]
+    new = [
+        NewJob(ids[0], "import", "a", late, tasks="[0]"),
+        NewJob(ids[1], "import", "b", late),
+        analysis,
+    ]
     assert all(jobs.create_job(job) for job in new)
     assert not jobs.create_job(new[0]._replace(source="another", tasks="[3]"))
     assert [report(jobs, job_id).source for job_id in ids] == ["a", "b", "error inline"]
@@ -93,7 +112,9 @@ def test_a_created_job_has_its_tasks_and_what_is_to_be_analysed(jobs: Jobs) -> N
 
 
 @given(deliveries=st.lists(st.sampled_from(range(4)), min_size=1, max_size=12))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_batches_are_counted_once_in_any_order(jobs: Jobs, deliveries: list[int]) -> None:
     job_id = started(jobs, 4)
     for batch in deliveries:
@@ -140,9 +161,14 @@ def test_a_job_ends_when_the_prerequisites_that_it_changed_are_derived(jobs: Job
     assert jobs.finish_if_complete(job_id, NOW) is None
     read_before = jobs.deriving([job_id, "another"])
     assert read_before == {job_id: "1"}
-    jobs.settle_pack(job_id, "knowledge_points-0-0", AnalysisProgress(done=2), NOW, claims_changed=True)
+    jobs.settle_pack(
+        job_id, "knowledge_points-0-0", AnalysisProgress(done=2), NOW, claims_changed=True
+    )
     jobs.derived(job_id, read_before[job_id])  # by a settler that began before the pack
-    assert (jobs.finish_if_complete(job_id, NOW), report(jobs, job_id).deriving) == ("deriving", True)
+    assert (jobs.finish_if_complete(job_id, NOW), report(jobs, job_id).deriving) == (
+        "deriving",
+        True,
+    )
     jobs.waits(job_id, "it waits", NOW.timestamp() + 60, NOW)
     assert (report(jobs, job_id).state, report(jobs, job_id).waiting_for) == ("waiting", "it waits")
     jobs.derived(job_id, jobs.deriving([job_id])[job_id])
@@ -170,7 +196,9 @@ def test_a_file_without_a_valid_record_has_failed(jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize(("written", "state"), [(1, "partly failed"), (0, "failed")])
-def test_a_batch_that_failed_without_a_row_to_count_is_a_failure(jobs: Jobs, written: int, state: str) -> None:
+def test_a_batch_that_failed_without_a_row_to_count_is_a_failure(
+    jobs: Jobs, written: int, state: str
+) -> None:
     job_id = started(jobs, 2)
     gone = BatchOutcome(job_id=job_id, batch=0, state="failed", error="the blob is gone")
     jobs.settle_batch(gone, NOW)
@@ -208,18 +236,26 @@ def batch_outcomes() -> st.SearchStrategy[BatchOutcome]:
     """Any outcome of a batch that was read, or of one that failed with as many rows as the split saw."""
     count = st.integers(0, 50)
     names = st.dictionaries(st.sampled_from(["play_video", "(page request)", "hint"]), count)
-    counts = st.fixed_dictionaries({"written": count, "unchanged": count, "rejected": count, "not_relevant": names})
+    counts = st.fixed_dictionaries(
+        {"written": count, "unchanged": count, "rejected": count, "not_relevant": names}
+    )
 
     def written(numbers: dict[str, Any]) -> dict[str, Any]:
         rows = numbers["written"] + numbers["unchanged"] + numbers["rejected"]
         return {"state": "written", "read": rows + sum(numbers["not_relevant"].values()), **numbers}
 
-    failed = count.map(lambda rows: {"state": "failed", "read": rows, "failed": rows, "error": "the blob is gone"})
-    return (counts.map(written) | failed).map(lambda fields: BatchOutcome(job_id="j", batch=0, **fields))
+    failed = count.map(
+        lambda rows: {"state": "failed", "read": rows, "failed": rows, "error": "the blob is gone"}
+    )
+    return (counts.map(written) | failed).map(
+        lambda fields: BatchOutcome(job_id="j", batch=0, **fields)
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), batch_outcomes()), max_size=12))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_what_became_of_the_rows_adds_up_whatever_becomes_of_the_batches(
     jobs: Jobs, deliveries: list[tuple[int, BatchOutcome]]
 ) -> None:
@@ -232,11 +268,15 @@ def test_what_became_of_the_rows_adds_up_whatever_becomes_of_the_batches(
         if before is None or (before.state == "failed" and given_outcome.state == "written"):
             expected[batch] = given_outcome
         seen = report(jobs, job_id)
-        assert sum(seen.outcomes.values()) == seen.read == sum(each.read for each in expected.values())
+        assert (
+            sum(seen.outcomes.values()) == seen.read == sum(each.read for each in expected.values())
+        )
     jobs.imported(job_id, NOW)
     state = jobs.finish_if_complete(job_id, NOW)
     failures = any(each.state == "failed" for each in expected.values())
-    assert state in ((None,) if len(expected) < 4 else ("failed", "partly failed") if failures else ENDED)
+    assert state in (
+        (None,) if len(expected) < 4 else ("failed", "partly failed") if failures else ENDED
+    )
 
 
 def test_a_window_is_sent_once_by_whoever_claims_it_first(jobs: Jobs) -> None:
@@ -256,10 +296,15 @@ def test_a_window_is_sent_once_by_whoever_claims_it_first(jobs: Jobs) -> None:
     assert jobs.begin(job_id, 3, NOW) == "cancelled"
     assert jobs.resume(job_id, NOW) == 1
     assert [jobs.standing(job_id, generation) for generation in (0, 1)] == ["stale", "open"]
-    assert [jobs.begin(job_id, 3, NOW, generation=generation) for generation in (0, 1)] == ["stale", "begun"]
+    assert [jobs.begin(job_id, 3, NOW, generation=generation) for generation in (0, 1)] == [
+        "stale",
+        "begun",
+    ]
 
 
-def test_a_job_that_redis_has_lost_and_that_is_known_again_is_not_ended_by_what_came_before(jobs: Jobs) -> None:
+def test_a_job_that_redis_has_lost_and_that_is_known_again_is_not_ended_by_what_came_before(
+    jobs: Jobs,
+) -> None:
     """Out: HEXISTS of the batches in finish_job.lua; the look at the claim in `unsettled_of_window`."""
     job_id = started(jobs, 2)
     assert jobs.unsettled_of_window(job_id, range(2)) == {0, 1}
@@ -279,13 +324,30 @@ def test_a_resumed_job_does_not_end_before_what_failed_was_tried_again(jobs: Job
         settled = outcome(job_id, batch, state)
         expected = 4 if state == "written" else 0
         jobs.settle_batch(settled.model_copy(update={"analysis_expected": expected}), NOW)
-    jobs.settle_pack(job_id, "knowledge_points-0-0", AnalysisProgress(done=3, failed=1, cost=0.5), NOW, "no answer")
+    jobs.settle_pack(
+        job_id,
+        "knowledge_points-0-0",
+        AnalysisProgress(done=3, failed=1, cost=0.5),
+        NOW,
+        "no answer",
+    )
     jobs.imported(job_id, NOW)
     assert jobs.finish_if_complete(job_id, NOW) == "partly failed"
     assert jobs.resume(job_id, NOW) == 1
     seen = report(jobs, job_id)
-    assert (seen.state, seen.error, seen.batches_done, seen.failed_batches) == ("running", None, 1, ())
-    assert (seen.read, seen.failed, seen.analysis.done, seen.analysis.failed, seen.analysis.cost) == (5, 0, 0, 0, 0)
+    assert (seen.state, seen.error, seen.batches_done, seen.failed_batches) == (
+        "running",
+        None,
+        1,
+        (),
+    )
+    assert (
+        seen.read,
+        seen.failed,
+        seen.analysis.done,
+        seen.analysis.failed,
+        seen.analysis.cost,
+    ) == (5, 0, 0, 0, 0)
     assert jobs.open_batches(job_id, range(3)) == {0, 1, 2}
     jobs.settle_batch(outcome(job_id, 1), NOW)
     assert jobs.finish_if_complete(job_id, NOW) is None
@@ -337,7 +399,9 @@ def step(jobs: Jobs, job_id: str, name: str, number: int) -> None:
         "sent": lambda: jobs.sent(job_id, number),
         "settle_batch": lambda: jobs.settle_batch(outcome(job_id, number), NOW),
         "fail_batch": lambda: jobs.settle_batch(outcome(job_id, number, "failed"), NOW),
-        "settle_pack": lambda: jobs.settle_pack(job_id, f"error-{number}-0", failed, NOW, "no answer"),
+        "settle_pack": lambda: jobs.settle_pack(
+            job_id, f"error-{number}-0", failed, NOW, "no answer"
+        ),
         "imported": lambda: jobs.imported(job_id, NOW),
         "waits": lambda: jobs.waits(job_id, "the limit", NOW.timestamp(), NOW),
         "restart": lambda: jobs.count_restart(job_id, NOW),
@@ -360,7 +424,9 @@ def step(jobs: Jobs, job_id: str, name: str, number: int) -> None:
     inline=st.booleans(),
     steps=st.lists(st.tuples(_STEPS, st.integers(0, 1)), max_size=15),
 )
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_each_key_of_a_job_expires_when_it_has_ended_and_not_before(
     jobs: Jobs, created: bool, inline: bool, steps: list[tuple[str, int]]
 ) -> None:
@@ -372,7 +438,10 @@ def test_each_key_of_a_job_expires_when_it_has_ended_and_not_before(
         jobs.create(job_id, "import", "a.ndjson", NOW, tasks="[]", tasks_hold_records=inline)
     for name, number in steps:
         step(jobs, job_id, name, number)
-    left = {str(key): int(server.ttl(key)) for key in server.scan_iter(f"edugraph:job:{{{job_id}}}*", count=1_000)}
+    left = {
+        str(key): int(server.ttl(key))
+        for key in server.scan_iter(f"edugraph:job:{{{job_id}}}*", count=1_000)
+    }
     if jobs.is_open(job_id):
         assert set(left.values()) == {-1}
     else:
@@ -421,9 +490,17 @@ def test_a_job_that_has_expired_leaves_the_list(jobs: Jobs) -> None:
     gone=st.sets(st.integers(0, 8), max_size=3),
     state=st.sampled_from(["queued", None]),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_pages_show_each_job_once_while_jobs_are_added_and_expire(
-    *, jobs: Jobs, seconds: list[int], limit: int, added: int, gone: set[int], state: JobState | None
+    *,
+    jobs: Jobs,
+    seconds: list[int],
+    limit: int,
+    added: int,
+    gone: set[int],
+    state: JobState | None,
 ) -> None:
     """Out: the comparison with `after` in _older (jobs of one moment, and those that were added, are shown twice), or
     the report that is looked for (a page is short by what has expired).

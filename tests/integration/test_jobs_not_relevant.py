@@ -29,7 +29,12 @@ def settled(jobs: Jobs, *batches: dict[str, int], rejected: int = 0) -> JobRepor
     for number, names in enumerate(batches):
         read = sum(names.values()) + rejected
         outcome = BatchOutcome(
-            job_id=job_id, batch=number, state="written", read=read, not_relevant=names, rejected=rejected
+            job_id=job_id,
+            batch=number,
+            state="written",
+            read=read,
+            not_relevant=names,
+            rejected=rejected,
         )
         jobs.settle_batch(outcome, NOW)
         jobs.settle_batch(outcome, NOW)

@@ -60,18 +60,32 @@ def peak_mib(pid: int) -> int:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("service", ["gateway", "insights"])
-def test_large_bodies_without_a_key_leave_the_memory_as_it_was(tmp_path: Path, service: str) -> None:
+def test_large_bodies_without_a_key_leave_the_memory_as_it_was(
+    tmp_path: Path, service: str
+) -> None:
     """Out: give the routes of views the body as a parameter, and leave BoundedBodies out of app.py."""
     with own_vhost() as addresses, with_own_redis_users(addresses) as own:
-        environment = {**addresses, "EDUGRAPH_BLOB_URL": str(tmp_path / "blobs"), "EDUGRAPH_AUTH": "on"}
+        environment = {
+            **addresses,
+            "EDUGRAPH_BLOB_URL": str(tmp_path / "blobs"),
+            "EDUGRAPH_AUTH": "on",
+        }
         nowhere = {"redis_url": "redis://127.0.0.1:1", "auth": "on"}
         if service == "gateway":
             settings = {**nowhere, "broker_url": "amqp://127.0.0.1:1", "blob_url": str(tmp_path)}
-            paths = paths_of(gateway_application(open_gateway(GatewaySettings.model_validate(settings))))
+            paths = paths_of(
+                gateway_application(open_gateway(GatewaySettings.model_validate(settings)))
+            )
         else:
             settings = {**nowhere, "neo4j_uri": "bolt://127.0.0.1:1"}
-            paths = paths_of(insights_application(open_insights(InsightsSettings.model_validate(settings))))
-        with serving(environment, tmp_path / "logs", Pools(1, 1, 1), own=own) as (url, insights, processes):
+            paths = paths_of(
+                insights_application(open_insights(InsightsSettings.model_validate(settings)))
+            )
+        with serving(environment, tmp_path / "logs", Pools(1, 1, 1), own=own) as (
+            url,
+            insights,
+            processes,
+        ):
             address = url if service == "gateway" else insights
             pid = processes.running[service].pid
             for path in paths:

@@ -19,7 +19,10 @@ from edugraph_cli.processes import free_port
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
 from tools import prometheus
 
-pytestmark = [pytest.mark.real, pytest.mark.skipif(not SLOW, reason="takes five minutes: EDUGRAPH_SLOW=1")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not SLOW, reason="takes five minutes: EDUGRAPH_SLOW=1"),
+]
 DASHBOARDS = sorted((CHECKOUT / "deploy" / "k8s" / "dashboards").glob("*.json"))
 SHARED_CHECK = CHECKOUT.parent / "shared" / "tools" / "dashcheck.py"
 FLOWER = CHECKOUT / ".run" / "flower" / "bin" / "edugraph-flower"
@@ -51,7 +54,9 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         engine = replace(plain, environment={**plain.environment, **ours})
         with engine.serve(Pools(importer=2, findings=1, analyzer=2)) as system:
             port = free_port()
-            process = prometheus.start(engine.folder / "prometheus", port, _targets(engine.environment))
+            process = prometheus.start(
+                engine.folder / "prometheus", port, _targets(engine.environment)
+            )
             try:
                 yield Observed(system, port)
             finally:
@@ -84,15 +89,27 @@ def test_everything_is_scraped(worked: Observed) -> None:
 
 def test_every_panel_has_data(worked: Observed) -> None:
     address = f"http://127.0.0.1:{worked.port}"
-    check = [sys.executable, str(CHECKOUT / "deploy" / "dashboards" / "check.py"), "--prometheus", address]
-    done = subprocess.run([*check, *map(str, DASHBOARDS)], capture_output=True, text=True, check=False)
+    check = [
+        sys.executable,
+        str(CHECKOUT / "deploy" / "dashboards" / "check.py"),
+        "--prometheus",
+        address,
+    ]
+    done = subprocess.run(
+        [*check, *map(str, DASHBOARDS)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not SHARED_CHECK.exists(), reason="the shared checker is not here")
 def test_the_shared_checker_agrees(worked: Observed) -> None:
     programs = prometheus.program("promtool").parent
-    command = [sys.executable, str(SHARED_CHECK), f"--prom=http://127.0.0.1:{worked.port}", *map(str, DASHBOARDS)]
+    command = [
+        sys.executable,
+        str(SHARED_CHECK),
+        f"--prom=http://127.0.0.1:{worked.port}",
+        *map(str, DASHBOARDS),
+    ]
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -115,21 +132,33 @@ def test_flower_is_closed_to_strangers_and_shows_all_pools_to_its_owner(worked: 
     if not FLOWER.exists():
         missing("no Flower: make env-flower")
     port, environment = free_port(), {**os.environ, **worked.system.engine.environment}
-    refused = subprocess.run([str(FLOWER)], env=environment, capture_output=True, text=True, timeout=30, check=False)
+    refused = subprocess.run(
+        [str(FLOWER)], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
     assert refused.returncode == 2
     assert "FLOWER_BASIC_AUTH" in refused.stderr
     environment["FLOWER_BASIC_AUTH"] = f"owner:{PASSWORD}"
     command = [str(FLOWER), f"--port={port}", "--address=127.0.0.1"]
-    process = subprocess.Popen(command, env=environment, cwd=worked.system.engine.folder, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment, cwd=worked.system.engine.folder, stderr=subprocess.DEVNULL
+    )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
             _until_up(http)
-            assert [http.get(path).status_code for path in ("/api/workers", "/", "/tasks")] == [401, 401, 401]
+            assert [http.get(path).status_code for path in ("/api/workers", "/", "/tasks")] == [
+                401,
+                401,
+                401,
+            ]
             http.auth = ("owner", PASSWORD)
             workers = http.get("/api/workers", params={"refresh": "1"}).raise_for_status().json()
             assert {name.split("@")[0] for name in workers} == {"importer", "findings", "analyzer"}
             queues = http.get("/api/queues/length").raise_for_status().json()["active_queues"]
-            assert {queue["name"] for queue in queues} >= {"data_import", "graph_findings", "llm_analysis"}
+            assert {queue["name"] for queue in queues} >= {
+                "data_import",
+                "graph_findings",
+                "llm_analysis",
+            }
             assert http.post("/api/worker/shutdown/x").status_code == 403, "it is read-only"
     finally:
         process.terminate()

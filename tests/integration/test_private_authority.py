@@ -49,7 +49,9 @@ def management_api() -> None:
 
 
 def event_by_celery() -> None:
-    event = Event(id="e", source="test", type="io.edugraph.batch.completed", subject="s", time=NOW, data={})
+    event = Event(
+        id="e", source="test", type="io.edugraph.batch.completed", subject="s", time=NOW, data={}
+    )
     emit(make_publisher("tls", GatewaySettings()), event)
 
 
@@ -57,7 +59,9 @@ def task_by_the_gateway() -> None:
     async def send() -> None:
         settings = GatewaySettings()
         publisher = AsyncPublisher(make_publisher("tls", settings), settings, timeout_seconds=5)
-        await publisher.send("import_batch_task", ImportBatch(job_id="tls", batch=0, records=()), task_id="tls")
+        await publisher.send(
+            "import_batch_task", ImportBatch(job_id="tls", batch=0, records=()), task_id="tls"
+        )
         publisher.close()
 
     asyncio.run(send())
@@ -109,7 +113,9 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def addresses(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def addresses(
+    authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     if docker.answers():
         pytest.skip("the servers with TLS are made of Debian's packages; here images would be used")
     folder = tmp_path_factory.mktemp("secured")
@@ -159,7 +165,10 @@ def test_it_is_refused_without(client: Callable[[], None]) -> None:
 
 @each_client
 def test_it_is_refused_under_a_name_that_is_not_the_certificates(
-    client: Callable[[], None], environment: pytest.MonkeyPatch, addresses: dict[str, str], bundle: str
+    client: Callable[[], None],
+    environment: pytest.MonkeyPatch,
+    addresses: dict[str, str],
+    bundle: str,
 ) -> None:
     environment.setenv("SSL_CERT_FILE", bundle)
     for name, value in addresses.items():

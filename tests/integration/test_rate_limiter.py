@@ -52,7 +52,9 @@ class Gate:
     ):
         self.server, self.slept = server, []
         ids = iter(f"id-{number}" for number in range(1_000))
-        limits = Limits(requests_per_minute=requests, tokens_per_minute=tokens, concurrency=concurrency)
+        limits = Limits(
+            requests_per_minute=requests, tokens_per_minute=tokens, concurrency=concurrency
+        )
         self.limiter = RateLimiter(
             server,
             name,
@@ -107,7 +109,9 @@ def test_the_first_slot_is_now_and_each_next_one_an_interval_later(gate: Gate) -
     assert before <= first.at <= gate.now()
     assert first.wait_seconds == 0
     slots = [gate.reserve() for _ in range(3)]
-    assert [slot.at - first.at for slot in slots] == [round(gate.interval * SECOND) * n for n in (1, 2, 3)]
+    assert [slot.at - first.at for slot in slots] == [
+        round(gate.interval * SECOND) * n for n in (1, 2, 3)
+    ]
     assert gate.is_left(slots[2].wait_seconds, (slots[2].at - before) / SECOND)
     assert {slot.queue_since for slot in slots} == {first.queue_since}
     assert before <= first.queue_since <= first.at
@@ -120,7 +124,9 @@ def test_limits_leave_room_for_requests_that_are_under_way_longer() -> None:
     assert jitter_seconds / 2 > LATEST_SECONDS  # the rest is for the way to the provider
 
 
-def test_a_slot_as_far_off_as_allowed_is_given_and_one_further_off_reserves_nothing(server, name) -> None:
+def test_a_slot_as_far_off_as_allowed_is_given_and_one_further_off_reserves_nothing(
+    server, name
+) -> None:
     gate = Gate(server, name, requests=6)
     gate.reserve()
     assert gate.is_left(gate.reserve(wait=gate.interval).wait_seconds, gate.interval)
@@ -214,7 +220,10 @@ def test_a_slot_of_a_queue_that_the_server_forgot_is_lost(gate: Gate) -> None:
     assert gate.confirm(slot) == [LOST, 0]
     fresh = gate.reserve()
     assert fresh.queue_since != slot.queue_since
-    assert gate.confirm(slot) == [LOST, 0]  # the queue that began anew is not the one that was promised
+    assert gate.confirm(slot) == [
+        LOST,
+        0,
+    ]  # the queue that began anew is not the one that was promised
     assert gate.confirm(fresh)[0] == GO
 
 
@@ -238,7 +247,9 @@ def test_one_who_lost_a_slot_waits_for_another_and_has_less_patience(server, nam
         gate.server.set(gate.key("pause"), gate.now() + 3 * SECOND)
 
     gate.limiter._sleep = pause_meanwhile
-    with pytest.raises(Wait) as caught:  # of 2.5 s, one was lost with the slot: the next one is 3 s off
+    with pytest.raises(
+        Wait
+    ) as caught:  # of 2.5 s, one was lost with the slot: the next one is 3 s off
         gate.limiter.acquire("m", 1)
     assert len(gate.slept) == 1
     assert gate.is_left(caught.value.seconds, 3 - (2.5 - gate.interval) / 2)
@@ -253,7 +264,9 @@ def test_a_slot_that_was_slept_through_costs_an_interval_of_patience(server, nam
     def lost_at_once(**call: Any) -> Any:
         patience.append(call["args"][1])
         answer = original(**call)
-        gate.server.hset(gate.key("line"), mapping={"since": str(len(patience)), "next": str(gate.now())})
+        gate.server.hset(
+            gate.key("line"), mapping={"since": str(len(patience)), "next": str(gate.now())}
+        )
         if len(patience) == 4:
             raise KeyboardInterrupt
         return answer
@@ -262,14 +275,18 @@ def test_a_slot_that_was_slept_through_costs_an_interval_of_patience(server, nam
     with pytest.raises(KeyboardInterrupt):
         gate.limiter.acquire("m", 1)
     interval = gate.interval * SECOND
-    assert patience == pytest.approx([250_000, 250_000 - interval, 250_000 - 2 * interval, 0], abs=2)
+    assert patience == pytest.approx(
+        [250_000, 250_000 - interval, 250_000 - 2 * interval, 0], abs=2
+    )
 
 
 # --- tokens -------------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 1_000_000), st.integers(1, 1_000_000))
-def test_requests_of_one_size_never_exceed_the_tokens_of_a_window(tokens: int, per_minute: int) -> None:
+def test_requests_of_one_size_never_exceed_the_tokens_of_a_window(
+    tokens: int, per_minute: int
+) -> None:
     """As many as fit leave in any window, and none more, but for one that is larger than the limit."""
     apart = paying_seconds(tokens, per_minute)
     in_window = 1 + int(WINDOW_SECONDS // apart)
@@ -296,7 +313,9 @@ def test_a_limit_of_tokens_that_was_taken_away_holds_nobody_back(gate: Gate) -> 
 
 
 @pytest.mark.parametrize("limit", [{"tokens": 1_000}, {"of_key": Limits(tokens_per_minute=1_000)}])
-def test_settling_gives_back_what_was_not_taken_and_takes_what_was_too_little(server, name, limit: Any) -> None:
+def test_settling_gives_back_what_was_not_taken_and_takes_what_was_too_little(
+    server, name, limit: Any
+) -> None:
     gate = Gate(server, name, requests=60_000, **limit)
     slot = gate.reserve(1_000)
     gate.limiter.settle("m", slot, 100)
@@ -304,7 +323,9 @@ def test_settling_gives_back_what_was_not_taken_and_takes_what_was_too_little(se
     assert later.at - slot.at == pytest.approx(INTERVAL / 10 * SECOND, abs=2)
     gate.limiter.settle("m", slot, None)  # not known: nothing changes
     gate.limiter.settle("m", replace(slot, tokens=100), 500)
-    assert gate.reserve(1, wait=200).at - later.at == pytest.approx((1 + 0.5 - 0.1) * INTERVAL * SECOND, abs=2)
+    assert gate.reserve(1, wait=200).at - later.at == pytest.approx(
+        (1 + 0.5 - 0.1) * INTERVAL * SECOND, abs=2
+    )
 
 
 def test_settling_leaves_the_time_to_live_as_it_is(server, name) -> None:
@@ -317,7 +338,9 @@ def test_settling_leaves_the_time_to_live_as_it_is(server, name) -> None:
     assert all(0 < later <= before for later, before in zip(now, kept, strict=True))
 
 
-def test_the_limiter_keeps_a_fixed_number_of_values_however_many_requests_leave(server, name) -> None:
+def test_the_limiter_keeps_a_fixed_number_of_values_however_many_requests_leave(
+    server, name
+) -> None:
     """A log of the last minute took longer with each entry."""
     gate = Gate(server, name, requests=6_000_000, tokens=60_000_000)
     for _ in range(50):
@@ -338,7 +361,9 @@ def test_what_no_window_can_hold_is_rejected_and_what_fills_one_is_not(server, n
 
 
 @given(st.lists(st.sampled_from(["slow", "fast"]), min_size=1, max_size=40))
-@settings_of_hypothesis(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings_of_hypothesis(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_models_of_one_key_share_its_limit_and_keep_their_own(server, models: list[str]) -> None:
     limits = {"slow": Limits(requests_per_minute=10), "fast": Limits(requests_per_minute=90)}
     name = f"test-{uuid.uuid4().hex[:12]}"
@@ -431,7 +456,9 @@ def test_a_pause_is_kept_an_hour_longer_than_it_lasts(gate: Gate) -> None:
 
 
 def test_refusals_without_a_time_double_the_pause_up_to_a_minute(gate: Gate) -> None:
-    assert [gate.pause(None) for _ in range(7)] == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.01)
+    assert [gate.pause(None) for _ in range(7)] == pytest.approx(
+        [2, 4, 8, 16, 32, 60, 60], abs=0.01
+    )
 
 
 @pytest.mark.parametrize(("why", "first", "longest"), [("failed", 2, 300), ("useless", 60, 600)])
@@ -439,7 +466,9 @@ def test_failures_pause_all_from_the_third_in_a_row_on_and_longer_each_time(
     gate: Gate, why: Any, first: int, longest: int
 ) -> None:
     pauses = [gate.pause(None, why) for _ in range(12)]
-    assert pauses == pytest.approx([0, 0, *(min(first * 2**n, longest) for n in range(10))], abs=0.01)
+    assert pauses == pytest.approx(
+        [0, 0, *(min(first * 2**n, longest) for n in range(10))], abs=0.01
+    )
 
 
 def test_requests_that_were_under_way_when_the_pause_began_make_it_no_longer(gate: Gate) -> None:
@@ -451,7 +480,9 @@ def test_requests_that_were_under_way_when_the_pause_began_make_it_no_longer(gat
     assert gate.pause(None, "failed", after) == pytest.approx(4, abs=0.01)
 
 
-def test_an_answer_ends_the_row_of_failures_and_a_useful_one_that_of_useless_ones(gate: Gate) -> None:
+def test_an_answer_ends_the_row_of_failures_and_a_useful_one_that_of_useless_ones(
+    gate: Gate,
+) -> None:
     slot = gate.reserve()
     for why in ("failed", "failed", "useless", "useless"):
         assert gate.pause(None, why) == 0
@@ -474,20 +505,26 @@ def test_a_pause_that_is_told_is_a_minimum_and_never_takes_the_growing_one_away(
     gate: Gate, told: float | None
 ) -> None:
     """Out: the growing pause beside what is told. A `Retry-After: 0` and a date that is past mean 0 here."""
-    assert [gate.pause(told) for _ in range(7)] == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.01)
+    assert [gate.pause(told) for _ in range(7)] == pytest.approx(
+        [2, 4, 8, 16, 32, 60, 60], abs=0.01
+    )
 
 
 def test_the_longer_one_of_a_told_and_a_growing_pause_holds(gate: Gate) -> None:
     assert [gate.pause(5) for _ in range(4)] == pytest.approx([5, 5, 8, 16], abs=0.01)
 
 
-def test_a_server_s_fault_that_says_how_long_pauses_all_at_once_and_counts_in_the_row(gate: Gate) -> None:
+def test_a_server_s_fault_that_says_how_long_pauses_all_at_once_and_counts_in_the_row(
+    gate: Gate,
+) -> None:
     assert gate.pause(0, "failed") == 0
     assert gate.pause(3, "failed") == pytest.approx(3, abs=0.01)
     assert [gate.pause(0, "failed") for _ in range(3)] == pytest.approx([3, 4, 8], abs=0.05)
 
 
-def test_requests_that_were_under_way_make_a_pause_longer_only_by_what_they_are_told(gate: Gate) -> None:
+def test_requests_that_were_under_way_make_a_pause_longer_only_by_what_they_are_told(
+    gate: Gate,
+) -> None:
     slot = replace(gate.reserve(), at=gate.now())
     gate.pause(None)
     assert gate.is_left(gate.pause(0, slot=slot), 2)
@@ -514,12 +551,18 @@ def test_models_have_limits_of_their_own(gate: Gate) -> None:
 
 
 def settings(**chosen: Any) -> AnalyzerSettings:
-    return AnalyzerSettings(**{"requests_per_minute": 6, "tokens_per_minute": 7, "longest_wait_seconds": 8} | chosen)
+    return AnalyzerSettings(
+        **{"requests_per_minute": 6, "tokens_per_minute": 7, "longest_wait_seconds": 8} | chosen
+    )
 
 
 def test_processes_with_the_same_key_share_a_limit_and_redis_does_not_hold_the_key() -> None:
     key, names = f"test-{uuid.uuid4().hex}", []
-    for chosen in ({"openai_api_key": key}, {"openai_api_key": f"{key}-2"}, {"openai_base_url": f"http://{key}/v1"}):
+    for chosen in (
+        {"openai_api_key": key},
+        {"openai_api_key": f"{key}-2"},
+        {"openai_base_url": f"http://{key}/v1"},
+    ):
         (endpoint,) = settings(model="m", **chosen).endpoints_for("m")
         secret = endpoint.keys[0].get_secret_value() if endpoint.keys else None
         assert name_of_key(endpoint, secret) == name_of_key(endpoint.model_copy(), secret)
@@ -531,7 +574,9 @@ def test_processes_with_the_same_key_share_a_limit_and_redis_does_not_hold_the_k
 
 
 def test_limits_are_those_of_the_settings(server) -> None:
-    made = RateLimiter.of_settings(settings(model="m"), server)(settings().endpoints_for("m")[0], "name")
+    made = RateLimiter.of_settings(settings(model="m"), server)(
+        settings().endpoints_for("m")[0], "name"
+    )
     assert made._limits_of("m") == Limits(requests_per_minute=6, tokens_per_minute=7)
     assert made._longest_wait_seconds == 8
 
@@ -545,7 +590,9 @@ def test_all_keys_of_a_limit_are_in_one_slot_of_a_cluster(gate: Gate) -> None:
 
 
 def test_of_settings_takes_another_clock_and_other_names(server) -> None:
-    made = RateLimiter.of_settings(settings(), server, sleep=print, new_id=str)(settings().endpoints_for("m")[0], "n")
+    made = RateLimiter.of_settings(settings(), server, sleep=print, new_id=str)(
+        settings().endpoints_for("m")[0], "n"
+    )
     assert (made._sleep, made._new_id) == (print, str)
 
 
@@ -554,7 +601,9 @@ CONNECTS = pytest.mark.loopback("a connection that is refused is the failure")
 
 def away(tokens: int | None = None) -> RateLimiter:
     limits = Limits(requests_per_minute=60, tokens_per_minute=tokens)
-    return RateLimiter(redis.Redis(port=1, retry=None), "test-away", lambda _: limits, longest_wait_seconds=60)
+    return RateLimiter(
+        redis.Redis(port=1, retry=None), "test-away", lambda _: limits, longest_wait_seconds=60
+    )
 
 
 @CONNECTS

@@ -28,7 +28,12 @@ RECORDS = [
     {
         "type": "error_record",
         "timestamp": "2026-01-05T08:00:00Z",
-        "data": {"student_id": student, "student_name": f"Name of {student}", "course_id": "c-1", "error_text": text},
+        "data": {
+            "student_id": student,
+            "student_name": f"Name of {student}",
+            "course_id": "c-1",
+            "error_text": text,
+        },
     }
     for student, text in (("s-1", "1/2 + 1/3 = 2/5"), ("s-2", "3 x 0 = 3"))
 ]
@@ -38,7 +43,11 @@ RECORDS = [
 def servers() -> Iterator[tuple[dict[str, str], Own]]:
     """Addresses, and the own ones of each process."""
     # What these tests have refused on purpose is nothing that an engine of the session was refused.
-    with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]):
+    with (
+        own_vhost() as addresses,
+        with_own_redis_users(addresses) as own,
+        refusals(addresses[REDIS]),
+    ):
         yield addresses, own
 
 
@@ -47,7 +56,11 @@ def test_each_service_does_its_whole_work_with_its_own_user(
 ) -> None:
     """Out: any entry of ACCESS in redis_users.py."""
     addresses, own = servers
-    environment = {**addresses, "EDUGRAPH_BLOB_URL": str(tmp_path / "blobs"), "EDUGRAPH_AUTH": "off"}
+    environment = {
+        **addresses,
+        "EDUGRAPH_BLOB_URL": str(tmp_path / "blobs"),
+        "EDUGRAPH_AUTH": "off",
+    }
     with (
         refusals(addresses[REDIS]) as refused,
         serving(environment, tmp_path / "logs", Pools(1, 1, 1), own=own) as (url, insights, _),
@@ -61,7 +74,10 @@ def test_each_service_does_its_whole_work_with_its_own_user(
             client.export_graph() as lines
         ):  # insights looks the caller up, and writes what it shows into the audit log
             assert list(lines)
-        view = {"name": "x", "state": {"kind": "page", "name": "student", "values": {"student": "s-1"}}}
+        view = {
+            "name": "x",
+            "state": {"kind": "page", "name": "student", "values": {"student": "s-1"}},
+        }
         httpx.post(f"{insights}/v1/insights/views", json=view).raise_for_status()
         gateway = {**environment, **own["gateway"], "EDUGRAPH_URL": url}
         for arguments in (
@@ -81,20 +97,28 @@ def test_each_service_does_its_whole_work_with_its_own_user(
             password = unquote(urlsplit(addresses[REDIS]).password or "")
             done = edugraph(gateway, *arguments, stdin=f"{password}\n", seconds=120)
             assert done.returncode == 0, (arguments, done.stdout, done.stderr)
-        assert httpx.get(f"{insights}/v1/insights/views").json()["views"] == []  # the importer dropped it
+        assert (
+            httpx.get(f"{insights}/v1/insights/views").json()["views"] == []
+        )  # the importer dropped it
     assert refused == []
 
 
-def test_who_has_the_login_of_a_service_makes_no_key_and_is_told_how(servers: tuple[dict[str, str], Own]) -> None:
+def test_who_has_the_login_of_a_service_makes_no_key_and_is_told_how(
+    servers: tuple[dict[str, str], Own],
+) -> None:
     addresses, own = servers
     with refusals(addresses[REDIS]) as refused:
         for arguments in (("keys", "create", "somebody", "--scope", "read"), ("audit", "end")):
-            done = edugraph_here({**addresses, **own["gateway"], "EDUGRAPH_BLOB_URL": "blobs"}, *arguments)
+            done = edugraph_here(
+                {**addresses, **own["gateway"], "EDUGRAPH_BLOB_URL": "blobs"}, *arguments
+            )
             assert (done.returncode, "--password-stdin" in done.stderr) == (1, True), done.stderr
     assert refused
 
 
-def test_insights_limits_its_callers_and_reads_epochs_with_its_own_user(servers: tuple[dict[str, str], Own]) -> None:
+def test_insights_limits_its_callers_and_reads_epochs_with_its_own_user(
+    servers: tuple[dict[str, str], Own],
+) -> None:
     with connect(servers[1]["insights"][REDIS]) as client:
         limiter = RateLimiter(client, 60, 1, keys="edugraph:reading-turns:")
         assert limiter.take("somebody") == 0
@@ -117,36 +141,84 @@ def _listen(client: "redis.Redis", channel: str) -> None:
 
 FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     ("gateway", "read answers of the model", _get("edugraph:llm:answer:error:x")),
-    ("gateway", "read names of members", lambda client: client.zrange("edugraph:{members}:names:c-1", 0, -1)),
+    (
+        "gateway",
+        "read names of members",
+        lambda client: client.zrange("edugraph:{members}:names:c-1", 0, -1),
+    ),
     ("gateway", "read saved views", lambda client: client.hgetall("edugraph:views:x")),
-    ("gateway", "say who is restricted", lambda client: client.sadd("edugraph:{members}:restricted", "x")),
+    (
+        "gateway",
+        "say who is restricted",
+        lambda client: client.sadd("edugraph:{members}:restricted", "x"),
+    ),
     ("insights", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
     ("insights", "read a job", lambda client: client.hgetall("edugraph:job:{x}")),
-    ("insights", "say that something was written", lambda client: client.hset("edugraph:answer-epochs", "", "x")),
+    (
+        "insights",
+        "say that something was written",
+        lambda client: client.hset("edugraph:answer-epochs", "", "x"),
+    ),
     ("insights", "take a turn of the gateway", _set("edugraph:turns:x")),
     ("insights", "read a result", _get("celery-task-meta-x")),
     ("gateway", "forge a result", _set("celery-task-meta-x")),
-    ("gateway", "read outcomes of a chord", lambda client: client.zrange("celery-taskset-meta-x.j", 0, -1)),
+    (
+        "gateway",
+        "read outcomes of a chord",
+        lambda client: client.zrange("celery-taskset-meta-x.j", 0, -1),
+    ),
     ("gateway", "look for keys", lambda client: client.scan(0)),
-    ("gateway", "read the configuration, with the password", lambda client: client.config_get("requirepass")),
+    (
+        "gateway",
+        "read the configuration, with the password",
+        lambda client: client.config_get("requirepass"),
+    ),
     ("importer", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
     ("importer", "read API keys", lambda client: client.hgetall("edugraph:keys")),
     ("gateway", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
     ("gateway", "revoke an API key", lambda client: client.hdel("edugraph:keys", "id")),
-    ("gateway", "let the bootstrap key be good again", lambda client: client.delete("edugraph:keys-made")),
+    (
+        "gateway",
+        "let the bootstrap key be good again",
+        lambda client: client.delete("edugraph:keys-made"),
+    ),
     ("importer", "change the limiter", _set("edugraph:limit:{x:y}:next")),
     ("importer", "take a request's answer", _get("edugraph:idempotency:x:y:z")),
     ("analyzer", "read API keys", lambda client: client.hgetall("edugraph:keys")),
-    ("analyzer", "read the audit log", lambda client: client.lrange("edugraph:audit:entries", 0, -1)),
-    ("analyzer", "write into the audit log", lambda client: client.rpush("edugraph:audit:entries", "{}")),
+    (
+        "analyzer",
+        "read the audit log",
+        lambda client: client.lrange("edugraph:audit:entries", 0, -1),
+    ),
+    (
+        "analyzer",
+        "write into the audit log",
+        lambda client: client.rpush("edugraph:audit:entries", "{}"),
+    ),
     ("analyzer", "read the audit log's secret", _get("edugraph:audit-secret")),
-    ("analyzer", "say that nobody is restricted", lambda client: client.delete("edugraph:{members}:restricted")),
-    ("analyzer", "forge names of members", lambda client: client.zadd("edugraph:{members}:names:c", {"x": 1})),
-    ("analyzer", "stop the cleaning after an erasure", lambda client: client.delete("edugraph:erasing:jobs")),
+    (
+        "analyzer",
+        "say that nobody is restricted",
+        lambda client: client.delete("edugraph:{members}:restricted"),
+    ),
+    (
+        "analyzer",
+        "forge names of members",
+        lambda client: client.zadd("edugraph:{members}:names:c", {"x": 1}),
+    ),
+    (
+        "analyzer",
+        "stop the cleaning after an erasure",
+        lambda client: client.delete("edugraph:erasing:jobs"),
+    ),
     ("analyzer", "hold up erasures", _set("edugraph:erasing")),
     ("insights", "keep a change of leaders out of the audit log", _set("edugraph:logged:x")),
     ("gateway", "keep a change of leaders out of the audit log", _set("edugraph:logged:x")),
-    ("analyzer", "read by a script", lambda client: client.eval("return redis.call('GET', 'edugraph:keys')", 0)),
+    (
+        "analyzer",
+        "read by a script",
+        lambda client: client.eval("return redis.call('GET', 'edugraph:keys')", 0),
+    ),
     ("analyzer", "listen to other channels", lambda client: _listen(client, "anything")),
     *(
         (service, f"{what} of the audit log", do)
@@ -155,7 +227,10 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
             ("delete all", lambda client: client.delete("edugraph:audit:entries")),
             ("unlink all", lambda client: client.unlink("edugraph:audit:entries")),
             ("end all", lambda client: client.expire("edugraph:audit:entries", 0)),
-            ("rename all", lambda client: client.rename("edugraph:audit:entries", "edugraph:turns:x")),
+            (
+                "rename all",
+                lambda client: client.rename("edugraph:audit:entries", "edugraph:turns:x"),
+            ),
             ("set something in the place", _set("edugraph:audit:entries")),
             ("take out the first", lambda client: client.lpop("edugraph:audit:entries")),
             ("take out the last", lambda client: client.rpop("edugraph:audit:entries")),
@@ -163,8 +238,14 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
             ("trim the list", lambda client: client.ltrim("edugraph:audit:entries", 1, 0)),
             ("change one", lambda client: client.lset("edugraph:audit:entries", 0, "{}")),
             ("put one before others", lambda client: client.lpush("edugraph:audit:entries", "{}")),
-            ("insert one", lambda client: client.linsert("edugraph:audit:entries", "BEFORE", "x", "{}")),
-            ("move one out", lambda client: client.lmove("edugraph:audit:entries", "edugraph:turns:x")),
+            (
+                "insert one",
+                lambda client: client.linsert("edugraph:audit:entries", "BEFORE", "x", "{}"),
+            ),
+            (
+                "move one out",
+                lambda client: client.lmove("edugraph:audit:entries", "edugraph:turns:x"),
+            ),
             (
                 "delete all by a script",
                 lambda client: client.eval("return redis.call('DEL', 'edugraph:audit:entries')", 0),
@@ -181,7 +262,9 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
             ("become more", lambda client: client.acl_setuser(redis_user("analyzer"), keys=["*"])),
             (
                 "load functions",
-                lambda client: client.function_load("#!lua name=x\nredis.register_function('x',print)"),
+                lambda client: client.function_load(
+                    "#!lua name=x\nredis.register_function('x',print)"
+                ),
             ),
             ("drop scripts", lambda client: client.script_flush()),
             ("list keys", lambda client: client.keys("*")),
@@ -191,14 +274,25 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("service", "what", "do"), FORBIDDEN, ids=[f"{s}-{w}" for s, w, _ in FORBIDDEN])
+@pytest.mark.parametrize(
+    ("service", "what", "do"), FORBIDDEN, ids=[f"{s}-{w}" for s, w, _ in FORBIDDEN]
+)
 def test_what_a_service_must_not_do_is_refused(
-    servers: tuple[dict[str, str], Own], service: RedisService, what: str, do: Callable[["redis.Redis"], Any]
+    servers: tuple[dict[str, str], Own],
+    service: RedisService,
+    what: str,
+    do: Callable[["redis.Redis"], Any],
 ) -> None:
-    with connect(servers[1][service][REDIS]) as client, pytest.raises(redis.exceptions.ResponseError) as refusal:
+    with (
+        connect(servers[1][service][REDIS]) as client,
+        pytest.raises(redis.exceptions.ResponseError) as refusal,
+    ):
         do(client)
     said = str(refusal.value)
-    assert isinstance(refusal.value, redis.exceptions.NoPermissionError) or "ACL failure in script" in said, what
+    assert (
+        isinstance(refusal.value, redis.exceptions.NoPermissionError)
+        or "ACL failure in script" in said
+    ), what
 
 
 # Who writes and who reads each entry of the registry, by the first letters of g(ateway), n (insights), i(mporter) and
@@ -227,14 +321,30 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "held": ("g", ""),
     "dead_letters": ("gia", ""),
 }
-LETTERS: dict[RedisService, str] = {"gateway": "g", "insights": "n", "importer": "i", "analyzer": "a"}
+LETTERS: dict[RedisService, str] = {
+    "gateway": "g",
+    "insights": "n",
+    "importer": "i",
+    "analyzer": "a",
+}
 # Commands beside GET and SET, and who may give them on a key of their own; all others may not.
 COMMANDS: dict[str, str] = {
     **dict.fromkeys(
-        ("ping", "multi", "exec", "time", "eval x 0", "evalsha x 0", "script load x", "script exists x"), "gnia"
+        (
+            "ping",
+            "multi",
+            "exec",
+            "time",
+            "eval x 0",
+            "evalsha x 0",
+            "script load x",
+            "script exists x",
+        ),
+        "gnia",
     ),
     **dict.fromkeys(
-        ("hgetall KEY", "zadd KEY 1 x", "xadd KEY * a b", "pexpire KEY 5", "type KEY", "watch KEY"), "gnia"
+        ("hgetall KEY", "zadd KEY 1 x", "xadd KEY * a b", "pexpire KEY 5", "type KEY", "watch KEY"),
+        "gnia",
     ),
     "scan 0": "ia",
     "info": "g",
@@ -242,21 +352,57 @@ COMMANDS: dict[str, str] = {
     "publish celery-task-meta-x y": "ia",
     **dict.fromkeys(("subscribe other", "publish other y", "psubscribe *"), ""),
     **dict.fromkeys(
-        ("randomkey", "dbsize", "keys *", "flushdb", "flushall", "swapdb 0 1", "shutdown", "monitor"), ""
+        (
+            "randomkey",
+            "dbsize",
+            "keys *",
+            "flushdb",
+            "flushall",
+            "swapdb 0 1",
+            "shutdown",
+            "monitor",
+        ),
+        "",
     ),
     **dict.fromkeys(
-        ("config get x", "acl list", "acl setuser x", "client list", "client kill x", "debug sleep 0"), ""
+        (
+            "config get x",
+            "acl list",
+            "acl setuser x",
+            "client list",
+            "client kill x",
+            "debug sleep 0",
+        ),
+        "",
     ),
     **dict.fromkeys(
-        ("function list", "function load x", "fcall x 0", "script flush", "script kill", "module list"), ""
+        (
+            "function list",
+            "function load x",
+            "fcall x 0",
+            "script flush",
+            "script kill",
+            "module list",
+        ),
+        "",
     ),
     **dict.fromkeys(
-        ("migrate x 1 KEY 0 1", "restore KEY 0 x", "sort KEY", "slowlog get", "save", "replicaof no one"), ""
+        (
+            "migrate x 1 KEY 0 1",
+            "restore KEY 0 x",
+            "sort KEY",
+            "slowlog get",
+            "save",
+            "replicaof no one",
+        ),
+        "",
     ),
 }
 
 
-def test_a_user_writes_and_reads_these_keys_and_no_others(servers: tuple[dict[str, str], Own]) -> None:
+def test_a_user_writes_and_reads_these_keys_and_no_others(
+    servers: tuple[dict[str, str], Own],
+) -> None:
     """Out: any entry of ACCESS, or one more, or `uses` in place of `reads`."""
     assert {place.name for place in PLACES if place.store is Store.REDIS} == {
         f"redis.{name}" for name in WRITTEN_AND_READ
@@ -266,7 +412,10 @@ def test_a_user_writes_and_reads_these_keys_and_no_others(servers: tuple[dict[st
             for pattern in keys_in_redis(f"redis.{name}"):
                 key = pattern.replace("*", "x")
                 for service, letter in LETTERS.items():
-                    may = [_may(client, service, *command) for command in (("set", key, "1"), ("get", key))]
+                    may = [
+                        _may(client, service, *command)
+                        for command in (("set", key, "1"), ("get", key))
+                    ]
                     assert may == [letter in writes, letter in writes + reads], (service, key)
         for service in SERVICES:
             assert not _may(client, service, "get", "edugraph:other")
@@ -277,7 +426,9 @@ def test_a_user_gives_these_commands_and_no_others(
     servers: tuple[dict[str, str], Own], service: RedisService
 ) -> None:
     """Out: any entry of _COMMANDS, _SCRIPTS or _LOOKING, of `commands`, or the channels in rules_of."""
-    own = {"gateway": "edugraph:turns:x", "insights": "edugraph:views:x"}.get(service, "edugraph:llm:answer:x")
+    own = {"gateway": "edugraph:turns:x", "insights": "edugraph:views:x"}.get(
+        service, "edugraph:llm:answer:x"
+    )
     with connect(servers[0][REDIS]) as client:
         for command, who in COMMANDS.items():
             may = _may(client, service, *command.replace("KEY", own).split(" "))
@@ -285,21 +436,29 @@ def test_a_user_gives_these_commands_and_no_others(
 
 
 def _may(client: "redis.Redis", service: RedisService, *command: str) -> bool:
-    return bool(client.execute_command("ACL", "DRYRUN", redis_user(service), *command) in {b"OK", "OK"})
+    return bool(
+        client.execute_command("ACL", "DRYRUN", redis_user(service), *command) in {b"OK", "OK"}
+    )
 
 
 class RedisWithUsers(OwnRedis):
     def _configuration(self, **extra: str) -> str:
-        users = (Path(__file__).parents[2] / "deploy" / "k8s" / "files" / "redis-users.conf").read_text()
+        users = (
+            Path(__file__).parents[2] / "deploy" / "k8s" / "files" / "redis-users.conf"
+        ).read_text()
         for service in SERVICES:
-            users = users.replace(f"{service.upper()}_SHA256", hashlib.sha256(service.encode()).hexdigest())
+            users = users.replace(
+                f"{service.upper()}_SHA256", hashlib.sha256(service.encode()).hexdigest()
+            )
         return super()._configuration(**extra) + users
 
 
 def test_redis_takes_the_users_of_compose_and_the_chart(tmp_path: Path) -> None:
     with own_redis(tmp_path, "32mb", RedisWithUsers) as url:
         for service in SERVICES:
-            own = url.replace("//:", f"//{redis_user(service)}:").replace(urlsplit(url).password or "", service)
+            own = url.replace("//:", f"//{redis_user(service)}:").replace(
+                urlsplit(url).password or "", service
+            )
             with connect(own) as client:
                 key = "edugraph:audit-x" if service == "insights" else "edugraph:task-owner:x"
                 client.set(key, service)
@@ -313,12 +472,15 @@ def test_redis_takes_the_users_of_compose_and_the_chart(tmp_path: Path) -> None:
 def test_the_users_of_an_installation_that_runs_are_left_alone(tmp_path: Path) -> None:
     """Out: the look at who is logged in, in `apply_redis_users`."""
     with own_redis(tmp_path, "32mb") as url:
-        first, second = ({service: f"{name}-{service}" for service in SERVICES} for name in ("first", "second"))
+        first, second = (
+            {service: f"{name}-{service}" for service in SERVICES} for name in ("first", "second")
+        )
         gateway = with_redis_users(url, first)["gateway"][REDIS]
         with connect(gateway.replace("/0", "/1")) as client:
             client.set("edugraph:task-owner:x", "1")
             with pytest.raises(
-                UsersTaken, match=r"as edugraph-gateway: another installation uses it\. Stop that one"
+                UsersTaken,
+                match=r"as edugraph-gateway: another installation uses it\. Stop that one",
             ):
                 with_redis_users(url, second)
             assert client.get("edugraph:task-owner:x") == "1"

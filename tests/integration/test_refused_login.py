@@ -58,7 +58,9 @@ class School:
 
     def submit(self) -> str:
         body = {"records": [RECORD | {"record_id": uuid4().hex}]}
-        return str(httpx.post(f"{self.system.url}/v1/imports", json=body, timeout=30).json()["job_id"])
+        return str(
+            httpx.post(f"{self.system.url}/v1/imports", json=body, timeout=30).json()["job_id"]
+        )
 
     def waits_for(self, job: str) -> str:
         return self.system.client.job(job).waiting_for or ""
@@ -69,7 +71,9 @@ class School:
     def errors(self) -> list[dict[str, Any]]:
         """What the command of the runbook shows of the importer's log."""
         text = (self.system.engine.folder / "logs" / "importer.log").read_text(errors="replace")
-        lines = [line for line in text.splitlines() if re.search("warning|error", line, re.IGNORECASE)]
+        lines = [
+            line for line in text.splitlines() if re.search("warning|error", line, re.IGNORECASE)
+        ]
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def metric(self, name: str, **labels: str) -> list[float]:
@@ -87,7 +91,9 @@ class School:
     def waiting_headers(self) -> list[str]:
         """Why the messages that wait in data_import were put back. They stay there, with one delivery less."""
         reasons = []
-        with pika.BlockingConnection(pika.URLParameters(self.system.engine.environment[BROKER])) as connection:
+        with pika.BlockingConnection(
+            pika.URLParameters(self.system.engine.environment[BROKER])
+        ) as connection:
             channel = connection.channel()
             while True:
                 method, properties, _ = channel.basic_get("data_import")
@@ -104,15 +110,25 @@ class School:
 def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
     folder = tmp_path_factory.mktemp("refused")
     user = f"edugraph-importer-{uuid4().hex[:6]}"
-    with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]):
+    with (
+        own_vhost() as addresses,
+        with_own_redis_users(addresses) as own,
+        refusals(addresses[REDIS]),
+    ):
         there = urlsplit(addresses[REDIS])
-        address = there._replace(netloc=f"{user}:{PASSWORD}@{there.netloc.rpartition('@')[2]}").geturl()
+        address = there._replace(
+            netloc=f"{user}:{PASSWORD}@{there.netloc.rpartition('@')[2]}"
+        ).geturl()
         importer = {
             REDIS: address,
             "EDUGRAPH_HEALTH_DIR": str(folder / "health"),
             "EDUGRAPH_TRACING": f"file:{folder / 'spans'}",
         }
-        environment = {**addresses, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}
+        environment = {
+            **addresses,
+            "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
+            "EDUGRAPH_AUTH": "off",
+        }
         engine = Engine(
             name="refused",
             folder=folder,
@@ -146,7 +162,9 @@ def test_a_worker_that_is_refused_at_its_start_says_so_everywhere(school: School
     up = {"service": "importer", "dependency": "redis"}
     assert school.metric("dependency_up", reason="refused", **up) == [0.0]
     assert school.metric("dependency_up", reason="away", **up) == [1.0]
-    assert school.metric("dependency_up", service="importer", dependency="neo4j", reason="refused") == [1.0]
+    assert school.metric(
+        "dependency_up", service="importer", dependency="neo4j", reason="refused"
+    ) == [1.0]
 
     checks = school.checks()
     assert not checks["importer"]["ok"]
@@ -166,7 +184,9 @@ def test_a_worker_that_is_refused_at_its_start_says_so_everywhere(school: School
     assert school.checks()["importer"]["ok"]
 
 
-def test_a_login_that_ends_while_the_worker_runs_uses_no_try_and_leaves_no_dead_letter(school: School) -> None:
+def test_a_login_that_ends_while_the_worker_runs_uses_no_try_and_leaves_no_dead_letter(
+    school: School,
+) -> None:
     reason = f"Redis refuses the user {school.user}"
     school.admit()
     until(school.ready, 60)
@@ -204,6 +224,8 @@ def test_a_doctor_who_gets_no_answer_says_where_to_look(school: School) -> None:
         assert check["problems"] == ["no worker takes messages from data_import"]
         assert "docker compose logs importer" in check["advice"][0]
     finally:
-        command = worker_command("edugraph_importer.worker", "importer", "data_import,import_splits", 1)
+        command = worker_command(
+            "edugraph_importer.worker", "importer", "data_import,import_splits", 1
+        )
         assert command[0] == sys.executable
         school.system.processes.start("importer", command, school.system.engine.own["importer"])

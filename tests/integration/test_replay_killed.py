@@ -41,10 +41,14 @@ def replay(bench: Bench, folder: Path, dies_at: int) -> "subprocess.CompletedPro
     script = folder / "replay.py"
     script.write_text(REPLAY)
     command = [sys.executable, str(script), str(dies_at)]
-    return subprocess.run(command, env=bench.environment(), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=bench.environment(), capture_output=True, text=True, timeout=60, check=False
+    )
 
 
-def test_replay_killed_in_the_middle_and_started_again_does_each_once(bench: Bench, tmp_path: Path) -> None:
+def test_replay_killed_in_the_middle_and_started_again_does_each_once(
+    bench: Bench, tmp_path: Path
+) -> None:
     """Out: `is_done` in DeadLetterOperator (one is done twice), or deleting before the publish (one is lost)."""
     bench.start(without="circuit breaker", concurrency=2)
     tasks = [bench.send("reject", times=1) for _ in range(LETTERS)]
@@ -54,7 +58,11 @@ def test_replay_killed_in_the_middle_and_started_again_does_each_once(bench: Ben
     until(lambda: bench.dead() == LETTERS - MIDDLE + 1)
     # The letter that the killed process had claimed is free again after a while.
     bench.redis.delete(*bench.redis.scan_iter(f"{KEYS}:claim:*", count=1_000))
-    assert json.loads(replay(bench, tmp_path, 0).stdout) == {"replayed": MIDDLE, "skipped": 1, "left": 0}
+    assert json.loads(replay(bench, tmp_path, 0).stdout) == {
+        "replayed": MIDDLE,
+        "skipped": 1,
+        "left": 0,
+    }
     until(lambda: done(bench, tasks) == LETTERS)
     until(lambda: bench.dead() == bench.depth("data_import") == 0)
     assert [len(bench.noted("done", task)) for task in tasks] == [1] * LETTERS

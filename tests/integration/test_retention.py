@@ -62,7 +62,9 @@ def jobs(server: "redis.Redis") -> Iterator[Jobs]:
     yield Jobs(server)
     for key in server.scan_iter("edugraph:job:{swept-*"):
         server.delete(key)
-    server.zrem(JOBS, *(job for job in server.zrange(JOBS, 0, -1) if job.startswith("swept-")), "none")
+    server.zrem(
+        JOBS, *(job for job in server.zrange(JOBS, 0, -1) if job.startswith("swept-")), "none"
+    )
 
 
 def _put(folder: Path, key: str, days: float) -> Path:
@@ -74,9 +76,12 @@ def _put(folder: Path, key: str, days: float) -> Path:
     return path
 
 
-BLOBS = st.sampled_from(["source.ndjson", "rows.zst", "reading.json", "cancelled", "rejects/0.ndjson", "rejects-1"])
+BLOBS = st.sampled_from(
+    ["source.ndjson", "rows.zst", "reading.json", "cancelled", "rejects/0.ndjson", "rejects-1"]
+)
 JOB = st.tuples(
-    st.sampled_from(["running", "ended", "unknown"]), st.dictionaries(BLOBS, st.integers(0, 60), max_size=5)
+    st.sampled_from(["running", "ended", "unknown"]),
+    st.dictionaries(BLOBS, st.integers(0, 60), max_size=5),
 )
 
 
@@ -106,11 +111,17 @@ def test_a_blob_goes_when_its_time_is_over_and_its_job_has_ended(
         server.delete(SWEEPING)
         deleted += sweep(jobs, Blobs(str(folder)), KEPT, NOW, page)
     assert deleted == len(goes)
-    assert [path for path in stays if not path.exists()] == [path for path in goes if path.exists()] == []
+    assert (
+        [path for path in stays if not path.exists()]
+        == [path for path in goes if path.exists()]
+        == []
+    )
     server.delete(SWEPT)
 
 
-def test_exports_that_nobody_fetched_for_a_day_go(jobs: Jobs, tmp_path: Path, server: "redis.Redis") -> None:
+def test_exports_that_nobody_fetched_for_a_day_go(
+    jobs: Jobs, tmp_path: Path, server: "redis.Redis"
+) -> None:
     """Out: `delete_old_exports` in sweep."""
     server.delete(SWEEPING)
     keys = [export_key("x", NOW - timedelta(hours=hours)) for hours in (1, 25)]
@@ -140,7 +151,9 @@ class Sent:
         return "r"
 
 
-def test_the_importer_is_asked_once_an_hour_to_end_what_has_a_retention(jobs: Jobs, server: "redis.Redis") -> None:
+def test_the_importer_is_asked_once_an_hour_to_end_what_has_a_retention(
+    jobs: Jobs, server: "redis.Redis"
+) -> None:
     """Out: the turn in end_old_records."""
     server.delete(ENDING_RECORDS)
     sent = Sent(jobs)
@@ -159,7 +172,9 @@ def test_processes_take_turns(jobs: Jobs, tmp_path: Path) -> None:
 
 def test_no_blob_ends_while_a_message_of_its_job_may_come() -> None:
     for name in ("source_retention_days", "reject_retention_days"):
-        least = next(rule.ge for rule in Settings.model_fields[name].metadata if hasattr(rule, "ge"))
+        least = next(
+            rule.ge for rule in Settings.model_fields[name].metadata if hasattr(rule, "ge")
+        )
         assert least * 86_400 > JOB_DEADLINE_SECONDS
 
 
@@ -182,13 +197,20 @@ class Ground:
     @cached_property
     def importer(self) -> dict[str, float]:
         return self._in_worker(
-            "importer", "text_days", "record_days", "orphan_review_days", "ledger_days", of="graph._retention"
+            "importer",
+            "text_days",
+            "record_days",
+            "orphan_review_days",
+            "ledger_days",
+            of="graph._retention",
         )
 
     @cached_property
     def analyzer(self) -> dict[str, float]:
         keep = "work.pipeline._store.keep('error', 'swept-of-a-test', {})"
-        return self._in_worker("analyzer", "batch_deadline_seconds", of="pipeline._settings", first=keep)
+        return self._in_worker(
+            "analyzer", "batch_deadline_seconds", of="pipeline._settings", first=keep
+        )
 
     def _of(self, settings: Any) -> Any:
         prefixed = {f"EDUGRAPH_{name.upper()}": name for name in settings.model_fields}
@@ -210,7 +232,11 @@ class Ground:
         )
         environment = {**os.environ, **self.environment}
         done = subprocess.run(
-            [sys.executable, "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", "\n".join(lines)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return {**json.loads(done.stdout), "job": self.ttl(f"edugraph:job:{{swept-{service}}}")}
@@ -225,7 +251,10 @@ class Ground:
 
     def swept_after(self, *names: str) -> int:
         """The age in days, of 8 to 100, at which the sweeper takes the first of these blobs."""
-        paths = {days: [_put(self.folder, f"jobs/{days}/{name}", days - 0.5) for name in names] for days in AGES}
+        paths = {
+            days: [_put(self.folder, f"jobs/{days}/{name}", days - 0.5) for name in names]
+            for days in AGES
+        }
         self.server.delete(SWEEPING, SWEPT)
         self.gateway.sweep()
         return max(days for days, of_age in paths.items() if all(path.exists() for path in of_age))
@@ -266,8 +295,14 @@ class Ground:
 AGES = range(8, 101)
 # By what the registry of personal data names: what is set, and what each store has of it.
 REACHED: dict[str, tuple[int, Callable[[Ground], Sequence[float]]]] = {
-    "EDUGRAPH_JOB_RETENTION_DAYS": (40, lambda at: (at.job_of_gateway(), at.importer["job"], at.analyzer["job"])),
-    "EDUGRAPH_SOURCE_RETENTION_DAYS": (50, lambda at: [at.swept_after("source.csv", "rows.zst", "reading.json")]),
+    "EDUGRAPH_JOB_RETENTION_DAYS": (
+        40,
+        lambda at: (at.job_of_gateway(), at.importer["job"], at.analyzer["job"]),
+    ),
+    "EDUGRAPH_SOURCE_RETENTION_DAYS": (
+        50,
+        lambda at: [at.swept_after("source.csv", "rows.zst", "reading.json")],
+    ),
     "EDUGRAPH_REJECT_RETENTION_DAYS": (20, lambda at: [at.swept_after("rejects/0.ndjson")]),
     "EDUGRAPH_RESULT_RETENTION_DAYS": (
         3,
@@ -309,7 +344,12 @@ def ground(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator
     given = {name: str(value) for name, (value, _) in REACHED.items()}
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         yield Ground({**addresses, **given}, folder, client)
-        client.delete("edugraph:views:swept-of-a-test", "edugraph:llm:answer:error:swept-of-a-test", SWEEPING, SWEPT)
+        client.delete(
+            "edugraph:views:swept-of-a-test",
+            "edugraph:llm:answer:error:swept-of-a-test",
+            SWEEPING,
+            SWEPT,
+        )
 
 
 @pytest.mark.usefixtures("jobs")
@@ -322,7 +362,11 @@ def test_each_retention_reaches_what_keeps_the_data(ground: Ground, name: str) -
 
 
 def test_every_retention_of_the_registry_and_of_the_settings_is_among_them() -> None:
-    settings = {f"EDUGRAPH_{name.upper()}" for name in Settings.model_fields if name.endswith("_retention_days")}
+    settings = {
+        f"EDUGRAPH_{name.upper()}"
+        for name in Settings.model_fields
+        if name.endswith("_retention_days")
+    }
     named = {place.retention for place in PLACES if place.retention}
     assert settings | named == {*REACHED}
 
@@ -340,7 +384,9 @@ def test_the_broker_is_told_how_long_dead_letters_stay(tmp_path: Path) -> None:
         settings = given.model_copy(update={"dead_letter_retention_days": 3})
         apply_topology(make_publisher("of-a-test", settings), settings)
         with management(settings) as api:
-            found = api.get(f"/api/policies/{vhost(settings)}/edugraph.dead").raise_for_status().json()
+            found = (
+                api.get(f"/api/policies/{vhost(settings)}/edugraph.dead").raise_for_status().json()
+            )
     assert found["definition"]["message-ttl"] == 3 * 86_400_000
 
 
@@ -413,7 +459,9 @@ def test_a_job_that_has_ended_is_deleted_and_a_late_word_brings_nothing_back(
     jobs.settle_batch(BatchOutcome(job_id=job, batch=0, state="written", read=1, written=1), NOW)
     assert jobs.report(job, NOW) is None
     left = {
-        key: server.hgetall(key) for key in server.scan_iter(f"edugraph:job:{{{job}}}*") if server.type(key) == "hash"
+        key: server.hgetall(key)
+        for key in server.scan_iter(f"edugraph:job:{{{job}}}*")
+        if server.type(key) == "hash"
     }
     assert "pupils" not in str(left)
     assert all(server.ttl(key) > 0 for key in left)

@@ -42,11 +42,15 @@ class Keys:
 @pytest.fixture
 def client(redis_url: str, name: str) -> Iterator[TestClient]:
     """`name` is a part of each caller's, so that the keys of a test are its own."""
-    given_settings = InsightsSettings.model_validate({"redis_url": redis_url, "neo4j_uri": "bolt://127.0.0.1:1"})
+    given_settings = InsightsSettings.model_validate(
+        {"redis_url": redis_url, "neo4j_uri": "bolt://127.0.0.1:1"}
+    )
     keys: Any = Keys()
     audit: Any = type("NoAudit", (), {"record": lambda *_args, **_more: None})()
     insights = replace(open_insights(given_settings), key_ring=keys, audit=audit, rate_limiter=None)
-    with TestClient(make_application(insights), headers={"Authorization": f"Bearer eg_{name}.teacher"}) as client:
+    with TestClient(
+        make_application(insights), headers={"Authorization": f"Bearer eg_{name}.teacher"}
+    ) as client:
         yield client
 
 
@@ -59,7 +63,11 @@ ids = text.map(normal_id).filter(bool)
 states = st.one_of(
     st.builds(
         lambda values: {"kind": "page", "name": "map", "values": values},
-        st.dictionaries(st.sampled_from(["course", "point", "student", "find", "sort", "lang"]), text, max_size=4),
+        st.dictionaries(
+            st.sampled_from(["course", "point", "student", "find", "sort", "lang"]),
+            text,
+            max_size=4,
+        ),
     ),
     st.builds(
         lambda course, low: {
@@ -82,7 +90,11 @@ states = st.one_of(
 )
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["add", "replace", "delete"]), st.sampled_from(CALLERS), st.integers(0, 5), text, states
+        st.sampled_from(["add", "replace", "delete"]),
+        st.sampled_from(CALLERS),
+        st.integers(0, 5),
+        text,
+        states,
     ),
     max_size=12,
 )
@@ -117,7 +129,9 @@ def test_a_view_keeps_its_state_and_touches_no_other(
             mine[who].pop(view_id, None)
         for each in CALLERS:
             listed = client.get("/v1/insights/views", headers=as_caller(name, each)).json()["views"]
-            assert {view["id"]: {"name": view["name"], "state": view["state"]} for view in listed} == mine[each]
+            assert {
+                view["id"]: {"name": view["name"], "state": view["state"]} for view in listed
+            } == mine[each]
             assert [view["name"] for view in listed] == sorted(view["name"] for view in listed)
 
 
@@ -125,18 +139,32 @@ def test_a_view_keeps_its_state_and_touches_no_other(
     ("state", "told"),
     [
         ({"kind": "question", "name": "weak-points", "values": {}}, "course: Field required"),
-        ({"kind": "question", "name": "weak-points", "values": {"course": "C", "x": "1"}}, "x: Extra inputs"),
+        (
+            {"kind": "question", "name": "weak-points", "values": {"course": "C", "x": "1"}},
+            "x: Extra inputs",
+        ),
         ({"kind": "question", "name": "nothing", "values": {}}, "there is no question nothing"),
-        ({"kind": "query", "name": "path", "values": {"node": "Student:s"}}, "other: Field required"),
-        ({"kind": "query", "name": "nodes", "values": {"label": "Nothing"}}, "label: Input should be"),
+        (
+            {"kind": "query", "name": "path", "values": {"node": "Student:s"}},
+            "other: Field required",
+        ),
+        (
+            {"kind": "query", "name": "nodes", "values": {"label": "Nothing"}},
+            "label: Input should be",
+        ),
         ({"kind": "page", "name": "map", "values": {"find": "x" * 5_000}}, "at most 4,096 bytes"),
-        ({"kind": "page", "name": "map", "values": {f"k{'x' * n}": "" for n in range(31)}}, "at most 30 items"),
+        (
+            {"kind": "page", "name": "map", "values": {f"k{'x' * n}": "" for n in range(31)}},
+            "at most 30 items",
+        ),
         ({"kind": "page", "name": "../x", "values": {}}, "should match pattern"),
         ({"kind": "page", "name": "map", "values": {"<b>": "1"}}, "should match pattern"),
         ({"kind": "cypher", "name": "map", "values": {}}, "'page', 'question' or 'query'"),
     ],
 )
-def test_what_no_question_or_query_would_take_is_not_saved(client: TestClient, state: Any, told: str) -> None:
+def test_what_no_question_or_query_would_take_is_not_saved(
+    client: TestClient, state: Any, told: str
+) -> None:
     answer = client.post("/v1/insights/views", json={"name": "x", "state": state})
     assert answer.status_code == 422
     assert told in answer.json()["detail"]
@@ -154,10 +182,15 @@ def test_there_is_room_for_so_many_and_a_full_list_can_be_changed(client: TestCl
     assert client.post("/v1/insights/views", json=view).status_code == 201
 
 
-@pytest.mark.parametrize("role", ["analyst", "head", "teacher", "student", "counsellor", "officer", ""])
+@pytest.mark.parametrize(
+    "role", ["analyst", "head", "teacher", "student", "counsellor", "officer", ""]
+)
 def test_who_may_ask_nothing_saves_nothing(client: TestClient, name: str, role: str) -> None:
     """Every operation with every role. To take the guard out: leave `widest_rows` out of one of the routes."""
-    view, headers = {"name": "x", "state": {"kind": "page", "name": "map"}}, as_caller(name, "any", role)
+    view, headers = (
+        {"name": "x", "state": {"kind": "page", "name": "map"}},
+        as_caller(name, "any", role),
+    )
     path = f"/v1/insights/views/{'0' * 32}"
     statuses = [
         client.get("/v1/insights/views", headers=headers).status_code,

@@ -41,7 +41,13 @@ def questions(count: int) -> list[Question]:
 def answer(confidence: float = 0.5) -> Answer:
     made = as_answer(
         "interaction",
-        {"id": "x", "sentiment": "neutral", "topics": ["t"], "evidence": ["words"], "confidence": confidence},
+        {
+            "id": "x",
+            "sentiment": "neutral",
+            "topics": ["t"],
+            "evidence": ["words"],
+            "confidence": confidence,
+        },
     )
     assert not isinstance(made, str), made
     return made
@@ -81,7 +87,9 @@ class Run:
         return told
 
 
-def test_a_question_that_nobody_asked_is_asked_by_the_first_and_answers_the_next(store: AnswerStore) -> None:
+def test_a_question_that_nobody_asked_is_asked_by_the_first_and_answers_the_next(
+    store: AnswerStore,
+) -> None:
     asked = questions(3)
     one, two = Run(store, "one"), Run(store, "two")
     assert one.answer_all(asked, input_tokens=7, output_tokens=2) == [asked]
@@ -124,7 +132,9 @@ def test_what_another_asks_is_waited_for_and_taken(store: AnswerStore) -> None:
     assert two.flight.resolutions[asked.key].answer is not None
 
 
-def test_the_pauses_between_looks_grow_to_half_a_second_until_patience_ends(store: AnswerStore) -> None:
+def test_the_pauses_between_looks_grow_to_half_a_second_until_patience_ends(
+    store: AnswerStore,
+) -> None:
     [asked] = questions(1)
     next(Run(store, "one").begin([asked]))
     two = Run(store, "two")
@@ -177,16 +187,22 @@ def test_what_a_failed_run_did_not_resolve_is_free_at_once(store: AnswerStore) -
     assert two.answer_all([done, left]) == [[left]]
 
 
-def test_leases_are_renewed_while_questions_are_asked(store: AnswerStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leases_are_renewed_while_questions_are_asked(
+    store: AnswerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, renewed = questions(2), []
     one = Run(store, "one")
     mine = next(one.begin(asked))
     original = store.renewed
     monkeypatch.setattr(
-        store, "renewed", lambda kind, keys, owner: renewed.append((keys, owner)) or original(kind, keys, owner)
+        store,
+        "renewed",
+        lambda kind, keys, owner: renewed.append((keys, owner)) or original(kind, keys, owner),
     )
     with one.flight.leased(mine):
-        assert store.look("interaction", [asked[0].key], "two")[asked[0].key].state == State.ANOTHERS
+        assert (
+            store.look("interaction", [asked[0].key], "two")[asked[0].key].state == State.ANOTHERS
+        )
     assert renewed == [([each.key for each in asked], "one")]
     assert store.look("interaction", [asked[0].key], "two")[asked[0].key].state == State.MINE
 
@@ -206,7 +222,9 @@ def test_the_same_pack_tried_again_reports_what_it_paid_before(store: AnswerStor
 
 def test_another_pack_pays_nothing_for_it(store: AnswerStore) -> None:
     asked = questions(1)
-    Run(store, "one", billed_to="pack 1 record 1").answer_all(asked, input_tokens=7, output_tokens=2)
+    Run(store, "one", billed_to="pack 1 record 1").answer_all(
+        asked, input_tokens=7, output_tokens=2
+    )
     other = Run(store, "two", billed_to="pack 2 record 1")
     other.answer_all(asked)
     assert other.flight.paid_before == set()
@@ -244,7 +262,9 @@ def test_an_answer_that_does_not_validate_is_forgotten_and_asked_for_again(
     assert store.kept("interaction", [asked.key]) == {asked.key}
 
 
-def test_an_answer_is_kept_without_its_number_in_the_pack_and_with_its_bill(store: AnswerStore) -> None:
+def test_an_answer_is_kept_without_its_number_in_the_pack_and_with_its_bill(
+    store: AnswerStore,
+) -> None:
     [asked] = questions(1)
     Run(store, "one", billed_to="r").answer_all([asked], input_tokens=7, output_tokens=2)
     kept = json.loads(store._redis.get(f"edugraph:llm:answer:interaction:{asked.key}"))

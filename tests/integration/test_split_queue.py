@@ -35,12 +35,19 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def _record(name: str) -> dict[str, Any]:
     data = {"course_id": "c-splits", "content": "Fractions are parts of a whole."}
-    return {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "record_id": name, "data": data}
+    return {
+        "type": "course_content",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": name,
+        "data": data,
+    }
 
 
 def _rows(job_id: str, rows: int, size: int) -> bytes:
     """NDJSON of some `size` bytes: blanks follow each record."""
-    lines = (json.dumps(_record(f"{job_id}-{number}")).ljust(size // rows) for number in range(rows))
+    lines = (
+        json.dumps(_record(f"{job_id}-{number}")).ljust(size // rows) for number in range(rows)
+    )
     return "\n".join(lines).encode() + b"\n"
 
 
@@ -59,7 +66,9 @@ def _submit_large(bench: Bench, task: str) -> str:
 
 def _submit_small(bench: Bench) -> str:
     job_id = uuid4().hex
-    return _submit(bench, ImportJob(job_id=job_id, records=tuple(_record(f"{job_id}-{n}") for n in range(3))))
+    return _submit(
+        bench, ImportJob(job_id=job_id, records=tuple(_record(f"{job_id}-{n}") for n in range(3)))
+    )
 
 
 def _report(bench: Bench, job_id: str) -> tuple[str, int]:
@@ -82,7 +91,13 @@ def test_waiting_splits_hold_up_no_batch_and_waiting_batches_no_split(bench: Ben
     waiting = [_submit_small(bench) for _ in range(SMALL_JOBS)]
     bench.start_service("edugraph_importer.worker", "import_splits")
     # Each job that is split waits behind the small ones, to be begun; and perhaps a request to compare names of points.
-    until(lambda: bench.depth("import_splits") == 0 and bench.depth("data_import") >= SMALL_JOBS + LARGE_JOBS, 60)
+    until(
+        lambda: (
+            bench.depth("import_splits") == 0
+            and bench.depth("data_import") >= SMALL_JOBS + LARGE_JOBS
+        ),
+        60,
+    )
     assert {_report(bench, job_id)[1] for job_id in (*waiting, *large)} == {0}
 
     bench.start_service("edugraph_importer.worker", "data_import")

@@ -16,12 +16,20 @@ from waiting import until
 from edugraph_common.messaging.worker.reject_policy import refuse_what_is_no_task
 
 BODY = [[{"job_id": "t"}], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
-HEADERS = {"id": "strange", "task": TRAP, "lang": "py", "root_id": None, "parent_id": None, "group": None}
+HEADERS = {
+    "id": "strange",
+    "task": TRAP,
+    "lang": "py",
+    "root_id": None,
+    "parent_id": None,
+    "group": None,
+}
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3) | st.just("args"),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3) | st.just("args"), inner, max_size=2)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=3) | st.just("args"), inner, max_size=2)
     ),
     max_leaves=6,
 )
@@ -30,24 +38,31 @@ values = st.recursive(
 @given(
     body=values | st.just(BODY) | st.tuples(values, values, values).map(list),
     more=st.dictionaries(
-        st.sampled_from([*HEADERS, "timelimit", "shadow", "eta", "expires", "ignore_result"]), values
+        st.sampled_from([*HEADERS, "timelimit", "shadow", "eta", "expires", "ignore_result"]),
+        values,
     ),
     without=st.sets(st.sampled_from(sorted(HEADERS)), max_size=2),
-    form=st.sampled_from([JSON, JSON, {}, {**JSON, "content_encoding": "klingon"}, {"content_type": "text/x"}]),
+    form=st.sampled_from(
+        [JSON, JSON, {}, {**JSON, "content_encoding": "klingon"}, {"content_type": "text/x"}]
+    ),
 )
 def test_celery_can_take_whatever_is_not_refused(
     body: Any, more: dict[str, Any], without: set[str], form: dict[str, str]
 ) -> None:
     """Celery itself is the reference: it must find nothing wrong with the form, or say so in the way that is caught."""
     headers = {name: value for name, value in {**HEADERS, **more}.items() if name not in without}
-    message = Message(json.dumps(body).encode(), headers=headers, accept={"application/json"}, **form)
+    message = Message(
+        json.dumps(body).encode(), headers=headers, accept={"application/json"}, **form
+    )
     try:
         refuse_what_is_no_task(message)
     except InvalidTaskError:
         assert (body, headers, form) != (BODY, HEADERS, JSON)
         return
     task = SimpleNamespace(ignore_result=False)
-    app = SimpleNamespace(tasks={TRAP: task}, timezone=None, conf=SimpleNamespace(timezone="UTC", enable_utc=True))
+    app = SimpleNamespace(
+        tasks={TRAP: task}, timezone=None, conf=SimpleNamespace(timezone="UTC", enable_utc=True)
+    )
     try:
         request = Request(message, app=app, task=task, utc=True)
     except InvalidTaskError:
@@ -70,12 +85,18 @@ def test_strange_messages_are_buried_and_the_worker_goes_on(bench: Bench) -> Non
         (json.dumps(BODY).encode(), {**HEADERS, "id": None}, JSON),
         (json.dumps(BODY).encode(), {**HEADERS, "timelimit": [1]}, JSON),
         (json.dumps(BODY).encode(), {**HEADERS, "shadow": "another"}, JSON),
-        (json.dumps({"task": TRAP, "args": []}).encode(), {}, JSON),  # as Celery sent it long ago, without an id
+        (
+            json.dumps({"task": TRAP, "args": []}).encode(),
+            {},
+            JSON,
+        ),  # as Celery sent it long ago, without an id
     ]
     worker = bench.start()
     with bench.app.producer_pool.acquire() as producer:
         for body, headers, form in strange:
-            producer.publish(body, exchange="edugraph.tasks", routing_key="import.batch", headers=headers, **form)
+            producer.publish(
+                body, exchange="edugraph.tasks", routing_key="import.batch", headers=headers, **form
+            )
     task_id = bench.send(name=TRAP)
     until(lambda: bench.state(task_id) == "SUCCESS")
     until(lambda: bench.dead() == len(strange))

@@ -23,7 +23,11 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 RECORD = {
     "type": "error_record",
     "timestamp": "2026-03-01T10:00:00Z",
-    "data": {"student_id": "s-1", "course_id": "c-1", "error_text": f"1/2 + 1/3 = 2/5, try {uuid4()}"},
+    "data": {
+        "student_id": "s-1",
+        "course_id": "c-1",
+        "error_text": f"1/2 + 1/3 = 2/5, try {uuid4()}",
+    },
 }
 
 
@@ -57,7 +61,12 @@ def _import(engine: Any, proxy: Proxy) -> None:
 
 
 def _post(url: str, headers: dict[str, str]) -> str:
-    answer = httpx.post(f"{url}/v1/imports", json={"records": [RECORD], "analyze": True}, headers=headers, timeout=20)
+    answer = httpx.post(
+        f"{url}/v1/imports",
+        json={"records": [RECORD], "analyze": True},
+        headers=headers,
+        timeout=20,
+    )
     return str(answer.raise_for_status().json()["job_id"])
 
 
@@ -67,12 +76,19 @@ def test_everything_is_in_the_callers_trace(spans: list[dict[str, Any]]) -> None
     names = [span["name"] for span in ours]
     assert "POST /v1/imports" in names
     assert names.count("run import_records_with_callback") == 2, "both deliveries"
-    assert {"publish import_batch_task", "run import_batch_task", "batch: write", "run record_findings_task"} <= set(
-        names
-    )
+    assert {
+        "publish import_batch_task",
+        "run import_batch_task",
+        "batch: write",
+        "run record_findings_task",
+    } <= set(names)
     assert {"run analyze_error_task", "wait for a place"} <= set(names)
     assert any(name.startswith("chat ") for name in names)
-    assert {span["service"] for span in ours} == {"edugraph-gateway", "edugraph-importer", "edugraph-analyzer"}
+    assert {span["service"] for span in ours} == {
+        "edugraph-gateway",
+        "edugraph-importer",
+        "edugraph-analyzer",
+    }
 
 
 @real
@@ -110,6 +126,11 @@ print([name for name in sys.modules if name.startswith(("opentelemetry.sdk.trace
         "EDUGRAPH_BLOB_URL": "/tmp/x",
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

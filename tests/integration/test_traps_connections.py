@@ -92,12 +92,16 @@ def test_control_queue_that_nobody_may_declare(bench: Bench, guarded: bool) -> N
 
 
 @both
-def test_worker_answers_after_a_half_open_connection(bench: Bench, proxy: Proxy, guarded: bool) -> None:
+def test_worker_answers_after_a_half_open_connection(
+    bench: Bench, proxy: Proxy, guarded: bool
+) -> None:
     """The broker still holds what belongs to a connection that is gone. Celery's own control queue is exclusive to
     it, and the worker exits. Out: RemoteControl, by Celery's own.
     """
     conf, without = ({}, "") if guarded else (CELERYS_OWN, "remote control")
-    worker = bench.start(f"half-{guarded}", conf={**conf, **QUICK_HEART}, without=without, port=proxy.port)
+    worker = bench.start(
+        f"half-{guarded}", conf={**conf, **QUICK_HEART}, without=without, port=proxy.port
+    )
     proxy.half_open()
     if guarded:
         # To the consumer that is only the broker's ghost, or to the new one: it is done all the same.

@@ -49,7 +49,11 @@ def test_chord_with_a_lost_header(bench: Bench, guarded: bool) -> None:
     until(lambda: bench.dead() == 1, 30)
     if guarded:
         (outcomes,) = until(lambda: bench.noted("body", body), 5)
-        assert sorted(outcome["state"] for outcome in json.loads(outcomes)) == ["failed", "written", "written"]
+        assert sorted(outcome["state"] for outcome in json.loads(outcomes)) == [
+            "failed",
+            "written",
+            "written",
+        ]
     else:
         assert stays(lambda: not bench.noted("body", body), 3)
 
@@ -136,7 +140,9 @@ def test_hard_time_limit(bench: Bench, guarded: bool) -> None:
     bench.start(without=without_listener(guarded))
     task_id = bench.send("hang", soft_time_limit=1, time_limit=2)
     if guarded:
-        assert until(lambda: bench.noted("given_up", task_id)) == ["took longer than the hard time limit"]
+        assert until(lambda: bench.noted("given_up", task_id)) == [
+            "took longer than the hard time limit"
+        ]
         until(lambda: bench.state(task_id) == "FAILURE")
         assert len(bench.take_dead()) == 1
     else:
@@ -198,7 +204,10 @@ def test_each_dead_letter_is_told_once(bench: Bench) -> None:
     bench.start()
     rejected, crashed = bench.send("reject"), bench.send("crash")
     until(lambda: bench.depth(listener) == 2, 30)
-    events = {event["data"]["task_id"]: event for event in map(json.loads, (m["body"] for m in bench.take(listener)))}
+    events = {
+        event["data"]["task_id"]: event
+        for event in map(json.loads, (m["body"] for m in bench.take(listener)))
+    }
     assert events[rejected]["data"] == {
         "queue": "data_import",
         "task": "trap_task",
@@ -226,7 +235,9 @@ def test_dead_letters_stay_however_often_they_are_put_back(bench: Bench) -> None
 def test_a_bad_deploy_stops_before_it_kills_its_queue(bench: Bench, guarded: bool) -> None:
     """10,000 messages of many jobs that all die of a bug. Out: leave add_circuit_breaker out of the worker."""
     bench.flood(10_000 if guarded else 200, "bug", jobs=10)
-    worker = bench.start(without="" if guarded else "circuit breaker", concurrency=4, EDUGRAPH_DEAD_LETTER_PAUSE="4")
+    worker = bench.start(
+        without="" if guarded else "circuit breaker", concurrency=4, EDUGRAPH_DEAD_LETTER_PAUSE="4"
+    )
     if not guarded:
         until(lambda: bench.dead() == 200, 60)
         return
@@ -253,11 +264,16 @@ def test_a_queue_goes_on_when_its_messages_are_good_again(bench: Bench) -> None:
     assert worker.logged("queue_paused") == 1
 
 
-HARMLESS = {"rejected data of many jobs": ("reject", 10), "a bug over the records of one job": ("bug", 1)}
+HARMLESS = {
+    "rejected data of many jobs": ("reject", 10),
+    "a bug over the records of one job": ("bug", 1),
+}
 
 
 @pytest.mark.parametrize(("action", "jobs"), HARMLESS.values(), ids=HARMLESS)
-def test_other_jobs_go_on_while_messages_die_of_their_data(bench: Bench, action: str, jobs: int) -> None:
+def test_other_jobs_go_on_while_messages_die_of_their_data(
+    bench: Bench, action: str, jobs: int
+) -> None:
     bench.flood(60, action, jobs=jobs)
     good = bench.send()
     worker = bench.start(EDUGRAPH_DEAD_LETTER_PAUSE="60")

@@ -84,7 +84,12 @@ class Clients:
                 answer = post_records(client)
                 told = answer.json().get("job_id", "")
                 self.answers.append(
-                    (answer.status_code, time.monotonic() - begun, "retry-after" in answer.headers, told)
+                    (
+                        answer.status_code,
+                        time.monotonic() - begun,
+                        "retry-after" in answer.headers,
+                        told,
+                    )
                 )
                 self.ended.wait(0.05)
 
@@ -129,11 +134,15 @@ def _go_through(running: Gateway, away: Callable[[], object], back: Callable[[],
     assert max(seconds for _, seconds, *_ in clients.answers) < LONGEST
     accepted = {job for status, _, _, job in clients.answers if status == 202}
     queued = _queued_jobs(running)
-    assert {queued[job] for job in accepted} == {1}, "an accepted job is lost, or in the queue twice"
+    assert {queued[job] for job in accepted} == {1}, (
+        "an accepted job is lost, or in the queue twice"
+    )
     assert {_state(running.url, job) for job in set(queued) - accepted} <= {"cancelled"}
 
 
-def test_a_broker_that_is_stopped_and_started_loses_nothing_accepted(running: Gateway, broker: RabbitMQ) -> None:
+def test_a_broker_that_is_stopped_and_started_loses_nothing_accepted(
+    running: Gateway, broker: RabbitMQ
+) -> None:
     _go_through(running, broker.down, broker.up)
 
 
@@ -141,8 +150,12 @@ def test_a_broker_that_crashes_loses_nothing_accepted(running: Gateway, broker: 
     _go_through(running, broker.kill, broker.up)
 
 
-def test_a_memory_alarm_is_503_and_work_goes_on_by_itself(running: Gateway, broker: RabbitMQ) -> None:
+def test_a_memory_alarm_is_503_and_work_goes_on_by_itself(
+    running: Gateway, broker: RabbitMQ
+) -> None:
     def mark(value: str) -> None:
-        assert broker.control("rabbitmqctl", ["--quiet", "set_vm_memory_high_watermark", value]) == 0
+        assert (
+            broker.control("rabbitmqctl", ["--quiet", "set_vm_memory_high_watermark", value]) == 0
+        )
 
     _go_through(running, lambda: mark("0"), lambda: mark("0.6"))

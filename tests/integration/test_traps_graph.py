@@ -28,9 +28,14 @@ def proxy() -> Iterator[Proxy]:
 
 
 def connection(seconds: float, address: str | None = None) -> Connection:
-    uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
+    uri, user, password = given(
+        "EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD"
+    ).values()
     settings = GraphSettings(
-        uri=address or uri, user=user, password=SecretStr(password), privacy_secret=SecretStr(PRIVACY_SECRET)
+        uri=address or uri,
+        user=user,
+        password=SecretStr(password),
+        privacy_secret=SecretStr(PRIVACY_SECRET),
     )
     return Connection(settings, transaction_seconds=seconds)
 
@@ -67,7 +72,9 @@ def waited_for(name: str) -> float:
     """Seconds until another writer has the node; at most ten."""
     began, other = time.monotonic(), connection(10)
     with suppress(Retryable, ServerAway):
-        other.write(lambda tx: tx.run("MATCH (n:Trap {id: $name}) SET n.by = 'second'", name=name).consume())
+        other.write(
+            lambda tx: tx.run("MATCH (n:Trap {id: $name}) SET n.by = 'second'", name=name).consume()
+        )
         other.close()
         return time.monotonic() - began
     other.close()

@@ -53,12 +53,23 @@ def test_a_foreign_policy_of_higher_priority_is_named(fresh: Bench) -> None:
     """Ours is set and not in effect. Out: compare the policies by name, in provisioning.check_topology."""
     apply_topology(fresh.app, fresh.settings)
     path = f"/api/policies/{fresh.vhost}/ha-all"
-    foreign = {"pattern": ".*", "apply-to": "queues", "priority": 50, "definition": {"max-length": 10}}
+    foreign = {
+        "pattern": ".*",
+        "apply-to": "queues",
+        "priority": 50,
+        "definition": {"max-length": 10},
+    }
     fresh.api.put(path, json=foreign).raise_for_status()
     # The broker tells of it some seconds later, of one queue after the other.
-    problems = until(lambda: (found := check_topology(fresh.settings)) and len(found) == len(all_queues()) and found)
+    problems = until(
+        lambda: (
+            (found := check_topology(fresh.settings)) and len(found) == len(all_queues()) and found
+        )
+    )
     [of_imports] = [
-        problem for problem in problems if problem.startswith("queue data_import is ruled by policy ha-all")
+        problem
+        for problem in problems
+        if problem.startswith("queue data_import is ruled by policy ha-all")
     ]
     assert "dead-letter-exchange is not set and must be edugraph.dead" in of_imports
     assert "max-length is 10 and must be not set" in of_imports
@@ -87,8 +98,12 @@ def test_full_queue_refuses_what_is_sent(fresh: Bench, guarded: bool) -> None:
     asked = ImportBatch(job_id="j", batch=1, records=({"text": "x" * 1_000},))
 
     async def send_at_once() -> list[BaseException | None]:
-        publisher = AsyncPublisher(make_publisher("trap", fresh.settings), fresh.settings, timeout_seconds=10)
-        sending = (publisher.send("import_batch_task", asked, task_id=uuid4().hex) for _ in range(100))
+        publisher = AsyncPublisher(
+            make_publisher("trap", fresh.settings), fresh.settings, timeout_seconds=10
+        )
+        sending = (
+            publisher.send("import_batch_task", asked, task_id=uuid4().hex) for _ in range(100)
+        )
         answers = await asyncio.gather(*sending, return_exceptions=True)
         publisher.close()
         return answers
@@ -111,7 +126,10 @@ def test_each_task_queue_is_bounded_in_bytes() -> None:
     """That it is in effect is what check_topology says. Out: max-length-bytes in topology.policies."""
     for queue in QUEUES:
         definition = policies()[f"edugraph.{queue}"]["definition"]
-        assert (definition["max-length-bytes"], definition["overflow"]) == (TASK_QUEUE_BYTES, "reject-publish")
+        assert (definition["max-length-bytes"], definition["overflow"]) == (
+            TASK_QUEUE_BYTES,
+            "reject-publish",
+        )
 
 
 @both
@@ -223,7 +241,9 @@ def test_delayed_retries_and_their_key_prefix(bench: Bench) -> None:
     begun = bench.times("begun", task_id)
     pauses = [later - earlier for earlier, later in pairwise(begun)]
     assert len(begun) == 4
-    assert all(low <= pause < 2 * low + 1.5 for low, pause in zip([1, 2, 4], pauses, strict=True)), pauses
+    assert all(
+        low <= pause < 2 * low + 1.5 for low, pause in zip([1, 2, 4], pauses, strict=True)
+    ), pauses
     (dead,) = until(bench.take_dead)
     assert (dead["x-edugraph-tries"], dead["retries"]) == ("4", 0)
     assert "x-death" not in dead
@@ -240,7 +260,9 @@ def test_unroutable_publish(bench: Bench, guarded: bool) -> None:
     def publish() -> None:
         with broker_errors():
             options = {"mandatory": True} if guarded else {}
-            app.send_task(TRAP, (body(),), exchange="edugraph.tasks", routing_key="import.nobody", **options)
+            app.send_task(
+                TRAP, (body(),), exchange="edugraph.tasks", routing_key="import.nobody", **options
+            )
 
     if guarded:
         with pytest.raises(Retryable, match="no queue takes"):
@@ -260,7 +282,9 @@ def test_unknown_task_name(bench: Bench, guarded: bool) -> None:
         bench.start()
         task_id = bench.send(name=TRAP)
         until(lambda: bench.state(task_id) == "SUCCESS")
-        bench.app.send_task("task_of_tomorrow", (body(),), task_id=f"unknown-{guarded}", queue="data_import")
+        bench.app.send_task(
+            "task_of_tomorrow", (body(),), task_id=f"unknown-{guarded}", queue="data_import"
+        )
         if guarded:
             until(lambda: bench.state(f"unknown-{guarded}") == "FAILURE")
             assert until(bench.take_dead)[0]["task"] == "task_of_tomorrow"
@@ -315,5 +339,10 @@ def test_message_over_the_size_limit(bench: Bench, guarded: bool) -> None:
             send(app, "import_batch_task", message, task_id="big")
     else:
         with pytest.raises((amqp.exceptions.AMQPError, kombu.exceptions.OperationalError, OSError)):
-            app.send_task("import_batch_task", (message.model_dump(mode="json"),), task_id="big", mandatory=True)
+            app.send_task(
+                "import_batch_task",
+                (message.model_dump(mode="json"),),
+                task_id="big",
+                mandatory=True,
+            )
     assert bench.depth("data_import") == 0

@@ -31,8 +31,16 @@ def provider() -> Iterator[str]:
 
 
 def record(record_id: str) -> dict[str, Any]:
-    data = {"course_id": f"c-{record_id}", "content": f"Fractions are parts of a whole: {record_id}."}
-    return {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "record_id": record_id, "data": data}
+    data = {
+        "course_id": f"c-{record_id}",
+        "content": f"Fractions are parts of a whole: {record_id}.",
+    }
+    return {
+        "type": "course_content",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": record_id,
+        "data": data,
+    }
 
 
 def asked(provider: str) -> int:
@@ -45,12 +53,22 @@ def ask(bench: Bench, **more: Any) -> str:
     members.tell(record(job)["data"]["course_id"], [], members.epoch(), datetime.now(UTC))
     members.tell_context(CourseContext(course_id=record(job)["data"]["course_id"]), members.epoch())
     members.tell_restricted([], members.epoch())
-    pack = Analysis(job_id=job, pack="knowledge_points-0-0", kind="knowledge_points", records=(record(job),), **more)
+    pack = Analysis(
+        job_id=job,
+        pack="knowledge_points-0-0",
+        kind="knowledge_points",
+        records=(record(job),),
+        **more,
+    )
     return send(bench.app, "extract_knowledge_points_task", pack, task_id=job)
 
 
 def analyzer(bench: Bench, provider: str, grace: int, **environment: str) -> Worker:
-    of_model = {"EDUGRAPH_OPENAI_BASE_URL": f"{provider}/v1", "EDUGRAPH_OPENAI_API_KEY": uuid4().hex, **environment}
+    of_model = {
+        "EDUGRAPH_OPENAI_BASE_URL": f"{provider}/v1",
+        "EDUGRAPH_OPENAI_API_KEY": uuid4().hex,
+        **environment,
+    }
     return bench.start_service(
         "edugraph_analyzer.worker", "llm_analysis", EDUGRAPH_SHUTDOWN_GRACE=str(grace), **of_model
     )
@@ -62,7 +80,12 @@ def test_connection_lost_with_a_model_call_in_flight(bench: Bench, provider: str
     """
     httpx.post(f"{provider}/script", json={"latency": 6}, timeout=10)
     with Proxy(bench.settings.broker_url.get_secret_value()) as proxy:
-        analyzer(bench, provider, 30, EDUGRAPH_BROKER_URL=f"{proxy.address.rsplit('/', 1)[0]}/{bench.vhost}")
+        analyzer(
+            bench,
+            provider,
+            30,
+            EDUGRAPH_BROKER_URL=f"{proxy.address.rsplit('/', 1)[0]}/{bench.vhost}",
+        )
         task = ask(bench)
         until(lambda: asked(provider) == 1)
         proxy.cut()
@@ -72,7 +95,9 @@ def test_connection_lost_with_a_model_call_in_flight(bench: Bench, provider: str
     assert len(bench.take("graph_findings")) == 1
 
 
-def test_a_worker_that_is_killed_leaves_its_batch_to_the_next_one(bench: Bench, provider: str) -> None:
+def test_a_worker_that_is_killed_leaves_its_batch_to_the_next_one(
+    bench: Bench, provider: str
+) -> None:
     """No worker waits for the provider; each look is a task of its own, which any of them takes."""
     httpx.post(f"{provider}/script", json={"batch_seconds": 4}, timeout=10)
     more = {"EDUGRAPH_OPENAI_API_KEY": uuid4().hex, "EDUGRAPH_BATCH_POLL_SECONDS": "1"}
@@ -97,14 +122,22 @@ def test_each_task_has_a_time_limit_of_its_own(bench: Bench) -> None:
     """Out: task_annotations in celery_app."""
     bench.start_service("edugraph_importer.worker", "data_import")
     until(bench.inspect)
-    (told,) = bench.app.control.inspect(timeout=5, limit=1).registered("soft_time_limit", "time_limit").values()
+    (told,) = (
+        bench.app.control.inspect(timeout=5, limit=1)
+        .registered("soft_time_limit", "time_limit")
+        .values()
+    )
     limits = {line.split(" ")[0]: line.partition(" ")[2] for line in told}
     assert limits["import_batch_task"] == "[soft_time_limit=300 time_limit=360]"
     assert limits["import_records_with_callback"] == "[soft_time_limit=3300 time_limit=3600]"
 
 
-@pytest.mark.parametrize(("grace", "calls"), [(30, 1), (1, 2)], ids=["within the grace", "after the grace"])
-def test_shutdown_with_a_model_call_in_flight(bench: Bench, provider: str, grace: int, calls: int) -> None:
+@pytest.mark.parametrize(
+    ("grace", "calls"), [(30, 1), (1, 2)], ids=["within the grace", "after the grace"]
+)
+def test_shutdown_with_a_model_call_in_flight(
+    bench: Bench, provider: str, grace: int, calls: int
+) -> None:
     """Within the grace the answer is waited for and sent on; after it the call is given up, and its pack given back to
     another worker, which asks again. Either way its findings leave once. Out: limit_shutdown, task_acks_late.
     """

@@ -32,7 +32,10 @@ from edugraph_common.messaging.publisher import emit
 from edugraph_common.messaging.users import apply_users
 
 pytestmark = pytest.mark.real
-SECRET, OLD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDEduGra9H"
+SECRET, OLD = (
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDEduGra9H",
+)
 # Most tests do not wait for the delays of an installation.
 QUICK = (1, 2, 3_600)
 HANGS = 0  # in place of a status: the receiver does not answer before the test ends
@@ -95,7 +98,9 @@ def addresses() -> Iterator[dict[str, str]]:
         vhost = there.path.removeprefix("/")
         with _management(own) as api:
             (user,) = apply_users(api, vhost, {"webhooks": password})
-        with_user = there._replace(netloc=f"{user}:{password}@{there.hostname}:{there.port}").geturl()
+        with_user = there._replace(
+            netloc=f"{user}:{password}@{there.hostname}:{there.port}"
+        ).geturl()
         yield {**own, "EDUGRAPH_BLOB_URL": "/tmp", "WEBHOOKS": with_user}
         with _management(own) as api:
             api.delete(f"/api/users/{quote(user)}")
@@ -134,20 +139,33 @@ def _posting(
         processes.stop()
 
 
-def _emit(addresses: dict[str, str], kind: str = "io.edugraph.import.completed", **data: Any) -> str:
+def _emit(
+    addresses: dict[str, str], kind: str = "io.edugraph.import.completed", **data: Any
+) -> str:
     event_id = str(data.pop("id", uuid4()))
     _emit_all(addresses, [event_id], kind, **data)
     return event_id
 
 
 def _emit_all(
-    addresses: dict[str, str], ids: Sequence[str], kind: str = "io.edugraph.import.completed", **data: Any
+    addresses: dict[str, str],
+    ids: Sequence[str],
+    kind: str = "io.edugraph.import.completed",
+    **data: Any,
 ) -> None:
     fields = ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_BLOB_URL")
     publisher = make_publisher("test", settings_from({name: addresses[name] for name in fields}))
     for event_id in ids:
-        given = {"id": event_id, "source": "/test", "type": kind, "subject": "j", "time": datetime.now(UTC)}
-        event = Event.model_validate({**given, "data": {"job_id": "j", "state": "succeeded"}, **data})
+        given = {
+            "id": event_id,
+            "source": "/test",
+            "type": kind,
+            "subject": "j",
+            "time": datetime.now(UTC),
+        }
+        event = Event.model_validate(
+            {**given, "data": {"job_id": "j", "state": "succeeded"}, **data}
+        )
         emit(publisher, event)
 
 
@@ -168,7 +186,9 @@ def _waiting(addresses: dict[str, str], delays: Sequence[int] = QUICK) -> int:
     """Return how many events the queue and its delay queues hold."""
     names = ["edugraph.webhooks", *(f"edugraph.webhooks.after_{delay}s" for delay in delays)]
     with _channel(addresses) as channel:
-        return sum(int(channel.queue_declare(name, passive=True).method.message_count) for name in names)
+        return sum(
+            int(channel.queue_declare(name, passive=True).method.message_count) for name in names
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -208,13 +228,19 @@ def test_an_event_is_posted_until_it_is_delivered_and_signed(
     for secret in (SECRET, OLD):
         for _, headers, body in receiver.got:
             posted = Webhook(secret).verify(body, headers)
-            assert (headers["webhook-id"], posted["id"], posted["data"]["state"]) == (event, event, "succeeded")
+            assert (headers["webhook-id"], posted["id"], posted["data"]["state"]) == (
+                event,
+                event,
+                "succeeded",
+            )
     _, headers, body = receiver.got[0]
     with pytest.raises(Exception, match="signature"):
         Webhook(SECRET).verify(body + b" ", headers)
 
 
-def test_ten_refused_events_delay_no_other(addresses: dict[str, str], receiver: Receiver, tmp_path: Path) -> None:
+def test_ten_refused_events_delay_no_other(
+    addresses: dict[str, str], receiver: Receiver, tmp_path: Path
+) -> None:
     """Out: the verdict "refused" in `verdict_of`."""
     ids = _ids(10)
     receiver.answer = lambda event_id, _: 422 if event_id in ids else 204
@@ -227,10 +253,18 @@ def test_ten_refused_events_delay_no_other(addresses: dict[str, str], receiver: 
         until(lambda: len(receiver.got) == 11, 5)
         assert stays(lambda: len(receiver.got) == 11, 3)
         until(lambda: _counted(port)["refused"] == 10, 5)
-        assert _counted(port) == {"delivered": 1, "refused": 10, "failed": 0, "given up": 0, "unreadable": 0}
+        assert _counted(port) == {
+            "delivered": 1,
+            "refused": 10,
+            "failed": 0,
+            "given up": 0,
+            "unreadable": 0,
+        }
         log = processes.log_end("webhooks", 100)
     for event_id in ids:
-        (line,) = [line for line in log.splitlines() if "webhook_refused" in line and event_id in line]
+        (line,) = [
+            line for line in log.splitlines() if "webhook_refused" in line and event_id in line
+        ]
         assert "status 422" in line
         assert "io.edugraph.import.completed" in line
         assert "succeeded" not in line
@@ -246,7 +280,12 @@ def test_another_event_is_posted_beside_those_that_fail(
     receiver.answer = lambda event_id, _: status if event_id in failing else 204
     with _posting(addresses, receiver, tmp_path, delays=(600, 3_600)):
         _emit_all(addresses, sorted(failing))
-        until(lambda: len({headers["webhook-id"] for _, headers, _ in receiver.got} & failing) == number, 20)
+        until(
+            lambda: (
+                len({headers["webhook-id"] for _, headers, _ in receiver.got} & failing) == number
+            ),
+            20,
+        )
         good = _emit(addresses)
         until(lambda: receiver.times(good), 3)
         receiver.ended.set()
@@ -263,11 +302,19 @@ def test_an_event_that_failed_is_delivered_once_when_the_receiver_is_back(
         _emit_all(addresses, events)
         until(lambda: all(receiver.delivered(event) for event in events), 30)
         assert stays(lambda: len(receiver.got) == 15, 3)
-        assert _counted(port) == {"delivered": 5, "failed": 10, "refused": 0, "given up": 0, "unreadable": 0}
+        assert _counted(port) == {
+            "delivered": 5,
+            "failed": 10,
+            "refused": 0,
+            "given up": 0,
+            "unreadable": 0,
+        }
     assert _waiting(addresses, (1,)) == 0
 
 
-def test_each_status_is_final_or_tried_again(addresses: dict[str, str], receiver: Receiver, tmp_path: Path) -> None:
+def test_each_status_is_final_or_tried_again(
+    addresses: dict[str, str], receiver: Receiver, tmp_path: Path
+) -> None:
     """Every status that HTTP has a number for, at once. An answer 2xx ends an event, and so does a refusal."""
     numbers = [
         *range(200, 600, 3),
@@ -308,7 +355,9 @@ def test_each_status_is_final_or_tried_again(addresses: dict[str, str], receiver
     assert _waiting(addresses, (1, 2, 600)) == len(again)
 
 
-def test_retry_after_is_respected(addresses: dict[str, str], receiver: Receiver, tmp_path: Path) -> None:
+def test_retry_after_is_respected(
+    addresses: dict[str, str], receiver: Receiver, tmp_path: Path
+) -> None:
     receiver.answer = lambda _, nth: 429 if nth == 1 else 204
     receiver.headers = {"Retry-After": "3"}
     with _posting(addresses, receiver, tmp_path, delays=(1, 4, 600)):
@@ -334,13 +383,19 @@ class Dripping(Silent):
             time.sleep(0.2)
 
 
-def test_an_answer_that_drips_in_ends_at_the_limit(addresses: dict[str, str], tmp_path: Path) -> None:
+def test_an_answer_that_drips_in_ends_at_the_limit(
+    addresses: dict[str, str], tmp_path: Path
+) -> None:
     """Out: `asyncio.timeout` in `_post`; the limit of httpx holds for each read."""
     Dripping.posts = []
     with (
         http_server(Dripping) as url,
         _posting(
-            addresses, Receiver(url), tmp_path, delays=(1, 600), EDUGRAPH_WEBHOOK_TIMEOUT_SECONDS="1"
+            addresses,
+            Receiver(url),
+            tmp_path,
+            delays=(1, 600),
+            EDUGRAPH_WEBHOOK_TIMEOUT_SECONDS="1",
         ) as processes,
     ):
         _emit(addresses)
@@ -392,14 +447,18 @@ def test_a_process_that_is_killed_loses_nothing(
         missing = set(kinds)
 
         def all_delivered() -> bool:
-            missing.difference_update(headers["webhook-id"] for _, headers, _ in receiver.got[before:])
+            missing.difference_update(
+                headers["webhook-id"] for _, headers, _ in receiver.got[before:]
+            )
             return not missing
 
         until(all_delivered, 40)
     assert _waiting(addresses) == 0
 
 
-def test_no_text_leaves_with_a_dead_letter(addresses: dict[str, str], receiver: Receiver, tmp_path: Path) -> None:
+def test_no_text_leaves_with_a_dead_letter(
+    addresses: dict[str, str], receiver: Receiver, tmp_path: Path
+) -> None:
     data = {
         "queue": "data_import",
         "task": "import_batch_task",
@@ -447,7 +506,13 @@ def test_an_event_of_yesterday_and_one_that_nobody_can_read_hold_up_no_others(
         until(lambda: len(receiver.got) == 2, 10)
         assert "nonsense" not in processes.log_end("webhooks", 1_000)
         until(lambda: _counted(port)["delivered"] == 1, 5)
-        assert _counted(port) == {"delivered": 1, "given up": 1, "unreadable": 1, "failed": 0, "refused": 0}
+        assert _counted(port) == {
+            "delivered": 1,
+            "given up": 1,
+            "unreadable": 1,
+            "failed": 0,
+            "refused": 0,
+        }
     assert [headers["webhook-id"] for _, headers, _ in receiver.got] == [old, event]
     assert _waiting(addresses) == 0
 
@@ -471,7 +536,9 @@ def test_a_queue_that_exists_is_used_on(receiver: Receiver, tmp_path: Path) -> N
             until(lambda: len(receiver.times(event)) == 2, 20)
 
 
-def test_a_full_delay_queue_loses_nothing(addresses: dict[str, str], receiver: Receiver, tmp_path: Path) -> None:
+def test_a_full_delay_queue_loses_nothing(
+    addresses: dict[str, str], receiver: Receiver, tmp_path: Path
+) -> None:
     """Out: the NackError in `_settle`: the event would be acknowledged, or the process would end."""
     receiver.answer = lambda _, nth: 503 if nth == 1 else 204
     events = _ids(5)

@@ -36,7 +36,11 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
     """Out: `restrictions` in any of the routes, `hidden` in the export, or `s.restricted` in the mistakes."""
     with marked.client(*SCOPES, roles=("teacher",), person=TEACHER) as everything:
         operations = operations_of(everything)
-        reads = {path.partition("?")[0] for method, path in operations if method == "GET" and "digest" not in path}
+        reads = {
+            path.partition("?")[0]
+            for method, path in operations
+            if method == "GET" and "digest" not in path
+        }
         before = hits_of(marked, everything, RESTRICTED_MARKS, only=("GET",))
         assert {each.partition(" ")[2] for each in before} == reads & {
             "/v1/jobs",
@@ -56,9 +60,13 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
         }
         for action in ("restriction", "restriction/lift", "restriction"):
             sent = everything.post(f"/v1/students/{RESTRICTED}/{action}").raise_for_status().json()
-            until(lambda sent=sent: everything.get(f"/v1/tasks/{sent['task_id']}").json()["state"] == "SUCCESS", 20)  # type: ignore[misc]
+            task = f"/v1/tasks/{sent['task_id']}"
+            until(lambda task=task: everything.get(task).json()["state"] == "SUCCESS", 20)  # type: ignore[misc]
         listed = {"GET /v1/restrictions"}
-        until(lambda: hits_of(marked, everything, RESTRICTED_MARKS, only=("GET",)).keys() == listed, 60)
+        until(
+            lambda: hits_of(marked, everything, RESTRICTED_MARKS, only=("GET",)).keys() == listed,
+            60,
+        )
         rejects = [everything.get(f"/v1/jobs/{job}/rejects").text for job in marked.jobs]
         assert any("plumbago" in text for text in rejects)
         assert STUDENT in everything.get("/v1/graph/export").text
@@ -69,10 +77,17 @@ def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marke
     redis_url = marked.system.engine.environment["EDUGRAPH_REDIS_URL"]
     audit = Audit(connect(redis_url), marked.system.engine.environment["EDUGRAPH_PRIVACY_SECRET"])
     asked = set()
-    with marked.client("read", "operate", "personal", roles=("teacher",), person=TEACHER) as officer:
+    with marked.client(
+        "read", "operate", "personal", roles=("teacher",), person=TEACHER
+    ) as officer:
         officer.headers["X-Purpose"] = "an answer to a parent"
         key_id = officer.headers["Authorization"].split("_")[1]
-        reads = [(m, a) for m, path in operations_of(officer) if m == "GET" for a in addresses_of(marked, path)]
+        reads = [
+            (m, a)
+            for m, path in operations_of(officer)
+            if m == "GET"
+            for a in addresses_of(marked, path)
+        ]
         for method, address in reads:
             count = len([entry for entry in audit.newest() if entry.who == key_id])
             answer = officer.request(method, address)
@@ -116,7 +131,11 @@ def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marke
 def test_a_job_and_its_task_are_there_for_their_maker_alone(marked: Marked) -> None:
     """Out: `caller.owns` in existing_job or show_task, or `owner=owner` in list_jobs."""
     own: tuple[Scope, ...] = ("read:own", "submit", "personal")
-    with marked.client(*own) as one, marked.client(*own) as other, marked.client("read", "operate") as reader:
+    with (
+        marked.client(*own) as one,
+        marked.client(*own) as other,
+        marked.client("read", "operate") as reader,
+    ):
         body = {"records": [{"type": TEXT, NAME: STUDENT}]}
         accepted = one.post("/v1/imports", json=body).json()
         job, task = (f"/v1/jobs/{accepted['job_id']}", f"/v1/tasks/{accepted['task_id']}")
@@ -124,7 +143,9 @@ def test_a_job_and_its_task_are_there_for_their_maker_alone(marked: Marked) -> N
         for path in (job, f"{job}/rejects", f"{job}/events", task):
             assert (one.get(path).status_code, other.get(path).status_code) == (200, 404), path
         assert reader.get(job).status_code == reader.get(task).status_code == 200
-        assert [each["job_id"] for each in one.get("/v1/jobs").json()["jobs"]] == [accepted["job_id"]]
+        assert [each["job_id"] for each in one.get("/v1/jobs").json()["jobs"]] == [
+            accepted["job_id"]
+        ]
         assert other.get("/v1/jobs").json()["jobs"] == []
         for action in ("cancel", "resume"):
             statuses = [client.post(f"{job}/{action}").status_code for client in (other, reader)]
@@ -140,7 +161,9 @@ def test_a_reviewer_follows_the_tasks_that_they_sent_and_no_others(marked: Marke
         task = f"/v1/tasks/{one.post('/v1/reviews', json={'reviews': [review]}).json()['task_id']}"
         until(lambda: one.get(task).json()["state"] == "SUCCESS", 20)
         assert other.get(task).status_code == 404
-        assert [one.get(f"/v1/tasks/{each}").status_code for each in marked.tasks] == [404] * len(marked.tasks)
+        assert [one.get(f"/v1/tasks/{each}").status_code for each in marked.tasks] == [404] * len(
+            marked.tasks
+        )
         assert one.get("/v1/jobs").status_code == 403
     statuses = {"read": 200, "read:own": 404, "review": 404}
     for scope in SCOPES:
@@ -152,7 +175,9 @@ def test_a_maker_without_personal_sees_the_file_and_no_row_of_it(marked: Marked)
     with marked.client("read:own", "submit") as maker:
         content = json.dumps({"type": "nonsense", "timestamp": TEXT}).encode() + b"\n"
         sent = maker.post(
-            f"/v1/imports?name={NAME}", content=content, headers={"Content-Type": "application/x-ndjson"}
+            f"/v1/imports?name={NAME}",
+            content=content,
+            headers={"Content-Type": "application/x-ndjson"},
         )
         job = f"/v1/jobs/{sent.json()['job_id']}"
         until(lambda: maker.get(job).json()["state"] == "failed", 20)
@@ -165,7 +190,9 @@ def _leaders(marked: Marked, group: str) -> set[str]:
     environment = marked.system.engine.environment
     auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
     with neo4j.GraphDatabase.driver(environment["EDUGRAPH_NEO4J_URI"], auth=auth) as driver:
-        rows, *_ = driver.execute_query("MATCH (p)-[:LEADS]->(:Group {id: $id}) RETURN p.id AS id", id=group)
+        rows, *_ = driver.execute_query(
+            "MATCH (p)-[:LEADS]->(:Group {id: $id}) RETURN p.id AS id", id=group
+        )
     return {row["id"] for row in rows}
 
 
@@ -184,7 +211,9 @@ def _report(client: httpx.Client, sent: httpx.Response) -> Any:
 def test_who_leads_a_group_is_said_by_keys_for_rosters_alone(marked: Marked) -> None:
     """Out: `check_rights` in `read_batch`, `rights` of an upload or a body, `counts_for`, or `log_leader_changes`."""
     environment = marked.system.engine.environment
-    audit = Audit(connect(environment["EDUGRAPH_REDIS_URL"]), environment["EDUGRAPH_PRIVACY_SECRET"])
+    audit = Audit(
+        connect(environment["EDUGRAPH_REDIS_URL"]), environment["EDUGRAPH_PRIVACY_SECRET"]
+    )
     file = {"Content-Type": "application/x-ndjson"}
     own: tuple[Scope, ...] = ("read:own", "personal")
     with (
@@ -210,8 +239,15 @@ def test_who_leads_a_group_is_said_by_keys_for_rosters_alone(marked: Marked) -> 
 
         # Neither a withdrawal nor another record with its id takes the membership away.
         taken_back = {"record_id": "r-99", "withdrawn": True, "timestamp": "2026-03-03T10:00:00Z"}
-        other = {**mistake_of(72), "record_id": "r-99", "reading": 9, "timestamp": "2026-03-02T10:00:00Z"}
-        report = _report(teacher, teacher.post("/v1/imports", json={"records": [taken_back, other]}))
+        other = {
+            **mistake_of(72),
+            "record_id": "r-99",
+            "reading": 9,
+            "timestamp": "2026-03-02T10:00:00Z",
+        }
+        report = _report(
+            teacher, teacher.post("/v1/imports", json={"records": [taken_back, other]})
+        )
         assert report["reasons"] == {
             "is the id of a record that the caller of this import may not take back": 1,
             "is the id of a record of another type, which counts for more": 1,
@@ -221,13 +257,19 @@ def test_who_leads_a_group_is_said_by_keys_for_rosters_alone(marked: Marked) -> 
         assert _leaders(marked, "rights") == set()
 
         key_id = office.headers["Authorization"].split("_")[1]
-        noted = [each for each in audit.newest() if each.action == "group.leader" and each.who == key_id]
+        noted = [
+            each for each in audit.newest() if each.action == "group.leader" and each.who == key_id
+        ]
         assert [each.what.partition(",")[0] for each in reversed(noted)] == [
             "leads group rights",
             "does not lead group rights",
         ]
         assert {each.object for each in noted} == {audit.object_of("teacher", "T99")}
-        brought = [each.what for each in audit.newest() if each.action == "job.submit" and each.who == key_id]
+        brought = [
+            each.what
+            for each in audit.newest()
+            if each.action == "job.submit" and each.who == key_id
+        ]
         assert report["job_id"] in brought
 
 
@@ -249,7 +291,12 @@ def test_nobody_makes_themselves_a_leader_by_taking_back_or_undoing(marked: Mark
         marked.client(*own, *operate, "read", person="T55") as mine,
     ):
         data = {"group_id": "hidden", "teacher_id": "T55"}
-        older = {"type": "membership_record", "timestamp": "2026-02-01T10:00:00Z", "record_id": "h-1", "data": data}
+        older = {
+            "type": "membership_record",
+            "timestamp": "2026-02-01T10:00:00Z",
+            "record_id": "h-1",
+            "data": data,
+        }
         later = {
             **older,
             "timestamp": "2026-03-01T10:00:00Z",
@@ -274,7 +321,11 @@ def test_nobody_makes_themselves_a_leader_by_taking_back_or_undoing(marked: Mark
         assert _task(head, head.post(f"/v1/jobs/{hiding['job_id']}/undo"))["state"] == "SUCCESS"
         assert _leaders(marked, "hidden") == {"T55"}
 
-        other = {**older, "record_id": "h-3", "data": {**data, "group_id": "hidden-2", "teacher_id": "T56"}}
+        other = {
+            **older,
+            "record_id": "h-3",
+            "data": {**data, "group_id": "hidden-2", "teacher_id": "T56"},
+        }
         _report(head, head.post("/v1/imports", json={"records": [other]}))
         path = "/v1/graph/rename?of=teacher&id=T56&to=T55&merge=true"
         assert _task(mine, mine.post(path))["result"]["refused"] == "own"
@@ -288,7 +339,11 @@ def test_an_officer_restricts_and_exports_and_erases_nobody(marked: Marked) -> N
             assert officer.post(f"/v1/students/nobody-here/{action}").status_code == 202, action
         assert officer.post("/v1/students/nobody-here/export").status_code == 403
         assert officer.get("/v1/erasures").status_code == 200
-        for method, path in (("DELETE", "/students/x"), ("DELETE", "/erasures/x"), ("POST", "/erasures/replay")):
+        for method, path in (
+            ("DELETE", "/students/x"),
+            ("DELETE", "/erasures/x"),
+            ("POST", "/erasures/replay"),
+        ):
             assert officer.request(method, f"/v1{path}").status_code == 403, path
         assert officer.get("/v1/restrictions").status_code == 403
     with marked.client("privacy", "personal") as officer:

@@ -54,8 +54,13 @@ class Worker:
     def alive(self) -> bool:
         """The probe of the documentation, as a shell runs it."""
         probe = 'test $(( $(date +%s) - $(stat -c %Y "$EDUGRAPH_HEALTH_DIR/alive") )) -lt 8'
-        environment = {"EDUGRAPH_HEALTH_DIR": str(self.folder / "health"), "PATH": os.environ["PATH"]}
-        return subprocess.run(["/bin/sh", "-c", probe], env=environment, check=False).returncode == 0
+        environment = {
+            "EDUGRAPH_HEALTH_DIR": str(self.folder / "health"),
+            "PATH": os.environ["PATH"],
+        }
+        return (
+            subprocess.run(["/bin/sh", "-c", probe], env=environment, check=False).returncode == 0
+        )
 
     def ready(self) -> bool:
         return (self.folder / "health" / "ready").exists()
@@ -66,7 +71,18 @@ def worker(engine: Engine, folder: Path, **environment: str) -> Iterator[Worker]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "celery", "-A", "measured_worker", "worker", "-Q", "data_import", "-c", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "measured_worker",
+        "worker",
+        "-Q",
+        "data_import",
+        "-c",
+        "2",
+    ]
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--without-gossip", "--without-mingle", "-n", f"measured-{port}@%h"],
@@ -98,10 +114,14 @@ def publish(engine: Engine, batch: int, number: int = 1) -> None:
     app: App = make_app("publisher", settings_from(engine.environment))
     app.conf.result_backend = "disabled://"  # type: ignore[misc] # celery-types knows it as read-only
     for _ in range(number):
-        app.send_task("import_batch_task", args=({"job_id": "measured", "batch": batch, "records": []},))
+        app.send_task(
+            "import_batch_task", args=({"job_id": "measured", "batch": batch, "records": []},)
+        )
 
 
-def test_counts_are_exact_and_files_do_not_grow_while_children_are_replaced(engine: Engine, tmp_path: Path) -> None:
+def test_counts_are_exact_and_files_do_not_grow_while_children_are_replaced(
+    engine: Engine, tmp_path: Path
+) -> None:
     each = TASKS // CHILDREN
     with worker(engine, tmp_path, TASKS_PER_CHILD=str(each), IGNORE_RESULTS="1") as it:
         publish(engine, 0, number=2 * each)
@@ -122,7 +142,10 @@ def test_counts_are_exact_and_files_do_not_grow_while_children_are_replaced(engi
 @slow
 def test_every_end_of_a_task_is_counted_as_what_it_was(engine: Engine, tmp_path: Path) -> None:
     with worker(engine, tmp_path) as it:
-        assert 'edugraph_tasks_total{outcome="lost",queue="data_import",task="import_batch_task"} 0.0' in it.metrics()
+        assert (
+            'edugraph_tasks_total{outcome="lost",queue="data_import",task="import_batch_task"} 0.0'
+            in it.metrics()
+        )
         for batch in (0, 1, 2, 3, 4, 5):
             publish(engine, batch)
         # The one that kills its child comes back as often as the delivery limit allows.
@@ -136,7 +159,9 @@ def test_every_end_of_a_task_is_counted_as_what_it_was(engine: Engine, tmp_path:
         until(lambda: it.value("tasks_active") == 0, 5)
 
 
-def test_a_worker_is_alive_without_a_broker_and_ready_only_with_one(engine: Engine, tmp_path: Path) -> None:
+def test_a_worker_is_alive_without_a_broker_and_ready_only_with_one(
+    engine: Engine, tmp_path: Path
+) -> None:
     management = engine.environment["EDUGRAPH_BROKER_MANAGEMENT_URL"]
     with httpx.Client(base_url=management) as api, worker(engine, tmp_path) as it:
         assert it.alive()

@@ -100,7 +100,9 @@ def misbehave(task: TrapTask, message: Trap) -> None:
     if message.action.startswith("count"):
         # As a child that is killed, or ended by a signal, after it was counted as the last member of its chord and
         # before it has sent the body.
-        ended = partial(os.kill, os.getpid(), 9) if message.action == "count and crash" else sys.exit
+        ended = (
+            partial(os.kill, os.getpid(), 9) if message.action == "count and crash" else sys.exit
+        )
         task.app.amqp._retry_publish = lambda *_, **__: ended()  # type: ignore[attr-defined]
         return
     if "crash" in message.action:
@@ -132,7 +134,9 @@ def make_trap_app() -> App:
     trap_app.conf.update(json.loads(os.environ.get("TRAP_CONF", "{}")))
     log_tasks(settings)
     if "circuit breaker" not in without:
-        add_circuit_breaker(trap_app, failures=settings.dead_letter_limit, seconds=settings.dead_letter_pause)
+        add_circuit_breaker(
+            trap_app, failures=settings.dead_letter_limit, seconds=settings.dead_letter_pause
+        )
     if "shutdown" not in without:
         limit_shutdown(settings.shutdown_grace)
     if "confirms in children" not in without:

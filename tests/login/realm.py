@@ -24,7 +24,9 @@ class Person(NamedTuple):
 
 
 PEOPLE: Mapping[str, Person] = {
-    "teacher": Person("Tessa", "Berg", ("edugraph:teacher", "edugraph:read", "edugraph:submit"), "T1"),
+    "teacher": Person(
+        "Tessa", "Berg", ("edugraph:teacher", "edugraph:read", "edugraph:submit"), "T1"
+    ),
     "student": Person("Stina", "Dal", ("edugraph:student",), "S1"),
     "head": Person("Hedda", "Fors", ("edugraph:head",)),
     "stranger": Person("Sten", "Ek", ("offline_access",)),
@@ -34,8 +36,17 @@ PEOPLE: Mapping[str, Person] = {
 def make_realm(keycloak: Keycloak, client_secret: str, address: str) -> str:
     """Return the issuer, by its https address if it has one. `address` is the one address of both doors."""
     with httpx.Client(base_url=keycloak.url, timeout=60) as admin:
-        login = {"grant_type": "password", "client_id": "admin-cli", "username": ADMIN, "password": keycloak.password}
-        token = admin.post("/realms/master/protocol/openid-connect/token", data=login).raise_for_status().json()
+        login = {
+            "grant_type": "password",
+            "client_id": "admin-cli",
+            "username": ADMIN,
+            "password": keycloak.password,
+        }
+        token = (
+            admin.post("/realms/master/protocol/openid-connect/token", data=login)
+            .raise_for_status()
+            .json()
+        )
         admin.headers["Authorization"] = f"Bearer {token['access_token']}"
         admin.post("/admin/realms", json=realm(client_secret, address)).raise_for_status()
         profile = admin.get(f"/admin/realms/{REALM}/users/profile").raise_for_status().json()
@@ -43,16 +54,23 @@ def make_realm(keycloak: Keycloak, client_secret: str, address: str) -> str:
         profile["unmanagedAttributePolicy"] = "ADMIN_EDIT"
         admin.put(f"/admin/realms/{REALM}/users/profile", json=profile).raise_for_status()
         for name, person in PEOPLE.items():
-            made = admin.post(f"/admin/realms/{REALM}/users", json=user(name, person)).raise_for_status()
+            made = admin.post(
+                f"/admin/realms/{REALM}/users", json=user(name, person)
+            ).raise_for_status()
             roles = [
-                admin.get(f"/admin/realms/{REALM}/roles/{role}").raise_for_status().json() for role in person.roles
+                admin.get(f"/admin/realms/{REALM}/roles/{role}").raise_for_status().json()
+                for role in person.roles
             ]
-            admin.post(f"{made.headers['location']}/role-mappings/realm", json=roles).raise_for_status()
+            admin.post(
+                f"{made.headers['location']}/role-mappings/realm", json=roles
+            ).raise_for_status()
     return f"{keycloak.secure_url or keycloak.url}/realms/{REALM}"
 
 
 def realm(client_secret: str, address: str) -> dict[str, Any]:
-    roles = {role for person in PEOPLE.values() for role in person.roles if role.startswith("edugraph:")}
+    roles = {
+        role for person in PEOPLE.values() for role in person.roles if role.startswith("edugraph:")
+    }
     return {
         "realm": REALM,
         "enabled": True,
@@ -69,11 +87,17 @@ def realm(client_secret: str, address: str) -> dict[str, Any]:
                     "post.logout.redirect.uris": f"{address}/ui/",
                 },
                 "protocolMappers": [
-                    mapper("audience", "oidc-audience-mapper", **{"included.custom.audience": AUDIENCE}),
+                    mapper(
+                        "audience", "oidc-audience-mapper", **{"included.custom.audience": AUDIENCE}
+                    ),
                     mapper(
                         "roles",
                         "oidc-usermodel-realm-role-mapper",
-                        **{"claim.name": "roles", "multivalued": "true", "jsonType.label": "String"},
+                        **{
+                            "claim.name": "roles",
+                            "multivalued": "true",
+                            "jsonType.label": "String",
+                        },
                     ),
                     mapper(
                         "person",

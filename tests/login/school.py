@@ -53,7 +53,11 @@ class School(NamedTuple):
 @contextmanager
 def open_school(folder: Path) -> Iterator[School]:
     """Yield a school with one course, a teacher's group with one of its two students, and a try of each."""
-    port, secret, bootstrap = free_port(), secrets.token_hex(16), f"eg_bootstrap_{secrets.token_hex(32)}"
+    port, secret, bootstrap = (
+        free_port(),
+        secrets.token_hex(16),
+        f"eg_bootstrap_{secrets.token_hex(32)}",
+    )
     address, home = f"http://127.0.0.1:{port}", folder / "keycloak"
     home.mkdir()
     with running(home) as keycloak, embedded_servers(folder) as environment:
@@ -66,7 +70,9 @@ def open_school(folder: Path) -> Iterator[School]:
             "EDUGRAPH_OIDC_AUDIENCE": AUDIENCE,
             "EDUGRAPH_OIDC_SCOPE_CLAIM": "roles",
         }
-        own = with_redis_users(environment[REDIS], {name: secrets.token_hex(16) for name in SERVICES})
+        own = with_redis_users(
+            environment[REDIS], {name: secrets.token_hex(16) for name in SERVICES}
+        )
         own["insights"] |= {
             "EDUGRAPH_OIDC_CLIENT_ID": CLIENT,
             "EDUGRAPH_OIDC_CLIENT_SECRET": secret,
@@ -87,16 +93,26 @@ def records() -> list[dict[str, Any]]:
     """T1 leads a group of the course, in which S1 is and S2 is not."""
     group = {"group_id": "G", "course_id": COURSE, "starts": BEGINNING.isoformat()}
     values: list[tuple[str, dict[str, Any]]] = [
-        ("course_content", {"course_id": COURSE, "course_name": "Algebra", "content": "Fractions."}),
+        (
+            "course_content",
+            {"course_id": COURSE, "course_name": "Algebra", "content": "Fractions."},
+        ),
         ("membership_record", {**group, "teacher_id": "T1", "role": "leader"}),
         ("membership_record", {**group, "student_id": "S1"}),
     ]
     for student in ("S1", "S2"):
-        values.append(("course_record", {"student_id": student, "course_id": COURSE, "progress": 50}))
+        values.append(
+            ("course_record", {"student_id": student, "course_id": COURSE, "progress": 50})
+        )
         tried = {"student_id": student, "course_id": COURSE, "item_id": "I1", "score": 0.0}
         values.append(("attempt_record", {**tried, "knowledge_points": ["fractions"]}))
     return [
-        {"type": kind, "timestamp": (BEGINNING + timedelta(days=1)).isoformat(), "record_id": f"r{n}", "data": data}
+        {
+            "type": kind,
+            "timestamp": (BEGINNING + timedelta(days=1)).isoformat(),
+            "record_id": f"r{n}",
+            "data": data,
+        }
         for n, (kind, data) in enumerate(values)
     ]
 

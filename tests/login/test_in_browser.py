@@ -16,7 +16,9 @@ def fill_in(page: Page) -> None:
     page.locator("#kc-login").click()
 
 
-def test_somebody_signs_in_comes_back_to_their_view_and_signs_out(browser: Browser, school: School) -> None:
+def test_somebody_signs_in_comes_back_to_their_view_and_signs_out(
+    browser: Browser, school: School
+) -> None:
     """Out: forget the view at signing in, or show what was there when the session ended."""
     context = browser.new_context(locale="en-GB")
     page = context.new_page()
@@ -31,13 +33,17 @@ def test_somebody_signs_in_comes_back_to_their_view_and_signs_out(browser: Brows
     assert page.url == view
     [cookie] = [each for each in context.cookies() if each["name"] == "edugraph_session"]
     assert cookie["httpOnly"]
-    assert "es_" not in page.evaluate("document.cookie + JSON.stringify({...sessionStorage, ...localStorage})")
+    assert "es_" not in page.evaluate(
+        "document.cookie + JSON.stringify({...sessionStorage, ...localStorage})"
+    )
 
     with redis.Redis.from_url(school.redis) as client:
         client.delete(*client.scan_iter("edugraph:session:*"))
         until(lambda: not list(client.scan_iter("edugraph:session:*")))
     page.get_by_role("link", name="Course map").click()
-    expect(page.get_by_text("Your session has ended. Sign in again; you come back to this view.")).to_be_visible()
+    expect(
+        page.get_by_text("Your session has ended. Sign in again; you come back to this view.")
+    ).to_be_visible()
     assert page.locator("[data-row]").count() == 0
     page.get_by_role("link", name="Sign in").click()  # the issuer still knows them
     expect(page.locator("[data-page=map]")).to_be_visible()

@@ -80,8 +80,18 @@ def test_a_stranger_signs_in_and_sees_nothing(school: School, teacher: httpx.Cli
             if "get" in operations
         }
         open_to_all = {"/healthz", "/readyz", "/v1/insights"}
-        needed = {"course": COURSE, "id": "x", "kind": "x", "root": "x", "from": "x", "to": "x", "student": "S1"}
-        answers = {path: visitor.get(path, params=needed).status_code for path in paths - open_to_all}
+        needed = {
+            "course": COURSE,
+            "id": "x",
+            "kind": "x",
+            "root": "x",
+            "from": "x",
+            "to": "x",
+            "student": "S1",
+        }
+        answers = {
+            path: visitor.get(path, params=needed).status_code for path in paths - open_to_all
+        }
         assert len(answers) > 25
         # 422: what has to be given is looked at first, in the same way for everybody.
         assert set(answers.values()) <= {403, 404, 422}, answers
@@ -97,13 +107,18 @@ def test_nobody_without_a_session_sees_anything(school: School) -> None:
         assert session(visitor)["state"] == "out"
 
 
-def test_the_session_is_good_at_both_doors_and_changes_nothing_without_its_token(teacher: httpx.Client) -> None:
+def test_the_session_is_good_at_both_doors_and_changes_nothing_without_its_token(
+    teacher: httpx.Client,
+) -> None:
     """Out: let `token_sent` return the session's id whatever the method."""
     assert teacher.get("/v1/jobs").status_code == 200
     assert problem(teacher.get("/v1/dead-letters")) == (403, "scope")
     body = {"records": [RECORD]}
     assert problem(teacher.post("/v1/imports", json=body)) == (403, "csrf")
-    assert problem(teacher.post("/v1/imports", json=body, headers={CSRF_HEADER: "x"})) == (403, "csrf")
+    assert problem(teacher.post("/v1/imports", json=body, headers={CSRF_HEADER: "x"})) == (
+        403,
+        "csrf",
+    )
     assert problem(teacher.post("/v1/jobs/none/cancel")) == (403, "csrf")
     csrf = {CSRF_HEADER: session(teacher)["csrf"]}
     assert teacher.post("/v1/imports", json=body, headers=csrf).status_code == 202
@@ -121,11 +136,16 @@ def test_signing_out_ends_the_session_at_both_doors_and_at_the_issuer(school: Sc
     with school.signed_in("teacher") as visitor:
         kept = visitor.cookies[COOKIE]
         visitor.cookies.delete(COOKIE)
-        assert str(visitor.get("/ui/login").url) == f"{school.url}/ui/"  # the issuer still knows them
+        assert (
+            str(visitor.get("/ui/login").url) == f"{school.url}/ui/"
+        )  # the issuer still knows them
         csrf = {CSRF_HEADER: session(visitor)["csrf"]}
         last = visitor.cookies[COOKIE]
         assert last != kept
-        assert str(visitor.get(visitor.post("/ui/logout", headers=csrf).json()["next"]).url) == f"{school.url}/ui/"
+        assert (
+            str(visitor.get(visitor.post("/ui/logout", headers=csrf).json()["next"]).url)
+            == f"{school.url}/ui/"
+        )
         assert form_action(visitor.get("/ui/login"))  # the issuer asks for the password again
         for path in ("/v1/insights/choices", "/v1/jobs"):
             answer = httpx.get(f"{school.url}{path}", headers={"Cookie": f"{COOKIE}={last}"})
@@ -150,11 +170,15 @@ def test_a_code_that_another_browser_fetched_signs_nobody_in(school: School) -> 
     with school.visitor() as one, school.visitor() as other:
         form = one.get("/ui/login")
         one.follow_redirects = False
-        back = one.post(form_action(form), data={"username": "teacher", "password": PASSWORD}).headers["location"]
+        back = one.post(
+            form_action(form), data={"username": "teacher", "password": PASSWORD}
+        ).headers["location"]
         assert str(other.get(back).url) == f"{school.url}/ui/#overview?login=stale"
         # The code alone, with the other's own state: Keycloak asks for the verifier that the code was made for.
         begun = other.get("/ui/login")
-        [asking] = [step for step in begun.history if "code_challenge" in step.headers.get("location", "")]
+        [asking] = [
+            step for step in begun.history if "code_challenge" in step.headers.get("location", "")
+        ]
         state = parse_qs(urlsplit(asking.headers["location"]).query)["state"][0]
         code = parse_qs(urlsplit(back).query)["code"][0]
         injected = other.get("/ui/callback", params={"code": code, "state": state})
@@ -164,7 +188,9 @@ def test_a_code_that_another_browser_fetched_signs_nobody_in(school: School) -> 
 
 @pytest.mark.parametrize("path", ["/", "/ui/", "/ui/login", "/ui/callback", "/ui/session", "/docs"])
 def test_no_page_can_be_framed(school: School, teacher: httpx.Client, path: str) -> None:
-    answer = httpx.get(f"{school.url}{path}", headers={"Cookie": f"{COOKIE}={teacher.cookies[COOKIE]}"})
+    answer = httpx.get(
+        f"{school.url}{path}", headers={"Cookie": f"{COOKIE}={teacher.cookies[COOKIE]}"}
+    )
     assert answer.headers["x-frame-options"] == "DENY"
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
 

@@ -51,18 +51,25 @@ def test_a_module_is_changed_where_a_caller_could_see_it(tmp_path: Path) -> None
         assert mutant.code()
 
 
-def test_a_script_is_changed_in_its_numbers_operators_arguments_and_statements(tmp_path: Path) -> None:
+def test_a_script_is_changed_in_its_numbers_operators_arguments_and_statements(
+    tmp_path: Path,
+) -> None:
     found = made(tmp_path, "a.lua", LUA)
     assert changes(found) == {
         "ARGV[2] -> ARGV[3]", "ARGV[2] -> ARGV[1]", "+ -> -", "1 -> 2", "1 -> 0", "> -> >=", "10 -> 11", "10 -> 9",
         "and -> or", "KEYS[1] -> KEYS[2]", "== -> ~=", "left out", "0 -> 1", "0 -> -1", "math.max -> math.min", "3 -> 4",
         "3 -> 2",
     }  # fmt: skip
-    assert all(mutant.text.startswith("-- A comment with 5 < 6.\n") and mutant.text != LUA for mutant in found)
+    assert all(
+        mutant.text.startswith("-- A comment with 5 < 6.\n") and mutant.text != LUA
+        for mutant in found
+    )
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.py", PYTHON), ("a.lua", LUA)])
-def test_a_name_outlives_a_shift_of_lines_and_is_given_once(tmp_path: Path, name: str, text: str) -> None:
+def test_a_name_outlives_a_shift_of_lines_and_is_given_once(
+    tmp_path: Path, name: str, text: str
+) -> None:
     before = [mutant.name for mutant in made(tmp_path, name, text)]
     after = [mutant.name for mutant in made(tmp_path, name, "\n\n" + text)]
     assert before == after
@@ -84,19 +91,26 @@ def test_a_mutated_function_is_put_in_the_place_of_the_one_that_is_loaded(tmp_pa
 
 def test_each_module_of_the_list_has_its_files_its_tests_and_enough_mutants() -> None:
     for module in mutants.load_modules().values():
-        for path in (*module.files, *(ROOT / guard for guard in module.guards if guard.endswith(".py"))):
+        for path in (
+            *module.files,
+            *(ROOT / guard for guard in module.guards if guard.endswith(".py")),
+        ):
             assert path.exists(), path
         assert len(module.mutants()) >= 40, module.name
 
 
 def test_a_seed_chooses_the_same_mutants_again() -> None:
     module = mutants.load_modules()["cache-lua"]
-    one, again, other = ([mutant.name for mutant in mutants.chosen(module, seed, 20)] for seed in (1, 1, 2))
+    one, again, other = (
+        [mutant.name for mutant in mutants.chosen(module, seed, 20)] for seed in (1, 1, 2)
+    )
     assert one == again != other
 
 
 def test_each_equivalent_is_a_mutant_and_has_a_reason() -> None:
-    names = {mutant.name for module in mutants.load_modules().values() for mutant in module.mutants()}
+    names = {
+        mutant.name for module in mutants.load_modules().values() for mutant in module.mutants()
+    }
     equivalents = mutants.load_equivalents()
     assert set(equivalents) <= names
     assert all(len(reason) > 20 for reason in equivalents.values())
@@ -112,11 +126,15 @@ def test_enough_are_killed_when_nine_of_ten_are_that_are_not_equivalent() -> Non
 def test_the_page_has_a_row_of_each_module_in_which_enough_are_killed() -> None:
     page = (ROOT / "research" / "journal" / "mutants.md").read_text(encoding="utf-8")
     rows = re.findall(
-        r"^\| ([\w-]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+)% \| \d+ \| [\d-]{10} \|$", page, re.MULTILINE
+        r"^\| ([\w-]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+)% \| \d+ \| [\d-]{10} \|$",
+        page,
+        re.MULTILINE,
     )
     assert sorted(name for name, *_ in rows) == sorted(mutants.load_modules())
     for name, made, killed, equivalent, share in rows:
         assert int(made) >= 40, name
-        assert int(share) == round(100 * int(killed) / (int(made) - int(equivalent))) >= 100 * mutants.SHARE_KILLED, (
-            name
-        )
+        assert (
+            int(share)
+            == round(100 * int(killed) / (int(made) - int(equivalent)))
+            >= 100 * mutants.SHARE_KILLED
+        ), name

@@ -44,7 +44,9 @@ def imported_school(folder: Path) -> Iterator[Mapping[str, str]]:
         with serving(quiet, folder / "logs", pools) as school, Client(school.url) as client:
             for name in FILES:
                 report = follow_job(
-                    client, client.import_file(EXAMPLES / name, analyze=True).job_id, Console(quiet=True)
+                    client,
+                    client.import_file(EXAMPLES / name, analyze=True).job_id,
+                    Console(quiet=True),
                 )
                 if report.state != "succeeded":
                     raise RuntimeError(f"{name} was not imported: {report.state}")
@@ -78,9 +80,9 @@ class OneAddress:
             found = await client.request(
                 request.method, request.url.path, content=await request.body(), headers=headers
             )
-        await Response(found.content, found.status_code, media_type=found.headers.get("content-type"))(
-            scope, receive, send
-        )
+        await Response(
+            found.content, found.status_code, media_type=found.headers.get("content-type")
+        )(scope, receive, send)
 
 
 @contextmanager
@@ -95,7 +97,9 @@ def written(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(environment: Mapping[str, str], *, auth: str = "off", gateway: str = "") -> Iterator[str]:
+def served(
+    environment: Mapping[str, str], *, auth: str = "off", gateway: str = ""
+) -> Iterator[str]:
     """Run insights on the school, at the time of the examples, and yield its address, which may be the gateway's too."""
     given = {name.removeprefix("EDUGRAPH_").lower(): value for name, value in environment.items()}
     # What a test writes past the importer begins no epoch, so an answer that is kept would be one of before.
@@ -103,15 +107,23 @@ def served(environment: Mapping[str, str], *, auth: str = "off", gateway: str = 
     keys: Any = Keys()
     insights = replace(open_insights(settings, now=lambda: NOW), key_ring=keys)
     port = free_port()
-    application = OneAddress(make_application(insights), gateway) if gateway else make_application(insights)
-    config = uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, access_log=False)
+    application = (
+        OneAddress(make_application(insights), gateway) if gateway else make_application(insights)
+    )
+    config = uvicorn.Config(
+        application, host="127.0.0.1", port=port, log_config=None, access_log=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + 30
-        while httpx.get(f"{url}/readyz").status_code != 200 if server.started else time.monotonic() < end:
+        while (
+            httpx.get(f"{url}/readyz").status_code != 200
+            if server.started
+            else time.monotonic() < end
+        ):
             time.sleep(0.05)
         yield url
     finally:

@@ -67,7 +67,9 @@ def take(visitor: Visitor, path: str) -> None:
     print(IMAGES.parent / path)
     for width, height in SIZES:
         shown.set_viewport_size({"width": width, "height": height})
-        shown.screenshot(path=ALL / Path(path).with_stem(f"{Path(path).stem}-{width}").name, full_page=True)
+        shown.screenshot(
+            path=ALL / Path(path).with_stem(f"{Path(path).stem}-{width}").name, full_page=True
+        )
     shown.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
 
 

@@ -24,7 +24,9 @@ def break_off(route: Any) -> None:
 
 
 def be_no_json(route: Any) -> None:
-    route.fulfill(status=200, headers={"Content-Type": "application/json"}, body="<html>a proxy</html>")
+    route.fulfill(
+        status=200, headers={"Content-Type": "application/json"}, body="<html>a proxy</html>"
+    )
 
 
 def be_away(route: Any) -> None:
@@ -32,7 +34,12 @@ def be_away(route: Any) -> None:
 
 
 def be_busy(route: Any) -> None:
-    problem = {"type": "urn:edugraph:problem:busy", "title": "?", "status": 503, "detail": "ask again"}
+    problem = {
+        "type": "urn:edugraph:problem:busy",
+        "title": "?",
+        "status": 503,
+        "detail": "ask again",
+    }
     route.fulfill(status=503, json=problem)
 
 
@@ -41,7 +48,9 @@ def answer_nothing(_route: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [break_off, be_no_json, be_away, be_busy, answer_nothing])
-def test_a_failed_answer_ends_in_a_sentence_and_is_asked_for_again(visit: Visitor, answer: Answer) -> None:
+def test_a_failed_answer_ends_in_a_sentence_and_is_asked_for_again(
+    visit: Visitor, answer: Answer
+) -> None:
     """To take the guards out: parse with `answer.json()` in api.js; leave AbortSignal.timeout out of `call`."""
     visit.allowed = ("503", "ERR_FAILED")
     visit.page.add_init_script(
@@ -54,7 +63,9 @@ def test_a_failed_answer_ends_in_a_sentence_and_is_asked_for_again(visit: Visito
     assert not shown.query_selector(".waits")
     visit.page.unroute(QUESTION)
     if answer is be_away:
-        shown.locator(f"{BLOCK} .refusal").wait_for(state="detached")  # the block asks again by itself
+        shown.locator(f"{BLOCK} .refusal").wait_for(
+            state="detached"
+        )  # the block asks again by itself
     else:
         shown.locator(BLOCK).get_by_role("button", name="Ask again").click()
     shown.wait_for_selector(f"{BLOCK} tbody data")
@@ -62,14 +73,18 @@ def test_a_failed_answer_ends_in_a_sentence_and_is_asked_for_again(visit: Visito
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_last_answer_stays_and_says_its_time_while_no_newer_one_can_be_had(visit: Visitor, language: str) -> None:
+def test_the_last_answer_stays_and_says_its_time_while_no_newer_one_can_be_had(
+    visit: Visitor, language: str
+) -> None:
     """To take the guard out: throw the problem in `ask` of api.js although there is an old answer."""
     visit.allowed = ("503",)
     shown = visit.open("overview", course=COURSE, lang=language)
     before = visit.values(f"{BLOCK} tbody")
     go_to(shown, "students", "overview")
     visit.page.route(QUESTION, be_busy)
-    shown.evaluate("const now = Date.now; Date.now = () => now() + 31_000")  # no answer is remembered any longer
+    shown.evaluate(
+        "const now = Date.now; Date.now = () => now() + 31_000"
+    )  # no answer is remembered any longer
     go_to(shown, "overview", "students")
     shown.wait_for_selector(f"{BLOCK} [data-outdated]")
     visit.ready()
@@ -122,7 +137,11 @@ def test_many_visits_leave_nothing_behind(visit: Visitor) -> None:
     def held() -> dict[str, float]:
         inspector.send("HeapProfiler.collectGarbage")
         metrics = inspector.send("Performance.getMetrics")["metrics"]
-        return {each["name"]: each["value"] for each in metrics if each["name"] in {"Nodes", "JSEventListeners"}}
+        return {
+            each["name"]: each["value"]
+            for each in metrics
+            if each["name"] in {"Nodes", "JSEventListeners"}
+        }
 
     def visit_both() -> None:
         go_to(shown, "map", "overview")
@@ -188,7 +207,9 @@ def test_without_the_scope_review_the_review_page_can_only_be_read(visit_guarded
     visit = visit_guarded
     visit.page.add_init_script(with_key("eg_teacher:T01"))
     sent: list[str] = []
-    visit.page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    visit.page.on(
+        "request", lambda request: sent.append(request.url) if request.method == "POST" else None
+    )
     shown = visit.open("review", course=COURSE, lang="en")
     assert "needs the scope review" in shown.locator("main").inner_text()
     assert shown.locator(".verdicts button").count() == 2, "to the next and the previous row"

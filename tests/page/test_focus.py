@@ -30,7 +30,9 @@ def test_typing_in_a_search_goes_on_in_the_redrawn_page(visit: Visitor) -> None:
     for letters in ("二", "二次", "二次根"):
         shown.keyboard.insert_text(letters[-1])
         shown.clock.run_for(200)
-        shown.wait_for_function("found => decodeURIComponent(location.hash).includes(`find=${found}`)", arg=letters)
+        shown.wait_for_function(
+            "found => decodeURIComponent(location.hash).includes(`find=${found}`)", arg=letters
+        )
         visit.ready()
         shown.wait_for_function("() => document.activeElement.type === 'search'")
         assert shown.get_by_label("Find a point").input_value() == letters

@@ -31,7 +31,10 @@ def choose(page: Page, path: Path) -> None:
 def numbers(page: Page, inside: str) -> dict[str, str]:
     """The counts of the cards."""
     found = page.query_selector_all(f"{inside} [data-count]")
-    return {str(each.get_attribute("data-count")): each.eval_on_selector("data", "e => e.value") for each in found}
+    return {
+        str(each.get_attribute("data-count")): each.eval_on_selector("data", "e => e.value")
+        for each in found
+    }
 
 
 def ended(page: Page, state: str) -> None:
@@ -39,7 +42,9 @@ def ended(page: Page, state: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_it_is_shown_in_each_language_and_for_everybody(visit_demo: Visitor, language: str, tmp_path: Path) -> None:
+def test_it_is_shown_in_each_language_and_for_everybody(
+    visit_demo: Visitor, language: str, tmp_path: Path
+) -> None:
     """No finding of axe that is serious or worse, also of the suggestion, the rejects and a job."""
     table = tmp_path / "quiz.csv"
     table.write_text(HEADER + "".join(f"{row}\n" for row in ROWS))
@@ -69,7 +74,16 @@ def test_a_table_is_looked_at_sent_and_mended(visit_demo: Visitor, tmp_path: Pat
     assert "perhaps" in shown.locator(".dry-run tbody").inner_text()
     shown.locator(".start").click()
     ended(shown, "succeeded")
-    outcomes = ("written", "replaced", "unchanged", "older", "taken_back", "rejected", "failed", "not_relevant")
+    outcomes = (
+        "written",
+        "replaced",
+        "unchanged",
+        "older",
+        "taken_back",
+        "rejected",
+        "failed",
+        "not_relevant",
+    )
     whole = dict.fromkeys(outcomes, "0") | {"written": "2", "rejected": "1"}
     assert numbers(shown, ".job") == whole
     with shown.expect_download() as saved:
@@ -86,21 +100,31 @@ def test_a_table_is_looked_at_sent_and_mended(visit_demo: Visitor, tmp_path: Pat
     shown.wait_for_function(f"() => document.querySelector('.job')?.dataset.job !== '{first}'")
     ended(shown, "succeeded")
     assert numbers(shown, ".job") == {**whole, "written": "1", "rejected": "0"}
-    assert shown.locator("header option[value=TRY]").count() == 1  # a new course can be chosen at once
+    assert (
+        shown.locator("header option[value=TRY]").count() == 1
+    )  # a new course can be chosen at once
     assert "new" not in shown.url  # no row stands in an address
 
 
 def test_why_a_row_is_set_aside_is_said_in_chinese(visit_demo: Visitor, tmp_path: Path) -> None:
     """Out: `learnRejects`. No English sentence stands there without a mark."""
     table = tmp_path / "quiz.csv"
-    table.write_text(HEADER + "".join(f"{row}\n" for row in (*ROWS, "A4;q1;yes;soon;TRY", ";q1;yes;2026-05-04;TRY")))
+    table.write_text(
+        HEADER
+        + "".join(f"{row}\n" for row in (*ROWS, "A4;q1;yes;soon;TRY", ";q1;yes;2026-05-04;TRY"))
+    )
     shown = visit_demo.open("imports", lang="zh")
     choose(shown, table)
     for inside in (".dry-run", ".job"):
         shown.wait_for_selector(f"{inside} tbody tr")
-        cells = [str(each.text_content()) for each in shown.query_selector_all(f"{inside} tbody td:nth-child(n + 4)")]
+        cells = [
+            str(each.text_content())
+            for each in shown.query_selector_all(f"{inside} tbody td:nth-child(n + 4)")
+        ]
         assert len(cells) == 6
-        assert [each for each in cells if not re.search(r"[\u4e00-\u9fff]", each) or "英文原文" in each] == []
+        assert [
+            each for each in cells if not re.search(r"[\u4e00-\u9fff]", each) or "英文原文" in each
+        ] == []
         if inside == ".dry-run":
             shown.locator(".start").click()
             ended(shown, "succeeded")
@@ -137,16 +161,27 @@ def test_progress_that_no_record_gives_is_not_known(visit_demo: Visitor, languag
 def test_posts_are_listed_and_one_thread_alone_is_a_click_away(visit_demo: Visitor) -> None:
     """Out: the thread among the parameters of `records`."""
     in_course = {"type": "course_record", "timestamp": "2026-05-04T08:00:00Z"}
-    values: list[dict[str, Any]] = [{**in_course, "data": {"student_id": "N1", "course_id": "FORUM"}}]
+    values: list[dict[str, Any]] = [
+        {**in_course, "data": {"student_id": "N1", "course_id": "FORUM"}}
+    ]
     for number, thread in enumerate(("w1", "w1", "w2")):
-        data = {"student_id": "N1", "course_id": "FORUM", "thread_id": thread, "text": f"post number {number}"}
-        values.append({"type": "post_record", "timestamp": f"2026-05-05T08:0{number}:00Z", "data": data})
+        data = {
+            "student_id": "N1",
+            "course_id": "FORUM",
+            "thread_id": thread,
+            "text": f"post number {number}",
+        }
+        values.append(
+            {"type": "post_record", "timestamp": f"2026-05-05T08:0{number}:00Z", "data": data}
+        )
     with Client(visit_demo.address) as client:
         *_, report = client.follow(client.import_records(values).job_id)
     assert report.state == "succeeded"
     shown = visit_demo.open("records", course="FORUM", kind="posts", lang="en")
     rows = shown.locator("tbody tr")
-    assert [f"post number {number}" in rows.nth(2 - number).inner_text() for number in range(3)] == [True] * 3
+    assert [
+        f"post number {number}" in rows.nth(2 - number).inner_text() for number in range(3)
+    ] == [True] * 3
     shown.get_by_role("link", name="w1").first.click()
     shown.wait_for_function("() => document.querySelectorAll('tbody tr').length === 2")
     assert shown.locator("select[name=kind]").input_value() == "posts"
@@ -177,7 +212,9 @@ def test_the_same_file_again_changes_nothing_and_a_mapping_can_be_corrected(
         assert numbers(shown, ".job")[outcome] == "2"
 
 
-def test_what_no_import_can_use_is_refused_in_a_sentence(visit_demo: Visitor, tmp_path: Path) -> None:
+def test_what_no_import_can_use_is_refused_in_a_sentence(
+    visit_demo: Visitor, tmp_path: Path
+) -> None:
     visit_demo.allowed = ("422",)
     (tmp_path / "letter.pdf").write_bytes(b"%PDF-1.7\n\x00\x00")
     shown = visit_demo.open("imports", lang="en")
@@ -190,10 +227,18 @@ def test_a_job_that_runs_is_followed_and_can_be_cancelled(visit_demo: Visitor) -
     visit = visit_demo
     shown = visit.open("imports", lang="en")
     [job] = [each for each in visit.job_list() if each["source"] == "courses.ndjson"]
-    runs = job | {"state": "running", "batches": 4, "batches_done": 1, "written": 7, "seconds_left": 12.5}
+    runs = job | {
+        "state": "running",
+        "batches": 4,
+        "batches_done": 1,
+        "written": 7,
+        "seconds_left": 12.5,
+    }
     waits = runs | {"state": "waiting", "waiting_for": "the provider asks to wait", "written": 9}
     stops = runs | {"state": "cancelled", "written": 11}
-    events = "".join(f"id: {n}\nevent: job\ndata: {json.dumps(each)}\n\n" for n, each in enumerate((runs, waits)))
+    events = "".join(
+        f"id: {n}\nevent: job\ndata: {json.dumps(each)}\n\n" for n, each in enumerate((runs, waits))
+    )
     answers = [events + ": alive\n\n", f"event: job\ndata: {json.dumps(stops)}\n\n"]
     cancelled: list[Route] = []
     address = f"**/v1/jobs/{job['job_id']}"
@@ -201,7 +246,8 @@ def test_a_job_that_runs_is_followed_and_can_be_cancelled(visit_demo: Visitor) -
     shown.route(
         f"{address}/events",
         lambda route: route.fulfill(
-            body=answers[bool(cancelled)], headers={"Content-Type": "text/event-stream; charset=utf-8"}
+            body=answers[bool(cancelled)],
+            headers={"Content-Type": "text/event-stream; charset=utf-8"},
         ),
     )
 
@@ -230,7 +276,8 @@ def test_jobs_are_listed_by_state_and_page_by_page(visit_demo: Visitor) -> None:
     assert listed(shown, len(failed)) == failed
     first = visit.job_list()[:2]
     shown.route(
-        "**/v1/jobs?limit=20", lambda route: route.continue_(url=route.request.url.replace("limit=20", "limit=2"))
+        "**/v1/jobs?limit=20",
+        lambda route: route.continue_(url=route.request.url.replace("limit=20", "limit=2")),
     )
     shown.get_by_label("State").select_option("")
     shown.wait_for_function("() => !location.hash.includes('only')")
@@ -304,7 +351,10 @@ def test_marks_are_imported_when_each_column_has_points_of_the_file_or_of_a_pers
     start = shown.locator(".start")
     inputs = shown.locator(".points input[type=number]")
     assert inputs.count() == 2
-    assert shown.locator(".points label[for^=points-]").all_inner_texts()[-2:] == ["Essay", "Poster"]
+    assert shown.locator(".points label[for^=points-]").all_inner_texts()[-2:] == [
+        "Essay",
+        "Poster",
+    ]
     assert shown.locator(".dry-run").count() == 0
     assert start.is_disabled()
     if language == "zh":
@@ -323,7 +373,13 @@ def test_marks_are_imported_when_each_column_has_points_of_the_file_or_of_a_pers
     assert numbers(shown, ".dry-run") == {"valid": "8", "rejected": "0", "not_relevant": "0"}
     marks = [row.split("\t") for row in shown.locator(".marks tbody tr").all_inner_texts()]
     assert len(marks) == 8
-    assert [cell.strip().replace(" ", "") for cell in marks[2]] == ["A1", "Essay", "17", "20", "85%"]
+    assert [cell.strip().replace(" ", "") for cell in marks[2]] == [
+        "A1",
+        "Essay",
+        "17",
+        "20",
+        "85%",
+    ]
     assert [each.input_value() for each in inputs.all()] == ["20", "5"]
     accepted = shown.locator("#points-accepted")
     assert accepted.is_checked()

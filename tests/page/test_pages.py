@@ -22,20 +22,25 @@ PAGES: dict[str, dict[str, str]] = {
     "map": {"point": POINT},
     "records": {"point": POINT},
 }
-LANGUAGES = {name: json.loads((WEB / "words" / f"{name}.json").read_text("utf-8")) for name in ("en", "zh")}
+LANGUAGES = {
+    name: json.loads((WEB / "words" / f"{name}.json").read_text("utf-8")) for name in ("en", "zh")
+}
 CHINESE, LATIN = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[A-Za-z]{4,}")
 
 
 def close(shown: list[str], expected: list[Any]) -> bool:
     """Whether these are the same numbers in the same order; what the API does not know is empty."""
     return len(shown) == len(expected) and all(
-        (a == "" if b is None else abs(float(a) - b) < 1e-9) for a, b in zip(shown, expected, strict=True)
+        (a == "" if b is None else abs(float(a) - b) < 1e-9)
+        for a, b in zip(shown, expected, strict=True)
     )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
-def test_each_page_is_shown_in_each_language_and_for_everybody(visit: Visitor, page: str, language: str) -> None:
+def test_each_page_is_shown_in_each_language_and_for_everybody(
+    visit: Visitor, page: str, language: str
+) -> None:
     """No finding of axe that is serious or worse, and every sentence of the page is in the language."""
     shown = visit.open(page, course=COURSE, lang=language, **PAGES[page])
     assert shown.locator("html").get_attribute("lang") == {"en": "en", "zh": "zh-CN"}[language]
@@ -43,7 +48,9 @@ def test_each_page_is_shown_in_each_language_and_for_everybody(visit: Visitor, p
     heading = shown.locator("h1").inner_text()
     assert bool(CHINESE.search(heading.replace("林子涵", ""))) == (language == "zh")
     if language == "zh":  # ids and names of records may be Latin, sentences not
-        for each in shown.query_selector_all("h2, h3, th[scope=col], dt, caption, label, summary, .how p, .legend"):
+        for each in shown.query_selector_all(
+            "h2, h3, th[scope=col], dt, caption, label, summary, .how p, .legend"
+        ):
             assert CHINESE.search(str(each.text_content())), each.text_content()
     for theme in ("light", "dark"):
         shown.emulate_media(color_scheme=theme)
@@ -52,28 +59,42 @@ def test_each_page_is_shown_in_each_language_and_for_everybody(visit: Visitor, p
         assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
 
 
-@pytest.mark.parametrize("asked", [{}, {"group": GROUP}, {"term": TERM}], ids=lambda asked: "".join(asked) or "all")
-def test_the_numbers_of_the_overview_are_those_of_the_api(visit: Visitor, asked: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "asked", [{}, {"group": GROUP}, {"term": TERM}], ids=lambda asked: "".join(asked) or "all"
+)
+def test_the_numbers_of_the_overview_are_those_of_the_api(
+    visit: Visitor, asked: dict[str, str]
+) -> None:
     visit.open("overview", course=COURSE, lang="en", **asked)
     given = parameters(visit, asked)
-    weak, hard, trust = (visit.answer(name, **given) for name in ("weak-points", "difficulty", "trust"))
+    weak, hard, trust = (
+        visit.answer(name, **given) for name in ("weak-points", "difficulty", "trust")
+    )
     of = weak["of_how_many"]
     cards = [of["students"], of["students with attempts"], of["first attempts"]]
     cards += [hard["rows"][0]["right"], hard["rows"][0]["median_progress"]]
     assert close(visit.values(".cards"), cards)
     fields = ("wrong", "wrong_at_least", "students", "first_attempts")
     assert close(
-        visit.values("[data-question=weak-points] tbody"), [row[f] for row in weak["rows"][:5] for f in fields]
+        visit.values("[data-question=weak-points] tbody"),
+        [row[f] for row in weak["rows"][:5] for f in fields],
     )
     of_trust = ("records", "read", "linked", "unsure", "with_evidence", "reviewed", "agreement")
-    assert close(visit.values("[data-question=trust] tbody"), [row[f] for row in trust["rows"] for f in of_trust])
+    assert close(
+        visit.values("[data-question=trust] tbody"),
+        [row[f] for row in trust["rows"] for f in of_trust],
+    )
     weeks = visit.answer("trend", **given)["rows"]
     names = ("first_attempts", "students", "right", "mistakes", "unresolved")
-    assert close(visit.values("[data-question=trend] tbody"), [row[name] for row in weeks for name in names])
+    assert close(
+        visit.values("[data-question=trend] tbody"), [row[name] for row in weeks for name in names]
+    )
     assert visit.page.query_selector("[data-question=trend] canvas")
     counted = visit.page.locator("[data-question=weak-points] .how p").first
     assert counted.inner_text().endswith(f"first attempts {of['first attempts']}")
-    assert weak["computed_by"] in str(visit.page.locator("[data-question=weak-points] .how details").text_content())
+    assert weak["computed_by"] in str(
+        visit.page.locator("[data-question=weak-points] .how details").text_content()
+    )
 
 
 def parameters(visit: Visitor, asked: dict[str, str]) -> dict[str, str]:
@@ -138,7 +159,13 @@ def test_the_numbers_of_the_students_are_those_of_the_api(visit: Visitor) -> Non
         values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
         care = cared.get(who, {"unanswered": 0, "median_hours_to_contact": None})
         here = roster[who]
-        expected = [care["unanswered"], here["mistakes"], here["right"], here["first_attempts"], here["progress"]]
+        expected = [
+            care["unanswered"],
+            here["mistakes"],
+            here["right"],
+            here["first_attempts"],
+            here["progress"],
+        ]
         assert close(values, [*expected, care["median_hours_to_contact"]]), who
         assert str(here["name"]) in row.inner_text()
 
@@ -152,23 +179,30 @@ def test_who_needs_help_comes_first_with_the_reasons(visit: Visitor) -> None:
         [bucket, why] = [cell.inner_text() for cell in row.query_selector_all("td")[:2]]
         assert bucket == told["bucket"]
         assert why.count(" · ") + 1 == max(1, len(told["reasons"]))
-        assert all(each in why for each in told["repeated"] if "repeated mistakes" in told["reasons"])
+        assert all(
+            each in why for each in told["repeated"] if "repeated mistakes" in told["reasons"]
+        )
 
 
 def test_the_numbers_of_a_student_are_those_of_the_api(visit: Visitor) -> None:
     visit.open("student", course=COURSE, student=STUDENT, lang="en", sort="name")
-    points = {row["point"]: row for row in visit.answer("student", course=COURSE, student=STUDENT)["rows"]}
+    points = {
+        row["point"]: row for row in visit.answer("student", course=COURSE, student=STUDENT)["rows"]
+    }
     rows = visit.page.query_selector_all("[data-question=student] tbody tr")
     assert {row.get_attribute("data-row") for row in rows} == points.keys()
     for row in rows:
         point = points[str(row.get_attribute("data-row"))]
         values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
-        assert close(values, [point[name] for name in ("probability", "wrong", "right", "mistakes")])
+        assert close(
+            values, [point[name] for name in ("probability", "wrong", "right", "mistakes")]
+        )
     records = visit.answer("records", course=COURSE, student=STUDENT)["rows"]
     drawn = [int(each) for each in visit.values("figcaption")]
     kinds = [("right", 500, 1001), ("wrong", 0, 500)]
     counts = [
-        sum(row["outcome"] is not None and low <= row["outcome"] < high for row in records) for _, low, high in kinds
+        sum(row["outcome"] is not None and low <= row["outcome"] < high for row in records)
+        for _, low, high in kinds
     ]
     assert drawn == [*counts, sum(row["outcome"] is None for row in records)]
 
@@ -195,12 +229,17 @@ def test_the_map_draws_each_point_that_has_a_prerequisite_or_attempts(visit: Vis
     assert {node[0] for node in drawn} == {end for pair in pairs for end in pair} | weak.keys()
     for point, label, level in drawn:
         wrong = weak[point]["wrong"] if point in weak else None
-        assert level == ("none" if wrong is None else str(sum(wrong >= step for step in (0.25, 0.5, 0.75))))
+        assert level == (
+            "none" if wrong is None else str(sum(wrong >= step for step in (0.25, 0.5, 0.75)))
+        )
         assert (f"{wrong:.0%}" in label) if wrong is not None else "%" not in label
     everything = {row[name] for row in needs for name in ("point", "needs")} - {""} | weak.keys()
     rows = [row.inner_text() for row in shown.query_selector_all(".scrolls tbody tr")]
     assert len(rows) == len(everything)
-    assert f"{len(drawn)} of {len(everything)} points are drawn" in shown.locator("p.left-out").first.inner_text()
+    assert (
+        f"{len(drawn)} of {len(everything)} points are drawn"
+        in shown.locator("p.left-out").first.inner_text()
+    )
     # What is needed first stands to the left, and no two labels lie on each other.
     places = shown.evaluate(
         "Object.fromEntries([...document.querySelector('.map').picture.nodes()].map(n => [n.id(), n.position('x')]))"
@@ -217,19 +256,43 @@ def test_the_map_draws_each_point_that_has_a_prerequisite_or_attempts(visit: Vis
 
 def test_the_trail_leads_from_a_point_to_the_weakest_that_it_needs(visit: Visitor) -> None:
     """Out: in `weakest`, any of the three measures; in `addTrail`, the points that the course does not have."""
-    step = {"point": POINT, "name": POINT, "difference": None, "students": 12, "confidence": 0.8, "score": None}
-    near = {**step, "gap": "near", "gap_name": "Near", "class_mastery": 0.3, "way": ["near"], "way_names": ["Near"]}
+    step = {
+        "point": POINT,
+        "name": POINT,
+        "difference": None,
+        "students": 12,
+        "confidence": 0.8,
+        "score": None,
+    }
+    near = {
+        **step,
+        "gap": "near",
+        "gap_name": "Near",
+        "class_mastery": 0.3,
+        "way": ["near"],
+        "way_names": ["Near"],
+    }
     far = {**step, "gap": "far", "gap_name": "Far", "class_mastery": 0.4, "way": ["near", "far"], "way_names": ["Near", "Far"]}  # fmt: skip
     answer = visit.answer("earlier-gaps", course=COURSE)
     unknown = {"class_mastery": None}
     given: list[dict[str, Any]] = []
-    visit.page.route("**/v1/insights/earlier-gaps?*", lambda route: route.fulfill(json=answer | {"rows": given}))
+    visit.page.route(
+        "**/v1/insights/earlier-gaps?*", lambda route: route.fulfill(json=answer | {"rows": given})
+    )
     drawn = "[...document.querySelector('.map').picture.elements('.trail')].map(e => e.id()).sort()"
     for rows, ways, words in (
-        ([near, {**far, "score": 0.2, "difference": 0.5}], ["near", "far"], "Far explains most. Steps back: 2"),
+        (
+            [near, {**far, "score": 0.2, "difference": 0.5}],
+            ["near", "far"],
+            "Far explains most. Steps back: 2",
+        ),
         ([near, far], ["near"], "Near has the lowest mean mastery: 30%"),
         ([{**near, **unknown}, {**far, **unknown}], [], "Nothing is known of what"),
-        ([{**near, **unknown, "gap": "平方根", "way": ["平方根"]}], ["平方根"], "Near goes wrong most often: 29%"),
+        (
+            [{**near, **unknown, "gap": "平方根", "way": ["平方根"]}],
+            ["平方根"],
+            "Near goes wrong most often: 29%",
+        ),
     ):
         given[:] = rows
         shown = visit.open("map", course=COURSE, lang="en", point=POINT)
@@ -238,21 +301,42 @@ def test_the_trail_leads_from_a_point_to_the_weakest_that_it_needs(visit: Visito
         passed = [POINT, *ways]
         steps = [f"{needed} → {point}" for point, needed in pairwise(passed)]
         assert shown.evaluate(drawn) == sorted([*passed, *steps] if ways else [])
-        assert [row.get_attribute("data-row") for row in shown.query_selector_all(".trail tbody tr")] == ways
+        assert [
+            row.get_attribute("data-row") for row in shown.query_selector_all(".trail tbody tr")
+        ] == ways
 
 
 def test_the_trail_of_a_student_is_that_of_what_they_tried(visit: Visitor) -> None:
     """Out: in `map`, leave the student's own shares wrong out; in `sentence`, the student."""
-    step = {"point": POINT, "name": POINT, "difference": None, "students": 1, "confidence": 0.8, "score": None}
-    near = {**step, "gap": "near", "gap_name": "Near", "class_mastery": 0.3, "way": ["near"], "way_names": ["Near"]}
+    step = {
+        "point": POINT,
+        "name": POINT,
+        "difference": None,
+        "students": 1,
+        "confidence": 0.8,
+        "score": None,
+    }
+    near = {
+        **step,
+        "gap": "near",
+        "gap_name": "Near",
+        "class_mastery": 0.3,
+        "way": ["near"],
+        "way_names": ["Near"],
+    }
     answer = visit.answer("earlier-gaps", course=COURSE, student=STUDENT)
     points = visit.answer("student", course=COURSE, student=STUDENT)["rows"]
     tried = max(points, key=lambda row: row["wrong"] / max(row["right"] + row["wrong"], 1))["point"]
     given: list[dict[str, Any]] = []
-    visit.page.route("**/v1/insights/earlier-gaps?*", lambda route: route.fulfill(json=answer | {"rows": given}))
+    visit.page.route(
+        "**/v1/insights/earlier-gaps?*", lambda route: route.fulfill(json=answer | {"rows": given})
+    )
     for rows, words in (
         ([near], "Near has the lowest mastery: 30%"),
-        ([{**near, "class_mastery": None, "gap": tried, "way": [tried]}], "Near goes wrong most often: "),
+        (
+            [{**near, "class_mastery": None, "gap": tried, "way": [tried]}],
+            "Near goes wrong most often: ",
+        ),
         ([], "No earlier gap is known"),
     ):
         given[:] = rows
@@ -267,7 +351,10 @@ def test_ties_messages_texts_and_progress_open_their_records(visit: Visitor) -> 
     who = next(row for row in visit.answer("ties", course=COURSE)["rows"] if row["sent"])["student"]
     ways = {
         "people": (f"[data-row='{who}'] td:nth-of-type(4) a", {"kind": "messages", "of": who}),
-        "students": (f"[data-row='{STUDENT}'] td:nth-of-type(7) a", {"kind": "progress", "student": STUDENT}),
+        "students": (
+            f"[data-row='{STUDENT}'] td:nth-of-type(7) a",
+            {"kind": "progress", "student": STUDENT},
+        ),
         "overview": ("[data-row=messages] td:nth-of-type(1) a", {"kind": "messages"}),
     }
     for page, (number, asked) in ways.items():
@@ -283,9 +370,13 @@ def test_ties_messages_texts_and_progress_open_their_records(visit: Visitor) -> 
         shown.locator("select[name=kind]").select_option(kind)
         of_kind = visit.answer("records", course=COURSE, kind=kind)["rows"]
         # The page of the kind before is ready, too, until the new address has reached it.
-        shown.wait_for_function("n => document.querySelectorAll('tbody tr').length === n", arg=len(of_kind))
+        shown.wait_for_function(
+            "n => document.querySelectorAll('tbody tr').length === n", arg=len(of_kind)
+        )
     # The progress is the latest one: no record of it need be of the days that were chosen.
-    shown = visit.open("students", course=COURSE, lang="en", since=datetime.now(UTC).date().isoformat())
+    shown = visit.open(
+        "students", course=COURSE, lang="en", since=datetime.now(UTC).date().isoformat()
+    )
     address = shown.locator(ways["students"][0]).get_attribute("href")
     assert address is not None
     assert "since" not in address
@@ -303,12 +394,16 @@ def test_the_sliders_ask_for_days_and_say_them_in_words(visit: Visitor) -> None:
     words = f"{date.fromisoformat(day):%-d %B %Y}"
     assert shown.locator("input[name=until]").get_attribute("aria-valuetext") == words
     assert words in shown.locator("#days").inner_text()
-    assert shown.evaluate("document.activeElement.name") == "until"  # who moves it goes on moving it
+    assert (
+        shown.evaluate("document.activeElement.name") == "until"
+    )  # who moves it goes on moving it
     weak = visit.answer("weak-points", course=COURSE, to=f"{day}T23:59:59.999Z")["rows"]
     assert 0 < len(weak) < len(visit.answer("weak-points", course=COURSE)["rows"])
     names = ("wrong", "students", "first_attempts")
     named = {row["name"]: row for row in weak}
-    rows = shown.query_selector_all("[data-question=course-map] > div > .scrolls tbody tr")[: len(weak)]
+    rows = shown.query_selector_all("[data-question=course-map] > div > .scrolls tbody tr")[
+        : len(weak)
+    ]
     for row in rows:
         of = named[row.eval_on_selector("th", "e => e.textContent")]
         values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
@@ -331,7 +426,9 @@ def test_the_map_is_coloured_by_mastery_where_that_is_asked_for(visit: Visitor) 
     levels = {"二次根式": 0.8, "平方根": 0.75, "一次函数": 0.6, "因式分解": 0.3, "勾股定理": 0.1}
     weak = {row["name"]: row["point"] for row in visit.answer("weak-points", course=COURSE)["rows"]}
     rows = [{"point": weak[name], "name": name, "mastery": level, "mastered": 1, "students": 9} for name, level in levels.items()]  # fmt: skip
-    visit.page.route("**/v1/insights/mastery?*", lambda route: route.fulfill(json=answer | {"rows": rows}))
+    visit.page.route(
+        "**/v1/insights/mastery?*", lambda route: route.fulfill(json=answer | {"rows": rows})
+    )
     shown = visit.open("map", course=COURSE, lang="en")
     shown.get_by_label("Colour by").select_option("mastery")
     shown.wait_for_url("**colour=mastery*")
@@ -395,7 +492,9 @@ def test_the_map_shows_less_where_less_is_asked_for(visit: Visitor) -> None:
 
 def test_a_point_opens_its_panel_and_every_number_its_records(visit: Visitor) -> None:
     shown = visit.open("map", course=COURSE, lang="en")
-    shown.evaluate(f"document.querySelector('.map').picture.getElementById('{POINT}').emit('tap').length")
+    shown.evaluate(
+        f"document.querySelector('.map').picture.getElementById('{POINT}').emit('tap').length"
+    )
     shown.wait_for_selector(".panel h3")
     assert shown.locator(".panel h3").inner_text() == POINT
     visit.ready()
@@ -461,7 +560,8 @@ def test_the_table_is_sorted_by_a_click_and_back(visit: Visitor) -> None:
         shown.wait_for_selector(f"th[aria-sort={way}]")
         visit.ready()
         column = [
-            int(str(each.get_attribute("value"))) for each in shown.query_selector_all("tbody td:nth-child(5) data")
+            int(str(each.get_attribute("value")))
+            for each in shown.query_selector_all("tbody td:nth-child(5) data")
         ]
         assert column == sorted(column, reverse=way == "descending")
 
@@ -528,10 +628,15 @@ def test_a_group_shows_those_who_are_in_the_course_and_how_many_are_not(visit: V
     [not_in_it] = roster["left_out"].values()
     for question in ("roster", "attention", "needs-help"):
         assert (
-            visit.answer(question, course=COURSE, group=GROUP)["left_out"]["students who are not in the course"]
+            visit.answer(question, course=COURSE, group=GROUP)["left_out"][
+                "students who are not in the course"
+            ]
             == not_in_it
         )
-    for language, words in (("en", "students who are not in the course"), ("zh", "不在该课程的学生")):
+    for language, words in (
+        ("en", "students who are not in the course"),
+        ("zh", "不在该课程的学生"),
+    ):
         for page in ("students", "overview"):
             shown = visit.open(page, course=COURSE, group=GROUP, lang=language)
             said = shown.locator(".left-out").first.inner_text()
@@ -649,7 +754,9 @@ def test_who_may_ask_other_questions_begins_with_another_page(visit_guarded: Vis
     shown = visit.ready()
     assert not shown.query_selector(".refusal")
     assert not shown.query_selector("nav a[href*=overview]")
-    assert not shown.query_selector("main a[href*=records], main a[href*='#student?']")  # not theirs to ask
+    assert not shown.query_selector(
+        "main a[href*=records], main a[href*='#student?']"
+    )  # not theirs to ask
 
 
 def test_a_student_sees_their_own_page(visit_guarded: Visitor) -> None:

@@ -31,7 +31,9 @@ DECIDED = ("a", "a", "r")
 
 
 @pytest.fixture(scope="module")
-def one_address(school: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def one_address(
+    school: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     with written(school, tmp_path_factory.mktemp("written")) as url:
         compared(url)
         yield url
@@ -41,7 +43,12 @@ def compared(url: str) -> None:
     """Have the analyzer compare the names of all points, and wait until the graph knows."""
     with Client(url) as client:
         points = client.follow_task(client.propose_pairs().task_id)["result"]["points"]
-        until(lambda: client.ask("review-points", course=COURSE).of_how_many["points compared"] == points, 60)
+        until(
+            lambda: (
+                client.ask("review-points", course=COURSE).of_how_many["points compared"] == points
+            ),
+            60,
+        )
 
 
 def points_to_review(visit: Visitor) -> list[dict[str, Any]]:
@@ -49,10 +56,14 @@ def points_to_review(visit: Visitor) -> list[dict[str, Any]]:
     return rows
 
 
-def write_graph(environment: Mapping[str, str], query: str, **parameters: Any) -> list[dict[str, Any]]:
+def write_graph(
+    environment: Mapping[str, str], query: str, **parameters: Any
+) -> list[dict[str, Any]]:
     """Write past the importer. Return the rows."""
     names = ("uri", "user", "password", "database")
-    uri, user, password, database = (environment[f"EDUGRAPH_NEO4J_{name.upper()}"] for name in names)
+    uri, user, password, database = (
+        environment[f"EDUGRAPH_NEO4J_{name.upper()}"] for name in names
+    )
     with neo4j.GraphDatabase.driver(uri, auth=(user, password)) as driver:
         found = driver.execute_query(query, parameters_=parameters, database_=database)
         return [record.data() for record in found.records]
@@ -78,7 +89,9 @@ def reviewer(browser: Browser, one_address: str) -> Iterator[Visitor]:
 
 
 def queue(visit: Visitor, **asked: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = visit.answer("review-queue", course=COURSE, limit="5000", **asked)["rows"]
+    rows: list[dict[str, Any]] = visit.answer("review-queue", course=COURSE, limit="5000", **asked)[
+        "rows"
+    ]
     return rows
 
 
@@ -90,7 +103,8 @@ def verdicts(visit: Visitor) -> dict[str, str]:
 def measured(visit: Visitor) -> dict[str, Any]:
     """The answers to questions 1, 5 and 15."""
     return {
-        each: visit.answer(each, course=COURSE)["rows"] for each in ("weak-points", "returning-mistakes", "trust")
+        each: visit.answer(each, course=COURSE)["rows"]
+        for each in ("weak-points", "returning-mistakes", "trust")
     }
 
 
@@ -122,10 +136,14 @@ def analysed_by_a_new_prompt(environment: Mapping[str, str], ids: set[str]) -> N
                 findings.append(RecordFinding.model_validate(value))
     assert len(findings) == len(ids)
     with graph_of(environment) as graph:
-        graph.write_findings(Findings(job_id="new", pack="0", findings=tuple(findings), asked_at=time.time()))
+        graph.write_findings(
+            Findings(job_id="new", pack="0", findings=tuple(findings), asked_at=time.time())
+        )
 
 
-def test_reviews_by_keyboard_count_stay_and_are_taken_back(reviewer: Visitor, school: Mapping[str, str]) -> None:
+def test_reviews_by_keyboard_count_stay_and_are_taken_back(
+    reviewer: Visitor, school: Mapping[str, str]
+) -> None:
     """Out: post nothing in `send`; let `undo` send the opposite verdict; let `applied` keep what was withdrawn."""
     visit, before = reviewer, measured(reviewer)
     rows = queue(visit)
@@ -141,7 +159,9 @@ def test_reviews_by_keyboard_count_stay_and_are_taken_back(reviewer: Visitor, sc
         pressed(shown, key)
     assert {"finding", "tests"} == {row["kind"] for row in rows[:REVIEWS]}
     until(lambda: verdicts(visit) == expected)
-    drawn = [expected[row["key"]] for row in rows[:REVIEWS] if row["drawn"] and row["kind"] == "finding"]
+    drawn = [
+        expected[row["key"]] for row in rows[:REVIEWS] if row["drawn"] and row["kind"] == "finding"
+    ]
     agreement = drawn.count("accepted") / len(drawn)
     assert close(visit.values(".progress"), [REVIEWS, listed, agreement, len(drawn)])
     after = measured(visit)
@@ -154,7 +174,9 @@ def test_reviews_by_keyboard_count_stay_and_are_taken_back(reviewer: Visitor, sc
     assert verdicts(visit) == expected
     again = measured(visit)
     assert again["weak-points"] == after["weak-points"]
-    assert [row["reviewed"] for row in again["trust"]] == [row["reviewed"] for row in after["trust"]]
+    assert [row["reviewed"] for row in again["trust"]] == [
+        row["reviewed"] for row in after["trust"]
+    ]
 
     for _ in range(REVIEWS):
         shown.keyboard.press("k")
@@ -169,9 +191,13 @@ def test_reviews_by_keyboard_count_stay_and_are_taken_back(reviewer: Visitor, sc
 
 def test_a_finding_is_corrected_by_typing(reviewer: Visitor) -> None:
     visit, row = reviewer, next(each for each in queue(reviewer) if each["kind"] == "finding")
-    found = {each["target"] for each in queue(visit, unsure_below="1") if each["record"] == row["record"]}
+    found = {
+        each["target"] for each in queue(visit, unsure_below="1") if each["record"] == row["record"]
+    }
     shown = visit.open("review", course=COURSE, lang="en", at=row["key"])
-    points = {each["name"]: each["point"] for each in visit.answer("course-map", course=COURSE)["rows"]}
+    points = {
+        each["name"]: each["point"] for each in visit.answer("course-map", course=COURSE)["rows"]
+    }
     name = next(each for each in sorted(points) if points[each] not in found)
     shown.keyboard.press("c")
     shown.keyboard.type("nothing of this name")
@@ -180,7 +206,10 @@ def test_a_finding_is_corrected_by_typing(reviewer: Visitor) -> None:
     shown.locator("#instead").fill(name)
     pressed(shown, "Enter")
     now = until(
-        lambda: next((r for r in queue(visit, unsure_below="1") if r["key"] == row["key"] and r["verdict"]), None)
+        lambda: next(
+            (r for r in queue(visit, unsure_below="1") if r["key"] == row["key"] and r["verdict"]),
+            None,
+        )
     )
     assert (now["verdict"], now["instead"]) == ("rejected", [points[name]])
     shown.keyboard.press("k")
@@ -200,7 +229,10 @@ def test_what_could_not_be_sent_is_open_again(reviewer: Visitor) -> None:
     shown.wait_for_selector(".failed")
     assert first["name"] in shown.locator(".failed").inner_text()
     assert "The broker does not answer" in shown.locator(".failed").inner_text()
-    assert shown.locator(f'.queue a[data-key="{first["key"]}"]').get_attribute("data-verdict") == "open"
+    assert (
+        shown.locator(f'.queue a[data-key="{first["key"]}"]').get_attribute("data-verdict")
+        == "open"
+    )
     assert shown.locator(".queue a[aria-current]").get_attribute("data-key") == second["key"]
     shown.get_by_role("button", name="Go back to it").click()
     assert shown.locator(".queue a[aria-current]").get_attribute("data-key") == first["key"]
@@ -214,10 +246,18 @@ def test_what_could_not_be_written_is_open_again(reviewer: Visitor) -> None:
     def task(route: Route) -> None:
         looks.append(route.request.url)
         state = "PENDING" if len(looks) < 2 else "FAILURE"
-        route.fulfill(json={"task_id": "t", "state": state, "error": "Rejected: the graph is newer", "links": {}})
+        route.fulfill(
+            json={
+                "task_id": "t",
+                "state": state,
+                "error": "Rejected: the graph is newer",
+                "links": {},
+            }
+        )
 
     visit.page.route(
-        "**/v1/reviews", lambda route: route.fulfill(status=202, json={"links": {"task": "/v1/tasks/t"}})
+        "**/v1/reviews",
+        lambda route: route.fulfill(status=202, json={"links": {"task": "/v1/tasks/t"}}),
     )
     visit.page.route("**/v1/tasks/t", task)
     shown = visit.open("review", course=COURSE, lang="zh", at=first["key"])
@@ -227,7 +267,10 @@ def test_what_could_not_be_written_is_open_again(reviewer: Visitor) -> None:
     assert len(looks) == 2
     assert "未能写入图谱" in shown.locator(".failed").inner_text()
     assert "英文原文：Rejected: the graph is newer" in shown.locator(".failed").inner_text()
-    assert shown.locator(f'.queue a[data-key="{first["key"]}"]').get_attribute("data-verdict") == "open"
+    assert (
+        shown.locator(f'.queue a[data-key="{first["key"]}"]').get_attribute("data-verdict")
+        == "open"
+    )
     assert not shown.query_selector(".unwritten")
 
 
@@ -250,7 +293,9 @@ def test_on_another_page_a_letter_says_nothing(reviewer: Visitor) -> None:
     """Out: in `press`, whether the list is shown, and the end of listening at a change of the address."""
     sent: list[str] = []
     shown = reviewer.open("review", course=COURSE, lang="en")
-    shown.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    shown.on(
+        "request", lambda request: sent.append(request.url) if request.method == "POST" else None
+    )
     shown.locator("nav a[href^='#overview']").click()
     shown.wait_for_selector("[data-page=overview] .cards")
     reviewer.ready()
@@ -260,7 +305,9 @@ def test_on_another_page_a_letter_says_nothing(reviewer: Visitor) -> None:
     assert sent == []
 
 
-def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(reviewer: Visitor) -> None:
+def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(
+    reviewer: Visitor,
+) -> None:
     """Out: post nothing in `send`; let `a` accept a pair; let `undo` send the opposite verdict."""
     visit, rows = reviewer, [row for row in points_to_review(reviewer) if row["kind"] == "same"]
     assert len(rows) > 1
@@ -276,14 +323,19 @@ def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(rev
     for row in rows[:2]:
         panel = shown.locator(".review-panel")
         assert f"“{row['name']}” and “{row['other_name']}”" in panel.locator("h3").inner_text()
-        assert panel.locator(".cycles li").all_inner_texts() == [" → ".join(way) for way in row["cycles"]]
+        assert panel.locator(".cycles li").all_inner_texts() == [
+            " → ".join(way) for way in row["cycles"]
+        ]
         assert close(visit.values(".review-panel dl"), [row["likeness"]])
         assert f"records that use this name: {row['records']}" in panel.inner_text()
         shown.keyboard.press("a")  # no key of a pair
         pressed(shown, "m" if row is rows[0] else "n")
     until(lambda: said() == {rows[0]["key"]: "same", rows[1]["key"]: "different"})
     compared(visit.address)
-    assert said() == {rows[0]["key"]: "same", rows[1]["key"]: "different"}  # and none of the two is proposed anew
+    assert said() == {
+        rows[0]["key"]: "same",
+        rows[1]["key"]: "different",
+    }  # and none of the two is proposed anew
     shown = visit.open("review", course=COURSE, lang="en", of="same", shown="judged")
     assert len(shown.query_selector_all(".queue a")) == 2
     pressed(shown, "u")
@@ -298,9 +350,17 @@ def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(rev
 def circle(school: Mapping[str, str]) -> Iterator[None]:
     """Three points of the course, each of which needs the next, so that one of these claims is set aside."""
     names, job = ("Circle one", "Circle two", "Circle three"), f"circle-{uuid4()}"
-    values = [{"name": name, "course_id": COURSE, "requires": [names[place - 2]]} for place, name in enumerate(names)]
+    values = [
+        {"name": name, "course_id": COURSE, "requires": [names[place - 2]]}
+        for place, name in enumerate(names)
+    ]
     records = [
-        {"type": "point_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": f"{job} {name}", "data": value}
+        {
+            "type": "point_record",
+            "timestamp": "2026-01-01T00:00:00Z",
+            "record_id": f"{job} {name}",
+            "data": value,
+        }
         for name, value in zip(names, values, strict=True)
     ]
     lines = [(line, parse_record(record)) for line, record in enumerate(records, start=1)]
@@ -309,19 +369,32 @@ def circle(school: Mapping[str, str]) -> Iterator[None]:
         graph.settle_prerequisites()
         yield
         graph.write_batch(
-            RecordBatch(job, 1, (), (), len(names), [(1, Withdrawal(record_id=f"{job} {name}")) for name in names])
+            RecordBatch(
+                job,
+                1,
+                (),
+                (),
+                len(names),
+                [(1, Withdrawal(record_id=f"{job} {name}")) for name in names],
+            )
         )
         graph.settle_prerequisites()
 
 
 @pytest.mark.usefixtures("circle")
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_an_excluded_prerequisite_is_accepted_rejected_and_left_open_again(reviewer: Visitor, language: str) -> None:
+def test_an_excluded_prerequisite_is_accepted_rejected_and_left_open_again(
+    reviewer: Visitor, language: str
+) -> None:
     """Out: in `reviewOf`, the line of what was excluded; in `VERDICTS`, its keys; in `parts`, what gives way."""
 
     def excluded() -> dict[tuple[str, str], dict[str, Any]]:
         rows = [row for row in points_to_review(reviewer) if row["kind"] == "excluded"]
-        return {(row["name"], row["other_name"]): row for row in rows if row["name"].startswith("Circle")}
+        return {
+            (row["name"], row["other_name"]): row
+            for row in rows
+            if row["name"].startswith("Circle")
+        }
 
     [(pair, row)] = excluded().items()
     shown = reviewer.open("review", course=COURSE, lang=language, of="excluded", at=row["key"])
@@ -338,11 +411,17 @@ def test_an_excluded_prerequisite_is_accepted_rejected_and_left_open_again(revie
     until(lambda: tuple(row["gives_way"]) in excluded())
     assert excluded()[pair]["verdict"] == "accepted"
     assert excluded()[pair]["cycles"] == []
-    needs = {(each["name"], each["needs_name"]) for each in reviewer.answer("course-map", course=COURSE)["rows"]}
+    needs = {
+        (each["name"], each["needs_name"])
+        for each in reviewer.answer("course-map", course=COURSE)["rows"]
+    }
     assert pair in needs
     assert tuple(row["gives_way"]) not in needs
     shown = reviewer.open("review", course=COURSE, lang=language, of="excluded", shown="judged")
-    said = {"en": "Accepted: it is followed, whatever texts claim.", "zh": "已接受：无论文本怎么说都采用。"}
+    said = {
+        "en": "Accepted: it is followed, whatever texts claim.",
+        "zh": "已接受：无论文本怎么说都采用。",
+    }
     assert shown.locator(".review-panel .said").inner_text() == said[language]
     pressed(shown, "u")
     until(lambda: list(excluded()) == [pair] and excluded()[pair]["verdict"] is None)
@@ -355,7 +434,11 @@ def test_an_excluded_prerequisite_is_accepted_rejected_and_left_open_again(revie
 @pytest.mark.parametrize("kind", ["knowledge_point", "tests"])
 def test_the_queue_can_be_narrowed_to_a_kind(visit: Visitor, kind: str) -> None:
     shown = visit.open("review", course=COURSE, lang="en", shown="all", of=kind)
-    rows = [row for row in queue(visit) if kind == (row["aspect"] if row["kind"] == "finding" else "tests")]
+    rows = [
+        row
+        for row in queue(visit)
+        if kind == (row["aspect"] if row["kind"] == "finding" else "tests")
+    ]
     keys = [each.get_attribute("data-key") for each in shown.query_selector_all(".queue a")]
     assert keys == [row["key"] for row in rows]
     shown.locator("select[name=shown]").select_option("judged")
@@ -366,14 +449,19 @@ def test_the_queue_can_be_narrowed_to_a_kind(visit: Visitor, kind: str) -> None:
 def test_the_people_are_those_of_the_api(visit: Visitor, asked: dict[str, str]) -> None:
     shown = visit.open("people", course=COURSE, lang="en", sort="name", **asked)
     ties = {row["student"]: row for row in visit.answer("ties", course=COURSE, **asked)["rows"]}
-    waiting = {row["student"]: row["unanswered"] for row in visit.answer("attention", course=COURSE, **asked)["rows"]}
+    waiting = {
+        row["student"]: row["unanswered"]
+        for row in visit.answer("attention", course=COURSE, **asked)["rows"]
+    }
     rows = shown.query_selector_all("tbody tr")
     assert {row.get_attribute("data-row") for row in rows} == ties.keys()
     names = ("community", "ties", "mutual", "sent", "received", "reciprocity")
     for row in rows:
         who = str(row.get_attribute("data-row"))
         values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
-        fields = [ties[who][name] for name in names if name != "community" or ties[who][name] is not None]
+        fields = [
+            ties[who][name] for name in names if name != "community" or ties[who][name] is not None
+        ]
         assert close(values, [*fields, waiting.get(who, 0)]), who
     communities = {row["community"] for row in ties.values()} - {None}
     drawn = shown.evaluate("document.querySelector('.ties').picture.nodes().map(n => n.id())")
@@ -395,15 +483,22 @@ def test_a_bubble_leads_to_its_students_and_a_student_to_their_partners(visit: V
     shown.locator("select[name=only]").select_option("alone")
     visit.ready()
     alone = {row["student"] for row in ties if not row["ties"]}
-    shown.wait_for_function(f"() => document.querySelectorAll('tbody tr[data-row]').length === {len(alone)}")
+    shown.wait_for_function(
+        f"() => document.querySelectorAll('tbody tr[data-row]').length === {len(alone)}"
+    )
 
 
 def test_a_picture_has_at_most_fifty_partners(visit: Visitor) -> None:
     answer = visit.answer("ties", course=COURSE)
     one, other = answer["rows"][:2]
     many = [f"P{number:03}" for number in range(80)]
-    rows = [{**one, "ties": 80, "partners": many}, *({**other, "student": each, "partners": []} for each in many)]
-    visit.page.route("**/v1/insights/ties?*", lambda route: route.fulfill(json=answer | {"rows": rows}))
+    rows = [
+        {**one, "ties": 80, "partners": many},
+        *({**other, "student": each, "partners": []} for each in many),
+    ]
+    visit.page.route(
+        "**/v1/insights/ties?*", lambda route: route.fulfill(json=answer | {"rows": rows})
+    )
     shown = visit.open("people", course=COURSE, lang="en", who=one["student"])
     assert shown.evaluate("document.querySelector('.ties').picture.nodes().length") == 51
     assert "50 of 80" in shown.locator(".left-out").first.inner_text()
@@ -411,7 +506,9 @@ def test_a_picture_has_at_most_fifty_partners(visit: Visitor) -> None:
 
 def test_where_few_have_ties_nobody_is_called_alone(visit: Visitor) -> None:
     answer = visit.answer("ties", course=COURSE)
-    visit.page.route("**/v1/insights/ties?*", lambda route: route.fulfill(json=answer | {"rows": []}))
+    visit.page.route(
+        "**/v1/insights/ties?*", lambda route: route.fulfill(json=answer | {"rows": []})
+    )
     shown = visit.open("people", course=COURSE, lang="en")
     assert "Fewer than 60 %" in shown.locator("main").inner_text()
     assert not shown.query_selector("main table")
@@ -420,10 +517,16 @@ def test_where_few_have_ties_nobody_is_called_alone(visit: Visitor) -> None:
 def test_only_who_may_see_persons_finds_the_pages(visit_guarded: Visitor) -> None:
     visit = visit_guarded
     visit.allowed = ("403",)
-    for key, there in {"eg_teacher:T01": {"people", "review"}, "eg_counsellor": {"people"}, "eg_head": set()}.items():
+    for key, there in {
+        "eg_teacher:T01": {"people", "review"},
+        "eg_counsellor": {"people"},
+        "eg_head": set(),
+    }.items():
         visit.page.add_init_script(with_key(key))
         shown = visit.open("overview", course=COURSE, lang="en")
-        assert {page for page in PAGES if shown.query_selector(f"nav a[href^='#{page}']")} == there, key
+        assert {
+            page for page in PAGES if shown.query_selector(f"nav a[href^='#{page}']")
+        } == there, key
     shown = visit.open("review", course=COURSE, lang="en")
     assert shown.query_selector(".refusal")
 
@@ -434,7 +537,9 @@ def test_both_pages_are_for_everybody(visit: Visitor, page: str, language: str) 
     shown = visit.open(page, course=COURSE, lang=language)
     assert not shown.query_selector(".refusal")
     if language == "zh":
-        for each in shown.query_selector_all("h1, h2, th[scope=col], dt, caption, label, summary, .how p, button"):
+        for each in shown.query_selector_all(
+            "h1, h2, th[scope=col], dt, caption, label, summary, .how p, button"
+        ):
             assert CHINESE.search(str(each.text_content())), each.text_content()
     for theme in ("light", "dark"):
         shown.emulate_media(color_scheme=theme)

@@ -24,7 +24,11 @@ def test_a_view_that_is_saved_shows_the_same_again(visit: Visitor, language: str
     shown = visit.open("map", course=COURSE, lang=language, point=POINT, sure="0.8", find="根")
     before, heading = shown.evaluate("location.hash"), shown.locator("h1").inner_text()
     opened(shown)
-    assert not [each for each in Axe().run(shown).response["violations"] if each["impact"] in {"serious", "critical"}]
+    assert not [
+        each
+        for each in Axe().run(shown).response["violations"]
+        if each["impact"] in {"serious", "critical"}
+    ]
     if language == "zh":
         for each in shown.query_selector_all(".views summary, .views p, .views button"):
             assert CHINESE.search(str(each.text_content()))
@@ -36,7 +40,9 @@ def test_a_view_that_is_saved_shows_the_same_again(visit: Visitor, language: str
     shown = visit.open("overview", course="PHY8", lang=language)
     opened(shown)
     shown.get_by_role("link", name="Roots <b>").click()
-    shown.wait_for_function("heading => document.querySelector('h1').textContent === heading", arg=heading)
+    shown.wait_for_function(
+        "heading => document.querySelector('h1').textContent === heading", arg=heading
+    )
     visit.ready()
     pick = "hash => Object.fromEntries(new URLSearchParams(hash.split('?')[1]))"
     assert shown.evaluate(pick, shown.evaluate("location.hash")) == shown.evaluate(pick, before)

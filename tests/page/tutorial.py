@@ -42,11 +42,15 @@ def running_demo(log: Path) -> Iterator[str]:
         process.send_signal(signal.SIGINT)
         code = process.wait(60)
     if code:
-        raise RuntimeError(f"the demo ended with {code}: {log.read_text(errors='replace')[-2_000:]}")
+        raise RuntimeError(
+            f"the demo ended with {code}: {log.read_text(errors='replace')[-2_000:]}"
+        )
 
 
 def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    waiting.until(lambda: process.poll() is not None or _ADDRESS.search(log.read_text(errors="replace")), 120)
+    waiting.until(
+        lambda: process.poll() is not None or _ADDRESS.search(log.read_text(errors="replace")), 120
+    )
     found = _ADDRESS.search(log.read_text(errors="replace"))
     if found is None:
         raise RuntimeError(f"the demo did not start: {log.read_text(errors='replace')[-2_000:]}")
@@ -58,7 +62,9 @@ def follow(page: Page, language: str, picture: Callable[[str], None]) -> int:
     done = 0
     for step in _STEPS.findall(TUTORIALS[language].read_text("utf-8")):
         for each in _DONE.finditer(step):
-            said = {name: re.sub(r"\s+", " ", text) for name, text in each.groupdict().items() if text}
+            said = {
+                name: re.sub(r"\s+", " ", text) for name, text in each.groupdict().items() if text
+            }
             match said:
                 case {"press": words}:
                     _press(page, words)
@@ -82,7 +88,9 @@ def _press(page: Page, words: str) -> None:
     """Click the link or button of this name, or choose the course, which ends with its id."""
     if course := _COURSE.search(words):
         page.locator("header select[name=course]").select_option(label=words)
-        page.locator(f"nav a[href*='course={course[1]}']").first.wait_for()  # the next click is about this course
+        page.locator(
+            f"nav a[href*='course={course[1]}']"
+        ).first.wait_for()  # the next click is about this course
     else:
         page.get_by_role("link", name=words, exact=True).or_(
             page.get_by_role("button", name=words, exact=True)

@@ -22,7 +22,9 @@ class Visitor:
         self.allowed: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
-        self._context = self._browser.new_context(viewport=DESKTOP, locale="en-GB", accept_downloads=True)
+        self._context = self._browser.new_context(
+            viewport=DESKTOP, locale="en-GB", accept_downloads=True
+        )
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(15_000)
         self.page.on("console", self._heard)
@@ -34,7 +36,10 @@ class Visitor:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._context.close()
         if kind is None and self.wrong:
@@ -58,7 +63,9 @@ class Visitor:
     def answer(self, question: str, key: str = "", **parameters: str) -> dict[str, Any]:
         """What the API itself says."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        found = httpx.get(f"{self.address}/v1/insights/{question}", params=parameters, headers=headers)
+        found = httpx.get(
+            f"{self.address}/v1/insights/{question}", params=parameters, headers=headers
+        )
         found.raise_for_status()
         body: dict[str, Any] = found.json()
         return body
@@ -72,13 +79,21 @@ class Visitor:
 
     def values(self, selector: str) -> list[str]:
         """The exact numbers that the elements carry."""
-        return [str(each.get_attribute("value")) for each in self.page.query_selector_all(f"{selector} data")]
+        return [
+            str(each.get_attribute("value"))
+            for each in self.page.query_selector_all(f"{selector} data")
+        ]
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"} and not any(each in message.text for each in self.allowed):
+        if message.type in {"error", "warning"} and not any(
+            each in message.text for each in self.allowed
+        ):
             self.wrong.append(f"{message.type}: {message.text}")
 
     def _asked(self, request: Request) -> None:
         where = urlsplit(request.url)
-        if f"{where.scheme}://{where.netloc}" != self.address and where.scheme not in {"about", "blob"}:
+        if f"{where.scheme}://{where.netloc}" != self.address and where.scheme not in {
+            "about",
+            "blob",
+        }:
             self.wrong.append(f"a request to {request.url}")

@@ -23,7 +23,13 @@ def items_of(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def kind_of(messages: list[dict[str, Any]]) -> str:
     system = str(messages[0]["content"])
-    return "error" if "diagnose" in system else "knowledge_points" if "course texts" in system else "interaction"
+    return (
+        "error"
+        if "diagnose" in system
+        else "knowledge_points"
+        if "course texts" in system
+        else "interaction"
+    )
 
 
 def answer_to(messages: list[dict[str, Any]], seed: int) -> dict[str, Any]:
@@ -61,7 +67,9 @@ def _error(item_id: str, text: str, seed: int) -> dict[str, Any]:
         "id": item_id,
         "evidence": _evidence(text),
         "error_types": [{"name": _choice(text, seed, "sign error", "计算错误"), "confidence": 0.8}],
-        "knowledge_points": [{"name": _choice(text, seed, "fractions", "通分"), "strength": 0.7, "confidence": 0.8}],
+        "knowledge_points": [
+            {"name": _choice(text, seed, "fractions", "通分"), "strength": 0.7, "confidence": 0.8}
+        ],
         "difficulty": "beginner",
         "severity": None,
         "confidence": 0.8,
@@ -88,21 +96,31 @@ def spoilt(kind: str, answer: dict[str, Any]) -> str:
     ways: dict[str, Callable[[], str]] = {
         "malformed": lambda: _text(answer)[:-1] + ', "and": ',
         "truncated": lambda: _text(answer)[: len(_text(answer)) * 2 // 3],
-        "talks": lambda: f"Sure! I read [all] of them.\n\n```json\n{_text(answer)}\n```\nThat is {{all}} I found.",
-        "thinks_aloud": lambda: f"First I draft {_with(entries[:1], ['r1'])} …\n</think>\n{_text(answer)}",
+        "talks": lambda: (
+            f"Sure! I read [all] of them.\n\n```json\n{_text(answer)}\n```\nThat is {{all}} I found."
+        ),
+        "thinks_aloud": lambda: (
+            f"First I draft {_with(entries[:1], ['r1'])} …\n</think>\n{_text(answer)}"
+        ),
         "prose": lambda: "Sure! Here is my analysis of the items you sent.",
         "wrong_ids": lambda: _with(entries, [entry["id"].replace("r", "x") for entry in entries]),
         "missing_item": lambda: _text({"answers": entries[:-1]}),
         "doubled_item": lambda: _text({"answers": [*entries, entries[0]]}),
         "exchanged": lambda: _with(entries, [entry["id"] for entry in entries][::-1]),
-        "more_fields": lambda: _text({"answers": [{**entry, "reasoning": "first", "n": [1]} for entry in entries]}),
-        "outside_schema": lambda: _text({"answers": [{**entry, "confidence": 9, "do": "this"} for entry in entries]}),
+        "more_fields": lambda: _text(
+            {"answers": [{**entry, "reasoning": "first", "n": [1]} for entry in entries]}
+        ),
+        "outside_schema": lambda: _text(
+            {"answers": [{**entry, "confidence": 9, "do": "this"} for entry in entries]}
+        ),
     }
     return ways.get(kind, lambda: _text(answer))()
 
 
 def _with(entries: list[dict[str, Any]], ids: list[str]) -> str:
-    return _text({"answers": [{**entry, "id": own} for entry, own in zip(entries, ids, strict=True)]})
+    return _text(
+        {"answers": [{**entry, "id": own} for entry, own in zip(entries, ids, strict=True)]}
+    )
 
 
 def _text(answer: dict[str, Any]) -> str:

@@ -76,13 +76,16 @@ class Provider:
         arrived = (time.time(), time.monotonic())
         method, path, _ = head[0].split(" ")
         headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in head[1:] if line)
         }
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         if path.endswith("/chat/completions"):
             return await self._completion(writer, headers, body, arrived)
         if path.startswith(("/v1/files", "/v1/batches")):
-            status, found = self._batching(method, path.partition("?")[0].removeprefix("/v1/"), headers, body)
+            status, found = self._batching(
+                method, path.partition("?")[0].removeprefix("/v1/"), headers, body
+            )
             if isinstance(found, str):
                 return await _send_text(writer, status, found, None, "application/octet-stream")
             return await _send(writer, status, found)
@@ -96,12 +99,18 @@ class Provider:
         if path.startswith("/log"):
             hidden = () if path.endswith("bodies=1") else ("body",)
             return 200, {
-                "requests": [{k: v for k, v in request.items() if k not in hidden} for request in self.requests]
+                "requests": [
+                    {k: v for k, v in request.items() if k not in hidden}
+                    for request in self.requests
+                ]
             }
         if path == "/stored":
             return 200, {"files": list(self.files), "batches": list(self.batches)}
         if path.endswith("/models"):
-            return 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self._models()]}
+            return 200, {
+                "object": "list",
+                "data": [{"id": name, "object": "model"} for name in self._models()],
+            }
         return 404, _error("no such path", "not_found")
 
     def _models(self) -> list[str]:
@@ -123,7 +132,11 @@ class Provider:
             self._go_on(batch)
         answer: dict[str, Any] | str
         if not named and method == "POST":
-            answer = self._uploaded(headers, body) if what == "files" else self._started(json.loads(body))
+            answer = (
+                self._uploaded(headers, body)
+                if what == "files"
+                else self._started(json.loads(body))
+            )
         elif not named:
             newest = [_shown(each) for each in reversed(kept.values())]
             answer = {"object": "list", "data": newest, "has_more": False}
@@ -146,13 +159,22 @@ class Provider:
             "bytes": len(text),
             "created_at": int(time.time()),
         }
-        self.files[made["id"]] = made | {"filename": name, "purpose": "batch", "status": "processed", "text": text}
+        self.files[made["id"]] = made | {
+            "filename": name,
+            "purpose": "batch",
+            "status": "processed",
+            "text": text,
+        }
         return _shown(self.files[made["id"]])
 
     def _uploaded(self, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-        form = email.message_from_bytes(b"Content-Type: " + headers["content-type"].encode() + b"\r\n\r\n" + body)
+        form = email.message_from_bytes(
+            b"Content-Type: " + headers["content-type"].encode() + b"\r\n\r\n" + body
+        )
         parts = [part for part in form.walk() if part.get_filename()]
-        return self._file(str(parts[0].get_filename()), bytes(parts[0].get_payload(decode=True)).decode())
+        return self._file(
+            str(parts[0].get_filename()), bytes(parts[0].get_payload(decode=True)).decode()
+        )
 
     def _started(self, asked: dict[str, Any]) -> dict[str, Any]:
         known = asked["input_file_id"] in self.files
@@ -161,7 +183,9 @@ class Provider:
             "object": "batch",
             "status": "in_progress" if known else "failed",
         }
-        self.batches[made["id"]] = made | asked | {"created_at": int(time.time()), "begun": time.monotonic()}
+        self.batches[made["id"]] = (
+            made | asked | {"created_at": int(time.time()), "begun": time.monotonic()}
+        )
         return _shown(self.batches[made["id"]])
 
     def _go_on(self, batch: dict[str, Any]) -> None:
@@ -169,23 +193,35 @@ class Provider:
         lines = str(self.files.get(batch["input_file_id"], {}).get("text", "")).splitlines()
         if batch["status"] == "cancelling":
             lines, status = lines[: self.script.get("cancelled_after", 0)], "cancelled"
-        elif batch["status"] == "in_progress" and time.monotonic() - batch["begun"] >= self.script.get(
-            "batch_seconds", 0
-        ):
+        elif batch["status"] == "in_progress" and time.monotonic() - batch[
+            "begun"
+        ] >= self.script.get("batch_seconds", 0):
             status = "completed"
         else:
             return
         answered, refused = list[str](), list[str]()
         for line in lines:
             asked = json.loads(line)
-            entry = self._log(asked["body"], json.dumps(asked["body"], ensure_ascii=False).encode(), (time.time(), 0))
+            entry = self._log(
+                asked["body"],
+                json.dumps(asked["body"], ensure_ascii=False).encode(),
+                (time.time(), 0),
+            )
             fault = self.fault(entry["number"])
             code, kind = 200, fault[0] if fault else ""
             if kind.isdigit():
                 code = int(kind)
             entry |= {"batch": batch["id"], "status": code, "fault": kind or None}
-            answer = _error("scripted", "scripted") if code != 200 else self._completed(asked["body"], kind)
-            done = {"id": "r", "custom_id": asked["custom_id"], "response": {"status_code": code, "body": answer}}
+            answer = (
+                _error("scripted", "scripted")
+                if code != 200
+                else self._completed(asked["body"], kind)
+            )
+            done = {
+                "id": "r",
+                "custom_id": asked["custom_id"],
+                "response": {"status_code": code, "body": answer},
+            }
             (answered if code == 200 else refused).append(json.dumps(done, ensure_ascii=False))
         batch["status"] = status
         for name, found in (("output_file_id", answered), ("error_file_id", refused)):
@@ -195,7 +231,11 @@ class Provider:
     # --- completions ----------------------------------------------------------------------------------------------
 
     async def _completion(
-        self, writer: asyncio.StreamWriter, headers: dict[str, str], body: bytes, arrived: tuple[float, float]
+        self,
+        writer: asyncio.StreamWriter,
+        headers: dict[str, str],
+        body: bytes,
+        arrived: tuple[float, float],
     ) -> bool:
         asked = json.loads(body)
         entry = self._log(asked, body, arrived)
@@ -206,10 +246,14 @@ class Provider:
         fault = self.fault(entry["number"])
         entry["limit"] = _limit(asked)
         entry["fault"] = fault[0] if fault else None
-        await asyncio.sleep(self.script.get("latency", 0) + self.random.random() * self.script.get("jitter", 0))
+        await asyncio.sleep(
+            self.script.get("latency", 0) + self.random.random() * self.script.get("jitter", 0)
+        )
         return await self._answer(writer, asked, entry, fault)
 
-    def _log(self, asked: dict[str, Any], body: bytes, arrived: tuple[float, float]) -> dict[str, Any]:
+    def _log(
+        self, asked: dict[str, Any], body: bytes, arrived: tuple[float, float]
+    ) -> dict[str, Any]:
         items = fake_answers.items_of(asked["messages"])
         entry = {
             "number": len(self.requests) + 1,
@@ -226,12 +270,19 @@ class Provider:
         self.requests.append(entry)
         return entry
 
-    def _refused(self, asked: dict[str, Any], headers: dict[str, str]) -> tuple[int, dict[str, Any]] | None:
+    def _refused(
+        self, asked: dict[str, Any], headers: dict[str, str]
+    ) -> tuple[int, dict[str, Any]] | None:
         """The first refusal that holds, with its error body."""
         script, step, limit = self.script, _step(asked), _limit(asked)
         key = headers.get("authorization", "").removeprefix("Bearer ")
         refusals: list[tuple[bool, int, str, str]] = [
-            (key not in script.get("keys", (key,)), 401, "Incorrect API key provided.", "invalid_api_key"),
+            (
+                key not in script.get("keys", (key,)),
+                401,
+                "Incorrect API key provided.",
+                "invalid_api_key",
+            ),
             (
                 asked.get("model") not in script.get("models", (asked.get("model"),)),
                 404,
@@ -260,7 +311,9 @@ class Provider:
         for word, (status, message) in script.get("refusals", {}).items():
             refusals.append((word in json.dumps(asked), status, message, "invalid_parameter_error"))
         for word, (status, message) in script.get("requires", {}).items():
-            refusals.append((word not in json.dumps(asked), status, message, "invalid_parameter_error"))
+            refusals.append(
+                (word not in json.dumps(asked), status, message, "invalid_parameter_error")
+            )
         for name in script.get("refuses", ()):
             other = "; use 'max_completion_tokens' instead" if name == "max_tokens" else ""
             message = f"Unsupported parameter: '{name}'{other}."
@@ -279,7 +332,9 @@ class Provider:
             entry["status"] = int(kind)
             if "retry_after" in details:
                 extra["Retry-After"] = str(details["retry_after"])
-            return await _send(writer, int(kind), _error("scripted", details.get("code", "scripted")), extra)
+            return await _send(
+                writer, int(kind), _error("scripted", details.get("code", "scripted")), extra
+            )
         if kind == "timeout":
             await asyncio.sleep(details.get("seconds", _LONG))
         if kind == "not_json":
@@ -287,7 +342,11 @@ class Provider:
         if kind == "cut":
             return await _cut(writer)
         completed = self._completed(asked, kind)
-        await (_stream(writer, completed) if asked.get("stream") else _send(writer, 200, completed, extra))
+        await (
+            _stream(writer, completed)
+            if asked.get("stream")
+            else _send(writer, 200, completed, extra)
+        )
         return extra.get("Connection") != "close"
 
     def _completed(self, asked: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -308,7 +367,13 @@ class Provider:
             "object": "chat.completion",
             "created": 0,
             "model": asked.get("model"),
-            "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}],
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": finish,
+                    "message": {"role": "assistant", "content": content},
+                }
+            ],
             "usage": self.script.get("usage", usage),
         }
 
@@ -326,17 +391,28 @@ def _limit(asked: dict[str, Any]) -> int:
 
 
 def _error(message: str, code: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "invalid_request_error", "code": code, "param": None}}
+    return {
+        "error": {"message": message, "type": "invalid_request_error", "code": code, "param": None}
+    }
 
 
 async def _send(
-    writer: asyncio.StreamWriter, status: int, answer: dict[str, Any], extra: dict[str, str] | None = None
+    writer: asyncio.StreamWriter,
+    status: int,
+    answer: dict[str, Any],
+    extra: dict[str, str] | None = None,
 ) -> bool:
-    return await _send_text(writer, status, json.dumps(answer, ensure_ascii=False), extra, "application/json")
+    return await _send_text(
+        writer, status, json.dumps(answer, ensure_ascii=False), extra, "application/json"
+    )
 
 
 async def _send_text(
-    writer: asyncio.StreamWriter, status: int, text: str, extra: dict[str, str] | None, mime: str = "application/json"
+    writer: asyncio.StreamWriter,
+    status: int,
+    text: str,
+    extra: dict[str, str] | None,
+    mime: str = "application/json",
 ) -> bool:
     body = text.encode()
     lines = [f"HTTP/1.1 {status} X", f"Content-Type: {mime}", f"Content-Length: {len(body)}"]
@@ -352,12 +428,26 @@ async def _stream(writer: asyncio.StreamWriter, completed: dict[str, Any]) -> bo
     text = str(choice["message"]["content"])
     deltas: list[dict[str, Any]] = [{"role": "assistant"}, {"reasoning_content": "hm"}]
     deltas += [{"content": text[place : place + 40]} for place in range(0, len(text), 40)]
-    common = {"id": completed["id"], "object": "chat.completion.chunk", "created": 0, "model": completed["model"]}
-    pieces = [{**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    pieces.append({**common, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    common = {
+        "id": completed["id"],
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": completed["model"],
+    }
+    pieces = [
+        {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+    ]
+    pieces.append(
+        {**common, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]}
+    )
     pieces.append({**common, "choices": [], "usage": completed["usage"]})
-    events = [f"data: {json.dumps(piece, ensure_ascii=False)}\n\n" for piece in pieces] + ["data: [DONE]\n\n"]
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+    events = [f"data: {json.dumps(piece, ensure_ascii=False)}\n\n" for piece in pieces] + [
+        "data: [DONE]\n\n"
+    ]
+    writer.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     for event in (*events, ""):
         body = event.encode()
         writer.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
@@ -366,7 +456,9 @@ async def _stream(writer: asyncio.StreamWriter, completed: dict[str, Any]) -> bo
 
 
 async def _cut(writer: asyncio.StreamWriter) -> bool:
-    writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"id": "half')
+    writer.write(
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"id": "half'
+    )
     await writer.drain()
     writer.close()
     return False

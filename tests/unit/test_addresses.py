@@ -71,14 +71,20 @@ def test_a_developers_settings_reach_no_test() -> None:
 
 
 def test_addresses_for_tests_are_all_that_is_handed_on() -> None:
-    shell = {**OF_A_DEVELOPER, "EDUGRAPH_TEST_REDIS_URL": "redis://tests/0", "EDUGRAPH_TEST_NEO4J_URI": ""}
+    shell = {
+        **OF_A_DEVELOPER,
+        "EDUGRAPH_TEST_REDIS_URL": "redis://tests/0",
+        "EDUGRAPH_TEST_NEO4J_URI": "",
+    }
     assert named_for_services(shell) == {"EDUGRAPH_REDIS_URL": "redis://tests/0"}
 
 
 @pytest.mark.parametrize(
     "shell", [{}, {"SSL_CERT_FILE": "/a.pem"}, {"SSL_CERT_FILE": "/a.pem", "SSL_CERT_DIR": "/b"}]
 )
-def test_no_authority_is_trusted_and_what_fetches_packages_has_those_of_the_shell(shell: dict[str, str]) -> None:
+def test_no_authority_is_trusted_and_what_fetches_packages_has_those_of_the_shell(
+    shell: dict[str, str],
+) -> None:
     environment = {**shell, "HOME": "/home/somebody"}
     trust_no_authority(environment)
     trust_no_authority(environment)  # the worker, after the run
@@ -107,7 +113,9 @@ TWO_SETS = {
         ({"PYTEST_XDIST_WORKER": "gw2"}, {}),
     ],
 )
-def test_a_worker_knows_the_servers_of_no_other_worker(xdist: dict[str, str], left: dict[str, str]) -> None:
+def test_a_worker_knows_the_servers_of_no_other_worker(
+    xdist: dict[str, str], left: dict[str, str]
+) -> None:
     """Not even one address of another's, where its own set lacks that server."""
     shell = {**TWO_SETS, **xdist}
     take_own(shell)
@@ -118,14 +126,26 @@ def test_a_worker_knows_the_servers_of_no_other_worker(xdist: dict[str, str], le
 
 def test_workers_without_servers_are_seen_before_they_begin() -> None:
     assert [lacking(TWO_SETS, workers) for workers in (0, 1, 2, 3)] == [[], [], [], [3]]
-    assert lacking({"HOME": "/home/somebody"}, 2) == []  # nobody has any: those tests are skipped, or fail in CI
+    assert (
+        lacking({"HOME": "/home/somebody"}, 2) == []
+    )  # nobody has any: those tests are skipped, or fail in CI
     assert of_each_worker(TWO_SETS)[1] == {"EDUGRAPH_REDIS_URL": "redis://second/0"}
 
 
 def run_of_workers(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Two of them, as `make test` starts them; of this run's servers they know nothing."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(TESTS)}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+    ]
     return subprocess.run(
         [*command, "--max-worker-restart", "0", *arguments],
         cwd=CHECKOUT,
@@ -138,7 +158,9 @@ def run_of_workers(*arguments: str, **environment: str) -> "subprocess.Completed
 
 
 def test_a_run_whose_second_worker_has_no_servers_does_not_begin() -> None:
-    done = run_of_workers("tests/unit/test_addresses.py", EDUGRAPH_TEST_REDIS_URL="redis://127.0.0.1:9/0")
+    done = run_of_workers(
+        "tests/unit/test_addresses.py", EDUGRAPH_TEST_REDIS_URL="redis://127.0.0.1:9/0"
+    )
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "worker 2 of 2 has no servers of its own" in done.stderr
 
@@ -150,20 +172,32 @@ def test_a_run_whose_second_worker_has_no_servers_does_not_begin() -> None:
         ("os._exit(1)", "crashed"),
     ],
 )
-def test_what_goes_wrong_in_a_worker_is_told_and_fails_the_run(tmp_path: Path, body: str, said: str) -> None:
+def test_what_goes_wrong_in_a_worker_is_told_and_fails_the_run(
+    tmp_path: Path, body: str, said: str
+) -> None:
     """To take the guard of the first out: do not register ExitOfAWorker in the conftest of the root."""
     (tmp_path / "test_it.py").write_text(
         f"import os\nimport pytest\n\n\ndef test_it():\n    {body}\n\n\ndef test_other():\n    pass\n"
     )
     shutil.copy(CHECKOUT / "conftest.py", tmp_path)
-    done = run_of_workers("-c", str(CHECKOUT / "pyproject.toml"), f"--rootdir={CHECKOUT}", str(tmp_path))
+    done = run_of_workers(
+        "-c", str(CHECKOUT / "pyproject.toml"), f"--rootdir={CHECKOUT}", str(tmp_path)
+    )
     assert said in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
     assert done.returncode not in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 @pytest.mark.parametrize(
     ("said", "meant"),
-    [("true", True), ("1", True), ("yes", True), ("True", True), ("", False), ("0", False), ("false", False)],
+    [
+        ("true", True),
+        ("1", True),
+        ("yes", True),
+        ("True", True),
+        ("", False),
+        ("0", False),
+        ("false", False),
+    ],
 )
 def test_ci_in_any_form(said: str, meant: bool) -> None:
     assert in_ci({"CI": said}) is meant
@@ -176,6 +210,8 @@ def test_what_a_test_needs_and_is_not_here_fails_it_in_ci_and_skips_it_elsewhere
     """To take the guard out: let `missing` always skip."""
     for said, ends in (("yes", pytest.fail.Exception), ("no", pytest.skip.Exception)):
         monkeypatch.setenv("CI", said)
-        with pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="no engine") as ended:
+        with pytest.raises(
+            (pytest.fail.Exception, pytest.skip.Exception), match="no engine"
+        ) as ended:
             missing("there is no engine")
         assert ended.type is ends

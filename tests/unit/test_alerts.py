@@ -14,7 +14,11 @@ from edugraph_common.platform.metrics import INSTRUMENTS
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "k8s" / "alerts"
-RULES = [rule for group in yaml.safe_load((ALERTS / "rules.yaml").read_text())["groups"] for rule in group["rules"]]
+RULES = [
+    rule
+    for group in yaml.safe_load((ALERTS / "rules.yaml").read_text())["groups"]
+    for rule in group["rules"]
+]
 
 
 def promtool(*arguments: str) -> str:
@@ -37,10 +41,19 @@ def test_each_fires_when_it_must_and_not_when_it_must_not() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_each_has_both_cases_and_a_section(rule: dict[str, Any]) -> None:
     tests = yaml.safe_load((ALERTS / "tests.yaml").read_text())["tests"]
-    cases = [case for test in tests for case in test["alert_rule_test"] if case["alertname"] == rule["alert"]]
+    cases = [
+        case
+        for test in tests
+        for case in test["alert_rule_test"]
+        if case["alertname"] == rule["alert"]
+    ]
     assert any(case["exp_alerts"] for case in cases)
     # A test of its own that never fires, not only the minutes before another one does.
-    silent = [test for test in tests if any(case["alertname"] == rule["alert"] for case in test["alert_rule_test"])]
+    silent = [
+        test
+        for test in tests
+        if any(case["alertname"] == rule["alert"] for case in test["alert_rule_test"])
+    ]
     assert any(not any(case["exp_alerts"] for case in test["alert_rule_test"]) for test in silent)
     assert f"\n## {rule['alert']}\n" in (ROOT / "docs" / "runbook.md").read_text()
     assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
@@ -80,4 +93,7 @@ def test_they_ask_for_metrics_and_values_that_exist() -> None:
             instrument = known.get(re.sub(r"_bucket$", "", name)) or known[name]
             for label, values in re.findall(r'(\w+)[=!]~?"([^"]*)"', selector):
                 allowed = next(each.allowed for each in instrument.labels if each.name == label)
-                assert allowed is None or all(value in allowed for value in values.split("|")), (name, values)
+                assert allowed is None or all(value in allowed for value in values.split("|")), (
+                    name,
+                    values,
+                )

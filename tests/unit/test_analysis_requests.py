@@ -57,7 +57,12 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Blobs:
 
 def value(number: int) -> dict[str, Any]:
     data = {"student_id": f"s{number}", "course_id": "c", "error_text": f"mistake {number}"}
-    return {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}", "data": data}
+    return {
+        "type": "error_record",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": f"r{number}",
+        "data": data,
+    }
 
 
 @given(refused=st.lists(st.booleans(), min_size=1, max_size=12), inline=st.booleans())
@@ -96,12 +101,20 @@ def text(number: int, kind: str, course: str) -> dict[str, Any]:
     }
     types = {"error": "error_record", "knowledge_points": "course_content"}
     data = fields[kind] | {"course_id": course}
-    return {"type": types[kind], "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}", "data": data}
+    return {
+        "type": types[kind],
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": f"r{number}",
+        "data": data,
+    }
 
 
 def test_economy_and_the_acceptance_number_go_with_a_job_down_to_its_packs(blobs: Blobs) -> None:
     """Out: "economy" or "acceptance" where one of them is made of another."""
-    values = (*(text(number, "error", "c") for number in range(3)), text(3, "knowledge_points", "c"))
+    values = (
+        *(text(number, "error", "c") for number in range(3)),
+        text(3, "knowledge_points", "c"),
+    )
     inline = ImportJob(job_id=uuid4().hex, records=values, analyze=True, economy=True, acceptance=7)
     (batch,) = window(blobs, inline, 1)
     rows = ByteRange(source="s", offset=0, length=1, first_line=1)
@@ -125,7 +138,9 @@ def test_economy_and_the_acceptance_number_go_with_a_job_down_to_its_packs(blobs
 
 @given(
     texts=st.lists(
-        st.tuples(st.sampled_from(["error", "knowledge_points"]), st.sampled_from("abc")), min_size=1, max_size=12
+        st.tuples(st.sampled_from(["error", "knowledge_points"]), st.sampled_from("abc")),
+        min_size=1,
+        max_size=12,
     ),
     inline=st.booleans(),
 )
@@ -135,12 +150,17 @@ def test_course_texts_and_mistakes_are_read_with_the_points_of_their_courses(
     """Out: "knowledge_points" in KINDS_WITH_CONTEXTS, or the choice of `own` contexts in `_send_at_once`."""
     values = [text(number, *each) for number, each in enumerate(texts)]
     job_id, sent, windows = uuid4().hex, list[Any](), Windows()
-    how: dict[str, Any] = {"records": tuple(values)} if inline else {"rows": store_rows(blobs, job_id, values)}
+    how: dict[str, Any] = (
+        {"records": tuple(values)} if inline else {"rows": store_rows(blobs, job_id, values)}
+    )
     message = ImportBatch(job_id=job_id, batch=0, **how)
     kept = [record for _, record in read_batch(blobs, message).graph.records]
 
     def known(course_ids: Sequence[str]) -> tuple[CourseContext, ...]:
-        return tuple(CourseContext(course_id=each, knowledge_points=(f"point of {each}",)) for each in course_ids)
+        return tuple(
+            CourseContext(course_id=each, knowledge_points=(f"point of {each}",))
+            for each in course_ids
+        )
 
     requests = AnalysisRequests(None, windows, blobs, known, lambda: NOW)  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:
@@ -148,8 +168,16 @@ def test_course_texts_and_mistakes_are_read_with_the_points_of_their_courses(
         requests.ask(message, kept)
     told: list[tuple[str, str]] = []
     for request in [*sent, *windows.requests]:
-        pack = request if inline else StoredBatches(blobs).with_records(pack_of(request, "p", 0, request.expected))
-        read = [each for value in pack.records if (each := parse_record(value)) and kind_to_read(each) == pack.kind]
+        pack = (
+            request
+            if inline
+            else StoredBatches(blobs).with_records(pack_of(request, "p", 0, request.expected))
+        )
+        read = [
+            each
+            for value in pack.records
+            if (each := parse_record(value)) and kind_to_read(each) == pack.kind
+        ]
         if isinstance(request, Analysis):
             assert len(read) <= IMPORT_CONTENT_PACK
             assert {context.course_id for context in request.contexts} == {
@@ -158,4 +186,6 @@ def test_course_texts_and_mistakes_are_read_with_the_points_of_their_courses(
         for record in read:
             document = read_document(record.to_json(), pack.kind, pack.contexts)
             told += [(record.record_id, point) for point in document.known_points]
-    assert sorted(told) == sorted((f"r{number}", f"point of {course}") for number, (_, course) in enumerate(texts))
+    assert sorted(told) == sorted(
+        (f"r{number}", f"point of {course}") for number, (_, course) in enumerate(texts)
+    )

@@ -27,12 +27,18 @@ def chaos(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_a_run_in_peace_that_did_not_write_all_is_no_reference(
-    chaos: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: dict[str, Any], problems: list[bool]
+    chaos: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    end: dict[str, Any],
+    problems: list[bool],
 ) -> None:
     """Two runs that wrote nothing are the same. To take the guard out: let `_runs` not ask `missing_in_peace`."""
     food = chaos.Food(tmp_path / "main", tmp_path / "texts", [tmp_path / "small"])
     for path in (food.main, food.texts, *food.small):
         path.write_text("{}\n" * 3)
     reports = {path.name: end for path in (food.main, food.texts, *food.small)} if end else {}
-    monkeypatch.setattr(chaos, "one_run", lambda seed, _food: chaos.Run(seed, digest="one", reports=reports))
+    monkeypatch.setattr(
+        chaos, "one_run", lambda seed, _food: chaos.Run(seed, digest="one", reports=reports)
+    )
     assert [bool(run.problems) for run in chaos._runs(food, range(1, 2))] == problems

@@ -20,7 +20,9 @@ def test_the_json_is_current() -> None:
     if importlib.util.find_spec("grafana_foundation_sdk") is None:
         missing("needs the group dashboards: uv sync --group dashboards")
     code = "import json, runpy; print(json.dumps(runpy.run_path('make.py')['texts']()))"
-    made = subprocess.run([sys.executable, "-c", code], cwd=CODE, capture_output=True, text=True, check=True).stdout
+    made = subprocess.run(
+        [sys.executable, "-c", code], cwd=CODE, capture_output=True, text=True, check=True
+    ).stdout
     texts = json.loads(made)
     assert {file.name for file in FILES} == set(texts)
     for file in FILES:
@@ -39,8 +41,14 @@ def test_they_have_no_fault() -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda panel: panel["targets"][0].update(expr="sum(rate(edugraph_no_such_total[5m]))"), "no metric of ours"),
-        (lambda panel: panel["targets"][0].update(expr="sum(rate(edugraph_tasks_total[5m])"), "parse error"),
+        (
+            lambda panel: panel["targets"][0].update(expr="sum(rate(edugraph_no_such_total[5m]))"),
+            "no metric of ours",
+        ),
+        (
+            lambda panel: panel["targets"][0].update(expr="sum(rate(edugraph_tasks_total[5m])"),
+            "parse error",
+        ),
         (
             lambda panel: panel["targets"][0].update(expr='edugraph_tasks_total{queue="$queue"}'),
             "$queue is no variable",
@@ -50,7 +58,9 @@ def test_they_have_no_fault() -> None:
         (lambda panel: panel["gridPos"].update(x=0, y=0), "lies over"),
     ],
 )
-def test_the_checker_sees(tmp_path: Path, change: Callable[[dict[str, Any]], None], fault: str) -> None:
+def test_the_checker_sees(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], fault: str
+) -> None:
     board = json.loads(FILES[0].read_text())
     change(next(panel for panel in board["panels"] if panel["type"] != "row"))
     (tmp_path / "broken.json").write_text(json.dumps(board))

@@ -9,14 +9,27 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS_OF_PAGES = ("docs", "research")
 PAGES = [page for page in ROOT.glob("*.md") if page.name != "CHANGELOG.md"]
 PAGES += [page for folder in FOLDERS_OF_PAGES for page in ROOT.glob(f"{folder}/**/*.md")]
-FOLDERS = ("benchmarks", "cli", "deploy", "dev", "libs", "research", "scripts", "services", "tests", "tools")
+FOLDERS = (
+    "benchmarks",
+    "cli",
+    "deploy",
+    "dev",
+    "libs",
+    "research",
+    "scripts",
+    "services",
+    "tests",
+    "tools",
+)
 
 
 @pytest.fixture(scope="module")
 def code() -> list[str]:
     """Each with a slash before it, so that a page may leave out the first folders."""
     suffixes = (".cypher", ".lua", ".py")
-    files = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in suffixes)
+    files = (
+        path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in suffixes
+    )
     return [f"/{path.relative_to(ROOT).as_posix()}" for path in files]
 
 
@@ -27,7 +40,9 @@ def test_every_file_of_code_that_a_page_names_is_there(code: list[str]) -> None:
         for path in re.findall(r"`([\w./-]+\.(?:py|lua|cypher))`", page.read_text(encoding="utf-8"))
     }
     assert len(named) > 100
-    assert [each for each in sorted(named) if not any(path.endswith(f"/{each[1]}") for path in code)] == []
+    assert [
+        each for each in sorted(named) if not any(path.endswith(f"/{each[1]}") for path in code)
+    ] == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -94,9 +94,13 @@ def refusal(words: list[str], *, is_mention: bool = False) -> str | None:
     return _refused_arguments(command, context, rest, is_mention=is_mention)
 
 
-def _refused_arguments(command: Any, parent: Any, words: list[str], *, is_mention: bool) -> str | None:
+def _refused_arguments(
+    command: Any, parent: Any, words: list[str], *, is_mention: bool
+) -> str | None:
     try:
-        command.parse_args(command.context_class(command, info_name="edugraph", parent=parent), list(words))
+        command.parse_args(
+            command.context_class(command, info_name="edugraph", parent=parent), list(words)
+        )
     except Exception as error:  # noqa: BLE001 - Typer's copy of click has no public name for its errors
         kind = type(error).__name__
         reason = str(error) or kind

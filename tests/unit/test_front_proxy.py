@@ -26,7 +26,11 @@ from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings
 
 CADDYFILE = Path(__file__).resolve().parents[2] / "deploy" / "compose" / "Caddyfile"
-NOWHERE = {"broker_url": "amqp://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1", "blob_url": "/tmp"}
+NOWHERE = {
+    "broker_url": "amqp://127.0.0.1:1",
+    "redis_url": "redis://127.0.0.1:1",
+    "blob_url": "/tmp",
+}
 INSIGHTS_ALONE = {"redis_url": "redis://127.0.0.1:1", "neo4j_uri": "bolt://127.0.0.1:1"}
 
 
@@ -52,7 +56,9 @@ def doors(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[httpx.Client, dict[str, int]]]:
     """A client of the one address, and the ports of both services."""
-    servers = {name: ThreadingHTTPServer(("127.0.0.1", 0), Door) for name in ("gateway", "insights")}
+    servers = {
+        name: ThreadingHTTPServer(("127.0.0.1", 0), Door) for name in ("gateway", "insights")
+    }
     for server in servers.values():
         Thread(target=server.serve_forever, daemon=True).start()
     ports = {name: int(server.server_address[1]) for name, server in servers.items()}
@@ -66,7 +72,11 @@ def doors(
             **{f"{name.upper()}_ADDRESS": place for name, place in places.items()},
         }
         caddy = str(Path(sys.executable).with_name("caddy"))
-        processes.start("proxy", [caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], environment)
+        processes.start(
+            "proxy",
+            [caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"],
+            environment,
+        )
     else:
         served = Served(f"http://{places['gateway']}", f"http://{places['insights']}", processes)
         start_front_proxy(served, port, folder)
@@ -96,7 +106,9 @@ paths = st.builds(
 
 
 @pytest.mark.loopback("Caddy and two servers that stand for the services")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(path=paths, method=st.sampled_from(["GET", "POST", "DELETE"]))
 def test_each_path_comes_whole_to_the_service_that_answers_it(
     doors: tuple[httpx.Client, dict[str, int]], path: str, method: str
@@ -104,25 +116,33 @@ def test_each_path_comes_whole_to_the_service_that_answers_it(
     """Out: any path of the Caddyfile, or the order of its handles."""
     client, ports = doors
     door = "insights" if is_of_insights(path) else "gateway"
-    body_bytes = {"insights": 50_000, "gateway": 100_000}[door]  # the proxy lets 64 KiB through to insights
+    body_bytes = {"insights": 50_000, "gateway": 100_000}[
+        door
+    ]  # the proxy lets 64 KiB through to insights
     body = b"x" * body_bytes if method == "POST" else b""
     answer = client.request(method, path, content=body).raise_for_status()
     assert answer.text == f"{ports[door]} {path} {len(body)}"
 
 
 @pytest.mark.loopback("Caddy and two servers that stand for the services")
-def test_a_body_that_insights_does_not_need_ends_at_the_proxy(doors: tuple[httpx.Client, dict[str, int]]) -> None:
+def test_a_body_that_insights_does_not_need_ends_at_the_proxy(
+    doors: tuple[httpx.Client, dict[str, int]],
+) -> None:
     """To take the guard out: leave request_body out of the Caddyfile."""
     client, _ = doors
     assert client.post("/v1/insights/views", content=b"x" * 100_000).status_code == 413
 
 
 @pytest.mark.loopback("Caddy and two servers that stand for the services")
-def test_headers_that_do_not_come_end_the_connection_at_the_proxy(doors: tuple[httpx.Client, dict[str, int]]) -> None:
+def test_headers_that_do_not_come_end_the_connection_at_the_proxy(
+    doors: tuple[httpx.Client, dict[str, int]],
+) -> None:
     """To take the guard out: leave read_header out of the Caddyfile."""
     client, _ = doors
     begun = time.monotonic()
-    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=20) as connection:
+    with socket.create_connection(
+        (client.base_url.host, client.base_url.port), timeout=20
+    ) as connection:
         connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n")
         while connection.recv(4096):
             pass
@@ -137,7 +157,12 @@ def test_each_operation_is_behind_the_door_that_leads_to_it() -> None:
     own = {"/healthz", "/readyz"}  # of each process; from outside those of the gateway are seen
     assert len(behind[False]) > 20
     assert "/v1/graph/summary" in behind[True]
-    wrong = [path for door, its in behind.items() for path in its - own if is_of_insights(path) is not door]
+    wrong = [
+        path
+        for door, its in behind.items()
+        for path in its - own
+        if is_of_insights(path) is not door
+    ]
     assert wrong == []
     route = next(label for label in metrics.HTTP_SECONDS.labels if label.name == "route")
     assert max(map(len, behind.values())) < route.most, "the routes beyond are counted as one"

@@ -28,7 +28,9 @@ def gateway() -> FastAPI:
 
 
 def opened_insights() -> Insights:
-    return open_insights(InsightsSettings.model_validate({**NOWHERE, "neo4j_uri": "bolt://127.0.0.1:1"}))
+    return open_insights(
+        InsightsSettings.model_validate({**NOWHERE, "neo4j_uri": "bolt://127.0.0.1:1"})
+    )
 
 
 def sent(app: FastAPI, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, int]:
@@ -72,7 +74,10 @@ def sent(app: FastAPI, method: str, path: str, headers: Mapping[str, str]) -> tu
 def addresses(app: FastAPI) -> list[str]:
     """Return the path of each operation, those that no document names, and some that do not exist."""
     documented = {path.replace("{", "").replace("}", "") for path in app.openapi()["paths"]}
-    return sorted(documented | {"/", "/ui/", "/ui/session", "/ui/logout", "/ui/callback", "/mcp", "/docs", "/x"})
+    return sorted(
+        documented
+        | {"/", "/ui/", "/ui/session", "/ui/logout", "/ui/callback", "/mcp", "/docs", "/x"}
+    )
 
 
 @pytest.mark.loopback("a Redis that is not there, to which refusals are noted")
@@ -98,6 +103,8 @@ def test_with_a_key_insights_reads_no_more_than_it_needs(
     monkeypatch.setattr(type(insights), "admit", lambda *_: Caller("key", (), ("teacher",), "T01"))
     app = insights_application(insights)
     for method, path in (("POST", "/v1/insights/views"), ("PUT", f"/v1/insights/views/{'0' * 32}")):
-        status, taken_bytes = sent(app, method, path, {"Content-Type": "application/json", **declared})
+        status, taken_bytes = sent(
+            app, method, path, {"Content-Type": "application/json", **declared}
+        )
         assert status == 413
         assert taken_bytes <= (0 if declared else MOST_BODY_BYTES + CHUNK_BYTES)

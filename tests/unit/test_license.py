@@ -9,7 +9,12 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PROJECTS = sorted(
     path
-    for pattern in ("pyproject.toml", "libs/*/pyproject.toml", "services/*/pyproject.toml", "cli/pyproject.toml")
+    for pattern in (
+        "pyproject.toml",
+        "libs/*/pyproject.toml",
+        "services/*/pyproject.toml",
+        "cli/pyproject.toml",
+    )
     for path in ROOT.glob(pattern)
 )
 LICENSE = (ROOT / "LICENSE").read_text(encoding="utf-8")
@@ -22,8 +27,16 @@ def test_the_license_is_apache_2_by_its_authors() -> None:
 
 
 def test_all_projects_are_looked_at() -> None:
-    services = {path.name for path in (ROOT / "services").iterdir() if (path / "Dockerfile").exists()}
-    assert {path.parent.name for path in PROJECTS} == {ROOT.name, "client", "common", "cli", *services}
+    services = {
+        path.name for path in (ROOT / "services").iterdir() if (path / "Dockerfile").exists()
+    }
+    assert {path.parent.name for path in PROJECTS} == {
+        ROOT.name,
+        "client",
+        "common",
+        "cli",
+        *services,
+    }
 
 
 @pytest.mark.parametrize("path", PROJECTS, ids=lambda path: str(path.parent.relative_to(ROOT)))

@@ -21,7 +21,11 @@ from edugraph_insights.insights import open_insights
 from edugraph_insights.problems import problem_answer
 from edugraph_insights.settings import InsightsSettings
 
-GATEWAY = {"broker_url": "amqp://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1", "blob_url": "/nowhere"}
+GATEWAY = {
+    "broker_url": "amqp://127.0.0.1:1",
+    "redis_url": "redis://127.0.0.1:1",
+    "blob_url": "/nowhere",
+}
 INSIGHTS = {"redis_url": "redis://127.0.0.1:1", "neo4j_uri": "bolt://127.0.0.1:1"}
 HERE = "127.0.0.1:8080"
 NAMES = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d*)?", re.IGNORECASE)
@@ -29,7 +33,9 @@ NAMES = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d*)?", re.IGNORECASE)
 
 def client() -> TestClient:
     """Return a client of an application that answers 200 to everything."""
-    everything = Route("/{path:path}", lambda _request: PlainTextResponse("ok"), methods=["GET", "POST", "DELETE"])
+    everything = Route(
+        "/{path:path}", lambda _request: PlainTextResponse("ok"), methods=["GET", "POST", "DELETE"]
+    )
     app = Starlette(routes=[everything])
     return TestClient(LoopbackOnly(app, problem_answer), base_url=f"http://{HERE}")
 
@@ -64,7 +70,9 @@ def test_another_name_is_refused(host: str) -> None:
         assert "evil" not in host
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", HERE, "localhost", "LOCALHOST:1", "[::1]", "[::1]:8080"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", HERE, "localhost", "LOCALHOST:1", "[::1]", "[::1]:8080"]
+)
 def test_the_names_of_the_loopback_are_answered(host: str) -> None:
     assert client().get("/v1/jobs", headers={"Host": host}).status_code == 200
 
@@ -104,8 +112,12 @@ def test_probes_are_answered_at_any_name(path: str) -> None:
 
 
 def applications(**settings: Any) -> list[TestClient]:
-    gateway = gateway_application(open_gateway(GatewaySettings.model_validate({**GATEWAY, **settings})))
-    insights = insights_application(open_insights(InsightsSettings.model_validate({**INSIGHTS, **settings})))
+    gateway = gateway_application(
+        open_gateway(GatewaySettings.model_validate({**GATEWAY, **settings}))
+    )
+    insights = insights_application(
+        open_insights(InsightsSettings.model_validate({**INSIGHTS, **settings}))
+    )
     return [TestClient(each, base_url="http://evil.example:8080") for each in (gateway, insights)]
 
 
@@ -121,7 +133,9 @@ def test_both_services_refuse_only_without_authentication() -> None:
     ("model", "given_settings", "host"),
     [(GatewaySettings, GATEWAY, "host"), (InsightsSettings, INSIGHTS, "insights_host")],
 )
-def test_another_address_needs_a_second_setting(model: Any, given_settings: dict[str, str], host: str) -> None:
+def test_another_address_needs_a_second_setting(
+    model: Any, given_settings: dict[str, str], host: str
+) -> None:
     open_to_all = {**given_settings, host: "0.0.0.0", "auth": "off"}
     with pytest.raises(ValidationError, match="EDUGRAPH_OPEN_TO_NETWORK"):
         model.model_validate(open_to_all)

@@ -58,6 +58,9 @@ def test_a_module_may_not_become_denser(
     open_code.BASELINE.write_text(json.dumps({"a.py": 16.1}), encoding="utf-8")
     assert open_code.check({"a.py": counts}) == 0
     assert open_code.check({"new.py": counts}) == 1
-    assert "new.py: 16.1 syntax nodes per statement, at most 15.0 are allowed" in capsys.readouterr().out
+    assert (
+        "new.py: 16.1 syntax nodes per statement, at most 15.0 are allowed"
+        in capsys.readouterr().out
+    )
     counts["nodes per statement"] += 10
     assert open_code.check({"a.py": counts}) == 1

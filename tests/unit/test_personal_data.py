@@ -24,7 +24,12 @@ def test_every_label_relationship_queue_and_part_of_a_job_is_listed() -> None:
     of_jobs = [f"edugraph:job:{{J}}{':' if part else ''}{part}" for part in PARTS]
     of_queues = [name for queue in QUEUES for name in (queue, dead_queue_name(queue))]
     given = {Store.GRAPH: of_graph, Store.REDIS: of_jobs, Store.QUEUES: of_queues}
-    missing = [place for store, places in given.items() for place in places if place_of(store, place) is None]
+    missing = [
+        place
+        for store, places in given.items()
+        for place in places
+        if place_of(store, place) is None
+    ]
     assert missing == []
 
 
@@ -36,16 +41,28 @@ def test_names_are_used_once_and_patterns_do_not_hide_each_other() -> None:
 
 
 def test_what_is_not_erased_says_why() -> None:
-    silent = [place.name for place in PLACES if place.level != "none" and not place.eraser and not place.left]
+    silent = [
+        place.name
+        for place in PLACES
+        if place.level != "none" and not place.eraser and not place.left
+    ]
     assert silent == []
 
 
 def test_every_key_in_redis_is_used_by_a_service_and_no_service_may_use_all() -> None:
     """The embedded run has no users: nobody else has a broker in Redis."""
-    given = {name for access in ACCESS.values() for name in (*access.uses, *access.reads, *access.appends)}
+    given = {
+        name
+        for access in ACCESS.values()
+        for name in (*access.uses, *access.reads, *access.appends)
+    }
     listed = {place.name for place in PLACES if place.store is Store.REDIS}
     assert given == listed - {"redis.embedded_broker"}
     for service in SERVICES:
-        keys = {rule.partition("~")[2].removesuffix(")") for rule in rules_of(service) if "~" in rule}
-        assert keys <= {pattern for place in PLACES if place.store is Store.REDIS for pattern in place.patterns}
+        keys = {
+            rule.partition("~")[2].removesuffix(")") for rule in rules_of(service) if "~" in rule
+        }
+        assert keys <= {
+            pattern for place in PLACES if place.store is Store.REDIS for pattern in place.patterns
+        }
         assert not any(pattern.startswith(("*", "edugraph:*")) for pattern in keys)

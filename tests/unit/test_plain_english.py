@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def prose() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plain_english", ROOT / "scripts" / "plain_english.py")
+    spec = importlib.util.spec_from_file_location(
+        "plain_english", ROOT / "scripts" / "plain_english.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -57,16 +59,29 @@ def test_plain_sentences_have_no_hit(prose: ModuleType, sentence: str) -> None:
 
 def test_comments_docstrings_and_paragraphs_are_read(prose: ModuleType, tmp_path: Path) -> None:
     module = tmp_path / "module.py"
-    module.write_text('"""Of the module."""\n\n# Of a comment\n# on two lines.\nx = "Of a string."  # noqa: E501\n')
+    module.write_text(
+        '"""Of the module."""\n\n# Of a comment\n# on two lines.\nx = "Of a string."  # noqa: E501\n'
+    )
     page = tmp_path / "page.md"
-    page.write_text("# Of a heading\n\nOf a paragraph.\n\n```\nOf code.\n```\n\n- Of an item.\n\n| Of a cell |\n")
-    assert [block.text for block in prose.blocks_of(module)] == ["Of the module.", "Of a comment\non two lines."]
+    page.write_text(
+        "# Of a heading\n\nOf a paragraph.\n\n```\nOf code.\n```\n\n- Of an item.\n\n| Of a cell |\n"
+    )
+    assert [block.text for block in prose.blocks_of(module)] == [
+        "Of the module.",
+        "Of a comment\non two lines.",
+    ]
     hits = [hit for block in prose.blocks_of(page) for hit in prose.hits_of("page.md", block)]
-    assert [(hit.line, hit.sentence) for hit in hits] == [(3, "Of a paragraph."), (9, "Of an item.")]
+    assert [(hit.line, hit.sentence) for hit in hits] == [
+        (3, "Of a paragraph."),
+        (9, "Of an item."),
+    ]
 
 
 def test_a_file_may_not_have_more_hits_than_before(
-    prose: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    prose: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     page = tmp_path / "page.md"

@@ -13,14 +13,18 @@ from proxy import Proxy
 
 @pytest.mark.loopback("the proxy is a server")
 @pytest.mark.parametrize("disturbance", [None, "cut", "half_open", "hold", "refuse", "swallow"])
-def test_nothing_is_open_after_the_end(monkeypatch: pytest.MonkeyPatch, disturbance: str | None) -> None:
+def test_nothing_is_open_after_the_end(
+    monkeypatch: pytest.MonkeyPatch, disturbance: str | None
+) -> None:
     gc.collect()  # what other tests have left is not meant here
     left: list[str] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda fault: left.append(str(fault.exc_value)))
     accepted: list[socket.socket] = []
     with warnings.catch_warnings(), socket.create_server(("127.0.0.1", 0)) as server:
         warnings.simplefilter("error")
-        there = threading.Thread(target=lambda: accepted.extend(server.accept()[0] for _ in range(3)))
+        there = threading.Thread(
+            target=lambda: accepted.extend(server.accept()[0] for _ in range(3))
+        )
         there.start()
         with Proxy(f"tcp://127.0.0.1:{server.getsockname()[1]}") as proxy:
             clients = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(3)]

@@ -8,6 +8,12 @@ def test_the_page_is_current() -> None:
 
 
 def test_no_secret_has_a_default() -> None:
-    named = [(name, field) for model in SECTIONS.values() for name, field in model.model_fields.items()]
-    secrets = [field for name, field in named if any(word in name for word in ("password", "key", "broker", "redis"))]
+    named = [
+        (name, field) for model in SECTIONS.values() for name, field in model.model_fields.items()
+    ]
+    secrets = [
+        field
+        for name, field in named
+        if any(word in name for word in ("password", "key", "broker", "redis"))
+    ]
     assert all(not field.default or field.is_required() for field in secrets)

@@ -62,7 +62,11 @@ def test_a_record_says_what_its_statement_says(text: str) -> None:
 
     result = statement.get("result") or {}
     score = result.get("score") or {}
-    if data.get("score") is not None and score.get("raw") is not None and score.get("max") is not None:
+    if (
+        data.get("score") is not None
+        and score.get("raw") is not None
+        and score.get("max") is not None
+    ):
         least = Fraction(score.get("min") or 0)
         share = (Fraction(score["raw"]) - least) / (Fraction(score["max"]) - least)
         assert abs(data["score"] - min(1, max(0, share))) < 1e-6
@@ -72,7 +76,9 @@ def test_a_record_says_what_its_statement_says(text: str) -> None:
 
 @given(st.sampled_from(STATEMENTS), st.data())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_only_the_parts_that_are_read_decide(statement: dict[str, Any], data: st.DataObject) -> None:
+def test_only_the_parts_that_are_read_decide(
+    statement: dict[str, Any], data: st.DataObject
+) -> None:
     """A field that nobody reads changes the id of a statement without one, and nothing else."""
     extra = data.draw(value)
     text = as_text(statement, {})
@@ -93,8 +99,12 @@ def test_only_the_parts_that_are_read_decide(statement: dict[str, Any], data: st
 
 def test_each_form_of_a_statement_has_a_record() -> None:
     """Without a record, the tests above would say nothing about a form."""
-    with_records = [statement for statement in STATEMENTS if record_of(as_text(statement, {})) is not None]
-    without = [each["verb"]["id"].rsplit("/", 1)[-1] for each in STATEMENTS if each not in with_records]
+    with_records = [
+        statement for statement in STATEMENTS if record_of(as_text(statement, {})) is not None
+    ]
+    without = [
+        each["verb"]["id"].rsplit("/", 1)[-1] for each in STATEMENTS if each not in with_records
+    ]
     assert sorted(without) == ["evaluated", "progressed", "voided"]
     assert all(places(statement) for statement in STATEMENTS)
 

@@ -25,7 +25,9 @@ from tools.servers.rabbitmq import RabbitMQ
 from tools.servers.redis import Redis
 from tools.servers.server import TEST_NAMES
 
-OF_PRODUCTION = [name for server in cli.SERVERS.values() for name in (*server.variables, *server.optional)]
+OF_PRODUCTION = [
+    name for server in cli.SERVERS.values() for name in (*server.variables, *server.optional)
+]
 VARIABLES = [*OF_PRODUCTION, *(TEST_NAMES[name] for name in OF_PRODUCTION)]
 pytestmark = pytest.mark.loopback("asks the machine which ports are free, and takes one")
 linux_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
@@ -40,7 +42,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> checkout.Checkout:
     return checkout.Checkout(tmp_path / "checkout")
 
 
-def test_ports_are_remembered_and_differ_between_checkouts(here: checkout.Checkout, tmp_path: Path) -> None:
+def test_ports_are_remembered_and_differ_between_checkouts(
+    here: checkout.Checkout, tmp_path: Path
+) -> None:
     other = checkout.Checkout(tmp_path / "other")
     assert here.ports() == here.ports()
     assert not set(here.ports().values()) & set(other.ports().values())
@@ -66,7 +70,9 @@ def test_the_sets_of_one_checkout_share_nothing(here: checkout.Checkout) -> None
             assert not kind(other).container.startswith(kind(one).container)
         nodes = [RabbitMQ(each)._env(each.state)["RABBITMQ_NODENAME"] for each in (one, other)]
         assert nodes[0] != nodes[1]
-        folders = [{*Redis(each).data_folders(), each.state, each.env_file} for each in (one, other)]
+        folders = [
+            {*Redis(each).data_folders(), each.state, each.env_file} for each in (one, other)
+        ]
         assert not folders[0] & folders[1]
 
 
@@ -110,13 +116,19 @@ def test_a_run_has_three_workers_for_two_cores_where_memory_and_sets_allow_it(
 )
 @pytest.mark.parametrize("kind", [RabbitMQ, Redis, Neo4j])
 def test_every_address_of_the_tests_is_named_for_its_worker(
-    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, kind: type[RabbitMQ], worker: int, prefix: str
+    here: checkout.Checkout,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[RabbitMQ],
+    worker: int,
+    prefix: str,
 ) -> None:
     server = kind(replace(here, test_worker=worker))
     monkeypatch.setattr(server, "running", lambda: True)
     assert len(server.environment()) == len(server.addresses())
     first_letter = len(prefix)
-    assert all(name.startswith(prefix) and name[first_letter].isalpha() for name in server.environment())
+    assert all(
+        name.startswith(prefix) and name[first_letter].isalpha() for name in server.environment()
+    )
 
 
 def test_passwords_are_private_and_stay(here: checkout.Checkout) -> None:
@@ -124,7 +136,9 @@ def test_passwords_are_private_and_stay(here: checkout.Checkout) -> None:
     assert stat.S_IMODE((here.state / "redis.password").stat().st_mode) == 0o600
 
 
-def test_notes_copied_with_the_folder_are_not_believed(here: checkout.Checkout, tmp_path: Path) -> None:
+def test_notes_copied_with_the_folder_are_not_believed(
+    here: checkout.Checkout, tmp_path: Path
+) -> None:
     here.ports()
     here.remember("redis", {"pid": os.getpid(), "identity": "x"})
     shutil.copytree(here.root, tmp_path / "copy")
@@ -157,7 +171,9 @@ def test_our_own_address_in_the_environment_is_not_one_from_elsewhere(
         assert server.given() is None
 
 
-def test_half_an_address_is_refused(here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_an_address_is_refused(
+    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://elsewhere")
     with pytest.raises(common.ServerError, match="RABBITMQ_MANAGEMENT_URL is not"):
         RabbitMQ(here).given()
@@ -224,7 +240,9 @@ def test_a_graph_for_tests_is_quick_for_a_run_and_started_anew_for_a_bench(
 
 @linux_only
 def test_a_process_and_its_helpers_end_together(tmp_path: Path) -> None:
-    record = processes.spawn(["sh", "-c", "trap '' TERM; sleep 60 & sleep 60"], dict(os.environ), tmp_path / "log")
+    record = processes.spawn(
+        ["sh", "-c", "trap '' TERM; sleep 60 & sleep 60"], dict(os.environ), tmp_path / "log"
+    )
     until(lambda: len(processes.members(record)) == 3)
     processes.end(record, patience=0.2)
     assert processes.members(record) == []
@@ -270,7 +288,9 @@ def test_a_broken_build_is_started_over() -> None:
 
 @pytest.mark.parametrize("kind", [RabbitMQ, Redis, Neo4j])
 def test_containers_listen_on_the_loopback_and_get_no_password_by_command_line(
-    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, kind: Callable[[checkout.Checkout], RabbitMQ]
+    here: checkout.Checkout,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: Callable[[checkout.Checkout], RabbitMQ],
 ) -> None:
     asked: list[tuple[str, ...]] = []
 

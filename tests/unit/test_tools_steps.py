@@ -16,7 +16,9 @@ def codes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 def test_the_others_run_after_one_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
     assert steps.main(["good", "bad X=1", "last"]) == 1
     table = [
-        line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("good", "bad", "last"))
+        line.split()
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith(("good", "bad", "last"))
     ]
     assert [row[:-1] for row in table] == [["good", "ok"], ["bad", "X=1", "failed"], ["last", "ok"]]
 

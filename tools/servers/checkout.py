@@ -98,7 +98,9 @@ class Checkout:
         """Return the ports of this checkout. They are the same each time."""
         known = self._read(self.ports_file)
         if not known or set(known["ports"]) != set(PORT_NAMES):
-            notes = [self._read(replace(self, test_worker=number).ports_file) for number in range(SETS)]
+            notes = [
+                self._read(replace(self, test_worker=number).ports_file) for number in range(SETS)
+            ]
             taken = {port for note in notes if note for port in note["ports"].values()}
             # The seeds are as far apart as the blocks allow, so that sets that start at the same time get different
             # ports.

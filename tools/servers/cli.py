@@ -24,7 +24,9 @@ MISSING = 3
 def main(arguments: list[str] | None = None, root: Path | None = None) -> int:
     """Run one command."""
     options = _parser().parse_args(arguments)
-    checkout = Checkout(root or Path(__file__).resolve().parents[2], options.worker if options.tests else 0)
+    checkout = Checkout(
+        root or Path(__file__).resolve().parents[2], options.worker if options.tests else 0
+    )
     checkout.state.mkdir(parents=True, exist_ok=True)
     try:
         # Two commands at once in one checkout could start a server twice. These commands change nothing.
@@ -72,7 +74,9 @@ def env(checkout: Checkout, options: argparse.Namespace) -> int:
 
 def workers(_checkout: Checkout, _options: argparse.Namespace) -> int:
     """Print how many workers a test run should have on this machine, each with a set of servers."""
-    print(workers_for(os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+    print(
+        workers_for(os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    )
     return 0
 
 
@@ -97,7 +101,9 @@ def _up(server: Server) -> None:
         server.up()
     except ServerError as error:
         names = " and ".join(map(server.outside_name, server.variables))
-        raise ServerError(f"cannot be had (to use one from elsewhere, set {names}): {error}") from error
+        raise ServerError(
+            f"cannot be had (to use one from elsewhere, set {names}): {error}"
+        ) from error
 
 
 def _down(server: Server) -> None:
@@ -120,7 +126,10 @@ def _status(server: Server) -> None:
 
 
 def _for_each(
-    checkout: Checkout, names: list[str], action: Callable[[Server], None], together: int = len(SERVERS)
+    checkout: Checkout,
+    names: list[str],
+    action: Callable[[Server], None],
+    together: int = len(SERVERS),
 ) -> list[str]:
     """Call a function for several servers at the same time, and return the names for which it failed."""
 
@@ -162,10 +171,18 @@ def _names(text: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tools.servers", description="Real servers for this checkout.")
-    parser.add_argument("--tests", action="store_true", help="use the servers of the tests, not those of `make up`")
+    parser = argparse.ArgumentParser(
+        prog="tools.servers", description="Real servers for this checkout."
+    )
     parser.add_argument(
-        "--worker", type=int, choices=range(1, SETS), default=1, help="the worker of a test run (with --tests)"
+        "--tests", action="store_true", help="use the servers of the tests, not those of `make up`"
+    )
+    parser.add_argument(
+        "--worker",
+        type=int,
+        choices=range(1, SETS),
+        default=1,
+        help="the worker of a test run (with --tests)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run in (up, down, status, env):
@@ -176,7 +193,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--wipe", action="store_true", help="delete their data as well")
     commands.add_parser("workers", help=workers.__doc__).set_defaults(run=workers)
     for name, run in {"kill": kill, "start": up, "restart": restart}.items():
-        command = commands.add_parser(name, help="Start one server." if name == "start" else run.__doc__)
+        command = commands.add_parser(
+            name, help="Start one server." if name == "start" else run.__doc__
+        )
         command.add_argument("only", type=_names, metavar="NAME")
         command.set_defaults(run=run)
     command = commands.add_parser("ctl", help=f"{ctl.__doc__} (or rabbitmq-diagnostics, ...)")

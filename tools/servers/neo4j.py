@@ -20,7 +20,8 @@ from .server import Server, clean_env
 
 DEFAULT_VERSION = "5.26.30"
 USER = "neo4j"
-OLDEST_JAVA = 17  # every Debian since 12 has it; Neo4j 5 runs on it, and the versions named by year need 21
+# Every Debian since 12 has it; Neo4j 5 runs on it, and the versions named by year need 21
+OLDEST_JAVA = 17
 
 # Two dependencies are a whole server. Maven checks the download against the checksums of the repository (mvn -C).
 POM = """\
@@ -69,7 +70,10 @@ JAVA_OPTIONS = [
     "-Xmx1g",
     "-XX:+UseG1GC",
     "-Dio.netty.tryReflectionSetAccessible=true",
-    *(f"--add-opens=java.base/{part}=ALL-UNNAMED" for part in ("java.nio", "java.io", "sun.nio.ch")),
+    *(
+        f"--add-opens=java.base/{part}=ALL-UNNAMED"
+        for part in ("java.nio", "java.io", "sun.nio.ch")
+    ),
 ]
 
 
@@ -88,7 +92,9 @@ class Neo4j(Server):
         """The requested version."""
         version = os.environ.get("NEO4J_VERSION") or DEFAULT_VERSION
         if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-            raise ServerError(f"NEO4J_VERSION is {version!r}: give all three numbers, for example {DEFAULT_VERSION}")
+            raise ServerError(
+                f"NEO4J_VERSION is {version!r}: give all three numbers, for example {DEFAULT_VERSION}"
+            )
         return version
 
     @property
@@ -120,7 +126,9 @@ class Neo4j(Server):
         """Raise ServerError if another version runs than the requested one."""
         running = record.get("version", "")
         if os.environ.get("NEO4J_VERSION") and running not in ("", self.version):
-            raise ServerError(f"version {running} is running: end it first (`down --only neo4j`), then `up` again")
+            raise ServerError(
+                f"version {running} is running: end it first (`down --only neo4j`), then `up` again"
+            )
 
     def chosen(self) -> dict[str, bool]:
         """Return the kind of run that the server is for."""
@@ -160,7 +168,12 @@ class Neo4j(Server):
         """Run `neo4j-admin` in this home. The server must not run."""
         command = [*self._java(), "org.neo4j.cli.AdminTool", *arguments]
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self._env(), check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self._env(),
+            check=False,
         )
         if done.returncode:
             said = f"{done.stdout}{done.stderr}".strip()[-1000:]
@@ -172,10 +185,14 @@ class Neo4j(Server):
         return [java, *JAVA_OPTIONS, *(JAVA_OF_QUICK if self.quick else []), "-cp", f"{jars}/*"]
 
     def _env(self) -> dict[str, str]:
-        return clean_env(HOME=str(self.home), NEO4J_HOME=str(self.home), NEO4J_CONF=str(self.home / "conf"))
+        return clean_env(
+            HOME=str(self.home), NEO4J_HOME=str(self.home), NEO4J_CONF=str(self.home / "conf")
+        )
 
     def _configuration(self) -> str:
-        of_quick = "".join(f"{name}={value}\n" for name, value in OF_QUICK.items()) if self.quick else ""
+        of_quick = (
+            "".join(f"{name}={value}\n" for name, value in OF_QUICK.items()) if self.quick else ""
+        )
         return CONFIGURATION.format(**self.port) + of_quick
 
     def _get_jars(self, folder: Path, lock: int) -> None:
@@ -183,7 +200,15 @@ class Neo4j(Server):
         say(f"getting version {self.version} with Maven (20 s, 130 MB)", self.name)
         pom = folder / "pom.xml"
         pom.write_text(POM.format(version=self.version), encoding="utf-8")
-        options = ["-B", "-q", "-C", "-f", str(pom), f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
+        options = [
+            "-B",
+            "-q",
+            "-C",
+            "-f",
+            str(pom),
+            f"-DoutputDirectory={folder}",
+            "-DincludeScope=runtime",
+        ]
         cache.run_logged(["mvn", *options, COPY_JARS], cache.folder() / "maven.log", lock)
 
     def run_container(self) -> None:
@@ -199,7 +224,10 @@ class Neo4j(Server):
         }
         if self.quick:
             # The image expects the names of settings in this form.
-            env |= {f"NEO4J_{name.replace('_', '__').replace('.', '_')}": value for name, value in OF_QUICK.items()}
+            env |= {
+                f"NEO4J_{name.replace('_', '__').replace('.', '_')}": value
+                for name, value in OF_QUICK.items()
+            }
             env["NEO4J_server_jvm_additional"] = " ".join(JAVA_OF_QUICK)
         docker.run(self.container, options, env, f"neo4j:{line}-community", [])
 
@@ -211,12 +239,16 @@ def find_java(least: int) -> str:
         debian.need_command("java", "default-jre-headless")
         found = _javas(least)
     if not found:
-        raise ServerError(f"it needs Java {least} or later: put one into /usr/lib/jvm, or name it by JAVA_HOME")
+        raise ServerError(
+            f"it needs Java {least} or later: put one into /usr/lib/jvm, or name it by JAVA_HOME"
+        )
     return min(found)[1]
 
 
 def _javas(least: int) -> list[tuple[int, str]]:
-    return [(version, str(java)) for java in _candidates() if (version := _java_version(java)) >= least]
+    return [
+        (version, str(java)) for java in _candidates() if (version := _java_version(java)) >= least
+    ]
 
 
 def _candidates() -> Iterator[Path]:
@@ -230,6 +262,8 @@ def _candidates() -> Iterator[Path]:
 
 
 def _java_version(java: Path) -> int:
-    done = subprocess.run([java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     match = re.search(r'version "(\d+)', done.stderr)
     return int(match.group(1)) if match else 0

@@ -31,7 +31,13 @@ def spawn(command: list[str], env: dict[str, str], log: Path) -> dict[str, Any]:
     """Start a command in its own session, and return the note with which it is found again."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd="/", start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=env,
+            cwd="/",
+            start_new_session=True,
         )
     stat = _stat(process.pid)  # exists even if the command has failed, since it was not waited for
     return {"pid": process.pid, "identity": _identity(stat) if stat else ""}

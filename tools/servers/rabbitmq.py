@@ -121,10 +121,16 @@ class RabbitMQ(Server):
     def run_container(self) -> None:
         """Start the official image."""
         ports = {"amqp": 5672, "management": 15672, "prometheus": 15692}
-        publish = [f"--publish=127.0.0.1:{self.port[name]}:{inside}" for name, inside in ports.items()]
+        publish = [
+            f"--publish=127.0.0.1:{self.port[name]}:{inside}" for name, inside in ports.items()
+        ]
         # The name of the data folder contains the name of the node, which contains the host name. So the host name
         # must stay the same.
-        options = [*publish, f"--hostname={self.container}", f"--volume={self.container}:/var/lib/rabbitmq"]
+        options = [
+            *publish,
+            f"--hostname={self.container}",
+            f"--volume={self.container}:/var/lib/rabbitmq",
+        ]
         env = {"RABBITMQ_DEFAULT_USER": USER, "RABBITMQ_DEFAULT_PASS": self.password}
         docker.run(self.container, options, env, "rabbitmq:4-management", [])
 

@@ -58,4 +58,6 @@ class Redis(Server):
         publish = f"--publish=127.0.0.1:{self.port['redis']}:6379"
         script = 'printf %s "$SETTINGS" >/tmp/redis.conf && exec docker-entrypoint.sh redis-server /tmp/redis.conf'
         options = [publish, f"--volume={self.container}:/data", "--entrypoint=sh"]
-        docker.run(self.container, options, {"SETTINGS": self._configuration()}, "redis:8", ["-c", script])
+        docker.run(
+            self.container, options, {"SETTINGS": self._configuration()}, "redis:8", ["-c", script]
+        )

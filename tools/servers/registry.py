@@ -36,8 +36,12 @@ def running(folder: Path) -> Iterator[str]:
     ]
     with (folder / "registry.log").open("wb") as log:
         # The registry would read these variables as its settings.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")
+        }
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+        )
     try:
         _wait(process, address, folder / "registry.log")
         yield address

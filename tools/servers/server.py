@@ -15,7 +15,8 @@ from tools.common import ServerError, last_lines, say
 from . import processes
 from .checkout import Checkout, port_is_free
 
-PATIENCE = 120  # seconds until a server must answer; a busy CI machine is many times slower than a laptop
+# Seconds until a server must answer; a busy CI machine is many times slower than a laptop
+PATIENCE = 120
 
 # The variables that EduGraph's programs read, in addition to the usual names.
 PROJECT_NAMES = {
@@ -31,13 +32,20 @@ PROJECT_NAMES = {
 # of `make up`.
 TEST_NAMES = {
     "RABBITMQ_PROMETHEUS_URL": "EDUGRAPH_TEST_BROKER_PROMETHEUS_URL",
-    **{name: project.replace("EDUGRAPH_", "EDUGRAPH_TEST_") for name, project in PROJECT_NAMES.items()},
+    **{
+        name: project.replace("EDUGRAPH_", "EDUGRAPH_TEST_")
+        for name, project in PROJECT_NAMES.items()
+    },
 }
 
 
 def clean_env(**extra: str) -> dict[str, str]:
     """Return an environment for a server without the caller's variables, which could change how it runs."""
-    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **extra}
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        **extra,
+    }
 
 
 class Server:
@@ -102,7 +110,9 @@ class Server:
     def given(self) -> dict[str, str] | None:
         """Return the addresses of a server from elsewhere, or None. Our own addresses from .run/ do not count."""
         names = (*self.variables, *self.optional)
-        found = {name: value for name in names if (value := os.environ.get(self.outside_name(name)))}
+        found = {
+            name: value for name in names if (value := os.environ.get(self.outside_name(name)))
+        }
         first = self.variables[0]
         if first not in found or found[first] == self.addresses()[first]:
             return None
@@ -125,7 +135,12 @@ class Server:
         found = self.given() or (self.addresses() if self.running() else {})
         if self.checkout.test_worker:
             return {self.outside_name(name): value for name, value in found.items()}
-        return {**found, **{PROJECT_NAMES[name]: value for name, value in found.items() if name in PROJECT_NAMES}}
+        return {
+            **found,
+            **{
+                PROJECT_NAMES[name]: value for name, value in found.items() if name in PROJECT_NAMES
+            },
+        }
 
     def where(self) -> str:
         """Return the addresses for people, without passwords."""
@@ -139,12 +154,19 @@ class Server:
         record = self.checkout.record(self.name)
         if record is None:
             return False
-        return docker.running(record["container"]) if "container" in record else bool(processes.members(record))
+        return (
+            docker.running(record["container"])
+            if "container" in record
+            else bool(processes.members(record))
+        )
 
     def up(self) -> None:
         """Make the server available."""
         if self.given():
-            say(f"{self.outside_name(self.variables[0])} is set: used as it is, nothing started", self.name)
+            say(
+                f"{self.outside_name(self.variables[0])} is set: used as it is, nothing started",
+                self.name,
+            )
             return
         if self.running():
             record = self.checkout.record(self.name) or {}
@@ -177,9 +199,13 @@ class Server:
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if not self.running():
-                raise ServerError(f"it ended while it was starting; the end of its log:\n{self._log_end()}")
+                raise ServerError(
+                    f"it ended while it was starting; the end of its log:\n{self._log_end()}"
+                )
             if time.monotonic() > deadline:
-                raise ServerError(f"no answer after {PATIENCE} s; the end of its log:\n{self._log_end()}")
+                raise ServerError(
+                    f"no answer after {PATIENCE} s; the end of its log:\n{self._log_end()}"
+                )
             time.sleep(0.1)
 
     def _answers(self) -> bool:

@@ -116,7 +116,16 @@ def print_report(report: JobReport) -> None:
 
 def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None:
     """Print one table of several files: (name, why it was not sent, report of its job if it was followed)."""
-    outcomes = ("written", "replaced", "unchanged", "older", "taken back", "rejected", "failed", "not relevant")
+    outcomes = (
+        "written",
+        "replaced",
+        "unchanged",
+        "older",
+        "taken back",
+        "rejected",
+        "failed",
+        "not relevant",
+    )
     columns = ("file", "state", "read", *outcomes)
     rows = list[list[Any]]()
     for name, error, report in files:
@@ -130,19 +139,25 @@ def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None
         if error:
             say(f"{name}: {error}")
         elif report and (report.error or report.rejected):
-            say(f"{name}: {report.error or 'some rows were rejected'}; edugraph jobs show {report.job_id}")
+            say(
+                f"{name}: {report.error or 'some rows were rejected'}; edugraph jobs show {report.job_id}"
+            )
 
 
 def print_counts(report: JobReport) -> None:
     """Print the outcomes of the rows of an import, and how many rows were not read."""
     print_table("Records", {"read": report.read, **report.outcomes})
     if report.taken_back:
-        say(f"  A withdrawal keeps {report.taken_back:,} rows out; a later change brings such a record back")
+        say(
+            f"  A withdrawal keeps {report.taken_back:,} rows out; a later change brings such a record back"
+        )
     if report.expected > report.read:
         say(f"  {report.expected - report.read:,} of {report.expected:,} rows were not read")
     total = sum(report.outcomes.values())
     if total != report.read:
-        say(f"  These counts add up to {total:,} and not to {report.read:,}; please report this as a bug")
+        say(
+            f"  These counts add up to {total:,} and not to {report.read:,}; please report this as a bug"
+        )
 
 
 def print_answer(answer: Answer) -> None:

@@ -61,7 +61,12 @@ def print_dry_run(
     except MalformedFile as problem:
         stop(f"{path}: {problem}", INVALID)
     if as_json:
-        show_json({"detected": detected.model_dump(mode="json"), **report.model_dump(mode="json", by_alias=True)})
+        show_json(
+            {
+                "detected": detected.model_dump(mode="json"),
+                **report.model_dump(mode="json", by_alias=True),
+            }
+        )
     else:
         _print_report(path, detected, report)
         if caller is None:
@@ -86,7 +91,9 @@ def _check(caller: CallerAnswer | None, record: Record) -> None:
 def _say_which_scope_is_needed(report: DryRun) -> None:
     roster_rows = sum(report.by_type.get(each, 0) for each in ROSTER_TYPES)
     if roster_rows:
-        say(f"{roster_rows} rows need a key with the scope roster. With EDUGRAPH_API_KEY a dry run checks the key.")
+        say(
+            f"{roster_rows} rows need a key with the scope roster. With EDUGRAPH_API_KEY a dry run checks the key."
+        )
 
 
 def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
@@ -137,7 +144,9 @@ def _print_suggestion(file: IO[bytes], path: Path, detected: DetectedFile) -> No
     now = datetime.now(UTC)
     suggestion = table.suggestion(path.name, now.date())
     if table.plan and table.plan.header:
-        read_as = f"{_encoding_words(table.plan, detected)}, delimiter {table.plan.header.delimiter!r}"
+        read_as = (
+            f"{_encoding_words(table.plan, detected)}, delimiter {table.plan.header.delimiter!r}"
+        )
     elif table.sheet:
         read_as = f"from the sheet {table.sheet}"
     else:
@@ -154,17 +163,27 @@ def _print_suggestion(file: IO[bytes], path: Path, detected: DetectedFile) -> No
     say(suggestion.mapping.rstrip())
 
 
-def _outcomes(file: IO[bytes], detected: DetectedFile, suggestion: MappingSuggestion, now: datetime) -> list[str]:
+def _outcomes(
+    file: IO[bytes], detected: DetectedFile, suggestion: MappingSuggestion, now: datetime
+) -> list[str]:
     """Return how the marks of the first three students would be read, or the marks alone if points are missing."""
     if suggestion.type != "attempt_record":
         return []
     try:
         mapping = parse_mapping(suggestion.mapping)
         report = dry_run(
-            file, detected.format, mapping, detected.compression, latest=now + MAX_FUTURE, most_rows=_MOST_ROWS
+            file,
+            detected.format,
+            mapping,
+            detected.compression,
+            latest=now + MAX_FUTURE,
+            most_rows=_MOST_ROWS,
         )
     except MalformedFile:
-        return [escaped(f"{each.column}: {', '.join(each.marks)} of ?") for each in suggestion.item_points]
+        return [
+            escaped(f"{each.column}: {', '.join(each.marks)} of ?")
+            for each in suggestion.item_points
+        ]
     return mark_sentences(report.marks)
 
 
@@ -190,9 +209,15 @@ def _about_points(suggestion: MappingSuggestion) -> list[str]:
             by_file.append(f"{each.column} ({each.points:g})")
     said = []
     if unknown:
-        said.append(f"the file states no points of {', '.join(unknown)}: write them in place of each ?")
+        said.append(
+            f"the file states no points of {', '.join(unknown)}: write them in place of each ?"
+        )
     if by_file:
-        said.append(f"the file states the points of {', '.join(by_file)}: this mapping accepts them all")
+        said.append(
+            f"the file states the points of {', '.join(by_file)}: this mapping accepts them all"
+        )
     if zero_one:
-        said.append(f"{', '.join(zero_one)}: 1 is read as right and 0 as wrong; if 1 is not all, give items a scale")
+        said.append(
+            f"{', '.join(zero_one)}: 1 is read as right and 0 as wrong; if 1 is not all, give items a scale"
+        )
     return [escaped(each) for each in said]

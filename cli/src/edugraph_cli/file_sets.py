@@ -62,7 +62,9 @@ def files_of(paths: Sequence[Path], mapping: Path | None) -> Iterator[list[FileO
                 found.append((path.name, path))
         files = [(name, path) for name, path in found if path.suffix.lower() not in _MAPPINGS]
         if len(files) > MAX_FILES:
-            raise MalformedFile(f"these are more than {MAX_FILES:,} files; import them in several parts")
+            raise MalformedFile(
+                f"these are more than {MAX_FILES:,} files; import them in several parts"
+            )
         yield [FileOfSet(name, path, _mapping_of(path, mapping)) for name, path in files]
 
 

@@ -26,10 +26,14 @@ def start_front_proxy(served: Served, port: int, folder: Path) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "caddy.json"
-    configuration = proxy_config(urlsplit(served.url).netloc, urlsplit(served.insights).netloc, port=port)
+    configuration = proxy_config(
+        urlsplit(served.url).netloc, urlsplit(served.insights).netloc, port=port
+    )
     config.write_text(json.dumps(configuration), encoding="utf-8")
     caddy = str(Path(sys.executable).with_name("caddy"))
-    served.processes.start("proxy", [caddy, "run", "--config", str(config)], {"XDG_DATA_HOME": str(folder)})
+    served.processes.start(
+        "proxy", [caddy, "run", "--config", str(config)], {"XDG_DATA_HOME": str(folder)}
+    )
     url = f"http://127.0.0.1:{port}"
     served.processes.wait_until("proxy", lambda: answers(url))
     return url

@@ -48,14 +48,18 @@ def write_export(lines: Iterable[str], path: Path, form: Format) -> Mapping[str,
     return wrote
 
 
-def _write_lines(lines: Iterable[str], write_node: Write, write_relationship: Write) -> Mapping[str, int]:
+def _write_lines(
+    lines: Iterable[str], write_node: Write, write_relationship: Write
+) -> Mapping[str, int]:
     """Write each line, and return the numbers of nodes and relationships. Raises Rejected if lines are missing."""
     wrote = {"nodes": 0, "relationships": 0}
     for line in lines:
         value = json.loads(line)
         if "nodes" in value:
             if value != wrote:
-                raise Rejected(f"the export says that it has {value}, but {wrote} came; ask for it again")
+                raise Rejected(
+                    f"the export says that it has {value}, but {wrote} came; ask for it again"
+                )
             return wrote
         properties = json.dumps(value["properties"], ensure_ascii=False, sort_keys=True)
         if "label" in value:
@@ -64,14 +68,21 @@ def _write_lines(lines: Iterable[str], write_node: Write, write_relationship: Wr
                     "node": f"{value['label']}:{value['id']}",
                     "label": value["label"],
                     "id": value["id"],
-                    "name": value["properties"].get("name") or value["properties"].get("title") or "",
+                    "name": value["properties"].get("name")
+                    or value["properties"].get("title")
+                    or "",
                     "properties": properties,
                 }
             )
             wrote["nodes"] += 1
         else:
             write_relationship(
-                {"type": value["type"], "from": value["from"], "to": value["to"], "properties": properties}
+                {
+                    "type": value["type"],
+                    "from": value["from"],
+                    "to": value["to"],
+                    "properties": properties,
+                }
             )
             wrote["relationships"] += 1
     raise Rejected("the export was cut off; ask for it again")
@@ -96,15 +107,25 @@ def _graphml(path: Path) -> Iterator[tuple[Write, Write]]:
             element("node", {"id": row["node"].translate(_NOT_IN_XML)}, data)
 
         def relationship(row: Mapping[str, str]) -> None:
-            ends = {"source": row["from"].translate(_NOT_IN_XML), "target": row["to"].translate(_NOT_IN_XML)}
+            ends = {
+                "source": row["from"].translate(_NOT_IN_XML),
+                "target": row["to"].translate(_NOT_IN_XML),
+            }
             element("edge", ends, {"e_type": row["type"], "e_properties": row["properties"]})
 
         xml.startDocument()
-        xml.startElement("graphml", AttributesImpl({"xmlns": "http://graphml.graphdrawing.org/xmlns"}))
+        xml.startElement(
+            "graphml", AttributesImpl({"xmlns": "http://graphml.graphdrawing.org/xmlns"})
+        )
         keys = [("node", "n", NODE_COLUMNS[1:]), ("edge", "e", ("type", "properties"))]
         for of, prefix, columns in keys:
             for column in columns:
-                key = {"id": f"{prefix}_{column}", "for": of, "attr.name": column, "attr.type": "string"}
+                key = {
+                    "id": f"{prefix}_{column}",
+                    "for": of,
+                    "attr.name": column,
+                    "attr.type": "string",
+                }
                 xml.startElement("key", AttributesImpl(key))
                 xml.endElement("key")
         xml.startElement("graph", AttributesImpl({"edgedefault": "directed"}))
@@ -173,4 +194,8 @@ class _ParquetFiles:
         self._rows.clear()
 
 
-_FORMATS: Mapping[Format, Callable[[Path], Any]] = {"graphml": _graphml, "csv": _csv, "parquet": _parquet}
+_FORMATS: Mapping[Format, Callable[[Path], Any]] = {
+    "graphml": _graphml,
+    "csv": _csv,
+    "parquet": _parquet,
+}

@@ -121,15 +121,22 @@ def restricted(as_json: Json = False) -> None:
 
 @app.command()
 def demo(
-    examples: Annotated[Path, typer.Option(help="the folder with the example files")] = Path("examples"),
-    report: Annotated[Path, typer.Option(help="where to write a report of it")] = Path(".run/demo.html"),
+    examples: Annotated[Path, typer.Option(help="the folder with the example files")] = Path(
+        "examples"
+    ),
+    report: Annotated[Path, typer.Option(help="where to write a report of it")] = Path(
+        ".run/demo.html"
+    ),
     stay: Annotated[bool, typer.Option("--stay", help="serve the page until Ctrl-C")] = False,
 ) -> None:
     """Import the examples on two small embedded servers and ask about them: no server, no key, no network."""
     try:
         run = importlib.import_module("edugraph_cli.embedded.demo").demo
     except ModuleNotFoundError as missing:
-        stop(f"The demo needs more packages ({missing.name}): install edugraph-cli[embedded].", INVALID)
+        stop(
+            f"The demo needs more packages ({missing.name}): install edugraph-cli[embedded].",
+            INVALID,
+        )
     raise typer.Exit(run(examples, report, out, stay=stay))
 
 
@@ -143,7 +150,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def common_options(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="print the version"),
     ] = False,
 ) -> None:
     """Accept the options that all commands share. Their callbacks act on them."""

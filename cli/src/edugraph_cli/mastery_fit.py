@@ -71,13 +71,19 @@ def answers_of_table(path: Path, columns: Columns) -> Iterator[Answer]:
         header = rows.fieldnames or ()
         for name in columns:
             if name not in header:
-                raise ValueError(f"{path} has no column {name}; its columns are {', '.join(header)}")
+                raise ValueError(
+                    f"{path} has no column {name}; its columns are {', '.join(header)}"
+                )
         for row in rows:
             value = (row[columns.correct] or "").strip().lower()
             if value not in RIGHT | WRONG:
-                raise ValueError(f"{path}, line {rows.line_num}: {columns.correct} is neither 0 nor 1")
+                raise ValueError(
+                    f"{path}, line {rows.line_num}: {columns.correct} is neither 0 nor 1"
+                )
             if value and row[columns.student] and row[columns.skill]:
-                yield Answer(row[columns.student], (row[columns.skill],), value in RIGHT, rows.line_num)
+                yield Answer(
+                    row[columns.student], (row[columns.skill],), value in RIGHT, rows.line_num
+                )
 
 
 def answers_of_records(values: Iterable[object]) -> list[Answer]:
@@ -117,7 +123,9 @@ def _latest_versions(values: Iterable[object]) -> Iterable[Record]:
             raise ValueError(f"row {line}: {problem}") from None
         if isinstance(record, Withdrawal):
             latest.pop(record.record_id, None)
-        elif record.record_id not in latest or latest[record.record_id].timestamp <= record.timestamp:
+        elif (
+            record.record_id not in latest or latest[record.record_id].timestamp <= record.timestamp
+        ):
             latest[record.record_id] = record
     return latest.values()
 
@@ -146,7 +154,9 @@ def rows_of(answers: Iterable[Answer]) -> Rows:
     right: list[bool] = []
     for student, of_student in by_student.items():
         of_student.sort(key=lambda each: each.moment)
-        at_point: Counter[tuple[str, bool]] = Counter()  # (point, right) -> answers before this moment
+        at_point: Counter[tuple[str, bool]] = (
+            Counter()
+        )  # (point, right) -> answers before this moment
         over_all: Counter[bool] = Counter()  # right -> answers before this moment
         for _, at_moment in groupby(of_student, key=lambda each: each.moment):
             simultaneous = list(at_moment)
@@ -154,7 +164,14 @@ def rows_of(answers: Iterable[Answer]) -> Rows:
                 for point in answer.points:
                     students.append(student)
                     points.append(point)
-                    counts.append((at_point[point, True], at_point[point, False], over_all[True], over_all[False]))
+                    counts.append(
+                        (
+                            at_point[point, True],
+                            at_point[point, False],
+                            over_all[True],
+                            over_all[False],
+                        )
+                    )
                     right.append(answer.right)
             for answer in simultaneous:
                 at_point.update((point, answer.right) for point in answer.points)
@@ -188,11 +205,15 @@ def fit(rows: Rows) -> Coefficients:
     at_most_zero = (None, 0)
     bounds = [free, at_least_zero, at_most_zero, at_least_zero, at_most_zero, *[free] * len(names)]
     start = np.zeros(len(bounds))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}
+    )
     mean, gamma, rho, gamma_over_all, rho_over_all, *differences = map(float, found.x)
     return Coefficients(
         mean_beta=mean,
-        betas={name: mean + difference for name, difference in zip(names, differences, strict=True)},
+        betas={
+            name: mean + difference for name, difference in zip(names, differences, strict=True)
+        },
         gamma=gamma,
         rho=rho,
         gamma_over_all=gamma_over_all,
@@ -202,7 +223,12 @@ def fit(rows: Rows) -> Coefficients:
 
 def probabilities(rows: Rows, coefficients: Coefficients) -> Floats:
     """Return the probability of a right answer for each row."""
-    slopes = [coefficients.gamma, coefficients.rho, coefficients.gamma_over_all, coefficients.rho_over_all]
+    slopes = [
+        coefficients.gamma,
+        coefficients.rho,
+        coefficients.gamma_over_all,
+        coefficients.rho_over_all,
+    ]
     betas = [coefficients.betas.get(point, coefficients.mean_beta) for point in rows.points]
     found: Floats = expit(np.array(betas) + rows.counts @ np.array(slopes))
     return found
@@ -232,9 +258,13 @@ def judge(rows: Rows, coefficients: Coefficients) -> Judged:
     Raises ValueError with a sentence if all answers are right or all are wrong.
     """
     if not 0 < rows.right.sum() < len(rows.right):
-        raise ValueError("the held-out answers are all right or all wrong, so nothing can be told apart")
+        raise ValueError(
+            "the held-out answers are all right or all wrong, so nothing can be told apart"
+        )
     chances = probabilities(rows, coefficients)
-    without_student = [coefficients.betas.get(point, coefficients.mean_beta) for point in rows.points]
+    without_student = [
+        coefficients.betas.get(point, coefficients.mean_beta) for point in rows.points
+    ]
     order = np.argsort(chances, kind="stable")
     bins = []
     for part in np.array_split(order, BINS):
@@ -270,7 +300,9 @@ def split(answers: Iterable[Answer], seed: int) -> tuple[list[Answer], list[Answ
     answers = list(answers)
     students = sorted({answer.student for answer in answers})
     if len(students) < 2:
-        raise ValueError("a fit needs the answers of at least two students at items whose points are known")
+        raise ValueError(
+            "a fit needs the answers of at least two students at items whose points are known"
+        )
     number = max(1, round(len(students) * HELD_OUT))
     held_out = set(Random(seed).sample(students, number))  # noqa: S311 - no secret
     for_fit = [answer for answer in answers if answer.student not in held_out]

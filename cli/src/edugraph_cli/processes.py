@@ -43,7 +43,9 @@ class Processes:
         end = time.monotonic() + seconds
         while not ready():
             if self.running[name].poll() is not None:
-                raise NotReady(f"{name} ended while it was starting; the end of its log:\n{self.log_end(name)}")
+                raise NotReady(
+                    f"{name} ended while it was starting; the end of its log:\n{self.log_end(name)}"
+                )
             if time.monotonic() > end:
                 raise NotReady(
                     f"{name} was not ready after {seconds:.0f} s; the end of its log:\n{self.log_end(name)}"

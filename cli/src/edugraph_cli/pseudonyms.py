@@ -30,7 +30,17 @@ PERSON_FIELDS = {
 """The fields with the id of a person -> the field with the name of this person."""
 TEXT_FIELDS = frozenset(
     {
-        *("text", "subject", "feedback", "question", "error_text", "response", "title", "item_title", "content"),
+        *(
+            "text",
+            "subject",
+            "feedback",
+            "question",
+            "error_text",
+            "response",
+            "title",
+            "item_title",
+            "content",
+        ),
         *("course_description", "group_name", "name"),
     }
 )
@@ -39,10 +49,24 @@ RECORD_FIELDS = frozenset({"reply_to", "thread_id"})
 KEPT_FIELDS = frozenset(
     {
         *("course_id", "course_ids", "course_name", "topics", "error_type", "error_type_id"),
-        *("interaction_type", "message_count", "like_count", "interaction_count", "occurrence_count"),
+        *(
+            "interaction_type",
+            "message_count",
+            "like_count",
+            "interaction_count",
+            "occurrence_count",
+        ),
         *("item_id", "knowledge_points", "correct", "score", "attempt_number", "duration_seconds"),
         *("group_id", "term", "starts", "ends", "breaks", "role", "activity_id", "kind"),
-        *("difficulty", "severity", "resolved", "progress", "time_spent", "enrollment_date", "completion_date"),
+        *(
+            "difficulty",
+            "severity",
+            "resolved",
+            "progress",
+            "time_spent",
+            "enrollment_date",
+            "completion_date",
+        ),
         *("point_id", "names", "requires"),
     }
 )
@@ -123,7 +147,9 @@ class PseudonymMap:
     def _open(self, new_key: bytes) -> bytes:
         """Return the key. If two commands make the same map at the same time, both use the key of the first."""
         with self._database as database:
-            database.execute("CREATE TABLE IF NOT EXISTS map (version INTEGER PRIMARY KEY, key BLOB NOT NULL)")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS map (version INTEGER PRIMARY KEY, key BLOB NOT NULL)"
+            )
             database.execute(
                 "CREATE TABLE IF NOT EXISTS pseudonyms (kind TEXT, original TEXT, pseudonym TEXT NOT NULL UNIQUE,"
                 " PRIMARY KEY (kind, original)) WITHOUT ROWID"
@@ -145,7 +171,8 @@ class PseudonymMap:
         """Write the new pseudonyms into the file."""
         with self._database as database:
             database.executemany(
-                "INSERT INTO pseudonyms VALUES (?, ?, ?) ON CONFLICT (kind, original) DO NOTHING", self._new
+                "INSERT INTO pseudonyms VALUES (?, ?, ?) ON CONFLICT (kind, original) DO NOTHING",
+                self._new,
             )
         self._new.clear()
 
@@ -161,7 +188,10 @@ class PseudonymMap:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             self.save()
@@ -170,7 +200,10 @@ class PseudonymMap:
 
 
 def pseudonymize(
-    row: Record | Withdrawal, names: PseudonymMap, find: FindWords, platforms: Platforms = UNKNOWN_PLATFORMS
+    row: Record | Withdrawal,
+    names: PseudonymMap,
+    find: FindWords,
+    platforms: Platforms = UNKNOWN_PLATFORMS,
 ) -> dict[str, Any]:
     """Return the row as the JSON of a record, with pseudonyms for the ids of persons and records, and for names.
 
@@ -182,7 +215,11 @@ def pseudonymize(
         # A withdrawal without a time takes back its record permanently. The copy gets the present time, since the
         # contract wants one.
         moment = datetime.now(UTC) if row.timestamp is None else row.change_time
-        return {"timestamp": iso(moment), "record_id": names.of("record", row.record_id), "withdrawn": True}
+        return {
+            "timestamp": iso(moment),
+            "record_id": names.of("record", row.record_id),
+            "withdrawn": True,
+        }
     value = row.to_json()
     given = value["data"]
     people: list[Word] = []
@@ -190,7 +227,11 @@ def pseudonymize(
         person = given.get(id_field)
         if person:
             pseudonym = names.of("person", person)
-            people += [Word(called, False, pseudonym) for called in sorted(platforms.names_of(person)) if called]
+            people += [
+                Word(called, False, pseudonym)
+                for called in sorted(platforms.names_of(person))
+                if called
+            ]
         name = given.get(name_field)
         if name:
             people.append(Word(name, True, names.of("name", name)))

@@ -13,7 +13,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from edugraph_cli.processes import Processes, free_port, gateway_command, insights_command, worker_command
+from edugraph_cli.processes import (
+    Processes,
+    free_port,
+    gateway_command,
+    insights_command,
+    worker_command,
+)
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.messaging.users import user_name
@@ -27,7 +33,9 @@ REDIS = "EDUGRAPH_REDIS_URL"
 # On one machine one pool serves both queues. Two large files at once may occupy a pool of two (ADR 34).
 IMPORTS = "data_import,import_splits"
 PROCESSES = ("gateway", "importer", "findings", "analyzer", "insights")
-SERVICE_OF: dict[str, Service] = {name: name for name in get_args(Service)} | {"findings": "importer"}
+SERVICE_OF: dict[str, Service] = {name: name for name in get_args(Service)} | {
+    "findings": "importer"
+}
 
 # The Redis user of each process. Insights has no user of RabbitMQ.
 REDIS_USER_OF: dict[str, RedisService] = {
@@ -45,7 +53,8 @@ class Pools:
 
     importer: int = 2
     findings: int = 1
-    analyzer: int | None = None  # the analyzer chooses if None: threads with a provider, processes without
+    # The analyzer chooses if None: threads with a provider, processes without
+    analyzer: int | None = None
 
 
 class Served(NamedTuple):
@@ -80,7 +89,9 @@ def serving(
         "EDUGRAPH_INSIGHTS_PORT": str(insights_port),
     }
     declare_topology(environment)
-    environment.pop("EDUGRAPH_BROKER_USERS", None)  # no service may know the passwords of the others
+    environment.pop(
+        "EDUGRAPH_BROKER_USERS", None
+    )  # no service may know the passwords of the others
     processes = Processes(logs=logs, environment=environment)
     try:
         importer = "edugraph_importer.worker"
@@ -127,7 +138,8 @@ def with_own_users(
     for process, service in SERVICE_OF.items():
         user = quote(user_name(vhost, service), safe="")
         own[process] = {
-            name: _with_login(environment[name], user, passwords[service]) for name in (BROKER, MANAGEMENT)
+            name: _with_login(environment[name], user, passwords[service])
+            for name in (BROKER, MANAGEMENT)
         }
     return {**environment, "EDUGRAPH_BROKER_USERS": json.dumps(dict(passwords))}, own
 
@@ -187,4 +199,8 @@ def free_metrics_ports() -> int:
 
 def own_environment() -> dict[str, str]:
     """Return the EDUGRAPH_ and OPENAI_ settings of this process."""
-    return {name: value for name, value in os.environ.items() if name.startswith(("EDUGRAPH_", "OPENAI_"))}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("EDUGRAPH_", "OPENAI_"))
+    }

@@ -120,7 +120,9 @@ class School:
     Schools with different prefixes have the same courses and items, but different people.
     """
 
-    def __init__(self, students: int, seed: int, records: int | None = None, prefix: str = "syn") -> None:
+    def __init__(
+        self, students: int, seed: int, records: int | None = None, prefix: str = "syn"
+    ) -> None:
         self.random = Random(seed)  # noqa: S311 - a simulation keeps no secret
         self.prefix = prefix
         self.target = records or students * RECORDS_PER_STUDENT
@@ -206,7 +208,11 @@ class School:
                 level = student.skills[point].at(self.weeks, student.forgetting)
                 knows = sigmoid(AVERAGE_DISCRIMINATION * (level - self.hard[point]))
                 mastery = AVERAGE_GUESS + (1 - AVERAGE_GUESS - AVERAGE_SLIP) * knows
-                yield {"student_id": student.id, "knowledge_point": point, "mastery": round(mastery, 6)}
+                yield {
+                    "student_id": student.id,
+                    "knowledge_point": point,
+                    "mastery": round(mastery, 6),
+                }
 
     def practised_points(self, student: Student) -> list[str]:
         """Return the points whose items the student has seen."""
@@ -247,20 +253,36 @@ class School:
 
     def definitions(self) -> Iterator[Value]:
         """Yield the terms, the texts of courses, which name the prerequisites of each point, and the items."""
-        first = datetime.combine(self.terms[0]["starts"], datetime.min.time(), UTC) - timedelta(days=7)
+        first = datetime.combine(self.terms[0]["starts"], datetime.min.time(), UTC) - timedelta(
+            days=7
+        )
         for term in self.terms:
             ends = term["starts"] + timedelta(weeks=term["weeks"])
             data = {"term": term["id"], "name": term["name"], "starts": term["starts"].isoformat()}
-            yield self.record("term_record", first, {**data, "ends": ends.isoformat(), "breaks": term["breaks"]})
+            yield self.record(
+                "term_record", first, {**data, "ends": ends.isoformat(), "breaks": term["breaks"]}
+            )
         for course in self.courses:
             words = self.languages[course.language]
             for point, needs in course.needs.items():
-                content = words["content"].format(point=point, needs="、".join(needs) or words["nothing_needed"])
-                data = {"course_id": course.id, "course_name": course.name, "title": point, "content": content}
+                content = words["content"].format(
+                    point=point, needs="、".join(needs) or words["nothing_needed"]
+                )
+                data = {
+                    "course_id": course.id,
+                    "course_name": course.name,
+                    "title": point,
+                    "content": content,
+                }
                 yield self.record("course_content", first, data)
             for item in chain.from_iterable(course.items.values()):
                 question = words["question"].format(point=item.point, number=item.number)
-                data = {"item_id": item.id, "title": item.title, "question": question, "course_id": course.id}
+                data = {
+                    "item_id": item.id,
+                    "title": item.title,
+                    "question": question,
+                    "course_id": course.id,
+                }
                 yield self.record("item_record", first, {**data, "knowledge_points": [item.stated]})
 
     def lessons_begin(self, term: int, begins: datetime) -> Iterator[Value]:
@@ -274,14 +296,21 @@ class School:
                 family = self.random.choice(words["family_names"])
                 data = {"teacher_id": f"{self.prefix}-t-{course.id}-{number}", "role": "leader"}
                 name = {"teacher_name": words["teacher"].format(family=family)}
-                yield self.record("membership_record", begins, {**self.group(course, number), **data, **name})
+                yield self.record(
+                    "membership_record", begins, {**self.group(course, number), **data, **name}
+                )
 
     def group(self, course: Course, number: int) -> Value:
         """Return the fields of a membership that describe the group."""
         term = self.terms[course.term - 1]
         name = self.languages[course.language]["group"].format(course=course.name, number=number)
         group_id = f"{self.prefix}-g-{course.id}-{number}"
-        about = {"group_id": group_id, "group_name": name, "course_id": course.id, "term": term["id"]}
+        about = {
+            "group_id": group_id,
+            "group_name": name,
+            "course_id": course.id,
+            "term": term["id"],
+        }
         ends = term["starts"] + timedelta(weeks=term["weeks"])
         return {**about, "starts": term["starts"].isoformat(), "ends": ends.isoformat()}
 
@@ -299,7 +328,9 @@ class School:
             wanted = mean_practices * student.diligence
             has_one_more = self.random.random() < wanted % 1
             practices = int(wanted) + has_one_more
-            hours = [24 * self.random.randrange(5) + self.random.uniform(8, 20) for _ in range(practices)]
+            hours = [
+                24 * self.random.randrange(5) + self.random.uniform(8, 20) for _ in range(practices)
+            ]
             for hour in sorted(hours):
                 at = (begins + timedelta(hours=hour)).replace(microsecond=0)
                 for made in self.practice(student, term, week, at):
@@ -319,7 +350,12 @@ class School:
         student.memberships = []
         for course in self.courses_of(student, term):
             group = self.group(course, student.number // GROUP_SIZE + 1)
-            data = {**group, "student_id": student.id, "student_name": student.name, "starts": begins.isoformat()}
+            data = {
+                **group,
+                "student_id": student.id,
+                "student_name": student.name,
+                "starts": begins.isoformat(),
+            }
             student.memberships.append(self.record("membership_record", begins, data))
         yield from student.memberships
 
@@ -343,7 +379,9 @@ class School:
         if kind == "use":
             use = self.random.choice(["video", "page", "exercise", "forum"])
             seconds = self.random.randrange(30, 2_400)
-            yield self.record("activity_record", at, {**of_student, "kind": use, "duration_seconds": seconds})
+            yield self.record(
+                "activity_record", at, {**of_student, "kind": use, "duration_seconds": seconds}
+            )
         elif kind == "mistake":
             text = self.random.choice(words["mistakes"]).format(point=point)
             # A few types make up most mistakes, so that their nodes are hubs.
@@ -355,14 +393,22 @@ class School:
         elif kind == "progress":
             seen_share = len(student.seen) / (ITEMS_OF_A_POINT * len(points))
             progress = round(100 * min(1.0, seen_share), 1)
-            data = {"course_name": course.name, "progress": progress, "time_spent": self.random.randrange(10, 300)}
-            yield self.record("course_record", at, {**of_student, "student_name": student.name, **data})
+            data = {
+                "course_name": course.name,
+                "progress": progress,
+                "time_spent": self.random.randrange(10, 300),
+            }
+            yield self.record(
+                "course_record", at, {**of_student, "student_name": student.name, **data}
+            )
         elif kind == "chat":
             yield self.chat(student, course, point, at)
         else:
             teacher = f"{self.prefix}-t-{course.id}-{student.number // GROUP_SIZE + 1}"
             text = self.random.choice(words["lessons"]).format(point=point)
-            yield self.record("teacher_interaction", at, {**of_student, "teacher_id": teacher, "text": text})
+            yield self.record(
+                "teacher_interaction", at, {**of_student, "teacher_id": teacher, "text": text}
+            )
 
     def chat(self, student: Student, course: Course, point: str, at: datetime) -> Value:
         """Return a message or a like to a student of the same group."""
@@ -383,7 +429,9 @@ class School:
             data["topics"] = [self.random.choice(words["topics"])]
         return self.record("student_interaction", at, data)
 
-    def attempts(self, student: Student, course: Course, point: str, week: int, at: datetime) -> Iterator[Value]:
+    def attempts(
+        self, student: Student, course: Course, point: str, week: int, at: datetime
+    ) -> Iterator[Value]:
         """Yield the tries of a student at one item, until one is right or the student gives up. Each try teaches."""
         fresh = [item for item in course.items[point] if item.id not in student.seen]
         item = self.random.choice(fresh or course.items[point])
@@ -463,9 +511,18 @@ class School:
             kind = "lesson" if verb == "experienced" else "video"
             definition = {"type": f"http://adlnet.gov/expapi/activities/{kind}"}
             spent = {"duration": f"PT{self.random.randrange(10, 900)}S"}
-            return {"object": {"id": f"{PLATFORM}/media/{item.id}", "definition": definition}, "result": spent}
-        result = {"score": {"scaled": round(self.random.random(), 2)}, "response": str(self.random.randrange(100))}
-        asked = {"id": f"{PLATFORM}/items/{item.id}", "definition": {"name": {course.language: item.title}}}
+            return {
+                "object": {"id": f"{PLATFORM}/media/{item.id}", "definition": definition},
+                "result": spent,
+            }
+        result = {
+            "score": {"scaled": round(self.random.random(), 2)},
+            "response": str(self.random.randrange(100)),
+        }
+        asked = {
+            "id": f"{PLATFORM}/items/{item.id}",
+            "definition": {"name": {course.language: item.title}},
+        }
         return {"object": asked, "result": result}
 
 
@@ -475,5 +532,8 @@ def agent(student: Student) -> Value:
 
 
 def activity(course: Course) -> Value:
-    definition = {"type": "http://adlnet.gov/expapi/activities/course", "name": {course.language: course.name}}
+    definition = {
+        "type": "http://adlnet.gov/expapi/activities/course",
+        "name": {course.language: course.name},
+    }
     return {"id": f"{PLATFORM}/courses/{course.id}", "definition": definition}

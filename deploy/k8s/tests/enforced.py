@@ -51,7 +51,9 @@ def _is_peer(peer: Object, end: Pod | Outside) -> bool:
         address = ipaddress.ip_address(end.address)
         if address not in ipaddress.ip_network(peer["ipBlock"]["cidr"]):
             return False
-        return not any(address in ipaddress.ip_network(each) for each in peer["ipBlock"].get("except", ()))
+        return not any(
+            address in ipaddress.ip_network(each) for each in peer["ipBlock"].get("except", ())
+        )
     if "ipBlock" in peer:
         return False
     if "namespaceSelector" in peer:

@@ -60,12 +60,16 @@ class Chart:
     def __init__(self, helm: str) -> None:
         self.helm = helm
 
-    def render(self, *settings: str, example: str = "default", apis: tuple[str, ...] = APIS) -> list[Object]:
+    def render(
+        self, *settings: str, example: str = "default", apis: tuple[str, ...] = APIS
+    ) -> list[Object]:
         done = _run(self.helm, "template", "edugraph", ".", *_arguments(example, settings, apis))
         assert done.returncode == 0, done.stderr
         return _parse(done.stdout)
 
-    def refusal(self, *settings: str, example: str = "default", apis: tuple[str, ...] = APIS) -> str:
+    def refusal(
+        self, *settings: str, example: str = "default", apis: tuple[str, ...] = APIS
+    ) -> str:
         """What Helm says when it does not render."""
         done = _run(self.helm, "template", "edugraph", ".", *_arguments(example, settings, apis))
         assert done.returncode != 0, f"{settings} should have been refused"
@@ -140,7 +144,9 @@ def user_lines(script: str, folder: Path, variables: set[str]) -> set[str]:
         program = folder / name
         program.write_text(f"#!/bin/sh\nexit {status}\n")
         program.chmod(0o755)
-    passwords = {name: f"p&/${name.split('_')[1].lower()}" for name in variables if name.startswith("REDIS_")}
+    passwords = {
+        name: f"p&/${name.split('_')[1].lower()}" for name in variables if name.startswith("REDIS_")
+    }
     environment = {"PATH": f"{folder}:{os.environ['PATH']}", **passwords}
     script = script.replace("/tmp/redis.conf", str(configuration))
     subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=60)

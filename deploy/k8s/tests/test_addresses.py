@@ -15,7 +15,17 @@ from rendered_chart import CHART, containers, variables
 DOORS = {"gateway", "insights"}
 IMPORTERS = {"importer", "splits", "findings"}
 WORKERS = {*IMPORTERS, "analyzer"}
-COMPONENTS = (*DOORS, *WORKERS, "flower", "webhooks", "prepare", "rabbitmq", "redis", "neo4j", "test")
+COMPONENTS = (
+    *DOORS,
+    *WORKERS,
+    "flower",
+    "webhooks",
+    "prepare",
+    "rabbitmq",
+    "redis",
+    "neo4j",
+    "test",
+)
 SOMEWHERE = Outside("203.0.113.7")
 
 
@@ -49,7 +59,8 @@ def everywhere(name: str, value: str) -> tuple[str, ...]:
 
 def model_file(*urls: str) -> str:
     endpoints = [
-        f'[[endpoints]]\nname = "{n}"\nbase_url = "{url}"\nkeys_from = ["K"]\n' for n, url in enumerate(urls)
+        f'[[endpoints]]\nname = "{n}"\nbase_url = "{url}"\nkeys_from = ["K"]\n'
+        for n, url in enumerate(urls)
     ]
     return f"analyzer.model.file={json.dumps(''.join(endpoints))}"
 
@@ -202,7 +213,8 @@ ROWS: dict[str, list[Way] | See | str] = {
 }  # fmt: skip
 
 NAMES_AN_ADDRESS = re.compile(
-    r"ur[il]|endpoint|issuer|host|registry|address|port$|server|proxy|domain|dsn|broker|collector", re.IGNORECASE
+    r"ur[il]|endpoint|issuer|host|registry|address|port$|server|proxy|domain|dsn|broker|collector",
+    re.IGNORECASE,
 )
 SPEAKS_OF_ONE = re.compile(r"://|\burls?\b|endpoint|\baddress(es)?\b|otlp", re.IGNORECASE)
 
@@ -259,7 +271,9 @@ def settings_with_addresses() -> set[str]:
     assert len(rows) > 80
     found = set()
     for name, meaning in rows:
-        if re.search(r"_(UR[IL]|ISSUER|ENDPOINT|HOST|ADDRESS|FROM)$", name) or SPEAKS_OF_ONE.search(meaning):
+        if re.search(r"_(UR[IL]|ISSUER|ENDPOINT|HOST|ADDRESS|FROM)$", name) or SPEAKS_OF_ONE.search(
+            meaning
+        ):
             found.add(name)
     return found
 
@@ -289,13 +303,19 @@ def test_who_has_an_address_reaches_it_and_nobody_else(chart, way):
     """Out: any part of _addresses.tpl."""
     for settings, expected in ((way.settings, way.who), ((), set())):
         network = Network(chart.render(*settings))
-        there = {who for who in COMPONENTS if network.connects(component(who), way.target, way.port)}
+        there = {
+            who for who in COMPONENTS if network.connects(component(who), way.target, way.port)
+        }
         assert there == expected, settings
 
 
 def test_a_service_of_the_cluster_opens_nothing_outside_and_none_of_our_servers(chart):
     """Out: the peers of the part beside the namespace, or NotIn."""
-    network = Network(chart.render('analyzer.model.baseUrl="http://ollama:7687/v1"', *login("https://k.id.svc:7687")))
+    network = Network(
+        chart.render(
+            'analyzer.model.baseUrl="http://ollama:7687/v1"', *login("https://k.id.svc:7687")
+        )
+    )
     assert network.connects(component("analyzer"), in_namespace(NAMESPACE), 7687)
     for who in ("analyzer", "gateway"):
         assert not network.leaves(component(who), SOMEWHERE, 7687)
@@ -314,14 +334,18 @@ NOT_USED_BY = {
 
 def _addresses(objects, pods):
     """Yield the component, host and port of each address that a rendered pod has in a variable or a file."""
-    maps = {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"}
+    maps = {
+        each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"
+    }
     for name, spec in pods(objects).items():
         owner = re.sub(r"^\w+/edugraph-", "", name)
         owner = re.sub(r"^(prepare|test)-.*", r"\1", owner)
         if name.startswith("StatefulSet/"):
             continue  # servers call nobody
         for container in containers(spec):
-            texts = {each: variable.get("value", "") for each, variable in variables(container).items()}
+            texts = {
+                each: variable.get("value", "") for each, variable in variables(container).items()
+            }
             for source in container.get("envFrom", ()):
                 texts |= maps.get(source.get("configMapRef", {}).get("name"), {})
             for volume in spec.get("volumes", ()):
@@ -336,9 +360,14 @@ def _addresses(objects, pods):
 def test_each_address_of_a_rendered_pod_can_be_reached(chart, example, pods):
     objects = chart.render(example=example)
     network = Network(objects)
-    services = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Service"}
+    services = {
+        each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Service"
+    }
     # Within the networks that production.yaml names, and in the namespace that everything.yaml does.
-    places = {"graph.example.org": Outside("10.20.0.7"), "collector.tracing.svc": in_namespace("tracing")}
+    places = {
+        "graph.example.org": Outside("10.20.0.7"),
+        "collector.tracing.svc": in_namespace("tracing"),
+    }
     tried = set()
     for owner, host, port in _addresses(objects, pods):
         if host == "127.0.0.1":
@@ -347,7 +376,9 @@ def test_each_address_of_a_rendered_pod_can_be_reached(chart, example, pods):
         if host in services:
             target = Pod(services[host]["selector"])
             (target_port,) = [
-                _at_pod(objects, host, each) for each in services[host]["ports"] if each["port"] == port
+                _at_pod(objects, host, each)
+                for each in services[host]["ports"]
+                if each["port"] == port
             ]
         assert network.connects(component(owner), target, target_port), (owner, host, port)
         tried.add((owner, host))

@@ -31,7 +31,10 @@ def name(path):
 @pytest.mark.parametrize("path", DOCKERFILES, ids=name)
 def test_hadolint_is_silent(path):
     done = subprocess.run(
-        [Path(sys.executable).parent / "hadolint", path], capture_output=True, text=True, check=False
+        [Path(sys.executable).parent / "hadolint", path],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout + done.stderr == ""
 
@@ -39,8 +42,12 @@ def test_hadolint_is_silent(path):
 @pytest.mark.parametrize("path", DOCKERFILES, ids=name)
 def test_a_dockerfile_keeps_the_rules(path):
     final = path.read_text().split("\nFROM ")[-1]
-    assert re.search(r"^USER \d+:0$", final, re.MULTILINE), "a numeric user, of the group that any id belongs to"
-    assert re.search(r'^CMD \["', final, re.MULTILINE), "no shell between the container and its process"
+    assert re.search(r"^USER \d+:0$", final, re.MULTILINE), (
+        "a numeric user, of the group that any id belongs to"
+    )
+    assert re.search(r'^CMD \["', final, re.MULTILINE), (
+        "no shell between the container and its process"
+    )
     assert "HEALTHCHECK" in final
     assert "org.opencontainers.image.version" in final
     assert 'org.opencontainers.image.licenses="Apache-2.0"' in final
@@ -60,7 +67,9 @@ def test_an_image_has_what_the_chart_may_turn_on(service):
     assert all(line.endswith(" ${EXTRAS}") for line in installs)
 
 
-@pytest.mark.parametrize("registry", ["", "https://registry.example.org", "registry.example.org/", "-x"])
+@pytest.mark.parametrize(
+    "registry", ["", "https://registry.example.org", "registry.example.org/", "-x"]
+)
 def test_a_push_to_no_registry_is_refused_before_anything_is_built(registry):
     command = [sys.executable, ROOT / "deploy" / "images" / "build.py", f"--push={registry}"]
     done = subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)
@@ -98,7 +107,9 @@ def test_importers_of_compose_start_when_the_graph_is_prepared():
     assert services["prepare"]["depends_on"] == {"neo4j": {"condition": "service_healthy"}}
     for name, its in services.items():
         if any("edugraph_importer.worker" in part for part in its.get("command", ())):
-            assert its["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}, name
+            assert its["depends_on"]["prepare"] == {
+                "condition": "service_completed_successfully"
+            }, name
             assert its["image"] == services["prepare"]["image"], name
 
 
@@ -115,7 +126,11 @@ OPERATOR = "operator"
 
 def our_services():
     """Return the services of compose.yaml that run our code, by name."""
-    return {name: its for name, its in compose()["services"].items() if its["image"].startswith("edugraph/")}
+    return {
+        name: its
+        for name, its in compose()["services"].items()
+        if its["image"].startswith("edugraph/")
+    }
 
 
 def package_of(service):
@@ -142,7 +157,11 @@ def login_of(service, variable):
 def test_packages_of_compose_are_told_by_their_commands():
     packages = {name: package_of(its) for name, its in our_services().items()}
     assert packages["splits"] == packages["findings"] == packages["importer"] == "importer"
-    assert {packages["gateway"], packages["webhooks"], packages["flower"]} == {"gateway", "webhooks", "monitor"}
+    assert {packages["gateway"], packages["webhooks"], packages["flower"]} == {
+        "gateway",
+        "webhooks",
+        "monitor",
+    }
     assert packages["topology"] == OPERATOR
 
 
@@ -183,7 +202,9 @@ def test_each_service_of_compose_that_stays_has_the_addresses_of_its_package():
         if package in SERVICES:
             assert login_of(its, "EDUGRAPH_REDIS_URL"), name
         if package in OF_THE_GRAPH:
-            assert its["environment"]["EDUGRAPH_NEO4J_PASSWORD"].startswith("${NEO4J_PASSWORD"), name
+            assert its["environment"]["EDUGRAPH_NEO4J_PASSWORD"].startswith("${NEO4J_PASSWORD"), (
+                name
+            )
         else:
             assert "EDUGRAPH_NEO4J_PASSWORD" not in its["environment"], name
 
@@ -191,15 +212,24 @@ def test_each_service_of_compose_that_stays_has_the_addresses_of_its_package():
 def test_no_address_with_a_login_is_shared_by_all_services_of_compose():
     """What a service does not say must be missing, so that it does not start: it must not be somebody else's."""
     shared = compose()["x-environment"]
-    assert not {name for name in shared if name.endswith(("REDIS_URL", "BROKER_URL", "MANAGEMENT_URL"))}
+    assert not {
+        name for name in shared if name.endswith(("REDIS_URL", "BROKER_URL", "MANAGEMENT_URL"))
+    }
 
 
 def test_redis_of_compose_starts_with_all_users(tmp_path):
     redis = compose()["services"]["redis"]
-    assert "./deploy/k8s/files/redis-users.conf:/etc/edugraph/redis-users.conf:ro" in redis["volumes"]
-    script = redis["command"][-1].replace("$$", "$").replace("/etc/edugraph/redis-users.conf", str(USERS))
+    assert (
+        "./deploy/k8s/files/redis-users.conf:/etc/edugraph/redis-users.conf:ro" in redis["volumes"]
+    )
+    script = (
+        redis["command"][-1]
+        .replace("$$", "$")
+        .replace("/etc/edugraph/redis-users.conf", str(USERS))
+    )
     assert user_lines(script, tmp_path, set(redis["environment"])) == {
-        line_of(service, hashlib.sha256(f"p&/${service}".encode()).hexdigest()) for service in SERVICES
+        line_of(service, hashlib.sha256(f"p&/${service}".encode()).hexdigest())
+        for service in SERVICES
     }
 
 
@@ -210,10 +240,15 @@ def test_the_analyzer_of_compose_reads_the_file_of_models_that_is_mounted():
     default = mount.removeprefix("${MODELS_FILE:-").partition("}")[0]
     assert read_models_file(ROOT / default, {}) == ModelsFile()
     shown = "\n".join(
-        line.removeprefix("# ") for line in (ROOT / default).read_text().splitlines()[2:] if line.startswith("# ")
+        line.removeprefix("# ")
+        for line in (ROOT / default).read_text().splitlines()[2:]
+        if line.startswith("# ")
     )
     keys = {name: "k" for name in analyzer["environment"] if name.startswith("MODEL_KEY_")}
-    assert ModelsFile.model_validate(tomllib.loads(shown)).endpoints[0].keys_from == tuple(sorted(keys))[:2]
+    assert (
+        ModelsFile.model_validate(tomllib.loads(shown)).endpoints[0].keys_from
+        == tuple(sorted(keys))[:2]
+    )
 
 
 def test_no_password_has_a_default():

@@ -45,7 +45,9 @@ def pairs(container):
             continue
         reference = rf"\$\({name}\)"
         # In an address (scheme://user:$(PASSWORD)@host), as user:$(PASSWORD), or in the JSON of the users to make.
-        beside = re.findall(rf'(?:^|//|")([^/:"\n]+)"?: ?"?{reference}', "\n".join(texts.values()), re.MULTILINE)
+        beside = re.findall(
+            rf'(?:^|//|")([^/:"\n]+)"?: ?"?{reference}', "\n".join(texts.values()), re.MULTILINE
+        )
         assert beside, f"{container['name']}: nobody has the password {name}"
         for each in beside:
             yield each, key
@@ -53,8 +55,12 @@ def pairs(container):
 
 def keda_login(objects):
     """Return the parameters that KEDA gets, each from the objects that its authentication names."""
-    (authentication,) = [each["spec"] for each in objects if each["kind"] == "TriggerAuthentication"]
-    maps = {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"}
+    (authentication,) = [
+        each["spec"] for each in objects if each["kind"] == "TriggerAuthentication"
+    ]
+    maps = {
+        each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"
+    }
     given = {each["parameter"]: each for each in authentication["secretTargetRef"]}
     for each in authentication.get("configMapTargetRef", ()):
         # What is not of this release, such as the authorities, stays a reference.
@@ -73,12 +79,16 @@ def test_each_password_stands_beside_its_own_user(chart, pods, vhost):
             continue  # servers get the passwords of all users
         for container in containers(spec):
             for user, key in pairs(container):
-                is_made_here = "EDUGRAPH_BROKER_USERS" in variables(container) and user in permissions()
+                is_made_here = (
+                    "EDUGRAPH_BROKER_USERS" in variables(container) and user in permissions()
+                )
                 expected = key.split("-")[1] if is_made_here else owner(key, quoted)
                 assert user == expected, f"{name}: the password {key} stands beside {user}"
                 seen.add(key)
     login = keda_login(objects)
-    assert login["username"] == user_name(quoted, "monitor") == owner(login["password"]["key"], quoted)
+    assert (
+        login["username"] == user_name(quoted, "monitor") == owner(login["password"]["key"], quoted)
+    )
     assert seen >= {*OPERATORS, "rabbitmq-importer-password", "redis-importer-password"}
 
 

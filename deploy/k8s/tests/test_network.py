@@ -21,11 +21,29 @@ COMPONENTS = (
 DRAWN = {
     *(
         (who, "rabbitmq")
-        for who in ("gateway", "importer", "splits", "findings", "analyzer", "flower", "prepare", "webhooks")
+        for who in (
+            "gateway",
+            "importer",
+            "splits",
+            "findings",
+            "analyzer",
+            "flower",
+            "prepare",
+            "webhooks",
+        )
     ),
     *(
         (who, "redis")
-        for who in ("gateway", "insights", "importer", "splits", "findings", "analyzer", "flower", "prepare")
+        for who in (
+            "gateway",
+            "insights",
+            "importer",
+            "splits",
+            "findings",
+            "analyzer",
+            "flower",
+            "prepare",
+        )
     ),
     *((who, "neo4j") for who in ("insights", "importer", "splits", "findings", "prepare")),
     # The operator's command in a pod of the gateway asks insights too.
@@ -60,25 +78,33 @@ def test_exactly_the_drawn_arrows(chart):
 
 @pytest.mark.parametrize("target", ["rabbitmq", "redis", "neo4j", "flower", "importer"])
 def test_a_stranger_reaches_nothing(chart, target):
-    assert not Network(chart.render()).connects(Pod({"app": "stranger"}), component(target), PORTS[target])
+    assert not Network(chart.render()).connects(
+        Pod({"app": "stranger"}), component(target), PORTS[target]
+    )
 
 
 @pytest.mark.parametrize("door", ["gateway", "insights"])
 def test_a_stranger_reaches_a_door_only_if_nobody_is_named(chart, door):
     stranger, port = Pod({"app": "stranger"}), PORTS[door]
     assert Network(chart.render()).connects(stranger, component(door), port)
-    named = chart.render('networkPolicy.gatewayFrom=[{"podSelector":{"matchLabels":{"app":"portal"}}}]')
+    named = chart.render(
+        'networkPolicy.gatewayFrom=[{"podSelector":{"matchLabels":{"app":"portal"}}}]'
+    )
     assert not Network(named).connects(stranger, component(door), port)
     assert Network(named).connects(Pod({"app": "portal"}), component(door), port)
     assert Network(named).connects(component("test"), component(door), port)
     assert door == "gateway" or Network(named).connects(component("gateway"), component(door), port)
 
 
-@pytest.mark.parametrize("who", ["gateway", "insights", "webhooks", "importer", "splits", "findings", "analyzer"])
+@pytest.mark.parametrize(
+    "who", ["gateway", "insights", "webhooks", "importer", "splits", "findings", "analyzer"]
+)
 def test_only_prometheus_reaches_the_metrics(chart, who):
     prometheus = Pod({"app": "prometheus"})
     network = Network(
-        chart.render('networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]')
+        chart.render(
+            'networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]'
+        )
     )
     assert network.connects(prometheus, component(who), METRICS)
     for stranger in (Pod({"app": "stranger"}), component("flower"), component("test")):
@@ -98,7 +124,11 @@ def test_prometheus_does_not_reach_the_api_when_callers_are_named(chart):
 
 def test_every_pod_is_under_a_policy_both_ways(chart, example):
     objects = chart.render(example=example)
-    denied = [o for o in objects if o["kind"] == "NetworkPolicy" and o["metadata"]["name"] == "edugraph-deny"]
+    denied = [
+        o
+        for o in objects
+        if o["kind"] == "NetworkPolicy" and o["metadata"]["name"] == "edugraph-deny"
+    ]
     if example == "minimal":
         assert not denied
         return
@@ -110,9 +140,19 @@ def test_every_pod_is_under_a_policy_both_ways(chart, example):
 def test_external_servers_by_their_ports(chart):
     network = Network(chart.render(example="production"))
     for server, ports in {"rabbitmq": [5671, 15671], "redis": [6380], "neo4j": [7687]}.items():
-        there = {who for who in COMPONENTS if all(network.connects(component(who), INSIDE, port) for port in ports)}
-        assert there - {"webhooks"} == {who for who, drawn in DRAWN if drawn == server} - {"webhooks"}, server
-        assert not any(network.connects(component(who), ELSEWHERE, port) for who in COMPONENTS for port in ports)
+        there = {
+            who
+            for who in COMPONENTS
+            if all(network.connects(component(who), INSIDE, port) for port in ports)
+        }
+        assert there - {"webhooks"} == {who for who, drawn in DRAWN if drawn == server} - {
+            "webhooks"
+        }, server
+        assert not any(
+            network.connects(component(who), ELSEWHERE, port)
+            for who in COMPONENTS
+            for port in ports
+        )
 
 
 def test_an_empty_list_of_peers_lets_nobody_out(chart):

@@ -36,7 +36,9 @@ def test_operators_take_them(chart, example):
     for item in chart.render(example=example):
         if item["apiVersion"] in MODELS:
             model = getattr(importlib.import_module(MODELS[item["apiVersion"]]), item["kind"])
-            understood = model.model_validate(item).model_dump(mode="json", by_alias=True, exclude_unset=True)
+            understood = model.model_validate(item).model_dump(
+                mode="json", by_alias=True, exclude_unset=True
+            )
             assert _unknown(item["spec"], understood["spec"]) == []
 
 
@@ -44,14 +46,25 @@ def _unknown(given: Any, understood: Any, path: str = "spec") -> list[str]:
     """The models ignore fields they do not know; these are the ones that got lost."""
     if isinstance(given, dict) and isinstance(understood, dict):
         lost = [f"{path}.{key}" for key in given if key not in understood]
-        return lost + [x for key in given if key in understood for x in _unknown(given[key], understood[key], key)]
+        return lost + [
+            x
+            for key in given
+            if key in understood
+            for x in _unknown(given[key], understood[key], key)
+        ]
     if isinstance(given, list) and isinstance(understood, list):
-        return [x for left, right in zip(given, understood, strict=True) for x in _unknown(left, right, path)]
+        return [
+            x
+            for left, right in zip(given, understood, strict=True)
+            for x in _unknown(left, right, path)
+        ]
     return []
 
 
 def test_both_helms_make_the_same(example):
-    old, new = ([o for o in Chart(v).render(example=example) if o["kind"] != "Secret"] for v in ("3", "4"))
+    old, new = (
+        [o for o in Chart(v).render(example=example) if o["kind"] != "Secret"] for v in ("3", "4")
+    )
     assert sorted(map(str, old)) == sorted(map(str, new))
 
 
@@ -62,7 +75,9 @@ def test_names_are_unique_and_short(chart, example):
 
 
 def test_a_long_release_name_still_fits(chart):
-    objects = chart.render('fullnameOverride="a-name-that-somebody-made-much-too-long-for-any-kubernetes-object"')
+    objects = chart.render(
+        'fullnameOverride="a-name-that-somebody-made-much-too-long-for-any-kubernetes-object"'
+    )
     assert max(len(o["metadata"]["name"]) for o in objects) <= 63
 
 
@@ -95,8 +110,16 @@ def test_selectors_never_change_with_the_version(chart):
         ('secrets.existingSecret="mine"', "Secret", "edugraph-credentials"),
         ('blobs.url="s3://bucket/x"', "PersistentVolumeClaim", "edugraph-blobs"),
         ('blobs.volume.existingClaim="mine"', "PersistentVolumeClaim", "edugraph-blobs"),
-        ('rabbitmq={"enabled":false,"external":{"existingSecret":"x"}}', "StatefulSet", "edugraph-rabbitmq"),
-        ('redis={"enabled":false,"external":{"existingSecret":"x"}}', "StatefulSet", "edugraph-redis"),
+        (
+            'rabbitmq={"enabled":false,"external":{"existingSecret":"x"}}',
+            "StatefulSet",
+            "edugraph-rabbitmq",
+        ),
+        (
+            'redis={"enabled":false,"external":{"existingSecret":"x"}}',
+            "StatefulSet",
+            "edugraph-redis",
+        ),
         (
             'neo4j={"enabled":false,"external":{"existingSecret":"x","uri":"bolt://g"}}',
             "StatefulSet",
@@ -133,15 +156,35 @@ def test_a_budget_of_pods_of_a_shared_store_can_be_switched_off(chart, setting, 
     ("setting", "kind", "name"),
     [
         ('gateway.ingress={"enabled":true,"host":"a.example"}', "Ingress", "edugraph-gateway"),
-        ('gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}', "HTTPRoute", "edugraph-gateway"),
+        (
+            'gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}',
+            "HTTPRoute",
+            "edugraph-gateway",
+        ),
         ("insights.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-insights"),
-        ("workerDefaults.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-importer"),
+        (
+            "workerDefaults.autoscaling.hpa.enabled=true",
+            "HorizontalPodAutoscaler",
+            "edugraph-importer",
+        ),
         ("workerDefaults.autoscaling.keda.enabled=true", "ScaledObject", "edugraph-analyzer"),
-        ("workerDefaults.autoscaling.keda.enabled=true", "TriggerAuthentication", "edugraph-rabbitmq"),
+        (
+            "workerDefaults.autoscaling.keda.enabled=true",
+            "TriggerAuthentication",
+            "edugraph-rabbitmq",
+        ),
         ("monitoring.enabled=true", "ServiceMonitor", "edugraph-rabbitmq"),
         ("monitoring.enabled=true", "PodMonitor", "edugraph-services"),
-        ('webhooks={"url":"https://a.example/in","existingSecret":"x"}', "Deployment", "edugraph-webhooks"),
-        ('workers.late={"service":"importer","queues":["data_import"]}', "Deployment", "edugraph-late"),
+        (
+            'webhooks={"url":"https://a.example/in","existingSecret":"x"}',
+            "Deployment",
+            "edugraph-webhooks",
+        ),
+        (
+            'workers.late={"service":"importer","queues":["data_import"]}',
+            "Deployment",
+            "edugraph-late",
+        ),
     ],
 )
 def test_switched_on_is_there(chart, setting, kind, name):
@@ -155,7 +198,9 @@ def test_switched_on_is_there(chart, setting, kind, name):
 def test_the_gateway_scales_where_several_can_be(chart, find):
     shared = 'blobs.url="s3://bucket/x"'
     scaler = find(
-        chart.render(shared, "gateway.autoscaling.hpa.enabled=true"), "HorizontalPodAutoscaler", "edugraph-gateway"
+        chart.render(shared, "gateway.autoscaling.hpa.enabled=true"),
+        "HorizontalPodAutoscaler",
+        "edugraph-gateway",
     )
     assert scaler["spec"]["minReplicas"] == 2
 
@@ -173,14 +218,21 @@ def test_monitoring_wraps_the_files_as_they_are(chart, find):
 def test_all_that_is_scraped_names_its_release(chart):
     objects = chart.render("monitoring.enabled=true", "flower.enabled=true")
     specs = [o["spec"] for o in objects if o["kind"] in {"ServiceMonitor", "PodMonitor"}]
-    endpoints = [each for spec in specs for each in spec.get("endpoints") or spec["podMetricsEndpoints"]]
+    endpoints = [
+        each for spec in specs for each in spec.get("endpoints") or spec["podMetricsEndpoints"]
+    ]
     assert len(specs) == 3
-    assert all(each["relabelings"] == [{"targetLabel": "release", "replacement": "edugraph"}] for each in endpoints)
+    assert all(
+        each["relabelings"] == [{"targetLabel": "release", "replacement": "edugraph"}]
+        for each in endpoints
+    )
 
 
 def test_a_release_that_is_not_scraped_at_all_is_told_though_others_are(chart, find, tmp_path):
     """The rule is the rendered one: it stands for the release "edugraph" in the namespace "default"."""
-    *_, own = find(chart.render("monitoring.enabled=true"), "PrometheusRule", "edugraph")["spec"]["groups"]
+    *_, own = find(chart.render("monitoring.enabled=true"), "PrometheusRule", "edugraph")["spec"][
+        "groups"
+    ]
     (rule,) = own["rules"]
     told = {"namespace": "default", "release": "edugraph"}
     alert = {"exp_labels": {**rule["labels"], **told}, "exp_annotations": rule["annotations"]}
@@ -188,15 +240,28 @@ def test_a_release_that_is_not_scraped_at_all_is_told_though_others_are(chart, f
 
     def case(scraped, alerts):
         expected = [{"eval_time": "8m", "alertname": "EduGraphBlind", "exp_alerts": alerts}]
-        series = [{"series": f"edugraph_broker_read{{{labels}}}", "values": "1x20"} for labels in scraped]
+        series = [
+            {"series": f"edugraph_broker_read{{{labels}}}", "values": "1x20"} for labels in scraped
+        ]
         return {"interval": "1m", "input_series": series, "alert_rule_test": expected}
 
     others = ['namespace="default", release="trial"', 'namespace="north", release="edugraph"']
     cases = [case(others, [alert]), case([*others, 'namespace="default", release="edugraph"'], [])]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [own]}))
-    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": cases}))
-    command = [sys.executable, "-m", "tools.prometheus", "test", "rules", str(tmp_path / "tests.yaml")]
-    done = subprocess.run(command, cwd=CHART.parents[1], capture_output=True, text=True, check=False)
+    (tmp_path / "tests.yaml").write_text(
+        yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": cases})
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "tools.prometheus",
+        "test",
+        "rules",
+        str(tmp_path / "tests.yaml"),
+    ]
+    done = subprocess.run(
+        command, cwd=CHART.parents[1], capture_output=True, text=True, check=False
+    )
     if done.returncode == 3:
         (pytest.fail if in_ci() else pytest.skip)(done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -211,11 +276,20 @@ def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, 
         item["metadata"]["name"]
         for item in objects
         if item["kind"] == "Deployment"
-        and item["spec"]["template"]["metadata"]["labels"].get(services["key"]) in services["values"]
+        and item["spec"]["template"]["metadata"]["labels"].get(services["key"])
+        in services["values"]
     }
     assert scraped == {
         f"edugraph-{name}"
-        for name in ("gateway", "insights", "webhooks", "importer", "splits", "findings", "analyzer")
+        for name in (
+            "gateway",
+            "insights",
+            "webhooks",
+            "importer",
+            "splits",
+            "findings",
+            "analyzer",
+        )
     }
     for name in scraped:
         (container,) = pods(objects)[f"Deployment/{name}"]["containers"]
@@ -234,7 +308,9 @@ def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, 
         'insights.service.type="LoadBalancer"',
     ],
 )
-@pytest.mark.parametrize(("door", "port"), [("gateway", "EDUGRAPH_PORT"), ("insights", "EDUGRAPH_INSIGHTS_PORT")])
+@pytest.mark.parametrize(
+    ("door", "port"), [("gateway", "EDUGRAPH_PORT"), ("insights", "EDUGRAPH_INSIGHTS_PORT")]
+)
 def test_no_way_in_from_outside_leads_to_metrics(chart, find, pods, way_in, door, port):
     objects = chart.render(way_in, "monitoring.enabled=true")
     (container,) = pods(objects)[f"Deployment/edugraph-{door}"]["containers"]
@@ -273,13 +349,21 @@ def test_one_address_leads_each_path_to_the_service_that_answers_it(chart, find,
 
     def leads_to(path):
         fitting = [
-            way for way in ways if path == way[0] or (not way[1] and path.startswith(way[0].removesuffix("/") + "/"))
+            way
+            for way in ways
+            if path == way[0] or (not way[1] and path.startswith(way[0].removesuffix("/") + "/"))
         ]
         return max(fitting, key=lambda way: (way[1], len(way[0])))[2]
 
-    tried = {f"{path}{more}" for path in (*INSIGHTS_PATHS, *GATEWAY_EXACT) for more in ("", "/", "/x", "x", "/x/y")}
+    tried = {
+        f"{path}{more}"
+        for path in (*INSIGHTS_PATHS, *GATEWAY_EXACT)
+        for more in ("", "/", "/x", "x", "/x/y")
+    }
     for path in {*tried, "/", "/v1/imports", "/docs", "/readyz", "/v1"}:
-        assert leads_to(path) == f"edugraph-{'insights' if is_of_insights(path) else 'gateway'}", path
+        assert leads_to(path) == f"edugraph-{'insights' if is_of_insights(path) else 'gateway'}", (
+            path
+        )
 
 
 def test_notes_tell_the_next_step():

@@ -21,7 +21,12 @@ def test_restricted_pod_security(chart, example, pods):
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
         for volume in spec.get("volumes", []):
-            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "secret", "persistentVolumeClaim"}, name
+            assert set(volume) - {"name"} <= {
+                "configMap",
+                "emptyDir",
+                "secret",
+                "persistentVolumeClaim",
+            }, name
         for container in containers(spec):
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False, name
@@ -40,7 +45,9 @@ def test_only_insights_knows_the_client_by_which_people_sign_in(chart, pods):
     }
     set_by = {
         name.split("-")[1]: {
-            each: entry for each, entry in variables(spec["containers"][0]).items() if "OIDC" in each
+            each: entry
+            for each, entry in variables(spec["containers"][0]).items()
+            if "OIDC" in each
         }
         for name, spec in pods(chart.render(f"login={json.dumps(at_issuer)}")).items()
     }
@@ -53,18 +60,25 @@ def test_only_insights_knows_the_client_by_which_people_sign_in(chart, pods):
     secret = set_by["insights"]["EDUGRAPH_OIDC_CLIENT_SECRET"]["valueFrom"]["secretKeyRef"]
     assert secret == {"name": "id", "key": "client-secret"}
     assert not [
-        name for spec in pods(chart.render()).values() for name in variables(spec["containers"][0]) if "OIDC" in name
+        name
+        for spec in pods(chart.render()).values()
+        for name in variables(spec["containers"][0])
+        if "OIDC" in name
     ]
 
 
 def test_any_user_id(chart, pods):
-    for spec in pods(chart.render("podSecurity.runAsUser=1234567", "podSecurity.fsGroup=7654321")).values():
+    for spec in pods(
+        chart.render("podSecurity.runAsUser=1234567", "podSecurity.fsGroup=7654321")
+    ).values():
         assert spec["securityContext"]["runAsUser"] == 1234567
         assert spec["securityContext"]["fsGroup"] == 7654321
 
 
 def test_no_user_id_where_the_cluster_gives_one(chart, pods):
-    for spec in pods(chart.render("podSecurity.runAsUser=null", "podSecurity.fsGroup=null")).values():
+    for spec in pods(
+        chart.render("podSecurity.runAsUser=null", "podSecurity.fsGroup=null")
+    ).values():
         assert not {"runAsUser", "fsGroup"} & set(spec["securityContext"])
 
 
@@ -90,18 +104,37 @@ def test_images_are_pinned(chart, example, pods):
 
 def test_image_names(chart, pods):
     def image(*settings):
-        return pods(chart.render(*settings))["Deployment/edugraph-gateway"]["containers"][0]["image"]
+        return pods(chart.render(*settings))["Deployment/edugraph-gateway"]["containers"][0][
+            "image"
+        ]
 
     digest = "sha256:" + "a" * 64
     assert image() == "edugraph/gateway:0.1.0"
     assert image('images.registry="r.example/x"') == "r.example/x/edugraph/gateway:0.1.0"
-    assert image('images.registry="r.example"', 'gateway.image.repository="own.io/g"') == "own.io/g:0.1.0"
+    assert (
+        image('images.registry="r.example"', 'gateway.image.repository="own.io/g"')
+        == "own.io/g:0.1.0"
+    )
     assert image('images.tag="2"') == "edugraph/gateway:2"
     assert image('images.tag="2"', 'gateway.image.tag="3"') == "edugraph/gateway:3"
-    assert image('gateway.image.tag="3"', f'gateway.image.digest="{digest}"') == f"edugraph/gateway@{digest}"
+    assert (
+        image('gateway.image.tag="3"', f'gateway.image.digest="{digest}"')
+        == f"edugraph/gateway@{digest}"
+    )
 
 
-OURS = ("gateway", "insights", "importer", "analyzer", "flower", "webhooks", "prepare", "splits", "findings", "test")
+OURS = (
+    "gateway",
+    "insights",
+    "importer",
+    "analyzer",
+    "flower",
+    "webhooks",
+    "prepare",
+    "splits",
+    "findings",
+    "test",
+)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +148,9 @@ OURS = ("gateway", "insights", "importer", "analyzer", "flower", "webhooks", "pr
         (1073741824, 805_306_368),
     ],
 )
-def test_redis_keeps_below_three_quarters_of_its_limit_and_evicts_nothing(chart, pods, limit, maxmemory):
+def test_redis_keeps_below_three_quarters_of_its_limit_and_evicts_nothing(
+    chart, pods, limit, maxmemory
+):
     """Out: maxmemory in servers/redis.yaml; the kernel would then end Redis again and again."""
     resources = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": limit}}
     settings = f"redis.resources={json.dumps(resources)}"
@@ -124,7 +159,9 @@ def test_redis_keeps_below_three_quarters_of_its_limit_and_evicts_nothing(chart,
 
 
 def test_compose_has_the_same_share():
-    redis = yaml.safe_load((CHART.parents[1] / "compose.yaml").read_text(encoding="utf-8"))["services"]["redis"]
+    redis = yaml.safe_load((CHART.parents[1] / "compose.yaml").read_text(encoding="utf-8"))[
+        "services"
+    ]["redis"]
     assert redis["mem_limit"] == "512m"
     assert "'maxmemory 384mb' 'maxmemory-policy noeviction'" in redis["command"][-1]
 
@@ -133,7 +170,8 @@ SERVERS = ("rabbitmq", "redis", "neo4j")
 
 
 @pytest.mark.parametrize(
-    ("setting", "moved"), [('images.registry="r.example/x"', OURS), ('images.serverRegistry="r.example/x"', SERVERS)]
+    ("setting", "moved"),
+    [('images.registry="r.example/x"', OURS), ('images.serverRegistry="r.example/x"', SERVERS)],
 )
 def test_our_images_and_those_of_the_servers_have_a_registry_each(chart, pods, setting, moved):
     """`make images-push` fills ours with our images alone: one registry for all would leave the servers without."""
@@ -148,7 +186,9 @@ def test_our_images_and_those_of_the_servers_have_a_registry_each(chart, pods, s
         component = name.split("-")[1]
         checked.add(component)
         prefix = "r.example/x/" if component in moved else ""
-        assert [c["image"] for c in containers(spec)] == [prefix + c["image"] for c in containers(was)], name
+        assert [c["image"] for c in containers(spec)] == [
+            prefix + c["image"] for c in containers(was)
+        ], name
     assert checked == {*OURS, *SERVERS}
 
 
@@ -174,7 +214,10 @@ def test_workers_end_without_loss(chart, pods, group):
 def test_workers_are_probed_by_their_files(chart, pods, group):
     (container,) = pods(chart.render())[f"Deployment/edugraph-{group}"]["containers"]
     folder = variables(container)["EDUGRAPH_HEALTH_DIR"]["value"]
-    live, ready = container["livenessProbe"]["exec"]["command"], container["readinessProbe"]["exec"]["command"]
+    live, ready = (
+        container["livenessProbe"]["exec"]["command"],
+        container["readinessProbe"]["exec"]["command"],
+    )
     assert f"{folder}/alive" in live[-1]
     assert f"{folder}/ready" in ready[-1]
     assert folder in [mount["mountPath"] for mount in container["volumeMounts"]]
@@ -196,7 +239,8 @@ def test_a_door_leaves_its_service_first(chart, pods, door):
 
 
 @pytest.mark.parametrize(
-    "setting", ['blobs.volume.accessMode="ReadWriteOnce"', 'blobs.volume.accessMode="ReadWriteMany"']
+    "setting",
+    ['blobs.volume.accessMode="ReadWriteOnce"', 'blobs.volume.accessMode="ReadWriteMany"'],
 )
 def test_rollouts_never_go_below_what_is_wanted(chart, setting):
     """But the one gateway of a ReadWriteOnce volume must end first: another one might stand where the volume is not."""
@@ -257,7 +301,9 @@ def test_pods_of_one_volume_stay_together(chart, pods):
 
 def test_one_gateway_with_a_volume_of_one_node_and_two_else(chart, find):
     def replicas(*settings):
-        return find(chart.render(*settings), "Deployment", "edugraph-gateway")["spec"].get("replicas")
+        return find(chart.render(*settings), "Deployment", "edugraph-gateway")["spec"].get(
+            "replicas"
+        )
 
     assert replicas() == replicas("gateway.replicas=1") == 1
     for setting in SHARED:
@@ -271,7 +317,11 @@ BUDGETS_OF_WORKERS = {f"edugraph-{group}" for group in WORKERS}
 
 
 def budgets(objects):
-    return {item["metadata"]["name"]: item["spec"] for item in objects if item["kind"] == "PodDisruptionBudget"}
+    return {
+        item["metadata"]["name"]: item["spec"]
+        for item in objects
+        if item["kind"] == "PodDisruptionBudget"
+    }
 
 
 @pytest.mark.parametrize(
@@ -288,7 +338,9 @@ def test_no_budget_holds_pods_of_a_volume_of_one_node(chart, settings):
     objects = chart.render(*settings)
     assert set(budgets(objects)) == {"edugraph-insights"}
     for name, spec in budgets(objects).items():
-        (workload,) = [o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"] == name]
+        (workload,) = [
+            o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"] == name
+        ]
         assert workload["spec"]["selector"] == spec["selector"]
         assert "persistentVolumeClaim" not in str(workload["spec"]["template"]["spec"]["volumes"])
 
@@ -352,8 +404,15 @@ def test_secrets_are_in_secrets_only(chart, example):
         if item["kind"] == "Secret":
             continue
         for name, value in _strings(item):
-            assert not re.search(r"://[^/@\s$]*:[^$@/\s]+@", value), (item["metadata"]["name"], name, value)
-            if re.search(r"password|secret|api_?key|token", name, re.IGNORECASE) and item["kind"] == "ConfigMap":
+            assert not re.search(r"://[^/@\s$]*:[^$@/\s]+@", value), (
+                item["metadata"]["name"],
+                name,
+                value,
+            )
+            if (
+                re.search(r"password|secret|api_?key|token", name, re.IGNORECASE)
+                and item["kind"] == "ConfigMap"
+            ):
                 pytest.fail(f"{item['metadata']['name']} holds {name}")
 
 
@@ -372,14 +431,27 @@ def test_the_generated_secret_is_random_and_kept(chart, find):
     secret = find(chart.render(), "Secret", "edugraph-credentials")
     assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert len(set(secret["data"].values())) == len(secret["data"]) == 15
-    other = find(Chart("3" if chart.helm == "4" else "4").render(), "Secret", "edugraph-credentials")
+    other = find(
+        Chart("3" if chart.helm == "4" else "4").render(), "Secret", "edugraph-credentials"
+    )
     assert not set(secret["data"].values()) & set(other["data"].values())
-    assert "annotations" not in find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")["metadata"]
+    assert (
+        "annotations"
+        not in find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")[
+            "metadata"
+        ]
+    )
 
 
 def test_existing_secrets_are_used_everywhere(chart):
     text = str([o for o in chart.render(example="production") if o["kind"] != "Secret"])
-    for name in ("edugraph-credentials", "edugraph-rabbitmq", "edugraph-redis", "edugraph-neo4j", "edugraph-model"):
+    for name in (
+        "edugraph-credentials",
+        "edugraph-rabbitmq",
+        "edugraph-redis",
+        "edugraph-neo4j",
+        "edugraph-model",
+    ):
         assert f"'name': '{name}'" in text, name
 
 
@@ -414,20 +486,29 @@ def test_any_setting_of_a_bundled_server_restarts_it(chart, find):
     objects = chart.render()
     conf = find(objects, "ConfigMap", "edugraph-neo4j")["data"]["neo4j.conf"]
     pod = find(objects, "StatefulSet", "edugraph-neo4j")["spec"]["template"]
-    assert pod["metadata"]["annotations"]["checksum/settings"] == hashlib.sha256(conf.strip().encode()).hexdigest()
+    assert (
+        pod["metadata"]["annotations"]["checksum/settings"]
+        == hashlib.sha256(conf.strip().encode()).hexdigest()
+    )
 
 
 def test_each_service_is_a_user_of_its_own_on_the_bundled_broker(chart, pods):
     """Out: `service` in the call of edugraph.rabbitmqEnv."""
     used = {}
     for name, spec in pods(
-        chart.render("flower.enabled=true", 'webhooks.url="https://x.example/hook"', 'webhooks.existingSecret="s"')
+        chart.render(
+            "flower.enabled=true",
+            'webhooks.url="https://x.example/hook"',
+            'webhooks.existingSecret="s"',
+        )
     ).items():
         for container in containers(spec):
             own = variables(container)
             if "EDUGRAPH_BROKER_URL" in own:
                 key = own["RABBITMQ_PASSWORD"]["valueFrom"]["secretKeyRef"]["key"]
-                used.setdefault((own["RABBITMQ_USER"]["value"], key), set()).add(name.split("edugraph-")[-1])
+                used.setdefault((own["RABBITMQ_USER"]["value"], key), set()).add(
+                    name.split("edugraph-")[-1]
+                )
             if "EDUGRAPH_BROKER_USERS" in own:
                 made = json.loads(own["EDUGRAPH_BROKER_USERS"]["value"])
     services = set(permissions())
@@ -435,7 +516,9 @@ def test_each_service_is_a_user_of_its_own_on_the_bundled_broker(chart, pods):
     assert made["gateway"] == "$(RABBITMQ_GATEWAY_PASSWORD)"
     operators = used.pop(("edugraph", "rabbitmq-password"))
     assert all("prepare" in name for name in operators)
-    assert set(used) <= {(user_name("edugraph", each), f"rabbitmq-{each}-password") for each in services}
+    assert set(used) <= {
+        (user_name("edugraph", each), f"rabbitmq-{each}-password") for each in services
+    }
     assert len(used) >= 4
 
 
@@ -443,19 +526,37 @@ def test_each_service_is_a_user_of_its_own_in_the_bundled_redis(chart, pods):
     """Out: `service` in a call of edugraph.redisEnv."""
     used = {}
     for name, spec in pods(
-        chart.render("flower.enabled=true", 'webhooks.url="https://x.example/hook"', 'webhooks.existingSecret="s"')
+        chart.render(
+            "flower.enabled=true",
+            'webhooks.url="https://x.example/hook"',
+            'webhooks.existingSecret="s"',
+        )
     ).items():
         for container in containers(spec):
             own = variables(container)
             if "EDUGRAPH_REDIS_URL" in own:
-                login = own["EDUGRAPH_REDIS_URL"]["value"].removeprefix("redis://").rpartition("@")[0]
-                key = own.get("REDIS_PASSWORD", {}).get("valueFrom", {}).get("secretKeyRef", {}).get("key")
+                login = (
+                    own["EDUGRAPH_REDIS_URL"]["value"].removeprefix("redis://").rpartition("@")[0]
+                )
+                key = (
+                    own.get("REDIS_PASSWORD", {})
+                    .get("valueFrom", {})
+                    .get("secretKeyRef", {})
+                    .get("key")
+                )
                 used.setdefault((login, key), set()).add(name)
     used.pop(("", None))
-    assert set(used) == {(f"{redis_user(each)}:$(REDIS_PASSWORD)", f"redis-{each}-password") for each in SERVICES}
+    assert set(used) == {
+        (f"{redis_user(each)}:$(REDIS_PASSWORD)", f"redis-{each}-password") for each in SERVICES
+    }
 
 
-ADDRESSES = {"EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_NEO4J_URI"}
+ADDRESSES = {
+    "EDUGRAPH_BROKER_URL",
+    "EDUGRAPH_BROKER_MANAGEMENT_URL",
+    "EDUGRAPH_REDIS_URL",
+    "EDUGRAPH_NEO4J_URI",
+}
 
 
 def package_of(container):
@@ -508,7 +609,8 @@ def test_the_bundled_redis_starts_with_all_users(chart, find, pods, tmp_path):
     users.write_text(find(objects, "ConfigMap", "edugraph-redis")["data"]["users.conf"])
     script = container["command"][-1].replace("/etc/edugraph/users.conf", str(users))
     assert user_lines(script, tmp_path, set(variables(container))) == {
-        line_of(service, hashlib.sha256(f"p&/${service}".encode()).hexdigest()) for service in SERVICES
+        line_of(service, hashlib.sha256(f"p&/${service}".encode()).hexdigest())
+        for service in SERVICES
     }
 
 
@@ -524,15 +626,22 @@ def test_an_external_redis_has_one_user(chart, pods):
 def test_without_the_job_that_makes_users_all_are_the_operator(chart, pods):
     for spec in pods(chart.render("prepare.enabled=false")).values():
         for container in containers(spec):
-            assert variables(container).get("RABBITMQ_USER", {"value": "edugraph"})["value"] == "edugraph"
+            assert (
+                variables(container).get("RABBITMQ_USER", {"value": "edugraph"})["value"]
+                == "edugraph"
+            )
 
 
 def test_the_analyzer_has_the_file_of_models_and_its_keys(chart, pods):
     """Out: the volume, the variable or the Secret."""
     told = '[[endpoints]]\nname = "one"\nkeys_from = ["KEY_OF_ONE"]\n'
-    objects = chart.render(f"analyzer.model.file={json.dumps(told)}", 'analyzer.model.keysSecret="keys"')
+    objects = chart.render(
+        f"analyzer.model.file={json.dumps(told)}", 'analyzer.model.keysSecret="keys"'
+    )
     (models,) = [
-        each for each in objects if each["kind"] == "ConfigMap" and each["metadata"]["name"].endswith("-models")
+        each
+        for each in objects
+        if each["kind"] == "ConfigMap" and each["metadata"]["name"].endswith("-models")
     ]
     assert models["data"] == {"models.toml": told}
     (spec,) = [spec for name, spec in pods(objects).items() if name.endswith("analyzer")]
@@ -543,13 +652,20 @@ def test_the_analyzer_has_the_file_of_models_and_its_keys(chart, pods):
     assert {"name": "models", "configMap": {"name": models["metadata"]["name"]}} in spec["volumes"]
     assert {"secretRef": {"name": "keys"}} in container["envFrom"]
     others = [
-        name for name, other in pods(objects).items() if "models" in {each["name"] for each in other["volumes"]}
+        name
+        for name, other in pods(objects).items()
+        if "models" in {each["name"] for each in other["volumes"]}
     ]
     assert len(others) == 1
 
 
 def test_an_analyzer_that_asks_a_provider_is_told_no_number_of_processes(chart, find):
     """Its threads are many; as many processes would not fit into the pod."""
-    for provider in ('analyzer.model.baseUrl="https://m.example/v1"', 'analyzer.model.existingSecret="model"'):
+    for provider in (
+        'analyzer.model.baseUrl="https://m.example/v1"',
+        'analyzer.model.existingSecret="model"',
+    ):
         analyzer = find(chart.render(provider), "Deployment", "edugraph-analyzer")
-        assert "concurrency" not in str(analyzer["spec"]["template"]["spec"]["containers"][0]["command"])
+        assert "concurrency" not in str(
+            analyzer["spec"]["template"]["spec"]["containers"][0]["command"]
+        )

@@ -35,7 +35,10 @@ from rendered_chart import CHART
         ("gateway.pdb.maxUnavailable=0", "no drain of its node would end"),
         ('insights.pdb.maxUnavailable="0%"', "no drain of its node would end"),
         ("workerDefaults.pdb.maxUnavailable=0", "workers.analyzer.pdb.maxUnavailable is 0"),
-        ('workers.findings={"pdb":{"maxUnavailable":"00%"}}', "workers.findings.pdb.maxUnavailable is 00%"),
+        (
+            'workers.findings={"pdb":{"maxUnavailable":"00%"}}',
+            "workers.findings.pdb.maxUnavailable is 00%",
+        ),
         ('gateway.auth.mode="off"', "Set gateway.auth.openToNetwork=true"),
         ("rabbitmq.enabled=false", "set rabbitmq.external.existingSecret"),
         ("networkPolicy.extraEgress.gatway=[{}]", "the chart has no such component"),
@@ -43,7 +46,10 @@ from rendered_chart import CHART
         ("redis.resources.limits=null", "set redis.resources.limits.memory"),
         ('redis.resources.limits.memory="much"', "set redis.resources.limits.memory"),
         ("neo4j.enabled=false", "set neo4j.external.uri"),
-        ('workers.redis={"service":"importer","queues":["data_import"]}', "another part of the chart has that name"),
+        (
+            'workers.redis={"service":"importer","queues":["data_import"]}',
+            "another part of the chart has that name",
+        ),
     ],
 )
 def test_combinations_that_cannot_work(chart, setting, sentence):
@@ -66,7 +72,9 @@ def test_what_the_cluster_lacks(chart, setting, api):
 def test_without_authentication_the_network_is_named(chart, find):
     objects = chart.render('gateway.auth.mode="off"', "gateway.auth.openToNetwork=true")
     for name in ("gateway", "insights"):
-        [container] = find(objects, "Deployment", f"edugraph-{name}")["spec"]["template"]["spec"]["containers"]
+        [container] = find(objects, "Deployment", f"edugraph-{name}")["spec"]["template"]["spec"][
+            "containers"
+        ]
         assert {"name": "EDUGRAPH_OPEN_TO_NETWORK", "value": "true"} in container["env"]
 
 
@@ -150,4 +158,9 @@ def _differences(values, schema, root, path=""):
         return []
     known = schema["properties"]
     missing = [f"{path}.{key}: not in the schema" for key in values if key not in known]
-    return missing + [x for k in values if k in known for x in _differences(values[k], known[k], root, f"{path}.{k}")]
+    return missing + [
+        x
+        for k in values
+        if k in known
+        for x in _differences(values[k], known[k], root, f"{path}.{k}")
+    ]

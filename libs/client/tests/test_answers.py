@@ -6,7 +6,14 @@ import pytest
 from pydantic import BaseModel
 
 from edugraph_client import answers
-from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, GraphSummary, Restricted
+from edugraph_common.contracts.api import (
+    Accepted,
+    Check,
+    Diagnosis,
+    Erasures,
+    GraphSummary,
+    Restricted,
+)
 from edugraph_common.contracts.doors import is_of_insights
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_gateway.app import make_application as gateway_application
@@ -16,7 +23,11 @@ from edugraph_insights.app import make_application as insights_application
 from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings
 
-NOWHERE = {"broker_url": "amqp://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1", "blob_url": "/tmp"}
+NOWHERE = {
+    "broker_url": "amqp://127.0.0.1:1",
+    "redis_url": "redis://127.0.0.1:1",
+    "blob_url": "/tmp",
+}
 INSIGHTS_ALONE = {"redis_url": "redis://127.0.0.1:1", "neo4j_uri": "bolt://127.0.0.1:1"}
 # What is asked, and what the client reads the answer as.
 READ_AS: dict[tuple[str, str], type[BaseModel]] = {
@@ -53,17 +64,28 @@ def answer_of(document: dict[str, Any], method: str, path: str) -> dict[str, Any
 
 
 def differences(
-    own: dict[str, Any], theirs: dict[str, Any], definitions: tuple[dict[str, Any], dict[str, Any]], at: str = ""
+    own: dict[str, Any],
+    theirs: dict[str, Any],
+    definitions: tuple[dict[str, Any], dict[str, Any]],
+    at: str = "",
 ) -> list[str]:
     """Return where the client would miss a field, or read another type. What only this client leaves out is named too."""
-    own, theirs = (_resolved(each, there) for each, there in zip((own, theirs), definitions, strict=True))
+    own, theirs = (
+        _resolved(each, there) for each, there in zip((own, theirs), definitions, strict=True)
+    )
     if theirs.get("type") == "object" and own.get("properties"):
         names = own["properties"].keys() | (theirs["properties"].keys() - {"links", "seconds_left"})
-        found = [f"{at}.{name}" for name in names if (name in own["properties"]) != (name in theirs["properties"])]
+        found = [
+            f"{at}.{name}"
+            for name in names
+            if (name in own["properties"]) != (name in theirs["properties"])
+        ]
         optional = set(own.get("required", ())) - set(theirs.get("required", theirs["properties"]))
         both = names & own["properties"].keys() & theirs["properties"].keys()
         deeper = (
-            differences(own["properties"][name], theirs["properties"][name], definitions, f"{at}.{name}")
+            differences(
+                own["properties"][name], theirs["properties"][name], definitions, f"{at}.{name}"
+            )
             for name in both
         )
         return [
@@ -89,7 +111,9 @@ def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 @pytest.mark.parametrize(("method", "path"), READ_AS)
-def test_an_answer_is_read_as_what_it_is(documents: dict[bool, dict[str, Any]], method: str, path: str) -> None:
+def test_an_answer_is_read_as_what_it_is(
+    documents: dict[bool, dict[str, Any]], method: str, path: str
+) -> None:
     """Out: a field of a model of the client, or its type."""
     document = documents[is_of_insights(path)]
     own = READ_AS[method, path].model_json_schema(mode="serialization")
@@ -102,13 +126,21 @@ def test_each_question_is_answered_as_an_answer(documents: dict[bool, dict[str, 
     document = documents[True]
     own = answers.Answer.model_json_schema(mode="serialization")
     definitions = (own.get("$defs", {}), document["components"]["schemas"])
-    catalogue = definitions[1][answer_of(document, "get", "/v1/insights")["$ref"].rpartition("/")[2]]
+    catalogue = definitions[1][
+        answer_of(document, "get", "/v1/insights")["$ref"].rpartition("/")[2]
+    ]
     described = catalogue["properties"]["questions"]["items"]
     assert differences(answers.Question.model_json_schema(), described, ({}, definitions[1])) == []
-    asked = [path for path in document["paths"] if path.startswith("/v1/insights/") and "{" not in path]
+    asked = [
+        path for path in document["paths"] if path.startswith("/v1/insights/") and "{" not in path
+    ]
     answered = {path: answer_of(document, "get", path) for path in asked}
-    of_questions = {path: schema for path, schema in answered.items() if "Answer" in schema.get("$ref", "")}
+    of_questions = {
+        path: schema for path, schema in answered.items() if "Answer" in schema.get("$ref", "")
+    }
     assert len(of_questions) > 10
     for path, schema in of_questions.items():
         # Rows are of the question's own kind there, and plain objects here.
-        assert [each for each in differences(own, schema, definitions) if not each.startswith(".rows[]")] == [], path
+        assert [
+            each for each in differences(own, schema, definitions) if not each.startswith(".rows[]")
+        ] == [], path

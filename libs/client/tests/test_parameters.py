@@ -21,7 +21,14 @@ ANSWER = {
 
 def test_parameters_are_text_and_none_is_left_out() -> None:
     moment = datetime(2026, 2, 1, 8, tzinfo=UTC)
-    given = {"from_": "2026-02-01", "to": moment, "limit": 5, "type": ["A", "B"], "group": None, "all": True}
+    given = {
+        "from_": "2026-02-01",
+        "to": moment,
+        "limit": 5,
+        "type": ["A", "B"],
+        "group": None,
+        "all": True,
+    }
     assert as_query(given) == {
         "from": "2026-02-01",
         "to": "2026-02-01T08:00:00+00:00",
@@ -38,7 +45,9 @@ def test_a_purpose_in_chinese_is_a_header_that_the_audit_log_can_read() -> None:
         seen.append(request)
         return httpx.Response(200, json=ANSWER)
 
-    with Client("http://g", insights_url="http://i/", transport=httpx.MockTransport(answer)) as client:
+    with Client(
+        "http://g", insights_url="http://i/", transport=httpx.MockTransport(answer)
+    ) as client:
         client.ask("weak-points", purpose="用", course="C")
     assert str(seen[0].url) == "http://i/v1/insights/weak-points?course=C"
     assert seen[0].headers["x-purpose"] == "%E7%94%A8"

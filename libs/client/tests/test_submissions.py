@@ -54,18 +54,24 @@ def call(away: Away, awaited: bool, method: str, *arguments: Any, **options: Any
 
     async def awaiting() -> Any:
         transport = httpx.MockTransport(away.take_async)
-        async with AsyncClient("http://gateway", transport=transport, sleep=away.pause, new_key=new_key) as client:
+        async with AsyncClient(
+            "http://gateway", transport=transport, sleep=away.pause, new_key=new_key
+        ) as client:
             return await getattr(client, method)(*arguments, **options)
 
     if awaited:
         return asyncio.run(awaiting())
     transport = httpx.MockTransport(away.take)
-    with Client("http://gateway", transport=transport, sleep=away.pauses.append, new_key=new_key) as client:
+    with Client(
+        "http://gateway", transport=transport, sleep=away.pauses.append, new_key=new_key
+    ) as client:
         return getattr(client, method)(*arguments, **options)
 
 
 @CLIENTS
-def test_a_submission_is_sent_again_under_its_key_after_the_pause_that_was_asked_for(awaited: bool) -> None:
+def test_a_submission_is_sent_again_under_its_key_after_the_pause_that_was_asked_for(
+    awaited: bool,
+) -> None:
     """Out: the header, or `pause_seconds`."""
     busy = httpx.Response(429, json={"detail": "slower"}, headers={"Retry-After": "7"})
     away = Away(httpx.ReadError("gone"), busy, httpx.Response(503, json={}))
@@ -76,7 +82,9 @@ def test_a_submission_is_sent_again_under_its_key_after_the_pause_that_was_asked
 
 
 @CLIENTS
-def test_a_file_is_sent_again_from_its_beginning_and_its_bar_goes_back(awaited: bool, tmp_path: Path) -> None:
+def test_a_file_is_sent_again_from_its_beginning_and_its_bar_goes_back(
+    awaited: bool, tmp_path: Path
+) -> None:
     """Out: the seek of FileBody."""
     content = bytes(range(256)) * (CHUNK_BYTES // 256) + b"the rest"
     path, told = tmp_path / "f.ndjson", list[int]()
@@ -133,11 +141,19 @@ def test_jobs_are_asked_for_page_by_page() -> None:
         asked.append(request.url.params.get("cursor", ""))
         number = len(asked)
         jobs = [
-            {"job_id": f"{number}-{each}", "kind": "import", "state": "queued", "source": "f", "created": at}
+            {
+                "job_id": f"{number}-{each}",
+                "kind": "import",
+                "state": "queued",
+                "source": "f",
+                "created": at,
+            }
             for each in range(2)
         ]
         links = {"next": f"/v1/jobs?limit=2&cursor={number}:x"} if number < 3 else {}
-        return httpx.Response(200, json={"jobs": [{**job, "updated": at} for job in jobs], "links": links})
+        return httpx.Response(
+            200, json={"jobs": [{**job, "updated": at} for job in jobs], "links": links}
+        )
 
     with Client("http://gateway", transport=httpx.MockTransport(pages)) as client:
         found: Iterator[Any] = client.jobs(page=2)

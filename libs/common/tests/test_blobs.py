@@ -49,8 +49,16 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
 
 @pytest.mark.loopback("a port where nothing listens")
 def test_a_bucket_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    variables = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
-    for name, value in {**variables, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}.items():
+    variables = {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in {
+        **variables,
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     S3FileSystem.clear_instance_cache()
     blobs = Blobs(f"s3://b-{uuid4().hex}/edugraph")
@@ -99,7 +107,11 @@ ALLOWED = ("s3://exports/2026", "https://files.example.edu/out/")
 
 @pytest.mark.parametrize(
     "url",
-    ["s3://exports/2026/a.ndjson", "https://files.example.edu/out/a%20b.csv?signature=x", "s3://exports/2026/a..b/c"],
+    [
+        "s3://exports/2026/a.ndjson",
+        "https://files.example.edu/out/a%20b.csv?signature=x",
+        "s3://exports/2026/a..b/c",
+    ],
 )
 def test_a_file_outside_may_be_below_what_is_allowed(url: str) -> None:
     assert is_below(url, ALLOWED)
@@ -136,7 +148,10 @@ def test_nothing_else_outside_is_read(url: str, tmp_path: Path) -> None:
 def test_a_file_outside_is_read_in_part_and_never_written(tmp_path: Path) -> None:
     (tmp_path / "exports").mkdir()
     (tmp_path / "exports" / "a").write_bytes(b"abcdef")
-    url, blobs = f"file://{tmp_path}/exports/a", Blobs(str(tmp_path / "store"), [f"file://{tmp_path}/exports"])
+    url, blobs = (
+        f"file://{tmp_path}/exports/a",
+        Blobs(str(tmp_path / "store"), [f"file://{tmp_path}/exports"]),
+    )
     assert blobs.read(url, 2, 3) == b"cde"
     for change in (blobs.delete, blobs.exists, blobs.keys):
         with pytest.raises(Rejected, match="relative path"):
@@ -207,7 +222,9 @@ def test_a_link_out_of_an_allowed_folder_is_refused(tmp_path: Path) -> None:
             blobs.open(f"{place}/{name}")
 
 
-Outside = tuple[Blobs, str, Callable[[bytes], None]]  # of a file: how to read it, its URL, and how to write it
+Outside = tuple[
+    Blobs, str, Callable[[bytes], None]
+]  # of a file: how to read it, its URL, and how to write it
 
 
 @pytest.fixture
@@ -240,7 +257,11 @@ def over_http(told: dict[str, str]) -> Iterator[Outside]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         place = f"http://127.0.0.1:{server.server_port}/out"
-        yield Blobs("/nowhere", [place]), f"{place}/a?signature=secret", lambda body: kept.update(body=body)
+        yield (
+            Blobs("/nowhere", [place]),
+            f"{place}/a?signature=secret",
+            lambda body: kept.update(body=body),
+        )
         server.shutdown()
 
 
@@ -289,7 +310,10 @@ def test_a_file_outside_that_was_changed_is_not_read(outside: Outside) -> None:
     assert then.size == 9
     assert then.etag or then.modified
     assert blobs.read(url, 3, 2, then) == b"it"
-    for now, what in ((b"as it IS!", "another one"), (b"longer than it was", "its size was 9 bytes and is 18")):
+    for now, what in (
+        (b"as it IS!", "another one"),
+        (b"longer than it was", "its size was 9 bytes and is 18"),
+    ):
         write(now)
         with pytest.raises(Changed, match=f"{what}; import the file again") as refused:
             blobs.read(url, 3, 2, then)
@@ -300,7 +324,9 @@ def test_a_file_outside_that_was_changed_is_not_read(outside: Outside) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, EOFError])
-def test_a_change_while_a_file_outside_is_read_is_told(outside: Outside, fault: type[Exception] | None) -> None:
+def test_a_change_while_a_file_outside_is_read_is_told(
+    outside: Outside, fault: type[Exception] | None
+) -> None:
     """Also where the change made the reading fail. Out: the second `_compare` in `open_unchanged`."""
     blobs, url, write = outside
     write(b"as it was")
@@ -318,7 +344,9 @@ def test_a_change_while_a_file_outside_is_read_is_told(outside: Outside, fault: 
 
 
 @pytest.mark.loopback("a small HTTP server")
-def test_of_a_server_that_tells_neither_etag_nor_date_the_size_is_compared(over_http: Outside) -> None:
+def test_of_a_server_that_tells_neither_etag_nor_date_the_size_is_compared(
+    over_http: Outside,
+) -> None:
     blobs, url, write = over_http
     write(b"as it was")
     then = blobs.look_outside(url)
@@ -396,7 +424,9 @@ def test_a_blob_is_on_disk_before_it_is_there_and_so_is_its_name(
 
     def note_sync(handle: int) -> None:
         path = Path(f"/proc/self/fd/{handle}").resolve()
-        events.append(f"sync {path.relative_to(tmp_path)} {path.stat().st_size if path.is_file() else ''}".rstrip())
+        events.append(
+            f"sync {path.relative_to(tmp_path)} {path.stat().st_size if path.is_file() else ''}".rstrip()
+        )
         sync(handle)
 
     def note_rename(source: str, target: str) -> None:
@@ -412,5 +442,7 @@ def test_a_blob_is_on_disk_before_it_is_there_and_so_is_its_name(
         assert part.startswith(f"sync store/jobs/{name}/source.ndjson.part-")
         assert part.endswith(" 10")
         assert renamed == f"rename store/jobs/{name}/source.ndjson"
-        assert {f"sync {os.path.normpath(f'store/jobs/{folder}')}" for folder in folders} == set(synced)
+        assert {f"sync {os.path.normpath(f'store/jobs/{folder}')}" for folder in folders} == set(
+            synced
+        )
         events.clear()

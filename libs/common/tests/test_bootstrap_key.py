@@ -40,7 +40,9 @@ def test_it_ends_with_the_first_key_that_is_made():
     assert ring(TOKEN, made=True).caller(TOKEN, NOW) is None
 
 
-@pytest.mark.parametrize("token", ["eg_bootstrap_" + "x" * 48, "eg_other_" + "s" * 48, "", "bootstrap"])
+@pytest.mark.parametrize(
+    "token", ["eg_bootstrap_" + "x" * 48, "eg_other_" + "s" * 48, "", "bootstrap"]
+)
 def test_nothing_else_opens(token):
     assert ring(TOKEN).caller(token, NOW) is None
 

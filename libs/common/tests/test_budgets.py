@@ -60,8 +60,12 @@ class Clock:
         return self.seconds
 
 
-@pytest.mark.parametrize(("file_bytes", "most_seconds"), [(0, 20.0), (MIB // 2, 35.0), (2 * MIB, 80.0)])
-def test_a_split_takes_twenty_seconds_and_thirty_for_each_mebibyte(file_bytes: int, most_seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("file_bytes", "most_seconds"), [(0, 20.0), (MIB // 2, 35.0), (2 * MIB, 80.0)]
+)
+def test_a_split_takes_twenty_seconds_and_thirty_for_each_mebibyte(
+    file_bytes: int, most_seconds: float
+) -> None:
     """Out: `check_time`, its call in `count_rows` or in `checked`, or the time at which the split began."""
     clock = Clock()
     budget = SplitBudget(clock)

@@ -48,7 +48,11 @@ def test_what_means_something_else_has_another_canonical_name(one: str, other: s
     assert canonical_name(one) != canonical_name(other)
 
 
-@given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Z"]), min_size=1).filter(str.strip))
+@given(
+    st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Z"]), min_size=1).filter(
+        str.strip
+    )
+)
 def test_a_key_is_never_empty_and_is_its_own_canonical_name(name: str) -> None:
     assert canonical_name(name)
     assert canonical_name(canonical_name(name)) == canonical_name(name)

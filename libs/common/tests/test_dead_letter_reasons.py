@@ -20,4 +20,6 @@ def test_it_does_not_claim_that_workers_died() -> None:
 
 
 def test_it_says_why_the_message_was_put_back() -> None:
-    assert reason(**{WAITED_FOR: "Redis refuses the login"}).endswith("because Redis refuses the login")
+    assert reason(**{WAITED_FOR: "Redis refuses the login"}).endswith(
+        "because Redis refuses the login"
+    )

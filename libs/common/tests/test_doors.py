@@ -18,6 +18,7 @@ def test_a_path_is_of_insights_by_whole_parts(path: str, more: str) -> None:
 
 def test_what_changes_the_graph_and_what_is_unknown_is_of_the_gateway() -> None:
     assert not any(
-        is_of_insights(path) for path in (*GATEWAY_EXACT, "/v1/jobs", "/docs", "/healthz", "/readyz", "/x")
+        is_of_insights(path)
+        for path in (*GATEWAY_EXACT, "/v1/jobs", "/docs", "/healthz", "/readyz", "/x")
     )
     assert is_of_insights("/")

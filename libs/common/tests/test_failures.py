@@ -14,7 +14,11 @@ def test_an_error_is_told_by_its_kind_and_not_by_its_text() -> None:
 
 
 def test_a_refused_certificate_is_found_wherever_a_driver_keeps_it() -> None:
-    caused, held, several = OSError(), ConnectionError(_refused()), ExceptionGroup("all addresses", [_refused()])
+    caused, held, several = (
+        OSError(),
+        ConnectionError(_refused()),
+        ExceptionGroup("all addresses", [_refused()]),
+    )
     caused.__cause__ = _refused()
     told = "its certificate was refused: self-signed certificate in certificate chain; see SSL_CERT_FILE"
     assert [what(error) for error in (caused, held, several)] == [told] * 3

@@ -22,9 +22,13 @@ from edugraph_common.sources.chunking import rows_of
 from edugraph_common.sources.read_plan import ReadPlan
 
 TABLES = Path(__file__).parent / "sender_fixtures"
-DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
+DATA = Path(
+    os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).parents[3].parent / "shared" / "data")
+)
 MOODLE = DATA / "moodle-logstore_xapi" / "tests"
-ROUTER = DATA / "event-routing-backends/event_routing_backends/processors/xapi/tests/fixtures/expected"
+ROUTER = (
+    DATA / "event-routing-backends/event_routing_backends/processors/xapi/tests/fixtures/expected"
+)
 EVENTS = DATA / "event-routing-backends/event_routing_backends/processors/tests/fixtures/current"
 SOME_OF_THE_ROUTER = DATA / "openedx" / "xapi"
 SOME_EVENTS = DATA / "openedx" / "tracking"
@@ -99,7 +103,9 @@ def check(statement: dict[str, Any], row: Any, expected: Expected) -> None:
         else "http://localhost:18000/"
     )
     found = (row.type, person, data.course_id, item_of(data).removeprefix(host), outcome_of(row))
-    assert found == tuple(expected[field] for field in ("record", "person", "course", "item", "outcome"))
+    assert found == tuple(
+        expected[field] for field in ("record", "person", "course", "item", "outcome")
+    )
     # A text of a student is the text of a message or of a post, or the answer of an attempt without an outcome.
     text = getattr(data, "text", None)
     if row.type == "attempt_record" and not outcome_of(row):
@@ -112,11 +118,15 @@ def check(statement: dict[str, Any], row: Any, expected: Expected) -> None:
 def test_a_fixture_of_moodle_becomes_what_it_means(name: str) -> None:
     statements = json.loads((MOODLE / name / "statements.json").read_text())
     statements = [{"timestamp": SENT_AT, **each} for each in statements]
-    for statement, row, expected in zip(statements, read_file(statements), OF_MOODLE[name], strict=True):
+    for statement, row, expected in zip(
+        statements, read_file(statements), OF_MOODLE[name], strict=True
+    ):
         check(statement, row, expected)
 
 
-@pytest.mark.skipif(not ROUTER.is_dir() and not SOME_OF_THE_ROUTER.is_dir(), reason=f"no fixtures at {DATA}")
+@pytest.mark.skipif(
+    not ROUTER.is_dir() and not SOME_OF_THE_ROUTER.is_dir(), reason=f"no fixtures at {DATA}"
+)
 @pytest.mark.parametrize("name", sorted(OF_ROUTER))
 def test_a_fixture_of_open_edx_becomes_what_it_means(name: str) -> None:
     path = (ROUTER if ROUTER.is_dir() else SOME_OF_THE_ROUTER) / name
@@ -124,7 +134,9 @@ def test_a_fixture_of_open_edx_becomes_what_it_means(name: str) -> None:
         pytest.skip(f"{name} is not there")
     value = json.loads(path.read_text())
     statements = value if isinstance(value, list) else [value]
-    for statement, row, expected in zip(statements, read_file(statements), OF_ROUTER[name], strict=True):
+    for statement, row, expected in zip(
+        statements, read_file(statements), OF_ROUTER[name], strict=True
+    ):
         check(statement, row, expected)
 
 

@@ -111,7 +111,10 @@ def check(name: str, file_name: str, data: bytes) -> None:
         items = yaml.safe_load(mapping)["items"]
         assert items["item_id"] == "{course}/{column}"
         assert yaml.safe_load(mapping)["constants"]["course_id"] == course
-    names = {each.data.student_id: each.data.student_name for each in records_of(file_name, data, mapping)}  # type: ignore[union-attr]
+    names = {
+        each.data.student_id: each.data.student_name
+        for each in records_of(file_name, data, mapping)
+    }  # type: ignore[union-attr]
     for student, student_name in truth.get("names", {}).items():
         assert names[student] == student_name
     for column, item_id in truth.get("items", {}).items():
@@ -192,8 +195,12 @@ def test_a_layout_is_read_from_a_workbook(name: str) -> None:
 def test_the_outcome_of_three_students_is_shown_before_the_start() -> None:
     """Out: `marks.add` of the dry run."""
     truth = truth_of("canvas")
-    found = preview(truth["name"], (FOLDER / "canvas.csv").read_bytes(), None, LATEST, is_whole=True)
-    shown = [(each.student, each.column, each.mark, each.points, each.percent) for each in found.marks]
+    found = preview(
+        truth["name"], (FOLDER / "canvas.csv").read_bytes(), None, LATEST, is_whole=True
+    )
+    shown = [
+        (each.student, each.column, each.mark, each.points, each.percent) for each in found.marks
+    ]
     assert ("S001", "Unit 1 Quiz (101)", "9", 10, 90) in shown
     assert {student for student, *_ in shown} == {"S001", "S002", "S003"}
     asked = preview("x.csv", (FOLDER / "schoology.csv").read_bytes(), None, LATEST, is_whole=True)
@@ -235,19 +242,23 @@ LMS_TOOLKIT = {
 def test_the_files_of_lms_toolkit_become_the_right_records() -> None:
     """Out: an entry of `records` in `gradebook_layouts.yaml`."""
     found = {
-        name: preview(f"{name}.csv", text.encode(), None, LATEST, is_whole=True) for name, text in LMS_TOOLKIT.items()
+        name: preview(f"{name}.csv", text.encode(), None, LATEST, is_whole=True)
+        for name, text in LMS_TOOLKIT.items()
     }
     assert all(str(each.layout).startswith("LMS-Toolkit") for each in found.values())
     assert found["assignments"].by_type == {"item_record": 1}
     assert found["sections"].by_type == {"course_content": 1}
     assert found["associations"].by_type == {"membership_record": 1, "withdrawal": 1}
     # The file has the points that were earned, and not those that were possible.
-    assert [(each.column, each.points, each.largest) for each in found["submissions"].item_points] == [
-        ("EarnedPoints", None, 15)
-    ]
+    assert [
+        (each.column, each.points, each.largest) for each in found["submissions"].item_points
+    ] == [("EarnedPoints", None, 15)]
     mapping = with_points(str(found["submissions"].mapping), '{"EarnedPoints": 20}')
     records = records_of("submissions.csv", LMS_TOOLKIT["submissions"].encode(), mapping)
-    read = [(each.record_id, each.data.student_id, each.data.item_id, each.data.score) for each in records]  # type: ignore[union-attr]
+    read = [
+        (each.record_id, each.data.student_id, each.data.item_id, each.data.score)
+        for each in records
+    ]  # type: ignore[union-attr]
     assert read == [("301", "9001", "501", 0.75), ("303", "9003", "501", 0.0)]
     assert "say what group_id is" in str(found["users"].problem)
     mapping = str(found["users"].mapping).replace("'?'", "grade-8")

@@ -26,7 +26,10 @@ def client() -> TestClient:
 @pytest.mark.parametrize("path", ["/answer", "/no-such-route"])
 def test_an_answer_is_not_stored(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
-    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store, private", "nosniff")
+    assert (headers["cache-control"], headers["x-content-type-options"]) == (
+        "no-store, private",
+        "nosniff",
+    )
 
 
 def test_a_route_may_say_how_long_it_is_kept(client: TestClient) -> None:

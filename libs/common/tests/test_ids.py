@@ -12,9 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import parquet, xlsx
 
-from edugraph_common.contracts.messages import AdmitPerson, ErasePerson, ExportStudent, RestrictStudent
+from edugraph_common.contracts.messages import (
+    AdmitPerson,
+    ErasePerson,
+    ExportStudent,
+    RestrictStudent,
+)
 from edugraph_common.contracts.record_fields import normal_id
-from edugraph_common.contracts.records import DATA_OF_TYPE, InvalidRecord, Record, parse_record, parse_row
+from edugraph_common.contracts.records import (
+    DATA_OF_TYPE,
+    InvalidRecord,
+    Record,
+    parse_record,
+    parse_row,
+)
 from edugraph_common.platform.callers import Caller
 from edugraph_common.sources.mapping import parse_mapping
 from edugraph_common.sources.person import ErasedPeople, Person
@@ -22,10 +33,42 @@ from edugraph_common.sources.read_plan import open_text
 from edugraph_common.sources.rows import cut_rows
 from edugraph_common.sources.students import as_id, plain_hash
 
-INVISIBLE = ["\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u202a", "\u202c", "\u2060", "\ufeff", "\u00ad"]
-INVISIBLE += ["\u00a0", "\u3000", "\u2009", "\u2028", "\u034f", "\u3164", "\ufe0f", "\U000e0041", " ", "\t"]
+INVISIBLE = [
+    "\u200b",
+    "\u200c",
+    "\u200d",
+    "\u200e",
+    "\u200f",
+    "\u202a",
+    "\u202c",
+    "\u2060",
+    "\ufeff",
+    "\u00ad",
+]
+INVISIBLE += [
+    "\u00a0",
+    "\u3000",
+    "\u2009",
+    "\u2028",
+    "\u034f",
+    "\u3164",
+    "\ufe0f",
+    "\U000e0041",
+    " ",
+    "\t",
+]
 # Signs of Arabic and other scripts that stand before a number and are seen, though Unicode calls them formats.
-SEEN = {*range(0x0600, 0x0606), 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2, 0x110BD, 0x110CD, *range(0x13430, 0x13440)}
+SEEN = {
+    *range(0x0600, 0x0606),
+    0x06DD,
+    0x070F,
+    0x0890,
+    0x0891,
+    0x08E2,
+    0x110BD,
+    0x110CD,
+    *range(0x13430, 0x13440),
+}
 
 edges = st.lists(st.sampled_from(INVISIBLE), max_size=3).map("".join)
 letters = st.sampled_from(["S", "0", "7", "é", "Å", "가", "ñ", "学", "ế", "-", "が", "\u200d"])
@@ -42,7 +85,11 @@ def id_fields(record_type: str) -> list[str]:
     """The fields of a type that hold one id."""
     fields = DATA_OF_TYPE[record_type].model_fields
     others = {"term", "reply_to"}
-    return [name for name, field in fields.items() if name in others or name.endswith("_id") or "_id_" in name]
+    return [
+        name
+        for name, field in fields.items()
+        if name in others or name.endswith("_id") or "_id_" in name
+    ]
 
 
 # What a record of each type needs beside its ids.
@@ -76,9 +123,13 @@ def test_two_forms_of_an_id_are_one_record(data: st.DataObject) -> None:
     for name in fields:
         assert getattr(first.data, name) == plain[name]
     own = data.draw(normal_ids)
-    named = parse_record({**value, "record_id": data.draw(disguised(own)), "data": {**rest, **other}})
+    named = parse_record(
+        {**value, "record_id": data.draw(disguised(own)), "data": {**rest, **other}}
+    )
     assert named.record_id == own
-    withdrawn = parse_row({"record_id": data.draw(disguised(own)), "timestamp": "2026-03-02", "withdrawn": True})
+    withdrawn = parse_row(
+        {"record_id": data.draw(disguised(own)), "timestamp": "2026-03-02", "withdrawn": True}
+    )
     assert withdrawn.record_id == own  # type: ignore[union-attr]
 
 
@@ -124,7 +175,13 @@ def test_all_formats_read_one_student(plain: str, data: st.DataObject) -> None:
     given_data = {"student_id": written, "item_id": "q1", "correct": True}
     files: list[tuple[bytes, Any, Any]] = [
         (csv_text.encode(), "csv", mapping),
-        (json.dumps({**record, "data": given_data}, ensure_ascii=data.draw(st.booleans())).encode(), "ndjson", None),
+        (
+            json.dumps(
+                {**record, "data": given_data}, ensure_ascii=data.draw(st.booleans())
+            ).encode(),
+            "ndjson",
+            None,
+        ),
     ]
     if "\t" not in written:  # a workbook of these tests writes none
         files += [(xlsx({"A": rows}), "workbook", mapping), (parquet(columns), "parquet", mapping)]

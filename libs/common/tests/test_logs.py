@@ -48,8 +48,12 @@ def test_a_failure_shows_its_type_reason_and_place(lines: Any) -> None:
 
 
 def test_an_exception_of_any_other_kind_shows_no_text(lines: Any) -> None:
-    logging.getLogger("somebody").error("it broke: %r", ValueError(CANARY), exc_info=raised(KeyError(CANARY)))
-    logging.getLogger("uvicorn.error").error("in the application", exc_info=raised(ValueError(CANARY)))
+    logging.getLogger("somebody").error(
+        "it broke: %r", ValueError(CANARY), exc_info=raised(KeyError(CANARY))
+    )
+    logging.getLogger("uvicorn.error").error(
+        "in the application", exc_info=raised(ValueError(CANARY))
+    )
     shown = lines()
     assert CANARY not in json.dumps(shown, ensure_ascii=False)
     assert shown[0]["event"] == "it broke: 'ValueError'"
@@ -58,8 +62,14 @@ def test_an_exception_of_any_other_kind_shows_no_text(lines: Any) -> None:
 
 def test_what_celery_says_of_whole_messages_is_cut(lines: Any) -> None:
     log = logging.getLogger("celery.worker.consumer.consumer")
-    log.error("Received unregistered task of type %s.\nThe full contents of the message body was:\n%s", "x", CANARY)
-    log.critical("Can't decode message body: %r [type:%r encoding:%r headers:%s]\n\nbody: %s", *[CANARY] * 5)
+    log.error(
+        "Received unregistered task of type %s.\nThe full contents of the message body was:\n%s",
+        "x",
+        CANARY,
+    )
+    log.critical(
+        "Can't decode message body: %r [type:%r encoding:%r headers:%s]\n\nbody: %s", *[CANARY] * 5
+    )
     shown = lines()
     assert CANARY not in json.dumps(shown, ensure_ascii=False)
     assert shown[0]["event"] == "Received unregistered task of type …."
@@ -84,7 +94,10 @@ def test_libraries_say_nothing_below_info(lines: Any) -> None:
 def test_a_broker_that_is_away_is_named(lines: Any) -> None:
     log = logging.getLogger("celery.worker.consumer.consumer")
     log.error(
-        "consumer: Cannot connect to %s: %s.\n%s", "amqp://u:**@h//", ConnectionRefusedError(111, "refused"), "x"
+        "consumer: Cannot connect to %s: %s.\n%s",
+        "amqp://u:**@h//",
+        ConnectionRefusedError(111, "refused"),
+        "x",
     )
     (line,) = lines()
     assert "[Errno 111] refused" in line["event"]

@@ -86,7 +86,12 @@ def test_a_cell_is_a_share_of_its_points_or_is_rejected(cell: str, share: float 
 
 def test_fractions_follow_the_sign_of_decimals() -> None:
     mapping = HEAD + 'decimal: ","\nitems: {columns: [Quiz], scale: 10}'
-    assert scores('id,Quiz\nS1,"7,5"\nS2,"7,5/10"\nS3,"75,0 %"\nS4,7\n', mapping) == [0.75, 0.75, 0.75, 0.7]
+    assert scores('id,Quiz\nS1,"7,5"\nS2,"7,5/10"\nS3,"75,0 %"\nS4,7\n', mapping) == [
+        0.75,
+        0.75,
+        0.75,
+        0.7,
+    ]
     assert scores("id,Quiz\nS1,7.5\nS2,7.5/10\n", mapping) == ["is not of the mapping's form"] * 2
 
 
@@ -101,7 +106,10 @@ def test_the_points_of_a_mark_may_stand_in_its_row() -> None:
 
 def test_another_column_may_say_that_a_student_was_absent() -> None:
     """Out: `not_tried_if` in `_attempt_lines`."""
-    mapping = HEAD + "items: {columns: [Mark], scale: 10, not_tried_if: {Absent: ['yes']}, not_tried: [EX]}"
+    mapping = (
+        HEAD
+        + "items: {columns: [Mark], scale: 10, not_tried_if: {Absent: ['yes']}, not_tried: [EX]}"
+    )
     text = "id,Mark,Absent\nS1,0,yes\nS2,0,no\nS3,0,\nS4,ex,no\n"
     assert scores(text, mapping) == ["row without an attempt", 0.0, 0.0, "row without an attempt"]
 
@@ -120,7 +128,9 @@ def test_another_column_may_say_that_a_student_was_absent() -> None:
         (",Ana,7", "is blank"),
     ],
 )
-def test_a_row_with_a_label_is_not_a_student_and_a_student_called_max_is(row: str, outcome: float | str) -> None:
+def test_a_row_with_a_label_is_not_a_student_and_a_student_called_max_is(
+    row: str, outcome: float | str
+) -> None:
     """Out: `may_be_a_first_name`, or the names in `_is_of_all_students`."""
     mapping = (
         "type: attempt_record\ncolumns: {id: student_id, name: student_name}\n"
@@ -151,9 +161,15 @@ def test_a_table_with_one_mark_in_a_row_states_its_items() -> None:
         'items: {columns: [Mark], scale: 10, item_id: "{course}/{column}"}'
     )
     [row] = read("nr,id,test,day,course,Mark\nr-7,S1,midterm,2026-05-01,M7,5\n", mapping)
-    assert (row.record_id, row.data.item_id, row.data.item_title) == ("r-7", "M7/midterm", "midterm")
+    assert (row.record_id, row.data.item_id, row.data.item_title) == (
+        "r-7",
+        "M7/midterm",
+        "midterm",
+    )
     for columns in ("[Mark, Other]", "['M*']"):
-        with pytest.raises(MalformedFile, match="gives by items what a column or constant gives too"):
+        with pytest.raises(
+            MalformedFile, match="gives by items what a column or constant gives too"
+        ):
             parse_mapping(mapping.replace("[Mark]", columns))
 
 
@@ -166,9 +182,7 @@ def test_a_table_with_one_mark_in_a_row_states_its_items() -> None:
 )
 def test_no_import_takes_a_question_mark(constant: str, sentence: str) -> None:
     """Out: `_ids_are_known`."""
-    text = (
-        f"{{type: course_record, columns: {{a: student_id, b: timestamp}}, constants: {{course_id: C, {constant}}}}}"
-    )
+    text = f"{{type: course_record, columns: {{a: student_id, b: timestamp}}, constants: {{course_id: C, {constant}}}}}"
     with pytest.raises(MalformedFile, match=sentence):
         parse_mapping(text.replace("course_id: C, course_id", "course_id"))
 
@@ -185,19 +199,37 @@ def test_a_name_in_two_columns_is_joined_in_the_order_of_the_mapping() -> None:
     mapping = "type: course_record\ncolumns: {id: student_id, %s}\nconstants: {timestamp: 2026-05-01, course_id: M7}"
     rows = "id,first,last\nS1,Ana,Rivera\nS2,芳,王\nS3,,Chen\nS4,,\nS5,Li,王\n"
     western = read(rows, mapping % "first: student_name, last: student_name")
-    assert [row.data.student_name for row in western] == ["Ana Rivera", "芳王", "Chen", None, "Li 王"]
+    assert [row.data.student_name for row in western] == [
+        "Ana Rivera",
+        "芳王",
+        "Chen",
+        None,
+        "Li 王",
+    ]
     chinese = read(rows, mapping % "last: student_name, first: student_name")
-    assert [row.data.student_name for row in chinese] == ["Rivera Ana", "王芳", "Chen", None, "王 Li"]
+    assert [row.data.student_name for row in chinese] == [
+        "Rivera Ana",
+        "王芳",
+        "Chen",
+        None,
+        "王 Li",
+    ]
     with pytest.raises(MalformedFile, match="more than one column for student_id"):
         parse_mapping(mapping % "first: student_id")
     with pytest.raises(MalformedFile, match="more than one column for student_name"):
-        parse_mapping((mapping % "first: student_name").replace("course_id: M7", "course_id: M7, student_name: X"))
+        parse_mapping(
+            (mapping % "first: student_name").replace(
+                "course_id: M7", "course_id: M7, student_name: X"
+            )
+        )
 
 
 def test_a_person_is_found_by_a_name_in_two_columns() -> None:
     """Out: `_joined` in `people`."""
     mapping = "type: course_record\ncolumns: {id: student_id, a: student_name, b: student_name}\nconstants: {timestamp: 2026-05-01, course_id: M7}"
-    plan, lines = open_text(io.BytesIO(b"id,a,b\nS1,Ana,Rivera\n,Ben,Chen\n"), "csv", None, parse_mapping(mapping))
+    plan, lines = open_text(
+        io.BytesIO(b"id,a,b\nS1,Ana,Rivera\n,Ben,Chen\n"), "csv", None, parse_mapping(mapping)
+    )
     rows = list(cut_rows(plan.source, lines))
     assert plan.source.people(rows[0].raw).ids == {"S1"}
     assert {"Ben", "Chen"} <= set(plan.source.people(rows[1].raw).names)
@@ -205,7 +237,9 @@ def test_a_person_is_found_by_a_name_in_two_columns() -> None:
         "type: membership_record\ncolumns: {id: teacher_id, a: student_name, b: student_name}\n"
         "constants: {timestamp: 2026-05-01, group_id: G}"
     )
-    plan, lines = open_text(io.BytesIO(b"id,a,b\nT1,Ana,Rivera\n"), "csv", None, parse_mapping(mapping))
+    plan, lines = open_text(
+        io.BytesIO(b"id,a,b\nT1,Ana,Rivera\n"), "csv", None, parse_mapping(mapping)
+    )
     [row] = cut_rows(plan.source, lines)
     assert plan.source.people(row.raw).names == ("Ana Rivera",)
 
@@ -226,7 +260,8 @@ def test_times_of_google_forms_are_read(text: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2026/13/04 3:07:15 PM", "2026/05/04", "2026/05/04 25:00:00", "", "2026/05/04 3:07:15 GMT+99"]
+    "text",
+    ["2026/13/04 3:07:15 PM", "2026/05/04", "2026/05/04 25:00:00", "", "2026/05/04 3:07:15 GMT+99"],
 )
 def test_other_times_are_not_of_google_forms(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any text
@@ -243,7 +278,9 @@ def test_other_times_are_not_of_google_forms(text: str) -> None:
         (["2026/3/4"], ["%Y/%m/%d"]),
     ],
 )
-def test_the_order_of_day_and_month_is_asked_for_where_both_fit(dates: list[str], formats: list[str]) -> None:
+def test_the_order_of_day_and_month_is_asked_for_where_both_fit(
+    dates: list[str], formats: list[str]
+) -> None:
     """Out: `has_two_readings`; the refusal of a `?` in `date_formats`."""
     rows = "".join(f"S{n},C,{date}\n" for n, date in enumerate(dates))
     suggestion, mapping = suggested(f"student id,course id,date\n{rows}")
@@ -277,7 +314,9 @@ def test_a_school_id_comes_before_a_platform_and_that_before_an_address_and_a_na
 
 
 def test_an_id_that_some_students_lack_is_passed_over_and_said() -> None:
-    suggestion, mapping = suggested("ID number,Email,A /5,B /5\n,a@e.org,1,2\nX2,b@e.org,2,3\n,c@e.org,2,3\n")
+    suggestion, mapping = suggested(
+        "ID number,Email,A /5,B /5\n,a@e.org,1,2\nX2,b@e.org,2,3\n,c@e.org,2,3\n"
+    )
     assert mapping["columns"]["Email"] == "student_id"
     assert any("ID number is blank in some rows" in point for point in suggestion.open_points)
 
@@ -331,7 +370,9 @@ def test_items_may_have_words_of_totals_in_their_names(item: str) -> None:
 
 def test_a_column_may_have_the_points_of_another_by_its_name() -> None:
     """Out: `_item_with_points_in`."""
-    suggestion, mapping = suggested("学号,语文,语文满分,数学,数学满分\nS1,90,120,50,100\nS2,60,120,40,150\n")
+    suggestion, mapping = suggested(
+        "学号,语文,语文满分,数学,数学满分\nS1,90,120,50,100\nS2,60,120,40,150\n"
+    )
     assert mapping["items"]["scale"] == {"语文": 120}
     assert mapping["items"]["points_in"] == {"数学": "数学满分"}
     assert mapping["items"]["columns"] == ["语文", "数学"]
@@ -350,7 +391,9 @@ def test_a_label_in_the_place_of_an_id_may_begin_with_the_class() -> None:
     assert (found.problem, found.valid, found.not_relevant) == (None, 4, {"row of all students": 1})
 
 
-MOODLE = "First name,Surname,ID number,Email address,Quiz: A ({}),Last downloaded from this course\n"
+MOODLE = (
+    "First name,Surname,ID number,Email address,Quiz: A ({}),Last downloaded from this course\n"
+)
 
 
 def test_exports_that_show_grades_in_another_way_have_the_same_items_and_their_own_time() -> None:
@@ -358,7 +401,11 @@ def test_exports_that_show_grades_in_another_way_have_the_same_items_and_their_o
     rows = "A,B,71,a@example.org,8{},1780000000\nC,D,,c@example.org,9{},1780000000\n"
     _, real = suggested(MOODLE.format("Real") + rows.format("", ""))
     _, percentage = suggested(MOODLE.format("Percentage") + rows.format(" %", " %"))
-    assert list(real["items"]["ids"].values()) == ["{course}/Quiz: A"] == list(percentage["items"]["ids"].values())
+    assert (
+        list(real["items"]["ids"].values())
+        == ["{course}/Quiz: A"]
+        == list(percentage["items"]["ids"].values())
+    )
     assert real["constants"]["timestamp"] == "2026-05-28T20:26:40Z"
     assert real["items"]["columns"] == ["Quiz: A (Real)"]
     assert real["columns"]["Email address"] == "student_id"
@@ -366,14 +413,20 @@ def test_exports_that_show_grades_in_another_way_have_the_same_items_and_their_o
 
 def test_the_date_in_the_name_of_a_file_is_that_of_its_marks() -> None:
     """Out: `in_name` in `_date_of_marks`."""
-    for name, expected in (("a-2026-05-04.csv", "2026-05-04"), ("a 20260504_1010.csv", "2026-05-04"), ("a.csv", "?")):
+    for name, expected in (
+        ("a-2026-05-04.csv", "2026-05-04"),
+        ("a 20260504_1010.csv", "2026-05-04"),
+        ("a.csv", "?"),
+    ):
         _, mapping = suggested("Student ID,A /5,B /5\nS1,3,4\n", name)
         assert mapping["constants"]["timestamp"] == expected
 
 
 def test_row_numbers_are_not_ids_of_students() -> None:
     """Out: `is_numbering` in `_id_place`."""
-    _, mapping = suggested("ID,Name,E-mail,A /5,B /5\n1,Ana,a@example.org,3,4\n2,Ben,b@example.org,1,2\n")
+    _, mapping = suggested(
+        "ID,Name,E-mail,A /5,B /5\n1,Ana,a@example.org,3,4\n2,Ben,b@example.org,1,2\n"
+    )
     assert mapping["columns"]["E-mail"] == "student_id"
 
 
@@ -412,7 +465,9 @@ def test_titles_may_stand_above_the_header_of_a_csv() -> None:
     assert [row.line for row in wrong if isinstance(row, Reject)] == [6]
 
 
-@pytest.mark.parametrize("text", ["text\nhello, world\n", "id,,\nS1,,\nS2,,\n", ",,\n,,\n", "a\n1\n", "Title,,\n"])
+@pytest.mark.parametrize(
+    "text", ["text\nhello, world\n", "id,,\nS1,,\nS2,,\n", ",,\n,,\n", "a\n1\n", "Title,,\n"]
+)
 def test_a_first_line_without_a_header_below_it_is_the_header(text: str) -> None:
     """Out: the sign between cells that a title needs; the first line where no header follows."""
     header = read_header(text.encode(), ",")
@@ -421,21 +476,27 @@ def test_a_first_line_without_a_header_below_it_is_the_header(text: str) -> None
 
 def test_other_numbers_of_students_are_not_items() -> None:
     """Out: `_IS_AN_ID`."""
-    _, mapping = suggested("准考证号,身份证号,姓名,1(4分),2(6分)\n1001,440101,王芳,4,6\n1002,440102,李雷,0,3\n")
+    _, mapping = suggested(
+        "准考证号,身份证号,姓名,1(4分),2(6分)\n1001,440101,王芳,4,6\n1002,440102,李雷,0,3\n"
+    )
     assert mapping["items"]["columns"] == ["1(4分)", "2(6分)"]
     assert mapping["columns"]["身份证号"] is None
 
 
 def test_a_column_with_0_points_says_nothing() -> None:
     """Out: `_without_zero_points`."""
-    suggestion, mapping = suggested("Student ID,Name,A,B,C\n,Points possible,10,0,5\nS1,Ana,7,0,2\nS2,Ben,7,3,1\n")
+    suggestion, mapping = suggested(
+        "Student ID,Name,A,B,C\n,Points possible,10,0,5\nS1,Ana,7,0,2\nS2,Ben,7,3,1\n"
+    )
     assert mapping["items"]["scale"] == {"A": 10, "C": 5}
     assert any("B have 0 points" in point for point in suggestion.open_points)
 
 
 def test_an_address_and_names_in_two_columns_make_a_class_list() -> None:
     """Out: `_more_people`."""
-    suggestion, mapping = suggested("Last Name,First Name,Email Address,Class\nAble,Max,a@example.org,7A\n")
+    suggestion, mapping = suggested(
+        "Last Name,First Name,Email Address,Class\nAble,Max,a@example.org,7A\n"
+    )
     assert suggestion.type == "membership_record"
     assert mapping["columns"] == {
         "Last Name": "student_name",
@@ -486,7 +547,16 @@ COLUMNS = st.sampled_from(
             "SIS User ID",
             "Section",
         ),
-        *("Quiz (101)", "Email", "First name", "Last name", "Points", "Feedback", "Quiz (Real)", "Quiz (Percentage)"),
+        *(
+            "Quiz (101)",
+            "Email",
+            "First name",
+            "Last name",
+            "Points",
+            "Feedback",
+            "Quiz (Real)",
+            "Quiz (Percentage)",
+        ),
         *(
             "Score",
             "Timestamp",

@@ -16,7 +16,9 @@ MOST_SERIES = 1_000  # of one metric in one process
 def test_the_page_is_current() -> None:
     script = ROOT / "scripts" / "metrics_page.py"
     code = f"import runpy; print(runpy.run_path({str(script)!r})['page'](), end='')"
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    made = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert (ROOT / "docs" / "metrics.md").read_text() == made, "run: make metrics-doc"
 
 
@@ -37,7 +39,9 @@ def test_the_number_of_series_is_bounded() -> None:
             # A task has one queue, a process is one service, and hardly a route has two methods.
             if label.name not in {"task", "queue", "service", "method"}:
                 series *= label.most + 1 if label.allowed is None else len(label.allowed) + 1
-        assert series <= MOST_SERIES * (3 if "model" in instrument.label_names else 4), instrument.name
+        assert series <= MOST_SERIES * (3 if "model" in instrument.label_names else 4), (
+            instrument.name
+        )
         assert all(label.allowed is not None or label.bound for label in instrument.labels)
 
 
@@ -53,7 +57,10 @@ def test_an_open_label_has_no_more_than_its_most_values() -> None:
     gauge = Gauge("workers", "test_open", "", (Label("model_of_test", None, "tests"),))
     for number in range(100):
         gauge.set(1, model_of_test=f"m{number}")
-    assert instruments.exposition().decode().count("edugraph_test_open{") == instruments.MOST_VALUES + 1
+    assert (
+        instruments.exposition().decode().count("edugraph_test_open{")
+        == instruments.MOST_VALUES + 1
+    )
 
 
 def test_a_label_that_is_missing_or_unknown_is_an_error() -> None:
@@ -91,5 +98,7 @@ def test_a_scrape_passes_over_a_file_that_a_child_is_making(tmp_path: Path) -> N
         "(folder / 'counter_2.db').touch()\n"
         "print(instruments.exposition().decode())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False
+    )
     assert "edugraph_worker_children_started_total 1.0" in done.stdout, done.stderr

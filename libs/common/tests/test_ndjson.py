@@ -77,13 +77,16 @@ _TEXTS = st.text(st.characters(exclude_categories=[]), max_size=20).map(
     lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 )
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXTS, partial(st.lists, max_size=3)
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXTS,
+    partial(st.lists, max_size=3),
 )
 _RECORDS = st.lists(st.dictionaries(_TEXTS, _VALUES, max_size=3), min_size=1, max_size=5)
 
 
 @given(records=_RECORDS)
-def test_records_that_are_written_as_lines_are_read_as_the_same(records: list[dict[str, Any]]) -> None:
+def test_records_that_are_written_as_lines_are_read_as_the_same(
+    records: list[dict[str, Any]],
+) -> None:
     """Out: the escape of halves of surrogate pairs, or the end of a line after each record."""
     lines = list(rows_of_lines([as_ndjson(records)]))
     assert [row.line for row in lines] == list(range(1, len(records) + 1))

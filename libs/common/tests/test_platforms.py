@@ -15,9 +15,18 @@ from edugraph_common.platform.settings import Settings
 from edugraph_common.sources import Platforms, ReadPlan, open_text
 from edugraph_common.sources.platforms import platform_key
 
-HOSTS = ["lms.school.example", "LMS.School.example", "mooc.example", "mooc.example:8443", "other.example/moodle"]
+HOSTS = [
+    "lms.school.example",
+    "LMS.School.example",
+    "mooc.example",
+    "mooc.example:8443",
+    "other.example/moodle",
+]
 address = st.builds(
-    "{}://{}{}".format, st.sampled_from(["http", "https"]), st.sampled_from(HOSTS), st.sampled_from(["", "/"])
+    "{}://{}{}".format,
+    st.sampled_from(["http", "https"]),
+    st.sampled_from(HOSTS),
+    st.sampled_from(["", "/"]),
 )
 name = (
     st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=20)
@@ -58,7 +67,9 @@ def test_one_course_on_two_platforms_is_one_course_only_if_the_setting_says_so(
 
 
 @given(prefixes, address, name)
-def test_the_names_of_an_account_are_found_again_by_its_id(known: dict[str, str], platform: str, called: str) -> None:
+def test_the_names_of_an_account_are_found_again_by_its_id(
+    known: dict[str, str], platform: str, called: str
+) -> None:
     assume("|" not in called)
     ids = Platforms(known)
     assert called in ids.names_of(ids.account_id(platform, called))
@@ -80,7 +91,9 @@ def statement(home_page: str) -> bytes:
 def event() -> bytes:
     context = {"user_id": 4711, "course_id": "C1", "host": ""}
     name = "edx.course.enrollment.activated"
-    return json.dumps({"name": name, "time": "2026-03-04T05:06:07Z", "context": context, "event": {}}).encode()
+    return json.dumps(
+        {"name": name, "time": "2026-03-04T05:06:07Z", "context": context, "event": {}}
+    ).encode()
 
 
 def ids_of(raw: bytes, plan: ReadPlan) -> tuple[str, str]:
@@ -103,8 +116,18 @@ SETTING = {"lms.school.example": "", "mooc.example": "mooc:"}
         ("openedx", event(), SCHOOL, ("4711", "C1")),
         ("xapi", statement("http://mooc.example"), None, ("mooc:4711", "mooc:C1")),
         ("openedx", event(), "https://MOOC.example/", ("mooc:4711", "mooc:C1")),
-        ("xapi", statement("https://x.example"), None, ("https://x.example|4711", "https://x.example/courses/C1")),
-        ("openedx", event(), "https://x.example", ("https://x.example|4711", "https://x.example|C1")),
+        (
+            "xapi",
+            statement("https://x.example"),
+            None,
+            ("https://x.example|4711", "https://x.example/courses/C1"),
+        ),
+        (
+            "openedx",
+            event(),
+            "https://x.example",
+            ("https://x.example|4711", "https://x.example|C1"),
+        ),
     ],
 )
 def test_statements_and_logs_of_the_school_meet_and_those_of_others_do_not(
@@ -118,7 +141,9 @@ def test_statements_and_logs_of_the_school_meet_and_those_of_others_do_not(
 def test_a_prefix_ends_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("BROKER_URL", "REDIS_URL", "BLOB_URL"):
         monkeypatch.setenv(f"EDUGRAPH_{variable}", "x")
-    monkeypatch.setenv("EDUGRAPH_PLATFORM_PREFIXES", json.dumps({SCHOOL: "", "https://mooc.example": "mooc:"}))
+    monkeypatch.setenv(
+        "EDUGRAPH_PLATFORM_PREFIXES", json.dumps({SCHOOL: "", "https://mooc.example": "mooc:"})
+    )
     assert Settings().platform_prefixes == {SCHOOL: "", "https://mooc.example": "mooc:"}
     monkeypatch.setenv("EDUGRAPH_PLATFORM_PREFIXES", json.dumps({"https://mooc.example": "m"}))
     with pytest.raises(ValidationError, match="must end in a sign"):

@@ -126,13 +126,20 @@ NAMES = st.text(st.characters(categories=("L",)), min_size=1, max_size=12)
 
 
 @given(
-    st.lists(st.tuples(NAMES, st.integers(0, 200), st.booleans()), min_size=2, max_size=6, unique_by=lambda c: c[0])
+    st.lists(
+        st.tuples(NAMES, st.integers(0, 200), st.booleans()),
+        min_size=2,
+        max_size=6,
+        unique_by=lambda c: c[0],
+    )
 )
 def test_no_import_uses_points_that_neither_the_file_nor_a_person_stated(
     columns: list[tuple[str, int, bool]],
 ) -> None:
     """Out: `_has_points` of the mapping, or a guess in place of None in `_points_of`."""
-    names = [f"{name} (max {mark or 1})" if stated else f"item {name}" for name, mark, stated in columns]
+    names = [
+        f"{name} (max {mark or 1})" if stated else f"item {name}" for name, mark, stated in columns
+    ]
     marks = [str(mark) for _, mark, _ in columns]
     suggestion = suggest_mapping(["Student ID", *names], [["S1", *marks]])
     by_column = {each.column: each for each in suggestion.item_points}
@@ -161,7 +168,9 @@ def test_a_question_mark_is_refused_as_points(scale: str) -> None:
         parse_mapping(text)
 
 
-@pytest.mark.parametrize("given_points", ["", "[]", "3", '{"Q": 0}', '{"Q": -1}', '{"Q": "?"}', '{"Q": null}', "{"])
+@pytest.mark.parametrize(
+    "given_points", ["", "[]", "3", '{"Q": 0}', '{"Q": -1}', '{"Q": "?"}', '{"Q": null}', "{"]
+)
 def test_points_of_another_form_are_refused(given_points: str) -> None:
     with pytest.raises(MalformedFile, match="JSON object of numbers above 0"):
         with_points("items: {columns: [Q]}", given_points)

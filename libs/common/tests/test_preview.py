@@ -12,7 +12,13 @@ from edugraph_common.sources.preview import preview
 LATEST = datetime(2026, 6, 20, tzinfo=UTC)
 HEADER = "学号,题号,是否正确,答案,时间,课程\n"
 ROW = 'S{0},q1,对,"{1}\n第二行",2026-03-01T08:00:00Z,MATH8\n'
-SAID = ("移项时没有变号", "把分母漏乘了一项", "勾股定理用错了边", "平方根只写了正的", "去括号以后忘记变号")
+SAID = (
+    "移项时没有变号",
+    "把分母漏乘了一项",
+    "勾股定理用错了边",
+    "平方根只写了正的",
+    "去括号以后忘记变号",
+)
 
 
 def table(rows: int) -> str:
@@ -32,14 +38,18 @@ def test_a_mapping_that_takes_row_numbers_for_ids_is_a_problem() -> None:
     mapping = "{type: course_record, columns: {'No': record_id, who: student_id, what: course_id, when: timestamp}}"
     found = preview("a.csv", f"No,who,what,when\n{rows}".encode(), mapping, LATEST, is_whole=True)
     assert str(found.problem).startswith("the column No numbers the rows")
-    suggested = preview("a.csv", f"id,student id,course id,date\n{rows}".encode(), None, LATEST, is_whole=True)
+    suggested = preview(
+        "a.csv", f"id,student id,course id,date\n{rows}".encode(), None, LATEST, is_whole=True
+    )
     assert (suggested.problem, suggested.valid) == (None, 30)
     assert any(each.startswith("id numbers the rows") for each in suggested.open_points)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
-@pytest.mark.parametrize("left_out", range(40, 44))  # bytes: within a row, a quoted cell or a character
+@pytest.mark.parametrize(
+    "left_out", range(40, 44)
+)  # bytes: within a row, a quoted cell or a character
 def test_what_stands_at_the_cut_counts_for_nothing(name: str, encoding: str, left_out: int) -> None:
     """Out: `_without_cut` of the dry run."""
     data = table(250).encode(encoding)
@@ -65,7 +75,9 @@ def test_a_given_mapping_is_used_and_what_is_wrong_with_it_is_said() -> None:
 
 def test_rows_that_an_import_would_reject_are_told() -> None:
     future = table(1).replace("2026-03", "2027-03")
-    found = preview("a.csv", (table(2) + future.removeprefix(HEADER)).encode(), None, LATEST, is_whole=True)
+    found = preview(
+        "a.csv", (table(2) + future.removeprefix(HEADER)).encode(), None, LATEST, is_whole=True
+    )
     assert (found.valid, found.rejected) == (2, 1)
     [reject] = found.errors
     assert reject.field == "时间 (timestamp)"

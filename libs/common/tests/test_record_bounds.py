@@ -21,7 +21,11 @@ from edugraph_common.contracts.records import (
 )
 
 LEAST: dict[str, dict[str, Any]] = {
-    "student_interaction": {"student_id_from": "a", "student_id_to": "b", "interaction_type": "chat"},
+    "student_interaction": {
+        "student_id_from": "a",
+        "student_id_to": "b",
+        "interaction_type": "chat",
+    },
     "teacher_interaction": {"teacher_id": "t", "student_id": "a"},
     "course_record": {"student_id": "a", "course_id": "c"},
     "error_record": {"student_id": "a", "error_text": "1+1=3", "course_id": "c"},
@@ -156,7 +160,9 @@ def refusal(value: Any) -> InvalidRecord:
     return caught.value
 
 
-@pytest.mark.parametrize(("kind", "field", "values"), BOUNDS, ids=[f"{kind}.{field}" for kind, field, _ in BOUNDS])
+@pytest.mark.parametrize(
+    ("kind", "field", "values"), BOUNDS, ids=[f"{kind}.{field}" for kind, field, _ in BOUNDS]
+)
 def test_the_last_value_is_taken_and_the_next_one_refused(
     kind: str, field: str, values: tuple[list[Any], list[Any]]
 ) -> None:
@@ -168,7 +174,9 @@ def test_the_last_value_is_taken_and_the_next_one_refused(
 
 def test_every_field_has_its_bounds_here() -> None:
     told = {(kind, field) for kind, field, _ in BOUNDS} | {("error_record", "course_id")}
-    assert told == {(kind, field) for kind in RECORD_TYPES for field in DATA_OF_TYPE[kind].model_fields}
+    assert told == {
+        (kind, field) for kind in RECORD_TYPES for field in DATA_OF_TYPE[kind].model_fields
+    }
 
 
 @pytest.mark.parametrize("kind", RECORD_TYPES)
@@ -183,8 +191,14 @@ def test_what_is_left_out_has_its_default_and_is_not_written(kind: str) -> None:
 
 
 def test_ids_and_names_lose_the_space_around_them_and_texts_do_not() -> None:
-    record = parse_record(whole("error_record", student_id=" a ", student_name=" Ana ", error_text=" x "))
-    assert (record.data.student_id, record.data.student_name, record.data.error_text) == ("a", "Ana", " x ")
+    record = parse_record(
+        whole("error_record", student_id=" a ", student_name=" Ana ", error_text=" x ")
+    )
+    assert (record.data.student_id, record.data.student_name, record.data.error_text) == (
+        "a",
+        "Ana",
+        " x ",
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,7 +218,10 @@ def test_the_outcome_of_an_attempt_is_in_thousandths_and_correct_decides(
     result: dict[str, Any], thousandths: int | None
 ) -> None:
     data = {"student_id": "a", "item_id": "q", **result}
-    assert parse_record({**whole("attempt_record"), "data": data}).data.outcome_thousandths == thousandths
+    assert (
+        parse_record({**whole("attempt_record"), "data": data}).data.outcome_thousandths
+        == thousandths
+    )
 
 
 @pytest.mark.parametrize("kind", ["error_record", "attempt_record"])
@@ -287,7 +304,10 @@ def test_a_record_keeps_its_own_id_and_is_written_whole() -> None:
 
 def test_what_a_record_is_written_as_can_be_sent_as_json() -> None:
     """Moments stand in it as text, in UTC like all that is kept."""
-    given = whole("course_record", enrollment_date="2026-03-02T08:00:00+08:00") | {"reading": 3, "consent": False}
+    given = whole("course_record", enrollment_date="2026-03-02T08:00:00+08:00") | {
+        "reading": 3,
+        "consent": False,
+    }
     written = json.loads(json.dumps(parse_record(given).to_json()))
     assert written["data"]["enrollment_date"] == "2026-03-02T00:00:00Z"
     assert (written["reading"], written["consent"]) == (3, False)
@@ -296,11 +316,16 @@ def test_what_a_record_is_written_as_can_be_sent_as_json() -> None:
 
 def test_a_record_that_was_built_is_one_that_was_read_without_reading_and_consent() -> None:
     read = parse_record(whole("course_content") | {"record_id": "r"})
-    assert Record(type="course_content", timestamp=read.timestamp, record_id="r", data=read.data) == read
+    assert (
+        Record(type="course_content", timestamp=read.timestamp, record_id="r", data=read.data)
+        == read
+    )
 
 
 def test_moments_are_written_in_utc_and_sort_as_text() -> None:
-    assert iso(datetime.fromisoformat("2026-03-02T00:30:00.5+08:00")) == "2026-03-01T16:30:00.500000Z"
+    assert (
+        iso(datetime.fromisoformat("2026-03-02T00:30:00.5+08:00")) == "2026-03-01T16:30:00.500000Z"
+    )
     naive = parse_record({**whole("course_content"), "timestamp": "2026-03-02 08:00:00"})
     assert naive.timestamp == datetime(2026, 3, 2, 8, tzinfo=UTC)
     assert naive.timestamp.tzinfo is UTC
@@ -439,7 +464,9 @@ GOOD = whole("student_interaction")
         ),
     ],
 )  # fmt: skip
-def test_a_wrong_record_is_told_by_field_form_value_and_reason(value: Any, told: tuple[str, str, str, str]) -> None:
+def test_a_wrong_record_is_told_by_field_form_value_and_reason(
+    value: Any, told: tuple[str, str, str, str]
+) -> None:
     refused = refusal(value)
     assert (refused.field, refused.expected, refused.found, refused.reason) == told
     assert str(refused) == f"{told[0]}: {told[3]} (expected {told[1]})"

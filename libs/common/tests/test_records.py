@@ -13,7 +13,12 @@ from edugraph_common.contracts.records import InvalidRecord, Withdrawal, parse_r
 CHAT = {
     "type": "student_interaction",
     "timestamp": "2026-03-02T08:00:00+08:00",
-    "data": {"student_id_from": "s1", "student_id_to": "s2", "interaction_type": "chat", "text": " 你好 "},
+    "data": {
+        "student_id_from": "s1",
+        "student_id_to": "s2",
+        "interaction_type": "chat",
+        "text": " 你好 ",
+    },
 }
 
 
@@ -55,12 +60,32 @@ def test_a_record_survives_its_own_json() -> None:
         ({**CHAT, "timestamp": " -1e9"}, "timestamp", "not an ISO 8601 date and time"),
         ({**CHAT, "timestamp": "20260304"}, "timestamp", "not an ISO 8601 date and time"),
         ({**CHAT, "extra": 1}, "extra", "is not a field of a record"),
-        ({**CHAT, "record_id": "x" * 129}, "record_id", "string should have at most 128 characters"),
+        (
+            {**CHAT, "record_id": "x" * 129},
+            "record_id",
+            "string should have at most 128 characters",
+        ),
         ({**CHAT, "data": []}, "data", "is not a JSON object"),
-        (changed(student_id_to=""), "data.student_id_to", "string should have at least 1 character"),
-        (changed(student_id_to="a\nb"), "data.student_id_to", "control characters are not allowed here"),
-        (changed(interaction_type="poke"), "data.interaction_type", "input should be 'chat' or 'like'"),
-        (changed(message_count=0), "data.message_count", "input should be greater than or equal to 1"),
+        (
+            changed(student_id_to=""),
+            "data.student_id_to",
+            "string should have at least 1 character",
+        ),
+        (
+            changed(student_id_to="a\nb"),
+            "data.student_id_to",
+            "control characters are not allowed here",
+        ),
+        (
+            changed(interaction_type="poke"),
+            "data.interaction_type",
+            "input should be 'chat' or 'like'",
+        ),
+        (
+            changed(message_count=0),
+            "data.message_count",
+            "input should be greater than or equal to 1",
+        ),
         (changed(text="a\x00"), "data.text", "must not hold NUL or lone surrogates"),
         (changed(mood="good"), "data.mood", "is not a field of this type"),
     ],
@@ -92,7 +117,9 @@ def test_courses_of_a_mistake_are_each_named_once() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 fields = st.sampled_from(["type", "timestamp", "record_id", "data"])
@@ -104,7 +131,11 @@ def test_no_value_at_all_leads_to_another_error(value: Any) -> None:
         parse_record(value)
 
 
-@given(st.dictionaries(st.sampled_from(["student_id_from", "student_id_to", "text", "topics", "x"]), json_values))
+@given(
+    st.dictionaries(
+        st.sampled_from(["student_id_from", "student_id_to", "text", "topics", "x"]), json_values
+    )
+)
 def test_no_data_at_all_leads_to_another_error(data: dict[str, Any]) -> None:
     with suppress(InvalidRecord):
         parse_record({**CHAT, "data": data})
@@ -146,11 +177,18 @@ def test_a_wrong_envelope_says_where(change: dict[str, Any], field: str) -> None
 
 def test_activity_cannot_be_taken_back() -> None:
     """The graph keeps the minutes of all records together, so nobody could say whose minutes they were."""
-    activity = {"type": "activity_record", "timestamp": "2026-03-02", "data": {"student_id": "a", "course_id": "c"}}
+    activity = {
+        "type": "activity_record",
+        "timestamp": "2026-03-02",
+        "data": {"student_id": "a", "course_id": "c"},
+    }
     for id_ in ({}, {"record_id": "r"}):
         with pytest.raises(InvalidRecord) as problem:
             parse_row({**activity, **id_, "withdrawn": True})
-        assert (problem.value.field, problem.value.reason) == ("withdrawn", "activity cannot be taken back")
+        assert (problem.value.field, problem.value.reason) == (
+            "withdrawn",
+            "activity cannot be taken back",
+        )
     assert parse_row({**activity, "withdrawn": False}) == parse_record(activity)
 
 

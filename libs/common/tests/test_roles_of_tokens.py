@@ -48,7 +48,9 @@ def test_a_token_has_the_roles_and_the_person_of_its_claims(
     assert (found.roles, found.person) == (roles, person)
 
 
-@pytest.mark.parametrize("of_others", [{"typ": "ID"}, {"typ": "Refresh"}, {"at_hash": "x"}, {"c_hash": "x"}], ids=str)
+@pytest.mark.parametrize(
+    "of_others", [{"typ": "ID"}, {"typ": "Refresh"}, {"at_hash": "x"}, {"c_hash": "x"}], ids=str
+)
 def test_another_token_of_the_issuer_is_no_access_token(of_others: dict[str, Any]) -> None:
     """To take the guard out: `_OTHER_TYPES` or `_OF_ID_TOKENS` in `_caller_by`. The audience may be the same."""
     assert caller(**of_others) is None

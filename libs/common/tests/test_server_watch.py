@@ -26,7 +26,9 @@ class Consumer:
         self.acquired = 0
         servers = {"neo4j": lambda: None}
         queues = SimpleNamespace(consume_from=dict.fromkeys(QUEUES))
-        self.app = SimpleNamespace(servers=servers, main="edugraph-importer", amqp=SimpleNamespace(queues=queues))
+        self.app = SimpleNamespace(
+            servers=servers, main="edugraph-importer", amqp=SimpleNamespace(queues=queues)
+        )
         self.hub = SimpleNamespace(call_soon=lambda call: call())
         self.timer = SimpleNamespace(call_after=self._call_after)
         self.pool = SimpleNamespace(apply_async=self._apply_async, uses_semaphore=uses_semaphore)
@@ -104,7 +106,9 @@ def test_a_child_that_dies_while_it_asks_is_followed_by_another_question() -> No
 
 
 @pytest.mark.parametrize("uses_semaphore", [True, False])
-def test_a_pool_of_threads_is_not_asked_for_a_semaphore_that_it_never_gives_back(uses_semaphore: bool) -> None:
+def test_a_pool_of_threads_is_not_asked_for_a_semaphore_that_it_never_gives_back(
+    uses_semaphore: bool,
+) -> None:
     consumer, _ = watched(uses_semaphore=uses_semaphore)
     assert (consumer.acquired, len(consumer.sent)) == (int(uses_semaphore), 1)
 

@@ -8,7 +8,14 @@ from made_issuer import STRANGER, SessionRedis, access_token, made_issuer, made_
 
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.problems import Refusal
-from edugraph_common.platform.sessions import COOKIE, INDEX, Sessions, csrf_token, not_known, token_sent
+from edugraph_common.platform.sessions import (
+    COOKIE,
+    INDEX,
+    Sessions,
+    csrf_token,
+    not_known,
+    token_sent,
+)
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -57,7 +64,9 @@ def test_redis_holds_no_id_and_no_token_of_a_session_and_two_are_not_alike(redis
     ],
     ids=range(10),
 )
-def test_a_session_that_somebody_wrote_into_redis_has_no_rights_without_the_issuer(redis: Any, token: str) -> None:
+def test_a_session_that_somebody_wrote_into_redis_has_no_rights_without_the_issuer(
+    redis: Any, token: str
+) -> None:
     """To take the guard out: let `caller_of_session` not compare the signature, the audience or the subject."""
     sessions = Sessions(redis, made_issuer())
     session_id = sessions.begin(made_session(NOW, access_token=token), NOW)
@@ -91,7 +100,9 @@ def test_a_renewed_session_has_the_rights_of_its_new_token(redis: Any) -> None:
     later = NOW + 8 * MINUTE
     assert [sessions.takes_turn_to_renew(session_id) for _ in range(2)] == [True, False]
     sessions.renew(session_id, made_session(later, "submit"), later)
-    assert sessions.caller(session_id, NOW + 12 * MINUTE) == Caller("oidc:u", ("submit",), (), "T01")
+    assert sessions.caller(session_id, NOW + 12 * MINUTE) == Caller(
+        "oidc:u", ("submit",), (), "T01"
+    )
 
 
 def test_an_ended_session_is_not_brought_back_by_its_renewal(redis: Any) -> None:
@@ -121,10 +132,20 @@ def test_all_sessions_of_a_person_end_or_one_that_the_issuer_names(redis: Any) -
     token = access_token(NOW, "read", sub="v")
     other = sessions.begin(made_session(NOW, client_id="oidc:v", access_token=token, sid="d"), NOW)
     assert sessions.end_of("oidc:u", "b") == 1
-    assert [sessions.caller(each, NOW) is not None for each in (*mine, other)] == [True, False, True, True]
+    assert [sessions.caller(each, NOW) is not None for each in (*mine, other)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
     assert sessions.end_of("oidc:v", "a") == 0
     assert sessions.end_of("oidc:u") == 2
-    assert [sessions.caller(each, NOW) is not None for each in (*mine, other)] == [False, False, False, True]
+    assert [sessions.caller(each, NOW) is not None for each in (*mine, other)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
     assert sessions.end_of("", "d") == 1
     assert sessions.all() == {}
 
@@ -148,7 +169,12 @@ def test_a_session_reads_by_its_cookie_alone_and_changes_with_its_token() -> Non
     assert token_sent("GET", {}, cookies) == "es_one"
     assert token_sent("POST", {"x-csrf-token": csrf_token("es_one")}, cookies) == "es_one"
     for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE", "get"):
-        for headers in ({}, {"x-csrf-token": ""}, {"x-csrf-token": csrf_token("es_two")}, {"x-csrf-token": "é"}):
+        for headers in (
+            {},
+            {"x-csrf-token": ""},
+            {"x-csrf-token": csrf_token("es_two")},
+            {"x-csrf-token": "é"},
+        ):
             with pytest.raises(Refusal) as refused:
                 token_sent(method, headers, cookies)
             assert (refused.value.status, refused.value.name) == (403, "csrf")
@@ -168,4 +194,7 @@ def test_a_key_in_the_cookie_is_no_key() -> None:
 
 def test_who_is_not_known_is_told_what_to_do() -> None:
     assert not_known("es_one", "make a key").name == "session"
-    assert (not_known("", "make a key").name, not_known("", "make a key").detail) == ("key", "make a key")
+    assert (not_known("", "make a key").name, not_known("", "make a key").detail) == (
+        "key",
+        "make a key",
+    )

@@ -53,12 +53,16 @@ def test_rows_of_csv_are_the_same_whatever_the_blocks(data: bytes, size: int) ->
 
 
 @given(
-    st.lists(st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=["Cs"])), min_size=1),
+    st.lists(
+        st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=["Cs"])), min_size=1
+    ),
     st.lists(st.sampled_from([b"", b"  ", b"\r", b"\t\x0b"]), max_size=4),
     st.integers(1, 9),
     st.booleans(),
 )
-def test_each_line_is_read_once_with_its_number(texts: list[str], blank: list[bytes], size: int, ended: bool) -> None:
+def test_each_line_is_read_once_with_its_number(
+    texts: list[str], blank: list[bytes], size: int, ended: bool
+) -> None:
     lines = [json.dumps(text).encode() for text in texts]
     between = b"".join(line + b"\n" for line in blank)
     data = (b"\n" + between).join(lines) + (b"\n" if ended else b"")
@@ -77,7 +81,9 @@ def test_each_value_of_an_array_or_of_a_sequence_is_read_once(
 ) -> None:
     one = [json.dumps(value, indent=indent, ensure_ascii=False) for value in values]
     text = f"[\n{','.join(one)}\n]\n" if as_array else "\n".join(one)
-    found = [(row.line, json.loads(row.raw)) for row in rows_of_values(blocks_of(text.encode(), size))]
+    found = [
+        (row.line, json.loads(row.raw)) for row in rows_of_values(blocks_of(text.encode(), size))
+    ]
     assert [value for _, value in found] == values
     for line, _ in found:
         assert "{" in text.split("\n")[line - 1]
@@ -85,7 +91,12 @@ def test_each_value_of_an_array_or_of_a_sequence_is_read_once(
 
 def test_a_broken_value_is_set_aside_alone() -> None:
     rows = list(rows_of_values([b'[{"a": 1},\n{"a" 2},\nnull,\n{"a": 3}]']))
-    assert rows == [(1, b'{"a": 1}', False), (2, b'{"a" 2}', False), (3, b"null", False), (4, b'{"a": 3}', False)]
+    assert rows == [
+        (1, b'{"a": 1}', False),
+        (2, b'{"a" 2}', False),
+        (3, b"null", False),
+        (4, b'{"a": 3}', False),
+    ]
 
 
 # What makes one value of an array broken, without a trace of where it ends.
@@ -104,7 +115,9 @@ DAMAGES: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("between", [",", ",\n", ", \n  "])
 @pytest.mark.parametrize("place", [0, 3, 7])
 @pytest.mark.parametrize("size", [7, 1 << 20])
-def test_damage_within_an_array_costs_one_value(damage: str, between: str, place: int, size: int) -> None:
+def test_damage_within_an_array_costs_one_value(
+    damage: str, between: str, place: int, size: int
+) -> None:
     """Out: `next_value` in `_begin_of_next`, or the look for a brace in `_ended_early`."""
     values = [json.dumps({"id": n, "b": {"c": {"d": ["x", n]}}, "e": "}{"}) for n in range(8)]
     broken = DAMAGES[damage](values[place])
@@ -149,7 +162,15 @@ def test_a_chunk_of_long_rows_has_fewer_of_them() -> None:
 def test_a_row_that_is_too_long_is_cut_before_it_is_held_and_costs_no_other(size: int) -> None:
     """Out: the branch of `_Cutter` that gives up a row whose end has not come."""
     long = b"x" * (20 * MAX_ROW_BYTES)
-    data = b"a\n" + long + b"\nb\n" + b"y" * MAX_ROW_BYTES + b"\n" + b"y" * (MAX_ROW_BYTES + 1) + b"\nc"
+    data = (
+        b"a\n"
+        + long
+        + b"\nb\n"
+        + b"y" * MAX_ROW_BYTES
+        + b"\n"
+        + b"y" * (MAX_ROW_BYTES + 1)
+        + b"\nc"
+    )
     peak = 0
     rows = []
     for row in rows_of(row_chunks(blocks_of(data, size), 2)):
@@ -168,7 +189,9 @@ def test_a_row_that_is_too_long_is_cut_before_it_is_held_and_costs_no_other(size
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 1 << 40), st.binary(max_size=20), st.booleans()).map(lambda row: RawRow(*row)),
+        st.tuples(st.integers(1, 1 << 40), st.binary(max_size=20), st.booleans()).map(
+            lambda row: RawRow(*row)
+        ),
         max_size=9,
     ),
     st.sets(st.integers(0, 8)),
@@ -217,7 +240,19 @@ def nothing_of_it(_: object) -> NotRelevant:
 
 odd_text = st.lists(
     st.sampled_from(
-        [*'ab,;"{}[]: \t', '"more":', '"statements":', "\r", "\n", "\r\n", "\ufeff", "\u3000", "\xa0", "\x1c", "\x0c"]
+        [
+            *'ab,;"{}[]: \t',
+            '"more":',
+            '"statements":',
+            "\r",
+            "\n",
+            "\r\n",
+            "\ufeff",
+            "\u3000",
+            "\xa0",
+            "\x1c",
+            "\x0c",
+        ]
     )
 ).map("".join)
 
@@ -228,14 +263,24 @@ odd_text = st.lists(
     "source",
     [
         CsvSource(read_header(b"a,b\n", ","), parse_mapping("{columns: {a: type, b: timestamp}}")),
-        JsonSource(Lines(json_ends=False), read_value=nothing_of_it, people_in=lambda _: People(frozenset())),
+        JsonSource(
+            Lines(json_ends=False),
+            read_value=nothing_of_it,
+            people_in=lambda _: People(frozenset()),
+        ),
         JsonSource(Values(), read_value=nothing_of_it, people_in=lambda _: People(frozenset())),
-        JsonSource(Values(in_answers=True), read_value=nothing_of_it, people_in=lambda _: People(frozenset())),
+        JsonSource(
+            Values(in_answers=True),
+            read_value=nothing_of_it,
+            people_in=lambda _: People(frozenset()),
+        ),
     ],
     ids=["csv", "lines", "values", "answers"],
 )
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_odd_rows_are_the_same_whatever_the_blocks(source: CsvSource | JsonSource, text: str, size: int) -> None:
+def test_odd_rows_are_the_same_whatever_the_blocks(
+    source: CsvSource | JsonSource, text: str, size: int
+) -> None:
     body = (("a,b\n" if isinstance(source, CsvSource) else "") + f"x\n{text}").encode()
     found = []
     for blocks in ([body], blocks_of(body, size)):
@@ -261,7 +306,9 @@ def test_a_broken_value_ends_before_the_next_value_and_not_within_itself(broken:
     assert text[ValueEnds().end(text, 0, is_final=True) :] == '{"id": 3}]'
 
 
-WHOLE = [json.dumps({"id": n, "b": {"c": [{"x": 1}, {"x": 2}, {"x": 3}]}, "e": "}{"}) for n in range(9)]
+WHOLE = [
+    json.dumps({"id": n, "b": {"c": [{"x": 1}, {"x": 2}, {"x": 3}]}, "e": "}{"}) for n in range(9)
+]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +344,9 @@ def test_the_values_around_broken_ones_are_found_by_their_keys(
             value = json.loads(row.raw.decode())
             if isinstance(value, dict) and "id" in value:
                 found.append((row.line, value["id"]))
-    assert found == [(1 + number * between.count("\n"), number) for number in range(9) if number not in damaged]
+    assert found == [
+        (1 + number * between.count("\n"), number) for number in range(9) if number not in damaged
+    ]
 
 
 def test_a_first_value_whose_first_key_is_damaged_costs_itself() -> None:
@@ -323,4 +372,7 @@ def test_objects_within_a_value_that_is_too_long_are_not_rows() -> None:
     text = ('[{"id": 1, "items": [' + '{"x": 1}, ' * 200_000 + '{"x": 1}]}, {"id": 2}]').encode()
     blocks = [text[start : start + 100_000] for start in range(0, len(text), 100_000)]
     rows = [row for chunk in Values().chunks(blocks, 10) for row in chunk]
-    assert [(row.is_cut, row.raw[:8]) for row in rows] == [(True, b'{"id": 1'), (False, b'{"id": 2')]
+    assert [(row.is_cut, row.raw[:8]) for row in rows] == [
+        (True, b'{"id": 1'),
+        (False, b'{"id": 2'),
+    ]

@@ -85,7 +85,9 @@ def broken(number: int) -> str:
     return kinds[number % len(kinds)].replace("S9", f"S9{number}")
 
 
-def test_of_1000_rows_37_broken_ones_are_rejected_each_with_its_line_and_come_in_once_corrected() -> None:
+def test_of_1000_rows_37_broken_ones_are_rejected_each_with_its_line_and_come_in_once_corrected() -> (
+    None
+):
     wrong = set(range(5, 1_000, 27))
     assert len(wrong) == 37
     head, lines, at, expected = table([]).decode(), [], 2, []
@@ -119,15 +121,22 @@ def test_a_byte_order_mark_is_stronger_than_the_encoding_that_the_mapping_names(
         assert (line, reject.field, reject.found) == (4, "程度 (data.severity)", "lines 4 to 5: ?")
 
 
-CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00\r"), max_size=12)
+CELL = st.text(
+    st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00\r"), max_size=12
+)
 
 
 @given(
-    st.lists(st.lists(CELL, min_size=3, max_size=3).filter(lambda cells: any(c.strip() for c in cells)), min_size=1),
+    st.lists(
+        st.lists(CELL, min_size=3, max_size=3).filter(lambda cells: any(c.strip() for c in cells)),
+        min_size=1,
+    ),
     st.sampled_from([",", ";", "\t", "|"]),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_what_a_csv_writer_writes_is_read_back(rows: list[list[str]], delimiter: str, end: str) -> None:
+def test_what_a_csv_writer_writes_is_read_back(
+    rows: list[list[str]], delimiter: str, end: str
+) -> None:
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator=end).writerows(rows)
     found, csv_rows, data, at = [], CsvRows(delimiter), out.getvalue().encode(), 0
@@ -183,9 +192,18 @@ def test_what_is_wrong_with_the_whole_file_is_told_in_one_sentence(data: bytes, 
             "more than one column",
         ),
         ("{columns: {a: timestamp}}", "names no type"),
-        ("{type: course_content, columns: {a: course_id, b: content, c: timestamp}, encoding: klingon}", "klingon"),
-        ("{type: course_content, columns: {a: course_id, b: content, c: timestamp}, date_format: '%Q'}", "%Q"),
-        ("{type: course_content, columns: {a: course_id, b: content, c: timestamp}, delimiter: x}", "no delimiter"),
+        (
+            "{type: course_content, columns: {a: course_id, b: content, c: timestamp}, encoding: klingon}",
+            "klingon",
+        ),
+        (
+            "{type: course_content, columns: {a: course_id, b: content, c: timestamp}, date_format: '%Q'}",
+            "%Q",
+        ),
+        (
+            "{type: course_content, columns: {a: course_id, b: content, c: timestamp}, delimiter: x}",
+            "no delimiter",
+        ),
     ],
 )
 def test_a_mapping_that_cannot_work_is_told_before_any_row_is_read(text: str, words: str) -> None:
@@ -200,7 +218,10 @@ def test_a_csv_without_a_mapping_is_refused() -> None:
 
 def test_columns_can_be_left_out_and_blank_rows_count_for_nothing() -> None:
     mapping = MAPPING.model_copy(update={"ignore_other_columns": True})
-    data = table([[*row(1), "x"], ["", "", "", "", "", ""], [*row(2), ""]], [*HEADER, "备注"]) + b"\r\n\r\n"
+    data = (
+        table([[*row(1), "x"], ["", "", "", "", "", ""], [*row(2), ""]], [*HEADER, "备注"])
+        + b"\r\n\r\n"
+    )
     assert [line for line, _ in read(data, mapping)] == [2, 5]
 
 
@@ -234,7 +255,10 @@ def test_excel_days_are_dates_if_the_mapping_says_so(seconds: int) -> None:
     days = f"{seconds / 86_400:.10f}"
     expected = datetime(1899, 12, 30, tzinfo=UTC) + timedelta(seconds=seconds)
     assert course_row(f"{days}|1|1", "date_formats: [excel]").timestamp == expected
-    assert course_row(f"{days.replace('.', ',')}|1|1", "date_formats: ['%Y', excel]").timestamp == expected
+    assert (
+        course_row(f"{days.replace('.', ',')}|1|1", "date_formats: ['%Y', excel]").timestamp
+        == expected
+    )
     assert isinstance(course_row(f"{days}|1|1"), Reject)
     assert isinstance(course_row(f"{days}|1|1", "date_formats: ['%d.%m.%Y']"), Reject)
 
@@ -274,7 +298,9 @@ def test_a_date_without_a_zone_is_of_the_time_zone_of_the_mapping(
         ("", "105 %", "1", "p (data.progress)"),
     ],
 )
-def test_numbers_are_read_as_the_mapping_says(settings: str, progress: str, minutes: str, expected: Any) -> None:
+def test_numbers_are_read_as_the_mapping_says(
+    settings: str, progress: str, minutes: str, expected: Any
+) -> None:
     found = course_row(f"2026-03-04|{progress}|{minutes}", settings)
     if isinstance(found, Reject):
         assert found.field == expected
@@ -300,9 +326,27 @@ WORDS = {
     "big5": ["數學", "答成應該是別的", "王小明", "忘了變號", "移項時忘記變號"],
     "cp932": ["数学", "答えがまちがいです", "山田太郎", "カタカナの問題", "マイナスを忘れた"],
     "cp949": ["수학", "답이 틀렸습니다", "김철수", "부호를 잊었다", "이차함수의 그래프"],
-    "cp1250": ["Błąd w równaniu", "Święty Łukasz", "źle rozwiązał", "uczeń pominął minus", "Příliš žluťoučký kůň"],
-    "cp1251": ["Алгебра", "Ученик ответил неверно", "Иванов Иван", "Пропустил знак минус", "геометрия"],
-    "cp1252": ["La réponse était fausse", "élève à côté", "El niño olvidó", "Übung größer", "señal según"],
+    "cp1250": [
+        "Błąd w równaniu",
+        "Święty Łukasz",
+        "źle rozwiązał",
+        "uczeń pominął minus",
+        "Příliš žluťoučký kůň",
+    ],
+    "cp1251": [
+        "Алгебра",
+        "Ученик ответил неверно",
+        "Иванов Иван",
+        "Пропустил знак минус",
+        "геометрия",
+    ],
+    "cp1252": [
+        "La réponse était fausse",
+        "élève à côté",
+        "El niño olvidó",
+        "Übung größer",
+        "señal según",
+    ],
     "cp1253": ["Άλγεβρα", "Απάντησε λάθος", "Γιώργος", "ξέχασε το μείον", "γεωμετρία"],
 }
 WORD_LISTS = st.sampled_from(sorted(WORDS)).flatmap(
@@ -316,9 +360,13 @@ WORD_LISTS = st.sampled_from(sorted(WORDS)).flatmap(
 
 
 @given(WORD_LISTS)
-def test_a_text_is_never_surely_in_another_encoding_than_its_own(encoded: tuple[str, list[str]]) -> None:
+def test_a_text_is_never_surely_in_another_encoding_than_its_own(
+    encoded: tuple[str, list[str]],
+) -> None:
     encoding, words = encoded
-    data = ("id,text\r\n" + "".join(f"S{number},{word}\r\n" for number, word in enumerate(words))).encode(encoding)
+    data = (
+        "id,text\r\n" + "".join(f"S{number},{word}\r\n" for number, word in enumerate(words))
+    ).encode(encoding)
     detected = detect_encoding(data)
     assert not detected.is_sure or data.decode(detected.encoding) == data.decode(encoding)
 
@@ -335,18 +383,27 @@ def test_a_table_of_some_rows_is_read_in_its_own_encoding(encoding: str) -> None
     assert [found.data.error_text for _, found in read(out.encode(encoding), mapping)] == words
 
 
-def test_an_encoding_that_cannot_be_told_is_refused_with_what_to_do_and_read_if_it_is_named() -> None:
+def test_an_encoding_that_cannot_be_told_is_refused_with_what_to_do_and_read_if_it_is_named() -> (
+    None
+):
     data = table([row(1, 学号="niño", 课程="C", 错误="señal")], ["s", "c", "e", "t", "g"]).decode()
     settings = "{type: error_record, columns: {s: student_id, c: course_id, e: error_text, t: timestamp, g: null}"
-    with pytest.raises(MalformedFile, match=r"cannot be told for sure .*encoding: cp1252.*iconv") as refused:
-        read(data.replace("高", "").encode("cp1252"), parse_mapping(settings + ", date_format: '%Y/%m/%d'}"))
+    with pytest.raises(
+        MalformedFile, match=r"cannot be told for sure .*encoding: cp1252.*iconv"
+    ) as refused:
+        read(
+            data.replace("高", "").encode("cp1252"),
+            parse_mapping(settings + ", date_format: '%Y/%m/%d'}"),
+        )
     assert ". " not in str(refused.value)
     named = parse_mapping(settings + ", date_format: '%Y/%m/%d', encoding: cp1252}")
     [(_, found)] = read(data.replace("高", "").encode("cp1252"), named)
     assert found.data.error_text == "señal"
 
 
-@pytest.mark.parametrize("first", ["sep=;\r\n", "SEP=;\n", '"sep=;"\r\n', "sep=;;;\n", "\ufeffsep=;\r\n"])
+@pytest.mark.parametrize(
+    "first", ["sep=;\r\n", "SEP=;\n", '"sep=;"\r\n', "sep=;;;\n", "\ufeffsep=;\r\n"]
+)
 def test_a_first_line_that_names_the_delimiter_is_no_header(first: str) -> None:
     data = first + table([row(1), row(2, 程度="?")], delimiter=";").decode()
     [(_, record), (line, _)] = read(data.encode())
@@ -367,12 +424,17 @@ def test_a_header_that_lies_in_several_frames_is_read_whole() -> None:
 
 
 def test_a_row_of_the_far_future_is_rejected() -> None:
-    plan, text = open_text(io.BytesIO(table([row(1), row(2, 时间="2026/03/07")])), "csv", None, MAPPING)
+    plan, text = open_text(
+        io.BytesIO(table([row(1), row(2, 时间="2026/03/07")])), "csv", None, MAPPING
+    )
     latest = latest_timestamp(datetime(2026, 3, 5, tzinfo=UTC).timestamp())
     [(_, record), (_, reject)] = read_rows(plan.source, cut_rows(plan.source, text), latest)
     assert isinstance(record, Record)
     assert isinstance(reject, Reject)
-    assert (reject.field, reject.found) == ("时间 (timestamp)", "lines 4 to 5: 2026-03-07T00:00:00.000000Z")
+    assert (reject.field, reject.found) == (
+        "时间 (timestamp)",
+        "lines 4 to 5: 2026-03-07T00:00:00.000000Z",
+    )
     assert reject.raw.startswith("S2,")
     assert latest_timestamp(None) is None
 
@@ -402,7 +464,9 @@ def test_a_row_may_take_a_record_back() -> None:
         ["r2", "", "", "2026-03-04", "ja"],
         ["r3", "S1", "C1", "2026-03-04", "x"],
     ]
-    [(_, record), (_, withdrawn), (line, wrong)] = read(table(rows, ["id", "who", "course", "at", "gone"]), mapping)
+    [(_, record), (_, withdrawn), (line, wrong)] = read(
+        table(rows, ["id", "who", "course", "at", "gone"]), mapping
+    )
     assert (record.record_id, withdrawn.record_id) == ("r1", "r2")
     assert isinstance(withdrawn, Withdrawal)
     assert (line, wrong.field) == (4, "gone (withdrawn)")
@@ -418,7 +482,10 @@ def test_a_row_with_a_lone_cr_and_a_line_end_in_quotes_swallows_no_neighbour() -
         ends.append(text[:at].count(b"\n"))
     assert ends == [2, 3, 4, 5]
     # As much of a stream as there is yet does not decide otherwise.
-    assert {rows.end(text[:length], 0, False) for length in range(len(text))} == {-1, text.index(b"good")}
+    assert {rows.end(text[:length], 0, False) for length in range(len(text))} == {
+        -1,
+        text.index(b"good"),
+    }
 
 
 cell = st.text('ab ,"\n\r;é', max_size=6)
@@ -440,14 +507,22 @@ def test_a_row_that_leaves_a_quote_open_swallows_none_unless_it_has_as_many_cell
         ends.append(text[:at].count(b"\n"))
     assert ends == line_ends(out.getvalue(), 3)
     # As much of a stream as there is yet does not decide otherwise.
-    assert {rows.end(text[:length], 0, False) for length in range(len(text))} <= {-1, rows.end(text, 0, True)}
+    assert {rows.end(text[:length], 0, False) for length in range(len(text))} <= {
+        -1,
+        rows.end(text, 0, True),
+    }
 
 
-def test_a_quote_that_a_later_line_closes_swallows_good_rows_only_where_nothing_tells_it_from_a_row() -> None:
+def test_a_quote_that_a_later_line_closes_swallows_good_rows_only_where_nothing_tells_it_from_a_row() -> (
+    None
+):
     mapping = parse_mapping(
         "{type: course_record, columns: {id: record_id, who: student_id, course: course_id, at: timestamp}}"
     )
-    head, good = "id,who,course,at\n", [f"r{number},S{number},C1,2026-03-04\n" for number in range(3)]
+    head, good = (
+        "id,who,course,at\n",
+        [f"r{number},S{number},C1,2026-03-04\n" for number in range(3)],
+    )
     other_number = head + good[0] + 'x,"left open\n' + good[1] + 'closed",1\n' + good[2]
     found = read(other_number.encode(), mapping)
     assert [(line, type(row)) for line, row in found] == [

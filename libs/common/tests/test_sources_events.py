@@ -22,7 +22,9 @@ from edugraph_common.sources.rows import cut_rows, latest_timestamp, read_rows
 
 DEFAULT_DATA = Path(__file__).parents[3].parent / "shared" / "data"
 OPENEDX = Path(os.environ.get("EDUGRAPH_SHARED_DATA", DEFAULT_DATA)) / "openedx"
-shared = pytest.mark.skipif(not OPENEDX.is_dir(), reason=f"no Open edX data at {OPENEDX} (EDUGRAPH_SHARED_DATA)")
+shared = pytest.mark.skipif(
+    not OPENEDX.is_dir(), reason=f"no Open edX data at {OPENEDX} (EDUGRAPH_SHARED_DATA)"
+)
 
 
 SCHOOL = Platforms({"lms": ""})
@@ -38,7 +40,13 @@ def read_statement(value: Any) -> Record | Withdrawal | NotRelevant:
 
 def event(name: str, data: Any, **other: Any) -> dict[str, Any]:
     context = {"user_id": 7, "username": "mei", "course_id": "course-v1:X+Y+Z"}
-    return {"name": name, "time": "2026-03-04T05:06:07Z", "context": context, "event": data, **other}
+    return {
+        "name": name,
+        "time": "2026-03-04T05:06:07Z",
+        "context": context,
+        "event": data,
+        **other,
+    }
 
 
 def statement(verb: str, **other: Any) -> dict[str, Any]:
@@ -63,14 +71,20 @@ def data_of(row: Record | Withdrawal | NotRelevant) -> dict[str, Any]:
 
 
 def test_an_enrollment_a_grade_and_a_pass_are_states_of_the_course() -> None:
-    enrolled = data_of(read_event(event("edx.course.enrollment.activated", {"user_id": "7", "mode": "audit"})))
+    enrolled = data_of(
+        read_event(event("edx.course.enrollment.activated", {"user_id": "7", "mode": "audit"}))
+    )
     assert (enrolled["student_id"], enrolled["student_name"], enrolled["enrollment_date"]) == (
         "7",
         "mei",
         "2026-03-04T05:06:07Z",
     )
     assert "progress" not in enrolled
-    graded = data_of(read_event(event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": 0.03})))
+    graded = data_of(
+        read_event(
+            event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": 0.03})
+        )
+    )
     assert (graded["student_id"], graded["progress"]) == ("9", 3.0)
     assert "student_name" not in graded
     passed = data_of(read_event(event("edx.course.grade.now_passed", {})))
@@ -83,12 +97,20 @@ def test_a_submission_is_one_attempt_of_which_the_wrong_parts_are_told() -> None
         "b": {"question": "3+3?", "answer": "6", "correct": True},
         "c": {"question": "Which?", "answer": ["x", "y"], "correct": False},
     }
-    graded = {"problem_id": "block@p1", "submission": parts, "grade": 1, "max_grade": 3, "attempts": 2}
+    graded = {
+        "problem_id": "block@p1",
+        "submission": parts,
+        "grade": 1,
+        "max_grade": 3,
+        "attempts": 2,
+    }
     wrong = data_of(read_event(event("problem_check", {"success": "incorrect", **graded})))
     assert (wrong["response"], wrong["question"]) == ("5\nx, y", "2+2?\nWhich?")
     assert (wrong["item_id"], wrong["correct"], wrong["attempt_number"]) == ("block@p1", False, 2)
     assert wrong["score"] == pytest.approx(1 / 3)
-    right = data_of(read_event(event("problem_check", {"success": "correct", **graded, "max_grade": 0})))
+    right = data_of(
+        read_event(event("problem_check", {"success": "correct", **graded, "max_grade": 0}))
+    )
     assert (right["correct"], right["response"].splitlines()) == (True, ["5", "6", "x, y"])
     assert "score" not in right
     with pytest.raises(InvalidRecord, match="problem_id"):
@@ -101,15 +123,30 @@ def test_a_submission_is_one_attempt_of_which_the_wrong_parts_are_told() -> None
 
 
 def test_a_vote_is_a_like_and_a_post_that_says_whom_it_answers_is_a_message() -> None:
-    vote = data_of(read_event(event("edx.forum.thread.voted", {"target_username": "li", "vote_value": "up"})))
-    assert (vote["student_id_from"], vote["student_id_to"], vote["interaction_type"]) == ("7", "li", "like")
+    vote = data_of(
+        read_event(event("edx.forum.thread.voted", {"target_username": "li", "vote_value": "up"}))
+    )
+    assert (vote["student_id_from"], vote["student_id_to"], vote["interaction_type"]) == (
+        "7",
+        "li",
+        "like",
+    )
     post = {"body": "<p>a &lt; b</p>"}
-    assert data_of(read_event(event("edx.forum.comment.created", {"body": "<p> </p>"})))["kind"] == "forum"
-    answer = data_of(read_event(event("edx.forum.comment.created", {**post, "target_username": "li"})))
+    assert (
+        data_of(read_event(event("edx.forum.comment.created", {"body": "<p> </p>"})))["kind"]
+        == "forum"
+    )
+    answer = data_of(
+        read_event(event("edx.forum.comment.created", {**post, "target_username": "li"}))
+    )
     assert answer["text"] == "a < b"
 
 
-FIRST = {"id": "64abcdfee68f35002fd013c6", "title": "Levers <b>1</b>", "body": "<p>Why is a &lt; b?</p>"}
+FIRST = {
+    "id": "64abcdfee68f35002fd013c6",
+    "title": "Levers <b>1</b>",
+    "body": "<p>Why is a &lt; b?</p>",
+}
 
 
 def test_a_post_is_the_text_of_its_student_in_its_discussion() -> None:
@@ -123,32 +160,49 @@ def test_a_post_is_the_text_of_its_student_in_its_discussion() -> None:
         "title": "Levers 1",
         "text": "Why is a < b?",
     }
-    reply = {"id": "64d2308202808b0030b8afaf", "discussion": {"id": FIRST["id"]}, "body": "Because."}
+    reply = {
+        "id": "64d2308202808b0030b8afaf",
+        "discussion": {"id": FIRST["id"]},
+        "body": "Because.",
+    }
     for name in ("edx.forum.response.created", "edx.forum.comment.created"):
         answered = data_of(read_event(event(name, reply)))
         assert (answered["thread_id"], answered["text"]) == (FIRST["id"], "Because.")
         assert "title" not in answered
     elsewhere = Platforms({"lms": "", "mooc": "m:"}, log="https://mooc")
     assert (
-        data_of(openedx.read_event(event("edx.forum.thread.created", FIRST), elsewhere))["thread_id"]
+        data_of(openedx.read_event(event("edx.forum.thread.created", FIRST), elsewhere))[
+            "thread_id"
+        ]
         == f"m:{FIRST['id']}"
     )
 
 
 @pytest.mark.parametrize("thread", [None, 7, "", "x" * 129, ["a"]])
 def test_a_discussion_with_an_odd_id_does_not_lose_its_post(thread: Any) -> None:
-    found = data_of(read_event(event("edx.forum.thread.created", {**FIRST, "id": thread, "title": thread})))
+    found = data_of(
+        read_event(event("edx.forum.thread.created", {**FIRST, "id": thread, "title": thread}))
+    )
     assert found["text"] == "Why is a < b?"
     assert "thread_id" not in found
 
 
 @pytest.mark.parametrize(
-    ("roles", "is_theirs"), [(["staff"], False), (["instructor"], False), ([], True), ("x", True), ([5], True)]
+    ("roles", "is_theirs"),
+    [(["staff"], False), (["instructor"], False), ([], True), ("x", True), ([5], True)],
 )
-@pytest.mark.parametrize("name", ["edx.forum.thread.created", "edx.forum.response.voted", "edx.forum.thread.viewed"])
-def test_what_the_staff_of_a_course_writes_is_not_the_text_of_a_pupil(roles: Any, is_theirs: bool, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["edx.forum.thread.created", "edx.forum.response.voted", "edx.forum.thread.viewed"]
+)
+def test_what_the_staff_of_a_course_writes_is_not_the_text_of_a_pupil(
+    roles: Any, is_theirs: bool, name: str
+) -> None:
     """Out: `_is_by_staff`."""
-    data = {**FIRST, "target_username": "li" if "voted" in name else None, "user_course_roles": roles}
+    data = {
+        **FIRST,
+        "target_username": "li" if "voted" in name else None,
+        "user_course_roles": roles,
+    }
     assert isinstance(read_event(event(name, data)), Record) == is_theirs
 
 
@@ -201,7 +255,11 @@ def test_an_answer_is_an_attempt_in_the_course_around_it_right_or_wrong() -> Non
         "response": "5",
         "duration_seconds": 61.5,
     }
-    right = data_of(read_statement(statement("answered", object=QUESTION, result={"success": True, "response": "4"})))
+    right = data_of(
+        read_statement(
+            statement("answered", object=QUESTION, result={"success": True, "response": "4"})
+        )
+    )
     assert (right["correct"], right["response"]) == (True, "4")
 
 
@@ -229,16 +287,22 @@ def test_what_tells_how_an_attempt_went(
 
 
 @pytest.mark.parametrize(
-    ("verb", "result"), [("answered", {}), ("completed", {"completion": True}), ("attempted", {"score": {"raw": 3}})]
+    ("verb", "result"),
+    [("answered", {}), ("completed", {"completion": True}), ("attempted", {"score": {"raw": 3}})],
 )
-def test_an_attempt_of_which_nothing_tells_how_it_went_is_activity(verb: str, result: dict[str, Any]) -> None:
+def test_an_attempt_of_which_nothing_tells_how_it_went_is_activity(
+    verb: str, result: dict[str, Any]
+) -> None:
     used = data_of(read_statement(statement(verb, object=QUESTION, result=result)))
     assert used == {"student_id": "u7", "course_id": "C1", "activity_id": "q1"}
     scored = statement("scored", object=QUESTION, result={"score": {"raw": 3}})
     assert read_statement(scored) == NotRelevant("scored")
 
 
-VIDEO = {"id": "http://lms/xblock/v1", "definition": {"type": "https://w3id.org/xapi/video/activity-type/video"}}
+VIDEO = {
+    "id": "http://lms/xblock/v1",
+    "definition": {"type": "https://w3id.org/xapi/video/activity-type/video"},
+}
 
 
 def test_the_use_of_something_begins_before_the_statement_that_tells_how_long_it_was() -> None:
@@ -281,7 +345,12 @@ def test_an_event_tells_that_something_was_used_for_a_minute(
     name: str, told: Any, kind: str, used: str | None
 ) -> None:
     found = data_of(read_event(event(name, told)))
-    expected = {"student_id": "7", "course_id": "course-v1:X+Y+Z", "activity_id": used, "kind": kind}
+    expected = {
+        "student_id": "7",
+        "course_id": "course-v1:X+Y+Z",
+        "activity_id": used,
+        "kind": kind,
+    }
     assert found == {field: value for field, value in expected.items() if value}
     nobody = event(name, told, context={"user_id": None, "course_id": "c"})
     assert isinstance(read_event(nobody), NotRelevant)
@@ -302,7 +371,11 @@ def test_the_same_item_has_one_id_in_logs_and_statements_and_no_id_is_too_long()
     block = "block-v1:X+Y+Z+type@problem+block@1"
     for prefixes, prefix in (({"lms": ""}, ""), ({"lms": "a:"}, "a:")):
         platforms = Platforms(prefixes, log="lms")
-        assert platforms.item_id(f"http://lms/xblock/{block}") == prefix + block == platforms.log_id(block)
+        assert (
+            platforms.item_id(f"http://lms/xblock/{block}")
+            == prefix + block
+            == platforms.log_id(block)
+        )
     assert SCHOOL.item_id(f"http://other/xblock/{block}") == f"http://other/xblock/{block}"
     long = [SCHOOL.item_id(f"http://other/{'x' * 200}{end}") for end in "aab"]
     assert long[0] == long[1] != long[2]
@@ -311,7 +384,9 @@ def test_the_same_item_has_one_id_in_logs_and_statements_and_no_id_is_too_long()
 
 def test_the_id_of_an_event_stays_when_it_is_read_in_a_newer_way() -> None:
     """So an export that was imported before attempts were read counts each mistake once."""
-    value = event("problem_check", {"success": "incorrect", "problem_id": "p", "answers": {"a": "5"}})
+    value = event(
+        "problem_check", {"success": "incorrect", "problem_id": "p", "answers": {"a": "5"}}
+    )
     found = read_event(value)
     assert isinstance(found, Record)
     whole = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -325,7 +400,11 @@ def test_the_id_of_an_event_stays_when_it_is_read_in_a_newer_way() -> None:
 def test_what_is_said_to_a_person_is_an_interaction() -> None:
     person = {"objectType": "Agent", "mbox": "mailto:li@x.org", "name": "Li"}
     chat = data_of(read_statement(statement("commented", object=person, result={"response": "好"})))
-    assert (chat["student_id_to"], chat["student_name_to"], chat["text"]) == ("li@x.org", "Li", "好")
+    assert (chat["student_id_to"], chat["student_name_to"], chat["text"]) == (
+        "li@x.org",
+        "Li",
+        "好",
+    )
     assert data_of(read_statement(statement("liked", object=person)))["interaction_type"] == "like"
 
 
@@ -396,16 +475,22 @@ def rows_of(path: Path, file_format: Format) -> list[Row]:
     return list(read_rows(plan.source, cut_rows(plan.source, text)))
 
 
-@pytest.mark.parametrize(("share", "progress"), [(1.0, 100.0), (1.05, 100.0), (1.5, 100.0), (0.5, 50.0)])
+@pytest.mark.parametrize(
+    ("share", "progress"), [(1.0, 100.0), (1.05, 100.0), (1.5, 100.0), (0.5, 50.0)]
+)
 def test_bonus_points_make_no_more_than_the_whole_course(share: float, progress: float) -> None:
-    graded = read_event(event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": share}))
+    graded = read_event(
+        event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": share})
+    )
     assert data_of(graded)["progress"] == progress
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.6, 85, math.nan])
 def test_what_is_no_share_of_points_is_rejected(share: float) -> None:
     with pytest.raises(InvalidRecord, match="progress"):
-        read_event(event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": share}))
+        read_event(
+            event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": share})
+        )
 
 
 def test_an_event_of_the_far_future_is_rejected_if_the_job_says_when_it_was_accepted() -> None:
@@ -419,7 +504,9 @@ def test_an_event_of_the_far_future_is_rejected_if_the_job_says_when_it_was_acce
     assert type(plan.source.read(1, line)) is Record
 
 
-@pytest.mark.parametrize("text", ["<" * 100_000, "<a" * 50_000, "<" + " >" * 50_000, "<p>" * 33_000 + "<"])
+@pytest.mark.parametrize(
+    "text", ["<" * 100_000, "<a" * 50_000, "<" + " >" * 50_000, "<p>" * 33_000 + "<"]
+)
 def test_a_hostile_post_is_read_in_linear_time(text: str) -> None:
     post = event("edx.forum.response.created", {"body": text, "target_username": "li"})
     began = time.process_time()
@@ -466,7 +553,10 @@ def test_nulls_and_a_single_activity_in_place_of_a_list_are_read(wrap: Any) -> N
         version=None,
     )
     assert data_of(read_statement(wrong))["course_id"] == "C2"
-    assert data_of(read_statement(statement("completed", result=None, context=None)))["progress"] == 100
+    assert (
+        data_of(read_statement(statement("completed", result=None, context=None)))["progress"]
+        == 100
+    )
 
 
 def test_a_voiding_statement_takes_back_the_one_that_it_voids() -> None:
@@ -480,7 +570,9 @@ def test_a_voiding_statement_takes_back_the_one_that_it_voids() -> None:
 def test_the_id_of_an_event_is_that_of_the_event_and_not_of_what_is_made_of_it() -> None:
     """To take the guard out: let `Platforms.envelope` give no `record_id`."""
     made = event("edx.course.enrollment.activated", {"user_id": "7"})
-    reads = [openedx.read_event(made, Platforms(known)) for known in ({"lms": ""}, {"lms": "mooc:"})]
+    reads = [
+        openedx.read_event(made, Platforms(known)) for known in ({"lms": ""}, {"lms": "mooc:"})
+    ]
     assert all(isinstance(each, Record) and each.reading == openedx.READING for each in reads)
     assert len({each.record_id for each in reads if isinstance(each, Record)}) == 1
     assert read_event({**made, "x": 1}) != reads[0]

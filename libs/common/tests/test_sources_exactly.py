@@ -9,7 +9,14 @@ from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.sources import RawRow, csv_source, read_rows
 from edugraph_common.sources.chunking import line_end, rows_of
 from edugraph_common.sources.csv_source import CsvRows, CsvSource, Header, read_header
-from edugraph_common.sources.json_source import Lines, ValueEnds, Values, decode_json, first_value, layout_of
+from edugraph_common.sources.json_source import (
+    Lines,
+    ValueEnds,
+    Values,
+    decode_json,
+    first_value,
+    layout_of,
+)
 from edugraph_common.sources.mapping import Items, Mapping, parse_mapping
 from edugraph_common.sources.ndjson import EmptyFile, LineScan, MalformedFile
 from edugraph_common.sources.rows import cut_rows
@@ -51,12 +58,16 @@ def table(head: bytes = b"s,c,t\n", **mapping: Any) -> CsvSource:
         (b"", True, 0),
     ],
 )
-def test_a_row_ends_with_its_line_or_with_the_line_after_its_last_quote(text: bytes, final: bool, end: int) -> None:
+def test_a_row_ends_with_its_line_or_with_the_line_after_its_last_quote(
+    text: bytes, final: bool, end: int
+) -> None:
     assert CsvRows(",").end(text, 0, final) == end
     assert CsvRows(",").end(b"x\n" + text, 2, final) == (end if end < 0 else end + 2)
 
 
-def test_a_quoted_cell_longer_than_a_row_may_be_costs_its_line_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quoted_cell_longer_than_a_row_may_be_costs_its_line_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(csv_source, "MAX_ROW_BYTES", 10)
     rows = CsvRows(",")
     assert rows.end(b'"a\n345678"\n', 0, final=True) == 3
@@ -94,7 +105,9 @@ def test_cells_are_those_between_delimiters(delimiter: str) -> None:
         (b"\xff,b\n", None, (",", ("\ufffd", "b"), "\ufffd,b", 4, 1)),
     ],
 )
-def test_a_header_is_read_with_its_place(head: bytes, delimiter: str | None, header: tuple[Any, ...]) -> None:
+def test_a_header_is_read_with_its_place(
+    head: bytes, delimiter: str | None, header: tuple[Any, ...]
+) -> None:
     names = ("delimiter", "columns", "raw", "size", "lines")
     assert read_header(head, delimiter) == Header(**dict(zip(names, header, strict=True)))
 
@@ -127,7 +140,9 @@ def test_a_mapping_must_fit_the_header() -> None:
 
     check(b"s,c,t\n")
     check(b"s,c,t,more,more\n", ignore_other_columns=True)
-    with pytest.raises(MalformedFile, match=r"^the header lacks c, t, which the mapping names; it has s, x$"):
+    with pytest.raises(
+        MalformedFile, match=r"^the header lacks c, t, which the mapping names; it has s, x$"
+    ):
         check(b"s,x\n")
     with pytest.raises(MalformedFile, match=r"^the header has s, t more than once$"):
         check(b"s,c,t,s,t\n")
@@ -144,7 +159,10 @@ def test_rows_come_with_their_lines_and_blank_ones_count_as_lines() -> None:
     refused: Any = [row for _, row in rows][2]
     assert (refused.field, refused.expected, refused.found) == ("(row)", "3 cells", "2 cells: x,c")
     assert refused.reason == "has not as many cells as the header"
-    assert [getattr(getattr(row, "data", None), "student_id", None) for _, row in rows][0::3] == ["s", "z"]
+    assert [getattr(getattr(row, "data", None), "student_id", None) for _, row in rows][0::3] == [
+        "s",
+        "z",
+    ]
 
 
 def test_rows_have_no_header_whatever_the_blocks() -> None:
@@ -216,7 +234,11 @@ def test_a_value_that_never_ends_is_a_file_that_was_cut_off() -> None:
 
 
 def test_a_line_ends_after_its_line_feed() -> None:
-    assert (line_end(b"a\nb", 0, False), line_end(b"a\nb", 2, False), line_end(b"a\nb", 2, True)) == (2, -1, 3)
+    assert (
+        line_end(b"a\nb", 0, False),
+        line_end(b"a\nb", 2, False),
+        line_end(b"a\nb", 2, True),
+    ) == (2, -1, 3)
 
 
 def test_values_come_on_one_line_with_the_line_on_which_they_start() -> None:
@@ -316,7 +338,9 @@ def test_only_the_beginning_of_a_file_says_what_kind_it_is() -> None:
           for each in ("x", "{sheet}", "{column}{row}", "{{column}")),
     ],
 )  # fmt: skip
-def test_a_mapping_that_cannot_be_used_is_told_by_its_place(changed: dict[str, Any], words: str) -> None:
+def test_a_mapping_that_cannot_be_used_is_told_by_its_place(
+    changed: dict[str, Any], words: str
+) -> None:
     with pytest.raises(MalformedFile) as caught:
         parse_mapping(json.dumps(COURSE | changed))
     assert str(caught.value) == f"the mapping cannot be used: {words}"
@@ -337,7 +361,8 @@ def test_a_mapping_that_cannot_be_read_is_told(text: str | bytes, words: str) ->
 
 
 @pytest.mark.parametrize(
-    ("column", "sheet", "item"), [("Q1", "May", "May/Q1"), ("Q1", None, "/Q1"), ("Q2", "May", "geometry-9")]
+    ("column", "sheet", "item"),
+    [("Q1", "May", "May/Q1"), ("Q1", None, "/Q1"), ("Q2", "May", "geometry-9")],
 )
 def test_an_item_is_called_by_its_sheet_and_column_or_as_the_mapping_says(
     column: str, sheet: str | None, item: str
@@ -363,11 +388,23 @@ def test_what_yaml_reads_as_dates_and_numbers_is_text() -> None:
 
 def test_what_a_mapping_does_not_say_has_its_default() -> None:
     mapping = Mapping(**COURSE)
-    assert (mapping.decimal, mapping.list_separator, mapping.ignore_other_columns) == (".", ";", False)
-    assert (mapping.delimiter, mapping.encoding, mapping.time_zone, mapping.date_formats) == (None, None, None, ())
+    assert (mapping.decimal, mapping.list_separator, mapping.ignore_other_columns) == (
+        ".",
+        ";",
+        False,
+    )
+    assert (mapping.delimiter, mapping.encoding, mapping.time_zone, mapping.date_formats) == (
+        None,
+        None,
+        None,
+        (),
+    )
     assert Mapping(**COURSE, encoding="UTF-8-sig").encoding == "utf-8"
-    assert Mapping(**COURSE, time_zone="Asia/Shanghai", delimiter="\t", date_formats=["excel", "%d.%m.%Y"])
     assert Mapping(
-        type="error_record", columns={"s": "student_id", "t": "timestamp", "e": "error_text", "c": "course_ids"}
+        **COURSE, time_zone="Asia/Shanghai", delimiter="\t", date_formats=["excel", "%d.%m.%Y"]
+    )
+    assert Mapping(
+        type="error_record",
+        columns={"s": "student_id", "t": "timestamp", "e": "error_text", "c": "course_ids"},
     )
     assert Mapping(columns={"k": "type", "t": "timestamp"})

@@ -21,7 +21,9 @@ from edugraph_common.sources.read_plan import open_text
 from edugraph_common.sources.rows import cut_rows, read_rows
 
 FEW = settings(deadline=None, max_examples=25)  # each reads files in processes of their own
-MAPPING = parse_mapping("{type: course_record, columns: {who: student_id, what: course_id, when: timestamp}}")
+MAPPING = parse_mapping(
+    "{type: course_record, columns: {who: student_id, what: course_id, when: timestamp}}"
+)
 OF_TIME = "{type: course_record, columns: {who: student_id, long: time_spent}, constants: {course_id: C, timestamp: 2026-03-02}}"
 ROUNDED = "is a number of which a spreadsheet has lost the last digits"
 MISSING = "is what programs write where a value is missing"
@@ -55,7 +57,10 @@ def test_all_fields_with_an_id_are_known() -> None:
 
 
 whole = st.one_of(
-    st.integers(0, 10**6), st.integers(2**53 - 3, 2**53 + 3), st.integers(10**17, 10**18), st.integers(10**15, 2**53)
+    st.integers(0, 10**6),
+    st.integers(2**53 - 3, 2**53 + 3),
+    st.integers(10**17, 10**18),
+    st.integers(10**15, 2**53),
 )
 
 
@@ -80,7 +85,10 @@ def of_ids(who: Array) -> bytes:
 
 
 @FEW
-@given(st.lists(st.integers(0, 10**19), min_size=1, max_size=6), st.sampled_from(["int64", "uint64", "decimal"]))
+@given(
+    st.lists(st.integers(0, 10**19), min_size=1, max_size=6),
+    st.sampled_from(["int64", "uint64", "decimal"]),
+)
 def test_exact_numbers_of_parquet_are_exact_ids(numbers: list[int], kind: str) -> None:
     """Out: `exact_number`."""
     if kind == "decimal":
@@ -95,7 +103,9 @@ def test_a_decimal_keeps_its_digits_and_a_short_float_few() -> None:
     texts = ["12345678901234567890123456789012345678", "12345678901234567890123456789012345679"]
     wide = Array(texts, DataType.string()).cast(DataType.decimal128(38, 0))
     assert students(read(of_ids(wide), "parquet")) == texts
-    points = Array(["12.50", "7.00", "1234567890123456789.25"], DataType.string()).cast(DataType.decimal128(30, 2))
+    points = Array(["12.50", "7.00", "1234567890123456789.25"], DataType.string()).cast(
+        DataType.decimal128(30, 2)
+    )
     assert students(read(of_ids(points), "parquet")) == ["12.5", "7", "1234567890123456789.25"]
     single = Array([2.0**24 - 1, 2.0**24, 123.0], DataType.float64()).cast(DataType.float32())
     assert students(read(of_ids(single), "parquet")) == [str(2**24 - 1), None, "123"]
@@ -123,7 +133,9 @@ def shown_by_a_sheet(draw: st.DrawFn) -> str:
     return text.upper() if draw(st.booleans()) else text
 
 
-@given(st.lists(shown_by_a_sheet(), min_size=1, max_size=5), st.sampled_from([HEADER, HEADER[::-1]]))
+@given(
+    st.lists(shown_by_a_sheet(), min_size=1, max_size=5), st.sampled_from([HEADER, HEADER[::-1]])
+)
 def test_a_number_in_scientific_notation_is_no_id(texts: list[str], header: list[str]) -> None:
     """Out: `_ROUNDED`."""
     cells = {"what": "C", "when": "2026-03-02"}
@@ -133,28 +145,54 @@ def test_a_number_in_scientific_notation_is_no_id(texts: list[str], header: list
     assert {row.field for row in found} == {"who (data.student_id)"}
 
 
-@pytest.mark.parametrize("text", ["7E2", "1e10", "E+11", "2E", "1.23E", "12-3", "1.5", "0x1e5", "3E+", "S1.2E+11"])
+@pytest.mark.parametrize(
+    "text", ["7E2", "1e10", "E+11", "2E", "1.23E", "12-3", "1.5", "0x1e5", "3E+", "S1.2E+11"]
+)
 def test_an_id_that_only_looks_like_it_is_taken(text: str) -> None:
     assert students(read(as_csv([HEADER, [text, "C", "2026-03-02"]]), "csv")) == [text]
 
 
-@pytest.mark.parametrize("text", ["1.23457e11", "1.23E+11", "1,23E+11", "1E+17", "1e+05", " 1.1E+17 "])
+@pytest.mark.parametrize(
+    "text", ["1.23457e11", "1.23E+11", "1,23E+11", "1E+17", "1e+05", " 1.1E+17 "]
+)
 def test_an_id_that_excel_saved_is_set_aside(text: str) -> None:
     assert students(read(as_csv([HEADER, [text, "C", "2026-03-02"]]), "csv")) == [None]
 
 
 WORDS = ["NULL", "null", "Null", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#NV", "Err:502",
          "N/A", "n/a", "nan", "NaN", "None", "none", "NONE", "undefined", "<NA>", "(null)", "\\N", "NA", " NULL "]  # fmt: skip
-TAKEN = ["Na", "na", "Nana", "nulls", "null-7", "N-A", "#1", "#A", "Nonesuch", "Norm", "NAN1", "#7B", "A#N/A"]
+TAKEN = [
+    "Na",
+    "na",
+    "Nana",
+    "nulls",
+    "null-7",
+    "N-A",
+    "#1",
+    "#A",
+    "Nonesuch",
+    "Norm",
+    "NAN1",
+    "#7B",
+    "A#N/A",
+]
 
 
 @pytest.mark.parametrize("field", ["who", "what"])
 def test_a_word_for_a_missing_value_is_no_id(field: str) -> None:
     """Out: `_MISSING`, or `_ERROR_OF_A_SHEET`."""
-    rows = [[word if name == field else "X" for name in HEADER[:2]] + ["2026-03-02"] for word in [*WORDS, *TAKEN]]
-    for file, form in ((as_csv([HEADER, *rows]), "csv"), (xlsx({"A": [HEADER, *rows]}), "workbook")):
+    rows = [
+        [word if name == field else "X" for name in HEADER[:2]] + ["2026-03-02"]
+        for word in [*WORDS, *TAKEN]
+    ]
+    for file, form in (
+        (as_csv([HEADER, *rows]), "csv"),
+        (xlsx({"A": [HEADER, *rows]}), "workbook"),
+    ):
         found = read(file, form)
-        assert [isinstance(row, Record) for row in found] == [False] * len(WORDS) + [True] * len(TAKEN)
+        assert [isinstance(row, Record) for row in found] == [False] * len(WORDS) + [True] * len(
+            TAKEN
+        )
         assert {row.reason for row in found[: len(WORDS)]} == {MISSING}
 
 
@@ -176,7 +214,12 @@ def test_a_list_of_courses_and_the_id_of_a_record_are_ids_too() -> None:
 
 def test_a_mapping_may_say_that_a_word_is_an_id() -> None:
     mapping = MAPPING.model_copy(update={"values": {"course_id": {"NA": "NA", "None": "free"}}})
-    rows = [HEADER, ["a", "NA", "2026-03-02"], ["a", "None", "2026-03-02"], ["a", "NULL", "2026-03-02"]]
+    rows = [
+        HEADER,
+        ["a", "NA", "2026-03-02"],
+        ["a", "None", "2026-03-02"],
+        ["a", "NULL", "2026-03-02"],
+    ]
     found = read(as_csv(rows), "csv", mapping)
     assert [row.data.course_id for row in found[:2]] == ["NA", "free"]
     assert found[2].reason == MISSING
@@ -186,7 +229,10 @@ def test_a_row_that_is_set_aside_still_names_its_student() -> None:
     """An erasure looks for ids as the cells have them. Out: the `except` of `CellReader.students`."""
     file = as_csv([HEADER, ["1.23457E+11", "C", "2026-03-02"], ["NULL", "C", "2026-03-02"]])
     plan, text = open_text(io.BytesIO(file), "csv", None, MAPPING)
-    assert [plan.source.people(row.raw).ids for row in cut_rows(plan.source, text)] == [{"1.23457E+11"}, {"NULL"}]
+    assert [plan.source.people(row.raw).ids for row in cut_rows(plan.source, text)] == [
+        {"1.23457E+11"},
+        {"NULL"},
+    ]
 
 
 durations = st.integers(0, 400 * 3600).map(lambda seconds: timedelta(seconds=seconds))
@@ -196,18 +242,28 @@ durations = st.integers(0, 400 * 3600).map(lambda seconds: timedelta(seconds=sec
 @given(st.lists(durations, min_size=1, max_size=5))
 def test_a_duration_is_in_the_unit_of_its_field(given_durations: list[timedelta]) -> None:
     """Out: DURATIONS, or the ISO durations of an OpenDocument sheet."""
-    of_activity = OF_TIME.replace("course_record", "activity_record").replace("time_spent", "duration_seconds")
+    of_activity = OF_TIME.replace("course_record", "activity_record").replace(
+        "time_spent", "duration_seconds"
+    )
     rows: list[list[Any]] = [["who", "long"], *(["a", each] for each in given_durations)]
-    micros = Array([each // timedelta(microseconds=1) for each in given_durations], DataType.int64())
+    micros = Array(
+        [each // timedelta(microseconds=1) for each in given_durations], DataType.int64()
+    )
     table = {
         "who": Array(["a"] * len(given_durations), DataType.string()),
         "long": micros.cast(DataType.duration("us")),
     }
-    files = [(xlsx({"A": rows}), "workbook"), (ods({"A": rows}), "workbook"), (parquet(table), "parquet")]
+    files = [
+        (xlsx({"A": rows}), "workbook"),
+        (ods({"A": rows}), "workbook"),
+        (parquet(table), "parquet"),
+    ]
     for file, form in files:
         minutes = [row.data.time_spent for row in read(file, form, parse_mapping(OF_TIME))]
         assert minutes == pytest.approx([each.total_seconds() / 60 for each in given_durations])
-        seconds = [row.data.duration_seconds for row in read(file, form, parse_mapping(of_activity))]
+        seconds = [
+            row.data.duration_seconds for row in read(file, form, parse_mapping(of_activity))
+        ]
         assert seconds == pytest.approx([each.total_seconds() for each in given_durations])
 
 

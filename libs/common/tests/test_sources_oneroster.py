@@ -19,8 +19,20 @@ from edugraph_common.sources.oneroster import Roster, RosterSettings, read_roste
 READ_AT = datetime(2026, 3, 1, tzinfo=UTC)
 SETTINGS = RosterSettings(Platforms({"sis": ""}), READ_AT, ZoneInfo("Asia/Shanghai"))
 USERS = [
-    {"sourcedId": "u1", "givenName": "芳", "familyName": "王", "username": "wang", "role": "student"},
-    {"sourcedId": "u2", "givenName": "Ana", "familyName": "Li", "username": "ana", "role": "teacher"},
+    {
+        "sourcedId": "u1",
+        "givenName": "芳",
+        "familyName": "王",
+        "username": "wang",
+        "role": "student",
+    },
+    {
+        "sourcedId": "u2",
+        "givenName": "Ana",
+        "familyName": "Li",
+        "username": "ana",
+        "role": "teacher",
+    },
     {"sourcedId": "u3", "givenName": "Max", "familyName": "", "username": "", "role": "student"},
 ]
 CLASSES = [
@@ -31,20 +43,55 @@ CLASSES = [
         "classType": "scheduled",
         "termSourcedIds": "t1",
     },
-    {"sourcedId": "c2", "title": "7b", "courseSourcedId": "HR", "classType": "homeroom", "termSourcedIds": "t1,t2"},
+    {
+        "sourcedId": "c2",
+        "title": "7b",
+        "courseSourcedId": "HR",
+        "classType": "homeroom",
+        "termSourcedIds": "t1,t2",
+    },
 ]
 TERMS = [
-    {"sourcedId": "t1", "title": "Spring", "type": "term", "startDate": "2026-02-23", "endDate": "2026-07-05"},
-    {"sourcedId": "t2", "title": "Autumn", "type": "term", "startDate": "2026-09-01", "endDate": "2027-01-16"},
+    {
+        "sourcedId": "t1",
+        "title": "Spring",
+        "type": "term",
+        "startDate": "2026-02-23",
+        "endDate": "2026-07-05",
+    },
+    {
+        "sourcedId": "t2",
+        "title": "Autumn",
+        "type": "term",
+        "startDate": "2026-09-01",
+        "endDate": "2027-01-16",
+    },
 ]
 ENROLLMENTS = [
     {"sourcedId": "e1", "classSourcedId": "c1", "userSourcedId": "u1", "role": "student"},
-    {"sourcedId": "e2", "classSourcedId": "c1", "userSourcedId": "u2", "role": "teacher", "beginDate": "2026-03-01"},
-    {"sourcedId": "e3", "classSourcedId": "c2", "userSourcedId": "u1", "role": "student", "endDate": "2026-12-01"},
+    {
+        "sourcedId": "e2",
+        "classSourcedId": "c1",
+        "userSourcedId": "u2",
+        "role": "teacher",
+        "beginDate": "2026-03-01",
+    },
+    {
+        "sourcedId": "e3",
+        "classSourcedId": "c2",
+        "userSourcedId": "u1",
+        "role": "student",
+        "endDate": "2026-12-01",
+    },
     {"sourcedId": "e4", "classSourcedId": "c2", "userSourcedId": "u2", "role": "proctor"},
     {"sourcedId": "e5", "classSourcedId": "c9", "userSourcedId": "u2", "role": "teacher"},
 ]
-FILES = {"users.csv": USERS, "classes.csv": CLASSES, "enrollments.csv": ENROLLMENTS, "academicSessions.csv": TERMS}
+FILES = {
+    "users.csv": USERS,
+    "classes.csv": CLASSES,
+    "enrollments.csv": ENROLLMENTS,
+    "academicSessions.csv": TERMS,
+}
 
 
 def table(rows: list[dict[str, str]]) -> str:
@@ -75,7 +122,8 @@ def records(roster: Roster) -> list[Any]:
 def test_enrollments_are_memberships_with_the_dates_and_the_term_of_their_class() -> None:
     roster = read({**FILES, "orgs.csv": [{"sourcedId": "o", "type": "school"}]})
     found = {
-        (each.data.group_id, each.data.student_id or each.data.teacher_id): each.data for each in records(roster)[2:]
+        (each.data.group_id, each.data.student_id or each.data.teacher_id): each.data
+        for each in records(roster)[2:]
     }
     member, leader, home = found["c1", "u1"], found["c1", "u2"], found["c2", "u1"]
     assert (member.student_name, member.group_name, member.course_id, member.term) == (
@@ -90,7 +138,11 @@ def test_enrollments_are_memberships_with_the_dates_and_the_term_of_their_class(
     )
     assert (leader.teacher_name, leader.leads) == ("Ana Li", True)
     assert leader.starts == datetime(2026, 2, 28, 16, tzinfo=UTC)
-    assert (home.course_id, home.term, home.ends) == (None, None, datetime(2026, 11, 30, 16, tzinfo=UTC))
+    assert (home.course_id, home.term, home.ends) == (
+        None,
+        None,
+        datetime(2026, 11, 30, 16, tzinfo=UTC),
+    )
     assert [each.data.name for each in records(roster)[:2]] == ["Spring", "Autumn"]
     assert roster.unused == {
         "enrollment (proctor)": 1,
@@ -135,7 +187,10 @@ def test_the_next_roster_changes_and_ends_what_the_last_one_said() -> None:
 
 def test_people_have_the_ids_by_which_other_sources_know_them() -> None:
     by_name = RosterSettings(Platforms({}), READ_AT, UTC, "https://other", "username")
-    roster = read({**FILES, "enrollments.csv": [ENROLLMENTS[0], ENROLLMENTS[0] | {"userSourcedId": "u3"}]}, by_name)
+    roster = read(
+        {**FILES, "enrollments.csv": [ENROLLMENTS[0], ENROLLMENTS[0] | {"userSourcedId": "u3"}]},
+        by_name,
+    )
     assert records(roster)[-1].data.student_id == "https://other|wang"
     assert roster.unused["enrollment (of a user without username)"] == 1
 
@@ -156,7 +211,9 @@ def test_what_is_no_roster_is_told_in_one_sentence(packed: bytes, told: str) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_small_zip_that_would_become_large_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_zip_that_would_become_large_is_not_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """To take the guard out: let `_Rows` not add up the sizes."""
     monkeypatch.setattr(oneroster, "MAX_BYTES", 10_000)
     with pytest.raises(MalformedFile, match="split the roster"):

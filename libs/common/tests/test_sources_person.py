@@ -20,41 +20,63 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         people = {"student_id_from": draw(ids), "student_id_to": draw(ids), "text": text}
         return {"type": "student_interaction", "timestamp": "2026-01-01", "data": people}
-    return {"type": "error_record", "data": {"student_id": draw(ids), "error_text": text, "course_id": "4"}}
+    return {
+        "type": "error_record",
+        "data": {"student_id": draw(ids), "error_text": text, "course_id": "4"},
+    }
 
 
 def names(record: dict[str, Any], student: str) -> bool:
-    return student in {value for name, value in record["data"].items() if name.startswith("student_id")}
+    return student in {
+        value for name, value in record["data"].items() if name.startswith("student_id")
+    }
 
 
-@given(given_records=st.lists(records(), max_size=8), student=ids, escaped=st.booleans(), known=st.booleans())
+@given(
+    given_records=st.lists(records(), max_size=8),
+    student=ids,
+    escaped=st.booleans(),
+    known=st.booleans(),
+)
 def test_records_become_empty_and_keep_their_places(
     given_records: list[dict[str, Any]], student: str, escaped: bool, known: bool
 ) -> None:
     """To take the guard out: look for the id in the text of a record."""
     who = Person(frozenset({student})) if known else ErasedPeople(plain_hash(student).__eq__)
-    text = json.dumps([["task", {"job_id": student, "records": given_records}, student]], ensure_ascii=escaped)
+    text = json.dumps(
+        [["task", {"job_id": student, "records": given_records}, student]], ensure_ascii=escaped
+    )
     scrubbed = Scrubbed(who, text)
     expected = [{} if names(record, student) else record for record in given_records]
-    assert json.loads(scrubbed.text) == [["task", {"job_id": student, "records": expected}, student]]
+    assert json.loads(scrubbed.text) == [
+        ["task", {"job_id": student, "records": expected}, student]
+    ]
     assert scrubbed.removed == sum(names(record, student) for record in given_records)
 
 
 @given(given_records=st.lists(records(), max_size=8), student=ids)
 def test_findings_go_and_count_as_failed(given_records: list[dict[str, Any]], student: str) -> None:
-    findings = [{"record": record, "finding": {"kind": "error"}, "origin": {}} for record in given_records]
-    scrubbed = Scrubbed(Person(frozenset({student})), json.dumps({"findings": findings, "failed": 2}))
+    findings = [
+        {"record": record, "finding": {"kind": "error"}, "origin": {}} for record in given_records
+    ]
+    scrubbed = Scrubbed(
+        Person(frozenset({student})), json.dumps({"findings": findings, "failed": 2})
+    )
     kept = [each for each in findings if not names(each["record"], student)]
     assert json.loads(scrubbed.text) == {"findings": kept, "failed": 2 + len(findings) - len(kept)}
 
 
 def test_a_result_that_names_only_the_record_goes_by_its_mark() -> None:
-    result = [{"record_id": name, "finding": {"kind": "error"}, "origin": {}} for name in ("r1", "r2")]
+    result = [
+        {"record_id": name, "finding": {"kind": "error"}, "origin": {}} for name in ("r1", "r2")
+    ]
     for who in (
         Person(frozenset({"4"}), frozenset({"r1"})),
         ErasedPeople(plain_hash("4").__eq__, frozenset({record_mark("r1")})),
     ):
-        assert json.loads(Scrubbed(who, json.dumps({"result": result})).text) == {"result": [{}, result[1]]}
+        assert json.loads(Scrubbed(who, json.dumps({"result": result})).text) == {
+            "result": [{}, result[1]]
+        }
 
 
 def test_what_is_no_json_stays() -> None:

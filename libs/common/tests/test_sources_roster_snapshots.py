@@ -40,16 +40,23 @@ def members(files: list[list[dict[str, Any]]], moment: datetime) -> set[str]:
         other = latest.get(record.record_id)
         if other is None or (other.time, other.content_hash) < (record.time, record.content_hash):
             latest[record.record_id] = record
-    seats = [(name, record.data) for name, record in latest.items() if isinstance(record.data, MembershipRecord)]
+    seats = [
+        (name, record.data)
+        for name, record in latest.items()
+        if isinstance(record.data, MembershipRecord)
+    ]
     return {
         name
         for name, data in seats
-        if (data.starts is None or data.starts <= moment) and (data.ends is None or data.ends > moment)
+        if (data.starts is None or data.starts <= moment)
+        and (data.ends is None or data.ends > moment)
     }
 
 
 @given(st.lists(st.sets(st.sampled_from(ENROLLMENTS), min_size=1), min_size=2, max_size=6))
-def test_whoever_the_last_roster_does_not_name_has_left_and_may_come_back(rosters: list[set[str]]) -> None:
+def test_whoever_the_last_roster_does_not_name_has_left_and_may_come_back(
+    rosters: list[set[str]],
+) -> None:
     """Out: the time of the snapshot for all records (who comes back stays out); what begins later is not kept."""
     files = [[seat(name) for name in sorted(rosters[0])]]
     for day, named in enumerate(rosters[1:], start=1):
@@ -84,7 +91,9 @@ def test_the_end_counts_though_the_platform_dates_its_enrollments_later() -> Non
 
 def test_a_list_ends_nothing_of_another_list() -> None:
     """Out: `source_of` in `end_absent`."""
-    here, there = (seat(name) | {"record_id": f"{of}:{name}"} for name, of in (("e1", "here"), ("e1", "there")))
+    here, there = (
+        seat(name) | {"record_id": f"{of}:{name}"} for name, of in (("e1", "here"), ("e1", "there"))
+    )
     other = seat("e2") | {"record_id": "here:e2"}
     roster = Roster([seat("e2") | {"record_id": "there:e2"}])
     counts = end_absent(roster, read([here, there, other, seat("e4")]), FIRST, "there")

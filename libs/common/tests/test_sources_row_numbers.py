@@ -24,8 +24,14 @@ def row_numbers(draw: st.DrawFn) -> list[str]:
     """The numbers of the rows of a table: from 0, 1 or 2 on, some filtered out, in an order, in one or more sheets."""
     first, rows = draw(st.integers(0, 2)), draw(st.integers(1, 60))
     numbers = list(range(first, first + rows))
-    kept = draw(st.lists(st.sampled_from(numbers), min_size=1, unique=True)) if draw(st.booleans()) else numbers
-    ordered = draw(st.sampled_from([sorted(kept), sorted(kept, reverse=True), kept, sorted(kept) * 2]))
+    kept = (
+        draw(st.lists(st.sampled_from(numbers), min_size=1, unique=True))
+        if draw(st.booleans())
+        else numbers
+    )
+    ordered = draw(
+        st.sampled_from([sorted(kept), sorted(kept, reverse=True), kept, sorted(kept) * 2])
+    )
     pattern = draw(st.sampled_from(PATTERNS))
     return [pattern.format(number) for number in ordered]
 
@@ -37,7 +43,11 @@ def real_ids(draw: st.DrawFn) -> list[str]:
     first = draw(st.sampled_from([1_000, 10_000, 48_210, 7_000_000]) | st.integers(1_000, 10**8))
     step = draw(st.integers(1, 5))
     numbers = [first + step * place for place in range(rows)]
-    pattern = draw(st.sampled_from(["{}", "{:012}", "attempt-{}", "7A-{}", "{}-q1", "2026-03-{}", "a{}b", "{}.5"]))
+    pattern = draw(
+        st.sampled_from(
+            ["{}", "{:012}", "attempt-{}", "7A-{}", "{}-q1", "2026-03-{}", "a{}b", "{}.5"]
+        )
+    )
     small = ["midterm-{}", "7A-{}", "{}/7A", "quiz {} b", "S{}", "{}.25"]
     if draw(st.booleans()):
         numbers, pattern = list(range(1, rows + 1)), draw(st.sampled_from(small))
@@ -77,12 +87,16 @@ MAPPING = parse_mapping(
 
 @settings(deadline=None, max_examples=20)
 @given(values=row_numbers(), real=real_ids(), blank=st.booleans())
-def test_a_dry_run_refuses_row_numbers_and_takes_ids(values: list[str], real: list[str], blank: bool) -> None:
+def test_a_dry_run_refuses_row_numbers_and_takes_ids(
+    values: list[str], real: list[str], blank: bool
+) -> None:
     """Out: `_refuse_row_numbers`; the ids of contents, which rows without an id have."""
     more = [["", "without"]] if blank else []
     rows = [["id", "who"], *([value, f"s{place}"] for place, value in enumerate(values)), *more]
     for file, form in ((as_csv(rows), "csv"), (xlsx({"A": rows, "B": rows}), "workbook")):
-        with pytest.raises(MalformedFile, match=r"^the column id numbers the rows, .* unique over all files$"):
+        with pytest.raises(
+            MalformedFile, match=r"^the column id numbers the rows, .* unique over all files$"
+        ):
             dry_run(io.BytesIO(file), form, MAPPING)  # type: ignore[arg-type]
     rows = [["id", "who"], *([value, f"s{place}"] for place, value in enumerate(real)), *more]
     assert dry_run(io.BytesIO(as_csv(rows)), "csv", MAPPING).valid == len(real) + blank
@@ -95,11 +109,15 @@ def test_rows_without_a_record_id_are_no_matter() -> None:
 
 
 @given(values=row_numbers(), real=real_ids())
-def test_a_suggestion_leaves_row_numbers_out_and_takes_ids(values: list[str], real: list[str]) -> None:
+def test_a_suggestion_leaves_row_numbers_out_and_takes_ids(
+    values: list[str], real: list[str]
+) -> None:
     """Out: `numbering`."""
     header = ["id", "student id", "course id", "progress", "date"]
     for ids, field in ((values, None), (real, "record_id")):
         rows = [[each, "s", "C", "50", "2026-03-02"] for each in ids]
         suggestion = suggest_mapping(header, rows)
         assert yaml.safe_load(suggestion.mapping)["columns"]["id"] == field
-        assert any("unique over all files" in each for each in suggestion.open_points) == (field is None)
+        assert any("unique over all files" in each for each in suggestion.open_points) == (
+            field is None
+        )

@@ -28,7 +28,14 @@ from tables import Rows, ods, parquet, xlsx
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import AttemptRecord, Record
-from edugraph_common.sources import Mapping, NotRelevant, ReadPlan, open_text, parse_mapping, read_rows
+from edugraph_common.sources import (
+    Mapping,
+    NotRelevant,
+    ReadPlan,
+    open_text,
+    parse_mapping,
+    read_rows,
+)
 from edugraph_common.sources.binary_files import kind_of_binary
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, EmptyFile, LineScan, MalformedFile
 from edugraph_common.sources.rows import cut_rows
@@ -94,7 +101,9 @@ def test_sheets_with_titles_and_typed_cells_are_read_and_others_are_counted() ->
     for form, data in (("xlsx", xlsx(sheets, hidden=["Old"])), ("ods", ods(sheets))):
         found = read(data, "workbook")
         records = [row for _, row in found if isinstance(row, Record)]
-        assert [(row.data.student_id, row.data.course_id, row.data.progress) for row in records[:3]] == [
+        assert [
+            (row.data.student_id, row.data.course_id, row.data.progress) for row in records[:3]
+        ] == [
             ("20230001", "MATH7", 85.5),
             ("S2", "MATH7", 85.5),
             ("S5", "MATH7", 10),
@@ -110,7 +119,9 @@ def test_sheets_with_titles_and_typed_cells_are_read_and_others_are_counted() ->
         hidden = ["sheet Old (hidden)"] * 2 if form == "xlsx" else []
         assert left_out == ["sheet Notes"] * 2 + hidden
         assert len(records) == (3 if form == "xlsx" else 4)
-    [(_, only)] = read(xlsx(sheets, hidden=["Old"]), "workbook", PLAIN.model_copy(update={"sheets": ("Old",)}))[-1:]
+    [(_, only)] = read(
+        xlsx(sheets, hidden=["Old"]), "workbook", PLAIN.model_copy(update={"sheets": ("Old",)})
+    )[-1:]
     assert only.data.student_id == "S6"
 
 
@@ -118,8 +129,16 @@ def test_sheets_with_titles_and_typed_cells_are_read_and_others_are_counted() ->
     ("sheets", "changes", "sentence"),
     [
         ({"A": [["x", "y"], [1, 2]]}, {}, r"the header lacks .*; it has x, y \(sheet A\)"),
-        ({"A": [[*HEADER, "more"], ["S1", "C", 1, WHEN]]}, {}, r"does not say what more is.*\(sheet A, row 1\)"),
-        ({"A": [[*HEADER, "学号"], ["S1", "C", 1, WHEN]]}, {}, r"has 学号 more than once \(sheet A, row 1\)"),
+        (
+            {"A": [[*HEADER, "more"], ["S1", "C", 1, WHEN]]},
+            {},
+            r"does not say what more is.*\(sheet A, row 1\)",
+        ),
+        (
+            {"A": [[*HEADER, "学号"], ["S1", "C", 1, WHEN]]},
+            {},
+            r"has 学号 more than once \(sheet A, row 1\)",
+        ),
         ({"A": [HEADER]}, {"sheets": ("A", "B")}, "the workbook has no sheet B"),
         ({"A": [HEADER], "B": [["x"]]}, {"sheets": ("B",)}, r"lacks .*\(sheet B\)"),
         ({"A": []}, {}, "holds no table"),
@@ -139,7 +158,9 @@ def test_parquet_is_a_table_with_types() -> None:
         "学号": Array([1, None, 3, 4], DataType.int64()),
         "课程": Array(["C", "C", None, "C"], DataType.string()),
         "进度": Array([50.0, 1.0, float("nan"), 1.0], DataType.float64()),
-        "时间": Array([microseconds] * 3 + [None], DataType.int64()).cast(DataType.timestamp("us", tz="UTC")),
+        "时间": Array([microseconds] * 3 + [None], DataType.int64()).cast(
+            DataType.timestamp("us", tz="UTC")
+        ),
     }
     found = read(parquet(columns), "parquet")
     assert (found[0][1].data.student_id, found[0][1].timestamp) == ("1", moment)
@@ -153,12 +174,17 @@ def test_parquet_is_a_table_with_types() -> None:
         "{type: item_record, columns: {i: item_id, k: knowledge_points}, constants: {timestamp: '2026-01-01'}}"
     )
     data = parquet({"i": Array(["q1", "q2"], DataType.string()), "k": points})
-    assert [row.data.knowledge_points for _, row in read(data, "parquet", listed)] == [("a", "b"), ()]
+    assert [row.data.knowledge_points for _, row in read(data, "parquet", listed)] == [
+        ("a", "b"),
+        (),
+    ]
 
 
 # Text that a cell may hold. Excel stores no control characters, nor what XML has no character for, and no more than
 # 32,767 characters.
-words = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=8)
+words = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=8
+)
 cells = st.one_of(
     st.none(),
     st.just("-"),
@@ -205,7 +231,9 @@ def outcome_of(column: str, cell: Any) -> float | str | None:
     is_share = isinstance(shown, str) and shown.endswith(("%", "％"))
     try:
         share = (
-            float(shown.rstrip("%％ ")) / 100 if is_share else float(shown) / {"Q1": 5, "Q2": 2, "Q3": 0.5}[column]
+            float(shown.rstrip("%％ ")) / 100
+            if is_share
+            else float(shown) / {"Q1": 5, "Q2": 2, "Q3": 0.5}[column]
         )
     except ValueError:
         return "rejected"
@@ -216,7 +244,9 @@ def is_blank_row(cells: Iterable[Any], form: Format) -> bool:
     """Of a CSV, a row is blank that has no more than blanks, quotes and commas, after a mark of the byte order."""
     first, *others = ("" if cell is None else str(cell) for cell in cells)
     if form == "csv":
-        first = first if {*first} & {*'",'} else first.removeprefix("\ufeff")  # which is no prefix in quotes
+        first = (
+            first if {*first} & {*'",'} else first.removeprefix("\ufeff")
+        )  # which is no prefix in quotes
         return not "".join((first, *others)).replace('"', "").replace(",", "").strip()
     return not "".join((first, *others)).strip()
 
@@ -239,7 +269,11 @@ def expected_rows(rows: Rows, form: Format) -> Iterator[Expected]:
         else:
             for column, outcome in outcomes:
                 field = f"{column} (data.score)"
-                yield (number, "rejected", field) if outcome == "rejected" else (number, outcome, f"{name} {column}")
+                yield (
+                    (number, "rejected", field)
+                    if outcome == "rejected"
+                    else (number, outcome, f"{name} {column}")
+                )
 
 
 def told(line: int, row: Any, sheet: str | None) -> Expected:
@@ -273,7 +307,9 @@ def test_any_wide_table_gives_its_good_cells_and_says_what_is_wrong_with_the_oth
                 read(data, form, WIDE)
             continue
         found = [told(line, row, sheet) for line, row in read(data, form, WIDE)]
-        assert [(line, field) for line, _, field in found] == [(line, field) for line, _, field in expected]
+        assert [(line, field) for line, _, field in found] == [
+            (line, field) for line, _, field in expected
+        ]
         for (_, score, _), (_, wanted, _) in zip(found, expected, strict=True):
             assert score == (wanted if isinstance(wanted, str) else pytest.approx(wanted))
 
@@ -281,7 +317,11 @@ def test_any_wide_table_gives_its_good_cells_and_says_what_is_wrong_with_the_oth
 def test_what_is_more_than_all_points_is_told_by_the_points() -> None:
     """To take the guard out: let `_share` return it; the contract then says that 1.2 is more than 1."""
     [(_, reject)] = read(xlsx({"A": [["id", "Q1"], ["S1", 6]]}), "workbook", WIDE)
-    assert (reject.field, reject.expected, reject.found) == ("Q1 (data.score)", "a number from 0 to 5", "6")
+    assert (reject.field, reject.expected, reject.found) == (
+        "Q1 (data.score)",
+        "a number from 0 to 5",
+        "6",
+    )
 
 
 def test_a_later_mark_is_another_try_unless_there_is_one_attempt() -> None:
@@ -289,7 +329,9 @@ def test_a_later_mark_is_another_try_unless_there_is_one_attempt() -> None:
     columns = "{id: student_id, c: course_id, t: timestamp}"
     ids = dict[str, list[list[str]]]()
     for one in ("", ", one_attempt: true"):
-        mapping = parse_mapping(f"{{type: attempt_record, columns: {columns}, items: {{columns: ['Q*']{one}}}}}")
+        mapping = parse_mapping(
+            f"{{type: attempt_record, columns: {columns}, items: {{columns: ['Q*']{one}}}}}"
+        )
         tables: list[Rows] = [
             [
                 ["id", "c", "t", "Q1", "Q2"],
@@ -299,7 +341,10 @@ def test_a_later_mark_is_another_try_unless_there_is_one_attempt() -> None:
             ]
             for day, mark in ((WHEN, 0), (WHEN.replace(month=5), 1))
         ]
-        ids[one] = [[row.record_id for _, row in read(xlsx({"A": table}), "workbook", mapping)] for table in tables]
+        ids[one] = [
+            [row.record_id for _, row in read(xlsx({"A": table}), "workbook", mapping)]
+            for table in tables
+        ]
         assert len(set(ids[one][0])) == 6
     (first, later), (one_first, one_later) = ids.values()
     assert not set(first) & set(later)
@@ -340,7 +385,10 @@ def test_a_broken_row_of_a_wide_csv_is_rejected_as_it_came() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{type: course_record, columns: {a: student_id}, items: {columns: [Q1]}}", "type must be attempt_record"),
+        (
+            "{type: course_record, columns: {a: student_id}, items: {columns: [Q1]}}",
+            "type must be attempt_record",
+        ),
         (
             "{type: attempt_record, columns: {a: student_id, b: score, t: timestamp}, items: {columns: [Q1]}}",
             "gives by items what a column or constant gives too: score",
@@ -349,7 +397,10 @@ def test_a_broken_row_of_a_wide_csv_is_rejected_as_it_came() -> None:
             "{type: attempt_record, columns: {a: student_id, b: record_id, t: timestamp}, items: {columns: [Q1, Q2]}}",
             "gives by items what a column or constant gives too: record_id",
         ),
-        ("{type: attempt_record, columns: {a: student_id}, items: {columns: [Q1]}}", "needs timestamp"),
+        (
+            "{type: attempt_record, columns: {a: student_id}, items: {columns: [Q1]}}",
+            "needs timestamp",
+        ),
         (
             "{type: attempt_record, columns: {a: student_id, t: timestamp}, items: {columns: [Q1], item_id: x}}",
             "needs {column}",
@@ -373,8 +424,13 @@ def test_a_wrong_mapping_of_items_is_told_in_one_sentence(text: str, sentence: s
         (["id", "Q1", "Q1"], "has Q1 more than once"),
     ],
 )
-def test_a_wide_table_that_the_mapping_does_not_fit_is_refused(header: list[str], sentence: str) -> None:
-    for form, data in (("workbook", xlsx({"A": [header, ["S1", 1, 1]]})), ("csv", csv_of([header, ["S1", 1, 1]]))):
+def test_a_wide_table_that_the_mapping_does_not_fit_is_refused(
+    header: list[str], sentence: str
+) -> None:
+    for form, data in (
+        ("workbook", xlsx({"A": [header, ["S1", 1, 1]]})),
+        ("csv", csv_of([header, ["S1", 1, 1]])),
+    ):
         with pytest.raises(MalformedFile, match=sentence):
             read(data, form, WIDE)
 
@@ -425,7 +481,9 @@ GOOD = xlsx({"A": [HEADER, *(["S1", "C", number, WHEN] for number in range(50))]
     cut=st.integers(1, len(GOOD) - 1),
     flips=st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(1, 255)), max_size=3),
 )
-def test_a_damaged_workbook_is_told_or_read_and_never_a_crash(cut: int, flips: list[tuple[int, int]]) -> None:
+def test_a_damaged_workbook_is_told_or_read_and_never_a_crash(
+    cut: int, flips: list[tuple[int, int]]
+) -> None:
     damaged = bytearray(GOOD if flips else GOOD[:cut])
     for at, change in flips:
         damaged[at] ^= change
@@ -452,7 +510,9 @@ def test_a_damaged_workbook_is_told_or_read_and_never_a_crash(cut: int, flips: l
     ],
 )
 @pytest.mark.parametrize("form", ["ndjson", "csv", "xapi", "openedx"])
-def test_a_file_that_is_no_text_is_called_by_what_it_seems_to_be(head: bytes, name: str, form: Format) -> None:
+def test_a_file_that_is_no_text_is_called_by_what_it_seems_to_be(
+    head: bytes, name: str, form: Format
+) -> None:
     kind = kind_of_binary(head)
     assert kind is not None
     assert name in kind.name
@@ -482,7 +542,9 @@ def test_text_sent_as_a_table_and_a_table_without_a_mapping_are_refused() -> Non
         open_text(io.BytesIO(GOOD), "workbook", None, None)
 
 
-def test_what_reads_a_table_leaves_no_file_and_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_reads_a_table_leaves_no_file_and_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To take the guard out: give the file a name, or do not kill the process."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rows = sheet_rows([GOOD], "workbook")
@@ -491,4 +553,6 @@ def test_what_reads_a_table_leaves_no_file_and_no_process(tmp_path: Path, monkey
     children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children")
     before = children.read_text(encoding="ascii") if children.exists() else ""
     rows.close()
-    assert not children.exists() or len(children.read_text(encoding="ascii").split()) < len(before.split())
+    assert not children.exists() or len(children.read_text(encoding="ascii").split()) < len(
+        before.split()
+    )

@@ -21,7 +21,10 @@ from edugraph_common.sources.statements import VOIDED, statement_id
 from edugraph_common.sources.xapi import people_of_statement, read_statement
 
 SCHOOL = Platforms({"lms": ""})
-COURSE = {"id": "http://lms/course/C1", "definition": {"type": "http://adlnet.gov/expapi/activities/course"}}
+COURSE = {
+    "id": "http://lms/course/C1",
+    "definition": {"type": "http://adlnet.gov/expapi/activities/course"},
+}
 
 
 def answered(number: int = 1, **other: Any) -> dict[str, Any]:
@@ -71,14 +74,19 @@ def test_the_agents_of_version_2_belong_to_the_statement() -> None:
     others = {
         "contextAgents": [{"objectType": "contextAgent", "agent": {"mbox": "mailto:a@x"}}],
         "contextGroups": [
-            {"objectType": "contextGroup", "group": {"objectType": "Group", "member": [{"openid": "http://o/1"}]}}
+            {
+                "objectType": "contextGroup",
+                "group": {"objectType": "Group", "member": [{"openid": "http://o/1"}]},
+            }
         ],
         "instructor": {"mbox": "mailto:teacher@x"},
     }
     assert people_of_statement(answered(context=others), SCHOOL).ids == {"u1", "a@x", "http://o/1"}
 
 
-def test_an_object_without_a_type_is_an_activity_if_it_has_an_iri_and_a_person_if_it_names_one() -> None:
+def test_an_object_without_a_type_is_an_activity_if_it_has_an_iri_and_a_person_if_it_names_one() -> (
+    None
+):
     """Out: the default of `Object.kind`, which was a person."""
     liked = {"id": "http://adlnet.gov/expapi/verbs/liked"}
     activity = answered(verb=liked)
@@ -104,7 +112,9 @@ def test_an_object_without_a_type_is_an_activity_if_it_has_an_iri_and_a_person_i
         ({"raw": 3}, None),
     ],
 )
-def test_the_share_of_a_score_is_that_of_its_points(score: dict[str, Any], share: float | None) -> None:
+def test_the_share_of_a_score_is_that_of_its_points(
+    score: dict[str, Any], share: float | None
+) -> None:
     """Out: the points before `scaled` in `Score.share`, or the range without a point."""
     found = record_of(answered(result={"score": score, "success": True}))
     assert found.data.model_dump()["score"] == share
@@ -112,7 +122,11 @@ def test_the_share_of_a_score_is_that_of_its_points(score: dict[str, Any], share
 
 def test_a_score_that_is_not_a_number_is_rejected() -> None:
     for text in ("NaN", "Infinity", "1e999"):
-        value = json.loads(json.dumps(answered()).replace('"success": true', f'"score": {{"raw": {text}, "max": 1}}'))
+        value = json.loads(
+            json.dumps(answered()).replace(
+                '"success": true', f'"score": {{"raw": {text}, "max": 1}}'
+            )
+        )
         with pytest.raises(InvalidRecord):
             read_statement(value, SCHOOL)
 
@@ -124,7 +138,11 @@ def test_ids_are_compared_without_case() -> None:
     """Out: `lower` in `statement_id`, or in the withdrawal."""
     given_id = "5F1E5F9E-0000-4000-8000-00000000ABCD"
     assert record_of(answered(id=given_id)).record_id == given_id.lower()
-    void = {**answered(), "verb": {"id": VOIDED}, "object": {"objectType": "StatementRef", "id": given_id}}
+    void = {
+        **answered(),
+        "verb": {"id": VOIDED},
+        "object": {"objectType": "StatementRef", "id": given_id},
+    }
     assert read_statement(void, SCHOOL) == Withdrawal(record_id=given_id.lower())
 
 
@@ -156,7 +174,9 @@ REFERENCE = "83dda785-97d6-501a-9e35-4930dea405c2"
 def test_equal_answers_at_two_moments_are_two_statements() -> None:
     later = answered(timestamp="2026-03-05T05:06:07Z")
     assert record_of(later).record_id != record_of(answered()).record_id
-    first, second = ({**answered(), "timestamp": None, "stored": f"2026-03-0{day}T00:00:00Z"} for day in (1, 2))
+    first, second = (
+        {**answered(), "timestamp": None, "stored": f"2026-03-0{day}T00:00:00Z"} for day in (1, 2)
+    )
     assert record_of(first).record_id != record_of(second).record_id
     assert record_of(first).timestamp == datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -197,7 +217,9 @@ TARGET = {"objectType": "StatementRef", "id": "5f1e5f9e-0000-4000-8000-000000000
 )
 def test_only_the_verb_of_the_specification_voids(verb: str) -> None:
     """Out: the whole IRI in `read_statement`. The last part of it is not enough."""
-    assert read_statement({**answered(), "verb": {"id": verb}, "object": TARGET}, SCHOOL) == NotRelevant("voided")
+    assert read_statement(
+        {**answered(), "verb": {"id": verb}, "object": TARGET}, SCHOOL
+    ) == NotRelevant("voided")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +247,9 @@ def test_a_void_has_no_time_so_it_lasts() -> None:
 # --- Answers of receivers -----------------------------------------------------------------------------------------
 
 
-def answer_of(statements: list[dict[str, Any]], more: str | None = "", *, indent: int | None = None) -> str:
+def answer_of(
+    statements: list[dict[str, Any]], more: str | None = "", *, indent: int | None = None
+) -> str:
     return json.dumps({"statements": statements, "more": more}, indent=indent)
 
 
@@ -265,7 +289,9 @@ def test_a_wrong_statement_in_an_answer_is_set_aside_alone() -> None:
 def test_the_rows_of_an_answer_have_their_lines() -> None:
     text = answer_of(SEVERAL, indent=1)
     lines = [number for number, line in enumerate(text.splitlines(), start=1) if line == "  {"]
-    assert [row.line for row in rows_of(Values(in_answers=True).chunks([text.encode()], 10))] == lines
+    assert [
+        row.line for row in rows_of(Values(in_answers=True).chunks([text.encode()], 10))
+    ] == lines
 
 
 def test_an_answer_that_is_cut_off_is_refused() -> None:

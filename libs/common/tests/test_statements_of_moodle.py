@@ -43,7 +43,9 @@ def person(name: str, **more: Any) -> dict[str, Any]:
 
 
 def attempt(number: int) -> dict[str, Any]:
-    return activity(f"mod/quiz/attempt.php?attempt={number}&cmid=11", "attempt", f"Forces Attempt {number}")
+    return activity(
+        f"mod/quiz/attempt.php?attempt={number}&cmid=11", "attempt", f"Forces Attempt {number}"
+    )
 
 
 def sent(
@@ -81,7 +83,12 @@ def summary(number: int = 901, by: str = "21", raw: float = 5) -> dict[str, Any]
 
 
 def question(
-    number: int = 901, result: dict[str, Any] | None = None, *, slot: int = 1, by: str = "21", kind: str = "choice"
+    number: int = 901,
+    result: dict[str, Any] | None = None,
+    *,
+    slot: int = 1,
+    by: str = "21",
+    kind: str = "choice",
 ) -> dict[str, Any]:
     asked = activity(
         f"question/question.php?cmid=11&id={500 + slot}",
@@ -91,7 +98,11 @@ def question(
         description={"en": "What is a force?"},
     )
     return sent(
-        "answered", asked, result or {"success": True, "response": "a-push"}, by=by, within=[attempt(number), QUIZ]
+        "answered",
+        asked,
+        result or {"success": True, "response": "a-push"},
+        by=by,
+        within=[attempt(number), QUIZ],
     )
 
 
@@ -105,7 +116,9 @@ def data_of(value: dict[str, Any], platforms: Platforms = OWN) -> dict[str, Any]
     return found.data.model_dump(mode="json", exclude_unset=True)
 
 
-def in_one_file(values: Sequence[dict[str, Any]], batch_size: int = 1_000, layout: Any = "lines") -> list[Any]:
+def in_one_file(
+    values: Sequence[dict[str, Any]], batch_size: int = 1_000, layout: Any = "lines"
+) -> list[Any]:
     """Return what becomes of statements that come in one file."""
     plan = ReadPlan(format="xapi", layout=layout, platforms=dict(OWN.prefixes or {}))
     if layout == "lines":
@@ -127,14 +140,20 @@ def in_one_file(values: Sequence[dict[str, Any]], batch_size: int = 1_000, layou
         ({}, f"{SITE}/course/view.php?id=7"),
     ],
 )
-def test_a_course_has_the_id_in_the_query_of_its_page(prefixes: dict[str, str], course_id: str) -> None:
+def test_a_course_has_the_id_in_the_query_of_its_page(
+    prefixes: dict[str, str], course_id: str
+) -> None:
     """Out: the page of Moodle in `Platforms._own_id`. Then all courses end in `view.php?id=7`."""
     assert data_of(sent("viewed", COURSE), Platforms(prefixes))["course_id"] == course_id
     assert data_of(sent("enrolled", COURSE), Platforms(prefixes))["course_id"] == course_id
 
 
 def test_a_page_that_only_looks_like_a_course_keeps_its_address() -> None:
-    for page in ("course/view.php?name=x", "course/view.php?id=7&section=2", "course/view.php?id=x"):
+    for page in (
+        "course/view.php?name=x",
+        "course/view.php?id=7&section=2",
+        "course/view.php?id=x",
+    ):
         assert OWN.course_id(f"{SITE}/{page}") == page.removeprefix("course/")
 
 
@@ -150,7 +169,10 @@ def test_a_module_with_imported_content_is_not_a_course() -> None:
 def test_whoever_suspends_an_enrolment_is_not_the_pupil(verb: str) -> None:
     """Out: the enrolment in `_used`. The actor is the pupil, and the teacher is the instructor."""
     assert read(sent(verb, COURSE, instructor=person("1"))) == NotRelevant(verb)
-    assert data_of(sent(verb, activity("mod/questionnaire/view.php?id=5", "survey")))["kind"] == "exercise"
+    assert (
+        data_of(sent(verb, activity("mod/questionnaire/view.php?id=5", "survey")))["kind"]
+        == "exercise"
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +206,10 @@ def test_the_module_says_what_was_used(module: str, kind: str, expected: str | N
 
 
 def test_a_meeting_is_joined_and_a_group_is_not_used() -> None:
-    assert data_of(sent("join", activity("mod/bigbluebuttonbn/view.php?id=9", "meeting")))["course_id"] == "7"
+    assert (
+        data_of(sent("join", activity("mod/bigbluebuttonbn/view.php?id=9", "meeting")))["course_id"]
+        == "7"
+    )
     assert read(sent("join", activity("group/index.php?id=3", "group"))) == NotRelevant("join")
 
 
@@ -205,7 +230,9 @@ def test_the_item_is_the_quiz_and_not_one_attempt_at_it() -> None:
 
 
 @pytest.mark.parametrize(("raw", "share"), [(0, 0.0), (5, 0.5), (10, 1.0)])
-def test_the_outcome_is_that_of_the_points_and_not_whether_the_pupil_passed(raw: float, share: float) -> None:
+def test_the_outcome_is_that_of_the_points_and_not_whether_the_pupil_passed(
+    raw: float, share: float
+) -> None:
     """Out: Moodle's rule in `_outcome`. The mark for passing is 0 by default, so 0 of 10 points are a success."""
     found = data_of(summary(raw=raw))
     assert found["score"] == share
@@ -214,7 +241,9 @@ def test_the_outcome_is_that_of_the_points_and_not_whether_the_pupil_passed(raw:
 
 def test_a_question_is_right_or_wrong_and_its_answer_is_what_the_pupil_saw() -> None:
     extension = {"http://learninglocker.net/xapi/cmi/choice/response": "A push, or a pull"}
-    found = data_of(question(result={"success": False, "response": "a-push-or-a-pull", "extensions": extension}))
+    found = data_of(
+        question(result={"success": False, "response": "a-push-or-a-pull", "extensions": extension})
+    )
     assert (found["correct"], found["response"]) == (False, "A push, or a pull")
     assert (found["question"], found["attempt_number"]) == ("What is a force?", 901)
 
@@ -233,7 +262,9 @@ def test_a_module_that_is_completed_is_used_and_not_tried() -> None:
 @pytest.mark.parametrize("layout", ["lines", "answers"])
 @pytest.mark.parametrize("batch_size", [1, 2, 1_000])
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_a_summary_counts_only_if_its_questions_did_not_come(batch_size: int, layout: str, is_reversed: bool) -> None:
+def test_a_summary_counts_only_if_its_questions_did_not_come(
+    batch_size: int, layout: str, is_reversed: bool
+) -> None:
     """Out: `mark_summaries`. The outcome is one whatever the batches, and whatever the order of the export."""
     values = [
         summary(901),
@@ -250,10 +281,14 @@ def test_a_summary_counts_only_if_its_questions_did_not_come(batch_size: int, la
 
 
 @given(
-    attempts=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 3), st.booleans()), min_size=1, max_size=8),
+    attempts=st.lists(
+        st.tuples(st.integers(1, 6), st.integers(0, 3), st.booleans()), min_size=1, max_size=8
+    ),
     order=st.randoms(use_true_random=False),
 )
-def test_no_attempt_counts_by_its_summary_and_its_questions(attempts: list[Any], order: Any) -> None:
+def test_no_attempt_counts_by_its_summary_and_its_questions(
+    attempts: list[Any], order: Any
+) -> None:
     """The reference is computed from the numbers of questions."""
     values = [sent("viewed", COURSE)]
     questions: dict[int, int] = {}
@@ -276,9 +311,15 @@ def test_no_attempt_counts_by_its_summary_and_its_questions(attempts: list[Any],
 
 def test_a_lesson_that_ended_counts_only_if_its_questions_did_not_come() -> None:
     """Out: the person in the place of a lesson."""
-    page = activity("mod/lesson/view.php?id=12&pageid=3", "cmi.interaction", "Page 3", interactionType="choice")
+    page = activity(
+        "mod/lesson/view.php?id=12&pageid=3", "cmi.interaction", "Page 3", interactionType="choice"
+    )
     session = activity("mod/lesson/view.php?id=12#lesson", "lesson-session", "Levers")
-    score = {"score": {"raw": 75, "min": 0, "max": 100, "scaled": 0.5}, "success": True, "completion": True}
+    score = {
+        "score": {"raw": 75, "min": 0, "max": 100, "scaled": 0.5},
+        "success": True,
+        "completion": True,
+    }
     answered = sent("answered", page, {"success": True, "response": "a"}, by="21", within=[LESSON])
     ended = [sent("completed", session, score, by=by, within=[LESSON]) for by in ("21", "22")]
     found = in_one_file([answered, *ended])
@@ -324,7 +365,9 @@ def test_rows_of_another_form_pass_unchanged(raw: bytes) -> None:
 def test_the_comment_of_a_teacher_is_not_the_answer_of_a_pupil() -> None:
     """Out: the verbs in `_answer`. A failed assignment would become a mistake with the teacher's words."""
     page = activity("mod/assign/view.php?id=14", "assignment", "Essay on levers")
-    submission = activity("mod/assign/view.php?id=14#submission", "submission", "Essay on levers Submission")
+    submission = activity(
+        "mod/assign/view.php?id=14#submission", "submission", "Essay on levers Submission"
+    )
     result = {
         "score": {"raw": 2, "min": 0, "max": 10, "scaled": -0.6},
         "success": True,
@@ -343,9 +386,21 @@ def test_the_comment_of_a_teacher_is_not_the_answer_of_a_pupil() -> None:
 
 def test_an_essay_belongs_to_its_learner_and_not_to_the_teacher_who_graded_it() -> None:
     """Out: `moodle.learner`, or its place among those of students."""
-    page = activity("mod/lesson/view.php?id=12&pageid=4", "cmi.interaction", "Essay", interactionType="long-fill-in")
+    page = activity(
+        "mod/lesson/view.php?id=12&pageid=4",
+        "cmi.interaction",
+        "Essay",
+        interactionType="long-fill-in",
+    )
     result = {"response": "Well done", "score": {"raw": 1, "min": 0, "max": 1, "scaled": 1}}
-    graded = sent("assessed", page, result, by="1", within=[LESSON], extensions={f"{PREPOSITION}/for": person("21")})
+    graded = sent(
+        "assessed",
+        page,
+        result,
+        by="1",
+        within=[LESSON],
+        extensions={f"{PREPOSITION}/for": person("21")},
+    )
     found = data_of(graded)
     assert (found["student_id"], found["score"]) == ("21", 1.0)
     assert "response" not in found
@@ -353,7 +408,9 @@ def test_an_essay_belongs_to_its_learner_and_not_to_the_teacher_who_graded_it() 
 
 
 @pytest.mark.parametrize(("by", "is_used"), [("21", True), ("1", False)])
-def test_a_teacher_who_looks_at_the_work_of_a_pupil_does_not_use_the_course(by: str, is_used: bool) -> None:
+def test_a_teacher_who_looks_at_the_work_of_a_pupil_does_not_use_the_course(
+    by: str, is_used: bool
+) -> None:
     """Out: the learner in `_used`."""
     submission = activity("mod/assign/view.php?id=14#submission", "submission")
     viewed = sent("viewed", submission, by=by, extensions={f"{PREPOSITION}/for": person("21")})
@@ -361,7 +418,9 @@ def test_a_teacher_who_looks_at_the_work_of_a_pupil_does_not_use_the_course(by: 
 
 
 def graded_by_hand(slot: int) -> dict[str, Any]:
-    review = activity(f"review.php?attempt=901&slot={slot}", "review#slot", f"Forces Review Slot {slot}")
+    review = activity(
+        f"review.php?attempt=901&slot={slot}", "review#slot", f"Forces Review Slot {slot}"
+    )
     result = {"score": {"raw": 0.5, "min": 0, "max": 1, "scaled": 0}}
     return sent("scored", review, result, within=[attempt(901), QUIZ], instructor=person("1"))
 
@@ -369,13 +428,19 @@ def graded_by_hand(slot: int) -> dict[str, Any]:
 def test_a_question_that_was_graded_by_hand_belongs_to_its_quiz() -> None:
     """Out: the slot in `moodle.item_iri`, or `is_score_of_another_question`."""
     found = data_of(graded_by_hand(1))
-    assert (found["item_id"], found["score"], found["attempt_number"]) == (f"{QUIZ['id']}#slot=1", 0.5, 901)
+    assert (found["item_id"], found["score"], found["attempt_number"]) == (
+        f"{QUIZ['id']}#slot=1",
+        0.5,
+        901,
+    )
     assert read(graded_by_hand(2)) == NotRelevant("scored")
 
 
 def test_points_out_of_none_are_not_an_outcome() -> None:
     result = {"score": {"raw": 0, "min": 0, "max": 0, "scaled": 0}, "success": True}
-    assert read(sent("scored", activity("mod/assign/view.php?id=14", "assignment"), result)) == NotRelevant("scored")
+    assert read(
+        sent("scored", activity("mod/assign/view.php?id=14", "assignment"), result)
+    ) == NotRelevant("scored")
 
 
 # --- Texts of pupils ----------------------------------------------------------------------------------------------
@@ -398,7 +463,10 @@ def post_of(value: dict[str, Any]) -> tuple[str, str, str | None]:
 def test_a_reply_belongs_to_its_discussion(verb: str) -> None:
     """Out: the description in `_text`, the thread, or the post in `_edited`."""
     reply = activity(
-        "mod/forum/discuss.php?d=3#p8", "forum-reply", "Re: Why levers?", description={"en": " To lift. "}
+        "mod/forum/discuss.php?d=3#p8",
+        "forum-reply",
+        "Re: Why levers?",
+        description={"en": " To lift. "},
     )
     value = sent(verb, reply, within=[DISCUSSION, FORUM])
     assert post_of(value) == ("21", "mod/forum/discuss.php?d=3", "To lift.")
@@ -408,7 +476,11 @@ def test_a_reply_belongs_to_its_discussion(verb: str) -> None:
 
 def test_a_new_discussion_has_its_title_as_its_text() -> None:
     """Out: `_begun`. The plugin sends the title alone."""
-    assert post_of(sent("create", DISCUSSION, within=[FORUM])) == ("21", "mod/forum/discuss.php?d=3", "Why levers?")
+    assert post_of(sent("create", DISCUSSION, within=[FORUM])) == (
+        "21",
+        "mod/forum/discuss.php?d=3",
+        "Why levers?",
+    )
     for other in (
         activity("course/view.php?id=7", "course", "Physics"),
         activity("calendar/view.php?id=1", "event", "Test"),
@@ -419,7 +491,10 @@ def test_a_new_discussion_has_its_title_as_its_text() -> None:
 def test_a_comment_belongs_to_what_it_is_about() -> None:
     entry = activity("mod/glossary/showentry.php?eid=4", "glossary-entry", "Lever")
     comment = activity(
-        "mod/glossary/showentry.php?eid=4#c1", "comment", "RE: Lever", description={"en": "And a seesaw?"}
+        "mod/glossary/showentry.php?eid=4#c1",
+        "comment",
+        "RE: Lever",
+        description={"en": "And a seesaw?"},
     )
     assert post_of(sent("commented", comment, within=[entry])) == (
         "21",
@@ -445,8 +520,12 @@ def test_a_comment_belongs_to_what_it_is_about() -> None:
 def test_free_feedback_is_a_post_and_a_choice_is_not(kind: str | None, is_read: bool) -> None:
     """Out: `_FREE_TEXT`, or `moodle.is_questionnaire`."""
     feedback = activity("mod/feedback/view.php?id=16", "feedback", "How was it?")
-    asked = activity("mod/feedback/edit_item.php?id=2", "cmi.interaction", "What was hard?", interactionType=kind)
-    value = sent("answered", asked, {"completion": True, "response": "The levers"}, within=[feedback])
+    asked = activity(
+        "mod/feedback/edit_item.php?id=2", "cmi.interaction", "What was hard?", interactionType=kind
+    )
+    value = sent(
+        "answered", asked, {"completion": True, "response": "The levers"}, within=[feedback]
+    )
     if is_read:
         assert post_of(value) == ("21", "mod/feedback/view.php?id=16", "The levers")
         nameless = {**value, "actor": person("anonymous")}
@@ -455,7 +534,9 @@ def test_free_feedback_is_a_post_and_a_choice_is_not(kind: str | None, is_read: 
         assert data_of(value)["kind"] == "exercise"
 
 
-@pytest.mark.parametrize(("kind", "is_read"), [("long-fill-in", True), ("fill-in", True), ("choice", False)])
+@pytest.mark.parametrize(
+    ("kind", "is_read"), [("long-fill-in", True), ("fill-in", True), ("choice", False)]
+)
 def test_an_essay_is_handed_in_and_not_yet_a_try(kind: str, is_read: bool) -> None:
     """Out: the text without an outcome in `_tried`."""
     value = question(result={"response": "A force pushes.", "completion": True}, kind=kind)
@@ -472,7 +553,9 @@ def test_an_essay_is_handed_in_and_not_yet_a_try(kind: str, is_read: bool) -> No
 
 def test_a_message_to_a_group_is_a_post_to_it() -> None:
     group = activity("group/index.php?id=3", "group", "Lab 3")
-    value = message({"objectType": "Group", "name": "Lab 3", "member": [person("22"), person("23")]})
+    value = message(
+        {"objectType": "Group", "name": "Lab 3", "member": [person("22"), person("23")]}
+    )
     value["context"]["contextActivities"]["grouping"] = [group]
     assert post_of(value) == ("21", "group/index.php?id=3", "Did you do question 3?")
     assert people_of_statement(value, OWN).ids == {"21", "22", "23"}
@@ -489,13 +572,19 @@ def test_a_post_outside_of_a_course_is_counted() -> None:
 
 
 def message(to: dict[str, Any]) -> dict[str, Any]:
-    text = activity("message?id=8", "chat-message", "Hello", description={"en": "Did you do question 3?"})
+    text = activity(
+        "message?id=8", "chat-message", "Hello", description={"en": "Did you do question 3?"}
+    )
     return sent("send", text, extensions={f"{PREPOSITION}/to": to})
 
 
 def test_a_message_goes_to_the_person_whom_the_context_names() -> None:
     found = data_of(message(person("22")))
-    assert (found["student_id_from"], found["student_id_to"], found["course_id"]) == ("21", "22", "7")
+    assert (found["student_id_from"], found["student_id_to"], found["course_id"]) == (
+        "21",
+        "22",
+        "7",
+    )
     assert (found["interaction_type"], found["text"]) == ("chat", "Did you do question 3?")
     assert people_of_statement(message(person("22")), OWN).ids == {"21", "22"}
 
@@ -509,8 +598,14 @@ def test_a_message_to_nobody_in_particular_is_not_a_talk_between_two(to: Any) ->
 
 def test_a_note_about_a_pupil_names_that_pupil() -> None:
     """Out: the extensions of a definition among the places of students."""
-    subject = {"https://xapi.edlm/profiles/edlm-lms/concepts/activity-extensions/note-subject": person("21")}
-    note = sent("create", activity("notes/view.php?id=1", "note", "Note", extensions=subject), by="1")
+    subject = {
+        "https://xapi.edlm/profiles/edlm-lms/concepts/activity-extensions/note-subject": person(
+            "21"
+        )
+    }
+    note = sent(
+        "create", activity("notes/view.php?id=1", "note", "Note", extensions=subject), by="1"
+    )
     assert people_of_statement(note, OWN).ids == {"1", "21"}
     assert read(note) == NotRelevant("create")
 

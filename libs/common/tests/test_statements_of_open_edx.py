@@ -18,15 +18,22 @@ LMS = "https://lms.school.example"
 OWN = Platforms({"lms.school.example": ""})
 COURSE_ID = "course-v1:School+P1+2026"
 AT = "2026-03-04T05:06:07+00:00"
-EXTENSIONS = {"https://w3id.org/xapi/openedx/extension/transformer-version": "event-routing-backends@9"}
-COURSE = {"id": f"{LMS}/course/{COURSE_ID}", "definition": {"type": "http://adlnet.gov/expapi/activities/course"}}
+EXTENSIONS = {
+    "https://w3id.org/xapi/openedx/extension/transformer-version": "event-routing-backends@9"
+}
+COURSE = {
+    "id": f"{LMS}/course/{COURSE_ID}",
+    "definition": {"type": "http://adlnet.gov/expapi/activities/course"},
+}
 
 
 def block(number: int, kind: str = "problem") -> str:
     return f"block-v1:School+P1+2026+type@{kind}+block@{number:032x}"
 
 
-def routed(verb: str, iri: str, kind: str, result: dict[str, Any] | None = None, **definition: Any) -> dict[str, Any]:
+def routed(
+    verb: str, iri: str, kind: str, result: dict[str, Any] | None = None, **definition: Any
+) -> dict[str, Any]:
     """A statement in the form of the router."""
     return {
         "id": str(uuid5(NAMESPACE_URL, f"{verb} {iri} {json.dumps(result)}")),
@@ -74,7 +81,12 @@ def checked(number: int, parts: list[bool], tries: int) -> dict[str, Any]:
 def statements_of(event: dict[str, Any]) -> list[dict[str, Any]]:
     """The statements that the router makes of a submission: one for the problem, and one for each of several parts."""
     data = event["data"]
-    score = {"min": 0, "max": data["max_grade"], "raw": data["grade"], "scaled": data["grade"] / data["max_grade"]}
+    score = {
+        "min": 0,
+        "max": data["max_grade"],
+        "raw": data["grade"],
+        "scaled": data["grade"] / data["max_grade"],
+    }
     iri = f"{LMS}/xblock/{data['problem_id']}"
     tries = {"http://id.tincanapi.com/extension/attempt-id": data["attempts"]}
     answers = [
@@ -85,7 +97,9 @@ def statements_of(event: dict[str, Any]) -> list[dict[str, Any]]:
     if len(parts) == 1:
         result = {"success": parts[0]["correct"], "score": score, "response": answers[0]}
         asked = {"en-US": parts[0]["question"]}
-        return [routed("evaluated", iri, "cmi.interaction", result, description=asked, extensions=tries)]
+        return [
+            routed("evaluated", iri, "cmi.interaction", result, description=asked, extensions=tries)
+        ]
     whole = routed(
         "evaluated",
         iri,
@@ -126,7 +140,10 @@ def figures(records: list[Any]) -> tuple[Counter[str], Counter[str], Counter[str
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 4), st.lists(st.booleans(), min_size=1, max_size=4), st.integers(1, 9)), max_size=12
+        st.tuples(
+            st.integers(1, 4), st.lists(st.booleans(), min_size=1, max_size=4), st.integers(1, 9)
+        ),
+        max_size=12,
     )
 )
 def test_a_log_and_the_statements_of_its_events_have_the_same_figures(made: list[Any]) -> None:
@@ -150,11 +167,21 @@ def test_an_answer_with_several_choices_reads_as_in_the_log() -> None:
     sent = read_statement(statement, OWN)
     assert isinstance(in_log, Record)
     assert isinstance(sent, Record)
-    for name in ("response", "question", "attempt_number", "item_id", "score", "correct", "course_id"):
+    for name in (
+        "response",
+        "question",
+        "attempt_number",
+        "item_id",
+        "score",
+        "correct",
+        "course_id",
+    ):
         assert getattr(sent.data, name) == getattr(in_log.data, name), name
 
 
-@pytest.mark.parametrize("response", ["[1, 2]", "[not json", "[" * 50_000, '["a", ["b"]]', "plain", ""])
+@pytest.mark.parametrize(
+    "response", ["[1, 2]", "[not json", "[" * 50_000, '["a", ["b"]]', "plain", ""]
+)
 def test_an_answer_that_only_begins_like_a_list_stays_as_it_is(response: str) -> None:
     [statement] = statements_of(checked(1, [False], 3))
     statement["result"]["response"] = response
@@ -171,7 +198,9 @@ def test_the_length_of_a_video_is_not_the_time_of_a_pupil() -> None:
     assert isinstance(found, Record)
     assert found.time == "2026-03-04T05:06:07.000000Z"
     assert "duration_seconds" not in found.data.model_dump(exclude_unset=True)
-    elsewhere = read_statement({**value, "context": {"contextActivities": {"parent": [COURSE]}}}, OWN)
+    elsewhere = read_statement(
+        {**value, "context": {"contextActivities": {"parent": [COURSE]}}}, OWN
+    )
     assert isinstance(elsewhere, Record)
     assert elsewhere.data.model_dump()["duration_seconds"] == 7_200
 
@@ -182,10 +211,14 @@ def test_an_answer_or_a_hint_is_used_at_its_problem(part: str) -> None:
     used = read_statement(routed("asked", f"{LMS}/xblock/{block(6)}{part}", "solution"), OWN)
     module = {"display_name": "P", "usage_key": block(6)}
     context = {"user_id": 7, "course_id": COURSE_ID, "module": module}
-    in_log = read_event({"name": "showanswer", "timestamp": AT, "context": context, "data": {}}, OWN)
+    in_log = read_event(
+        {"name": "showanswer", "timestamp": AT, "context": context, "data": {}}, OWN
+    )
     assert isinstance(used, Record)
     assert isinstance(in_log, Record)
-    assert used.data.model_dump()["activity_id"] == in_log.data.model_dump()["activity_id"] == block(6)
+    assert (
+        used.data.model_dump()["activity_id"] == in_log.data.model_dump()["activity_id"] == block(6)
+    )
 
 
 def test_a_statement_about_a_part_needs_the_router() -> None:
@@ -206,9 +239,13 @@ def test_a_new_discussion_has_its_title_as_its_text_and_the_discussion_of_the_lo
     assert found.type == "post_record"
     data = {"id": "64abcdfee68f35002fd013c6", "title": "Levers", "body": "<p>Why?</p>"}
     context = {"user_id": 7, "course_id": COURSE_ID}
-    in_log = read_event({"name": "edx.forum.thread.created", "timestamp": AT, "context": context, "data": data}, OWN)
+    in_log = read_event(
+        {"name": "edx.forum.thread.created", "timestamp": AT, "context": context, "data": data}, OWN
+    )
     assert isinstance(in_log, Record)
-    assert found.data.model_dump()["thread_id"] == in_log.data.model_dump()["thread_id"] == data["id"]
+    assert (
+        found.data.model_dump()["thread_id"] == in_log.data.model_dump()["thread_id"] == data["id"]
+    )
     assert found.data.model_dump()["text"] == "Levers"
     comment = routed("posted", f"{LMS}/api/discussion/v1/comments/64d2", "discussion")
     used = read_statement(comment, OWN)
@@ -218,7 +255,9 @@ def test_a_new_discussion_has_its_title_as_its_text_and_the_discussion_of_the_lo
 
 def test_a_comment_in_a_course_is_a_post_whoever_sends_it() -> None:
     article = {"id": "https://other.example/article/1", "definition": {"name": {"en": "Levers"}}}
-    value = routed("commented", "https://other.example/article/1#c1", "comment", {"response": "Nice"})
+    value = routed(
+        "commented", "https://other.example/article/1#c1", "comment", {"response": "Nice"}
+    )
     value["context"] = {"contextActivities": {"parent": [article], "grouping": [COURSE]}}
     found = read_statement(value, OWN)
     assert isinstance(found, Record)

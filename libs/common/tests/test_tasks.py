@@ -19,7 +19,12 @@ from edugraph_common.contracts.errors import Failure, RedisFull, Rejected, Retry
 from edugraph_common.contracts.messages import ImportBatch, Message
 from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging import task_base as tasks
-from edugraph_common.messaging.task_base import LONGEST_BACKOFF_SECONDS, RETRIES, EduGraphTask, backoff
+from edugraph_common.messaging.task_base import (
+    LONGEST_BACKOFF_SECONDS,
+    RETRIES,
+    EduGraphTask,
+    backoff,
+)
 
 NAME = "probe_task"
 BODY = {"job_id": "j"}
@@ -30,7 +35,11 @@ NOW = 1_000.0
 def test_backoff_is_whole_seconds_from_1_to_600(retries: int, share: float) -> None:
     seconds = backoff(retries, lambda low, high: low + round(share * (high - low)))
     assert isinstance(seconds, int)
-    assert min(2**retries, LONGEST_BACKOFF_SECONDS) <= seconds <= min(2 * 2**retries, LONGEST_BACKOFF_SECONDS)
+    assert (
+        min(2**retries, LONGEST_BACKOFF_SECONDS)
+        <= seconds
+        <= min(2 * 2**retries, LONGEST_BACKOFF_SECONDS)
+    )
     assert seconds >= 1
 
 
@@ -123,7 +132,9 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     monkeypatch.setattr(Task, "apply_async", probe.celery_sends)
     monkeypatch.setattr(tasks, "publish_dead_letter", probe.publish_dead_letter)
     monkeypatch.setattr(tasks, "requeue_delay_seconds", probe.requeue_delay_seconds)
-    monkeypatch.setattr(tasks, "report_failure", lambda queue, job_id: probe.failures.append((queue, job_id)))
+    monkeypatch.setattr(
+        tasks, "report_failure", lambda queue, job_id: probe.failures.append((queue, job_id))
+    )
     monkeypatch.setattr(tasks, "report_success", probe.successes.append)
     monkeypatch.setattr(tasks, "time", SimpleNamespace(time=lambda: NOW, sleep=probe.slept.append))
     probe.task.backend.forget("t")
@@ -163,7 +174,9 @@ def test_wait_uses_no_try(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize("failure", [OutOfMemoryError("OOM"), RedisFull()])
-def test_a_full_redis_is_waited_for_though_it_cannot_be_told_so(probe: Probe, failure: BaseException) -> None:
+def test_a_full_redis_is_waited_for_though_it_cannot_be_told_so(
+    probe: Probe, failure: BaseException
+) -> None:
     """Out: OutOfMemoryError in `__call__`, or `suppress` in `_wait`."""
     probe.failure, probe.redis_full = failure, True
     with pytest.raises(Ignore):
@@ -187,7 +200,9 @@ def test_wait_ends_with_the_deadline(probe: Probe) -> None:
         (SoftTimeLimitExceeded(), "took longer than the soft time limit"),
     ],
 )
-def test_rejected_and_bugs_are_buried_at_once(probe: Probe, failure: BaseException, reason: str) -> None:
+def test_rejected_and_bugs_are_buried_at_once(
+    probe: Probe, failure: BaseException, reason: str
+) -> None:
     probe.failure = failure
     with pytest.raises(Rejected, match=reason):
         probe(errbacks=[{"task": "other"}])
@@ -231,7 +246,9 @@ def test_what_a_broken_process_cannot_tell_its_job_is_still_buried(probe: Probe)
 
 @pytest.mark.parametrize("away", ["broker_away", "redis_away", "redis_full"])
 @pytest.mark.parametrize("failure", [Retryable("x"), Wait("x", 1), Rejected("x")])
-def test_what_cannot_be_told_goes_back_to_its_queue(probe: Probe, failure: BaseException, away: str) -> None:
+def test_what_cannot_be_told_goes_back_to_its_queue(
+    probe: Probe, failure: BaseException, away: str
+) -> None:
     """Whatever the task wanted to say, it is said by the next delivery."""
     if away != "broker_away" and not isinstance(failure, Rejected):
         pytest.skip("told to the broker alone")
@@ -285,7 +302,10 @@ def test_the_worker_s_circuit_breaker_hears_of_each_end_and_not_of_bad_data(prob
     with pytest.raises(Failure):
         probe()
     assert probe.failures == [("data_import", "j")]
-    for failure, body in ((Rejected("bad data"), BODY), (Wait("asked to", 7), {**BODY, "deadline": 1.0})):
+    for failure, body in (
+        (Rejected("bad data"), BODY),
+        (Wait("asked to", 7), {**BODY, "deadline": 1.0}),
+    ):
         probe.failure, probe.failures = failure, []
         with pytest.raises(Rejected):
             probe(body)
@@ -297,7 +317,8 @@ def test_the_worker_s_circuit_breaker_hears_of_each_end_and_not_of_bad_data(prob
 
 
 @pytest.mark.parametrize(
-    ("asked", "seconds"), [(0, 1), (0.2, 1), (1, 2), (7.9, 8), (599, 600), (600, 600), (10_000, 600), (-5, 1)]
+    ("asked", "seconds"),
+    [(0, 1), (0.2, 1), (1, 2), (7.9, 8), (599, 600), (600, 600), (10_000, 600), (-5, 1)],
 )
 def test_a_wait_is_whole_seconds_longer_than_asked_and_ten_minutes_at_most(
     probe: Probe, asked: float, seconds: int
@@ -308,11 +329,17 @@ def test_a_wait_is_whole_seconds_longer_than_asked_and_ten_minutes_at_most(
     (sent,) = probe.sent
     assert sent["countdown"] == seconds
     assert probe.waiting == [("asked to", NOW + seconds)]
-    assert probe.states == [{"state": "WAITING", "meta": {"reason": "asked to", "seconds": seconds}}]
+    assert probe.states == [
+        {"state": "WAITING", "meta": {"reason": "asked to", "seconds": seconds}}
+    ]
 
 
-@pytest.mark.parametrize(("deadline", "waits"), [(NOW + 8, True), (NOW + 7.9, False), (0, True), (None, True)])
-def test_a_wait_that_would_end_after_the_deadline_is_none(probe: Probe, deadline: float | None, waits: bool) -> None:
+@pytest.mark.parametrize(
+    ("deadline", "waits"), [(NOW + 8, True), (NOW + 7.9, False), (0, True), (None, True)]
+)
+def test_a_wait_that_would_end_after_the_deadline_is_none(
+    probe: Probe, deadline: float | None, waits: bool
+) -> None:
     """No deadline is none to be kept."""
     probe.failure = Wait("asked to", 7)
     with pytest.raises(Ignore if waits else Rejected):
@@ -359,7 +386,9 @@ def test_the_logs_of_a_try_name_the_job_and_the_try(probe: Probe) -> None:
 
 
 @pytest.mark.usefixtures("probe")
-def test_the_body_of_a_chord_is_named_by_its_message_and_not_by_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_body_of_a_chord_is_named_by_its_message_and_not_by_an_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     @app.task(base=ProbeTask, bind=True, name="probe_body", contract=Message)
     def probe_body(_self: Any, _outcomes: Any, _body: Any) -> str:
         return "done"
@@ -380,19 +409,32 @@ def test_a_message_is_sent_without_its_rows_and_insists_on_a_queue(
 ) -> None:
     sent: list[tuple[Any, Any, dict[str, Any]]] = []
     monkeypatch.setattr(
-        Task, "apply_async", lambda _, args, kwargs, **options: sent.append((args, kwargs, options)) or "id"
+        Task,
+        "apply_async",
+        lambda _, args, kwargs, **options: sent.append((args, kwargs, options)) or "id",
     )
     rows = {**BODY, "records": [{"text": "Anna"}]}
-    assert EduGraphTask.apply_async(probe.task, [[{"job_id": "of the outcomes"}], rows], None, countdown=5) == "id"
+    assert (
+        EduGraphTask.apply_async(
+            probe.task, [[{"job_id": "of the outcomes"}], rows], None, countdown=5
+        )
+        == "id"
+    )
     assert EduGraphTask.apply_async(probe.task) == "id"
     hidden = {"kwargsrepr": "{}", "mandatory": True}
     assert sent == [
-        ([[{"job_id": "of the outcomes"}], rows], None, {"countdown": 5, "argsrepr": "job_id=j", **hidden}),
+        (
+            [[{"job_id": "of the outcomes"}], rows],
+            None,
+            {"countdown": 5, "argsrepr": "job_id=j", **hidden},
+        ),
         (None, None, {"argsrepr": "", **hidden}),
     ]
 
 
-def test_a_broker_that_is_away_is_said_by_every_way_of_sending(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_away_is_said_by_every_way_of_sending(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*_: Any, **__: Any) -> None:
         raise OSError
 
@@ -401,11 +443,15 @@ def test_a_broker_that_is_away_is_said_by_every_way_of_sending(probe: Probe, mon
         EduGraphTask.apply_async(probe.task, [BODY])
 
 
-def test_a_dead_member_of_a_chord_answers_in_its_place(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_member_of_a_chord_answers_in_its_place(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[tuple[str, Any, Any]] = []
     backend = probe.task.backend
     monkeypatch.setattr(
-        backend, "mark_as_done", lambda task_id, result, request: done.append((task_id, result, request))
+        backend,
+        "mark_as_done",
+        lambda task_id, result, request: done.append((task_id, result, request)),
     )
     request = Context(id="dead", args=(BODY,), chord={"task": "body"})
     probe.task.mark_given_up(request, (BODY,), "poison")
@@ -419,7 +465,9 @@ def test_a_dead_message_that_cannot_be_read_fails_its_task_alone(
     """No errback is called: those are for the body of a chord that never ran."""
     failed: list[Any] = []
     monkeypatch.setattr(
-        probe.task.backend, "mark_as_failure", lambda *args, **options: failed.append((args, options))
+        probe.task.backend,
+        "mark_as_failure",
+        lambda *args, **options: failed.append((args, options)),
     )
     request = Context(id="dead", args=("x",), chord={"task": "body"})
     probe.task.mark_given_up(request, ("x",), "poison")
@@ -431,7 +479,9 @@ def test_a_dead_message_that_cannot_be_read_fails_its_task_alone(
 def test_a_task_that_gave_up_calls_no_errback(probe: Probe) -> None:
     probe.failure = Rejected("not valid")
     errbacks: list[Any] = []
-    probe.task.push_request(args=(BODY,), kwargs={}, called_directly=False, id="t", errbacks=[{"task": "other"}])
+    probe.task.push_request(
+        args=(BODY,), kwargs={}, called_directly=False, id="t", errbacks=[{"task": "other"}]
+    )
     with pytest.raises(Rejected):
         probe.task(BODY)
     errbacks.append(probe.task.request.errbacks)
@@ -442,12 +492,22 @@ def test_a_task_that_gave_up_calls_no_errback(probe: Probe) -> None:
 def test_the_failed_outcome_of_a_batch_names_it() -> None:
     message = ImportBatch(job_id="j", batch=3, records=())
     outcome = EduGraphTask.failed_outcome(app.tasks[NAME], message, "poison")
-    assert (outcome["job_id"], outcome["batch"], outcome["error"], outcome["state"]) == ("j", 3, "poison", "failed")
-    assert EduGraphTask.failed_outcome(app.tasks[NAME], Message(job_id="j"), "poison")["batch"] is None
+    assert (outcome["job_id"], outcome["batch"], outcome["error"], outcome["state"]) == (
+        "j",
+        3,
+        "poison",
+        "failed",
+    )
+    assert (
+        EduGraphTask.failed_outcome(app.tasks[NAME], Message(job_id="j"), "poison")["batch"] is None
+    )
 
 
 def test_a_malformed_message_is_named_by_its_field_and_not_by_its_value(probe: Probe) -> None:
-    for body, words in (({"job_id": "x" * 65}, r"job_id \(string_too_long\)"), ("Anna", r"body \(model_type\)")):
+    for body, words in (
+        ({"job_id": "x" * 65}, r"job_id \(string_too_long\)"),
+        ("Anna", r"body \(model_type\)"),
+    ):
         with pytest.raises(Rejected, match=rf"malformed message for probe_task: {words}"):
             probe.task.parse(Message, body)
 

@@ -38,7 +38,9 @@ NEIGHBOURS = st.sampled_from(["", *DIGITS, *LATIN, *OTHER_LETTERS, *WITHOUT_SPAC
 
 
 @given(word=IDS | LATIN_NAMES, before=NEIGHBOURS, behind=NEIGHBOURS)
-def test_a_word_ends_where_the_kind_of_character_changes(word: str, before: str, behind: str) -> None:
+def test_a_word_ends_where_the_kind_of_character_changes(
+    word: str, before: str, behind: str
+) -> None:
     r"""Guard: with `\w` in place of the kinds, a Chinese neighbour or a `_` hides the word."""
     is_continued = (before and kind_of(before) == kind_of(word[0])) or (
         behind and kind_of(behind) == kind_of(word[-1])
@@ -47,7 +49,9 @@ def test_a_word_ends_where_the_kind_of_character_changes(word: str, before: str,
 
 
 @given(word=HAN_NAMES, before=NEIGHBOURS, behind=NEIGHBOURS)
-def test_a_chinese_name_stands_wherever_its_characters_do(word: str, before: str, behind: str) -> None:
+def test_a_chinese_name_stands_wherever_its_characters_do(
+    word: str, before: str, behind: str
+) -> None:
     assert found(word, f"{before}{word}{behind}")
 
 

@@ -11,7 +11,9 @@ from edugraph_common.platform.settings import Settings
 
 @pytest.fixture
 def app():
-    settings = Settings(broker_url="amqp://127.0.0.1:1//", redis_url="redis://127.0.0.1:1/0", blob_url="/tmp")
+    settings = Settings(
+        broker_url="amqp://127.0.0.1:1//", redis_url="redis://127.0.0.1:1/0", blob_url="/tmp"
+    )
     before = list(worker_init.receivers)
     yield make_app("test", settings)
     worker_init.receivers[:] = before

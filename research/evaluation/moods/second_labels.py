@@ -57,14 +57,21 @@ def sheet(seed: int) -> str:
 def keep(aspect: Aspect, seed: int, lines: list[str]) -> None:
     """Write the labels by id, together with those of the other aspect. Raises ValueError if a label is missing."""
     marks = {"mood": MOODS, "topic": TOPICS}[aspect]
-    said = {int(number): marks[mark] for number, mark in (line.split() for line in lines if line.strip())}
+    said = {
+        int(number): marks[mark]
+        for number, mark in (line.split() for line in lines if line.strip())
+    }
     found = shuffled(seed)
     missing = [number for number in range(1, len(found) + 1) if number not in said]
     if missing:
         raise ValueError(f"no label for {missing}")
     kept = _second()
     for number, message in enumerate(found, start=1):
-        kept[message["id"]] = {"id": message["id"], **kept.get(message["id"], {}), aspect: said[number]}
+        kept[message["id"]] = {
+            "id": message["id"],
+            **kept.get(message["id"], {}),
+            aspect: said[number],
+        }
     rows = [json.dumps(row) for _, row in sorted(kept.items())]
     SECOND.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
@@ -77,7 +84,9 @@ def _second() -> dict[str, dict[str, str]]:
 def both(aspect: Aspect) -> dict[str, Pair]:
     """Return id of a message -> (first label, second label)."""
     second = _second()
-    return {message["id"]: (message[aspect], second[message["id"]][aspect]) for message in messages()}
+    return {
+        message["id"]: (message[aspect], second[message["id"]][aspect]) for message in messages()
+    }
 
 
 def kappa(pairs: list[Pair]) -> float:

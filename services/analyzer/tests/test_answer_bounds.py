@@ -8,16 +8,32 @@ from pydantic import ValidationError
 
 from edugraph_analyzer.documents import Person, read_document
 from edugraph_analyzer.findings.mapping import MappingContext, same_name, to_finding
-from edugraph_analyzer.findings.schema import ANSWER_OF, Answer, as_answer, parse_answers, read_json, schema_of
+from edugraph_analyzer.findings.schema import (
+    ANSWER_OF,
+    Answer,
+    as_answer,
+    parse_answers,
+    read_json,
+    schema_of,
+)
 from edugraph_analyzer.redaction import Redactor
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import CourseContext
 
-TYPE, LINK = {"name": "sign error", "confidence": 0.9}, {"name": "terms", "strength": 0.8, "confidence": 0.7}
+TYPE, LINK = (
+    {"name": "sign error", "confidence": 0.9},
+    {"name": "terms", "strength": 0.8, "confidence": 0.7},
+)
 POINT = {"name": "slope", "description": "rise over run", "category": "lines", "importance": "core"}
 NEED = {"point": "slope", "requires": "ratio", "confidence": 0.9}
 SAMPLES: dict[Kind, dict[str, Any]] = {
-    "interaction": {"id": "r", "sentiment": "positive", "topics": ["t"], "evidence": ["said"], "confidence": 0.9},
+    "interaction": {
+        "id": "r",
+        "sentiment": "positive",
+        "topics": ["t"],
+        "evidence": ["said"],
+        "confidence": 0.9,
+    },
     "error": {
         "id": "r",
         "evidence": ["said"],
@@ -37,10 +53,35 @@ SAMPLES: dict[Kind, dict[str, Any]] = {
 }
 LABELS = (["x", "x" * 200], ["", "  ", "\n", "x" * 201, 7, None, ["x"]])
 SHARES = (
-    [(0, 0), (0.5, 0.5), (1, 1), (85, 0.85), (100, 1), ("0.85", 0.85), ("0,85", 0.85), (".85", 0.85), ("1 %", 0.01)]
+    [
+        (0, 0),
+        (0.5, 0.5),
+        (1, 1),
+        (85, 0.85),
+        (100, 1),
+        ("0.85", 0.85),
+        ("0,85", 0.85),
+        (".85", 0.85),
+        ("1 %", 0.01),
+    ]
     + [(" 85 % ", 0.85), ("８５％", 0.85), ('"85 percent"', 0.85), ("85", 0.85), (10.5, 0.105)],
     # From 1 to 10 it may be a share of ten or a percent.
-    [-0.01, 1.01, 9, 10, 100.1, "9", "many", "", "85 % or so", "nan", "-1", float("nan"), float("inf"), 10**400]
+    [
+        -0.01,
+        1.01,
+        9,
+        10,
+        100.1,
+        "9",
+        "many",
+        "",
+        "85 % or so",
+        "nan",
+        "-1",
+        float("nan"),
+        float("inf"),
+        10**400,
+    ]
     + [None, True, [0.5], {"value": 0.5}],
 )
 SENTIMENTS, IMPORTANCES = ["positive", "neutral", "negative"], ["core", "supplementary"]
@@ -68,7 +109,9 @@ def test_a_sentiment_is_one_of_three() -> None:
     for sentiment in SENTIMENTS:
         assert read_as("interaction", "sentiment", f" “{sentiment.upper()}”. ") == sentiment
     for value in OTHER_WORDS:
-        assert str(as_answer("interaction", {**SAMPLES["interaction"], "sentiment": value})).startswith("sentiment")
+        assert str(
+            as_answer("interaction", {**SAMPLES["interaction"], "sentiment": value})
+        ).startswith("sentiment")
 
 
 LISTS: list[tuple[Kind, str, int, Any]] = [
@@ -98,12 +141,24 @@ PARTS: list[tuple[Kind, str, dict[str, Any], str, tuple[list[Any], list[Any]]]] 
     ("error", "error_types", TYPE, "confidence", ([given for given, _ in SHARES[0]], SHARES[1])),
     ("error", "knowledge_points", LINK, "name", LABELS),
     ("error", "knowledge_points", LINK, "strength", ([given for given, _ in SHARES[0]], SHARES[1])),
-    ("error", "knowledge_points", LINK, "confidence", ([given for given, _ in SHARES[0]], SHARES[1])),
+    (
+        "error",
+        "knowledge_points",
+        LINK,
+        "confidence",
+        ([given for given, _ in SHARES[0]], SHARES[1]),
+    ),
     ("knowledge_points", "knowledge_points", POINT, "name", LABELS),
     ("knowledge_points", "knowledge_points", POINT, "importance", (IMPORTANCES, OTHER_WORDS)),
     ("knowledge_points", "prerequisites", NEED, "point", LABELS),
     ("knowledge_points", "prerequisites", NEED, "requires", LABELS),
-    ("knowledge_points", "prerequisites", NEED, "confidence", ([given for given, _ in SHARES[0]], SHARES[1])),
+    (
+        "knowledge_points",
+        "prerequisites",
+        NEED,
+        "confidence",
+        ([given for given, _ in SHARES[0]], SHARES[1]),
+    ),
 ]
 
 
@@ -146,9 +201,15 @@ def test_a_description_or_category_that_cannot_be_read_is_missing_and_a_long_tex
 def test_an_answer_of_whose_points_none_can_be_read_is_not_valid() -> None:
     nothing = {"error_types": [{"name": "x"}], "knowledge_points": ["x"]}
     assert str(as_answer("error", SAMPLES["error"] | nothing)).startswith("error_types: none")
-    assert not isinstance(as_answer("error", SAMPLES["error"] | {"error_types": [{"name": "x"}]}), str)
-    assert not isinstance(as_answer("error", SAMPLES["error"] | {"error_types": [], "knowledge_points": []}), str)
-    assert "none" in str(as_answer("knowledge_points", SAMPLES["knowledge_points"] | {"knowledge_points": [{}]}))
+    assert not isinstance(
+        as_answer("error", SAMPLES["error"] | {"error_types": [{"name": "x"}]}), str
+    )
+    assert not isinstance(
+        as_answer("error", SAMPLES["error"] | {"error_types": [], "knowledge_points": []}), str
+    )
+    assert "none" in str(
+        as_answer("knowledge_points", SAMPLES["knowledge_points"] | {"knowledge_points": [{}]})
+    )
 
 
 NEEDED: dict[Kind, set[str]] = {
@@ -159,7 +220,9 @@ NEEDED: dict[Kind, set[str]] = {
 
 
 @pytest.mark.parametrize("kind", ANSWER_OF)
-def test_what_an_answer_needs_must_be_there_and_what_nobody_asked_for_is_ignored(kind: Kind) -> None:
+def test_what_an_answer_needs_must_be_there_and_what_nobody_asked_for_is_ignored(
+    kind: Kind,
+) -> None:
     for field in SAMPLES[kind]:
         missing = {name: value for name, value in SAMPLES[kind].items() if name != field}
         assert isinstance(as_answer(kind, missing), str) == (field in NEEDED[kind])
@@ -222,7 +285,13 @@ def test_an_id_that_may_be_another_s_is_not_guessed_at() -> None:
 
 def test_answers_are_read_in_all_the_forms_in_which_models_give_them() -> None:
     whole = {"answers": [one("r1")]}
-    for value in (whole, [one("r1")], one("r1"), {"answers": one("r1")}, {"answers": json.dumps([one("r1")])}):
+    for value in (
+        whole,
+        [one("r1")],
+        one("r1"),
+        {"answers": one("r1")},
+        {"answers": json.dumps([one("r1")])},
+    ):
         assert ids_read(json.dumps(value), "r1") == {"r1"}
         assert ids_read(json.dumps(json.dumps(value)), "r1") == {"r1"}
     alone = {name: value for name, value in one("r1").items() if name != "id"}
@@ -270,17 +339,24 @@ def test_json_is_read_without_what_models_put_around_it(text: str, value: Any) -
     ("text", "entries"),
     [
         ('{"answers": [{"id": "a"}, {"id": "b"', [{"id": "a"}]),
-        ('Here: { "answers" : [{"id": "a"} ,\n {"id": "b"}], and so on', [{"id": "a"}, {"id": "b"}]),
+        (
+            'Here: { "answers" : [{"id": "a"} ,\n {"id": "b"}], and so on',
+            [{"id": "a"}, {"id": "b"}],
+        ),
         ('<think>{"answers": [1]</think>{"answers": [2, 3, "fo', [2, 3]),
         ('{"answers": ["a", "\\sqrt", "b", "cut', ["a", "\\sqrt", "b"]),
         ('{"answers": ["a", [' + "[" * 100_000, ["a"]),
     ],
 )
-def test_of_an_answer_that_was_cut_the_whole_entries_are_read(text: str, entries: list[Any]) -> None:
+def test_of_an_answer_that_was_cut_the_whole_entries_are_read(
+    text: str, entries: list[Any]
+) -> None:
     assert read_json(text) == {"answers": entries}
 
 
-@pytest.mark.parametrize("text", ['{"answers": [', '{"answers": [{"id": "a', '{"items": [1, 2', '["answers", [1'])
+@pytest.mark.parametrize(
+    "text", ['{"answers": [', '{"answers": [{"id": "a', '{"items": [1, 2', '["answers", [1']
+)
 def test_an_answer_that_was_cut_in_its_first_entry_is_none(text: str) -> None:
     assert read_json(text) is None
 
@@ -291,7 +367,11 @@ def test_an_answer_that_was_cut_in_its_first_entry_is_none(text: str) -> None:
 @pytest.mark.parametrize("kind", ANSWER_OF)
 def test_a_schema_is_that_of_a_list_of_answers(kind: Kind) -> None:
     schema = schema_of(kind)
-    assert (schema["type"], schema["required"], schema["additionalProperties"]) == ("object", ["answers"], False)
+    assert (schema["type"], schema["required"], schema["additionalProperties"]) == (
+        "object",
+        ["answers"],
+        False,
+    )
     entries = schema["properties"]["answers"]
     assert (entries["type"], "maxItems" in entries) == ("array", False)
     assert entries["items"]["properties"].keys() == SAMPLES[kind].keys()
@@ -315,12 +395,20 @@ RECORDS: dict[Kind, tuple[str, dict[str, Any]]] = {
     "error": ("error_record", {"student_id": "s", "course_id": "c"}),
     "knowledge_points": ("course_content", {"course_id": "c"}),
 }
-FIELD_OF_TEXT: dict[Kind, str] = {"interaction": "text", "error": "error_text", "knowledge_points": "content"}
+FIELD_OF_TEXT: dict[Kind, str] = {
+    "interaction": "text",
+    "error": "error_text",
+    "knowledge_points": "content",
+}
 
 
 def context(kind: Kind, text: str, known: tuple[str, ...] = ()) -> MappingContext:
     record_type, data = RECORDS[kind]
-    record = {"type": record_type, "timestamp": "2026-01-05T08:00:00Z", "data": {**data, FIELD_OF_TEXT[kind]: text}}
+    record = {
+        "type": record_type,
+        "timestamp": "2026-01-05T08:00:00Z",
+        "data": {**data, FIELD_OF_TEXT[kind]: text},
+    }
     redactor = Redactor((Person("STUDENT", "Alice", is_name=True),))
     redactor.redact(text)
     document = read_document(record, kind, [CourseContext(course_id="c", knowledge_points=known)])
@@ -336,7 +424,10 @@ def found(kind: Kind, text: str, known: tuple[str, ...] = (), **changed: Any) ->
 
 @pytest.mark.parametrize("kind", ANSWER_OF)
 def test_an_answer_that_quotes_the_text_keeps_its_confidence(kind: Kind) -> None:
-    assert (found(kind, "she said").confidence, found(kind, "she said").evidence) == (0.9, ("said",))
+    assert (found(kind, "she said").confidence, found(kind, "she said").evidence) == (
+        0.9,
+        ("said",),
+    )
     assert found(kind, "she said").evidence_found is True
     assert (found(kind, "nothing").confidence, found(kind, "nothing").evidence) == (0.5, ())
     assert found(kind, "nothing").evidence_found is False
@@ -347,9 +438,14 @@ def test_a_mistake_keeps_all_that_was_found_and_its_parts_are_capped_too() -> No
     mistake = found("error", "she said")
     assert (mistake.difficulty, mistake.severity) == ("beginner", "high")
     assert [(each.name, each.confidence) for each in mistake.error_types] == [("sign error", 0.9)]
-    assert [(each.name, each.strength, each.confidence) for each in mistake.knowledge_points] == [("terms", 0.8, 0.7)]
+    assert [(each.name, each.strength, each.confidence) for each in mistake.knowledge_points] == [
+        ("terms", 0.8, 0.7)
+    ]
     capped = found("error", "nothing")
-    assert [each.confidence for each in (*capped.error_types, *capped.knowledge_points)] == [0.5, 0.5]
+    assert [each.confidence for each in (*capped.error_types, *capped.knowledge_points)] == [
+        0.5,
+        0.5,
+    ]
     assert capped.knowledge_points[0].strength == 0.8
 
 
@@ -363,11 +459,16 @@ def test_a_name_that_comes_twice_or_would_name_a_person_is_left_out() -> None:
     )
     assert [each.name for each in mistake.error_types] == ["Sign error"]
     assert [each.name for each in mistake.knowledge_points] == ["Sign error", "other"]
-    assert found("interaction", "Alice said", topics=["a", "A ", "STUDENT_1", "b"]).topics == ("a", "b")
+    assert found("interaction", "Alice said", topics=["a", "A ", "STUDENT_1", "b"]).topics == (
+        "a",
+        "b",
+    )
 
 
 def test_points_come_in_the_order_of_the_text_and_last_those_that_are_not_in_it() -> None:
-    points = [{**POINT, "name": name} for name in ("absent", "third", "First", "also absent", "second")]
+    points = [
+        {**POINT, "name": name} for name in ("absent", "third", "First", "also absent", "second")
+    ]
     text = found("knowledge_points", "first, the second, THE THIRD", knowledge_points=points)
     assert [(each.name, each.order) for each in text.knowledge_points] == [
         ("First", 1),
@@ -379,7 +480,10 @@ def test_points_come_in_the_order_of_the_text_and_last_those_that_are_not_in_it(
 
 
 def test_a_point_keeps_what_is_said_of_it_with_names_restored() -> None:
-    points = [{**POINT, "description": "as [STUDENT_1] said"}, {**POINT, "name": "ratio", "description": None}]
+    points = [
+        {**POINT, "description": "as [STUDENT_1] said"},
+        {**POINT, "name": "ratio", "description": None},
+    ]
     one, other = found("knowledge_points", "Alice said", knowledge_points=points).knowledge_points
     assert (one.description, one.category, one.importance) == ("as Alice said", "lines", "core")
     assert other.description is None
@@ -410,4 +514,8 @@ def test_a_point_has_the_spelling_of_this_answer_and_a_mistake_s_that_of_the_cou
 
 
 def test_names_are_the_same_that_differ_in_width_case_and_spaces() -> None:
-    assert same_name("Ｌｉｎｅａｒ  Equations ") == same_name("linear equations") != same_name("linear-equations")
+    assert (
+        same_name("Ｌｉｎｅａｒ  Equations ")
+        == same_name("linear equations")
+        != same_name("linear-equations")
+    )

@@ -26,11 +26,20 @@ from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.findings import Kind
 
 SETTINGS = AnalyzerSettings(
-    openai_api_key="k", openai_base_url="http://provider.test/v1", model="m", prices={"m": {"input": 1, "output": 2}}
+    openai_api_key="k",
+    openai_base_url="http://provider.test/v1",
+    model="m",
+    prices={"m": {"input": 1, "output": 2}},
 )
 RECORDS: dict[Kind, tuple[str, dict[str, Any]]] = {
-    "interaction": ("teacher_interaction", {"teacher_id": "t", "student_id": "s", "text": "I think it is 3/4 here"}),
-    "error": ("error_record", {"student_id": "s", "course_id": "c", "error_text": "I think it is 3/4 here"}),
+    "interaction": (
+        "teacher_interaction",
+        {"teacher_id": "t", "student_id": "s", "text": "I think it is 3/4 here"},
+    ),
+    "error": (
+        "error_record",
+        {"student_id": "s", "course_id": "c", "error_text": "I think it is 3/4 here"},
+    ),
     "knowledge_points": ("course_content", {"course_id": "c", "content": "I think it is 3/4 here"}),
 }
 
@@ -94,7 +103,9 @@ class Bench:
 
         def handler(_: httpx2.Request) -> httpx2.Response:
             self.requests += 1
-            return httpx2.Response(response.status_code, headers=response.headers, content=response.content)
+            return httpx2.Response(
+                response.status_code, headers=response.headers, content=response.content
+            )
 
         self.client = LLMClient(
             SETTINGS,
@@ -119,7 +130,9 @@ class Bench:
             is_cancelled=lambda _: False,
             new_id=lambda: uuid.uuid4().hex,
         )
-        return [found(question, each.answer) for each in resolver.resolve([question]) if each.answer]
+        return [
+            found(question, each.answer) for each in resolver.resolve([question]) if each.answer
+        ]
 
 
 def found(question: Question, answer: Any) -> Any:
@@ -139,20 +152,80 @@ SCALARS = st.one_of(
     st.floats(),
     st.text(max_size=6),
     st.sampled_from(
-        ["", "85 %", "0.9", "r1", "R1", "error", "stop", "\ud800", "\x00", "positive", "core", "[", "{}"]
+        [
+            "",
+            "85 %",
+            "0.9",
+            "r1",
+            "R1",
+            "error",
+            "stop",
+            "\ud800",
+            "\x00",
+            "positive",
+            "core",
+            "[",
+            "{}",
+        ]
     ),
 )
 NAMES = st.sampled_from(
     [
-        *("id", "answers", "sentiment", "topics", "evidence", "confidence", "error_types", "knowledge_points"),
-        *("prerequisites", "name", "strength", "point", "requires", "importance", "description", "category"),
-        *("difficulty", "severity", "content", "message", "choices", "delta", "usage", "error", "code", "status"),
-        *("type", "text", "tool_calls", "function", "arguments", "finish_reason", "refusal", "prompt_tokens"),
-        *("completion_tokens", "prompt_tokens_details", "cached_tokens", "reasoning_content", "index"),
+        *(
+            "id",
+            "answers",
+            "sentiment",
+            "topics",
+            "evidence",
+            "confidence",
+            "error_types",
+            "knowledge_points",
+        ),
+        *(
+            "prerequisites",
+            "name",
+            "strength",
+            "point",
+            "requires",
+            "importance",
+            "description",
+            "category",
+        ),
+        *(
+            "difficulty",
+            "severity",
+            "content",
+            "message",
+            "choices",
+            "delta",
+            "usage",
+            "error",
+            "code",
+            "status",
+        ),
+        *(
+            "type",
+            "text",
+            "tool_calls",
+            "function",
+            "arguments",
+            "finish_reason",
+            "refusal",
+            "prompt_tokens",
+        ),
+        *(
+            "completion_tokens",
+            "prompt_tokens_details",
+            "cached_tokens",
+            "reasoning_content",
+            "index",
+        ),
     ]
 )
 ANY = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=12
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
 )
 
 
@@ -163,7 +236,10 @@ def written(value: Any) -> str:
 
 def completion(message: Any, **more: Any) -> bytes:
     usage = {"prompt_tokens": 700, "completion_tokens": 30}
-    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage} | more
+    body = {
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": usage,
+    } | more
     return written(body).encode()
 
 
@@ -175,11 +251,14 @@ def assert_ends_well(response: httpx2.Response, kind: Kind) -> Bench:
         findings = bench.ask(kind)
     except Failure as failure:
         failed = failure
-    assert bench.gate.paused or not isinstance(failed, Retryable), "a failure that the breaker has not met"
+    assert bench.gate.paused or not isinstance(failed, Retryable), (
+        "a failure that the breaker has not met"
+    )
     paid = 0 < sum(usage.cost for usage in bench.ledger.usages) < 1e6
     assert paid or not findings
     assert all(
-        usage.input_tokens >= 0 and usage.output_tokens >= 0 and usage.cost >= 0 for usage in bench.ledger.usages
+        usage.input_tokens >= 0 and usage.output_tokens >= 0 and usage.cost >= 0
+        for usage in bench.ledger.usages
     )
     assert bench.requests <= 12
     return bench
@@ -204,7 +283,11 @@ def test_any_message_and_usage_end_well(message: Any, usage: Any, kind: Kind) ->
 
 @settings(max_examples=200, deadline=None)
 @given(
-    ANY, KINDS, st.sampled_from(["{}", '{{"answers": {}}}', '{{"answers": [{}]}}', "x {} y", '{{"answers": [{}, {{'])
+    ANY,
+    KINDS,
+    st.sampled_from(
+        ["{}", '{{"answers": {}}}', '{{"answers": [{}]}}', "x {} y", '{{"answers": [{}, {{']
+    ),
 )
 def test_any_answer_of_a_model_ends_well(answer: Any, kind: Kind, around: str) -> None:
     content = around.format(written(answer))
@@ -247,10 +330,18 @@ def test_what_is_nested_deeply_ends_well(kind: Kind) -> None:
         for message in (f'{{"content": {deep}}}', f'{{"content": [{deep}]}}', call):
             body = f'{{"choices": [{{"message": {message}}}]}}'
             assert_ends_well(httpx2.Response(200, text=body), kind)
-        for body in (f'{{"error": {deep}}}', f'{{"error": {{"message": {deep}, "code": {deep}}}}}', deep):
+        for body in (
+            f'{{"error": {deep}}}',
+            f'{{"error": {{"message": {deep}, "code": {deep}}}}}',
+            deep,
+        ):
             for status in (200, 400, 500):
                 assert_ends_well(httpx2.Response(status, text=body), kind)
-        for content in (deep, f'{{"answers": [{deep}]}}', f'{{"answers": [{{"id": "r1", "topics": {deep}}}]}}'):
+        for content in (
+            deep,
+            f'{{"answers": [{deep}]}}',
+            f'{{"answers": [{{"id": "r1", "topics": {deep}}}]}}',
+        ):
             assert_ends_well(httpx2.Response(200, content=completion({"content": content})), kind)
 
 
@@ -265,12 +356,23 @@ def test_a_value_that_is_nested_more_deeply_than_it_can_be_written_is_read_as_no
 
 # --- what is read in the end --------------------------------------------------------------------------------------
 
-GOOD = {"id": "r1", "sentiment": "neutral", "topics": [], "evidence": ["I think it is"], "confidence": 0.9}
+GOOD = {
+    "id": "r1",
+    "sentiment": "neutral",
+    "topics": [],
+    "evidence": ["I think it is"],
+    "confidence": 0.9,
+}
 GOOD_TEXT = json.dumps({"answers": [GOOD]})
 CALL = {"function": {"name": "answer", "arguments": GOOD_TEXT}}
 GOOD_MESSAGES: dict[str, Any] = {
     "a text": {"content": GOOD_TEXT},
-    "parts": {"content": [{"type": "text", "text": GOOD_TEXT[:9]}, {"type": "text", "text": GOOD_TEXT[9:]}]},
+    "parts": {
+        "content": [
+            {"type": "text", "text": GOOD_TEXT[:9]},
+            {"type": "text", "text": GOOD_TEXT[9:]},
+        ]
+    },
     "an object": {"content": {"answers": [GOOD]}},
     "a text in a text": {"content": json.dumps(GOOD_TEXT)},
     "a tool": {"content": None, "tool_calls": [CALL]},
@@ -278,28 +380,37 @@ GOOD_MESSAGES: dict[str, Any] = {
     "a tool with an object": {"tool_calls": [{"function": {"arguments": {"answers": [GOOD]}}}]},
     "a function of old": {"content": "", "function_call": {"arguments": GOOD_TEXT}},
     "a lone answer": {"content": json.dumps(GOOD)},
-    "more than was asked for": {"content": json.dumps({"note": 1, "answers": [GOOD | {"reasoning": "x", "n": 2}]})},
+    "more than was asked for": {
+        "content": json.dumps({"note": 1, "answers": [GOOD | {"reasoning": "x", "n": 2}]})
+    },
     "percents": {"content": json.dumps({"answers": [GOOD | {"confidence": "90 %"}]})},
 }
 
 
 @pytest.mark.parametrize("way", GOOD_MESSAGES)
 def test_a_good_answer_is_read_with_one_request_in_whatever_way_it_comes(way: str) -> None:
-    bench = Bench(httpx2.Response(200, content=completion({"role": "assistant"} | GOOD_MESSAGES[way])))
+    bench = Bench(
+        httpx2.Response(200, content=completion({"role": "assistant"} | GOOD_MESSAGES[way]))
+    )
     (finding,) = bench.ask("interaction")
     assert (finding.sentiment, finding.confidence, bench.requests) == ("neutral", 0.9, 1)
 
 
 def streamed(*deltas: dict[str, Any], end: str = "\n\n") -> str:
     pieces: list[Any] = [{"choices": [{"delta": delta}]} for delta in deltas]
-    pieces.append({"choices": [{"delta": {}, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 700}})
+    pieces.append(
+        {"choices": [{"delta": {}, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 700}}
+    )
     return "".join(f"data: {json.dumps(piece, ensure_ascii=False)}{end}" for piece in pieces)
 
 
 @pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\r\r"])
 def test_a_stream_that_nobody_asked_for_is_read_and_so_are_tools_in_it(end: str) -> None:
     strange = json.dumps({"answers": [GOOD | {"note": "\u2028\x85\x0b"}]}, ensure_ascii=False)
-    parts = [{"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in (strange[:20], strange[20:])]
+    parts = [
+        {"tool_calls": [{"index": 0, "function": {"arguments": part}}]}
+        for part in (strange[:20], strange[20:])
+    ]
     for deltas in ([{"content": strange[:20]}, {"content": strange[20:]}], parts):
         bench = Bench(httpx2.Response(200, text=": PROCESSING\n\n" + streamed(*deltas, end=end)))
         assert len(bench.ask("interaction")) == 1
@@ -313,7 +424,9 @@ BAD_NUMBERS = [None, "700", -5, True, 0, 1, 1e300, 10**40, [700], {}]
 
 @pytest.mark.parametrize("number", BAD_NUMBERS, ids=str)
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
-def test_a_number_of_tokens_that_cannot_be_true_is_estimated_and_marked(name: str, number: Any) -> None:
+def test_a_number_of_tokens_that_cannot_be_true_is_estimated_and_marked(
+    name: str, number: Any
+) -> None:
     """An instruction has about 500 tokens, and this answer about 60."""
     usage = {"prompt_tokens": 700, "completion_tokens": 30} | {name: number}
     content = json.dumps({"answers": [GOOD | {"note": "x" * 200}]})
@@ -325,7 +438,9 @@ def test_a_number_of_tokens_that_cannot_be_true_is_estimated_and_marked(name: st
     assert used.output_tokens in range(30, 150)
 
 
-@pytest.mark.parametrize("usage", [None, {}, [], "none", 7, {"prompt_tokens": 700}, {"completion_tokens": 30}])
+@pytest.mark.parametrize(
+    "usage", [None, {}, [], "none", 7, {"prompt_tokens": 700}, {"completion_tokens": 30}]
+)
 def test_usage_that_is_missing_is_estimated(usage: Any) -> None:
     bench = Bench(httpx2.Response(200, content=completion({"content": GOOD_TEXT}, usage=usage)))
     bench.ask("interaction")
@@ -387,7 +502,11 @@ TOLD: list[tuple[Any, str, str]] = [
     ({"error": {"code": 502, "message": "bad gateway"}}, "Retryable", "502"),
     ({"error": {"message": "?"}}, "Retryable", "502"),
     ({"error": "?"}, "Retryable", "502"),
-    ({"object": "error", "message": "maximum context length is 9", "code": 400}, "Unanswerable", "too long"),
+    (
+        {"object": "error", "message": "maximum context length is 9", "code": 400},
+        "Unanswerable",
+        "too long",
+    ),
     ({"choices": [{"error": {"code": 503}, "finish_reason": "error"}]}, "Retryable", "503"),
     ({"choices": [{"message": {"content": "half"}, "finish_reason": "error"}]}, "Retryable", "502"),
     ([{"error": {"code": 403, "status": "PERMISSION_DENIED"}}], "Refused", "403"),
@@ -395,8 +514,13 @@ TOLD: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("body", "failure", "words"), TOLD, ids=lambda value: str(value)[:60])
-def test_an_error_inside_of_200_is_read_as_the_status_that_it_names(body: Any, failure: str, words: str) -> None:
-    stream = "".join(f"data: {json.dumps(piece)}\n\n" for piece in ({"choices": [{"delta": {"content": "a"}}]}, body))
+def test_an_error_inside_of_200_is_read_as_the_status_that_it_names(
+    body: Any, failure: str, words: str
+) -> None:
+    stream = "".join(
+        f"data: {json.dumps(piece)}\n\n"
+        for piece in ({"choices": [{"delta": {"content": "a"}}]}, body)
+    )
     responses = [httpx2.Response(200, json=body, headers={"retry-after": "7"})]
     if isinstance(body, dict) and body.get("error"):
         responses.append(httpx2.Response(200, text=stream, headers={"retry-after": "7"}))
@@ -426,7 +550,9 @@ def test_an_error_inside_of_200_is_read_as_the_status_that_it_names(body: Any, f
     ],
 )
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_the_new_address_is_named(status: int, location: str, there: str) -> None:
+def test_a_redirect_is_not_followed_and_the_new_address_is_named(
+    status: int, location: str, there: str
+) -> None:
     bench = Bench(httpx2.Response(status, headers={"location": location}))
     with pytest.raises(Failure) as caught:
         bench.client.complete(REQUEST)

@@ -218,7 +218,9 @@ GOOD = json.dumps(
 def good(connection: socket.socket) -> None:
     body = gzip.compress(GOOD)
     head = HEAD + "X-Place: 北京 é\r\n".encode()
-    connection.sendall(head + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    connection.sendall(
+        head + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
     time.sleep(0.1)
 
 
@@ -248,7 +250,10 @@ def test_a_drip_of_a_proxy_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_batch_that_drips_or_floods_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_http, "MOST_BYTES", 2**18)
-    for answer in (dripping(SIZED, repeat(b"{")), flooding(CHUNKED, b"10000\r\n" + b" " * 65_536 + b"\r\n")):
+    for answer in (
+        dripping(SIZED, repeat(b"{")),
+        flooding(CHUNKED, b"10000\r\n" + b" " * 65_536 + b"\r\n"),
+    ):
         with serving(answer) as address:
             asking = client(f"http://{address}")
             batches = asking.batches(asking.accesses("interaction")[0])

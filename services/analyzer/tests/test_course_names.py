@@ -33,7 +33,16 @@ WRITTEN = {
 COURSE = CourseNames(WRITTEN)
 FORMS = [(name, written) for name, of_name in WRITTEN.items() for written in of_name]
 # What may stand beside a name. Han characters stand beside names of any script, and marks, digits and spaces too.
-BESIDE = (("", ""), ("和", "一起"), ("(", ")"), ("@", ":"), (" ", " "), ("_", "_"), ("“", "”"), ("12 ", " 3"))
+BESIDE = (
+    ("", ""),
+    ("和", "一起"),
+    ("(", ")"),
+    ("@", ":"),
+    (" ", " "),
+    ("_", "_"),
+    ("“", "”"),
+    ("12 ", " 3"),
+)
 
 
 @pytest.mark.parametrize("beside", BESIDE, ids=map("".join, BESIDE))
@@ -119,7 +128,14 @@ def test_people_on_no_list_are_found_by_titles_and_full_names(text: str, found: 
 @pytest.mark.parametrize(
     "text",
     [
-        *("谢谢老师，任何老师都行", "对于老师来说", "历史老师和课程老师", "也许同学会来", "全班同学", "高中生同学"),
+        *(
+            "谢谢老师，任何老师都行",
+            "对于老师来说",
+            "历史老师和课程老师",
+            "也许同学会来",
+            "全班同学",
+            "高中生同学",
+        ),
         *(
             "我祝老师身体好",
             "诸葛亮和李白",
@@ -136,8 +152,13 @@ def test_words_beside_titles_and_known_people_stay(text: str) -> None:
     assert Redactor(()).redact(text) == text
 
 
-@given(st.lists(st.sampled_from([name for name, _ in FORMS]), min_size=1, max_size=4, unique=True), st.data())
-def test_no_letter_of_a_member_is_left_in_a_list_of_members(names: list[str], data: st.DataObject) -> None:
+@given(
+    st.lists(st.sampled_from([name for name, _ in FORMS]), min_size=1, max_size=4, unique=True),
+    st.data(),
+)
+def test_no_letter_of_a_member_is_left_in_a_list_of_members(
+    names: list[str], data: st.DataObject
+) -> None:
     written = [data.draw(st.sampled_from(WRITTEN[name])) for name in names]
     text = "、".join(written)
     redactor = Redactor((), [CourseNames(names)])

@@ -13,7 +13,10 @@ def found(*names: str, **origin: Any) -> PackResult:
     said = InteractionFinding(sentiment="neutral", confidence=0.5)
     made = ORIGIN.model_copy(update=origin)
     return PackResult(
-        tuple(RecordFinding(record={"record_id": name}, finding=said, origin=made) for name in names), ()
+        tuple(
+            RecordFinding(record={"record_id": name}, finding=said, origin=made) for name in names
+        ),
+        (),
     )
 
 
@@ -29,4 +32,6 @@ def test_other_answers_are_another_edition() -> None:
 
 
 def test_another_price_is_the_same_edition() -> None:
-    assert edition_of(found("a", "b")) == edition_of(found("a", "b", cost=0.0, cached=True, input_tokens=7))
+    assert edition_of(found("a", "b")) == edition_of(
+        found("a", "b", cost=0.0, cached=True, input_tokens=7)
+    )

@@ -54,7 +54,9 @@ SOLUTION = "We have x + 5 = 9\nSubtracting 5: x = 4,\nso $$ x:y = 1.5:2 $$ and -
         ("4.", None),
     ],
 )
-def test_punctuation_may_differ_but_no_word_number_or_operator(quote: str, original: str | None) -> None:
+def test_punctuation_may_differ_but_no_word_number_or_operator(
+    quote: str, original: str | None
+) -> None:
     assert locate(quote, SOLUTION) == original
 
 
@@ -77,7 +79,9 @@ def test_every_kind_of_apostrophe_is_an_apostrophe(mark: str) -> None:
     assert locate("'ab'", f"{mark}ab{mark}") == f"{mark}ab{mark}"
 
 
-@pytest.mark.parametrize(("mark", "plain"), [("。", "."), ("、", ","), ("，", ","), ("：", ":"), ("？", "?")])
+@pytest.mark.parametrize(
+    ("mark", "plain"), [("。", "."), ("、", ","), ("，", ","), ("：", ":"), ("？", "?")]
+)
 def test_chinese_punctuation_is_punctuation(mark: str, plain: str) -> None:
     assert locate(f"ab{plain}", f"ab{mark}") == f"ab{mark}"
 
@@ -99,7 +103,9 @@ def test_signs_around_formulas_may_be_left_out(sign: str) -> None:
     assert locate("a b", f"a{sign}b") == f"a{sign}b"
 
 
-@pytest.mark.parametrize(("written", "number"), [("15", "1.5"), ("15", "1,5"), ("1.5", "15"), ("1,500", "1.500")])
+@pytest.mark.parametrize(
+    ("written", "number"), [("15", "1.5"), ("15", "1,5"), ("1.5", "15"), ("1,500", "1.500")]
+)
 def test_what_stands_within_a_number_is_part_of_it(written: str, number: str) -> None:
     assert locate(f"x {written}!", f"x {number}") is None
     assert locate(f"x {number}!", f"x {number}") == f"x {number}"
@@ -129,7 +135,10 @@ def test_a_gap_is_told_in_many_ways_and_two_full_stops_are_none(gap: str) -> Non
 
 def test_each_quote_comes_once_in_the_order_asked_for() -> None:
     text = "we multiply, and then we subtract"
-    assert found_in(("we subtract", "we multiply", "WE SUBTRACT", "…"), text) == ("we subtract", "we multiply")
+    assert found_in(("we subtract", "we multiply", "WE SUBTRACT", "…"), text) == (
+        "we subtract",
+        "we multiply",
+    )
     assert found_in((), "ab") == ()
 
 
@@ -150,9 +159,7 @@ def test_the_first_place_is_taken_and_an_exact_one_before_a_loose_one() -> None:
     assert locate("fractions", "xfractions FRACTIONS") == "fractions"
 
 
-LONG = (
-    "the sum of the angles of a triangle is 180 degrees, 因为三角形的内角和是一百八十度, so x = 12 and y = 3, विद्या"
-)
+LONG = "the sum of the angles of a triangle is 180 degrees, 因为三角形的内角和是一百八十度, so x = 12 and y = 3, विद्या"
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,23 @@ import pytest
 
 from edugraph_analyzer.documents import Person, read_document
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
-from edugraph_analyzer.findings.schema import ANSWER_OF, as_answer, parse_answers, read_json, schema_of
+from edugraph_analyzer.findings.schema import (
+    ANSWER_OF,
+    as_answer,
+    parse_answers,
+    read_json,
+    schema_of,
+)
 from edugraph_analyzer.redaction import Redactor
 from edugraph_common.contracts.messages import CourseContext
 
-INTERACTION = {"id": "r1", "sentiment": "positive", "topics": ["分数"], "evidence": ["终于懂了"], "confidence": 0.9}
+INTERACTION = {
+    "id": "r1",
+    "sentiment": "positive",
+    "topics": ["分数"],
+    "evidence": ["终于懂了"],
+    "confidence": 0.9,
+}
 ERROR = {
     "id": "r1",
     "evidence": ["3x + 2x"],
@@ -34,18 +46,26 @@ CONTENT = {
 }
 
 
-def context(kind: str, text: str, points: tuple[str, ...] = (), people: tuple[Person, ...] = ()) -> MappingContext:
+def context(
+    kind: str, text: str, points: tuple[str, ...] = (), people: tuple[Person, ...] = ()
+) -> MappingContext:
     data = {
         "interaction": {"teacher_id": "t", "student_id": "s", "text": text},
         "error": {"student_id": "s", "course_id": "c", "error_text": text},
         "knowledge_points": {"course_id": "c", "content": text},
     }[kind]
-    types = {"interaction": "teacher_interaction", "error": "error_record", "knowledge_points": "course_content"}
+    types = {
+        "interaction": "teacher_interaction",
+        "error": "error_record",
+        "knowledge_points": "course_content",
+    }
     record = {"type": types[kind], "timestamp": "2026-01-05T08:00:00Z", "data": data}
     redactor = Redactor(people)
     redactor.redact(text)
     return MappingContext(
-        read_document(record, kind, [CourseContext(course_id="c", knowledge_points=points)]), redactor, 0.5
+        read_document(record, kind, [CourseContext(course_id="c", knowledge_points=points)]),
+        redactor,
+        0.5,
     )
 
 
@@ -73,7 +93,11 @@ def test_what_is_not_json_is_none(text: str) -> None:
 
 
 def test_each_item_of_a_pack_stands_for_itself() -> None:
-    entries = [INTERACTION, {**INTERACTION, "id": "r2", "sentiment": "ecstatic"}, {**INTERACTION, "id": "r9"}]
+    entries = [
+        INTERACTION,
+        {**INTERACTION, "id": "r2", "sentiment": "ecstatic"},
+        {**INTERACTION, "id": "r9"},
+    ]
     parsed = parse_answers("interaction", json.dumps({"answers": entries}), ["r1", "r2", "r3"])
     assert set(parsed.valid) == {"r1"}
     assert "sentiment" in parsed.problems["r2"]
@@ -81,7 +105,9 @@ def test_each_item_of_a_pack_stands_for_itself() -> None:
 
 
 def test_an_item_answered_twice_is_not_answered() -> None:
-    parsed = parse_answers("interaction", json.dumps({"answers": [INTERACTION, INTERACTION]}), ["r1"])
+    parsed = parse_answers(
+        "interaction", json.dumps({"answers": [INTERACTION, INTERACTION]}), ["r1"]
+    )
     assert not parsed.valid
 
 
@@ -94,8 +120,12 @@ def test_an_item_answered_twice_is_not_answered() -> None:
         {"sentiment": ["SECRET"]},
     ],
 )
-def test_an_answer_outside_the_schema_is_an_error_and_its_text_is_not_repeated(spoilt: dict) -> None:
-    problem = as_answer("interaction", {**INTERACTION, **spoilt, "topics": spoilt.get("topics", ["SECRET"])})
+def test_an_answer_outside_the_schema_is_an_error_and_its_text_is_not_repeated(
+    spoilt: dict,
+) -> None:
+    problem = as_answer(
+        "interaction", {**INTERACTION, **spoilt, "topics": spoilt.get("topics", ["SECRET"])}
+    )
     assert isinstance(problem, str)
     assert "SECRET" not in problem
 
@@ -135,7 +165,10 @@ def test_formulas_whose_backslashes_were_not_escaped_are_read(written: str, mean
 def test_evidence_comes_back_in_the_words_of_the_text_and_names_restored() -> None:
     people = (Person("STUDENT", "王小明", is_name=True),)
     quoted = {**INTERACTION, "evidence": ["[STUDENT_1] 终于懂了！"]}
-    found = to_finding(answer("interaction", quoted), context("interaction", "王小明　终于懂了!谢谢", people=people))
+    found = to_finding(
+        answer("interaction", quoted),
+        context("interaction", "王小明　终于懂了!谢谢", people=people),
+    )
     assert found.evidence == ("王小明　终于懂了!",)
     assert found.evidence_found
     assert found.confidence == 0.9
@@ -157,6 +190,11 @@ def test_known_points_keep_the_spelling_of_the_course() -> None:
 
 
 def test_points_stand_in_the_order_of_the_text_and_none_needs_itself() -> None:
-    found = to_finding(answer("knowledge_points", CONTENT), context("knowledge_points", "a ratio, then slope"))
-    assert [(point.name, point.order) for point in found.knowledge_points] == [("ratio", 1), ("slope", 2)]
+    found = to_finding(
+        answer("knowledge_points", CONTENT), context("knowledge_points", "a ratio, then slope")
+    )
+    assert [(point.name, point.order) for point in found.knowledge_points] == [
+        ("ratio", 1),
+        ("slope", 2),
+    ]
     assert [(each.point, each.requires) for each in found.prerequisites] == [("slope", "ratio")]

@@ -49,7 +49,12 @@ def mistake(number: int, text: str, student: str | None = None) -> dict:
         "course_id": "c",
         "error_text": text,
     }
-    return {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}", "data": data}
+    return {
+        "type": "error_record",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": f"r{number}",
+        "data": data,
+    }
 
 
 def labelled(count: int = 120) -> list[LabelledItem]:
@@ -73,33 +78,44 @@ def document(text: str):
     return read_document(mistake(999, text), "error", ())
 
 
-def row(words: dict[str, int], *, points: tuple[str, ...] = (), types: tuple[str, ...] = ()) -> LabelledRow:
-    return LabelledRow(record_id="r", students=("s",), words=words, knowledge_points=points, error_types=types)
+def row(
+    words: dict[str, int], *, points: tuple[str, ...] = (), types: tuple[str, ...] = ()
+) -> LabelledRow:
+    return LabelledRow(
+        record_id="r", students=("s",), words=words, knowledge_points=points, error_types=types
+    )
 
 
 BAGS = st.lists(
-    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5), min_size=1, max_size=6), min_size=1, max_size=12
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5), min_size=1, max_size=6),
+    min_size=1,
+    max_size=12,
 )
 
 
 def reference(bags: list[dict[str, int]], *, of: list[dict[str, int]]):
     """Return the vectors that scikit-learn gives."""
     vectorizer = TfidfVectorizer(
-        analyzer=lambda bag: [word for word, count in bag.items() for _ in range(count)], sublinear_tf=True
+        analyzer=lambda bag: [word for word, count in bag.items() for _ in range(count)],
+        sublinear_tf=True,
     )
     vectorizer.fit(bags)
     return vectorizer.transform(of)
 
 
 @given(BAGS, st.dictionaries(st.sampled_from("abcdefghij"), st.integers(1, 5)))
-def test_vectors_are_those_of_scikit_learn(bags: list[dict[str, int]], asked: dict[str, int]) -> None:
+def test_vectors_are_those_of_scikit_learn(
+    bags: list[dict[str, int]], asked: dict[str, int]
+) -> None:
     own = TfIdf(bags).vector(asked)
     theirs = sorted(reference(bags, of=[asked]).data)
     assert sorted(own.values()) == pytest.approx(theirs)
 
 
 @given(BAGS, st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5)))
-def test_neighbours_vote_with_the_square_of_their_cosine(bags: list[dict[str, int]], asked: dict[str, int]) -> None:
+def test_neighbours_vote_with_the_square_of_their_cosine(
+    bags: list[dict[str, int]], asked: dict[str, int]
+) -> None:
     assert len(bags) <= NEIGHBOURS
     cosines = (reference(bags, of=[asked]) @ reference(bags, of=bags).T).toarray()[0]
     wanted: dict[str, float] = {}
@@ -116,7 +132,9 @@ def test_steps_rise_and_keep_the_share_that_was_right(scored: list[tuple[float, 
     assert [list(each) for each in zip(*steps, strict=True)] == [
         sorted(set(each)) for each in zip(*steps, strict=True)
     ]
-    if len({score for score, _ in scored}) == len(scored) > 0:  # ties may stand on both sides of an edge
+    if (
+        len({score for score, _ in scored}) == len(scored) > 0
+    ):  # ties may stand on both sides of an edge
         said = sum(confidence_of(steps, score) for score, _ in scored)
         assert said == pytest.approx(sum(right for _, right in scored))
 
@@ -126,7 +144,9 @@ def test_steps_are_those_of_isotonic_regression_over_the_bins() -> None:
     steps = steps_of([(number / 200, each) for number, each in enumerate(right)])
     bins = [sum(right[start : start + 20]) / 20 for start in range(0, 200, 20)]
     theirs = IsotonicRegression().fit_transform(range(10), bins)
-    assert [confidence_of(steps, (start * 20) / 200) for start in range(10)] == pytest.approx(list(theirs))
+    assert [confidence_of(steps, (start * 20) / 200) for start in range(10)] == pytest.approx(
+        list(theirs)
+    )
 
 
 def test_a_fit_links_by_labelled_mistakes_and_names_their_kind() -> None:
@@ -144,16 +164,22 @@ def test_what_a_fit_cannot_know_stays_empty() -> None:
     fit = fitted(labelled())
     assert fit.points(document("photosynthesis needs light"), 3) == []
     by_chance = [
-        LabelledItem(item.record, (f"kind {number * 7919 % 5}",), ()) for number, item in enumerate(labelled(150))
+        LabelledItem(item.record, (f"kind {number * 7919 % 5}",), ())
+        for number, item in enumerate(labelled(150))
     ]
     assert fitted(by_chance).error_type(document(TEXTS["units"])) is None
-    few = [LabelledItem(item.record, ("rare",) if n < 4 else ("usual",), ()) for n, item in enumerate(labelled())]
+    few = [
+        LabelledItem(item.record, ("rare",) if n < 4 else ("usual",), ())
+        for n, item in enumerate(labelled())
+    ]
     assert fitted(few).classifier.said(words_of(document("kept its minus sign")), ()) is None
 
 
 def test_a_text_without_the_fits_words_is_linked_as_without_a_fit() -> None:
     record = mistake(1, "Mixed up perimeter, area.")
-    found = RuleBasedAnalyzer(lambda _: fitted(labelled())).finding(read_document(record, "error", ()))
+    found = RuleBasedAnalyzer(lambda _: fitted(labelled())).finding(
+        read_document(record, "error", ())
+    )
     assert [point.name for point in found.finding.knowledge_points] == ["perimeter", "area"]
 
 
@@ -161,7 +187,10 @@ def test_all_that_was_learned_of_a_student_goes_with_their_rows(tmp_path: Path) 
     """To take the guard out: let Fit keep the vectors of the time of the fit."""
     items = [
         *labelled(),
-        *(LabelledItem(mistake(200 + n, f"zebra crossing {n}", "gone"), ("z",), ("Z",)) for n in range(9)),
+        *(
+            LabelledItem(mistake(200 + n, f"zebra crossing {n}", "gone"), ("z",), ("Z",))
+            for n in range(9)
+        ),
     ]
     blobs = Blobs(str(tmp_path))
     header, rows = fit_course("c", by_course(items)["c"], NOW)
@@ -182,7 +211,9 @@ def test_all_that_was_learned_of_a_student_goes_with_their_rows(tmp_path: Path) 
     assert b"zebra" not in raw
     alone = Fit.of(header, [each for each in rows if "gone" not in each.students])
     for text in TEXTS.values():
-        assert without.linker.votes(words_of(document(text))) == alone.linker.votes(words_of(document(text)))
+        assert without.linker.votes(words_of(document(text))) == alone.linker.votes(
+            words_of(document(text))
+        )
 
 
 def test_the_newest_version_is_in_use_and_a_dropped_one_is_not(tmp_path: Path) -> None:
@@ -196,14 +227,22 @@ def test_the_newest_version_is_in_use_and_a_dropped_one_is_not(tmp_path: Path) -
         seconds[0] += LOOKED_AT_SECONDS + 1
         there = fit_keys(blobs, "c")
         fit = in_use.of(courses)
-        assert [len(there), fit and fit.header.fitted_at[:4]] == [keys, {2: "2027", 1: "2026", 0: None}[keys]]
+        assert [len(there), fit and fit.header.fitted_at[:4]] == [
+            keys,
+            {2: "2027", 1: "2026", 0: None}[keys],
+        ]
         if there:
             blobs.delete(there[-1])
 
 
 def test_a_row_holds_no_name_and_no_word_of_a_single_mistake() -> None:
-    texts = [f"Rosalind {text} secret{number}word" for number, text in enumerate(TEXTS.values())] * 2
-    items = [LabelledItem(mistake(n, f"{text} only{chr(97 + n)}x"), (), ("P",)) for n, text in enumerate(texts)]
+    texts = [
+        f"Rosalind {text} secret{number}word" for number, text in enumerate(TEXTS.values())
+    ] * 2
+    items = [
+        LabelledItem(mistake(n, f"{text} only{chr(97 + n)}x"), (), ("P",))
+        for n, text in enumerate(texts)
+    ]
     _, rows = fit_course("c", by_course(items)["c"], NOW)
     words = {word for each in rows for word in each.words}
     assert words
@@ -283,8 +322,14 @@ def test_labels_are_read_from_an_export_of_reviews(tmp_path: Path) -> None:
     ]
     reviews.write_text("".join(json.dumps(each) + "\n" for each in lines))
     (found,) = label_reader(records, reviews).items()
-    assert (found.record["record_id"], found.error_types, found.knowledge_points) == ("r1", ("slip", "sign"), ("A",))
-    reviews.write_text(json.dumps(lines[0]) + "\n" + json.dumps({"kind": "finding", "target": "Rosalind"}) + "\n")
+    assert (found.record["record_id"], found.error_types, found.knowledge_points) == (
+        "r1",
+        ("slip", "sign"),
+        ("A",),
+    )
+    reviews.write_text(
+        json.dumps(lines[0]) + "\n" + json.dumps({"kind": "finding", "target": "Rosalind"}) + "\n"
+    )
     with pytest.raises(Rejected, match=r"entry 2 of reviews.ndjson is no review") as refused:
         list(label_reader(records, reviews).items())
     assert "Rosalind" not in refused.value.reason

@@ -86,15 +86,28 @@ def completion(content: str = GOOD, finish: str = "stop", **message) -> dict:
     message = {"role": "assistant", "content": content} | message
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     choice = {"index": 0, "finish_reason": finish, "message": message}
-    return {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
 def error(status: int, message: str = "no", code: str | None = None, headers: dict | None = None):
-    return httpx2.Response(status, json={"error": {"message": message, "code": code}}, headers=headers)
+    return httpx2.Response(
+        status, json={"error": {"message": message, "code": code}}, headers=headers
+    )
 
 
-def model(handler: Callable, gate: Gate | None = None, memory: Memory | None = None, **settings) -> LLMClient:
-    made = AnalyzerSettings(openai_api_key="k", openai_base_url="http://provider.test/v1", model="m", **settings)
+def model(
+    handler: Callable, gate: Gate | None = None, memory: Memory | None = None, **settings
+) -> LLMClient:
+    made = AnalyzerSettings(
+        openai_api_key="k", openai_base_url="http://provider.test/v1", model="m", **settings
+    )
     limiter = gate or Gate()
     return LLMClient(
         made,
@@ -109,7 +122,12 @@ def model(handler: Callable, gate: Gate | None = None, memory: Memory | None = N
 def test_an_answer_and_its_tokens() -> None:
     gate = Gate()
     reply = model(lambda _: httpx2.Response(200, json=completion()), gate).complete(REQUEST)
-    assert (reply.text, reply.complete, reply.input_tokens, reply.output_tokens) == (GOOD, True, 7, 3)
+    assert (reply.text, reply.complete, reply.input_tokens, reply.output_tokens) == (
+        GOOD,
+        True,
+        7,
+        3,
+    )
     assert len(gate.passed) == 1
     assert gate.settled == [10]
 
@@ -177,7 +195,9 @@ def test_what_the_limiter_says_comes_out_as_it_was_and_nothing_is_sent(failure) 
     assert not sent
 
 
-@pytest.mark.parametrize("cut", [httpx2.ConnectError("x"), httpx2.ReadTimeout("x"), httpx2.RemoteProtocolError("x")])
+@pytest.mark.parametrize(
+    "cut", [httpx2.ConnectError("x"), httpx2.ReadTimeout("x"), httpx2.RemoteProtocolError("x")]
+)
 def test_a_broken_connection_can_be_tried_again(cut) -> None:
     def handler(_):
         raise cut
@@ -195,15 +215,25 @@ def server_with(accepts: tuple[str, ...], refuses: tuple[str, ...] = ()):
         step = body.get("response_format", {}).get("type", "prompt")
         for name in refuses:
             if name in body:
-                return error(400, f"Unsupported parameter: '{name}'. Use 'max_completion_tokens' or nothing.")
-        return httpx2.Response(200, json=completion()) if step in accepts else error(400, f"{step} is not supported")
+                return error(
+                    400, f"Unsupported parameter: '{name}'. Use 'max_completion_tokens' or nothing."
+                )
+        return (
+            httpx2.Response(200, json=completion())
+            if step in accepts
+            else error(400, f"{step} is not supported")
+        )
 
     return handler, seen
 
 
 @pytest.mark.parametrize(
     ("accepts", "requests", "step"),
-    [(("json_schema",), 1, "json_schema"), (("json_object", "prompt"), 2, "json_object"), (("prompt",), 3, "prompt")],
+    [
+        (("json_schema",), 1, "json_schema"),
+        (("json_object", "prompt"), 2, "json_object"),
+        (("prompt",), 3, "prompt"),
+    ],
 )
 def test_capabilities_are_found_once_and_remembered_for_all(accepts, requests, step) -> None:
     handler, seen = server_with(accepts)
@@ -213,7 +243,10 @@ def test_capabilities_are_found_once_and_remembered_for_all(accepts, requests, s
     another = model(handler, gate, memory)
     another.complete(REQUEST)
     assert len(seen) == requests + 1
-    assert (another.capabilities("interaction").step, another.capabilities("interaction").proven) == (step, True)
+    assert (
+        another.capabilities("interaction").step,
+        another.capabilities("interaction").proven,
+    ) == (step, True)
 
 
 def test_the_schema_stands_in_the_prompt_where_the_server_does_not_take_it() -> None:
@@ -268,7 +301,11 @@ def test_without_redis_the_capabilities_are_found_again() -> None:
         def set(self, _name, _value, **_options):
             raise redis.ConnectionError
 
-    assert model(lambda _: httpx2.Response(200, json=completion()), memory=Away()).complete(REQUEST).complete
+    assert (
+        model(lambda _: httpx2.Response(200, json=completion()), memory=Away())
+        .complete(REQUEST)
+        .complete
+    )
 
 
 def test_an_error_never_repeats_what_was_sent() -> None:
@@ -282,7 +319,12 @@ def test_a_fork_opens_its_own_connections() -> None:
     made = AnalyzerSettings(openai_api_key="k", openai_base_url="http://provider.test/v1")
     transport, gate = Connected(lambda _: httpx2.Response(200, json=completion())), Gate()
     client = LLMClient(
-        made, Memory(), lambda *_: gate, process_id=lambda: process[0], now=lambda: 0.0, transport=transport
+        made,
+        Memory(),
+        lambda *_: gate,
+        process_id=lambda: process[0],
+        now=lambda: 0.0,
+        transport=transport,
     )
     client.complete(REQUEST)
     first = client._opened()
@@ -321,14 +363,20 @@ def test_a_slot_that_is_not_used_gives_its_tokens_back() -> None:
 
 
 def stream(*deltas: dict, finish: str | None = "stop", usage: bool = True) -> httpx2.Response:
-    pieces: list[dict] = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    pieces: list[dict] = [
+        {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
+    ]
     if finish:
         pieces.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
     if usage:
         used: dict = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-        pieces.append({"choices": [], "usage": used | {"prompt_tokens_details": {"cached_tokens": 5}}})
+        pieces.append(
+            {"choices": [], "usage": used | {"prompt_tokens_details": {"cached_tokens": 5}}}
+        )
     common = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m"}
-    lines = "".join(f"data: {json.dumps(common | piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
+    lines = (
+        "".join(f"data: {json.dumps(common | piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
+    )
     return httpx2.Response(200, text=lines, headers={"content-type": "text/event-stream"})
 
 
@@ -343,14 +391,24 @@ def test_a_model_that_only_streams_is_asked_for_a_stream_from_then_on() -> None:
     def handler(request):
         seen.append(json.loads(request.content))
         if not seen[-1].get("stream"):
-            return error(400, "This model only supports stream mode, please enable the stream parameter.")
+            return error(
+                400, "This model only supports stream mode, please enable the stream parameter."
+            )
         return stream(
-            {"role": "assistant"}, {"reasoning_content": "hm"}, {"content": GOOD[:5]}, {"content": GOOD[5:]}
+            {"role": "assistant"},
+            {"reasoning_content": "hm"},
+            {"content": GOOD[:5]},
+            {"content": GOOD[5:]},
         )
 
     client = model(handler)
     answer = client.complete(REQUEST)
-    assert (answer.text, answer.input_tokens, answer.output_tokens, answer.cached_tokens) == (GOOD, 7, 3, 5)
+    assert (answer.text, answer.input_tokens, answer.output_tokens, answer.cached_tokens) == (
+        GOOD,
+        7,
+        3,
+        5,
+    )
     client.complete(REQUEST)
     assert [bool(body.get("stream")) for body in seen] == [False, True, True]
     assert seen[1]["stream_options"] == {"include_usage": True}
@@ -363,13 +421,17 @@ def test_a_server_without_stream_options_is_asked_without_them() -> None:
         return stream({"content": GOOD}, usage=False)
 
     client = model(handler)
-    client.accesses("interaction")[0].memory._capabilities[told(client)] = EndpointCapabilities(stream=True)
+    client.accesses("interaction")[0].memory._capabilities[told(client)] = EndpointCapabilities(
+        stream=True
+    )
     assert client.complete(REQUEST).text == GOOD
 
 
 def test_a_stream_that_breaks_off_is_no_answer() -> None:
     client = model(lambda _: stream({"content": GOOD}, finish=None))
-    client.accesses("interaction")[0].memory._capabilities[told(client)] = EndpointCapabilities(stream=True)
+    client.accesses("interaction")[0].memory._capabilities[told(client)] = EndpointCapabilities(
+        stream=True
+    )
     with pytest.raises(Retryable, match="broke off"):
         client.complete(REQUEST)
 
@@ -380,7 +442,9 @@ def test_a_model_that_wants_to_be_told_not_to_think_is_told() -> None:
     def handler(request):
         seen.append(json.loads(request.content))
         if seen[-1].get("enable_thinking") is not False:
-            return error(400, "parameter.enable_thinking must be set to false for non-streaming calls")
+            return error(
+                400, "parameter.enable_thinking must be set to false for non-streaming calls"
+            )
         return httpx2.Response(200, json=completion())
 
     assert model(handler).complete(REQUEST).text == GOOD
@@ -390,9 +454,15 @@ def test_a_model_that_wants_to_be_told_not_to_think_is_told() -> None:
 @pytest.mark.parametrize(
     ("words", "largest"),
     [
-        ("max_tokens is too large: {limit}. This model supports at most 700 completion tokens", 700),
+        (
+            "max_tokens is too large: {limit}. This model supports at most 700 completion tokens",
+            700,
+        ),
         ("Range of max_tokens should be [1, 512]", 512),
-        ("'max_tokens' is too large: {limit}. This model's maximum context length is 600 tokens", 600),
+        (
+            "'max_tokens' is too large: {limit}. This model's maximum context length is 600 tokens",
+            600,
+        ),
     ],
 )
 def test_a_limit_that_is_too_large_is_lowered_and_remembered(words, largest) -> None:
@@ -417,7 +487,9 @@ def test_the_headroom_that_an_answer_needed_is_given_to_all_later_ones() -> None
 
     def handler(request):
         limits.append(json.loads(request.content)["max_tokens"])
-        return httpx2.Response(200, json=completion(finish="stop" if limits[-1] > 300 else "length"))
+        return httpx2.Response(
+            200, json=completion(finish="stop" if limits[-1] > 300 else "length")
+        )
 
     client = model(handler)
     assert not client.complete(REQUEST).complete
@@ -428,7 +500,9 @@ def test_the_headroom_that_an_answer_needed_is_given_to_all_later_ones() -> None
 
 def test_what_the_content_filter_took_out_was_paid_for() -> None:
     for told_as in ({"finish": "content_filter"}, {"refusal": "no"}):
-        answer = model(lambda _, told_as=told_as: httpx2.Response(200, json=completion(**told_as))).complete(REQUEST)
+        answer = model(
+            lambda _, told_as=told_as: httpx2.Response(200, json=completion(**told_as))
+        ).complete(REQUEST)
         assert (answer.filtered, answer.input_tokens, answer.output_tokens) == (True, 7, 3)
 
 
@@ -528,12 +602,16 @@ def test_what_one_key_cannot_answer_the_next_one_is_asked(several) -> None:
     ]
     assert [body["model"] for *_, body in sent] == ["m", "m", "m-there"]
     client.complete(REQUEST)
-    assert sent[-1][1] == "key-1"  # the refused key is left alone, the one that failed once is tried again
+    assert (
+        sent[-1][1] == "key-1"
+    )  # the refused key is left alone, the one that failed once is tried again
 
 
 def test_a_key_that_is_paused_is_asked_last(several) -> None:
     gates: dict = {}
-    client, sent = asked_in_turn(several, *[httpx2.Response(200, json=completion())] * 2, gates=gates)
+    client, sent = asked_in_turn(
+        several, *[httpx2.Response(200, json=completion())] * 2, gates=gates
+    )
     client.complete(REQUEST)
     next(iter(gates.values())).now_paused = 30.0
     client.complete(REQUEST)
@@ -542,7 +620,10 @@ def test_a_key_that_is_paused_is_asked_last(several) -> None:
 
 def test_the_soonest_of_all_failures_is_told(several) -> None:
     client, _ = asked_in_turn(
-        several, error(429, headers={"retry-after": "9"}), error(401), error(429, headers={"retry-after": "4"})
+        several,
+        error(429, headers={"retry-after": "9"}),
+        error(401),
+        error(429, headers={"retry-after": "4"}),
     )
     with pytest.raises(Wait) as caught:
         client.complete(REQUEST)

@@ -38,7 +38,9 @@ def settings(tmp_path, text: str, **chosen) -> AnalyzerSettings:
     return AnalyzerSettings(models_file=path, model="m", **chosen)
 
 
-def test_the_file_comes_before_the_settings_and_a_kind_before_its_model(tmp_path, monkeypatch) -> None:
+def test_the_file_comes_before_the_settings_and_a_kind_before_its_model(
+    tmp_path, monkeypatch
+) -> None:
     monkeypatch.setenv("ONE", "secret-1")
     told = settings(tmp_path, WHOLE, temperature=1.0, thinking_tokens=9, tokens_per_minute=88)
     assert told.parameters_for("interaction").temperature == 0.3
@@ -69,8 +71,14 @@ def test_a_model_that_the_file_does_not_name_is_asked_as_the_settings_say(tmp_pa
     [
         ("[models.m]\ntemprature = 1", "models.m.temprature"),
         ('[models.m]\nendpoints = ["none"]', "an endpoint that the file has not: 'none'"),
-        ('[[endpoints]]\nname = "a"\n[[endpoints]]\nname = "a"', "two endpoints have the same name"),
-        ('[[endpoints]]\nname = "a"\nkeys_from = ["NOT_SET_ANYWHERE"]', "NOT_SET_ANYWHERE, which is not set"),
+        (
+            '[[endpoints]]\nname = "a"\n[[endpoints]]\nname = "a"',
+            "two endpoints have the same name",
+        ),
+        (
+            '[[endpoints]]\nname = "a"\nkeys_from = ["NOT_SET_ANYWHERE"]',
+            "NOT_SET_ANYWHERE, which is not set",
+        ),
         ("[models.m]\nrequests_per_minute = 0", "models.m.requests_per_minute"),
         ("[models.m", "models.toml: "),
     ],

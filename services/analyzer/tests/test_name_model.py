@@ -13,7 +13,9 @@ from edugraph_analyzer.redaction import Redactor
 from edugraph_analyzer.settings import NAME_MODEL_PACKAGE, AnalyzerSettings
 
 
-def _model_that_finds(monkeypatch: pytest.MonkeyPatch, *parts: str, types: str = "GIVEN_NAME") -> list[str]:
+def _model_that_finds(
+    monkeypatch: pytest.MonkeyPatch, *parts: str, types: str = "GIVEN_NAME"
+) -> list[str]:
     """Let the model find these parts of names in order. Return the texts that it was given."""
     given: list[str] = []
 
@@ -41,7 +43,11 @@ def _model_that_finds(monkeypatch: pytest.MonkeyPatch, *parts: str, types: str =
         ("Orla      Fenwick", ["Orla", "Fenwick"], []),
         ("with Bo,Orla Fenwick", ["Bo", "Orla", "Fenwick"], ["Orla Fenwick"]),
         ("Jenny has 4 apples", ["Jenny"], []),
-        ("as Isaac Newton and Orla Fenwick said", ["Isaac", "Newton", "Orla", "Fenwick"], ["Orla Fenwick"]),
+        (
+            "as Isaac Newton and Orla Fenwick said",
+            ["Isaac", "Newton", "Orla", "Fenwick"],
+            ["Orla Fenwick"],
+        ),
         ("Anne-Marie Le Guin came", ["Anne-Marie", "Le", "Guin"], ["Anne-Marie Le Guin"]),
     ],
 )
@@ -68,7 +74,9 @@ def test_a_text_without_two_words_of_letters_does_not_load_the_model(
     assert name_model.whole_names(text) == []
 
 
-def test_a_name_of_model_and_rules_is_replaced_once_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_of_model_and_rules_is_replaced_once_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Out: `find_names` in `_private_spans`."""
     text = "My cousin Orla Fenwick and Tamsin Okoro hit me."
     _model_that_finds(monkeypatch, "Orla", "Fenwick", "Tamsin", "Okoro")
@@ -91,10 +99,15 @@ def test_the_setting_switches_the_model_on(monkeypatch: pytest.MonkeyPatch) -> N
     on = question_of(document, AnalyzerSettings(name_model=True))
     assert "Tamsin" not in on.body
     assert on.key != off.key
-    assert "Tamsin Okoro" in question_of(document, AnalyzerSettings(name_model=True, redaction=False)).body
+    assert (
+        "Tamsin Okoro"
+        in question_of(document, AnalyzerSettings(name_model=True, redaction=False)).body
+    )
 
 
-def test_a_model_that_is_wanted_and_not_there_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_wanted_and_not_there_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Out: `name_model_is_there`."""
     monkeypatch.setattr("edugraph_analyzer.settings.find_spec", lambda _: None)
     assert AnalyzerSettings().name_model is False
@@ -102,9 +115,13 @@ def test_a_model_that_is_wanted_and_not_there_ends_the_start(monkeypatch: pytest
         AnalyzerSettings(name_model=True)
 
 
-@pytest.mark.parametrize("name", ["Thandiwe Mokoena", "priya raghunathan", "Søren Kjeldsen", "Wang Xiuying"])
+@pytest.mark.parametrize(
+    "name", ["Thandiwe Mokoena", "priya raghunathan", "Søren Kjeldsen", "Wang Xiuying"]
+)
 def test_the_model_finds_names_that_no_rule_knows(name: str) -> None:
-    pytest.importorskip(NAME_MODEL_PACKAGE, reason="the extra `names` of the analyzer is not installed")
+    pytest.importorskip(
+        NAME_MODEL_PACKAGE, reason="the extra `names` of the analyzer is not installed"
+    )
     text = f"Yesterday {name} took my pen and laughed at me in the break."
     assert name.rsplit(maxsplit=1)[-1] not in Redactor((), (), name_model.whole_names).redact(text)
     harmless = "Jenny has four apples. Multiply both sides by two, then solve for x."

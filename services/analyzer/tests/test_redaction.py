@@ -76,7 +76,9 @@ def test_placeholders_are_known_however_a_model_writes_them(written: str) -> Non
 
 def test_the_same_words_get_the_same_placeholder_in_all_sections() -> None:
     redactor = Redactor((student("Alice"),))
-    assert redactor.redact("Alice?") + redactor.redact("Yes, Alice") == "[STUDENT_1]?Yes, [STUDENT_1]"
+    assert (
+        redactor.redact("Alice?") + redactor.redact("Yes, Alice") == "[STUDENT_1]?Yes, [STUDENT_1]"
+    )
 
 
 KINDS_OF_PARTS = (
@@ -91,7 +93,9 @@ SPELLINGS = (str.swapcase, str.lower, lambda part: part.replace("i", "ı"), lamb
 @st.composite
 def people_and_texts(draw: st.DrawFn) -> tuple[str, str]:
     """A name or an id, and a text that holds some of its parts in another order, case and spelling."""
-    parts = draw(st.lists(st.sampled_from(draw(st.sampled_from(KINDS_OF_PARTS))), min_size=1, max_size=3))
+    parts = draw(
+        st.lists(st.sampled_from(draw(st.sampled_from(KINDS_OF_PARTS))), min_size=1, max_size=3)
+    )
     told = draw(st.lists(st.sampled_from((*parts, "学号", "Student No", "id")), max_size=3))
     spelled = [draw(st.sampled_from(SPELLINGS))(part) for part in told]
     return draw(st.sampled_from(BETWEEN)).join(parts), draw(st.sampled_from(BETWEEN)).join(spelled)
@@ -102,7 +106,9 @@ def people_and_texts(draw: st.DrawFn) -> tuple[str, str]:
 @example(given_pair=("王小明", "小明同学"), is_name=True)
 @example(given_pair=("Sam Emin", "emın"), is_name=True)
 @example(given_pair=("S-20260131", "20260131"), is_name=False)
-def test_no_place_of_a_person_is_passed_over_unread(given_pair: tuple[str, str], is_name: bool) -> None:
+def test_no_place_of_a_person_is_passed_over_unread(
+    given_pair: tuple[str, str], is_name: bool
+) -> None:
     """A text that holds no part of a person is not searched; searched all the same, it would give nothing.
 
     Out: `_FOLDED_BY_RE`, or any list in `_parts_of_any_match`.
@@ -119,7 +125,9 @@ def test_no_place_of_a_person_is_passed_over_unread(given_pair: tuple[str, str],
 
 
 ALL_FORMS = (*FORMS, *private_names.INTRODUCTIONS)
-each_form = pytest.mark.parametrize("form", ALL_FORMS, ids=[f"{n}-{each.tag}" for n, each in enumerate(ALL_FORMS)])
+each_form = pytest.mark.parametrize(
+    "form", ALL_FORMS, ids=[f"{n}-{each.tag}" for n, each in enumerate(ALL_FORMS)]
+)
 
 
 def passes_guards(form: Form, text: str) -> bool:
@@ -129,7 +137,9 @@ def passes_guards(form: Form, text: str) -> bool:
 
 @pytest.mark.thorough
 @each_form
-@settings(max_examples=10, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=10, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_no_match_of_a_form_is_passed_over_unread(form: Form, data: st.DataObject) -> None:
     """Whatever the pattern of a form matches has the form's hint and what the form needs.
@@ -153,8 +163,21 @@ FEWEST_DIGITS = (
         "AB 12 34 56 C",
         "123-12-1234",
     ),
-    *("passport 1bbbb", "abcdef12g12h123i", "12345678z", "x1234567z", "123.123.123-12", "2123 1234 1234"),
-    *("123456-1123456", "1 12 12 1a 123 123 12", "abcd123456habcdea1", "+1 1 1 1 1 1 1", "130 1234 1234"),
+    *(
+        "passport 1bbbb",
+        "abcdef12g12h123i",
+        "12345678z",
+        "x1234567z",
+        "123.123.123-12",
+        "2123 1234 1234",
+    ),
+    *(
+        "123456-1123456",
+        "1 12 12 1a 123 123 12",
+        "abcd123456habcdea1",
+        "+1 1 1 1 1 1 1",
+        "130 1234 1234",
+    ),
     *("1 3 1 1 1 1 1 1 1 1 1", "(01) 12", "400 123 123", "212-212-1234", "phone 1 1 1 1 1 1 1"),
     *(
         "3123-1234-1234-1234",
@@ -174,7 +197,9 @@ FEWEST_DIGITS = (
 COUNTED = [form for form in FORMS if form.needs.digits]
 
 
-@pytest.mark.parametrize(("form", "text"), list(zip(COUNTED, FEWEST_DIGITS, strict=True)), ids=FEWEST_DIGITS)
+@pytest.mark.parametrize(
+    ("form", "text"), list(zip(COUNTED, FEWEST_DIGITS, strict=True)), ids=FEWEST_DIGITS
+)
 def test_a_form_needs_no_more_digits_than_what_it_matches_has(form: Form, text: str) -> None:
     """Out: one digit more, or less, than any form needs."""
     assert form.pattern.search(text)
@@ -192,7 +217,9 @@ def test_each_word_that_a_form_is_found_by_is_in_its_hint(form: Form) -> None:
                 assert form.pattern.search(text) is None or passes_guards(form, text), text
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=50, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 @given(told=st.from_regex(injection._SPEAKS_TO_MODEL))
 def test_no_words_to_the_model_are_passed_over_unread(told: str) -> None:
     """Out: any word of `_WORDS_TO_MODEL`."""
@@ -200,7 +227,9 @@ def test_no_words_to_the_model_are_passed_over_unread(told: str) -> None:
     assert injection.speaks_to_model(told) == (injection._SPEAKS_TO_MODEL.search(plain) is not None)
 
 
-@pytest.mark.parametrize("text", ["谢谢赵一诺", "谢谢欧阳静", "赵一诺", "谢谢赵老师", "thanks to Noel"])
+@pytest.mark.parametrize(
+    "text", ["谢谢赵一诺", "谢谢欧阳静", "赵一诺", "谢谢赵老师", "thanks to Noel"]
+)
 def test_a_text_may_end_with_the_name_of_a_member(text: str) -> None:
     """Out: that a name is no longer than the rest of the text."""
     redactor = Redactor((), [CourseNames(["赵一诺", "欧阳静", "Noel Zhao"])])

@@ -16,7 +16,8 @@ from edugraph_common.platform.course_members import MOST_MEMBERS
 
 CHARACTERS = 100_000
 MOST_SECONDS = 3.0  # of CPU; patterns without bounds take minutes, the present ones at most 0.2 s on a slow machine
-MOST_SECONDS_OF_ALL = 1.5  # for a whole redaction beside 3,100 members: at most 0.6 s on a slow machine
+# The longest redaction beside 3,100 members takes 0.6 s on a slow machine.
+MOST_SECONDS_OF_ALL = 1.5
 UNITS_OF_NAMES = (
     *(
         "王·",
@@ -38,7 +39,25 @@ UNITS_OF_NAMES = (
 )
 UNITS = (
     *UNITS_OF_NAMES,
-    *("a", "a-", "a.", "a a ", "1", "1 ", "1-", "1.", "+1", "(1", "://", "www.a.", "::", "1:", "A1 ", "Ab ", "GB00 "),
+    *(
+        "a",
+        "a-",
+        "a.",
+        "a a ",
+        "1",
+        "1 ",
+        "1-",
+        "1.",
+        "+1",
+        "(1",
+        "://",
+        "www.a.",
+        "::",
+        "1:",
+        "A1 ",
+        "Ab ",
+        "GB00 ",
+    ),
     *(
         "微信",
         "学号",
@@ -55,7 +74,19 @@ UNITS = (
         "京A",
     ),
     *("1 234 ", "12 3", "Flat 1, A ", "1 Aaa ", "1 rue ", "路1-", "里1"),
-    *("王", "王 ", "欧阳", "妈妈", "my friend A", "Alice ", "电话 ", "reg A", "[STUDENT_1", "艾特", "点"),
+    *(
+        "王",
+        "王 ",
+        "欧阳",
+        "妈妈",
+        "my friend A",
+        "Alice ",
+        "电话 ",
+        "reg A",
+        "[STUDENT_1",
+        "艾特",
+        "点",
+    ),
 )
 HOSTILE = [(unit * (CHARACTERS // len(unit) + 1))[: CHARACTERS - 1] + "@" for unit in UNITS]
 PEOPLE = (
@@ -65,7 +96,9 @@ PEOPLE = (
     Person("STUDENT", "12", is_name=False),
 )
 ALL_FORMS = (*FORMS, *INTRODUCTIONS)
-COURSE = CourseNames([f"王{chr(0x4E00 + number)}{chr(0x5E00 + number)}" for number in range(MOST_MEMBERS)])
+COURSE = CourseNames(
+    [f"王{chr(0x4E00 + number)}{chr(0x5E00 + number)}" for number in range(MOST_MEMBERS)]
+)
 
 
 folded_once = cache(folded)  # as a redactor does for all forms of one text
@@ -81,7 +114,9 @@ def slowest(redact: Callable[[str], object]) -> tuple[float, str]:
     return found
 
 
-@pytest.mark.parametrize("form", ALL_FORMS, ids=[f"{n}-{each.tag}" for n, each in enumerate(ALL_FORMS)])
+@pytest.mark.parametrize(
+    "form", ALL_FORMS, ids=[f"{n}-{each.tag}" for n, each in enumerate(ALL_FORMS)]
+)
 def test_each_form_takes_time_in_proportion_to_the_text(form) -> None:
     slowest(lambda text: list(form.spans(text, folded_once(text))))
 
@@ -95,9 +130,12 @@ def hostile_members() -> list[str]:
     of_each_length = [f"王{chr(0x4E00 + number) * (number % 40 + 1)}" for number in range(1_200)]
     of_one_character = ["王" * (2 + number) for number in range(39)]
     in_letters = [
-        f"A{'ab'[number % 2] * (number % 9 + 1)} B{number % 7 * 'a'} {chr(97 + number % 26)}" for number in range(900)
+        f"A{'ab'[number % 2] * (number % 9 + 1)} B{number % 7 * 'a'} {chr(97 + number % 26)}"
+        for number in range(900)
     ]
-    in_cyrillic = [f"А{chr(0x430 + number % 30)}{chr(0x430 + number // 30)} Иванов" for number in range(500)]
+    in_cyrillic = [
+        f"А{chr(0x430 + number % 30)}{chr(0x430 + number // 30)} Иванов" for number in range(500)
+    ]
     in_korean = [f"김{chr(0xAC00 + number)}민" for number in range(461)]
     return [*of_each_length, *of_one_character, *in_letters, *in_cyrillic, *in_korean]
 

@@ -28,7 +28,9 @@ class Found:
 @pytest.fixture
 def finds(monkeypatch: pytest.MonkeyPatch):
     def set_forms(*spans: Span) -> None:
-        monkeypatch.setattr(redaction, "_forms_that_may_match", lambda _: tuple(Found(span) for span in spans))
+        monkeypatch.setattr(
+            redaction, "_forms_that_may_match", lambda _: tuple(Found(span) for span in spans)
+        )
 
     return set_forms
 
@@ -74,7 +76,10 @@ def test_no_character_of_any_span_is_left_and_all_come_back(drawn: list[Span], t
 
 def test_the_names_of_a_course_are_private_too(finds) -> None:
     finds()
-    assert Redactor((), [cast("CourseNames", Found((0, 2, "PERSON")))]).redact("ab cd") == "[PERSON_1] cd"
+    assert (
+        Redactor((), [cast("CourseNames", Found((0, 2, "PERSON")))]).redact("ab cd")
+        == "[PERSON_1] cd"
+    )
     assert Redactor(()).redact("ab cd") == "ab cd"
 
 
@@ -110,7 +115,14 @@ def test_a_placeholder_of_each_kind_is_known_in_every_bracket(finds, tag: str) -
     finds((0, 2, tag))
     redactor = Redactor(())
     assert redactor.redact("ab") == f"[{tag}_1]"
-    for written in (f"[{tag}_1]", f"【{tag} 1】", f"({tag.lower()}_1)", f"（ {tag}_1 ）", f"<{tag}_1>", f"{tag}_1"):
+    for written in (
+        f"[{tag}_1]",
+        f"【{tag} 1】",
+        f"({tag.lower()}_1)",
+        f"（ {tag}_1 ）",
+        f"<{tag}_1>",
+        f"{tag}_1",
+    ):
         assert redactor.restore(f"x {written} y") == "x ab y"
         assert holds_placeholder(f"x {written} y")
     assert not holds_placeholder(f"{tag} alone, {tag}_x")
@@ -126,7 +138,19 @@ def test_a_placeholder_is_a_word_of_its_own() -> None:
 def test_the_kinds_come_in_the_order_in_which_one_wins_over_another() -> None:
     """Prompts, docs and answers that are kept name them: docs/privacy.md says what each is."""
     assert (
-        *("URL", "EMAIL", "ADDRESS", "STUDENT", "TEACHER", "IDNUMBER", "CARD", "PHONE", "ACCOUNT", "IP", "PLATE"),
+        *(
+            "URL",
+            "EMAIL",
+            "ADDRESS",
+            "STUDENT",
+            "TEACHER",
+            "IDNUMBER",
+            "CARD",
+            "PHONE",
+            "ACCOUNT",
+            "IP",
+            "PLATE",
+        ),
         *("BIRTHDATE", "STUDENTID", "PERSON"),
     ) == TAGS
 
@@ -136,7 +160,9 @@ def test_a_form_is_tried_on_each_text_that_has_what_it_needs_and_on_no_other() -
     for form in (*INTRODUCTIONS, *FORMS):
         digits, in_a_row, beyond_ascii = form.needs
         assert form in redaction._forms_that_may_match(form.needs)
-        assert form in redaction._forms_that_may_match(Needs(MOST_DIGITS, MOST_DIGITS, beyond_ascii=True))
+        assert form in redaction._forms_that_may_match(
+            Needs(MOST_DIGITS, MOST_DIGITS, beyond_ascii=True)
+        )
         lacking = [Needs(digits - 1, MOST_DIGITS, True), Needs(MOST_DIGITS, in_a_row - 1, True)]
         lacking += [Needs(MOST_DIGITS, MOST_DIGITS, False)] if beyond_ascii else []
         assert not any(form in redaction._forms_that_may_match(each) for each in lacking)

@@ -19,7 +19,13 @@ SETTINGS = AnalyzerSettings(openai_api_key="k", model="m", prices={"m": {"input"
 
 
 def entry(number: int, text: str = "words of item", **other) -> dict:
-    return {"id": f"r{number}", "sentiment": "neutral", "topics": [], "evidence": [text], "confidence": 0.8} | other
+    return {
+        "id": f"r{number}",
+        "sentiment": "neutral",
+        "topics": [],
+        "evidence": [text],
+        "confidence": 0.8,
+    } | other
 
 
 def mistake(number: int, text: str) -> dict:
@@ -64,9 +70,15 @@ def questions(count: int, kind: Kind = "interaction"):
     for number in range(count):
         words = f"words of item {number}"
         if kind == "error":
-            record = {"type": "error_record", "data": {"student_id": "s", "course_id": "c", "error_text": words}}
+            record = {
+                "type": "error_record",
+                "data": {"student_id": "s", "course_id": "c", "error_text": words},
+            }
         else:
-            record = {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "s", "text": words}}
+            record = {
+                "type": "teacher_interaction",
+                "data": {"teacher_id": "t", "student_id": "s", "text": words},
+            }
         record["timestamp"] = "2026-01-05T08:00:00Z"
         yield question_of(read_document(record, kind, []), SETTINGS)
 
@@ -104,7 +116,9 @@ def test_a_pack_is_one_request_and_its_tokens_are_shared_out() -> None:
 
 
 def test_what_a_pack_leaves_out_is_asked_for_alone() -> None:
-    model = ScriptedClient(answers(entry(1), entry(2, sentiment="?")), answers(entry(1)), answers(entry(1)))
+    model = ScriptedClient(
+        answers(entry(1), entry(2, sentiment="?")), answers(entry(1)), answers(entry(1))
+    )
     with capture_logs() as lines:
         resolutions = resolve(model, 3)
     assert len(model.asked) == 3
@@ -115,14 +129,18 @@ def test_what_a_pack_leaves_out_is_asked_for_alone() -> None:
 
 def test_exchanged_items_are_asked_for_alone() -> None:
     packed = answers(entry(1, "words of item 1"), entry(2, "words of item 0"))
-    model = ScriptedClient(packed, answers(entry(1, "words of item 0")), answers(entry(1, "words of item 1")))
+    model = ScriptedClient(
+        packed, answers(entry(1, "words of item 0")), answers(entry(1, "words of item 1"))
+    )
     assert all(each.answer for each in resolve(model, 2))
     assert len(model.asked) == 3
 
 
 def test_exchanged_mistakes_are_asked_for_alone_and_those_without_a_quote_are_not() -> None:
     """Out: the look at the neighbours' texts."""
-    packed = answers(mistake(1, "words of item 1"), mistake(2, "words of item 1"), mistake(3, "words of nobody"))
+    packed = answers(
+        mistake(1, "words of item 1"), mistake(2, "words of item 1"), mistake(3, "words of nobody")
+    )
     model = ScriptedClient(packed, answers(mistake(1, "words of item 0")))
     resolutions = resolve(model, 3, kind="error")
     quoted = {each.question.body: each.answer.evidence for each in resolutions}
@@ -132,7 +150,9 @@ def test_exchanged_mistakes_are_asked_for_alone_and_those_without_a_quote_are_no
 
 
 @pytest.mark.parametrize("kind", ["interaction", "error"])
-def test_each_text_is_read_once_for_answers_that_quote_it(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_text_is_read_once_for_answers_that_quote_it(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reading each neighbour's text too makes a pack's time quadratic. Out: reading the own text first."""
     read = []
 
@@ -142,7 +162,11 @@ def test_each_text_is_read_once_for_answers_that_quote_it(kind: Kind, monkeypatc
 
     monkeypatch.setattr(pipeline, "found_in", counted)
     told = mistake if kind == "error" else entry
-    resolve(ScriptedClient(answers(*(told(number, "words of item") for number in range(1, 11)))), 10, kind=kind)
+    resolve(
+        ScriptedClient(answers(*(told(number, "words of item") for number in range(1, 11)))),
+        10,
+        kind=kind,
+    )
     assert len(read) == 10
 
 
@@ -153,7 +177,12 @@ def test_one_repair_turn_and_never_a_second() -> None:
     assert resolution.answer is None
     assert "does not validate" in resolution.reason
     assert len(model.asked) == 2
-    assert [message["role"] for message in model.asked[1].messages] == ["system", "user", "assistant", "user"]
+    assert [message["role"] for message in model.asked[1].messages] == [
+        "system",
+        "user",
+        "assistant",
+        "user",
+    ]
     assert resolution.input_tokens == 20
 
 
@@ -172,7 +201,9 @@ def test_a_cut_answer_is_said_to_be_cut() -> None:
 
 
 def test_one_item_that_is_refused_does_not_take_its_pack_with_it() -> None:
-    model = ScriptedClient(Unanswerable("filter"), answers(entry(1)), Unanswerable("filter"), answers(entry(1)))
+    model = ScriptedClient(
+        Unanswerable("filter"), answers(entry(1)), Unanswerable("filter"), answers(entry(1))
+    )
     resolutions = resolve(model, 3)
     assert [bool(each.answer) for each in resolutions] == [True, False, True]
     assert resolutions[1].reason == "filter"
@@ -218,7 +249,9 @@ def cut(*entries, limit: int = 100) -> LLMResponse:
     return LLMResponse(text + ', {"id": "r', False, 100, 50, limit=limit)
 
 
-def test_a_pack_that_was_cut_keeps_its_whole_entries_and_asks_for_the_rest_with_a_larger_limit() -> None:
+def test_a_pack_that_was_cut_keeps_its_whole_entries_and_asks_for_the_rest_with_a_larger_limit() -> (
+    None
+):
     rest = answers(entry(1, "words of item 2"), entry(2, "words of item 3"))
     model = ScriptedClient(cut(entry(1), entry(2), limit=1_000), rest)
     resolutions = resolve(model, 4)
@@ -250,7 +283,10 @@ def test_a_model_that_only_talks_ends_after_three_requests() -> None:
     model = ScriptedClient(*[LLMResponse("Happy to help!", True, 10, 5)] * 3)
     resolutions = resolve(model, 10)
     assert len(model.asked) == 3
-    assert all("could not be used 3 times in a row: the answer is not JSON" in each.reason for each in resolutions)
+    assert all(
+        "could not be used 3 times in a row: the answer is not JSON" in each.reason
+        for each in resolutions
+    )
     assert model.judged[-1]
 
 
@@ -263,7 +299,9 @@ def test_texts_that_go_wrong_beside_others_that_go_well_say_nothing_of_the_model
     assert not any(model.judged)
 
 
-def test_a_pack_waits_when_others_saw_the_model_fail_too_and_ends_when_the_pauses_are_as_long_as_they_get() -> None:
+def test_a_pack_waits_when_others_saw_the_model_fail_too_and_ends_when_the_pauses_are_as_long_as_they_get() -> (
+    None
+):
     prose = LLMResponse("Happy to help!", True, 10, 5)
     waiting = ScriptedClient(prose)
     waiting.pauses = [60.0]

@@ -77,7 +77,11 @@ def test_an_answer_that_nobody_has_judged_is_read_as_a_message_is() -> None:
         "response": "I am lost in fractions and sad.",
     }
     found = finding("attempt_record", **data).finding
-    assert (found.kind, found.sentiment, found.topics) == ("interaction", "negative", ("fractions",))
+    assert (found.kind, found.sentiment, found.topics) == (
+        "interaction",
+        "negative",
+        ("fractions",),
+    )
 
 
 def test_topics_are_those_that_the_record_and_the_text_name() -> None:
@@ -86,27 +90,40 @@ def test_topics_are_those_that_the_record_and_the_text_name() -> None:
 
 
 def test_a_mistake_is_linked_to_the_points_of_its_course() -> None:
-    course = CourseContext(course_id="c", name="代数", knowledge_points=("去分母的方法", "平面镶嵌", "数轴"))
+    course = CourseContext(
+        course_id="c", name="代数", knowledge_points=("去分母的方法", "平面镶嵌", "数轴")
+    )
     found = mistake("去分母时右边的 1 没有乘 6", course)
     assert [point.name for point in found.knowledge_points] == ["去分母的方法"]
-    english = CourseContext(course_id="c", name="Algebra", knowledge_points=("Adding fractions", "Photosynthesis"))
+    english = CourseContext(
+        course_id="c", name="Algebra", knowledge_points=("Adding fractions", "Photosynthesis")
+    )
     found = mistake("Added fractions by adding tops and bottoms", english)
     assert "Adding fractions" in [point.name for point in found.knowledge_points]
 
 
 def test_the_word_list_answers_where_no_point_of_the_course_is_like_the_text() -> None:
-    course = CourseContext(course_id="c", name="Biology", knowledge_points=("photosynthesis", "cell division"))
+    course = CourseContext(
+        course_id="c", name="Biology", knowledge_points=("photosynthesis", "cell division")
+    )
     within = mistake("Said that photosynthesis happens at night; forgot the perimeter.", course)
     assert [point.name for point in within.knowledge_points] == ["photosynthesis"]
     beside = mistake("Mixed up perimeter and area.", course)
     assert [point.name for point in beside.knowledge_points] == ["perimeter", "area"]
-    assert all(point.confidence < within.knowledge_points[0].confidence for point in beside.knowledge_points)
+    assert all(
+        point.confidence < within.knowledge_points[0].confidence
+        for point in beside.knowledge_points
+    )
 
 
 def test_a_point_of_many_is_less_sure_than_one_of_few() -> None:
     few = CourseContext(course_id="c", name="Maths", knowledge_points=("slope", "ratio"))
-    many = CourseContext(course_id="c", name="Maths", knowledge_points=("slope", *(f"unit {n}" for n in range(500))))
-    surest = [mistake("The slope is 2.", course).knowledge_points[0].confidence for course in (few, many)]
+    many = CourseContext(
+        course_id="c", name="Maths", knowledge_points=("slope", *(f"unit {n}" for n in range(500)))
+    )
+    surest = [
+        mistake("The slope is 2.", course).knowledge_points[0].confidence for course in (few, many)
+    ]
     assert surest[0] > 5 * surest[1]
 
 
@@ -148,7 +165,10 @@ def test_no_topic_is_made_of_words_that_name_no_concept() -> None:
         ("单位换算时乘了 3.6", ["单位错误"]),
         ("if score = 60: gives SyntaxError", ["SyntaxError"]),
         ("题目：化简\n学生答案：$$-3$$\n正确答案：$$3$$", ["符号错误"]),
-        ("Question: x\nStudent's answer: $$0.25$$\nCorrect answer: $$2.5$$", ["decimal point error"]),
+        (
+            "Question: x\nStudent's answer: $$0.25$$\nCorrect answer: $$2.5$$",
+            ["decimal point error"],
+        ),
         ("Question: x\nStudent's answer: $$7$$\nCorrect answer: $$9$$", []),
         ("答案是 9", []),
         ("She chose B.", []),
@@ -165,8 +185,25 @@ def test_what_words_cannot_show_stays_empty() -> None:
 
 
 KNOWN = [
-    *("密度", "质量", "体积的测量", "通分", "最小公倍数", "不等式", "while loops", "conditionals", "Slope", "ratios"),
-    *("coordinate plane", "inequality", "Sum and Difference", "Elimination Method", "linear equations"),
+    *(
+        "密度",
+        "质量",
+        "体积的测量",
+        "通分",
+        "最小公倍数",
+        "不等式",
+        "while loops",
+        "conditionals",
+        "Slope",
+        "ratios",
+    ),
+    *(
+        "coordinate plane",
+        "inequality",
+        "Sum and Difference",
+        "Elimination Method",
+        "linear equations",
+    ),
 ]
 
 
@@ -177,7 +214,10 @@ KNOWN = [
         ("最小公倍数是通分的基础。", [("通分", "最小公倍数")]),
         ("最小公倍数是学习不等式的前提。", [("不等式", "最小公倍数")]),
         ("Before learning while loops you need conditionals.", [("while loops", "conditionals")]),
-        ("Slope is based on ratios and the coordinate plane.", [("Slope", "ratios"), ("Slope", "coordinate plane")]),
+        (
+            "Slope is based on ratios and the coordinate plane.",
+            [("Slope", "ratios"), ("Slope", "coordinate plane")],
+        ),
         ("A conditional is a prerequisite for the while loop.", [("while loops", "conditionals")]),
         ("Slope builds on Sum and Difference.", [("Slope", "Sum and Difference")]),
         ("Slope builds on slope and ratios.", [("Slope", "ratios")]),
@@ -237,7 +277,8 @@ def test_what_states_no_prerequisite_of_two_known_points_is_left_out(text: str) 
 
 
 @pytest.mark.parametrize(
-    "name", ["We", "you can", "which", "It does not", "every topic of our course", "我们", "这种方法"]
+    "name",
+    ["We", "you can", "which", "It does not", "every topic of our course", "我们", "这种方法"],
 )
 def test_a_pronoun_or_a_clause_is_no_point_although_a_graph_has_it(name: str) -> None:
     for text in (f"Slope is based on {name}.", f"{name} builds on slope.", f"{name}是通分的基础。"):
@@ -251,7 +292,10 @@ def test_a_name_with_a_negation_in_it_is_a_name() -> None:
 
 def test_a_course_that_has_no_points_yet_has_no_prerequisites() -> None:
     text = "质量与体积之比叫做密度。学习密度之前需要先掌握质量。"
-    assert finding("course_content", course_id="c", title="密度", content=text).finding.prerequisites == ()
+    assert (
+        finding("course_content", course_id="c", title="密度", content=text).finding.prerequisites
+        == ()
+    )
     assert prerequisites_in(text, ()) == []
     assert prerequisites_in(text, ("密度",)) == []
 
@@ -262,7 +306,9 @@ def test_content_has_points_in_the_order_of_the_text() -> None:
     found = finding("course_content", course, course_id="c", title="密度", content=text).finding
     names = [point.name for point in found.knowledge_points]
     assert names.index("质量") < names.index("密度")
-    assert {point.name for point in found.knowledge_points if point.importance == "core"} == {"密度"}
+    assert {point.name for point in found.knowledge_points if point.importance == "core"} == {
+        "密度"
+    }
     assert [(each.point, each.requires) for each in found.prerequisites] == [("密度", "质量")]
     assert found.prerequisites[0].confidence == 0.34
 
@@ -278,15 +324,21 @@ def test_each_finding_names_what_made_it() -> None:
     assert (origin.analyser, origin.model, origin.cost) == ("offline", MODEL, 0)
 
 
-@pytest.mark.skipif(not encoder.is_installed() and not in_ci(), reason="the extra `offline` is not installed")
+@pytest.mark.skipif(
+    not encoder.is_installed() and not in_ci(), reason="the extra `offline` is not installed"
+)
 def test_only_the_thread_that_asks_computes_the_nearness() -> None:
     """More threads of the encoder spin and wait for each other: a text then takes a hundred times the CPU."""
     names = ("fractions", "negative numbers", "一元一次方程")
     encoder.nearness("1/2 + 1/3 = 2/5", names)  # loads the encoder
     ratios = []
-    for attempt in range(5):  # threads of other tests may take their share of one attempt, but hardly of all
+    for attempt in range(
+        5
+    ):  # threads of other tests may take their share of one attempt, but hardly of all
         whole, own = time.process_time(), time.thread_time()
         for number in range(20):
-            encoder.nearness(f"{attempt}, {number}: I added both denominators. 分母不能直接相加。", names)
+            encoder.nearness(
+                f"{attempt}, {number}: I added both denominators. 分母不能直接相加。", names
+            )
         ratios.append((time.process_time() - whole) / (time.thread_time() - own))
     assert min(ratios) < 1.2

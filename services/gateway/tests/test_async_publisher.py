@@ -28,12 +28,16 @@ class Transport:
         self.writes.append(bytes(data))
 
 
-def _writes_of_three_frames(connection_class: type[AsyncioConnection]) -> tuple[list[bytes], list[bytes]]:
+def _writes_of_three_frames(
+    connection_class: type[AsyncioConnection],
+) -> tuple[list[bytes], list[bytes]]:
     """What pika writes when a connection is made and two frames follow, at once and after the turn of the loop."""
 
     async def run() -> tuple[list[bytes], list[bytes]]:
         transport = Transport()
-        connection = connection_class(pika.ConnectionParameters(), internal_connection_workflow=False)
+        connection = connection_class(
+            pika.ConnectionParameters(), internal_connection_workflow=False
+        )
         connection._proto_connection_made(transport)
         connection._output_marshaled_frames([b"one", b"two"])
         at_once = list(transport.writes)
@@ -58,7 +62,9 @@ def test_pika_itself_writes_each_frame_alone() -> None:
 
 def test_the_private_method_is_the_one_that_was_looked_at() -> None:
     assert list(inspect.signature(BaseConnection._adapter_emit_data).parameters) == ["self", "data"]
-    body = inspect.getsource(BaseConnection._adapter_emit_data).rpartition('"""')[2].partition("#")[0]
+    body = (
+        inspect.getsource(BaseConnection._adapter_emit_data).rpartition('"""')[2].partition("#")[0]
+    )
     assert body.split() == ["self._transport.write(data)"]
 
 

@@ -149,7 +149,9 @@ def test_a_depth_is_asked_for_without_making_the_queue_and_without_trying_again(
 
     class Connection:
         default_channel = SimpleNamespace(
-            queue_declare=lambda queue, **options: asked.append((queue, options)) or SimpleNamespace(message_count=7)
+            queue_declare=lambda queue, **options: (
+                asked.append((queue, options)) or SimpleNamespace(message_count=7)
+            )
         )
 
         def ensure_connection(self, **options: Any) -> None:

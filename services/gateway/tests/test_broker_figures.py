@@ -23,9 +23,13 @@ def value(found: list[Metric], name: str, **labels: str) -> float | None:
 def test_the_age_of_the_first_message_follows_the_queue() -> None:
     head = HeadAge()
     assert head.age(0, published=0, ready=0) == 0
-    assert head.age(10, published=5, ready=5) == 10, "published since the last look, at most 10 s ago"
+    assert head.age(10, published=5, ready=5) == 10, (
+        "published since the last look, at most 10 s ago"
+    )
     assert head.age(20, published=8, ready=8) == 20, "nobody takes: the first still waits"
-    assert head.age(30, published=8, ready=3) == 20, "five were taken: the first is one of those seen at 20"
+    assert head.age(30, published=8, ready=3) == 20, (
+        "five were taken: the first is one of those seen at 20"
+    )
     assert head.age(40, published=8, ready=0) == 0
     assert head.age(50, published=9, ready=1) == 10
 
@@ -50,7 +54,11 @@ def test_it_looks_once_in_five_seconds() -> None:
     def look() -> Look:
         looks[0] += 1
         return Look(
-            {"data_import": QueueFigures(ready=3, dead=1, unacked=2, consumers=0, published=3, redelivered=4)}
+            {
+                "data_import": QueueFigures(
+                    ready=3, dead=1, unacked=2, consumers=0, published=3, redelivered=4
+                )
+            }
         )
 
     stored = {"data_import": 4}
@@ -70,7 +78,9 @@ def test_letters_are_not_told_where_nobody_knows_how_many_are_stored() -> None:
     def away() -> dict[str, int]:
         raise Retryable("away")
 
-    found = list(BrokerFigures(lambda: Look({"data_import": QueueFigures(ready=3, dead=1)}), away).collect())
+    found = list(
+        BrokerFigures(lambda: Look({"data_import": QueueFigures(ready=3, dead=1)}), away).collect()
+    )
     assert value(found, "dead_letters", queue="data_import") is None
     assert value(found, "queue_messages", queue="data_import", state="ready") == 3
 

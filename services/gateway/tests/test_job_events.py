@@ -16,11 +16,19 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def job(state: JobState, batches_done: int = 0) -> JobAnswer:
     return JobAnswer(
-        job_id="j", kind="import", state=state, source="f", created=NOW, updated=NOW, batches_done=batches_done
+        job_id="j",
+        kind="import",
+        state=state,
+        source="f",
+        created=NOW,
+        updated=NOW,
+        batches_done=batches_done,
     )
 
 
-def streamed(looks: list[JobAnswer], monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[float]]:
+def streamed(
+    looks: list[JobAnswer], monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[str], list[float]]:
     """Return the events of a job that looks so, one after the other, and the pauses between the looks."""
     left, pauses = iter(looks), list[float]()
 
@@ -44,8 +52,14 @@ def test_a_stream_ends_with_the_job_and_at_once(monkeypatch: pytest.MonkeyPatch)
     assert pauses == []
 
 
-def test_it_looks_again_soon_at_first_and_twice_a_second_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = [job("queued"), *(job("running", batches_done=number) for number in range(5)), job("succeeded")]
+def test_it_looks_again_soon_at_first_and_twice_a_second_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = [
+        job("queued"),
+        *(job("running", batches_done=number) for number in range(5)),
+        job("succeeded"),
+    ]
     events, pauses = streamed(looks, monkeypatch)
     assert len(events) == len(looks) == len(pauses) + 1
     assert (pauses[0], pauses[-1]) == (FIRST_PAUSE_SECONDS, LOOK_INTERVAL_SECONDS)

@@ -143,9 +143,14 @@ def test_the_acceptance_number_is_taken_before_the_body_is_read(tmp_path: Path, 
 
 @pytest.mark.parametrize("way", ["upload", "URL"])
 @pytest.mark.parametrize("said_by", ["nobody", "the mapping", "the request"])
-def test_a_mapping_may_say_that_its_file_is_the_newest_state(tmp_path: Path, way: str, said_by: str) -> None:
+def test_a_mapping_may_say_that_its_file_is_the_newest_state(
+    tmp_path: Path, way: str, said_by: str
+) -> None:
     """Out: the mapping in `_change_time`, or a call of it."""
-    mapping: dict[str, Any] = {"type": "error_record", "columns": {"who": "student_id", "what": "error_text"}}
+    mapping: dict[str, Any] = {
+        "type": "error_record",
+        "columns": {"who": "student_id", "what": "error_text"},
+    }
     mapping["constants"] = {"course_id": "c", "timestamp": "2026-07-03"}
     if said_by == "the mapping":
         mapping["changed_at"] = "import"
@@ -155,7 +160,9 @@ def test_a_mapping_may_say_that_its_file_is_the_newest_state(tmp_path: Path, way
     accepting = Accepting(None, lambda: None)
     application = _application(tmp_path, accepting=accepting)
     if way == "upload":
-        answer = asyncio.run(_post(application, "who,what\n1,2\n", {"Content-Type": "text/csv"}, options))
+        answer = asyncio.run(
+            _post(application, "who,what\n1,2\n", {"Content-Type": "text/csv"}, options)
+        )
     else:
         (tmp_path / "week.csv").write_text("who,what\n1,2\n")
         body = json.dumps({"url": f"file://{tmp_path}/week.csv", **options})
@@ -192,7 +199,9 @@ def test_a_redis_that_hangs_is_waited_for_two_seconds(
 
     async def post_many() -> list[httpx.Response]:
         try:
-            return await asyncio.wait_for(asyncio.gather(*(_post(application, RECORDS, JSON) for _ in range(20))), 8)
+            return await asyncio.wait_for(
+                asyncio.gather(*(_post(application, RECORDS, JSON) for _ in range(20))), 8
+            )
         finally:
             go_on.set()
 

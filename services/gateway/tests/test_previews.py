@@ -23,7 +23,9 @@ FILE = {"Content-Type": "application/octet-stream"}
 
 def application(folder: Path, auth: str = "off") -> FastAPI:
     nowhere = {"broker_url": "amqp://127.0.0.1:1//", "redis_url": "redis://127.0.0.1:1/0"}
-    gateway = open_gateway(GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth}))
+    gateway = open_gateway(
+        GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth})
+    )
     audit: Any = SimpleNamespace(record=lambda *_, **__: None)
     gateway = dataclasses.replace(gateway, audit=audit)
     limiter: Any = gateway.admission._rate_limiter
@@ -31,7 +33,9 @@ def application(folder: Path, auth: str = "off") -> FastAPI:
     return make_application(gateway)
 
 
-async def post(app: FastAPI, body: bytes, query: str = "", headers: dict[str, str] = FILE) -> httpx.Response:
+async def post(
+    app: FastAPI, body: bytes, query: str = "", headers: dict[str, str] = FILE
+) -> httpx.Response:
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.post(f"/v1/imports/preview{query}", content=body, headers=headers)
@@ -41,7 +45,12 @@ def test_it_tells_what_an_import_would_do_and_keeps_nothing(tmp_path: Path) -> N
     answer = asyncio.run(post(application(tmp_path), RECORD * 2 + b"{}\n", "?name=a.ndjson"))
     assert answer.status_code == 200
     told = answer.json()
-    assert (told["format"], told["valid"], told["rejected"], told["complete"]) == ("ndjson", 2, 1, True)
+    assert (told["format"], told["valid"], told["rejected"], told["complete"]) == (
+        "ndjson",
+        2,
+        1,
+        True,
+    )
     assert told["errors"][0]["line"] == 3
     assert list(tmp_path.iterdir()) == []
 
@@ -59,7 +68,10 @@ def test_what_cannot_be_looked_at_is_refused(
     tmp_path: Path, body: bytes, headers: dict[str, str], status: int
 ) -> None:
     answer = asyncio.run(post(application(tmp_path), body, headers=headers))
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    )
 
 
 def test_nobody_without_a_key_has_a_file_read(tmp_path: Path) -> None:
@@ -80,7 +92,11 @@ def test_only_so_many_are_made_at_a_time(tmp_path: Path) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
-LEADER = {"type": "membership_record", "timestamp": "2026-01-01", "data": {"group_id": "8B", "role": "leader"}}
+LEADER = {
+    "type": "membership_record",
+    "timestamp": "2026-01-01",
+    "data": {"group_id": "8B", "role": "leader"},
+}
 
 
 def _leads(person: str) -> bytes:
@@ -119,7 +135,9 @@ def test_who_calls_is_answered_with_scopes_and_person(tmp_path: Path) -> None:
     app = application(tmp_path)
 
     async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1"
+        ) as client:
             return await client.get("/v1/caller")
 
     assert asyncio.run(ask()).json()["client"] == "anybody"
@@ -131,4 +149,9 @@ def test_who_calls_is_answered_with_scopes_and_person(tmp_path: Path) -> None:
 
     app.state.gateway.admission.admit = admit
     answer = asyncio.run(ask())
-    assert answer.json() == {"client": "k1", "scopes": ["erase"], "roles": ["officer"], "person": "T1"}
+    assert answer.json() == {
+        "client": "k1",
+        "scopes": ["erase"],
+        "roles": ["officer"],
+        "person": "T1",
+    }

@@ -34,7 +34,9 @@ def test_whoever_asks_while_a_question_is_under_way_gets_its_answer() -> None:
     assert len(asked) == 1
 
 
-def test_a_server_that_hangs_is_waited_for_once_and_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_waited_for_once_and_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.1)
     asked: list[int] = []
     go_on = threading.Event()

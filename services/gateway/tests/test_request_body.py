@@ -26,7 +26,9 @@ from edugraph_gateway.submission.uploads import Upload, scan_of
 
 
 def _upload(folder: Path, *, encoding: str = "identity", max_unpacked_bytes: int = 10**6) -> Upload:
-    return Upload(Blobs(str(folder)), "jobs/j/source", encoding, scan_of("ndjson", None), max_unpacked_bytes)  # type: ignore[arg-type]
+    return Upload(
+        Blobs(str(folder)), "jobs/j/source", encoding, scan_of("ndjson", None), max_unpacked_bytes
+    )  # type: ignore[arg-type]
 
 
 def test_a_packed_file_is_kept_packed(tmp_path: Path) -> None:
@@ -78,7 +80,9 @@ def test_a_table_without_a_mapping_is_read_by_its_head() -> None:
 )
 def test_a_file_of_an_unusable_kind_is_told_while_it_comes_in(form: Format, mapped: bool) -> None:
     """To take the guard out: let `make_read_plan` and `LineScan` ask nobody what the file is."""
-    mapping = parse_mapping("{type: item_record, columns: {i: item_id}, constants: {timestamp: '2026-01-01'}}")
+    mapping = parse_mapping(
+        "{type: item_record, columns: {i: item_id}, constants: {timestamp: '2026-01-01'}}"
+    )
     scan = scan_of(form, mapping if mapped else None)
     with pytest.raises(MalformedFile, match="it seems to be a PDF document"):  # noqa: PT012 - it may be told at the end
         scan.feed(b"%PDF-1.7\n")
@@ -104,7 +108,9 @@ async def _read(request: Request, limit: int = 100) -> list[bytes]:
 
 
 def test_a_body_is_read_to_its_end_and_no_further() -> None:
-    request = _request({"body": b"a", "more_body": True}, {"body": b"b", "more_body": True}, {"body": b""})
+    request = _request(
+        {"body": b"a", "more_body": True}, {"body": b"b", "more_body": True}, {"body": b""}
+    )
     assert asyncio.run(_read(request)) == [b"ab"]
     begun = time.monotonic()
     asyncio.run(drain(request, 5))
@@ -151,7 +157,11 @@ def test_work_that_takes_too_long_is_left_alone() -> None:
 
 @pytest.mark.parametrize(
     ("failure", "status", "retry_after"),
-    [(Retryable("away"), 503, "5"), (Wait("limit", 11.2), 503, "12"), (Rejected("wrong"), 422, None)],
+    [
+        (Retryable("away"), 503, "5"),
+        (Wait("limit", 11.2), 503, "12"),
+        (Rejected("wrong"), 422, None),
+    ],
 )
 def test_a_failure_is_a_problem(failure: Retryable, status: int, retry_after: str | None) -> None:
     answer = problem_answer(problem_of(failure))

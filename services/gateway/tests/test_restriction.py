@@ -32,19 +32,32 @@ students = st.sampled_from(["S01", "4", "S0104", "14", "S1"])
 
 
 def reject(line: int, student: str, *, row: bool) -> Reject:
-    raw = json.dumps({"type": "error_record", "data": {"student_id": student, "error_text": f"of {line + 10}"}})
+    raw = json.dumps(
+        {"type": "error_record", "data": {"student_id": student, "error_text": f"of {line + 10}"}}
+    )
     raw = raw.replace("S", "\\u0053")  # as a file may write an id
-    return Reject(line=line, field="x", expected="y", found=f"found {line}", reason="z", raw=raw if row else None)
+    return Reject(
+        line=line,
+        field="x",
+        expected="y",
+        found=f"found {line}",
+        reason="z",
+        raw=raw if row else None,
+    )
 
 
 @given(st.lists(st.tuples(students, st.booleans()), max_size=10))
-def test_of_restricted_rows_only_that_they_were_set_aside_is_shown(rows: list[tuple[str, bool]]) -> None:
+def test_of_restricted_rows_only_that_they_were_set_aside_is_shown(
+    rows: list[tuple[str, bool]],
+) -> None:
     """Out: `who.is_among` or `raw is None` in rejects_without."""
     given_rejects = [reject(number, student, row=row) for number, (student, row) in enumerate(rows)]
     lines = [f"{each.model_dump_json()}\n".encode() for each in given_rejects]
     shown = [Reject.model_validate_json(each) for each in rejects_without(lines, ReadPlan(), WHO)]
     expected = [
-        each if row and student not in WHO.ids else each.model_copy(update={"found": "", "raw": None})
+        each
+        if row and student not in WHO.ids
+        else each.model_copy(update={"found": "", "raw": None})
         for each, (student, row) in zip(given_rejects, rows, strict=True)
     ]
     assert shown == expected
@@ -64,9 +77,17 @@ def test_a_row_that_cannot_be_read_counts_as_theirs_if_it_has_an_id_as_a_word() 
 
 @given(st.lists(students, max_size=6))
 def test_records_in_results_and_letters_are_empty(named: list[str]) -> None:
-    records = [{"type": "error_record", "data": {"student_id": each, "error_text": "x"}} for each in named]
-    expected = [{} if each in WHO.ids else record for each, record in zip(named, records, strict=True)]
-    assert json_without([[{"records": records}], {}, None], WHO) == [[{"records": expected}], {}, None]
+    records = [
+        {"type": "error_record", "data": {"student_id": each, "error_text": "x"}} for each in named
+    ]
+    expected = [
+        {} if each in WHO.ids else record for each, record in zip(named, records, strict=True)
+    ]
+    assert json_without([[{"records": records}], {}, None], WHO) == [
+        [{"records": expected}],
+        {},
+        None,
+    ]
     assert json_without({"records": records}, None) == {"records": records}
 
 
@@ -77,9 +98,15 @@ def report(**fields: Any) -> JobReport:
 
 def test_a_report_shows_no_value_at_fault_and_no_name_with_an_id() -> None:
     """Out: any of the fields in report_without."""
-    given_report = report(errors=(reject(1, "", row=False),), error="S01 failed", not_relevant={"S01": 2, "S0104": 1})
+    given_report = report(
+        errors=(reject(1, "", row=False),), error="S01 failed", not_relevant={"S01": 2, "S0104": 1}
+    )
     shown = report_without(given_report, WHO)
-    assert (shown.source, shown.error, shown.not_relevant) == ("class 7.csv", HIDDEN, {HIDDEN: 2, "S0104": 1})
+    assert (shown.source, shown.error, shown.not_relevant) == (
+        "class 7.csv",
+        HIDDEN,
+        {HIDDEN: 2, "S0104": 1},
+    )
     assert [each.found for each in shown.errors] == [""]
     assert report_without(report(source="about 4.csv"), WHO).source == HIDDEN
     assert report_without(given_report, None) is given_report
@@ -124,7 +151,9 @@ class Told:
 
 
 @given(st.integers(0, 30), st.booleans())
-def test_the_importer_is_asked_where_it_has_told_nothing_and_has_a_moment(looks: int, asked_before: bool) -> None:
+def test_the_importer_is_asked_where_it_has_told_nothing_and_has_a_moment(
+    looks: int, asked_before: bool
+) -> None:
     """Out: `ask()`, `to_ask` or the end of the waiting in told_by_importer."""
     asked, slept = list[bool](), list[float]()
     members: Any = Told(looks, asked_before=asked_before)

@@ -22,7 +22,13 @@ from edugraph_gateway.operations.dead_letter_operator import with_sender
 from edugraph_gateway.operations.resume import open_again
 
 OFFICE = ImportRights(roster=True, client="office", person=person_mark("j", "T9"))
-ROWS = ({"type": "membership_record", "timestamp": "2026-01-01", "data": {"group_id": "8B", "teacher_id": "T1"}},)
+ROWS = (
+    {
+        "type": "membership_record",
+        "timestamp": "2026-01-01",
+        "data": {"group_id": "8B", "teacher_id": "T1"},
+    },
+)
 
 
 def refused(rights: ImportRights) -> set[str]:
@@ -57,7 +63,9 @@ def test_a_letter_of_an_import_has_the_marks_of_all_who_sent_it() -> None:
     "message",
     [
         UndoImport(job_id="j", import_id="i", client="office"),
-        RenameInGraph(job_id="j", of="group", node_id="8B", new_id="9A", person=person_mark("j", "T9")),
+        RenameInGraph(
+            job_id="j", of="group", node_id="8B", new_id="9A", person=person_mark("j", "T9")
+        ),
     ],
 )
 def test_a_letter_of_a_request_has_the_mark_too(message: UndoImport | RenameInGraph) -> None:
@@ -67,7 +75,9 @@ def test_a_letter_of_a_request_has_the_mark_too(message: UndoImport | RenameInGr
     assert read.model_copy(update={"resumed_by": ()}) == message
 
 
-@pytest.mark.parametrize("message", [None, "text", 7, [], {}, {"rights": 7, "job": [], "resumed_by": 7}])
+@pytest.mark.parametrize(
+    "message", [None, "text", 7, [], {}, {"rights": 7, "job": [], "resumed_by": 7}]
+)
 def test_a_letter_of_any_form_can_be_sent_again(message: Any) -> None:
     json.dumps(with_sender(message, "T1"))
 
@@ -78,7 +88,10 @@ def test_a_resumed_import_makes_nobody_a_leader_who_resumed_it(person: str | Non
     job = ImportJob(job_id="j", records=ROWS, rights=OFFICE)
     stored = json.dumps([["import_records_with_callback", job.model_dump(mode="json"), "t"]])
     jobs = SimpleNamespace(
-        report=lambda *_: None, tasks=lambda _: stored, resume=lambda *_: 2, first_open_batch=lambda _: 0
+        report=lambda *_: None,
+        tasks=lambda _: stored,
+        resume=lambda *_: 2,
+        first_open_batch=lambda _: 0,
     )
     submitter: Any = SimpleNamespace(
         jobs=jobs,

@@ -55,7 +55,12 @@ def send(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/imports"), ("POST", "/v1/jobs/x/cancel"), ("DELETE", "/v1/jobs/x"), ("POST", "/v1/graph/rebuild")],
+    [
+        ("POST", "/v1/imports"),
+        ("POST", "/v1/jobs/x/cancel"),
+        ("DELETE", "/v1/jobs/x"),
+        ("POST", "/v1/graph/rebuild"),
+    ],
 )
 def test_a_session_changes_nothing_without_its_token(
     send: Callable[..., tuple[int, str]], method: str, path: str

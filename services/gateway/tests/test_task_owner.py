@@ -27,13 +27,17 @@ class Parts:
 
     @staticmethod
     def show(task_id: str) -> TaskAnswer:
-        return TaskAnswer(task_id=task_id, state="FAILURE", result=RESULT, error="ValueError: of a row")
+        return TaskAnswer(
+            task_id=task_id, state="FAILURE", result=RESULT, error="ValueError: of a row"
+        )
 
     def shown(self, caller: Caller, *_: str) -> None:
         self.shown_to.append(caller.client_id)
 
 
-def seen(client: str, *scopes: Scope, restricted: tuple[str, ...] = ()) -> tuple[Any, str | None, bool]:
+def seen(
+    client: str, *scopes: Scope, restricted: tuple[str, ...] = ()
+) -> tuple[Any, str | None, bool]:
     """The result, the error, and whether the audit log has it."""
     parts = cast("Any", Parts())
     answer = show_task(
@@ -64,4 +68,7 @@ def test_a_task_of_another_is_not_there_with_read_own_alone() -> None:
 def test_with_personal_a_result_is_shown_and_noted_without_who_is_restricted() -> None:
     """Out: `may("personal")`, `trail.shown` or `json_without` in show_task."""
     assert seen("other", "read", "personal") == (RESULT, "ValueError: of a row", True)
-    assert seen("sender", "read:own", "personal", restricted=("t", "s"))[0] == {**RESULT, "errors": [{}]}
+    assert seen("sender", "read:own", "personal", restricted=("t", "s"))[0] == {
+        **RESULT,
+        "errors": [{}],
+    }

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from edugraph_gateway.webhooks import WebhookSettings, delay_seconds, retry_after_seconds, verdict_of
+from edugraph_gateway.webhooks import (
+    WebhookSettings,
+    delay_seconds,
+    retry_after_seconds,
+    verdict_of,
+)
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 SECRET = f"whsec_{'A' * 32}"
@@ -27,8 +32,13 @@ def test_a_status_is_a_delivery_a_refusal_or_a_failure(status: int) -> None:
 def test_retry_after_is_read_in_seconds_and_as_a_date(seconds: int) -> None:
     assert retry_after_seconds(str(seconds), NOW) == seconds
     near = seconds % 10**7
-    assert retry_after_seconds(format_datetime(NOW + timedelta(seconds=near), usegmt=True), NOW) == near
-    assert retry_after_seconds(format_datetime(NOW - timedelta(seconds=near), usegmt=True), NOW) == 0
+    assert (
+        retry_after_seconds(format_datetime(NOW + timedelta(seconds=near), usegmt=True), NOW)
+        == near
+    )
+    assert (
+        retry_after_seconds(format_datetime(NOW - timedelta(seconds=near), usegmt=True), NOW) == 0
+    )
 
 
 @given(value=st.text())
@@ -37,7 +47,16 @@ def test_any_other_retry_after_asks_for_nothing_that_harms(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "-5", "1.5", "²", "soon", "Sat, 99 Nov 2026 25:00:00 GMT", "29 Nov 2026 12:00 +9999999999"]
+    "value",
+    [
+        "",
+        "-5",
+        "1.5",
+        "²",
+        "soon",
+        "Sat, 99 Nov 2026 25:00:00 GMT",
+        "29 Nov 2026 12:00 +9999999999",
+    ],
 )
 def test_a_retry_after_that_cannot_be_understood_asks_for_nothing(value: str) -> None:
     assert retry_after_seconds(value, NOW) == 0
@@ -52,7 +71,11 @@ def test_a_delay_grows_with_the_tries_and_with_what_was_asked(tries: int, asked:
     assert delay_seconds(tries, float("inf")) == 3_600
 
 
-@pytest.mark.parametrize("url", ["http://", "http://a.example:x", "https://?x", "http://exa mple", "ftp://a.example"])
+@pytest.mark.parametrize(
+    "url", ["http://", "http://a.example:x", "https://?x", "http://exa mple", "ftp://a.example"]
+)
 def test_an_address_to_which_nothing_can_be_posted_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(ValidationError):
-        WebhookSettings(broker_url=SecretStr("amqp://x"), webhook_url=url, webhook_secret=SecretStr(SECRET))
+        WebhookSettings(
+            broker_url=SecretStr("amqp://x"), webhook_url=url, webhook_secret=SecretStr(SECRET)
+        )

@@ -16,21 +16,42 @@ from tables import xlsx
 
 from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.sources import frames_key, load_read_plan, parse_mapping, read_plan_key, store_mapping
+from edugraph_common.sources import (
+    frames_key,
+    load_read_plan,
+    parse_mapping,
+    read_plan_key,
+    store_mapping,
+)
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.split_budget import SplitBudget, most_cpu_seconds
 from edugraph_common.sources.stored import index_key
-from edugraph_importer.batching import ReadBatch, count_batches, expected_rows, is_long_to_split, read_batch, window
+from edugraph_importer.batching import (
+    ReadBatch,
+    count_batches,
+    expected_rows,
+    is_long_to_split,
+    read_batch,
+    window,
+)
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-MAPPING = parse_mapping("{type: course_content, columns: {编号: course_id, 正文: content, 时间: timestamp}}")
+MAPPING = parse_mapping(
+    "{type: course_content, columns: {编号: course_id, 正文: content, 时间: timestamp}}"
+)
 TABLE = "编号,正文,时间\n" + "".join(f'C{n},"第 {n} 课\n第二行",2026-01-01\n' for n in range(25))
 LINES = "".join(
-    json.dumps({"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id": f"C{n}", "content": "x"}})
+    json.dumps(
+        {
+            "type": "course_content",
+            "timestamp": "2026-01-01",
+            "data": {"course_id": f"C{n}", "content": "x"},
+        }
+    )
     + "\n"
     for n in range(25)
 )
@@ -48,7 +69,9 @@ def job_of(blobs: Blobs, data: bytes, file_format: Format, ending: str = "") -> 
         file.write(data)
     if file_format == "csv":
         store_mapping(blobs, "j", MAPPING)
-    return ImportJob(job_id="j", source=key, format=file_format, batch_size=10, unpacked_bytes=len(data))
+    return ImportJob(
+        job_id="j", source=key, format=file_format, batch_size=10, unpacked_bytes=len(data)
+    )
 
 
 def batches(blobs: Blobs, job: ImportJob) -> Iterator[ReadBatch]:
@@ -59,7 +82,9 @@ def batches(blobs: Blobs, job: ImportJob) -> Iterator[ReadBatch]:
         yield found
 
 
-@pytest.mark.parametrize(("pack", "ending"), [(bytes, ""), (gzip.compress, ".gz"), (zstd.compress, ".zst")])
+@pytest.mark.parametrize(
+    ("pack", "ending"), [(bytes, ""), (gzip.compress, ".gz"), (zstd.compress, ".zst")]
+)
 @pytest.mark.parametrize(("text", "file_format"), [(LINES, "ndjson"), (TABLE, "csv")])
 def test_every_row_is_in_one_batch_with_its_line_packed_or_not(
     blobs: Blobs, pack: Callable[[bytes], bytes], ending: str, text: str, file_format: Format
@@ -68,7 +93,9 @@ def test_every_row_is_in_one_batch_with_its_line_packed_or_not(
     records = [each for batch in found for each in batch.graph.records]
     assert [batch.graph.read for batch in found] == [10, 10, 5]
     assert [record.data.course_id for _, record in records] == [f"C{n}" for n in range(25)]
-    assert [line for line, _ in records] == [n + 1 if file_format == "ndjson" else 2 * n + 2 for n in range(25)]
+    assert [line for line, _ in records] == [
+        n + 1 if file_format == "ndjson" else 2 * n + 2 for n in range(25)
+    ]
     assert blobs.exists(frames_key("j"))
     assert not blobs.exists(f"jobs/j/source{ending}")
 
@@ -86,9 +113,13 @@ GRADES = parse_mapping(
 )
 
 
-def test_a_workbook_is_converted_once_and_whoever_splits_it_again_finds_the_same_batches(blobs: Blobs) -> None:
+def test_a_workbook_is_converted_once_and_whoever_splits_it_again_finds_the_same_batches(
+    blobs: Blobs,
+) -> None:
     """To take the guard out: let `count_batches` raise Gone."""
-    data = xlsx({"A": [["who", "Q1", "Q2"], *([f"S{n}", 1, None if n % 2 else 0] for n in range(25))]})
+    data = xlsx(
+        {"A": [["who", "Q1", "Q2"], *([f"S{n}", 1, None if n % 2 else 0] for n in range(25))]}
+    )
     job = job_of(blobs, data, "workbook", ".workbook")
     store_mapping(blobs, "j", GRADES)
     first = list(batches(blobs, job))
@@ -98,7 +129,9 @@ def test_a_workbook_is_converted_once_and_whoever_splits_it_again_finds_the_same
     assert list(batches(blobs, job)) == first
 
 
-def test_a_split_that_another_one_overtook_takes_its_index(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_split_that_another_one_overtook_takes_its_index(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To take the guard out: let `count_batches` raise Gone."""
     wide = b"who,Q1\n" + b"".join(b"S%d,1\n" % number for number in range(5))
     job = job_of(blobs, wide, "csv", ".csv")
@@ -106,7 +139,9 @@ def test_a_split_that_another_one_overtook_takes_its_index(blobs: Blobs, monkeyp
     assert count_batches(blobs, job) == 1
     answers = iter([False, True])  # whether there is an index: not when it looks, and then there is
     exists = blobs.exists
-    monkeypatch.setattr(blobs, "exists", lambda key: next(answers) if key == index_key("j") else exists(key))
+    monkeypatch.setattr(
+        blobs, "exists", lambda key: next(answers) if key == index_key("j") else exists(key)
+    )
     assert count_batches(blobs, job) == 1
 
 
@@ -118,12 +153,17 @@ def test_a_table_that_is_no_text_is_split_apart_however_small_it_is(blobs: Blobs
     assert not is_long_to_split(blobs, job)
 
 
-@pytest.mark.parametrize(("unpacked_bytes", "is_long"), [(1024**2, False), (1024**2 + 1, True), (None, True)])
+@pytest.mark.parametrize(
+    ("unpacked_bytes", "is_long"), [(1024**2, False), (1024**2 + 1, True), (None, True)]
+)
 def test_a_file_is_split_apart_by_its_unpacked_size(
     blobs: Blobs, unpacked_bytes: int | None, *, is_long: bool
 ) -> None:
     job = job_of(blobs, gzip.compress(LINES.encode()), "ndjson", ".gz")
-    assert is_long_to_split(blobs, job.model_copy(update={"unpacked_bytes": unpacked_bytes})) == is_long
+    assert (
+        is_long_to_split(blobs, job.model_copy(update={"unpacked_bytes": unpacked_bytes}))
+        == is_long
+    )
 
 
 def test_an_upload_stays_if_a_setting_says_so(blobs: Blobs) -> None:
@@ -168,7 +208,9 @@ def test_a_split_ends_at_the_batch_at_which_its_job_was_cancelled(blobs: Blobs) 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv", "xapi", "openedx"])
 @pytest.mark.parametrize("damage", ["a damaged character", "a row that is too long"])
-def test_a_damaged_row_is_set_aside_alone_with_its_line(blobs: Blobs, form: Format, damage: str) -> None:
+def test_a_damaged_row_is_set_aside_alone_with_its_line(
+    blobs: Blobs, form: Format, damage: str
+) -> None:
     """Out: `is_cut` in `read_rows`, or let `utf8` and `decode_text` raise MalformedFile."""
     lines = {
         "ndjson": LINES.encode().splitlines(keepends=True),
@@ -202,13 +244,17 @@ def test_a_table_with_one_damaged_pair_keeps_its_encoding_and_its_other_rows(blo
     text = "编号,正文,时间\n".encode("gb18030") + b"".join(rows)
     found = list(batches(blobs, job_of(blobs, text, "csv")))
     rejects = [reject for batch in found for reject in batch.graph.rejects]
-    assert [(reject.line, reject.reason) for reject in rejects] == [(152, "holds a damaged character")]
+    assert [(reject.line, reject.reason) for reject in rejects] == [
+        (152, "holds a damaged character")
+    ]
     texts = [record.data.content for batch in found for _, record in batch.graph.records]
     assert texts == [f"第 {n} 课的正文在这里" for n in range(200) if n != 150]
 
 
 @pytest.mark.parametrize("damaged_byte", [b"\xff", b"\xe9"])
-def test_a_table_of_ascii_with_one_damaged_byte_keeps_its_other_rows(blobs: Blobs, damaged_byte: bytes) -> None:
+def test_a_table_of_ascii_with_one_damaged_byte_keeps_its_other_rows(
+    blobs: Blobs, damaged_byte: bytes
+) -> None:
     rows = [f"C{n},lesson {n},2026-01-01\n".encode() for n in range(3_000)]
     rows[2_500] = rows[2_500].replace(b"lesson", b"les" + damaged_byte + b"on")
     found = list(batches(blobs, job_of(blobs, "编号,正文,时间\n".encode() + b"".join(rows), "csv")))
@@ -220,7 +266,9 @@ def test_one_damaged_byte_in_a_short_table_costs_its_row(blobs: Blobs, damaged: 
     """Out: `is_one_of_several` in `_encoding_of_undamaged_lines`."""
     rows = [f"C{number},lesson,2026-01-01\n".encode() for number in range(4)]
     rows[damaged] = rows[damaged].replace(b"lesson", b"les\xffson")
-    mapping = parse_mapping("{type: course_content, columns: {c: course_id, text: content, at: timestamp}}")
+    mapping = parse_mapping(
+        "{type: course_content, columns: {c: course_id, text: content, at: timestamp}}"
+    )
     job = job_of(blobs, b"c,text,at\n" + b"".join(rows), "csv")
     store_mapping(blobs, "j", mapping)
     [found] = batches(blobs, job)
@@ -256,21 +304,27 @@ def test_blank_rows_are_expected_by_nobody(blobs: Blobs, text: str, file_format:
         (gzip.compress(LINES.encode())[:-20], "ndjson", ".gz"),
     ],
 )
-def test_an_unusable_file_leaves_no_index(blobs: Blobs, data: bytes, file_format: Format, ending: str) -> None:
+def test_an_unusable_file_leaves_no_index(
+    blobs: Blobs, data: bytes, file_format: Format, ending: str
+) -> None:
     with pytest.raises(MalformedFile):
         count_batches(blobs, job_of(blobs, data, file_format, ending))
     assert not blobs.exists(index_key("j"))
     assert not blobs.exists(frames_key("j"))
 
 
-@pytest.mark.parametrize(("accepted", "rejected"), [("2025-12-30", 25), ("2025-12-31", 0), (None, 0)])
+@pytest.mark.parametrize(
+    ("accepted", "rejected"), [("2025-12-30", 25), ("2025-12-31", 0), (None, 0)]
+)
 @pytest.mark.parametrize("inline", [False, True])
 def test_what_is_dated_more_than_a_day_after_the_job_was_accepted_is_rejected(
     blobs: Blobs, accepted: str | None, rejected: int, *, inline: bool
 ) -> None:
     job = job_of(blobs, LINES.encode(), "ndjson")
     if inline:
-        job = job.model_copy(update={"source": None, "records": tuple(map(json.loads, LINES.splitlines()))})
+        job = job.model_copy(
+            update={"source": None, "records": tuple(map(json.loads, LINES.splitlines()))}
+        )
     if accepted:
         accepted_at = datetime.fromisoformat(accepted).replace(tzinfo=UTC).timestamp()
         job = job.model_copy(update={"accepted_at": accepted_at})
@@ -289,10 +343,30 @@ def equal_rows(number: int) -> bytes:
 @pytest.mark.parametrize(
     ("data", "file_format", "ending", "words"),
     [
-        (lambda: gzip.compress(LINES.encode() + b"\n" * (128 << 20)), "ndjson", ".gz", "100 times its size"),
-        (lambda: gzip.compress(LINES.encode() + b"1\n" * (64 << 20)), "ndjson", ".gz", "rows, which is too many"),
-        (lambda: gzip.compress(TABLE.encode() + b",,\n" * (40 << 20)), "csv", ".gz", "100 times its size"),
-        (lambda: gzip.compress(b"[" + b"{}," * (20 << 20) + b"{}]"), "xapi", ".gz", "rows, which is too many"),
+        (
+            lambda: gzip.compress(LINES.encode() + b"\n" * (128 << 20)),
+            "ndjson",
+            ".gz",
+            "100 times its size",
+        ),
+        (
+            lambda: gzip.compress(LINES.encode() + b"1\n" * (64 << 20)),
+            "ndjson",
+            ".gz",
+            "rows, which is too many",
+        ),
+        (
+            lambda: gzip.compress(TABLE.encode() + b",,\n" * (40 << 20)),
+            "csv",
+            ".gz",
+            "100 times its size",
+        ),
+        (
+            lambda: gzip.compress(b"[" + b"{}," * (20 << 20) + b"{}]"),
+            "xapi",
+            ".gz",
+            "rows, which is too many",
+        ),
         (lambda: equal_rows(2_000_000), "parquet", ".parquet", "rows, too many for its size"),
     ],
     ids=["line ends", "rows of one byte", "blank cells", "empty objects", "parquet"],

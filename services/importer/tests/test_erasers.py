@@ -65,7 +65,9 @@ class Stores:
 
     def cleaned(self, job_id: str, marks: Any) -> None:
         assert not marks
-        assert "dead_letters" not in self.changed, "a letter that is noted meanwhile would be forgotten"
+        assert "dead_letters" not in self.changed, (
+            "a letter that is noted meanwhile would be forgotten"
+        )
         self.changed.add(f"cleaned {job_id}")
 
     @staticmethod
@@ -75,7 +77,9 @@ class Stores:
     def clean_later(self, job_id: str) -> None:
         self.changed.add(f"later {job_id}")
 
-    def rewrite(self, patterns: Sequence[str], change: Callable[[str], str], *, dry_run: bool = False) -> int:
+    def rewrite(
+        self, patterns: Sequence[str], change: Callable[[str], str], *, dry_run: bool = False
+    ) -> int:
         self.asked.update(patterns)
         if not dry_run:
             self.changed.update(patterns)
@@ -102,7 +106,9 @@ class Stores:
     def begin_everywhere(self) -> None:
         self.changed.add("answers of insights")
 
-    def letters(self, change: Callable[[bytes], bytes], *, dry_run: bool, go_on: Callable[[], None]) -> Rewritten:
+    def letters(
+        self, change: Callable[[bytes], bytes], *, dry_run: bool, go_on: Callable[[], None]
+    ) -> Rewritten:
         go_on()
         self.asked.add("dead_letters")
         if not dry_run:
@@ -122,7 +128,16 @@ REWRITTEN = {
 def _erasure(stores: Stores, blobs: Blobs) -> Erasure:
     everything = cast("Any", stores)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Erasure(everything, everything, blobs, everything, everything, everything, stores.letters, lambda: now)
+    return Erasure(
+        everything,
+        everything,
+        blobs,
+        everything,
+        everything,
+        everything,
+        stores.letters,
+        lambda: now,
+    )
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -136,7 +151,14 @@ def test_every_store_with_an_eraser_is_cleaned(tmp_path: Path, dry_run: bool) ->
     erasers = {place.eraser for place in PLACES if place.eraser}
     assert set(result["removed"]) == erasers - {"members"}  # which only forgets a copy
     assert stores.asked == REWRITTEN | {"dead_letters"}
-    everywhere = REWRITTEN | {"dead_letters", "members", "graph", "tombstone", "later open", "answers of insights"}
+    everywhere = REWRITTEN | {
+        "dead_letters",
+        "members",
+        "graph",
+        "tombstone",
+        "later open",
+        "answers of insights",
+    }
     assert stores.changed == (set() if dry_run else everywhere)
     left = {job: blobs.exists(f"jobs/{job}/source.ndjson") for job in ("open", "ended")}
     assert left == {"open": True, "ended": dry_run}
@@ -155,16 +177,31 @@ def test_of_an_erased_person_a_reject_says_only_that_there_was_one(tmp_path: Pat
     stores = Stores()
     message = ImportBatch(job_id="j", batch=0, records=({"type": "none"},))
     rejects = [
-        Reject(line=line, field="type", expected="a type", found=f"of {student}", reason="is wrong", raw=raw)
+        Reject(
+            line=line,
+            field="type",
+            expected="a type",
+            found=f"of {student}",
+            reason="is wrong",
+            raw=raw,
+        )
         for line, (student, raw) in enumerate(
-            [("s", ROW.decode()), ("t", ROW.decode().replace('"s"', '"t"')), ("?", "no JSON"), ("-", None)], start=1
+            [
+                ("s", ROW.decode()),
+                ("t", ROW.decode().replace('"s"', '"t"')),
+                ("?", "no JSON"),
+                ("-", None),
+            ],
+            start=1,
         )
     ]
     erasure = _erasure(stores, Blobs(str(tmp_path)))
     shown = erasure.cleared(message, rejects)
     assert shown == (rejects[0].model_copy(update={"found": "", "raw": None}), *rejects[1:])
     assert stores.changed == {"later j"}
-    assert _erasure(stores, Blobs(str(tmp_path))).cleared(message, rejects[1:]) == tuple(rejects[1:])
+    assert _erasure(stores, Blobs(str(tmp_path))).cleared(message, rejects[1:]) == tuple(
+        rejects[1:]
+    )
 
 
 class Told:
@@ -202,6 +239,9 @@ def test_who_is_restricted_is_told_to_who_does_not_know_it(known: frozenset[str]
 def test_of_no_course_the_graph_is_asked_nothing() -> None:
     """Out: `if ids` in `course_contexts`. Who only wants to know who is restricted names no course."""
     settings = GraphSettings(
-        uri="bolt://127.0.0.1:1", user="u", password=SecretStr("p"), privacy_secret=SecretStr("s" * 16)
+        uri="bolt://127.0.0.1:1",
+        user="u",
+        password=SecretStr("p"),
+        privacy_secret=SecretStr("s" * 16),
     )
     assert Graph(settings).course_contexts(()) == ()

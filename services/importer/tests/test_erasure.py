@@ -74,7 +74,9 @@ class Ground:
         self, data: bytes, form: Format, ending: str, job_id: str = "j", encoding: str | None = None
     ) -> ImportJob:
         """The job, cut into batches as the importer does. `encoding` is named in the mapping, as for few rows it must."""
-        job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.{form}{ending}", format=form, batch_size=3)
+        job = ImportJob(
+            job_id=job_id, source=f"jobs/{job_id}/source.{form}{ending}", format=form, batch_size=3
+        )
         self.put(job.source or "", PACK[ending](data))
         if form == "csv":
             store_mapping(self.blobs, job_id, MAPPING.model_copy(update={"encoding": encoding}))
@@ -90,7 +92,9 @@ class Ground:
     def erase(self, student: str) -> dict[str, Any]:
         """Counts and what is left. A dry run before says the same, and changes nothing."""
         who, before = Person(frozenset({student})), self.all() if self.alone else {}
-        dry = erase_from_blobs(self.blobs, who, self.opened.__contains__, lambda: None, PREFIXES, dry_run=True)
+        dry = erase_from_blobs(
+            self.blobs, who, self.opened.__contains__, lambda: None, PREFIXES, dry_run=True
+        )
         assert not self.alone or self.all() == before
         erased = erase_from_blobs(self.blobs, who, self.opened.__contains__, lambda: None, PREFIXES)
         assert not self.alone or dry.counts == erased.counts
@@ -103,7 +107,12 @@ def ground(tmp_path: Path) -> Ground:
 
 
 def chat(sender: str, receiver: str, text: str = "hi", *, escaped: bool = False) -> str:
-    people = {"student_id_from": sender, "student_id_to": receiver, "interaction_type": "chat", "text": text}
+    people = {
+        "student_id_from": sender,
+        "student_id_to": receiver,
+        "interaction_type": "chat",
+        "text": text,
+    }
     record = {"type": "student_interaction", "timestamp": "2026-01-01", "data": people}
     return json.dumps(record, ensure_ascii=escaped)
 
@@ -121,7 +130,9 @@ def statement(sender: str, receiver: str, text: str = "hi", *, escaped: bool = F
 
 @pytest.mark.parametrize("split", [True, False])
 @pytest.mark.parametrize("student", ["4", "mooc:4", "https://x|4"])
-def test_an_account_is_erased_on_its_own_platform(ground: Ground, student: str, split: bool) -> None:
+def test_an_account_is_erased_on_its_own_platform(
+    ground: Ground, student: str, split: bool
+) -> None:
     """To take the guard out: let `names_of` return only the id, or `students_of_statement` only the name."""
     pages = {"4": "https://4", "mooc:4": "https://mooc", "https://x|4": "https://x"}
     lines = {name: statement("4", "b").replace("https://4", page) for name, page in pages.items()}
@@ -151,14 +162,23 @@ def event(sender: str, receiver: str, text: str = "hi", *, escaped: bool = False
 def table_row(sender: str, receiver: str, text: str = "hi", *, escaped: bool = False) -> str:
     line = io.StringIO()
     quoting = csv.QUOTE_ALL if escaped else csv.QUOTE_MINIMAL
-    csv.writer(line, lineterminator="\n", quoting=quoting).writerow([sender, receiver, text, "2026-01-01"])
+    csv.writer(line, lineterminator="\n", quoting=quoting).writerow(
+        [sender, receiver, text, "2026-01-01"]
+    )
     return line.getvalue()[:-1]
 
 
-LINES: dict[Format, Callable[..., str]] = {"ndjson": chat, "xapi": statement, "openedx": event, "csv": table_row}
+LINES: dict[Format, Callable[..., str]] = {
+    "ndjson": chat,
+    "xapi": statement,
+    "openedx": event,
+    "csv": table_row,
+}
 HEADER = "从,到,话,时间\r\n"
 ids = st.sampled_from(IDS)
-row = st.tuples(ids, ids, st.sampled_from(["4", "to S0104: hi", "两\n行 4", "x" * 400]), st.booleans())
+row = st.tuples(
+    ids, ids, st.sampled_from(["4", "to S0104: hi", "两\n行 4", "x" * 400]), st.booleans()
+)
 
 
 @given(
@@ -183,7 +203,9 @@ def test_a_file_loses_the_rows_that_name_them_and_no_other_byte(
     ground = Ground(Blobs(str(tmp_path_factory.mktemp("blobs"))))
     texts = [LINES[form](*given_row[:3], escaped=given_row[3]) for given_row in rows]
     encoding = encoding if form == "csv" else "utf-8"
-    between, begin, end = (",\n", "[\n", "\n]") if array and form not in {"csv", "ndjson"} else ("\n", "", "\n")
+    between, begin, end = (
+        (",\n", "[\n", "\n]") if array and form not in {"csv", "ndjson"} else ("\n", "", "\n")
+    )
     whole = ((HEADER if form == "csv" else begin) + between.join(texts) + end).encode(encoding)
     job = ground.split(whole, form, ending, encoding="gb18030" if encoding == "gb18030" else None)
     before = ground.records(job)
@@ -210,7 +232,13 @@ def test_a_file_loses_the_rows_that_name_them_and_no_other_byte(
 
 def test_frames_of_the_others_stay_where_they_are(ground: Ground) -> None:
     """Out: the padding in `pack_fewer_rows`; a dead letter that refers to a later batch could not be replayed."""
-    others = [chat("S0104", "b"), "  {broken: 4 ", chat("c", "d", "4"), chat("e", "f"), chat("g", "4", "x" * 500)]
+    others = [
+        chat("S0104", "b"),
+        "  {broken: 4 ",
+        chat("c", "d", "4"),
+        chat("e", "f"),
+        chat("g", "4", "x" * 500),
+    ]
     whole = "\r\n".join([others[0], chat("4", "b"), *others[1:]]) + "\r\n"
     job = ground.split(whole.encode(), "ndjson", "")
     before = window(ground.blobs, job, 2)
@@ -228,20 +256,31 @@ def test_a_row_that_is_no_valid_record_or_not_relevant_names_them_too(ground: Gr
         {"context": {"user_id": 4}, "name": "play_video", "event": "{}"},
         {"context": {"user_id": 14}, "name": "play_video", "event": "{}"},
         {"context": {"user_id": 14}, "event": {"user_id": 4}},
-        {"context": {"user_id": 4}, "name": "edx.grades.course.grade_calculated", "event": {"user_id": 5}},
+        {
+            "context": {"user_id": 4},
+            "name": "edx.grades.course.grade_calculated",
+            "event": {"user_id": 5},
+        },
     ]
     ground.split("".join(json.dumps(each) + "\n" for each in rows).encode(), "openedx", "")
     assert ground.erase("4")["rows"] == 2
     assert ground.rows() == [json.dumps(rows[place]).encode() for place in (1, 3)]
 
 
-@pytest.mark.parametrize("written", ["Ren\u0065\u0301", "\u200bRen\u00e9\ufeff", "Ren\u0065\u0301\u00a0"])
+@pytest.mark.parametrize(
+    "written", ["Ren\u0065\u0301", "\u200bRen\u00e9\ufeff", "Ren\u0065\u0301\u00a0"]
+)
 @pytest.mark.parametrize("form", ["ndjson", "csv", "xapi"])
-def test_an_id_in_another_form_of_its_characters_is_found(ground: Ground, form: Format, written: str) -> None:
+def test_an_id_in_another_form_of_its_characters_is_found(
+    ground: Ground, form: Format, written: str
+) -> None:
     """Out: the `normal_id` of `as_id`."""
     pairs = [("S0104", "S01"), (written, "S01"), ("S01", "S0104")]
     if form == "csv":
-        rows: list[list[Any]] = [["从", "到", "话", "时间"], *([*pair, "hi", "2026-01-01"] for pair in pairs)]
+        rows: list[list[Any]] = [
+            ["从", "到", "话", "时间"],
+            *([*pair, "hi", "2026-01-01"] for pair in pairs),
+        ]
         text = as_csv(rows)
     else:
         write = chat if form == "ndjson" else statement
@@ -263,7 +302,9 @@ def test_a_member_of_a_group_is_named(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("student", ["4", "14"])
-def test_a_mapping_that_gives_the_id_by_itself_loses_it_with_the_rows(ground: Ground, student: str) -> None:
+def test_a_mapping_that_gives_the_id_by_itself_loses_it_with_the_rows(
+    ground: Ground, student: str
+) -> None:
     one, other = (
         "{type: error_record, columns: {话: error_text}, constants: ",
         "timestamp: '2026-01-01', course_id: c}}",
@@ -284,7 +325,11 @@ def test_a_mapping_that_gives_the_id_by_itself_loses_it_with_the_rows(ground: Gr
         index_persons(ground.blobs, job_id)
     before = ground.all()
     assert ground.erase(student)["rows"] == (3 if student == "4" else 0)
-    plans = [ground.content(f"jobs/{job_id}/{name}") for job_id in "jk" for name in ("mapping.json", "reading.json")]
+    plans = [
+        ground.content(f"jobs/{job_id}/{name}")
+        for job_id in "jk"
+        for name in ("mapping.json", "reading.json")
+    ]
     if student == "14":
         assert ground.all() == before
     else:
@@ -298,8 +343,12 @@ WIDE = parse_mapping(
 
 
 @pytest.mark.parametrize("form", ["workbook", "csv"])
-@settings(deadline=None, max_examples=25)  # each reads its table twice, a workbook in a process of its own
-@given(students=st.lists(st.sampled_from(IDS), min_size=1, max_size=12), chosen=st.sampled_from(IDS))
+@settings(
+    deadline=None, max_examples=25
+)  # each reads its table twice, a workbook in a process of its own
+@given(
+    students=st.lists(st.sampled_from(IDS), min_size=1, max_size=12), chosen=st.sampled_from(IDS)
+)
 def test_the_rows_of_a_converted_table_are_erased_and_its_file_is_gone(
     tmp_path_factory: pytest.TempPathFactory, form: Format, students: list[str], chosen: str
 ) -> None:
@@ -367,7 +416,9 @@ def test_rejects_are_compared_by_their_rows(ground: Ground) -> None:
     rejects += [reject(5, None, "data.student_id", "4"), reject(6, None, "record_id", "4")]
     store_rejects(ground.blobs, "inline", 0, rejects)
     erased = ground.erase("4")
-    kept = [json.loads(line)["line"] for line in ground.content(rejects_key("inline", 0)).splitlines()]
+    kept = [
+        json.loads(line)["line"] for line in ground.content(rejects_key("inline", 0)).splitlines()
+    ]
     assert (erased["rejects"], kept) == (3, [0, 3, 4, 6])
     (left,) = erased["left"]
     assert (left["job_id"], left["key"]) == ("inline", rejects_key("inline", 0))
@@ -377,7 +428,10 @@ def test_rejects_are_compared_by_their_rows(ground: Ground) -> None:
 def test_rejects_of_a_table_are_read_by_its_mapping(ground: Ground) -> None:
     ground.split((HEADER + "S0104,4\n4,x,y,2026-01-01\n").encode(), "csv", "")
     raws = ["S0104,x", "4", "S0104,14,4,4", "x,4"]
-    rejects = [Reject(line=n, field="", expected="", found="", reason="", raw=raw) for n, raw in enumerate(raws)]
+    rejects = [
+        Reject(line=n, field="", expected="", found="", reason="", raw=raw)
+        for n, raw in enumerate(raws)
+    ]
     store_rejects(ground.blobs, "j", 0, rejects)
     erased = ground.erase("4")
     kept = [json.loads(line)["line"] for line in ground.content(rejects_key("j", 0)).splitlines()]
@@ -394,7 +448,10 @@ def test_a_job_that_has_not_ended_keeps_its_files_and_is_named(ground: Ground) -
     before = ground.all()
     erased = ground.erase("4")
     after = ground.all()
-    assert {key for key in before if before[key] != after[key]} == {"jobs/ended/persons", "jobs/ended/rows.zst"}
+    assert {key for key in before if before[key] != after[key]} == {
+        "jobs/ended/persons",
+        "jobs/ended/rows.zst",
+    }
     assert (erased["files"], erased["rows"]) == (1, 1)
     assert {left["job_id"] for left in erased["left"]} == {"running", "queued"}
     assert all("has not ended" in left["reason"] for left in erased["left"])
@@ -425,11 +482,18 @@ def test_frames_without_an_index_go_and_the_job_is_split_again(ground: Ground) -
     ground.put("jobs/j/source.ndjson", text)
     assert ground.erase("x7")["rows"] == 0
     assert not ground.blobs.exists("jobs/j/rows.zst")
-    assert [[line for line, _ in batch] for batch in ground.records(job)] == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10]]
+    assert [[line for line, _ in batch] for batch in ground.records(job)] == [
+        [1, 2, 3],
+        [4, 5, 6],
+        [7, 8, 9],
+        [10],
+    ]
 
 
 @pytest.mark.parametrize("names", ["them", "others"])
-def test_an_upload_that_was_kept_goes_with_the_rows_that_name_the_student(ground: Ground, names: str) -> None:
+def test_an_upload_that_was_kept_goes_with_the_rows_that_name_the_student(
+    ground: Ground, names: str
+) -> None:
     """Out: the reading of the frames for an upload whose rows stand there."""
     text = f"{chat('4' if names == 'them' else 'c', 'b')}\n{chat('S0104', 'b')}\n".encode()
     job = ground.split(text, "ndjson", "")
@@ -458,7 +522,12 @@ def test_only_files_that_can_name_the_student_are_opened(tmp_path: Path) -> None
     for number in range(60):
         student = "4" if number % 20 == 7 else f"S{number}"
         ground.split(f"{chat(student, 'b', '4')}\n{{broken\n".encode(), "ndjson", "", f"j{number}")
-        store_rejects(blobs, f"j{number}", 0, [Reject(line=2, field="", expected="", found="", reason="", raw="{br")])
+        store_rejects(
+            blobs,
+            f"j{number}",
+            0,
+            [Reject(line=2, field="", expected="", found="", reason="", raw="{br")],
+        )
     ground.alone = False
     blobs.opened.clear()
     assert ground.erase("4")["rows"] == 3
@@ -470,14 +539,22 @@ def test_only_files_that_can_name_the_student_are_opened(tmp_path: Path) -> None
 
 odd_rows = st.one_of(
     st.builds(
-        lambda form, row: (form, LINES[form](*row[:3], escaped=row[3]).encode()), st.sampled_from(sorted(LINES)), row
+        lambda form, row: (form, LINES[form](*row[:3], escaped=row[3]).encode()),
+        st.sampled_from(sorted(LINES)),
+        row,
     ),
     st.tuples(
         st.sampled_from(sorted(LINES)),
         st.builds(
             lambda before, name, after: before + name.encode() + after,
-            st.sampled_from([b"", b"\xff ", b'{"student_id": "', "作业".encode(), b'{"a": "\\"', b"x,"]),
-            st.one_of(ids, ids.map(str.lower), st.sampled_from(["S\u0130N", "s\u0131n", "\u017fIN", "Rene\u0301"])),
+            st.sampled_from(
+                [b"", b"\xff ", b'{"student_id": "', "作业".encode(), b'{"a": "\\"', b"x,"]
+            ),
+            st.one_of(
+                ids,
+                ids.map(str.lower),
+                st.sampled_from(["S\u0130N", "s\u0131n", "\u017fIN", "Rene\u0301"]),
+            ),
             st.sampled_from([b"", b"\xff", b'"', "的".encode(), b'" broken', b",x"]),
         ),
     ),
@@ -508,7 +585,10 @@ odd_rows = st.one_of(
 )
 @settings(max_examples=150, deadline=None)
 def test_the_index_denies_nobody_whom_a_reading_of_everything_finds(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Format, bytes]], student: str, name: str
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[Format, bytes]],
+    student: str,
+    name: str,
 ) -> None:
     """The reference reads all rows and rejects, since its index says that any word may be there.
 
@@ -518,12 +598,19 @@ def test_the_index_denies_nobody_whom_a_reading_of_everything_finds(
     for has_index in (True, False):
         ground = Ground(Blobs(str(tmp_path_factory.mktemp("blobs"))))
         for form in sorted({form for form, _ in rows}):
-            text = b"\n".join(raw.replace(b"\n", b" ") for each, raw in rows if each == form) + b"\n"
+            text = (
+                b"\n".join(raw.replace(b"\n", b" ") for each, raw in rows if each == form) + b"\n"
+            )
             # A file without any line that can be read is refused.
             whole = HEADER.encode() + text if form == "csv" else text + b"{}\n"
             job = ground.split(whole, form, "", form, encoding="utf-8")
             for message in window(ground.blobs, job, count_batches(ground.blobs, job, PREFIXES)):
-                store_rejects(ground.blobs, form, message.batch, read_batch(ground.blobs, message).graph.rejects)
+                store_rejects(
+                    ground.blobs,
+                    form,
+                    message.batch,
+                    read_batch(ground.blobs, message).graph.rejects,
+                )
             if not has_index:
                 ground.put(f"jobs/{form}/persons", struct.pack(">Q?", 0, True))
         who = Person(frozenset({student}), names=frozenset({name}) - {""})
@@ -533,7 +620,9 @@ def test_the_index_denies_nobody_whom_a_reading_of_everything_finds(
     assert found[0] == found[1]
 
 
-def test_a_blob_that_vanished_meanwhile_is_done(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blob_that_vanished_meanwhile_is_done(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (chat("4", "b") + "\n").encode()
     ground.put("jobs/a/source.ndjson", text)
     ground.put("jobs/b/source.ndjson", text)
@@ -564,22 +653,34 @@ def test_several_students_at_once_while_files_come_and_go(ground: Ground) -> Non
         for job in range(0, 30, 2):
             again_while_retryable(partial(ground.blobs.delete, f"jobs/j{job}"))
 
-    at_once([*(partial(again_while_retryable, partial(ground.erase, student)) for student in "012"), delete])
+    at_once(
+        [
+            *(partial(again_while_retryable, partial(ground.erase, student)) for student in "012"),
+            delete,
+        ]
+    )
 
 
 @given(
-    rows=st.lists(st.lists(st.sampled_from(IDS), min_size=1, max_size=2), max_size=12), student=st.sampled_from(IDS)
+    rows=st.lists(st.lists(st.sampled_from(IDS), min_size=1, max_size=2), max_size=12),
+    student=st.sampled_from(IDS),
 )
 def test_the_labelled_mistakes_of_a_student_go_and_no_others(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], student: str
 ) -> None:
     """To take the guard out: leave `fits` out of Erasure._clean, or compare ids as parts of a text."""
     blobs, who = Blobs(str(tmp_path_factory.mktemp("blobs"))), Person(frozenset({student}))
-    header = FitHeader(version="v", course_id="c", fitted_at="2026-01-05", items=len(rows), name_weight=0.1)
+    header = FitHeader(
+        version="v", course_id="c", fitted_at="2026-01-05", items=len(rows), name_weight=0.1
+    )
     labelled = [
-        LabelledRow(record_id=f"r{number}", students=tuple(ids), words={"term": 2}) for number, ids in enumerate(rows)
+        LabelledRow(record_id=f"r{number}", students=tuple(ids), words={"term": 2})
+        for number, ids in enumerate(rows)
     ]
-    keys = [write_fit(blobs, header.model_copy(update={"course_id": course}), labelled) for course in "cd"]
+    keys = [
+        write_fit(blobs, header.model_copy(update={"course_id": course}), labelled)
+        for course in "cd"
+    ]
     theirs = [row for row in labelled if student in row.students]
     before = [blobs.read(key, 0, 1 << 20) for key in keys]
     assert erase_from_fits(blobs, who, lambda: None, dry_run=True) == (2 * len(theirs), {})
@@ -590,7 +691,9 @@ def test_the_labelled_mistakes_of_a_student_go_and_no_others(
         assert (kept.items, rest) == (len(rest), [row for row in labelled if row not in theirs])
 
 
-def test_a_fit_that_cannot_be_read_is_reported_and_keeps_no_other_from_being_erased(ground: Ground) -> None:
+def test_a_fit_that_cannot_be_read_is_reported_and_keeps_no_other_from_being_erased(
+    ground: Ground,
+) -> None:
     header = FitHeader(version="v", course_id="c", fitted_at="2026-01-05", items=1, name_weight=0.1)
     write_fit(ground.blobs, header, [LabelledRow(record_id="r", students=("4",), words={})])
     ground.put("fits/0/v.ndjson", b"{}\n")

@@ -47,7 +47,8 @@ def record(kind: str, /, record_id: str | None = None, **data: Any) -> dict[str,
 def records_of_theirs(text: str) -> list[Any]:
     course = {"course_id": "c", "progress": 5}
     missing = [
-        record("course_record", student_id=each, student_name=text, **course) for each in ("", " ", None, [], {})
+        record("course_record", student_id=each, student_name=text, **course)
+        for each in ("", " ", None, [], {})
     ]
     no_id = [
         record("course_record", student_name=text, **course),
@@ -65,8 +66,18 @@ def records_of_theirs(text: str) -> list[Any]:
         record("error_record", error_text=json.dumps({"name": text})),
     ]
     one_of_two = [
-        record("student_interaction", student_id_from="S1", student_name_to=text, interaction_type="like"),
-        record("student_interaction", student_id_to="S1", student_name_from=text, interaction_type="like"),
+        record(
+            "student_interaction",
+            student_id_from="S1",
+            student_name_to=text,
+            interaction_type="like",
+        ),
+        record(
+            "student_interaction",
+            student_id_to="S1",
+            student_name_from=text,
+            interaction_type="like",
+        ),
         [record("course_record", student_id="S1"), record("course_record", student_name=text)],
     ]
     return [*missing, *no_id, *one_of_two]
@@ -84,14 +95,22 @@ def records_of_others(text: str) -> list[Any]:
         record("item_record", item_id="q1", title=text, question=text),
         record("point_record", name=text),
         record("term_record", term=text, name=text),
-        record("membership_record", group_id="8A", teacher_id="t1", teacher_name=text, group_name=text),
+        record(
+            "membership_record", group_id="8A", teacher_id="t1", teacher_name=text, group_name=text
+        ),
         {"record_id": text, "timestamp": AT, "withdrawn": True},
     ]
 
 
 def cells_of_theirs(text: str) -> list[Any]:
     blank = [[each, text, "wrong", ""] for each in ("", " ", "NULL", "#N/A", "1.23457E+11")]
-    return [*blank, ["", "", text, ""], ["", "", "wrong", text], [text, "wrong"], ["S1", text, "wrong", "", "more"]]
+    return [
+        *blank,
+        ["", "", text, ""],
+        ["", "", "wrong", text],
+        [text, "wrong"],
+        ["S1", text, "wrong", "", "more"],
+    ]
 
 
 def cells_of_others(text: str) -> list[Any]:
@@ -130,14 +149,23 @@ def statements_of_others(text: str) -> list[Any]:
     return [
         by_another,
         statement(actor=agent("S1"), object=about),
-        statement(verb={"id": "http://adlnet.gov/expapi/verbs/voided"}, object=voids, result={"response": text}),
+        statement(
+            verb={"id": "http://adlnet.gov/expapi/verbs/voided"},
+            object=voids,
+            result={"response": text},
+        ),
     ]
 
 
 def events_of_theirs(text: str) -> list[Any]:
     posted = {"POST": {"name": [text]}, "GET": {}}
     return [
-        {"name": "/create_account", "time": AT, "context": {"user_id": None}, "event": json.dumps(posted)},
+        {
+            "name": "/create_account",
+            "time": AT,
+            "context": {"user_id": None},
+            "event": json.dumps(posted),
+        },
         {"name": "problem_check", "time": AT, "context": {}, "event": {"answers": {"a": text}}},
     ]
 
@@ -209,7 +237,9 @@ def test_each_row_that_names_the_person_by_name_alone_goes(
 ) -> None:
     """Out: `names` in StudentRows or in PersonIndexBuilder; each place of a name in `people_of_…`."""
     text = data.draw(names_in_text)
-    rows = [(row, True) for row in FORMS[form].theirs(text)] + [(row, False) for row in FORMS[form].others(text)]
+    rows = [(row, True) for row in FORMS[form].theirs(text)] + [
+        (row, False) for row in FORMS[form].others(text)
+    ]
     rows = data.draw(st.permutations(rows))[: data.draw(st.sampled_from([1, 5, len(rows)]))]
     blobs = Blobs(str(tmp_path_factory.mktemp("blobs")))
     whole = [row for row, _ in rows]
@@ -236,7 +266,11 @@ def test_each_row_that_names_the_person_by_name_alone_goes(
 def test_rows_of_a_job_that_has_not_ended_are_left_and_told(tmp_path: Path) -> None:
     """Out: the sentence of its own. What is cleaned when a job ends is told by ids alone."""
     blobs = Blobs(str(tmp_path))
-    split(blobs, "ndjson", as_file("ndjson", [record("error_record", error_text=NAMES[0])], escaped=False))
+    split(
+        blobs,
+        "ndjson",
+        as_file("ndjson", [record("error_record", error_text=NAMES[0])], escaped=False),
+    )
     erased = erase_from_blobs(blobs, WHO, lambda _: True, lambda: None)
     assert erased.rows == 0
     assert erased.open_jobs == {"ndjson"}
@@ -282,7 +316,10 @@ def test_a_mapping_that_gives_the_name_by_itself_loses_it(tmp_path: Path) -> Non
     count_batches(blobs, job)
     index_persons(blobs, "j")
     erase_from_blobs(blobs, WHO, lambda _: False, lambda: None)
-    plans = [blobs.read(f"jobs/j/{name}", 0, 1 << 20).decode() for name in ("mapping.json", "reading.json")]
+    plans = [
+        blobs.read(f"jobs/j/{name}", 0, 1 << 20).decode()
+        for name in ("mapping.json", "reading.json")
+    ]
     assert [NAMES[0] in plan for plan in plans] == [False, False]
     assert all("Ann" in plan for plan in plans)
     assert len(lines_left(blobs, "j")) == 1
@@ -291,7 +328,9 @@ def test_a_mapping_that_gives_the_name_by_itself_loses_it(tmp_path: Path) -> Non
 @settings(deadline=None, max_examples=40)
 @given(
     files=st.lists(
-        st.lists(st.sampled_from(["4", "S0104", "S01", "14", "学-7"]), min_size=1, max_size=4), min_size=1, max_size=6
+        st.lists(st.sampled_from(["4", "S0104", "S01", "14", "学-7"]), min_size=1, max_size=4),
+        min_size=1,
+        max_size=6,
     ),
     erased=st.sets(st.sampled_from(["4", "S0104", "S01", "14", "学-7"]), max_size=2),
 )
@@ -309,12 +348,18 @@ def test_people_known_by_tombstones_alone_are_found_by_the_index(
         count_batches(blobs, job)
         index_persons(blobs, job.job_id)
     blobs.opened.clear()
-    found = erase_from_blobs(blobs, ErasedPeople(hashes.__contains__), lambda _: False, lambda: None)
-    assert blobs.opened == {f"j{number}" for number, students in enumerate(files) if erased & set(students)}
+    found = erase_from_blobs(
+        blobs, ErasedPeople(hashes.__contains__), lambda _: False, lambda: None
+    )
+    assert blobs.opened == {
+        f"j{number}" for number, students in enumerate(files) if erased & set(students)
+    }
     assert found.rows == sum(each in erased for students in files for each in students)
     for number in range(len(files)):
         for batch in stored_rows(blobs, f"j{number}"):
-            assert not [raw for raw in batch.raws if json.loads(raw)["data"]["student_id"] in erased]
+            assert not [
+                raw for raw in batch.raws if json.loads(raw)["data"]["student_id"] in erased
+            ]
 
 
 class Opened(Blobs):

@@ -20,8 +20,20 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import aggregates
-from edugraph_importer.graph.aggregates import Outdated, raise_contains, recompute, related, write_related
-from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, facts_of, stored_text
+from edugraph_importer.graph.aggregates import (
+    Outdated,
+    raise_contains,
+    recompute,
+    related,
+    write_related,
+)
+from edugraph_importer.graph.finding_facts import (
+    NO_FACTS,
+    FindingChanges,
+    FindingUpdate,
+    facts_of,
+    stored_text,
+)
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="1")
@@ -29,14 +41,18 @@ KEY = "2026-01-01T00:00:00.000000Z|r"
 
 
 def record(kind: str, **data: Any) -> Record:
-    return parse_record({"type": kind, "timestamp": "2026-01-01T00:00:00Z", "record_id": "r", "data": data})
+    return parse_record(
+        {"type": kind, "timestamp": "2026-01-01T00:00:00Z", "record_id": "r", "data": data}
+    )
 
 
 def mistake(**data: Any) -> Record:
     return record("error_record", student_id="a", course_id="c", error_text="x", **data)
 
 
-CHAT = record("student_interaction", student_id_from="a", student_id_to="b", interaction_type="chat")
+CHAT = record(
+    "student_interaction", student_id_from="a", student_id_to="b", interaction_type="chat"
+)
 TEXT = record("course_content", course_id="c", content="x")
 
 
@@ -44,7 +60,8 @@ def types(*names: str, severity: str | None = None, **strengths: float) -> Error
     return ErrorFinding(
         error_types=tuple(FoundErrorType(name=name, confidence=0.5) for name in names),
         knowledge_points=tuple(
-            LinkedPoint(name=name, strength=strength, confidence=0.75) for name, strength in strengths.items()
+            LinkedPoint(name=name, strength=strength, confidence=0.75)
+            for name, strength in strengths.items()
         ),
         severity=severity,
         confidence=1,
@@ -71,7 +88,9 @@ def added(*updates: FindingUpdate) -> tuple[FindingChanges, UnitOfWork]:
 
 
 def test_a_type_that_is_found_first_is_counted_and_related_and_nothing_is_recomputed() -> None:
-    made, staged = added(update(mistake(occurrence_count=3), types("Sign", severity="high", fractions=0.25)))
+    made, staged = added(
+        update(mistake(occurrence_count=3), types("Sign", severity="high", fractions=0.25))
+    )
     [(key, totals)] = staged.mistakes.items()
     assert key == ("a", "sign", "c")
     assert (totals.count, totals.weight) == (3, 3 * 2.0)
@@ -84,8 +103,12 @@ def test_a_type_that_the_record_states_is_not_counted_again() -> None:
     assert not staged.mistakes
 
 
-def test_a_type_that_is_no_longer_found_is_recomputed_in_each_course_and_one_that_stays_is_not() -> None:
-    of = record("error_record", student_id="a", course_ids=["c", "d"], error_text="x", error_type="Stated")
+def test_a_type_that_is_no_longer_found_is_recomputed_in_each_course_and_one_that_stays_is_not() -> (
+    None
+):
+    of = record(
+        "error_record", student_id="a", course_ids=["c", "d"], error_text="x", error_type="Stated"
+    )
     made, staged = added(update(of, types("Stays", "New", p=0.5), types("Stays", "Gone", p=0.5)))
     assert made.outdated.mistakes == {("a", "gone", "c"), ("a", "gone", "d")}
     assert staged.mistakes.keys() == {("a", "new", "c"), ("a", "new", "d")}
@@ -100,13 +123,19 @@ def test_with_another_severity_all_mistakes_of_a_record_are_recomputed() -> None
     assert made.outdated.mistakes == {("a", "stated", "c"), ("a", "found", "c")}
     same, _ = added(update(of, types("Found", severity="low"), types("Found", severity="low")))
     assert not same.outdated.mistakes
-    given, _ = added(update(mistake(severity="low"), types("F", severity="high"), types("F", severity="low")))
+    given, _ = added(
+        update(mistake(severity="low"), types("F", severity="high"), types("F", severity="low"))
+    )
     assert not given.outdated.mistakes  # the record's own severity weighs
 
 
 def test_a_pair_whose_strength_changed_is_of_no_more_records() -> None:
     made, _ = added(update(mistake(), types("Sign", p=0.75), types("Sign", p=0.25)))
-    sums = {("sign", "p", "records"): 0, ("sign", "p", "strength_sum"): 500, ("sign", "p", "confidence_sum"): 0}
+    sums = {
+        ("sign", "p", "records"): 0,
+        ("sign", "p", "strength_sum"): 500,
+        ("sign", "p", "confidence_sum"): 0,
+    }
     assert dict(made.related) == sums
     made, _ = added(update(mistake(), types("Sign", p=0.25), types("Sign", p=0.25)))
     assert not any(made.related.values())
@@ -115,7 +144,11 @@ def test_a_pair_whose_strength_changed_is_of_no_more_records() -> None:
 @pytest.mark.parametrize("strengths", [(0.25, 0.75), (0.75, 0.25)])
 def test_what_two_records_say_of_a_pair_adds_up(strengths: tuple[float, float]) -> None:
     made, _ = added(*(update(mistake(), types("Sign", p=strength)) for strength in strengths))
-    sums = {("sign", "p", "records"): 2, ("sign", "p", "strength_sum"): 1_000, ("sign", "p", "confidence_sum"): 1_500}
+    sums = {
+        ("sign", "p", "records"): 2,
+        ("sign", "p", "strength_sum"): 1_000,
+        ("sign", "p", "confidence_sum"): 1_500,
+    }
     assert dict(made.related) == sums
 
 
@@ -125,11 +158,19 @@ def test_what_two_records_say_of_a_pair_adds_up(strengths: tuple[float, float]) 
 def test_a_point_of_a_text_is_raised_and_described() -> None:
     made, staged = added(
         update(
-            TEXT, points(FoundPoint(name="Slope", description="rise", category="lines", order=2, importance="core"))
+            TEXT,
+            points(
+                FoundPoint(
+                    name="Slope", description="rise", category="lines", order=2, importance="core"
+                )
+            ),
         )
     )
     assert made.raised_contains == {("c", "slope"): ("core", 2)}
-    assert staged.fields["KnowledgePoint", "slope"] == {"description": ("rise", KEY), "category": ("lines", KEY)}
+    assert staged.fields["KnowledgePoint", "slope"] == {
+        "description": ("rise", KEY),
+        "category": ("lines", KEY),
+    }
     assert staged.spellings["KnowledgePoint", "slope"] == {"Slope": 1}
     assert not any([made.outdated.contains, made.outdated.descriptions, made.unlinked])
 
@@ -138,12 +179,16 @@ def test_a_point_of_a_text_is_raised_and_described() -> None:
 @pytest.mark.parametrize("importance", [("core", "supplementary"), ("supplementary", "core")])
 def test_of_two_texts_core_and_the_smaller_order_raise_a_point(order: Any, importance: Any) -> None:
     both = zip(order, importance, strict=True)
-    made, _ = added(*(update(TEXT, points(FoundPoint(name="p", order=at, importance=how))) for at, how in both))
+    made, _ = added(
+        *(update(TEXT, points(FoundPoint(name="p", order=at, importance=how))) for at, how in both)
+    )
     assert made.raised_contains == {("c", "p"): ("core", 1)}
 
 
 def test_a_point_without_an_order_has_none() -> None:
-    made, _ = added(*(update(TEXT, points(FoundPoint(name="p", importance="core"))) for _ in range(2)))
+    made, _ = added(
+        *(update(TEXT, points(FoundPoint(name="p", importance="core"))) for _ in range(2))
+    )
     assert made.raised_contains == {("c", "p"): ("core", None)}
 
 
@@ -154,7 +199,8 @@ def test_a_point_that_changed_or_is_gone_is_recomputed() -> None:
         FoundPoint(name="gone", order=3, importance="core"),
     )
     new = points(
-        FoundPoint(name="same", order=1, importance="core"), FoundPoint(name="changed", order=1, importance="core")
+        FoundPoint(name="same", order=1, importance="core"),
+        FoundPoint(name="changed", order=1, importance="core"),
     )
     made, _ = added(update(TEXT, new, old))
     assert made.outdated.contains == {("c", "changed"), ("c", "gone")}
@@ -167,9 +213,15 @@ def test_a_description_that_was_taken_back_is_recomputed() -> None:
         return FoundPoint(name=name, description=text, importance="core")
 
     old = points(
-        point("same", "x"), point("changed", "x"), point("omitted", "x"), point("gone", "x"), point("first", None)
+        point("same", "x"),
+        point("changed", "x"),
+        point("omitted", "x"),
+        point("gone", "x"),
+        point("first", None),
     )
-    new = points(point("same", "x"), point("changed", "y"), point("omitted", None), point("first", "x"))
+    new = points(
+        point("same", "x"), point("changed", "y"), point("omitted", None), point("first", "x")
+    )
     made, staged = added(update(TEXT, new, old))
     assert made.outdated.descriptions == {"changed", "omitted", "gone"}
     assert staged.fields["KnowledgePoint", "changed"]["description"] == ("y", KEY)
@@ -187,7 +239,10 @@ def test_a_spelling_that_is_no_longer_found_is_taken_back() -> None:
     made, staged = added(update(CHAT, topics("ALGEBRA", "Sets"), topics("Algebra", "Sets", "Gone")))
     assert made.unlinked == {("Topic", "gone")}
     assert staged.spellings["Topic", "algebra"] == {"ALGEBRA": 1, "Algebra": -1}
-    assert (staged.spellings["Topic", "gone"], +staged.spellings["Topic", "sets"]) == ({"Gone": -1}, {})
+    assert (staged.spellings["Topic", "gone"], +staged.spellings["Topic", "sets"]) == (
+        {"Gone": -1},
+        {},
+    )
     assert not made.outdated.spellings
 
 
@@ -202,7 +257,8 @@ def test_an_update_names_all_nodes_that_it_may_change() -> None:
 def test_a_link_has_the_strongest_of_what_was_found_under_its_names() -> None:
     found = ErrorFinding(
         error_types=tuple(
-            FoundErrorType(name=name, confidence=each) for name, each in (("Sign", 0.25), ("SIGN", 0.75))
+            FoundErrorType(name=name, confidence=each)
+            for name, each in (("Sign", 0.25), ("SIGN", 0.75))
         ),
         confidence=1,
     )
@@ -278,13 +334,20 @@ def test_nothing_is_asked_for_nothing() -> None:
 
 
 def test_mistakes_are_summed_with_their_weights_and_the_latest_word_on_them() -> None:
-    def row(day: int, count: int, severity: str | None, resolved: bool | None, course: str = "c") -> dict[str, Any]:
+    def row(
+        day: int, count: int, severity: str | None, resolved: bool | None, course: str = "c"
+    ) -> dict[str, Any]:
         return {
             "student": "a", "type": "t", "course": course, "timestamp": at(day), "record": f"r{day}",
             "count": count, "severity": severity, "resolved": resolved,
         }  # fmt: skip
 
-    rows = [row(2, 2, "low", True), row(1, 1, "high", None), row(3, 4, None, None), row(1, 1, "low", False, "d")]
+    rows = [
+        row(2, 2, "low", True),
+        row(1, 1, "high", None),
+        row(3, 4, None, None),
+        row(1, 1, "low", False, "d"),
+    ]
     tx = Transaction(recompute_has_error=rows)
     recompute(tx, UnitOfWork.staged(), Outdated(mistakes={("a", "t", "d"), ("a", "t", "c")}))
     c, d = sorted(tx.rows("has_error"), key=lambda each: str(each["course"]))
@@ -319,7 +382,11 @@ def test_the_latest_lesson_with_feedback_decides_the_feedback() -> None:
         "stamp": stamp,
         "last": at(3),
     }
-    assert (by_student["c"]["count"], by_student["c"]["feedback"], by_student["c"]["stamp"]) == (1, None, None)
+    assert (by_student["c"]["count"], by_student["c"]["feedback"], by_student["c"]["stamp"]) == (
+        1,
+        None,
+        None,
+    )
 
 
 def test_totals_of_chats_are_written_as_the_graph_sums_them() -> None:
@@ -335,7 +402,10 @@ def test_totals_of_chats_are_written_as_the_graph_sums_them() -> None:
 def test_spellings_are_made_anew_from_the_mentions_that_stay() -> None:
     unit = UnitOfWork.staged()
     unit.spellings["Topic", "t"] = Counter({"GONE": 1, "t": 7})
-    mentions = [{"id": "t", "spelling": "T", "records": 1}, {"id": "t", "spelling": "t", "records": 2}]
+    mentions = [
+        {"id": "t", "spelling": "T", "records": 1},
+        {"id": "t", "spelling": "t", "records": 2},
+    ]
     tx = Transaction(spellings_Topic=mentions)
     recompute(tx, unit, Outdated(spellings={("Topic", "u"), ("Topic", "t")}))
     assert unit.spellings["Topic", "t"] == {"t": 2, "T": 1}
@@ -351,7 +421,10 @@ def test_what_items_that_test_a_point_call_it_are_its_spellings_too() -> None:
         {"id": "p", "spellings": ["P"], "spelling_counts": [4]},
         {"id": "q", "spellings": None, "spelling_counts": None},
     ]
-    tx = Transaction(spellings_KnowledgePoint=[{"id": "p", "spelling": "p", "records": 8}], tested_spellings=tests)
+    tx = Transaction(
+        spellings_KnowledgePoint=[{"id": "p", "spelling": "p", "records": 8}],
+        tested_spellings=tests,
+    )
     recompute(tx, unit, Outdated(spellings={("KnowledgePoint", "p"), ("KnowledgePoint", "q")}))
     assert unit.spellings["KnowledgePoint", "p"] == {"P": 6, "p": 9}
     assert unit.spellings["KnowledgePoint", "q"] == {}
@@ -381,7 +454,13 @@ def test_what_a_record_relates_is_each_of_its_types_with_each_of_its_points() ->
 
     def link(of: str, kind: str, end: str, strength: float | None = None) -> dict[str, Any]:
         confidence = None if strength is None else 2 * strength
-        return {"record": of, "type": kind, "end": end, "strength": strength, "confidence": confidence}
+        return {
+            "record": of,
+            "type": kind,
+            "end": end,
+            "strength": strength,
+            "confidence": confidence,
+        }
 
     links = [
         link("r", "CONCERNS", "p", 0.25),
@@ -395,18 +474,24 @@ def test_what_a_record_relates_is_each_of_its_types_with_each_of_its_points() ->
         link("r", "TRIED", "a"),
     ]
     found = aggregates.related_by_links(links)
-    expected = related({(kind, "p"): (0.25, 0.5) for kind in "tu"} | {(kind, "q"): (0.5, 1.0) for kind in "tu"})
+    expected = related(
+        {(kind, "p"): (0.25, 0.5) for kind in "tu"} | {(kind, "q"): (0.5, 1.0) for kind in "tu"}
+    )
     assert found == expected + related({("t", "p"): (0.125, 0.25)})
 
 
 def test_practice_is_made_anew_from_the_attempts_that_stay() -> None:
-    def attempt(day: int, outcome: int, number: int | None = None, item: str = "i") -> dict[str, Any]:
+    def attempt(
+        day: int, outcome: int, number: int | None = None, item: str = "i"
+    ) -> dict[str, Any]:
         return {
             "student": "a", "item": item, "record": f"r{day}", "timestamp": at(day), "number": number,
             "outcome": outcome,
         }  # fmt: skip
 
-    tx = Transaction(recompute_practised=[attempt(3, 1000, 2), attempt(2, 250, 1), attempt(1, 0, item="j")])
+    tx = Transaction(
+        recompute_practised=[attempt(3, 1000, 2), attempt(2, 250, 1), attempt(1, 0, item="j")]
+    )
     recompute(tx, UnitOfWork.staged(), Outdated(practised={("b", "i"), ("a", "j"), ("a", "i")}))
     asked = [{"student": "a", "items": ["i", "j"]}, {"student": "b", "items": ["i"]}]
     assert tx.rows("recompute_practised") == tx.rows("remove_practised") == asked
@@ -431,9 +516,17 @@ def test_what_attempts_and_definitions_say_of_items_is_read_from_both() -> None:
         ],
         item_names_Definition=[{"item": "i", "title": None, "points": None}],
     )
-    names = aggregates.item_names(tx, {"Attempt": ["s", "r"], "Definition": ["d"], "Interaction": ["x"]})
-    assert (names.titles, names.tests) == ({"i": {"Quiz": 1}}, {("i", "sets"): {"Sets": 1, "SETS": 1}})
-    assert tx.asked == [("item_names_Attempt", {"ids": ["r", "s"]}), ("item_names_Definition", {"ids": ["d"]})]
+    names = aggregates.item_names(
+        tx, {"Attempt": ["s", "r"], "Definition": ["d"], "Interaction": ["x"]}
+    )
+    assert (names.titles, names.tests) == (
+        {"i": {"Quiz": 1}},
+        {("i", "sets"): {"Sets": 1, "SETS": 1}},
+    )
+    assert tx.asked == [
+        ("item_names_Attempt", {"ids": ["r", "s"]}),
+        ("item_names_Definition", {"ids": ["d"]}),
+    ]
     nothing = Transaction()
     assert not aggregates.item_names(nothing, {}).titles
     assert nothing.asked == []
@@ -462,7 +555,10 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
     unit = UnitOfWork.staged()
     for label in ("Course", "Student", "Teacher"):
         unit.fields[label, "x"] = {"name": ("Old", "k|gone")}
-    unit.fields["Course", "x"]["difficulty"] = ("advanced", "k|other")  # one field of a removed record is enough
+    unit.fields["Course", "x"]["difficulty"] = (
+        "advanced",
+        "k|other",
+    )  # one field of a removed record is enough
     unit.fields["Student", "untouched"] = {"name": ("Kept", "k|other")}
     unit.fields["Topic", "x"] = {"name": ("Old", "k|gone")}
     learns = {
@@ -478,9 +574,13 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
             f"latest_of_course_{key}": [{"key": f"x|{KEY}", "name": None, "properties": learns}]
             for key in ("described", "named", "rated")
         },
-        course_records_of_Student=[{"id": "x", "properties": learns, "timestamp": at(2), "record": "q"}],
+        course_records_of_Student=[
+            {"id": "x", "properties": learns, "timestamp": at(2), "record": "q"}
+        ],
     )
-    nodes = {(label, "x") for label in ("Course", "Student", "Teacher", "Topic")} | {("Student", "untouched")}
+    nodes = {(label, "x") for label in ("Course", "Student", "Teacher", "Topic")} | {
+        ("Student", "untouched")
+    }
     recompute(tx, unit, Outdated(fields=nodes, version_keys={"k|gone"}))
     assert unit.fields["Course", "x"] == {
         "name": ("Algebra", KEY), "description": ("of lines", KEY), "difficulty": ("beginner", KEY),
@@ -498,14 +598,20 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
         "names_Student",
         "names_Teacher",
     ]
-    assert all(parameters in ({"ids": ["x"]}, {"id": "x", "prefix": "x|"}) for _, parameters in tx.asked)
+    assert all(
+        parameters in ({"ids": ["x"]}, {"id": "x", "prefix": "x|"}) for _, parameters in tx.asked
+    )
 
 
 @pytest.mark.parametrize(
     ("label", "given", "taken"),
     [
         ("Item", {"title": "Quiz", "question": "1 + 1?"}, {"title": "Quiz", "question": "1 + 1?"}),
-        ("KnowledgePoint", {"name": "Sets", "names": ["Set"]}, {"title": "Sets", "other_names": ["Set"]}),
+        (
+            "KnowledgePoint",
+            {"name": "Sets", "names": ["Set"]},
+            {"title": "Sets", "other_names": ["Set"]},
+        ),
         *[("Term", {name: name}, {name: name}) for name in ("name", "starts", "ends", "breaks")],
     ],
 )
@@ -545,9 +651,19 @@ def test_where_any_field_may_be_wrong_all_are_made_anew() -> None:
 
 def test_what_a_student_learns_is_made_anew_from_the_course_records_that_stay() -> None:
     def row(day: int, course: str, **properties: Any) -> dict[str, Any]:
-        return {"student": "a", "course": course, "properties": properties, "timestamp": at(day), "record": f"r{day}"}
+        return {
+            "student": "a",
+            "course": course,
+            "properties": properties,
+            "timestamp": at(day),
+            "record": f"r{day}",
+        }
 
-    rows = [row(2, "c", progress=50.0, time_spent=5.0), row(1, "c", progress=90.0), row(1, "e", time_spent=1.0)]
+    rows = [
+        row(2, "c", progress=50.0, time_spent=5.0),
+        row(1, "c", progress=90.0),
+        row(1, "e", time_spent=1.0),
+    ]
     unit, tx = UnitOfWork.staged(), Transaction(course_records=rows)
     unit.learns["a", "c"] = unit.learns["a", "d"] = {"progress": (100.0, "2027")}
     recompute(tx, unit, Outdated(learns={("a", "e"), ("a", "d"), ("a", "c")}))

@@ -30,7 +30,10 @@ ERROR = parse_record(
 
 def test_a_type_stated_and_found_counts_once() -> None:
     finding = ErrorFinding(
-        error_types=(FoundErrorType(name="SIGN", confidence=0.5), FoundErrorType(name="Units", confidence=0.5)),
+        error_types=(
+            FoundErrorType(name="SIGN", confidence=0.5),
+            FoundErrorType(name="Units", confidence=0.5),
+        ),
         knowledge_points=(LinkedPoint(name="Fractions", strength=0.25, confidence=0.5),),
         confidence=1,
     )
@@ -46,13 +49,19 @@ def test_a_point_named_twice_is_one() -> None:
     finding = ContentFinding(
         knowledge_points=(
             FoundPoint(name="Fractions", importance="supplementary", order=3),
-            FoundPoint(name="fractions", importance="core", order=2, description="Parts of a whole"),
+            FoundPoint(
+                name="fractions", importance="core", order=2, description="Parts of a whole"
+            ),
         ),
         confidence=1,
     )
     link = finding_facts.facts_of(finding).links_of("DESCRIBES")["fractions"]
     assert link["found_as"] == ["Fractions", "fractions"]
-    assert (link["importance"], link["order"], link["description"]) == ("core", 2, "Parts of a whole")
+    assert (link["importance"], link["order"], link["description"]) == (
+        "core",
+        2,
+        "Parts of a whole",
+    )
 
 
 def test_what_requires_itself_is_dropped_and_the_strongest_claim_stays() -> None:
@@ -61,7 +70,11 @@ def test_what_requires_itself_is_dropped_and_the_strongest_claim_stays() -> None
 
     facts = finding_facts.facts_of(
         ContentFinding(
-            prerequisites=(claim("Alpha", "alpha", 1), claim("Alpha", "Beta", 0.25), claim("alpha", "beta", 0.5)),
+            prerequisites=(
+                claim("Alpha", "alpha", 1),
+                claim("Alpha", "Beta", 0.25),
+                claim("alpha", "beta", 0.5),
+            ),
             confidence=1,
         )
     )
@@ -81,10 +94,16 @@ def test_what_it_cost_does_not_make_another_finding() -> None:
 
 
 def test_what_was_stored_is_understood_again() -> None:
-    finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), severity="high", confidence=1)
+    finding = ErrorFinding(
+        error_types=(FoundErrorType(name="Sign", confidence=0.5),), severity="high", confidence=1
+    )
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
-    stored = finding_facts.stored_text(RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin))
-    assert finding_facts.facts_of_stored(stored, "ErrorRecord", None) == finding_facts.facts_of(finding)
+    stored = finding_facts.stored_text(
+        RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin)
+    )
+    assert finding_facts.facts_of_stored(stored, "ErrorRecord", None) == finding_facts.facts_of(
+        finding
+    )
     assert finding_facts.facts_of_stored(None, "ErrorRecord", None) == finding_facts.NO_FACTS
 
 
@@ -122,7 +141,10 @@ def reviewed(
 
 
 MISTAKE = ErrorFinding(
-    error_types=(FoundErrorType(name="Sign", confidence=0.5), FoundErrorType(name="Units", confidence=0.25)),
+    error_types=(
+        FoundErrorType(name="Sign", confidence=0.5),
+        FoundErrorType(name="Units", confidence=0.25),
+    ),
     knowledge_points=(LinkedPoint(name="Fractions", strength=0.25, confidence=0.5),),
     severity="high",
     difficulty="beginner",
@@ -131,7 +153,9 @@ MISTAKE = ErrorFinding(
 
 
 @pytest.mark.parametrize("label", ["ErrorRecord", "Attempt"])
-def test_what_was_rejected_of_a_mistake_does_not_count_and_what_was_accepted_counts_fully(label: str) -> None:
+def test_what_was_rejected_of_a_mistake_does_not_count_and_what_was_accepted_counts_fully(
+    label: str,
+) -> None:
     facts = reviewed(
         MISTAKE, label, {"error_type": ["slip"], "knowledge_point": ["sets"]},
         error_type=["sign"], knowledge_point=["fractions"],
@@ -147,14 +171,21 @@ def test_what_was_rejected_of_a_mistake_does_not_count_and_what_was_accepted_cou
 
 
 def test_what_was_found_and_accepted_keeps_its_own_confidence() -> None:
-    assert reviewed(MISTAKE, "ErrorRecord", {"error_type": ["sign"]}).links == finding_facts.facts_of(MISTAKE).links
+    assert (
+        reviewed(MISTAKE, "ErrorRecord", {"error_type": ["sign"]}).links
+        == finding_facts.facts_of(MISTAKE).links
+    )
 
 
 @pytest.mark.parametrize("aspect", ["severity", "difficulty"])
-def test_of_single_values_the_last_that_was_accepted_counts_and_a_rejected_one_never(aspect: str) -> None:
+def test_of_single_values_the_last_that_was_accepted_counts_and_a_rejected_one_never(
+    aspect: str,
+) -> None:
     def left(accepted: list[str], rejected: list[str]) -> str | None:
         given = {aspect: accepted} if accepted else {}
-        value: str | None = getattr(reviewed(MISTAKE, "Attempt", given, **{aspect: rejected}), aspect)
+        value: str | None = getattr(
+            reviewed(MISTAKE, "Attempt", given, **{aspect: rejected}), aspect
+        )
         return value
 
     found = getattr(MISTAKE, aspect)
@@ -167,15 +198,21 @@ def test_of_single_values_the_last_that_was_accepted_counts_and_a_rejected_one_n
 
 def test_reviews_of_a_chat_are_of_its_topics_and_its_sentiment() -> None:
     chat = InteractionFinding(sentiment="positive", topics=("Algebra", "Sets"), confidence=1)
-    facts = reviewed(chat, "Interaction", {"topic": ["units"]}, topic=["sets"], sentiment=["positive"])
-    assert facts.links == {"ABOUT": {"algebra": {"found_as": ["Algebra"]}, "units": {"found_as": []}}}
+    facts = reviewed(
+        chat, "Interaction", {"topic": ["units"]}, topic=["sets"], sentiment=["positive"]
+    )
+    assert facts.links == {
+        "ABOUT": {"algebra": {"found_as": ["Algebra"]}, "units": {"found_as": []}}
+    }
     assert facts.sentiment is None
     assert reviewed(chat, "Interaction", {"sentiment": ["negative"]}).sentiment == "negative"
 
 
 def test_a_point_that_was_rejected_takes_the_claims_about_it_along_and_no_other() -> None:
     text = ContentFinding(
-        knowledge_points=tuple(FoundPoint(name=name, importance="core", description=name) for name in "abc"),
+        knowledge_points=tuple(
+            FoundPoint(name=name, importance="core", description=name) for name in "abc"
+        ),
         prerequisites=(
             Prerequisite(point="a", requires="b", confidence=0.5),
             Prerequisite(point="a", requires="c", confidence=0.25),
@@ -199,7 +236,9 @@ def test_a_point_that_was_rejected_takes_the_claims_about_it_along_and_no_other(
 
 def test_verdicts_stored_with_a_record_are_heeded_where_nothing_was_found_too() -> None:
     verdicts = json.dumps({"accepted": {"topic": ["sets"]}, "rejected": {}})
-    assert finding_facts.facts_of_stored(None, "Interaction", verdicts).links == {"ABOUT": {"sets": {"found_as": []}}}
+    assert finding_facts.facts_of_stored(None, "Interaction", verdicts).links == {
+        "ABOUT": {"sets": {"found_as": []}}
+    }
 
 
 # --- which finding counts -----------------------------------------------------------------------------------------
@@ -207,7 +246,12 @@ def test_verdicts_stored_with_a_record_are_heeded_where_nothing_was_found_too() 
 
 def test_of_two_findings_the_one_whose_job_was_asked_for_later_has_the_greater_key() -> None:
     def key(**of_message: Any) -> str | None:
-        said = {"job_id": "j", "pack": "p", "findings": [], "asked_at": 1_767_225_600.0} | of_message
+        said = {
+            "job_id": "j",
+            "pack": "p",
+            "findings": [],
+            "asked_at": 1_767_225_600.0,
+        } | of_message
         return finding_facts.finding_key(Findings.model_construct(**said))
 
     assert key() == "2026-01-01T00:00:00.000000Z|j|000000|"

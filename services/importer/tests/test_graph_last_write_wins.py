@@ -20,9 +20,15 @@ def test_the_order_does_not_matter(facts: list[tuple[str, int, str]], random: ob
     assert fold(facts) == fold(shuffled)
 
 
-@given(st.dictionaries(st.sampled_from(NAMES), st.tuples(st.integers(), st.sampled_from(["", "1", "2", "3"]))))
+@given(
+    st.dictionaries(
+        st.sampled_from(NAMES), st.tuples(st.integers(), st.sampled_from(["", "1", "2", "3"]))
+    )
+)
 def test_what_is_written_is_read_again(fields: Fields) -> None:
-    written = {name: value for name, value in field_properties(fields, NAMES).items() if value is not None}
+    written = {
+        name: value for name, value in field_properties(fields, NAMES).items() if value is not None
+    }
     assert read_fields(written, NAMES) == fields
 
 

@@ -26,7 +26,9 @@ from edugraph_importer.graph.prerequisites import (
 )
 
 Claims = dict[tuple[str, str], float]
-pairs = st.tuples(st.sampled_from("abcdefg"), st.sampled_from("abcdefg")).filter(lambda pair: pair[0] != pair[1])
+pairs = st.tuples(st.sampled_from("abcdefg"), st.sampled_from("abcdefg")).filter(
+    lambda pair: pair[0] != pair[1]
+)
 claims_ = st.dictionaries(pairs, st.sampled_from([0.25, 0.5, 0.75, 1.0]), max_size=25)
 verdicts_ = st.dictionaries(pairs, st.booleans(), max_size=8).map(
     lambda said: Verdicts(
@@ -63,7 +65,9 @@ def test_the_strongest_claims_are_taken_first(claims: Claims) -> None:
 
 
 @given(claims_, verdicts_)
-def test_what_people_accepted_comes_first_and_what_they_rejected_never(claims: Claims, verdicts: Verdicts) -> None:
+def test_what_people_accepted_comes_first_and_what_they_rejected_never(
+    claims: Claims, verdicts: Verdicts
+) -> None:
     """Out: in `excluded_edges`, take the accepted ones by their confidence; in `differences`, add no accepted ones."""
     every = {**claims, **dict.fromkeys(verdicts.accepted, 1.0)}
     excluded = _plainly(every, verdicts)
@@ -72,7 +76,9 @@ def test_what_people_accepted_comes_first_and_what_they_rejected_never(claims: C
     assert differences({}, claims, verdicts) == EdgeChanges((), wanted)
     followed = every.keys() - excluded
     assert not followed & verdicts.rejected
-    assert verdicts.accepted[:1] == tuple(pair for pair in verdicts.accepted[:1] if pair in followed)
+    assert verdicts.accepted[:1] == tuple(
+        pair for pair in verdicts.accepted[:1] if pair in followed
+    )
 
 
 @given(claims_, st.randoms())
@@ -94,7 +100,9 @@ def test_a_long_chain_closed_to_a_ring() -> None:
 # --- what is to be written ------------------------------------------------------------------------------------------
 
 Edges = dict[tuple[str, str], tuple[float, bool]]
-edges_ = st.dictionaries(pairs, st.tuples(st.sampled_from([0.25, 0.5, 0.75, 1.0]), st.booleans()), max_size=25)
+edges_ = st.dictionaries(
+    pairs, st.tuples(st.sampled_from([0.25, 0.5, 0.75, 1.0]), st.booleans()), max_size=25
+)
 
 
 @given(edges_, claims_)
@@ -110,7 +118,9 @@ def test_what_differs_makes_the_edges_those_of_the_claims(edges: Edges, claims: 
 
 
 def test_an_edge_that_is_excluded_from_now_on_is_told() -> None:
-    changes = differences({("a", "b"): (0.3, False), ("x", "y"): (0.5, True)}, {("a", "b"): 0.3, ("b", "a"): 0.5})
+    changes = differences(
+        {("a", "b"): (0.3, False), ("x", "y"): (0.5, True)}, {("a", "b"): 0.3, ("b", "a"): 0.5}
+    )
     assert changes.gone == (("a", "b"), ("x", "y"))
     assert Settled(finished=True, changes=changes).set_aside == ("a > b",)
 
@@ -123,7 +133,12 @@ def test_of_the_edges_that_are_excluded_a_hundred_are_told() -> None:
 def test_a_portion_is_removed_with_the_points_that_nothing_else_kept() -> None:
     tx = Transaction(hold_settling=[{"epoch": 3}])
     assert prerequisites._remove(tx, [("c", "d"), ("a", "b")], 3) == 2  # type: ignore[arg-type]
-    assert tx.names() == ["hold_settling", "lock_points", "remove_prerequisites", "delete_orphans_KnowledgePoint"]
+    assert tx.names() == [
+        "hold_settling",
+        "lock_points",
+        "remove_prerequisites",
+        "delete_orphans_KnowledgePoint",
+    ]
     assert tx.asked[1][1] == tx.asked[3][1] == {"ids": ["a", "b", "c", "d"]}
     assert tx.rows("remove_prerequisites") == [{"from": "c", "to": "d"}, {"from": "a", "to": "b"}]
 
@@ -149,7 +164,9 @@ def test_edges_are_removed_in_their_order_whatever_order_the_graph_told_them_in(
 class Graph:
     """A graph whose claims are not settled, if there are `notes`. `epochs`: what the Lock node has, one after another."""
 
-    def __init__(self, claims: Claims, edges: Edges, notes: list[str], epochs: Iterable[int] = repeat(7)) -> None:
+    def __init__(
+        self, claims: Claims, edges: Edges, notes: list[str], epochs: Iterable[int] = repeat(7)
+    ) -> None:
         latest = iter(epochs)
         of_kind = {
             kind: [[*pair, c] for pair, (c, is_excluded) in edges.items() if is_excluded == kind]
@@ -161,7 +178,9 @@ class Graph:
             hold_settling=lambda: [{"epoch": next(latest)}],
             claim_changes=[{"id": note} for note in notes],
             prerequisites=[{"excluded": kind, "claims": rows} for kind, rows in of_kind.items()],
-            all_claims=[{"id": a, "requires": [b], "confidence": [c]} for (a, b), c in claims.items()],
+            all_claims=[
+                {"id": a, "requires": [b], "confidence": [c]} for (a, b), c in claims.items()
+            ],
             judged_needs=[],
         )
 
@@ -173,7 +192,12 @@ class Graph:
 
     def written(self) -> list[str]:
         """Which statements have written, without those that lock."""
-        names = ("remove_prerequisites", "create_depends_on", "create_set_aside", "delete_claim_changes")
+        names = (
+            "remove_prerequisites",
+            "create_depends_on",
+            "create_set_aside",
+            "delete_claim_changes",
+        )
         return [name for name in self.tx.names() if name in names]
 
 
@@ -186,7 +210,14 @@ def test_a_settler_takes_its_number_then_reads_the_notes_and_then_the_claims() -
     settled = graph.settled()
     assert settled.finished
     assert settled.set_aside == ("b > a", "c > a")
-    first = ["claim_changes", "schema_version", "begin_settling", "claim_changes", "prerequisites", "all_claims"]
+    first = [
+        "claim_changes",
+        "schema_version",
+        "begin_settling",
+        "claim_changes",
+        "prerequisites",
+        "all_claims",
+    ]
     assert graph.tx.names()[:6] == first
     assert graph.written() == [
         "remove_prerequisites",
@@ -204,9 +235,24 @@ def test_of_steps_that_people_accepted_the_one_they_accepted_first_is_followed(f
     """In whatever order the graph tells of them; and what they rejected is set aside, however sure a text is."""
     other = "b" if first == "a" else "a"
     said = [
-        {"from": other, "to": first, "accepted": True, "stamp": "2026-01-02T00:00:00.000000Z|t|accepted"},
-        {"from": "c", "to": "d", "accepted": False, "stamp": "2026-01-03T00:00:00.000000Z|t|rejected"},
-        {"from": first, "to": other, "accepted": True, "stamp": "2026-01-01T00:00:00.000000Z|t|accepted"},
+        {
+            "from": other,
+            "to": first,
+            "accepted": True,
+            "stamp": "2026-01-02T00:00:00.000000Z|t|accepted",
+        },
+        {
+            "from": "c",
+            "to": "d",
+            "accepted": False,
+            "stamp": "2026-01-03T00:00:00.000000Z|t|rejected",
+        },
+        {
+            "from": first,
+            "to": other,
+            "accepted": True,
+            "stamp": "2026-01-01T00:00:00.000000Z|t|accepted",
+        },
     ]
     graph = Graph({("c", "d"): 0.75, (other, first): 0.75}, {}, ["n"])
     graph.tx.answers["judged_needs"] = said
@@ -215,8 +261,12 @@ def test_of_steps_that_people_accepted_the_one_they_accepted_first_is_followed(f
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("version", "refusal"), [(SCHEMA_VERSION - 1, OutdatedGraph), (SCHEMA_VERSION + 1, Wait)])
-def test_a_settler_leaves_a_graph_of_another_form_alone(version: int, refusal: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("version", "refusal"), [(SCHEMA_VERSION - 1, OutdatedGraph), (SCHEMA_VERSION + 1, Wait)]
+)
+def test_a_settler_leaves_a_graph_of_another_form_alone(
+    version: int, refusal: type[Exception]
+) -> None:
     graph = Graph(NEW, OLD, ["n"])
     graph.tx.answers["schema_version"] = [{"version": version, "unfinished_from": None}]
     with pytest.raises(refusal):
@@ -228,7 +278,12 @@ def test_without_a_note_nothing_is_settled_unless_it_is_asked_for() -> None:
     graph = Graph(NEW, OLD, [])
     assert graph.settled() == Settled(finished=True)
     assert graph.tx.names() == ["claim_changes"]
-    assert graph.settled(always=True).changes.pairs == [("b", "a"), ("b", "c"), ("c", "a"), ("x", "y")]
+    assert graph.settled(always=True).changes.pairs == [
+        ("b", "a"),
+        ("b", "c"),
+        ("c", "a"),
+        ("x", "y"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +306,10 @@ def test_a_settler_that_is_overtaken_writes_nothing_more_and_leaves_the_notes(
 
 def says(**confidences: float) -> ContentFinding:
     """Claims by names such as `a_b`: a requires b."""
-    claims = [Prerequisite(point=pair[0], requires=pair[2], confidence=each) for pair, each in confidences.items()]
+    claims = [
+        Prerequisite(point=pair[0], requires=pair[2], confidence=each)
+        for pair, each in confidences.items()
+    ]
     return ContentFinding(prerequisites=tuple(claims), confidence=1)
 
 
@@ -275,7 +333,9 @@ CLAIMING = FindingFacts(prerequisites={("p", "q"): 1.0})
         ([], {}, (), {("p", "q")}),
     ],
 )
-def test_a_change_of_what_is_claimed_is_noted(updates: Any, superseded: Any, stated: Any, unstated: Any) -> None:
+def test_a_change_of_what_is_claimed_is_noted(
+    updates: Any, superseded: Any, stated: Any, unstated: Any
+) -> None:
     tx = Transaction()
     assert note_changes(tx, updates, superseded, stated, unstated, job_id="j")  # type: ignore[arg-type]
     assert tx.asked == [("note_claim_change", {"job_id": "j"})]

@@ -22,7 +22,9 @@ def test_names_are_given_once() -> None:
 
 
 def test_every_label_has_its_constraint() -> None:
-    assert {name.removeprefix("constraint_") for name in CYPHER if name.startswith("constraint_")} == {
+    assert {
+        name.removeprefix("constraint_") for name in CYPHER if name.startswith("constraint_")
+    } == {
         *LABELS,
         RECORD_LABEL,
     }
@@ -39,16 +41,26 @@ def test_every_statement_is_used() -> None:
     """By its name, its name without the label, the beginning of it, or an f-string that such a name fits."""
     said, shapes = set[str](), set[str]()
     for file in files("edugraph_importer.graph").iterdir():
-        for node in ast.walk(ast.parse(file.read_text("utf-8") if file.name.endswith(".py") else "")):
+        for node in ast.walk(
+            ast.parse(file.read_text("utf-8") if file.name.endswith(".py") else "")
+        ):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 said.add(node.value)
             elif isinstance(node, ast.JoinedStr):
-                parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
-                if re.search(r"[a-z]{3}", "".join(str(part or "") for part in parts)):  # else any name would fit
-                    shapes.add("".join(r"\w+" if part is None else re.escape(str(part)) for part in parts))
+                parts = [
+                    part.value if isinstance(part, ast.Constant) else None for part in node.values
+                ]
+                if re.search(
+                    r"[a-z]{3}", "".join(str(part or "") for part in parts)
+                ):  # else any name would fit
+                    shapes.add(
+                        "".join(r"\w+" if part is None else re.escape(str(part)) for part in parts)
+                    )
     for name in CYPHER:
         without_label = re.sub(rf"_({'|'.join([*LABELS, RECORD_LABEL])})$", "", name)
-        by_prefix = any(name.startswith(prefix) for prefix in said if re.fullmatch(r"\w*[a-z]{3}_", prefix))
+        by_prefix = any(
+            name.startswith(prefix) for prefix in said if re.fullmatch(r"\w*[a-z]{3}_", prefix)
+        )
         fits = any(re.fullmatch(shape, name) for shape in shapes)
         assert {name, without_label} & said or by_prefix or fits, name
 

@@ -16,7 +16,8 @@ def _staged(*values: dict[str, Any]) -> UnitOfWork:
 def _error(**data: Any) -> dict[str, Any]:
     return {
         "type": "error_record",
-        "data": {"student_id": "a", "course_id": "c", "error_text": "x", "error_type": "Sign"} | data,
+        "data": {"student_id": "a", "course_id": "c", "error_text": "x", "error_type": "Sign"}
+        | data,
     }
 
 
@@ -35,8 +36,14 @@ def test_mistakes_are_folded_into_one_row_for_each_student_type_and_course() -> 
 def test_each_kind_of_record_has_its_own_rows() -> None:
     people = {"student_id_from": "a", "student_id_to": "b"}
     unit = _staged(
-        {"type": "student_interaction", "data": people | {"interaction_type": "chat", "topics": ["Topic", "topic"]}},
-        {"type": "student_interaction", "data": people | {"interaction_type": "like", "like_count": 4}},
+        {
+            "type": "student_interaction",
+            "data": people | {"interaction_type": "chat", "topics": ["Topic", "topic"]},
+        },
+        {
+            "type": "student_interaction",
+            "data": people | {"interaction_type": "like", "like_count": 4},
+        },
         {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "a"}},
         {"type": "course_content", "data": {"course_id": "c", "content": "x"}},
         _error(course_ids=["d"]),
@@ -65,14 +72,19 @@ def test_only_what_changed_is_written_again() -> None:
 
 def test_merging_what_was_staged_is_as_if_its_records_had_been_added_there() -> None:
     staged = _staged(
-        {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "a", "student_name": "Old"}},
+        {
+            "type": "teacher_interaction",
+            "data": {"teacher_id": "t", "student_id": "a", "student_name": "Old"},
+        },
         _error(student_name="Ana María", error_type="SIGN") | {"timestamp": "2026-03-01T00:00:00Z"},
     )
     unit = UnitOfWork()
     unit.load_node(("Student", "a"), {"name": "Ana", "stamp": "2026-02-01"})
     unit.load_node(("Teacher", "t"), {})
     unit.load_node(("Course", "c"), {"name": "C", "stamp": "2026-01-01"})
-    unit.load_node(("ErrorType", "sign"), {"name": "Sign", "spellings": ["Sign"], "spelling_counts": [1]})
+    unit.load_node(
+        ("ErrorType", "sign"), {"name": "Sign", "spellings": ["Sign"], "spelling_counts": [1]}
+    )
     unit.merge(staged)
     assert unit.fields["Student", "a"]["name"][0] == "Ana María"
     assert unit.spellings["ErrorType", "sign"] == {"SIGN": 1, "Sign": 1}
@@ -80,7 +92,10 @@ def test_merging_what_was_staged_is_as_if_its_records_had_been_added_there() -> 
 
 
 def test_learns_takes_each_field_from_the_latest_that_gives_it() -> None:
-    value = {"type": "course_record", "data": {"student_id": "a", "course_id": "c", "progress": 50, "time_spent": 3}}
+    value = {
+        "type": "course_record",
+        "data": {"student_id": "a", "course_id": "c", "progress": 50, "time_spent": 3},
+    }
     later = {
         **value,
         "timestamp": "2026-03-01T00:00:00Z",
@@ -89,14 +104,24 @@ def test_learns_takes_each_field_from_the_latest_that_gives_it() -> None:
     unit = UnitOfWork()
     _load(unit)
     unit.merge(_staged(later, value))
-    assert {name: each[0] for name, each in unit.learns["a", "c"].items()} == {"progress": 40.0, "time_spent": 3.0}
+    assert {name: each[0] for name, each in unit.learns["a", "c"].items()} == {
+        "progress": 40.0,
+        "time_spent": 3.0,
+    }
     assert unit.new_learns == {("a", "c")}
-    assert [row["p"] for row in unit.rows["create_course_record"]] == []  # rows are written as they were staged
+    assert [
+        row["p"] for row in unit.rows["create_course_record"]
+    ] == []  # rows are written as they were staged
 
 
 def test_the_most_frequent_spelling_is_the_name_and_the_smallest_of_several() -> None:
     counts = Counter({"b": 2, "a": 2, "c": 1, "gone": 0})
-    expected = {"name": "a", "aliases": ["b", "c"], "spellings": ["a", "b", "c"], "spelling_counts": [2, 2, 1]}
+    expected = {
+        "name": "a",
+        "aliases": ["b", "c"],
+        "spellings": ["a", "b", "c"],
+        "spelling_counts": [2, 2, 1],
+    }
     assert name_properties(counts) == expected
     assert name_properties(counts + Counter({"c": 2}))["name"] == "c"
     assert name_properties(Counter({"gone": 0})) == dict.fromkeys(expected)

@@ -57,13 +57,20 @@ from edugraph_importer.graph.versions import (
 def chat(record_id: str, at: str = "2026-01-01T00:00:00Z", **data: Any) -> Record:
     people = {"student_id_from": "a", "student_id_to": "b", "interaction_type": "chat"}
     return parse_record(
-        {"type": "student_interaction", "timestamp": at, "record_id": record_id, "data": people | data}
+        {
+            "type": "student_interaction",
+            "timestamp": at,
+            "record_id": record_id,
+            "data": people | data,
+        }
     )
 
 
 def mistake(record_id: str, at: str = "2026-01-01T00:00:00Z") -> Record:
     data = {"student_id": "a", "course_id": "c", "error_text": "x"}
-    return parse_record({"type": "error_record", "timestamp": at, "record_id": record_id, "data": data})
+    return parse_record(
+        {"type": "error_record", "timestamp": at, "record_id": record_id, "data": data}
+    )
 
 
 def course_record() -> Record:
@@ -74,9 +81,13 @@ def course_record() -> Record:
 TOMBSTONES = Tombstones(SecretStr("of the tests alone"))
 
 
-def stored_version(record: Record, accepted: int = 1, others: tuple[Entry, ...] = ()) -> StoredVersion:
+def stored_version(
+    record: Record, accepted: int = 1, others: tuple[Entry, ...] = ()
+) -> StoredVersion:
     entry = entry_of(record, accepted, 0)
-    return StoredVersion(LABEL_OF_TYPE[record.type], record.time, record.content_hash, entry, others)
+    return StoredVersion(
+        LABEL_OF_TYPE[record.type], record.time, record.content_hash, entry, others
+    )
 
 
 def nobody_erased() -> ErasedStudents:
@@ -90,7 +101,9 @@ def classified(
     accepted: int = 2,
 ) -> Any:
     lines = list(enumerate(records, start=7))
-    return classify(lines, Ids(stored or {}, withdrawn or {}), nobody_erased(), Acceptance(accepted))
+    return classify(
+        lines, Ids(stored or {}, withdrawn or {}), nobody_erased(), Acceptance(accepted)
+    )
 
 
 # --- which records are written ------------------------------------------------------------------------------------
@@ -125,7 +138,9 @@ def test_the_same_content_raises_the_key_and_is_unchanged() -> None:
 
 
 @pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
-def test_of_two_contents_of_one_time_the_one_that_was_accepted_later_counts(numbers: tuple[int, int]) -> None:
+def test_of_two_contents_of_one_time_the_one_that_was_accepted_later_counts(
+    numbers: tuple[int, int],
+) -> None:
     first, second = numbers
     stored = {"r": stored_version(chat("r", text="one"), first)}
     found = classified(chat("r", text="two"), stored=stored, accepted=second)
@@ -155,7 +170,9 @@ def test_the_order_does_not_matter(records: list[Record]) -> None:
 def test_a_row_of_another_type_is_set_aside_and_remembered() -> None:
     other = mistake("r", "2026-02-01T00:00:00Z")
     found = classified(other, stored={"r": stored_version(OLD)})
-    assert [(each.line, each.field, each.reason) for each in found.rejects] == [(7, "record_id", OTHER_TYPE)]
+    assert [(each.line, each.field, each.reason) for each in found.rejects] == [
+        (7, "record_id", OTHER_TYPE)
+    ]
     assert found.noted["r"][1].others == (entry_of(other, 2, 0),)
     assert (found.events, found.counts) == ({}, {})
 
@@ -181,7 +198,9 @@ def test_of_two_readings_of_one_moment_the_higher_counts() -> None:
 
 
 @pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
-def test_of_two_contents_of_a_statement_the_one_that_was_accepted_first_counts(numbers: tuple[int, int]) -> None:
+def test_of_two_contents_of_a_statement_the_one_that_was_accepted_first_counts(
+    numbers: tuple[int, int],
+) -> None:
     known, comes = numbers
     stored = {"r": stored_version(read_again(chat("r", text="one"), 1_000), known)}
     other = read_again(chat("r", "2026-02-01T00:00:00Z", text="two"), 1_000)
@@ -216,7 +235,9 @@ def test_a_newer_reading_of_a_statement_counts_and_an_older_one_does_not() -> No
 
 
 def test_a_statement_of_another_type_is_other_content() -> None:
-    found = classified(read_again(mistake("r"), 1_000), stored={"r": stored_version(read_again(OLD, 1_000))})
+    found = classified(
+        read_again(mistake("r"), 1_000), stored={"r": stored_version(read_again(OLD, 1_000))}
+    )
     assert [each.reason for each in found.rejects] == [OTHER_CONTENT]
 
 
@@ -227,7 +248,9 @@ def withdrawal(at: str | None = None) -> Withdrawal:
 def test_what_is_withdrawn_goes_and_its_versions_are_remembered_by_a_hash() -> None:
     entry = entry_of_withdrawal(withdrawal("2026-01-01T00:00:00Z"), 2, 0)
     ids = Ids({"r": stored_version(OLD)}, {})
-    found = classify([], ids, nobody_erased(), Acceptance(2), [(1, withdrawal("2026-01-01T00:00:00Z"))])
+    found = classify(
+        [], ids, nobody_erased(), Acceptance(2), [(1, withdrawal("2026-01-01T00:00:00Z"))]
+    )
     assert (found.superseded, found.events) == ({"r": stored_version(OLD)}, {})
     assert found.withdrawn == {plain_hash("r"): Remembered((), (entry_of(OLD, 1, 0), entry))}
     assert (found.counts, found.unknown) == ({"written": 1, "unknown": 0}, [])
@@ -240,14 +263,20 @@ def test_an_older_withdrawal_changes_nothing_and_a_later_version_brings_the_reco
     assert found.events == {"r": NEW}
     assert found.withdrawn == {plain_hash("r"): Remembered((before,), ())}
     late = classify(
-        [], Ids({"r": stored_version(NEW)}, {}), nobody_erased(), Acceptance(2), [(1, withdrawal("2026-01-01"))]
+        [],
+        Ids({"r": stored_version(NEW)}, {}),
+        nobody_erased(),
+        Acceptance(2),
+        [(1, withdrawal("2026-01-01"))],
     )
     assert (late.counts, late.superseded) == ({"older": 1}, {})
 
 
 def leads(record_id: str, at: str = "2026-01-01T00:00:00Z") -> Record:
     data = {"teacher_id": "t", "group_id": "g", "role": "leader"}
-    return parse_record({"type": "membership_record", "timestamp": at, "record_id": record_id, "data": data})
+    return parse_record(
+        {"type": "membership_record", "timestamp": at, "record_id": record_id, "data": data}
+    )
 
 
 LEARNING, ROSTER = ImportRights(), ImportRights(learning=False, roster=True)
@@ -259,18 +288,26 @@ def withdrawn_by(rights: ImportRights, stored: Record) -> Classified:
 
 
 @pytest.mark.parametrize(
-    ("rights", "record"), [(LEARNING, leads("r")), (ROSTER, OLD)], ids=["of a roster", "of learning"]
+    ("rights", "record"),
+    [(LEARNING, leads("r")), (ROSTER, OLD)],
+    ids=["of a roster", "of learning"],
 )
-def test_a_record_is_not_taken_back_by_who_may_not_write_it(rights: ImportRights, record: Record) -> None:
+def test_a_record_is_not_taken_back_by_who_may_not_write_it(
+    rights: ImportRights, record: Record
+) -> None:
     """Out: `counts_for` (True). The withdrawal is remembered, so that the order of imports does not matter."""
     found = withdrawn_by(rights, record)
     assert (found.superseded, found.counts) == ({}, {})
-    assert [(each.line, each.field, each.reason) for each in found.rejects] == [(5, "record_id", NOT_ALLOWED)]
+    assert [(each.line, each.field, each.reason) for each in found.rejects] == [
+        (5, "record_id", NOT_ALLOWED)
+    ]
     assert len(found.noted["r"][1].others) == 1
 
 
 @pytest.mark.parametrize(
-    ("rights", "record"), [(ROSTER, leads("r")), (LEARNING, OLD)], ids=["of a roster", "of learning"]
+    ("rights", "record"),
+    [(ROSTER, leads("r")), (LEARNING, OLD)],
+    ids=["of a roster", "of learning"],
 )
 def test_a_record_is_taken_back_by_who_may_write_it(rights: ImportRights, record: Record) -> None:
     found = withdrawn_by(rights, record)
@@ -286,7 +323,9 @@ def test_a_withdrawal_of_a_learning_record_keeps_no_membership_out() -> None:
 
 def test_a_learning_record_never_stands_in_the_place_of_a_membership() -> None:
     """Out: `is_learning` in `_acceptance_order`: a higher reading, or an earlier acceptance, changes the type."""
-    found = classified(read_again(chat("r", "2026-03-01T00:00:00Z"), 99), stored={"r": stored_version(leads("r"))})
+    found = classified(
+        read_again(chat("r", "2026-03-01T00:00:00Z"), 99), stored={"r": stored_version(leads("r"))}
+    )
     assert [each.reason for each in found.rejects] == [OTHER_TYPE]
     assert found.superseded == {}
     late = classified(leads("r"), stored={"r": stored_version(read_again(OLD, 99))})
@@ -295,7 +334,12 @@ def test_a_learning_record_never_stands_in_the_place_of_a_membership() -> None:
 
 def test_the_versions_of_withdrawn_ids_are_read_by_their_hashes() -> None:
     numbers = [5, 0, 0, 7, 3, 9]
-    tx = Transaction(withdrawn=[{"id": plain_hash("r"), "history": numbers}, {"id": plain_hash("s"), "history": []}])
+    tx = Transaction(
+        withdrawn=[
+            {"id": plain_hash("r"), "history": numbers},
+            {"id": plain_hash("s"), "history": []},
+        ]
+    )
     assert withdrawn_entries(tx, ["r", "s", "q"], 1) == {"r": (Entry(*numbers),), "s": ()}
     assert tx.asked == [("withdrawn", {"ids": sorted(map(plain_hash, "qrs"))})]
     assert withdrawn_entries(Transaction(), ["r"], 0) == {}
@@ -336,7 +380,9 @@ KEY = {
 def test_each_element_of_the_key_counts_for_more_than_those_after_it(element: str) -> None:
     """Out, one at a time: an element of `Entry.order`; or two of them change places."""
     is_withdrawal = element == "is_withdrawal"
-    greater = Entry(changed=5, type=WITHDRAWN if is_withdrawal else 0, reading=1, accepted=5, row=5, hash=5)
+    greater = Entry(
+        changed=5, type=WITHDRAWN if is_withdrawal else 0, reading=1, accepted=5, row=5, hash=5
+    )
     following = list(KEY)[list(KEY).index(element) + 1 :]
     larger_after = {name: 9 for name in following if name != "is_withdrawal"}
     smaller = greater._replace(**(larger_after | KEY[element]))
@@ -348,9 +394,15 @@ def test_each_element_of_the_key_counts_for_more_than_those_after_it(element: st
 def entries(accepted: st.SearchStrategy[int]) -> st.SearchStrategy[list[Entry]]:
     small = st.integers(0, 2)
     readings = st.sampled_from([0, 1, 1_000, 1_001])
-    contents = st.builds(Entry, small, st.integers(0, 1), readings, accepted, st.integers(0, 9), small)
-    withdrawals = st.builds(Entry, small, st.just(WITHDRAWN), st.just(0), accepted, st.integers(0, 9), st.just(0))
-    return st.lists(contents | withdrawals, max_size=6, unique_by=lambda each: (each.accepted, each.row))
+    contents = st.builds(
+        Entry, small, st.integers(0, 1), readings, accepted, st.integers(0, 9), small
+    )
+    withdrawals = st.builds(
+        Entry, small, st.just(WITHDRAWN), st.just(0), accepted, st.integers(0, 9), st.just(0)
+    )
+    return st.lists(
+        contents | withdrawals, max_size=6, unique_by=lambda each: (each.accepted, each.row)
+    )
 
 
 @example(old=[Entry(0, 0, 0, 1, 0, 0), Entry(1, 0, 0, 2, 0, 1), Entry(2, 1, 0, 3, 0, 2)], new=[])
@@ -381,7 +433,11 @@ def test_the_keys_of_unknown_records_are_held() -> None:
     held = {f"hold_keys_{label}": [{"held": 1}] for label in RECORD_LABELS}
     tx = Transaction(**held)
     hold_keys(tx, ["s"])
-    names = [name for label in RECORD_LABELS for name in (f"hold_keys_{label}", f"delete_records_{label}")]
+    names = [
+        name
+        for label in RECORD_LABELS
+        for name in (f"hold_keys_{label}", f"delete_records_{label}")
+    ]
     assert tx.names() == names
     assert all(parameters == {"ids": ["s"]} for _, parameters in tx.asked)
     tx.answers[f"hold_keys_{RECORD_LABELS[0]}"] = [{"held": 0}]
@@ -394,14 +450,22 @@ def test_the_keys_of_unknown_records_are_held() -> None:
 KEPT_FROM = "2026-02-01T12:00:00.000000Z"
 
 
-def test_a_record_about_a_student_is_kept_from_a_moment_on_and_activity_from_the_day_of_it() -> None:
+def test_a_record_about_a_student_is_kept_from_a_moment_on_and_activity_from_the_day_of_it() -> (
+    None
+):
     """What is about nobody, such as a text of a course, has no age at which it goes."""
 
     def activity(at: str) -> Record:
         data = {"student_id": "a", "course_id": "c"}
-        return parse_record({"type": "activity_record", "timestamp": at, "record_id": at, "data": data})
+        return parse_record(
+            {"type": "activity_record", "timestamp": at, "record_id": at, "data": data}
+        )
 
-    content = {"type": "course_content", "timestamp": "2020-01-01", "data": {"course_id": "c", "content": "x"}}
+    content = {
+        "type": "course_content",
+        "timestamp": "2020-01-01",
+        "data": {"course_id": "c", "content": "x"},
+    }
     kept = [
         chat("r", KEPT_FROM), activity("2026-02-01T00:00:00Z"), activity("2026-02-02T00:00:00Z"), parse_record(content)
     ]  # fmt: skip
@@ -410,7 +474,9 @@ def test_a_record_about_a_student_is_kept_from_a_moment_on_and_activity_from_the
     ]  # fmt: skip
     lines = list(enumerate([*refused, *kept], start=3))
     found = classify(lines, Ids({}, {}), nobody_erased(), Acceptance(kept_from=KEPT_FROM))
-    assert sorted(each.record_id for each in found.records) == sorted(each.record_id for each in kept)
+    assert sorted(each.record_id for each in found.records) == sorted(
+        each.record_id for each in kept
+    )
     assert [(each.line, each.found) for each in found.rejects] == [
         (3, "2026-02-01"), (4, "2026-01-31"), (5, "2026-01-31")
     ]  # fmt: skip
@@ -427,7 +493,9 @@ def test_without_a_retention_nothing_is_too_old() -> None:
 
 
 def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id() -> None:
-    tx = Transaction(tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == TOMBSTONES.of("b")])
+    tx = Transaction(
+        tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == TOMBSTONES.of("b")]
+    )
     erased = ErasedStudents(tx, [chat("r"), mistake("m")], 1, TOMBSTONES)
     assert tx.asked[0] == ("tombstones", {"ids": sorted(map(TOMBSTONES.of, "ab"))})
     found = classify([(3, chat("r")), (4, mistake("m"))], Ids({}, {}), erased)
@@ -457,11 +525,15 @@ AT = microseconds(MOMENT.to_native())
 def test_the_versions_under_the_ids_are_read() -> None:
     later = DateTime.fromisoformat("2026-01-01T00:00:00.000001000+00:00")
     raised = ["teacher_interaction", MOMENT, HASH, 2, later, 5, 7, [1, 2, 3, 4, 5, 6]]
-    tx = Transaction(stored_versions=[{"label": "Interaction", "versions": [["r", OF_CHAT], ["s", raised]]}])
+    tx = Transaction(
+        stored_versions=[{"label": "Interaction", "versions": [["r", OF_CHAT], ["s", raised]]}]
+    )
     at = "2026-01-01T00:00:00.000000Z"
     assert stored_versions(tx, {"s", "r"}) == {
         "r": StoredVersion("Interaction", at, HASH, Entry(AT, 0, 0, 0, 0, 255)),
-        "s": StoredVersion("Interaction", at, HASH, Entry(AT + 1, 1, 2, 5, 7, 255), (Entry(1, 2, 3, 4, 5, 6),)),
+        "s": StoredVersion(
+            "Interaction", at, HASH, Entry(AT + 1, 1, 2, 5, 7, 255), (Entry(1, 2, 3, 4, 5, 6),)
+        ),
     }
     assert tx.asked == [("stored_versions", {"ids": ["r", "s"]})]
 
@@ -477,7 +549,9 @@ def test_a_record_that_is_being_deleted_makes_the_transaction_begin_anew() -> No
         StoredVersion.read("Interaction", [None] * 8)
 
 
-def link(record: str, kind: str, label: str, end: str, interaction_type: str | None = None) -> dict[str, Any]:
+def link(
+    record: str, kind: str, label: str, end: str, interaction_type: str | None = None
+) -> dict[str, Any]:
     return {
         "record": record,
         "type": kind,
@@ -507,7 +581,9 @@ def holding(label: str, links: list[dict[str, Any]], **said: Any) -> Transaction
     """The graph has the records that these links are of, with the content that `old` has."""
     records = sorted({each["record"] for each in links})
     locked = [[record, properties_of(label), None, None] for record in records]
-    return Transaction(**{f"lock_records_{label}": [{"records": locked}], f"links_of_{label}": links, **said})
+    return Transaction(
+        **{f"lock_records_{label}": [{"records": locked}], f"links_of_{label}": links, **said}
+    )
 
 
 def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> None:
@@ -522,7 +598,11 @@ def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> No
     ]
     tx = holding("Interaction", rows)
     found = lock_superseded(tx, dict.fromkeys(("r", "t", "c"), old("Interaction")))
-    assert found.outdated.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
+    assert found.outdated.interactions == {
+        "likes": {("a", "b")},
+        "teaches": {("x", "b")},
+        "chat_with": {("b", "a")},
+    }
     assert found.records == {"Interaction": ["c", "r", "t"]}
     assert {("Student", "a"), ("Student", "b"), ("Teacher", "x"), ("Topic", "t")} == found.nodes
     assert (found.outdated.fields, found.outdated.spellings) == (found.nodes, set())
@@ -542,10 +622,16 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
     ]
     tx = holding("ErrorRecord", rows)
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
-    assert found.outdated.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
+    assert found.outdated.mistakes == {
+        ("a", kind, course) for kind in ("e", "f") for course in ("c", "d")
+    }
     said = {"records": 1, "strength_sum": 250, "confidence_sum": 750}
-    assert found.related == {(kind, "p", name): number for kind in ("e", "f") for name, number in said.items()}
-    assert not any([found.outdated.interactions, found.outdated.contains, found.outdated.descriptions])
+    assert found.related == {
+        (kind, "p", name): number for kind in ("e", "f") for name, number in said.items()
+    }
+    assert not any(
+        [found.outdated.interactions, found.outdated.contains, found.outdated.descriptions]
+    )
 
 
 def test_a_superseded_text_had_a_part_in_what_its_course_contains() -> None:
@@ -554,7 +640,10 @@ def test_a_superseded_text_had_a_part_in_what_its_course_contains() -> None:
     found = lock_superseded(tx, {"k": old("CourseContent")})
     assert (found.outdated.contains, found.outdated.descriptions) == ({("c", "p")}, {"p"})
     assert not any([found.outdated.interactions, found.outdated.mistakes, found.related])
-    assert [name for name, _ in tx.asked] == ["lock_records_CourseContent", "links_of_CourseContent"]
+    assert [name for name, _ in tx.asked] == [
+        "lock_records_CourseContent",
+        "links_of_CourseContent",
+    ]
 
 
 def test_a_superseded_course_record_had_a_part_in_what_its_student_learns() -> None:
@@ -588,19 +677,33 @@ def test_how_a_superseded_record_called_ids_is_taken_back() -> None:
     assert +unit.called == Counter([called[0]])
 
 
-def test_a_superseded_membership_had_a_part_in_who_is_in_its_group_and_in_what_that_is_called() -> None:
+def test_a_superseded_membership_had_a_part_in_who_is_in_its_group_and_in_what_that_is_called() -> (
+    None
+):
     rows = [
         link("k", "HAS_MEMBERSHIP", "Student", "a"),
         link("k", "IN_GROUP", "Group", "g"),
         link("l", "IN_GROUP", "Group", "h"),
         link("l", "HAS_MEMBERSHIP", "Teacher", "t"),
     ]
-    said = [{"group": "g", "name": "7b", "course": "c"}, {"group": "h", "name": None, "course": None}]
+    said = [
+        {"group": "g", "name": "7b", "course": "c"},
+        {"group": "h", "name": None, "course": None},
+    ]
     tx = holding("Membership", rows, group_counts=said)
     found = lock_superseded(tx, {"k": old("Membership"), "l": old("Membership")})
     assert found.outdated.memberships == {("Student", "a", "g"), ("Teacher", "t", "h")}
-    assert (found.group_counts.names, found.group_counts.courses) == ({"g": {"7b": 1}}, {("g", "c"): 1})
-    assert {("Group", "g"), ("Group", "h"), ("Course", "c"), ("Student", "a"), ("Teacher", "t")} <= found.nodes
+    assert (found.group_counts.names, found.group_counts.courses) == (
+        {"g": {"7b": 1}},
+        {("g", "c"): 1},
+    )
+    assert {
+        ("Group", "g"),
+        ("Group", "h"),
+        ("Course", "c"),
+        ("Student", "a"),
+        ("Teacher", "t"),
+    } <= found.nodes
 
 
 def test_a_superseded_attempt_had_a_part_in_the_practice_and_the_mistakes_of_its_student() -> None:
@@ -614,11 +717,16 @@ def test_a_superseded_attempt_had_a_part_in_the_practice_and_the_mistakes_of_its
     tx = holding("Attempt", rows, item_names_Attempt=said)
     found = lock_superseded(tx, {"k": old("Attempt")})
     assert (found.outdated.practised, found.outdated.mistakes) == ({("a", "i")}, {("a", "e", "c")})
-    assert (found.item_names.titles, found.item_names.tests) == ({"i": {"Quiz": 1}}, {("i", "sets"): {"Sets": 1}})
+    assert (found.item_names.titles, found.item_names.tests) == (
+        {"i": {"Quiz": 1}},
+        {("i", "sets"): {"Sets": 1}},
+    )
     assert ("KnowledgePoint", "sets") in found.nodes
 
 
-def test_a_superseded_definition_had_a_part_in_what_its_course_contains_and_what_points_require() -> None:
+def test_a_superseded_definition_had_a_part_in_what_its_course_contains_and_what_points_require() -> (
+    None
+):
     rows = [
         link("k", "DEFINES", "KnowledgePoint", "p"),
         link("k", "REQUIRES", "KnowledgePoint", "q"),
@@ -632,8 +740,12 @@ def test_a_superseded_definition_had_a_part_in_what_its_course_contains_and_what
     assert not any([found.outdated.descriptions, found.spellings, found.outdated.learns])
 
 
-@pytest.mark.parametrize("records", [[], [["r", properties_of("Interaction", "ff" * 8), None, None]]])
-def test_a_version_that_is_not_there_any_more_makes_the_transaction_begin_anew(records: list[Any]) -> None:
+@pytest.mark.parametrize(
+    "records", [[], [["r", properties_of("Interaction", "ff" * 8), None, None]]]
+)
+def test_a_version_that_is_not_there_any_more_makes_the_transaction_begin_anew(
+    records: list[Any],
+) -> None:
     tx = Transaction(lock_records_Interaction=[{"records": records}])
     with pytest.raises(StaleRead):
         lock_superseded(tx, {"r": old("Interaction")})
@@ -642,8 +754,12 @@ def test_a_version_that_is_not_there_any_more_makes_the_transaction_begin_anew(r
 def test_what_was_found_in_a_superseded_version_is_known() -> None:
     finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), confidence=1)
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
-    text = finding_facts.stored_text(RecordFinding(record=mistake("m").to_json(), finding=finding, origin=origin))
-    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", properties_of("ErrorRecord"), text, None]]}])
+    text = finding_facts.stored_text(
+        RecordFinding(record=mistake("m").to_json(), finding=finding, origin=origin)
+    )
+    tx = Transaction(
+        lock_records_ErrorRecord=[{"records": [["m", properties_of("ErrorRecord"), text, None]]}]
+    )
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.findings == {"m": finding_facts.facts_of(finding)}
 
@@ -678,13 +794,18 @@ def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_
     assert asked["recompute_has_error"] == {"rows": [{"student": "a", "type": "e", "course": "c"}]}
     assert asked["stated_related"] == {"ids": ["e"]}
     assert asked["recompute_contains"] == {"rows": [{"from": "c", "to": "p"}]}
-    assert (asked["spellings_Topic"], asked["spellings_KnowledgePoint"]) == ({"ids": ["t"]}, {"ids": ["p"]})
+    assert (asked["spellings_Topic"], asked["spellings_KnowledgePoint"]) == (
+        {"ids": ["t"]},
+        {"ids": ["p"]},
+    )
     assert asked["descriptions"] == {"ids": ["p"]}
     assert asked["names_Student"] == {"ids": ["a"]}
     assert unit.fields["Student", "a"] == {}
 
 
-def test_a_field_that_a_correction_gives_again_is_taken_from_it_without_reading_the_others() -> None:
+def test_a_field_that_a_correction_gives_again_is_taken_from_it_without_reading_the_others() -> (
+    None
+):
     """To take the guard out: let `remove_superseded` pass by `newer`."""
     for given_by, asked in (("l|r", False), ("k|r", False), ("j|q", True)):
         unit, course = UnitOfWork.staged(), ("Course", "c")

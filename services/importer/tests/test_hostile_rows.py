@@ -26,7 +26,9 @@ def batch_of(blobs: Blobs, form: Format, lines: list[str]) -> ReadBatch:
         file.write(file_of(form, lines))
     if form == "csv":
         store_mapping(blobs, "j", MAPPING)
-    job = ImportJob(job_id="j", source="jobs/j/source", format=form, batch_size=1_000, rights=ALL_RIGHTS)
+    job = ImportJob(
+        job_id="j", source="jobs/j/source", format=form, batch_size=1_000, rights=ALL_RIGHTS
+    )
     (message,) = window(blobs, job, count_batches(blobs, job))
     return read_batch(blobs, ImportBatch.model_validate_json(message.model_dump_json()))
 
@@ -75,7 +77,9 @@ def test_a_bug_in_one_row_is_a_reject_of_that_row(
     monkeypatch.setattr(where, broken)
     lines = [good_record(number) for number in range(3)]
     if inline:
-        message = ImportBatch(job_id="j", batch=0, records=tuple(map(json.loads, lines)), rights=ALL_RIGHTS)
+        message = ImportBatch(
+            job_id="j", batch=0, records=tuple(map(json.loads, lines)), rights=ALL_RIGHTS
+        )
         found = read_batch(Blobs(str(tmp_path)), message)
     else:
         found = batch_of(Blobs(str(tmp_path)), "ndjson", lines)
@@ -86,7 +90,9 @@ def test_a_bug_in_one_row_is_a_reject_of_that_row(
         assert "good1" in (reject.raw or "")
 
 
-def test_counting_the_rows_of_a_failed_batch_never_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_counting_the_rows_of_a_failed_batch_never_raises(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def broken(*_: Any) -> Any:
         raise OverflowError
 

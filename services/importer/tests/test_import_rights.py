@@ -43,7 +43,9 @@ def types_of(found: ReadBatch) -> set[str]:
 
 def test_the_types_of_rosters_are_those_that_say_who_is_in_a_group_and_when() -> None:
     assert OF_TYPE.keys() == set(RECORD_TYPES)
-    assert {each for each in RECORD_TYPES if ImportRights(learning=False, roster=True).may_write(each)} == ROSTER
+    assert {
+        each for each in RECORD_TYPES if ImportRights(learning=False, roster=True).may_write(each)
+    } == ROSTER
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,10 @@ def test_a_type_that_the_caller_may_not_write_is_set_aside_with_a_sentence(
     }
     for reject in found.graph.rejects:
         scope = "roster" if reject.found in ROSTER else "submit"
-        assert reject.reason == f"needs the scope {scope}, which the caller of this import does not have"
+        assert (
+            reject.reason
+            == f"needs the scope {scope}, which the caller of this import does not have"
+        )
         assert parse_record(json.loads(reject.raw or "")).type == reject.found
     assert found.graph.read == len(RECORD_TYPES)
     assert found.graph.rights == rights
@@ -87,7 +92,9 @@ def test_a_type_that_the_caller_may_not_write_is_set_aside_with_a_sentence(
 def test_nobody_makes_themselves_the_leader_of_a_group(data: dict[str, Any]) -> None:
     """Out: the comparison with `person` in `check_rights`."""
     found = inline(
-        ImportRights(roster=True, person=person_mark("j", "T01")), membership(**data), membership(teacher_id="T02")
+        ImportRights(roster=True, person=person_mark("j", "T01")),
+        membership(**data),
+        membership(teacher_id="T02"),
     )
     assert [record.data.teacher_id for _, record in found.graph.records] == ["T02"]  # type: ignore[union-attr]
     [reject] = found.graph.rejects
@@ -97,11 +104,17 @@ def test_nobody_makes_themselves_the_leader_of_a_group(data: dict[str, Any]) -> 
 
 def test_a_caller_may_say_that_they_belong_to_a_group_or_that_others_lead_it() -> None:
     rights = ImportRights(roster=True, person=person_mark("j", "T01"))
-    rows = (membership(teacher_id="T01", role="member"), membership(student_id="T01"), membership(teacher_id="T02"))
+    rows = (
+        membership(teacher_id="T01", role="member"),
+        membership(student_id="T01"),
+        membership(teacher_id="T02"),
+    )
     assert inline(rights, *rows).graph.rejects == []
 
 
-def test_the_rights_are_those_of_the_job_in_every_message_and_in_what_is_stored(tmp_path: Path) -> None:
+def test_the_rights_are_those_of_the_job_in_every_message_and_in_what_is_stored(
+    tmp_path: Path,
+) -> None:
     """Out: `rights` in `window`. A large file, a job that Redis lost and an undo read the stored job."""
     rights = ImportRights(roster=True, client="k1", person=person_mark("j", "T01"))
     job = ImportJob(job_id="j", source="jobs/j/source.ndjson", rights=rights)
@@ -118,7 +131,12 @@ def test_the_rights_are_those_of_the_job_in_every_message_and_in_what_is_stored(
 
 def test_rows_of_a_file_are_set_aside_with_their_lines(tmp_path: Path) -> None:
     blobs = Blobs(str(tmp_path))
-    rows = [OF_TYPE["course_content"], membership(teacher_id="T01"), OF_TYPE["term_record"], OF_TYPE["point_record"]]
+    rows = [
+        OF_TYPE["course_content"],
+        membership(teacher_id="T01"),
+        OF_TYPE["term_record"],
+        OF_TYPE["point_record"],
+    ]
     with blobs.write("jobs/j/source.ndjson") as file:
         file.write("".join(f"{json.dumps(row)}\n" for row in rows).encode())
     job = ImportJob(job_id="j", source="jobs/j/source.ndjson", batch_size=3)
@@ -130,7 +148,9 @@ def test_rows_of_a_file_are_set_aside_with_their_lines(tmp_path: Path) -> None:
 
 def test_a_message_of_a_sender_that_knows_no_rights_may_not_write_rosters() -> None:
     """Out: the default of `roster`."""
-    message = ImportBatch.model_validate({"job_id": "j", "batch": 0, "records": [membership(teacher_id="T01")]})
+    message = ImportBatch.model_validate(
+        {"job_id": "j", "batch": 0, "records": [membership(teacher_id="T01")]}
+    )
     assert read_batch(Blobs("."), message).graph.records == []
 
 

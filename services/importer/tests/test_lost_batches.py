@@ -31,7 +31,9 @@ class JobsThatSettle:
         """Others are still under way."""
 
 
-@pytest.mark.parametrize(("gaps", "settled"), [(set(), []), ({2}, [2]), ({2, 3}, [2, 3]), ({1, 3, 5}, [3])])
+@pytest.mark.parametrize(
+    ("gaps", "settled"), [(set(), []), ({2}, [2]), ({2, 3}, [2, 3]), ({1, 3, 5}, [3])]
+)
 def test_only_the_lost_batches_of_the_window_are_settled(
     monkeypatch: pytest.MonkeyPatch, gaps: set[int], settled: list[int]
 ) -> None:
@@ -52,12 +54,14 @@ def test_only_the_lost_batches_of_the_window_are_settled(
         now=lambda: NOW,
         audit=nothing,
     )
-    job = ImportJob(job_id="j", records=tuple({"n": n} for n in range(60)), batch_size=10, next_batch=2)
+    job = ImportJob(
+        job_id="j", records=tuple({"n": n} for n in range(60)), batch_size=10, next_batch=2
+    )
     importer._settle_lost(ImportAggregate(job_id="j", job=job, batches=6, window_end=4), gaps)
     why = "its task ended without an outcome"
-    assert [(each.batch, each.state, each.read, each.failed, each.error) for each in jobs.settled] == [
-        (number, "failed", 10, 10, why) for number in settled
-    ]
+    assert [
+        (each.batch, each.state, each.read, each.failed, each.error) for each in jobs.settled
+    ] == [(number, "failed", 10, 10, why) for number in settled]
     assert [(event.type, event.subject, event.data["batch"]) for event in told] == [
         ("io.edugraph.batch.completed", "j", number) for number in settled
     ]

@@ -26,7 +26,15 @@ from edugraph_importer.graph.erasure import Known
 
 STUDENT = "ZQ0104"
 ID_AT_LMS = "né-77"
-NAMES = ("欧阳思齐", "Quillon Zephyr", "阿依古丽·买买提", "Zoë O'Neill", "Олег", "محمد علي", "김민수")
+NAMES = (
+    "欧阳思齐",
+    "Quillon Zephyr",
+    "阿依古丽·买买提",
+    "Zoë O'Neill",
+    "Олег",
+    "محمد علي",
+    "김민수",
+)
 HIDDEN = "the name of a file that is gone"
 # A few characters of each kind. A word goes on with a character of its own kind only.
 NEIGHBOURS = {
@@ -50,7 +58,10 @@ def kind_of(character: str) -> str:
 def neighbours_of(character: str) -> list[str]:
     """Return the characters that do not continue a word with this one, and none at all."""
     every = "".join(NEIGHBOURS.values())
-    return ["", *(each for each in every if kind_of(each) == "none" or kind_of(each) != kind_of(character))]
+    return [
+        "",
+        *(each for each in every if kind_of(each) == "none" or kind_of(each) != kind_of(character)),
+    ]
 
 
 @st.composite
@@ -58,7 +69,9 @@ def words_with_neighbours(draw: st.DrawFn) -> tuple[str, str, str]:
     word = draw(st.sampled_from((STUDENT, ID_AT_LMS, *NAMES)))
     before = draw(st.sampled_from(neighbours_of(word[0])))
     behind = draw(st.sampled_from(neighbours_of(word[-1])))
-    written = draw(st.sampled_from((word, word.upper(), word.lower(), unicodedata.normalize("NFD", word))))
+    written = draw(
+        st.sampled_from((word, word.upper(), word.lower(), unicodedata.normalize("NFD", word)))
+    )
     return before, written, behind
 
 
@@ -103,7 +116,9 @@ class Texts:
         self.files = [HIDDEN if is_named_in(name) else name for name in self.files]
         return self.files.count(HIDDEN)
 
-    def rewrite(self, patterns: Sequence[str], change: Callable[[str], str], *, dry_run: bool = False) -> int:
+    def rewrite(
+        self, patterns: Sequence[str], change: Callable[[str], str], *, dry_run: bool = False
+    ) -> int:
         assert not dry_run
         for store, texts in self.redis.items():
             if tuple(patterns) == tuple(patterns_of(cast("Any", store))):
@@ -122,7 +137,9 @@ class Texts:
 
     def begin_everywhere(self) -> None: ...
 
-    def letters(self, change: Callable[[bytes], bytes], *, go_on: Callable[[], None], dry_run: bool) -> Rewritten:
+    def letters(
+        self, change: Callable[[bytes], bytes], *, go_on: Callable[[], None], dry_run: bool
+    ) -> Rewritten:
         assert not dry_run
         go_on()
         self.letter = change(self.letter)
@@ -130,7 +147,14 @@ class Texts:
 
 
 def reject(raw: str, found: str = "x") -> dict[str, Any]:
-    return {"line": 3, "field": "score", "expected": "a number", "found": found, "reason": "not one", "raw": raw}
+    return {
+        "line": 3,
+        "field": "score",
+        "expected": "a number",
+        "found": found,
+        "reason": "not one",
+        "raw": raw,
+    }
 
 
 def view(name: str) -> str:
@@ -154,25 +178,43 @@ def test_nothing_that_names_the_person_is_left_unseen(words: tuple[str, str, str
     text = "".join(words)
     stores = Texts(
         redis={
-            "jobs": [json.dumps([reject(f"1,{text},MATH8", "x"), reject("{}", text)], ensure_ascii=False)],
+            "jobs": [
+                json.dumps([reject(f"1,{text},MATH8", "x"), reject("{}", text)], ensure_ascii=False)
+            ],
             "results": [
                 json.dumps(
-                    {"rejects": [reject(json.dumps({"type": "error_record", "data": {"student_name": text}}))]}
+                    {
+                        "rejects": [
+                            reject(
+                                json.dumps({"type": "error_record", "data": {"student_name": text}})
+                            )
+                        ]
+                    }
                 )
             ],
             "views": [view(text), view("class 7")],
         },
         files=[f"{text}.csv", "class 7.csv"],
-        written=[("Interaction", "r1", f"{text}!"), ("CourseRecord", "r2", text), ("Interaction", "r3", "nobody")],
+        written=[
+            ("Interaction", "r1", f"{text}!"),
+            ("CourseRecord", "r2", text),
+            ("Interaction", "r3", "nobody"),
+        ],
         letter=json.dumps(
             [
                 [
                     {
                         "data": {
                             "rows": [
-                                {"type": "error_record", "data": {"student_name": text, "error_text": "e"}},
+                                {
+                                    "type": "error_record",
+                                    "data": {"student_name": text, "error_text": "e"},
+                                },
                                 {"type": "error_record", "data": {"error_text": text}},
-                                {"type": "course_record", "data": {"student_id_to": "S1", "student_name_from": text}},
+                                {
+                                    "type": "course_record",
+                                    "data": {"student_id_to": "S1", "student_name_from": text},
+                                },
                             ]
                         }
                     }
@@ -185,7 +227,14 @@ def test_nothing_that_names_the_person_is_left_unseen(words: tuple[str, str, str
     with TemporaryDirectory() as folder:
         blobs = Blobs(folder)
         erasure = Erasure(
-            everything, everything, blobs, everything, everything, everything, stores.letters, lambda: now
+            everything,
+            everything,
+            blobs,
+            everything,
+            everything,
+            everything,
+            stores.letters,
+            lambda: now,
         )
         report = erasure.erase((STUDENT,))
 
@@ -193,9 +242,12 @@ def test_nothing_that_names_the_person_is_left_unseen(words: tuple[str, str, str
     assert [each["record_id"] for each in report["mentions"]] == ["r1", "r2"]
     assert stores.redis["views"] == ["", view("class 7")]
     left = json.dumps(
-        [json.loads(each) for store in ("jobs", "results") for each in stores.redis[store]], ensure_ascii=False
+        [json.loads(each) for store in ("jobs", "results") for each in stores.redis[store]],
+        ensure_ascii=False,
     )
     left += json.dumps(json.loads(stores.letter), ensure_ascii=False)
     word = unicodedata.normalize("NFC", words[1])
-    assert re.search(re.escape(word), unicodedata.normalize("NFC", left), re.IGNORECASE) is None, left
+    assert re.search(re.escape(word), unicodedata.normalize("NFC", left), re.IGNORECASE) is None, (
+        left
+    )
     assert "not one" in left  # that there was a reject is kept

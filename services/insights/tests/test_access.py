@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from edugraph_common.contracts.permissions import ROLES
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
-from edugraph_insights.access import need_scopes, person_of, refuse_detail, roster, rule_for, widest_rows
+from edugraph_insights.access import (
+    need_scopes,
+    person_of,
+    refuse_detail,
+    roster,
+    rule_for,
+    widest_rows,
+)
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.question import Parameters
@@ -28,7 +35,10 @@ TABLE: dict[str, tuple[str, str]] = {
     "analyst": ("cells", OF_COURSES),
     "head": ("cells", OF_COURSES),
     "teacher": ("own groups", f"{OF_COURSES} {OF_PERSONS} groups"),
-    "student": ("self", "student next weak-points earlier-gaps returning-mistakes records roster course-map"),
+    "student": (
+        "self",
+        "student next weak-points earlier-gaps returning-mistakes records roster course-map",
+    ),
     "counsellor": ("everybody", "mood ties attention roster"),
     "officer": ("nobody", ""),
 }
@@ -49,7 +59,9 @@ def in_course(*ids: str) -> dict[str, Any]:
     """What a graph says of a course that these students take, from the beginning on."""
     return {
         "students_of_course": students(*ids),
-        "first_standing": lambda students, **_: [{"student": who, "at": None} for who in students if who in ids],
+        "first_standing": lambda students, **_: [
+            {"student": who, "at": None} for who in students if who in ids
+        ],
     }
 
 
@@ -57,7 +69,9 @@ def caller(*roles: Any, person: str | None = None, scopes: tuple[Any, ...] = ())
     return Caller("key", scopes, roles, person)
 
 
-def seen(graph: SaidGraph, who: Caller, question: str, asked: Parameters, **more: Any) -> tuple[str, ...]:
+def seen(
+    graph: SaidGraph, who: Caller, question: str, asked: Parameters, **more: Any
+) -> tuple[str, ...]:
     found = roster(graph, who, rule_for(who, question), asked, NOW, **more)  # type: ignore[arg-type]
     assert found.in_cells == (rule_for(who, question).rows == "cells")
     return found.students
@@ -75,7 +89,9 @@ def test_a_role_has_the_questions_and_rows_of_the_table(role: Any) -> None:
         assert (refused.value.status, refused.value.name) == (403, "role")
         assert f"it has {role}." in refused.value.detail
         named = refused.value.detail.split("one of the roles ")[1].split(";")[0].split(", ")
-        assert {*named} == {other for other, (_, theirs) in TABLE.items() if question in theirs.split()}
+        assert {*named} == {
+            other for other, (_, theirs) in TABLE.items() if question in theirs.split()
+        }
 
 
 def test_without_a_role_no_question_is_open_and_without_authentication_each() -> None:
@@ -115,7 +131,9 @@ def test_the_whole_graph_needs_each_of_its_scopes(what: str, scopes: set[Any]) -
     need_scopes(caller(scopes=tuple(scopes)), what)
     for scope in scopes:
         with pytest.raises(Refusal, match=f"the scope {scope}") as refused:
-            need_scopes(caller(scopes=tuple({"read", "personal", "operate", "write"} - {scope})), what)
+            need_scopes(
+                caller(scopes=tuple({"read", "personal", "operate", "write"} - {scope})), what
+            )
         assert (refused.value.status, refused.value.name) == (403, "scope")
 
 
@@ -129,7 +147,9 @@ def test_who_must_be_somebody_says_who() -> None:
 
 def test_a_whole_course_is_in_order_for_an_analyst_and_for_who_sees_everybody() -> None:
     graph = SaidGraph(students_of_course=students(*"lkjihgfedcba"))
-    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == tuple("abcdefghijkl")
+    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == tuple(
+        "abcdefghijkl"
+    )
     assert seen(graph, ANYBODY, "weak-points", Parameters(course="C")) == tuple("abcdefghijkl")
     whole_course = ("students_of_course", {"course": "C", "limit": 10_001})
     since_when = ("first_standing", {"students": list("abcdefghijkl"), "course": "C"})
@@ -148,7 +168,11 @@ def test_who_joins_a_course_is_in_no_cell_until_ten_have_joined() -> None:
     assert seen(graph, ANYBODY, "weak-points", Parameters(course="C")) == (*was_there, *joined)
     graph.rows["students_of_course"] = students(*was_there, *joined, "v")
     graph.rows["first_standing"] = [{"student": who, "at": day} for who in (*joined, "v")]
-    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == (*was_there, *joined, "v")
+    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == (
+        *was_there,
+        *joined,
+        "v",
+    )
 
 
 def test_in_a_course_without_standings_who_has_answers_counts() -> None:
@@ -161,7 +185,9 @@ def test_in_a_course_without_standings_who_has_answers_counts() -> None:
 @pytest.mark.parametrize("statement", ["students_of_course", "students_with_answers"])
 def test_a_course_of_more_than_ten_thousand_is_too_large(statement: str) -> None:
     def of(number: int) -> SaidGraph:
-        return SaidGraph(**{"students_of_course": [], statement: students(*(f"s{n:05}" for n in range(number)))})
+        return SaidGraph(
+            **{"students_of_course": [], statement: students(*(f"s{n:05}" for n in range(number)))}
+        )
 
     assert len(seen(of(10_000), caller("analyst"), "weak-points", Parameters(course="C"))) == 10_000
     with pytest.raises(TooLarge, match="10,000 students") as large:
@@ -184,7 +210,9 @@ def test_a_course_of_more_than_ten_thousand_is_too_large(statement: str) -> None
 def test_who_sees_cells_may_cut_none_smaller_and_everybody_else_may(detail: dict[str, Any]) -> None:
     """To take the guard out: let `refuse_detail` look over one of them."""
     asked = Parameters.model_validate({"course": "C", **detail})
-    refuse_detail(caller("analyst"), rule_for(caller("analyst"), "weak-points"), Parameters(course="C"))
+    refuse_detail(
+        caller("analyst"), rule_for(caller("analyst"), "weak-points"), Parameters(course="C")
+    )
     with pytest.raises(Refusal, match=rf"leave out {', '.join(detail)}\.$") as refused:
         seen(SaidGraph(students_of_course=students("a")), caller("analyst"), "weak-points", asked)
     assert (refused.value.status, refused.value.name) == (403, "rows")
@@ -197,7 +225,10 @@ def test_a_teacher_sees_who_is_or_was_lately_in_a_group_of_theirs_that_shows_eac
     teacher = caller("teacher", person="t")
     assert seen(graph, teacher, "records", Parameters(course="C", group="g")) == ("a", "b", "c")
     asked = {"person": "t", "course": "C", "group": "g", "now": NOW.isoformat()}
-    assert graph.asked[0] == ("students_led", {**asked, "since": (NOW - timedelta(days=30)).isoformat()})
+    assert graph.asked[0] == (
+        "students_led",
+        {**asked, "since": (NOW - timedelta(days=30)).isoformat()},
+    )
     assert seen(graph, teacher, "records", OfTwoCourses(course="C")) == ("b", "c")
     assert seen(graph, teacher, "records", OfTwoCourses(course="C", student="c")) == ("c",)
     with pytest.raises(Refusal) as refused:
@@ -212,7 +243,9 @@ def test_of_a_group_or_a_student_those_count_who_are_in_the_course(takes: str) -
         students_led=students(*"abc"),
         students_of_group=students(*"abc"),
         not_restricted=not_restricted,
-        first_answers=lambda students, **_: [{"student": who, "at": NOW} for who in students if who in takes],
+        first_answers=lambda students, **_: [
+            {"student": who, "at": NOW} for who in students if who in takes
+        ],
         **in_course(*takes),
     )
     asked_by = [

@@ -79,13 +79,31 @@ class Asked:
         self.found.append(facts)
         of = frozenset(facts.students)
         rows = tuple(Measured(Line(name=name, students=len(of)), of) for name in "ba")
-        return Found(rows, {"students": of, "records": 3}, {"small": 0, "gone": 5, "least": asked.least})
-
-    def ask(self, who: Caller = ANYBODY, name: str = "weak-points", *, quotes: bool = False, **given: Any) -> Any:
-        question = Question(
-            name, "A question", "by hand", Compared, Line, self.find, lambda row: row.name, quotes=quotes
+        return Found(
+            rows, {"students": of, "records": 3}, {"small": 0, "gone": 5, "least": asked.least}
         )
-        return ask(self, who, question, Compared.model_validate({"course": "C", **given}), "class council")  # type: ignore[arg-type]
+
+    def ask(
+        self,
+        who: Caller = ANYBODY,
+        name: str = "weak-points",
+        *,
+        quotes: bool = False,
+        **given: Any,
+    ) -> Any:
+        question = Question(
+            name,
+            "A question",
+            "by hand",
+            Compared,
+            Line,
+            self.find,
+            lambda row: row.name,
+            quotes=quotes,
+        )
+        return ask(
+            self, who, question, Compared.model_validate({"course": "C", **given}), "class council"
+        )  # type: ignore[arg-type]
 
 
 def in_a_school() -> SaidGraph:
@@ -142,7 +160,10 @@ def test_who_sees_cells_gets_what_may_be_published(school: Asked) -> None:
     school.graph.rows["students_of_course"] = students(*TWELVE[:9])
     few = Asked(school.graph).ask(ANALYST)
     # Of nine students nobody counts, so the question is asked of nobody.
-    assert ({row.students for row in few.rows}, few.of_how_many) == ({0}, {"students": 0, "records": 5})
+    assert ({row.students for row in few.rows}, few.of_how_many) == (
+        {0},
+        {"students": 0, "records": 5},
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +179,11 @@ def test_who_sees_cells_gets_what_may_be_published(school: Asked) -> None:
         (ANYBODY, {}, {"as_of": YESTERDAY}),
         (ANYBODY, {}, {"language": "zh"}),
         (ANYBODY, {"group": "g", "other_group": "h"}, {"group": "g", "other_group": "i"}),
-        (ANYBODY, {"group": "g", "other_group": "h"}, {"group": "g", "other_group": "h", "other_term": "T1"}),
+        (
+            ANYBODY,
+            {"group": "g", "other_group": "h"},
+            {"group": "g", "other_group": "h", "other_term": "T1"},
+        ),
         (TEACHER, {}, {"who": OTHER_TEACHER}),
     ],
 )
@@ -205,7 +230,9 @@ def test_the_time_of_the_clock_is_in_no_key_so_that_an_answer_is_kept(school: As
     assert len(school.found) == 6
 
 
-def test_a_new_epoch_of_the_course_or_of_all_ends_an_answer(school: Asked, epochs: dict[str, str]) -> None:
+def test_a_new_epoch_of_the_course_or_of_all_ends_an_answer(
+    school: Asked, epochs: dict[str, str]
+) -> None:
     school.ask()
     epochs["D"] = "of another course"
     school.ask()
@@ -260,8 +287,16 @@ def test_a_course_that_is_not_there_is_no_answer(school: Asked) -> None:
         ({"as_of": YESTERDAY, "term": "T2"}, NOW - 20 * DAY, END_OF_YESTERDAY),
         ({"term": "T2"}, NOW - 20 * DAY, NOW),
         ({"term": "T1"}, NOW - 90 * DAY, NOW - 30 * DAY - timedelta(microseconds=1)),
-        ({"term": "T1", "from": NOW - 40 * DAY}, NOW - 40 * DAY, NOW - 30 * DAY - timedelta(microseconds=1)),
-        ({"term": "T1", "from": NOW - 99 * DAY, "to": NOW - 50 * DAY}, NOW - 90 * DAY, NOW - 50 * DAY),
+        (
+            {"term": "T1", "from": NOW - 40 * DAY},
+            NOW - 40 * DAY,
+            NOW - 30 * DAY - timedelta(microseconds=1),
+        ),
+        (
+            {"term": "T1", "from": NOW - 99 * DAY, "to": NOW - 50 * DAY},
+            NOW - 90 * DAY,
+            NOW - 50 * DAY,
+        ),
     ],
 )
 def test_the_time_is_the_narrower_of_the_term_and_what_was_given(
@@ -276,7 +311,11 @@ def test_the_time_is_the_narrower_of_the_term_and_what_was_given(
 
 def test_as_of_a_day_the_members_of_that_day_count(school: Asked) -> None:
     school.ask(group="g", as_of=YESTERDAY)
-    asked = [parameters for statement, parameters in school.graph.asked if statement == "students_of_group"]
+    asked = [
+        parameters
+        for statement, parameters in school.graph.asked
+        if statement == "students_of_group"
+    ]
     assert asked == [{"group": "g", "now": END_OF_YESTERDAY.isoformat()}]
     assert school.ask(group="g", as_of=YESTERDAY).parameters["as_of"] == YESTERDAY.isoformat()
 
@@ -304,7 +343,11 @@ def test_of_two_groups_the_members_at_the_end_of_each_time_count(school: Asked) 
     school.ask(group="g", term="T1")
     school.ask(group="g", other_group="h", term="T1", other_term="T2")
     then = (NOW - 30 * DAY - timedelta(microseconds=1)).isoformat()
-    asked = [parameters for statement, parameters in school.graph.asked if statement == "students_of_group"]
+    asked = [
+        parameters
+        for statement, parameters in school.graph.asked
+        if statement == "students_of_group"
+    ]
     assert [(each["group"], each["now"]) for each in asked] == [
         ("g", NOW.isoformat()),
         ("g", then),
@@ -318,15 +361,22 @@ def test_of_two_groups_the_members_at_the_end_of_each_time_count(school: Asked) 
 
 def test_the_records_behind_a_progress_are_of_all_days_for_it_is_the_latest() -> None:
     """Out: the condition in `Parameters.records`: the link of a progress of March opened no record in April."""
-    asked = Parameters.model_validate({"course": "C", "from": NOW - DAY, "to": NOW, "term": "2026-1", "student": "s"})
+    asked = Parameters.model_validate(
+        {"course": "C", "from": NOW - DAY, "to": NOW, "term": "2026-1", "student": "s"}
+    )
     assert asked.records(kind="progress") == "/v1/insights/records?course=C&student=s&kind=progress"
     assert "from=" in asked.records()
     assert "term=2026-1" in asked.records(kind="messages")
     of_a_day = Parameters.model_validate({"course": "C", "as_of": YESTERDAY})
-    assert of_a_day.records(kind="progress") == "/v1/insights/records?course=C&as_of=2026-05-31&kind=progress"
+    assert (
+        of_a_day.records(kind="progress")
+        == "/v1/insights/records?course=C&as_of=2026-05-31&kind=progress"
+    )
 
 
-def test_a_question_about_many_students_has_a_place_or_an_offer_and_a_group_is_never_kept_waiting() -> None:
+def test_a_question_about_many_students_has_a_place_or_an_offer_and_a_group_is_never_kept_waiting() -> (
+    None
+):
     """Out: `insights.large.place` in `ask`; its `finally`; the comparison with MANY_STUDENTS."""
     many = students(*(f"s{number:03}" for number in range(MANY_STUDENTS)))
     graph = in_a_school()

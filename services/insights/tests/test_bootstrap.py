@@ -25,7 +25,9 @@ def interval_of(one: list[float], other: list[float], seed: int) -> tuple[float,
 
 @settings(max_examples=25, deadline=None)
 @given(sizes, sizes, st.integers(0, 10_000))
-def test_the_interval_is_about_that_of_the_normal_distribution(size: int, other_size: int, seed: int) -> None:
+def test_the_interval_is_about_that_of_the_normal_distribution(
+    size: int, other_size: int, seed: int
+) -> None:
     drawn = Random(seed)
     one, other = ([drawn.random() for _ in range(each)] for each in (size, other_size))
     found = interval_of(one, other, seed)

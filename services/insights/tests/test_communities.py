@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from edugraph_insights.communities import communities
 
 PEOPLE = "abcdef"
-ties = st.dictionaries(st.sampled_from(list(combinations(PEOPLE, 2))), st.integers(1, 9), min_size=1)
+ties = st.dictionaries(
+    st.sampled_from(list(combinations(PEOPLE, 2))), st.integers(1, 9), min_size=1
+)
 
 
 def modularity(weights: dict[tuple[str, str], int], of: dict[str, int]) -> float:
@@ -17,7 +19,9 @@ def modularity(weights: dict[tuple[str, str], int], of: dict[str, int]) -> float
     inside = sum(weight for (one, other), weight in weights.items() if of[one] == of[other]) / total
     by_chance = 0.0
     for community in set(of.values()):
-        ends = sum(weight for pair, weight in weights.items() for each in pair if of[each] == community)
+        ends = sum(
+            weight for pair, weight in weights.items() for each in pair if of[each] == community
+        )
         by_chance += (ends / total / 2) ** 2
     return inside - by_chance
 
@@ -25,7 +29,11 @@ def modularity(weights: dict[tuple[str, str], int], of: dict[str, int]) -> float
 def partitions(people: list[str]) -> list[dict[str, int]]:
     found: list[dict[str, int]] = [{}]
     for person in people:
-        found = [{**each, person: number} for each in found for number in range(len(set(each.values())) + 1)]
+        found = [
+            {**each, person: number}
+            for each in found
+            for number in range(len(set(each.values())) + 1)
+        ]
     return found
 
 
@@ -44,7 +52,9 @@ def test_no_other_communities_are_much_better(weights: dict[tuple[str, str], int
 
 
 @given(st.integers(2, 4), st.integers(5, 8))
-def test_circles_of_friends_with_one_tie_between_them_are_found(number_of_circles: int, size: int) -> None:
+def test_circles_of_friends_with_one_tie_between_them_are_found(
+    number_of_circles: int, size: int
+) -> None:
     """Of one size and not many, since modularity joins small circles beside large ones."""
     circles = [[f"{number}-{each}" for each in range(size)] for number in range(number_of_circles)]
     weights = {pair: 1 for circle in circles for pair in combinations(circle, 2)}

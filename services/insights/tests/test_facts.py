@@ -18,13 +18,19 @@ needs = st.lists(st.tuples(point, point, st.sampled_from([None, 0.25, 0.5, 1.0])
 
 
 @given(needs)
-def test_a_point_needs_another_once_and_as_surely_as_any_of_those_that_are_the_same(rows: list[Any]) -> None:
+def test_a_point_needs_another_once_and_as_surely_as_any_of_those_that_are_the_same(
+    rows: list[Any],
+) -> None:
     """Else the map of a course has the same arrow twice. To take the guard out: keep the last one."""
     said = [{"point": a, "needs": b, "name": b.upper(), "confidence": sure} for a, b, sure in rows]
     graph: Any = SaidGraph(prerequisites=said)
     found = Facts(graph, (), None, datetime(2026, 6, 1, tzinfo=UTC)).direct_needs("cab")
     assert graph.asked == [("prerequisites", {"points": ["a", "b", "c"]})]
-    expected = {(a, b): max(sure or 0.0 for c, d, sure in rows if (c, d) == (a, b)) for a, b, _ in rows if a != b}
+    expected = {
+        (a, b): max(sure or 0.0 for c, d, sure in rows if (c, d) == (a, b))
+        for a, b, _ in rows
+        if a != b
+    }
     assert len(found) == len(expected)
     assert {(need.point, need.needs.id): need.confidence for need in found} == expected
     assert all(need.needs.name == need.needs.id.upper() for need in found)

@@ -41,7 +41,9 @@ def test_the_state_follows_the_probability_the_number_and_the_last_attempt(pairs
         if sum(pairs[point]) < 5:
             assert found == later == (None, "not enough information")
         else:
-            assert found.state == ("mastered" if (found.probability or 0) >= 0.75 else "not mastered")
+            assert found.state == (
+                "mastered" if (found.probability or 0) >= 0.75 else "not mastered"
+            )
             assert later.state == "long ago"
 
 
@@ -53,7 +55,12 @@ def test_the_probability_is_that_of_the_formula(pairs, chosen) -> None:
     """β(point) + γ·ln(1 + right) + ρ·ln(1 + wrong), and the same two terms over all points of the student."""
     mean, own, gamma, gamma_all, rho, rho_all = chosen
     use = Coefficients(
-        mean_beta=mean, betas={"a": own}, gamma=gamma, gamma_over_all=gamma_all, rho=rho, rho_over_all=rho_all
+        mean_beta=mean,
+        betas={"a": own},
+        gamma=gamma,
+        gamma_over_all=gamma_all,
+        rho=rho,
+        rho_over_all=rho_all,
     )
     right, wrong = (sum(each) for each in zip(*pairs.values(), strict=True))
     for point, found in mastery(of(pairs), NOW, use).items():
@@ -70,26 +77,46 @@ def test_three_quarters_are_mastered_and_half_a_year_is_not_long_ago() -> None:
     three_to_one = log(3) + 1e-9
     for beta, state in ((three_to_one, "mastered"), (three_to_one - 1e-6, "not mastered")):
         use = Coefficients(mean_beta=beta, gamma=0, rho=0, gamma_over_all=0, rho_over_all=0)
-        last = {NOW: state, NOW - timedelta(days=180): state, NOW - timedelta(days=180, seconds=1): "long ago"}
+        last = {
+            NOW: state,
+            NOW - timedelta(days=180): state,
+            NOW - timedelta(days=180, seconds=1): "long ago",
+        }
         assert {at: mastery(of({"a": (3, 2)}, at), NOW, use)["a"].state for at in last} == last
         assert mastery(of({"a": (3, 2)}, None), NOW, use)["a"].state == state
 
 
 def test_without_a_fit_the_coefficients_are_those_that_the_documents_name() -> None:
     """docs/mastery.md and the settings of every school without a fit: another default changes each answer."""
-    untuned = {"mean_beta": 0.0, "betas": {}, "gamma": 0.8, "rho": -0.6, "gamma_over_all": 0.2, "rho_over_all": -0.2}
+    untuned = {
+        "mean_beta": 0.0,
+        "betas": {},
+        "gamma": 0.8,
+        "rho": -0.6,
+        "gamma_over_all": 0.2,
+        "rho_over_all": -0.2,
+    }
     assert Coefficients().model_dump() == untuned
-    assert mastery(of({"a": (5, 5)}), NOW) == mastery(of({"a": (5, 5)}), NOW, Coefficients.model_validate(untuned))
+    assert mastery(of({"a": (5, 5)}), NOW) == mastery(
+        of({"a": (5, 5)}), NOW, Coefficients.model_validate(untuned)
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("{", "it"), ('{"gamma": "much"}', "gamma"), ('{"betas": {"a": "b"}}', "betas.a"), ('{"rho": 0.5}', "it")],
+    [
+        ("{", "it"),
+        ('{"gamma": "much"}', "gamma"),
+        ('{"betas": {"a": "b"}}', "betas.a"),
+        ('{"rho": 0.5}', "it"),
+    ],
 )
 def test_a_file_that_is_wrong_is_named_with_the_place(tmp_path, text: str, place: str) -> None:
     file = tmp_path / "fit.json"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=f"fit.json has no coefficients of mastery: {place}: ") as refused:
+    with pytest.raises(
+        ValueError, match=f"fit.json has no coefficients of mastery: {place}: "
+    ) as refused:
         read_coefficients(file)
     assert str(refused.value).endswith("; write it with edugraph mastery fit")
     assert "https://" not in str(refused.value)
@@ -112,18 +139,24 @@ def test_a_point_takes_its_own_beta_and_a_new_one_the_mean() -> None:
     assert (found["hard"].probability or 1) < (found["new"].probability or 0)
 
 
-@pytest.mark.parametrize("wrong", [{"gamma": -0.1}, {"rho": 0.1}, {"gamma_over_all": -1.0}, {"rho_over_all": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"gamma": -0.1}, {"rho": 0.1}, {"gamma_over_all": -1.0}, {"rho_over_all": 1.0}]
+)
 def test_coefficients_that_punish_right_answers_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="right answers"):
         Coefficients(**wrong)
 
 
 points = st.sampled_from("abcdef")
-needs = st.lists(st.tuples(points, points), max_size=12)  # circles too, as points that were judged the same make
+needs = st.lists(
+    st.tuples(points, points), max_size=12
+)  # circles too, as points that were judged the same make
 
 
 @given(needs, st.sets(points))
-def test_the_path_has_all_that_is_not_mastered_and_each_at_its_first_possible_step(pairs, mastered) -> None:
+def test_the_path_has_all_that_is_not_mastered_and_each_at_its_first_possible_step(
+    pairs, mastered
+) -> None:
     path = learning_path("f", pairs, dict.fromkeys(mastered, "mastered"))
     before = {point: reached(pairs, point) for point in "abcdef"}
     left = ({"f"} | before["f"]) - mastered

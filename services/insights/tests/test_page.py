@@ -38,7 +38,11 @@ def test_every_vendored_file_is_that_of_its_package() -> None:
 
 def test_every_vendored_package_comes_with_the_licence_that_is_named() -> None:
     for package in VENDORED:
-        [text] = [(WEB / "vendor" / path).read_text("utf-8") for path in package["files"] if "LICENSE" in path]
+        [text] = [
+            (WEB / "vendor" / path).read_text("utf-8")
+            for path in package["files"]
+            if "LICENSE" in path
+        ]
         assert package["license"] == "MIT"
         assert "Permission is hereby granted, free of charge" in text
 
@@ -47,7 +51,9 @@ def test_both_languages_have_the_same_sentences_with_the_same_values() -> None:
     english, chinese = words("en"), words("zh")
     assert english.keys() == chinese.keys()
     for key, sentence in english.items():
-        assert sorted(re.findall(r"\{\w+\}", sentence)) == sorted(re.findall(r"\{\w+\}", chinese[key])), key
+        assert sorted(re.findall(r"\{\w+\}", sentence)) == sorted(
+            re.findall(r"\{\w+\}", chinese[key])
+        ), key
         assert chinese[key].strip(), key
     same = {key for key in english if english[key] == chinese[key]}
     assert same <= {"students.found"}, "not translated"
@@ -55,10 +61,18 @@ def test_both_languages_have_the_same_sentences_with_the_same_values() -> None:
 
 def test_the_sentences_how_a_number_is_computed_are_those_of_the_questions() -> None:
     """Whoever changes how a question is computed meets the Chinese sentence beside the English one."""
-    told = {key.removeprefix("computed."): text for key, text in words("en").items() if key.startswith("computed.")}
+    told = {
+        key.removeprefix("computed."): text
+        for key, text in words("en").items()
+        if key.startswith("computed.")
+    }
     shown = re.compile(r"ask\(\s*(?:student \? )?'/([\w-]+)'(?: : '/([\w-]+)')?")
     asked = {
-        name for path in OWN if path.suffix == ".js" for found in shown.findall(path.read_text()) for name in found
+        name
+        for path in OWN
+        if path.suffix == ".js"
+        for found in shown.findall(path.read_text())
+        for name in found
     }
     assert asked - {"", "choices"} == told.keys()
     assert {name: QUESTIONS[name].computed_by for name in told} == told
@@ -95,11 +109,17 @@ def client() -> TestClient:
     none: Any = None
     settings = InsightsSettings(redis_url="redis://127.0.0.1:1", neo4j_uri="bolt://127.0.0.1:1")
     insights = Insights(settings, none, none, None, none, none, none, none)
-    return TestClient(make_application(insights), base_url="http://127.0.0.1", follow_redirects=False)
+    return TestClient(
+        make_application(insights), base_url="http://127.0.0.1", follow_redirects=False
+    )
 
 
-@pytest.mark.parametrize("path", ["/", "/ui/", "/ui/main.js", "/ui/words/zh.json", "/ui/vendor/uplot/uPlot.esm.js"])
-def test_every_file_is_served_so_that_nothing_comes_from_elsewhere(client: TestClient, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/", "/ui/", "/ui/main.js", "/ui/words/zh.json", "/ui/vendor/uplot/uPlot.esm.js"]
+)
+def test_every_file_is_served_so_that_nothing_comes_from_elsewhere(
+    client: TestClient, path: str
+) -> None:
     """Out: the headers of `page`, or those of the redirect."""
     answer = client.get(path)
     assert answer.status_code == (307 if path == "/" else 200)
@@ -115,7 +135,9 @@ def test_modules_are_served_as_javascript(client: TestClient) -> None:
         assert "javascript" in client.get(f"/ui/{path}").headers["content-type"]
 
 
-@pytest.mark.parametrize("path", ["/ui/none.js", "/ui/../page.py", "/ui/%2e%2e/page.py", "/ui/..%2fpage.py"])
+@pytest.mark.parametrize(
+    "path", ["/ui/none.js", "/ui/../page.py", "/ui/%2e%2e/page.py", "/ui/..%2fpage.py"]
+)
 def test_nothing_but_the_page_is_served(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404

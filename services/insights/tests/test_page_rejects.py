@@ -15,7 +15,12 @@ from edugraph_insights.page import WEB
 
 COMMON = Path(edugraph_common.__file__).parent
 # Modules whose ValueErrors become the reason or the form of a reject.
-SAY_WHY = ("contracts/record_fields.py", "contracts/records.py", "contracts/school_records.py", "sources/cells.py")
+SAY_WHY = (
+    "contracts/record_fields.py",
+    "contracts/records.py",
+    "contracts/school_records.py",
+    "sources/cells.py",
+)
 PAIRS: list[list[str]] = json.loads((WEB / "words" / "rejects.json").read_text("utf-8"))
 WRONG: tuple[Any, ...] = (
     None, "", " ", "x" * 200_000, "x" * 9_000, "\0", "\ud800", "\x07", -1, 10**12, 1.5, 1e300, True, [], ["x"] * 200, [""], [[]], {},
@@ -38,7 +43,11 @@ NAMES = re.compile(r"[\w.-]*(, [\w.-]+)*")  # of fields, which are in no languag
 
 
 def untold(sentences: set[str]) -> set[str]:
-    return {each for each in sentences if not NAMES.fullmatch(each) and not any(p.fullmatch(each) for p in PATTERNS)}
+    return {
+        each
+        for each in sentences
+        if not NAMES.fullmatch(each) and not any(p.fullmatch(each) for p in PATTERNS)
+    }
 
 
 def test_a_chinese_sentence_has_no_value_that_the_english_one_has_not() -> None:
@@ -55,9 +64,13 @@ def wrong_rows() -> Iterator[Any]:
         yield row
         for wrong in WRONG:
             yield from (
-                {**row, name: wrong} for name in ("timestamp", "record_id", "withdrawn", "reading", "consent", "data")
+                {**row, name: wrong}
+                for name in ("timestamp", "record_id", "withdrawn", "reading", "consent", "data")
             )
-            yield from ({**row, "data": {**filled(data), name: wrong}} for name in (*data.model_fields, "unknown"))
+            yield from (
+                {**row, "data": {**filled(data), name: wrong}}
+                for name in (*data.model_fields, "unknown")
+            )
 
 
 def filled(data: Any) -> dict[str, Any]:
@@ -83,7 +96,11 @@ def test_what_the_readers_of_files_say_is_told_in_chinese() -> None:
     for path in [*(COMMON / "sources").rglob("*.py"), *(COMMON / each for each in SAY_WHY)]:
         says_why = path.relative_to(COMMON).as_posix() in SAY_WHY
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+            called = (
+                node.func.id
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+                else None
+            )
             if called in {"InvalidRecord", "UnusableId"} or (called == "ValueError" and says_why):
                 arguments = node.args[1:] if called == "InvalidRecord" else node.args  # type: ignore[attr-defined]
                 said |= {text for each in arguments if (text := sentence(each))}
@@ -96,7 +113,10 @@ def sentence(node: ast.expr) -> str | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(each.value if isinstance(each, ast.Constant) else "x" for each in node.values)  # type: ignore[misc]
+        words = []
+        for part in node.values:
+            words.append(str(part.value) if isinstance(part, ast.Constant) else "x")
+        return "".join(words)
     return None
 
 

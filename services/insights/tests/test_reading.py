@@ -21,10 +21,15 @@ class Packed(Graph):
         super().__init__(SETTINGS, max_rows=max_rows)
         self.each, self.portions = each, list[list[str]]()
 
-    def _rows(self, _text: str, parameters: Any, _timeout_seconds: float | None = None) -> list[dict[str, Any]]:
+    def _rows(
+        self, _text: str, parameters: Any, _timeout_seconds: float | None = None
+    ) -> list[dict[str, Any]]:
         self.portions.append(parameters["students"])
         rows = [[f"r{n}", "2026-03-01T10:00:00.000001Z"] for n in range(self.each)]
-        return [{"student": who, "columns": ["record", "at"], "rows": rows} for who in parameters["students"]]
+        return [
+            {"student": who, "columns": ["record", "at"], "rows": rows}
+            for who in parameters["students"]
+        ]
 
 
 def people(number: int) -> list[str]:
@@ -58,7 +63,9 @@ def test_what_is_a_little_too_large_is_refused_when_it_is_known() -> None:
     assert len(Packed(100, max_rows=200_000).read_by_student("attempts", people(2_000))) == 200_000
 
 
-@pytest.mark.parametrize(("portion_seconds", "portions"), [(2.0, 1), (0.9, 6), (0.6, MOST_PORTIONS)])
+@pytest.mark.parametrize(
+    ("portion_seconds", "portions"), [(2.0, 1), (0.9, 6), (0.6, MOST_PORTIONS)]
+)
 def test_what_takes_much_too_long_is_given_up_early(
     monkeypatch: pytest.MonkeyPatch, portion_seconds: float, portions: int
 ) -> None:

@@ -20,7 +20,9 @@ def row(points: list[tuple[str, float]], **said: dict[str, list[str]]) -> dict[s
 
 def test_two_spellings_are_one_claim_and_the_surer_counts() -> None:
     """Out: the comparison of confidences in `claims_of`."""
-    (claim,) = claims_of(row([("Adding fractions", 0.4), ("adding  FRACTIONS", 0.7), ("Adding Fractions", 0.5)]))
+    (claim,) = claims_of(
+        row([("Adding fractions", 0.4), ("adding  FRACTIONS", 0.7), ("Adding Fractions", 0.5)])
+    )
     assert (claim.name, claim.confidence, claim.verdict) == ("adding  FRACTIONS", 0.7, None)
 
 
@@ -28,7 +30,11 @@ def test_what_counts_is_what_was_not_rejected_and_what_was_accepted_instead() ->
     """Out: `rejected` in `effective`, or `instead`."""
     points = [("adding fractions", 0.9), ("decimals", 0.9), ("units", 0.9)]
     aspect = "knowledge_point"
-    claims = list(claims_of(row(points, rejected={aspect: ["decimals"]}, accepted={aspect: ["units", "percent"]})))
+    claims = list(
+        claims_of(
+            row(points, rejected={aspect: ["decimals"]}, accepted={aspect: ["units", "percent"]})
+        )
+    )
     assert {claim.target: claim.verdict for claim in claims} == {
         "addingfractions": None,
         "decimals": "rejected",
@@ -45,5 +51,10 @@ def test_about_a_tenth_is_drawn_and_the_same_for_everybody() -> None:
     drawn = sum(map(is_drawn, keys))
     # Five standard deviations of 5,000 draws are 0.021 of them.
     assert abs(drawn / len(keys) - 1 / ONE_OF) < 0.021
-    assert keys == [key_of("r", "hash", "knowledge_point", f"point {number}") for number in range(5_000)]
-    assert len({key_of(*parts) for parts in (("a", "bc"), ("ab", "c"), ("a", "b", "c"), ("abc",))}) == 4
+    assert keys == [
+        key_of("r", "hash", "knowledge_point", f"point {number}") for number in range(5_000)
+    ]
+    assert (
+        len({key_of(*parts) for parts in (("a", "bc"), ("ab", "c"), ("a", "b", "c"), ("abc",))})
+        == 4
+    )

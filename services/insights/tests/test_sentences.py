@@ -30,7 +30,12 @@ def counts() -> set[str]:
     for module in Path(edugraph_insights.questions.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text("utf-8"))):
             if isinstance(node, ast.keyword) and node.arg in {"of_how_many", "left_out"}:
-                keys = [key for each in ast.walk(node.value) if isinstance(each, ast.Dict) for key in each.keys]
+                keys = [
+                    key
+                    for each in ast.walk(node.value)
+                    if isinstance(each, ast.Dict)
+                    for key in each.keys
+                ]
                 found |= {str(key.value) for key in keys if isinstance(key, ast.Constant)}
     return found
 
@@ -39,7 +44,9 @@ def test_each_question_has_its_title_and_how_it_is_computed_in_chinese() -> None
     """To take the guard out: leave one of them out of `words/answers.json`."""
     for question in QUESTIONS.values():
         assert CHINESE.search(said("title", question.name, question.title, "zh")), question.name
-        assert CHINESE.search(said("computed", question.name, question.computed_by, "zh")), question.name
+        assert CHINESE.search(said("computed", question.name, question.computed_by, "zh")), (
+            question.name
+        )
         assert said("title", question.name, question.title, "en") == question.title
 
 

@@ -64,7 +64,11 @@ class World:
     def token(self, which: str, **claims: Any) -> str:
         now = int(self.now.timestamp())
         usual = {"iss": URL, "sub": "u1", "iat": now, "exp": now + 300, **claims}
-        wanted = {name: value for name, value in (usual | self.changed.get(which, {})).items() if value is not None}
+        wanted = {
+            name: value
+            for name, value in (usual | self.changed.get(which, {})).items()
+            if value is not None
+        }
         return jwt.encode({"alg": "ES256", "kid": "k"}, wanted, KEY)
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
@@ -77,14 +81,19 @@ class World:
         access = self.token("access", aud="edugraph", roles=roles, edugraph_person="T01")
         identity = self.token("id", aud="page", nonce=self.nonce, name="Ada", sid="s1")
         tokens = {"access_token": access, "id_token": identity, "token_type": "Bearer"}
-        return httpx2.Response(200, json=tokens | ({"refresh_token": "again"} if self.renews else {}))
+        return httpx2.Response(
+            200, json=tokens | ({"refresh_token": "again"} if self.renews else {})
+        )
 
     def record(self, *entry: Any, **_more: Any) -> None:
         self.noted.append(entry[:2])
 
     def browser(self) -> TestClient:
         settings = InsightsSettings(**SERVERS, **OIDC)
-        pages = {f"{URL}/.well-known/openid-configuration": DESCRIBED, f"{URL}/keys": {"keys": [KEY.as_dict()]}}
+        pages = {
+            f"{URL}/.well-known/openid-configuration": DESCRIBED,
+            f"{URL}/keys": {"keys": [KEY.as_dict()]},
+        }
         issuer = Issuer(settings, pages.__getitem__)
         redis: Any = self.redis
         audit: Any = self
@@ -120,7 +129,9 @@ def world() -> World:
 def test_who_comes_back_with_a_code_has_the_roles_of_the_token(world: World) -> None:
     browser = world.browser()
     given = world.at_issuer(browser)
-    assert {name: given[name] for name in ("client_id", "redirect_uri", "response_type", "scope")} == {
+    assert {
+        name: given[name] for name in ("client_id", "redirect_uri", "response_type", "scope")
+    } == {
         "client_id": "page",
         "redirect_uri": f"{HOME}/ui/callback",
         "response_type": "code",
@@ -129,11 +140,18 @@ def test_who_comes_back_with_a_code_has_the_roles_of_the_token(world: World) -> 
     answer = browser.get("/ui/callback", params={"code": "c", "state": given["state"]})
     assert (answer.status_code, answer.headers["location"]) == (303, "/ui/")
     [asked] = world.asked
-    challenge = urlsafe_b64encode(hashlib.sha256(asked["code_verifier"][0].encode()).digest()).rstrip(b"=").decode()
+    challenge = (
+        urlsafe_b64encode(hashlib.sha256(asked["code_verifier"][0].encode()).digest())
+        .rstrip(b"=")
+        .decode()
+    )
     assert (given["code_challenge"], given["code_challenge_method"]) == (challenge, "S256")
     told = browser.get("/ui/session").json()
     assert (told["state"], told["name"], told["roles"]) == ("in", "Ada", ["teacher"])
-    assert {each["name"] for each in browser.get("/v1/insights").json()["questions"]} >= {"student", "needs-help"}
+    assert {each["name"] for each in browser.get("/v1/insights").json()["questions"]} >= {
+        "student",
+        "needs-help",
+    }
     assert world.noted == [("oidc:u1", "session.begin")]
 
 
@@ -288,7 +306,11 @@ def test_rights_that_nobody_renews_count_for_ten_minutes(world: World, renews: b
     assert browser.get("/v1/insights").status_code == 401
 
 
-LOGOUT = {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "jti": "1", "aud": "page"}
+LOGOUT = {
+    "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    "jti": "1",
+    "aud": "page",
+}
 
 
 def sent_logout(world: World, browser: TestClient, **claims: Any) -> int:
@@ -335,7 +357,10 @@ def test_what_is_no_logout_token_ends_nothing(world: World, claims: dict[str, An
 def test_a_logout_token_of_another_person_or_session_ends_nothing_here(world: World) -> None:
     browser = world.browser()
     world.sign_in(browser)
-    assert [sent_logout(world, browser, **each) for each in ({"sub": "u2"}, {"sid": "s2"})] == [200, 200]
+    assert [sent_logout(world, browser, **each) for each in ({"sub": "u2"}, {"sid": "s2"})] == [
+        200,
+        200,
+    ]
     for body in ({}, {"logout_token": "x"}, {"logout_token": ""}):
         assert browser.post("/ui/backchannel-logout", data=body).status_code == 400
     assert state_of(browser)[0] == "in"
@@ -365,9 +390,14 @@ def test_where_nobody_signs_in_there_is_no_sign_in() -> None:
     empty = dict.fromkeys(OIDC, "")  # as compose sets them
     for settings, state in (({"auth": "off", **OIDC}, "open"), ({}, "keys"), (empty, "keys")):
         insights = open_insights(InsightsSettings(**SERVERS, **settings))
-        browser = TestClient(make_application(insights), base_url="http://127.0.0.1", follow_redirects=False)
+        browser = TestClient(
+            make_application(insights), base_url="http://127.0.0.1", follow_redirects=False
+        )
         assert browser.get("/ui/session").json()["state"] == state
-        assert [browser.get(path).status_code for path in ("/ui/login", "/ui/callback")] == [404, 404]
+        assert [browser.get(path).status_code for path in ("/ui/login", "/ui/callback")] == [
+            404,
+            404,
+        ]
         assert browser.post("/ui/logout").status_code == 404
 
 

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Count,
+    Difference,
+    Evidence,
+    Found,
+    Mark,
+    Measured,
+    Name,
+    Row,
+    Share,
+)
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.small_groups import entered, publish
 
@@ -42,7 +52,11 @@ def answers(draw: st.DrawFn) -> Found[Cell]:
             students=len(students),
         )
         rows.append(Measured(cell, students, (part,) if draw(st.booleans()) else ()))
-    return Found(tuple(rows), {"students": draw(groups), "with attempts": draw(groups), "attempts": 17}, {"gone": 3})
+    return Found(
+        tuple(rows),
+        {"students": draw(groups), "with attempts": draw(groups), "attempts": 17},
+        {"gone": 3},
+    )
 
 
 @given(answers())
@@ -79,7 +93,9 @@ def test_what_is_published_is_coarse_and_quotes_nobody(found: Found[Cell]) -> No
 
 
 @given(answers(), st.randoms(use_true_random=False))
-def test_the_same_rows_are_published_in_whatever_order_they_are_found(found: Found[Cell], random) -> None:
+def test_the_same_rows_are_published_in_whatever_order_they_are_found(
+    found: Found[Cell], random
+) -> None:
     """Otherwise asking again would publish other cells, and their differences."""
     shuffled = list(found.rows)
     random.shuffle(shuffled)
@@ -88,7 +104,9 @@ def test_the_same_rows_are_published_in_whatever_order_they_are_found(found: Fou
 
 
 @given(st.lists(st.lists(st.integers(0, 12), max_size=3), max_size=12), st.data())
-def test_between_any_two_days_ten_or_more_enter_or_nobody(weeks: list[list[int]], data: st.DataObject) -> None:
+def test_between_any_two_days_ten_or_more_enter_or_nobody(
+    weeks: list[list[int]], data: st.DataObject
+) -> None:
     """Each week has some days on which so many join, and on each day the answer is asked before and after midnight.
 
     To take the guard out: let everybody enter at once, or let those of today enter.
@@ -124,7 +142,9 @@ def of(first: int, end: int) -> frozenset[str]:
     return frozenset(f"s{number:02}" for number in range(first, end))
 
 
-def test_of_totals_that_tell_of_each_other_the_largest_is_published_and_of_equal_ones_the_first_by_name() -> None:
+def test_of_totals_that_tell_of_each_other_the_largest_is_published_and_of_equal_ones_the_first_by_name() -> (
+    None
+):
     """In whatever order they are found; a count and a total of nobody tell of nobody, and stand beside any other."""
     totals: dict[str, frozenset[str] | int] = {
         "students": of(1, 21), "late": of(0, 20), "in time": of(0, 15), "answers": 17, "nobody": of(0, 0),
@@ -134,10 +154,20 @@ def test_of_totals_that_tell_of_each_other_the_largest_is_published_and_of_equal
     assert shown.left_out == {"gone": 5, "totals of small groups": 2}
 
 
-def test_of_rows_that_tell_of_each_other_the_largest_is_published_and_nine_students_are_too_few() -> None:
-    cells = {"a": of(0, 15), "b": of(0, 20), "c": of(1, 21), "d": of(30, 39), "e": of(0, 0), "f": of(0, 10)}
+def test_of_rows_that_tell_of_each_other_the_largest_is_published_and_nine_students_are_too_few() -> (
+    None
+):
+    cells = {
+        "a": of(0, 15),
+        "b": of(0, 20),
+        "c": of(1, 21),
+        "d": of(30, 39),
+        "e": of(0, 0),
+        "f": of(0, 10),
+    }
     rows = tuple(
-        Measured(Cell(name=name, share=0.5, difference=0, students=len(who)), who) for name, who in cells.items()
+        Measured(Cell(name=name, share=0.5, difference=0, students=len(who)), who)
+        for name, who in cells.items()
     )
     shown = publish(Found(rows, {}))
     assert [each.row.name for each in shown.rows] == ["b", "f", "e"]
@@ -152,15 +182,20 @@ def test_a_row_whose_part_is_small_or_nearly_all_is_left_out(part: int, shown: i
 
 
 @pytest.mark.parametrize(
-    ("share", "shown"), [(0, 0.05), (0.06, 0.06), (0.123, 0.12), (0.949, 0.95), (0.94, 0.94), (1, 0.95), (None, None)]
+    ("share", "shown"),
+    [(0, 0.05), (0.06, 0.06), (0.123, 0.12), (0.949, 0.95), (0.94, 0.94), (1, 0.95), (None, None)],
 )
-def test_a_share_is_shown_in_hundredths_from_5_to_95(share: float | None, shown: float | None) -> None:
+def test_a_share_is_shown_in_hundredths_from_5_to_95(
+    share: float | None, shown: float | None
+) -> None:
     cell = Cell(name="P", share=share, difference=None, students=12)
     [row] = publish(Found((Measured(cell, of(0, 12)),), {})).rows
     assert (row.row.share, row.row.difference) == (shown, None)
 
 
-@pytest.mark.parametrize(("exact", "shown"), [(-1, -0.9), (-0.89, -0.89), (0.127, 0.13), (0.89, 0.89), (1, 0.9)])
+@pytest.mark.parametrize(
+    ("exact", "shown"), [(-1, -0.9), (-0.89, -0.89), (0.127, 0.13), (0.89, 0.89), (1, 0.9)]
+)
 def test_a_difference_is_shown_in_hundredths_up_to_90(exact: float, shown: float) -> None:
     cell = Cell(name="P", share=None, difference=exact, students=12)
     [row] = publish(Found((Measured(cell, of(0, 12)),), {})).rows
@@ -168,7 +203,8 @@ def test_a_difference_is_shown_in_hundredths_up_to_90(exact: float, shown: float
 
 
 @pytest.mark.parametrize(
-    ("joined", "inside"), [((9,), 0), ((9, 1), 10), ((10,), 10), ((12,), 12), ((4, 5, 3, 9), 12), ((11, 12), 23)]
+    ("joined", "inside"),
+    [((9,), 0), ((9, 1), 10), ((10,), 10), ((12,), 12), ((4, 5, 3, 9), 12), ((11, 12), 23)],
 )
 def test_all_who_wait_enter_together_when_a_day_is_over_on_which_ten_wait(
     joined: tuple[int, ...], inside: int

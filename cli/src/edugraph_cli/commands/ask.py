@@ -12,7 +12,8 @@ from edugraph_client import Client, Question
 
 def ask(
     question: Annotated[
-        str | None, typer.Argument(help="the name of the question; without it, all questions are listed")
+        str | None,
+        typer.Argument(help="the name of the question; without it, all questions are listed"),
     ] = None,
     parameters: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="for example course=MATH8")
@@ -24,7 +25,10 @@ def ask(
     for parameter in parameters or ():
         name, equals, value = parameter.partition("=")
         if not equals:
-            stop(f"{parameter} is not a parameter: write name=value, for example course=MATH8.", INVALID)
+            stop(
+                f"{parameter} is not a parameter: write name=value, for example course=MATH8.",
+                INVALID,
+            )
         given[name] = value
     with plain_errors(), Client.from_environment() as client:
         if question is None:

@@ -9,10 +9,16 @@ from edugraph_cli.commands.keys import PasswordStdin, keys_and_audit
 from edugraph_cli.display import FAILED, INVALID, plain_errors, print_rows, say, show_json, stop
 from edugraph_cli.options import Json
 
-app = typer.Typer(no_args_is_help=True, help="The audit log: who did what, who read personal data, who was refused.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The audit log: who did what, who read personal data, who was refused.",
+)
 Looked = Annotated[
     str | None,
-    typer.Option("--object", help="only entries about this: student:ID, teacher:ID, job:ID, rejects:ID, task:ID"),
+    typer.Option(
+        "--object",
+        help="only entries about this: student:ID, teacher:ID, job:ID, rejects:ID, task:ID",
+    ),
 ]
 
 
@@ -48,7 +54,9 @@ def list_entries(
     rows = []
     for entry in shown:
         done = (entry.who, entry.action, entry.what, entry.outcome)
-        rows.append((str(entry.number), f"{entry.time:%F %T}", *done, entry.object[:8], entry.purpose))
+        rows.append(
+            (str(entry.number), f"{entry.time:%F %T}", *done, entry.object[:8], entry.purpose)
+        )
     print_rows(columns, rows)
 
 
@@ -56,7 +64,9 @@ def list_entries(
 def verify(
     expect: Annotated[
         str,
-        typer.Option(metavar="NUMBER:HASH", help="the last entry of an earlier `verify`; it must still exist"),
+        typer.Option(
+            metavar="NUMBER:HASH", help="the last entry of an earlier `verify`; it must still exist"
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -73,7 +83,9 @@ def verify(
     if as_json:
         show_json(found._asdict())
     elif found.fault is None:
-        say(f"The audit log is whole: {found.entries:,} entries. The last one is {found.last or 'not there yet'}.")
+        say(
+            f"The audit log is whole: {found.entries:,} entries. The last one is {found.last or 'not there yet'}."
+        )
     if found.fault is not None:
         stop(f"The audit log is not whole: {found.fault}.", FAILED)
 

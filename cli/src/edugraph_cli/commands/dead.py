@@ -13,7 +13,9 @@ from edugraph_cli.options import Json
 from edugraph_client import Client
 from edugraph_common.contracts.routes import QUEUES
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: messages whose task failed permanently.")
+app = typer.Typer(
+    no_args_is_help=True, help="Dead letters: messages whose task failed permanently."
+)
 QueueName = StrEnum("QueueName", {name.upper(): name for name in QUEUES})  # type: ignore[misc]
 Queue = Annotated[QueueName, typer.Argument(help="the queue that the message was in")]
 TaskId = Annotated[str | None, typer.Argument(help="the id of the task; without it, give --all")]
@@ -22,7 +24,9 @@ All = Annotated[bool, typer.Option("--all", help="all dead letters of the queue"
 
 @app.command("list")
 def list_letters(
-    queue: Annotated[QueueName | None, typer.Argument(help="only dead letters of this queue")] = None,
+    queue: Annotated[
+        QueueName | None, typer.Argument(help="only dead letters of this queue")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +47,9 @@ def list_letters(
 
 @app.command()
 def show(
-    queue: Queue, task_id: Annotated[str, typer.Argument(help="the id of the task")], as_json: Json = False
+    queue: Queue,
+    task_id: Annotated[str, typer.Argument(help="the id of the task")],
+    as_json: Json = False,
 ) -> None:
     """Show one dead letter with the arguments of its task, which may hold records."""
     with plain_errors(), Client.from_environment() as client:
@@ -61,7 +67,9 @@ def replay(
     queue: Queue,
     task_id: TaskId = None,
     everything: All = False,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="the largest number of letters, with --all")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000, help="the largest number of letters, with --all")
+    ] = 100,
     as_json: Json = False,
 ) -> None:
     """Send dead letters again, each with all its tries. Sending one twice changes nothing."""
@@ -73,11 +81,15 @@ def replay(
     else:
         say(f"{done['replayed']} were sent again, {done['skipped']} had succeeded meanwhile.")
         if done["left"]:
-            say(f"{done['left']} cannot be sent again: look at them with `dead list`, then use `dead drop`.")
+            say(
+                f"{done['left']} cannot be sent again: look at them with `dead list`, then use `dead drop`."
+            )
 
 
 @app.command()
-def drop(queue: Queue, task_id: TaskId = None, everything: All = False, as_json: Json = False) -> None:
+def drop(
+    queue: Queue, task_id: TaskId = None, everything: All = False, as_json: Json = False
+) -> None:
     """Delete dead letters permanently."""
     _check_one_or_all(task_id, everything=everything)
     with plain_errors(), Client.from_environment() as client:
@@ -104,7 +116,9 @@ def export(queue: Queue) -> None:
 
 @app.command()
 def restore(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="the file that `dead export` wrote")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="the file that `dead export` wrote")
+    ],
     as_json: Json = False,
 ) -> None:
     """Store exported dead letters again, to show and replay them. A letter that exists is replaced."""
@@ -116,7 +130,10 @@ def restore(
     if as_json:
         show_json(restored)
     else:
-        say(", ".join(f"{queue} {number}" for queue, number in restored.items()) or "The file is empty.")
+        say(
+            ", ".join(f"{queue} {number}" for queue, number in restored.items())
+            or "The file is empty."
+        )
 
 
 def _check_one_or_all(task_id: str | None, *, everything: bool) -> None:

@@ -11,22 +11,31 @@ from edugraph_cli.options import Json, Yes
 from edugraph_client import Client
 from edugraph_common.contracts.api import Accepted
 
-app = typer.Typer(no_args_is_help=True, help="Erased persons: list them, erase them again, or admit one again.")
+app = typer.Typer(
+    no_args_is_help=True, help="Erased persons: list them, erase them again, or admit one again."
+)
 
 Follow = Annotated[
     bool,
     typer.Option(
-        "--follow", "-f", help="wait until the erasure has ended, and say what was removed and what was left"
+        "--follow",
+        "-f",
+        help="wait until the erasure has ended, and say what was removed and what was left",
     ),
 ]
 
 
 def forget(  # noqa: PLR0917 - Typer reads the options of a command from these
-    student_id: Annotated[list[str], typer.Argument(help="the id of the student, or all ids if there are several")],
+    student_id: Annotated[
+        list[str], typer.Argument(help="the id of the student, or all ids if there are several")
+    ],
     name: Annotated[
-        list[str] | None, typer.Option(help="a name that others use for them in texts; may be given several times")
+        list[str] | None,
+        typer.Option(help="a name that others use for them in texts; may be given several times"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be removed, and change nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be removed, and change nothing")
+    ] = False,
     block: Annotated[
         bool, typer.Option(help="refuse the ids from now on, even if nothing is known about them")
     ] = False,
@@ -71,7 +80,9 @@ def admit(
 ) -> None:
     """Let an erased student be imported again. Erased records do not come back by themselves."""
     if not yes:
-        typer.confirm("Records of this student will be imported again. Continue?", abort=True, err=True)
+        typer.confirm(
+            "Records of this student will be imported again. Continue?", abort=True, err=True
+        )
     with plain_errors(), Client.from_environment() as client:
         _end(client, client.admit(student_id), follow, as_json)
 
@@ -83,7 +94,9 @@ def _end(client: Client, accepted: Accepted, follow: bool, as_json: bool) -> Non
         result = task["result"]
         if not as_json and isinstance(result, dict) and "left" in result:
             _say_what_is_left(result)
-            removed = {store: counts for store, counts in result["removed"].items() if any(counts.values())}
+            removed = {
+                store: counts for store, counts in result["removed"].items() if any(counts.values())
+            }
             if any(result.get("undone", {}).values()):
                 removed["undone"] = result["undone"]
             task = {**task, "result": removed or "nothing was there"}
@@ -91,7 +104,9 @@ def _end(client: Client, accepted: Accepted, follow: bool, as_json: bool) -> Non
     if as_json:
         show_json(accepted.model_dump(mode="json"))
         return
-    say(f"Accepted. This command shows SUCCESS when it is done: edugraph tasks show {accepted.task_id}")
+    say(
+        f"Accepted. This command shows SUCCESS when it is done: edugraph tasks show {accepted.task_id}"
+    )
 
 
 def _say_what_is_left(result: Mapping[str, Any]) -> None:
@@ -101,7 +116,9 @@ def _say_what_is_left(result: Mapping[str, Any]) -> None:
     if more_places:
         say(f"Left in {more_places} more places.")
     for mention in result["mentions"]:
-        say(f"The text of {mention['label']} {mention['record_id']} names the person; it is for you to decide.")
+        say(
+            f"The text of {mention['label']} {mention['record_id']} names the person; it is for you to decide."
+        )
     more_texts = result["mentions_in_all"] - len(result["mentions"])
     if more_texts:
         say(f"So do {more_texts} more texts.")

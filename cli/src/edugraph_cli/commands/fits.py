@@ -22,14 +22,18 @@ app = typer.Typer(no_args_is_help=True, help="The offline analyser, and its fits
 
 @app.command()
 def fit(
-    records: Annotated[Path, typer.Argument(help="mistakes: NDJSON of error_record and attempt_record")],
+    records: Annotated[
+        Path, typer.Argument(help="mistakes: NDJSON of error_record and attempt_record")
+    ],
     labels: Annotated[
         Path,
         typer.Argument(
             help="NDJSON of record_id, error_types and knowledge_points, or what `edugraph reviews export` printed"
         ),
     ],
-    course: Annotated[str | None, typer.Option(help="the id of one course; all if it is not given")] = None,
+    course: Annotated[
+        str | None, typer.Option(help="the id of one course; all if it is not given")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Learn the points and the kinds of mistakes of each course with at least 100 labelled mistakes.
@@ -40,7 +44,10 @@ def fit(
         from edugraph_analyzer.rule_based.fitting import FEWEST_ITEMS, by_course, fit_course
         from edugraph_analyzer.rule_based.labels import label_reader
     except ModuleNotFoundError as missing:
-        stop(f"This command needs the analyzer ({missing.name} is missing): install edugraph-cli[analyzer].", INVALID)
+        stop(
+            f"This command needs the analyzer ({missing.name} is missing): install edugraph-cli[analyzer].",
+            INVALID,
+        )
     check_file(records)
     check_file(labels)
     blobs = _blobs()
@@ -56,15 +63,25 @@ def fit(
                 write_fit(blobs, header, rows)
                 fitted.append(header)
     if as_json:
-        show_json([header.model_dump(mode="json", exclude={"point_steps", "type_steps"}) for header in fitted])
+        show_json(
+            [
+                header.model_dump(mode="json", exclude={"point_steps", "type_steps"})
+                for header in fitted
+            ]
+        )
     else:
         _print(fitted)
         for course_id, labelled in chosen.items():
             count = len(labelled)
             if count < FEWEST_ITEMS:
-                say(f"{course_id} has {count} labelled mistakes: it was left out, since a fit needs {FEWEST_ITEMS}.")
+                say(
+                    f"{course_id} has {count} labelled mistakes: it was left out, since a fit needs {FEWEST_ITEMS}."
+                )
     if not fitted:
-        stop("No course was fitted: label more mistakes, or check that the record_ids of both files agree.", FAILED)
+        stop(
+            "No course was fitted: label more mistakes, or check that the record_ids of both files agree.",
+            FAILED,
+        )
 
 
 @app.command("fits")
@@ -74,7 +91,12 @@ def list_fits(as_json: Json = False) -> None:
     with plain_errors():
         headers = [read_fit(blobs, key)[0] for key in fit_keys(blobs)]
     if as_json:
-        show_json([header.model_dump(mode="json", exclude={"point_steps", "type_steps"}) for header in headers])
+        show_json(
+            [
+                header.model_dump(mode="json", exclude={"point_steps", "type_steps"})
+                for header in headers
+            ]
+        )
     else:
         _print(headers)
 
@@ -82,7 +104,9 @@ def list_fits(as_json: Json = False) -> None:
 @app.command()
 def drop(
     course: Annotated[str, typer.Argument(help="the id of the course")],
-    version: Annotated[str | None, typer.Option(help="only this version; all versions if it is not given")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="only this version; all versions if it is not given")
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Delete versions of a course. The newest version that is left is in use, if there is one."""

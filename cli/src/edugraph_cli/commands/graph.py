@@ -12,7 +12,9 @@ from edugraph_cli.options import Json, Yes
 from edugraph_client import Client
 from edugraph_common.contracts.messages import Removable, Renamable
 
-app = typer.Typer(no_args_is_help=True, help="The graph: counts, a hash, exports, checks, and changes.")
+app = typer.Typer(
+    no_args_is_help=True, help="The graph: counts, a hash, exports, checks, and changes."
+)
 
 
 @app.command()
@@ -38,14 +40,18 @@ def summary(as_json: Json = False) -> None:
     print_table("Relationships", answer.relationships)
     if answer.frequent_mistakes:
         say("The most frequent mistakes, by knowledge point")
-        rows = [(m.name or m.knowledge_point, m.mistakes, m.students) for m in answer.frequent_mistakes]
+        rows = [
+            (m.name or m.knowledge_point, m.mistakes, m.students) for m in answer.frequent_mistakes
+        ]
         print_rows(("knowledge point", "mistakes", "students"), rows)
 
 
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="a new file, or a new folder for csv and parquet")],
-    form: Annotated[Format, typer.Option("--format", help="graphml for drawing, csv and parquet for tables")],
+    form: Annotated[
+        Format, typer.Option("--format", help="graphml for drawing, csv and parquet for tables")
+    ],
     as_json: Json = False,
 ) -> None:
     """Write all nodes and relationships, with names and texts of persons. Restricted students are left out."""
@@ -79,7 +85,9 @@ def remove(
 ) -> None:
     """Remove a course or a group with its records from the graph. A second import of its file brings it back."""
     if not yes:
-        typer.confirm(f"Take the {of} {node_id} out of the graph with all its records?", abort=True, err=True)
+        typer.confirm(
+            f"Take the {of} {node_id} out of the graph with all its records?", abort=True, err=True
+        )
     with plain_errors(), Client.from_environment() as client:
         result = result_of(client, client.remove_from_graph(of, node_id).task_id, as_json)
     if as_json:
@@ -108,7 +116,9 @@ def rename(  # noqa: PLR0917 - these are a command's arguments and options
     of: Annotated[Renamable, typer.Argument(help="the kind of thing")],
     old: Annotated[str, typer.Argument(metavar="OLD", help="the id that records have")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="the id that they get")],
-    merge: Annotated[bool, typer.Option("--merge", help="NEW may be in use already, and means the same")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="NEW may be in use already, and means the same")
+    ] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -117,7 +127,9 @@ def rename(  # noqa: PLR0917 - these are a command's arguments and options
         end = ", and make the two one? They cannot be parted again" if merge else "?"
         typer.confirm(f"Rename the {of} {old} to {new}{end}", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
-        result = result_of(client, client.rename_in_graph(of, old, new, merge=merge).task_id, as_json)
+        result = result_of(
+            client, client.rename_in_graph(of, old, new, merge=merge).task_id, as_json
+        )
     refusal = _REFUSALS.get(result["refused"])
     if as_json:
         show_json(result)

@@ -42,7 +42,12 @@ from edugraph_common.sources.platforms import platform_key
 
 _LONGEST_NAME = 200  # characters of the name of a file in lists
 _PREFIXES = TypeAdapter(dict[str, str])
-_FORMATS: dict[str, Format] = {".csv": "csv", ".xlsx": "workbook", ".ods": "workbook", ".parquet": "parquet"}
+_FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".xlsx": "workbook",
+    ".ods": "workbook",
+    ".parquet": "parquet",
+}
 
 
 class _Sent(NamedTuple):
@@ -82,7 +87,9 @@ class _Wanted:
         if self.economy and not self.analyze:
             stop("--economy is a way of an analysis: give --analyze, too.", INVALID)
 
-    def send(self, client: Client, path: Path, mapping: Path | None, console: Console, name: str = "") -> Accepted:
+    def send(
+        self, client: Client, path: Path, mapping: Path | None, console: Console, name: str = ""
+    ) -> Accepted:
         """Send a file of this machine. Raises UnusableKind, Refused or Unreachable."""
         form = source_of(path, mapping, self.file_format)
         source = replace(form, platform=self.platform, changed_at=self.changed_at)
@@ -113,7 +120,11 @@ class _Wanted:
         """Send standard input. Raises Refused or Unreachable."""
         form = source_of(Path("-"), mapping, self.file_format)
         source = replace(form, platform=self.platform, changed_at=self.changed_at)
-        options = {"name": "stdin", "batch_size": str(self.batch_size), "analyze": str(self.analyze).lower()}
+        options = {
+            "name": "stdin",
+            "batch_size": str(self.batch_size),
+            "analyze": str(self.analyze).lower(),
+        }
         if self.economy:
             options["economy"] = "true"
         return client.import_stream(sys.stdin.buffer, options, source=source)
@@ -121,10 +132,14 @@ class _Wanted:
     def send_one(self, client: Client, file: FileOfSet, console: Console) -> _Sent:
         """Send one of several files. Raises Unreachable."""
         try:
-            accepted = self.send(client, file.path, file.mapping, console, file.name[-_LONGEST_NAME:])
+            accepted = self.send(
+                client, file.path, file.mapping, console, file.name[-_LONGEST_NAME:]
+            )
         except (UnusableKind, Refused) as problem:
             return _Sent(file.name, None, str(problem))
-        console.print(f"{file.name}: job {accepted.job_id}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"{file.name}: job {accepted.job_id}", markup=False, highlight=False, soft_wrap=True
+        )
         return _Sent(file.name, accepted.job_id)
 
 
@@ -137,10 +152,16 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
         ),
     ],
     follow: Follow = False,
-    batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="records in one transaction")] = 1_000,
-    analyze: Annotated[bool, typer.Option("--analyze", help="also let the model read the texts")] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=10_000, help="records in one transaction")
+    ] = 1_000,
+    analyze: Annotated[
+        bool, typer.Option("--analyze", help="also let the model read the texts")
+    ] = False,
     economy: Economy = False,
-    file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
+    file_format: Annotated[
+        Format | None, typer.Option("--format", help="detected if it is not given")
+    ] = None,
     mapping: Annotated[
         Path | None,
         typer.Option(
@@ -148,7 +169,10 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
         ),
     ] = None,
     platform: Annotated[
-        str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
+        str | None,
+        typer.Option(
+            help="the address of the platform that wrote an Open edX log, if it is not your own"
+        ),
     ] = None,
     changed_at: Annotated[
         ChangeTime,
@@ -156,7 +180,9 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
             help="`import` makes the files the newest state: use it for corrected timestamps that are earlier"
         ),
     ] = "record",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Import files of records into the graph. Each file becomes a job.
@@ -170,17 +196,24 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     is_url = "://" in file
     path = Path(file)
     if not is_url and (more or is_set(path)):
-        raise typer.Exit(_import_several(files, mapping, wanted, follow=follow, dry_run=dry_run, as_json=as_json))
+        raise typer.Exit(
+            _import_several(files, mapping, wanted, follow=follow, dry_run=dry_run, as_json=as_json)
+        )
     if more:
         stop("Give one URL at a time, and no file beside it.", INVALID)
     if not is_url:
         check_file(path)
     if dry_run:
         if is_url or file == "-":
-            stop("A dry run reads the file on this machine, and twice: give the path of a file.", INVALID)
+            stop(
+                "A dry run reads the file on this machine, and twice: give the path of a file.",
+                INVALID,
+            )
         from edugraph_cli.dry_run import print_dry_run
 
-        raise typer.Exit(print_dry_run(path, mapping, file_format, caller=_caller(), as_json=as_json))
+        raise typer.Exit(
+            print_dry_run(path, mapping, file_format, caller=_caller(), as_json=as_json)
+        )
     with plain_errors(), Client.from_environment() as client:
         if is_url:
             accepted = wanted.send_url(client, file, mapping)
@@ -195,7 +228,13 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
 
 
 def _import_several(
-    files: Sequence[str], mapping: Path | None, wanted: _Wanted, *, follow: bool, dry_run: bool, as_json: bool
+    files: Sequence[str],
+    mapping: Path | None,
+    wanted: _Wanted,
+    *,
+    follow: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Import each file as a job of its own, and print one table of all files. Return the exit code.
 
@@ -246,11 +285,15 @@ def _caller() -> CallerAnswer | None:
         with Client.from_environment() as client:
             return client.caller()
     except (Unreachable, Refused) as problem:
-        err.print(f"It was not checked whether this key may import the rows: {problem}", markup=False)
+        err.print(
+            f"It was not checked whether this key may import the rows: {problem}", markup=False
+        )
         return None
 
 
-def _dry_run_several(found: Sequence[FileOfSet], file_format: Format | None, *, as_json: bool) -> int:
+def _dry_run_several(
+    found: Sequence[FileOfSet], file_format: Format | None, *, as_json: bool
+) -> int:
     """Say, for each file, what an import would do. Return the exit code."""
     from edugraph_cli.dry_run import print_dry_run
 
@@ -258,7 +301,9 @@ def _dry_run_several(found: Sequence[FileOfSet], file_format: Format | None, *, 
     caller = _caller()
     for _, path, mapping in found:
         try:
-            code = max(code, print_dry_run(path, mapping, file_format, caller=caller, as_json=as_json))
+            code = max(
+                code, print_dry_run(path, mapping, file_format, caller=caller, as_json=as_json)
+            )
         except typer.Exit as unusable:
             code = max(code, unusable.exit_code)
     return code
@@ -269,7 +314,10 @@ def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
     file: Annotated[Path, typer.Argument(help="NDJSON, at most 1,000 records")],
     follow: Follow = False,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="say what the analysis would cost, without asking the model")
+        bool,
+        typer.Option(
+            "--estimate", help="say what the analysis would cost, without asking the model"
+        ),
     ] = False,
     economy: Economy = False,
     as_json: Json = False,
@@ -293,7 +341,12 @@ def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
             accepted = client.estimate(subject.value, records, economy=economy)
             _show_estimate(client, accepted, as_json=as_json)
         else:
-            _finish(client, client.analyze(subject.value, records, economy=economy), follow=follow, as_json=as_json)
+            _finish(
+                client,
+                client.analyze(subject.value, records, economy=economy),
+                follow=follow,
+                as_json=as_json,
+            )
 
 
 def platforms_of(prefixes: str, platform: str | None) -> Platforms:
@@ -340,7 +393,9 @@ def source_of(path: Path, mapping: Path | None, file_format: Format | None) -> F
     except UnusableKind:
         raise
     except MalformedFile:
-        return FileSource(format=file_format or "ndjson", compression=compression_of(head), mapping=text)
+        return FileSource(
+            format=file_format or "ndjson", compression=compression_of(head), mapping=text
+        )
     found = chosen_format(detected, file_format, has_mapping=mapping is not None)
     return FileSource(format=found, compression=detected.compression, mapping=text)
 
@@ -377,7 +432,11 @@ def _finish(client: Client, accepted: Accepted, *, follow: bool, as_json: bool) 
 
 
 def _show_estimate(client: Client, accepted: Accepted, *, as_json: bool) -> None:
-    err.print(f"Waiting for an analyzer's estimate (task {accepted.task_id}).", markup=False, highlight=False)
+    err.print(
+        f"Waiting for an analyzer's estimate (task {accepted.task_id}).",
+        markup=False,
+        highlight=False,
+    )
     estimate: dict[str, Any] = result_of(client, accepted.task_id, as_json)
     if as_json:
         show_json(estimate)

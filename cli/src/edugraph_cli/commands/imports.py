@@ -21,7 +21,9 @@ def undo(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
     if as_json:
         show_json(result)
         return
-    say(f"{result['taken_back']} records were taken back, and of {result['came_back']} another version is there now.")
+    say(
+        f"{result['taken_back']} records were taken back, and of {result['came_back']} another version is there now."
+    )
     if result["not_restored"]:
         say(
             f"{result['not_restored']} records are gone although another import brought an earlier version: its "
@@ -29,7 +31,9 @@ def undo(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
         )
         say(f"  Some of them: {', '.join(result['not_restored_ids'])}")
     if result["activities_left"]:
-        say(f"The minutes of {result['activities_left']} activities stay: nothing tells them from those of others.")
+        say(
+            f"The minutes of {result['activities_left']} activities stay: nothing tells them from those of others."
+        )
 
 
 @app.callback()

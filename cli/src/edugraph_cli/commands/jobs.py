@@ -5,20 +5,33 @@ from typing import Annotated
 
 import typer
 
-from edugraph_cli.display import FAILED, err, out, plain_errors, print_report, print_rows, say, show_json
+from edugraph_cli.display import (
+    FAILED,
+    err,
+    out,
+    plain_errors,
+    print_report,
+    print_rows,
+    say,
+    show_json,
+)
 from edugraph_cli.options import Follow, Json, Yes
 from edugraph_cli.progress import follow_job
 from edugraph_client import Client
 from edugraph_common.contracts.outcomes import JobReport, JobState
 
-app = typer.Typer(no_args_is_help=True, help="Jobs: imports and analyses, with their state and results.")
+app = typer.Typer(
+    no_args_is_help=True, help="Jobs: imports and analyses, with their state and results."
+)
 JobId = Annotated[str, typer.Argument(help="the id of the job")]
 
 
 @app.command("list")
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
-    cursor: Annotated[str | None, typer.Option(help="show the page after the one that printed this cursor")] = None,
+    cursor: Annotated[
+        str | None, typer.Option(help="show the page after the one that printed this cursor")
+    ] = None,
     state: Annotated[JobState | None, typer.Option(help="only jobs in this state")] = None,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +47,16 @@ def list_jobs(
     rows = []
     for report in reports:
         counts = (report.read, report.written, report.rejected, report.failed)
-        rows.append((report.job_id, report.state, report.kind, *counts, f"{report.created:%F %T}", report.source))
+        rows.append(
+            (
+                report.job_id,
+                report.state,
+                report.kind,
+                *counts,
+                f"{report.created:%F %T}",
+                report.source,
+            )
+        )
     print_rows(columns, rows)
 
 

@@ -34,7 +34,10 @@ ScopeName = StrEnum("ScopeName", {name.upper(): name for name in SCOPES})  # typ
 RoleName = StrEnum("RoleName", {name.upper(): name for name in ROLES})  # type: ignore[misc]
 PasswordStdin = Annotated[
     bool,
-    typer.Option("--password-stdin", help="read the password of the default user of Redis from standard input"),
+    typer.Option(
+        "--password-stdin",
+        help="read the password of the default user of Redis from standard input",
+    ),
 ]
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -43,16 +46,21 @@ UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1
 def create(  # noqa: PLR0917 - they are options of a command
     name: Annotated[str, typer.Argument(help="the person or program that uses the key")],
     scope: Annotated[
-        list[ScopeName] | None, typer.Option(help="a right at the gateway; may be given several times")
+        list[ScopeName] | None,
+        typer.Option(help="a right at the gateway; may be given several times"),
     ] = None,
     role: Annotated[
         list[RoleName] | None, typer.Option(help="a role at insights; may be given several times")
     ] = None,
     person: Annotated[
-        str | None, typer.Option(metavar="ID", help="the id of the teacher or student whose key it is")
+        str | None,
+        typer.Option(metavar="ID", help="the id of the teacher or student whose key it is"),
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="TIME", help="the lifetime: 12h, 90d or 4w; without it, the key never ends")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="the lifetime: 12h, 90d or 4w; without it, the key never ends"
+        ),
     ] = None,
     password_stdin: PasswordStdin = False,
     as_json: Json = False,
@@ -63,7 +71,10 @@ def create(  # noqa: PLR0917 - they are options of a command
     """
     length = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", expires or "")
     if expires and not length:
-        stop(f"--expires {expires} is not a time: give hours, days or weeks, for example 90d.", INVALID)
+        stop(
+            f"--expires {expires} is not a time: give hours, days or weeks, for example 90d.",
+            INVALID,
+        )
     if not scope and not role:
         stop("A key needs a --scope, for the gateway, or a --role, for insights.", INVALID)
     now = datetime.now(UTC)
@@ -95,7 +106,9 @@ def grant(
         granted = keys.grant(key_id, [cast("Scope", chosen.value) for chosen in scope])
         if granted is None:
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
-        audit.record(operator_name(), "key.grant", f"{key_id}: {', '.join(scope)}", datetime.now(UTC))
+        audit.record(
+            operator_name(), "key.grant", f"{key_id}: {', '.join(scope)}", datetime.now(UTC)
+        )
     if as_json:
         show_json(_without_secret(granted))
     else:
@@ -157,7 +170,10 @@ def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.
         with connect(url, timeout=4, retries=1) as client:
             yield client, settings
     except LoginRefused:
-        stop("Redis refuses this to the login: give an operator's, by --password-stdin (docs/operations.md).", FAILED)
+        stop(
+            "Redis refuses this to the login: give an operator's, by --password-stdin (docs/operations.md).",
+            FAILED,
+        )
 
 
 @contextmanager

@@ -19,13 +19,20 @@ app = typer.Typer(no_args_is_help=True, help="The estimate of mastery in insight
 @app.command()
 def fit(  # noqa: PLR0917 - typer makes options of the parameters
     answers: Annotated[
-        Path, typer.Argument(help="NDJSON of records, or a CSV with a line for each answer in the order given")
+        Path,
+        typer.Argument(
+            help="NDJSON of records, or a CSV with a line for each answer in the order given"
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="the coefficients, as JSON")],
     student: Annotated[str, typer.Option(help="the column of a CSV with the student")] = "student",
-    skill: Annotated[str, typer.Option(help="the column of a CSV with the knowledge point")] = "skill",
+    skill: Annotated[
+        str, typer.Option(help="the column of a CSV with the knowledge point")
+    ] = "skill",
     correct: Annotated[str, typer.Option(help="the column of a CSV with 1 or 0")] = "correct",
-    seed: Annotated[int, typer.Option(help="the seed that draws the fifth of the students who are held out")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="the seed that draws the fifth of the students who are held out")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Fit the coefficients of mastery, and print how well they predict the answers of held-out students.
@@ -35,7 +42,10 @@ def fit(  # noqa: PLR0917 - typer makes options of the parameters
     try:
         from edugraph_cli import mastery_fit
     except ModuleNotFoundError as missing:
-        stop(f"This command needs more packages ({missing.name}): install edugraph-cli[mastery].", INVALID)
+        stop(
+            f"This command needs more packages ({missing.name}): install edugraph-cli[mastery].",
+            INVALID,
+        )
     check_file(answers)
     try:
         columns = mastery_fit.Columns(student, skill, correct)
@@ -53,7 +63,9 @@ def fit(  # noqa: PLR0917 - typer makes options of the parameters
     except OSError as error:
         stop(f"{output} cannot be written: {error.strerror}.", INVALID)
     if as_json:
-        show_json({"coefficients": coefficients.model_dump(exclude={"betas"}), "held_out": asdict(judged)})
+        show_json(
+            {"coefficients": coefficients.model_dump(exclude={"betas"}), "held_out": asdict(judged)}
+        )
     else:
         _print(judged)
         given = coefficients.model_dump(exclude={"betas"})

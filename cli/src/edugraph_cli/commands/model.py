@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import redis
 
 cache_app = typer.Typer(
-    no_args_is_help=True, help="The cached answers of the model, so that each is paid for only once."
+    no_args_is_help=True,
+    help="The cached answers of the model, so that each is paid for only once.",
 )
 provider_app = typer.Typer(no_args_is_help=True, help="The provider of the language model.")
 _MARKS = {True: "ok", False: "BAD", None: ""}
@@ -74,7 +75,10 @@ def check(as_json: Json = False) -> None:
         try:
             settings = AnalyzerSettings()
         except ValidationError as error:
-            wrong = [f"{detail['loc'][0]}: {detail['msg']}" for detail in error.errors(include_input=False)]
+            wrong = [
+                f"{detail['loc'][0]}: {detail['msg']}"
+                for detail in error.errors(include_input=False)
+            ]
             stop(f"The analyzer's settings cannot be used: {'; '.join(wrong)}", INVALID)
         facts = probe.check(settings, server)
     if as_json:
@@ -105,6 +109,11 @@ def _analyzer_and_redis() -> "Iterator[redis.Redis]":
             try:
                 yield client
             except redis.RedisError as error:
-                raise Retryable(f"Redis does not answer ({what(error)}); check EDUGRAPH_REDIS_URL.") from error
+                raise Retryable(
+                    f"Redis does not answer ({what(error)}); check EDUGRAPH_REDIS_URL."
+                ) from error
     except ModuleNotFoundError as missing:
-        stop(f"This command needs the analyzer ({missing.name} is missing): install edugraph-cli[analyzer].", INVALID)
+        stop(
+            f"This command needs the analyzer ({missing.name} is missing): install edugraph-cli[analyzer].",
+            INVALID,
+        )

@@ -30,18 +30,28 @@ from edugraph_common.sources.rows import cut_rows, read_rows
 
 SHOWN_REJECTS = 20
 MapFile = Annotated[
-    Path, typer.Option("--map", help="the file that says who is who; it is created if it does not exist")
+    Path,
+    typer.Option("--map", help="the file that says who is who; it is created if it does not exist"),
 ]
 
 
 def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
     file: Annotated[Path, typer.Argument(help="a file (see `edugraph sources`)")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")
+    ],
     map_file: MapFile = Path("pseudonyms.db"),
-    file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
-    mapping: Annotated[Path | None, typer.Option(help="the file that maps a table's columns to fields")] = None,
+    file_format: Annotated[
+        Format | None, typer.Option("--format", help="detected if it is not given")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="the file that maps a table's columns to fields")
+    ] = None,
     platform: Annotated[
-        str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
+        str | None,
+        typer.Option(
+            help="the address of the platform that wrote an Open edX log, if it is not your own"
+        ),
     ] = None,
     prefixes: Prefixes = "{}",
 ) -> None:
@@ -65,8 +75,13 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
             if mapping:
                 read_as = parse_mapping(mapping.read_bytes())
             file_format = chosen_format(detected, file_format, has_mapping=mapping is not None)
-            plan, text = open_text(source_file, file_format, detected.compression, read_as, platforms)
-            with private_file(part) as raw, compressing(raw, content_encoding_of(output.name)) as packed:
+            plan, text = open_text(
+                source_file, file_format, detected.compression, read_as, platforms
+            )
+            with (
+                private_file(part) as raw,
+                compressing(raw, content_encoding_of(output.name)) as packed,
+            ):
                 counts, rejects = _write(plan, text, packed, names, find)
         part.replace(output)
     except MalformedFile as problem:
@@ -76,7 +91,9 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
     finally:
         part.unlink(missing_ok=True)
     for reject in rejects:
-        err.print(f"  {reject.place}: {reject.field} {reject.reason}", markup=False, highlight=False)
+        err.print(
+            f"  {reject.place}: {reject.field} {reject.reason}", markup=False, highlight=False
+        )
     print_table(f"{output}: names in texts were found by {rule}", counts)
     say(f"Who is who stands in {map_file} alone. Keep it, and keep it here.")
     if counts["left out (unreadable)"]:
@@ -125,12 +142,17 @@ def _rule() -> tuple[FindWords, str]:
         from edugraph_analyzer.plain_text import folded, plain_reading
         from edugraph_analyzer.private_names import own_names
     except ModuleNotFoundError:
-        return find_whole_words, "whole words (install edugraph-cli[analyzer] for nicknames and forms of address)"
+        return (
+            find_whole_words,
+            "whole words (install edugraph-cli[analyzer] for nicknames and forms of address)",
+        )
 
     def find(text: str, words: Iterable[Word]) -> Iterator[tuple[int, int, Word]]:
         plain, origin = plain_reading(text)
         for word in words:
-            for start, end, _ in own_names(plain, folded(plain), [Person("STUDENT", word.value, word.is_name)]):
+            for start, end, _ in own_names(
+                plain, folded(plain), [Person("STUDENT", word.value, word.is_name)]
+            ):
                 yield origin[start], origin[end - 1] + 1, word
 
     return find, "the analyzer's rules"

@@ -14,13 +14,16 @@ from edugraph_client import Client
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Of, PairVerdict, Verdict
 
 app = typer.Typer(
-    no_args_is_help=True, help="Reviews: accept, reject or merge what the graph holds, and print all reviews."
+    no_args_is_help=True,
+    help="Reviews: accept, reject or merge what the graph holds, and print all reviews.",
 )
 
 
 @app.command()
 def send(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="reviews as lines of JSON")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="reviews as lines of JSON")
+    ],
     as_json: Json = False,
 ) -> None:
     """Send reviews from a file, and wait until they count."""
@@ -47,12 +50,17 @@ def pair(
 @app.command()
 def prerequisite(
     point: Annotated[str, typer.Argument(help="the id of a knowledge point in the graph")],
-    requires: Annotated[str, typer.Argument(help="the id of the point that is, or is not, needed first")],
+    requires: Annotated[
+        str, typer.Argument(help="the id of the point that is, or is not, needed first")
+    ],
     verdict: Annotated[Verdict, typer.Argument()],
     as_json: Json = False,
 ) -> None:
     """Say that a point needs another first or does not, or take that back. Verdicts count more than texts."""
-    _send([{"kind": "prerequisite", "point": point, "requires": requires, "verdict": verdict}], as_json)
+    _send(
+        [{"kind": "prerequisite", "point": point, "requires": requires, "verdict": verdict}],
+        as_json,
+    )
 
 
 @app.command()
@@ -63,7 +71,9 @@ def propose(as_json: Json = False) -> None:
     if as_json:
         show_json(result)
         return
-    say(f"The names of {result['points']} knowledge points are being compared; see Review on the page.")
+    say(
+        f"The names of {result['points']} knowledge points are being compared; see Review on the page."
+    )
     if result["left_out"]:
         say("There are more points than one comparison takes; the others are left out.")
 

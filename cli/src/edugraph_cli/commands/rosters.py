@@ -22,15 +22,21 @@ SOURCE_NAME = re.compile(r"[\w-]{1,60}")
 
 def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
     file: Annotated[Path, typer.Argument(help="a ZIP with the CSV files of OneRoster 1.1 or 1.2")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")
+    ],
     person_key: Annotated[
-        PersonKey, typer.Option("--person-key", help="the column of users with the ids that your other sources use")
+        PersonKey,
+        typer.Option(
+            "--person-key", help="the column of users with the ids that your other sources use"
+        ),
     ] = "sourcedId",
     time_zone: Annotated[
         str, typer.Option("--time-zone", help="the time zone of the dates, such as Asia/Shanghai")
     ] = "UTC",
     platform: Annotated[
-        str | None, typer.Option(help="the address of the platform whose ids these are, if it is not your own")
+        str | None,
+        typer.Option(help="the address of the platform whose ids these are, if it is not your own"),
     ] = None,
     prefixes: Prefixes = "{}",
     source: Annotated[
@@ -53,13 +59,19 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
     if snapshot is not None:
         check_file(snapshot)
     if source is not None and not SOURCE_NAME.fullmatch(source):
-        stop(f"{source} is not a name for a source; use up to 60 letters, digits, - and _.", INVALID)
+        stop(
+            f"{source} is not a name for a source; use up to 60 letters, digits, - and _.", INVALID
+        )
     platforms = platforms_of(prefixes, platform)
     try:
-        settings = RosterSettings(platforms, datetime.now(UTC), ZoneInfo(time_zone), platform, person_key, source)
+        settings = RosterSettings(
+            platforms, datetime.now(UTC), ZoneInfo(time_zone), platform, person_key, source
+        )
         with file.open("rb") as archive:
             roster = read_roster(archive, settings)
-        left = end_absent(roster, records_of(snapshot), settings.read_at, source) if snapshot else {}
+        left = (
+            end_absent(roster, records_of(snapshot), settings.read_at, source) if snapshot else {}
+        )
     except MalformedFile as problem:
         stop(f"{file}: {problem}", INVALID)
     except (KeyError, ValueError):

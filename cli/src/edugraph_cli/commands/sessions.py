@@ -22,7 +22,12 @@ def list_sessions(password_stdin: PasswordStdin = False, as_json: Json = False) 
         found = sorted(Sessions(client).all().values(), key=lambda each: each.began, reverse=True)
     is_open = [each for each in found if now < each.ends]
     if as_json:
-        show_json([each.model_dump(mode="json", include={"client_id", "began", "ends"}) for each in is_open])
+        show_json(
+            [
+                each.model_dump(mode="json", include={"client_id", "began", "ends"})
+                for each in is_open
+            ]
+        )
         return
     rows = [(each.client_id, f"{each.began:%F %T}", f"{each.ends:%F %T}") for each in is_open]
     print_rows(("who", "began", "ends"), rows)
@@ -30,7 +35,10 @@ def list_sessions(password_stdin: PasswordStdin = False, as_json: Json = False) 
 
 @app.command()
 def end(
-    who: Annotated[str, typer.Argument(metavar="WHO", help="oidc:SUBJECT, as `sessions list` shows it; or `all`")],
+    who: Annotated[
+        str,
+        typer.Argument(metavar="WHO", help="oidc:SUBJECT, as `sessions list` shows it; or `all`"),
+    ],
     password_stdin: PasswordStdin = False,
     as_json: Json = False,
 ) -> None:

@@ -20,14 +20,21 @@ def synthesize(  # noqa: PLR0917 - typer makes options of the parameters
     seed: Annotated[int, typer.Option(help="the same seed and sizes give the same school")] = 1,
     records: Annotated[
         int | None,
-        typer.Option(min=1, help=f"the number of records, about; {RECORDS_PER_STUDENT} for each student by default"),
+        typer.Option(
+            min=1,
+            help=f"the number of records, about; {RECORDS_PER_STUDENT} for each student by default",
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="NDJSON; standard output by default")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="NDJSON; standard output by default")
+    ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="NDJSON with the true mastery of each student at each practised point")
+        Path | None,
+        typer.Option(help="NDJSON with the true mastery of each student at each practised point"),
     ] = None,
     xapi: Annotated[
-        Path | None, typer.Option(help=f"NDJSON with {STATEMENTS:,} xAPI statements of the same students")
+        Path | None,
+        typer.Option(help=f"NDJSON with {STATEMENTS:,} xAPI statements of the same students"),
     ] = None,
 ) -> None:
     """Write the records of a synthetic school with two terms and two languages, to try EduGraph and to measure it.
@@ -52,7 +59,9 @@ def _write(path: Path | None, values: Iterable[dict[str, Any]]) -> int:
     try:
         with path.open("wb") if path else nullcontext(sys.stdout.buffer) as file:
             for value in values:
-                file.write(f"{json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n".encode())
+                file.write(
+                    f"{json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n".encode()
+                )
                 number += 1
     except OSError as error:
         stop(f"{path or 'standard output'} cannot be written: {error.strerror}.", INVALID)

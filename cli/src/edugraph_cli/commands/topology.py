@@ -6,7 +6,9 @@ from edugraph_cli.display import FAILED, INVALID, plain_errors, say, show_json, 
 from edugraph_cli.options import Json
 from edugraph_common.platform.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="The broker's exchanges, queues, bindings and policies.")
+app = typer.Typer(
+    no_args_is_help=True, help="The broker's exchanges, queues, bindings and policies."
+)
 
 
 @app.command()

@@ -57,7 +57,9 @@ def demo(examples: Path, report: Path, console: Console, *, stay: bool = False) 
         return 1
 
 
-def _run(folder: Path, examples: Path, report: Path, console: Console, begun: float, *, stay: bool) -> int:
+def _run(
+    folder: Path, examples: Path, report: Path, console: Console, begun: float, *, stay: bool
+) -> int:
     pools = Pools(importer=1, analyzer=1)
     logs = {"EDUGRAPH_LOG_FORMAT": "console"}
     with (
@@ -65,7 +67,9 @@ def _run(folder: Path, examples: Path, report: Path, console: Console, begun: fl
         serving({**environment, **logs}, folder / "logs", pools) as served,
         Client(served.url, insights_url=served.insights) as client,
     ):
-        console.print(f"Ready after {time.monotonic() - begun:.1f} s. No server, no key, no network.\n")
+        console.print(
+            f"Ready after {time.monotonic() - begun:.1f} s. No server, no key, no network.\n"
+        )
         reports = []
         for name in FILES:
             job = client.import_file(examples / name, analyze=True)
@@ -78,10 +82,18 @@ def _run(folder: Path, examples: Path, report: Path, console: Console, begun: fl
         answers = {name: client.ask(name, course=course) for name in QUESTIONS}
         _print_answers(answers, course)
         hard = client.ask("difficulty", course=course)
-        written = write_report(Report(course, hard, answers), report, language, shown_rows=SHOWN_ROWS)
-        console.print(f"\nTook {time.monotonic() - begun:.1f} s. A report of it: {written}", highlight=False)
+        written = write_report(
+            Report(course, hard, answers), report, language, shown_rows=SHOWN_ROWS
+        )
+        console.print(
+            f"\nTook {time.monotonic() - begun:.1f} s. A report of it: {written}", highlight=False
+        )
         wrong = _differences(reports, summary)
-        wrong += [f"the question {name} has no answer for {course}" for name in QUESTIONS if not answers[name].rows]
+        wrong += [
+            f"the question {name} has no answer for {course}"
+            for name in QUESTIONS
+            if not answers[name].rows
+        ]
         for line in wrong:
             console.print(f"[red]The graph does not hold what was reported: {line}[/red]")
         if stay and not wrong:
@@ -93,7 +105,9 @@ def _stay(served: Served, folder: Path, console: Console) -> None:
     """Serve the page at one address until Ctrl-C or SIGTERM."""
     url = start_front_proxy(served, usual_port(), folder / "proxy")
     console.print(
-        f"page: {url}/ui/  (it ends, and all of it is deleted, with Ctrl-C)", highlight=False, soft_wrap=True
+        f"page: {url}/ui/  (it ends, and all of it is deleted, with Ctrl-C)",
+        highlight=False,
+        soft_wrap=True,
     )
     # A process that a shell started in the background ignores SIGINT unless it sets a handler.
     for ending in (signal.SIGINT, signal.SIGTERM):
@@ -111,7 +125,9 @@ def _print_result(reports: list[JobReport], summary: GraphSummary, console: Cons
     read = sum(report.read for report in reports)
     written = sum(report.written for report in reports)
     rejected = sum(report.rejected for report in reports)
-    console.print(f"\nRecords: {read} read, {written} written, {rejected} rejected", highlight=False)
+    console.print(
+        f"\nRecords: {read} read, {written} written, {rejected} rejected", highlight=False
+    )
     rejects = Table("line", "field", "found", "reason", title="Rejected", title_justify="left")
     for report in reports:
         for reject in report.errors:
@@ -122,9 +138,17 @@ def _print_result(reports: list[JobReport], summary: GraphSummary, console: Cons
     for (label, nodes), (name, relationships) in sides:
         graph.add_row(label, str(nodes), name, str(relationships))
     console.print(graph)
-    mistakes = Table("knowledge point", "mistakes", "students", title="Most frequent mistakes", title_justify="left")
+    mistakes = Table(
+        "knowledge point",
+        "mistakes",
+        "students",
+        title="Most frequent mistakes",
+        title_justify="left",
+    )
     for entry in summary.frequent_mistakes[:10]:
-        mistakes.add_row(entry.name or entry.knowledge_point, str(entry.mistakes), str(entry.students))
+        mistakes.add_row(
+            entry.name or entry.knowledge_point, str(entry.mistakes), str(entry.students)
+        )
     console.print(mistakes)
 
 

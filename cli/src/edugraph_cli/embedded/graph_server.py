@@ -105,10 +105,15 @@ class EmbeddedGraph:
             log = self._log.read_text("utf-8", errors="replace")
             port = _PORT.search(log)
             if port and _STARTED in log:
-                with suppress(OSError), socket.create_connection(("127.0.0.1", int(port[1])), timeout=5):
+                with (
+                    suppress(OSError),
+                    socket.create_connection(("127.0.0.1", int(port[1])), timeout=5),
+                ):
                     return GraphAddress(f"bolt://127.0.0.1:{port[1]}", "root", password)
             time.sleep(0.05)
-        raise RuntimeError(f"the embedded graph was not ready after {_READY_SECONDS:.0f} s; see {self._log}")
+        raise RuntimeError(
+            f"the embedded graph was not ready after {_READY_SECONDS:.0f} s; see {self._log}"
+        )
 
 
 def _command(folder: Path, heap: str) -> list[str]:
@@ -116,7 +121,9 @@ def _command(folder: Path, heap: str) -> list[str]:
     # The folder of the wheel is found without an import, which would start a Java machine in this process.
     spec = importlib.util.find_spec("arcadedb_embedded")
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the embedded graph is not installed: install edugraph-cli[embedded]")
+        raise FileNotFoundError(
+            "the embedded graph is not installed: install edugraph-cli[embedded]"
+        )
     home = Path(next(iter(spec.submodule_search_locations)))
     java = home / "jre" / "bin" / ("java.exe" if os.name == "nt" else "java")
     opened = [f"--add-opens=java.base/{module}=ALL-UNNAMED" for module in _MODULES]

@@ -13,7 +13,16 @@ from edugraph_client import Answer
 
 Language = Literal["en", "zh"]
 SHARES = frozenset(
-    {"wrong", "wrong_at_least", "right", "read", "linked", "unsure", "with_evidence", "median_progress"}
+    {
+        "wrong",
+        "wrong_at_least",
+        "right",
+        "read",
+        "linked",
+        "unsure",
+        "with_evidence",
+        "median_progress",
+    }
 )
 # Ids and addresses do not help a reader who sees the name beside them.
 _NOT_SHOWN = frozenset({"point", "evidence"})
@@ -31,7 +40,9 @@ class Report:
 
 def language_of(environment: Mapping[str, str]) -> Language:
     """Return the language that the locale of this environment asks for: Chinese, or English for all others."""
-    wanted = environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
+    wanted = (
+        environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
+    )
     if wanted.lower().startswith("zh"):
         return "zh"
     return "en"
@@ -40,7 +51,9 @@ def language_of(environment: Mapping[str, str]) -> Language:
 def write_report(report: Report, path: Path, language: Language, *, shown_rows: int) -> Path:
     """Write the file and return its path. Each table shows its first `shown_rows` rows."""
     # With autoescape, texts of records cannot become markup.
-    pages = Environment(loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined)
+    pages = Environment(
+        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined
+    )
     words = _words(language)
     course = report.hard.rows[0] if report.hard.rows else {}
     weak = report.answers["weak-points"]
@@ -70,10 +83,15 @@ def _words(language: Language) -> dict[str, str]:
     """Return the words of the web page, which the report uses too, and the words of the report."""
     of_page = resources.files("edugraph_insights") / "web" / "words" / f"{language}.json"
     own = resources.files("edugraph_cli.embedded") / "report_words.json"
-    return {**json.loads(of_page.read_text("utf-8")), **json.loads(own.read_text("utf-8"))[language]}
+    return {
+        **json.loads(of_page.read_text("utf-8")),
+        **json.loads(own.read_text("utf-8"))[language],
+    }
 
 
-def _table(question: str, answer: Answer, words: Mapping[str, str], shown_rows: int) -> dict[str, Any]:
+def _table(
+    question: str, answer: Answer, words: Mapping[str, str], shown_rows: int
+) -> dict[str, Any]:
     rows: Sequence[Mapping[str, Any]] = answer.rows[:shown_rows]
     names: list[str] = []
     if rows:

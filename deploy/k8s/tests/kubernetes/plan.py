@@ -55,7 +55,12 @@ CASES = (
     Case("shared", settings=(SHARED, "gateway.replicas=3", "workers.importer.replicas=3")),
     # A broker that is away makes workers unready, and that is when a node may have to go.
     Case(
-        "unready", settings=(SHARED, f"workerDefaults.podAnnotations={UNREADY}", f"gateway.podAnnotations={UNREADY}")
+        "unready",
+        settings=(
+            SHARED,
+            f"workerDefaults.podAnnotations={UNREADY}",
+            f"gateway.podAnnotations={UNREADY}",
+        ),
     ),
 )
 # Changes of the first case, one after the other, and whether pods must spread after them. The workers of a volume draw new
@@ -109,10 +114,15 @@ class Plan:
     def run(self) -> None:
         with self.report.step("what the examples need from a cluster"):
             self.plane.kubectl(
-                "create", "-f", "-", given=json.dumps({"kind": "List", "apiVersion": "v1", "items": base()})
+                "create",
+                "-f",
+                "-",
+                given=json.dumps({"kind": "List", "apiVersion": "v1", "items": base()}),
             )
             for group, _, plural, _ in CUSTOM:
-                self.plane.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=60s")
+                self.plane.kubectl(
+                    "wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=60s"
+                )
         for case in CASES:
             with self.report.step(f"{case.name}: install"):
                 self._install(case)
@@ -134,7 +144,9 @@ class Plan:
 
     def _install(self, case: Case) -> None:
         release = self._release(case)
-        values = ["--values", str(CHART / "examples" / f"{case.example}.yaml")] if case.example else []
+        values = (
+            ["--values", str(CHART / "examples" / f"{case.example}.yaml")] if case.example else []
+        )
         release.run_helm("install", "--create-namespace", *values, *release.chart())
         # Nothing here measures load, so the groups that a scaler has are scaled by hand.
         scalers = [*release.get("hpa")["items"], *release.get("scaledobjects.keda.sh")["items"]]
@@ -144,13 +156,21 @@ class Plan:
 
     def _drain(self, node: str) -> float:
         """Return the seconds that it took. Raises Failed if it did not end in time."""
-        on_it = [pod for pod in self.api.items("/api/v1/pods") if pod["spec"].get("nodeName") == node]
+        on_it = [
+            pod for pod in self.api.items("/api/v1/pods") if pod["spec"].get("nodeName") == node
+        ]
         if not on_it:
             raise Failed(f"no pod is on {node}")
         longest_grace = max(pod["spec"]["terminationGracePeriodSeconds"] for pod in on_it)
         limit = longest_grace / FASTER + DRAIN_BEYOND_GRACE_SECONDS
         began = time.monotonic()
-        self.plane.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={limit:.0f}s")
+        self.plane.kubectl(
+            "drain",
+            node,
+            "--ignore-daemonsets",
+            "--delete-emptydir-data",
+            f"--timeout={limit:.0f}s",
+        )
         return time.monotonic() - began
 
     def _settled(self, *, must_spread: bool = True) -> str:
@@ -166,7 +186,9 @@ class Plan:
 
     def _problems(self, *, must_spread: bool) -> list[str]:
         """Return a sentence for each pod that is not ready, and for each group that stands on the wrong nodes."""
-        pods = [pod for pod in self.api.items("/api/v1/pods") if pod["status"]["phase"] != "Succeeded"]
+        pods = [
+            pod for pod in self.api.items("/api/v1/pods") if pod["status"]["phase"] != "Succeeded"
+        ]
         problems = [sentence for pod in pods if (sentence := _problem_of(pod))]
         problems += self._wrong_numbers()
         limited = of_one_node(self.api.items("/api/v1/persistentvolumeclaims"))
@@ -178,7 +200,9 @@ class Plan:
             for claim in held:
                 nodes_of_claims[claim].add(node)
             if not held:
-                component = pod["metadata"]["labels"].get("app.kubernetes.io/component", pod["metadata"]["name"])
+                component = pod["metadata"]["labels"].get(
+                    "app.kubernetes.io/component", pod["metadata"]["name"]
+                )
                 nodes_of_groups[f"{pod['metadata']['namespace']}/{component}"].append(node)
         for claim, nodes in nodes_of_claims.items():
             if len(nodes) > 1:
@@ -200,7 +224,9 @@ class Plan:
                 is_noticed = status.get("observedGeneration") == item["metadata"]["generation"]
                 if not (is_noticed and there == new_ones == wanted):
                     name = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
-                    problems.append(f"{name} has {there} pods, {new_ones} new ones, and wants {wanted}")
+                    problems.append(
+                        f"{name} has {there} pods, {new_ones} new ones, and wants {wanted}"
+                    )
         return problems
 
 
@@ -275,7 +301,14 @@ def _custom(group: str, version: str, plural: str, kind: str) -> dict[str, Any]:
             "group": group,
             "scope": "Namespaced",
             "names": {"plural": plural, "singular": kind.lower(), "kind": kind},
-            "versions": [{"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}],
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": anything},
+                }
+            ],
         },
     }
 

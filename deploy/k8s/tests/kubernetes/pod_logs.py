@@ -49,14 +49,28 @@ class PodLogs:
         for pod in self.release.pods():
             for state in _containers(pod):
                 component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
-                name = f"{component} {pod['metadata']['name']} {state['name']} {state['restartCount']}"
-                if name not in self.followers and not {"running", "terminated"}.isdisjoint(state["state"]):
-                    self.followers[name] = self._follow(name, pod["metadata"]["name"], state["name"])
+                name = (
+                    f"{component} {pod['metadata']['name']} {state['name']} {state['restartCount']}"
+                )
+                if name not in self.followers and not {"running", "terminated"}.isdisjoint(
+                    state["state"]
+                ):
+                    self.followers[name] = self._follow(
+                        name, pod["metadata"]["name"], state["name"]
+                    )
 
     def _follow(self, name: str, pod: str, container: str) -> subprocess.Popen[bytes]:
-        command = [*self.release.kubectl_command, "logs", "--follow", pod, f"--container={container}"]
+        command = [
+            *self.release.kubectl_command,
+            "logs",
+            "--follow",
+            pod,
+            f"--container={container}",
+        ]
         with (Path(self.folder.name) / name).open("wb") as file:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL)
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL
+            )
 
 
 def _containers(pod: Any) -> list[Any]:
@@ -73,4 +87,6 @@ def discreet(logs: PodLogs, forbidden: dict[str, str]) -> str:
         told += [f"{file.name}: {name}" for name, item in forbidden.items() if item in text]
     if told:
         raise Failed("; ".join(told[:10]))
-    return f"{len(forbidden)} texts and secrets looked for in {lines} lines of {len(files)} containers"
+    return (
+        f"{len(forbidden)} texts and secrets looked for in {lines} lines of {len(files)} containers"
+    )

@@ -61,7 +61,12 @@ class Release:
     """One installed chart, spoken to by one Helm."""
 
     def __init__(self, helm: str, kubeconfig: str, namespace: str, settings: list[str]) -> None:
-        self.helm, self.kubeconfig, self.namespace, self.settings = helm, kubeconfig, namespace, settings
+        self.helm, self.kubeconfig, self.namespace, self.settings = (
+            helm,
+            kubeconfig,
+            namespace,
+            settings,
+        )
         kubectl = str(program("4", "kubectl"))
         self.kubectl_command = [kubectl, f"--kubeconfig={kubeconfig}", "-n", namespace]
 
@@ -78,10 +83,18 @@ class Release:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def run_helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [str(program(self.helm)), f"--kubeconfig={self.kubeconfig}", "-n", self.namespace, *arguments]
+        command = [
+            str(program(self.helm)),
+            f"--kubeconfig={self.kubeconfig}",
+            "-n",
+            self.namespace,
+            *arguments,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if check and done.returncode:
-            raise Failed(f"helm {' '.join(arguments)[:120]}: {done.stderr.strip()[-800:]}\n{self.why()}")
+            raise Failed(
+                f"helm {' '.join(arguments)[:120]}: {done.stderr.strip()[-800:]}\n{self.why()}"
+            )
         return done
 
     def why(self) -> str:
@@ -89,17 +102,26 @@ class Release:
         lines = [self.kubectl("get", "pods", check=False)]
         for pod in self.pods():
             states = pod["status"].get("containerStatuses", [])
-            if any(not state["ready"] for state in states) and pod["status"]["phase"] != "Succeeded":
+            if (
+                any(not state["ready"] for state in states)
+                and pod["status"]["phase"] != "Succeeded"
+            ):
                 name = pod["metadata"]["name"]
                 lines.append(
                     f"--- {name}\n{self.kubectl('logs', name, '--all-containers', '--tail=15', check=False)}"
                 )
-                events = self.kubectl("get", "events", "--field-selector", f"involvedObject.name={name}", check=False)
+                events = self.kubectl(
+                    "get", "events", "--field-selector", f"involvedObject.name={name}", check=False
+                )
                 lines.append("\n".join(events.splitlines()[-5:]))
         return "\n".join(lines)[-6000:]
 
     def chart(self, *more: str) -> list[str]:
-        return [RELEASE, str(CHART), *(part for s in [*self.settings, *more] for part in ("--set-json", s))]
+        return [
+            RELEASE,
+            str(CHART),
+            *(part for s in [*self.settings, *more] for part in ("--set-json", s)),
+        ]
 
     def pods(self, component: str = "") -> list[Any]:
         """Without those that are being deleted."""
@@ -126,7 +148,12 @@ class Release:
     def rolled_out(self) -> None:
         for kind in ("statefulset", "deployment"):
             for item in self.get(kind, "-l", f"app.kubernetes.io/instance={RELEASE}")["items"]:
-                self.kubectl("rollout", "status", f"{kind}/{item['metadata']['name']}", f"--timeout={PATIENCE}s")
+                self.kubectl(
+                    "rollout",
+                    "status",
+                    f"{kind}/{item['metadata']['name']}",
+                    f"--timeout={PATIENCE}s",
+                )
 
     # --- the gateway
 
@@ -173,7 +200,9 @@ class Gateway:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise Failed(f"{path}: {error.code} {error.read(300).decode(errors='replace')}") from error
+            raise Failed(
+                f"{path}: {error.code} {error.read(300).decode(errors='replace')}"
+            ) from error
 
     def status(self, path: str) -> int:
         """The status of the answer, whatever it is."""

@@ -33,7 +33,11 @@ NOT_RUN = 3  # the exit code, as of other things here that need what a machine l
 
 def namespace(release: Release) -> None:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    item = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": release.namespace, "labels": labels}}
+    item = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": release.namespace, "labels": labels},
+    }
     release.kubectl("apply", "-f", "-", given=json.dumps(item))
 
 
@@ -43,13 +47,18 @@ def lifecycle(release: Release, report: Report) -> None:
     with report.step(f"5 {helm}: install --wait in a restricted namespace") as figures:
         release.run_helm("install", *release.chart(), "--wait", "--timeout", "600s")
         figures.append(f"user {USER}")
-    with report.step(f"5 {helm}: all pods as a random user, read-only root, no capability") as figures:
+    with report.step(
+        f"5 {helm}: all pods as a random user, read-only root, no capability"
+    ) as figures:
         figures.append(f"{restricted(release)} containers")
     with report.step(f"5 {helm}: helm test sends a record and reads it back"):
         # Without --logs: the pod is gone when it has succeeded, and Helm 3 would call that an error.
         release.run_helm("test", RELEASE, "--timeout", "300s")
     digest = ""
-    with report.step(f"5 {helm}: a file through the gateway's Service") as figures, release.gateway() as gateway:
+    with (
+        report.step(f"5 {helm}: a file through the gateway's Service") as figures,
+        release.gateway() as gateway,
+    ):
         job = gateway.send((ROOT / "examples" / "school_en.ndjson").read_bytes())
         release.until("the import's end", lambda: gateway.ended(job))
         found = gateway.report(job)
@@ -57,13 +66,18 @@ def lifecycle(release: Release, report: Report) -> None:
             raise Failed(json.dumps(found)[:600])
         digest = release.digest()
         figures.append(f"{found['written']} of {found['read']} written")
-    with report.step(f"5 {helm}: the gateway's Service does not serve /metrics"), release.gateway() as gateway:
+    with (
+        report.step(f"5 {helm}: the gateway's Service does not serve /metrics"),
+        release.gateway() as gateway,
+    ):
         served = gateway.status("/metrics")
         if served != HTTPStatus.NOT_FOUND:
             raise Failed(f"/metrics is answered with {served}")
     before = release.secret("bootstrap-key")
     with report.step(f"5 {helm}: upgrade keeps secrets and graph"):
-        release.run_helm("upgrade", *release.chart("workerDefaults.concurrency=3"), "--wait", "--timeout", "600s")
+        release.run_helm(
+            "upgrade", *release.chart("workerDefaults.concurrency=3"), "--wait", "--timeout", "600s"
+        )
         if release.secret("bootstrap-key") != before:
             raise Failed("the upgrade made another key")
         if release.digest() != digest:
@@ -75,7 +89,9 @@ def lifecycle(release: Release, report: Report) -> None:
         if done.returncode == 0:
             raise Failed("the broken upgrade was taken for good")
         release.rolled_out()
-        image = release.get("deployment", f"{RELEASE}-gateway")["spec"]["template"]["spec"]["containers"][0]["image"]
+        image = release.get("deployment", f"{RELEASE}-gateway")["spec"]["template"]["spec"][
+            "containers"
+        ][0]["image"]
         if "no-such-tag" in image:
             raise Failed(f"the gateway's image is still {image}")
 
@@ -90,8 +106,15 @@ def uninstalled(release: Release, report: Report) -> None:
             names = {f"{item['kind']}/{item['metadata']['name']}" for item in items}
             return names - {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
 
-        data = {f"PersistentVolumeClaim/data-{RELEASE}-{name}-0" for name in ("rabbitmq", "redis", "neo4j")}
-        promised = {f"Secret/{RELEASE}-credentials", f"PersistentVolumeClaim/{RELEASE}-blobs", *data}
+        data = {
+            f"PersistentVolumeClaim/data-{RELEASE}-{name}-0"
+            for name in ("rabbitmq", "redis", "neo4j")
+        }
+        promised = {
+            f"Secret/{RELEASE}-credentials",
+            f"PersistentVolumeClaim/{RELEASE}-blobs",
+            *data,
+        }
         release.until(f"nothing but {sorted(promised)}", lambda: left() == promised, 120)
         figures.append(f"kept: {len(promised)} objects")
 
@@ -105,7 +128,13 @@ def restricted(release: Release) -> int:
         name = pod["metadata"]["name"]
         script = 'id -u; grep -E "^(CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status; touch /no 2>&1 || true'
         seen = release.kubectl("exec", name, "--", "sh", "-c", script)
-        wanted = [str(USER), "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "Read-only file system"]
+        wanted = [
+            str(USER),
+            "CapEff:\t0000000000000000",
+            "NoNewPrivs:\t1",
+            "Seccomp:\t2",
+            "Read-only file system",
+        ]
         lacking = [text for text in wanted if text not in seen]
         if lacking:
             raise Failed(f"{name}: no {lacking} in {seen!r}")
@@ -115,13 +144,19 @@ def restricted(release: Release) -> int:
 
 def images() -> list[str]:
     """Settings for images that were built here."""
-    names = {server: f'"docker.io/edugraph-test/{server}"' for server in ("rabbitmq", "redis", "neo4j")}
+    names = {
+        server: f'"docker.io/edugraph-test/{server}"' for server in ("rabbitmq", "redis", "neo4j")
+    }
     return [
-        s for server, name in names.items() for s in (f"{server}.image.repository={name}", f'{server}.image.tag="1"')
+        s
+        for server, name in names.items()
+        for s in (f"{server}.image.repository={name}", f'{server}.image.tag="1"')
     ]
 
 
-def look_closer(release: Release, report: Report, logs: PodLogs, options: argparse.Namespace) -> None:
+def look_closer(
+    release: Release, report: Report, logs: PodLogs, options: argparse.Namespace
+) -> None:
     """KEDA, the Prometheus operator and a worker's own process are looked for in the cluster made here only."""
     if "8" in options.points:
         connections(release, report)
@@ -147,13 +182,22 @@ def confidential(release: Release) -> dict[str, str]:
     secret = release.get("secret", f"{RELEASE}-credentials")["data"]
     rows = (ROOT / "examples" / "school_en.ndjson").read_text(encoding="utf-8").splitlines()
     datas = [json.loads(row).get("data", {}) for row in rows if row.startswith("{")]
-    texts = {value for data in datas for key, value in data.items() if key in ("text", "error_text", "feedback")}
+    texts = {
+        value
+        for data in datas
+        for key, value in data.items()
+        if key in ("text", "error_text", "feedback")
+    }
     texts.add("I do not understand fractions")
-    return {key: release.secret(key) for key in secret} | {f"text {n}": text for n, text in enumerate(sorted(texts))}
+    return {key: release.secret(key) for key in secret} | {
+        f"text {n}": text for n, text in enumerate(sorted(texts))
+    }
 
 
 def one_helm(helm: str, kubeconfig: str, report: Report, options: argparse.Namespace) -> None:
-    release = Release(helm, kubeconfig, f"edugraph-{helm}-{secrets.token_hex(2)}", _settings(own=options.own))
+    release = Release(
+        helm, kubeconfig, f"edugraph-{helm}-{secrets.token_hex(2)}", _settings(own=options.own)
+    )
     namespace(release)
     with PodLogs(release) as logs:
         lifecycle(release, report)
@@ -166,7 +210,9 @@ def one_helm(helm: str, kubeconfig: str, report: Report, options: argparse.Names
         if options.all and options.own:
             # Afterwards the graph has a version that the importer of this release does not know.
             migration(release, report)
-        with report.step(f"5 Helm {helm}: no secret and no text of a record in any pod's log") as figures:
+        with report.step(
+            f"5 Helm {helm}: no secret and no text of a record in any pod's log"
+        ) as figures:
             figures.append(discreet(logs, confidential(release)))
     if not (options.keep and helm == "4"):
         uninstalled(release, report)
@@ -174,7 +220,11 @@ def one_helm(helm: str, kubeconfig: str, report: Report, options: argparse.Names
 
 
 def _settings(*, own: bool) -> list[str]:
-    settings = [f"podSecurity.runAsUser={USER}", f"podSecurity.fsGroup={USER}", *(images() if own else [])]
+    settings = [
+        f"podSecurity.runAsUser={USER}",
+        f"podSecurity.fsGroup={USER}",
+        *(images() if own else []),
+    ]
     flower = (ROOT / "services" / "flower" / "Dockerfile").exists()
     return settings if flower else [*settings, "flower.enabled=false"]
 
@@ -183,12 +233,18 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run.py")
     parser.add_argument("--all", action="store_true", help="points 6 to 9 as well")
     parser.add_argument(
-        "--archives", type=Path, help="images that build.py --save has written; built first without it"
+        "--archives",
+        type=Path,
+        help="images that build.py --save has written; built first without it",
     )
-    parser.add_argument("--keep", action="store_true", help="leave the cluster and the last release running")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the cluster and the last release running"
+    )
     parser.add_argument("--helm", default="3,4", help="one of them, to look at something again")
     parser.add_argument(
-        "--points", default="6,7,8,9", help="which of them --all looks at; keda: the part of 7 with KEDA"
+        "--points",
+        default="6,7,8,9",
+        help="which of them --all looks at; keda: the part of 7 with KEDA",
     )
     parser.add_argument("--records", type=int, default=30_000)
     options = parser.parse_args()
@@ -203,7 +259,11 @@ def main() -> int:
         return NOT_RUN
     with tempfile.TemporaryDirectory() as folder:
         try:
-            kubeconfig = _own_cluster(cluster, options, Path(folder)) if options.own else os.environ["KUBECONFIG"]
+            kubeconfig = (
+                _own_cluster(cluster, options, Path(folder))
+                if options.own
+                else os.environ["KUBECONFIG"]
+            )
             for helm in options.helm.split(","):
                 one_helm(helm, kubeconfig, report, options)
         except (ServerError, Failed) as error:
@@ -220,7 +280,13 @@ def _own_cluster(cluster: Cluster, options: argparse.Namespace, folder: Path) ->
     archives = options.archives
     if archives is None:
         archives = folder / "images"
-        command = [sys.executable, str(ROOT / "deploy" / "images" / "build.py"), "--servers", "--save", str(archives)]
+        command = [
+            sys.executable,
+            str(ROOT / "deploy" / "images" / "build.py"),
+            "--servers",
+            "--save",
+            str(archives),
+        ]
         if subprocess.run(command, check=False).returncode:
             raise ServerError("the images could not be built")
     points = options.points.split(",") if options.all else []

@@ -32,7 +32,9 @@ def probes(release: Release, report: Report, *, own: bool) -> None:
             pod = release.pods("findings")[0]
             name, before = pod["metadata"]["name"], restarts(pod)
             _freeze(pod["metadata"]["uid"])
-            took = release.until("a restart", lambda: restarts(release.get("pod", name)) > before, 240)
+            took = release.until(
+                "a restart", lambda: restarts(release.get("pod", name)) > before, 240
+            )
             figures.append(f"after {took:.0f} s")
             release.rolled_out()
     with report.step("7 without its broker a worker is not ready, and not restarted") as figures:
@@ -47,7 +49,9 @@ def probes(release: Release, report: Report, *, own: bool) -> None:
         if restarts(again) != before:
             raise Failed(f"{name} was restarted")
         release.kubectl("scale", f"statefulset/{RELEASE}-rabbitmq", "--replicas=1")
-        figures.append(f"ready {release.until('ready again', lambda: ready(release.get('pod', name))):.0f} s later")
+        figures.append(
+            f"ready {release.until('ready again', lambda: ready(release.get('pod', name))):.0f} s later"
+        )
         release.rolled_out()
 
 
@@ -57,7 +61,9 @@ def _freeze(pod_uid: str) -> None:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if pod_uid in (folder / "cgroup").read_text() and any(b"celery" in word for word in words):
+            if pod_uid in (folder / "cgroup").read_text() and any(
+                b"celery" in word for word in words
+            ):
                 os.kill(int(folder.name), signal.SIGSTOP)
                 frozen += 1
     if not frozen:
@@ -78,17 +84,24 @@ def by_cpu(release: Release, report: Report) -> None:
 
         with release.gateway() as gateway:
             jobs = [gateway.send(records(20_000, f"hpa{n}"), batch_size=1000) for n in range(3)]
-            figures.append(f"above 1 after {release.until('more pods', lambda: replicas() > 1, 300):.0f} s")
+            figures.append(
+                f"above 1 after {release.until('more pods', lambda: replicas() > 1, 300):.0f} s"
+            )
             most = replicas()
             release.run_helm(
-                "upgrade", *release.chart(hpa, 'workers.importer.podAnnotations={"test/a":"b"}'), "--timeout", "600s"
+                "upgrade",
+                *release.chart(hpa, 'workers.importer.podAnnotations={"test/a":"b"}'),
+                "--timeout",
+                "600s",
             )
             if replicas() < most:
                 raise Failed("the upgrade set the number of pods back")
             for job in jobs:
                 release.until("the import's end", lambda job=job: gateway.ended(job), 900)  # type: ignore[misc]
                 _all_written(gateway, job)
-        figures.append(f"back at 1 after {release.until('one pod', lambda: replicas() == 1, 400):.0f} s")
+        figures.append(
+            f"back at 1 after {release.until('one pod', lambda: replicas() == 1, 400):.0f} s"
+        )
         # Later steps restart importers, which takes CPU. The HPA would answer that while Helm is taking it out.
         release.run_helm("upgrade", *release.chart(), "--wait", "--timeout", "600s")
 
@@ -108,7 +121,11 @@ def by_queue(release: Release, report: Report) -> None:
         # An HPA of the chart's must be gone before KEDA makes its own.
         release.run_helm("upgrade", *release.chart(), "--wait", "--timeout", "600s")
         release.run_helm("upgrade", *release.chart(*settings), "--wait", "--timeout", "600s")
-        release.until("ready scalers", lambda: _scalers(release) == {"importer": "True", "analyzer": "True"}, 60)
+        release.until(
+            "ready scalers",
+            lambda: _scalers(release) == {"importer": "True", "analyzer": "True"},
+            60,
+        )
         figures.extend(_scaled(release))
 
 
@@ -121,18 +138,24 @@ def by_queue_outside(release: Release, report: Report) -> None:
         return '"value"' in release.kubectl("get", "--raw", f"{metric}?{selector}", check=False)
 
     def is_refused() -> bool:
-        events = release.kubectl("get", "events", "--field-selector", f"involvedObject.name={RELEASE}-findings")
+        events = release.kubectl(
+            "get", "events", "--field-selector", f"involvedObject.name={RELEASE}-findings"
+        )
         return "certificate" in events
 
     with _behind_tls(release):
-        with report.step("7 KEDA does not take a certificate whose authority it is not given") as figures:
+        with report.step(
+            "7 KEDA does not take a certificate whose authority it is not given"
+        ) as figures:
             scaler = _scaler_outside(release, "")
             release.kubectl("apply", "-f", "-", given=scaler)
             figures.append(f"after {release.until('KEDA says so', is_refused, 90):.0f} s")
             if is_read():
                 raise Failed("KEDA reads the queue's length all the same")
             release.kubectl("delete", "-f", "-", given=scaler)
-        with report.step("7 with the authority of tls.caConfigMap KEDA reads the queue's length") as figures:
+        with report.step(
+            "7 with the authority of tls.caConfigMap KEDA reads the queue's length"
+        ) as figures:
             scaler = _scaler_outside(release, OUTSIDE)
             release.kubectl("apply", "-f", "-", given=scaler)
             figures.append(f"after {release.until('the length of the queue', is_read, 90):.0f} s")
@@ -170,7 +193,9 @@ def _behind_tls(release: Release) -> Iterator[None]:
         thread.start()
         login = f"edugraph-monitor:{release.secret('rabbitmq-monitor-password')}"
         url = f"https://{login}@{HOST_IP}:{server.server_port}"
-        release.kubectl("create", "secret", "generic", OUTSIDE, f"--from-literal=broker-management-url={url}")
+        release.kubectl(
+            "create", "secret", "generic", OUTSIDE, f"--from-literal=broker-management-url={url}"
+        )
         release.kubectl("create", "configmap", OUTSIDE, f"--from-file=ca.crt={folder / 'ca.crt'}")
         try:
             yield
@@ -185,7 +210,9 @@ def _passing_on(broker: str) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             headers = {"Authorization": self.headers.get("Authorization", "")}
             try:
-                with urllib.request.urlopen(urllib.request.Request(broker + self.path, headers=headers)) as answer:
+                with urllib.request.urlopen(
+                    urllib.request.Request(broker + self.path, headers=headers)
+                ) as answer:
                     status, body = answer.status, answer.read()
             except urllib.error.HTTPError as error:
                 status, body = error.code, error.read()
@@ -212,14 +239,18 @@ def _scalers(release: Release) -> dict[str, str]:
 
 def _scaled(release: Release) -> list[str]:
     with release.gateway() as gateway:
-        jobs = [gateway.send(records(4000, f"keda{n}"), analyze=True, batch_size=20) for n in range(3)]
+        jobs = [
+            gateway.send(records(4000, f"keda{n}"), analyze=True, batch_size=20) for n in range(3)
+        ]
         history = _history(release, lambda: all(gateway.ended(job) for job in jobs))
         for job in jobs:
             _all_written(gateway, job)
     for group, changes in history.items():
         if max(changes.values()) < 3:
             raise Failed(f"{group} never had 3 pods: {changes}")
-    return [f"{group} had {_told(changes)}" for group, changes in history.items()] + ["12000 of 12000 written"]
+    return [f"{group} had {_told(changes)}" for group, changes in history.items()] + [
+        "12000 of 12000 written"
+    ]
 
 
 def _history(release: Release, ended: Callable[[], bool]) -> dict[str, dict[int, int]]:

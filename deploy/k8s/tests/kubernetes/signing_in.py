@@ -58,7 +58,9 @@ class Issuer(NamedTuple):
 def signing_in(release: Release, report: Report) -> None:
     """Point 9. The way to the issuer is shut first, while no pod has asked it anything."""
     with _issuer(release) as issuer:
-        with _step(report, "9 without a policy to the issuer nobody can sign in, and it is a time-out") as figures:
+        with _step(
+            report, "9 without a policy to the issuer nobody can sign in, and it is a time-out"
+        ) as figures:
             shut = release.chart(*issuer.settings(), "networkPolicy.issuerTo=[]")
             release.run_helm("upgrade", *shut, "--wait", "--timeout", "600s")
             figures.extend(_reached(release, issuer, "TimeoutError"))
@@ -68,13 +70,20 @@ def signing_in(release: Release, report: Report) -> None:
                     raise Failed(f"the way to sign in led to {page.url}")
                 _answered(gateway, _token(issuer), HTTPStatus.SERVICE_UNAVAILABLE)
         with _step(
-            report, "9 a teacher signs in through the chart's own policies, and both doors know them"
+            report,
+            "9 a teacher signs in through the chart's own policies, and both doors know them",
         ) as figures:
-            release.run_helm("upgrade", *release.chart(*issuer.settings()), "--wait", "--timeout", "600s")
+            release.run_helm(
+                "upgrade", *release.chart(*issuer.settings()), "--wait", "--timeout", "600s"
+            )
             figures.extend(_reached(release, issuer, "open"))
             with _doors(release) as (insights, gateway), _visitor(issuer) as visitor:
                 # The client's own token: good, with no scope in it.
-                release.until("the gateway's knowing the issuer", lambda: _status(gateway, _token(issuer)) != 503, 60)
+                release.until(
+                    "the gateway's knowing the issuer",
+                    lambda: _status(gateway, _token(issuer)) != 503,
+                    60,
+                )
                 _answered(gateway, _token(issuer), HTTPStatus.FORBIDDEN)
                 _teacher(release, visitor, insights, gateway)
                 figures.append("as a person and as a program")
@@ -95,7 +104,9 @@ def _teacher(release: Release, visitor: httpx.Client, insights: str, gateway: Ga
         """Try once. A door gives the issuer a second, so that a slow machine needs several tries."""
         page = _open(visitor, insights, f"{ADDRESS}/ui/login")
         if "<form" in page.text and page.url.host == HOST_IP:
-            _open(visitor, insights, form_action(page), {"username": "teacher", "password": PASSWORD})
+            _open(
+                visitor, insights, form_action(page), {"username": "teacher", "password": PASSWORD}
+            )
         return bool(_session(visitor, insights)["state"] == "in")
 
     release.until("a session", is_signed_in, 120)
@@ -124,7 +135,9 @@ def _issuer(release: Release) -> Iterator[Issuer]:
         home.mkdir()
         secret = secrets.token_hex(16)
         certificate = Certificate(folder / "keycloak.crt", folder / "keycloak.key")
-        release.kubectl("create", "secret", "generic", LOGIN, f"--from-literal=client-secret={secret}")
+        release.kubectl(
+            "create", "secret", "generic", LOGIN, f"--from-literal=client-secret={secret}"
+        )
         release.kubectl("create", "configmap", AUTHORITY, f"--from-file=ca.crt={authority}")
         try:
             with running(home, HOST_IP, certificate) as keycloak:
@@ -139,7 +152,9 @@ def _reached(release: Release, issuer: Issuer, expected: str) -> list[str]:
     told = []
     for door in ("gateway", "insights"):
         pod = release.pods(door)[0]["metadata"]["name"]
-        seen = json.loads(release.kubectl("exec", pod, "--", "python3", "-c", TRY, address))[address]
+        seen = json.loads(release.kubectl("exec", pod, "--", "python3", "-c", TRY, address))[
+            address
+        ]
         if seen != expected:
             raise Failed(f"{door} to the issuer: {seen}")
         told.append(f"{door}: {seen}")
@@ -148,7 +163,10 @@ def _reached(release: Release, issuer: Issuer, expected: str) -> list[str]:
 
 @contextlib.contextmanager
 def _doors(release: Release) -> Iterator[tuple[str, Gateway]]:
-    with release.forwarded(f"service/{RELEASE}-insights", 8081) as insights, release.gateway() as gateway:
+    with (
+        release.forwarded(f"service/{RELEASE}-insights", 8081) as insights,
+        release.gateway() as gateway,
+    ):
         release.until("the answer of insights", lambda: _is_up(insights), 60)
         yield insights, gateway
 
@@ -173,7 +191,9 @@ def _visitor(issuer: Issuer) -> Iterator[httpx.Client]:
         yield visitor
 
 
-def _open(visitor: httpx.Client, insights: str, url: str, form: dict[str, str] | None = None) -> httpx.Response:
+def _open(
+    visitor: httpx.Client, insights: str, url: str, form: dict[str, str] | None = None
+) -> httpx.Response:
     """Go where the redirects lead, with the port-forward in place of the address of the page."""
     method = "GET" if form is None else "POST"
     for _ in range(MOST_STEPS):
@@ -189,13 +209,21 @@ def _open(visitor: httpx.Client, insights: str, url: str, form: dict[str, str] |
 
 def _token(issuer: Issuer) -> str:
     """Return an access token of the client itself."""
-    asked = {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": issuer.client_secret}
-    answer = httpx.post(f"{issuer.url}/protocol/openid-connect/token", data=asked, verify=issuer.context())
+    asked = {
+        "grant_type": "client_credentials",
+        "client_id": CLIENT,
+        "client_secret": issuer.client_secret,
+    }
+    answer = httpx.post(
+        f"{issuer.url}/protocol/openid-connect/token", data=asked, verify=issuer.context()
+    )
     return str(answer.raise_for_status().json()["access_token"])
 
 
 def _status(gateway: Gateway, token: str) -> int:
-    return httpx.get(f"{gateway.url}/v1/jobs", headers={"Authorization": f"Bearer {token}"}, timeout=30).status_code
+    return httpx.get(
+        f"{gateway.url}/v1/jobs", headers={"Authorization": f"Bearer {token}"}, timeout=30
+    ).status_code
 
 
 def _answered(gateway: Gateway, token: str, expected: HTTPStatus) -> None:

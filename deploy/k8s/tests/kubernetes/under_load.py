@@ -18,9 +18,13 @@ SAME = ("state", "read", "written", "rejected", "failed")
 def under_way(release: Release, report: Report, logs: PodLogs, count: int) -> None:
     """Disturb an import in each way while it is under way, and compare it with an undisturbed one."""
     body, calm, point = records(count, "load"), {}, f"6 Helm {release.helm}:"
-    with report.step(f"{point} an undisturbed import of {count} records, read by analyzers") as figures:
+    with report.step(
+        f"{point} an undisturbed import of {count} records, read by analyzers"
+    ) as figures:
         # Of two the budget lets one be away.
-        release.run_helm("upgrade", *release.chart("workers.importer.replicas=2"), "--wait", "--timeout", "600s")
+        release.run_helm(
+            "upgrade", *release.chart("workers.importer.replicas=2"), "--wait", "--timeout", "600s"
+        )
         empty_graph(release)
         calm = _imported(release, body, figures)
     if calm:
@@ -32,7 +36,9 @@ def under_way(release: Release, report: Report, logs: PodLogs, count: int) -> No
             with report.step(f"{point} {name}") as figures:
                 figures.append(f"begun when {_written(release, job)} records were written")
                 figures.extend(disturbance(release, logs))
-        with report.step(f"{point} report and graph of the disturbed import equal the undisturbed one's") as figures:
+        with report.step(
+            f"{point} report and graph of the disturbed import equal the undisturbed one's"
+        ) as figures:
             _compare(calm, _ended(release, job, figures), figures)
 
 
@@ -47,7 +53,9 @@ def _imported(release: Release, body: bytes, figures: list[str]) -> dict[str, An
 
 def _ended(release: Release, job: str, figures: list[str]) -> dict[str, Any]:
     with release.gateway() as gateway:
-        figures.append(f"{release.until('its end', lambda: gateway.ended(job), 1200):.0f} s to its end")
+        figures.append(
+            f"{release.until('its end', lambda: gateway.ended(job), 1200):.0f} s to its end"
+        )
         return {"report": gateway.report(job), "digest": release.digest()}
 
 
@@ -55,8 +63,12 @@ def _compare(calm: dict[str, Any], found: dict[str, Any], figures: list[str]) ->
     different = [key for key in SAME if found["report"][key] != calm["report"][key]]
     if different or found["digest"] != calm["digest"]:
         same = found["digest"] == calm["digest"]
-        raise Failed(f"{different} differ, digest equal: {same}: {json.dumps(found['report'])[:500]}")
-    figures.extend([f"{key} {found['report'][key]}" for key in SAME] + [f"digest {found['digest'][:12]}"])
+        raise Failed(
+            f"{different} differ, digest equal: {same}: {json.dumps(found['report'])[:500]}"
+        )
+    figures.extend(
+        [f"{key} {found['report'][key]}" for key in SAME] + [f"digest {found['digest'][:12]}"]
+    )
 
 
 def _written(release: Release, job: str) -> int:
@@ -70,7 +82,13 @@ def _written(release: Release, job: str) -> int:
 def _rolled(release: Release, logs: PodLogs) -> list[str]:
     old = {pod["metadata"]["name"] for group in GROUPS for pod in release.pods(group)}
     rolled = 'workerDefaults.podAnnotations={"test/rolled":"yes"}'
-    release.run_helm("upgrade", *release.chart("workers.importer.replicas=2", rolled), "--wait", "--timeout", "600s")
+    release.run_helm(
+        "upgrade",
+        *release.chart("workers.importer.replicas=2", rolled),
+        "--wait",
+        "--timeout",
+        "600s",
+    )
     release.until("the old pods' end", lambda: old.isdisjoint(release.all_pods()), 150)
     time.sleep(2)  # the last lines
     files = [file for file in logs.files(*GROUPS) if file.name.split(" ")[1] in old]
@@ -98,14 +116,22 @@ def _evicted(release: Release, _: PodLogs) -> list[str]:
         raise Failed(f"both pods of insights were evicted: {refusal}")
     took = release.until("the second's eviction", lambda: not _evict(release, second), 150)
     release.rolled_out()
-    return [f"both importers evicted, and one of insights, the other refused until {took:.0f} s later"]
+    return [
+        f"both importers evicted, and one of insights, the other refused until {took:.0f} s later"
+    ]
 
 
 def _evict(release: Release, pod: str) -> str:
     """Why not, or nothing."""
-    item = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": release.namespace}}
+    item = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": release.namespace},
+    }
     path = f"/api/v1/namespaces/{release.namespace}/pods/{pod}/eviction"
-    answer = release.kubectl("create", "--raw", path, "-f", "-", given=json.dumps(item), check=False)
+    answer = release.kubectl(
+        "create", "--raw", path, "-f", "-", given=json.dumps(item), check=False
+    )
     return "" if '"Success"' in answer else answer.strip()
 
 

@@ -114,6 +114,8 @@ def _frame(rows: Any) -> "DataFrame":
     try:
         pandas = import_module("pandas")
     except ImportError as error:
-        raise ImportError("A table of pandas needs the extra: pip install 'edugraph-client[pandas]'.") from error
+        raise ImportError(
+            "A table of pandas needs the extra: pip install 'edugraph-client[pandas]'."
+        ) from error
     frame: DataFrame = pandas.DataFrame.from_records(list(rows))
     return frame

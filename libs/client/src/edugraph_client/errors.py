@@ -19,7 +19,9 @@ class Refused(Exception):
     after which the request may be sent again, or None.
     """
 
-    def __init__(self, status: int, detail: str, body: Mapping[str, Any], retry_after: float | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, body: Mapping[str, Any], retry_after: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail

@@ -34,7 +34,12 @@ _NO_COST = 1e-6
 
 
 def cost_of(
-    price: Price | None, input_tokens: int, output_tokens: int, cached_tokens: int = 0, *, batched: bool = False
+    price: Price | None,
+    input_tokens: int,
+    output_tokens: int,
+    cached_tokens: int = 0,
+    *,
+    batched: bool = False,
 ) -> float:
     """Return the cost in the currency of the price table, or 0 without a price.
 
@@ -45,7 +50,9 @@ def cost_of(
         return 0.0
     price_of_cached = price.input if price.cached is None else price.cached
     new_tokens = input_tokens - cached_tokens
-    whole = new_tokens * price.input + cached_tokens * price_of_cached + output_tokens * price.output
+    whole = (
+        new_tokens * price.input + cached_tokens * price_of_cached + output_tokens * price.output
+    )
     share = price.batch if batched else 1.0
     return whole * share / TOKENS_PER_PRICE
 
@@ -96,7 +103,9 @@ class Spending:
     All methods raise redis.RedisError.
     """
 
-    def __init__(self, server: "redis.Redis", *, budget: float | None, pause_seconds: float) -> None:
+    def __init__(
+        self, server: "redis.Redis", *, budget: float | None, pause_seconds: float
+    ) -> None:
         self._redis = server
         self._budget = budget
         self._pause_seconds = pause_seconds
@@ -127,7 +136,9 @@ class Spending:
         if spent_now >= budget:
             raise BudgetSpent(f"the job's budget of {budget:g} is spent", self._pause_seconds)
 
-    def reserve(self, job_id: str, batch: str, model: str, price: Price | None, cost: float) -> bool:
+    def reserve(
+        self, job_id: str, batch: str, model: str, price: Price | None, cost: float
+    ) -> bool:
         """Reserve the cost of a batch in the job's budget. Return False if the budget has no room for the batch.
 
         Raises BudgetSpent if the budget is spent, or while other batches of the job may still leave room. Raises
@@ -137,7 +148,9 @@ class Spending:
         key = cost_key(job_id)
 
         def write(pipe: Any) -> Any:
-            spent, reserved, own, there = pipe.hmget(key, "cost", "reserved", "budget", f"reserved|{batch}")
+            spent, reserved, own, there = pipe.hmget(
+                key, "cost", "reserved", "budget", f"reserved|{batch}"
+            )
             pipe.multi()
             budget = float(own) if own is not None else self._budget
             if there is not None:
@@ -146,7 +159,9 @@ class Spending:
             others = max(float(reserved or 0), 0.0)
             if budget is not None and float(spent or 0) + others + cost > budget:
                 if others > cost * _NO_COST:
-                    raise BudgetSpent("the batches under way may spend the job's budget", self._pause_seconds)
+                    raise BudgetSpent(
+                        "the batches under way may spend the job's budget", self._pause_seconds
+                    )
                 return False
             pipe.hset(key, f"reserved|{batch}", cost)
             pipe.hincrbyfloat(key, "reserved", cost)

@@ -84,7 +84,9 @@ _TITLE_IN_HAN_BEHIND = re.compile(f" ?(?:{TITLES_BEHIND})")
 _HAN_LISTED = re.compile(r"、$")
 _GIVEN_TO = re.compile(r"[给让问请找叫由被帮约陪喊]$")
 # A name of two characters that begins with one of these is more often a word, or parts of two words.
-_FUNCTION_CHARACTERS = frozenset("于和时方常高成万何任白江温许关安平程田金石水云向易明文古项单解连全车同从对")
+_FUNCTION_CHARACTERS = frozenset(
+    "于和时方常高成万何任白江温许关安平程田金石水云向易明文古项单解连全车同从对"
+)
 # A given name that begins or ends with one of these is often parts of two other words: 小天 in 小天使.
 _EDGE_CHARACTERS = frozenset("一二三天子小大中学可以若如之心成人生家年月日时来去有长多好公本")
 _COMMON_CHARACTERS = _EDGE_CHARACTERS | frozenset(
@@ -131,7 +133,9 @@ _IN_LESSONS = words_in("in_lessons.txt")
 # Particles of names, which name nobody alone.
 _PARTICLES = words_in("particles.txt")
 _CYRILLIC = re.compile("[\u0400-\u052f]")
-_CYRILLIC_ENDING = re.compile("(?:ого|ому|ыми|ими|ами|ом|ой|ою|ем|ей|ым|им|ую|ая|их|ых|[аеиоуыюяьйё])$")
+_CYRILLIC_ENDING = re.compile(
+    "(?:ого|ому|ыми|ими|ами|ом|ой|ою|ем|ей|ым|им|ую|ая|их|ых|[аеиоуыюяьйё])$"
+)
 _SHORTEST_STEM = 3
 
 
@@ -149,7 +153,9 @@ class CourseNames:
     def __init__(self, names: Iterable[str]) -> None:
         plain = [plain_reading(name)[0].strip() for name in dict.fromkeys(names)]
         if len(plain) > MOST_MEMBERS:
-            raise ValueError(f"a course has {len(plain)} names for the redaction, and may have {MOST_MEMBERS}")
+            raise ValueError(
+                f"a course has {len(plain)} names for the redaction, and may have {MOST_MEMBERS}"
+            )
         # whole name or part of a name, without points and spaces -> evidence that it needs
         self._unspaced: dict[str, _Proof] = {}
         # The whole names among them. A text may have spaces between their characters.
@@ -189,7 +195,9 @@ class CourseNames:
         whole = "".join(parts)
         self._undivided.add(plain_of(whole))
         is_short = len(whole) == len("于洋")
-        starts_as_word = is_short and whole[0] in _FUNCTION_CHARACTERS and whole[1] in _COMMON_CHARACTERS
+        starts_as_word = (
+            is_short and whole[0] in _FUNCTION_CHARACTERS and whole[1] in _COMMON_CHARACTERS
+        )
         if whole in WORDS or starts_as_word:
             self._put(whole, _Proof.ADDRESS)
         elif is_short and whole[-1] in _EDGE_CHARACTERS:
@@ -239,7 +247,10 @@ class CourseNames:
             characters = run[0]
             places: Iterable[int] = range(run.start(), run.end())
             if not _UNSPACED_CHARACTER_ALONE.fullmatch(characters):
-                places = [run.start() + found.start() for found in _UNSPACED_CHARACTER.finditer(characters)]
+                places = [
+                    run.start() + found.start()
+                    for found in _UNSPACED_CHARACTER.finditer(characters)
+                ]
                 characters = "".join(_UNSPACED_CHARACTER.findall(characters))
             yield from self._names_in_run(plain, characters, list(places))
 
@@ -280,7 +291,11 @@ class CourseNames:
             if len(runs) > 1:
                 self._divided.add(letters)
             for run in runs:
-                if len(runs) > 1 and len(run) >= _SHORTEST_WITHOUT_CAPITAL and run not in _PARTICLES:
+                if (
+                    len(runs) > 1
+                    and len(run) >= _SHORTEST_WITHOUT_CAPITAL
+                    and run not in _PARTICLES
+                ):
                     self._add_single(run)
         for first in range(len(parts)):
             for beyond in range(first + 2, len(parts) + 1):
@@ -302,7 +317,9 @@ class CourseNames:
     def _spaced_spans(self, plain: str) -> Iterator[Span]:
         runs = [_Run(*found.span(), found[0].casefold()) for found in LETTERS.finditer(plain)]
         # joins[n] says whether run n and the next run may belong to one name.
-        joins = [bool(_JOINT.fullmatch(plain, run.end, after.start)) for run, after in pairwise(runs)]
+        joins = [
+            bool(_JOINT.fullmatch(plain, run.end, after.start)) for run, after in pairwise(runs)
+        ]
         index = 0
         while index < len(runs):
             size = self._longest_name_at(plain, runs, joins, index)
@@ -398,7 +415,9 @@ def _is_part_of_name(plain: str, runs: list[_Run], letters: str) -> bool:
     if has_comma_behind and not is_month_or_more and _ALL_BEGINS.search(before):
         return True
     is_in_capitals = len(letters) > 1 and plain[start:end].isupper()
-    capital_proves_nothing = is_in_capitals or is_month_or_more or _SENTENCE_BEGINS.search(before) is not None
+    capital_proves_nothing = (
+        is_in_capitals or is_month_or_more or _SENTENCE_BEGINS.search(before) is not None
+    )
     if capital_proves_nothing:
         return _NAME_BEFORE_VERB.match(plain, end) is not None
     return True

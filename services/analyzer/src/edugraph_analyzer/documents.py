@@ -130,7 +130,11 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
         case PostRecord():
             labelled = [("title", data.title), ("message", data.text)]
         case TeacherInteraction():
-            labelled = [("subject", data.subject), ("message", data.text), ("feedback", data.feedback)]
+            labelled = [
+                ("subject", data.subject),
+                ("message", data.text),
+                ("feedback", data.feedback),
+            ]
         case ErrorRecord():
             labelled = [("question", data.question), ("mistake", data.error_text)]
         case AttemptRecord():
@@ -190,7 +194,14 @@ class StoredBatches:
             return message
         left_out = frozenset(message.left_out)
         # The generation is part of the key: a student may have been erased from the file before the job was resumed.
-        batch = (message.job_id, message.generation, message.rows, message.kind, message.accepted_at, left_out)
+        batch = (
+            message.job_id,
+            message.generation,
+            message.rows,
+            message.kind,
+            message.accepted_at,
+            left_out,
+        )
         with self._reading:
             if batch not in self._last:
                 if len(self._last) == KEPT_BATCHES:

@@ -180,7 +180,9 @@ class Economy:
         before = self._read()
         if "name" in before:
             # An earlier batch of this pack was never started, so its reservation is dropped.
-            self._spending.settle_batch(self._job_id, before["name"], kind, before["model"], Usage())
+            self._spending.settle_batch(
+                self._job_id, before["name"], kind, before["model"], Usage()
+            )
         access = client.batchable(kind)
         answered = self._store.kept(kind, list(self._by_key))
         mine, others = self._claimed([key for key in self._by_key if key not in answered])
@@ -197,7 +199,11 @@ class Economy:
         answer_tokens = USUAL_ANSWER[kind] * len(fitting)
         price = self._settings.price_of(model)
         cost = cost_of(price, sum(request_tokens), answer_tokens, batched=True)
-        if access is None or not made or not self._spending.reserve(self._job_id, name, model, price, cost):
+        if (
+            access is None
+            or not made
+            or not self._spending.reserve(self._job_id, name, model, price, cost)
+        ):
             self._end({"name": name, "model": model, "requests": json.dumps([mine])})
             return
 
@@ -234,7 +240,10 @@ class Economy:
             go_on()
             self._write(stage="created", batch=state["batch"])
         except NotThere:
-            log.warning("batch_refused", reason="the provider takes no batches in this form; asking as usual")
+            log.warning(
+                "batch_refused",
+                reason="the provider takes no batches in this form; asking as usual",
+            )
             self._write(stage="answered", file=state["file"], files="[]")
             return
         raise Wait(_IN_BATCH, self._settings.batch_poll_seconds)
@@ -289,11 +298,19 @@ class Economy:
             input_tokens=used["input_tokens"],
             output_tokens=used["output_tokens"],
             cached_tokens=used["cached_tokens"],
-            cost=cost_of(price, used["input_tokens"], used["output_tokens"], used["cached_tokens"], batched=True),
+            cost=cost_of(
+                price,
+                used["input_tokens"],
+                used["output_tokens"],
+                used["cached_tokens"],
+                batched=True,
+            ),
             estimated=used["estimated"],
         )
         if self._spending.settle_batch(self._job_id, state["name"], self._kind, model, usage):
-            telemetry.tokens_used(model, self._kind, usage.input_tokens, usage.output_tokens, usage.cost)
+            telemetry.tokens_used(
+                model, self._kind, usage.input_tokens, usage.output_tokens, usage.cost
+            )
         self._write(stage="answered", files=json.dumps(files))
 
     def _keep_answers(self, keys: Sequence[str], response: LLMResponse) -> None:
@@ -342,7 +359,9 @@ class Economy:
         claims = [self._claim(key) for key in others if key not in answered]
         if claims and any(self._redis.mget(claims)):
             poll_seconds = self._settings.batch_poll_seconds
-            raise Wait("another batch has the same questions", max(poll_seconds, age_seconds / _RARER))
+            raise Wait(
+                "another batch has the same questions", max(poll_seconds, age_seconds / _RARER)
+            )
 
     def _claimed(self, keys: Sequence[str]) -> tuple[list[str], list[str]]:
         """Claim questions. Return the keys of those that this pack now has, and of those that other packs have."""
@@ -362,11 +381,17 @@ class Economy:
 
     def _end(self, state: State) -> None:
         """Give the claims back, so that questions without an answer are asked in the normal way."""
-        self._spending.settle_batch(self._job_id, state["name"], self._kind, state["model"], Usage())
+        self._spending.settle_batch(
+            self._job_id, state["name"], self._kind, state["model"], Usage()
+        )
         claims = self._claims(state)
         if claims:
             owners = self._redis.mget(claims)
-            own = [claim for claim, owner in zip(claims, owners, strict=True) if _text(owner) == self._owner]
+            own = [
+                claim
+                for claim, owner in zip(claims, owners, strict=True)
+                if _text(owner) == self._owner
+            ]
             if own:
                 self._redis.delete(*own)
         self._write(stage="done")

@@ -84,7 +84,9 @@ def estimate(
         answered |= kept(kind, list(questions))
     asked = [question for key, question in questions.items() if key not in answered]
     if not asked:
-        return Estimate(items, without_text, len(questions), len(answered), 0, 0, 0, 0.0, 0.0, economy)
+        return Estimate(
+            items, without_text, len(questions), len(answered), 0, 0, 0, 0.0, 0.0, economy
+        )
     kind = asked[0].document.kind
     made = packs(asked, settings)
     sent = sum(estimated_request(messages_of(kind, pack, _fence_of_estimate)) for pack in made)
@@ -108,7 +110,9 @@ def estimate(
     )
 
 
-def _minutes(settings: AnalyzerSettings, model: str, requests: int, tokens: int, *, economy: bool) -> float:
+def _minutes(
+    settings: AnalyzerSettings, model: str, requests: int, tokens: int, *, economy: bool
+) -> float:
     """Return how long the requests of an analysis take at the limits of the model, or the longest time of a batch."""
     if economy:
         return settings.batch_deadline_seconds / 60

@@ -83,7 +83,11 @@ class Model(Parameters, Limits):
 
     def parameters_for(self, kind: Kind) -> Parameters:
         """Return the parameters for a kind."""
-        by_kind = {"interaction": self.interaction, "error": self.error, "knowledge_points": self.knowledge_points}
+        by_kind = {
+            "interaction": self.interaction,
+            "error": self.error,
+            "knowledge_points": self.knowledge_points,
+        }
         return self.overlaid(by_kind[kind])
 
 
@@ -111,7 +115,9 @@ class ModelsFile(_Told):
         for name, model in self.models.items():
             unknown = sorted({*model.endpoints, *model.names} - set(known))
             if unknown:
-                raise ValueError(f"the model {name!r} names an endpoint that the file has not: {unknown[0]!r}")
+                raise ValueError(
+                    f"the model {name!r} names an endpoint that the file has not: {unknown[0]!r}"
+                )
         return self
 
     def endpoints_of(self, model: str) -> tuple[Endpoint, ...]:

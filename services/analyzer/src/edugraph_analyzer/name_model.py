@@ -32,7 +32,11 @@ def whole_names(text: str) -> list[Span]:
     if not _TWO_WORDS.search(text):
         return []
     parts = sorted((part.start, part.end) for part in _model()(text) if part.type in _OF_A_NAME)
-    return [(start, end, "PERSON") for start, end in _joined(text, parts) if _is_private(text[start:end])]
+    return [
+        (start, end, "PERSON")
+        for start, end in _joined(text, parts)
+        if _is_private(text[start:end])
+    ]
 
 
 def _joined(text: str, parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -163,10 +163,16 @@ class Pipeline:
         self._sleep = sleep
         self._new_id = new_id
         self._store = AnswerStore(
-            server, ttl_seconds=settings.cache_ttl_seconds, lease_ttl_seconds=settings.lease_ttl_seconds
+            server,
+            ttl_seconds=settings.cache_ttl_seconds,
+            lease_ttl_seconds=settings.lease_ttl_seconds,
         )
-        self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds)
-        self._limiter_of = RateLimiter.of_settings(settings, server, breakers=breakers, sleep=sleep, new_id=new_id)
+        self._spending = Spending(
+            server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds
+        )
+        self._limiter_of = RateLimiter.of_settings(
+            settings, server, breakers=breakers, sleep=sleep, new_id=new_id
+        )
         self._with_records = with_records
         self._is_cancelled = is_cancelled
         self._offline = offline or RuleBasedAnalyzer()
@@ -254,7 +260,9 @@ class Pipeline:
         questions: list[Question] = []
         for document in documents:
             try:
-                questions.append(question_of(document, self._settings, _members_of(names, document)))
+                questions.append(
+                    question_of(document, self._settings, _members_of(names, document))
+                )
             except TooLong as error:
                 failed.append(Unanswered(document.record.record_id, error.reason))
         with redis_errors():
@@ -295,7 +303,9 @@ class Pipeline:
                 readable.append(document)
         return readable, withheld
 
-    def _with_contexts(self, message: Analysis, after_texts: bool = False) -> tuple[Analysis, tuple[str, ...]]:
+    def _with_contexts(
+        self, message: Analysis, after_texts: bool = False
+    ) -> tuple[Analysis, tuple[str, ...]]:
         """Return a pack with the contexts of its courses, and the ids of the courses that have no context yet.
 
         A pack of an import brings contexts. The importer sends them for a pack of the API, which brings none. With
@@ -318,7 +328,9 @@ class Pipeline:
             contexts.append(joined(brought.get(course_id), sent.get(course_id)))
         return message.model_copy(update={"contexts": tuple(contexts)}), tuple(sorted(unknown_ids))
 
-    def _names_by_course(self, message: Analysis) -> tuple[dict[str, list[CourseNames]], tuple[str, ...]]:
+    def _names_by_course(
+        self, message: Analysis
+    ) -> tuple[dict[str, list[CourseNames]], tuple[str, ...]]:
         """Return the names of the people by course id, and the ids of the courses whose member list is unknown.
 
         The records may name people who are not in the graph yet, and a full member list may lack people. So each
@@ -366,10 +378,14 @@ class Pipeline:
                     flight.resolve(resolution)
 
         paid = len(flight.paid)
-        answered = sum(flight.resolutions[question.key].answer is not None for question in questions)
+        answered = sum(
+            flight.resolutions[question.key].answer is not None for question in questions
+        )
         hits = answered - paid
         usage = Usage(items=len(questions), cached=hits - len(flight.paid_before))
-        self._spending.add(message.job_id, message.kind, self._settings.model_for(message.kind), usage)
+        self._spending.add(
+            message.job_id, message.kind, self._settings.model_for(message.kind), usage
+        )
         self._store.count(hits, paid)
         telemetry.cache_looked_up(message.kind, hits, paid)
         return flight
@@ -379,7 +395,9 @@ class Pipeline:
         if self._client is None:
             from edugraph_analyzer.llm.client import LLMClient
 
-            self._client = LLMClient(self._settings, self._redis, self._limiter_of, **self._client_options)
+            self._client = LLMClient(
+                self._settings, self._redis, self._limiter_of, **self._client_options
+            )
         return self._client
 
     def _mapped(
@@ -407,7 +425,9 @@ class Pipeline:
             kind = question.document.kind
             model = self._settings.model_for(kind)
             price = self._settings.price_of(model)
-            cost = cost_of(price, input_tokens, output_tokens, cached_tokens, batched=resolution.batched)
+            cost = cost_of(
+                price, input_tokens, output_tokens, cached_tokens, batched=resolution.batched
+            )
             origin = Origin(
                 analyser="model",
                 model=model,
@@ -461,12 +481,16 @@ def consent_missing(document: Document, settings: AnalyzerSettings) -> str:
         return "the record says that there is no consent"
     if not settings.students_without_consent.isdisjoint(document.students):
         return "a student of it is in EDUGRAPH_STUDENTS_WITHOUT_CONSENT"
-    if not settings.courses_without_consent.isdisjoint(course.course_id for course in document.courses):
+    if not settings.courses_without_consent.isdisjoint(
+        course.course_id for course in document.courses
+    ):
         return "a course of it is in EDUGRAPH_COURSES_WITHOUT_CONSENT"
     return ""
 
 
-def _members_of(names: Mapping[str, Sequence[CourseNames]], document: Document) -> list[CourseNames]:
+def _members_of(
+    names: Mapping[str, Sequence[CourseNames]], document: Document
+) -> list[CourseNames]:
     members = list[CourseNames]()
     for course in document.courses:
         members += names.get(course.course_id, ())
@@ -510,10 +534,16 @@ class Resolver:
 
     def resolve(self, questions: Sequence[Question]) -> Iterator[Resolution]:
         """Yield a resolution for each question, as soon as it is known."""
-        fitting = [question for question in questions if question.tokens <= self._settings.longest_item_tokens]
+        fitting = [
+            question
+            for question in questions
+            if question.tokens <= self._settings.longest_item_tokens
+        ]
         for question in questions:
             if question.tokens > self._settings.longest_item_tokens:
-                yield Resolution(question, None, "its text is longer than EDUGRAPH_LONGEST_ITEM_TOKENS allows")
+                yield Resolution(
+                    question, None, "its text is longer than EDUGRAPH_LONGEST_ITEM_TOKENS allows"
+                )
         for pack in packs(fitting, self._settings):
             alone: Sequence[Question] = pack
             if len(pack) > 1:
@@ -528,7 +558,9 @@ class Resolver:
                     telemetry.asked_again(self._kind, "single")
                 yield self._resolve_alone(question)
 
-    def _resolved_together(self, pack: Sequence[Question]) -> Iterator[tuple[Question, Resolution | None]]:
+    def _resolved_together(
+        self, pack: Sequence[Question]
+    ) -> Iterator[tuple[Question, Resolution | None]]:
         """Yield each question of a pack with its resolution, or with None if it is to be asked for alone.
 
         The complete entries of a cut answer are used. The missing ones are asked for again, with a larger limit.
@@ -536,7 +568,9 @@ class Resolver:
         left = list(pack)
         headroom = 0
         while left and not self._given_up:
-            request = replace(request_of(self._kind, left, self._settings, self._new_id), headroom=headroom)
+            request = replace(
+                request_of(self._kind, left, self._settings, self._new_id), headroom=headroom
+            )
             try:
                 response = self._send(request)
             except Unanswerable:
@@ -581,7 +615,9 @@ class Resolver:
                     continue
                 telemetry.asked_again(self._kind, "repair")
                 shown = response.text[: _CHARACTERS_PER_TOKEN * request.max_answer_tokens]
-                request = replace(request, messages=[*request.messages, *repair_of(shown, found.reason)])
+                request = replace(
+                    request, messages=[*request.messages, *repair_of(shown, found.reason)]
+                )
         except Unanswerable as error:
             return Resolution(question, None, error.reason)
         last = tried[-1]
@@ -611,7 +647,9 @@ class Resolver:
             if self._is_cancelled(self._job_id):
                 raise Cancelled
 
-        def count(input_tokens: int, output_tokens: int, cached_tokens: int, *, estimated: bool) -> None:
+        def count(
+            input_tokens: int, output_tokens: int, cached_tokens: int, *, estimated: bool
+        ) -> None:
             cost = cost_of(price, input_tokens, output_tokens, cached_tokens)
             usage = Usage(
                 requests=1,
@@ -628,7 +666,12 @@ class Resolver:
             count(input_tokens, output_tokens, 0, estimated=True)
 
         response = self._client.complete(request, stop_if_cancelled, count_lost)
-        count(response.input_tokens, response.output_tokens, response.cached_tokens, estimated=response.estimated)
+        count(
+            response.input_tokens,
+            response.output_tokens,
+            response.cached_tokens,
+            estimated=response.estimated,
+        )
         if response.filtered:
             raise Unanswerable("the provider's content filter refused it")
         return response
@@ -657,7 +700,9 @@ class Resolver:
             self._useless = 0
         elif not response.complete or not self._useful:
             self._useless += 1
-        what = problem if response.complete else f"it was cut at its limit of {response.limit} tokens"
+        what = (
+            problem if response.complete else f"it was cut at its limit of {response.limit} tokens"
+        )
         model = self._settings.model_for(self._kind)
         sentence = f"the answers of the model {model!r} could not be used {MOST_USELESS} times in a row: {what}"
         is_fault_of_model = bool(problem) and not self._useful
@@ -669,7 +714,9 @@ class Resolver:
             raise ProviderBusy(sentence, paused_seconds)
 
 
-def resolutions_of(pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]) -> list[Resolution]:
+def resolutions_of(
+    pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]
+) -> list[Resolution]:
     """Return a resolution for each item of a response.
 
     The input tokens are split in proportion to the texts, and the output tokens in proportion to the answers.
@@ -678,7 +725,9 @@ def resolutions_of(pack: Sequence[Question], response: LLMResponse, ids: Sequenc
     parsed = parse_answers(kind, response.text, ids)
     answers = [parsed.valid.get(item_id) for item_id in ids]
     text_tokens = [question.tokens for question in pack]
-    answer_tokens = [estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers]
+    answer_tokens = [
+        estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers
+    ]
     inputs = split_in_proportion(response.input_tokens, text_tokens)
     outputs = split_in_proportion(response.output_tokens, answer_tokens)
     cached = split_in_proportion(response.cached_tokens, text_tokens)
@@ -687,7 +736,10 @@ def resolutions_of(pack: Sequence[Question], response: LLMResponse, ids: Sequenc
     for item_id in ids:
         problem = parsed.problems.get(item_id)
         reasons.append("" if problem is None else problem + cut)
-    return [Resolution(*each) for each in zip(pack, answers, reasons, inputs, outputs, cached, strict=True)]
+    return [
+        Resolution(*each)
+        for each in zip(pack, answers, reasons, inputs, outputs, cached, strict=True)
+    ]
 
 
 def is_doubtful(resolution: Resolution, pack: Sequence[Question]) -> bool:
@@ -707,7 +759,9 @@ def is_doubtful(resolution: Resolution, pack: Sequence[Question]) -> bool:
     return any(found_in(quotes, neighbour.body) for neighbour in neighbours)
 
 
-def accepted(pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]) -> list[Resolution]:
+def accepted(
+    pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]
+) -> list[Resolution]:
     """Return the answers of a response that may be stored. An item that was asked alone has no neighbours."""
     answered = [each for each in resolutions_of(pack, response, ids) if each.answer is not None]
     if len(pack) == 1:

@@ -3,7 +3,9 @@
 import unicodedata
 from functools import lru_cache
 
-_SAME = str.maketrans({"’": "'", "‘": "'", "`": "'", "‐": "-", "‑": "-", "–": "-", "—": "-", "−": "-"})
+_SAME = str.maketrans(
+    {"’": "'", "‘": "'", "`": "'", "‐": "-", "‑": "-", "–": "-", "—": "-", "−": "-"}
+)
 # Accents, and characters without width.
 _DROPPED = frozenset({"Mn", "Cf"})
 

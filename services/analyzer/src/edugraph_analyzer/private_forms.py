@@ -171,16 +171,18 @@ _PHONE_CUES = (
     r"(?:电话|手机|座机|联系方式|打给我|传真|家里号码|号码|拨打|短信|(?<![a-z])(?:phone|mobile|cell|call|ring|tel|fax|text|whats\s?app|sms"
     r"|(?:my|her|his|home|mum's|dad's|mom's|contact) number|(?<!the )number is)(?![a-z]))"
 )
-_PHONE_HINT = (
-    r"电话|手机|座机|联系方式|打给我|传真|号码|拨打|短信|phone|mobile|cell|call|ring|tel|fax|text|whats|sms|number"
-)
+_PHONE_HINT = r"电话|手机|座机|联系方式|打给我|传真|号码|拨打|短信|phone|mobile|cell|call|ring|tel|fax|text|whats|sms|number"
 _REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\d{4}|[\s\-.]\d{3}[\s\-.]\d{5}|\d[\s\-.]\d{4}[\s\-.]\d{3})"
 _DIGIT_HAN = "〇零一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
-_HAN_VALUE = {char: str(place) for place, char in enumerate("零一二三四五六七八九")} | {"〇": "0", "幺": "1"}
+_HAN_VALUE = {char: str(place) for place, char in enumerate("零一二三四五六七八九")} | {
+    "〇": "0",
+    "幺": "1",
+}
 _HAN_VALUE |= {char: str(place) for place, char in enumerate("壹贰叁肆伍陆柒捌玖", start=1)}
 # A number is a quantity, or part of a calculation, if one of these follows it.
 _QUANTITY = re.compile(
-    r"\s{0,2}(?:[元个只颗米克吨千万亿人册本张件升²³%％°÷×*/=^+]|[km]?m\b|kg\b|-\s?\d)", re.IGNORECASE
+    r"\s{0,2}(?:[元个只颗米克吨千万亿人册本张件升²³%％°÷×*/=^+]|[km]?m\b|kg\b|-\s?\d)",
+    re.IGNORECASE,
 )
 # A number is part of a calculation if one of these stands before it.
 _CALCULATED = re.compile(r"[÷×*/=^√]\s{0,2}$")
@@ -347,7 +349,9 @@ def _account(match: Found) -> tuple[int, int] | None:
     """Replace an account. A word without digits or marks is one only behind a colon or a word for an account."""
     start, end = match.span("secret")
     found = match.string[start:end].rstrip("._-")
-    has_cue = re.search(r"[:=]|号|id|account|handle", match.string[match.start() : start], re.IGNORECASE)
+    has_cue = re.search(
+        r"[:=]|号|id|account|handle", match.string[match.start() : start], re.IGNORECASE
+    )
     has_mark = re.search(r"[\d_@#]|\w\.\w", found)
     if not has_cue and not has_mark:
         return None

@@ -32,9 +32,7 @@ SURNAMES_THAT_ARE_WORDS = frozenset(
     {"东方", "西门", "东门", "百里", "长孙", "太史", "单于", "微生", "公羊", "司空", "司徒"}
 )
 # People of history whom a lesson names.
-IN_HISTORY = (
-    "欧阳修|欧阳询|司马光|司马迁|司马懿|司马昭|司马炎|司马相如|诸葛亮|诸葛孔明|诸葛瑾|上官婉儿|夏侯惇|夏侯渊|慕容复"
-)
+IN_HISTORY = "欧阳修|欧阳询|司马光|司马迁|司马懿|司马昭|司马炎|司马相如|诸葛亮|诸葛孔明|诸葛瑾|上官婉儿|夏侯惇|夏侯渊|慕容复"
 _SURNAMES = frozenset(
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董潘袁蔡蒋余杜叶程魏苏吕丁卢姚沈钟姜崔谭陆范汪廖石金韦贾夏邹熊孟秦邱侯江尹薛闫雷龙黎史陶贺毛郝"
     "萧阎鞠栾佟蔺卞喻褚蓝尤巩匡邝骆闵晏晁荆桑敖寇楚蒲巫舒邸沙丛佘岑虞滕游谌揭亓仝麦占缪瞿糜窦桓邬裘"
@@ -44,7 +42,9 @@ _SURNAMES = frozenset(
 _MORE_SURNAMES = frozenset("方高何任白文于安常成朴池宁冷")
 # surname -> characters that make a word with it if they stand before it
 _BEFORE_SURNAMES = {entry[0]: frozenset(entry[1:]) for entry in words_in("before_surnames.zh.txt")}
-_NOT_A_PERSON = frozenset({"小时", "老师", "小学", "小数", "小心", "小组", "小于", "小孩", "小说", "老是", "小明"})
+_NOT_A_PERSON = frozenset(
+    {"小时", "老师", "小学", "小数", "小心", "小组", "小于", "小孩", "小说", "老是", "小明"}
+)
 # An id with fewer characters looks like an ordinary word or number.
 _SHORTEST_ID = 4
 _LONG_DIGITS = re.compile(r"\d{6,20}")
@@ -193,7 +193,9 @@ def _latin_patterns(name: str) -> Iterator[str]:
     parts = [part for part in re.split(r"[\s,._]+", name) if part]
     all_words = all(part.casefold() in WORDS for part in parts)
     for order in (parts, parts[::-1]):
-        yield _word(r"[\s,._\-]{0,3}".join(map(_loose, order)), "".join(order), ignore_case=not all_words)
+        yield _word(
+            r"[\s,._\-]{0,3}".join(map(_loose, order)), "".join(order), ignore_case=not all_words
+        )
     if len(parts) > 1:
         yield _word(rf"{_loose(parts[0])}\s{re.escape(parts[-1][0])}\.", parts[0])
         lower_case = [index for index, part in enumerate(parts) if index > 0 and part.islower()]
@@ -256,10 +258,10 @@ _RELATIVES = (
     "|朋友|闺蜜|同桌|监护人|家长|隔壁班的"
 )
 _ADDRESS = "老师|同学|教授|校长|主任"
-TITLES_BEHIND = (
-    "老师|同学|教授|校长|主任|班长|先生|女士|小姐|博士|导师|阿姨|叔叔|教练|医生|师傅|大夫|学长|学姐|学弟|学妹"
+TITLES_BEHIND = "老师|同学|教授|校长|主任|班长|先生|女士|小姐|博士|导师|阿姨|叔叔|教练|医生|师傅|大夫|学长|学姐|学弟|学妹"
+TITLES_BEFORE = (
+    "班主任|班长|组长|课代表|校长|教导主任|年级主任|辅导员|老师|同学|同桌|医生|教练|家长"
 )
-TITLES_BEFORE = "班主任|班长|组长|课代表|校长|教导主任|年级主任|辅导员|老师|同学|同桌|医生|教练|家长"
 # A surname before one of these is the name of a person.
 ADDRESSED = re.compile(
     f"{TITLES_BEHIND}|爸爸|妈妈|家长|爸|妈|{'|'.join(map(plain_of, ('さん', 'くん', 'ちゃん', '君', '様', '先生', '씨', '선생')))}"
@@ -278,7 +280,9 @@ def _introduction(
 ) -> Form:
     """Return a form of names. Its pattern itself says where case does not count."""
     needs = Needs(beyond_ascii=beyond_ascii)
-    return Form("PERSON", re.compile(pattern), re.compile(hint), ignores_case=True, span=span, needs=needs)
+    return Form(
+        "PERSON", re.compile(pattern), re.compile(hint), ignores_case=True, span=span, needs=needs
+    )
 
 
 def _titled_surname(match: re.Match[str]) -> tuple[int, int] | None:

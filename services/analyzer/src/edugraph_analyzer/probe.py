@@ -15,7 +15,10 @@ from edugraph_analyzer.prompting.questions import Unanswerable, item_ids, questi
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Failure, Rejected, Wait
 
-_TEXTS = ("谢谢老师，我终于明白通分了！", "I am stuck: why does the sign change when I move a term?")
+_TEXTS = (
+    "谢谢老师，我终于明白通分了！",
+    "I am stuck: why does the sign change when I move a term?",
+)
 _ENVELOPE = {"type": "teacher_interaction", "timestamp": "2026-01-01T00:00:00Z"}
 
 
@@ -29,18 +32,25 @@ class Fact:
 
 
 def check(
-    settings: AnalyzerSettings, server: "redis.Redis", *, clock: Callable[[], float] = time.monotonic
+    settings: AnalyzerSettings,
+    server: "redis.Redis",
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Fact, ...]:
     """Return the facts of each model in use: if it is reachable, what it accepts, and its limits. Never raises."""
     if not settings.has_provider:
         return (Fact("provider", "none set: the offline analyser answers", None),)
-    names = dict.fromkeys(settings.model_for(kind) for kind in ("interaction", "error", "knowledge_points"))
+    names = dict.fromkeys(
+        settings.model_for(kind) for kind in ("interaction", "error", "knowledge_points")
+    )
     facts = list[Fact]()
     for name in names:
         facts.append(Fact("address", settings.address_of(name) or "the SDK's own (api.openai.com)"))
         facts.append(Fact("model", name))
         try:
-            facts += _answered(settings.model_copy(update={"interaction_model": name}), server, clock)
+            facts += _answered(
+                settings.model_copy(update={"interaction_model": name}), server, clock
+            )
         except Unanswerable as error:
             facts.append(Fact("answer", error.reason, good=False))
         except Wait as wait:
@@ -55,7 +65,9 @@ def check(
     return tuple(facts)
 
 
-def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable[[], float]) -> list[Fact]:
+def _answered(
+    settings: AnalyzerSettings, server: "redis.Redis", clock: Callable[[], float]
+) -> list[Fact]:
     """Ask one pack of two questions and return the facts of its answer. Raises the errors of `LLMClient.complete`."""
     from edugraph_analyzer.llm.client import LLMClient
 
@@ -66,7 +78,9 @@ def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable
     for text in _TEXTS:
         record = {**_ENVELOPE, "data": {"teacher_id": "check", "student_id": "check", "text": text}}
         questions.append(question_of(read_document(record, "interaction", ()), settings))
-    answered = client.complete_with_headers(request_of("interaction", questions, settings, lambda: uuid.uuid4().hex))
+    answered = client.complete_with_headers(
+        request_of("interaction", questions, settings, lambda: uuid.uuid4().hex)
+    )
     seconds = clock() - began
 
     response = answered.response
@@ -79,7 +93,9 @@ def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable
     price = settings.price_of(name)
     cost = "no price is set: see EDUGRAPH_PRICES"
     if price is not None:
-        money = cost_of(price, response.input_tokens, response.output_tokens, response.cached_tokens)
+        money = cost_of(
+            price, response.input_tokens, response.output_tokens, response.cached_tokens
+        )
         cost = f"{money:.6f} {settings.models.currency}".strip()
 
     limits = settings.limits_of(name)
@@ -97,7 +113,11 @@ def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable
         Fact("structured answers", f"{accepted.step}{proven}", good=accepted.proven),
         Fact("parameters", accepted.limit_name + temperature),
         Fact("a pack of 2", f"{len(parsed.valid)} of 2 valid", good=not parsed.problems),
-        Fact("tokens", f"{response.input_tokens} in, {response.output_tokens} out", good=response.input_tokens > 0),
+        Fact(
+            "tokens",
+            f"{response.input_tokens} in, {response.output_tokens} out",
+            good=response.input_tokens > 0,
+        ),
         Fact("cost of this check", cost),
         Fact("limits it tells", "; ".join(limits_in_headers) or "none in its headers"),
         Fact("limits that are kept", f"{kept_limits} a minute"),

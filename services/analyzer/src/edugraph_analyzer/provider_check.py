@@ -13,13 +13,19 @@ NAME = "provider"
 def check_provider(settings: AnalyzerSettings) -> Check:
     """Return the check of the provider. Its detail is "not asked" if no provider is set."""
     if not settings.has_provider:
-        return Check(name=NAME, ok=True, detail="not asked: none is set, and the offline analyser answers")
+        return Check(
+            name=NAME, ok=True, detail="not asked: none is set, and the offline analyser answers"
+        )
     problems = []
     for address, key in _logins(settings):
         problem = _problem(address, key)
         if problem is not None:
             problems.append(problem)
-    advice = ("Check OPENAI_BASE_URL, OPENAI_API_KEY and the file of models, and the network.",) if problems else ()
+    advice = (
+        ("Check OPENAI_BASE_URL, OPENAI_API_KEY and the file of models, and the network.",)
+        if problems
+        else ()
+    )
     return Check(name=NAME, ok=not problems, problems=tuple(problems), advice=advice)
 
 

@@ -21,12 +21,26 @@ from edugraph_analyzer.private_forms import FORMS, Form, Needs, Span
 from edugraph_analyzer.private_names import INTRODUCTIONS, own_names
 
 TAGS = (
-    *("URL", "EMAIL", "ADDRESS", "STUDENT", "TEACHER", "IDNUMBER", "CARD", "PHONE", "ACCOUNT", "IP", "PLATE"),
+    *(
+        "URL",
+        "EMAIL",
+        "ADDRESS",
+        "STUDENT",
+        "TEACHER",
+        "IDNUMBER",
+        "CARD",
+        "PHONE",
+        "ACCOUNT",
+        "IP",
+        "PLATE",
+    ),
     *("BIRTHDATE", "STUDENTID", "PERSON"),
 )
 # The order of the tags does not matter, since no letter follows a tag in the two patterns below.
 _TAG = "|".join(TAGS)
-_PLACEHOLDER = re.compile(rf"(?:[\[【(（<]\s?)?\b({_TAG})[_ ](\d{{1,5}})(?!\d)(?:\s?[\]】)）>])?", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    rf"(?:[\[【(（<]\s?)?\b({_TAG})[_ ](\d{{1,5}})(?!\d)(?:\s?[\]】)）>])?", re.IGNORECASE
+)
 _OWN_MARK = re.compile(rf"(?:{_TAG})_\d{{1,5}}", re.IGNORECASE)
 
 

@@ -124,13 +124,18 @@ class AnalyzerService:
         if load_job(self.blobs, job_id) is None:
             # If Redis loses the job, a pack can create it again from the stored request.
             store_analysis(self.blobs, request)
-            if self.jobs.standing(job_id, request.generation) == "unknown" and not self._recreate(request):
+            if self.jobs.standing(job_id, request.generation) == "unknown" and not self._recreate(
+                request
+            ):
                 return
         if self.windows.ask([request], START) == "unknown":
             self._begin_again(request)
             return
         window = AnalysisWindow(
-            job_id=job_id, deadline=request.deadline, generation=request.generation, economy=request.economy
+            job_id=job_id,
+            deadline=request.deadline,
+            generation=request.generation,
+            economy=request.economy,
         )
         self.publish_packs(window)
 
@@ -140,7 +145,9 @@ class AnalyzerService:
         Raises Rejected for a job whose deadline has passed.
         """
         if request.deadline is not None and request.deadline < self.now().timestamp():
-            raise Rejected("Redis does not know this job, and its deadline has passed; send its records again")
+            raise Rejected(
+                "Redis does not know this job, and its deadline has passed; send its records again"
+            )
         if self.blobs.exists(cancelled_key(request.job_id)):
             log.info("job_left_out", reason="it was cancelled before Redis lost it")
             return False
@@ -169,7 +176,12 @@ class AnalyzerService:
         if message.economy:
             most = max(most, ECONOMY_PACKS)
         taken = self.windows.take(
-            message.job_id, message.generation, by, self.now(), most=most, pack_records=self.pack_size
+            message.job_id,
+            message.generation,
+            by,
+            self.now(),
+            most=most,
+            pack_records=self.pack_size,
         )
         if taken.standing == "unknown":
             self._begin_again(message)
@@ -206,7 +218,9 @@ class AnalyzerService:
             return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
         except MembersUnknown as unknown:
             self._ask_for_members(message, unknown.course_ids)
-            raise Wait("the importer has not told yet who is in the course", MEMBERS_SECONDS) from None
+            raise Wait(
+                "the importer has not told yet who is in the course", MEMBERS_SECONDS
+            ) from None
         created = self.jobs.created(message.job_id)
         findings = Findings(
             job_id=message.job_id,
@@ -265,7 +279,10 @@ class AnalyzerService:
         if texts.open_since is not None and now - texts.open_since < TEXTS_FIRST_SECONDS:
             raise Wait("the texts of its courses are read first", TEXTS_SECONDS)
         if texts.read_since is not None and now - texts.read_since < READING_SECONDS:
-            raise Wait("its import is still being read, and texts of its courses are read first", TEXTS_SECONDS)
+            raise Wait(
+                "its import is still being read, and texts of its courses are read first",
+                TEXTS_SECONDS,
+            )
         return texts.published
 
     def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:
@@ -296,7 +313,12 @@ class AnalyzerService:
             compared=len(message.points),
             pairs=pairs,
         )
-        send(self.app, "record_proposals_task", proposed, task_id=task_id_for(message.job_id, "proposals"))
+        send(
+            self.app,
+            "record_proposals_task",
+            proposed,
+            task_id=task_id_for(message.job_id, "proposals"),
+        )
         return {"pairs": len(pairs)}
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
@@ -340,7 +362,9 @@ class AnalyzerService:
     def _settle_failed(self, job_id: str, sizes: dict[str, int], reason: str) -> None:
         """Settle packs as failed. `sizes` has the number of records by the name of the pack."""
         for pack, records in sizes.items():
-            self.jobs.settle_pack(job_id, pack, AnalysisProgress(failed=records), self.now(), reason)
+            self.jobs.settle_pack(
+                job_id, pack, AnalysisProgress(failed=records), self.now(), reason
+            )
         # The importer ends a job that waits for prerequisites.
         state = self.jobs.finish_if_complete(job_id, self.now())
         telemetry.job_ended(None if state == "deriving" else state)
@@ -355,5 +379,7 @@ def edition_of(result: PackResult) -> str:
     parts = []
     for found in result.findings:
         origin = found.origin
-        parts.append((found.record.get("record_id"), origin.analyser, origin.model, origin.prompt_version))
+        parts.append(
+            (found.record.get("record_id"), origin.analyser, origin.model, origin.prompt_version)
+        )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -9,7 +9,14 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_analyzer.models_file import Endpoint, Limits, ModelsFile, Parameters, Price, read_models_file
+from edugraph_analyzer.models_file import (
+    Endpoint,
+    Limits,
+    ModelsFile,
+    Parameters,
+    Price,
+    read_models_file,
+)
 from edugraph_common.contracts.findings import Kind
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -24,7 +31,11 @@ class AnalyzerSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="EDUGRAPH_", extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=()
+        env_prefix="EDUGRAPH_",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        protected_namespaces=(),
     )
 
     openai_api_key: SecretStr | None = Field(
@@ -37,8 +48,13 @@ class AnalyzerSettings(BaseSettings):
         validation_alias=AliasChoices("EDUGRAPH_OPENAI_BASE_URL", "OPENAI_BASE_URL"),
         description="of any server that speaks the OpenAI API, up to /v1; not set: api.openai.com",
     )
-    model: str = Field(default="gpt-4o-mini", description="as the provider names it; for all kinds without one below")
-    interaction_model: str | None = Field(default=None, description="for sentiment and topics of messages")
+    model: str = Field(
+        default="gpt-4o-mini",
+        description="as the provider names it; for all kinds without one below",
+    )
+    interaction_model: str | None = Field(
+        default=None, description="for sentiment and topics of messages"
+    )
     error_model: str | None = Field(default=None, description="for mistakes")
     knowledge_points_model: str | None = Field(default=None, description="for course texts")
     models_file: Path | None = Field(
@@ -46,21 +62,28 @@ class AnalyzerSettings(BaseSettings):
         description="TOML: endpoints, keys, parameters, limits and prices of models; docs/models.md describes it",
     )
     temperature: float | None = Field(
-        default=0.0, ge=0, le=2, description="a change asks all texts again; empty: the provider's own default"
+        default=0.0,
+        ge=0,
+        le=2,
+        description="a change asks all texts again; empty: the provider's own default",
     )
     answer_tokens: int | None = Field(
         default=None,
         ge=16,
         description="most for one item; empty: 256 (messages), 512 (mistakes), 2048 (course texts)",
     )
-    thinking_tokens: int = Field(default=0, ge=0, description="added to each answer's limit, for models that think")
+    thinking_tokens: int = Field(
+        default=0, ge=0, description="added to each answer's limit, for models that think"
+    )
 
     call_timeout_seconds: Seconds = Field(
         default=60.0, description="seconds for one answer; more for a slow server of one's own"
     )
     connect_timeout_seconds: Seconds = Field(default=10.0, description="seconds")
     requests_per_minute: int = Field(
-        default=100, ge=1, description="of one key and model, all analyzers together; failed requests count"
+        default=100,
+        ge=1,
+        description="of one key and model, all analyzers together; failed requests count",
     )
     tokens_per_minute: int | None = Field(
         default=None, ge=1, description="likewise, in and out; empty: requests alone are counted"
@@ -76,7 +99,10 @@ class AnalyzerSettings(BaseSettings):
     )
 
     pack_size: int = Field(
-        default=10, ge=1, le=100, description="items in one request; 1: each alone, for a model that mixes them up"
+        default=10,
+        ge=1,
+        le=100,
+        description="items in one request; 1: each alone, for a model that mixes them up",
     )
     packs_in_queue: int = Field(
         default=64,
@@ -85,7 +111,9 @@ class AnalyzerSettings(BaseSettings):
         description="most packs of one job in the queue, and as many of its course texts; at least twice the tasks "
         "of all analyzers at a time",
     )
-    pack_tokens: int = Field(default=4_000, ge=1, description="most for the texts of one request, estimated")
+    pack_tokens: int = Field(
+        default=4_000, ge=1, description="most for the texts of one request, estimated"
+    )
     one_student_per_pack: bool = Field(
         default=True,
         description="no request has texts of different students, so that none can set the finding of another; "
@@ -101,7 +129,8 @@ class AnalyzerSettings(BaseSettings):
     )
 
     redaction: bool = Field(
-        default=True, description="private words become placeholders before a text leaves; docs/privacy.md says which"
+        default=True,
+        description="private words become placeholders before a text leaves; docs/privacy.md says which",
     )
     name_model: bool = Field(
         default=False,
@@ -112,17 +141,23 @@ class AnalyzerSettings(BaseSettings):
         description='JSON list of ids; no text with one of them is sent to the provider: ["S0104"]',
     )
     courses_without_consent: frozenset[str] = Field(
-        default=frozenset(), description="JSON list of ids; no text of these courses is sent to the provider"
+        default=frozenset(),
+        description="JSON list of ids; no text of these courses is sent to the provider",
     )
     cache_ttl_seconds: int = Field(
-        default=30 * 86_400, ge=1, description="seconds an answer is kept; until then the same text is not paid again"
+        default=30 * 86_400,
+        ge=1,
+        description="seconds an answer is kept; until then the same text is not paid again",
     )
     lease_ttl_seconds: Seconds = Field(
         default=30.0,
         description="seconds until others ask what a process that died was asking; renewed while it lives",
     )
     confidence_without_evidence: float = Field(
-        default=0.5, ge=0, le=1, description="most for a finding whose quoted words are not in the text"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="most for a finding whose quoted words are not in the text",
     )
 
     batch_deadline_seconds: Seconds = Field(
@@ -130,7 +165,8 @@ class AnalyzerSettings(BaseSettings):
         description="seconds; what a batch of the provider's has not answered then is asked as other texts are",
     )
     batch_poll_seconds: Seconds = Field(
-        default=60.0, description="seconds between two looks at a batch of the provider's; later ones are rarer"
+        default=60.0,
+        description="seconds between two looks at a batch of the provider's; later ones are rarer",
     )
 
     prices: dict[str, Price] = Field(
@@ -143,7 +179,8 @@ class AnalyzerSettings(BaseSettings):
         description="in the currency of the prices; a job that has spent it waits; empty: no limit",
     )
     budget_pause_seconds: Seconds = Field(
-        default=60.0, description="seconds until a job that waits for a larger budget is looked at again"
+        default=60.0,
+        description="seconds until a job that waits for a larger budget is looked at again",
     )
 
     @field_validator(
@@ -179,7 +216,9 @@ class AnalyzerSettings(BaseSettings):
     def name_model_is_there(self) -> "AnalyzerSettings":
         """Raise if the model for names is wanted and not installed: it would have found names that leave now."""
         if self.name_model and find_spec(NAME_MODEL_PACKAGE) is None:
-            raise ValueError("EDUGRAPH_NAME_MODEL needs the extra names: pip install 'edugraph-analyzer[names]'")
+            raise ValueError(
+                "EDUGRAPH_NAME_MODEL needs the extra names: pip install 'edugraph-analyzer[names]'"
+            )
         return self
 
     @cached_property
@@ -189,7 +228,11 @@ class AnalyzerSettings(BaseSettings):
     @property
     def has_provider(self) -> bool:
         """Return whether there is a model to ask. An address is enough, since not every server needs a key."""
-        return self.secret is not None or self.openai_base_url is not None or bool(self.models.endpoints)
+        return (
+            self.secret is not None
+            or self.openai_base_url is not None
+            or bool(self.models.endpoints)
+        )
 
     def model_for(self, kind: Kind) -> str:
         own = {
@@ -212,7 +255,10 @@ class AnalyzerSettings(BaseSettings):
 
     def limits_of(self, model: str) -> Limits:
         """Return the limits of a model for each key."""
-        own = {"requests_per_minute": self.requests_per_minute, "tokens_per_minute": self.tokens_per_minute}
+        own = {
+            "requests_per_minute": self.requests_per_minute,
+            "tokens_per_minute": self.tokens_per_minute,
+        }
         in_file = self.models.models.get(model)
         given = {}
         if in_file is not None:

@@ -54,25 +54,33 @@ def analyze_error_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
     return self.analyzer.analyse(self.parse(Analysis, body)).model_dump(mode="json")
 
 
-@shared_task(base=LLMAnalysisTask, bind=True, name="extract_knowledge_points_task", contract=Analysis)
+@shared_task(
+    base=LLMAnalysisTask, bind=True, name="extract_knowledge_points_task", contract=Analysis
+)
 def extract_knowledge_points_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
     """Find knowledge points and prerequisites of a pack of course texts. Return a PackOutcome."""
     return self.analyzer.analyse(self.parse(Analysis, body)).model_dump(mode="json")
 
 
-@shared_task(base=LLMAnalysisTask, bind=True, name="batch_analyze_interactions_task", contract=AnalysisBatch)
+@shared_task(
+    base=LLMAnalysisTask, bind=True, name="batch_analyze_interactions_task", contract=AnalysisBatch
+)
 def batch_analyze_interactions_task(self: LLMAnalysisTask, body: Any) -> str:
     """Send all interactions of a batch in packs. Return the id of their group, or "" if no pack is sent here."""
     return _start(self, self.parse(AnalysisBatch, body))
 
 
-@shared_task(base=LLMAnalysisTask, bind=True, name="batch_analyze_errors_task", contract=AnalysisBatch)
+@shared_task(
+    base=LLMAnalysisTask, bind=True, name="batch_analyze_errors_task", contract=AnalysisBatch
+)
 def batch_analyze_errors_task(self: LLMAnalysisTask, body: Any) -> str:
     """Send all mistakes of a batch in packs. Return the id of their group, or "" if no pack is sent here."""
     return _start(self, self.parse(AnalysisBatch, body))
 
 
-@shared_task(base=LLMAnalysisTask, bind=True, name="estimate_analysis_task", contract=AnalysisEstimate)
+@shared_task(
+    base=LLMAnalysisTask, bind=True, name="estimate_analysis_task", contract=AnalysisEstimate
+)
 def estimate_analysis_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
     """Estimate the cost and the time of an analysis. Return an Estimate."""
     return self.analyzer.estimate(self.parse(AnalysisEstimate, body))
@@ -84,7 +92,9 @@ def compare_names_task(self: LLMAnalysisTask, body: Any) -> dict[str, int]:
     return self.analyzer.compare_names(self.parse(CompareNames, body))
 
 
-@shared_task(base=LLMAnalysisTask, bind=True, name="continue_analysis_task", contract=AnalysisWindow)
+@shared_task(
+    base=LLMAnalysisTask, bind=True, name="continue_analysis_task", contract=AnalysisWindow
+)
 def continue_analysis_task(self: LLMAnalysisTask, body: Any) -> None:
     """Publish packs of a job until its window is full."""
     self.analyzer.publish_packs(self.parse(AnalysisWindow, body))

@@ -40,7 +40,11 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     Raises Refused.
     """
     check_credentials(environment)
-    chosen = {"FLOWER_READ_ONLY": "true", "FLOWER_PURGE_OFFLINE_WORKERS": "600", "FLOWER_MAX_TASKS": "20000"}
+    chosen = {
+        "FLOWER_READ_ONLY": "true",
+        "FLOWER_PURGE_OFFLINE_WORKERS": "600",
+        "FLOWER_MAX_TASKS": "20000",
+    }
     management = environment.get("EDUGRAPH_BROKER_MANAGEMENT_URL", "").rstrip("/")
     if management:
         chosen["FLOWER_BROKER_API"] = f"{management}/api/"
@@ -56,9 +60,13 @@ def check_credentials(environment: Mapping[str, str]) -> None:
         for pair in given.split(","):
             user, _, password = pair.partition(":")
             if not user or len(password) < SHORTEST_PASSWORD:
-                raise Refused(f"FLOWER_BASIC_AUTH must be USER:PASSWORD with {SHORTEST_PASSWORD} characters or more")
+                raise Refused(
+                    f"FLOWER_BASIC_AUTH must be USER:PASSWORD with {SHORTEST_PASSWORD} characters or more"
+                )
     elif not (environment.get("FLOWER_AUTH") and environment.get("FLOWER_AUTH_PROVIDER")):
-        raise Refused("set FLOWER_BASIC_AUTH=USER:PASSWORD, or FLOWER_AUTH, FLOWER_AUTH_PROVIDER and FLOWER_OAUTH2_…")
+        raise Refused(
+            "set FLOWER_BASIC_AUTH=USER:PASSWORD, or FLOWER_AUTH, FLOWER_AUTH_PROVIDER and FLOWER_OAUTH2_…"
+        )
     elif missing := [name for name in SECRETS if not environment.get(name)]:
         raise Refused(f"OAuth needs {', '.join(missing)} too")
 

@@ -38,7 +38,13 @@ from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import NotThere
 from edugraph_gateway.operations.reaper import keep_reaping
 from edugraph_gateway.operations.sweeper import keep_sweeping
-from edugraph_gateway.problems import PROBLEM_SCHEMA, http_problem, invalid_fields, problem_answer, problem_of
+from edugraph_gateway.problems import (
+    PROBLEM_SCHEMA,
+    http_problem,
+    invalid_fields,
+    problem_answer,
+    problem_of,
+)
 from edugraph_gateway.telemetry import observe
 
 EXPECTED_ERRORS = (Problem, Failure, MalformedFile, RequestValidationError, HTTPException)
@@ -95,8 +101,12 @@ def make_application(gateway: Gateway) -> FastAPI:
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
-    bug = Problem(500, "bug", "The gateway has an error; it is in its log. Sending it again may help.")
-    application.add_middleware(BugsAnswered, event="gateway_bug", answer=lambda: problem_answer(bug))
+    bug = Problem(
+        500, "bug", "The gateway has an error; it is in its log. Sending it again may help."
+    )
+    application.add_middleware(
+        BugsAnswered, event="gateway_bug", answer=lambda: problem_answer(bug)
+    )
     if gateway.settings.auth == "off" and not gateway.settings.open_to_network:
         application.add_middleware(LoopbackOnly, answer=problem_answer)
     application.add_middleware(NotStored)
@@ -109,13 +119,17 @@ def error_answer(error: Exception) -> Response:
     if isinstance(error, Problem):
         return problem_answer(error)
     if isinstance(error, NotThere):
-        return problem_answer(Problem(404, "not-found", f"{error.reason[0].upper()}{error.reason[1:]}."))
+        return problem_answer(
+            Problem(404, "not-found", f"{error.reason[0].upper()}{error.reason[1:]}.")
+        )
     if isinstance(error, Failure):
         return problem_answer(problem_of(error))
     if isinstance(error, MalformedFile):
         return problem_answer(Problem(422, "malformed-file", str(error)))
     if isinstance(error, RequestValidationError):
-        return problem_answer(invalid_fields([(detail["loc"], detail["msg"]) for detail in error.errors()[:20]]))
+        return problem_answer(
+            invalid_fields([(detail["loc"], detail["msg"]) for detail in error.errors()[:20]])
+        )
     if isinstance(error, HTTPException):
         return problem_answer(http_problem(error.status_code, str(error.detail)))
     raise error

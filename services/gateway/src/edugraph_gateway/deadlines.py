@@ -21,4 +21,6 @@ async def in_time(work: Callable[[], T], seconds: float, limiter: CapacityLimite
         with anyio.fail_after(seconds):
             return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
     except TimeoutError:
-        raise Retryable(f"no answer from the servers behind the gateway within {seconds:g} s") from None
+        raise Retryable(
+            f"no answer from the servers behind the gateway within {seconds:g} s"
+        ) from None

@@ -95,7 +95,9 @@ def open_gateway(
     new_id: Callable[[], str] = lambda: secrets.token_hex(12),
 ) -> Gateway:
     """Return a gateway that is connected to nothing yet: each client connects at its first use."""
-    client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
+    client = connect(
+        settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1
+    )
     issuer = Issuer(settings) if settings.oidc_issuer else None
     celery_app = make_publisher("edugraph-gateway", settings)
     held_queues = HeldQueues(client, now)
@@ -133,7 +135,9 @@ def open_gateway(
         admission=Admission(
             KeyRing(KeysWithBootstrap(client, bootstrap_key)),
             issuer,
-            RateLimiter(client, settings.client_requests_per_minute, settings.client_burst_requests),
+            RateLimiter(
+                client, settings.client_requests_per_minute, settings.client_burst_requests
+            ),
             now,
             require_key=settings.auth == "on",
             sessions=Sessions(client, issuer) if issuer else None,
@@ -143,7 +147,9 @@ def open_gateway(
             acceptance_numbers=AcceptanceNumbers(client),
             idempotency=IdempotencyStore(client),
             submitter=submitter,
-            upload_slots=UploadSlots(CapacityLimiter(settings.max_concurrent_uploads), probes.broker_answers),
+            upload_slots=UploadSlots(
+                CapacityLimiter(settings.max_concurrent_uploads), probes.broker_answers
+            ),
             limits=BodyLimits(
                 max_json_bytes=settings.max_body_bytes,
                 max_upload_bytes=settings.max_upload_bytes,
@@ -157,7 +163,9 @@ def open_gateway(
         blobs=blobs,
         publisher=publisher,
         results=results,
-        restrictions=Restrictions(lambda: told_by_importer(CourseMembers(client), ask_for_restricted)),
+        restrictions=Restrictions(
+            lambda: told_by_importer(CourseMembers(client), ask_for_restricted)
+        ),
         probes=probes,
         dead_letters=dead_letters,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
@@ -166,14 +174,18 @@ def open_gateway(
             client=client,
             blobs=blobs,
             dead_letters=dead_letters,
-            workers=WorkerChecks(celery_app, results, held_queues, consumers_of(settings, celery_app), new_id),
+            workers=WorkerChecks(
+                celery_app, results, held_queues, consumers_of(settings, celery_app), new_id
+            ),
             new_id=new_id,
         ),
         broker_figures=broker_figures(settings, celery_app, letter_store.counts),
         analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
         queue_depth=queue_depth(celery_app),
         end_records=partial(end_old_records, submitter),
-        read_reports=partial(keep_reading_reports, celery_app, held_queues) if settings.on_rabbitmq else None,
+        read_reports=partial(keep_reading_reports, celery_app, held_queues)
+        if settings.on_rabbitmq
+        else None,
         sweep=lambda: sweep(jobs, blobs, retention, now()) + letter_store.sweep(),
         now=now,
         event_streams=EventStreams(settings.max_streams_per_client),

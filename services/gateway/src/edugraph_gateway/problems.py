@@ -9,7 +9,14 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
-from edugraph_common.contracts.errors import Failure, QueueFull, RedisFull, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import (
+    Failure,
+    QueueFull,
+    RedisFull,
+    Rejected,
+    Retryable,
+    Wait,
+)
 from edugraph_common.platform.problems import (
     MEDIA_TYPE,
     Problem,
@@ -57,7 +64,9 @@ def problem_of(failure: Failure) -> Problem:
     if isinstance(failure, Wait):
         return Problem(503, "wait", failure.reason, retry_after=failure.seconds)
     if isinstance(failure, Retryable):
-        return Problem(503, "unavailable", f"{failure.reason}; send it again", retry_after=RETRY_AFTER_SECONDS)
+        return Problem(
+            503, "unavailable", f"{failure.reason}; send it again", retry_after=RETRY_AFTER_SECONDS
+        )
     return Problem(500, "bug", type(failure).__name__)
 
 
@@ -99,7 +108,8 @@ def _not_there(what: str, identifier: str) -> str:
 
 
 PROBLEM_SCHEMA = problem_schema(
-    errors={"type": "array", "items": {"type": "object"}}, missing={"type": "array", "items": {"type": "string"}}
+    errors={"type": "array", "items": {"type": "object"}},
+    missing={"type": "array", "items": {"type": "string"}},
 )
 
 

@@ -16,29 +16,45 @@ class GatewaySettings(OidcSettings, Settings):
     port: int = Field(default=8080, ge=1, le=65_535, description="where it listens")
     auth: Literal["on", "off"] = Field(default="on", description="off: everybody may do everything")
     open_to_network: bool = Field(
-        default=False, description="with EDUGRAPH_AUTH=off: answer other machines, and pages of other sites, too"
+        default=False,
+        description="with EDUGRAPH_AUTH=off: answer other machines, and pages of other sites, too",
     )
     bootstrap_key: SecretStr | None = Field(
         default=None,
         description="eg_<id>_<secret>: an API key with all scopes that ends when the first is made",
     )
 
-    client_requests_per_minute: int = Field(default=60_000, ge=1, description="of one client, over all gateways")
+    client_requests_per_minute: int = Field(
+        default=60_000, ge=1, description="of one client, over all gateways"
+    )
     client_burst_requests: int = Field(
         default=1_000, ge=1, description="of one client's minute, how many in one burst"
     )
     max_streams_per_client: int = Field(
-        default=50, ge=1, description="jobs that one client may follow at once, of one gateway; one more gets 429"
+        default=50,
+        ge=1,
+        description="jobs that one client may follow at once, of one gateway; one more gets 429",
     )
-    max_queue_depth: int = Field(default=10_000, ge=1, description="messages that may wait before POSTs get 503")
+    max_queue_depth: int = Field(
+        default=10_000, ge=1, description="messages that may wait before POSTs get 503"
+    )
 
     publish_timeout_seconds: float = Field(
-        default=4.0, gt=0, le=30, description="how long the broker's confirm is waited for; then 503"
+        default=4.0,
+        gt=0,
+        le=30,
+        description="how long the broker's confirm is waited for; then 503",
     )
     max_body_bytes: int = Field(default=INLINE_BYTES, ge=1_024, description="of a JSON body")
-    max_upload_bytes: int = Field(default=5 * GIBIBYTE, ge=1_024, description="of a file as it is sent")
-    max_unpacked_bytes: int = Field(default=50 * GIBIBYTE, ge=1_024, description="of a compressed upload")
-    max_concurrent_uploads: int = Field(default=16, ge=1, description="of one gateway; one more gets 503")
+    max_upload_bytes: int = Field(
+        default=5 * GIBIBYTE, ge=1_024, description="of a file as it is sent"
+    )
+    max_unpacked_bytes: int = Field(
+        default=50 * GIBIBYTE, ge=1_024, description="of a compressed upload"
+    )
+    max_concurrent_uploads: int = Field(
+        default=16, ge=1, description="of one gateway; one more gets 503"
+    )
     upload_idle_timeout_seconds: float = Field(
         default=30.0, gt=0, description="longest wait for the next bytes of a body"
     )

@@ -26,5 +26,7 @@ def serve_own_metrics(gateway: Gateway) -> None:
         figures = gateway.broker_figures
         backlog = gateway.analysis_backlog
         serve_metrics(
-            gateway.settings.metrics_host, gateway.settings.metrics_port, lambda: exposition(figures, backlog)
+            gateway.settings.metrics_host,
+            gateway.settings.metrics_port,
+            lambda: exposition(figures, backlog),
         )

@@ -71,7 +71,9 @@ class WebhookSettings(BrokerSettings):
     webhook_secret: SecretStr = Field(
         description="whsec_ and 24 to 64 bytes in base64; while it is changed, both, divided by a space"
     )
-    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=60, description="seconds the address has to answer")
+    webhook_timeout_seconds: float = Field(
+        default=15.0, gt=0, le=60, description="seconds the address has to answer"
+    )
 
     @field_validator("webhook_url")
     @classmethod
@@ -102,7 +104,9 @@ def signing_keys(secrets: SecretStr) -> list[bytes]:
     return [base64.b64decode(secret.removeprefix("whsec_"), validate=True) for secret in given]
 
 
-def signature_headers(keys: list[bytes], event_id: str, now: datetime, body: bytes) -> dict[str, str]:
+def signature_headers(
+    keys: list[bytes], event_id: str, now: datetime, body: bytes
+) -> dict[str, str]:
     """Return the three headers of Standard Webhooks."""
     seconds = str(int(now.timestamp()))
     content = b".".join([event_id.encode(), seconds.encode(), body])
@@ -229,7 +233,9 @@ class WebhookSender:
         except Exception as error:  # noqa: BLE001 - whatever somebody else's server does to the client, the event waits
             return Answer("failed", type(error).__name__)
         verdict = verdict_of(status)
-        asked_seconds = retry_after_seconds(retry_after, self._now()) if verdict == "failed" else 0.0
+        asked_seconds = (
+            retry_after_seconds(retry_after, self._now()) if verdict == "failed" else 0.0
+        )
         return Answer(verdict, f"status {status}", asked_seconds)
 
 
@@ -273,7 +279,9 @@ class Webhooks:
                         self._consume(channel, sender, loop)
                 except (Failure, pika.exceptions.AMQPError, OSError) as error:
                     failure = type(error).__name__
-                    log.warning("webhooks_without_broker", error=failure, again_seconds=RECONNECT_SECONDS)
+                    log.warning(
+                        "webhooks_without_broker", error=failure, again_seconds=RECONNECT_SECONDS
+                    )
                     self._stopping.wait(RECONNECT_SECONDS)
 
     def _declare(self, channel: BlockingChannel) -> None:
@@ -307,7 +315,9 @@ class Webhooks:
             channel.queue_declare(delay_queue_name(delay), durable=True, arguments=arguments)
             channel.queue_bind(delay_queue_name(delay), WEBHOOKS, str(delay))
 
-    def _consume(self, channel: BlockingChannel, sender: WebhookSender, loop: asyncio.AbstractEventLoop) -> None:
+    def _consume(
+        self, channel: BlockingChannel, sender: WebhookSender, loop: asyncio.AbstractEventLoop
+    ) -> None:
         channel.confirm_delivery()
         channel.basic_qos(prefetch_count=PARALLEL_EVENTS)
         log.info("webhooks_ready", queue=QUEUE)
@@ -319,7 +329,9 @@ class Webhooks:
                 continue
             delivery = Delivery(channel, method.delivery_tag, body, _tries(properties))
             under_way.add(delivery)
-            future = asyncio.run_coroutine_threadsafe(sender.deliver(body, delivery.tries_before), loop)
+            future = asyncio.run_coroutine_threadsafe(
+                sender.deliver(body, delivery.tries_before), loop
+            )
             future.add_done_callback(partial(_in_consuming_thread, delivery, under_way))
 
         end = time.monotonic() + self._settings.webhook_timeout_seconds + 1
@@ -339,10 +351,14 @@ def _tries(properties: pika.BasicProperties) -> int:
     return tries if isinstance(tries, int) and tries > 0 else 0
 
 
-def _in_consuming_thread(delivery: Delivery, under_way: set[Delivery], future: Future[int | None]) -> None:
+def _in_consuming_thread(
+    delivery: Delivery, under_way: set[Delivery], future: Future[int | None]
+) -> None:
     # If the connection is closed, the broker has the event again.
     with suppress(pika.exceptions.AMQPError):
-        delivery.channel.connection.add_callback_threadsafe(partial(_settle, delivery, under_way, future))
+        delivery.channel.connection.add_callback_threadsafe(
+            partial(_settle, delivery, under_way, future)
+        )
 
 
 def _settle(delivery: Delivery, under_way: set[Delivery], future: Future[int | None]) -> None:
@@ -363,7 +379,9 @@ def _settle(delivery: Delivery, under_way: set[Delivery], future: Future[int | N
     except pika.exceptions.NackError:
         # The delay queue is full. The event waits here for a while, without a thread, and is then tried again.
         log.error("webhook_delay_refused", queue=delay_queue_name(delay))  # noqa: TRY400 - the broker's answer is known
-        channel.connection.call_later(NO_ROOM_SECONDS, partial(channel.basic_nack, delivery.tag, requeue=True))
+        channel.connection.call_later(
+            NO_ROOM_SECONDS, partial(channel.basic_nack, delivery.tag, requeue=True)
+        )
         return
     channel.basic_ack(delivery.tag)
 

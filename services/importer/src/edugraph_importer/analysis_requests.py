@@ -61,7 +61,9 @@ class AnalysisRequests:
     course_contexts: Callable[[Sequence[str]], tuple[CourseContext, ...]]
     now: Callable[[], datetime]
 
-    def ask(self, message: ImportBatch, records: Sequence[Record], left_out: Sequence[int] = ()) -> int:
+    def ask(
+        self, message: ImportBatch, records: Sequence[Record], left_out: Sequence[int] = ()
+    ) -> int:
         """Ask the analyzer to read each of the `records` that has a text. Return the number of these records.
 
         `left_out` has the lines of the batch that the graph refused. Their records are not in `records`.
@@ -85,20 +87,29 @@ class AnalysisRequests:
         if message.economy:
             # A batch request to the model provider takes many records, so that its files are worth their cost.
             common["pack_records"] = PACK_RECORDS
-        requests = [AnalysisBatch(**common, kind=kind, expected=kinds[kind]) for kind in sorted(kinds, key=_order)]
+        requests = [
+            AnalysisBatch(**common, kind=kind, expected=kinds[kind])
+            for kind in sorted(kinds, key=_order)
+        ]
         if message.rows is None:
             lines = enumerate(message.records or (), start=message.first_line)
             values = tuple(value for line, value in lines if line not in left_out)
             self._send_at_once(requests, values, records, contexts)
             return kinds.total()
         if left_out:
-            requests = [request.model_copy(update={"left_out": tuple(left_out)}) for request in requests]
+            requests = [
+                request.model_copy(update={"left_out": tuple(left_out)}) for request in requests
+            ]
         self._let_wait(requests, contexts)
         return kinds.total()
 
-    def _let_wait(self, requests: Sequence[AnalysisBatch], contexts: tuple[CourseContext, ...]) -> None:
+    def _let_wait(
+        self, requests: Sequence[AnalysisBatch], contexts: tuple[CourseContext, ...]
+    ) -> None:
         first = requests[0]
-        additions: dict[Kind, dict[str, Any]] = {"knowledge_points": {"pack_records": _contents(first)}}
+        additions: dict[Kind, dict[str, Any]] = {
+            "knowledge_points": {"pack_records": _contents(first)}
+        }
         if contexts:
             key = contexts_key(first.job_id, first.batch)
             with self.blobs.write(key) as file:
@@ -106,7 +117,9 @@ class AnalysisRequests:
             for kind in KINDS_WITH_CONTEXTS:
                 additions.setdefault(kind, {})["contexts_key"] = key
         asked_by = f"batch-{first.batch}"
-        complete = [request.model_copy(update=additions.get(request.kind, {})) for request in requests]
+        complete = [
+            request.model_copy(update=additions.get(request.kind, {})) for request in requests
+        ]
         if self.windows.ask(complete, asked_by) != "start":
             return
         names = ("job_id", "traceparent", "deadline", "generation", "economy")
@@ -150,7 +163,12 @@ class AnalysisRequests:
                 records=tuple(record.to_json() for record in pack),
                 contexts=own_contexts(pack, contexts),
             )
-            send(self.app, "extract_knowledge_points_task", message, task_id=task_id_for(request.job_id, name))
+            send(
+                self.app,
+                "extract_knowledge_points_task",
+                message,
+                task_id=task_id_for(request.job_id, name),
+            )
 
 
 def _order(kind: Kind) -> tuple[bool, str]:

@@ -37,9 +37,20 @@ from edugraph_common.sources import (
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.rights import check_rights
-from edugraph_common.sources.rows import as_invalid_record, latest_timestamp, make_reject, parse_rows
+from edugraph_common.sources.rows import (
+    as_invalid_record,
+    latest_timestamp,
+    make_reject,
+    parse_rows,
+)
 from edugraph_common.sources.split_budget import CountedFile, SplitBudget
-from edugraph_common.sources.stored import count_ranges, count_rows, index_key, read_ranges, write_frames
+from edugraph_common.sources.stored import (
+    count_ranges,
+    count_rows,
+    index_key,
+    read_ranges,
+    write_frames,
+)
 from edugraph_importer.graph import RecordBatch, derive_facts
 
 # A file of this unpacked size is split in less time than it takes to write a batch.
@@ -76,7 +87,10 @@ def is_long_to_split(blobs: Blobs, job: ImportJob) -> bool:
         return True
     size = job.unpacked_bytes
     if size is None and _compression(job) is None:
-        with suppress(Gone), blobs.open(job.source) as file:  # Gone: it was split and deleted after `is_split`.
+        with (
+            suppress(Gone),
+            blobs.open(job.source) as file,
+        ):  # Gone: it was split and deleted after `is_split`.
             size = file.seek(0, 2)
     return size is None or size > SPLIT_AT_ONCE_BYTES
 
@@ -123,13 +137,21 @@ def delete_upload(blobs: Blobs, job: ImportJob) -> None:
         blobs.delete(job.source)
 
 
-def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str], go_on: Callable[[], None]) -> None:
+def _split(
+    blobs: Blobs,
+    job: ImportJob,
+    source: str,
+    prefixes: Mapping[str, str],
+    go_on: Callable[[], None],
+) -> None:
     """Read the file once, and write its rows as frames, from which everything else reads them."""
     with blobs.open_unchanged(source, job.outside) as file:
         budget = SplitBudget()
         mapping = load_mapping(blobs, job.job_id)
         counted = CountedFile(file, budget)
-        plan, text = open_text(counted, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
+        plan, text = open_text(
+            counted, job.format, _compression(job), mapping, Platforms(prefixes, job.platform)
+        )
         # `plan.source` raises if the plan cannot be used. Such a plan is not stored, since rejects are read by it.
         rows = plan.source
         store_read_plan(blobs, job.job_id, plan)
@@ -137,7 +159,9 @@ def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str
         write_frames(blobs, job.job_id, _watched(chunks, budget, go_on))
 
 
-def _watched(chunks: Iterable[RowChunk], budget: SplitBudget, go_on: Callable[[], None]) -> Iterator[RowChunk]:
+def _watched(
+    chunks: Iterable[RowChunk], budget: SplitBudget, go_on: Callable[[], None]
+) -> Iterator[RowChunk]:
     for chunk in chunks:
         go_on()
         budget.count_rows(len(chunk))
@@ -179,7 +203,9 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
             start = number * size
             part = records[start : start + size]
             batches.append(
-                ImportBatch(**common, batch=number, records=part, first_line=1 + start, expected=len(part))
+                ImportBatch(
+                    **common, batch=number, records=part, first_line=1 + start, expected=len(part)
+                )
             )
         return batches
     reading = None if job.format == "ndjson" else read_plan_key(job.job_id)

@@ -48,7 +48,9 @@ from edugraph_importer.graph import Graph
 EXPORTED: AbstractSet[Exporter] = frozenset(
     {"graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"}
 )
-_SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
+_SOURCE = re.compile(
+    r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?"
+)
 _INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
 EduGraph 保存的关于学生 {student} 的数据，读取时间 {moment}。
 
@@ -150,7 +152,9 @@ class PersonExport:
                 self._counts[name] += 1
 
     def _index(self, now: datetime) -> str:
-        text = _INTRODUCTION.format(student=self._student_id, moment=now.isoformat(timespec="seconds"))
+        text = _INTRODUCTION.format(
+            student=self._student_id, moment=now.isoformat(timespec="seconds")
+        )
         text += "".join(f"{name}: {count}\n" for name, count in self._counts.items())
         text += "".join(f"\n{problem}" for problem in self._problems)
         for place in PLACES:

@@ -123,7 +123,9 @@ class Importer:
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
     keeps_uploads: bool = False
 
-    def plan(self, job: ImportJob, *, at_once: bool = False) -> tuple[list[ImportBatch], ImportAggregate] | None:
+    def plan(
+        self, job: ImportJob, *, at_once: bool = False
+    ) -> tuple[list[ImportBatch], ImportAggregate] | None:
         """Return the next window of batches, and the message that sums them up. The caller sends both in `sending`.
 
         With `at_once` one window holds all batches. Batches that are done already are left out.
@@ -156,7 +158,9 @@ class Importer:
             # all importers may be too busy to write it when the gateway asks for it.
             tell_restricted(self.members, self.graph)
             store_job(self.blobs, job)
-            self.audit.record(job.rights.client or UNKNOWN_CLIENT, "job.submit", job.job_id, self.now())
+            self.audit.record(
+                job.rights.client or UNKNOWN_CLIENT, "job.submit", job.job_id, self.now()
+            )
         claim = self.jobs.begin(
             job.job_id,
             total,
@@ -169,7 +173,9 @@ class Importer:
             # Redis has lost the job since `standing` read it, so the job is recreated like any unknown job.
             return self.plan(job, at_once=at_once)
         if claim == "busy":
-            raise Wait("another process sends these batches, or died while it did", CLAIM_SECONDS / 4)
+            raise Wait(
+                "another process sends these batches, or died while it did", CLAIM_SECONDS / 4
+            )
         if claim != "begun":
             log.info("window_left_out", batch=job.next_batch, reason=claim)
             return None
@@ -223,7 +229,9 @@ class Importer:
                 raise SplitEnded
 
         try:
-            total = count_batches(self.blobs, job, self.platform_prefixes, go_on, keeps_upload=self.keeps_uploads)
+            total = count_batches(
+                self.blobs, job, self.platform_prefixes, go_on, keeps_upload=self.keeps_uploads
+            )
         except (MalformedFile, Changed) as problem:
             self.fail_import(job, str(problem))
             if not self.keeps_uploads:
@@ -286,7 +294,9 @@ class Importer:
         store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
             self.tell_course_members(members.keys() - self.members.of(members).keys())
-            requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts, self.now)
+            requests = AnalysisRequests(
+                self.app, self.windows, self.blobs, self.graph.course_contexts, self.now
+            )
             asked = requests.ask(message, kept, sorted(lines))
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
@@ -329,7 +339,12 @@ class Importer:
         else:
             read = message.expected or 0
         outcome = BatchOutcome(
-            job_id=message.job_id, batch=message.batch, state="failed", read=read, failed=read, error=reason
+            job_id=message.job_id,
+            batch=message.batch,
+            state="failed",
+            read=read,
+            failed=read,
+            error=reason,
         )
         self._settle(outcome)
         in_a_row = self.jobs.failed_in_a_row(message.job_id)
@@ -371,7 +386,10 @@ class Importer:
         )
         return ImportReport(
             deriving=report.deriving,
-            **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "not_relevant", "errors")},
+            **{
+                name: getattr(report, name)
+                for name in (*same, "by_type", "reasons", "not_relevant", "errors")
+            },
             seconds=seconds,
             records_per_second=report.read / seconds,
         )
@@ -396,7 +414,9 @@ class Importer:
             if job.source is not None:
                 # The process that split the file may have died before it wrote the index of persons. Without the
                 # index an erasure reads all rows.
-                with suppress(Rejected):  # Rows that cannot be read have already failed their batches.
+                with suppress(
+                    Rejected
+                ):  # Rows that cannot be read have already failed their batches.
                     index_persons(self.blobs, job.job_id)
             self.jobs.imported(job.job_id, self.now())
         self._finish(job.job_id)
@@ -437,7 +457,9 @@ class Importer:
             self._send_settler(request_id)
             forget_lists(self.members, self.graph)
             self.epochs.begin_everywhere()
-        not_undone = [{"store": "graph", "key": job_id, "reason": reason} for job_id, reason in left.items()]
+        not_undone = [
+            {"store": "graph", "key": job_id, "reason": reason} for job_id, reason in left.items()
+        ]
         return {
             **erased,
             "undone": counts,
@@ -452,15 +474,26 @@ class Importer:
         was kept for longer must not bring them back.
         """
         if job.deadline is not None and job.deadline < self.now().timestamp():
-            raise Rejected("Redis does not know this job, and its deadline has passed; send its file again")
+            raise Rejected(
+                "Redis does not know this job, and its deadline has passed; send its file again"
+            )
         if self.blobs.exists(cancelled_key(job.job_id)):
             log.info("job_left_out", reason="it was cancelled before Redis lost it")
             return False
         name = shown(job.source).rsplit("/", 1)[-1] if job.source else "inline"
-        task = ["import_records_with_callback", job.model_dump(mode="json"), task_id_for(job.job_id, "split")]
+        task = [
+            "import_records_with_callback",
+            job.model_dump(mode="json"),
+            task_id_for(job.job_id, "split"),
+        ]
         inline = job.records is not None
         if self.jobs.create(
-            job.job_id, "import", name, self.now(), tasks=json.dumps([task]), tasks_hold_records=inline
+            job.job_id,
+            "import",
+            name,
+            self.now(),
+            tasks=json.dumps([task]),
+            tasks_hold_records=inline,
         ):
             log.warning("job_recreated", job=job.job_id, reason="Redis had lost it")
         return True
@@ -473,7 +506,12 @@ class Importer:
         first = job.model_copy(update={"next_batch": 0})
         if not self.blobs.exists(cancelled_key(job.job_id)):
             # The message comes first: if this process dies before `recreate`, the message's task creates the job.
-            send(self.app, "import_records_with_callback", first, task_id=task_id_for(job.job_id, "split-again"))
+            send(
+                self.app,
+                "import_records_with_callback",
+                first,
+                task_id=task_id_for(job.job_id, "split-again"),
+            )
             self.recreate(first)
 
     def _begin_again_from(self, message: ImportBatch) -> None:
@@ -517,8 +555,16 @@ class Importer:
         if message.pack.startswith("knowledge_points-"):
             # The graph knows more about these courses now. Mistakes that waited for these texts get a new context.
             texts = [parse_record(found.record) for found in message.findings]
-            self.members.forget_contexts(course_id for text in texts for course_id in course_ids_of(text))
-        self._settle_pack(message, message.done, message.failed, message.error, claims_changed=outcome.claims_changed)
+            self.members.forget_contexts(
+                course_id for text in texts for course_id in course_ids_of(text)
+            )
+        self._settle_pack(
+            message,
+            message.done,
+            message.failed,
+            message.error,
+            claims_changed=outcome.claims_changed,
+        )
         return outcome
 
     def write_reviews(self, reviews: Sequence[Review], request_id: str) -> None:
@@ -539,17 +585,24 @@ class Importer:
         message = CompareNames(job_id=job_id, points=asked)
         send(self.app, "compare_names_task", message, task_id=task_id_for(job_id, "compare"))
         self.graph.note_comparison(counted, self.now().timestamp())
-        self._ask_for_comparison(job_id, "compare-again")  # for points that were created since they were read
+        self._ask_for_comparison(
+            job_id, "compare-again"
+        )  # for points that were created since they were read
         return {"points": len(asked), "left_out": len(points) - len(asked)}
 
     def write_proposals(self, message: ProposedPairs) -> dict[str, int]:
         proposed = self.graph.write_proposals(message)
         if message.encoder is None:
-            log.warning("points_not_compared", reason="the analyzer has no sentence encoder (its extra `offline`)")
+            log.warning(
+                "points_not_compared",
+                reason="the analyzer has no sentence encoder (its extra `offline`)",
+            )
         self.epochs.begin_everywhere()
         return {"proposed": proposed}
 
-    def derive_anew(self, request_id: str, *, repair: bool, cause: Cause = NOBODY) -> dict[str, Any]:
+    def derive_anew(
+        self, request_id: str, *, repair: bool, cause: Cause = NOBODY
+    ) -> dict[str, Any]:
         """Check derived data of the graph against its records, or with `repair` derive it again.
 
         Return the differences. Raises Wait after ten minutes if there is more to do. A repeated request continues.
@@ -586,20 +639,29 @@ class Importer:
             # stored.
             with suppress(Rejected):  # The deadline of the job has passed.
                 send_lost_job(self.app, self.blobs, job_id, None, self.now())
-        return SettledPrerequisites(finished=settled.finished, changed=len(changes), set_aside=settled.set_aside)
+        return SettledPrerequisites(
+            finished=settled.finished, changed=len(changes), set_aside=settled.set_aside
+        )
 
     def _send_settler(self, job_id: str) -> None:
         """Send a request to derive prerequisites if claims have changed. The gateways send one each minute, too."""
         if self.graph.jobs_with_changed_claims():
             task_id = task_id_for(job_id, "settle-prerequisites")
-            send(self.app, "settle_prerequisites_task", SettlePrerequisites(job_id=job_id), task_id=task_id)
+            send(
+                self.app,
+                "settle_prerequisites_task",
+                SettlePrerequisites(job_id=job_id),
+                task_id=task_id,
+            )
 
     def tell_course_members(self, course_ids: Collection[str]) -> None:
         """Write to Redis the members and the context of each course, and the list of restricted students."""
         tell_restricted(self.members, self.graph)
         for course_id in sorted(course_ids):
             epoch, now = self.members.epoch(), self.now()
-            self.members.tell(course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now)
+            self.members.tell(
+                course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now
+            )
         epoch = self.members.epoch()
         for context in self.graph.course_contexts(course_ids):
             self.members.tell_context(context, epoch)
@@ -643,7 +705,9 @@ class Importer:
     ) -> dict[str, int | bool | str | None]:
         """Give a person, a course, a group or an item another id, for ten minutes at most. Return what was moved."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
-        renamed = self.graph.rename(of, node_id, new_id, lambda: self.now() < end, merge=merge, cause=cause)
+        renamed = self.graph.rename(
+            of, node_id, new_id, lambda: self.now() < end, merge=merge, cause=cause
+        )
         self.log_leader_changes()
         forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
@@ -655,7 +719,9 @@ class Importer:
         The data about a restricted student is kept, but is neither analysed nor shown.
         """
         found = self.graph.restrict_student(student_id, restricted=restricted)
-        forget_lists(self.members, self.graph)  # The list of restricted students in Redis is out of date now.
+        forget_lists(
+            self.members, self.graph
+        )  # The list of restricted students in Redis is out of date now.
         self.epochs.begin_everywhere()
         return {"found": found, "restricted": restricted and found}
 
@@ -669,7 +735,12 @@ class Importer:
         key = export_key(request_id, now)
         with self.jobs.erasing() as go_on, self.blobs.write(key) as file:
             export = PersonExport(
-                student_id, self.graph, self.blobs, self.elsewhere, self.platform_prefixes, go_on=go_on
+                student_id,
+                self.graph,
+                self.blobs,
+                self.elsewhere,
+                self.platform_prefixes,
+                go_on=go_on,
             )
             counts = export.write(file, now)
         return {"export": key.removeprefix(f"{EXPORTS}/"), "entries": counts}
@@ -677,7 +748,9 @@ class Importer:
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = message.done + message.failed
         self._settle_pack(message, 0, number, reason)
-        return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
+        return FindingsOutcome(
+            job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason
+        )
 
     def _settle_lost(self, message: ImportAggregate, lost: Collection[int]) -> None:
         """Settle batches of the window whose task ended without doing so, for example because it was revoked."""
@@ -696,7 +769,13 @@ class Importer:
         return settled
 
     def _settle_pack(
-        self, message: Findings, done: int, failed: int, error: str | None, *, claims_changed: bool = False
+        self,
+        message: Findings,
+        done: int,
+        failed: int,
+        error: str | None,
+        *,
+        claims_changed: bool = False,
     ) -> None:
         origins = [found.origin for found in message.findings]
         progress = AnalysisProgress(
@@ -727,7 +806,12 @@ class Importer:
             number, now = self.jobs.deriving([job_id]).get(job_id, ""), self.now()
             self.jobs.waits(job_id, DERIVING, now.timestamp() + DERIVING_SECONDS, now)
             task_id = task_id_for(job_id, f"settle-prerequisites-{number}")
-            send(self.app, "settle_prerequisites_task", SettlePrerequisites(job_id=job_id), task_id=task_id)
+            send(
+                self.app,
+                "settle_prerequisites_task",
+                SettlePrerequisites(job_id=job_id),
+                task_id=task_id,
+            )
         elif state:
             self._ended(job_id, state)
             self._ask_for_comparison(job_id, "propose")
@@ -747,12 +831,19 @@ class Importer:
 
     def _ended(self, job_id: str, state: str) -> None:
         telemetry.job(state)
-        self._emit("io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state)
+        self._emit(
+            "io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state
+        )
 
     def _emit(self, event_type: EventType, job_id: str, data: dict[str, object], step: str) -> None:
         event_id = task_id_for(job_id, f"{event_type}:{step}")
         event = Event(
-            id=event_id, source="/edugraph/importer", type=event_type, subject=job_id, time=self.now(), data=data
+            id=event_id,
+            source="/edugraph/importer",
+            type=event_type,
+            subject=job_id,
+            time=self.now(),
+            data=data,
         )
         emit(self.app, event)
 
@@ -760,7 +851,9 @@ class Importer:
 def within_a_message(points: Sequence[NamedPoint]) -> tuple[NamedPoint, ...]:
     """Return as many of the first points as fit into a message."""
     sizes = accumulate(len(each.model_dump_json()) + 1 for each in points)
-    return tuple(each for each, size in zip(points, sizes, strict=True) if size < LARGEST_BODY - INLINE_BYTES)
+    return tuple(
+        each for each, size in zip(points, sizes, strict=True) if size < LARGEST_BODY - INLINE_BYTES
+    )
 
 
 def valid_records(message: Findings) -> Iterator[Record]:

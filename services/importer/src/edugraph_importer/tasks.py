@@ -127,8 +127,12 @@ def split_source_task(self: DataImportTask, body: Any) -> None:
     self.importer.split(self.parse(SplitSource, body))
 
 
-@shared_task(base=DataImportTask, bind=True, name="aggregate_import_results", contract=ImportAggregate)
-def aggregate_import_results(self: DataImportTask, _outcomes: list[Any], body: Any) -> dict[str, Any]:
+@shared_task(
+    base=DataImportTask, bind=True, name="aggregate_import_results", contract=ImportAggregate
+)
+def aggregate_import_results(
+    self: DataImportTask, _outcomes: list[Any], body: Any
+) -> dict[str, Any]:
     """Sum up a window as the body of its chord, then continue or end the job. Return an ImportReport."""
     return self.importer.sum_up(self.parse(ImportAggregate, body)).model_dump(mode="json")
 
@@ -163,7 +167,9 @@ def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     return self.importer.derive_anew(message.job_id, repair=message.repair, cause=cause)
 
 
-@shared_task(base=DataImportTask, bind=True, name="remove_from_graph_task", contract=RemoveFromGraph)
+@shared_task(
+    base=DataImportTask, bind=True, name="remove_from_graph_task", contract=RemoveFromGraph
+)
 def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool]:
     """Remove a course or a group from the graph. Return what was removed and left, and whether all is done."""
     message = self.parse(RemoveFromGraph, body)
@@ -171,10 +177,14 @@ def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | b
     return self.importer.remove_from_graph(message.of, message.node_id, message.job_id, cause)
 
 
-@shared_task(base=DataImportTask, bind=True, name="settle_prerequisites_task", contract=SettlePrerequisites)
+@shared_task(
+    base=DataImportTask, bind=True, name="settle_prerequisites_task", contract=SettlePrerequisites
+)
 def settle_prerequisites_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Decide which prerequisites are followed, and end the jobs that wait for this. Return SettledPrerequisites."""
-    return self.importer.settle_prerequisites(self.parse(SettlePrerequisites, body).job_id).model_dump(mode="json")
+    return self.importer.settle_prerequisites(
+        self.parse(SettlePrerequisites, body).job_id
+    ).model_dump(mode="json")
 
 
 @shared_task(base=DataImportTask, bind=True, name="rename_in_graph_task", contract=RenameInGraph)
@@ -224,7 +234,9 @@ def restrict_student_task(self: DataImportTask, body: Any) -> dict[str, bool]:
     return self.importer.restrict_student(message.student_id, restricted=not message.lifted)
 
 
-@shared_task(base=DataImportTask, bind=True, name="tell_course_members_task", contract=CourseMembersRequest)
+@shared_task(
+    base=DataImportTask, bind=True, name="tell_course_members_task", contract=CourseMembersRequest
+)
 def tell_course_members_task(self: DataImportTask, body: Any) -> None:
     """Write the members of some courses to Redis, where the analyzer reads them."""
     self.importer.tell_course_members(self.parse(CourseMembersRequest, body).course_ids)
@@ -235,7 +247,9 @@ def erase_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Erase a person by all their ids from every store. Return what was removed, and what was left and why."""
     asked = self.parse(ErasePerson, body)
     cause = _cause_of(asked, f"the erasure {asked.job_id}")
-    return self.importer.erase_person(asked.ids, asked.names, dry_run=asked.dry_run, block=asked.block, cause=cause)
+    return self.importer.erase_person(
+        asked.ids, asked.names, dry_run=asked.dry_run, block=asked.block, cause=cause
+    )
 
 
 @shared_task(base=DataImportTask, bind=True, name="admit_person_task", contract=AdmitPerson)

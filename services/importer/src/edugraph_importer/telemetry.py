@@ -35,7 +35,9 @@ def retries_of(graph: Graph) -> Iterator[None]:
             added = number - before.get(code, 0)
             if added:
                 metrics.REPEATS.add(added, code=code.rsplit(".", 1)[-1])
-                structlog.get_logger("edugraph.graph").info("transaction_repeated", code=code, times=added)
+                structlog.get_logger("edugraph.graph").info(
+                    "transaction_repeated", code=code, times=added
+                )
 
 
 def open_versions() -> None:

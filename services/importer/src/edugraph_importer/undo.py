@@ -26,7 +26,11 @@ log = structlog.get_logger("edugraph.importer")
 
 
 def undo_import(
-    graph: Graph, blobs: Blobs, job_id: str, cause: Cause = NOBODY, after_batch: Callable[[], None] = lambda: None
+    graph: Graph,
+    blobs: Blobs,
+    job_id: str,
+    cause: Cause = NOBODY,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Take back the records of an import that has ended. A second call continues after the last undone batch.
 
@@ -42,9 +46,13 @@ def undo_import(
     """
     job = load_job(blobs, job_id)
     if job is None:
-        raise Rejected("the source of this import is not kept: take its records back by their ids (withdrawn: true)")
+        raise Rejected(
+            "the source of this import is not kept: take its records back by their ids (withdrawn: true)"
+        )
     if job.acceptance is None:
-        raise Rejected("this import has no acceptance number: take its records back by their ids (withdrawn: true)")
+        raise Rejected(
+            "this import has no acceptance number: take its records back by their ids (withdrawn: true)"
+        )
     # This raises if the ledger rows of the import are deleted. Nothing may be changed before.
     graph.written_batches(job_id)
     # The note in the blob store comes before the mark in the graph: even if this process dies between them, a graph
@@ -69,7 +77,9 @@ def undo_import(
     }
 
 
-def replay_undos(graph: Graph, blobs: Blobs, cause: Cause = NOBODY) -> tuple[dict[str, int], dict[str, str]]:
+def replay_undos(
+    graph: Graph, blobs: Blobs, cause: Cause = NOBODY
+) -> tuple[dict[str, int], dict[str, str]]:
     """After a backup was restored, undo again each import whose undo is unknown to the graph or unfinished.
 
     Return two dictionaries: the numbers of imports and records, and job id -> reason why it could not be undone.
@@ -106,7 +116,9 @@ def _note(blobs: Blobs, job: ImportJob) -> None:
         file.write(json.dumps({"acceptance": job.acceptance}).encode())
 
 
-def read_stored_rows(blobs: Blobs, graph: Graph, entries: Mapping[str, Entry]) -> dict[Entry, Record | None]:
+def read_stored_rows(
+    blobs: Blobs, graph: Graph, entries: Mapping[str, Entry]
+) -> dict[Entry, Record | None]:
     """Return the record of each version, read from the stored rows of its import, or None if its row is not kept.
 
     `entries` has the sought version of each record id.

@@ -70,12 +70,16 @@ def make_worker(settings: Settings) -> App:
         jobs = Jobs(client, settings.job_retention_seconds)
         blobs = Blobs(settings.blob_url, settings.imports_from)
         members = CourseMembers(client)
-        graph = Graph(GraphSettings(), kept, telemetry.graph_version, partial(read_stored_rows, blobs))
+        graph = Graph(
+            GraphSettings(), kept, telemetry.graph_version, partial(read_stored_rows, blobs)
+        )
         epochs = AnswerEpochs(client)
         texts = RedisTexts(client)
         audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)
         letters = open_dead_letters(settings)
-        prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
+        prefixes = {
+            platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()
+        }
         return Importer(
             app=app,
             graph=graph,
@@ -127,7 +131,9 @@ def _open_graph() -> Graph:
         settings = GraphSettings()
     except ValidationError as error:
         names = ", ".join(str(each["loc"][0]) for each in error.errors())
-        raise ServerAway(f"settings of Neo4j are missing or wrong: {names}", "neo4j", "refused") from None
+        raise ServerAway(
+            f"settings of Neo4j are missing or wrong: {names}", "neo4j", "refused"
+        ) from None
     return Graph(settings)
 
 

@@ -15,7 +15,9 @@ from edugraph_importer.graph import Graph
         pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin]),
     ],
 )
-def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def room(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Room]:
     """Kept for the session; `graph` empties it for each test."""
     with opened(request.param, tmp_path_factory.mktemp("graph")) as room:
         yield room

@@ -33,7 +33,9 @@ from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT
 def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> None:
     room.graph.settle_prerequisites()
     found = {each.record["record_id"]: each.finding for each in findings}
-    assert relationships(room, "CHAT_WITH", "message_count") == talks(records, "chat", "message_count")
+    assert relationships(room, "CHAT_WITH", "message_count") == talks(
+        records, "chat", "message_count"
+    )
     assert relationships(room, "LIKES", "like_count") == talks(records, "like", "like_count")
     assert taught_in(room) == taught(records)
     assert texts_in(room) == texts(records)
@@ -45,8 +47,12 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert relationships(room, "LEARNS", "progress") == progress(records)
     assert mistakes_of(room) == mistakes(records, found)
     sums = {pair: (len(each), sum(each)) for pair, each in related(records, found).items()}
-    assert relationships(room, "RELATES_TO", "records") == {pair: number for pair, (number, _) in sums.items()}
-    assert relationships(room, "RELATES_TO", "strength") == {pair: each / n for pair, (n, each) in sums.items()}
+    assert relationships(room, "RELATES_TO", "records") == {
+        pair: number for pair, (number, _) in sums.items()
+    }
+    assert relationships(room, "RELATES_TO", "strength") == {
+        pair: each / n for pair, (n, each) in sums.items()
+    }
     assert relationships(room, "CONTAINS", "importance") == contained(records, found)
     assert practised_in(room) == practised(records)
     assert points_tested_in(room) == points_of_items(records)
@@ -116,7 +122,13 @@ def memberships_in(room: Any, kind: str) -> list[Membership]:
     rows = room.query(f"MATCH (a)-[r:{kind}]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
     return sorted(
         (
-            (row["a"], row["b"], row["p"].get("term"), _native(row["p"].get("starts")), _native(row["p"].get("ends")))
+            (
+                row["a"],
+                row["b"],
+                row["p"].get("term"),
+                _native(row["p"].get("starts")),
+                _native(row["p"].get("ends")),
+            )
             for row in rows
         ),
         key=str,
@@ -136,12 +148,18 @@ def memberships(records: Iterable[Record], *, leads: bool) -> list[Membership]:
             person = data.student_id or data.teacher_id or ""
             role = data.role or ("member" if data.student_id else "leader")
             key = (data.student_id, data.teacher_id, data.group_id, data.term, data.starts)
-            latest[key] = (role == "leader", (person, data.group_id, data.term, data.starts, data.ends))
+            latest[key] = (
+                role == "leader",
+                (person, data.group_id, data.term, data.starts, data.ends),
+            )
     return sorted((held for is_leader, held in latest.values() if is_leader is leads), key=str)
 
 
 def groups_in(room: Any) -> dict[str, str | None]:
-    return {row["id"]: row["name"] for row in room.query("MATCH (n:Group) RETURN n.id AS id, n.name AS name")}
+    return {
+        row["id"]: row["name"]
+        for row in room.query("MATCH (n:Group) RETURN n.id AS id, n.name AS name")
+    }
 
 
 def groups(records: Iterable[Record]) -> dict[str, str | None]:
@@ -149,7 +167,9 @@ def groups(records: Iterable[Record]) -> dict[str, str | None]:
     called: dict[str, list[str]] = {}
     for data in (record.data for record in records):
         if isinstance(data, MembershipRecord):
-            called.setdefault(data.group_id, []).extend([data.group_name] if data.group_name else [])
+            called.setdefault(data.group_id, []).extend(
+                [data.group_name] if data.group_name else []
+            )
     return {
         group_id: min(names, key=lambda name: (-names.count(name), name), default=None)
         for group_id, names in called.items()
@@ -185,7 +205,12 @@ def terms(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
     for record in sorted(records, key=lambda each: each.version_key):
         data = record.data
         if isinstance(data, TermRecord):
-            given = {"name": data.name, "starts": data.starts, "ends": data.ends, "breaks": list(data.breaks) or None}
+            given = {
+                "name": data.name,
+                "starts": data.starts,
+                "ends": data.ends,
+                "breaks": list(data.breaks) or None,
+            }
             told = {name: value for name, value in given.items() if value is not None}
             found[data.term] = found.get(data.term, {}) | told
     return found
@@ -193,10 +218,17 @@ def terms(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
 
 def active_days_in(room: Any) -> dict[tuple[str, str, str], tuple[set[int], set[str]]]:
     """The active minutes, and the kinds, by student, course and date."""
-    rows = room.query("MATCH (s:Student)-[:ACTIVE_ON]->(d:ActiveDay) RETURN s.id AS student, properties(d) AS p")
+    rows = room.query(
+        "MATCH (s:Student)-[:ACTIVE_ON]->(d:ActiveDay) RETURN s.id AS student, properties(d) AS p"
+    )
     return {
         (row["student"], row["p"]["course_id"], row["p"]["date"]): (
-            {60 * hour + n for hour, bits in enumerate(row["p"]["hours"]) for n in range(60) if bits >> n & 1},
+            {
+                60 * hour + n
+                for hour, bits in enumerate(row["p"]["hours"])
+                for n in range(60)
+                if bits >> n & 1
+            },
             set(row["p"].get("kinds") or ()),
         )
         for row in rows
@@ -244,7 +276,9 @@ def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
     fields = [name for names in TEXTS.values() for name in names]
     return {
         record.record_id: {
-            name: getattr(record.data, name) for name in fields if getattr(record.data, name, None) is not None
+            name: getattr(record.data, name)
+            for name in fields
+            if getattr(record.data, name, None) is not None
         }
         for record in records
         if not isinstance(record.data, CourseRecord | MembershipRecord | ActivityRecord)
@@ -253,7 +287,9 @@ def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
 
 def answers_in(room: Any) -> dict[str, str]:
     """The hash of the id of the post that a post answers, by record id."""
-    rows = room.query("MATCH (n:Interaction) WHERE n.reply_mark IS NOT NULL RETURN n.id AS id, n.reply_mark AS mark")
+    rows = room.query(
+        "MATCH (n:Interaction) WHERE n.reply_mark IS NOT NULL RETURN n.id AS id, n.reply_mark AS mark"
+    )
     return {row["id"]: row["mark"] for row in rows}
 
 
@@ -272,7 +308,10 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
         data, told = record.data, dict[tuple[str, str], set[str | None]]()
         match data:
             case StudentInteraction():
-                people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
+                people = [
+                    (data.student_id_from, data.student_name_from),
+                    (data.student_id_to, data.student_name_to),
+                ]
             case CourseContent() | ItemRecord() | PointRecord() | TermRecord() | ActivityRecord():
                 people = []
             case _:
@@ -306,12 +345,16 @@ def progress(records: Iterable[Record]) -> dict[tuple[str, str], float | None]:
 def types_of(data: ErrorRecord | AttemptRecord, finding: Finding | None) -> set[str]:
     stated = None
     if isinstance(data, ErrorRecord):
-        stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
+        stated = data.error_type_id or (
+            canonical_name(data.error_type) if data.error_type else None
+        )
     found = finding.error_types if isinstance(finding, ErrorFinding) else ()
     return {canonical_name(each.name) for each in found} | ({stated} if stated else set())
 
 
-def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str, str], tuple[Any, ...]]:
+def mistakes(
+    records: Iterable[Record], found: dict[str, Finding]
+) -> dict[tuple[str, str, str], tuple[Any, ...]]:
     sums: dict[tuple[str, str, str], tuple[Any, ...]] = {}
     for record in sorted(records, key=lambda each: each.version_key):
         data, finding = record.data, found.get(record.record_id)
@@ -322,14 +365,22 @@ def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple
         for kind in types_of(data, finding):
             for place in data.courses:
                 key = (data.student_id, kind, place)
-                number, weight, first, _, resolved = sums.get(key, (0, 0.0, record.timestamp, None, False))
-                resolved = getattr(data, "resolved", None) if "resolved" in data.model_fields_set else resolved
+                number, weight, first, _, resolved = sums.get(
+                    key, (0, 0.0, record.timestamp, None, False)
+                )
+                resolved = (
+                    getattr(data, "resolved", None)
+                    if "resolved" in data.model_fields_set
+                    else resolved
+                )
                 sums[key] = (number + times, weight + heavy, first, record.timestamp, resolved)
     return sums
 
 
 def mistakes_of(room: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
-    rows = room.query("MATCH (a)-[r:HAS_ERROR]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    rows = room.query(
+        "MATCH (a)-[r:HAS_ERROR]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p"
+    )
     assert len(rows) == len({(row["a"], row["b"], row["p"]["course_id"]) for row in rows})
     return {
         (row["a"], row["b"], row["p"]["course_id"]): (
@@ -343,7 +394,9 @@ def mistakes_of(room: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
     }
 
 
-def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], list[float]]:
+def related(
+    records: Iterable[Record], found: dict[str, Finding]
+) -> dict[tuple[str, str], list[float]]:
     """How strong each record says that a type and a point belong together; of two spellings, the stronger counts."""
     told: dict[tuple[str, str], list[float]] = {}
     for record in records:
@@ -351,7 +404,11 @@ def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[
         if isinstance(data, ErrorRecord | AttemptRecord) and isinstance(finding, ErrorFinding):
             points = {canonical_name(link.name) for link in finding.knowledge_points}
             of_point = {
-                each: max(link.strength for link in finding.knowledge_points if canonical_name(link.name) == each)
+                each: max(
+                    link.strength
+                    for link in finding.knowledge_points
+                    if canonical_name(link.name) == each
+                )
                 for each in points
             }
             for kind in types_of(data, finding):
@@ -423,7 +480,9 @@ def required(records: Iterable[Record]) -> dict[tuple[str, str], float]:
         (node_of_point(data), needed): 1.0
         for data in (record.data for record in records)
         if isinstance(data, PointRecord)
-        for needed in set(map(canonical_name, data.requires)) - names_of_point(data) - {node_of_point(data)}
+        for needed in set(map(canonical_name, data.requires))
+        - names_of_point(data)
+        - {node_of_point(data)}
     }
 
 
@@ -438,7 +497,9 @@ def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
 
 
 def practised_in(room: Any) -> dict[tuple[str, str], tuple[Any, ...]]:
-    rows = room.query("MATCH (a)-[r:PRACTISED]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    rows = room.query(
+        "MATCH (a)-[r:PRACTISED]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p"
+    )
     assert len(rows) == len({(row["a"], row["b"]) for row in rows})
     return {
         (row["a"], row["b"]): (
@@ -456,7 +517,13 @@ def practised(records: Iterable[Record]) -> dict[tuple[str, str], tuple[Any, ...
     for record in records:
         data = record.data
         if isinstance(data, AttemptRecord) and (data.correct is not None or data.score is not None):
-            right = max(data.score or 0, 0) * 1000 if data.correct is None else 1000 if data.correct else 0
+            right = (
+                max(data.score or 0, 0) * 1000
+                if data.correct is None
+                else 1000
+                if data.correct
+                else 0
+            )
             place = (record.timestamp, data.attempt_number or 0, record.record_id)
             tries.setdefault((data.student_id, data.item_id), []).append((place, round(right)))
     return {
@@ -466,9 +533,13 @@ def practised(records: Iterable[Record]) -> dict[tuple[str, str], tuple[Any, ...
 
 
 def points_tested_in(room: Any) -> dict[tuple[str, str], dict[str, int]]:
-    rows = room.query("MATCH (a:Item)-[r:TESTS]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    rows = room.query(
+        "MATCH (a:Item)-[r:TESTS]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p"
+    )
     return {
-        (row["a"], row["b"]): dict(zip(row["p"]["spellings"], row["p"]["spelling_counts"], strict=True))
+        (row["a"], row["b"]): dict(
+            zip(row["p"]["spellings"], row["p"]["spelling_counts"], strict=True)
+        )
         for row in rows
     }
 
@@ -494,7 +565,9 @@ def spelled_in(room: Any) -> dict[Named, tuple[dict[str, int], str | None, list[
     )
     return {
         (row["label"], row["id"]): (
-            dict(zip(row["p"].get("spellings", ()), row["p"].get("spelling_counts", ()), strict=True)),
+            dict(
+                zip(row["p"].get("spellings", ()), row["p"].get("spelling_counts", ()), strict=True)
+            ),
             row["p"].get("spelled") if "title" in row["p"] else row["p"].get("name"),
             row["p"].get("aliases", []),
         )
@@ -536,7 +609,9 @@ def mentions(data: Any, finding: Finding | None) -> list[tuple[Named, str]]:
             read += [("KnowledgePoint", each.name) for each in finding.knowledge_points]
         case ContentFinding():
             claims = [(each.point, each.requires) for each in finding.prerequisites]
-            names = [each.name for each in finding.knowledge_points] + [name for pair in claims for name in pair]
+            names = [each.name for each in finding.knowledge_points] + [
+                name for pair in claims for name in pair
+            ]
             read = [("KnowledgePoint", name) for name in names]
         case InteractionFinding():
             read = [("Topic", name) for name in finding.topics]
@@ -558,7 +633,9 @@ def items(records: Iterable[Record]) -> dict[str, tuple[str | None, str | None]]
     for record in sorted(records, key=lambda each: each.version_key):
         data = record.data
         if isinstance(data, AttemptRecord):
-            called_by.setdefault(data.item_id, []).extend([data.item_title] if data.item_title else [])
+            called_by.setdefault(data.item_id, []).extend(
+                [data.item_title] if data.item_title else []
+            )
         elif isinstance(data, ItemRecord):
             called_by.setdefault(data.item_id, [])
             title[data.item_id] = data.title or title.get(data.item_id)
@@ -567,4 +644,7 @@ def items(records: Iterable[Record]) -> dict[str, tuple[str | None, str | None]]
         item_id: min(names, key=lambda name: (-names.count(name), name), default=None)
         for item_id, names in called_by.items()
     }
-    return {item_id: (title.get(item_id) or name, question.get(item_id)) for item_id, name in usual.items()}
+    return {
+        item_id: (title.get(item_id) or name, question.get(item_id))
+        for item_id, name in usual.items()
+    }

@@ -46,7 +46,9 @@ def split(
     return job_id, window(blobs, job, total)
 
 
-def import_rows(graph: Graph, blobs: Blobs, rows: Sequence[dict[str, Any]], batch_size: int = 3) -> str:
+def import_rows(
+    graph: Graph, blobs: Blobs, rows: Sequence[dict[str, Any]], batch_size: int = 3
+) -> str:
     """Import a file; return the job's id."""
     job_id, messages = split(blobs, rows, batch_size)
     for message in messages:

@@ -40,7 +40,9 @@ FEW_EXAMPLES = settings(EXAMPLES, max_examples=3)
 # The number for a property that derives the whole graph five times for each example.
 SLOW_EXAMPLES = settings(EXAMPLES, max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "5")))
 ON_EMBEDDED = pytest.mark.parametrize(
-    "room", [pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin])], indirect=True
+    "room",
+    [pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin])],
+    indirect=True,
 )
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 
@@ -48,7 +50,8 @@ student = st.sampled_from(["a", "b", "c"])
 teacher = st.sampled_from(["t", "u"])
 course = st.sampled_from(["c", "d"])
 moment = st.sampled_from(
-    [f"2026-01-0{day}T0{hour}:00:00.{hour}Z" for day in (1, 2, 3) for hour in (1, 2)] + ["2026-01-01T22:58:30.5Z"]
+    [f"2026-01-0{day}T0{hour}:00:00.{hour}Z" for day in (1, 2, 3) for hour in (1, 2)]
+    + ["2026-01-01T22:58:30.5Z"]
 )
 count = st.integers(1, 5)
 share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
@@ -56,7 +59,9 @@ severity = st.sampled_from(["low", "medium", "high"])
 level = st.sampled_from(["beginner", "intermediate", "advanced"])
 reading = st.sampled_from([0, 0, 1, 2])
 called = st.sampled_from(["Ana", "王芳", "Ben"])
-topic = st.sampled_from(["Fractions", "fractions", "FRACTIONS!", "加法", "Sign-errors", "sign errors"])
+topic = st.sampled_from(
+    ["Fractions", "fractions", "FRACTIONS!", "加法", "Sign-errors", "sign errors"]
+)
 point = st.sampled_from(["P1", "p1", "P2", "P-2", "P3", "P4", "P5"])
 point_id = st.sampled_from(["K-1", "K-2", "P1"])  # the last one is a name, too
 required = st.sampled_from(["K-1", "k-2", "P1", "P2", "P3"])
@@ -72,7 +77,9 @@ outcome = st.one_of(
 )
 
 
-def _fields(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+def _fields(
+    required: dict[str, Any], optional: dict[str, Any]
+) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(required, optional=optional)
 
 
@@ -182,7 +189,14 @@ FINDING: dict[str, st.SearchStrategy[Any]] = {
 def record_lists(draw: st.DrawFn) -> list[Record]:
     kinds = draw(st.lists(st.sampled_from(list(DATA)), min_size=1, max_size=14))
     return [
-        parse_record({"type": kind, "timestamp": draw(moment), "record_id": f"r{number}", "data": draw(DATA[kind])})
+        parse_record(
+            {
+                "type": kind,
+                "timestamp": draw(moment),
+                "record_id": f"r{number}",
+                "data": draw(DATA[kind]),
+            }
+        )
         for number, kind in enumerate(kinds)
     ]
 
@@ -198,7 +212,9 @@ def versions_of(draw: st.DrawFn, records: Sequence[Record]) -> list[Record]:
         times = {record.timestamp}
         for _ in range(draw(st.integers(0, 2))):
             value = {"type": record.type, "timestamp": draw(moment), "record_id": f"r{number}"}
-            version = parse_record({**value, "data": draw(DATA[record.type]), "reading": draw(reading)})
+            version = parse_record(
+                {**value, "data": draw(DATA[record.type]), "reading": draw(reading)}
+            )
             if version.timestamp not in times:
                 versions.append(version)
             times.add(version.timestamp)
@@ -244,12 +260,18 @@ def cut(draw: Draw, items: Sequence[Any]) -> list[list[Any]]:
 
 def withdrawals(*record_ids: str) -> tuple[tuple[int, Withdrawal], ...]:
     """Take these records back for good, whatever their change times; each comes with its line."""
-    return tuple((line, Withdrawal(record_id=each)) for line, each in enumerate(record_ids, start=1))
+    return tuple(
+        (line, Withdrawal(record_id=each)) for line, each in enumerate(record_ids, start=1)
+    )
 
 
-def batch(records: Sequence[Record], job: str, number: int, withdrawn: Sequence[str] = ()) -> RecordBatch:
+def batch(
+    records: Sequence[Record], job: str, number: int, withdrawn: Sequence[str] = ()
+) -> RecordBatch:
     lines = list(enumerate(records, start=1))
-    return RecordBatch(job, number, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn))
+    return RecordBatch(
+        job, number, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn)
+    )
 
 
 def pack(findings: Sequence[RecordFinding], job: str, number: int) -> Findings:
@@ -278,7 +300,10 @@ def in_order(room: Any, records: Sequence[Record], findings: Sequence[RecordFind
 
 @st.composite
 def deliveries(
-    draw: st.DrawFn, records: list[Record], findings: list[RecordFinding], withdrawn: Sequence[str] = ()
+    draw: st.DrawFn,
+    records: list[Record],
+    findings: list[RecordFinding],
+    withdrawn: Sequence[str] = (),
 ) -> list[RecordBatch | Findings]:
     """Shuffled, cut anywhere, repeated, imported again; the findings before, after and between, each in its order.
 
@@ -286,10 +311,12 @@ def deliveries(
     """
     some = st.lists(st.sampled_from(list(withdrawn)), max_size=3) if withdrawn else st.just([])
     batches = [
-        batch(piece, "job", n, draw(some)) for n, piece in enumerate(cut(draw, draw(st.permutations(records))))
+        batch(piece, "job", n, draw(some))
+        for n, piece in enumerate(cut(draw, draw(st.permutations(records))))
     ]
     batches += [
-        batch(piece, "again", n, draw(some)) for n, piece in enumerate(cut(draw, draw(st.permutations(records))))
+        batch(piece, "again", n, draw(some))
+        for n, piece in enumerate(cut(draw, draw(st.permutations(records))))
     ]
     for n, ids in enumerate(cut(draw, withdrawn)):
         batches.insert(draw(st.integers(0, len(batches))), batch([], "back", n, ids))
@@ -307,4 +334,10 @@ def deliveries(
 @st.composite
 def withdrawn_ids(draw: st.DrawFn, records: Sequence[Record]) -> list[str]:
     """Ids of some of the records, and of one that never comes."""
-    return draw(st.lists(st.sampled_from([*(each.record_id for each in records), "never"]), max_size=4, unique=True))
+    return draw(
+        st.lists(
+            st.sampled_from([*(each.record_id for each in records), "never"]),
+            max_size=4,
+            unique=True,
+        )
+    )

@@ -38,9 +38,16 @@ STUDENTS = tuple(f"{number}" for number in range(6))
 def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
+    nobody, jobs, blobs, members = (
+        cast("Any", None),
+        Jobs(client),
+        Blobs(str(tmp_path)),
+        CourseMembers(client),
+    )
     epochs = AnswerEpochs(client)
-    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, epochs, no_letters, lambda: NOW)
+    erasure = Erasure(
+        graph, jobs, blobs, RedisTexts(client), members, epochs, no_letters, lambda: NOW
+    )
     yield Importer(
         nobody,
         graph,
@@ -69,7 +76,9 @@ def no_letters(
 def chat(number: int) -> str:
     people = {"student_id_from": STUDENTS[number % 6], "student_id_to": STUDENTS[(number + 1) % 6]}
     data = {**people, "interaction_type": "chat", "text": f"text {number}", "topics": ["4"]}
-    return json.dumps({"type": "student_interaction", "timestamp": "2026-01-01", "data": data}) + "\n"
+    return (
+        json.dumps({"type": "student_interaction", "timestamp": "2026-01-01", "data": data}) + "\n"
+    )
 
 
 def imported(importer: Importer) -> str:
@@ -98,7 +107,9 @@ def forgotten(importer: Importer, student: str) -> dict[str, Any]:
 
 def rows(importer: Importer, job_id: str) -> list[str]:
     """The rows that are stored of a job."""
-    return [f"{row.raw.decode()}\n" for batch in stored_rows(importer.blobs, job_id) for row in batch]
+    return [
+        f"{row.raw.decode()}\n" for batch in stored_rows(importer.blobs, job_id) for row in batch
+    ]
 
 
 def kept_without_the_first_three() -> list[str]:
@@ -119,11 +130,15 @@ def test_each_ends_and_takes_out_its_own(importer: Importer, room: Any) -> None:
     assert names == set(STUDENTS[3:])
 
 
-def test_no_erasure_undoes_what_another_wrote(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_erasure_undoes_what_another_wrote(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each is held up just before it replaces a file, as a large file would hold it up."""
     ids = [imported(importer) for _ in range(2)]
 
-    def slowly(blobs: Blobs, who: Who, is_open: Any, go_on: Any, prefixes: Any, **options: Any) -> Any:
+    def slowly(
+        blobs: Blobs, who: Who, is_open: Any, go_on: Any, prefixes: Any, **options: Any
+    ) -> Any:
         def held_up() -> None:
             time.sleep(0.1)
             go_on()
@@ -154,7 +169,9 @@ def test_insights_is_told_of_what_was_written_and_of_who_was_erased(importer: Im
     for _ in range(2):  # the second time, the ledger answers
         before = importer.epochs.of(["7"])
         importer.write_batch(message)
-        assert [one == other for one, other in zip(before, importer.epochs.of(["7"]), strict=True)] == [True, False]
+        assert [
+            one == other for one, other in zip(before, importer.epochs.of(["7"]), strict=True)
+        ] == [True, False]
     withdrawn = {"record_id": "r", "timestamp": "2026-01-01", "withdrawn": True}
     importer.write_batch(ImportBatch(job_id=uuid4().hex, batch=0, records=(withdrawn,)))
     assert everywhere()
@@ -174,7 +191,9 @@ def test_insights_is_told_of_what_was_written_and_of_who_was_erased(importer: Im
     assert everywhere()
 
 
-def test_the_graph_alone_takes_them_all_at_once(importer: Importer, graph: Graph, room: Any) -> None:
+def test_the_graph_alone_takes_them_all_at_once(
+    importer: Importer, graph: Graph, room: Any
+) -> None:
     imported(importer)
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(graph.erase_student, STUDENTS))
@@ -187,7 +206,10 @@ def test_a_job_that_has_not_ended_is_left_and_named(importer: Importer) -> None:
     before = rows(importer, running)
     erased = importer.erasure.erase(("4",))
     assert rows(importer, running) == before
-    assert (erased["removed"]["files"]["files"], [left["job_id"] for left in erased["left"]]) == (1, [running])
+    assert (erased["removed"]["files"]["files"], [left["job_id"] for left in erased["left"]]) == (
+        1,
+        [running],
+    )
     importer.jobs.cancel(running, NOW)
     again = importer.erasure.erase(("4",))
     assert (again["removed"]["files"]["files"], again["left"]) == (1, [])

@@ -49,12 +49,31 @@ def client() -> "Iterator[redis.Redis]":
 @pytest.fixture
 def erasure(graph: Graph, client: "redis.Redis", tmp_path: Path) -> Erasure:
     jobs, blobs, members = Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
-    return Erasure(graph, jobs, blobs, RedisTexts(client), members, AnswerEpochs(client), no_letters, lambda: NOW)
+    return Erasure(
+        graph,
+        jobs,
+        blobs,
+        RedisTexts(client),
+        members,
+        AnswerEpochs(client),
+        no_letters,
+        lambda: NOW,
+    )
 
 
 def mistake(student: str, number: int = 0, text: str = "wrong") -> dict[str, Any]:
-    data = {"student_id": student, "course_id": "c", "error_text": text, "student_name": f"Name of {student}"}
-    return {"type": "error_record", "timestamp": "2026-01-01", "record_id": f"{student}/{number}", "data": data}
+    data = {
+        "student_id": student,
+        "course_id": "c",
+        "error_text": text,
+        "student_name": f"Name of {student}",
+    }
+    return {
+        "type": "error_record",
+        "timestamp": "2026-01-01",
+        "record_id": f"{student}/{number}",
+        "data": data,
+    }
 
 
 def write(graph: Graph, *rows: dict[str, Any]) -> Any:
@@ -66,7 +85,9 @@ def tombstones(room: Any) -> list[str]:
     return [row["id"] for row in room.query("MATCH (t:Tombstone) RETURN t.id AS id")]
 
 
-def test_an_unknown_id_leaves_nothing_behind_unless_it_is_to_be_blocked(erasure: Erasure, room: Any) -> None:
+def test_an_unknown_id_leaves_nothing_behind_unless_it_is_to_be_blocked(
+    erasure: Erasure, room: Any
+) -> None:
     result = erasure.erase(("nobody",))
     assert (result["known"], tombstones(room), erasure.blobs.keys(ERASURES)) == (False, [], [])
     erasure.erase(("nobody",), block=True)
@@ -89,14 +110,21 @@ def test_somebody_of_whom_only_a_file_knows_is_blocked(erasure: Erasure, room: A
     with erasure.blobs.write("jobs/j/source.ndjson") as file:
         file.write(json.dumps(mistake("4")).encode() + b"\n")
     result = erasure.erase(("4",))
-    assert (result["known"], result["removed"]["files"]["rows"], len(tombstones(room))) == (True, 1, 1)
+    assert (result["known"], result["removed"]["files"]["rows"], len(tombstones(room))) == (
+        True,
+        1,
+        1,
+    )
 
 
 def test_all_ids_of_a_person_go_and_no_other(erasure: Erasure, room: Any) -> None:
     write(erasure.graph, *map(mistake, ("4", "ann", "S0104", "14")))
     result = erasure.erase(("4", "ann"))
     assert result["removed"]["graph"]["Student"] == 2
-    assert {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")} == {"S0104", "14"}
+    assert {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")} == {
+        "S0104",
+        "14",
+    }
 
 
 def test_exports_that_wait_go_with_an_erasure(erasure: Erasure) -> None:
@@ -117,7 +145,9 @@ def test_a_dry_run_says_what_an_erasure_would_remove_and_changes_nothing(
 ) -> None:
     write(erasure.graph, mistake("4"), mistake("S0104"))
     job_id, key = uuid4().hex, f"celery-task-meta-{uuid4()}"
-    erasure.jobs.create(job_id, "import", "inline", NOW, tasks=json.dumps([["t", {"records": [mistake("4")]}, "i"]]))
+    erasure.jobs.create(
+        job_id, "import", "inline", NOW, tasks=json.dumps([["t", {"records": [mistake("4")]}, "i"]])
+    )
     client.set(key, json.dumps({"status": "SUCCESS", "result": {"errors": [reject("4")]}}), ex=60)
     header = FitHeader(version="v", course_id="c", fitted_at="2026-01-05", items=1, name_weight=0.1)
     write_fit(erasure.blobs, header, [LabelledRow(record_id="4/0", students=("4",), words={})])
@@ -133,15 +163,33 @@ def test_a_dry_run_says_what_an_erasure_would_remove_and_changes_nothing(
 
 
 def reject(found: str) -> dict[str, Any]:
-    return {"line": 1, "field": "data.student_id", "expected": "x", "found": found, "reason": "is wrong"}
+    return {
+        "line": 1,
+        "field": "data.student_id",
+        "expected": "x",
+        "found": found,
+        "reason": "is wrong",
+    }
 
 
-def test_texts_in_redis_lose_their_records_and_nothing_else(erasure: Erasure, client: "redis.Redis") -> None:
+def test_texts_in_redis_lose_their_records_and_nothing_else(
+    erasure: Erasure, client: "redis.Redis"
+) -> None:
     """To take the guard out: compare ids as parts of a text in Person.is_among."""
-    records = [mistake("4"), mistake("S0104", text="4"), mistake("14"), mistake("2026", text="said 4")]
+    records = [
+        mistake("4"),
+        mistake("S0104", text="4"),
+        mistake("14"),
+        mistake("2026", text="said 4"),
+    ]
     job_id, key = uuid4().hex, f"celery-task-meta-{uuid4()}"
-    erasure.jobs.create(job_id, "import", "inline", NOW, tasks=json.dumps([["t", {"records": records}, "i"]]))
-    results = {"status": "SUCCESS", "result": {"errors": [reject("4"), reject("S0104"), reject("14")]}}
+    erasure.jobs.create(
+        job_id, "import", "inline", NOW, tasks=json.dumps([["t", {"records": records}, "i"]])
+    )
+    results = {
+        "status": "SUCCESS",
+        "result": {"errors": [reject("4"), reject("S0104"), reject("14")]},
+    }
     client.set(key, json.dumps(results), ex=60)
     erasure.graph.block(("4",))
     erasure.erase(("4",))
@@ -155,26 +203,47 @@ def test_texts_in_redis_lose_their_records_and_nothing_else(erasure: Erasure, cl
         assert (erasure.jobs.tasks(job_id), client.get(key)) == texts
 
 
-def test_answers_of_the_model_go_by_the_mark_of_their_record(erasure: Erasure, client: "redis.Redis") -> None:
+def test_answers_of_the_model_go_by_the_mark_of_their_record(
+    erasure: Erasure, client: "redis.Redis"
+) -> None:
     write(erasure.graph, mistake("4", 7), mistake("14", 7))
     names = {student: f"edugraph:llm:answer:error:{uuid4().hex}" for student in ("4", "14")}
     for student, name in names.items():
-        client.set(name, json.dumps({"quote": "x", "paid": {"by": "p", "of": record_mark(f"{student}/7")}}), ex=60)
+        client.set(
+            name,
+            json.dumps({"quote": "x", "paid": {"by": "p", "of": record_mark(f"{student}/7")}}),
+            ex=60,
+        )
     assert erasure.erase(("4",))["removed"]["answers"] == {"answers": 1}
     assert (client.exists(names["4"]), client.exists(names["14"])) == (0, 1)
     client.delete(names["14"])
 
 
-def test_texts_of_others_that_name_the_person_are_listed_and_stay(erasure: Erasure, room: Any) -> None:
-    texts = ["I asked Name of ann", "name OF ANN said", "Name of anna", "王小明说", "ann-7 helped", "nobody"]
-    write(erasure.graph, mistake("ann"), *(mistake("b", number, text) for number, text in enumerate(texts)))
+def test_texts_of_others_that_name_the_person_are_listed_and_stay(
+    erasure: Erasure, room: Any
+) -> None:
+    texts = [
+        "I asked Name of ann",
+        "name OF ANN said",
+        "Name of anna",
+        "王小明说",
+        "ann-7 helped",
+        "nobody",
+    ]
+    write(
+        erasure.graph,
+        mistake("ann"),
+        *(mistake("b", number, text) for number, text in enumerate(texts)),
+    )
     before = room.query("MATCH (e:ErrorRecord {id: 'b/0'}) RETURN e.error_text AS text")
     result = erasure.erase(("ann", "ann-7"), ["王小明"])
     assert sorted(each["record_id"] for each in result["mentions"]) == ["b/0", "b/1", "b/3", "b/4"]
     assert room.query("MATCH (e:ErrorRecord {id: 'b/0'}) RETURN e.error_text AS text") == before
 
 
-def test_a_restored_graph_loses_them_again_and_one_may_be_admitted(erasure: Erasure, room: Any) -> None:
+def test_a_restored_graph_loses_them_again_and_one_may_be_admitted(
+    erasure: Erasure, room: Any
+) -> None:
     write(erasure.graph, mistake("4"), mistake("14"))
     expected = room.query("MATCH (s:Student {id: '14'}) RETURN s.id AS id")
     erasure.erase(("4",))

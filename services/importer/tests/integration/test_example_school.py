@@ -23,11 +23,19 @@ AT_ONCE = 100
 
 @pytest.fixture(scope="module")
 def school() -> tuple[list[Record], list[RecordFinding]]:
-    lines = [line for name in FILES for line in (EXAMPLES / name).read_text(encoding="utf-8").splitlines()]
-    records = list({each.record_id: each for each in map(parse_record, map(json.loads, lines))}.values())
+    lines = [
+        line
+        for name in FILES
+        for line in (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
+    ]
+    records = list(
+        {each.record_id: each for each in map(parse_record, map(json.loads, lines))}.values()
+    )
     analyzer = RuleBasedAnalyzer()
     kinds = [(each, kind_to_read(each)) for each in records]
-    return records, [analyzer.finding(read_document(each.to_json(), kind, [])) for each, kind in kinds if kind]
+    return records, [
+        analyzer.finding(read_document(each.to_json(), kind, [])) for each, kind in kinds if kind
+    ]
 
 
 def counted_once(records: list[Record], findings: list[RecordFinding]) -> dict[str, int]:
@@ -43,10 +51,14 @@ def counted_once(records: list[Record], findings: list[RecordFinding]) -> dict[s
                 stated[record.record_id].add(data.error_type_id or str(name))
     for each in findings:
         if isinstance(each.finding, ErrorFinding):
-            stated[each.record["record_id"]].update(canonical_name(found.name) for found in each.finding.error_types)
+            stated[each.record["record_id"]].update(
+                canonical_name(found.name) for found in each.finding.error_types
+            )
     mistakes: dict[str, int] = defaultdict(int)
     for types in stated.values():
-        for one in {min(ids) if len(ids := ids_called.get(each, {each})) == 1 else each for each in types}:
+        for one in {
+            min(ids) if len(ids := ids_called.get(each, {each})) == 1 else each for each in types
+        }:
             mistakes[one] += 1
     return dict(mistakes)
 

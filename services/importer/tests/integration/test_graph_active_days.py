@@ -18,11 +18,15 @@ def activity(record_id: str, timestamp: str, student_id: str = "a", **data: Any)
 
 def write(graph: Graph, job: str, *records: Record, withdrawn: tuple[str, ...] = ()) -> Any:
     lines = list(enumerate(records, start=1))
-    return graph.write_batch(RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn)))
+    return graph.write_batch(
+        RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn))
+    )
 
 
 def minutes(room: Any) -> list[tuple[str, int]]:
-    rows = room.query("MATCH (:Student)-[:ACTIVE_ON]->(d) RETURN d.date AS date, d.active_minutes AS n ORDER BY date")
+    rows = room.query(
+        "MATCH (:Student)-[:ACTIVE_ON]->(d) RETURN d.date AS date, d.active_minutes AS n ORDER BY date"
+    )
     return [(row["date"], row["n"]) for row in rows]
 
 
@@ -51,7 +55,11 @@ def test_activity_whose_id_is_withdrawn_stays_whatever_comes_first(room: Any) ->
         digests.add(room.digest())
     assert len(digests) == 1
     assert minutes(room) == [("2026-03-02", 1)]
-    whole = {"type": "activity_record", "timestamp": "2026-03-02", "data": {"student_id": "a", "course_id": "c"}}
+    whole = {
+        "type": "activity_record",
+        "timestamp": "2026-03-02",
+        "data": {"student_id": "a", "course_id": "c"},
+    }
     with pytest.raises(InvalidRecord, match="activity cannot be taken back"):
         parse_row({**whole, "withdrawn": True})
 
@@ -70,7 +78,9 @@ def test_an_erased_student_leaves_no_day(room: Any) -> None:
     assert (removed["ActiveDay"], removed["Student"]) == (2, 1)
     assert room.query("MATCH (d:ActiveDay) RETURN count(d) AS days") == [{"days": 1}]
     assert write(room.graph, "again", activity("r1", "2026-03-02")).rejected == 1
-    assert {record["label"] for record in room.graph.export_student("b")["records"]} == {"ActiveDay"}
+    assert {record["label"] for record in room.graph.export_student("b")["records"]} == {
+        "ActiveDay"
+    }
 
 
 def test_short_gaps_are_filled_and_longer_ones_are_not() -> None:

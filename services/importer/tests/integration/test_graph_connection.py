@@ -17,8 +17,15 @@ pytestmark = pytest.mark.real
 
 
 def settings(**changes: object) -> GraphSettings:
-    uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
-    values = {"uri": uri, "user": user, "password": password, "privacy_secret": SecretStr(PRIVACY_SECRET)}
+    uri, user, password = given(
+        "EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD"
+    ).values()
+    values = {
+        "uri": uri,
+        "user": user,
+        "password": password,
+        "privacy_secret": SecretStr(PRIVACY_SECRET),
+    }
     return GraphSettings.model_validate(values | changes)
 
 

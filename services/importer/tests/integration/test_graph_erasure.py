@@ -34,7 +34,12 @@ ALICE = "alice-4711"
 
 def record(kind: str, record_id: str, day: int = 1, **data: Any) -> Record:
     return parse_record(
-        {"type": kind, "timestamp": f"2026-01-0{day}T00:00:00Z", "record_id": record_id, "data": data}
+        {
+            "type": kind,
+            "timestamp": f"2026-01-0{day}T00:00:00Z",
+            "record_id": record_id,
+            "data": data,
+        }
     )
 
 
@@ -43,7 +48,9 @@ def chat(record_id: str, sender: str, receiver: str, day: int = 1, **data: Any) 
     return record("student_interaction", record_id, day, **people, **data)
 
 
-def write(graph: Graph, *records: Record, job: str = "job", rejects: tuple[Reject, ...] = ()) -> Any:
+def write(
+    graph: Graph, *records: Record, job: str = "job", rejects: tuple[Reject, ...] = ()
+) -> Any:
     lines = list(enumerate(records, start=1))
     return graph.write_batch(RecordBatch(job, 0, lines, rejects, len(records) + len(rejects)))
 
@@ -53,7 +60,9 @@ def test_it_says_what_it_removed_and_only_a_hash_stays(graph: Graph, room: Any) 
         graph,
         chat("r1", ALICE, "b", topics=["Only hers"]),
         chat("r2", "b", ALICE),
-        record("error_record", "r3", student_id=ALICE, course_id="c", error_text="x", error_type="Sign"),
+        record(
+            "error_record", "r3", student_id=ALICE, course_id="c", error_text="x", error_type="Sign"
+        ),
         record("course_record", "r4", student_id=ALICE, course_id="c", course_name="Named by her"),
         record("teacher_interaction", "r5", teacher_id="t", student_id=ALICE, text="y"),
         record("course_content", "r6", course_id="c", content="z"),
@@ -63,8 +72,16 @@ def test_it_says_what_it_removed_and_only_a_hash_stays(graph: Graph, room: Any) 
     one_each = dict.fromkeys(("CourseRecord", "ErrorRecord", "ErrorType", "Teacher", "Topic"), 1)
     assert removed == {**one_each, "Interaction": 3, "Student": 2}
     assert relationships == 17
-    rows = room.query("MATCH (n) WHERE NOT n:Lock AND NOT n:Schema RETURN labels(n)[0] AS label, properties(n) AS p")
-    assert {row["label"] for row in rows} == {"Course", "CourseContent", "ImportBatch", "ImportJob", "Tombstone"}
+    rows = room.query(
+        "MATCH (n) WHERE NOT n:Lock AND NOT n:Schema RETURN labels(n)[0] AS label, properties(n) AS p"
+    )
+    assert {row["label"] for row in rows} == {
+        "Course",
+        "CourseContent",
+        "ImportBatch",
+        "ImportJob",
+        "Tombstone",
+    }
     assert ALICE not in json.dumps(rows, default=str)
     assert room.query("MATCH (t:Tombstone) RETURN t.id AS id") == [
         {"id": Tombstones(room.settings.privacy_secret).of(ALICE)}
@@ -82,7 +99,9 @@ def test_others_keep_what_others_said_of_them(graph: Graph, room: Any) -> None:
     graph.erase_student(ALICE)
     assert room.query("MATCH (s:Student {id: 'b'}) RETURN s.name AS name") == [{"name": "Ben"}]
     assert room.query("MATCH (c:Course) RETURN c.name AS name") == [{"name": "Math"}]
-    assert room.query("MATCH (t:Topic) RETURN t.name AS n, t.aliases AS a") == [{"n": "Algebra", "a": None}]
+    assert room.query("MATCH (t:Topic) RETURN t.name AS n, t.aliases AS a") == [
+        {"n": "Algebra", "a": None}
+    ]
 
 
 def test_a_replay_does_not_bring_them_back(graph: Graph, room: Any) -> None:
@@ -101,7 +120,9 @@ def test_a_replay_does_not_bring_them_back(graph: Graph, room: Any) -> None:
 def test_reports_do_not_quote_them(graph: Graph, room: Any) -> None:
     wrong = [
         Reject(line=1, field="data.student_id", expected="text", found=ALICE, reason="is wrong"),
-        Reject(line=2, field="data", expected="an object", found=f'["{ALICE}", 1]', reason="is wrong"),
+        Reject(
+            line=2, field="data", expected="an object", found=f'["{ALICE}", 1]', reason="is wrong"
+        ),
         Reject(line=3, field="data.x", expected="text", found="other", reason="is wrong"),
         Reject(line=4, field="record_id", expected="an id", found=f"{ALICE}-1", reason="is wrong"),
     ]
@@ -117,7 +138,9 @@ def test_somebody_unknown_is_remembered_as_forgotten(graph: Graph) -> None:
     assert write(graph, chat("r", "nobody", "b")).rejected == 1
 
 
-def test_a_batch_under_way_does_not_escape(graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_under_way_does_not_escape(
+    graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It looked for tombstones before there was one, and writes after."""
     original, once = versions.stored_versions, [True]
 
@@ -156,7 +179,9 @@ def check_was_never_there(room: Any, data: st.DataObject) -> None:
     findings = latest_only(data.draw(finding_lists(records)))
     others = [record for record in records if gone not in {named for _, named in students(record)}]
     kept = {record.record_id for record in others}
-    expected = in_order(room, others, [each for each in findings if each.record["record_id"] in kept])
+    expected = in_order(
+        room, others, [each for each in findings if each.record["record_id"] in kept]
+    )
     in_order(room, records, findings)
     room.graph.erase_student(gone)
     assert room.digest() == expected

@@ -10,11 +10,16 @@ from .random_imports import EXAMPLES, batch, deliver, finding_lists, latest_only
 
 @EXAMPLES
 @given(data=st.data())
-def test_the_finding_of_the_latest_job_counts_in_whatever_order_they_come(room: Any, data: st.DataObject) -> None:
+def test_the_finding_of_the_latest_job_counts_in_whatever_order_they_come(
+    room: Any, data: st.DataObject
+) -> None:
     """To take the guard out: let `_finding_updates` heed no key."""
     records = data.draw(record_lists())
     rounds = [latest_only(data.draw(finding_lists(records))) for _ in range(3)]
-    jobs = [pack(each, f"job{n}", 0).model_copy(update={"asked_at": 1e9 + n // 2}) for n, each in enumerate(rounds)]
+    jobs = [
+        pack(each, f"job{n}", 0).model_copy(update={"asked_at": 1e9 + n // 2})
+        for n, each in enumerate(rounds)
+    ]
     room.empty()
     for message in [batch(records, "job", 0), *jobs]:
         deliver(room.graph, message)
@@ -23,5 +28,7 @@ def test_the_finding_of_the_latest_job_counts_in_whatever_order_they_come(room: 
     for message in data.draw(st.permutations([batch(records, "job", 0), *jobs, *jobs])):
         deliver(room.graph, message)
         if data.draw(st.booleans()):  # as if the ledger were compacted
-            room.driver.execute_query("MATCH (p:FindingsPack) DELETE p", database_=room.settings.database)
+            room.driver.execute_query(
+                "MATCH (p:FindingsPack) DELETE p", database_=room.settings.database
+            )
     assert room.digest() == expected

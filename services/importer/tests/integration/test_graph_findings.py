@@ -26,7 +26,12 @@ ORIGIN = Origin(analyser="model", model="m", prompt_version="1", cost=0.5)
 
 def record(kind: str, record_id: str, day: int = 1, **data: Any) -> Record:
     return parse_record(
-        {"type": kind, "timestamp": f"2026-01-0{day}T00:00:00Z", "record_id": record_id, "data": data}
+        {
+            "type": kind,
+            "timestamp": f"2026-01-0{day}T00:00:00Z",
+            "record_id": record_id,
+            "data": data,
+        }
     )
 
 
@@ -41,7 +46,9 @@ def content(record_id: str, day: int = 1) -> Record:
 def write(
     graph: Graph, *pairs: tuple[Record, Finding], pack: str = "p", edition: str | None = None
 ) -> FindingsOutcome:
-    found = tuple(RecordFinding(record=each.to_json(), finding=said, origin=ORIGIN) for each, said in pairs)
+    found = tuple(
+        RecordFinding(record=each.to_json(), finding=said, origin=ORIGIN) for each, said in pairs
+    )
     return graph.write_findings(Findings(job_id="job", pack=pack, findings=found, edition=edition))
 
 
@@ -59,25 +66,39 @@ def types(*names: str) -> ErrorFinding:
 
 def requires(*claims: tuple[str, str, float]) -> ContentFinding:
     return ContentFinding(
-        prerequisites=tuple(Prerequisite(point=a, requires=b, confidence=c) for a, b, c in claims), confidence=1
+        prerequisites=tuple(Prerequisite(point=a, requires=b, confidence=c) for a, b, c in claims),
+        confidence=1,
     )
 
 
 def edges(room: Any, kind: str) -> set[tuple[str, str]]:
     room.graph.settle_prerequisites()
-    return {(row["a"], row["b"]) for row in room.query(f"MATCH (a)-[:{kind}]->(b) RETURN a.id AS a, b.id AS b")}
+    return {
+        (row["a"], row["b"])
+        for row in room.query(f"MATCH (a)-[:{kind}]->(b) RETURN a.id AS a, b.id AS b")
+    }
 
 
 def test_a_finding_of_an_interaction_stands_on_it(graph: Graph, room: Any) -> None:
     chat = record("student_interaction", "r", student_id_from="a", student_id_to="b", interaction_type="chat",
                   topics=["Algebra"])  # fmt: skip
-    said = InteractionFinding(sentiment="positive", topics=("algebra", "Sets"), confidence=0.75, evidence=("yes",))
+    said = InteractionFinding(
+        sentiment="positive", topics=("algebra", "Sets"), confidence=0.75, evidence=("yes",)
+    )
     outcome = write(graph, (chat, said))
     assert (outcome.findings, outcome.failed, outcome.error) == (1, 0, None)
     (row,) = room.query("MATCH (n:Interaction) RETURN properties(n) AS p")
-    names = ("found_sentiment", "found_confidence", "found_evidence", "found_analyser", "found_model")
+    names = (
+        "found_sentiment",
+        "found_confidence",
+        "found_evidence",
+        "found_analyser",
+        "found_model",
+    )
     assert [row["p"][name] for name in names] == ["positive", 0.75, ["yes"], "model", "m"]
-    rows = room.query("MATCH ()-[r:ABOUT]->(t) RETURN t.id AS id, r.stated_as AS s, r.found_as AS f ORDER BY id")
+    rows = room.query(
+        "MATCH ()-[r:ABOUT]->(t) RETURN t.id AS id, r.stated_as AS s, r.found_as AS f ORDER BY id"
+    )
     assert rows == [
         {"id": "algebra", "s": ["Algebra"], "f": ["algebra"]},
         {"id": "sets", "s": None, "f": ["Sets"]},
@@ -94,7 +115,9 @@ def test_what_is_stated_stays_when_it_is_no_longer_found(graph: Graph, room: Any
     write(graph, (stated, ErrorFinding(confidence=1)), pack="2")
     assert edges(room, "HAS_ERROR") == {("a", "sign")}
     assert edges(room, "RELATES_TO") == set()
-    assert room.query("MATCH (n) WHERE n:KnowledgePoint OR n:ErrorType RETURN n.id AS id") == [{"id": "sign"}]
+    assert room.query("MATCH (n) WHERE n:KnowledgePoint OR n:ErrorType RETURN n.id AS id") == [
+        {"id": "sign"}
+    ]
     room.driver.execute_query(
         "MATCH (n:ErrorRecord) SET n.finding = null, n.found_confidence = null, n.found_analyser = null, "
         "n.found_model = null, n.found_prompt_version = null"
@@ -107,15 +130,21 @@ def test_a_found_severity_weighs_where_the_record_gives_none(graph: Graph, room:
     store(graph, known, unknown)
     high = ErrorFinding(severity="high", confidence=1)
     write(graph, (known, high), (unknown, high))
-    (row,) = room.query("MATCH ()-[r:HAS_ERROR]->() RETURN r.weight AS weight, r.occurrence_count AS count")
+    (row,) = room.query(
+        "MATCH ()-[r:HAS_ERROR]->() RETURN r.weight AS weight, r.occurrence_count AS count"
+    )
     assert row == {"weight": 2.5, "count": 2}
 
 
-def test_the_mean_of_the_records_decides_and_what_is_found_anew_counts_once(graph: Graph, room: Any) -> None:
+def test_the_mean_of_the_records_decides_and_what_is_found_anew_counts_once(
+    graph: Graph, room: Any
+) -> None:
     def linked(strength: float) -> ErrorFinding:
         point = LinkedPoint(name="Fractions", strength=strength, confidence=strength)
         return ErrorFinding(
-            error_types=(FoundErrorType(name="Sign", confidence=1),), knowledge_points=(point,), confidence=1
+            error_types=(FoundErrorType(name="Sign", confidence=1),),
+            knowledge_points=(point,),
+            confidence=1,
         )
 
     def strength() -> float:
@@ -130,10 +159,16 @@ def test_the_mean_of_the_records_decides_and_what_is_found_anew_counts_once(grap
 
 def test_a_point_of_two_texts(graph: Graph, room: Any) -> None:
     def text(importance: Any, order: int, description: str) -> ContentFinding:
-        point = FoundPoint(name="Fractions", importance=importance, order=order, description=description)
+        point = FoundPoint(
+            name="Fractions", importance=importance, order=order, description=description
+        )
         return ContentFinding(knowledge_points=(point,), confidence=1)
 
-    write(graph, (content("r", 2), text("core", 3, "late")), (content("s", 1), text("supplementary", 1, "early")))
+    write(
+        graph,
+        (content("r", 2), text("core", 3, "late")),
+        (content("s", 1), text("supplementary", 1, "early")),
+    )
     query = "MATCH (c)-[r:CONTAINS]->(k) RETURN r.importance AS i, r.order AS o, k.description AS d"
     assert room.query(query) == [{"i": "core", "o": 1, "d": "late"}]
     write(graph, (content("r", 2), ContentFinding(confidence=1)), pack="again")
@@ -163,7 +198,9 @@ def test_a_cycle_is_reported_and_its_weakest_edge_set_aside(graph: Graph, room: 
     assert edges(room, "SET_ASIDE") == set()
 
 
-def test_a_resumed_pack_adds_what_was_missing_and_each_edition_is_written_once(graph: Graph, room: Any) -> None:
+def test_a_resumed_pack_adds_what_was_missing_and_each_edition_is_written_once(
+    graph: Graph, room: Any
+) -> None:
     """One record had no answer at first. The older message, delivered again after that, changes nothing."""
     write(graph, (error("r1"), types("slip")), edition="one")
     write(graph, (error("r1"), types("sign")), (error("r2"), types("misread")), edition="two")
@@ -196,7 +233,10 @@ def test_the_same_finding_at_another_price_changes_nothing(graph: Graph, room: A
     ("each", "said"),
     [
         (content("x"), types("Sign")),  # a finding of another kind
-        (record("course_record", "x", student_id="a", course_id="c"), types("Sign")),  # which has no text
+        (
+            record("course_record", "x", student_id="a", course_id="c"),
+            types("Sign"),
+        ),  # which has no text
     ],
 )
 def test_a_finding_that_cannot_be_taken_does_not_touch_its_neighbours(
@@ -211,5 +251,7 @@ def test_a_finding_that_cannot_be_taken_does_not_touch_its_neighbours(
 
 def test_a_record_that_is_none_is_counted_as_failed(graph: Graph) -> None:
     wrong = RecordFinding(record={"type": "error_record"}, finding=types("Sign"), origin=ORIGIN)
-    outcome = graph.write_findings(Findings(job_id="job", pack="p", findings=(wrong,), failed=2, error="no answer"))
+    outcome = graph.write_findings(
+        Findings(job_id="job", pack="p", findings=(wrong,), failed=2, error="no answer")
+    )
     assert (outcome.findings, outcome.failed, outcome.error) == (0, 3, "no answer")

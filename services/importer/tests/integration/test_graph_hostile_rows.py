@@ -14,7 +14,9 @@ from edugraph_importer.graph import Graph
 
 def chat(sender: str, timestamp: str = "2026-01-01T00:00:00Z", **data: Any) -> str:
     people = {"student_id_from": sender, "student_id_to": "x", "interaction_type": "chat"}
-    return json.dumps({"type": "student_interaction", "timestamp": timestamp, "data": {**people, **data}})
+    return json.dumps(
+        {"type": "student_interaction", "timestamp": timestamp, "data": {**people, **data}}
+    )
 
 
 REJECTED = {
@@ -39,9 +41,18 @@ ARRIVE = {
 
 
 @pytest.mark.parametrize("name", [*REJECTED, *ARRIVE])
-def test_a_hostile_row_takes_no_neighbour_with_it(graph: Graph, room: Any, tmp_path: Path, name: str) -> None:
-    blobs, (row, field) = Blobs(str(tmp_path)), REJECTED[name] if name in REJECTED else (ARRIVE[name], None)
-    rows = [chat(f"before{number}") for number in range(10)] + [row] + [chat(f"after{n}") for n in range(10)]
+def test_a_hostile_row_takes_no_neighbour_with_it(
+    graph: Graph, room: Any, tmp_path: Path, name: str
+) -> None:
+    blobs, (row, field) = (
+        Blobs(str(tmp_path)),
+        REJECTED[name] if name in REJECTED else (ARRIVE[name], None),
+    )
+    rows = (
+        [chat(f"before{number}") for number in range(10)]
+        + [row]
+        + [chat(f"after{n}") for n in range(10)]
+    )
     job = ImportJob(job_id="j", source="jobs/j/source.ndjson")
     with blobs.write("jobs/j/source.ndjson") as file:
         file.write("".join(line + "\n" for line in rows).encode())
@@ -58,9 +69,9 @@ def test_a_hostile_row_takes_no_neighbour_with_it(graph: Graph, room: Any, tmp_p
         rejected,
     )
     students = {each["id"] for each in room.query("MATCH (s:Student) RETURN s.id AS id")}
-    assert students == {"x"} | {json.loads(line)["data"]["student_id_from"] for line in rows if "before" in line} | {
-        f"after{number}" for number in range(10)
-    } | (set() if rejected else {"arrives"})
+    assert students == {"x"} | {
+        json.loads(line)["data"]["student_id_from"] for line in rows if "before" in line
+    } | {f"after{number}" for number in range(10)} | (set() if rejected else {"arrives"})
     for reject in found.graph.rejects:
         assert (reject.line, bool(reject.reason)) == (11, True)
         assert field in (None, reject.field)
@@ -68,9 +79,15 @@ def test_a_hostile_row_takes_no_neighbour_with_it(graph: Graph, room: Any, tmp_p
         assert stored["raw"]
 
 
-def test_two_long_names_that_mean_the_same_are_one_topic(graph: Graph, room: Any, tmp_path: Path) -> None:
+def test_two_long_names_that_mean_the_same_are_one_topic(
+    graph: Graph, room: Any, tmp_path: Path
+) -> None:
     long = "\ufdfa" * 500
-    rows = [chat("a", topics=[long]), chat("b", topics=[f" {long[:-1]} \ufdfa"]), chat("c", topics=[long[:-1] + "x"])]
+    rows = [
+        chat("a", topics=[long]),
+        chat("b", topics=[f" {long[:-1]} \ufdfa"]),
+        chat("c", topics=[long[:-1] + "x"]),
+    ]
     blobs, job = Blobs(str(tmp_path)), ImportJob(job_id="j", source="jobs/j/source.ndjson")
     with blobs.write("jobs/j/source.ndjson") as file:
         file.write("".join(line + "\n" for line in rows).encode())

@@ -46,9 +46,19 @@ def test_the_graph_is_that_of_one_import_in_order(room: Any, data: st.DataObject
 
 def test_all_that_a_teachers_record_says_is_in_the_graph(room: Any) -> None:
     """Few of the random ones have each field. Out: `text`, `feedback`, `subject` or a name in `record_facts.py`."""
-    said = {"text": "Well done", "feedback": "Show each step.", "subject": "maths", "interaction_count": 2}
+    said = {
+        "text": "Well done",
+        "feedback": "Show each step.",
+        "subject": "maths",
+        "interaction_count": 2,
+    }
     people = {"teacher_id": "t", "teacher_name": "Ms Lee", "student_id": "s", "student_name": "Ann"}
-    record = {"type": "teacher_interaction", "timestamp": "2026-03-02", "record_id": "r", "data": {**people, **said}}
+    record = {
+        "type": "teacher_interaction",
+        "timestamp": "2026-03-02",
+        "record_id": "r",
+        "data": {**people, **said},
+    }
     in_order(room, [parse_record(record)], [])
     check(room, [parse_record(record)], [])
 
@@ -75,10 +85,15 @@ def test_writers_side_by_side_make_the_same_graph(room: Any, data: st.DataObject
     withdrawn = data.draw(withdrawn_ids(records))
     findings = latest_only(data.draw(finding_lists(records)))
     kept = [each for each in records if is_activity(each) or each.record_id not in withdrawn]
-    expected = in_order(room, kept, [each for each in findings if each.record["record_id"] not in withdrawn])
+    expected = in_order(
+        room, kept, [each for each in findings if each.record["record_id"] not in withdrawn]
+    )
     room.empty()
     work: list[RecordBatch | Findings] = [batch([each], "job", n) for n, each in enumerate(records)]
-    work += [batch(piece, "again", n) for n, piece in enumerate(cut(data.draw, data.draw(st.permutations(records))))]
+    work += [
+        batch(piece, "again", n)
+        for n, piece in enumerate(cut(data.draw, data.draw(st.permutations(records))))
+    ]
     work += [pack([each], "job", n) for n, each in enumerate(findings)]
     work += [batch([], "back", n, [record_id]) for n, record_id in enumerate(withdrawn)]
     side_by_side(room.graph, data.draw(st.permutations(work * 2)))

@@ -24,7 +24,13 @@ claims_of_a_text = st.dictionaries(pairs, st.sampled_from([0.25, 0.5, 0.75]), ma
 
 
 def review(pair: Pair, verdict: str, day: int, by: str = "ann") -> PrerequisiteReview:
-    said = {"point": pair[0], "requires": pair[1], "verdict": verdict, "at": f"2026-02-0{day}T00:00:00Z", "by": by}
+    said = {
+        "point": pair[0],
+        "requires": pair[1],
+        "verdict": verdict,
+        "at": f"2026-02-0{day}T00:00:00Z",
+        "by": by,
+    }
     return PrerequisiteReview.model_validate(said)
 
 
@@ -48,7 +54,9 @@ def plainly(
     for each in said:
         pair = (each.point, each.requires)
         last[pair] = max(last.get(pair, ()), (each.at, each.by, each.verdict))
-    accepted = sorted((at, pair) for pair, (at, _, verdict) in last.items() if verdict == "accepted")
+    accepted = sorted(
+        (at, pair) for pair, (at, _, verdict) in last.items() if verdict == "accepted"
+    )
     rejected = {pair for pair, (_, _, verdict) in last.items() if verdict == "rejected"}
     claims = {**claims, **{pair: 1.0 for _, pair in accepted}}
     first = [pair for _, pair in accepted]
@@ -61,22 +69,30 @@ def plainly(
             more = {required} | needs.get(required, set())
             for above in {point} | {p for p, all_needed in needs.items() if point in all_needed}:
                 needs.setdefault(above, set()).update(more)
-    return followed, {pair: confidence for pair, confidence in claims.items() if pair not in followed}
+    return followed, {
+        pair: confidence for pair, confidence in claims.items() if pair not in followed
+    }
 
 
 @FEW
-@given(data=st.data(), found=st.tuples(claims_of_a_text, claims_of_a_text), defined=pairs, said=reviews)
+@given(
+    data=st.data(), found=st.tuples(claims_of_a_text, claims_of_a_text), defined=pairs, said=reviews
+)
 def test_a_verdict_decides_whenever_it_comes(
     room: Room, data: st.DataObject, found: Any, defined: Pair, said: list[PrerequisiteReview]
 ) -> None:
     """Out: in `judge_needs`, the look at the time; in `plan`, sort by the pair alone; let it add no accepted ones."""
     before, after = found
     steps: list[Any] = [
-        lambda: room.graph.write_findings(text_that_claims(*((*pair, c) for pair, c in before.items()))),
+        lambda: room.graph.write_findings(
+            text_that_claims(*((*pair, c) for pair, c in before.items()))
+        ),
         lambda: write(room.graph, "points", says("p", name=defined[0], requires=[defined[1]])),
     ]
     for piece in cut(data.draw, data.draw(st.permutations(said * 2))):
-        steps.insert(data.draw(st.integers(0, len(steps))), partial(room.graph.write_reviews, piece))
+        steps.insert(
+            data.draw(st.integers(0, len(steps))), partial(room.graph.write_reviews, piece)
+        )
     room.empty()
     for step in steps:
         step()
@@ -97,7 +113,9 @@ def test_a_verdict_decides_whenever_it_comes(
     assert edges(room) == plainly(claims, ())
 
 
-def test_the_last_word_decides_and_an_older_one_that_comes_late_does_not(graph: Graph, room: Room) -> None:
+def test_the_last_word_decides_and_an_older_one_that_comes_late_does_not(
+    graph: Graph, room: Room
+) -> None:
     """Out: in `judge_needs`, the look at the time; in `write_of_prerequisites`, the note that claims changed."""
     graph.write_findings(text_that_claims(("a", "b", 0.5), ("b", "a", 0.25)))
     graph.settle_prerequisites()
@@ -120,7 +138,9 @@ def test_the_last_word_decides_and_an_older_one_that_comes_late_does_not(graph: 
     assert {(row["kind"], row["by"]) for row in kept} == {("prerequisite", "ann")}
 
 
-def test_of_two_that_were_accepted_the_one_that_was_accepted_first_stands(graph: Graph, room: Room) -> None:
+def test_of_two_that_were_accepted_the_one_that_was_accepted_first_stands(
+    graph: Graph, room: Room
+) -> None:
     """Out: let `plan` sort what was accepted by the pair alone."""
     graph.write_reviews([review(("b", "a"), "accepted", 1), review(("a", "b"), "accepted", 2)])
     graph.settle_prerequisites()

@@ -32,10 +32,18 @@ def test_the_latest_version_of_each_record_is_the_record_unless_it_is_withdrawn(
     records = data.draw(versions_of(data.draw(record_lists())))
     withdrawn = data.draw(withdrawn_ids(records))
     findings = data.draw(finding_lists(records))
-    latest = [each for each in latest_versions(records) if is_activity(each) or each.record_id not in withdrawn]
-    current = {record.record_id: record.content_hash for record in latest if not is_activity(record)}
+    latest = [
+        each
+        for each in latest_versions(records)
+        if is_activity(each) or each.record_id not in withdrawn
+    ]
+    current = {
+        record.record_id: record.content_hash for record in latest if not is_activity(record)
+    }
     of_current = [
-        each for each in findings if parse_record(each.record).content_hash == current.get(each.record["record_id"])
+        each
+        for each in findings
+        if parse_record(each.record).content_hash == current.get(each.record["record_id"])
     ]
     expected = in_order(room, latest, of_current)
     room.empty()
@@ -51,7 +59,11 @@ def test_what_is_withdrawn_is_counted_once(room: Any, data: st.DataObject) -> No
     withdrawn = data.draw(withdrawn_ids(records))
     room.empty()
     messages = data.draw(deliveries(records, [], withdrawn))
-    outcomes = {each.id: room.graph.write_batch(each) for each in messages if isinstance(each, RecordBatch)}
-    assert sum(outcome.by_type.get("withdrawal", 0) for outcome in outcomes.values()) == len(withdrawn)
+    outcomes = {
+        each.id: room.graph.write_batch(each) for each in messages if isinstance(each, RecordBatch)
+    }
+    assert sum(outcome.by_type.get("withdrawal", 0) for outcome in outcomes.values()) == len(
+        withdrawn
+    )
     for outcome in outcomes.values():
         assert sum(getattr(outcome, name) for name in ROW_COUNTS) == outcome.read

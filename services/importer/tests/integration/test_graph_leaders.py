@@ -36,28 +36,45 @@ def graph(room: Any, blobs: Blobs) -> Iterator[Graph]:
         yield graph
 
 
-def row(record_id: str, person: str = "T1", group: str = "8B", day: int = 1, **more: Any) -> dict[str, Any]:
+def row(
+    record_id: str, person: str = "T1", group: str = "8B", day: int = 1, **more: Any
+) -> dict[str, Any]:
     """A membership. `role` is leader unless `more` says otherwise."""
     head: dict[str, Any] = {key: more.pop(key) for key in ("reading", "type") if key in more}
     data = {"group_id": group, "teacher_id": person, "role": "leader", **more}
     at = f"2026-03-{day:02}T08:00:00Z"
-    return {"type": "membership_record", "timestamp": at, "record_id": record_id, "data": data, **head}
+    return {
+        "type": "membership_record",
+        "timestamp": at,
+        "record_id": record_id,
+        "data": data,
+        **head,
+    }
 
 
 def taken_back(record_id: str, day: int = 20) -> dict[str, Any]:
     return {"record_id": record_id, "withdrawn": True, "timestamp": f"2026-03-{day:02}T08:00:00Z"}
 
 
-def brought(graph: Graph, blobs: Blobs, rows: list[dict[str, Any]], own: str | None = None) -> list[Any]:
+def brought(
+    graph: Graph, blobs: Blobs, rows: list[dict[str, Any]], own: str | None = None
+) -> list[Any]:
     """Import rows by the office, or by a caller whose own person is `own`. Return the rejects."""
     job_id, messages = split(blobs, rows, rights=OFFICE)
-    rights = ImportRights(roster=True, client="own", person=person_mark(job_id, own)) if own else OFFICE
+    rights = (
+        ImportRights(roster=True, client="own", person=person_mark(job_id, own)) if own else OFFICE
+    )
     rejects: list[Any] = []
     for message in messages:
         batch = read_batch(blobs, message.model_copy(update={"rights": rights})).graph
         outcome = graph.write_batch(batch)
         assert (
-            outcome.read == outcome.rejected + outcome.written + outcome.replaced + outcome.unchanged + outcome.older
+            outcome.read
+            == outcome.rejected
+            + outcome.written
+            + outcome.replaced
+            + outcome.unchanged
+            + outcome.older
         )
         assert graph.write_batch(batch) == outcome
         rejects += [*batch.rejects, *graph.rejects(job_id, message.batch)]
@@ -87,14 +104,25 @@ def noted(graph: Graph) -> list[tuple[str, str, str, bool]]:
 HIDDEN = [row("old", day=1), row("new", day=2, role="member")]
 WAYS: dict[str, tuple[list[list[dict[str, Any]]], list[dict[str, Any]]]] = {
     "withdraws the later membership": ([HIDDEN], [taken_back("new")]),
-    "gives the later membership to somebody else": ([HIDDEN], [row("new", "S9", day=3, role="member")]),
-    "moves the later membership to another group": ([HIDDEN], [row("new", group="9Z", day=3, role="member")]),
+    "gives the later membership to somebody else": (
+        [HIDDEN],
+        [row("new", "S9", day=3, role="member")],
+    ),
+    "moves the later membership to another group": (
+        [HIDDEN],
+        [row("new", group="9Z", day=3, role="member")],
+    ),
     "moves the later membership to another time": (
         [HIDDEN],
         [row("new", day=3, role="member", starts="2026-01-01")],
     ),
     "withdraws the end of an earlier time": (
-        [[row("old", day=1, starts="2026-01-01"), row("end", day=2, starts="2026-01-01", ends="2026-02-01")]],
+        [
+            [
+                row("old", day=1, starts="2026-01-01"),
+                row("end", day=2, starts="2026-01-01", ends="2026-02-01"),
+            ]
+        ],
         [taken_back("end")],
     ),
     "brings a version of another type back by a higher reading": (
@@ -115,13 +143,19 @@ def _cause(client: str, by: str, person: str | None) -> Cause:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("order", [1, -1])
-def test_no_row_makes_its_sender_a_leader(room: Any, graph: Graph, blobs: Blobs, way: str, order: int) -> None:
+def test_no_row_makes_its_sender_a_leader(
+    room: Any, graph: Graph, blobs: Blobs, way: str, order: int
+) -> None:
     """Out: `CallerWouldLead` in `LeaderNotes.write`; `superseded.memberships` or those of new records in `apply`."""
     before, sent = WAYS[way]
     for rows in before:
         brought(graph, blobs, rows)
     led = leaders(room)
-    harmless = [row("other", "T2", "7A"), taken_back("unknown"), row("mine", "T1", "7A", role="member")]
+    harmless = [
+        row("other", "T2", "7A"),
+        taken_back("unknown"),
+        row("mine", "T1", "7A", role="member"),
+    ]
     rejects = brought(graph, blobs, [*sent, *harmless][::order], own="T1")
     assert [(each.reason, each.found) for each in rejects] == [(OWN_LEADER, "")]
     assert leaders(room) == led | {("T2", "7A")}
@@ -131,10 +165,14 @@ def test_no_row_makes_its_sender_a_leader(room: Any, graph: Graph, blobs: Blobs,
     assert leaders(room) >= {("T1", "8B")}
 
 
-def test_several_rows_that_act_together_are_all_set_aside(room: Any, graph: Graph, blobs: Blobs) -> None:
+def test_several_rows_that_act_together_are_all_set_aside(
+    room: Any, graph: Graph, blobs: Blobs
+) -> None:
     """Out: `refused` of the batch before in `Graph.write_batch`. The first row hides what the second does."""
     brought(graph, blobs, HIDDEN)
-    brought(graph, blobs, [row("old-9", group="9Z"), row("new-9", group="9Z", day=2, role="member")])
+    brought(
+        graph, blobs, [row("old-9", group="9Z"), row("new-9", group="9Z", day=2, role="member")]
+    )
     moved = row("new", group="9Z", day=9, role="member")
     rejects = brought(graph, blobs, [moved, taken_back("new-9"), row("z", "T2", "7A")], own="T1")
     assert [each.reason for each in rejects] == [OWN_LEADER, OWN_LEADER]
@@ -223,18 +261,25 @@ def _led_by(student: str) -> dict[str, Any]:
 
 CHANGES: dict[str, tuple[Callable[[Any, Graph], Any], list[tuple[str, bool]]]] = {
     "a renaming of the person": (
-        lambda _, graph: graph.rename("student", "S1", "S2", lambda: True, cause=Cause("head", "the renaming")),
+        lambda _, graph: graph.rename(
+            "student", "S1", "S2", lambda: True, cause=Cause("head", "the renaming")
+        ),
         [("8B", False), ("8B", True)],
     ),
     "a renaming of the group": (
-        lambda _, graph: graph.rename("group", "8B", "9A", lambda: True, cause=Cause("head", "the renaming")),
+        lambda _, graph: graph.rename(
+            "group", "8B", "9A", lambda: True, cause=Cause("head", "the renaming")
+        ),
         [("8B", False), ("9A", True)],
     ),
     "a removal of the group": (
         lambda _, graph: graph.remove("group", "8B", lambda: True, Cause("head", "the removal")),
         [("8B", False)],
     ),
-    "an erasure": (lambda _, graph: graph.erase_student("S1", Cause("head", "the erasure")), [("8B", False)]),
+    "an erasure": (
+        lambda _, graph: graph.erase_student("S1", Cause("head", "the erasure")),
+        [("8B", False)],
+    ),
     "the end of a retention": (lambda room, graph: _ends(room)(graph), [("8B", False)]),
     "a rebuild": (
         lambda room, graph: (
@@ -247,7 +292,9 @@ CHANGES: dict[str, tuple[Callable[[Any, Graph], Any], list[tuple[str, bool]]]] =
 
 
 @pytest.mark.parametrize("way", CHANGES)
-def test_each_change_of_a_leader_is_noted_with_its_cause(room: Any, graph: Graph, blobs: Blobs, way: str) -> None:
+def test_each_change_of_a_leader_is_noted_with_its_cause(
+    room: Any, graph: Graph, blobs: Blobs, way: str
+) -> None:
     """Out: `leaders.write` in the module that the name of the case says."""
     change, expected = CHANGES[way]
     brought(graph, blobs, [_led_by("S1"), row("b", "T9", "7C", role="member")])
@@ -259,7 +306,11 @@ def test_each_change_of_a_leader_is_noted_with_its_cause(room: Any, graph: Graph
     change(room, graph)
     changes = graph.leader_changes()
     assert sorted((each.group, each.leads) for each in changes) == expected
-    who = ("retention", "the end of a retention") if "retention" in way else ("head", "the " + way.split(" ")[1])
+    who = (
+        ("retention", "the end of a retention")
+        if "retention" in way
+        else ("head", "the " + way.split(" ")[1])
+    )
     assert {(each.client, each.by) for each in changes} == {who}
     for each in changes:
         person = "S2" if way.endswith("the person") and each.leads else "S1"

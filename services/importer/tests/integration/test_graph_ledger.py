@@ -35,7 +35,12 @@ ORDER BY id
 def mistake(number: int) -> Record:
     data = {"student_id": f"s{number}", "course_id": "c", "error_text": "1+1=3"}
     return parse_record(
-        {"type": "error_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": f"e{number}", "data": data}
+        {
+            "type": "error_record",
+            "timestamp": "2026-01-01T00:00:00Z",
+            "record_id": f"e{number}",
+            "data": data,
+        }
     )
 
 
@@ -58,9 +63,13 @@ class Keeper:
     over: set[str] = field(default_factory=set)
     now: datetime = NOW
 
-    def round(self, after: timedelta = timedelta(hours=1), go_on: Callable[[], bool] = lambda: True) -> int:
+    def round(
+        self, after: timedelta = timedelta(hours=1), go_on: Callable[[], bool] = lambda: True
+    ) -> int:
         self.now += after
-        with closing(Graph(self.room.settings, RecordRetention(0, 0, 90, KEPT.days, lambda: self.now))) as graph:
+        with closing(
+            Graph(self.room.settings, RecordRetention(0, 0, 90, KEPT.days, lambda: self.now))
+        ) as graph:
             return graph.compact_ledger(self.of, go_on).rows
 
     def of(self, job_ids: Collection[str]) -> set[str]:
@@ -97,10 +106,18 @@ def test_rows_go_once_their_job_was_over_for_a_while(keeper: Keeper) -> None:
     """Out: `kept` in `compact`, or CLOSING."""
     digest, whole = keeper.room.digest(), [*OLD_ROWS[:3], "runs:0", OLD_ROWS[3]]
     keeper.over = {"old", "texts"}
-    assert (keeper.round(), keeper.round(KEPT - timedelta(minutes=1)), keeper.rows()) == (0, 0, whole)
+    assert (keeper.round(), keeper.round(KEPT - timedelta(minutes=1)), keeper.rows()) == (
+        0,
+        0,
+        whole,
+    )
     assert keeper.room.query(COUNTS) == []
     # The round that closes the jobs leaves the rows to a later one.
-    assert (keeper.round(timedelta(hours=1)), keeper.round(timedelta(seconds=1)), keeper.rows()) == (0, 0, whole)
+    assert (
+        keeper.round(timedelta(hours=1)),
+        keeper.round(timedelta(seconds=1)),
+        keeper.rows(),
+    ) == (0, 0, whole)
     assert (keeper.round(), keeper.rows(), keeper.round()) == (4, ["runs:0"], 0)
     assert keeper.room.query(COUNTS) == OLD_COUNTS
     assert "Ada" not in str(keeper.room.query("MATCH (j:ImportJob) RETURN properties(j) AS all"))
@@ -113,9 +130,16 @@ COUNTED = ("read", "written", "replaced", "unchanged", "older", "taken_back", "r
 def test_each_count_of_the_rows_that_go_is_kept(keeper: Keeper, graph: Graph) -> None:
     """Out: a name in `_FOLDED`."""
     later = mistake(1).model_copy(update={"timestamp": NOW})
-    withdrawn = [(line, Withdrawal(record_id=each, timestamp=NOW)) for line, each in ((5, "e3"), (6, "unknown"))]
+    withdrawn = [
+        (line, Withdrawal(record_id=each, timestamp=NOW))
+        for line, each in ((5, "e3"), (6, "unknown"))
+    ]
     graph.write_batch(
-        replace(batch("late", 0, later, mistake(2), mistake(5), rejects=[WRONG]), withdrawn=withdrawn, read=6)
+        replace(
+            batch("late", 0, later, mistake(2), mistake(5), rejects=[WRONG]),
+            withdrawn=withdrawn,
+            read=6,
+        )
     )
     graph.write_batch(batch("late", 1, mistake(1), mistake(3)))
     keeper.close("late")
@@ -148,12 +172,16 @@ def test_a_job_that_comes_back_has_its_time_anew(keeper: Keeper) -> None:
     assert [row["id"] for row in keeper.room.query(COUNTS)] == ["old"]
 
 
-def test_what_comes_of_a_closed_job_is_answered_by_its_row_or_refused(keeper: Keeper, graph: Graph) -> None:
+def test_what_comes_of_a_closed_job_is_answered_by_its_row_or_refused(
+    keeper: Keeper, graph: Graph
+) -> None:
     """What the job wrote is gone meanwhile, so that whoever wrote it again would bring it back. Out: `job` in `begin`."""
     graph.remove("course", "c", lambda: True)
     digest = keeper.room.digest()
     keeper.close("old", "texts")
-    assert graph.write_batch(batch("old", 1, mistake(3))).written == 1  # as the row says, and nothing is written
+    assert (
+        graph.write_batch(batch("old", 1, mistake(3))).written == 1
+    )  # as the row says, and nothing is written
     with pytest.raises(Rejected, match="ended long ago"):
         graph.write_batch(batch("old", 7, mistake(3)))
     keeper.round()
@@ -189,7 +217,9 @@ def test_what_a_closed_job_wrote_is_not_told_as_nothing(keeper: Keeper, graph: G
         graph.written_batches("old")
 
 
-def test_each_row_is_counted_once_wherever_it_breaks_off(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_row_is_counted_once_wherever_it_breaks_off(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out: the transaction that counts rows and deletes them, such as counts that are written by another one."""
     monkeypatch.setattr("edugraph_importer.graph.retention.RECORDS_AT_ONCE", 1)
     keeper.over = {"old", "texts"}

@@ -21,21 +21,32 @@ NAME_FIELDS = {
 
 @EXAMPLES
 @given(records=record_lists())
-def test_all_names_of_a_course_are_told_and_those_of_nobody_else(room: Room, records: list[Record]) -> None:
+def test_all_names_of_a_course_are_told_and_those_of_nobody_else(
+    room: Room, records: list[Record]
+) -> None:
     room.empty()
     graph: Graph = room.graph
-    graph.write_batch(RecordBatch("members", 0, list(enumerate(records, start=1)), (), len(records)))
+    graph.write_batch(
+        RecordBatch("members", 0, list(enumerate(records, start=1)), (), len(records))
+    )
     told_by_records = defaultdict[str, set[str]](set)
     called, people = defaultdict[str, set[str]](set), defaultdict[tuple[str, str], set[str]](set)
     in_course = defaultdict[str, set[tuple[str, str]]](set)
-    of_group = {(getattr(each.data, "group_id", None), getattr(each.data, "course_id", None)) for each in records}
+    of_group = {
+        (getattr(each.data, "group_id", None), getattr(each.data, "course_id", None))
+        for each in records
+    }
     for record in records:
         data = record.data
         stated = (
-            data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (getattr(data, "course_id", None),)
+            data.courses
+            if isinstance(data, ErrorRecord | AttemptRecord)
+            else (getattr(data, "course_id", None),)
         )
         group_id = getattr(data, "group_id", None)
-        by_group = {course for group, course in of_group if group == group_id} if group_id else set()
+        by_group = (
+            {course for group, course in of_group if group == group_id} if group_id else set()
+        )
         courses = {course for course in (*stated, *by_group) if course}
         for name_field, id_field in NAME_FIELDS.items():
             who = (id_field.partition("_")[0], getattr(data, id_field, None) or "")
@@ -64,7 +75,11 @@ def test_no_more_names_are_read_than_are_wanted(room: Room) -> None:
         {
             "type": "course_record",
             "timestamp": "2026-01-01",
-            "data": {"student_id": f"s{number}", "course_id": "c", "student_name": f"name {number}"},
+            "data": {
+                "student_id": f"s{number}",
+                "course_id": "c",
+                "student_name": f"name {number}",
+            },
         }
         for number in range(9)
     ]

@@ -46,7 +46,10 @@ def _value(chance: random.Random, place: int) -> dict[str, Any]:
 
 def batches(records: list[Record], size: int) -> list[RecordBatch]:
     pieces = [records[start : start + size] for start in range(0, len(records), size)]
-    return [RecordBatch("job", n, list(enumerate(piece)), (), len(piece)) for n, piece in enumerate(pieces)]
+    return [
+        RecordBatch("job", n, list(enumerate(piece)), (), len(piece))
+        for n, piece in enumerate(pieces)
+    ]
 
 
 @pytest.mark.thorough
@@ -78,10 +81,14 @@ def test_a_transaction_that_fails_leaves_those_of_other_threads_whole(room: Any)
         for _ in range(40):
             if chance.random() < 0.3:
                 with pytest.raises(Rejected, match="ArithmeticError"):
-                    connection.write(lambda tx: tx.run("UNWIND range(1, 30) AS n RETURN 1 / (n - 15)").consume())
+                    connection.write(
+                        lambda tx: tx.run("UNWIND range(1, 30) AS n RETURN 1 / (n - 15)").consume()
+                    )
             else:
                 rows = chance.choice([1, 100, 1_100])
-                found = connection.read("UNWIND range(1, $rows) AS n RETURN n, toString(n) AS text", rows=rows)
+                found = connection.read(
+                    "UNWIND range(1, $rows) AS n RETURN n, toString(n) AS text", rows=rows
+                )
                 assert [tuple(row) for row in found] == [(n, str(n)) for n in range(1, rows + 1)]
 
     try:

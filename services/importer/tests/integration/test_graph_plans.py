@@ -54,11 +54,15 @@ def test_no_statement_scans_for_each_row(room: Room) -> None:
     scanning = {
         name
         for name, text in CYPHER.items()
-        if any(scan in step and SINGLE_NODE not in step for step in _plan(room, text) for scan in SCANS)
+        if any(
+            scan in step and SINGLE_NODE not in step for step in _plan(room, text) for scan in SCANS
+        )
     }
     assert scanning - {name for name in scanning if name.startswith("constraint_")} <= MAY_SCAN
     # Those that are for any label have it filled in later.
-    of_insights = {name: text for name, text in STATEMENTS.items() if not re.search(r"\{\w+\}", text)}
+    of_insights = {
+        name: text for name, text in STATEMENTS.items() if not re.search(r"\{\w+\}", text)
+    }
     assert len(of_insights) > 40
     scanning = {
         name
@@ -92,15 +96,24 @@ def _fill(room: Room) -> None:
     records = [(line, parse_record(value)) for line, value in enumerate(_values(), start=1)]
     for start in range(0, RECORDS, 1_000):
         batch = records[start : start + 1_000]
-        room.graph.write_batch(RecordBatch(job_id="plans", batch=start, records=batch, rejects=[], read=len(batch)))
+        room.graph.write_batch(
+            RecordBatch(job_id="plans", batch=start, records=batch, rejects=[], read=len(batch))
+        )
 
 
 def _values() -> Iterator[dict[str, Any]]:
     rng = random.Random(7)
     for number in range(RECORDS):
         kind, data = rng.choices(_KINDS, (2, 1, 1, 1, 1))[0]
-        named = {who: f"s{rng.randrange(120)}" for who in _PEOPLE[kind]} | {"course_id": f"c{rng.randrange(8)}"}
-        yield {"type": kind, "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}", "data": named | data}
+        named = {who: f"s{rng.randrange(120)}" for who in _PEOPLE[kind]} | {
+            "course_id": f"c{rng.randrange(8)}"
+        }
+        yield {
+            "type": kind,
+            "timestamp": "2026-01-05T08:00:00Z",
+            "record_id": f"r{number}",
+            "data": named | data,
+        }
 
 
 _PEOPLE = {
@@ -114,7 +127,15 @@ _KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("student_interaction", {"interaction_type": "chat", "topics": ["fractions"]}),
     ("course_record", {"progress": 50}),
     ("error_record", {"error_text": "1/2 + 1/3 = 2/5", "error_type": "adds the denominators"}),
-    ("attempt_record", {"item_id": "quiz", "correct": True, "item_title": "Quiz", "knowledge_points": ["fractions"]}),
+    (
+        "attempt_record",
+        {
+            "item_id": "quiz",
+            "correct": True,
+            "item_title": "Quiz",
+            "knowledge_points": ["fractions"],
+        },
+    ),
     ("membership_record", {"group_id": "year", "group_name": "Year 7", "starts": "2026-01-01"}),
 )
 
@@ -128,9 +149,23 @@ def test_a_student_at_a_much_used_item_is_read_and_written_without_the_others(ro
     room.empty()
     room.graph.prepare()
     _fill(room)
-    [of_student] = room.query("MATCH (:Student {id: 's7'})-[:TRIED]->(n) RETURN collect(n.id) AS ids")
-    row = {"student": "s7", "item": "quiz", "items": ["quiz"], "point": "fractions", "id": of_student["ids"][0]}
-    totals = {"tries": 1, "right": 0, "first": 0, "first_place": "~", "last": "2026-01-05T08:00:00Z"}
+    [of_student] = room.query(
+        "MATCH (:Student {id: 's7'})-[:TRIED]->(n) RETURN collect(n.id) AS ids"
+    )
+    row = {
+        "student": "s7",
+        "item": "quiz",
+        "items": ["quiz"],
+        "point": "fractions",
+        "id": of_student["ids"][0],
+    }
+    totals = {
+        "tries": 1,
+        "right": 0,
+        "first": 0,
+        "first_place": "~",
+        "last": "2026-01-05T08:00:00Z",
+    }
     counts = {"spellings": ["fractions"], "spelling_counts": [600]}
     statements = (
         "recompute_practised",
@@ -154,7 +189,9 @@ def test_a_member_of_a_large_group_is_read_and_written_without_the_others(room: 
     room.empty()
     room.graph.prepare()
     _fill(room)
-    [of_student] = room.query("MATCH (:Student {id: 's7'})-[:HAS_MEMBERSHIP]->(n) RETURN collect(n.id) AS ids")
+    [of_student] = room.query(
+        "MATCH (:Student {id: 's7'})-[:HAS_MEMBERSHIP]->(n) RETURN collect(n.id) AS ids"
+    )
     row = {"person": "s7", "group": "year", "groups": ["year"], "course": "c1", "records": -1}
     row |= {"starts": "2026-01-01T00:00:00Z", "ends": None, "term": None}
     with _rolled_back(room) as tx:
@@ -181,7 +218,9 @@ def test_a_much_used_point_is_defined_and_corrected_without_what_uses_it(room: R
     value = {"type": "point_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": "p"}
     data = {"name": "fractions", "names": ["分数"], "course_id": "c1", "requires": ["sums"]}
     records = [(1, parse_record({**value, "data": data}))]
-    room.graph.write_batch(RecordBatch(job_id="points", batch=0, records=records, rejects=[], read=1))
+    room.graph.write_batch(
+        RecordBatch(job_id="points", batch=0, records=records, rejects=[], read=1)
+    )
     with _rolled_back(room) as tx:
         used = "MATCH (k:KnowledgePoint {id: 'fractions'}) UNWIND range(1, 600) AS n CREATE (:ErrorRecord {id: 'e' + n})-[:CONCERNS]->(k)"
         tx.run(used).consume()
@@ -228,12 +267,20 @@ def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
         with monkeypatch.context() as patch:
             hits = _profiled(patch)
             if taken_back == "corrected":
-                _write(room, "again", [_mistake(7, "2026-01-06T08:00:00Z", error_type="Other", named=True)])
+                _write(
+                    room,
+                    "again",
+                    [_mistake(7, "2026-01-06T08:00:00Z", error_type="Other", named=True)],
+                )
             elif taken_back == "withdrawn":
-                room.graph.write_batch(RecordBatch("again", 0, [], [], 1, withdrawn=withdrawals("m7")))
+                room.graph.write_batch(
+                    RecordBatch("again", 0, [], [], 1, withdrawn=withdrawals("m7"))
+                )
             else:
                 room.graph.erase_student("s7")
-        assert room.query("MATCH (t:ErrorType {id: 'adds'}) RETURN t.spelling_counts AS n") == [{"n": [size - 1]}]
+        assert room.query("MATCH (t:ErrorType {id: 'adds'}) RETURN t.spelling_counts AS n") == [
+            {"n": [size - 1]}
+        ]
         assert room.query("MATCH ()-[r:RELATES_TO]->() RETURN r.records AS n") == [{"n": size - 1}]
         by_id = sorted(each["record_id"] for each in values if each["record_id"] < "m7")
         named_by = (
@@ -247,7 +294,11 @@ def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
         found.append(hits)
         assert hits
     # Two runs of one statement may differ by a few hits; whoever reads the others has some for each of them.
-    grown = {name: number - found[0][name] for name, number in found[1].items() if number > found[0][name] + 10}
+    grown = {
+        name: number - found[0][name]
+        for name, number in found[1].items()
+        if number > found[0][name] + 10
+    }
     assert (found[1].keys(), grown) == (found[0].keys(), {})
 
 
@@ -273,7 +324,13 @@ def test_renaming_reads_of_a_hub_only_what_it_moves(room: Room) -> None:
     room.graph.prepare()
     _fill(room)
     moves = {
-        "Course": ("ErrorRecord", "IN_COURSE", "c1", "move_in_course_ErrorRecord", "said_of_ErrorRecord"),
+        "Course": (
+            "ErrorRecord",
+            "IN_COURSE",
+            "c1",
+            "move_in_course_ErrorRecord",
+            "said_of_ErrorRecord",
+        ),
         "Group": ("Membership", "IN_GROUP", "year", "move_in_group", "said_of_Membership"),
         "Item": ("Attempt", "OF_ITEM", "quiz", "move_of_item", "said_of_Attempt"),
     }
@@ -282,13 +339,23 @@ def test_renaming_reads_of_a_hub_only_what_it_moves(room: Room) -> None:
             tx.run(f"CREATE (:{label} {{id: 'new'}})").consume()
             one = f"MATCH (n:{record})-[:{link}]->(m {{id: '{old}'}}) RETURN n.id AS id LIMIT 1"
             ids = [row["id"] for row in tx.run(one)]
-            parameters = {"id": old, "limit": 5, "ids": ids, "old": old, "new": "new", "node": "new", "of": label}
+            parameters = {
+                "id": old,
+                "limit": 5,
+                "ids": ids,
+                "old": old,
+                "new": "new",
+                "node": "new",
+                "of": label,
+            }
             for name in (f"to_rename_{label}", f"in_use_{label}", *statements):
                 profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
                 assert _hits(profile) < FEW_HITS, name
 
 
-def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the_others(room: Room) -> None:
+def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the_others(
+    room: Room,
+) -> None:
     """To take the guard out: let `remove_prerequisites` begin at the point that needs others, or `remove_proposals`
     at the first of the two.
     """
@@ -316,7 +383,11 @@ def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the
     with _rolled_back(room) as tx:
         tx.run(used).consume()
         for start, end in (("a7", "fractions"), ("fractions", "z7")):
-            parameters = {"rows": [claim | said | {"from": start, "to": end}], "ids": [start, end], "job_id": "j"}
+            parameters = {
+                "rows": [claim | said | {"from": start, "to": end}],
+                "ids": [start, end],
+                "job_id": "j",
+            }
             for name in (
                 "link_DESCRIBES_CourseContent",
                 "unlink_DESCRIBES_CourseContent",
@@ -333,7 +404,9 @@ def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the
             ):
                 profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
                 assert _hits(profile) < FEW_HITS, (name, start)
-        left = "MATCH (:KnowledgePoint {id: 'fractions'})-[r:DEPENDS_ON]-() RETURN count(r) AS edges"
+        left = (
+            "MATCH (:KnowledgePoint {id: 'fractions'})-[r:DEPENDS_ON]-() RETURN count(r) AS edges"
+        )
         assert tx.run(left).data() == [{"edges": 1_200}]
 
 
@@ -353,7 +426,11 @@ def test_a_new_roster_of_a_group_reads_and_writes_its_own_memberships_alone(
         _write(room, "first", [_seat(number, "2026-01-05T08:00:00Z") for number in range(size)])
         with monkeypatch.context() as patch:
             hits = _profiled(patch)
-            _write(room, "next", [_seat(number, "2026-01-12T08:00:00Z", ends="2026-01-12") for number in range(5)])
+            _write(
+                room,
+                "next",
+                [_seat(number, "2026-01-12T08:00:00Z", ends="2026-01-12") for number in range(5)],
+            )
         ended = "MATCH ()-[r:MEMBER_OF]->(:Group {id: 'year'}) WHERE r.ends IS NOT NULL RETURN count(r) AS ended"
         assert room.query(ended) == [{"ended": 5}]
         found.append(hits)
@@ -363,9 +440,19 @@ def test_a_new_roster_of_a_group_reads_and_writes_its_own_memberships_alone(
 
 
 def _seat(number: int, timestamp: str, **more: str) -> dict[str, Any]:
-    data = {"group_id": "year", "group_name": "Year 7", "student_id": f"s{number}", "starts": "2026-01-01"}
+    data = {
+        "group_id": "year",
+        "group_name": "Year 7",
+        "student_id": f"s{number}",
+        "starts": "2026-01-01",
+    }
     data |= {"course_id": "c", **more}
-    return {"type": "membership_record", "timestamp": timestamp, "record_id": f"seat{number}", "data": data}
+    return {
+        "type": "membership_record",
+        "timestamp": timestamp,
+        "record_id": f"seat{number}",
+        "data": data,
+    }
 
 
 def test_a_course_is_renamed_with_reads_and_writes_for_each_member_of_its_groups(
@@ -384,18 +471,24 @@ def test_a_course_is_renamed_with_reads_and_writes_for_each_member_of_its_groups
         with monkeypatch.context() as patch:
             hits = _profiled(patch)
             assert room.graph.rename("course", "c", "d", lambda: True).moved == size
-        assert room.query("MATCH (n:Membership) RETURN DISTINCT n.course_id AS course") == [{"course": "d"}]
-        assert room.query("MATCH (:Group)-[r:OF_COURSE]->(c) RETURN c.id AS course, r.records AS n") == [
-            {"course": "d", "n": size}
+        assert room.query("MATCH (n:Membership) RETURN DISTINCT n.course_id AS course") == [
+            {"course": "d"}
         ]
+        assert room.query(
+            "MATCH (:Group)-[r:OF_COURSE]->(c) RETURN c.id AS course, r.records AS n"
+        ) == [{"course": "d", "n": size}]
         found.append(hits)
         assert hits
     # A statement is planned anew between the two, and its hits for each row differ by some.
-    grown = {name: number for name, number in found[1].items() if number > 4.5 * found[0][name] + 100}
+    grown = {
+        name: number for name, number in found[1].items() if number > 4.5 * found[0][name] + 100
+    }
     assert (found[1].keys(), grown) == (found[0].keys(), {})
 
 
-def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_course(room: Room) -> None:
+def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_course(
+    room: Room,
+) -> None:
     """To take the guard out: let one of these statements begin at the course."""
     if not room.has_locks:
         pytest.skip("the embedded engine tells no database hits")
@@ -405,7 +498,9 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
     text = {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "record_id": "t"}
     _write(room, "texts", [text | {"data": {"course_id": "c1", "content": "Sums."}}])
     post = {"type": "post_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": "p"}
-    _write(room, "posts", [post | {"data": {"student_id": "s1", "course_id": "c1", "text": "Why?"}}])
+    _write(
+        room, "posts", [post | {"data": {"student_id": "s1", "course_id": "c1", "text": "Why?"}}]
+    )
     times = {"since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
     parameters = {
         "students": [f"s{number}" for number in range(60)],
@@ -420,7 +515,13 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
     with _rolled_back(room) as tx:
         used = "MATCH (c:Course {id: 'c1'}) UNWIND range(1, 20000) AS n CREATE (:Attempt {id: 'x' + n})-[:IN_COURSE]->(c)"
         tx.run(used).consume()
-        of_students = ("standing_until", "message_records", "posts", "post_records", "progress_records")
+        of_students = (
+            "standing_until",
+            "message_records",
+            "posts",
+            "post_records",
+            "progress_records",
+        )
         for name in (*of_students, "text_records", "texts_of_course"):
             result = tx.run(f"PROFILE {STATEMENTS[name]}", parameters)
             read[name] = len(list(result))
@@ -433,7 +534,12 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
 def _mistake(
     number: int, timestamp: str = "2026-01-05T08:00:00Z", error_type: str = "Adds", *, named: bool
 ) -> dict[str, Any]:
-    data = {"student_id": f"s{number}", "course_id": "c", "error_text": "1 + 1 = 3", "error_type": error_type}
+    data = {
+        "student_id": f"s{number}",
+        "course_id": "c",
+        "error_text": "1 + 1 = 3",
+        "error_type": error_type,
+    }
     if named:
         data["course_name"] = "Sums"
     return {"type": "error_record", "timestamp": timestamp, "record_id": f"m{number}", "data": data}
@@ -442,7 +548,10 @@ def _mistake(
 def _find(room: Room, values: list[dict[str, Any]]) -> None:
     point = LinkedPoint(name="Sums", strength=0.5, confidence=0.5)
     finding = ErrorFinding(knowledge_points=(point,), confidence=0.5)
-    found = [RecordFinding(record=parse_record(each).to_json(), finding=finding, origin=ORIGIN) for each in values]
+    found = [
+        RecordFinding(record=parse_record(each).to_json(), finding=finding, origin=ORIGIN)
+        for each in values
+    ]
     for start in range(0, len(found), 100):
         pack = Findings(job_id="hub", pack=str(start), findings=tuple(found[start : start + 100]))
         room.graph.write_findings(pack)
@@ -455,7 +564,11 @@ def _write(room: Room, job_id: str, values: list[dict[str, Any]]) -> None:
 
 def _profiled(patch: pytest.MonkeyPatch) -> dict[str, int]:
     """Let all statements of transactions be profiled. Return the database hits of each, by its name, as they come."""
-    run, names, hits = neo4j.Transaction.run, {text: name for name, text in CYPHER.items()}, Counter[str]()
+    run, names, hits = (
+        neo4j.Transaction.run,
+        {text: name for name, text in CYPHER.items()},
+        Counter[str](),
+    )
 
     def profile(tx: neo4j.Transaction, query: Any, *args: Any, **parameters: Any) -> Rows:
         result = run(tx, f"PROFILE {query}", *args, **parameters)
@@ -470,7 +583,10 @@ def _profiled(patch: pytest.MonkeyPatch) -> dict[str, int]:
 @contextmanager
 def _rolled_back(room: Room) -> Iterator[neo4j.Transaction]:
     """Give a transaction of which nothing stays."""
-    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+    with (
+        room.driver.session(database=room.settings.database) as session,
+        session.begin_transaction() as tx,
+    ):
         yield tx
         tx.rollback()
 

@@ -3,7 +3,12 @@
 from itertools import permutations
 from typing import Any
 
-from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Prerequisite, RecordFinding
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    FoundPoint,
+    Prerequisite,
+    RecordFinding,
+)
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch
@@ -14,11 +19,15 @@ from .random_imports import ORIGIN, pack, withdrawals
 
 def write(graph: Graph, job: str, *records: Record, withdrawn: tuple[str, ...] = ()) -> None:
     lines = list(enumerate(records, start=1))
-    graph.write_batch(RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn)))
+    graph.write_batch(
+        RecordBatch(job, 0, lines, (), len(records) + len(withdrawn), withdrawals(*withdrawn))
+    )
 
 
 def record(kind: str, record_id: str, timestamp: str, **data: Any) -> Record:
-    return parse_record({"type": kind, "timestamp": timestamp, "record_id": record_id, "data": data})
+    return parse_record(
+        {"type": kind, "timestamp": timestamp, "record_id": record_id, "data": data}
+    )
 
 
 def says(record_id: str, timestamp: str = "2026-01-01", **data: Any) -> Record:
@@ -26,10 +35,14 @@ def says(record_id: str, timestamp: str = "2026-01-01", **data: Any) -> Record:
 
 
 def text_that_claims(*claims: tuple[str, str, float], job: str = "analysis") -> Findings:
-    text = record("course_content", "text", "2026-01-01", course_id="c", content="Sums come before fractions.")
+    text = record(
+        "course_content", "text", "2026-01-01", course_id="c", content="Sums come before fractions."
+    )
     points = sorted({name for claim in claims for name in claim[:2]})
     found = ContentFinding(
-        knowledge_points=tuple(FoundPoint(name=name, importance="supplementary") for name in points),
+        knowledge_points=tuple(
+            FoundPoint(name=name, importance="supplementary") for name in points
+        ),
         prerequisites=tuple(Prerequisite(point=a, requires=b, confidence=c) for a, b, c in claims),
         confidence=1,
     )
@@ -38,7 +51,11 @@ def text_that_claims(*claims: tuple[str, str, float], job: str = "analysis") -> 
 
 def test_a_point_is_one_by_its_id_and_by_all_its_names(graph: Graph, room: Any) -> None:
     """To take the guard out: let `said_of_point` leave the id out of what the point is called."""
-    write(graph, "points", says("p", point_id="MATH-ADD", name="Adding fractions", names=["分数加法"], course_id="c"))
+    write(
+        graph,
+        "points",
+        says("p", point_id="MATH-ADD", name="Adding fractions", names=["分数加法"], course_id="c"),
+    )
     items = [
         record("item_record", name, "2026-01-01", item_id=name, knowledge_points=[name])
         for name in ("ADDING FRACTIONS", "分数加法", "math add")
@@ -53,8 +70,17 @@ def test_a_point_is_one_by_its_id_and_by_all_its_names(graph: Graph, room: Any) 
 
 def test_a_corrected_definition_leaves_nothing_of_the_one_before(room: Any) -> None:
     """To take the guard out: let `_read_links` leave out what definitions claim, or `lock_superseded` their names."""
-    old = says("p", point_id="MATH-ADD", name="Sums", names=["和"], course_id="c", requires=["MATH-SUB", "Counting"])
-    new = says("p", "2026-01-02", point_id="MATH-ADD", name="Adding", course_id="d", requires=["MATH-MUL"])
+    old = says(
+        "p",
+        point_id="MATH-ADD",
+        name="Sums",
+        names=["和"],
+        course_id="c",
+        requires=["MATH-SUB", "Counting"],
+    )
+    new = says(
+        "p", "2026-01-02", point_id="MATH-ADD", name="Adding", course_id="d", requires=["MATH-MUL"]
+    )
     other = record("item_record", "i", "2026-01-01", item_id="i", knowledge_points=["Sums"])
     digests = set()
     for order in permutations((old, new, other)):
@@ -66,7 +92,9 @@ def test_a_corrected_definition_leaves_nothing_of_the_one_before(room: Any) -> N
     write(room.graph, "latest", other, new)
     assert digests == {room.digest()}
     assert relationships(room, "DEPENDS_ON", "confidence") == {("MATH-ADD", "mathmul"): 1.0}
-    [sums] = room.query("MATCH (k:KnowledgePoint {id: 'sums'}) RETURN k.name AS name, k.canonical AS canonical")
+    [sums] = room.query(
+        "MATCH (k:KnowledgePoint {id: 'sums'}) RETURN k.name AS name, k.canonical AS canonical"
+    )
     assert sums == {"name": "Sums", "canonical": "sums"}
 
 

@@ -18,7 +18,9 @@ PARTS_OF_A_POST = {"interaction_type", "message_count", "like_count", "feedback"
 def post(record_id: str, student: str, day: int = 1, **data: Any) -> Record:
     given = {"student_id": student, "course_id": "c", "text": "Why?", **data}
     at = f"2026-03-0{day}T08:00:00Z"
-    return parse_record({"type": "post_record", "timestamp": at, "record_id": record_id, "data": given})
+    return parse_record(
+        {"type": "post_record", "timestamp": at, "record_id": record_id, "data": given}
+    )
 
 
 def test_a_post_is_of_its_student_and_course_and_makes_no_sum(room: Room, graph: Graph) -> None:
@@ -31,7 +33,11 @@ def test_a_post_is_of_its_student_and_course_and_makes_no_sum(room: Room, graph:
     )
     assert (row["student"], row["name"], row["called"], row["course"]) == ("a", "Ana", "Ana", "c")
     properties = row["p"]
-    assert (properties["thread_id"], properties["title"], properties["text"]) == ("w1", "Slope", "Why?")
+    assert (properties["thread_id"], properties["title"], properties["text"]) == (
+        "w1",
+        "Slope",
+        "Why?",
+    )
     assert properties["record_type"] == "post_record"
     assert PARTS_OF_A_POST.isdisjoint(properties)
     types = {row["type"] for row in room.query("MATCH ()-[r]->() RETURN type(r) AS type")}
@@ -46,7 +52,9 @@ def test_a_later_version_of_a_post_is_the_post(room: Room, graph: Graph) -> None
         room.empty()
         for number, record in enumerate(order):
             graph.write_batch(batch([record], "j", number))
-        [row] = room.query("MATCH (n:Interaction) RETURN n.text AS text, n.title AS title, n.reply_mark AS answers")
+        [row] = room.query(
+            "MATCH (n:Interaction) RETURN n.text AS text, n.title AS title, n.reply_mark AS answers"
+        )
         assert row == {"text": "Solved.", "title": None, "answers": None}
         digests.add(room.digest())
     assert len(digests) == 1
@@ -54,7 +62,10 @@ def test_a_later_version_of_a_post_is_the_post(room: Room, graph: Graph) -> None
 
 def test_nothing_of_an_erased_post_stays_in_its_answers(room: Room, graph: Graph) -> None:
     """Out: the hash of `reply_to` in `record_facts.py` (let it keep the id)."""
-    posts = [post("alice-4711-post", "alice-4711", title="Mine"), post("p2", "b", 2, reply_to="alice-4711-post")]
+    posts = [
+        post("alice-4711-post", "alice-4711", title="Mine"),
+        post("p2", "b", 2, reply_to="alice-4711-post"),
+    ]
     for order in permutations(posts):
         room.empty()
         graph.write_batch(batch(order, "j", 0))
@@ -82,8 +93,12 @@ def test_what_was_found_in_a_post_goes_with_its_text(room: Room, graph: Graph) -
     first, second = post("p1", "a"), post("p1", "a", 2, text="Solved.")
     found = InteractionFinding(sentiment="negative", topics=("Fractions",), confidence=0.8)
     graph.write_batch(batch([first], "j", 0))
-    graph.write_findings(pack([RecordFinding(record=first.to_json(), finding=found, origin=ORIGIN)], "j", 0))
-    [row] = room.query("MATCH (n:Interaction)-[:ABOUT]->(t) RETURN n.found_sentiment AS mood, t.name AS topic")
+    graph.write_findings(
+        pack([RecordFinding(record=first.to_json(), finding=found, origin=ORIGIN)], "j", 0)
+    )
+    [row] = room.query(
+        "MATCH (n:Interaction)-[:ABOUT]->(t) RETURN n.found_sentiment AS mood, t.name AS topic"
+    )
     assert row == {"mood": "negative", "topic": "Fractions"}
     graph.write_batch(batch([second], "k", 0))
     assert room.query("MATCH (t:Topic) RETURN t") == []

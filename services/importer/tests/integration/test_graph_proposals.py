@@ -23,7 +23,9 @@ EVERYTHING = sorted({*IDS, *map(canonical_name, NAMES)})
 NOW = 1_770_000_000.0
 # A school holds several points and pairs, so that few schools show what differs.
 FEW = settings(EXAMPLES, max_examples=max(3, EXAMPLES.max_examples // 5))
-pair = st.lists(st.sampled_from(EVERYTHING), min_size=2, max_size=2, unique=True).map(lambda two: tuple(sorted(two)))
+pair = st.lists(st.sampled_from(EVERYTHING), min_size=2, max_size=2, unique=True).map(
+    lambda two: tuple(sorted(two))
+)
 pairs = st.lists(pair, max_size=5, unique=True)
 
 
@@ -32,22 +34,40 @@ def points_of_a_school(draw: st.DrawFn) -> list[Record]:
     """What defines, tests and requires points."""
     values: list[tuple[str, dict[str, Any]]] = []
     for _ in range(draw(st.integers(2, 8))):
-        names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique_by=canonical_name))
+        names = draw(
+            st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique_by=canonical_name)
+        )
         if draw(st.booleans()):
             data: dict[str, Any] = {"name": names[0], "names": names[1:], "course_id": "c"}
             data |= draw(st.fixed_dictionaries({}, optional={"point_id": st.sampled_from(IDS)}))
-            values.append(("point_record", {**data, "requires": draw(st.lists(st.sampled_from(NAMES), max_size=2))}))
+            values.append(
+                (
+                    "point_record",
+                    {**data, "requires": draw(st.lists(st.sampled_from(NAMES), max_size=2))},
+                )
+            )
         else:
-            values.append(("item_record", {"item_id": draw(st.sampled_from("ij")), "knowledge_points": names}))
+            values.append(
+                ("item_record", {"item_id": draw(st.sampled_from("ij")), "knowledge_points": names})
+            )
     return [
-        parse_record({"type": kind, "timestamp": "2026-01-01T00:00:00Z", "record_id": f"r{number}", "data": data})
+        parse_record(
+            {
+                "type": kind,
+                "timestamp": "2026-01-01T00:00:00Z",
+                "record_id": f"r{number}",
+                "data": data,
+            }
+        )
         for number, (kind, data) in enumerate(values)
     ]
 
 
 def told(room: Room, wanted: Sequence[tuple[str, str]], encoder: str = "encoder 1") -> int:
     told = tuple(ProposedPair(pair=each, likeness=0.75) for each in wanted)
-    return room.graph.write_proposals(ProposedPairs(job_id="j", encoder=encoder, compared=9, pairs=told))
+    return room.graph.write_proposals(
+        ProposedPairs(job_id="j", encoder=encoder, compared=9, pairs=told)
+    )
 
 
 def proposed(room: Room) -> set[tuple[str, str]]:
@@ -56,7 +76,12 @@ def proposed(room: Room) -> set[tuple[str, str]]:
 
 
 def said(verdict: str, day: int, *two: tuple[str, str]) -> list[PairReview]:
-    common = {"of": "knowledge_point", "verdict": verdict, "by": "ann", "at": f"2026-02-0{day}T00:00:00Z"}
+    common = {
+        "of": "knowledge_point",
+        "verdict": verdict,
+        "by": "ann",
+        "at": f"2026-02-0{day}T00:00:00Z",
+    }
     return [PairReview.model_validate({**common, "pair": each}) for each in two]
 
 
@@ -67,13 +92,19 @@ def without_reviews(room: Room) -> str:
         if "(n:Review" in query or "[r:JUDGED]" in query:
             return []
         rows = room.query(query)
-        return [{**row, "p": {name: each for name, each in row["p"].items() if name != "verdicts"}} for row in rows]
+        return [
+            {**row, "p": {name: each for name, each in row["p"].items() if name != "verdicts"}}
+            for row in rows
+        ]
 
     return graph_digest(read)
 
 
 def canonical(room: Room) -> dict[str, str]:
-    return {row["id"]: row["c"] for row in room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id, k.canonical AS c")}
+    return {
+        row["id"]: row["c"]
+        for row in room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id, k.canonical AS c")
+    }
 
 
 @FEW
@@ -95,7 +126,9 @@ def test_a_merge_that_is_undone_leaves_everything_as_it_was_beside_proposals(
     room.graph.write_reviews(said("same", 2, *merged))  # an older word that comes late
     assert without_reviews(room) == before
     told(room, second, "encoder 2")
-    there = {each for each in second if known.keys() >= set(each) and known[each[0]] != known[each[1]]}
+    there = {
+        each for each in second if known.keys() >= set(each) and known[each[0]] != known[each[1]]
+    }
     assert proposed(room) == there
     room.graph.write_batch(batch([], "back", 0, [record.record_id for record in records]))
     judged = {each for two in merged for each in two}
@@ -103,7 +136,12 @@ def test_a_merge_that_is_undone_leaves_everything_as_it_was_beside_proposals(
 
 
 @FEW
-@given(records=points_of_a_school(), first=pairs, second=pairs, decided=st.lists(st.tuples(pair, st.booleans())))
+@given(
+    records=points_of_a_school(),
+    first=pairs,
+    second=pairs,
+    decided=st.lists(st.tuples(pair, st.booleans())),
+)
 def test_what_was_decided_or_merged_is_not_proposed_again(
     room: Room, records: list[Record], first: Any, second: Any, decided: list[tuple[Any, bool]]
 ) -> None:
@@ -111,7 +149,9 @@ def test_what_was_decided_or_merged_is_not_proposed_again(
     room.empty()
     room.graph.write_batch(batch(records, "job", 0))
     known = canonical(room)
-    verdicts = {each: "same" if same else "different" for each, same in decided if known.keys() >= set(each)}
+    verdicts = {
+        each: "same" if same else "different" for each, same in decided if known.keys() >= set(each)
+    }
     told(room, first)
     before = proposed(room)
     for each, verdict in verdicts.items():
@@ -123,10 +163,14 @@ def test_what_was_decided_or_merged_is_not_proposed_again(
     new = {
         (a, b)
         for a, b in second
-        if known.keys() >= {a, b} and now[a] != now[b] and frozenset({now[a], now[b]}) not in settled
+        if known.keys() >= {a, b}
+        and now[a] != now[b]
+        and frozenset({now[a], now[b]}) not in settled
     }
     assert proposed(room) == kept | new
-    rows = room.query("MATCH ()-[r:PROPOSED_SAME]->() RETURN r.likeness AS likeness, r.encoder AS encoder")
+    rows = room.query(
+        "MATCH ()-[r:PROPOSED_SAME]->() RETURN r.likeness AS likeness, r.encoder AS encoder"
+    )
     assert all(row == {"likeness": 0.75, "encoder": "encoder 1"} for row in rows)
 
 
@@ -136,16 +180,24 @@ def test_names_are_compared_when_points_came_and_once_a_minute(room: Room) -> No
     assert room.graph.comparison_due(NOW) is None
     mistake = {"student_id": "s", "course_id": "c", "error_text": "x"}
     values = [
-        {"type": "point_record", "data": {"point_id": "P1", "name": "Fractions", "names": ["分数"]}},
+        {
+            "type": "point_record",
+            "data": {"point_id": "P1", "name": "Fractions", "names": ["分数"]},
+        },
         {"type": "error_record", "data": mistake},
     ]
     common = {"timestamp": "2026-01-01T00:00:00Z"}
-    records = [parse_record({**each, **common, "record_id": f"r{number}"}) for number, each in enumerate(values)]
+    records = [
+        parse_record({**each, **common, "record_id": f"r{number}"})
+        for number, each in enumerate(values)
+    ]
     room.graph.write_batch(batch(records, "job", 0))
     assert room.graph.comparison_due(NOW) == 0
     assert room.graph.comparison_due(NOW + 1) is None  # somebody asks already
     counted, points = room.graph.points_to_compare(10)
-    assert [(each.id, each.name) for each in points] == [("P1", "Fractions")]  # and not once more under another name
+    assert [(each.id, each.name) for each in points] == [
+        ("P1", "Fractions")
+    ]  # and not once more under another name
     room.graph.note_comparison(counted, NOW)
     assert room.graph.comparison_due(NOW + 1) is None
     room.driver.execute_query(
@@ -167,8 +219,8 @@ def test_without_an_encoder_what_was_proposed_stays_while_its_points_are_there(r
     assert told(room, [("fractions", "sums")]) == 1
     assert room.graph.write_proposals(ProposedPairs(job_id="j", compared=2)) == 1
     assert proposed(room) == {("fractions", "sums")}
-    assert room.query("MATCH (l:Lock {id: 'proposals'}) RETURN l.encoder AS e, l.compared AS c") == [
-        {"e": None, "c": 2}
-    ]
+    assert room.query(
+        "MATCH (l:Lock {id: 'proposals'}) RETURN l.encoder AS e, l.compared AS c"
+    ) == [{"e": None, "c": 2}]
     room.graph.write_batch(batch([], "back", 0, ["r"]))
     assert canonical(room) == {}

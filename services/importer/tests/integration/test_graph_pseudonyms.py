@@ -31,34 +31,58 @@ def files(draw: st.DrawFn) -> list[dict[str, Any]]:
 
     def person(of: tuple[str, ...], field: str, name_field: str) -> dict[str, Any]:
         who = draw(st.sampled_from(of))
-        return {field: who} | ({name_field: draw(st.sampled_from(NAMES[who]))} if draw(st.booleans()) else {})
+        return {field: who} | (
+            {name_field: draw(st.sampled_from(NAMES[who]))} if draw(st.booleans()) else {}
+        )
 
     def text(data: Mapping[str, Any]) -> str:
         named = [value for field, value in data.items() if field.startswith(("student", "teacher"))]
-        return " ".join(draw(st.lists(st.sampled_from([*named, "分数", "is", "1/2"]), min_size=1, max_size=5)))
+        return " ".join(
+            draw(st.lists(st.sampled_from([*named, "分数", "is", "1/2"]), min_size=1, max_size=5))
+        )
 
     def row(minute: int) -> dict[str, Any]:
-        head = {"timestamp": f"2026-01-01T00:{minute:02}:00Z", "record_id": draw(st.sampled_from(RECORDS))}
+        head = {
+            "timestamp": f"2026-01-01T00:{minute:02}:00Z",
+            "record_id": draw(st.sampled_from(RECORDS)),
+        }
         kind = draw(st.sampled_from(["chat", "taught", "course", "error", "content", "withdrawn"]))
         course = {"course_id": draw(st.sampled_from(["C1", "C2"]))}
         match kind:
             case "chat":
                 data = person(STUDENTS, "student_id_from", "student_name_from")
                 data |= person(STUDENTS, "student_id_to", "student_name_to")
-                data |= {"interaction_type": "chat", "text": text(data), "topics": ["Fractions"]} | course
+                data |= {
+                    "interaction_type": "chat",
+                    "text": text(data),
+                    "topics": ["Fractions"],
+                } | course
                 return {**head, "type": "student_interaction", "data": data}
             case "taught":
-                data = person(TEACHERS, "teacher_id", "teacher_name") | person(STUDENTS, "student_id", "student_name")
-                return {**head, "type": "teacher_interaction", "data": data | {"feedback": text(data)} | course}
+                data = person(TEACHERS, "teacher_id", "teacher_name") | person(
+                    STUDENTS, "student_id", "student_name"
+                )
+                return {
+                    **head,
+                    "type": "teacher_interaction",
+                    "data": data | {"feedback": text(data)} | course,
+                }
             case "course":
                 data = person(STUDENTS, "student_id", "student_name") | course
                 return {**head, "type": "course_record", "data": data | {"progress": minute}}
             case "error":
                 data = person(STUDENTS, "student_id", "student_name")
-                said = {"error_text": text(data), "error_type": draw(st.sampled_from(["sign", "unit"]))}
+                said = {
+                    "error_text": text(data),
+                    "error_type": draw(st.sampled_from(["sign", "unit"])),
+                }
                 return {**head, "type": "error_record", "data": data | said | course}
             case "content":
-                return {**head, "type": "course_content", "data": {"content": "x", "course_name": "数学"} | course}
+                return {
+                    **head,
+                    "type": "course_content",
+                    "data": {"content": "x", "course_name": "数学"} | course,
+                }
             case _:
                 return {**head, "withdrawn": True}
 
@@ -68,7 +92,9 @@ def files(draw: st.DrawFn) -> list[dict[str, Any]]:
 def imported(graph: Graph, job_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
     read = [parse_row(row) for row in rows]
     records = [(line, row) for line, row in enumerate(read, start=1) if isinstance(row, Record)]
-    withdrawn = [(line, row) for line, row in enumerate(read, start=1) if isinstance(row, Withdrawal)]
+    withdrawn = [
+        (line, row) for line, row in enumerate(read, start=1) if isinstance(row, Withdrawal)
+    ]
     graph.write_batch(RecordBatch(job_id, 0, records, (), len(read), withdrawn))
 
 
@@ -92,7 +118,9 @@ def test_graphs_are_equal_but_for_names(
     folder: Path = tmp_path_factory.mktemp("file")
     (folder / "in.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = ["pseudonymize", str(folder / "in.ndjson"), "-o", str(folder / "out.ndjson")]
-    result = CliRunner().invoke(app, [*arguments, "--map", str(folder / "map.db")], catch_exceptions=False)
+    result = CliRunner().invoke(
+        app, [*arguments, "--map", str(folder / "map.db")], catch_exceptions=False
+    )
     assert result.exit_code == 0, result.output
     with PseudonymMap(folder / "map.db") as pseudonyms:
         names = {person: pseudonyms.of("person", person) for person in STUDENTS + TEACHERS}
@@ -103,5 +131,9 @@ def test_graphs_are_equal_but_for_names(
     imported(room.graph, "as-it-was", rows)
     expected = graph_digest(lambda query: renamed(room.query(query), names))
     room.empty()
-    imported(room.graph, "pseudonymized", map(json.loads, (folder / "out.ndjson").read_text().splitlines()))
+    imported(
+        room.graph,
+        "pseudonymized",
+        map(json.loads, (folder / "out.ndjson").read_text().splitlines()),
+    )
     assert graph_digest(lambda query: renamed(room.query(query), {})) == expected

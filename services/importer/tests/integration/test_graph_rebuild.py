@@ -32,15 +32,29 @@ WRONG = {
     "SET_ASIDE": ("confidence", 0.125),
     "TEACHES": ("interaction_count", 1_000),
 }
-NAMED = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher", "Term", "Topic")
+NAMED = (
+    "Course",
+    "ErrorType",
+    "Group",
+    "Item",
+    "KnowledgePoint",
+    "Student",
+    "Teacher",
+    "Term",
+    "Topic",
+)
 
 
 def damage(room: Any, data: st.DataObject) -> set[str]:
     """Change or delete some of what is derived. Return what `derive_anew` is to call it."""
     places = "type(r) AS type, a.id AS a, b.id AS b, r.course_id AS course, r.term AS term, r.starts AS starts, elementId(r) AS place"
-    found = room.query(f"MATCH (a)-[r]->(b) WHERE type(r) IN $types RETURN {places}", types=list(WRONG))
+    found = room.query(
+        f"MATCH (a)-[r]->(b) WHERE type(r) IN $types RETURN {places}", types=list(WRONG)
+    )
     damaged = set()
-    for row in data.draw(st.lists(st.sampled_from(found), max_size=4, unique_by=str)) if found else ():
+    for row in (
+        data.draw(st.lists(st.sampled_from(found), max_size=4, unique_by=str)) if found else ()
+    ):
         name, wrong = WRONG[row["type"]]
         change = "DELETE r" if data.draw(st.booleans()) else f"SET r.{name} = $wrong"
         query = f"MATCH (a {{id: $a}})-[r:{row['type']}]->(b {{id: $b}}) WHERE elementId(r) = $place {change}"
@@ -80,9 +94,13 @@ def test_wrong_sums_are_named_and_derived_anew(room: Any, data: st.DataObject) -
 
 
 @pytest.mark.parametrize("change", ["DELETE r", "SET r.spelling_counts = [1000]"])
-def test_what_an_item_tests_is_derived_anew_with_the_name_that_it_gives(room: Any, change: str) -> None:
+def test_what_an_item_tests_is_derived_anew_with_the_name_that_it_gives(
+    room: Any, change: str
+) -> None:
     value = {"type": "item_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": "r"}
-    expected = in_order(room, [parse_record({**value, "data": {"item_id": "i", "knowledge_points": ["P1"]}})], [])
+    expected = in_order(
+        room, [parse_record({**value, "data": {"item_id": "i", "knowledge_points": ["P1"]}})], []
+    )
     write(room, f"MATCH (:Item)-[r:TESTS]->() {change}")
     found = room.graph.derive_anew(repair=False)
     assert found["shown"] == ["TESTS i P1", "KnowledgePoint P1"]
@@ -97,14 +115,18 @@ def test_a_progress_that_no_record_gives_is_removed(room: Any) -> None:
     expected = in_order(room, records, [])
     write(room, "MATCH ()-[r:LEARNS]->() SET r.progress = 0.0, r.progress_stamp = ''")
     assert room.graph.derive_anew(repair=True)["shown"] == ["LEARNS a c"]
-    assert room.query("MATCH ()-[r:LEARNS]->() RETURN r.progress AS progress") == [{"progress": None}]
+    assert room.query("MATCH ()-[r:LEARNS]->() RETURN r.progress AS progress") == [
+        {"progress": None}
+    ]
     assert room.digest() == expected
 
 
 def mistake(record_id: str, type_name: str, type_id: str | None = None) -> Record:
     data = {"student_id": "a", "course_id": "c", "error_text": "2+2=5"}
     value = {"type": "error_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": record_id}
-    return parse_record({**value, "data": {**data, "error_type_id": type_id, "error_type": type_name}})
+    return parse_record(
+        {**value, "data": {**data, "error_type_id": type_id, "error_type": type_name}}
+    )
 
 
 def let_in(message: RecordBatch, place: str, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,16 +182,28 @@ def school(room: Any) -> str:
             "correct": True,
             "knowledge_points": [f"P{number}"],
         }
-        error = {**student, "error_text": "2+2=5", "error_type_id": f"t{number}", "error_type": f"Type {number}"}
+        error = {
+            **student,
+            "error_text": "2+2=5",
+            "error_type_id": f"t{number}",
+            "error_type": f"Type {number}",
+        }
         rows += [
-            {"type": "course_record", "record_id": f"a{number}", **at, "data": {**student, "progress": 5}},
+            {
+                "type": "course_record",
+                "record_id": f"a{number}",
+                **at,
+                "data": {**student, "progress": 5},
+            },
             {"type": "attempt_record", "record_id": f"b{number}", **at, "data": item},
             {"type": "error_record", "record_id": f"e{number}", **at, "data": error},
         ]
     return str(in_order(room, [parse_record(row) for row in rows], []))
 
 
-def transactions_until_the_end(room: Any, request_id: str, *, repair: bool) -> tuple[int, dict[str, Any]]:
+def transactions_until_the_end(
+    room: Any, request_id: str, *, repair: bool
+) -> tuple[int, dict[str, Any]]:
     """Run a request to its end. Return how many transactions derived something, and the result."""
     done = 0
     derive_nodes = rebuild._derive_nodes
@@ -185,7 +219,9 @@ def transactions_until_the_end(room: Any, request_id: str, *, repair: bool) -> t
     return done, found
 
 
-def killed_after(room: Any, request_id: str, transactions: int, *, repair: bool, at_the_end: bool) -> None:
+def killed_after(
+    room: Any, request_id: str, transactions: int, *, repair: bool, at_the_end: bool
+) -> None:
     """Run a request and kill it within the transaction after so many, at its beginning or at its end."""
     left = iter(range(transactions))
     derive_nodes = rebuild._derive_nodes
@@ -234,7 +270,9 @@ def test_a_request_whose_process_was_killed_goes_on_where_it_was(
     assert room.digest() == (expected if repair else before)
 
 
-def test_another_request_begins_at_the_beginning(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_request_begins_at_the_beginning(
+    room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out: the comparison of the request in `derivation`. What was right an hour ago may be wrong now."""
     monkeypatch.setattr(rebuild, "NODES_AT_ONCE", 2)
     school(room)
@@ -244,7 +282,9 @@ def test_another_request_begins_at_the_beginning(room: Any, monkeypatch: pytest.
     assert room.query("MATCH (l:Lock {id: 'verify'}) RETURN l.id AS id") == []
 
 
-def test_a_request_goes_on_when_its_time_is_over(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_goes_on_when_its_time_is_over(
+    room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out: the question to `go_on`, so that a large graph is never done within the time limit of a task."""
     monkeypatch.setattr(rebuild, "NODES_AT_ONCE", 2)
     school(room)
@@ -257,7 +297,9 @@ def test_a_request_goes_on_when_its_time_is_over(room: Any, monkeypatch: pytest.
     assert found == whole
 
 
-def test_a_student_who_is_erased_is_not_left_in_what_is_noted(room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_student_who_is_erased_is_not_left_in_what_is_noted(
+    room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out: `forget_derived_student`. The stage begins again."""
     monkeypatch.setattr(rebuild, "NODES_AT_ONCE", 2)
     school(room)

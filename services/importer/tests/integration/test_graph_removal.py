@@ -35,7 +35,9 @@ def test_what_is_left_is_the_graph_of_the_others(room: Any, data: st.DataObject)
     done = room.graph.remove(of, node_id, lambda: True)
     assert room.digest() == expected
     label = of.capitalize()
-    [left] = room.query(f"OPTIONAL MATCH (:{label} {{id: $id}})-[r]-() RETURN count(r) AS links", id=node_id)
+    [left] = room.query(
+        f"OPTIONAL MATCH (:{label} {{id: $id}})-[r]-() RETURN count(r) AS links", id=node_id
+    )
     assert (done.left, done.finished) == (left["links"], True)
     assert room.graph.derive_anew(repair=False)["wrong"] == {}
     assert room.graph.remove(of, node_id, lambda: True).removed == 0

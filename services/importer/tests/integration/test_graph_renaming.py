@@ -13,7 +13,16 @@ from edugraph_common.contracts.messages import Renamable
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import ItemReview
 
-from .random_imports import EXAMPLES, ORIGIN, batch, finding_lists, in_order, latest_only, pack, record_lists
+from .random_imports import (
+    EXAMPLES,
+    ORIGIN,
+    batch,
+    finding_lists,
+    in_order,
+    latest_only,
+    pack,
+    record_lists,
+)
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "student": ("student_id", "student_id_from", "student_id_to"),
@@ -35,16 +44,25 @@ def renamed(value: Mapping[str, Any], of: str, old: str, new: str) -> dict[str, 
     """A record as JSON, with the new id."""
 
     def other(given: Any) -> Any:
-        return [other(each) for each in given] if isinstance(given, list) else new if given == old else given
+        return (
+            [other(each) for each in given]
+            if isinstance(given, list)
+            else new
+            if given == old
+            else given
+        )
 
-    data = {name: other(given) if name in FIELDS[of] else given for name, given in value["data"].items()}
+    data = {
+        name: other(given) if name in FIELDS[of] else given for name, given in value["data"].items()
+    }
     return {**value, "data": data}
 
 
 def content(room: Any) -> str:
     """The digest without the hashes, which stay those of the sources."""
     room.driver.execute_query(
-        "MATCH (n) WHERE n.content_hash IS NOT NULL SET n.content_hash = ''", database_=room.settings.database
+        "MATCH (n) WHERE n.content_hash IS NOT NULL SET n.content_hash = ''",
+        database_=room.settings.database,
     )
     digest: str = room.digest()
     return digest
@@ -61,14 +79,18 @@ def test_the_graph_is_that_of_records_with_the_new_id(room: Any, data: st.DataOb
     old, *news = TO[of]
     new = data.draw(st.sampled_from(news))
     others = [parse_record(renamed(each.to_json(), of, old, new)) for each in records]
-    found = [each.model_copy(update={"record": renamed(each.record, of, old, new)}) for each in findings]
+    found = [
+        each.model_copy(update={"record": renamed(each.record, of, old, new)}) for each in findings
+    ]
     in_order(room, others, found)
     expected = content(room)
     in_order(room, records, findings)
     assert room.graph.rename(of, old, new, lambda: True, merge=True).finished
     before = room.digest()
     # The same file, and what a later analysis finds in it, make nothing twice and bring no old id back.
-    room.graph.write_batch(batch([each for each in records if each.type != "activity_record"], "again", 0))
+    room.graph.write_batch(
+        batch([each for each in records if each.type != "activity_record"], "again", 0)
+    )
     for number, finding in enumerate(findings):
         room.graph.write_findings(pack([finding], "again", number))
     assert room.digest() == before
@@ -79,7 +101,12 @@ def test_the_graph_is_that_of_records_with_the_new_id(room: Any, data: st.DataOb
 def attempt(number: int, student: str, **more: Any) -> Record:
     data = {"student_id": student, "item_id": "i", "correct": True, **more}
     return parse_record(
-        {"type": "attempt_record", "timestamp": "2026-01-01", "record_id": f"r{number}", "data": data}
+        {
+            "type": "attempt_record",
+            "timestamp": "2026-01-01",
+            "record_id": f"r{number}",
+            "data": data,
+        }
     )
 
 
@@ -125,11 +152,17 @@ def test_what_is_found_later_counts_for_the_new_id_and_the_name_comes_along(room
     """To take the guards out: let `_lock_records` find no renamed records; leave `_put_said` out."""
     room.empty()
     data = {"student_id": "a", "student_name": "Ana", "course_id": "c", "error_text": "1 - 2 = 1"}
-    record = parse_record({"type": "error_record", "timestamp": "2026-01-01", "record_id": "r", "data": data})
+    record = parse_record(
+        {"type": "error_record", "timestamp": "2026-01-01", "record_id": "r", "data": data}
+    )
     room.graph.write_batch(batch([record], "job", 0))
     assert room.graph.rename("student", "a", "z", lambda: True).finished
-    found = ErrorFinding(error_types=(FoundErrorType(name="sign errors", confidence=1),), confidence=1)
-    room.graph.write_findings(pack([RecordFinding(record=record.to_json(), finding=found, origin=ORIGIN)], "job", 0))
+    found = ErrorFinding(
+        error_types=(FoundErrorType(name="sign errors", confidence=1),), confidence=1
+    )
+    room.graph.write_findings(
+        pack([RecordFinding(record=record.to_json(), finding=found, origin=ORIGIN)], "job", 0)
+    )
     mistakes = room.query(
         "MATCH (s:Student)-[r:HAS_ERROR]->() RETURN s.id AS id, s.name AS name, r.course_id AS course"
     )
@@ -140,18 +173,23 @@ def test_the_texts_of_a_course_are_sought_by_its_new_id(room: Any) -> None:
     """To take the guard out: let `move_in_course` leave `course_id` out."""
     room.empty()
     value = {"type": "course_content", "timestamp": "2026-01-01", "record_id": "t"}
-    room.graph.write_batch(batch([parse_record(value | {"data": {"course_id": "c", "content": "Sums."}})], "job", 0))
+    room.graph.write_batch(
+        batch([parse_record(value | {"data": {"course_id": "c", "content": "Sums."}})], "job", 0)
+    )
     assert room.graph.rename("course", "c", "z", lambda: True).finished
-    assert room.query("MATCH (n:CourseContent)-[:IN_COURSE]->(c) RETURN n.course_id AS by, c.id AS of") == [
-        {"by": "z", "of": "z"}
-    ]
+    assert room.query(
+        "MATCH (n:CourseContent)-[:IN_COURSE]->(c) RETURN n.course_id AS by, c.id AS of"
+    ) == [{"by": "z", "of": "z"}]
 
 
 @pytest.mark.parametrize("verdict", ["accepted", "rejected", "withdrawn"])
 def test_what_reviewers_said_of_an_item_is_said_of_its_new_id(room: Any, verdict: str) -> None:
     """To take the guard out: leave `_move_reviews` out."""
     room.empty()
-    records = [attempt(0, "a", knowledge_points=["P"]), attempt(1, "a", item_id="j", knowledge_points=["Q"])]
+    records = [
+        attempt(0, "a", knowledge_points=["P"]),
+        attempt(1, "a", item_id="j", knowledge_points=["Q"]),
+    ]
 
     def said(item: str, point: str, day: int, verdict: str) -> ItemReview:
         at = datetime(2026, 1, day, tzinfo=UTC)
@@ -160,10 +198,16 @@ def test_what_reviewers_said_of_an_item_is_said_of_its_new_id(room: Any, verdict
         )
 
     def reviews(item: str) -> list[ItemReview]:
-        return [said(item, "P", 2, verdict), said(item, "Q", 1, "rejected"), said("j", "Q", 3, "accepted")]
+        return [
+            said(item, "P", 2, verdict),
+            said(item, "Q", 1, "rejected"),
+            said("j", "Q", 3, "accepted"),
+        ]
 
     room.graph.write_batch(
-        batch([parse_record(renamed(each.to_json(), "item", "i", "j")) for each in records], "job", 0)
+        batch(
+            [parse_record(renamed(each.to_json(), "item", "i", "j")) for each in records], "job", 0
+        )
     )
     room.graph.write_reviews(reviews("j"))
     expected = content(room)

@@ -31,21 +31,39 @@ def mistakes(draw: st.DrawFn) -> list[Record]:
         data = {"student_id": draw(st.sampled_from("ab")), "course_id": "c", "error_text": "x"}
         data |= draw(
             st.fixed_dictionaries(
-                {}, optional={"error_type_id": st.sampled_from(IDS), "error_type": st.sampled_from(NAMES)}
+                {},
+                optional={
+                    "error_type_id": st.sampled_from(IDS),
+                    "error_type": st.sampled_from(NAMES),
+                },
             )
         )
-        at, record_id = f"2026-01-0{draw(st.integers(1, 3))}T00:00:00Z", f"r{draw(st.integers(0, 6))}"
-        values[record_id, at] = {"type": "error_record", "timestamp": at, "record_id": record_id, "data": data}
+        at, record_id = (
+            f"2026-01-0{draw(st.integers(1, 3))}T00:00:00Z",
+            f"r{draw(st.integers(0, 6))}",
+        )
+        values[record_id, at] = {
+            "type": "error_record",
+            "timestamp": at,
+            "record_id": record_id,
+            "data": data,
+        }
     return [parse_record(value) for value in values.values()]
 
 
 @st.composite
 def found_in(draw: st.DrawFn, records: Sequence[Record]) -> list[RecordFinding]:
     """One finding at most for each record."""
-    some = draw(st.lists(st.sampled_from(records), max_size=4, unique_by=lambda each: each.record_id))
+    some = draw(
+        st.lists(st.sampled_from(records), max_size=4, unique_by=lambda each: each.record_id)
+    )
     types = st.builds(FoundErrorType, name=st.sampled_from(NAMES), confidence=st.just(0.5))
-    found = st.builds(ErrorFinding, error_types=st.lists(types, max_size=2).map(tuple), confidence=st.just(1.0))
-    return [RecordFinding(record=each.to_json(), finding=draw(found), origin=ORIGIN) for each in some]
+    found = st.builds(
+        ErrorFinding, error_types=st.lists(types, max_size=2).map(tuple), confidence=st.just(1.0)
+    )
+    return [
+        RecordFinding(record=each.to_json(), finding=draw(found), origin=ORIGIN) for each in some
+    ]
 
 
 reviews = st.lists(
@@ -92,7 +110,10 @@ def classes(told: Iterable[tuple[str, str]], said: Iterable[PairReview]) -> list
     claims = [(an_id, name) for an_id, name in told if an_id != name and name not in ids]
     joins = [pair for pair in sorted(claims) if sum(name == pair[1] for _, name in claims) == 1]
     joins += [
-        pair for at, pair in sorted((at, pair) for pair, (at, _, verdict) in verdicts.items() if verdict == "same")
+        pair
+        for at, pair in sorted(
+            (at, pair) for pair, (at, _, verdict) in verdicts.items() if verdict == "same"
+        )
     ]
     found = [{each} for each in {*EVERYTHING, *(each for pair in told for each in pair)}]
     for a, b in joins:
@@ -105,7 +126,9 @@ def classes(told: Iterable[tuple[str, str]], said: Iterable[PairReview]) -> list
 def check(room: Any, records: Sequence[Record], said: Sequence[PairReview]) -> None:
     told = calls(records)
     ids = {an_id for an_id, _ in told}
-    rows = room.query("MATCH (a:ErrorType)-[r:CALLED]->(b) RETURN a.id AS a, b.id AS b, r.records AS records")
+    rows = room.query(
+        "MATCH (a:ErrorType)-[r:CALLED]->(b) RETURN a.id AS a, b.id AS b, r.records AS records"
+    )
     assert {(row["a"], row["b"]): row["records"] for row in rows} == told
     stands_for = {
         each: min(members, key=lambda one: (one not in ids, one))
@@ -118,7 +141,9 @@ def check(room: Any, records: Sequence[Record], said: Sequence[PairReview]) -> N
         "MATCH (a)-[r:JUDGED]->(b) RETURN a.id AS a, b.id AS b, r.same AS same, coalesce(r.skipped, false) AS skipped"
     )
     for row in verdicts:
-        assert row["skipped"] == (bool(row["same"]) and stands_for[row["a"]] != stands_for[row["b"]])
+        assert row["skipped"] == (
+            bool(row["same"]) and stands_for[row["a"]] != stands_for[row["b"]]
+        )
 
 
 def write_all(
@@ -143,7 +168,9 @@ def test_what_means_the_same_does_not_depend_on_the_order(room: Any, data: st.Da
     check(room, latest(records), said)
     assert room.graph.derive_anew(repair=False)["wrong"] == {}
     room.empty()
-    work: list[Any] = [("batch", piece) for piece in cut(data.draw, data.draw(st.permutations(records * 2)))]
+    work: list[Any] = [
+        ("batch", piece) for piece in cut(data.draw, data.draw(st.permutations(records * 2)))
+    ]
     work += [("findings", piece) for piece in cut(data.draw, findings)]
     work += [("reviews", piece) for piece in cut(data.draw, data.draw(st.permutations(said * 2)))]
     for number, (kind, piece) in enumerate(data.draw(st.permutations(work))):
@@ -158,15 +185,23 @@ def test_what_means_the_same_does_not_depend_on_the_order(room: Any, data: st.Da
 
 @EXAMPLES
 @given(data=st.data())
-def test_who_is_erased_and_what_is_taken_back_leaves_no_name(room: Any, data: st.DataObject) -> None:
+def test_who_is_erased_and_what_is_taken_back_leaves_no_name(
+    room: Any, data: st.DataObject
+) -> None:
     """To take the guard out: let `erase` not take back `called`."""
     records, said = data.draw(mistakes()), data.draw(reviews)
-    gone = data.draw(st.lists(st.sampled_from([record.record_id for record in records]), max_size=2, unique=True))
+    gone = data.draw(
+        st.lists(st.sampled_from([record.record_id for record in records]), max_size=2, unique=True)
+    )
     room.empty()
     write_all(room.graph, records, [], said, "job")
     room.graph.write_batch(batch([], "back", 0, gone))
     room.graph.erase_student("a")
-    kept = [each for each in latest(records) if each.data.student_id != "a" and each.record_id not in gone]
+    kept = [
+        each
+        for each in latest(records)
+        if each.data.student_id != "a" and each.record_id not in gone
+    ]
     check(room, kept, said)
     assert room.graph.derive_anew(repair=False)["wrong"] == {}
     digest = room.digest()
@@ -175,11 +210,16 @@ def test_who_is_erased_and_what_is_taken_back_leaves_no_name(room: Any, data: st
     assert room.digest() == digest
 
 
-def test_an_id_that_goes_before_the_second_attempt_does_not_come_back(graph: Graph, room: Any) -> None:
+def test_an_id_that_goes_before_the_second_attempt_does_not_come_back(
+    graph: Graph, room: Any
+) -> None:
     """The first attempt wanted to lock it. To take the guard out: take `delete_orphans` out of `write_of_pairs`."""
     common = {"of": "knowledge_point", "verdict": "same", "at": "2026-02-01T00:00:00Z", "by": "ann"}
     with closing(Connection(room.settings)) as connection:
         graph.prepare()
         said = [PairReview.model_validate({**common, "pair": ("a", "b")})]
         connection.write(write_of_pairs, said, {("KnowledgePoint", "gone")})
-    assert room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id ORDER BY id") == [{"id": "a"}, {"id": "b"}]
+    assert room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id ORDER BY id") == [
+        {"id": "a"},
+        {"id": "b"},
+    ]

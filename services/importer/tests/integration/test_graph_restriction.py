@@ -11,9 +11,13 @@ from edugraph_importer.graph.record_facts import students
 from .random_imports import EXAMPLES, record_lists, withdrawals
 
 
-def write(graph: Graph, records: list[Record], batch: int = 0, withdrawn: tuple[str, ...] = ()) -> None:
+def write(
+    graph: Graph, records: list[Record], batch: int = 0, withdrawn: tuple[str, ...] = ()
+) -> None:
     graph.write_batch(
-        RecordBatch("j", batch, list(enumerate(records, start=1)), (), len(records), withdrawals(*withdrawn))
+        RecordBatch(
+            "j", batch, list(enumerate(records, start=1)), (), len(records), withdrawals(*withdrawn)
+        )
     )
 
 
@@ -28,7 +32,11 @@ def test_all_that_is_kept_is_what_it_was(room: Room, records: list[Record]) -> N
 
     room.empty()
     write(room.graph, records[: len(records) // 2])
-    found = {student for student in sorted(named) if room.graph.restrict_student(student, restricted=True)}
+    found = {
+        student
+        for student in sorted(named)
+        if room.graph.restrict_student(student, restricted=True)
+    }
     write(room.graph, records[len(records) // 2 :], batch=1)
     assert room.digest() == digest
     assert room.graph.derive_anew(repair=True)["wrong"] == {}
@@ -41,7 +49,12 @@ def test_all_that_is_kept_is_what_it_was(room: Room, records: list[Record]) -> N
 
 @pytest.fixture
 def chat() -> Record:
-    data = {"student_id_from": "ana", "student_id_to": "ben", "interaction_type": "chat", "text": "hi"}
+    data = {
+        "student_id_from": "ana",
+        "student_id_to": "ben",
+        "interaction_type": "chat",
+        "text": "hi",
+    }
     return parse_record(
         {
             "type": "student_interaction",
@@ -57,7 +70,9 @@ def test_an_unknown_student_leaves_nothing_behind(room: Room, graph: Graph) -> N
     assert room.query("MATCH (s:Student) RETURN s.id AS id") == []
 
 
-def test_a_restriction_outlives_the_last_record_and_not_the_erasure(graph: Graph, chat: Record) -> None:
+def test_a_restriction_outlives_the_last_record_and_not_the_erasure(
+    graph: Graph, chat: Record
+) -> None:
     write(graph, [chat])
     graph.restrict_student("ana", restricted=True)
     write(graph, [], batch=1, withdrawn=("r",))

@@ -79,12 +79,16 @@ def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.Da
     """Out: anything of `_remove` in retention.py, such as a label of AGEING_LABELS."""
     # Activity before midnight may reach into the first day that is kept, whose minutes stay.
     drawn = data.draw(versions_of(data.draw(record_lists())))
-    records = [record for record in drawn if not (is_activity(record) and record.time[11:13] >= "20")]
+    records = [
+        record for record in drawn if not (is_activity(record) and record.time[11:13] >= "20")
+    ]
     findings = data.draw(finding_lists(latest_versions(records)))
     ended_ids = ended_memberships(latest_versions(records))
     kept, gone = list[Record](), list[Record]()
     for each in latest_versions(records):
-        is_ended = each.record_id in ended_ids and not is_activity(each)  # whose id may be that of a record
+        is_ended = each.record_id in ended_ids and not is_activity(
+            each
+        )  # whose id may be that of a record
         (kept if is_kept(each) and not is_ended else gone).append(each)
     ids = {record.record_id for record in kept if not is_activity(record)}
     expected = in_order(room, kept, [each for each in findings if each.record["record_id"] in ids])
@@ -93,7 +97,11 @@ def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.Da
     with closing(keeping(room, records=DAYS)) as graph:
         ended = graph.end_old_records(always)
         active = [(record.data, record.time[:10]) for record in gone]
-        days = {(data.student_id, data.course_id, day) for data, day in active if isinstance(data, ActivityRecord)}
+        days = {
+            (data.student_id, data.course_id, day)
+            for data, day in active
+            if isinstance(data, ActivityRecord)
+        }
         assert ended.removed == sum(not is_activity(record) for record in gone) + len(days)
         assert ended.finished
         assert room.digest() == expected
@@ -103,7 +111,9 @@ def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.Da
 
 @EXAMPLES
 @given(data=st.data())
-def test_texts_and_quotes_of_older_records_go_and_every_sum_stays(room: Room, data: st.DataObject) -> None:
+def test_texts_and_quotes_of_older_records_go_and_every_sum_stays(
+    room: Room, data: st.DataObject
+) -> None:
     """Out: a property in `blank`, `_without_quotes`, or `feedback_pairs`."""
     records = data.draw(record_lists())
     in_order(room, records, data.draw(finding_lists(records)))
@@ -122,32 +132,56 @@ def test_texts_and_quotes_of_older_records_go_and_every_sum_stays(room: Room, da
         assert before[record_id].keys() - properties.keys() == gone
         assert not TEXTS_IN_FINDINGS & set(str(properties.get("finding")).split('"'))
         same = properties.keys() - {"finding"}
-        assert {name: properties[name] for name in same} == {name: before[record_id][name] for name in same}
+        assert {name: properties[name] for name in same} == {
+            name: before[record_id][name] for name in same
+        }
 
 
 def _properties(room: Room) -> dict[str, dict[str, Any]]:
     query = "MATCH (n) WHERE labels(n)[0] IN $labels RETURN n.id AS id, properties(n) AS p"
-    return {row["id"]: row["p"] for row in room.query(query, labels=[*AGEING_LABELS, "CourseContent", "Definition"])}
+    return {
+        row["id"]: row["p"]
+        for row in room.query(query, labels=[*AGEING_LABELS, "CourseContent", "Definition"])
+    }
 
 
 def mistake(timestamp: str) -> Record:
     data = {"student_id": "a", "course_id": "c", "error_text": "x"}
-    return parse_record({"type": "error_record", "timestamp": timestamp, "record_id": timestamp, "data": data})
+    return parse_record(
+        {"type": "error_record", "timestamp": timestamp, "record_id": timestamp, "data": data}
+    )
 
 
 def test_older_records_are_refused_with_the_reason(room: Room, graph: Graph) -> None:
     """Out: `kept_from` in `_refusal`, or in write_findings. What defines an item has no age."""
-    item = {"type": "item_record", "timestamp": "2020-01-01", "record_id": "i", "data": {"item_id": "i"}}
-    active = {"type": "activity_record", "timestamp": "2026-01-01", "data": {"student_id": "a", "course_id": "c"}}
-    records = [mistake("2026-01-02T01:29:59Z"), mistake("2026-01-02T01:30:00Z"), *map(parse_record, (item, active))]
+    item = {
+        "type": "item_record",
+        "timestamp": "2020-01-01",
+        "record_id": "i",
+        "data": {"item_id": "i"},
+    }
+    active = {
+        "type": "activity_record",
+        "timestamp": "2026-01-01",
+        "data": {"student_id": "a", "course_id": "c"},
+    }
+    records = [
+        mistake("2026-01-02T01:29:59Z"),
+        mistake("2026-01-02T01:30:00Z"),
+        *map(parse_record, (item, active)),
+    ]
     with closing(keeping(room, records=DAYS)) as keeper:
         outcome = keeper.write_batch(batch(records, "j", 0))
         assert (outcome.written, outcome.rejected, outcome.reasons) == (2, 2, {TOO_OLD: 2})
         assert outcome.errors[0].expected == "2026-01-02 or later"
-        finding = RecordFinding(record=records[0].to_json(), finding=ErrorFinding(confidence=1.0), origin=ORIGIN)
+        finding = RecordFinding(
+            record=records[0].to_json(), finding=ErrorFinding(confidence=1.0), origin=ORIGIN
+        )
         found = keeper.write_findings(pack([finding], "j", 0))
         assert (found.findings, found.failed) == (0, 1)
-    assert [row["id"] for row in room.query("MATCH (n:ErrorRecord) RETURN n.id AS id")] == ["2026-01-02T01:30:00Z"]
+    assert [row["id"] for row in room.query("MATCH (n:ErrorRecord) RETURN n.id AS id")] == [
+        "2026-01-02T01:30:00Z"
+    ]
     assert graph.write_batch(batch(records[:1], "k", 0)).written == 1
 
 
@@ -175,7 +209,10 @@ def test_a_membership_ages_by_its_end(room: Room, graph: Graph, name: str) -> No
     graph.write_batch(batch([member("r", "2025-01-01", **data), term], "j", 0))
     with closing(keeping(room, records=DAYS)) as keeper:
         assert keeper.end_old_records(always) == (0, 1 - left, 0, True)
-        left_nodes = [len(room.query(f"MATCH (n:{label}) RETURN n")) for label in ("Membership", "Group", "Student")]
+        left_nodes = [
+            len(room.query(f"MATCH (n:{label}) RETURN n"))
+            for label in ("Membership", "Group", "Student")
+        ]
         assert left_nodes == [left] * 3
         over = {"data": {"term": "t", "ends": "2026-01-01"}, "timestamp": "2025-01-02"}
         keeper.write_batch(batch([parse_record({**TERM, **over})], "k", 0))
@@ -183,7 +220,9 @@ def test_a_membership_ages_by_its_end(room: Room, graph: Graph, name: str) -> No
         assert keeper.end_old_records(always) == (0, int(ages_by_term), 0, True)
 
 
-def test_the_end_of_a_membership_takes_its_beginning_along_whenever_it_comes(room: Room, graph: Graph) -> None:
+def test_the_end_of_a_membership_takes_its_beginning_along_whenever_it_comes(
+    room: Room, graph: Graph
+) -> None:
     """Out: let `ended_memberships` return the last of `stated` alone, or `_refusal` refuse an end of long ago."""
     began, ended = member("r1", "2025-01-01"), member("r2", "2025-02-01", ends="2025-02-01")
     other = member("r3", "2025-01-01", student_id="b")
@@ -216,12 +255,19 @@ def test_by_default_nothing_ends(room: Room, graph: Graph, days: dict[str, int])
 
 def reviewed(graph: Graph, record_id: str) -> None:
     """Say something of a record, whether it is there or not, a long time ago: when it was said does not count."""
-    said = {"record_id": record_id, "text_hash": text_hash(mistake("2026-01-01")), "by": "ann", "verdict": "accepted"}
+    said = {
+        "record_id": record_id,
+        "text_hash": text_hash(mistake("2026-01-01")),
+        "by": "ann",
+        "verdict": "accepted",
+    }
     when = {"aspect": "error_type", "target": "sign", "at": "2020-01-01T00:00:00Z"}
     graph.write_reviews([FindingReview.model_validate({**said, **when})])
 
 
-def test_what_was_said_of_a_record_that_is_missing_goes_after_its_time(room: Room, graph: Graph) -> None:
+def test_what_was_said_of_a_record_that_is_missing_goes_after_its_time(
+    room: Room, graph: Graph
+) -> None:
     """Out: `there`, or `missing_since` in _remove_orphans, set_reviewed or the comparison with it."""
 
     def after(days: int) -> int:
@@ -252,7 +298,9 @@ def test_what_was_said_of_a_record_that_is_missing_goes_after_its_time(room: Roo
     assert left() == []
 
 
-def test_a_record_that_comes_while_its_reviews_are_to_go_keeps_them(room: Room, graph: Graph) -> None:
+def test_a_record_that_comes_while_its_reviews_are_to_go_keeps_them(
+    room: Room, graph: Graph
+) -> None:
     """Out: `there` in `_remove_orphans`. The statement before saw that it was missing."""
     reviewed(graph, "r")
     with closing(keeping(room)) as keeper:

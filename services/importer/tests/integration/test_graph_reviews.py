@@ -80,10 +80,18 @@ def last_verdicts(said: Reviews, record: Record, aspect: str) -> list[tuple[str,
     """Of each target of one aspect the last verdict that was not withdrawn, in the order in which they were said."""
     last: dict[str, tuple[Any, ...]] = {}
     for each in said:
-        if (each.record_id, each.text_hash, each.aspect) == (record.record_id, text_hash(record), aspect):
+        if (each.record_id, each.text_hash, each.aspect) == (
+            record.record_id,
+            text_hash(record),
+            aspect,
+        ):
             last[each.target] = max(last.get(each.target, ()), (each.at, each.by, each.verdict))
     ordered = sorted((verdict, target) for target, verdict in last.items())
-    return [(target, verdict[2] == "accepted") for verdict, target in ordered if verdict[2] != "withdrawn"]
+    return [
+        (target, verdict[2] == "accepted")
+        for verdict, target in ordered
+        if verdict[2] != "withdrawn"
+    ]
 
 
 def effective(said: Reviews, record: Record, aspect: str, found: set[str]) -> set[str]:
@@ -98,31 +106,45 @@ def effective_value(said: Reviews, record: Record, aspect: str, found: str | Non
     return None if (value, False) in verdicts else value
 
 
-def check_reviewed(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding], said: Reviews) -> None:
+def check_reviewed(
+    room: Any, records: Sequence[Record], findings: Sequence[RecordFinding], said: Reviews
+) -> None:
     found_in = {each.record["record_id"]: each.finding for each in findings}
     for record in records:
         finding = found_in.get(record.record_id)
         if isinstance(record.data, ErrorRecord):
             types = finding.error_types if isinstance(finding, ErrorFinding) else ()
-            expected = effective(said, record, "error_type", {canonical_name(each.name) for each in types})
+            expected = effective(
+                said, record, "error_type", {canonical_name(each.name) for each in types}
+            )
             data = record.data
-            stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
+            stated = data.error_type_id or (
+                canonical_name(data.error_type) if data.error_type else None
+            )
             expected |= {stated} if stated else set()
             query = "MATCH (:ErrorRecord {id: $id})-[:OF_TYPE]->(t) RETURN t.id AS id"
             assert {row["id"] for row in room.query(query, id=record.record_id)} == expected
             degree = effective_value(said, record, "severity", getattr(finding, "severity", None))
-            [row] = room.query("MATCH (n:ErrorRecord {id: $id}) RETURN n.found_severity AS s", id=record.record_id)
+            [row] = room.query(
+                "MATCH (n:ErrorRecord {id: $id}) RETURN n.found_severity AS s", id=record.record_id
+            )
             assert row["s"] == degree
-            for student, kind, course in {(data.student_id, kind, c) for kind in expected for c in data.courses}:
+            for student, kind, course in {
+                (data.student_id, kind, c) for kind in expected for c in data.courses
+            }:
                 query = "MATCH (s:Student {id: $s})-[r:HAS_ERROR {course_id: $c}]->(t {id: $t}) RETURN r"
                 assert len(room.query(query, s=student, c=course, t=kind)) == 1
         elif record.type == "student_interaction":
             mood = finding.sentiment if isinstance(finding, InteractionFinding) else None
-            [row] = room.query("MATCH (n:Interaction {id: $id}) RETURN n.found_sentiment AS s", id=record.record_id)
+            [row] = room.query(
+                "MATCH (n:Interaction {id: $id}) RETURN n.found_sentiment AS s", id=record.record_id
+            )
             assert row["s"] == effective_value(said, record, "sentiment", mood)
 
 
-def in_order(graph: Graph, records: Sequence[Record], findings: Sequence[RecordFinding], said: Reviews) -> None:
+def in_order(
+    graph: Graph, records: Sequence[Record], findings: Sequence[RecordFinding], said: Reviews
+) -> None:
     graph.write_batch(batch(records, "reference", 0))
     for number, finding in enumerate(latest_only(list(findings))):
         graph.write_findings(pack([finding], "reference", number))
@@ -163,7 +185,9 @@ def test_a_verdict_counts_whenever_it_comes_in_few_schools(room: Any, data: st.D
 
 @EXAMPLES
 @given(data=st.data())
-def test_what_was_said_of_an_erased_students_records_goes_with_them(room: Any, data: st.DataObject) -> None:
+def test_what_was_said_of_an_erased_students_records_goes_with_them(
+    room: Any, data: st.DataObject
+) -> None:
     """To take the guard out: let `erase` delete no reviews."""
     records = data.draw(record_lists())
     said = data.draw(reviews_of(records))
@@ -171,9 +195,14 @@ def test_what_was_said_of_an_erased_students_records_goes_with_them(room: Any, d
     in_order(room.graph, records, [], said)
     room.graph.erase_student("a")
     digest = room.digest()
-    left = {row["id"] for row in room.query("MATCH (n) WHERE n.record_type IS NOT NULL RETURN n.id AS id")}
+    left = {
+        row["id"]
+        for row in room.query("MATCH (n) WHERE n.record_type IS NOT NULL RETURN n.id AS id")
+    }
     kept = [
-        each for each in records if (each.data.student_id != "a" if is_activity(each) else each.record_id in left)
+        each
+        for each in records
+        if (each.data.student_id != "a" if is_activity(each) else each.record_id in left)
     ]
     # Activities are no nodes of their own, so what is said of one stays: it names no student.
     left |= {each.record_id for each in records if is_activity(each)}
@@ -192,7 +221,12 @@ def test_writers_side_by_side_lose_no_verdict(room: Any, data: st.DataObject) ->
     findings, said = latest_only(data.draw(finding_lists(records))), data.draw(reviews_of(records))
     kept = [each for each in records if is_activity(each) or each.record_id not in withdrawn]
     room.empty()
-    in_order(room.graph, kept, [each for each in findings if each.record["record_id"] not in withdrawn], said)
+    in_order(
+        room.graph,
+        kept,
+        [each for each in findings if each.record["record_id"] not in withdrawn],
+        said,
+    )
     expected = room.digest()
     room.empty()
     work: list[Any] = [batch([each], "job", n) for n, each in enumerate(records)]
@@ -224,8 +258,18 @@ def test_a_record_that_goes_while_it_is_looked_at_is_looked_for_again(
     monkeypatch.setattr("edugraph_importer.graph.stored_records.CYPHER", GoneAtFirst(CYPHER))
     room.empty()
     room.graph.write_batch(batch([record], "job", 0))
-    said = {"kind": "finding", "record_id": "r0", "text_hash": text_hash(record), "aspect": "error_type"}
-    said |= {"target": "sign errors", "verdict": "accepted", "at": "2026-02-01T00:00:00Z", "by": "ann"}
+    said = {
+        "kind": "finding",
+        "record_id": "r0",
+        "text_hash": text_hash(record),
+        "aspect": "error_type",
+    }
+    said |= {
+        "target": "sign errors",
+        "verdict": "accepted",
+        "at": "2026-02-01T00:00:00Z",
+        "by": "ann",
+    }
     room.graph.write_reviews([FindingReview.model_validate(said)])
     assert len(looks) == 2
     judged = room.query("MATCH (n:ErrorRecord) WHERE n.verdicts IS NOT NULL RETURN n.id AS id")
@@ -238,7 +282,12 @@ def test_a_record_that_comes_while_its_review_is_written_is_reviewed(
     """Out: `hold_keys` in `write_of_records`. The embedded engine refuses the transaction of the review."""
     row = {"type": "error_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": "r0"}
     record = parse_record(row | {"data": {"student_id": "a", "course_id": "c", "error_text": "x"}})
-    said = {"record_id": "r0", "text_hash": text_hash(record), "aspect": "error_type", "target": "sign errors"}
+    said = {
+        "record_id": "r0",
+        "text_hash": text_hash(record),
+        "aspect": "error_type",
+        "target": "sign errors",
+    }
     said |= {"verdict": "accepted", "at": "2026-02-01T00:00:00Z", "by": "ann"}
 
     def read(*arguments: Any) -> Any:
@@ -272,7 +321,9 @@ def test_what_an_item_tests_is_what_reviewers_say_last(room: Any, data: st.DataO
         pair = (each.item_id, each.knowledge_point)
         verdicts[pair] = max(verdicts.get(pair, ()), (each.at, each.by, each.verdict))
     accepted = {pair for pair, verdict in verdicts.items() if verdict[2] == "accepted"}
-    rows = room.query("MATCH (i:Item)-[r:TESTS]->(k) RETURN i.id AS i, k.id AS k, r.spelling_counts AS counts")
+    rows = room.query(
+        "MATCH (i:Item)-[r:TESTS]->(k) RETURN i.id AS i, k.id AS k, r.spelling_counts AS counts"
+    )
     rejected = {pair for pair, verdict in verdicts.items() if verdict[2] == "rejected"}
     assert {(row["i"], row["k"]) for row in rows} == (set(counts) - rejected) | accepted
     for row in rows:
@@ -294,12 +345,24 @@ def test_what_was_withdrawn_leaves_it_to_the_records(room: Any) -> None:
     said = {"item_id": "i", "knowledge_point": "p1", "by": "ann"}
     verdicts = [("rejected", "2026-02-01T00:00:00Z"), ("withdrawn", "2026-02-02T00:00:00Z")]
     room.empty()
-    room.graph.write_reviews([ItemReview.model_validate({**said, "verdict": v, "at": at}) for v, at in verdicts])
+    room.graph.write_reviews(
+        [ItemReview.model_validate({**said, "verdict": v, "at": at}) for v, at in verdicts]
+    )
     data = {"item_id": "i", "knowledge_points": ["p1"]}
-    value = {"type": "item_record", "timestamp": "2026-02-03T00:00:00Z", "record_id": "r", "data": data}
+    value = {
+        "type": "item_record",
+        "timestamp": "2026-02-03T00:00:00Z",
+        "record_id": "r",
+        "data": data,
+    }
 
     def tested() -> list[str]:
-        return [row["t"] for row in room.query("MATCH (:Item {id: 'i'})-[r:TESTS|NOT_TESTS]->() RETURN type(r) AS t")]
+        return [
+            row["t"]
+            for row in room.query(
+                "MATCH (:Item {id: 'i'})-[r:TESTS|NOT_TESTS]->() RETURN type(r) AS t"
+            )
+        ]
 
     assert tested() == ["NOT_TESTS"]
     room.graph.write_batch(batch([parse_record(value)], "job", 0))

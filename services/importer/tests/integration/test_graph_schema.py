@@ -46,7 +46,12 @@ def version(room: Any) -> int | None:
 
 def like(record_id: str) -> Record:
     data = {"student_id_from": "a", "student_id_to": "b", "interaction_type": "like"}
-    value = {"type": "student_interaction", "timestamp": "2026-03-01T08:00:00Z", "record_id": record_id, "data": data}
+    value = {
+        "type": "student_interaction",
+        "timestamp": "2026-03-01T08:00:00Z",
+        "record_id": record_id,
+        "data": data,
+    }
     return parse_record(value)
 
 
@@ -54,7 +59,9 @@ def batch(number: int) -> RecordBatch:
     return RecordBatch("job", number, [(1, like(f"r{number}"))], (), 1)
 
 
-def test_the_first_write_to_a_graph_gives_it_the_version_of_this_release(graph: Graph, room: Any) -> None:
+def test_the_first_write_to_a_graph_gives_it_the_version_of_this_release(
+    graph: Graph, room: Any
+) -> None:
     graph.write_batch(batch(1))
     assert version(room) == SCHEMA_VERSION
 
@@ -64,10 +71,15 @@ def test_a_graph_is_migrated_step_by_step_from_where_it_stands(
 ) -> None:
     """To take the guard out: let `migrate` begin at `UNVERSIONED`, whatever the graph says."""
     graph.write_batch(batch(1))
-    room.driver.execute_query("MATCH (s:Schema) SET s.version = 5", database_=room.settings.database)
+    room.driver.execute_query(
+        "MATCH (s:Schema) SET s.version = 5", database_=room.settings.database
+    )
     done: list[tuple[int, list[dict[str, int]]]] = []
     progress = "MATCH (s:Schema) RETURN s.version AS version, s.unfinished_from AS reached"
-    steps = {number: lambda _, number=number: done.append((number, room.query(progress))) for number in range(1, 8)}
+    steps = {
+        number: lambda _, number=number: done.append((number, room.query(progress)))
+        for number in range(1, 8)
+    }
     migrate(connection, steps, 8)
     # Releases that do not know version 8 write nothing while the steps are done.
     assert done == [(reached, [{"version": 8, "reached": reached}]) for reached in (5, 6, 7)]
@@ -108,10 +120,14 @@ def test_a_graph_that_another_process_begins_meanwhile_is_a_new_one(
     assert version(room) == SCHEMA_VERSION
 
 
-def test_a_step_that_was_not_finished_is_done_again(graph: Graph, room: Any, connection: Connection) -> None:
+def test_a_step_that_was_not_finished_is_done_again(
+    graph: Graph, room: Any, connection: Connection
+) -> None:
     """To take the guard out: set the target's version before the steps."""
     graph.write_batch(batch(1))
-    room.driver.execute_query("MATCH (s:Schema) SET s.version = 5", database_=room.settings.database)
+    room.driver.execute_query(
+        "MATCH (s:Schema) SET s.version = 5", database_=room.settings.database
+    )
     done: list[int] = []
 
     def dies(_: Connection) -> None:
@@ -122,8 +138,12 @@ def test_a_step_that_was_not_finished_is_done_again(graph: Graph, room: Any, con
     steps = {5: lambda _: done.append(5), 6: dies}
     with pytest.raises(Retryable):
         migrate(connection, steps, 7)
-    assert room.query("MATCH (s:Schema) RETURN s.version AS v, s.unfinished_from AS u") == [{"v": 7, "u": 6}]
-    room.driver.execute_query("MATCH (l:Lock {id: 'migration'}) SET l.until = 0", database_=room.settings.database)
+    assert room.query("MATCH (s:Schema) RETURN s.version AS v, s.unfinished_from AS u") == [
+        {"v": 7, "u": 6}
+    ]
+    room.driver.execute_query(
+        "MATCH (l:Lock {id: 'migration'}) SET l.until = 0", database_=room.settings.database
+    )
     migrate(connection, steps, 7)
     assert (done, version(room)) == ([5, 6, 6], 7)
 
@@ -142,23 +162,34 @@ def test_a_graph_of_a_later_release_is_left_alone(graph: Graph, room: Any) -> No
         lambda: graph.write_findings(Findings(job_id="job", pack="p", findings=(), failed=1)),
         lambda: graph.erase_student("a"),
     ):
-        with pytest.raises(Wait, match=f"has schema version {later}, and this importer knows up to {SCHEMA_VERSION}"):
+        with pytest.raises(
+            Wait,
+            match=f"has schema version {later}, and this importer knows up to {SCHEMA_VERSION}",
+        ):
             write()
     assert (room.digest(), version(room)) == (before, later)
 
 
 @pytest.mark.parametrize("old", [None, 1, SCHEMA_VERSION - 1])
-def test_a_graph_that_is_too_old_is_refused_and_left_alone(graph: Graph, room: Any, old: int | None) -> None:
+def test_a_graph_that_is_too_old_is_refused_and_left_alone(
+    graph: Graph, room: Any, old: int | None
+) -> None:
     """To take the guard out: let `migrate` not call `refuse_too_old`. With None the graph has records and no version."""
     graph.write_batch(batch(1))
-    query = "MATCH (s:Schema) DELETE s" if old is None else f"MATCH (s:Schema) SET s.version = {old}"
+    query = (
+        "MATCH (s:Schema) DELETE s" if old is None else f"MATCH (s:Schema) SET s.version = {old}"
+    )
     room.driver.execute_query(query, database_=room.settings.database)
     before = room.digest()
     sentence = (
         f"the graph has schema version {old or UNVERSIONED}, which this importer cannot migrate to version "
         f"{SCHEMA_VERSION}: import the files again into an empty graph"
     )
-    for work in (graph.prepare, lambda: graph.write_batch(batch(2)), lambda: graph.erase_student("a")):
+    for work in (
+        graph.prepare,
+        lambda: graph.write_batch(batch(2)),
+        lambda: graph.erase_student("a"),
+    ):
         with pytest.raises(OlderGraph) as refused:
             work()
         assert refused.value.reason == sentence
@@ -171,7 +202,9 @@ def test_preparing_the_graph_makes_the_constraint_of_all_records(graph: Graph, r
     """Out: RECORD_LABEL in `create_constraints`."""
     if not room.has_locks:
         pytest.skip("a record has one label in the embedded engine")
-    room.driver.execute_query("DROP CONSTRAINT edugraph_Record IF EXISTS", database_=room.settings.database)
+    room.driver.execute_query(
+        "DROP CONSTRAINT edugraph_Record IF EXISTS", database_=room.settings.database
+    )
     graph.prepare()
     with room.driver.session(database=room.settings.database) as session:
         named = {row["name"] for row in session.run("SHOW CONSTRAINTS YIELD name")}
@@ -219,7 +252,9 @@ def test_of_many_processes_one_migrates_and_the_others_wait(graph: Graph, room: 
             start.wait()
             while True:
                 try:
-                    migrate(own, {SCHEMA_VERSION: step}, LATER, new_owner=lambda: f"process {number}")
+                    migrate(
+                        own, {SCHEMA_VERSION: step}, LATER, new_owner=lambda: f"process {number}"
+                    )
                 except MigrationRunning as wait:
                     waited.append(wait.reason)
                     time.sleep(0.05)
@@ -230,11 +265,15 @@ def test_of_many_processes_one_migrates_and_the_others_wait(graph: Graph, room: 
         list(pool.map(process, range(5)))
     assert (len(most), max(most)) == (5, 1)
     assert set(waited) == {"another process migrates the graph"}
-    assert room.query("MATCH (s:Schema) RETURN s.version AS v, s.unfinished_from AS u") == [{"v": LATER, "u": None}]
+    assert room.query("MATCH (s:Schema) RETURN s.version AS v, s.unfinished_from AS u") == [
+        {"v": LATER, "u": None}
+    ]
 
 
 @pytest.mark.usefixtures("a_step")
-def test_the_lease_of_a_process_that_died_ends(graph: Graph, room: Any, connection: Connection) -> None:
+def test_the_lease_of_a_process_that_died_ends(
+    graph: Graph, room: Any, connection: Connection
+) -> None:
     """To take the guard out: let the lease be held whatever `until` says."""
     graph.write_batch(batch(1))
     done: list[int] = []
@@ -254,7 +293,9 @@ def test_the_lease_of_a_process_that_died_ends(graph: Graph, room: Any, connecti
     assert lease["ended"]
 
 
-def test_a_process_that_lost_its_lease_writes_nothing_more(graph: Graph, room: Any, connection: Connection) -> None:
+def test_a_process_that_lost_its_lease_writes_nothing_more(
+    graph: Graph, room: Any, connection: Connection
+) -> None:
     """A process may stand still for longer than its lease lasts. To take the guard out: let `migrate` set no fence."""
     graph.write_batch(batch(1))
 
@@ -266,7 +307,9 @@ def test_a_process_that_lost_its_lease_writes_nothing_more(graph: Graph, room: A
         migrate(connection, {SCHEMA_VERSION: step}, LATER)
     assert room.query("MATCH (s:Student) WHERE s.seen RETURN s.id") == []
     assert room.query("MATCH (s:Schema) RETURN s.unfinished_from AS u") == [{"u": SCHEMA_VERSION}]
-    connection.write(lambda tx: tx.run("MATCH (s:Student) SET s.seen = false").consume())  # the fence has ended
+    connection.write(
+        lambda tx: tx.run("MATCH (s:Student) SET s.seen = false").consume()
+    )  # the fence has ended
 
 
 def test_the_lease_lasts_as_long_as_a_step(
@@ -286,7 +329,9 @@ def test_the_lease_lasts_as_long_as_a_step(
     assert version(room) == LATER
 
 
-def test_a_step_begins_when_older_transactions_have_ended(graph: Graph, room: Any, connection: Connection) -> None:
+def test_a_step_begins_when_older_transactions_have_ended(
+    graph: Graph, room: Any, connection: Connection
+) -> None:
     """A worker of the release before may have looked at the version and not have written yet.
 
     To take the guard out: let `wait_for_older_transactions` return at once.
@@ -333,7 +378,10 @@ def test_a_process_that_may_not_migrate_changes_nothing(graph: Graph, room: Any)
     settings = room.settings.model_copy(update={"migrate_up_to": SCHEMA_VERSION - 1})
     with closing(Graph(settings)) as restricted:
         for work in (restricted.prepare, lambda: restricted.write_batch(batch(2))):
-            with pytest.raises(MigrationNotAllowed, match=f"version {SCHEMA_VERSION - 1}.*version {SCHEMA_VERSION}:"):
+            with pytest.raises(
+                MigrationNotAllowed,
+                match=f"version {SCHEMA_VERSION - 1}.*version {SCHEMA_VERSION}:",
+            ):
                 work()
     assert (room.digest(), version(room)) == (before, SCHEMA_VERSION - 1)
     settings = room.settings.model_copy(update={"migrate_up_to": SCHEMA_VERSION})

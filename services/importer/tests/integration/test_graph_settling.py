@@ -19,11 +19,16 @@ class _Killed(Exception):
 
 
 def edges(room: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    return relationships(room, "DEPENDS_ON", "confidence"), relationships(room, "SET_ASIDE", "confidence")
+    return relationships(room, "DEPENDS_ON", "confidence"), relationships(
+        room, "SET_ASIDE", "confidence"
+    )
 
 
 def notes(room: Any) -> list[str]:
-    return [row["job"] for row in room.query("MATCH (c:ClaimChange) RETURN c.job_id AS job ORDER BY job")]
+    return [
+        row["job"]
+        for row in room.query("MATCH (c:ClaimChange) RETURN c.job_id AS job ORDER BY job")
+    ]
 
 
 def test_a_text_only_notes_that_claims_changed_and_names_its_job(graph: Graph, room: Any) -> None:
@@ -65,7 +70,9 @@ def test_whoever_settles_after_one_that_died_finds_the_rest(
     assert notes(room) == ["another"]
     graph.settle_prerequisites()
     assert (edges(room), notes(room)) == ((FOLLOWED, ASIDE), [])
-    assert room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id ORDER BY id") == [{"id": each} for each in "abc"]
+    assert room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id ORDER BY id") == [
+        {"id": each} for each in "abc"
+    ]
 
 
 def test_an_earlier_settler_stops_where_a_later_one_has_begun(

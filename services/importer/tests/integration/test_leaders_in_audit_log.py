@@ -28,11 +28,18 @@ NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 @pytest.fixture
-def importer(room: Any, graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
+def importer(
+    room: Any, graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Importer]:
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     monkeypatch.setattr("edugraph_importer.service.send", lambda *_, **__: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
+    nobody, jobs, blobs, members = (
+        cast("Any", None),
+        Jobs(client),
+        Blobs(str(tmp_path)),
+        CourseMembers(client),
+    )
     epochs = AnswerEpochs(client)
     erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, epochs, nobody, lambda: NOW)
     yield Importer(
@@ -56,7 +63,11 @@ def planned(importer: Importer, client: str) -> ImportBatch:
     job_id = uuid4().hex
     data = {"group_id": "8B", "teacher_id": client, "role": "leader"}
     head = {"type": "membership_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": client}
-    job = ImportJob(job_id=job_id, records=[{**head, "data": data}], rights=ImportRights(roster=True, client=client))
+    job = ImportJob(
+        job_id=job_id,
+        records=[{**head, "data": data}],
+        rights=ImportRights(roster=True, client=client),
+    )
     importer.jobs.create(job_id, "import", "inline", NOW)
     found = importer.plan(job)
     assert found is not None
@@ -64,7 +75,11 @@ def planned(importer: Importer, client: str) -> ImportBatch:
 
 
 def entries_of(importer: Importer, client: str) -> list[Entry]:
-    return [each for each in importer.audit.newest() if each.action == "group.leader" and each.who == client]
+    return [
+        each
+        for each in importer.audit.newest()
+        if each.action == "group.leader" and each.who == client
+    ]
 
 
 class Died(BaseException):
@@ -96,7 +111,9 @@ def test_a_change_is_logged_once_though_the_process_dies(
     assert importer.graph.leader_changes() == ()
 
 
-def test_the_hourly_task_logs_what_a_dead_process_left(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hourly_task_logs_what_a_dead_process_left(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out: the call in `end_old_records`."""
     client = uuid4().hex
     batch = planned(importer, client)
@@ -129,7 +146,9 @@ def test_each_request_logs_its_changes_before_it_ends(importer: Importer) -> Non
     importer.rename_in_graph("group", "8B", "9A", merge=False, cause=cause)
     importer.rename_in_graph("teacher", client, f"{client}-2", merge=False, cause=cause)
     importer.remove_from_graph("group", "9A", "request", cause)
-    newest = [each for each in entries_of(importer, "head") if each.what.endswith("by the request")][:5]
+    newest = [
+        each for each in entries_of(importer, "head") if each.what.endswith("by the request")
+    ][:5]
     assert sorted(each.what.split(",")[0] for each in newest) == [
         "does not lead group 8B",
         "does not lead group 9A",

@@ -35,7 +35,11 @@ from .test_graph_points import text_that_claims
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
-LINE = {"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id": "c", "content": "x"}}
+LINE = {
+    "type": "course_content",
+    "timestamp": "2026-01-01",
+    "data": {"course_id": "c", "content": "x"},
+}
 
 
 @pytest.fixture
@@ -44,7 +48,12 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     monkeypatch.setattr("edugraph_importer.service.send", lambda *_, **__: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
+    nobody, jobs, blobs, members = (
+        cast("Any", None),
+        Jobs(client),
+        Blobs(str(tmp_path)),
+        CourseMembers(client),
+    )
     epochs = AnswerEpochs(client)
     erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, epochs, nobody, lambda: NOW)
     yield Importer(
@@ -114,7 +123,9 @@ def test_a_file_outside_that_was_changed_before_its_split_fails_its_job(
     url, now = f"file://{path}", iter(range(100))
 
     def change() -> None:
-        path.write_text("".join(f"{json.dumps({**LINE, 'record_id': f'{next(now)}-x'})}\n" for _ in range(40)))
+        path.write_text(
+            "".join(f"{json.dumps({**LINE, 'record_id': f'{next(now)}-x'})}\n" for _ in range(40))
+        )
 
     change()
     job = ImportJob(job_id=uuid4().hex, source=url, batch_size=10, outside=blobs.look_outside(url))
@@ -145,7 +156,8 @@ def test_a_file_outside_that_was_changed_before_its_split_fails_its_job(
         return
     assert (report.state, report.written + report.unchanged) == ("failed", written)
     assert re.fullmatch(
-        f"{url} was changed after its job was accepted: its .*; import the file again", report.error or ""
+        f"{url} was changed after its job was accepted: its .*; import the file again",
+        report.error or "",
     )
 
 
@@ -186,7 +198,9 @@ def test_an_upload_goes_when_it_is_split_or_unusable(importer: Importer) -> None
         assert not importer.blobs.exists(job.source or "")
 
 
-def test_a_job_whose_batches_fail_in_a_row_is_failed_as_a_whole_and_others_go_on(importer: Importer) -> None:
+def test_a_job_whose_batches_fail_in_a_row_is_failed_as_a_whole_and_others_go_on(
+    importer: Importer,
+) -> None:
     """Guard: the limit in Importer.batch_failed."""
     number = FAILED_BATCHES_IN_A_ROW + 10
     records = tuple({**LINE, "record_id": f"r{n}"} for n in range(number))
@@ -207,10 +221,16 @@ def test_a_job_whose_batches_fail_in_a_row_is_failed_as_a_whole_and_others_go_on
     importer.sum_up(after)
     report = importer.jobs.report(bad.job_id, NOW)
     assert report is not None
-    assert (report.state, report.expected, report.read) == ("failed", number, FAILED_BATCHES_IN_A_ROW)
+    assert (report.state, report.expected, report.read) == (
+        "failed",
+        number,
+        FAILED_BATCHES_IN_A_ROW,
+    )
     assert "20 batches failed one after another" in (report.error or "")
     assert "the disk is full" in (report.error or "")
-    written = [importer.write_batch(batch).state for batch in (planned[good.job_id] or ([], None))[0]]
+    written = [
+        importer.write_batch(batch).state for batch in (planned[good.job_id] or ([], None))[0]
+    ]
     assert written == ["written"] * number
     # Whoever has repaired the cause resumes the job.
     generation = importer.jobs.resume(bad.job_id, NOW)
@@ -254,11 +274,14 @@ def test_a_job_ends_after_the_prerequisites_that_it_changed_are_derived(
     """To take the guard out: let finish_job.lua end it whatever is to be derived."""
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        "edugraph_importer.service.send", lambda _, name, message, **__: sent.append((name, message.job_id))
+        "edugraph_importer.service.send",
+        lambda _, name, message, **__: sent.append((name, message.job_id)),
     )
     job_id, state = uuid4().hex, lambda: importer.jobs.report(job_id, NOW)
     importer.jobs.create(job_id, "analysis", "inline", NOW, to_analyse=1)
-    found = text_that_claims(("a", "b", 1.0)).model_copy(update={"job_id": job_id, "pack": "knowledge_points-0-0"})
+    found = text_that_claims(("a", "b", 1.0)).model_copy(
+        update={"job_id": job_id, "pack": "knowledge_points-0-0"}
+    )
     importer.write_findings(found)
     assert sent == [("settle_prerequisites_task", job_id)]
     report = state()
@@ -275,11 +298,15 @@ def test_a_job_ends_after_the_prerequisites_that_it_changed_are_derived(
     assert [name for name, _ in sent].count("settle_prerequisites_task") == 1
 
 
-def test_a_settler_that_died_before_it_ended_its_job_is_made_up_for_by_its_message(importer: Importer) -> None:
+def test_a_settler_that_died_before_it_ended_its_job_is_made_up_for_by_its_message(
+    importer: Importer,
+) -> None:
     """To take the guard out: let settle_prerequisites end only the jobs that still wait."""
     job_id = uuid4().hex
     importer.jobs.create(job_id, "analysis", "inline", NOW, to_analyse=1)
-    found = text_that_claims(("a", "b", 1.0)).model_copy(update={"job_id": job_id, "pack": "knowledge_points-0-0"})
+    found = text_that_claims(("a", "b", 1.0)).model_copy(
+        update={"job_id": job_id, "pack": "knowledge_points-0-0"}
+    )
     importer.write_findings(found)
     importer.graph.settle_prerequisites()
     importer.jobs.derived(job_id, importer.jobs.deriving([job_id])[job_id])
@@ -316,7 +343,8 @@ def test_a_job_that_redis_loses_while_it_waits_for_prerequisites_begins_again(
     """To take the guard out: let settle_prerequisites not look whether Redis knows the job."""
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        "edugraph_common.messaging.lost_jobs.send", lambda _, name, message, **__: sent.append((name, message.job_id))
+        "edugraph_common.messaging.lost_jobs.send",
+        lambda _, name, message, **__: sent.append((name, message.job_id)),
     )
     job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
     store_job(importer.blobs, job)
@@ -330,14 +358,18 @@ def test_a_job_whose_records_are_without_text_or_withheld_ends(importer: Importe
     """Out: any of the three in Findings.done; the job would wait for ever."""
     job_id = uuid4().hex
     importer.jobs.create(job_id, "analysis", "inline", NOW, to_analyse=5)
-    importer.write_findings(Findings(job_id=job_id, pack="error-0-0", findings=(), textless=2, withheld=2, failed=1))
+    importer.write_findings(
+        Findings(job_id=job_id, pack="error-0-0", findings=(), textless=2, withheld=2, failed=1)
+    )
     report = importer.jobs.report(job_id, NOW)
     assert report is not None
     assert (report.state, report.analysis.done, report.analysis.failed) == ("partly failed", 4, 1)
 
 
 @pytest.mark.parametrize("keeps", [False, True])
-def test_an_upload_that_a_killed_split_left_goes_with_the_next_try(importer: Importer, keeps: bool) -> None:
+def test_an_upload_that_a_killed_split_left_goes_with_the_next_try(
+    importer: Importer, keeps: bool
+) -> None:
     """Out: the deletion in `_scan`. The index is there, so that the file is not split again."""
     importer = replace(importer, keeps_uploads=keeps)
     job_id = uuid4().hex

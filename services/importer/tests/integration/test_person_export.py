@@ -52,12 +52,17 @@ def exported(
     views: Callable[..., Any] = nothing,
 ) -> dict[str, Any]:
     file = io.BytesIO()
-    counts = PersonExport(student, graph, blobs, Elsewhere(search, letters, entries, views), {}).write(file, NOW)
+    counts = PersonExport(
+        student, graph, blobs, Elsewhere(search, letters, entries, views), {}
+    ).write(file, NOW)
     with zipfile.ZipFile(file) as archive:
         index = archive.read("index.txt").decode()
         parts = {name: archive.read(name).decode().splitlines() for name in counts}
     assert {name: len(lines) for name, lines in parts.items()} == counts
-    return {"index": index, **{name: [json.loads(line) for line in lines] for name, lines in parts.items()}}
+    return {
+        "index": index,
+        **{name: [json.loads(line) for line in lines] for name, lines in parts.items()},
+    }
 
 
 @EXAMPLES
@@ -72,10 +77,14 @@ def test_the_graph_and_the_files_of_a_student_are_in_it(
     with blobs.write("jobs/j/source.ndjson.gz") as file:
         file.write(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
     for wanted in ("a", "b", "c"):
-        naming = [record for record in records if wanted in {student for _, student in students(record)}]
+        naming = [
+            record for record in records if wanted in {student for _, student in students(record)}
+        ]
         asked: list[AbstractSet[str]] = []
 
-        def search(texts: AbstractSet[str], asked: list[AbstractSet[str]] = asked) -> Iterator[tuple[str, Any]]:
+        def search(
+            texts: AbstractSet[str], asked: list[AbstractSet[str]] = asked
+        ) -> Iterator[tuple[str, Any]]:
             asked.append(texts)
             yield "key", {"of": "it"}
 
@@ -100,11 +109,18 @@ def test_tables_and_rejects_are_read_as_the_import_reads_them(graph: Graph, tmp_
         file.write('n,c,t\nS0104,"C\n1",2026-01-01\nS01,C1,2026-01-01\n'.encode("utf-16"))
     raw = json.dumps({"type": "x", "data": {"student_id": "S01"}})
     reject = Reject(line=3, field="type", expected="a type", found="x", reason="is wrong", raw=raw)
-    store_rejects(blobs, "r", 0, [reject, reject.model_copy(update={"raw": raw.replace("S01", "S0104")})])
+    store_rejects(
+        blobs, "r", 0, [reject, reject.model_copy(update={"raw": raw.replace("S01", "S0104")})]
+    )
     with blobs.write("jobs/broken/source.ndjson.gz") as file:
         file.write(b"no gzip at all")
-    header = FitHeader(version="v", course_id="C1", fitted_at="2026-01-05", items=2, name_weight=0.1)
-    labelled = [LabelledRow(record_id=each, students=(each,), words={"term": 1}) for each in ("S01", "S0104")]
+    header = FitHeader(
+        version="v", course_id="C1", fitted_at="2026-01-05", items=2, name_weight=0.1
+    )
+    labelled = [
+        LabelledRow(record_id=each, students=(each,), words={"term": 1})
+        for each in ("S01", "S0104")
+    ]
     write_fit(blobs, header, labelled)
     found = exported(graph, blobs, "S01")
     assert found["files/rows.ndjson"] == [{"key": "jobs/t/source.csv", "row": "S01,C1,2026-01-01"}]
@@ -117,7 +133,10 @@ def test_of_a_dead_letter_what_is_theirs_is_in_it_and_of_the_audit_log_what_is_a
     graph: Graph, tmp_path: Path
 ) -> None:
     """Out: `Scrubbed` in `_letters`. Records of others in the same letter are left out."""
-    records = [{"type": "error_record", "data": {"student_id": each, "error_text": "x"}} for each in ("S01", "S0104")]
+    records = [
+        {"type": "error_record", "data": {"student_id": each, "error_text": "x"}}
+        for each in ("S01", "S0104")
+    ]
     letter = json.dumps([[{"job_id": "j", "records": records}], {}, {}]).encode()
     entry = Entry(time=NOW, who="k", action="student.export", what="", object="aa")
     asked: list[str] = []
@@ -127,9 +146,15 @@ def test_of_a_dead_letter_what_is_theirs_is_in_it_and_of_the_audit_log_what_is_a
         yield entry
 
     found = exported(
-        graph, Blobs(str(tmp_path)), "S01", letters=lambda of: [("data_import.dead", of(letter))], entries=entries
+        graph,
+        Blobs(str(tmp_path)),
+        "S01",
+        letters=lambda of: [("data_import.dead", of(letter))],
+        entries=entries,
     )
-    assert found["broker/dead_letters.ndjson"] == [{"queue": "data_import.dead", "theirs": records[:1]}]
+    assert found["broker/dead_letters.ndjson"] == [
+        {"queue": "data_import.dead", "theirs": records[:1]}
+    ]
     assert [each["action"] for each in found["redis/audit.ndjson"]] == ["student.export"]
     assert asked == ["S01"]
 
@@ -137,12 +162,16 @@ def test_of_a_dead_letter_what_is_theirs_is_in_it_and_of_the_audit_log_what_is_a
 def test_saved_views_that_are_theirs_or_name_them_are_in_it(graph: Graph, tmp_path: Path) -> None:
     """Out: `_views`, the names, the records or the former ids there; `exclude` tells whose a teacher's view is."""
     data = {"student_id": "S01", "student_name": "Ana Quetzal", "course_id": "c", "error_text": "x"}
-    record = parse_record({"type": "error_record", "timestamp": "2026-03-01", "record_id": "r1", "data": data})
+    record = parse_record(
+        {"type": "error_record", "timestamp": "2026-03-01", "record_id": "r1", "data": data}
+    )
     graph.write_batch(RecordBatch("j", 0, [(1, record)], (), 1))
     graph.rename("student", "S01", "S02", lambda: True, merge=False)
 
     def view(name: str, person: str | None = "teacher-1", **values: str) -> SavedView:
-        return SavedView(name=name, state=ViewState(kind="page", name="student", values=values), person=person)
+        return SavedView(
+            name=name, state=ViewState(kind="page", name="student", values=values), person=person
+        )
 
     theirs = [
         view("own", "S02"),
@@ -177,13 +206,17 @@ def test_what_came_under_an_id_of_before_is_in_it(graph: Graph, tmp_path: Path) 
         asked.append(student)
         yield from ()
 
-    found = exported(graph, blobs, "S02", letters=lambda of: [("q.dead", of(letter))], entries=entries)
+    found = exported(
+        graph, blobs, "S02", letters=lambda of: [("q.dead", of(letter))], entries=entries
+    )
     assert [each["row"] for each in found["files/rows.ndjson"]] == [json.dumps(row)]
     assert len(found["broker/dead_letters.ndjson"]) == 1
     assert asked == ["S01", "S02"]
 
 
-def test_of_an_erased_student_nothing_is_read_that_an_erasure_has_left(graph: Graph, tmp_path: Path) -> None:
+def test_of_an_erased_student_nothing_is_read_that_an_erasure_has_left(
+    graph: Graph, tmp_path: Path
+) -> None:
     """Out: `erased` in PersonExport.write."""
     blobs = Blobs(str(tmp_path))
     with blobs.write("jobs/j/source.ndjson") as file:
@@ -199,7 +232,10 @@ def test_an_embedded_broker_has_no_dead_letters(graph: Graph, tmp_path: Path) ->
     def none(_: object) -> list[Any]:
         raise Rejected("only RabbitMQ keeps dead letters")
 
-    assert exported(graph, Blobs(str(tmp_path)), "S01", letters=none)["broker/dead_letters.ndjson"] == []
+    assert (
+        exported(graph, Blobs(str(tmp_path)), "S01", letters=none)["broker/dead_letters.ndjson"]
+        == []
+    )
 
 
 def test_the_rows_of_a_table_that_was_converted_are_in_it(graph: Graph, tmp_path: Path) -> None:
@@ -212,7 +248,9 @@ def test_the_rows_of_a_table_that_was_converted_are_in_it(graph: Graph, tmp_path
         store_mapping(blobs, job_id, mapping)
         with blobs.write(f"jobs/{job_id}/source.workbook") as file:
             file.write(xlsx({"A": [["who", "Q1"], ["S0104", 1], ["S01", 0], ["S01", 1]]}))
-    job = ImportJob(job_id="split", source="jobs/split/source.workbook", format="workbook", batch_size=1)
+    job = ImportJob(
+        job_id="split", source="jobs/split/source.workbook", format="workbook", batch_size=1
+    )
     assert count_batches(blobs, job) == 3
     found = exported(graph, blobs, "S01")["files/rows.ndjson"]
     assert [(each["key"], json.loads(each["row"])["cells"]) for each in found] == [

@@ -36,7 +36,12 @@ def graph(room: Any, blobs: Blobs) -> Iterator[Graph]:
 
 
 def like(record_id: str, likes: int, day: int = 1) -> dict[str, Any]:
-    data = {"student_id_from": "a", "student_id_to": "b", "interaction_type": "like", "like_count": likes}
+    data = {
+        "student_id_from": "a",
+        "student_id_to": "b",
+        "interaction_type": "like",
+        "like_count": likes,
+    }
     at = f"2026-03-0{day}T08:00:00Z"
     return {"type": "student_interaction", "timestamp": at, "record_id": record_id, "data": data}
 
@@ -80,7 +85,9 @@ def test_a_twin_that_is_imported_while_the_other_is_undone_has_all_its_rows(
     assert likes(room) == 8
 
 
-def test_a_version_whose_row_is_not_kept_is_removed_and_listed(room: Any, graph: Graph, blobs: Blobs) -> None:
+def test_a_version_whose_row_is_not_kept_is_removed_and_listed(
+    room: Any, graph: Graph, blobs: Blobs
+) -> None:
     """Out: `lost` in `settle` (let a lesser version take its place). It comes back when its file comes again."""
     import_rows(graph, blobs, [like("r", 8)])
     second = import_rows(graph, blobs, [like("r", 1, day=2)])
@@ -94,7 +101,9 @@ def test_a_version_whose_row_is_not_kept_is_removed_and_listed(room: Any, graph:
     assert likes(room) == 1
 
 
-def test_the_version_before_comes_back_and_a_later_one_stays(room: Any, graph: Graph, blobs: Blobs) -> None:
+def test_the_version_before_comes_back_and_a_later_one_stays(
+    room: Any, graph: Graph, blobs: Blobs
+) -> None:
     import_rows(graph, blobs, [like("r", 1), like("s", 10)])
     second = import_rows(graph, blobs, [like("r", 2, day=2), like("s", 20, day=2)])
     import_rows(graph, blobs, [like("s", 40, day=3)])
@@ -125,13 +134,17 @@ def test_a_batch_that_was_undone_is_not_undone_again(room: Any, graph: Graph, bl
 def test_nobody_who_was_erased_comes_back(room: Any, graph: Graph, blobs: Blobs) -> None:
     """To take the guard out: let `_may_return` ask for no erased students."""
     import_rows(graph, blobs, [like("r", 1)])
-    second = import_rows(graph, blobs, [{"record_id": "r", "withdrawn": True, "timestamp": "2026-03-01T08:00:00Z"}])
+    second = import_rows(
+        graph, blobs, [{"record_id": "r", "withdrawn": True, "timestamp": "2026-03-01T08:00:00Z"}]
+    )
     graph.erase_student("a")
     assert undo_import(graph, blobs, second)["came_back"] == 0
     assert likes(room) == 0
 
 
-def test_nothing_is_written_of_a_job_once_its_undo_has_begun(room: Any, graph: Graph, blobs: Blobs) -> None:
+def test_nothing_is_written_of_a_job_once_its_undo_has_begun(
+    room: Any, graph: Graph, blobs: Blobs
+) -> None:
     """Out: `mark_undone` in `begin_undo`."""
     job_id, messages = split(blobs, [like("r", 1), like("s", 2)], batch_size=1)
     graph.write_batch(read_batch(blobs, messages[0]).graph)
@@ -153,7 +166,9 @@ def test_a_batch_that_is_written_while_the_undo_begins_is_taken_back(
     undoing: list[Future[Any]] = []
 
     def is_marked() -> bool:
-        return room.query("MATCH (j:ImportJob {undone: true}) RETURN j.id AS id") == [{"id": job_id}]
+        return room.query("MATCH (j:ImportJob {undone: true}) RETURN j.id AS id") == [
+            {"id": job_id}
+        ]
 
     with ThreadPoolExecutor(1) as pool:
 
@@ -188,7 +203,9 @@ def test_the_later_batch_of_an_import_counts_and_comes_back_whichever_is_written
 
 
 @pytest.mark.parametrize("kept", ["", "acceptance"])
-def test_an_import_without_rows_or_number_is_not_undone(room: Any, graph: Graph, blobs: Blobs, kept: str) -> None:
+def test_an_import_without_rows_or_number_is_not_undone(
+    room: Any, graph: Graph, blobs: Blobs, kept: str
+) -> None:
     job_id = import_rows(graph, blobs, [like("r", 1)])
     if kept:
         job = load_job(blobs, job_id)
@@ -213,12 +230,15 @@ def import_again(graph: Graph, blobs: Blobs, jobs: Sequence[str]) -> None:
 
 def versions(rng: random.Random) -> list[dict[str, Any]]:
     return [
-        like(f"r{rng.randrange(5)}", rng.randrange(1, 5), rng.randrange(1, 4)) for _ in range(rng.randrange(1, 8))
+        like(f"r{rng.randrange(5)}", rng.randrange(1, 5), rng.randrange(1, 4))
+        for _ in range(rng.randrange(1, 8))
     ]
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_restored_graph_is_without_the_imports_that_were_undone(room: Any, tmp_path: Path, seed: int) -> None:
+def test_a_restored_graph_is_without_the_imports_that_were_undone(
+    room: Any, tmp_path: Path, seed: int
+) -> None:
     """Out: the blob of an undo; the replay; or `finished`, by which an undo that broke off is not done again.
 
     The reference is a graph that never had these imports. A graph as it was at the backup is written again from the
@@ -266,7 +286,9 @@ def undo_some_batches(graph: Graph, blobs: Blobs, job_id: str, batches: int) -> 
     graph.undo_batch = whole  # type: ignore[method-assign]
 
 
-def test_an_undo_whose_rows_are_gone_is_told_and_keeps_no_other_from_being_done(room: Any, tmp_path: Path) -> None:
+def test_an_undo_whose_rows_are_gone_is_told_and_keeps_no_other_from_being_done(
+    room: Any, tmp_path: Path
+) -> None:
     """Out: the `except Rejected` of `replay_undos`."""
     room.empty()
     blobs = Blobs(str(tmp_path))
@@ -284,7 +306,9 @@ def test_an_undo_whose_rows_are_gone_is_told_and_keeps_no_other_from_being_done(
     assert likes(room) == 1
 
 
-def test_an_import_of_after_the_backup_stays_undone_without_its_rows(room: Any, tmp_path: Path) -> None:
+def test_an_import_of_after_the_backup_stays_undone_without_its_rows(
+    room: Any, tmp_path: Path
+) -> None:
     """Out: the mark of a job of which the graph has nothing. Its message may come again from a restored broker."""
     room.empty()
     blobs = Blobs(str(tmp_path))

@@ -34,13 +34,21 @@ STATEMENT = 1_000  # Readings from here on are those of statements.
 MOMENTS = tuple(f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3))
 TYPES: dict[str, tuple[dict[str, Any], ...]] = {
     "student_interaction": tuple(
-        {"student_id_from": "a", "student_id_to": "b", "interaction_type": "like", "like_count": number}
+        {
+            "student_id_from": "a",
+            "student_id_to": "b",
+            "interaction_type": "like",
+            "like_count": number,
+        }
         for number in (1, 2)
     ),
     "error_record": tuple(
-        {"student_id": "a", "course_id": course, "error_text": "x", "error_type": "sign"} for course in ("c", "d")
+        {"student_id": "a", "course_id": course, "error_text": "x", "error_type": "sign"}
+        for course in ("c", "d")
     ),
-    "membership_record": tuple({"teacher_id": "t", "group_id": group, "role": "leader"} for group in ("g", "h")),
+    "membership_record": tuple(
+        {"teacher_id": "t", "group_id": group, "role": "leader"} for group in ("g", "h")
+    ),
 }
 ROSTER = ("membership_record",)
 RIGHTS = (
@@ -77,7 +85,12 @@ class Version(NamedTuple):
     @property
     def type_order(self) -> tuple[Any, ...]:
         """The version with the smallest value gives a record its type."""
-        return self.row["type"] not in ROSTER, -self.row.get("reading", 0), self.accepted, self.place
+        return (
+            self.row["type"] not in ROSTER,
+            -self.row.get("reading", 0),
+            self.accepted,
+            self.place,
+        )
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -108,7 +121,9 @@ def fold(imports: Sequence[Import]) -> list[Row]:
         candidates = [each for each in contents if each.row["type"] == kind]
         if first.row.get("reading", 0) >= STATEMENT:
             candidates = [first]
-        candidates += [each for each in some if each.is_withdrawal and may_change(each.rights, kind)]
+        candidates += [
+            each for each in some if each.is_withdrawal and may_change(each.rights, kind)
+        ]
         greatest = max(candidates, key=lambda each: each.order)
         if not greatest.is_withdrawal:
             records.append(greatest.row)
@@ -119,14 +134,19 @@ def fold(imports: Sequence[Import]) -> list[Row]:
 def row_lists(draw: st.DrawFn) -> list[Row]:
     rows: list[Row] = []
     for _ in range(draw(st.integers(1, 5))):
-        row: Row = {"record_id": draw(st.sampled_from(IDS)), "timestamp": draw(st.sampled_from(MOMENTS))}
+        row: Row = {
+            "record_id": draw(st.sampled_from(IDS)),
+            "timestamp": draw(st.sampled_from(MOMENTS)),
+        }
         if draw(st.booleans()):
             row["changed_at"] = draw(st.sampled_from(MOMENTS))
         if draw(st.integers(0, 4)) == 0:
             rows.append(row | {"withdrawn": True})
             continue
         kind = draw(
-            st.sampled_from(["student_interaction", "student_interaction", "error_record", "membership_record"])
+            st.sampled_from(
+                ["student_interaction", "student_interaction", "error_record", "membership_record"]
+            )
         )
         row |= {"type": kind, "data": draw(st.sampled_from(TYPES[kind]))}
         if draw(st.integers(0, 3)) == 0:
@@ -139,7 +159,13 @@ def row_lists(draw: st.DrawFn) -> list[Row]:
 def import_lists(draw: st.DrawFn) -> list[Import]:
     numbers = draw(st.permutations(range(1, draw(st.integers(1, 4)) + 1)))
     return [
-        Import(draw(row_lists()), number, draw(st.integers(1, 3)), draw(st.booleans()), draw(st.sampled_from(RIGHTS)))
+        Import(
+            draw(row_lists()),
+            number,
+            draw(st.integers(1, 3)),
+            draw(st.booleans()),
+            draw(st.sampled_from(RIGHTS)),
+        )
         for number in numbers
     ]
 
@@ -159,7 +185,9 @@ class Died(Exception):
     """Stands for a process that ends in the middle of an undo."""
 
 
-def undo_some(graph: Graph, blobs: Blobs, job_id: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def undo_some(
+    graph: Graph, blobs: Blobs, job_id: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Undo a job, and die after `most` batches."""
     original, done = graph.undo_batch, 0
 
@@ -182,13 +210,18 @@ _digests: dict[tuple[str, str], str] = {}
 
 def digest_of_fold(room: Any, imports: Sequence[Import]) -> str:
     """Return the digest of the fold. It does not depend on readings and change times, so it is asked for once."""
-    contents = [{name: row[name] for name in ("record_id", "type", "timestamp", "data")} for row in fold(imports)]
+    contents = [
+        {name: row[name] for name in ("record_id", "type", "timestamp", "data")}
+        for row in fold(imports)
+    ]
     contents.sort(key=lambda row: row["record_id"])
     key = (room.settings.uri, json.dumps(contents))
     if key not in _digests:
         room.empty()
         records = [parse_record(row) for row in contents]
-        batch = RecordBatch("reference", 0, list(enumerate(records, start=1)), (), len(records), accepted=1)
+        batch = RecordBatch(
+            "reference", 0, list(enumerate(records, start=1)), (), len(records), accepted=1
+        )
         room.graph.write_batch(batch)
         _digests[key] = room.digest()
     return _digests[key]
@@ -210,9 +243,14 @@ def test_the_graph_is_the_fold_of_the_imports_that_are_not_undone(
     room.empty()
     for name in blobs.folders("jobs"):
         blobs.delete(f"jobs/{name}")
-    jobs = [split(blobs, each.rows, each.batch_size, each.accepted, rights=each.rights) for each in imports]
+    jobs = [
+        split(blobs, each.rows, each.batch_size, each.accepted, rights=each.rights)
+        for each in imports
+    ]
     # Each batch once or twice, in any order; the undo of an import is begun and ended after its first deliveries.
-    waiting = [(number, message) for number, (_, messages) in enumerate(jobs) for message in messages]
+    waiting = [
+        (number, message) for number, (_, messages) in enumerate(jobs) for message in messages
+    ]
     waiting = data.draw(st.permutations(waiting))
     left = [len(messages) for _, messages in jobs]
     delivered: list[Any] = []
@@ -261,7 +299,12 @@ SECOND: dict[str, list[Row]] = {
     "the same content later": [likes(1, changed_at=MOMENTS[1])],
     "a withdrawal": [{"record_id": "r", "timestamp": MOMENTS[0], "withdrawn": True}],
     "another type": [
-        {"type": "error_record", "record_id": "r", "timestamp": MOMENTS[2], "data": TYPES["error_record"][0]}
+        {
+            "type": "error_record",
+            "record_id": "r",
+            "timestamp": MOMENTS[2],
+            "data": TYPES["error_record"][0],
+        }
     ],
 }
 
@@ -288,10 +331,14 @@ def test_what_another_transaction_writes_between_reading_and_locking_is_seen(
     """
     first, second, third = case.split(", ", 2)
     rows_by_number = {1: FIRST[first], 3: SECOND[second], 2: THIRD[third]}
-    imports = [Import(rows, number, 3, is_undone=False) for number, rows in rows_by_number.items() if rows]
+    imports = [
+        Import(rows, number, 3, is_undone=False) for number, rows in rows_by_number.items() if rows
+    ]
     expected = digest_of_fold(room, imports)
     room.empty()
-    *before, between, at_last = [split(blobs, each.rows, each.batch_size, each.accepted)[1] for each in imports]
+    *before, between, at_last = [
+        split(blobs, each.rows, each.batch_size, each.accepted)[1] for each in imports
+    ]
     for messages in before:
         graph.write_batch(read_batch(blobs, messages[0]).graph)
     original: Callable[..., Any] = versions.withdrawn_entries
@@ -307,7 +354,9 @@ def test_what_another_transaction_writes_between_reading_and_locking_is_seen(
     assert room.digest() == expected
 
 
-@pytest.mark.parametrize("case", [", ".join(case) for case in product(("import", "undo"), SECOND, THIRD)])
+@pytest.mark.parametrize(
+    "case", [", ".join(case) for case in product(("import", "undo"), SECOND, THIRD)]
+)
 def test_an_undo_and_an_import_side_by_side_see_each_other(
     room: Any, graph: Graph, blobs: Blobs, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
@@ -337,7 +386,10 @@ def test_an_undo_and_an_import_side_by_side_see_each_other(
     def undo_second() -> None:
         graph.undo_batch(batches[1], progress)
 
-    works = {"import": (apply_module, write_third, undo_second), "undo": (undo_module, undo_second, write_third)}
+    works = {
+        "import": (apply_module, write_third, undo_second),
+        "undo": (undo_module, undo_second, write_third),
+    }
     module, first, between = works[outer]
 
     def read(*arguments: Any) -> Any:
@@ -351,15 +403,23 @@ def test_an_undo_and_an_import_side_by_side_see_each_other(
     assert room.digest() == expected
 
 
-def test_regraded_attempts_with_an_unchanged_timestamp_are_written(room: Any, graph: Graph, blobs: Blobs) -> None:
+def test_regraded_attempts_with_an_unchanged_timestamp_are_written(
+    room: Any, graph: Graph, blobs: Blobs
+) -> None:
     """Out: `accepted` in `Entry.order`."""
     room.empty()
     head = {"type": "attempt_record", "timestamp": MOMENTS[0]}
     rows = [
-        head | {"record_id": f"a{number}", "data": {"student_id": "s", "item_id": f"i{number}", "score": 0.5}}
+        head
+        | {
+            "record_id": f"a{number}",
+            "data": {"student_id": "s", "item_id": f"i{number}", "score": 0.5},
+        }
         for number in range(60)
     ]
-    regraded = [row | {"data": row["data"] | {"score": 1.0}} for row in json.loads(json.dumps(rows))]
+    regraded = [
+        row | {"data": row["data"] | {"score": 1.0}} for row in json.loads(json.dumps(rows))
+    ]
     outcomes = []
     for some in (rows, regraded, regraded):
         _, [message] = split(blobs, some, 100)
@@ -377,7 +437,11 @@ def test_earlier_timestamps_are_older_unless_the_import_is_the_change_time(
     room.empty()
     head = {"type": "attempt_record", "timestamp": MOMENTS[1]}
     rows = [
-        head | {"record_id": f"a{number}", "data": {"student_id": "s", "item_id": f"i{number}", "score": 0.5}}
+        head
+        | {
+            "record_id": f"a{number}",
+            "data": {"student_id": "s", "item_id": f"i{number}", "score": 0.5},
+        }
         for number in range(60)
     ]
     corrected = [row | {"timestamp": MOMENTS[0]} for row in rows]
@@ -391,7 +455,9 @@ def test_earlier_timestamps_are_older_unless_the_import_is_the_change_time(
     assert graph.write_batch(read_batch(blobs, as_import).graph).replaced == 60
 
 
-def test_a_withdrawal_of_an_unknown_id_is_kept_and_counted(room: Any, graph: Graph, blobs: Blobs) -> None:
+def test_a_withdrawal_of_an_unknown_id_is_kept_and_counted(
+    room: Any, graph: Graph, blobs: Blobs
+) -> None:
     """Out: `unknown` in `Ids`."""
     room.empty()
     withdrawal = {"record_id": "r", "timestamp": MOMENTS[1], "withdrawn": True}
@@ -406,7 +472,9 @@ def test_a_withdrawal_of_an_unknown_id_is_kept_and_counted(room: Any, graph: Gra
     assert room.query("MATCH (n:Interaction) RETURN count(n) AS number") == [{"number": 1}]
 
 
-def test_a_row_of_another_type_is_set_aside_with_the_reason(room: Any, graph: Graph, blobs: Blobs) -> None:
+def test_a_row_of_another_type_is_set_aside_with_the_reason(
+    room: Any, graph: Graph, blobs: Blobs
+) -> None:
     room.empty()
     other = SECOND["another type"]
     outcomes = []
@@ -414,7 +482,9 @@ def test_a_row_of_another_type_is_set_aside_with_the_reason(room: Any, graph: Gr
         _, [message] = split(blobs, rows)
         outcomes.append(graph.write_batch(read_batch(blobs, message).graph))
     assert outcomes[1].rejected == 1
-    assert outcomes[1].reasons == {"is the id of a record of another type, which counts for more": 1}
+    assert outcomes[1].reasons == {
+        "is the id of a record of another type, which counts for more": 1
+    }
     assert room.query("MATCH (n:ErrorRecord) RETURN count(n) AS number") == [{"number": 0}]
 
 
@@ -446,17 +516,26 @@ def test_the_statement_that_was_accepted_first_counts(
     room.empty()
     sent = [
         statement("a", 0.5),
-        statement("a", 0.5, MOMENTS[0].replace("Z", "+00:00"), stored=MOMENTS[2], authority={"name": "LRS"}),
+        statement(
+            "a",
+            0.5,
+            MOMENTS[0].replace("Z", "+00:00"),
+            stored=MOMENTS[2],
+            authority={"name": "LRS"},
+        ),
         statement("a", 1.0, MOMENTS[2]),
     ]
     messages = [
-        split(blobs, [row], accepted=number, file_format="xapi")[1] for number, row in enumerate(sent, start=1)
+        split(blobs, [row], accepted=number, file_format="xapi")[1]
+        for number, row in enumerate(sent, start=1)
     ]
     outcomes = [graph.write_batch(read_batch(blobs, messages[each][0]).graph) for each in order]
     assert room.query("MATCH (n:Attempt) RETURN n.score AS score") == [{"score": 0.5}]
     by_number = dict(zip(order, outcomes, strict=True))
     is_last_the_first_written = order[0] == 2
-    assert by_number[2].reasons == ({} if is_last_the_first_written else {"is other content of a known statement": 1})
+    assert by_number[2].reasons == (
+        {} if is_last_the_first_written else {"is other content of a known statement": 1}
+    )
     assert sum(each.unchanged for each in outcomes) == 1
 
 

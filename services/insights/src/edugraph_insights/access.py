@@ -30,7 +30,17 @@ IN_CELLS = frozenset(
      "untaught-points", "trust", "course-map", "mood", "trend", "mastery"}
 )  # fmt: skip
 ABOUT_PERSONS = frozenset(
-    {"student", "next", "needs-help", "attention", "ties", "records", "roster", "review-queue", "review-points"}
+    {
+        "student",
+        "next",
+        "needs-help",
+        "attention",
+        "ties",
+        "records",
+        "roster",
+        "review-queue",
+        "review-points",
+    }
 )
 # A caller could choose two groups as small as they like, so this question is not answered in cells.
 OF_TWO_GROUPS = frozenset({"groups"})
@@ -104,7 +114,9 @@ def rule_for(caller: Caller, question: str) -> Rule:
             have = f"it has {', '.join(caller.roles)}"
         needed = ", ".join(role for role, rule in RULES.items() if question in rule.questions)
         words = f"The question {question} needs one of the roles {needed}; {have}. A role is given with the key"
-        raise Refusal(403, "role", f"{words} (edugraph keys create --role) or in the token.", caller.client_id)
+        raise Refusal(
+            403, "role", f"{words} (edugraph keys create --role) or in the token.", caller.client_id
+        )
     return min(rules, key=lambda rule: WIDEST_FIRST.index(rule.rows))
 
 
@@ -136,7 +148,13 @@ def person_of(caller: Caller) -> str:
 
 
 def roster(
-    graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: datetime, *, members_at: datetime | None = None
+    graph: Graph,
+    caller: Caller,
+    rule: Rule,
+    asked: Parameters,
+    now: datetime,
+    *,
+    members_at: datetime | None = None,
 ) -> Roster:
     """Return the students that a question is about and that the caller may see: of a course, a group, or one student.
 
@@ -194,7 +212,9 @@ def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
         raise Refusal(403, "rows", words, caller.client_id)
 
 
-def _of_teacher(graph: Graph, teacher: str, asked: Parameters, now: datetime, moment: datetime) -> frozenset[str]:
+def _of_teacher(
+    graph: Graph, teacher: str, asked: Parameters, now: datetime, moment: datetime
+) -> frozenset[str]:
     """Return the students of a teacher's groups; as of a day, only the members of the group at `moment`."""
     in_each_course = [_led(graph, teacher, course, asked.group, now) for course in asked.courses]
     permitted = frozenset.intersection(*in_each_course)
@@ -203,10 +223,14 @@ def _of_teacher(graph: Graph, teacher: str, asked: Parameters, now: datetime, mo
     return permitted
 
 
-def _led(graph: Graph, teacher: str, course: str, group: str | None, now: datetime) -> frozenset[str]:
+def _led(
+    graph: Graph, teacher: str, course: str, group: str | None, now: datetime
+) -> frozenset[str]:
     """Return the students who are, or were a short while ago, in a group of this teacher that shows this course."""
     since = (now - FORMER_MEMBERS).isoformat()
-    rows = graph.read("students_led", person=teacher, course=course, group=group, now=now.isoformat(), since=since)
+    rows = graph.read(
+        "students_led", person=teacher, course=course, group=group, now=now.isoformat(), since=since
+    )
     return frozenset(row["student"] for row in rows)
 
 
@@ -219,7 +243,9 @@ def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
     return frozenset(row["student"] for row in graph.read("not_restricted", students=[student]))
 
 
-def _in_course(graph: Graph, course: str, students: frozenset[str], until: datetime | None) -> frozenset[str]:
+def _in_course(
+    graph: Graph, course: str, students: frozenset[str], until: datetime | None
+) -> frozenset[str]:
     """Return those of these students who are in a course, with `until` only those who joined by this moment."""
     statement = "first_standing" if has_standings(graph, course) else "first_answers"
     found = set()
@@ -258,5 +284,7 @@ def students_of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]
         rows = graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1)
         statement = "first_answers"
     if len(rows) > MAX_STUDENTS:
-        raise TooLarge(f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it.")
+        raise TooLarge(
+            f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it."
+        )
     return tuple(sorted(row["student"] for row in rows)), statement

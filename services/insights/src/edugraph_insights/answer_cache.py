@@ -30,7 +30,9 @@ class AnswerCache:
     ) -> None:
         self.epochs = epochs
         self._max_bytes = max_bytes
-        self._answers: TTLCache[bytes, bytes] = TTLCache(max_bytes, KEPT_SECONDS, clock, getsizeof=len)
+        self._answers: TTLCache[bytes, bytes] = TTLCache(
+            max_bytes, KEPT_SECONDS, clock, getsizeof=len
+        )
         self._lock = threading.Lock()
 
     def find(self, key: bytes) -> bytes | None:

@@ -29,7 +29,9 @@ Count = Annotated[int, Mark.COUNT]
 Share = Annotated[float | None, Mark.SHARE]
 Difference = Annotated[float | None, Mark.DIFFERENCE]
 Evidence = Annotated[
-    str | None, Mark.PERSONAL, Field(description="address of the records behind the row; null if it is not shown")
+    str | None,
+    Mark.PERSONAL,
+    Field(description="address of the records behind the row; null if it is not shown"),
 ]
 
 
@@ -41,12 +43,16 @@ class Row(ContractModel):
         super().__pydantic_init_subclass__(**kwargs)
         for name in cls.model_fields:
             if cls.mark_of(name) is None:
-                raise TypeError(f"{cls.__name__}.{name} has no mark: it could tell of a small group")
+                raise TypeError(
+                    f"{cls.__name__}.{name} has no mark: it could tell of a small group"
+                )
 
     @classmethod
     def mark_of(cls, name: str) -> Mark | None:
         """Return the mark of a field, or None if it has none."""
-        return next((each for each in cls.model_fields[name].metadata if isinstance(each, Mark)), None)
+        return next(
+            (each for each in cls.model_fields[name].metadata if isinstance(each, Mark)), None
+        )
 
 
 R = TypeVar("R", bound=Row)
@@ -80,7 +86,9 @@ class Answer(ContractModel, Generic[R]):
     computed_by: str = Field(description="how the numbers are computed")
     as_of: datetime = Field(description="only records until this moment count")
     parameters: dict[str, str]
-    exact: bool = Field(description="false: groups of fewer than 10 students are left out, and numbers are rounded")
+    exact: bool = Field(
+        description="false: groups of fewer than 10 students are left out, and numbers are rounded"
+    )
     of_how_many: dict[str, int]
     left_out: dict[str, int]
     rows: tuple[R, ...]

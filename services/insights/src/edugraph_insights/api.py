@@ -20,7 +20,10 @@ from edugraph_insights.questions.question import Question
 from edugraph_insights.sentences import heading
 
 router = APIRouter()
-bearer = HTTPBearer(auto_error=False, description="An API key with a role (edugraph keys create), or an access token")
+bearer = HTTPBearer(
+    auto_error=False,
+    description="An API key with a role (edugraph keys create), or an access token",
+)
 
 
 def insights_of(request: Request) -> Insights:
@@ -96,7 +99,9 @@ def catalogue(caller: CallerDep) -> Catalogue:
     for role in caller.roles:
         permitted |= RULES[role].questions
     return Catalogue(
-        questions=tuple(_described(question) for question in QUESTIONS.values() if question.name in permitted)
+        questions=tuple(
+            _described(question) for question in QUESTIONS.values() if question.name in permitted
+        )
     )
 
 
@@ -127,15 +132,24 @@ def add_question(question: Question[Any, Any]) -> None:
         accepted = request.headers.get("accept", "*/*")
         is_csv_wanted = "text/csv" in accepted
         is_parquet_wanted = PARQUET in accepted
-        is_json_accepted = any(form in accepted for form in ("application/json", "application/*", "*/*"))
+        is_json_accepted = any(
+            form in accepted for form in ("application/json", "application/*", "*/*")
+        )
         if not (is_csv_wanted or is_parquet_wanted or is_json_accepted):
-            words = f"An answer is application/json, text/csv or {PARQUET}; send one of them as Accept."
+            words = (
+                f"An answer is application/json, text/csv or {PARQUET}; send one of them as Accept."
+            )
             raise Problem(406, "form", words)
         found = ask(insights, caller, question, asked, purpose)
         times = {"X-As-Of": found.as_of.isoformat()}
         if is_csv_wanted:
-            headings = {name: heading(question.name, name, asked.language) for name in question.row.model_fields}
-            return Response(as_csv(found, headings), media_type="text/csv; charset=utf-8", headers=times)
+            headings = {
+                name: heading(question.name, name, asked.language)
+                for name in question.row.model_fields
+            }
+            return Response(
+                as_csv(found, headings), media_type="text/csv; charset=utf-8", headers=times
+            )
         if is_parquet_wanted:
             return Response(as_parquet(found, question.row), media_type=PARQUET, headers=times)
         return found

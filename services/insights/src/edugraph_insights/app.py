@@ -20,7 +20,15 @@ from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telem
 from edugraph_common.platform.instruments import open_all
 from edugraph_common.platform.loopback_only import LoopbackOnly
 from edugraph_common.platform.problems import Problem, Refusal
-from edugraph_insights import api, choices, graph_api, page, query_routes, session_routes, view_routes
+from edugraph_insights import (
+    api,
+    choices,
+    graph_api,
+    page,
+    query_routes,
+    session_routes,
+    view_routes,
+)
 from edugraph_insights.bounded_bodies import BoundedBodies
 from edugraph_insights.insights import Insights
 from edugraph_insights.mcp_server import PATH, McpEndpoint
@@ -74,7 +82,9 @@ def make_application(insights: Insights) -> FastAPI:
 
     application.openapi = openapi  # type: ignore[method-assign]
     bug = Problem(500, "bug", "Insights has an error; it is in its log. Asking again may help.")
-    application.add_middleware(BugsAnswered, event="insights_bug", answer=lambda: problem_answer(bug))
+    application.add_middleware(
+        BugsAnswered, event="insights_bug", answer=lambda: problem_answer(bug)
+    )
     # Compression makes the answer about a course ten times smaller. Small answers, among them the CSRF token of a
     # session, are not compressed, because the length of a compressed answer reveals whether it repeats parts of the
     # request.
@@ -95,7 +105,9 @@ def error_answer(error: Exception) -> Response:
         return problem_answer(error)
     if isinstance(error, Failure):
         reason = getattr(error, "reason", type(error).__name__)
-        return problem_answer(Problem(503, "unavailable", f"{reason}; ask again", retry_after=RETRY_AFTER_SECONDS))
+        return problem_answer(
+            Problem(503, "unavailable", f"{reason}; ask again", retry_after=RETRY_AFTER_SECONDS)
+        )
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -25,7 +25,11 @@ _LAST_MOMENT = timedelta(microseconds=1)
 
 
 def ask(
-    insights: Insights, caller: Caller, question: Question[Any, Any], asked: Parameters, purpose: str = ""
+    insights: Insights,
+    caller: Caller,
+    question: Question[Any, Any],
+    asked: Parameters,
+    purpose: str = "",
 ) -> Answer[Any]:
     """Return the answer to a question, computed now or taken from the cache of answers.
 
@@ -87,7 +91,9 @@ def read_by(facts: Facts) -> tuple[object, ...]:
     return (facts.students, facts.outsiders, facts.since, facts.term, *beside)
 
 
-def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, in_cells: bool) -> Answer[Any]:
+def computed(
+    question: Question[Any, Any], asked: Parameters, facts: Facts, *, in_cells: bool
+) -> Answer[Any]:
     """Return the answer from the graph. With `in_cells` only those parts remain that may be published.
 
     Raises Problem 404 if the course does not exist, TooLarge, Busy, and Retryable.
@@ -137,7 +143,9 @@ def facts_of(
 
     Raises what `roster` raises, Problem 404 if the term does not exist, and Retryable.
     """
-    refuse_detail(caller, rule, asked)  # before the term is read: its existence would be an answer, too
+    refuse_detail(
+        caller, rule, asked
+    )  # before the term is read: its existence would be an answer, too
     since = asked.since
     until = now if asked.until is None else min(asked.until, now)
     in_past = asked.as_of is not None

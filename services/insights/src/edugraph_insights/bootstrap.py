@@ -19,7 +19,9 @@ class Resamples:
     def __init__(self, students: Sequence[str], random: np.random.Generator) -> None:
         self._column = {student: number for number, student in enumerate(students)}
         size = len(students)
-        self._times = np.zeros((RESAMPLES, size), dtype=np.int16)  # how often each student was drawn
+        self._times = np.zeros(
+            (RESAMPLES, size), dtype=np.int16
+        )  # how often each student was drawn
         if size == 0:
             return
         chances = np.full(size, 1 / size)
@@ -36,7 +38,9 @@ class Resamples:
         return means
 
 
-def difference_interval(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tuple[float, float] | None:
+def difference_interval(
+    one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]
+) -> tuple[float, float] | None:
     """Return the 95 % interval of the difference of two groups by percentiles, or None if no resample has both."""
     differences = one - other
     differences = differences[~np.isnan(differences)]

@@ -69,10 +69,18 @@ def _column(annotation: Any, values: list[Any]) -> Any:
             kind = each
             break
     if kind is datetime:
-        moments = [None if each is None else (each - _EPOCH) // timedelta(microseconds=1) for each in values]
+        moments = [
+            None if each is None else (each - _EPOCH) // timedelta(microseconds=1)
+            for each in values
+        ]
         return Array(moments, type=DataType.int64()).cast(DataType.timestamp("us", tz="UTC"))
     if kind is date:
         days = [None if each is None else (each - _EPOCH.date()).days for each in values]
         return Array(days, type=DataType.int32()).cast(DataType.date32())
-    data_types = {str: DataType.string(), int: DataType.int64(), float: DataType.float64(), bool: DataType.bool()}
+    data_types = {
+        str: DataType.string(),
+        int: DataType.int64(),
+        float: DataType.float64(),
+        bool: DataType.bool(),
+    }
     return Array(values, type=data_types[kind])

@@ -129,13 +129,18 @@ class Facts:
             found[row["item"]].append(Point(row["point"], row["name"]))
         return dict(found)
 
-    def mastery_by_student(self, tried: Mapping[Point, dict[str, list[Attempt]]]) -> dict[str, dict[str, Mastery]]:
+    def mastery_by_student(
+        self, tried: Mapping[Point, dict[str, list[Attempt]]]
+    ) -> dict[str, dict[str, Mastery]]:
         """Return, for each student, the mastery of each point that the student tried."""
         counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
         for point, of_students in tried.items():
             for student, tries in of_students.items():
                 counts[student][point.id] = counted(tries)
-        return {student: mastery(mine, self.until, self.coefficients) for student, mine in counts.items()}
+        return {
+            student: mastery(mine, self.until, self.coefficients)
+            for student, mine in counts.items()
+        }
 
     def mistakes(self, course: str) -> list[Row]:
         """Return a row for each mistake and point behind it. `point` is None if no point is known."""
@@ -179,7 +184,11 @@ class Facts:
         last: dict[str, date] = {}
         until = self.until.isoformat()
         rows = self.graph.read(
-            "last_activity", students=list(self.students), course=course, until=until, day=until[:10]
+            "last_activity",
+            students=list(self.students),
+            course=course,
+            until=until,
+            day=until[:10],
         )
         for row in rows:
             days: list[date] = []
@@ -216,11 +225,16 @@ class Facts:
         `verdict` is None if only records say it. `canonical` is the canonical node of the named point.
         """
         rows = self.graph.read("said_of_items", items=sorted(set(items)))
-        return [{**row, "verdict": row["stamp"] and row["stamp"].rpartition("|")[2]} for row in rows]
+        return [
+            {**row, "verdict": row["stamp"] and row["stamp"].rpartition("|")[2]} for row in rows
+        ]
 
     def standing_for(self, points: Iterable[str]) -> dict[str, str]:
         """Return the canonical point of each of these points that exists."""
-        return {row["called"]: row["point"] for row in self.graph.read("points_called", ids=sorted(set(points)))}
+        return {
+            row["called"]: row["point"]
+            for row in self.graph.read("points_called", ids=sorted(set(points)))
+        }
 
     def texts_of(self, course: str) -> list[Row]:
         return self.graph.read("texts_of_course", course=course)
@@ -230,7 +244,10 @@ class Facts:
 
     def taught_points(self, course: str) -> list[Point]:
         """Return the points that the texts of a course teach, without synonyms."""
-        return [Point(row["point"], row["name"]) for row in self.graph.read("points_taught", course=course)]
+        return [
+            Point(row["point"], row["name"])
+            for row in self.graph.read("points_taught", course=course)
+        ]
 
     def direct_needs(self, points: Iterable[str]) -> list[Need]:
         """Return the direct prerequisites of these points.
@@ -288,7 +305,10 @@ class Facts:
     def uses(self, course: str, points: Iterable[str]) -> dict[str, Use]:
         """Return the uses of these points under exactly this id. Mistakes of other students do not count."""
         ids = sorted(set(points))
-        mistakes = {row["point"]: row["mistakes"] for row in self._of_students("mistakes_naming", course, points=ids)}
+        mistakes = {
+            row["point"]: row["mistakes"]
+            for row in self._of_students("mistakes_naming", course, points=ids)
+        }
         uses = dict.fromkeys(ids, Use((), 0))
         for row in self.graph.read("use_of_points", points=ids):
             point = row["point"]
@@ -309,7 +329,11 @@ class Facts:
 
     def progress(self, course: str) -> dict[str, float]:
         """Return the progress of the students by id. Students whose records give no progress are left out."""
-        return {student: progress for student, progress in self.standing(course).items() if progress is not None}
+        return {
+            student: progress
+            for student, progress in self.standing(course).items()
+            if progress is not None
+        }
 
     def standing(self, course: str) -> dict[str, float | None]:
         """Return the students who are in the course, with their progress or None if no record gives it."""
@@ -334,7 +358,9 @@ class Facts:
         """Return when teachers wrote to each student until `until`, in this course or without naming a course."""
         found: dict[str, list[datetime]] = defaultdict(list)
         until = self.until.isoformat()
-        for row in self.graph.read("contacts", students=list(self.students), course=course, until=until):
+        for row in self.graph.read(
+            "contacts", students=list(self.students), course=course, until=until
+        ):
             found[row["student"]].append(row["at"])
         return dict(found)
 
@@ -413,17 +439,25 @@ class Facts:
         reached = {goal.id}
         ahead = [goal.id]
         while ahead and len(reached) <= MAX_POINTS_BEFORE:
-            steps = [need for need in self.direct_needs(ahead) if need.confidence >= least_confidence]
+            steps = [
+                need for need in self.direct_needs(ahead) if need.confidence >= least_confidence
+            ]
             needs += steps
             ahead = sorted({need.needs.id for need in steps} - reached)
             reached.update(ahead)
         return needs, not ahead
 
-    def _of_students(self, statement: str, course: str, **more: str | int | Sequence[str] | None) -> list[Row]:
-        return self.graph.read(statement, students=list(self.students), course=course, **self._times(), **more)
+    def _of_students(
+        self, statement: str, course: str, **more: str | int | Sequence[str] | None
+    ) -> list[Row]:
+        return self.graph.read(
+            statement, students=list(self.students), course=course, **self._times(), **more
+        )
 
     def _by_student(self, statement: str, course: str, **more: bool) -> list[Row]:
-        return self.graph.read_by_student(statement, self.students, course=course, **self._times(), **more)
+        return self.graph.read_by_student(
+            statement, self.students, course=course, **self._times(), **more
+        )
 
     def _times(self) -> dict[str, str]:
         return {"since": (self.since or _BEGINNING).isoformat(), "until": self.until.isoformat()}
@@ -438,7 +472,9 @@ def has_standings(graph: Graph, course: str) -> bool:
     return bool(graph.read("students_of_course", course=course, limit=1))
 
 
-def by_point(attempts: Iterable[Attempt], points: Mapping[str, list[Point]]) -> dict[Point, dict[str, list[Attempt]]]:
+def by_point(
+    attempts: Iterable[Attempt], points: Mapping[str, list[Point]]
+) -> dict[Point, dict[str, list[Attempt]]]:
     """Return the attempts by the points that their items test and by student, in the order of their places.
 
     An attempt at an item that tests two points stands at both.

@@ -33,7 +33,11 @@ SCAN_TIMEOUT_SECONDS = 30.0
 OUT_OF_TIME_RETRY_SECONDS = 5.0
 NARROWER = "Ask for one group or one student, or for a shorter time (from, to)."
 # The codes of a transaction that the server ended because its time was over.
-_OUT_OF_TIME = ("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "Transaction.Terminated")
+_OUT_OF_TIME = (
+    "TransactionTimedOut",
+    "TransactionTimedOutClientConfiguration",
+    "Transaction.Terminated",
+)
 Row = dict[str, Any]
 
 
@@ -51,11 +55,15 @@ class Graph:
         """Return the rows of the statement of this name in `cypher/`. Times are Python's own types, in UTC."""
         return self._rows(STATEMENTS[statement], parameters)
 
-    def read_along(self, statement: str, label: str | None, types: Collection[str], **parameters: Any) -> list[Row]:
+    def read_along(
+        self, statement: str, label: str | None, types: Collection[str], **parameters: Any
+    ) -> list[Row]:
         """Return the rows of a statement after the label and the types are filled in."""
         return self._rows(statement_text(statement, label, types), parameters)
 
-    def read_by_student(self, statement: str, students: Sequence[str], **parameters: Any) -> list[Row]:
+    def read_by_student(
+        self, statement: str, students: Sequence[str], **parameters: Any
+    ) -> list[Row]:
         """Return the rows of a statement about students, each about one of them, in no particular order.
 
         The statement packs the rows of a student into one row: the names of the other columns and a list of lists.
@@ -74,7 +82,9 @@ class Graph:
             left_seconds = self._settings.query_timeout_seconds - (time.monotonic() - begun)
             if left_seconds <= 0:
                 raise _out_of_time()
-            for packed in self._rows(STATEMENTS[statement], {**parameters, "students": portion}, left_seconds):
+            for packed in self._rows(
+                STATEMENTS[statement], {**parameters, "students": portion}, left_seconds
+            ):
                 for values in packed["rows"]:
                     row = dict(zip(packed["columns"], values, strict=True))
                     row["student"] = packed["student"]
@@ -94,7 +104,10 @@ class Graph:
         return found
 
     def _rows(
-        self, text: LiteralString, parameters: Mapping[str, Any], timeout_seconds: float | None = None
+        self,
+        text: LiteralString,
+        parameters: Mapping[str, Any],
+        timeout_seconds: float | None = None,
     ) -> list[Row]:
         # Each statement is a transaction of its own. If one of the driver's managed transactions fails, the driver
         # gives the connection back to the pool and then still uses it once. Another thread may read from it by then,
@@ -112,7 +125,9 @@ class Graph:
             return rows
 
     def _too_many_rows(self) -> TooLarge:
-        return TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
+        return TooLarge(
+            f"This question would read more than {self._max_rows:,} records at once", NARROWER
+        )
 
     def scan(self, statement: str, **parameters: Any) -> Iterator[Row]:
         """Yield the rows of a statement that may read the whole graph, one by one. Values keep the driver's types.
@@ -125,7 +140,9 @@ class Graph:
                 for record in session.run(query, parameters):
                     yield {name: record[name] for name in record.keys()}  # noqa: SIM118 - a Record iterates values
         except Busy:
-            raise Retryable(f"the graph could not be read within {SCAN_TIMEOUT_SECONDS:g} s") from None
+            raise Retryable(
+                f"the graph could not be read within {SCAN_TIMEOUT_SECONDS:g} s"
+            ) from None
 
     def answers(self) -> None:
         """Raise Retryable if the graph does not answer."""
@@ -137,7 +154,9 @@ class Graph:
 
     def _session(self) -> neo4j.Session:
         return self._driver.session(
-            database=self._settings.neo4j_database, default_access_mode=neo4j.READ_ACCESS, fetch_size=1_000
+            database=self._settings.neo4j_database,
+            default_access_mode=neo4j.READ_ACCESS,
+            fetch_size=1_000,
         )
 
     @cached_property

@@ -52,7 +52,9 @@ def graph_summary(caller: CallerDep, insights: InsightsDep) -> GraphSummary:
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
-def list_reviews(caller: CallerDep, insights: InsightsDep, purpose: Purpose = "") -> StreamingResponse:
+def list_reviews(
+    caller: CallerDep, insights: InsightsDep, purpose: Purpose = ""
+) -> StreamingResponse:
     """Return all reviews as lines of JSON, in the form that POST /v1/reviews accepts."""
     need_scopes(caller, "reviews")
     insights.note_shown(caller, "reviews", ("reviews", ""), purpose)
@@ -69,7 +71,9 @@ def list_reviews(caller: CallerDep, insights: InsightsDep, purpose: Purpose = ""
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
-def export_graph(caller: CallerDep, insights: InsightsDep, purpose: Purpose = "") -> StreamingResponse:
+def export_graph(
+    caller: CallerDep, insights: InsightsDep, purpose: Purpose = ""
+) -> StreamingResponse:
     """Return all nodes and relationships as lines of JSON, without restricted students and their records.
 
     A node has label, id and properties. A relationship has type, from, to and properties, and stands after the node

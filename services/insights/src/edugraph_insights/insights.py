@@ -155,7 +155,13 @@ class Insights:
         Raises Retryable if that fails; then the data must not be shown.
         """
         self.audit.record(
-            caller.client_id, "personal.read", what, self.now(), outcome="shown", of=of, purpose=purpose
+            caller.client_id,
+            "personal.read",
+            what,
+            self.now(),
+            outcome="shown",
+            of=of,
+            purpose=purpose,
         )
 
     def missing(self) -> list[str]:
@@ -172,12 +178,16 @@ def _answers(ask: Callable[[], None]) -> bool:
     return True
 
 
-def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Insights:
+def open_insights(
+    settings: InsightsSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Insights:
     """Return the parts of insights. No connection is open yet: each client connects at its first use.
 
     Raises ValueError if the file of coefficients is not valid.
     """
-    client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
+    client = connect(
+        settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1
+    )
 
     def ping() -> None:
         with redis_errors():
@@ -211,6 +221,9 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         login=login,
         answers=answers,
         rate_limiter=RateLimiter(
-            client, settings.questions_per_minute, settings.questions_at_once, keys="edugraph:reading-turns:"
+            client,
+            settings.questions_per_minute,
+            settings.questions_at_once,
+            keys="edugraph:reading-turns:",
         ),
     )

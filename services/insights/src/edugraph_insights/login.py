@@ -98,7 +98,9 @@ class Login:
             )
         return address, attempt
 
-    def finish(self, attempt: Attempt | None, came_back: Mapping[str, str], now: datetime) -> Session:
+    def finish(
+        self, attempt: Attempt | None, came_back: Mapping[str, str], now: datetime
+    ) -> Session:
         """Return the session of a person who came back from the issuer. Raises NotSignedIn and Retryable."""
         if attempt is None or not _is_same(attempt.state, came_back.get("state", "")):
             raise NotSignedIn("stale")
@@ -115,7 +117,11 @@ class Login:
             caller = self._issuer.caller(access_token, now)
         if identity is None or caller is None:
             # The most common cause is that no mapper puts EDUGRAPH_OIDC_AUDIENCE into the access token.
-            log.warning("login_token_refused", id_token=identity is not None, access_token=caller is not None)
+            log.warning(
+                "login_token_refused",
+                id_token=identity is not None,
+                access_token=caller is not None,
+            )
             raise NotSignedIn("token")
         is_same_attempt = _is_same(attempt.nonce, str(identity.get("nonce", "")))
         is_same_person = caller.client_id == f"oidc:{identity['sub']}"
@@ -174,14 +180,21 @@ class Login:
             return back
         if session is None or end is None:
             return back
-        query = {"id_token_hint": session.id_token, "post_logout_redirect_uri": back, "client_id": self._client_id}
+        query = {
+            "id_token_hint": session.id_token,
+            "post_logout_redirect_uri": back,
+            "client_id": self._client_id,
+        }
         return f"{end}?{urlencode(query)}"
 
     def _tokens(self, code: str, verifier: str) -> dict[str, Any]:
         try:
             with self._client() as client:
                 tokens: dict[str, Any] = client.fetch_token(
-                    self._issuer.endpoints().token, grant_type="authorization_code", code=code, code_verifier=verifier
+                    self._issuer.endpoints().token,
+                    grant_type="authorization_code",
+                    code=code,
+                    code_verifier=verifier,
                 )
         except OAuthError as error:
             log.warning("login_code_refused", error=error.error)

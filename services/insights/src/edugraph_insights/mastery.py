@@ -57,7 +57,9 @@ def mastery(
     return found
 
 
-def learning_path(goal: str, needs: Iterable[tuple[str, str]], states: Mapping[str, State]) -> list[tuple[str, ...]]:
+def learning_path(
+    goal: str, needs: Iterable[tuple[str, str]], states: Mapping[str, State]
+) -> list[tuple[str, ...]]:
     """Return the points to learn for a goal, in steps: the goal and the points it needs that are not mastered.
 
     `needs` are pairs (point, point that it needs). A point with too little information counts as not mastered, since
@@ -73,7 +75,9 @@ def learning_path(goal: str, needs: Iterable[tuple[str, str]], states: Mapping[s
     # needs the point in turn.
     strictly_before = {}
     for point in to_learn:
-        strictly_before[point] = {each for each in before[point] & to_learn if point not in before[each]}
+        strictly_before[point] = {
+            each for each in before[point] & to_learn if point not in before[each]
+        }
     steps = []
     sorter = TopologicalSorter(strictly_before)
     sorter.prepare()

@@ -45,7 +45,9 @@ class Busy(Problem):
     """
 
     def __init__(self, found: str, offer: str, *, retry_after_seconds: float) -> None:
-        super().__init__(503, "busy", f"{found}. {offer}", retry_after=retry_after_seconds, narrower=offer)
+        super().__init__(
+            503, "busy", f"{found}. {offer}", retry_after=retry_after_seconds, narrower=offer
+        )
 
 
 def problem_answer(problem: Problem) -> JSONResponse:

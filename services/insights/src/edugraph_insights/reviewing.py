@@ -69,7 +69,16 @@ def claims_of(row: Row) -> Iterator[Claim]:
                 verdict = "accepted"
             elif target in rejected:
                 verdict = "rejected"
-            yield Claim(row["record"], text_hash, aspect, target, each["name"], each["confidence"], verdict, instead)
+            yield Claim(
+                row["record"],
+                text_hash,
+                aspect,
+                target,
+                each["name"],
+                each["confidence"],
+                verdict,
+                instead,
+            )
 
 
 def key_of(*parts: str) -> str:

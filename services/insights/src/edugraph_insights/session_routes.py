@@ -71,7 +71,12 @@ def session_state(request: Request, response: Response, insights: InsightsDep) -
     if found is None or caller is None:
         return SessionState(state="ended" if session_id else "out", login=LOGIN)
     return SessionState(
-        state="in", login=LOGIN, name=found.name, roles=caller.roles, csrf=csrf_token(session_id), ends=found.ends
+        state="in",
+        login=LOGIN,
+        name=found.name,
+        roles=caller.roles,
+        csrf=csrf_token(session_id),
+        ends=found.ends,
     )
 
 
@@ -117,7 +122,9 @@ def finish_login(request: Request, insights: InsightsDep) -> Response:
     else:
         answer = RedirectResponse("/ui/", 303, UNKEPT)
         # A cookie without an age ends with the browser. If the session ends before it, the page can say so.
-        answer.set_cookie(COOKIE, session_id, path="/", secure=login.is_secure, httponly=True, samesite="lax")
+        answer.set_cookie(
+            COOKIE, session_id, path="/", secure=login.is_secure, httponly=True, samesite="lax"
+        )
     answer.delete_cookie(ATTEMPT_COOKIE, path=CALLBACK)
     return answer
 
@@ -152,7 +159,9 @@ async def log_out_by_issuer(request: Request, insights: InsightsDep) -> Response
             return False
         # The token is also valid if the session has ended by itself.
         ended = sessions.end_of(logged_out.client_id, logged_out.sid)
-        insights.audit.record(logged_out.client_id or "issuer", "session.end", f"{ended} by the issuer", now)
+        insights.audit.record(
+            logged_out.client_id or "issuer", "session.end", f"{ended} by the issuer", now
+        )
         return True
 
     if await run_in_threadpool(end):
@@ -163,7 +172,9 @@ async def log_out_by_issuer(request: Request, insights: InsightsDep) -> Response
 def signing_in(insights: Insights) -> tuple[Login, Sessions]:
     """Return the parts for signing in. Raises Problem 404 if nobody signs in here."""
     if insights.settings.auth == "off" or insights.login is None or insights.sessions is None:
-        raise Problem(404, "not-found", "Nobody signs in here: no OIDC client is set (docs/operations.md).")
+        raise Problem(
+            404, "not-found", "Nobody signs in here: no OIDC client is set (docs/operations.md)."
+        )
     return insights.login, insights.sessions
 
 

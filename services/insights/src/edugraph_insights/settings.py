@@ -14,21 +14,34 @@ from edugraph_common.platform.settings import OidcSettings
 class HelpThresholds(ContractModel):
     """Thresholds from which on the question needs-help says that a student needs help."""
 
-    inactive_school_days: int = Field(default=7, ge=1, le=365, description="whole school days without activity")
-    stuck_tries: int = Field(default=3, ge=2, le=100, description="tries at one item, none of them right")
-    same_mistakes: int = Field(default=3, ge=2, le=100, description="unresolved mistakes of one type")
-    low_mastery: float = Field(default=0.4, ge=0, le=1, description="probability under which mastery is low")
+    inactive_school_days: int = Field(
+        default=7, ge=1, le=365, description="whole school days without activity"
+    )
+    stuck_tries: int = Field(
+        default=3, ge=2, le=100, description="tries at one item, none of them right"
+    )
+    same_mistakes: int = Field(
+        default=3, ge=2, le=100, description="unresolved mistakes of one type"
+    )
+    low_mastery: float = Field(
+        default=0.4, ge=0, le=1, description="probability under which mastery is low"
+    )
     low_points: int = Field(default=2, ge=1, le=100, description="points of low mastery")
 
 
 class InsightsSettings(OidcSettings):
     """The settings of insights. Insights has no access to the broker or to the object store."""
 
-    insights_host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 in a container")
+    insights_host: str = Field(
+        default="127.0.0.1", description="address to listen on; 0.0.0.0 in a container"
+    )
     insights_port: int = Field(default=8081, ge=1, le=65_535, description="port to listen on")
-    auth: Literal["on", "off"] = Field(default="on", description="off: everybody may ask everything about everybody")
+    auth: Literal["on", "off"] = Field(
+        default="on", description="off: everybody may ask everything about everybody"
+    )
     open_to_network: bool = Field(
-        default=False, description="with EDUGRAPH_AUTH=off: also answer other machines, and pages of other sites"
+        default=False,
+        description="with EDUGRAPH_AUTH=off: also answer other machines, and pages of other sites",
     )
     bootstrap_key: SecretStr | None = Field(
         default=None,
@@ -36,7 +49,8 @@ class InsightsSettings(OidcSettings):
     )
 
     oidc_client_id: str | None = Field(
-        default=None, description="id of the client at the issuer, with which people sign in on the page"
+        default=None,
+        description="id of the client at the issuer, with which people sign in on the page",
     )
     oidc_client_secret: SecretStr | None = Field(default=None, description="secret of that client")
     oidc_redirect_url: str | None = Field(
@@ -44,7 +58,8 @@ class InsightsSettings(OidcSettings):
         description="where the issuer sends people back to: https://, the public address, and /ui/callback",
     )
     oidc_login_scope: str = Field(
-        default="openid profile", description="scopes that are requested at the issuer; openid must be one of them"
+        default="openid profile",
+        description="scopes that are requested at the issuer; openid must be one of them",
     )
     session_minutes: int = Field(
         default=120, ge=5, le=1_440, description="minutes after which a person has to sign in again"
@@ -56,7 +71,9 @@ class InsightsSettings(OidcSettings):
         le=1_000_000,
         description="requests of one key or person in a minute, over all replicas; more are answered with 429",
     )
-    questions_at_once: int = Field(default=200, ge=1, description="requests of one caller in one burst, at most")
+    questions_at_once: int = Field(
+        default=200, ge=1, description="requests of one caller in one burst, at most"
+    )
 
     redis_url: SecretStr = Field(
         description="redis:// or rediss://: API keys, sessions, the audit log, and the epochs of answers"
@@ -72,7 +89,9 @@ class InsightsSettings(OidcSettings):
         description="days after which saved views are deleted if their owner neither lists nor changes them",
     )
 
-    neo4j_uri: str = Field(description="address of the graph; the user needs only the right to read")
+    neo4j_uri: str = Field(
+        description="address of the graph; the user needs only the right to read"
+    )
     neo4j_user: str | None = Field(default=None, description="user of the graph")
     neo4j_password: SecretStr | None = Field(default=None, description="password of that user")
     neo4j_database: str = Field(default="neo4j", description="database that the importer writes to")
@@ -94,7 +113,8 @@ class InsightsSettings(OidcSettings):
         description="file that edugraph mastery fit wrote; without it, the default coefficients are used",
     )
     help_thresholds: dict[str, HelpThresholds] = Field(
-        default={}, description='thresholds of needs-help by course, as JSON: {"MATH8": {"inactive_school_days": 10}}'
+        default={},
+        description='thresholds of needs-help by course, as JSON: {"MATH8": {"inactive_school_days": 10}}',
     )
 
     log_format: Literal["json", "console"] = Field(
@@ -102,7 +122,10 @@ class InsightsSettings(OidcSettings):
     )
     log_level: str = Field(default="INFO", description="level of all loggers")
     metrics_port: int = Field(
-        default=0, ge=0, le=65_535, description="port of /metrics, separate from the API; 0: no metrics"
+        default=0,
+        ge=0,
+        le=65_535,
+        description="port of /metrics, separate from the API; 0: no metrics",
     )
     metrics_host: str = Field(default="127.0.0.1", description="address on which /metrics listens")
 
@@ -126,7 +149,10 @@ class InsightsSettings(OidcSettings):
                 "audience and would open the API as an access token does. Let access tokens have another one"
             )
         if self.oidc_redirect_url and not re.fullmatch(
-            r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/ui/callback", self.oidc_redirect_url
+            r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/ui/callback",
+            self.oidc_redirect_url,
         ):
-            raise ValueError("EDUGRAPH_OIDC_REDIRECT_URL must be https://, a name, and /ui/callback")
+            raise ValueError(
+                "EDUGRAPH_OIDC_REDIRECT_URL must be https://, a name, and /ui/callback"
+            )
         return self

@@ -38,7 +38,9 @@ def publish(found: Found[R]) -> Found[R]:
         else:
             withheld_totals += 1
     rows: list[Measured[R]] = []
-    largest_first = sorted(found.rows, key=lambda each: (-len(each.students), each.row.model_dump_json()))
+    largest_first = sorted(
+        found.rows, key=lambda each: (-len(each.students), each.row.model_dump_json())
+    )
     for each in largest_first:
         groups = [each.students, *each.parts]
         if fit(groups, published):

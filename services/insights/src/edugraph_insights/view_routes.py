@@ -24,7 +24,10 @@ from edugraph_insights.questions.question import Question
 
 VIEWS = "/v1/insights/views"
 # The kinds of views whose parameters are checked here. The values of a page are checked by the page itself.
-ASKED_FOR: Mapping[str, Mapping[str, Question[Any, Any] | GraphQuery]] = {"question": QUESTIONS, "query": QUERIES}
+ASKED_FOR: Mapping[str, Mapping[str, Question[Any, Any] | GraphQuery]] = {
+    "question": QUESTIONS,
+    "query": QUERIES,
+}
 
 router = APIRouter(tags=["views"])
 ViewId = Path(pattern=r"^[0-9a-f]{32}$")
@@ -33,7 +36,9 @@ ViewId = Path(pattern=r"^[0-9a-f]{32}$")
 class View(ContractModel):
     """A view as a caller sends it: a name and a state. Two views may have the same name."""
 
-    name: str = Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    name: str = Field(
+        min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+    )
     state: ViewState
 
 
@@ -77,7 +82,9 @@ def list_views(insights: InsightsDep, caller: CallerDep) -> Views:
     """Return all views of this caller, in the order of their names."""
     widest_rows(caller)
     found = insights.views.of(caller.client_id)
-    return Views(views=tuple(_kept(view_id, view) for view_id, view in found.items()), most=MOST_VIEWS)
+    return Views(
+        views=tuple(_kept(view_id, view) for view_id, view in found.items()), most=MOST_VIEWS
+    )
 
 
 @router.post(
@@ -103,7 +110,9 @@ def add_view(view: SentView, insights: InsightsDep, caller: CallerDep) -> KeptVi
     responses=problem_responses(401, 403, 404, 413, 422, 429, 503),
     openapi_extra=_described_body(),
 )
-def replace_view(view: SentView, insights: InsightsDep, caller: CallerDep, view_id: str = ViewId) -> KeptView:
+def replace_view(
+    view: SentView, insights: InsightsDep, caller: CallerDep, view_id: str = ViewId
+) -> KeptView:
     kept = _to_keep(view, caller)
     if not insights.views.replace(caller.client_id, view_id, kept):
         raise _unknown()
@@ -128,7 +137,9 @@ def _to_keep(view: View, caller: Caller) -> SavedView:
     widest_rows(caller)
     state = view.state
     if len(state.model_dump_json().encode()) > MAX_STATE_BYTES:
-        words = f"A view's state is at most {MAX_STATE_BYTES:,} bytes as JSON; leave out what is long."
+        words = (
+            f"A view's state is at most {MAX_STATE_BYTES:,} bytes as JSON; leave out what is long."
+        )
         raise Problem(422, "too-large", words, narrower=words)
     known = ASKED_FOR.get(state.kind)
     if known:
@@ -144,10 +155,14 @@ def _to_keep(view: View, caller: Caller) -> SavedView:
 
 
 def _kept(view_id: str, view: SavedView) -> KeptView:
-    return KeptView(id=view_id, name=view.name, state=view.state, links={"self": f"{VIEWS}/{view_id}"})
+    return KeptView(
+        id=view_id, name=view.name, state=view.state, links={"self": f"{VIEWS}/{view_id}"}
+    )
 
 
 def _unknown() -> Problem:
     return Problem(
-        404, "not-found", "You have no view with this id; it may be deleted. List them: GET /v1/insights/views."
+        404,
+        "not-found",
+        "You have no view with this id; it may be deleted. List them: GET /v1/insights/views.",
     )

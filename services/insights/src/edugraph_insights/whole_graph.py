@@ -55,9 +55,16 @@ def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
         what = "DISTINCT coalesce(n.canonical, n.id)" if label in NAMED_LABELS else "n"
         nodes[label] = count(f"MATCH (n:{label})", what)
     relationships = {name: count(f"MATCH ()-[r:{name}]->()", "r") for name in RELATIONSHIPS}
-    rows = graph.scan(STATEMENTS["frequent_mistakes"], limit=MAX_FREQUENT_MISTAKES, at_least=at_least_students)
+    rows = graph.scan(
+        STATEMENTS["frequent_mistakes"], limit=MAX_FREQUENT_MISTAKES, at_least=at_least_students
+    )
     mistakes = [
-        Mistakes(knowledge_point=row["id"], name=row["name"], mistakes=row["mistakes"], students=row["students"])
+        Mistakes(
+            knowledge_point=row["id"],
+            name=row["name"],
+            mistakes=row["mistakes"],
+            students=row["students"],
+        )
         for row in rows
     ]
     return GraphSummary(
@@ -79,7 +86,9 @@ def rounded_summary(exact: GraphSummary) -> GraphSummary:
         coarse_counts = {"mistakes": rounded(each.mistakes), "students": rounded(each.students)}
         mistakes.append(each.model_copy(update=coarse_counts))
     return GraphSummary(
-        nodes=coarse(exact.nodes), relationships=coarse(exact.relationships), frequent_mistakes=tuple(mistakes)
+        nodes=coarse(exact.nodes),
+        relationships=coarse(exact.relationships),
+        frequent_mistakes=tuple(mistakes),
     )
 
 
@@ -179,7 +188,12 @@ def check(graph: Graph) -> Check:
     if not missing:
         return Check(name="graph", ok=True)
     advice = "An import makes them; import any file, then look again."
-    return Check(name="graph", ok=False, problems=(f"no constraint on {', '.join(missing)}",), advice=(advice,))
+    return Check(
+        name="graph",
+        ok=False,
+        problems=(f"no constraint on {', '.join(missing)}",),
+        advice=(advice,),
+    )
 
 
 def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
@@ -205,7 +219,10 @@ def digest_rows(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> Iterator[
         for label in RECORD_LABELS + ENTITY_LABELS + DAY_LABELS + REVIEW_LABELS:
             for row in read(f"MATCH (n:{label}) RETURN properties(n) AS p"):
                 properties = _plain_all(row["p"])
-                yield [label, {key: value for key, value in properties.items() if key not in _NO_CONTENT}]
+                yield [
+                    label,
+                    {key: value for key, value in properties.items() if key not in _NO_CONTENT},
+                ]
         for name in RELATIONSHIPS:
             if name in PROPOSALS:
                 continue
@@ -218,7 +235,9 @@ def digest_rows(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> Iterator[
                 yield [name, row["la"], row["a"], row["lb"], row["b"], _plain_all(row["p"])]
 
     for row in rows():
-        yield json.dumps(row, ensure_ascii=False, sort_keys=True, default=str, separators=(",", ":"))
+        yield json.dumps(
+            row, ensure_ascii=False, sort_keys=True, default=str, separators=(",", ":")
+        )
 
 
 def _plain_all(properties: Mapping[str, Any]) -> dict[str, Any]:

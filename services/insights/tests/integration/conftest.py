@@ -17,7 +17,9 @@ from .schools import reading
         pytest.param("embedded", marks=[pytest.mark.embedded, pytest.mark.twin]),
     ],
 )
-def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def room(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Room]:
     """Kept for the session; each test empties it."""
     with opened(request.param, tmp_path_factory.mktemp("graph")) as room:
         yield room

@@ -24,7 +24,9 @@ Z = 1.959963984540054
 
 def roster(school: School, course: str) -> set[str]:
     """Who stands in the course by a record, or, where nobody does, who answered or went wrong there."""
-    standing = {r.data.student_id for r in of(school.records, "course_record") if r.data.course_id == course}
+    standing = {
+        r.data.student_id for r in of(school.records, "course_record") if r.data.course_id == course
+    }
     answers = [*of(school.records, "attempt_record"), *of(school.records, "error_record")]
     return standing or {r.data.student_id for r in answers if course in r.data.courses}
 
@@ -33,7 +35,9 @@ def attempts(school: School, course: str, people: set[str] | None = None) -> lis
     """Those that count, in the order in which they were made: of the students of the course, or of these."""
     people = roster(school, course) if people is None else people
     found = [
-        r for r in of(school.records, "attempt_record") if course in r.data.courses and r.data.student_id in people
+        r
+        for r in of(school.records, "attempt_record")
+        if course in r.data.courses and r.data.student_id in people
     ]
     return sorted(found, key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id))
 
@@ -53,7 +57,9 @@ def term_of(school: School, term: str) -> Window:
     return record.data.starts, record.data.ends
 
 
-def first_attempts(school: School, course: str, window: Window = ALWAYS, people: set[str] | None = None) -> list[Any]:
+def first_attempts(
+    school: School, course: str, window: Window = ALWAYS, people: set[str] | None = None
+) -> list[Any]:
     seen: set[tuple[str, str]] = set()
     found = []
     for r in attempts(school, course, people):
@@ -81,7 +87,9 @@ def tests(school: School) -> dict[str, set[str]]:
     return found
 
 
-def of_points(school: School, course: str, window: Window = ALWAYS) -> dict[str, dict[str, list[int]]]:
+def of_points(
+    school: School, course: str, window: Window = ALWAYS
+) -> dict[str, dict[str, list[int]]]:
     """Point -> student -> outcomes of first attempts at its items, in their order."""
     found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     points = tests(school)
@@ -93,13 +101,17 @@ def of_points(school: School, course: str, window: Window = ALWAYS) -> dict[str,
 
 def is_lower_end(low: float, share: float, n: int) -> bool:
     """Whether it is Wilson's lower end: a truth from which the share is as far off as 95 % allow."""
-    return isclose(share - low, Z * sqrt(low * (1 - low) / n), abs_tol=1e-9) or (low == 0 and share < 1e-9)
+    return isclose(share - low, Z * sqrt(low * (1 - low) / n), abs_tol=1e-9) or (
+        low == 0 and share < 1e-9
+    )
 
 
 def weak_points(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
     return {
         point: {
-            "wrong": mean(1 - sum(outcomes) / 1000 / len(outcomes) for outcomes in students.values()),
+            "wrong": mean(
+                1 - sum(outcomes) / 1000 / len(outcomes) for outcomes in students.values()
+            ),
             "students": len(students),
             "first_attempts": sum(len(outcomes) for outcomes in students.values()),
         }
@@ -134,12 +146,18 @@ def items(school: School, course: str) -> dict[Any, dict[str, Any]]:
     rows = {}
     for item in {r.data.item_id for r in first}:
         mine = [r for r in first if r.data.item_id == item]
-        answers = [r.data.response for r in mine if r.data.outcome_thousandths < 500 and r.data.response]
-        common = sorted({a for a in answers if answers.count(a) >= 3}, key=lambda a: (-answers.count(a), a))
+        answers = [
+            r.data.response for r in mine if r.data.outcome_thousandths < 500 and r.data.response
+        ]
+        common = sorted(
+            {a for a in answers if answers.count(a) >= 3}, key=lambda a: (-answers.count(a), a)
+        )
         pairs = []
         for r in mine:
             rest = [
-                o.data.outcome_thousandths for o in first if o.data.student_id == r.data.student_id and o is not r
+                o.data.outcome_thousandths
+                for o in first
+                if o.data.student_id == r.data.student_id and o is not r
             ]
             if rest:
                 pairs.append((r.data.outcome_thousandths, mean(rest)))
@@ -148,19 +166,25 @@ def items(school: School, course: str) -> dict[Any, dict[str, Any]]:
             "right": mean(r.data.outcome_thousandths / 1000 for r in mine),
             "students": len(mine),
             "wrong_answers": tuple(common),
-            "discrimination": correlation(*zip(*pairs, strict=True)) if len(pairs) >= 30 and varies else None,
+            "discrimination": correlation(*zip(*pairs, strict=True))
+            if len(pairs) >= 30 and varies
+            else None,
         }
     return rows
 
 
-def travelling_weaknesses(school: School, course: str, next_course: str) -> dict[Any, dict[str, Any]]:
+def travelling_weaknesses(
+    school: School, course: str, next_course: str
+) -> dict[Any, dict[str, Any]]:
     """Of the roster of the first course."""
     people, points = roster(school, course), tests(school)
     seen: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     for where in (course, next_course):
         firsts: set[tuple[str, str]] = set()
         everyone = [r for r in of(school.records, "attempt_record") if where in r.data.courses]
-        for r in sorted(everyone, key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id)):
+        for r in sorted(
+            everyone, key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id)
+        ):
             if r.data.student_id in people and (r.data.student_id, r.data.item_id) not in firsts:
                 firsts.add((r.data.student_id, r.data.item_id))
                 for point in points[r.data.item_id]:
@@ -172,12 +196,16 @@ def travelling_weaknesses(school: School, course: str, next_course: str) -> dict
             here, there = seen[course, point, student], seen[next_course, point, student]
             if here and there and max(r.timestamp for r in here) < min(r.timestamp for r in there):
                 groups[mostly_wrong(here)].append(mostly_wrong(there))
-        after_wrong, after_right = (mean(map(float, groups[was])) if groups[was] else None for was in (True, False))
+        after_wrong, after_right = (
+            mean(map(float, groups[was])) if groups[was] else None for was in (True, False)
+        )
         if groups[True] or groups[False]:
             rows[point] = {
                 "wrong_after_wrong": after_wrong,
                 "wrong_after_right": after_right,
-                "difference": None if after_wrong is None or after_right is None else after_wrong - after_right,
+                "difference": None
+                if after_wrong is None or after_right is None
+                else after_wrong - after_right,
                 "students_wrong": len(groups[True]),
                 "students_right": len(groups[False]),
             }
@@ -245,7 +273,10 @@ def untaught_points(school: School, course: str) -> dict[Any, dict[str, Any]]:
             for needed in (point, *ways(school, point)):
                 behind[needed].add(record_id)
     return {
-        point: {"mistakes": len(records), "students": len({made[each][0].data.student_id for each in records})}
+        point: {
+            "mistakes": len(records),
+            "students": len({made[each][0].data.student_id for each in records}),
+        }
         for point, records in behind.items()
         if point not in taught
     }
@@ -257,13 +288,19 @@ def earlier_gaps(school: School, course: str, least: float = 0.0) -> dict[Any, d
     for point in tried:
         for gap, confidence in ways(school, point, least).items():
             both = set(tried[point]) & set(tried.get(gap, {}))
-            wrong_at = {p: {s for s in both if mean(tried[p][s]) < 500} for p in (point, gap) if both}
+            wrong_at = {
+                p: {s for s in both if mean(tried[p][s]) < 500} for p in (point, gap) if both
+            }
             difference = None
             if len(both) >= 10 and 0 < len(wrong_at[gap]) < len(both):
                 of_wrong = len(wrong_at[point] & wrong_at[gap]) / len(wrong_at[gap])
                 of_right = len(wrong_at[point] - wrong_at[gap]) / len(both - wrong_at[gap])
                 difference = of_wrong - of_right
-            rows[point, gap] = {"confidence": confidence, "students": len(both), "difference": difference}
+            rows[point, gap] = {
+                "confidence": confidence,
+                "students": len(both),
+                "difference": difference,
+            }
     return rows
 
 
@@ -278,7 +315,10 @@ def trust(school: School, course: str) -> dict[Any, dict[str, Any]]:
             "students": len({r.data.student_id for r, _ in made.values()}),
             "read": sum(each in found for each in made) / n,
             "linked": sum(bool(points) for _, points in made.values()) / n,
-            "unsure": sum(bool(points) and max(points.values()) < 0.6 for _, points in made.values()) / n,
+            "unsure": sum(
+                bool(points) and max(points.values()) < 0.6 for _, points in made.values()
+            )
+            / n,
             "with_evidence": sum(each in found and bool(found[each].evidence) for each in made) / n,
         }
     return rows
@@ -289,9 +329,13 @@ def difficulty(school: School, course: str) -> dict[Any, dict[str, Any]]:
     for r in first_attempts(school, course):
         outcomes[r.data.student_id].append(r.data.outcome_thousandths)
     stand = [
-        r for r in of(school.records, "course_record") if r.data.course_id == course and r.data.progress is not None
+        r
+        for r in of(school.records, "course_record")
+        if r.data.course_id == course and r.data.progress is not None
     ]
-    progress = {r.data.student_id: r.data.progress for r in stand}  # one record of each student and course
+    progress = {
+        r.data.student_id: r.data.progress for r in stand
+    }  # one record of each student and course
     return {
         course: {
             "right": mean(mean(each) / 1000 for each in outcomes.values()) if outcomes else None,
@@ -304,11 +348,17 @@ def difficulty(school: School, course: str) -> dict[Any, dict[str, Any]]:
 
 def student(school: School, course: str, who: str) -> dict[Any, dict[str, Any]]:
     """One student's points, with the probability by the formula as docs/insights.md gives it."""
-    mine = {point: students[who] for point, students in of_points(school, course).items() if who in students}
+    mine = {
+        point: students[who]
+        for point, students in of_points(school, course).items()
+        if who in students
+    }
     rows = {}
     right = {point: sum(each >= 500 for each in outcomes) for point, outcomes in mine.items()}
     wrong = {point: len(mine[point]) - right[point] for point in mine}
-    concerned = [points for r, points in mistakes(school, course).values() if r.data.student_id == who]
+    concerned = [
+        points for r, points in mistakes(school, course).values() if r.data.student_id == who
+    ]
     for point in set(mine) | {point for points in concerned for point in points}:
         tries = mine.get(point, [])
         logit = None
@@ -332,7 +382,11 @@ def mastery(school: School, course: str) -> dict[Any, dict[str, Any]]:
             if row["probability"] is not None:
                 levels[point].append(row["probability"])
     return {
-        point: {"mastery": mean(each), "students": len(each), "mastered": sum(level >= 0.75 for level in each)}
+        point: {
+            "mastery": mean(each),
+            "students": len(each),
+            "mastered": sum(level >= 0.75 for level in each),
+        }
         for point, each in levels.items()
     }
 
@@ -405,17 +459,29 @@ def needs_of(edges: dict[tuple[str, str], float], point: str) -> set[str]:
     return found
 
 
-def learn_next(school: School, course: str, who: str, goal: str, least: float) -> dict[Any, dict[str, Any]]:
+def learn_next(
+    school: School, course: str, who: str, goal: str, least: float
+) -> dict[Any, dict[str, Any]]:
     """The step of a point is one more than the last step of what it needs, and that does not need it in turn."""
-    edges = {pair: confidence for pair, confidence in prerequisites(school).items() if confidence >= least}
+    edges = {
+        pair: confidence
+        for pair, confidence in prerequisites(school).items()
+        if confidence >= least
+    }
     of_student = student(school, course, who)
     goal = point_of(school, goal)
     way = {goal} | needs_of(edges, goal)
-    sure = {point: each["probability"] for point, each in of_student.items() if each["probability"] is not None}
+    sure = {
+        point: each["probability"]
+        for point, each in of_student.items()
+        if each["probability"] is not None
+    }
     left = {point for point in way if sure.get(point, 0) < 0.75}
 
     def step(point: str) -> int:
-        before = {each for each in needs_of(edges, point) & left if point not in needs_of(edges, each)}
+        before = {
+            each for each in needs_of(edges, point) & left if point not in needs_of(edges, each)
+        }
         return 1 + max(map(step, before), default=0)
 
     return {
@@ -423,7 +489,9 @@ def learn_next(school: School, course: str, who: str, goal: str, least: float) -
             "step": step(point),
             "action": "learn" if point in sure else "check first",
             "probability": sure.get(point),
-            "first_attempts": sum(of_student.get(point, {}).get(each, 0) for each in ("right", "wrong")),
+            "first_attempts": sum(
+                of_student.get(point, {}).get(each, 0) for each in ("right", "wrong")
+            ),
         }
         for point in left
     }
@@ -438,7 +506,9 @@ def school_days(school: School, after: date, before: date) -> int:
         taught = not terms
         for term in terms:
             breaks = [tuple(map(datetime.fromisoformat, each.split("/"))) for each in term.breaks]
-            taught |= is_in((term.starts, term.ends), noon) and not any(is_in(each, noon) for each in breaks)
+            taught |= is_in((term.starts, term.ends), noon) and not any(
+                is_in(each, noon) for each in breaks
+            )
         number += taught and day.isoweekday() <= 5
         day += timedelta(days=1)
     return number
@@ -461,16 +531,26 @@ def needs_help(school: School, course: str, limits: dict[str, Any]) -> dict[Any,
         for r in attempts(school, course):
             if r.data.student_id == who:
                 tries[r.data.item_id].append(r.data.outcome_thousandths)
-        stuck = sorted(i for i, each in tries.items() if len(each) >= limits["stuck_tries"] and max(each) < 500)
+        stuck = sorted(
+            i for i, each in tries.items() if len(each) >= limits["stuck_tries"] and max(each) < 500
+        )
         times: dict[str, int] = defaultdict(int)
         for record_id, (r, _) in made.items():
             stated = [each for each in (getattr(r.data, "error_type", None),) if each]
-            of_types = {*stated} | {each.name for each in getattr(found.get(record_id), "error_types", ())}
+            of_types = {*stated} | {
+                each.name for each in getattr(found.get(record_id), "error_types", ())
+            }
             if r.data.student_id == who and not getattr(r.data, "resolved", None):
                 for kind in of_types:
                     times[kind] += getattr(r.data, "occurrence_count", None) or 1
-        repeated = sorted(kind for kind, number in times.items() if number >= limits["same_mistakes"])
-        known = {p: each["probability"] for p, each in student(school, course, who).items() if each["probability"]}
+        repeated = sorted(
+            kind for kind, number in times.items() if number >= limits["same_mistakes"]
+        )
+        known = {
+            p: each["probability"]
+            for p, each in student(school, course, who).items()
+            if each["probability"]
+        }
         low = {point for point, each in known.items() if each < limits["low_mastery"]}
         holds = {
             "inactive": idle is None or idle >= limits["inactive_school_days"],
@@ -498,11 +578,18 @@ def mood(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict
     for r in (*of_students, *of(school.records, "teacher_interaction")):
         finding = found.get(r.record_id)
         who = getattr(r.data, "student_id_from", None) or r.data.student_id
-        counts = r.data.course_id == course and who in roster(school, course) and is_in(window, r.timestamp)
+        counts = (
+            r.data.course_id == course
+            and who in roster(school, course)
+            and is_in(window, r.timestamp)
+        )
         if not counts or finding is None or finding.sentiment is None:
             continue
         year, week, _ = r.timestamp.isocalendar()
-        over = {canonical_name(each) for each in (*finding.topics, *(getattr(r.data, "topics", None) or ()))}
+        over = {
+            canonical_name(each)
+            for each in (*finding.topics, *(getattr(r.data, "topics", None) or ()))
+        }
         for each_week in ("", date.fromisocalendar(year, week, 1).isoformat()):
             for topic in ("", *over):
                 cells[each_week, topic].append((who, finding.sentiment))
@@ -516,15 +603,21 @@ def mood(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict
     }
 
 
-def ties(school: School, course: str) -> tuple[dict[Any, dict[str, Any]], dict[tuple[str, str], int]]:
+def ties(
+    school: School, course: str
+) -> tuple[dict[Any, dict[str, Any]], dict[tuple[str, str], int]]:
     """The rows, and how often one wrote to or liked another."""
     people = roster(school, course)
     sent: dict[tuple[str, str], int] = defaultdict(int)
     for r in of(school.records, "student_interaction"):
         pair = r.data.student_id_from, r.data.student_id_to
         if set(pair) <= people and r.data.course_id in {None, course}:
-            sent[pair] += r.data.message_count if r.data.interaction_type == "chat" else r.data.like_count
-    posts = {r.record_id: r for r in of(school.records, "post_record") if r.data.course_id == course}
+            sent[pair] += (
+                r.data.message_count if r.data.interaction_type == "chat" else r.data.like_count
+            )
+    posts = {
+        r.record_id: r for r in of(school.records, "post_record") if r.data.course_id == course
+    }
     for r in posts.values():
         answered = posts.get(r.data.reply_to)
         pair = r.data.student_id, answered.data.student_id if answered else r.data.student_id
@@ -547,7 +640,9 @@ def ties(school: School, course: str) -> tuple[dict[Any, dict[str, Any]], dict[t
     return (rows if len(tied) * 5 >= len(people) * 3 else {}), dict(sent)
 
 
-def groups(school: School, course: str, sides: list[tuple[set[str], str]]) -> dict[Any, dict[str, Any]]:
+def groups(
+    school: School, course: str, sides: list[tuple[set[str], str]]
+) -> dict[Any, dict[str, Any]]:
     """Each side is who is in the group, and its term."""
     windows = [term_of(school, term) for _, term in sides]
     weeks = []
@@ -559,7 +654,8 @@ def groups(school: School, course: str, sides: list[tuple[set[str], str]]) -> di
     made: list[list[tuple[Any, int]]] = []
     for (people, _), window, (begins, _) in zip(sides, windows, weeks, strict=True):
         dated = [
-            (r, (r.timestamp.date() - begins).days // 7 + 1) for r in first_attempts(school, course, window, people)
+            (r, (r.timestamp.date() - begins).days // 7 + 1)
+            for r in first_attempts(school, course, window, people)
         ]
         made.append([(r, week) for r, week in dated if week <= last])
     shared = {r.data.item_id for r, _ in made[0]} & {r.data.item_id for r, _ in made[1]}
@@ -569,7 +665,10 @@ def groups(school: School, course: str, sides: list[tuple[set[str], str]]) -> di
             right = r.data.outcome_thousandths / 1000
             for each_week in (None, week):
                 found = [("right", "", each_week, right)]
-                found += [("wrong at a point", p, each_week, 1 - right) for p in tests(school)[r.data.item_id]]
+                found += [
+                    ("wrong at a point", p, each_week, 1 - right)
+                    for p in tests(school)[r.data.item_id]
+                ]
                 for *cell, value in found if r.data.item_id in shared else ():
                     of_sides = cells.setdefault(tuple(cell), (defaultdict(list), defaultdict(list)))
                     of_sides[side][r.data.student_id].append(value)
@@ -588,7 +687,11 @@ def standings(school: School, course: str) -> dict[Any, dict[str, Any]]:
     for r in first_attempts(school, course):
         outcomes[r.data.student_id].append(r)
     made = [r for r, _ in mistakes(school, course).values()]
-    stand = {r.data.student_id: r for r in of(school.records, "course_record") if r.data.course_id == course}
+    stand = {
+        r.data.student_id: r
+        for r in of(school.records, "course_record")
+        if r.data.course_id == course
+    }
     rows = {}
     for who in roster(school, course):
         tries, mine = outcomes[who], [r for r in made if r.data.student_id == who]
@@ -610,12 +713,18 @@ def course_map(school: School, course: str) -> dict[Any, dict[str, Any]]:
         if each.record["type"] == "course_content" and each.record["data"]["course_id"] == course
         for point in each.finding.knowledge_points
     }
-    needs = {pair: c for pair, c in prerequisites(school).items() if pair[0] in mine and pair[0] != pair[1]}
+    needs = {
+        pair: c
+        for pair, c in prerequisites(school).items()
+        if pair[0] in mine and pair[0] != pair[1]
+    }
     alone = {(point, ""): None for point in mine - {point for point, _ in needs}}
     return {pair: {"confidence": confidence} for pair, confidence in {**needs, **alone}.items()}
 
 
-def review_queue(school: School, course: str, said: dict[tuple[str, ...], str]) -> dict[Any, dict[str, Any]]:
+def review_queue(
+    school: School, course: str, said: dict[tuple[str, ...], str]
+) -> dict[Any, dict[str, Any]]:
     """Verdicts are by (record, aspect, target) or (item, target): a mistake whose finding is unsure, or was drawn."""
     found = {each.record["record_id"]: each.finding for each in school.findings}
     rows: dict[Any, dict[str, Any]] = {}
@@ -624,14 +733,21 @@ def review_queue(school: School, course: str, said: dict[tuple[str, ...], str]) 
     for record_id, (record, _) in mistakes(school, course).items():
         if record_id not in found:
             continue
-        claims = [("error_type", each.name, each.confidence) for each in found[record_id].error_types]
-        claims += [("knowledge_point", each.name, each.confidence) for each in found[record_id].knowledge_points]
+        claims = [
+            ("error_type", each.name, each.confidence) for each in found[record_id].error_types
+        ]
+        claims += [
+            ("knowledge_point", each.name, each.confidence)
+            for each in found[record_id].knowledge_points
+        ]
         # What was accepted counts, found or not; one target of each aspect was found at least.
         found_aspects = {aspect for aspect, _, _ in claims}
         effective = {
             key[2]
             for key, verdict in said.items()
-            if key[:2] == (record_id, "knowledge_point") and verdict == "accepted" and key[1] in found_aspects
+            if key[:2] == (record_id, "knowledge_point")
+            and verdict == "accepted"
+            and key[1] in found_aspects
         }
         for aspect, name, confidence in claims:
             target = canonical_name(name)
@@ -641,8 +757,15 @@ def review_queue(school: School, course: str, said: dict[tuple[str, ...], str]) 
             key = json.dumps([record_id, text_hash(record), aspect, target], ensure_ascii=False)
             drawn = int(hashlib.sha256(key.encode()).hexdigest()[:15], 16) % 10 == 0
             if drawn or confidence < 0.6:
-                rows[record_id, aspect, target] = {"confidence": confidence, "drawn": drawn, "verdict": verdict}
-                rows[record_id, aspect, target] |= {"unsure": confidence < 0.6, "text_hash": text_hash(record)}
+                rows[record_id, aspect, target] = {
+                    "confidence": confidence,
+                    "drawn": drawn,
+                    "verdict": verdict,
+                }
+                rows[record_id, aspect, target] |= {
+                    "unsure": confidence < 0.6,
+                    "text_hash": text_hash(record),
+                }
         item = getattr(record.data, "item_id", None)
         if item is not None:
             read[item].add(record_id)
@@ -653,9 +776,13 @@ def review_queue(school: School, course: str, said: dict[tuple[str, ...], str]) 
         verdict = said.get((item, target))
         stated = {each for each in by_records[item] if said.get((item, each)) != "rejected"}
         stated |= {
-            key[1] for key, verdict in said.items() if key[0] == item and len(key) == 2 and verdict == "accepted"
+            key[1]
+            for key, verdict in said.items()
+            if key[0] == item and len(key) == 2 and verdict == "accepted"
         }
-        if verdict is not None or point_of(school, target) not in {point_of(school, each) for each in stated}:
+        if verdict is not None or point_of(school, target) not in {
+            point_of(school, each) for each in stated
+        }:
             share = len(records) / len(read[item])
             rows[item, target] = {"mistakes": len(records), "confidence": share, "verdict": verdict}
     return rows

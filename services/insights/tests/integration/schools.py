@@ -58,7 +58,9 @@ hours = st.integers(0, 40)
 share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
 # Memberships of groups, from and until so many days after now.
 interval = st.tuples(st.sampled_from([-100, -29, -1, None]), st.sampled_from([-31, -29, 1, None]))
-memberships = st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from("gh"), interval), max_size=20)
+memberships = st.lists(
+    st.tuples(st.sampled_from(STUDENTS), st.sampled_from("gh"), interval), max_size=20
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,15 @@ def posts(draw: st.DrawFn, first: int) -> list[tuple[str, int, dict[str, Any]]]:
     """
     values: list[tuple[str, int, dict[str, Any]]] = []
     answered = st.none() | st.integers(-3, 3)
-    for who, where, hour, steps in draw(st.lists(st.tuples(student, course, hours, answered), max_size=12)):
-        data = {"student_id": who, "course_id": where, "text": "Hm", "thread_id": draw(st.sampled_from(["w1", None]))}
+    for who, where, hour, steps in draw(
+        st.lists(st.tuples(student, course, hours, answered), max_size=12)
+    ):
+        data = {
+            "student_id": who,
+            "course_id": where,
+            "text": "Hm",
+            "thread_id": draw(st.sampled_from(["w1", None])),
+        }
         if steps is not None:
             data["reply_to"] = f"r{first + len(values) + steps}"
         values.append(("post_record", hour * 9, data))
@@ -94,7 +103,9 @@ def schools(draw: st.DrawFn) -> School:
     values: list[tuple[str, int, dict[str, Any]]] = []
     for who, where in draw(st.sets(st.tuples(student, course), min_size=8)):
         progress = draw(st.none() | st.integers(0, 100))
-        values.append(("course_record", 0, {"student_id": who, "course_id": where, "progress": progress}))
+        values.append(
+            ("course_record", 0, {"student_id": who, "course_id": where, "progress": progress})
+        )
     values += [
         ("item_record", 0, {"item_id": item, "knowledge_points": draw(points)})
         for item in draw(st.sets(st.sampled_from(ITEMS)))
@@ -108,35 +119,65 @@ def schools(draw: st.DrawFn) -> School:
         st.none() | st.integers(1, 3),
     )
     for who, where, item, hour, score, number in draw(st.lists(tries, max_size=60)):
-        data = {"student_id": who, "course_id": where, "item_id": item, "score": score, "attempt_number": number}
+        data = {
+            "student_id": who,
+            "course_id": where,
+            "item_id": item,
+            "score": score,
+            "attempt_number": number,
+        }
         answer = draw(st.sampled_from([None, "4", "five"]))
         values.append(("attempt_record", hour, {**data, "response": answer}))
     for who in draw(st.sets(st.sampled_from(STUDENTS[:3]))):
         practised = {"student_id": who, "course_id": "C", "knowledge_points": draw(points)}
         for item in EXERCISES:
             score = draw(st.sampled_from([0.0, 1.0, 1.0]))
-            values.append(("attempt_record", draw(hours), {**practised, "item_id": item, "score": score}))
+            values.append(
+                ("attempt_record", draw(hours), {**practised, "item_id": item, "score": score})
+            )
     for who, where, hour in draw(st.lists(st.tuples(student, course, hours), max_size=12)):
         data = {"student_id": who, "course_id": where, "error_text": "wrong sign"}
-        data |= {"error_type": draw(st.none() | st.sampled_from(TYPES)), "occurrence_count": draw(st.integers(1, 3))}
-        values.append(("error_record", hour, {**data, "resolved": draw(st.sampled_from([None, True, False]))}))
-    for who, perhaps, hour in draw(st.lists(st.tuples(student, st.none() | course, hours), max_size=8)):
+        data |= {
+            "error_type": draw(st.none() | st.sampled_from(TYPES)),
+            "occurrence_count": draw(st.integers(1, 3)),
+        }
+        values.append(
+            ("error_record", hour, {**data, "resolved": draw(st.sampled_from([None, True, False]))})
+        )
+    for who, perhaps, hour in draw(
+        st.lists(st.tuples(student, st.none() | course, hours), max_size=8)
+    ):
         data = {"teacher_id": "t", "student_id": who, "course_id": perhaps, "text": "Well"}
         values.append(("teacher_interaction", hour, data))
     two = st.tuples(student, student).filter(lambda pair: pair[0] != pair[1])
-    exchanges = st.tuples(two, st.none() | course, hours, st.sampled_from(["chat", "like"]), st.integers(1, 3))
+    exchanges = st.tuples(
+        two, st.none() | course, hours, st.sampled_from(["chat", "like"]), st.integers(1, 3)
+    )
     for (one, other), perhaps, hour, kind, times in draw(st.lists(exchanges, max_size=20)):
-        data = {"student_id_from": one, "student_id_to": other, "course_id": perhaps, "interaction_type": kind}
+        data = {
+            "student_id_from": one,
+            "student_id_to": other,
+            "course_id": perhaps,
+            "interaction_type": kind,
+        }
         data |= {"message_count" if kind == "chat" else "like_count": times, "topics": draw(topics)}
         values.append(("student_interaction", hour * 9, {**data, "text": "Hm"}))
     values += draw(posts(first=len(values)))
-    for who, where, day in draw(st.lists(st.tuples(student, course, st.integers(0, 80)), max_size=5)):
+    for who, where, day in draw(
+        st.lists(st.tuples(student, course, st.integers(0, 80)), max_size=5)
+    ):
         values.append(("activity_record", day * 24, {"student_id": who, "course_id": where}))
     for term in draw(st.sets(st.sampled_from(TERMS))):
         starts = draw(st.integers(0, 30))
         ends, rest = starts + draw(st.integers(1, 30)), draw(st.integers(0, 80))
         days = {"starts": at(starts), "ends": draw(st.sampled_from([None, at(ends)]))}
-        values.append(("term_record", 0, {"term": term, **days, "breaks": [f"{at(rest * 24)}/{at(rest * 24 + 90)}"]}))
+        values.append(
+            (
+                "term_record",
+                0,
+                {"term": term, **days, "breaks": [f"{at(rest * 24)}/{at(rest * 24 + 90)}"]},
+            )
+        )
     values += [
         ("course_content", 0, {"course_id": where, "content": f"Text {n}"})
         for n, where in enumerate(draw(st.lists(course, max_size=3)))
@@ -148,9 +189,15 @@ def schools(draw: st.DrawFn) -> School:
         )
         for number, (kind, hour, data) in enumerate(values)
     ]  # fmt: skip
-    pairs = st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS)).filter(lambda pair: pair[0] < pair[1])
+    pairs = st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS)).filter(
+        lambda pair: pair[0] < pair[1]
+    )
     same = draw(st.lists(pairs, max_size=2, unique=True))
-    return School(records, [finding for record in records if (finding := draw(finding_of(record)))], tuple(same))
+    return School(
+        records,
+        [finding for record in records if (finding := draw(finding_of(record)))],
+        tuple(same),
+    )
 
 
 @st.composite
@@ -158,23 +205,39 @@ def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
     """What an analyser found in a record, or None: of texts of courses prerequisites, of mistakes the points."""
     found: Any = None
     if record.type == "course_content":
-        pairs = draw(st.lists(st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS), share), max_size=3))
+        pairs = draw(
+            st.lists(st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS), share), max_size=3)
+        )
         found = ContentFinding(
-            knowledge_points=tuple(FoundPoint(name=name, importance="core") for name in draw(points)),
+            knowledge_points=tuple(
+                FoundPoint(name=name, importance="core") for name in draw(points)
+            ),
             # The direction of the names makes no cycle.
-            prerequisites=tuple(Prerequisite(point=b, requires=a, confidence=c) for a, b, c in pairs if a < b),
+            prerequisites=tuple(
+                Prerequisite(point=b, requires=a, confidence=c) for a, b, c in pairs if a < b
+            ),
             confidence=draw(share),
         )
     elif kind_of_finding(record) == "error" and draw(st.booleans()):
-        linked = [LinkedPoint(name=name, strength=1.0, confidence=draw(share)) for name in draw(points)]
+        linked = [
+            LinkedPoint(name=name, strength=1.0, confidence=draw(share)) for name in draw(points)
+        ]
         evidence = draw(st.sampled_from([(), ("sign",)]))
-        types = tuple(FoundErrorType(name=name, confidence=1.0) for name in draw(st.sets(st.sampled_from(TYPES))))
+        types = tuple(
+            FoundErrorType(name=name, confidence=1.0)
+            for name in draw(st.sets(st.sampled_from(TYPES)))
+        )
         found = ErrorFinding(
-            knowledge_points=tuple(linked), error_types=types, confidence=draw(share), evidence=evidence
+            knowledge_points=tuple(linked),
+            error_types=types,
+            confidence=draw(share),
+            evidence=evidence,
         )
     elif kind_of_finding(record) == "interaction" and draw(st.booleans()):
         mood = draw(st.sampled_from([None, "positive", "neutral", "negative"]))
-        found = InteractionFinding(sentiment=mood, topics=tuple(draw(topics)), confidence=draw(share))
+        found = InteractionFinding(
+            sentiment=mood, topics=tuple(draw(topics)), confidence=draw(share)
+        )
     return found and RecordFinding(record=record.to_json(), finding=found, origin=ORIGIN)
 
 
@@ -200,7 +263,12 @@ class NotedAudit:
 
 
 def reading(
-    room: Room, *, max_rows: int = 200_000, audit: Any = None, now: datetime = NOW, answers: AnswerCache | None = None
+    room: Room,
+    *,
+    max_rows: int = 200_000,
+    audit: Any = None,
+    now: datetime = NOW,
+    answers: AnswerCache | None = None,
 ) -> Insights:
     """Insights on the graph of a room."""
     found = InsightsSettings(
@@ -232,7 +300,13 @@ def make_groups(room: Room, members: Any, led: Any, courses: dict[str, str | Non
     """Days are counted from now."""
 
     def ends(days: Any) -> dict[str, str | None]:
-        return dict(zip(("starts", "ends"), (d and (NOW + timedelta(days=d)).isoformat() for d in days), strict=True))
+        return dict(
+            zip(
+                ("starts", "ends"),
+                (d and (NOW + timedelta(days=d)).isoformat() for d in days),
+                strict=True,
+            )
+        )
 
     for group, course in courses.items():
         room.driver.execute_query("CREATE (:Group {id: $id})", id=group)
@@ -256,7 +330,9 @@ def make_groups(room: Room, members: Any, led: Any, courses: dict[str, str | Non
         )  # fmt: skip
 
 
-def asked(insights: Insights, name: str, caller: Caller = ANYBODY, **parameters: Any) -> Answer[Any]:
+def asked(
+    insights: Insights, name: str, caller: Caller = ANYBODY, **parameters: Any
+) -> Answer[Any]:
     question = QUESTIONS[name]
     return ask(insights, caller, question, question.parameters(**parameters))
 

@@ -26,28 +26,44 @@ class Keys:
     """API keys without a Redis: the token names the role."""
 
     def caller(self, token: str, _now: Any) -> Caller | None:
-        return Caller("key", (), () if token == "eg_none" else (token.removeprefix("eg_"),), "s1") if token else None
+        return (
+            Caller("key", (), () if token == "eg_none" else (token.removeprefix("eg_"),), "s1")
+            if token
+            else None
+        )
 
 
 @pytest.fixture
 def client(room: Room) -> Iterator[TestClient]:
-    tried = {"student_id": "s1", "item_id": "i", "course_id": "C", "correct": False, "response": "=cmd()"}
+    tried = {
+        "student_id": "s1",
+        "item_id": "i",
+        "course_id": "C",
+        "correct": False,
+        "response": "=cmd()",
+    }
     values = [
         {"type": "course_record", "data": {"student_id": "s1", "course_id": "C"}},
         {"type": "attempt_record", "data": {**tried, "knowledge_points": ["Fractions"]}},
     ]
-    records = [parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"}) for n, each in enumerate(values)]
+    records = [
+        parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"})
+        for n, each in enumerate(values)
+    ]
     written(room, School(records, []))
     found = reading(room, audit=NotedAudit())
     settings = found.settings.model_copy(update={"auth": "on"})
     with TestClient(
-        make_application(replace(found, settings=settings, key_ring=Keys())), base_url="http://127.0.0.1"
+        make_application(replace(found, settings=settings, key_ring=Keys())),
+        base_url="http://127.0.0.1",
     ) as client:
         yield client
 
 
 def get(client: TestClient, path: str, role: str = "student", **headers: str) -> Any:
-    return client.get(f"/v1/insights{path}", headers={"Authorization": f"Bearer eg_{role}", **headers})
+    return client.get(
+        f"/v1/insights{path}", headers={"Authorization": f"Bearer eg_{role}", **headers}
+    )
 
 
 def test_an_answer_says_how_of_how_many_and_what_it_left_out(client: TestClient) -> None:
@@ -59,7 +75,9 @@ def test_an_answer_says_how_of_how_many_and_what_it_left_out(client: TestClient)
     assert body["of_how_many"] == {"students": 1, "students with attempts": 1, "first attempts": 1}
     assert "Wilson" in body["computed_by"]
     assert body["exact"]
-    behind = client.get(body["rows"][0]["evidence"], headers={"Authorization": "Bearer eg_student"}).json()
+    behind = client.get(
+        body["rows"][0]["evidence"], headers={"Authorization": "Bearer eg_student"}
+    ).json()
     assert [row["record"] for row in behind["rows"]] == ["r1"]
 
 
@@ -68,11 +86,17 @@ def test_who_answered_is_in_a_course_in_which_nobody_stands(client: TestClient, 
     tried = {"item_id": "i", "correct": True}
     values = [
         {"type": "attempt_record", "data": {**tried, "student_id": "s2", "course_id": "A"}},
-        {"type": "error_record", "data": {"student_id": "s4", "course_id": "A", "error_text": "wrong sign"}},
+        {
+            "type": "error_record",
+            "data": {"student_id": "s4", "course_id": "A", "error_text": "wrong sign"},
+        },
         {"type": "course_record", "data": {"student_id": "s2", "course_id": "B"}},
         {"type": "attempt_record", "data": {**tried, "student_id": "s3", "course_id": "B"}},
     ]
-    records = [parse_record({**each, "timestamp": at(2), "record_id": f"a{n}"}) for n, each in enumerate(values)]
+    records = [
+        parse_record({**each, "timestamp": at(2), "record_id": f"a{n}"})
+        for n, each in enumerate(values)
+    ]
     written(room, School(records, []))
     room.graph.restrict_student("s4", restricted=True)
     app: Any = client.app
@@ -100,13 +124,19 @@ def test_progress_that_no_record_gives_is_unknown_in_every_form(client: TestClie
     app: Any = client.app
     settings = app.state.insights.settings.model_copy(update={"auth": "off"})
     app.state.insights = replace(app.state.insights, settings=settings)
-    for path in ("/roster?course=C", "/roster?course=C&student=s1", "/roster?course=C&as_of=2026-05-01"):
+    for path in (
+        "/roster?course=C",
+        "/roster?course=C&student=s1",
+        "/roster?course=C&as_of=2026-05-01",
+    ):
         answer = get(client, path).json()
         assert answer["rows"][0]["progress"] is None
         assert answer["left_out"] == {"students whose progress no record gives": 1}
         header, row = csv.reader(io.StringIO(get(client, path, Accept="text/csv").text))
         assert dict(zip(header, row, strict=True))["progress"] == ""
-        [batch] = read_parquet(io.BytesIO(get(client, path, Accept="application/vnd.apache.parquet").content))
+        [batch] = read_parquet(
+            io.BytesIO(get(client, path, Accept="application/vnd.apache.parquet").content)
+        )
         assert batch.columns[batch.schema.names.index("progress")].to_pylist() == [None]
     answer = get(client, "/difficulty?course=C").json()
     assert answer["of_how_many"] == {"students": 1, "students with known progress": 0}
@@ -122,7 +152,11 @@ def test_parquet_has_the_rows_of_json(client: TestClient, name: str) -> None:
     app: Any = client.app
     settings = app.state.insights.settings.model_copy(update={"auth": "off"})
     app.state.insights = replace(app.state.insights, settings=settings)
-    more = {"student": "&student=s1", "next": "&student=s1&goal=fractions", "travelling-weaknesses": "&next_course=C"}
+    more = {
+        "student": "&student=s1",
+        "next": "&student=s1&goal=fractions",
+        "travelling-weaknesses": "&next_course=C",
+    }
     path = f"/{name}?course=C{more.get(name, '')}{'&group=g&other_group=g' if name == 'groups' else ''}"
     answer, table = get(client, path), get(client, path, Accept="application/vnd.apache.parquet")
     assert answer.status_code == table.status_code == 200
@@ -138,14 +172,20 @@ def test_parquet_has_the_rows_of_json(client: TestClient, name: str) -> None:
     assert shown == answer.json()["rows"]
 
 
-def test_thresholds_come_from_the_question_else_from_the_settings_of_the_course(client: TestClient) -> None:
+def test_thresholds_come_from_the_question_else_from_the_settings_of_the_course(
+    client: TestClient,
+) -> None:
     """Out: `completed` of the question, or the order in which it takes them."""
     app: Any = client.app
     more = {"auth": "off", "help_thresholds": {"C": HelpThresholds(stuck_tries=9, low_points=4)}}
     settings = app.state.insights.settings.model_copy(update=more)
     app.state.insights = replace(app.state.insights, settings=settings)
     counted = get(client, "/needs-help?course=C&low_points=3").json()["parameters"]
-    assert (counted["stuck_tries"], counted["low_points"], counted["same_mistakes"]) == ("9", "3", "3")
+    assert (counted["stuck_tries"], counted["low_points"], counted["same_mistakes"]) == (
+        "9",
+        "3",
+        "3",
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,9 +234,17 @@ def test_what_cannot_be_written_into_the_audit_log_is_not_shown(client: TestClie
 
 def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None:
     names = {
-        role: {each["name"] for each in get(client, "", role).json()["questions"]} for role in ("student", "head")
+        role: {each["name"] for each in get(client, "", role).json()["questions"]}
+        for role in ("student", "head")
     }
-    course = {"weak-points", "earlier-gaps", "returning-mistakes", "records", "roster", "course-map"}
+    course = {
+        "weak-points",
+        "earlier-gaps",
+        "returning-mistakes",
+        "records",
+        "roster",
+        "course-map",
+    }
     assert names["student"] == {"student", "next", *course}
     assert "records" not in names["head"]
 
@@ -206,7 +254,9 @@ def test_the_document_describes_each_question(client: TestClient) -> None:
     for name in QUESTIONS:
         operation = document["paths"][f"/v1/insights/{name}"]["get"]
         assert {"course", "from", "to"} <= {each["name"] for each in operation["parameters"]}
-        assert {"text/csv", "application/vnd.apache.parquet"} <= operation["responses"]["200"]["content"].keys()
+        assert {"text/csv", "application/vnd.apache.parquet"} <= operation["responses"]["200"][
+            "content"
+        ].keys()
 
 
 def test_who_asks_too_often_is_told_when_to_ask_again(client: TestClient) -> None:
@@ -229,7 +279,9 @@ def test_who_asks_too_often_is_told_when_to_ask_again(client: TestClient) -> Non
     assert answer.headers["retry-after"] == "1"
     assert Spent.asked == ["key"]
     assert not app.state.insights.audit.entries
-    assert client.get("/v1/insights/weak-points?course=C").status_code == 401, "who is nobody takes no turn"
+    assert client.get("/v1/insights/weak-points?course=C").status_code == 401, (
+        "who is nobody takes no turn"
+    )
 
 
 def test_a_graph_that_is_away_is_503_and_names_no_record(room: Room) -> None:

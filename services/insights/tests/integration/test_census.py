@@ -36,27 +36,47 @@ def week_of(number: int, random: Random) -> list[Record]:
     for who in range(before, there):
         # The order of ids is not that of joining.
         student = f"s{who * 37 % 100:02}"
-        values += [("course_record", {"student_id": student, "course_id": course}) for course in ("C", "D")]
-        values.append(("membership_record", {"group_id": "g", "student_id": student, "course_id": "C"}))
+        values += [
+            ("course_record", {"student_id": student, "course_id": course}) for course in ("C", "D")
+        ]
+        values.append(
+            ("membership_record", {"group_id": "g", "student_id": student, "course_id": "C"})
+        )
     for who in random.sample(range(there), k=there * 2 // 3):
         student = f"s{who * 37 % 100:02}"
         tried = {"item_id": f"i{random.randrange(4)}", "correct": random.random() < 0.5}
         points = [f"P{tried['item_id'][1]}"]  # type: ignore[index]
         values += [
-            ("attempt_record", {"student_id": student, "course_id": course, **tried, "knowledge_points": points})
+            (
+                "attempt_record",
+                {"student_id": student, "course_id": course, **tried, "knowledge_points": points},
+            )
             for course in ("C", "D")
         ]
-        values.append(("error_record", {"student_id": student, "course_id": "C", "error_text": "wrong sign"}))
+        values.append(
+            ("error_record", {"student_id": student, "course_id": "C", "error_text": "wrong sign"})
+        )
     for who in random.sample(range(before), k=min(before, 2)):
         left = {"group_id": "g", "student_id": f"s{who * 37 % 100:02}", "ends": monday.isoformat()}
-        values.append(("membership_record", {**left, "starts": MONDAY.isoformat(), "course_id": "C"}))
+        values.append(
+            ("membership_record", {**left, "starts": MONDAY.isoformat(), "course_id": "C"})
+        )
     return [
-        parse_record({"type": kind, "timestamp": monday.isoformat(), "record_id": f"w{number}-{n}", "data": data})
+        parse_record(
+            {
+                "type": kind,
+                "timestamp": monday.isoformat(),
+                "record_id": f"w{number}-{n}",
+                "data": data,
+            }
+        )
         for n, (kind, data) in enumerate(values)
     ]
 
 
-def published(insights: Insights, question: str, now: datetime) -> tuple[frozenset[str], list[frozenset[str]]]:
+def published(
+    insights: Insights, question: str, now: datetime
+) -> tuple[frozenset[str], list[frozenset[str]]]:
     """Return over whom an answer is computed, and of whom each number tells that is published of it."""
     asked = QUESTIONS[question].parameters(course="C", **NEEDS.get(question, {}))
     permitted, facts = facts_of(insights, caller("analyst"), RULES["analyst"], asked, now)
@@ -64,7 +84,9 @@ def published(insights: Insights, question: str, now: datetime) -> tuple[frozens
     shown = publish(found)
     groups = [group for row in shown.rows for group in (row.students, *row.parts)]
     totals = (found.of_how_many[name] for name in shown.of_how_many)
-    return frozenset(permitted.students), groups + [total for total in totals if isinstance(total, frozenset)]
+    return frozenset(permitted.students), groups + [
+        total for total in totals if isinstance(total, frozenset)
+    ]
 
 
 def test_answers_of_two_weeks_are_about_the_same_students_or_ten_others(room: Room) -> None:
@@ -77,7 +99,9 @@ def test_answers_of_two_weeks_are_about_the_same_students_or_ten_others(room: Ro
     random, rosters, numbers = Random(7), set[frozenset[str]](), 0
     for number in range(len(JOINERS)):
         records = week_of(number, random)
-        room.graph.write_batch(RecordBatch(f"week-{number}", 0, list(enumerate(records, 1)), (), len(records)))
+        room.graph.write_batch(
+            RecordBatch(f"week-{number}", 0, list(enumerate(records, 1)), (), len(records))
+        )
         for hours, questions in ((1, {"difficulty"}), (24, IN_CELLS)):
             now = MONDAY + timedelta(weeks=number, hours=hours)
             insights = reading(room, now=now)

@@ -23,7 +23,10 @@ def group(name: str, who: dict[str, str], **more: str) -> dict[str, Any]:
 def school(room: Room) -> None:
     """Teacher t leads a group of course C and a home room, and led one of D that ended long ago; u leads one of E."""
     values = [
-        {"type": "course_record", "data": {"student_id": who, "course_id": course, "course_name": f"Course {course}"}}
+        {
+            "type": "course_record",
+            "data": {"student_id": who, "course_id": course, "course_name": f"Course {course}"},
+        }
         for who, course in (("s1", "C"), ("s1", "D"), ("s2", "F"), ("s3", "E"))
     ]
     values += [
@@ -35,10 +38,16 @@ def school(room: Room) -> None:
         group("past", {"teacher_id": "t"}, course_id="D", starts=at(-24 * 200), ends=at(-24)),
         group("of-e", {"teacher_id": "u"}, course_id="E"),
         group("of-e", {"student_id": "s3"}, course_id="E"),
-        {"type": "term_record", "data": {"term": "spring", "name": "Spring", "starts": at(0), "ends": at(24 * 90)}},
+        {
+            "type": "term_record",
+            "data": {"term": "spring", "name": "Spring", "starts": at(0), "ends": at(24 * 90)},
+        },
         {"type": "term_record", "data": {"term": "open"}},
     ]
-    records = [parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"}) for n, each in enumerate(values)]
+    records = [
+        parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"})
+        for n, each in enumerate(values)
+    ]
     written(room, School(records, []))
 
 
@@ -55,8 +64,14 @@ def test_a_teacher_is_offered_what_their_groups_show(insights: Insights) -> None
     """Out: the times or the teacher of `groups_led`, or the times of `courses_of_groups`."""
     found = offered(insights, "teacher", person="t")
     assert ids(found.groups) == ["home", "of-c"]
-    assert [(each.name, each.courses) for each in found.groups] == [("home", ()), ("Group of C", ("C",))]
-    assert [(each.id, each.name) for each in found.courses] == [("C", "Course C"), ("F", "Course F")]
+    assert [(each.name, each.courses) for each in found.groups] == [
+        ("home", ()),
+        ("Group of C", ("C",)),
+    ]
+    assert [(each.id, each.name) for each in found.courses] == [
+        ("C", "Course C"),
+        ("F", "Course F"),
+    ]
     assert ids(found.terms) == ["spring"]  # one without dates cannot be asked about
     assert found.sees == "own groups"
 

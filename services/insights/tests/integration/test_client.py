@@ -18,16 +18,23 @@ from edugraph_insights.questions import QUESTIONS
 from .schools import NotedAudit, School, at, reading, written
 
 
-def test_questions_queries_and_a_file_say_the_same_as_the_records(room: Room, tmp_path: Path) -> None:
+def test_questions_queries_and_a_file_say_the_same_as_the_records(
+    room: Room, tmp_path: Path
+) -> None:
     tried = {"student_id": "s1", "item_id": "i", "course_id": "C", "correct": False}
     values = [
         {"type": "course_record", "data": {"student_id": "s1", "course_id": "C"}},
         {"type": "attempt_record", "data": {**tried, "knowledge_points": ["Fractions"]}},
     ]
-    records = [parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"}) for n, each in enumerate(values)]
+    records = [
+        parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"})
+        for n, each in enumerate(values)
+    ]
     written(room, School(records, []))
     found = reading(room, audit=NotedAudit())
-    application = make_application(replace(found, settings=found.settings.model_copy(update={"auth": "off"})))
+    application = make_application(
+        replace(found, settings=found.settings.model_copy(update={"auth": "off"}))
+    )
 
     async def talk() -> None:
         transport = httpx.ASGITransport(application)
@@ -57,4 +64,7 @@ def test_questions_queries_and_a_file_say_the_same_as_the_records(room: Room, tm
     asyncio.run(talk())
     table = read_parquet(tmp_path / "a.parquet").read_all()
     assert table.column("name").to_pylist() == ["Fractions"]
-    assert json.loads(table.schema.metadata_str["edugraph"])["question"] == QUESTIONS["weak-points"].title
+    assert (
+        json.loads(table.schema.metadata_str["edugraph"])["question"]
+        == QUESTIONS["weak-points"].title
+    )

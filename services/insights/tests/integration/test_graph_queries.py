@@ -82,7 +82,9 @@ def test_what_is_beside_a_node_equals_the_reference_for_each_caller(
     everything = visible(school, None)
     for caller, sight in sights(school):
         links = sight.links()
-        for node in data.draw(st.lists(st.sampled_from(sorted(everything.nodes)), max_size=3, unique=True)):
+        for node in data.draw(
+            st.lists(st.sampled_from(sorted(everything.nodes)), max_size=3, unique=True)
+        ):
             if node not in sight.nodes:
                 with pytest.raises(Refusal) as refused:
                     ask(insights, "neighbours", caller, node=node)
@@ -90,7 +92,8 @@ def test_what_is_beside_a_node_equals_the_reference_for_each_caller(
                 continue
             answer = ask(insights, "neighbours", caller, node=node, limit=1_000)
             same_links(
-                answer.relationships, {link: said for link, said in links.items() if node in {link[0], link[2]}}
+                answer.relationships,
+                {link: said for link, said in links.items() if node in {link[0], link[2]}},
             )
             assert {each.node for each in answer.nodes} <= sight.nodes
             details = ask(insights, "node", caller, node=node)
@@ -117,7 +120,9 @@ def test_statistics_count_what_a_caller_sees(
             assert answer.nodes == Counter(node.partition(":")[0] for node in sight.nodes)
 
 
-def test_statistics_of_too_much_offer_less(insights: Insights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_of_too_much_offer_less(
+    insights: Insights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Sight, "search", lambda *_: ["id"] * (MOST_FOUND + 1))
     with pytest.raises(TooLarge, match="more than 10,000 nodes"):
         ask(insights, "statistics")
@@ -130,15 +135,26 @@ def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
 ) -> None:
     """Out: let a statement forget the time, or `Walk.hop` the labels, the weight or the confidence."""
     written(room, school)
-    weight, sure = data.draw(st.sampled_from([None, 1.0, 2.5])), data.draw(st.sampled_from([None, 0.5, 0.9]))
-    labels = data.draw(st.lists(st.sampled_from(["Student", "Course", "ErrorType", "Attempt"]), max_size=2))
-    types = data.draw(st.lists(st.sampled_from(["HAS_ERROR", "LEARNS", "TRIED", "IN_COURSE", "SENT"]), max_size=3))
+    weight, sure = (
+        data.draw(st.sampled_from([None, 1.0, 2.5])),
+        data.draw(st.sampled_from([None, 0.5, 0.9])),
+    )
+    labels = data.draw(
+        st.lists(st.sampled_from(["Student", "Course", "ErrorType", "Attempt"]), max_size=2)
+    )
+    types = data.draw(
+        st.lists(st.sampled_from(["HAS_ERROR", "LEARNS", "TRIED", "IN_COURSE", "SENT"]), max_size=3)
+    )
     since, until = (data.draw(st.none() | st.integers(0, 40)) for _ in "ab")
     moments = {n: at(h) for n, h in (("from", since), ("to", until)) if h is not None}
-    given_moments = [datetime.fromisoformat(moments[n]) if n in moments else None for n in ("from", "to")]
+    given_moments = [
+        datetime.fromisoformat(moments[n]) if n in moments else None for n in ("from", "to")
+    ]
     for caller, sight in sights(school)[: 4 if not moments else 3]:
         links = sight.links(*given_moments)
-        for node in data.draw(st.lists(st.sampled_from(sorted(sight.nodes)), min_size=1, max_size=3, unique=True)):
+        for node in data.draw(
+            st.lists(st.sampled_from(sorted(sight.nodes)), min_size=1, max_size=3, unique=True)
+        ):
             expected = {}
             for link, said in links.items():
                 fits = (weight is None or said[1] is None or said[1] >= weight) and (
@@ -157,9 +173,16 @@ def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
             same_links(answer.relationships, expected)
 
 
-def test_what_nobody_named_in_a_time_is_there_with_nothing_beside_it(room: Room, insights: Insights) -> None:
+def test_what_nobody_named_in_a_time_is_there_with_nothing_beside_it(
+    room: Room, insights: Insights
+) -> None:
     """Out: in `shows`, the sight of any time: a teacher was told that there was no such topic."""
-    talk = {"student_id_from": "s01", "student_id_to": "s01", "interaction_type": "chat", "topics": ["Sport"]}
+    talk = {
+        "student_id_from": "s01",
+        "student_id_to": "s01",
+        "interaction_type": "chat",
+        "topics": ["Sport"],
+    }
     members: list[dict[str, Any]] = [
         {"group_id": "home", "student_id": "s01"},
         {"group_id": "home", "teacher_id": "t"},
@@ -229,9 +252,21 @@ def test_a_search_finds_what_begins_so_and_is_visible(
     """Out: let `Sight.search` leave out what only records of permitted students name."""
     written(room, school)
     for caller, sight in sights(school):
-        for label in ("Student", "Course", "KnowledgePoint", "ErrorType", "Attempt", "Topic", "Teacher"):
+        for label in (
+            "Student",
+            "Course",
+            "KnowledgePoint",
+            "ErrorType",
+            "Attempt",
+            "Topic",
+            "Teacher",
+        ):
             of_label = sorted(each for each in sight.nodes if each.startswith(f"{label}:"))
-            wanted = [each for each in of_label if each.partition(":")[2].lower().startswith(begins.lower())]
+            wanted = [
+                each
+                for each in of_label
+                if each.partition(":")[2].lower().startswith(begins.lower())
+            ]
             answer = ask(insights, "nodes", caller, label=label, begins=begins, limit=3)
             assert answer.of_how_many == {"nodes": len(wanted)}
             assert [each.node for each in answer.nodes] == wanted[:3]
@@ -240,7 +275,9 @@ def test_a_search_finds_what_begins_so_and_is_visible(
 
 @EXAMPLES
 @given(school=peopled_schools())
-def test_a_point_leads_to_all_its_students_and_joins_courses(room: Room, insights: Insights, school: School) -> None:
+def test_a_point_leads_to_all_its_students_and_joins_courses(
+    room: Room, insights: Insights, school: School
+) -> None:
     """Mistakes by point and course, and a path from course to course through a point that mistakes share."""
     written(room, school)
     for caller, sight in sights(school)[:2]:
@@ -249,13 +286,26 @@ def test_a_point_leads_to_all_its_students_and_joins_courses(room: Room, insight
             mistakes = {a for a, kind, b in links if kind == "CONCERNS" and b == node}
             students = {a for a, kind, b in links if kind in {"MADE", "TRIED"} and b in mistakes}
             answer = ask(
-                insights, "subgraph", caller, node=node, depth=2, limit=1_000, type=["CONCERNS", "MADE", "TRIED"]
+                insights,
+                "subgraph",
+                caller,
+                node=node,
+                depth=2,
+                limit=1_000,
+                type=["CONCERNS", "MADE", "TRIED"],
             )
             shown = {each.node for each in answer.nodes}
             assert {each for each in shown if each.startswith("Student:")} == students
             courses = {b for a, kind, b in links if kind == "IN_COURSE" and a in mistakes}
             if {"Course:C", "Course:D"} <= courses:
-                way = ask(insights, "path", caller, node="Course:C", other="Course:D", type=["IN_COURSE", "CONCERNS"])
+                way = ask(
+                    insights,
+                    "path",
+                    caller,
+                    node="Course:C",
+                    other="Course:D",
+                    type=["IN_COURSE", "CONCERNS"],
+                )
                 assert way.steps in {2, 4}  # one mistake of both courses, or two that share a point
 
 
@@ -263,11 +313,21 @@ def test_a_point_leads_to_all_its_students_and_joins_courses(room: Room, insight
 def class_of_three(room: Room) -> None:
     values: list[tuple[str, dict[str, Any]]] = []
     for number, who in enumerate(("s1", "s2", "s3")):
-        values.append(("course_record", {"student_id": who, "course_id": "C", "student_name": f"Name {who}"}))
-        data = {"student_id": who, "course_id": "C", "error_text": "secret words", "error_type": f"only {who}"}
+        values.append(
+            ("course_record", {"student_id": who, "course_id": "C", "student_name": f"Name {who}"})
+        )
+        data = {
+            "student_id": who,
+            "course_id": "C",
+            "error_text": "secret words",
+            "error_type": f"only {who}",
+        }
         values += [("error_record", {**data, "question": str(n)}) for n in range(number + 1)]
     values.append(
-        ("student_interaction", {"student_id_from": "s1", "student_id_to": "s2", "interaction_type": "chat"})
+        (
+            "student_interaction",
+            {"student_id_from": "s1", "student_id_to": "s2", "interaction_type": "chat"},
+        )
     )
     records = [
         parse_record({"type": kind, "timestamp": at(n), "record_id": f"r{n}", "data": data})
@@ -293,7 +353,9 @@ def test_a_hub_is_not_expanded_and_stands_in_left_out(insights: Insights) -> Non
 @pytest.mark.usefixtures("class_of_three")
 def test_a_repeated_mistake_weighs_more(insights: Insights) -> None:
     weights = [
-        ask(insights, "neighbours", node=f"Student:{who}", type=["HAS_ERROR"]).relationships[0].weight
+        ask(insights, "neighbours", node=f"Student:{who}", type=["HAS_ERROR"])
+        .relationships[0]
+        .weight
         for who in ("s1", "s2", "s3")
     ]
     assert weights == [1.0, 2.0, 3.0]
@@ -334,7 +396,9 @@ def test_each_role_sees_what_the_table_says_and_reads_of_persons_are_noted(room:
         assert ("s1" in texts) == (role == "student")
         assert "s3" not in texts
         assert audit.entries == (
-            [("k", "personal.read", "graph subgraph", ("node", "Course:C"))] if role == "student" else []
+            [("k", "personal.read", "graph subgraph", ("node", "Course:C"))]
+            if role == "student"
+            else []
         )
         if permission.ROWS[role] == "cells":
             for detail in ({"course": "C"}, {"group": "g"}, {"from": at(0)}, {"to": at(1)}):
@@ -354,7 +418,9 @@ def test_course_and_group_narrow_whose_records_are_seen(insights: Insights) -> N
 def test_who_answered_is_in_a_course_in_which_nobody_stands(room: Room, insights: Insights) -> None:
     """As in the questions. To take the guard out: read the statement students_of_course alone."""
     data = {"student_id": "s1", "item_id": "i", "course_id": "E", "correct": False}
-    tried = parse_record({"type": "attempt_record", "timestamp": at(1), "record_id": "r", "data": data})
+    tried = parse_record(
+        {"type": "attempt_record", "timestamp": at(1), "record_id": "r", "data": data}
+    )
     written(room, School([tried], []))
     assert ask(insights, "nodes", label="Student", course="E").of_how_many == {"nodes": 1}
     assert ask(insights, "nodes", label="Attempt", course="E").of_how_many == {"nodes": 1}
@@ -364,8 +430,12 @@ def test_who_answered_is_in_a_course_in_which_nobody_stands(room: Room, insights
 def test_the_queries_over_http(room: Room) -> None:
     found = reading(room)  # the application closes what it reads from at its end
     open_to_all = found.settings.model_copy(update={"auth": "off"})
-    with TestClient(make_application(replace(found, settings=open_to_all)), base_url="http://127.0.0.1") as client:
-        answer = client.get("/v1/graph/neighbours", params={"node": "Student:s1", "type": ["MADE", "LEARNS"]})
+    with TestClient(
+        make_application(replace(found, settings=open_to_all)), base_url="http://127.0.0.1"
+    ) as client:
+        answer = client.get(
+            "/v1/graph/neighbours", params={"node": "Student:s1", "type": ["MADE", "LEARNS"]}
+        )
         assert answer.status_code == 200
         assert {each["type"] for each in answer.json()["relationships"]} == {"MADE", "LEARNS"}
         details = client.get("/v1/graph/node?node=Student:s1").json()

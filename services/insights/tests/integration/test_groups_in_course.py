@@ -16,7 +16,18 @@ from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS
 
 from . import insights_reference as reference
-from .schools import COURSES, EXAMPLES, STUDENTS, School, asked, at, caller, make_groups, schools, written
+from .schools import (
+    COURSES,
+    EXAMPLES,
+    STUDENTS,
+    School,
+    asked,
+    at,
+    caller,
+    make_groups,
+    schools,
+    written,
+)
 
 ALWAYS = (None, None)
 OF_ONE_STUDENT = ("student", "next")
@@ -38,7 +49,11 @@ def of_answer(
 
 @pytest.mark.thorough
 @settings(EXAMPLES, max_examples=max(3, EXAMPLES.max_examples // 3))
-@given(school=schools(), members=st.sets(st.sampled_from(STUDENTS)), other=st.sets(st.sampled_from(STUDENTS)))
+@given(
+    school=schools(),
+    members=st.sets(st.sampled_from(STUDENTS)),
+    other=st.sets(st.sampled_from(STUDENTS)),
+)
 def test_of_a_group_those_count_who_are_in_the_course(
     room: Room, insights: Insights, school: School, members: set[str], other: set[str]
 ) -> None:
@@ -47,7 +62,10 @@ def test_of_a_group_those_count_who_are_in_the_course(
     there = {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")}
     for course in COURSES:
         in_course = reference.roster(school, course)
-        if not in_course or len(room.query("MATCH (c:Course) WHERE c.id IN ['C', 'D'] RETURN c.id")) < 2:
+        if (
+            not in_course
+            or len(room.query("MATCH (c:Course) WHERE c.id IN ['C', 'D'] RETURN c.id")) < 2
+        ):
             continue
         groups = {
             "mixed": members & there,
@@ -80,17 +98,32 @@ def test_of_a_group_those_count_who_are_in_the_course(
             assert led == (rows, counted, left_out), name
 
 
-def test_of_a_student_who_is_not_in_the_course_nothing_counts(room: Room, insights: Insights) -> None:
+def test_of_a_student_who_is_not_in_the_course_nothing_counts(
+    room: Room, insights: Insights
+) -> None:
     """Out: `_in_course` for `student` and for the role student; its `until`."""
     values: list[tuple[str, int, dict[str, Any]]] = [
         ("course_record", 1, {"student_id": "early"}),
         ("course_record", 50, {"student_id": "late"}),
     ]
     for who in ("early", "late", "outside"):
-        tried = {"student_id": who, "item_id": "i", "correct": False, "response": "7", "knowledge_points": ["P1"]}
+        tried = {
+            "student_id": who,
+            "item_id": "i",
+            "correct": False,
+            "response": "7",
+            "knowledge_points": ["P1"],
+        }
         values.append(("attempt_record", 2, tried))
     records = [
-        parse_record({"type": kind, "timestamp": at(hour), "record_id": f"r{n}", "data": {**data, "course_id": "C"}})
+        parse_record(
+            {
+                "type": kind,
+                "timestamp": at(hour),
+                "record_id": f"r{n}",
+                "data": {**data, "course_id": "C"},
+            }
+        )
         for n, (kind, hour, data) in enumerate(values)
     ]
     written(room, School(records, []))

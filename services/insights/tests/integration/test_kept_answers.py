@@ -97,15 +97,33 @@ def school_of_12(room: Room) -> None:
     """Twelve students who each tried an item; the first six are in the group of one teacher, the others of another."""
     values: list[dict[str, Any]] = []
     for number in range(12):
-        tried = {"student_id": STUDENTS[number], "item_id": "i", "course_id": "C", "correct": number < 6}
+        tried = {
+            "student_id": STUDENTS[number],
+            "item_id": "i",
+            "course_id": "C",
+            "correct": number < 6,
+        }
         values += [
-            *({"type": "course_record", "data": {"student_id": tried["student_id"], "course_id": c}} for c in "CD"),
+            *(
+                {
+                    "type": "course_record",
+                    "data": {"student_id": tried["student_id"], "course_id": c},
+                }
+                for c in "CD"
+            ),
             {"type": "attempt_record", "data": {**tried, "knowledge_points": ["P1"]}},
         ]
-    records = [parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"}) for n, each in enumerate(values)]
+    records = [
+        parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"})
+        for n, each in enumerate(values)
+    ]
     written(room, School(records, []))
-    members = [(who, "g" if number < 6 else "h", (None, None)) for number, who in enumerate(STUDENTS[:12])]
-    make_groups(room, members, [("t", "g", (None, None)), ("u", "h", (None, None))], {"g": "C", "h": None})
+    members = [
+        (who, "g" if number < 6 else "h", (None, None)) for number, who in enumerate(STUDENTS[:12])
+    ]
+    make_groups(
+        room, members, [("t", "g", (None, None)), ("u", "h", (None, None))], {"g": "C", "h": None}
+    )
 
 
 @pytest.mark.usefixtures("school_of_12")
@@ -133,7 +151,10 @@ def test_two_teachers_ask_the_same_and_get_their_own(room: Room) -> None:
     """To take the guard out: leave `facts.students` out of `read_by`."""
     keeps = keeping(room, Epochs())
     for _ in range(2):
-        wrong = [asked(keeps, "weak-points", caller("teacher", person=who), course="C").rows[0].wrong for who in "tu"]
+        wrong = [
+            asked(keeps, "weak-points", caller("teacher", person=who), course="C").rows[0].wrong
+            for who in "tu"
+        ]
         assert wrong == [0.0, 1.0]
     assert hits(keeps) == 2
     keeps.graph.close()
@@ -158,8 +179,16 @@ def test_an_answer_ends_with_the_epoch_of_its_course_or_of_all(room: Room) -> No
     def tries() -> int:
         return int(asked(keeps, "weak-points", course="C").rows[0].first_attempts)
 
-    data = {"student_id": STUDENTS[0], "item_id": "j", "course_id": "C", "correct": True, "knowledge_points": ["P1"]}
-    late = parse_record({"type": "attempt_record", "timestamp": at(2), "record_id": "late", "data": data})
+    data = {
+        "student_id": STUDENTS[0],
+        "item_id": "j",
+        "course_id": "C",
+        "correct": True,
+        "knowledge_points": ["P1"],
+    }
+    late = parse_record(
+        {"type": "attempt_record", "timestamp": at(2), "record_id": "late", "data": data}
+    )
     assert tries() == 12
     room.graph.write_batch(RecordBatch("more", 0, [(1, late)], (), 1))
     epochs.now["D"] = "another course's"
@@ -167,7 +196,9 @@ def test_an_answer_ends_with_the_epoch_of_its_course_or_of_all(room: Room) -> No
     epochs.now["C"] = "its own"
     assert tries() == 13
     room.graph.restrict_student(STUDENTS[0], restricted=True)
-    assert tries() == 11, "who is restricted is in no answer at once, since they are not among the permitted"
+    assert tries() == 11, (
+        "who is restricted is in no answer at once, since they are not among the permitted"
+    )
     room.graph.erase_student(STUDENTS[1])
     epochs.now[""] = "of all"
     assert (tries(), hits(keeps)) == (10, 1)

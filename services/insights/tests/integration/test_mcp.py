@@ -26,14 +26,23 @@ class Keys:
 
     def caller(self, token: str, _now: Any) -> Caller | None:
         role = token.removeprefix("eg_")
-        return Caller("key", (), (role,) if role in RULES else (), "s1") if token.startswith("eg_") else None
+        return (
+            Caller("key", (), (role,) if role in RULES else (), "s1")
+            if token.startswith("eg_")
+            else None
+        )
 
 
 class Agents:
     """Agents with keys of different roles, at one application in this process."""
 
     def __init__(self, room: Room) -> None:
-        tried = {"item_id": "i", "course_id": "C", "correct": False, "knowledge_points": ["Fractions"]}
+        tried = {
+            "item_id": "i",
+            "course_id": "C",
+            "correct": False,
+            "knowledge_points": ["Fractions"],
+        }
         values = [
             {"type": kind, "data": {"student_id": who, **more}}
             for who in ("s1", "s2")
@@ -42,7 +51,10 @@ class Agents:
         written(
             room,
             School(
-                [parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"}) for n, each in enumerate(values)],
+                [
+                    parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"})
+                    for n, each in enumerate(values)
+                ],
                 [],
             ),
         )
@@ -63,7 +75,9 @@ class Agents:
                 Client(streamable_http_client("http://insights/mcp", http_client=http)) as client,
             ):
                 tools = await client.list_tools()
-                return tools.tools, [await client.call_tool(name, arguments) for name, arguments in calls]
+                return tools.tools, [
+                    await client.call_tool(name, arguments) for name, arguments in calls
+                ]
 
         return asyncio.run(talk())
 
@@ -107,7 +121,9 @@ def test_an_agent_sees_what_its_caller_may_see(agents: Agents) -> None:
     tools, [weak, beside, other, refused, standing, wrong, unknown] = agents.ask("student", *calls)
     assert "difficulty" not in {tool.name for tool in tools}
     assert json.loads(weak.content[0].text)["of_how_many"]["students"] == 1
-    assert [each["type"] for each in json.loads(beside.content[0].text)["relationships"]] == ["TRIED"]
+    assert [each["type"] for each in json.loads(beside.content[0].text)["relationships"]] == [
+        "TRIED"
+    ]
     assert json.loads(standing.content[0].text)["rows"][0]["progress"] is None  # no record gives it
     for answer, words in (
         (other, "no such Student"),
@@ -132,7 +148,9 @@ def test_an_analyst_gets_no_person_over_mcp(agents: Agents) -> None:
     assert not agents.audit.entries
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eg_teacher"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eg_teacher"}]
+)
 def test_without_a_key_nothing_is_answered(agents: Agents, headers: dict[str, str]) -> None:
     """Out: let `McpEndpoint` pass a request on before the caller is admitted."""
     answer = agents.post(headers)
@@ -147,8 +165,14 @@ def test_what_pupils_wrote_comes_only_when_it_is_asked_for_and_is_marked(room: R
     """Out: `marked` in `use`, or a field of TEXT_FIELDS."""
     wrote = {"student_id": "s1", "course_id": "C", "item_id": "i", "correct": False}
     values = [
-        ("attempt_record", {**wrote, "question": "1/2 + 1/3?", "response": HOSTILE, "knowledge_points": ["F"]}),
-        ("error_record", {"student_id": "s1", "course_id": "C", "error_text": HOSTILE, "error_type": "adds"}),
+        (
+            "attempt_record",
+            {**wrote, "question": "1/2 + 1/3?", "response": HOSTILE, "knowledge_points": ["F"]},
+        ),
+        (
+            "error_record",
+            {"student_id": "s1", "course_id": "C", "error_text": HOSTILE, "error_type": "adds"},
+        ),
         ("post_record", {"student_id": "s1", "course_id": "C", "title": HOSTILE, "text": HOSTILE}),
     ]
     agents = Agents(room)

@@ -16,13 +16,17 @@ PEOPLE = ("s00", "s01", "s02", "s03", "s04")
 
 def post(record_id: str, student: str, hour: int, **data: Any) -> Record:
     given = {"student_id": student, "course_id": "C", "text": f"text of {record_id}", **data}
-    return parse_record({"type": "post_record", "timestamp": at(hour), "record_id": record_id, "data": given})
+    return parse_record(
+        {"type": "post_record", "timestamp": at(hour), "record_id": record_id, "data": given}
+    )
 
 
 def in_course() -> list[Record]:
     values = [{"student_id": student, "course_id": "C"} for student in PEOPLE]
     return [
-        parse_record({"type": "course_record", "timestamp": at(0), "record_id": f"in-{number}", "data": data})
+        parse_record(
+            {"type": "course_record", "timestamp": at(0), "record_id": f"in-{number}", "data": data}
+        )
         for number, data in enumerate(values)
     ]
 
@@ -45,7 +49,9 @@ def exchanged(insights: Insights, **times: Any) -> dict[str, tuple[int, int, tup
     return {row.student: (row.sent, row.received, row.partners) for row in rows if row.ties}
 
 
-def test_an_answer_ties_two_students_whichever_of_the_posts_came_first(room: Room, insights: Insights) -> None:
+def test_an_answer_ties_two_students_whichever_of_the_posts_came_first(
+    room: Room, insights: Insights
+) -> None:
     """Out: the comparison of the students in `Facts.ties`, or the hash of the record in `Facts.posts`."""
     for posts in (POSTS, POSTS[::-1]):
         written(room, School([*in_course(), *posts], []))
@@ -56,7 +62,9 @@ def test_an_answer_ties_two_students_whichever_of_the_posts_came_first(room: Roo
         }
 
 
-def test_answers_of_the_chosen_days_count_and_may_answer_an_older_post(room: Room, insights: Insights) -> None:
+def test_answers_of_the_chosen_days_count_and_may_answer_an_older_post(
+    room: Room, insights: Insights
+) -> None:
     """Out: `in_period` in `Facts.ties`; or let `posts` return those of the period alone."""
     written(room, School([*in_course(), *POSTS], []))
     assert exchanged(insights, **{"from": at(3), "to": at(4)}) == {
@@ -116,25 +124,37 @@ def test_posts_count_in_the_mood_of_the_course(room: Room, insights: Insights) -
     assert (rows["", ""].texts, rows["", ""].students) == (2, 2)
 
 
-def test_a_teacher_sees_posts_of_their_group_and_nothing_of_what_others_wrote(room: Room, insights: Insights) -> None:
+def test_a_teacher_sees_posts_of_their_group_and_nothing_of_what_others_wrote(
+    room: Room, insights: Insights
+) -> None:
     """Neither the ids nor the students of posts of others. Out: `students` in `Facts.posts` (let it ask for all)."""
     for posts in permutations(POSTS[:3]):
         written(room, School([*in_course(), *posts], []))
         make_groups(
-            room, [("s00", "g", (None, None)), ("s02", "g", (None, None))], [("t", "g", (None, None))], {"g": "C"}
+            room,
+            [("s00", "g", (None, None)), ("s02", "g", (None, None))],
+            [("t", "g", (None, None))],
+            {"g": "C"},
         )
         teacher = caller("teacher", person="t")
         rows = asked(insights, "records", teacher, course="C", kind="posts").rows
-        assert {(row.record, row.student, row.reply_to) for row in rows} == {("p0", "s00", None), ("p2", "s02", "p0")}
+        assert {(row.record, row.student, row.reply_to) for row in rows} == {
+            ("p0", "s00", None),
+            ("p2", "s02", "p0"),
+        }
     written(room, School([*in_course(), *POSTS], []))
     make_groups(room, [("s01", "g", (None, None))], [("t", "g", (None, None))], {"g": "C"})
     rows = asked(insights, "records", caller("teacher", person="t"), course="C", kind="posts").rows
     assert {(row.record, row.reply_to) for row in rows} == {("p1", None), ("p7", None)}
-    rows = asked(insights, "records", caller("teacher", person="t"), course="C", kind="messages").rows
+    rows = asked(
+        insights, "records", caller("teacher", person="t"), course="C", kind="messages"
+    ).rows
     assert {row.partner for row in rows} == {None}
 
 
-def test_nobody_sees_the_posts_of_a_restricted_student_or_a_tie_to_them(room: Room, insights: Insights) -> None:
+def test_nobody_sees_the_posts_of_a_restricted_student_or_a_tie_to_them(
+    room: Room, insights: Insights
+) -> None:
     written(room, School([*in_course(), *POSTS], []))
     room.graph.restrict_student("s00", restricted=True)
     rows = asked(insights, "records", course="C", kind="posts").rows
@@ -144,15 +164,31 @@ def test_nobody_sees_the_posts_of_a_restricted_student_or_a_tie_to_them(room: Ro
 
 
 def handed_in(record_id: str, student: str, hour: int, **data: Any) -> Record:
-    given = {"student_id": student, "course_id": "C", "item_id": "essay", "response": f"text of {record_id}", **data}
-    return parse_record({"type": "attempt_record", "timestamp": at(hour), "record_id": record_id, "data": given})
+    given = {
+        "student_id": student,
+        "course_id": "C",
+        "item_id": "essay",
+        "response": f"text of {record_id}",
+        **data,
+    }
+    return parse_record(
+        {"type": "attempt_record", "timestamp": at(hour), "record_id": record_id, "data": given}
+    )
 
 
-def test_an_answer_without_an_outcome_is_shown_and_counted_as_a_text(room: Room, insights: Insights) -> None:
+def test_an_answer_without_an_outcome_is_shown_and_counted_as_a_text(
+    room: Room, insights: Insights
+) -> None:
     """Until its outcome comes. Out: TRIED in `messages`, `moods` or `message_records`; `n.outcome IS NULL` in them."""
-    answers = [handed_in("a0", "s00", 1), handed_in("a1", "s01", 2), handed_in("a2", "s02", 3, score=0.2)]
+    answers = [
+        handed_in("a0", "s00", 1),
+        handed_in("a1", "s01", 2),
+        handed_in("a2", "s02", 3, score=0.2),
+    ]
     mood = InteractionFinding(sentiment="negative", topics=("Slope",), confidence=0.9)
-    findings = [RecordFinding(record=each.to_json(), finding=mood, origin=ORIGIN) for each in answers[:2]]
+    findings = [
+        RecordFinding(record=each.to_json(), finding=mood, origin=ORIGIN) for each in answers[:2]
+    ]
     written(room, School([*in_course(), *answers], findings))
     rows = asked(insights, "records", course="C", kind="messages").rows
     assert [(row.record, row.kind, row.student, row.text) for row in rows] == [
@@ -169,4 +205,6 @@ def test_an_answer_without_an_outcome_is_shown_and_counted_as_a_text(room: Room,
     judged = handed_in("a0", "s00", 4, score=1)
     written(room, School([*in_course(), *answers[1:], judged], findings[1:]))
     assert asked(insights, "mood", course="C").rows[0].texts == 1
-    assert [row.record for row in asked(insights, "records", course="C", kind="messages").rows] == ["a1"]
+    assert [row.record for row in asked(insights, "records", course="C", kind="messages").rows] == [
+        "a1"
+    ]

@@ -40,7 +40,13 @@ from .schools import (
     written,
 )
 
-LIMITS = {"inactive_school_days": 20, "stuck_tries": 2, "same_mistakes": 3, "low_mastery": 0.5, "low_points": 1}
+LIMITS = {
+    "inactive_school_days": 20,
+    "stuck_tries": 2,
+    "same_mistakes": 3,
+    "low_mastery": 0.5,
+    "low_points": 1,
+}
 
 
 def same(found: dict[Any, Row], expected: dict[Any, dict[str, Any]]) -> None:
@@ -58,7 +64,9 @@ def same(found: dict[Any, Row], expected: dict[Any, dict[str, Any]]) -> None:
 @pytest.mark.thorough
 @EXAMPLES
 @given(school=schools())
-def test_questions_about_a_course_equal_the_reference(room: Room, insights: Insights, school: School) -> None:
+def test_questions_about_a_course_equal_the_reference(
+    room: Room, insights: Insights, school: School
+) -> None:
     """To take a guard out: let `first_attempts` not sort by place, or a statement not ask for the course."""
     written(room, school)
     for course in COURSES:
@@ -76,10 +84,16 @@ def test_questions_about_a_course_equal_the_reference(room: Room, insights: Insi
         found = asked(insights, "difficulty", course=course).rows
         same({row.course: row for row in found}, reference.difficulty(school, course))
         found = asked(insights, "trust", course=course).rows
-        same({row.kind: row for row in found if row.kind == "mistakes"}, reference.trust(school, course))
+        same(
+            {row.kind: row for row in found if row.kind == "mistakes"},
+            reference.trust(school, course),
+        )
         for least in (0.0, 0.6):
             found = asked(insights, "earlier-gaps", course=course, min_confidence=least).rows
-            same({(row.point, row.gap): row for row in found}, reference.earlier_gaps(school, course, least))
+            same(
+                {(row.point, row.gap): row for row in found},
+                reference.earlier_gaps(school, course, least),
+            )
             edges = reference.prerequisites(school)
             for row in found:  # the way that is shown is one of that confidence
                 steps = [edges[step] for step in pairwise((row.point, *row.way))]
@@ -138,18 +152,27 @@ def test_questions_about_a_student_and_two_courses_equal_the_reference(
         if not people or not reference.roster(school, other):
             continue
         answer = asked(insights, "travelling-weaknesses", course=course, next_course=other)
-        same({row.point: row for row in answer.rows}, reference.travelling_weaknesses(school, course, other))
+        same(
+            {row.point: row for row in answer.rows},
+            reference.travelling_weaknesses(school, course, other),
+        )
         for who in sorted(people)[:3]:
             answer = asked(insights, "student", course=course, student=who)
             same({row.point: row for row in answer.rows}, reference.student(school, course, who))
         for who, goal in zip(sorted(people)[:3], POINTS, strict=False):
-            if not room.query("MATCH (k:KnowledgePoint) WHERE k.id = $id RETURN k.id", id=canonical_name(goal)):
+            if not room.query(
+                "MATCH (k:KnowledgePoint) WHERE k.id = $id RETURN k.id", id=canonical_name(goal)
+            ):
                 continue
             for least in (0.0, 0.6):
-                answer = asked(insights, "next", course=course, student=who, goal=goal, min_confidence=least)
+                answer = asked(
+                    insights, "next", course=course, student=who, goal=goal, min_confidence=least
+                )
                 expected = reference.learn_next(school, course, who, goal, least)
                 same({row.point: row for row in answer.rows}, expected)
-                assert [row.step for row in answer.rows] == sorted(row["step"] for row in expected.values())
+                assert [row.step for row in answer.rows] == sorted(
+                    row["step"] for row in expected.values()
+                )
 
 
 @EXAMPLES
@@ -166,7 +189,9 @@ def test_questions_for_tutors_and_of_a_term_equal_the_reference(
         expected = reference.needs_help(school, course, LIMITS)
         low = {who: each.pop("low") for who, each in expected.items()}
         same({row.student: row for row in rows}, expected)
-        assert {row.student: {reference.point_of(school, each) for each in row.low_at} for row in rows} == low
+        assert {
+            row.student: {reference.point_of(school, each) for each in row.low_at} for row in rows
+        } == low
         rows = asked(insights, "mood", course=course).rows
         same({(row.week, row.topic): row for row in rows}, reference.mood(school, course))
         answer = asked(insights, "ties", course=course)
@@ -182,7 +207,9 @@ def test_questions_for_tutors_and_of_a_term_equal_the_reference(
             answers_of_a_term_equal_the_reference(insights, school, course, term)
 
 
-def answers_of_a_term_equal_the_reference(insights: Insights, school: School, course: str, term: str) -> None:
+def answers_of_a_term_equal_the_reference(
+    insights: Insights, school: School, course: str, term: str
+) -> None:
     if term not in {r.data.term for r in of(school.records, "term_record")}:
         with pytest.raises(Problem, match="no term"):
             asked(insights, "weak-points", course=course, term=term)
@@ -202,7 +229,9 @@ def answers_of_a_term_equal_the_reference(insights: Insights, school: School, co
 
 @pytest.mark.thorough
 @EXAMPLES
-@given(school=schools(), members=st.lists(st.sampled_from(["g", "h", None]), min_size=14, max_size=14))
+@given(
+    school=schools(), members=st.lists(st.sampled_from(["g", "h", None]), min_size=14, max_size=14)
+)
 def test_two_groups_are_compared_in_the_weeks_of_their_terms(
     room: Room, insights: Insights, school: School, members: list[str | None]
 ) -> None:
@@ -211,19 +240,26 @@ def test_two_groups_are_compared_in_the_weeks_of_their_terms(
     # The first term has one week. The second one begins on a Sunday, so that attempts on Monday are in its second.
     days = {"T1": ("2026-03-02", "2026-03-04"), "T2": ("2026-03-01", "2026-07-01")}
     values: list[tuple[str, dict[str, Any]]] = [
-        ("term_record", {"term": term, "starts": starts, "ends": ends}) for term, (starts, ends) in days.items()
+        ("term_record", {"term": term, "starts": starts, "ends": ends})
+        for term, (starts, ends) in days.items()
     ]
     for who, group in zip(STUDENTS, members, strict=True):
         if group:
             groups[group].add(who)
             # Whose membership ended after the term was in the group then.
             ends = "2026-04-01" if group == "g" else None
-            values.append(("membership_record", {"group_id": group, "student_id": who, "ends": ends}))
+            values.append(
+                ("membership_record", {"group_id": group, "student_id": who, "ends": ends})
+            )
     own = [
         parse_record({"type": kind, "timestamp": at(0), "record_id": f"g{number}", "data": data})
         for number, (kind, data) in enumerate(values)
     ]
-    school = School([*(r for r in school.records if r.type != "term_record"), *own], school.findings, school.same)
+    school = School(
+        [*(r for r in school.records if r.type != "term_record"), *own],
+        school.findings,
+        school.same,
+    )
     written(room, school)
     if not room.query("MATCH (c:Course {id: 'C'}) RETURN c.id"):
         return
@@ -231,7 +267,11 @@ def test_two_groups_are_compared_in_the_weeks_of_their_terms(
     groups = {group: people & in_course for group, people in groups.items()}
     asked_of = {"course": "C", "group": "g", "term": "T1", "other_group": "h", "other_term": "T2"}
     answer = asked(insights, "groups", **asked_of)
-    rows = {(row.measure, row.point, row.school_week): row for row in answer.rows if row.measure != "needs help"}
+    rows = {
+        (row.measure, row.point, row.school_week): row
+        for row in answer.rows
+        if row.measure != "needs help"
+    }
     same(rows, reference.groups(school, "C", [(groups["g"], "T1"), (groups["h"], "T2")]))
     assert answer.of_how_many["students of the other group"] == len(groups["h"])
     assert answer == asked(insights, "groups", **asked_of)
@@ -270,12 +310,28 @@ def test_an_answer_without_an_outcome_changes_no_number_about_tries(
     answers = []
     found = InteractionFinding(sentiment="negative", topics=("Essays",), confidence=0.9)
     for number, (who, where, item, hour) in enumerate(handed_in):
-        data = {"student_id": who, "course_id": where, "item_id": item, "question": "Why?", "response": "I am lost."}
-        value = {"type": "attempt_record", "timestamp": at(hour), "record_id": f"h{number}", "data": data}
+        data = {
+            "student_id": who,
+            "course_id": where,
+            "item_id": item,
+            "question": "Why?",
+            "response": "I am lost.",
+        }
+        value = {
+            "type": "attempt_record",
+            "timestamp": at(hour),
+            "record_id": f"h{number}",
+            "data": data,
+        }
         answers.append(parse_record(value))
-    findings = [RecordFinding(record=each.to_json(), finding=found, origin=ORIGIN) for each in answers]
+    findings = [
+        RecordFinding(record=each.to_json(), finding=found, origin=ORIGIN) for each in answers
+    ]
     taken = {each.data.course_id for each in of(school.records, "course_record")}
-    schools_of = (school, School([*school.records, *answers], [*school.findings, *findings], school.same))
+    schools_of = (
+        school,
+        School([*school.records, *answers], [*school.findings, *findings], school.same),
+    )
     seen = []
     for each in schools_of:
         written(room, each)
@@ -301,13 +357,20 @@ def test_a_number_of_chosen_days_opens_the_records_that_it_counts(
     terms = [each.data.term for each in of(school.records, "term_record")]
     first: dict[Any, str] = {}
     for each in sorted(
-        of(school.records, "attempt_record"), key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id)
+        of(school.records, "attempt_record"),
+        key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id),
     ):
         if "C" in each.data.courses:
             first.setdefault((each.data.student_id, each.data.item_id), each.record_id)
     begin, end = (BEGINNING + timedelta(hours=each) for each in hours)
-    times: list[dict[str, Any]] = [{"from": begin, "to": end}, {"to": end}, *({"term": each} for each in terms[:1])]
-    for chosen, (name, numbers) in product(times if reference.roster(school, "C") else (), COUNTED.items()):
+    times: list[dict[str, Any]] = [
+        {"from": begin, "to": end},
+        {"to": end},
+        *({"term": each} for each in terms[:1]),
+    ]
+    for chosen, (name, numbers) in product(
+        times if reference.roster(school, "C") else (), COUNTED.items()
+    ):
         for row in asked(insights, name, course="C", **chosen).rows:
             about: dict[str, Any] = dict(parse_qsl(row.evidence.partition("?")[2]))
             opened = asked(insights, "records", **about, limit=5_000).rows
@@ -315,13 +378,21 @@ def test_a_number_of_chosen_days_opens_the_records_that_it_counts(
                 "first_attempts": len({each.record for each in opened} & set(first.values())),
                 "mistakes": sum(_is_mistake(each) for each in opened),
             }
-            counts["records"] = len(opened) if name == "trust" and row.kind == "course texts" else counts["mistakes"]
+            counts["records"] = (
+                len(opened)
+                if name == "trust" and row.kind == "course texts"
+                else counts["mistakes"]
+            )
             if getattr(row, "kind", "") != "messages":
-                assert {each: getattr(row, each) for each in numbers} == {each: counts[each] for each in numbers}
+                assert {each: getattr(row, each) for each in numbers} == {
+                    each: counts[each] for each in numbers
+                }
 
 
 def _is_mistake(opened: Any) -> bool:
-    return opened.kind == "ErrorRecord" or (opened.outcome < 500 and bool(opened.question or opened.text))
+    return opened.kind == "ErrorRecord" or (
+        opened.outcome < 500 and bool(opened.question or opened.text)
+    )
 
 
 PAST_DAY = BEGINNING.date()  # of the hours of `schools`, those of the first day
@@ -332,7 +403,10 @@ DATED = ("weak-points", "returning-mistakes", "difficulty", "items", "mastery", 
 @EXAMPLES
 @given(
     school=schools(),
-    later=st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from(COURSES), st.integers(0, 100)), max_size=6),
+    later=st.lists(
+        st.tuples(st.sampled_from(STUDENTS), st.sampled_from(COURSES), st.integers(0, 100)),
+        max_size=6,
+    ),
 )
 def test_as_of_a_day_the_answer_is_that_of_its_end(room: Room, school: School, later: Any) -> None:
     """What was answered at the end of a day is answered later as of that day. Which item tests what was known then.
@@ -343,7 +417,8 @@ def test_as_of_a_day_the_answer_is_that_of_its_end(room: Room, school: School, l
     for r in of(school.records, "attempt_record") + of(school.records, "item_record"):
         tests[r.data.item_id] |= {*r.data.knowledge_points}
     values: list[tuple[str, int, dict[str, Any]]] = [
-        ("item_record", 0, {"item_id": item, "knowledge_points": sorted(points)}) for item, points in tests.items()
+        ("item_record", 0, {"item_id": item, "knowledge_points": sorted(points)})
+        for item, points in tests.items()
     ]
     values += [
         ("course_record", hour, {"student_id": who, "course_id": where, "progress": progress})
@@ -372,7 +447,9 @@ def test_as_of_a_day_the_answer_is_that_of_its_end(room: Room, school: School, l
             for name in DATED:
                 more_given = {"next_course": "D"} if name == "travelling-weaknesses" else {}
                 answer = asked(insights, name, course=course, **day, **more_given)
-                rows = [row.model_dump(exclude={"evidence", "progress_evidence"}) for row in answer.rows]
+                rows = [
+                    row.model_dump(exclude={"evidence", "progress_evidence"}) for row in answer.rows
+                ]
                 answers[-1][name, course] = rows, answer.of_how_many, answer.as_of
         insights.graph.close()
     assert answers[0] == answers[1]

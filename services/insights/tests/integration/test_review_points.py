@@ -20,7 +20,9 @@ from edugraph_insights.questions.review_points import NO_ENCODER
 from .schools import EXAMPLES, asked, at, caller, make_groups
 
 NAMES = "ABCD元方"  # a letter each, in two languages
-two = st.lists(st.sampled_from(NAMES), min_size=2, max_size=2, unique=True).map(lambda pair: tuple(sorted(pair)))
+two = st.lists(st.sampled_from(NAMES), min_size=2, max_size=2, unique=True).map(
+    lambda pair: tuple(sorted(pair))
+)
 verdict = st.sampled_from([None, "same", "different", "withdrawn"])
 
 
@@ -36,7 +38,9 @@ def write(room: Room, values: list[tuple[str, dict[str, Any]]]) -> None:
 
 def propose(room: Room, *pairs: tuple[str, str]) -> None:
     told = tuple(ProposedPair(pair=each, likeness=0.5 + 0.05 * n) for n, each in enumerate(pairs))
-    room.graph.write_proposals(ProposedPairs(job_id="j", encoder="encoder 1", compared=6, pairs=told))
+    room.graph.write_proposals(
+        ProposedPairs(job_id="j", encoder="encoder 1", compared=6, pairs=told)
+    )
 
 
 def judge(room: Room, pair: tuple[str, str], said: str, hour: int = 1) -> None:
@@ -52,7 +56,9 @@ def steps(room: Room, kind: str) -> set[tuple[str, str]]:
 
 def lengths(edges: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """How many steps it takes from each point to each other, and to itself, by Floyd and Warshall."""
-    far: dict[tuple[str, str], int] = defaultdict(lambda: 99, dict.fromkeys((e for e in edges if e[0] != e[1]), 1))
+    far: dict[tuple[str, str], int] = defaultdict(
+        lambda: 99, dict.fromkeys((e for e in edges if e[0] != e[1]), 1)
+    )
     points = sorted({each for edge in edges for each in edge})
     for by in points:
         for a in points:
@@ -75,17 +81,26 @@ def test_pairs_and_cycles_are_those_of_a_plain_look(
     requires: dict[str, list[str]] = {name: [] for name in NAMES}
     for point, needed in needs:
         requires[point] += [needed] if point != needed else []
-    values: list[tuple[str, dict[str, Any]]] = [("course_record", {"student_id": "s", "course_id": "C"})]
-    values += [("point_record", {"name": n, "course_id": "C", "requires": r}) for n, r in requires.items()]
+    values: list[tuple[str, dict[str, Any]]] = [
+        ("course_record", {"student_id": "s", "course_id": "C"})
+    ]
+    values += [
+        ("point_record", {"name": n, "course_id": "C", "requires": r}) for n, r in requires.items()
+    ]
     write(room, values)
     propose(room, *pairs)
     for pair, said in zip(pairs, verdicts, strict=False):
         for each in ["same", "withdrawn"] if said == "withdrawn" else [said] if said else []:
             judge(room, pair, each, hour=2 if each == "withdrawn" else 1)
     stands_for = {
-        row["id"]: row["c"] for row in room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id, k.canonical AS c")
+        row["id"]: row["c"]
+        for row in room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id, k.canonical AS c")
     }
-    spoken = {pair: said for pair, said in zip(pairs, verdicts, strict=False) if said in {"same", "different"}}
+    spoken = {
+        pair: said
+        for pair, said in zip(pairs, verdicts, strict=False)
+        if said in {"same", "different"}
+    }
     answer = asked(insights, "review-points", course="C")
     rows = {(row.kind, row.point, row.other): row for row in answer.rows}
     edges = steps(room, "DEPENDS_ON")
@@ -94,25 +109,35 @@ def test_pairs_and_cycles_are_those_of_a_plain_look(
     neighbours = {
         (one, other)
         for one, other in open_ones
-        if min(far[stands_for[one], stands_for[other]], far[stands_for[other], stands_for[one]]) < 99
+        if min(far[stands_for[one], stands_for[other]], far[stands_for[other], stands_for[one]])
+        < 99
         and one.isascii() == other.isascii()
     }
     wanted = {*spoken} | (open_ones - neighbours)
     assert {key[1:] for key in rows if key[0] == "same"} == wanted
-    assert answer.left_out.get("pairs in one language of which one needs the other", 0) == len(neighbours)
+    assert answer.left_out.get("pairs in one language of which one needs the other", 0) == len(
+        neighbours
+    )
     for one, other in wanted:
         row = rows["same", one, other]
         assert row.verdict == spoken.get((one, other))
         assert (row.courses, row.other_courses) == (("C",), ("C",))
-        assert row.records == room.query("MATCH (k {id: $id})<-[:DEFINES]-() RETURN count(*) AS n", id=one)[0]["n"]
+        assert (
+            row.records
+            == room.query("MATCH (k {id: $id})<-[:DEFINES]-() RETURN count(*) AS n", id=one)[0]["n"]
+        )
         ends = {tuple(stands_for[each] for each in way) for way in permutations((one, other))}
-        assert sorted(len(way) - 1 for way in row.cycles) == sorted(far[end] for end in ends if far[end] < 99)
+        assert sorted(len(way) - 1 for way in row.cycles) == sorted(
+            far[end] for end in ends if far[end] < 99
+        )
         for way in row.cycles:
             assert all((stands_for[a], stands_for[b]) in edges for a, b in pairwise(way)), way
     excluded = {key[1:]: row for key, row in rows.items() if key[0] == "excluded"}
     found = room.query("MATCH (a)-[:SET_ASIDE]->(b) RETURN a.id AS a, b.id AS b")
     # Of two that were judged the same, neither can be needed first.
-    assert excluded.keys() == {(r["a"], r["b"]) for r in found if stands_for[r["a"]] != stands_for[r["b"]]}
+    assert excluded.keys() == {
+        (r["a"], r["b"]) for r in found if stands_for[r["a"]] != stands_for[r["b"]]
+    }
     for (point, needed), row in excluded.items():
         [way] = row.cycles
         assert len(way) - 1 == far[stands_for[needed], stands_for[point]]
@@ -121,11 +146,17 @@ def test_pairs_and_cycles_are_those_of_a_plain_look(
         assert claim == f"r{list(requires).index(point) + 2}"
 
 
-def test_of_one_language_a_point_and_what_it_needs_are_not_proposed(room: Room, insights: Insights) -> None:
+def test_of_one_language_a_point_and_what_it_needs_are_not_proposed(
+    room: Room, insights: Insights
+) -> None:
     """Unless somebody judged them. Out: let `_is_neighbour` not look at the language, at the way, or at the verdict."""
     points = {"A": ["B", "元"], "B": [], "元": [], "C": []}
-    values: list[tuple[str, dict[str, Any]]] = [("course_record", {"student_id": "s", "course_id": "C"})]
-    values += [("point_record", {"name": n, "course_id": "C", "requires": r}) for n, r in points.items()]
+    values: list[tuple[str, dict[str, Any]]] = [
+        ("course_record", {"student_id": "s", "course_id": "C"})
+    ]
+    values += [
+        ("point_record", {"name": n, "course_id": "C", "requires": r}) for n, r in points.items()
+    ]
     write(room, values)
     propose(room, ("A", "B"), ("A", "元"), ("B", "C"))
 
@@ -139,21 +170,44 @@ def test_of_one_language_a_point_and_what_it_needs_are_not_proposed(room: Room, 
     assert shown() == ({("A", "B"), ("A", "元"), ("B", "C")}, 0)
 
 
-def test_an_excluded_prerequisite_is_decided_and_says_what_gives_way(room: Room, insights: Insights) -> None:
+def test_an_excluded_prerequisite_is_decided_and_says_what_gives_way(
+    room: Room, insights: Insights
+) -> None:
     """Out: in `_excluded`, the look at what was accepted, at the confidence, or at what is not settled yet."""
-    values: list[tuple[str, dict[str, Any]]] = [("course_record", {"student_id": "s", "course_id": "C"})]
-    values += [("point_record", {"name": a, "course_id": "C", "requires": [b]}) for a, b in ("AB", "BC", "CA")]
+    values: list[tuple[str, dict[str, Any]]] = [
+        ("course_record", {"student_id": "s", "course_id": "C"})
+    ]
+    values += [
+        ("point_record", {"name": a, "course_id": "C", "requires": [b]})
+        for a, b in ("AB", "BC", "CA")
+    ]
     write(room, values)
 
     def shown() -> list[tuple[Any, ...]]:
-        rows = [row for row in asked(insights, "review-points", course="C").rows if row.kind == "excluded"]
+        rows = [
+            row
+            for row in asked(insights, "review-points", course="C").rows
+            if row.kind == "excluded"
+        ]
         return sorted(
-            (row.point + row.other, row.verdict, row.skipped, next(iter(row.cycles), ()), row.gives_way)
+            (
+                row.point + row.other,
+                row.verdict,
+                row.skipped,
+                next(iter(row.cycles), ()),
+                row.gives_way,
+            )
             for row in rows
         )
 
     def say(pair: str, verdict: str, hour: int) -> None:
-        said = {"point": pair[0], "requires": pair[1], "verdict": verdict, "by": "reviewer", "at": at(hour)}
+        said = {
+            "point": pair[0],
+            "requires": pair[1],
+            "verdict": verdict,
+            "by": "reviewer",
+            "at": at(hour),
+        }
         room.graph.write_reviews([PrerequisiteReview.model_validate(said)])
 
     def decide(pair: str, verdict: str, hour: int) -> None:
@@ -166,7 +220,10 @@ def test_an_excluded_prerequisite_is_decided_and_says_what_gives_way(room: Room,
     [not_yet] = shown()
     assert not_yet[:3] == ("CA", "accepted", False)
     room.graph.settle_prerequisites()
-    assert shown() == [("BC", None, False, ("C", "A", "B"), ("A", "B")), ("CA", "accepted", False, (), ())]
+    assert shown() == [
+        ("BC", None, False, ("C", "A", "B"), ("A", "B")),
+        ("CA", "accepted", False, (), ()),
+    ]
     decide("BC", "accepted", 2)
     decide("AB", "accepted", 3)
     found = {row[0]: row[1:] for row in shown()}
@@ -212,8 +269,13 @@ def test_what_only_others_wrote_of_is_not_named(room: Room, insights: Insights) 
         asked(insights, "review-points", caller("analyst"), course="C")
 
 
-def test_without_an_encoder_it_says_that_nothing_was_compared(room: Room, insights: Insights) -> None:
-    write(room, [("course_record", {"student_id": "s", "course_id": "C"}), ("point_record", {"name": "A"})])
+def test_without_an_encoder_it_says_that_nothing_was_compared(
+    room: Room, insights: Insights
+) -> None:
+    write(
+        room,
+        [("course_record", {"student_id": "s", "course_id": "C"}), ("point_record", {"name": "A"})],
+    )
     assert asked(insights, "review-points", course="C").left_out == {}
     room.graph.write_proposals(ProposedPairs(job_id="j", compared=7))
     assert asked(insights, "review-points", course="C").left_out == {NO_ENCODER: 7}

@@ -13,7 +13,18 @@ from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_ha
 from edugraph_insights.insights import Insights
 
 from . import insights_reference as reference
-from .schools import COURSES, EXAMPLES, EXERCISES, ITEMS, POINTS, School, asked, at, schools, written
+from .schools import (
+    COURSES,
+    EXAMPLES,
+    EXERCISES,
+    ITEMS,
+    POINTS,
+    School,
+    asked,
+    at,
+    schools,
+    written,
+)
 from .test_questions import same
 
 Said = dict[tuple[str, ...], str]
@@ -28,11 +39,14 @@ def verdicts_of(draw: st.DrawFn, school: School) -> Said:
         if isinstance(each.finding, ErrorFinding):
             names = [("error_type", found.name) for found in each.finding.error_types]
             names += [
-                ("knowledge_point", name) for name in ("P1", "P2", *(f.name for f in each.finding.knowledge_points))
+                ("knowledge_point", name)
+                for name in ("P1", "P2", *(f.name for f in each.finding.knowledge_points))
             ]
             for aspect, name in draw(st.lists(st.sampled_from(names), max_size=2, unique=True)):
                 said[each.record["record_id"], aspect, canonical_name(name)] = draw(verdict)
-    pairs = st.tuples(st.sampled_from([*ITEMS, *EXERCISES]), st.sampled_from(POINTS).map(canonical_name))
+    pairs = st.tuples(
+        st.sampled_from([*ITEMS, *EXERCISES]), st.sampled_from(POINTS).map(canonical_name)
+    )
     return said | {pair: draw(verdict) for pair in draw(st.lists(pairs, max_size=6, unique=True))}
 
 
@@ -44,7 +58,12 @@ def review(room: Room, school: School, said: Mapping[tuple[str, ...], str]) -> N
         if len(key) == 2:
             reviews.append(ItemReview(item_id=key[0], knowledge_point=key[1], verdict=each, **by))
         else:
-            of = {"record_id": key[0], "text_hash": text_hash(records[key[0]]), "aspect": key[1], "target": key[2]}
+            of = {
+                "record_id": key[0],
+                "text_hash": text_hash(records[key[0]]),
+                "aspect": key[1],
+                "target": key[2],
+            }
             reviews.append(FindingReview.model_validate({**of, "verdict": each, **by}))
     room.graph.write_reviews(reviews)
 
@@ -52,7 +71,9 @@ def review(room: Room, school: School, said: Mapping[tuple[str, ...], str]) -> N
 # A school holds many findings, so that few schools show what differs.
 @settings(EXAMPLES, max_examples=max(4, EXAMPLES.max_examples // 4))
 @given(data=st.data())
-def test_the_queue_and_the_agreement_equal_the_reference(room: Room, insights: Insights, data: st.DataObject) -> None:
+def test_the_queue_and_the_agreement_equal_the_reference(
+    room: Room, insights: Insights, data: st.DataObject
+) -> None:
     """Out: let `find` ask for no drawn ones, or `applied` keep what was withdrawn."""
     school = data.draw(schools())
     said = data.draw(verdicts_of(school))
@@ -65,11 +86,17 @@ def test_the_queue_and_the_agreement_equal_the_reference(room: Room, insights: I
         answer = asked(insights, "review-queue", course=course)
         expected = reference.review_queue(school, course, spoken)
         by_key = {
-            (row.item, row.target) if row.kind == "tests" else (row.record, row.aspect, row.target): row
+            (row.item, row.target)
+            if row.kind == "tests"
+            else (row.record, row.aspect, row.target): row
             for row in answer.rows
         }
         same(by_key, expected)
-        drawn = [row for key, row in expected.items() if len(key) == 3 and row["drawn"] and row["verdict"]]
+        drawn = [
+            row
+            for key, row in expected.items()
+            if len(key) == 3 and row["drawn"] and row["verdict"]
+        ]
         assert answer.of_how_many["drawn and judged"] == len(drawn)
         accepted = sum(row["verdict"] == "accepted" for row in drawn)
         for row in asked(insights, "trust", course=course).rows:

@@ -23,7 +23,9 @@ pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indir
 
 
 @pytest.mark.timeout(60)
-def test_a_statement_that_fails_leaves_the_others_whole(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_that_fails_leaves_the_others_whole(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out: transactions of their own in `Graph._rows`, in favour of `execute_read`: some wait for ever, or fail."""
     monkeypatch.setitem(STATEMENTS, "fails", FAILS)  # type: ignore[arg-type]
     monkeypatch.setitem(STATEMENTS, "counts", COUNTS)  # type: ignore[arg-type]
@@ -37,7 +39,9 @@ def test_a_statement_that_fails_leaves_the_others_whole(room: Room, monkeypatch:
                     graph.read("fails", zero=15)
             else:
                 rows = random.choice([1, 100, 1_100])
-                expected: list[dict[str, Any]] = [{"n": n, "text": str(n)} for n in range(1, rows + 1)]
+                expected: list[dict[str, Any]] = [
+                    {"n": n, "text": str(n)} for n in range(1, rows + 1)
+                ]
                 assert graph.read("counts", rows=rows) == expected
 
     before = sys.getswitchinterval()

@@ -53,7 +53,17 @@ NEEDS = {
     "groups": {"group": "g", "other_group": "h"},
     "travelling-weaknesses": {"next_course": "D"},
 }
-PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster", "review-queue")
+PERSONAL_READS = (
+    "student",
+    "next",
+    "needs-help",
+    "items",
+    "ties",
+    "records",
+    "attention",
+    "roster",
+    "review-queue",
+)
 
 
 def overlaps_last_month(days: Any) -> bool:
@@ -65,7 +75,9 @@ def overlaps_last_month(days: Any) -> bool:
 @given(
     school=schools(),
     members=memberships,
-    led=st.lists(st.tuples(st.sampled_from(["t", "u"]), st.sampled_from("gh"), interval), max_size=4),
+    led=st.lists(
+        st.tuples(st.sampled_from(["t", "u"]), st.sampled_from("gh"), interval), max_size=4
+    ),
     course_of_h=st.sampled_from(["C", "D", None]),
 )
 def test_a_teacher_sees_who_is_in_their_groups_and_nobody_else(  # noqa: PLR0917
@@ -80,32 +92,57 @@ def test_a_teacher_sees_who_is_in_their_groups_and_nobody_else(  # noqa: PLR0917
         return
     make_groups(room, members, led, {"g": "C", "h": course_of_h})
     for course in ("C", "D"):
-        shown = {group for group, of in {"g": "C", "h": course_of_h}.items() if of in {None, course}}
-        mine = {group for who, group, days in led if who == "t" and overlaps_last_month(days)} & shown
-        led_students = {w for w, group, days in members if group in mine and overlaps_last_month(days) and w in there}
+        shown = {
+            group for group, of in {"g": "C", "h": course_of_h}.items() if of in {None, course}
+        }
+        mine = {
+            group for who, group, days in led if who == "t" and overlaps_last_month(days)
+        } & shown
+        led_students = {
+            w
+            for w, group, days in members
+            if group in mine and overlaps_last_month(days) and w in there
+        }
         permitted = led_students & reference.roster(school, course)
-        answer = asked(insights, "records", caller("teacher", person="t"), course=course, limit=5_000)
+        answer = asked(
+            insights, "records", caller("teacher", person="t"), course=course, limit=5_000
+        )
         assert answer.of_how_many["students"] == len(permitted)
         assert answer.left_out.get(OUTSIDERS, 0) == len(led_students - permitted)
         assert {row.student for row in answer.rows} <= permitted
         for kind, expected in records_of_kinds(school, course, permitted).items():
-            rows = asked(insights, "records", caller("teacher", person="t"), course=course, kind=kind).rows
+            rows = asked(
+                insights, "records", caller("teacher", person="t"), course=course, kind=kind
+            ).rows
             assert {row.record for row in rows} == expected
-            assert {row.student for row in rows} | {row.partner for row in rows} <= permitted | {None}
+            assert {row.student for row in rows} | {row.partner for row in rows} <= permitted | {
+                None
+            }
         for who in STUDENTS[:4]:
             if who in led_students:
-                answer = asked(insights, "student", caller("teacher", person="t"), course=course, student=who)
+                answer = asked(
+                    insights, "student", caller("teacher", person="t"), course=course, student=who
+                )
                 assert answer.left_out.get(OUTSIDERS, 0) == (who not in permitted)
             else:
                 with pytest.raises(Refusal) as refused:
-                    asked(insights, "student", caller("teacher", person="t"), course=course, student=who)
+                    asked(
+                        insights,
+                        "student",
+                        caller("teacher", person="t"),
+                        course=course,
+                        student=who,
+                    )
                 assert refused.value.status == 404
 
 
 def records_of_kinds(school: School, course: str, permitted: set[str]) -> dict[str, set[str]]:
     """Which messages, records of progress and texts are behind numbers about these students: no message of others."""
     messages = set()
-    for each in (*of(school.records, "student_interaction"), *of(school.records, "teacher_interaction")):
+    for each in (
+        *of(school.records, "student_interaction"),
+        *of(school.records, "teacher_interaction"),
+    ):
         of_teacher = each.type == "teacher_interaction"
         data = each.data
         people = {data.student_id} if of_teacher else {data.student_id_from, data.student_id_to}
@@ -120,7 +157,9 @@ def records_of_kinds(school: School, course: str, permitted: set[str]) -> dict[s
         "messages": messages | posts,
         "posts": posts,
         "progress": {r.record_id for r in standings if r.data.student_id in permitted},
-        "texts": {r.record_id for r in of(school.records, "course_content") if r.data.course_id == course},
+        "texts": {
+            r.record_id for r in of(school.records, "course_content") if r.data.course_id == course
+        },
     }
 
 
@@ -130,13 +169,22 @@ def school_of_12(room: Room) -> None:
     values = []
     for number in range(12):
         who = STUDENTS[number]
-        tried = {"student_id": who, "item_id": "i", "course_id": "C", "correct": number % 2 == 0, "response": "=7"}
+        tried = {
+            "student_id": who,
+            "item_id": "i",
+            "course_id": "C",
+            "correct": number % 2 == 0,
+            "response": "=7",
+        }
         values += [
             {"type": "course_record", "data": {"student_id": who, "course_id": "C"}},
             {"type": "course_record", "data": {"student_id": who, "course_id": "D"}},
             {"type": "attempt_record", "data": {**tried, "knowledge_points": ["P1"]}},
         ]
-    records = [parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"}) for n, each in enumerate(values)]
+    records = [
+        parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"})
+        for n, each in enumerate(values)
+    ]
     written(room, School(records, []))
     room.graph.restrict_student(STUDENTS[0], restricted=True)
 
@@ -191,13 +239,28 @@ def write_marked(room: Room) -> None:
     values, findings = [], []
     for number, (who, word) in enumerate([(RESTRICTED, MARK), (OTHER, "anemone")]):
         own = {"student_id": who, "student_name": f"{word} name", "course_id": "C"}
-        told = {"item_id": "i", "correct": False, "question": f"{word} question", "response": f"{word} answer"}
+        told = {
+            "item_id": "i",
+            "correct": False,
+            "question": f"{word} question",
+            "response": f"{word} answer",
+        }
         values += [
             {"type": "course_record", "data": {"student_id": who, "course_id": "C"}},
-            {"type": "membership_record", "data": {"group_id": "g", "course_id": "C", "student_id": who}},
-            {"type": "error_record", "data": {**own, "error_text": f"{word} text"}, "record_id": f"{word}-error"},
+            {
+                "type": "membership_record",
+                "data": {"group_id": "g", "course_id": "C", "student_id": who},
+            },
+            {
+                "type": "error_record",
+                "data": {**own, "error_text": f"{word} text"},
+                "record_id": f"{word}-error",
+            },
             {"type": "attempt_record", "data": {**own, **told}, "record_id": f"{word}-attempt"},
-            {"type": "error_record", "data": {**own, "course_id": "D", "error_text": f"{word} in D"}},
+            {
+                "type": "error_record",
+                "data": {**own, "course_id": "D", "error_text": f"{word} in D"},
+            },
         ]
         chat = {
             "student_id_from": who,
@@ -207,8 +270,15 @@ def write_marked(room: Room) -> None:
         }
         values.append({"type": "student_interaction", "data": chat, "record_id": f"{word}-chat"})
         unsure = LinkedPoint(name=f"{word} law", strength=1.0, confidence=0.1 + number / 10)
-        findings.append(ErrorFinding(knowledge_points=(unsure,), confidence=0.1, evidence=(f"{word} text",)))
-    values.append({"type": "membership_record", "data": {"group_id": "g", "course_id": "C", "teacher_id": "t"}})
+        findings.append(
+            ErrorFinding(knowledge_points=(unsure,), confidence=0.1, evidence=(f"{word} text",))
+        )
+    values.append(
+        {
+            "type": "membership_record",
+            "data": {"group_id": "g", "course_id": "C", "teacher_id": "t"},
+        }
+    )
     values.append({"type": "point_record", "data": {"name": "anemone law", "course_id": "C"}})
     values = [{"timestamp": at(1), "record_id": f"r{n}", **each} for n, each in enumerate(values)]
     records = [parse_record(each) for each in values]
@@ -226,17 +296,29 @@ def write_marked(room: Room) -> None:
     )
     proposed = ProposedPair(pair=("anemonelaw", f"{MARK}law"), likeness=0.6)
     # What was decided before is not proposed.
-    room.graph.write_proposals(ProposedPairs(job_id="j", encoder="e", compared=2, pairs=(proposed,)))
-    of_record = {"aspect": "knowledge_point", "verdict": "rejected", "by": "ann", "at": at(2), "text_hash": "0" * 64}
+    room.graph.write_proposals(
+        ProposedPairs(job_id="j", encoder="e", compared=2, pairs=(proposed,))
+    )
+    of_record = {
+        "aspect": "knowledge_point",
+        "verdict": "rejected",
+        "by": "ann",
+        "at": at(2),
+        "text_hash": "0" * 64,
+    }
     room.graph.write_reviews(
         [
-            FindingReview.model_validate({**of_record, "record_id": f"{word}-error", "target": f"{word}law"})
+            FindingReview.model_validate(
+                {**of_record, "record_id": f"{word}-error", "target": f"{word}law"}
+            )
             for word in (MARK, "anemone")
         ]
     )
     of_pair = {"of": "knowledge_point", "verdict": "different", "by": "ann", "at": at(2)}
     pairs = [("anemonelaw", f"{MARK}law"), ("anemonelaw", "otherlaw")]
-    room.graph.write_reviews([PairReview.model_validate({**of_pair, "pair": pair}) for pair in pairs])
+    room.graph.write_reviews(
+        [PairReview.model_validate({**of_pair, "pair": pair}) for pair in pairs]
+    )
 
 
 def showing_the_mark(room: Room, who: Caller) -> set[str]:
@@ -251,14 +333,37 @@ def showing_the_mark(room: Room, who: Caller) -> set[str]:
         "travelling-weaknesses": {"next_course": "C"},
     }
     # What it is called here, the tool and its arguments.
-    calls: list[tuple[str, str, dict[str, Any]]] = [(name, name, course | more.get(name, {})) for name in QUESTIONS]
-    calls += [("answers", "records", {"course": "D"}), ("group", "records", {**course, "group": "g"})]
-    nodes = ("Course:C", "Item:i", "KnowledgePoint:anemonelaw", f"Student:{RESTRICTED}", f"ErrorRecord:{MARK}-error")
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        (name, name, course | more.get(name, {})) for name in QUESTIONS
+    ]
+    calls += [
+        ("answers", "records", {"course": "D"}),
+        ("group", "records", {**course, "group": "g"}),
+    ]
+    nodes = (
+        "Course:C",
+        "Item:i",
+        "KnowledgePoint:anemonelaw",
+        f"Student:{RESTRICTED}",
+        f"ErrorRecord:{MARK}-error",
+    )
     for name in QUERIES:
-        each: list[dict[str, Any]] = [{"label": label} for label in ("Student", "ErrorRecord", "KnowledgePoint")]
-        each = each if name == "nodes" else [{}] if name == "statistics" else [{"node": node} for node in nodes]
+        each: list[dict[str, Any]] = [
+            {"label": label} for label in ("Student", "ErrorRecord", "KnowledgePoint")
+        ]
+        each = (
+            each
+            if name == "nodes"
+            else [{}]
+            if name == "statistics"
+            else [{"node": node} for node in nodes]
+        )
         calls += [
-            (f"graph-{name}", f"graph-{name}", one | ({"other": "Course:C"} if name == "path" else {}))
+            (
+                f"graph-{name}",
+                f"graph-{name}",
+                one | ({"other": "Course:C"} if name == "path" else {}),
+            )
             for one in each
         ]
     answered = [(name, use(found, who, tool, asked).content[0].text) for name, tool, asked in calls]  # type: ignore[union-attr]
@@ -267,27 +372,45 @@ def showing_the_mark(room: Room, who: Caller) -> set[str]:
         (
             "CSV",
             as_csv(
-                ask(found, who, queue, queue.parameters(**course)), {name: name for name in queue.row.model_fields}
+                ask(found, who, queue, queue.parameters(**course)),
+                {name: name for name in queue.row.model_fields},
             ),
         )
     )
-    answered += [(what.__name__, json.dumps([*what(found.graph)], default=str)) for what in (export, reviews)]
+    answered += [
+        (what.__name__, json.dumps([*what(found.graph)], default=str)) for what in (export, reviews)
+    ]
     found.graph.close()
     return {name for name, text in answered if MARK in text}
 
 
-@pytest.mark.parametrize("who", [ANYBODY, caller("teacher", person="t")], ids=["anybody", "teacher"])
-def test_nothing_of_who_is_restricted_is_in_a_queue_an_export_or_a_tool(room: Room, who: Caller) -> None:
+@pytest.mark.parametrize(
+    "who", [ANYBODY, caller("teacher", person="t")], ids=["anybody", "teacher"]
+)
+def test_nothing_of_who_is_restricted_is_in_a_queue_an_export_or_a_tool(
+    room: Room, who: Caller
+) -> None:
     """Out: `restricted` in a statement of access.cypher or queries.cypher, `hidden` in reviews or export, or `uses`
     in review-points.
     """
     write_marked(room)
     shown = showing_the_mark(room, who)
-    assert shown >= {"review-queue", "review-points", "records", "roster", "student", "CSV", "export", "reviews"}
+    assert shown >= {
+        "review-queue",
+        "review-points",
+        "records",
+        "roster",
+        "student",
+        "CSV",
+        "export",
+        "reviews",
+    }
     assert shown >= (
         {"answers", "group"} if who == ANYBODY else {"group"}
     )  # the teacher's group is of the other course
-    assert shown >= {f"graph-{name}" for name in ("nodes", "node", "neighbours", "subgraph", "path")}
+    assert shown >= {
+        f"graph-{name}" for name in ("nodes", "node", "neighbours", "subgraph", "path")
+    }
     room.graph.restrict_student(RESTRICTED, restricted=True)
     assert showing_the_mark(room, who) == set()
     found = reading(room, audit=NotedAudit())
@@ -300,7 +423,8 @@ def test_nothing_of_who_is_restricted_is_in_a_queue_an_export_or_a_tool(room: Ro
 
 @pytest.mark.usefixtures("school_of_12")
 @pytest.mark.parametrize(
-    "detail", [{"group": "g"}, {"student": STUDENTS[1]}, {"from": at(0)}, {"to": at(9)}, {"term": "T1"}]
+    "detail",
+    [{"group": "g"}, {"student": STUDENTS[1]}, {"from": at(0)}, {"to": at(9)}, {"term": "T1"}],
 )
 def test_an_analyst_cannot_cut_a_cell_smaller(insights: Insights, detail: dict[str, str]) -> None:
     """To take the guard out: let `refuse_detail` look over one of them."""

@@ -27,7 +27,11 @@ from edugraph_insights.whole_graph import MAX_FREQUENT_MISTAKES, export, reviews
 
 from .schools import EXAMPLES, ORIGIN, STUDENTS, NotedAudit, School, at, reading, schools, written
 
-LABELS = {"attempt_record": "Attempt", "error_record": "ErrorRecord", "course_content": "CourseContent"}
+LABELS = {
+    "attempt_record": "Attempt",
+    "error_record": "ErrorRecord",
+    "course_content": "CourseContent",
+}
 
 
 class Keys:
@@ -44,13 +48,16 @@ def client(room: Room) -> Iterator[TestClient]:
     found = reading(room, audit=NotedAudit())
     settings = found.settings.model_copy(update={"auth": "on"})
     with TestClient(
-        make_application(replace(found, settings=settings, key_ring=Keys())), base_url="http://127.0.0.1"
+        make_application(replace(found, settings=settings, key_ring=Keys())),
+        base_url="http://127.0.0.1",
     ) as client:
         yield client
 
 
 def get(client: TestClient, what: str, *scopes: str) -> Any:
-    return client.get(f"/v1/graph/{what}", headers={"Authorization": f"Bearer eg_{'+'.join(scopes)}"})
+    return client.get(
+        f"/v1/graph/{what}", headers={"Authorization": f"Bearer eg_{'+'.join(scopes)}"}
+    )
 
 
 @pytest.mark.parametrize("what", WHOLE_GRAPH)
@@ -58,15 +65,29 @@ def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, 
     """Out: `need_scopes` in any route."""
     assert client.get(f"/v1/graph/{what}").status_code == 401
     needed = WHOLE_GRAPH[what]
-    everything = ("read:own", "read", "personal", "submit", "roster", "review", "operate", "privacy", "erase")
+    everything = (
+        "read:own",
+        "read",
+        "personal",
+        "submit",
+        "roster",
+        "review",
+        "operate",
+        "privacy",
+        "erase",
+    )
     for missing in needed:
         answer = get(client, what, *(scope for scope in everything if scope != missing))
-        assert (answer.status_code, answer.json()["type"]) == (403, "urn:edugraph:problem:scope"), missing
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:edugraph:problem:scope"), (
+            missing
+        )
     assert get(client, what, *needed).status_code == 200
 
 
 @pytest.mark.parametrize("what", ["reviews", "export"])
-def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(client: TestClient, what: str) -> None:
+def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(
+    client: TestClient, what: str
+) -> None:
     """Out: `note_shown` in a route."""
     app: Any = client.app
     assert get(client, what, "read", "personal").status_code == 200
@@ -114,11 +135,17 @@ def test_without_personal_the_counts_are_rounded(client: TestClient, room: Room)
          "data": {"student_id": f"s{n}", "course_id": "C", "error_text": "wrong sign"}}
         for n in range(12)
     ]  # fmt: skip
-    linked = ErrorFinding(knowledge_points=(LinkedPoint(name="P", strength=1.0, confidence=1.0),), confidence=1.0)
+    linked = ErrorFinding(
+        knowledge_points=(LinkedPoint(name="P", strength=1.0, confidence=1.0),), confidence=1.0
+    )
     records = [parse_record(value) for value in values]
-    findings = [RecordFinding(record=record.to_json(), finding=linked, origin=ORIGIN) for record in records]
+    findings = [
+        RecordFinding(record=record.to_json(), finding=linked, origin=ORIGIN) for record in records
+    ]
     written(room, School(records, findings))
-    exact, coarse = (get(client, "summary", *scopes).json() for scopes in (("read", "personal"), ("read",)))
+    exact, coarse = (
+        get(client, "summary", *scopes).json() for scopes in (("read", "personal"), ("read",))
+    )
     assert (exact["nodes"]["Student"], exact["nodes"]["Course"]) == (12, 1)
     assert (coarse["nodes"]["Student"], "Course" in coarse["nodes"]) == (10, False)
     shown = {**coarse["nodes"], **coarse["relationships"]}
@@ -130,7 +157,11 @@ def test_without_personal_the_counts_are_rounded(client: TestClient, room: Room)
 
 @pytest.mark.thorough
 @EXAMPLES
-@given(school=schools(), restricted=st.sets(st.sampled_from(STUDENTS), max_size=3), at_once=st.integers(1, 4))
+@given(
+    school=schools(),
+    restricted=st.sets(st.sampled_from(STUDENTS), max_size=3),
+    at_once=st.integers(1, 4),
+)
 def test_the_export_is_what_the_records_say_without_who_is_restricted(
     room: Room, school: School, restricted: set[str], at_once: int
 ) -> None:
@@ -142,8 +173,12 @@ def test_the_export_is_what_the_records_say_without_who_is_restricted(
         *values, end = export(graph)
         nodes = {(value["label"], value["id"]): value for value in values if "label" in value}
         relationships = [value for value in values if "type" in value]
-        behind = Counter(row["type"] for row in room.query("MATCH (a)-[r]->(b) RETURN type(r) AS type"))
-        links = room.query("MATCH (n)--(r) RETURN labels(n)[0] AS label, n.id AS id, labels(r)[0] AS other")
+        behind = Counter(
+            row["type"] for row in room.query("MATCH (a)-[r]->(b) RETURN type(r) AS type")
+        )
+        links = room.query(
+            "MATCH (n)--(r) RETURN labels(n)[0] AS label, n.id AS id, labels(r)[0] AS other"
+        )
     naming = {"Attempt", "CourseContent", "Definition", "ErrorRecord", "Interaction", "Item"}
     recorded = {f"{row['label']}:{row['id']}" for row in links if row["other"] in naming}
     assert end == {"nodes": len(nodes), "relationships": len(relationships)}
@@ -156,7 +191,12 @@ def test_the_export_is_what_the_records_say_without_who_is_restricted(
     assert {key for key in nodes if key[0] in LABELS.values()} == expected
     named = set[str]().union(*who.values())
     assert {key[1] for key in nodes if key[0] == "Student"} == named - restricted
-    assert not [value for value in values for each in restricted if json.dumps(each)[1:-1] in json.dumps(value)]
+    assert not [
+        value
+        for value in values
+        for each in restricted
+        if json.dumps(each)[1:-1] in json.dumps(value)
+    ]
     ends = {value[end] for value in relationships for end in ("from", "to")}
     assert ends <= {":".join(key) for key in nodes}
     said = {
@@ -181,7 +221,9 @@ def students_of(record: Record) -> set[str]:
 def test_all_reviews_come_as_they_were_sent(client: TestClient, room: Room) -> None:
     """Out: a field of `reviews`, or any page but the first."""
     said = {"of": "knowledge_point", "verdict": "different", "by": "ann", "at": at(1)}
-    sent: list[Any] = [PairReview.model_validate({**said, "pair": ["p", f"q{number}"]}) for number in range(8)]
+    sent: list[Any] = [
+        PairReview.model_validate({**said, "pair": ["p", f"q{number}"]}) for number in range(8)
+    ]
     need = {"point": "p", "requires": "q0", "verdict": "accepted", "by": "ann", "at": at(1)}
     sent.append(PrerequisiteReview.model_validate(need))
     room.graph.write_reviews(sent)

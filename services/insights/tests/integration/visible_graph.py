@@ -42,9 +42,18 @@ def peopled_schools(draw: st.DrawFn) -> School:
     for one, other, perhaps, kind in draw(
         st.lists(st.tuples(student, student, st.none() | course, kinds), max_size=10)
     ):
-        data = {"student_id_from": one, "student_id_to": other, "course_id": perhaps, "interaction_type": kind}
+        data = {
+            "student_id_from": one,
+            "student_id_to": other,
+            "course_id": perhaps,
+            "interaction_type": kind,
+        }
         values.append(
-            ("student_interaction", draw(hours), {**data, "topics": draw(st.sampled_from([[], ["Sport"]]))})
+            (
+                "student_interaction",
+                draw(hours),
+                {**data, "topics": draw(st.sampled_from([[], ["Sport"]]))},
+            )
         )
     members = st.tuples(student, st.sampled_from(sorted(GROUPS)))
     values += [
@@ -68,12 +77,16 @@ def peopled_schools(draw: st.DrawFn) -> School:
 
 
 def states_no_type(finding: RecordFinding) -> bool:
-    return not getattr(finding.finding, "error_types", ()) and not getattr(finding.finding, "topics", ())
+    return not getattr(finding.finding, "error_types", ()) and not getattr(
+        finding.finding, "topics", ()
+    )
 
 
 Node = tuple[str, str]  # label, id
 Link = tuple[str, str, str]  # source, type, target
-Persons = dict[str, set[str] | None]  # student -> the courses in which they may be seen; None: in all
+Persons = dict[
+    str, set[str] | None
+]  # student -> the courses in which they may be seen; None: in all
 
 
 @dataclass
@@ -98,20 +111,28 @@ class Visible:
         label, node_id = node
         return f"{label}:{reference.point_of(self.school, node_id) if label == 'KnowledgePoint' else node_id}"
 
-    def links(self, since: datetime | None = None, until: datetime | None = None) -> dict[Link, tuple[Any, ...]]:
+    def links(
+        self, since: datetime | None = None, until: datetime | None = None
+    ) -> dict[Link, tuple[Any, ...]]:
         """Link -> (relationships, weight, confidence), of a time, for which no sum over all time counts."""
         groups: dict[Link, list[tuple[float | None, float | None]]] = defaultdict(list)
         for (kind, source, target, _), said in self.stored.items():
             ends = self.name(source), self.name(target)
             dated = [self.times[end] for end in ends if end in self.times]
-            if (since and any(each < since for each in dated)) or (until and any(each > until for each in dated)):
+            if (since and any(each < since for each in dated)) or (
+                until and any(each > until for each in dated)
+            ):
                 continue
-            if ends[0] == ends[1] or ((since or until) and kind in SUMMED | {"RELATES_TO", "LEARNS"}):
+            if ends[0] == ends[1] or (
+                (since or until) and kind in SUMMED | {"RELATES_TO", "LEARNS"}
+            ):
                 continue
             weights = [weight for weight, _ in said if weight is not None]
             sure = [confidence for _, confidence in said if confidence is not None]
             if kind == "RELATES_TO":  # It has the mean of what its records say.
-                groups[ends[0], kind, ends[1]].append((sum(weights) / len(weights), sum(sure) / len(sure)))
+                groups[ends[0], kind, ends[1]].append(
+                    (sum(weights) / len(weights), sum(sure) / len(sure))
+                )
                 continue
             weight = (sum(weights) if kind in SUMMED else max(weights)) if weights else None
             groups[ends[0], kind, ends[1]].append((weight, max(sure, default=None)))
@@ -232,9 +253,15 @@ def add_record(found: Visible, record: Any, finding: Any, persons: Persons | Non
         found.times[f"{label}:{record.record_id}"] = record.timestamp
         for each in courses:
             found.add("IN_COURSE", node, ("Course", each))
-    points = getattr(finding, "knowledge_points", ()) if shown and label in {"Attempt", "ErrorRecord"} else ()
+    points = (
+        getattr(finding, "knowledge_points", ())
+        if shown and label in {"Attempt", "ErrorRecord"}
+        else ()
+    )
     for each in points:
-        found.add("CONCERNS", node, point(each.name), weight=each.strength, confidence=each.confidence)
+        found.add(
+            "CONCERNS", node, point(each.name), weight=each.strength, confidence=each.confidence
+        )
     if record.type.endswith("_interaction"):
         to = data.student_id_to if record.type == "student_interaction" else data.student_id
         if may_see(persons, to, courses):
@@ -255,9 +282,12 @@ def add_record(found: Visible, record: Any, finding: Any, persons: Persons | Non
         return
     who = ("Student", data.student_id)
     if shown:
-        owner = {"ErrorRecord": "MADE", "CourseRecord": "HAS_RECORD", "Attempt": "TRIED", "Interaction": "SENT"}[
-            label
-        ]
+        owner = {
+            "ErrorRecord": "MADE",
+            "CourseRecord": "HAS_RECORD",
+            "Attempt": "TRIED",
+            "Interaction": "SENT",
+        }[label]
         found.add(owner, who, node)
     if label == "CourseRecord" and shown:
         found.add("LEARNS", who, ("Course", data.course_id))
@@ -275,4 +305,10 @@ def add_record(found: Visible, record: Any, finding: Any, persons: Persons | Non
                 weight = data.occurrence_count * WEIGHT[data.severity]
                 found.add("HAS_ERROR", who, of_type, apart=each, weight=weight)
         for each in points if persons is None else ():
-            found.add("RELATES_TO", of_type, point(each.name), weight=each.strength, confidence=each.confidence)
+            found.add(
+                "RELATES_TO",
+                of_type,
+                point(each.name),
+                weight=each.strength,
+                confidence=each.confidence,
+            )

@@ -20,7 +20,15 @@ from edugraph_client.errors import Refused, Unreachable, is_for_now
 from edugraph_client.files import FileSource
 from edugraph_client.parameters import Parameter, as_query
 from edugraph_client.settings import ClientSettings
-from edugraph_common.contracts.api import Accepted, CallerAnswer, Check, Diagnosis, Erasures, GraphSummary, Restricted
+from edugraph_common.contracts.api import (
+    Accepted,
+    CallerAnswer,
+    Check,
+    Diagnosis,
+    Erasures,
+    GraphSummary,
+    Restricted,
+)
 from edugraph_common.contracts.messages import Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -53,9 +61,14 @@ class AsyncClient:
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         http = httpx.AsyncClient(
-            base_url=base_url, headers=headers, timeout=httpx.Timeout(60, connect=5), transport=transport
+            base_url=base_url,
+            headers=headers,
+            timeout=httpx.Timeout(60, connect=5),
+            transport=transport,
         )
-        self._api = AsyncConnection(http, (insights_url or "").rstrip("/"), sleep=sleep, clock=clock, new_key=new_key)
+        self._api = AsyncConnection(
+            http, (insights_url or "").rstrip("/"), sleep=sleep, clock=clock, new_key=new_key
+        )
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -91,7 +104,11 @@ class AsyncClient:
         of bytes of each chunk. If the file has to be sent again, `sent` is first called with a negative number that
         takes back the bytes so far.
         """
-        options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+        options = {
+            "name": name or path.name,
+            "batch_size": str(batch_size),
+            "analyze": str(analyze).lower(),
+        }
         if economy:
             options["economy"] = "true"
         with await io.open_file(path, "rb") as file:
@@ -99,7 +116,9 @@ class AsyncClient:
             headers = {}
             if stat.S_ISREG(about.st_mode):
                 headers["Content-Length"] = str(about.st_size)
-            return await self.import_stream(file, options, source=source, sent=sent, headers=headers)
+            return await self.import_stream(
+                file, options, source=source, sent=sent, headers=headers
+            )
 
     async def import_stream(
         self,
@@ -133,11 +152,15 @@ class AsyncClient:
         options = {"batch_size": batch_size, "analyze": analyze, **given(economy=economy)}
         return await self._api.submit("/v1/imports", json={"url": url, **source.options, **options})
 
-    async def import_records(self, records: Sequence[Mapping[str, Any]], **options: Any) -> Accepted:
+    async def import_records(
+        self, records: Sequence[Mapping[str, Any]], **options: Any
+    ) -> Accepted:
         """Import at most 1,000 records. The options are batch_size, parallel_batches, analyze, economy."""
         return await self._api.submit("/v1/imports", json={"records": list(records), **options})
 
-    async def analyze(self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False) -> Accepted:
+    async def analyze(
+        self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False
+    ) -> Accepted:
         """Let the model analyze records. `subject` is interactions, errors or knowledge-points.
 
         With `economy`, the records go into batches of the provider, which cost less and take up to a day.
@@ -150,7 +173,9 @@ class AsyncClient:
     ) -> Accepted:
         """Estimate the cost of `analyze`. An analyzer makes the estimate, which is the result of the task."""
         body = {"records": list(records), **given(economy=economy)}
-        return await self._api.model(Accepted, f"/v1/analyses/{subject}/estimate", "POST", json=body)
+        return await self._api.model(
+            Accepted, f"/v1/analyses/{subject}/estimate", "POST", json=body
+        )
 
     async def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
         """Submit at most 1,000 reviews of the graph. They count when the task has ended."""
@@ -165,7 +190,9 @@ class AsyncClient:
     async def job(self, job_id: str) -> JobReport:
         return await self._api.model(JobReport, f"/v1/jobs/{job_id}")
 
-    async def jobs(self, state: JobState | None = None, *, page: int = 100) -> AsyncIterator[JobReport]:
+    async def jobs(
+        self, state: JobState | None = None, *, page: int = 100
+    ) -> AsyncIterator[JobReport]:
         """Yield all jobs, the newest first. Each page is asked for when it is reached."""
         cursor = None
         while True:
@@ -179,7 +206,9 @@ class AsyncClient:
         self, limit: int, cursor: str | None, state: JobState | None
     ) -> tuple[list[JobReport], str | None]:
         """Return the newest jobs after a cursor, and the cursor of the next page or None."""
-        answer = await self._api.json("/v1/jobs", params=given(limit=str(limit), cursor=cursor, state=state))
+        answer = await self._api.json(
+            "/v1/jobs", params=given(limit=str(limit), cursor=cursor, state=state)
+        )
         next_page = urlsplit(answer["links"].get("next", ""))
         cursors = parse_qs(next_page.query).get("cursor", [None])
         return [_report(entry) for entry in answer["jobs"]], cursors[0]
@@ -263,7 +292,9 @@ class AsyncClient:
         """
         return await self._api.model(Answer, _insight(question), **_asked(parameters, purpose))
 
-    async def save_answer(self, path: Path, question: str, *, purpose: str = "", **parameters: Parameter) -> None:
+    async def save_answer(
+        self, path: Path, question: str, *, purpose: str = "", **parameters: Parameter
+    ) -> None:
         """Write the answer to a question into a Parquet file, with the types of its columns.
 
         The other parts of the answer stand as JSON in the metadata of the file, under `edugraph`.
@@ -277,13 +308,19 @@ class AsyncClient:
 
     async def nodes(self, label: str, *, purpose: str = "", **narrowed: Parameter) -> GraphAnswer:
         """Return nodes of a label, for example with `begins`, the beginning of their ids or names, and a `limit`."""
-        return await self._api.model(GraphAnswer, "/v1/graph/nodes", **_asked({"label": label, **narrowed}, purpose))
+        return await self._api.model(
+            GraphAnswer, "/v1/graph/nodes", **_asked({"label": label, **narrowed}, purpose)
+        )
 
     async def node(self, node: str, *, purpose: str = "", **narrowed: Parameter) -> Details:
         """Return the properties of a node, written as `LABEL:ID`, and the numbers of its neighbours."""
-        return await self._api.model(Details, "/v1/graph/node", **_asked({"node": node, **narrowed}, purpose))
+        return await self._api.model(
+            Details, "/v1/graph/node", **_asked({"node": node, **narrowed}, purpose)
+        )
 
-    async def neighbours(self, node: str, *, purpose: str = "", **filters: Parameter) -> GraphAnswer:
+    async def neighbours(
+        self, node: str, *, purpose: str = "", **filters: Parameter
+    ) -> GraphAnswer:
         """Return the neighbours of a node. `type` and `label` take several values each."""
         asked = _asked({"node": node, **filters}, purpose)
         return await self._api.model(GraphAnswer, "/v1/graph/neighbours", **asked)
@@ -293,7 +330,9 @@ class AsyncClient:
         asked = _asked({"node": node, **filters}, purpose)
         return await self._api.model(GraphAnswer, "/v1/graph/subgraph", **asked)
 
-    async def path(self, node: str, other: str, *, purpose: str = "", **filters: Parameter) -> PathAnswer:
+    async def path(
+        self, node: str, other: str, *, purpose: str = "", **filters: Parameter
+    ) -> PathAnswer:
         """Return a shortest path between two nodes with at most `steps` steps."""
         asked = _asked({"node": node, "other": other, **filters}, purpose)
         return await self._api.model(PathAnswer, "/v1/graph/path", **asked)
@@ -328,9 +367,13 @@ class AsyncClient:
 
     async def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:
         """Remove a course or a group from the graph. The result of the task says what was left."""
-        return await self._api.model(Accepted, "/v1/graph/remove", "POST", params={"of": of, "id": node_id})
+        return await self._api.model(
+            Accepted, "/v1/graph/remove", "POST", params={"of": of, "id": node_id}
+        )
 
-    async def rename_in_graph(self, of: Renamable, node_id: str, new_id: str, *, merge: bool = False) -> Accepted:
+    async def rename_in_graph(
+        self, of: Renamable, node_id: str, new_id: str, *, merge: bool = False
+    ) -> Accepted:
         """Give something another id. The task's result says how many records have the id, or why it is refused."""
         params = given(of=of, id=node_id, to=new_id, merge=merge)
         return await self._api.model(Accepted, "/v1/graph/rename", "POST", params=params)
@@ -361,7 +404,9 @@ class AsyncClient:
 
     async def admit(self, student_id: str) -> Accepted:
         """Allow records of a student again who was erased."""
-        return await self._api.model(Accepted, f"/v1/erasures/{quote(student_id, safe='')}", "DELETE")
+        return await self._api.model(
+            Accepted, f"/v1/erasures/{quote(student_id, safe='')}", "DELETE"
+        )
 
     async def export_person(self, student_id: str) -> Accepted:
         """Export everything that is kept about a student. The result of the task has the name of the `export`."""
@@ -397,11 +442,15 @@ class AsyncClient:
     async def dead_letter(self, queue: str, task_id: str) -> dict[str, Any]:
         return await self._api.json(f"/v1/dead-letters/{queue}/{task_id}")
 
-    async def replay(self, queue: str, task_id: str | None = None, limit: int = 100) -> dict[str, Any]:
+    async def replay(
+        self, queue: str, task_id: str | None = None, limit: int = 100
+    ) -> dict[str, Any]:
         """Send one dead letter again, or the oldest `limit` of the queue."""
         if task_id:
             return await self._api.json(f"/v1/dead-letters/{queue}/{task_id}/replay", "POST")
-        return await self._api.json(f"/v1/dead-letters/{queue}/replay", "POST", params={"limit": limit})
+        return await self._api.json(
+            f"/v1/dead-letters/{queue}/replay", "POST", params={"limit": limit}
+        )
 
     async def drop(self, queue: str, task_id: str | None = None) -> int:
         """Delete one dead letter, or all of the queue, and return their number."""

@@ -88,7 +88,9 @@ class AsyncConnection:
             sleep=self.sleep,
             reraise=True,
         )
-        accepted: Accepted = await tries(self.model, Accepted, path, "POST", headers=headers, **content, **request)
+        accepted: Accepted = await tries(
+            self.model, Accepted, path, "POST", headers=headers, **content, **request
+        )
         return accepted
 
     async def model(self, model: type[M], path: str, method: str = "GET", **request: Any) -> M:
@@ -101,7 +103,9 @@ class AsyncConnection:
             return cast("dict[str, Any]", json.loads(await answer.aread()))
 
     @asynccontextmanager
-    async def stream(self, path: str, method: str = "GET", **request: Any) -> AsyncIterator[httpx.Response]:
+    async def stream(
+        self, path: str, method: str = "GET", **request: Any
+    ) -> AsyncIterator[httpx.Response]:
         """Yield the answer before its body is read. Raises Refused or Unreachable, also while the body is read."""
         # Without an address of its own, insights is reached at the same address as the gateway.
         insights_url = ""

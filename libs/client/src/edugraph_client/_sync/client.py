@@ -21,7 +21,15 @@ from edugraph_client.errors import Refused, Unreachable, is_for_now
 from edugraph_client.files import FileSource
 from edugraph_client.parameters import Parameter, as_query
 from edugraph_client.settings import ClientSettings
-from edugraph_common.contracts.api import Accepted, CallerAnswer, Check, Diagnosis, Erasures, GraphSummary, Restricted
+from edugraph_common.contracts.api import (
+    Accepted,
+    CallerAnswer,
+    Check,
+    Diagnosis,
+    Erasures,
+    GraphSummary,
+    Restricted,
+)
 from edugraph_common.contracts.messages import Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -54,9 +62,14 @@ class Client:
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         http = httpx.Client(
-            base_url=base_url, headers=headers, timeout=httpx.Timeout(60, connect=5), transport=transport
+            base_url=base_url,
+            headers=headers,
+            timeout=httpx.Timeout(60, connect=5),
+            transport=transport,
         )
-        self._api = Connection(http, (insights_url or "").rstrip("/"), sleep=sleep, clock=clock, new_key=new_key)
+        self._api = Connection(
+            http, (insights_url or "").rstrip("/"), sleep=sleep, clock=clock, new_key=new_key
+        )
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -92,7 +105,11 @@ class Client:
         of bytes of each chunk. If the file has to be sent again, `sent` is first called with a negative number that
         takes back the bytes so far.
         """
-        options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+        options = {
+            "name": name or path.name,
+            "batch_size": str(batch_size),
+            "analyze": str(analyze).lower(),
+        }
         if economy:
             options["economy"] = "true"
         with io.open_file(path, "rb") as file:
@@ -138,7 +155,9 @@ class Client:
         """Import at most 1,000 records. The options are batch_size, parallel_batches, analyze, economy."""
         return self._api.submit("/v1/imports", json={"records": list(records), **options})
 
-    def analyze(self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False) -> Accepted:
+    def analyze(
+        self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False
+    ) -> Accepted:
         """Let the model analyze records. `subject` is interactions, errors or knowledge-points.
 
         With `economy`, the records go into batches of the provider, which cost less and take up to a day.
@@ -146,7 +165,9 @@ class Client:
         body = {"records": list(records), **given(economy=economy)}
         return self._api.submit(f"/v1/analyses/{subject}", json=body)
 
-    def estimate(self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False) -> Accepted:
+    def estimate(
+        self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False
+    ) -> Accepted:
         """Estimate the cost of `analyze`. An analyzer makes the estimate, which is the result of the task."""
         body = {"records": list(records), **given(economy=economy)}
         return self._api.model(Accepted, f"/v1/analyses/{subject}/estimate", "POST", json=body)
@@ -174,9 +195,13 @@ class Client:
             if cursor is None:
                 return
 
-    def job_page(self, limit: int, cursor: str | None, state: JobState | None) -> tuple[list[JobReport], str | None]:
+    def job_page(
+        self, limit: int, cursor: str | None, state: JobState | None
+    ) -> tuple[list[JobReport], str | None]:
         """Return the newest jobs after a cursor, and the cursor of the next page or None."""
-        answer = self._api.json("/v1/jobs", params=given(limit=str(limit), cursor=cursor, state=state))
+        answer = self._api.json(
+            "/v1/jobs", params=given(limit=str(limit), cursor=cursor, state=state)
+        )
         next_page = urlsplit(answer["links"].get("next", ""))
         cursors = parse_qs(next_page.query).get("cursor", [None])
         return [_report(entry) for entry in answer["jobs"]], cursors[0]
@@ -260,7 +285,9 @@ class Client:
         """
         return self._api.model(Answer, _insight(question), **_asked(parameters, purpose))
 
-    def save_answer(self, path: Path, question: str, *, purpose: str = "", **parameters: Parameter) -> None:
+    def save_answer(
+        self, path: Path, question: str, *, purpose: str = "", **parameters: Parameter
+    ) -> None:
         """Write the answer to a question into a Parquet file, with the types of its columns.
 
         The other parts of the answer stand as JSON in the metadata of the file, under `edugraph`.
@@ -274,11 +301,15 @@ class Client:
 
     def nodes(self, label: str, *, purpose: str = "", **narrowed: Parameter) -> GraphAnswer:
         """Return nodes of a label, for example with `begins`, the beginning of their ids or names, and a `limit`."""
-        return self._api.model(GraphAnswer, "/v1/graph/nodes", **_asked({"label": label, **narrowed}, purpose))
+        return self._api.model(
+            GraphAnswer, "/v1/graph/nodes", **_asked({"label": label, **narrowed}, purpose)
+        )
 
     def node(self, node: str, *, purpose: str = "", **narrowed: Parameter) -> Details:
         """Return the properties of a node, written as `LABEL:ID`, and the numbers of its neighbours."""
-        return self._api.model(Details, "/v1/graph/node", **_asked({"node": node, **narrowed}, purpose))
+        return self._api.model(
+            Details, "/v1/graph/node", **_asked({"node": node, **narrowed}, purpose)
+        )
 
     def neighbours(self, node: str, *, purpose: str = "", **filters: Parameter) -> GraphAnswer:
         """Return the neighbours of a node. `type` and `label` take several values each."""
@@ -325,9 +356,13 @@ class Client:
 
     def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:
         """Remove a course or a group from the graph. The result of the task says what was left."""
-        return self._api.model(Accepted, "/v1/graph/remove", "POST", params={"of": of, "id": node_id})
+        return self._api.model(
+            Accepted, "/v1/graph/remove", "POST", params={"of": of, "id": node_id}
+        )
 
-    def rename_in_graph(self, of: Renamable, node_id: str, new_id: str, *, merge: bool = False) -> Accepted:
+    def rename_in_graph(
+        self, of: Renamable, node_id: str, new_id: str, *, merge: bool = False
+    ) -> Accepted:
         """Give something another id. The task's result says how many records have the id, or why it is refused."""
         params = given(of=of, id=node_id, to=new_id, merge=merge)
         return self._api.model(Accepted, "/v1/graph/rename", "POST", params=params)

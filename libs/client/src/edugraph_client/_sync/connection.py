@@ -89,7 +89,9 @@ class Connection:
             sleep=self.sleep,
             reraise=True,
         )
-        accepted: Accepted = tries(self.model, Accepted, path, "POST", headers=headers, **content, **request)
+        accepted: Accepted = tries(
+            self.model, Accepted, path, "POST", headers=headers, **content, **request
+        )
         return accepted
 
     def model(self, model: type[M], path: str, method: str = "GET", **request: Any) -> M:

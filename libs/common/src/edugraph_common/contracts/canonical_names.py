@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 MAX_BYTES = 8_000  # in UTF-8; Neo4j's index takes 8,167 at most.
-_KEPT_CHARACTERS = 200  # of a canonical name that is longer than MAX_BYTES, so that people can read it
+# The part of a canonical name longer than MAX_BYTES that is kept, so that people can read it.
+_KEPT_CHARACTERS = 200
 
 # The decompositions of Unicode that only change the form of a character. The forms of ², ① and ℝ are left out,
 # because 10² is not 102, ① is not 1 and ℝ is not R.
@@ -24,7 +25,9 @@ _SAME_CHARACTERS = frozenset(
         "initial", "medial", "final", "isolated",
     )
 )  # fmt: skip
-_TO_ONE_SIGN = str.maketrans(dict.fromkeys("−‐‒–—―", "-") | dict.fromkeys("′’‘ʹʼ", "'") | {"⁄": "/"})
+_TO_ONE_SIGN = str.maketrans(
+    dict.fromkeys("−‐‒–—―", "-") | dict.fromkeys("′’‘ʹʼ", "'") | {"⁄": "/"}
+)
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_]{2})'(?=[^\W\d_])")
 _MEANINGFUL = frozenset("#%")  # "C#" is not "C", and "5%" is not "5".
 _OPERATORS = frozenset("-/*:&_")  # between numbers and single letters

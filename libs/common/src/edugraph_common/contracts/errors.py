@@ -54,7 +54,9 @@ class RedisFull(Wait):
 
     awaited: ClassVar[Awaited] = "server"
 
-    def __init__(self, reason: str = "Redis is full: give it more memory", seconds: float = 15) -> None:
+    def __init__(
+        self, reason: str = "Redis is full: give it more memory", seconds: float = 15
+    ) -> None:
         super().__init__(reason, seconds)
 
 
@@ -63,7 +65,9 @@ class ServerAway(Wait):
 
     awaited: ClassVar[Awaited] = "server"
 
-    def __init__(self, reason: str, server: Server, cause: Cause = "away", seconds: float = 15) -> None:
+    def __init__(
+        self, reason: str, server: Server, cause: Cause = "away", seconds: float = 15
+    ) -> None:
         super().__init__(reason, seconds)
         self.server: Server = server
         self.cause: Cause = cause

@@ -11,7 +11,12 @@ from pydantic import Field
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.record_fields import Level, Name, Severity
-from edugraph_common.contracts.records import AttemptRecord, Record, StudentInteraction, TeacherInteraction
+from edugraph_common.contracts.records import (
+    AttemptRecord,
+    Record,
+    StudentInteraction,
+    TeacherInteraction,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Kind = Literal["interaction", "error", "knowledge_points"]

@@ -9,10 +9,28 @@ LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
 # prerequisites have been derived again.
 # LeaderChange: one node for each change of who leads a group. It is deleted when the change is in the audit log.
 CHANGE_LABELS = ("ClaimChange", "LeaderChange")
-RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction", "Membership")
+RECORD_LABELS = (
+    "Attempt",
+    "CourseContent",
+    "CourseRecord",
+    "Definition",
+    "ErrorRecord",
+    "Interaction",
+    "Membership",
+)
 # The second label of each record. Its constraint lets one id have one record, whatever the type of the record.
 RECORD_LABEL = "Record"
-ENTITY_LABELS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher", "Term", "Topic")
+ENTITY_LABELS = (
+    "Course",
+    "ErrorType",
+    "Group",
+    "Item",
+    "KnowledgePoint",
+    "Student",
+    "Teacher",
+    "Term",
+    "Topic",
+)
 # The labels whose id is either a canonical name or an id that records state. Several nodes of such a label may mean
 # the same: their property `canonical` is the id of the node that represents them.
 NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")

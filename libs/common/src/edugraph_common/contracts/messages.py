@@ -196,7 +196,9 @@ class ImportJob(Message):
 class SplitSource(ImportJob):
     """split.source: find the positions of the batches in a large source, then send its job to the task `then`."""
 
-    then: Literal["import_records_with_callback", "import_records_async"] = "import_records_with_callback"
+    then: Literal["import_records_with_callback", "import_records_async"] = (
+        "import_records_with_callback"
+    )
 
 
 class ImportBatch(Message):
@@ -264,7 +266,9 @@ class AnalysisBatch(Message):
     economy: bool = False
 
 
-def own_contexts(records: Iterable[Record], contexts: Iterable[CourseContext]) -> tuple[CourseContext, ...]:
+def own_contexts(
+    records: Iterable[Record], contexts: Iterable[CourseContext]
+) -> tuple[CourseContext, ...]:
     """Return the contexts of the courses of these records. A batch may have contexts of hundreds of other courses."""
     own = set[str]()
     for record in records:
@@ -476,7 +480,9 @@ class ErasePerson(Requested, Message):
     """
 
     ids: tuple[Id, ...] = Field(min_length=1, max_length=20)
-    names: tuple[Annotated[str, Field(min_length=2, max_length=500)], ...] = Field(default=(), max_length=20)
+    names: tuple[Annotated[str, Field(min_length=2, max_length=500)], ...] = Field(
+        default=(), max_length=20
+    )
     dry_run: bool = False
     block: bool = False
 

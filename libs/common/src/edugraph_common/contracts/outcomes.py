@@ -76,13 +76,19 @@ class BatchOutcome(MessageModel):
     rejected: int = 0
     failed: int = 0
     unknown: int = 0
-    by_type: dict[str, int] = Field(default_factory=dict, description="records written or replaced, by type")
+    by_type: dict[str, int] = Field(
+        default_factory=dict, description="records written or replaced, by type"
+    )
     reasons: dict[str, int] = Field(default_factory=dict, description="rejected records, by reason")
-    not_relevant: dict[str, int] = Field(default_factory=dict, description="rows that are no records, by name")
+    not_relevant: dict[str, int] = Field(
+        default_factory=dict, description="rows that are no records, by name"
+    )
     errors: tuple[Reject, ...] = ()
     error: str | None = Field(default=None, description="why the whole batch failed")
     analysis_expected: int = 0
-    claims_changed: bool = Field(default=False, description="prerequisites are to be derived before the job ends")
+    claims_changed: bool = Field(
+        default=False, description="prerequisites are to be derived before the job ends"
+    )
     seconds: float = 0.0
 
 
@@ -108,7 +114,8 @@ class ImportReport(MessageModel):
     not_relevant: dict[str, int] = {}
     errors: tuple[Reject, ...] = ()
     deriving: bool = Field(
-        default=False, description="prerequisites that it changed were still being derived; the job says when it ends"
+        default=False,
+        description="prerequisites that it changed were still being derived; the job says when it ends",
     )
     seconds: float = 0.0
     records_per_second: float = 0.0
@@ -123,7 +130,9 @@ class FindingsOutcome(MessageModel):
     state: Literal["written", "failed"]
     findings: int = 0
     failed: int = 0
-    claims_changed: bool = Field(default=False, description="prerequisites are to be derived before the job ends")
+    claims_changed: bool = Field(
+        default=False, description="prerequisites are to be derived before the job ends"
+    )
     error: str | None = None
 
 
@@ -137,7 +146,8 @@ class SettledPrerequisites(MessageModel):
     finished: bool
     changed: int = 0
     set_aside: tuple[str, ...] = Field(
-        default=(), description="prerequisites that would close a cycle, from now on: a > b; a hundred at most"
+        default=(),
+        description="prerequisites that would close a cycle, from now on: a > b; a hundred at most",
     )
 
 
@@ -179,7 +189,9 @@ def given_up_state(result: object) -> Literal["failed", "cancelled"] | None:
     return None
 
 
-JobState = Literal["queued", "running", "waiting", "succeeded", "partly failed", "failed", "cancelled"]
+JobState = Literal[
+    "queued", "running", "waiting", "succeeded", "partly failed", "failed", "cancelled"
+]
 ENDED: frozenset[JobState] = frozenset({"succeeded", "partly failed", "failed", "cancelled"})
 
 
@@ -236,7 +248,8 @@ class JobReport(MessageModel):
     analysis: AnalysisProgress = AnalysisProgress()
     waiting_for: str | None = None
     deriving: bool = Field(
-        default=False, description="prerequisites that it changed are still being derived; the job ends after that"
+        default=False,
+        description="prerequisites that it changed are still being derived; the job ends after that",
     )
     error: str | None = None
 

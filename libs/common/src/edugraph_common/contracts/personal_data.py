@@ -26,7 +26,18 @@ class Store(StrEnum):
 Level = Literal["personal", "pseudonymous", "none"]
 """`pseudonymous`: hashes, or ids that identify nobody without another store. `none`: no data about persons."""
 
-Eraser = Literal["graph", "files", "fits", "jobs", "results", "queues", "dead_letters", "answers", "members", "views"]
+Eraser = Literal[
+    "graph",
+    "files",
+    "fits",
+    "jobs",
+    "results",
+    "queues",
+    "dead_letters",
+    "answers",
+    "members",
+    "views",
+]
 """The part of an erasure that erases a person there. The result of an erasure is grouped by these names."""
 
 Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"]
@@ -100,7 +111,8 @@ _RECORD_LIFE = Words(
 )
 _RECORD_RETENTION = "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS"
 _JOB_LIFE = Words(
-    "30 days after the job's end; of a job that runs, until it ends", "任务结束后 30 天；运行中的任务保留到结束"
+    "30 days after the job's end; of a job that runs, until it ends",
+    "任务结束后 30 天；运行中的任务保留到结束",
 )
 _WITH_SOURCES = Words("as long as the source", "与源文件相同")
 _NO_PERSON = Words("it names no person", "其中没有个人数据")
@@ -109,7 +121,8 @@ _SECONDS = Words("seconds to a week", "数秒至一周")
 _TASKS = Words("to do each task once, also after a crash", "使每项任务即使在崩溃后也只执行一次")
 _SERVE_JOBS = Words("to show and to resume a job", "显示和恢复任务")
 _PROVENANCE = Words(
-    "the purpose of the graph: to see what is learned and what is hard", "图谱的用途：了解学到了什么、难在哪里"
+    "the purpose of the graph: to see what is learned and what is hard",
+    "图谱的用途：了解学到了什么、难在哪里",
 )
 
 _GRAPH = (
@@ -132,7 +145,14 @@ _GRAPH = (
     DataPlace(
         "graph.records",
         Store.GRAPH,
-        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*", "Membership.*", "ActiveDay.*"),
+        (
+            "Interaction.*",
+            "ErrorRecord.*",
+            "CourseRecord.*",
+            "Attempt.*",
+            "Membership.*",
+            "ActiveDay.*",
+        ),
         "personal",
         Words(
             "texts of messages, posts, feedback, questions, mistakes and answers, a hash of the id of the post that "
@@ -193,12 +213,23 @@ _GRAPH = (
         Words("id and name of a teacher", "教师的编号和姓名"),
         Words("to say who taught and answered", "说明由谁授课和答复"),
         _GRAPH_LIFE,
-        left=Words("an erasure is of a student; a teacher's records are withdrawn", "删除针对学生；教师的记录用撤回"),
+        left=Words(
+            "an erasure is of a student; a teacher's records are withdrawn",
+            "删除针对学生；教师的记录用撤回",
+        ),
     ),
     DataPlace(
         "graph.courses",
         Store.GRAPH,
-        ("Course.*", "CourseContent.*", "IN_COURSE.*", "Group.*", "IN_GROUP.*", "OF_COURSE.*", "Term.*"),
+        (
+            "Course.*",
+            "CourseContent.*",
+            "IN_COURSE.*",
+            "Group.*",
+            "IN_GROUP.*",
+            "OF_COURSE.*",
+            "Term.*",
+        ),
         "pseudonymous",
         Words(
             "courses and their texts, groups and terms, and which record gave a name; a text may name people",
@@ -257,7 +288,9 @@ _GRAPH = (
             "and the hash of its text",
             "审核者的判断：谁、何时，涉及哪些类型、知识点和话题，以及涉及哪条记录（其编号和文本的哈希值）",
         ),
-        Words("to correct what the graph says, and to show who did", "更正图谱内容，并说明由谁更正"),
+        Words(
+            "to correct what the graph says, and to show who did", "更正图谱内容，并说明由谁更正"
+        ),
         Words(
             "until the student is erased or the record's retention is over; of a record that is missing, 90 days",
             "直到学生被删除或记录的保留期结束；记录不在图谱中的，90 天",
@@ -315,7 +348,9 @@ _GRAPH = (
             "重放、再次导入或恢复备份都不会使此学生重现",
         ),
         Words("until the student is admitted again", "直到重新接纳此学生"),
-        left=Words("without it, the next import would undo the erasure", "没有它，下一次导入就会使删除失效"),
+        left=Words(
+            "without it, the next import would undo the erasure", "没有它，下一次导入就会使删除失效"
+        ),
     ),
     DataPlace(
         "graph.withdrawn",
@@ -332,7 +367,8 @@ _GRAPH = (
         ),
         Words("for ever", "永久"),
         left=Words(
-            "it is a hash of a record's id, and says of nobody whose it was", "只是记录编号的散列值，看不出属于谁"
+            "it is a hash of a record's id, and says of nobody whose it was",
+            "只是记录编号的散列值，看不出属于谁",
         ),
     ),
     DataPlace(
@@ -344,7 +380,10 @@ _GRAPH = (
             "changes of leaders that are not in the audit log yet: the person as HMAC, the group, the client",
             "尚未写入审计日志的班组负责人变更：人员的 HMAC、班组、客户端",
         ),
-        Words("each change of who leads a group is in the audit log", "班组负责人的每次变更都要写入审计日志"),
+        Words(
+            "each change of who leads a group is in the audit log",
+            "班组负责人的每次变更都要写入审计日志",
+        ),
         Words("seconds, an hour after a crash", "数秒；进程中断后一小时"),
         left=Words("it moves into the audit log", "随后移入审计日志"),
     ),
@@ -386,7 +425,10 @@ _BLOBS = (
             "stems of its words without names, and the labels",
             "离线分析器从一门课程学到的内容：每个已标注错误的记录编号和学生编号、去除姓名后的词干，以及标注",
         ),
-        Words("to link mistakes and to name their kinds without a model", "不用模型也能关联错误并说明其类型"),
+        Words(
+            "to link mistakes and to name their kinds without a model",
+            "不用模型也能关联错误并说明其类型",
+        ),
         Words("until it is dropped", "直到被弃用删除"),
         eraser="fits",
         exporter="fits",
@@ -450,7 +492,10 @@ _BLOBS = (
         retention="EDUGRAPH_SOURCE_RETENTION_DAYS",
         eraser="files",
         exporter="files",
-        left=Words("files of a job that has not ended are cleaned when it has", "未结束任务的文件在任务结束后清理"),
+        left=Words(
+            "files of a job that has not ended are cleaned when it has",
+            "未结束任务的文件在任务结束后清理",
+        ),
     ),
     DataPlace(
         "blobs.persons",
@@ -481,7 +526,8 @@ _BLOBS = (
         retention="EDUGRAPH_REJECT_RETENTION_DAYS",
         eraser="files",
         left=Words(
-            "rows that cannot be decoded and have the id as a word are listed", "无法解码且含有该编号的行会列出"
+            "rows that cannot be decoded and have the id as a word are listed",
+            "无法解码且含有该编号的行会列出",
         ),
         exporter="files",
     ),
@@ -492,7 +538,10 @@ _BLOBS = (
         "personal",
         Words("what was exported of one person", "导出的个人数据"),
         Words("to hand it to the person", "交给本人"),
-        Words("until it is fetched, or somebody is erased; a day at most", "直到被取走或有人被删除；最多一天"),
+        Words(
+            "until it is fetched, or somebody is erased; a day at most",
+            "直到被取走或有人被删除；最多一天",
+        ),
         eraser="files",
     ),
     DataPlace(
@@ -530,10 +579,18 @@ _BLOBS = (
         Store.BLOBS,
         ("erasures/*",),
         "pseudonymous",
-        Words("a keyed hash of the id of an erased student, and when", "被删除学生编号的带密钥散列值和时间"),
-        Words("to bring erasures into a graph that is restored from an older backup", "把删除带入由旧备份恢复的图谱"),
+        Words(
+            "a keyed hash of the id of an erased student, and when",
+            "被删除学生编号的带密钥散列值和时间",
+        ),
+        Words(
+            "to bring erasures into a graph that is restored from an older backup",
+            "把删除带入由旧备份恢复的图谱",
+        ),
         Words("until the student is admitted again", "直到重新接纳此学生"),
-        left=Words("without it, a restored backup would undo the erasure", "没有它，恢复备份就会使删除失效"),
+        left=Words(
+            "without it, a restored backup would undo the erasure", "没有它，恢复备份就会使删除失效"
+        ),
     ),
     DataPlace(
         "blobs.undos",
@@ -553,7 +610,10 @@ _BLOBS = (
         ("jobs/*/index", "jobs/*/cancelled", "jobs/*/contexts/*"),
         "none",
         _NO_PERSON,
-        Words("where batches are in the file; that a job was cancelled", "批次在文件中的位置；任务已取消的标记"),
+        Words(
+            "where batches are in the file; that a job was cancelled",
+            "批次在文件中的位置；任务已取消的标记",
+        ),
         _WITH_SOURCES,
         retention="EDUGRAPH_SOURCE_RETENTION_DAYS",
     ),
@@ -624,9 +684,12 @@ _REDIS = (
         "none",
         _NO_PERSON,
         Words(
-            "windows, packs and costs of jobs; the last acceptance number", "任务的窗口、分组和费用；最近的接收序号"
+            "windows, packs and costs of jobs; the last acceptance number",
+            "任务的窗口、分组和费用；最近的接收序号",
         ),
-        Words("as the job; costs 90 days; the number stays", "与任务相同；费用 90 天；序号一直保留"),
+        Words(
+            "as the job; costs 90 days; the number stays", "与任务相同；费用 90 天；序号一直保留"
+        ),
         retention="EDUGRAPH_JOB_RETENTION_DAYS",
     ),
     DataPlace(
@@ -635,7 +698,10 @@ _REDIS = (
         ("edugraph:delivered:*",),
         "none",
         _NO_PERSON,
-        Words("when the last messages of each queue were published", "每个队列最近取走的消息的发布时间"),
+        Words(
+            "when the last messages of each queue were published",
+            "每个队列最近取走的消息的发布时间",
+        ),
         Words("ten times for each queue", "每个队列十个时间"),
     ),
     DataPlace(
@@ -659,11 +725,15 @@ _REDIS = (
         ("celery-taskset-meta-*", "chord-unlock-*"),
         "personal",
         Words(
-            "the outcomes of the batches of one window, until all are there", "一个窗口内各批次的结果，直到全部到齐"
+            "the outcomes of the batches of one window, until all are there",
+            "一个窗口内各批次的结果，直到全部到齐",
         ),
         _TASKS,
         Words("until the window is done, 7 days at most", "直到窗口完成，最多 7 天"),
-        left=Words("it ends with its window, which a change would break", "随窗口结束；改写其成员会破坏窗口"),
+        left=Words(
+            "it ends with its window, which a change would break",
+            "随窗口结束；改写其成员会破坏窗口",
+        ),
     ),
     DataPlace(
         "redis.answers",
@@ -696,7 +766,10 @@ _REDIS = (
         ("edugraph:{members}:restricted", "edugraph:{members}:restricted-known"),
         "personal",
         Words("the ids of students who are restricted", "被限制处理的学生的编号"),
-        Words("nothing of them is read by the model, or shown", "模型不阅读、网关不显示这些学生的任何内容"),
+        Words(
+            "nothing of them is read by the model, or shown",
+            "模型不阅读、网关不显示这些学生的任何内容",
+        ),
         _TOLD_LIFE,
         eraser="members",
         left=Words("the graph says who is restricted", "图谱中有限制标记"),
@@ -742,7 +815,9 @@ _REDIS = (
         ("edugraph:answer-epochs",),
         "none",
         _NO_PERSON,
-        Words("which courses were changed since an answer was kept", "自保存答复以来哪些课程有变化"),
+        Words(
+            "which courses were changed since an answer was kept", "自保存答复以来哪些课程有变化"
+        ),
         Words("an hour after the last change", "最后一次变化后一小时"),
     ),
     DataPlace(
@@ -774,16 +849,25 @@ _REDIS = (
         ),
         "pseudonymous",
         Words("who sent a request, a fingerprint of its body", "请求的发送者、请求体的指纹"),
-        Words("to take a request once, and no more than a client may send", "同一请求只接受一次，并限制请求速率"),
+        Words(
+            "to take a request once, and no more than a client may send",
+            "同一请求只接受一次，并限制请求速率",
+        ),
         Words("a day", "一天"),
-        left=Words("the fingerprint is a hash of a whole body, for a day", "指纹是整个请求体的散列值，保留一天"),
+        left=Words(
+            "the fingerprint is a hash of a whole body, for a day",
+            "指纹是整个请求体的散列值，保留一天",
+        ),
     ),
     DataPlace(
         "redis.reading_turns",
         Store.REDIS,
         ("edugraph:reading-turns:*",),
         "pseudonymous",
-        Words("when a key or a person who logs in last asked insights", "密钥或登录者最近一次查询 insights 的时间"),
+        Words(
+            "when a key or a person who logs in last asked insights",
+            "密钥或登录者最近一次查询 insights 的时间",
+        ),
         Words("no more questions than a caller may ask", "限制调用者的查询速率"),
         Words("minutes", "数分钟"),
         left=Words("it names a caller, and ends after minutes", "其中是调用者，几分钟后消失"),
@@ -799,7 +883,9 @@ _REDIS = (
         ),
         Words("to let callers in", "验证调用者"),
         Words("until they are revoked", "直到撤销"),
-        left=Words("a key is of a caller, and ends when it is revoked", "密钥属于调用者，撤销后即失效"),
+        left=Words(
+            "a key is of a caller, and ends when it is revoked", "密钥属于调用者，撤销后即失效"
+        ),
     ),
     DataPlace(
         "redis.sessions",
@@ -903,7 +989,8 @@ _REDIS = (
         "none",
         _NO_PERSON,
         Words(
-            "random ids of changes of leaders that are in the audit log", "已写入审计日志的班组负责人变更的随机编号"
+            "random ids of changes of leaders that are in the audit log",
+            "已写入审计日志的班组负责人变更的随机编号",
         ),
         Words("30 days", "30 天"),
     ),
@@ -916,7 +1003,9 @@ _REDIS = (
             "jobs that ran while somebody in their files was erased, and hashes of the ids of such records",
             "运行期间其文件中有人被删除的任务，以及这些记录编号的散列值",
         ),
-        Words("to clean the job's files and results when it has ended", "任务结束后清理其文件和结果"),
+        Words(
+            "to clean the job's files and results when it has ended", "任务结束后清理其文件和结果"
+        ),
         Words("until a minute after the job", "直到任务结束后一分钟"),
         left=Words("it goes when the job has been cleaned", "任务清理后即消失"),
     ),
@@ -949,7 +1038,10 @@ _REDIS = (
             "are being changed",
             "每封死信的队列、任务、作业、原因、次数和时间；哪些已删除，哪些正在更改",
         ),
-        Words("to list and find dead letters; the letters themselves are files", "列出和查找死信；死信本身是文件"),
+        Words(
+            "to list and find dead letters; the letters themselves are files",
+            "列出和查找死信；死信本身是文件",
+        ),
         Words("as long as the letter, 30 days at most", "与死信相同，最多 30 天"),
         retention="EDUGRAPH_DEAD_LETTER_RETENTION_DAYS",
     ),
@@ -979,7 +1071,10 @@ _REDIS = (
             "*.celery.pidbox",
         ),
         "personal",
-        Words("messages, in the embedded run, which has no RabbitMQ", "消息（仅内嵌运行时，没有 RabbitMQ）"),
+        Words(
+            "messages, in the embedded run, which has no RabbitMQ",
+            "消息（仅内嵌运行时，没有 RabbitMQ）",
+        ),
         _TASKS,
         Words("until the demo ends", "直到演示结束"),
         left=Words("the embedded run deletes its folder", "内嵌运行会删除自己的目录"),
@@ -1040,7 +1135,10 @@ _QUEUES = (
             "edugraph.control*",
         ),
         "none",
-        Words("events: ids and states of jobs, batches, tasks; reasons", "事件：任务、批次的编号和状态；原因"),
+        Words(
+            "events: ids and states of jobs, batches, tasks; reasons",
+            "事件：任务、批次的编号和状态；原因",
+        ),
         Words("to tell listeners and the webhook", "通知监听者和网络回调"),
         Words("a day", "一天"),
     ),

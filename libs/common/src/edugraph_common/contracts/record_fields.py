@@ -47,7 +47,9 @@ _INVISIBLE_RANGES = (
     (0x1D173, 0x1D17A),
     (0xE0000, 0xE01EF),
 )
-_INVISIBLE = "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
+_INVISIBLE = "".join(
+    chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1)
+)
 
 
 def normal_id(value: str) -> str:
@@ -91,13 +93,17 @@ Id = Annotated[
     StringConstraints(min_length=1, max_length=128, strip_whitespace=True, pattern=_NO_CONTROL),
     BeforeValidator(_normal_if_text),
 ]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=_NO_NUL)]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=_NO_NUL)
+]
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=_NO_NUL)]
 RequiredText = Annotated[Text, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Reading = Annotated[int, Field(ge=0, le=1_000_000)]
 Timestamp = Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_utc)]
 # A negative score, which xAPI allows for penalties, counts as 0.
-Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(lambda score: max(score, 0.0))]
+Score = Annotated[
+    float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(lambda score: max(score, 0.0))
+]
 Level = Literal["beginner", "intermediate", "advanced"]
 Severity = Literal["low", "medium", "high"]

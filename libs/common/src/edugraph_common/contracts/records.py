@@ -85,9 +85,13 @@ class CourseRecord(ContractModel):
     course_description: Text | None = None
     difficulty: Level | None = None
     enrollment_date: Timestamp | None = None
-    progress: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, description="percent")] | None = None
+    progress: (
+        Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, description="percent")] | None
+    ) = None
     completion_date: Timestamp | None = None
-    time_spent: Annotated[float, Field(ge=0, allow_inf_nan=False, description="minutes")] | None = None
+    time_spent: Annotated[float, Field(ge=0, allow_inf_nan=False, description="minutes")] | None = (
+        None
+    )
 
 
 class ErrorRecord(ContractModel):
@@ -197,9 +201,13 @@ class PointRecord(ContractModel):
 
     point_id: Id | None = None
     name: Name | None = None
-    names: tuple[Name, ...] = Field(default=(), max_length=100, description="in other languages, or other spellings")
+    names: tuple[Name, ...] = Field(
+        default=(), max_length=100, description="in other languages, or other spellings"
+    )
     course_id: Id | None = None
-    requires: tuple[Name, ...] = Field(default=(), max_length=100, description="ids or names of points")
+    requires: tuple[Name, ...] = Field(
+        default=(), max_length=100, description="ids or names of points"
+    )
 
     @model_validator(mode="after")
     def has_an_id_or_a_name(self) -> Self:
@@ -405,11 +413,15 @@ def parse_row(value: object) -> Record | Withdrawal:
     rest = {key: item for key, item in value.items() if key != "withdrawn"}
     if head.withdrawn and value.get("type") == "activity_record":
         # The graph keeps the minutes of all records together.
-        raise InvalidRecord("withdrawn", "a record of another type", "true", "activity cannot be taken back")
+        raise InvalidRecord(
+            "withdrawn", "a record of another type", "true", "activity cannot be taken back"
+        )
     if not head.withdrawn:
         return parse_record(rest)
     record_id = head.record_id or parse_record(rest).record_id
-    return Withdrawal.model_construct(record_id=record_id, timestamp=head.timestamp, changed_at=head.changed_at)
+    return Withdrawal.model_construct(
+        record_id=record_id, timestamp=head.timestamp, changed_at=head.changed_at
+    )
 
 
 def parse_record(value: object) -> Record:
@@ -417,14 +429,18 @@ def parse_record(value: object) -> Record:
     envelope = _envelope(value)
     kind = envelope["type"]
     if not isinstance(kind, str) or kind not in DATA_OF_TYPE:
-        raise InvalidRecord("type", f"one of {', '.join(RECORD_TYPES)}", shorten(kind), "is not a known record type")
+        raise InvalidRecord(
+            "type", f"one of {', '.join(RECORD_TYPES)}", shorten(kind), "is not a known record type"
+        )
     try:
         data = DATA_OF_TYPE[kind].model_validate(envelope["data"])
         head = _Head.model_validate({key: envelope.get(key) for key in _HEAD})
     except ValidationError as error:
         raise _first_problem(error, envelope) from None
     if head.withdrawn:
-        raise InvalidRecord("withdrawn", "a record", "true", "takes a record back, where only records are taken")
+        raise InvalidRecord(
+            "withdrawn", "a record", "true", "takes a record back, where only records are taken"
+        )
     record_id = head.record_id or content_hash(kind, iso(head.timestamp), data)
     return Record.model_construct(
         type=cast("RecordType", kind),
@@ -459,14 +475,18 @@ def _envelope(value: object) -> Mapping[str, Any]:
         if value.get(key) is None:
             raise InvalidRecord(key, _EXPECTED[key], "", "is missing")
     if not isinstance(value["data"], dict):
-        raise InvalidRecord("data", _EXPECTED["data"], shorten(value["data"]), "is not a JSON object")
+        raise InvalidRecord(
+            "data", _EXPECTED["data"], shorten(value["data"]), "is not a JSON object"
+        )
     return value
 
 
 def _refuse_unknown(value: Mapping[str, Any]) -> None:
     if not value.keys() <= _KNOWN:
         unknown = sorted(value.keys() - _KNOWN)
-        raise InvalidRecord(shorten(unknown[0]), ", ".join(_FIELDS), "", "is not a field of a record")
+        raise InvalidRecord(
+            shorten(unknown[0]), ", ".join(_FIELDS), "", "is not a field of a record"
+        )
 
 
 _EXPECTED = {
@@ -532,7 +552,9 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
             return "starts earlier than ends"
         return " or ".join(ONE_OF[kind])
     name = str(detail["loc"][0])
-    return _FORMS.get(name, _FORMS_BY_ERROR.get(detail["type"].split("_")[0], "a value of the documented form"))
+    return _FORMS.get(
+        name, _FORMS_BY_ERROR.get(detail["type"].split("_")[0], "a value of the documented form")
+    )
 
 
 _FORMS = {

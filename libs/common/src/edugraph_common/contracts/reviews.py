@@ -20,7 +20,11 @@ REVIEWS_AT_ONCE = 1_000
 Thing = Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
 """The id of a node of the graph: a stated id, or a canonical name."""
 Of = Literal["error_type", "knowledge_point", "topic"]
-LABEL_OF: dict[Of, str] = {"error_type": "ErrorType", "knowledge_point": "KnowledgePoint", "topic": "Topic"}
+LABEL_OF: dict[Of, str] = {
+    "error_type": "ErrorType",
+    "knowledge_point": "KnowledgePoint",
+    "topic": "Topic",
+}
 PairVerdict = Literal["same", "different", "withdrawn"]
 Verdict = Literal["accepted", "rejected", "withdrawn"]
 """`withdrawn` cancels the earlier reviews of a thing, as if nobody had reviewed it."""
@@ -89,7 +93,9 @@ class FindingReview(Said):
     record_id: Id
     text_hash: str = Field(pattern="^[0-9a-f]{64}$")
     aspect: Aspect
-    target: Thing = Field(description="the id of a type, point or topic, or the value of a mood or degree")
+    target: Thing = Field(
+        description="the id of a type, point or topic, or the value of a mood or degree"
+    )
     verdict: Verdict
 
     @model_validator(mode="after")
@@ -142,5 +148,7 @@ class PrerequisiteReview(Said):
         return self
 
 
-Review = Annotated[FindingReview | ItemReview | PairReview | PrerequisiteReview, Field(discriminator="kind")]
+Review = Annotated[
+    FindingReview | ItemReview | PairReview | PrerequisiteReview, Field(discriminator="kind")
+]
 REVIEW: TypeAdapter[Review] = TypeAdapter(Review)

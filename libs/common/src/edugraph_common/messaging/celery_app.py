@@ -62,7 +62,11 @@ class App(Celery):
 
 def make_app(name: str, settings: Settings) -> App:
     """Return an app. It connects at its first use."""
-    app = App(name, broker=settings.broker_url.get_secret_value(), backend=settings.redis_url.get_secret_value())
+    app = App(
+        name,
+        broker=settings.broker_url.get_secret_value(),
+        backend=settings.redis_url.get_secret_value(),
+    )
     # Celery finds the class of the result store by the scheme of its address.
     store = f"{ResultStore.__module__}:{ResultStore.__name__}"
     app.loader.override_backends = {"redis": store, "rediss": store}

@@ -48,11 +48,23 @@ CLAIM_PATIENCE_SECONDS = 5.0
 # A part of an object that is older than this was left by a process that was killed.
 PART_SECONDS = 3_600.0
 MOST_SHOWN_CHARACTERS = 1_000  # of the text of a header in a row
-_PROPERTIES = ("content_type", "content_encoding", "correlation_id", "reply_to", "priority", "message_id")
-_OF_DELIVERY = ("x-delivery-count", "x-acquired-count")  # The broker changes these at each delivery.
+_PROPERTIES = (
+    "content_type",
+    "content_encoding",
+    "correlation_id",
+    "reply_to",
+    "priority",
+    "message_id",
+)
+_OF_DELIVERY = (
+    "x-delivery-count",
+    "x-acquired-count",
+)  # The broker changes these at each delivery.
 _TASK_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _HASH_LETTERS = 24
-_KEY = re.compile(rf"{FOLDER}/({'|'.join(QUEUES)})/[A-Za-z0-9_.-]+\.[0-9a-f]{{{_HASH_LETTERS}}}\.json")
+_KEY = re.compile(
+    rf"{FOLDER}/({'|'.join(QUEUES)})/[A-Za-z0-9_.-]+\.[0-9a-f]{{{_HASH_LETTERS}}}\.json"
+)
 
 
 class Unreadable(Rejected):
@@ -162,7 +174,11 @@ class StoredLetter(ContractModel):
 
 
 def made_letter(
-    queue: str, properties: Mapping[str, Any], headers: Mapping[str, Any], body: bytes, now: datetime
+    queue: str,
+    properties: Mapping[str, Any],
+    headers: Mapping[str, Any],
+    body: bytes,
+    now: datetime,
 ) -> StoredLetter:
     """Return the letter of a message. Its name is the same each time the message is delivered."""
     plain_headers = {str(name): _json_value(value) for name, value in headers.items()}
@@ -279,13 +295,18 @@ class DeadLetterStore:
         except Gone:
             return None
         except ValidationError:
-            raise Unreadable(f"the dead letter {ref} was damaged in the blob store: drop it") from None
+            raise Unreadable(
+                f"the dead letter {ref} was damaged in the blob store: drop it"
+            ) from None
 
     @contextmanager
     def claimed(self, ref: str, patience_seconds: float = CLAIM_PATIENCE_SECONDS) -> Iterator[None]:
         """Hold the lock of a letter. Raises Wait if another process holds it for longer than `patience_seconds`."""
         lock = self.client.lock(
-            f"{KEYS}:claim:{ref}", timeout=CLAIM_SECONDS, blocking_timeout=patience_seconds, thread_local=False
+            f"{KEYS}:claim:{ref}",
+            timeout=CLAIM_SECONDS,
+            blocking_timeout=patience_seconds,
+            thread_local=False,
         )
         with redis_errors():
             if not lock.acquire():
@@ -380,7 +401,9 @@ class DeadLetterStore:
                     f"Line {number} is not a dead letter that `dead export` wrote; the lines before it were restored."
                 ) from None
             if letter.queue not in QUEUES or not _is_letter(_key(letter.ref)):
-                raise Rejected(f"Line {number} names a queue that does not exist; the lines before it were restored.")
+                raise Rejected(
+                    f"Line {number} names a queue that does not exist; the lines before it were restored."
+                )
             self._restore(letter.model_copy(update={"since": self.now()}))
             restored[letter.queue] = restored.get(letter.queue, 0) + 1
         return restored
@@ -557,4 +580,6 @@ def open_dead_letters(settings: Settings) -> DeadLetterStore:
     client = connect(settings.redis_url.get_secret_value())
     jobs = Jobs(client, settings.job_retention_seconds)
     retention = timedelta(days=settings.dead_letter_retention_days)
-    return DeadLetterStore(client, jobs, Blobs(settings.blob_url), retention, partial(datetime.now, UTC))
+    return DeadLetterStore(
+        client, jobs, Blobs(settings.blob_url), retention, partial(datetime.now, UTC)
+    )

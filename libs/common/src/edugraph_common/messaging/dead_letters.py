@@ -44,7 +44,9 @@ def publish_dead_letter(task: "Task[Any, Any]", args: tuple[Any, ...], reason: s
 
 
 @contextmanager
-def dead_letter_channel(settings: Settings, timeout_seconds: float = 4.0) -> Iterator[BlockingChannel]:
+def dead_letter_channel(
+    settings: Settings, timeout_seconds: float = 4.0
+) -> Iterator[BlockingChannel]:
     """Open a channel for reading dead letters. When it closes, unacknowledged letters go back to their queues.
 
     Raises Rejected for a broker that has no dead letters or refuses a request, Retryable when it does not answer.
@@ -55,9 +57,13 @@ def dead_letter_channel(settings: Settings, timeout_seconds: float = 4.0) -> Ite
         with pika_channel(settings, timeout=timeout_seconds) as channel:
             yield channel
     except pika.exceptions.ChannelClosedByBroker as error:
-        raise Rejected(f"RabbitMQ refused it ({error.reply_code}); run: edugraph topology check") from error
+        raise Rejected(
+            f"RabbitMQ refused it ({error.reply_code}); run: edugraph topology check"
+        ) from error
     except (pika.exceptions.UnroutableError, pika.exceptions.NackError) as error:
-        raise Retryable("the broker took a replay into no queue; run: edugraph topology check") from error
+        raise Retryable(
+            "the broker took a replay into no queue; run: edugraph topology check"
+        ) from error
     except pika.exceptions.AMQPError as error:
         raise Retryable(f"the broker does not answer ({type(error).__name__})") from error
 
@@ -82,7 +88,9 @@ def _take_in_queue(channel: BlockingChannel, store: DeadLetterStore, queue: str)
         method, properties, body = channel.basic_get(name)
         if method is None:
             return
-        store.keep(made_letter(queue, vars(properties), properties.headers or {}, body, store.now()))
+        store.keep(
+            made_letter(queue, vars(properties), properties.headers or {}, body, store.now())
+        )
         channel.basic_ack(method.delivery_tag)
 
 

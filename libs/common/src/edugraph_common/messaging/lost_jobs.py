@@ -12,7 +12,9 @@ from edugraph_common.platform.object_store import Blobs, cancelled_key
 from edugraph_common.platform.stored_jobs import load_analysis, load_job
 
 
-def send_lost_job(app: Celery, blobs: Blobs, job_id: str, generation: int | None, now: datetime) -> bool:
+def send_lost_job(
+    app: Celery, blobs: Blobs, job_id: str, generation: int | None, now: datetime
+) -> bool:
     """Send an import's split or an analysis job's request again, from the beginning.
 
     Several workers may do so, because windows are claimed and packs are counted once. Return True if the caller need
@@ -25,7 +27,9 @@ def send_lost_job(app: Celery, blobs: Blobs, job_id: str, generation: int | None
     if job is None:
         return False
     if job.deadline is not None and job.deadline < now.timestamp():
-        raise Rejected("Redis does not know this job, and its deadline has passed; send its records again")
+        raise Rejected(
+            "Redis does not know this job, and its deadline has passed; send its records again"
+        )
     if isinstance(job, ImportJob):
         split = job.model_copy(update={"next_batch": 0, "generation": generation or 0})
         send(app, "begin_import_again_task", split, task_id=task_id_for(job_id, "split-again"))

@@ -47,7 +47,9 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
         with broker_errors(), app.connection_for_write() as connection:
             for queue in [*task_queues(quorum=False), *dead_queues(quorum=False)]:
                 queue.bind(connection.default_channel).declare()
-        return ["queues declared on the embedded broker: it has no confirms, no quorum and no delivery limit"]
+        return [
+            "queues declared on the embedded broker: it has no confirms, no quorum and no delivery limit"
+        ]
     queues = all_queues()
     with pika_channel(settings) as channel:
         for exchange in EXCHANGES:
@@ -84,7 +86,9 @@ def check_topology(settings: Settings) -> list[str]:
     """
     if not settings.on_rabbitmq:
         return []
-    exchanges = [exchange.name for exchange in EXCHANGES] + delay_names() + ["celery_delayed_delivery"]
+    exchanges = (
+        [exchange.name for exchange in EXCHANGES] + delay_names() + ["celery_delayed_delivery"]
+    )
     queues = [queue.name for queue in all_queues()] + delay_names()
     problems = []
     for kind, names in (("exchange", exchanges), ("queue", queues)):
@@ -133,7 +137,9 @@ def _queues_with_policies(api: httpx.Client, settings: Settings) -> dict[str, di
         time.sleep(0.5)
 
 
-def _policy_problems(queue: str, found: dict[str, Any], ours: dict[str, dict[str, Any]]) -> list[str]:
+def _policy_problems(
+    queue: str, found: dict[str, Any], ours: dict[str, dict[str, Any]]
+) -> list[str]:
     """Return a list with one sentence if our policy is not in effect for a queue, else an empty list.
 
     If several policies match a queue, only the one with the highest priority applies. So it is not enough to check
@@ -174,7 +180,9 @@ def connection_parameters(settings: BrokerSettings, *, timeout: float) -> list[p
     nodes = [pika.URLParameters(url) for url in settings.broker_urls]
     for parameters in nodes:
         parameters.virtual_host = unquote(vhost(settings))
-        parameters.socket_timeout = parameters.blocked_connection_timeout = parameters.stack_timeout = timeout
+        parameters.socket_timeout = parameters.blocked_connection_timeout = (
+            parameters.stack_timeout
+        ) = timeout
     return nodes
 
 
@@ -196,15 +204,23 @@ def pika_channel(settings: BrokerSettings, *, timeout: float = 10.0) -> Iterator
 def management(settings: Settings) -> Iterator[httpx.Client]:
     """Open a client of the management API. Raises Rejected without an address, Retryable when it does not answer."""
     if settings.broker_management_url is None:
-        raise Rejected("set EDUGRAPH_BROKER_MANAGEMENT_URL: policies need RabbitMQ's management API")
-    with httpx.Client(base_url=settings.broker_management_url.get_secret_value(), timeout=10) as client:
+        raise Rejected(
+            "set EDUGRAPH_BROKER_MANAGEMENT_URL: policies need RabbitMQ's management API"
+        )
+    with httpx.Client(
+        base_url=settings.broker_management_url.get_secret_value(), timeout=10
+    ) as client:
         try:
             yield client
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
-            raise Rejected(f"RabbitMQ's management API answered {status}: check user and tags") from error
+            raise Rejected(
+                f"RabbitMQ's management API answered {status}: check user and tags"
+            ) from error
         except httpx.HTTPError as error:
-            raise Retryable(f"RabbitMQ's management API cannot be reached ({what(error)})") from error
+            raise Retryable(
+                f"RabbitMQ's management API cannot be reached ({what(error)})"
+            ) from error
 
 
 def vhost(settings: BrokerSettings) -> str:

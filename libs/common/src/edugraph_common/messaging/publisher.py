@@ -136,4 +136,6 @@ def check_size(message: Message) -> None:
 def check_bytes(size: int) -> None:
     """Raise Rejected if a message of `size` bytes is too large."""
     if size > LARGEST_BODY:
-        raise Rejected(f"the message has {size} bytes, more than {LARGEST_BODY}; send a file instead")
+        raise Rejected(
+            f"the message has {size} bytes, more than {LARGEST_BODY}; send a file instead"
+        )

@@ -79,11 +79,15 @@ class ResultStore(RedisBackend):
             self.get_key_for_group(request.group, suffix) for suffix in (".c", ".d", ".j", ".s")
         )
         with self.client.pipeline(transaction=False) as pipe:
-            pipe.get(claim).sismember(counted, f"{request.id}:{request.group_index}").zcard(results).get(size)
+            pipe.get(claim).sismember(counted, f"{request.id}:{request.group_index}").zcard(
+                results
+            ).get(size)
             state, was_counted, members, expected = pipe.execute()
         return bool(state == b"done" or (was_counted and expected and members >= int(expected)))
 
-    def _store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
+    def _store_result(
+        self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any
+    ) -> Any:
         try:
             return super()._store_result(task_id, result, state, *args, **kwargs)  # type: ignore[misc]
         except (OutOfMemoryError, *LOGIN_ERRORS):

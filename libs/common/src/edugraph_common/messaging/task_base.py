@@ -26,13 +26,24 @@ from celery.exceptions import Retry as RetryRequested
 from pydantic import ValidationError
 from redis.exceptions import OutOfMemoryError
 
-from edugraph_common.contracts.errors import Failure, RedisFull, Rejected, Retryable, ServerAway, Wait
+from edugraph_common.contracts.errors import (
+    Failure,
+    RedisFull,
+    Rejected,
+    Retryable,
+    ServerAway,
+    Wait,
+)
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.outcomes import FailedOutcome, given_up_state
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.dead_letters import WAITED_FOR, publish_dead_letter
 from edugraph_common.messaging.publisher import broker_errors, describe, job_of, named_by
-from edugraph_common.messaging.worker.circuit_breaker import report_away, report_failure, report_success
+from edugraph_common.messaging.worker.circuit_breaker import (
+    report_away,
+    report_failure,
+    report_success,
+)
 from edugraph_common.messaging.worker.reject_policy import requeue_delay_seconds
 from edugraph_common.platform import metrics
 from edugraph_common.platform.redis_errors import LoginRefused, redis_errors
@@ -87,7 +98,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
     def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
         """Return the answer of a chord's member that gave up. It replaces an exception."""
         batch = getattr(message, "batch", None)
-        return FailedOutcome(job_id=message.job_id, batch=batch, error=reason).model_dump(mode="json")
+        return FailedOutcome(job_id=message.job_id, batch=batch, error=reason).model_dump(
+            mode="json"
+        )
 
     def on_given_up(self, message: Message, reason: str) -> None:
         """Record in the job that this step failed permanently. The method must be idempotent."""
@@ -102,7 +115,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
             kind = error.errors()[0]["type"]
-            raise Rejected(f"malformed message for {self.name}: {where or 'body'} ({kind})") from None
+            raise Rejected(
+                f"malformed message for {self.name}: {where or 'body'} ({kind})"
+            ) from None
 
     def mark_given_up(self, request: Context, args: tuple[Any, ...], reason: str) -> None:
         """Record the end of a task that could not give up by itself, since its worker died or rejected the message.
@@ -117,7 +132,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             self.backend.mark_as_done(str(request.id), outcome, request=request)
         else:
             failure = Rejected(reason)
-            self.backend.mark_as_failure(str(request.id), failure, request=request, call_errbacks=False)
+            self.backend.mark_as_failure(
+                str(request.id), failure, request=request, call_errbacks=False
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         body = args[-1] if args else None
@@ -183,7 +200,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
 
     def _retry_or_give_up(self, error: Retryable, args: tuple[Any, ...]) -> Any:
         if self.request.retries >= RETRIES:
-            return self._give_up(Retryable(f"{error.reason}; gave up after {RETRIES + 1} tries"), args)
+            return self._give_up(
+                Retryable(f"{error.reason}; gave up after {RETRIES + 1} tries"), args
+            )
         delay = backoff(self.request.retries)
         log.warning("task_retried", reason=error.reason, seconds=delay, exc_info=error)
         with _or_put_back(self.request):
@@ -193,7 +212,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         seconds = max(1, min(int(wait.seconds) + 1, LONGEST_BACKOFF_SECONDS))
         body = args[-1] if args and isinstance(args[-1], dict) else {}
         if float(body.get("deadline") or math.inf) < time.time() + seconds:
-            return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args, data_is_bad=True)
+            return self._give_up(
+                Rejected(f"{wait.reason}; the job's deadline has passed"), args, data_is_bad=True
+            )
         level = logging.WARNING if isinstance(wait, ServerAway) else logging.INFO
         log.log(level, "task_waits", reason=wait.reason, seconds=seconds)
         if isinstance(wait, ServerAway):

@@ -62,17 +62,25 @@ def task_queues(*, quorum: bool = True) -> list[Queue]:
 def dead_queues(*, quorum: bool = True) -> list[Queue]:
     """Return the queues in which dead letters wait until they are stored."""
     arguments = _arguments(quorum=quorum)
-    return [Queue(dead_queue_name(q), DEAD, routing_key=q, queue_arguments=arguments) for q in QUEUES]
+    return [
+        Queue(dead_queue_name(q), DEAD, routing_key=q, queue_arguments=arguments) for q in QUEUES
+    ]
 
 
 def worker_reports_queue() -> Queue:
     """Return the queue in which workers report whether their servers can be used."""
     return Queue(
-        WORKER_REPORTS, TASKS, routing_key=WORKER_REPORT_KEY, queue_arguments=_arguments(quorum=True), no_declare=True
+        WORKER_REPORTS,
+        TASKS,
+        routing_key=WORKER_REPORT_KEY,
+        queue_arguments=_arguments(quorum=True),
+        no_declare=True,
     )
 
 
-def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> dict[str, dict[str, Any]]:
+def policies(
+    dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS,
+) -> dict[str, dict[str, Any]]:
     """Return name -> policy in the form of RabbitMQ's management API. One policy applies to each queue."""
     found = {f"edugraph.{queue}": _policy_of_task_queue(queue) for queue in QUEUES}
     # A letter that cannot be stored goes back to its queue, however often, until its retention is over.

@@ -79,9 +79,14 @@ def permissions() -> dict[Service, Permissions]:
         ),
         # The analyzer sends findings to the importer. It cannot request erasures, or imports that are not lost.
         "analyzer": _worker(
-            tasks, events, ("llm_analysis",), _keys_of({"llm_analysis", "graph_findings"}) | {*ASKED_BY_ANALYZER}
+            tasks,
+            events,
+            ("llm_analysis",),
+            _keys_of({"llm_analysis", "graph_findings"}) | {*ASKED_BY_ANALYZER},
         ),
-        "webhooks": Permissions(configure=f"^{webhooks}$", write=f"^{webhooks}$", read=rf"^({webhooks}|{events})$"),
+        "webhooks": Permissions(
+            configure=f"^{webhooks}$", write=f"^{webhooks}$", read=rf"^({webhooks}|{events})$"
+        ),
         # Flower and exporters receive events, send commands to workers, and read figures about queues.
         "monitor": Permissions(
             configure=rf"^({CELERY_EXCHANGES}|celeryev\..+|.+\.reply\.celery\.pidbox)$",

@@ -54,19 +54,35 @@ class AnalysisWindows:
         self._mark_sent = load_script(client, "mark_packs_sent")
         self._mark_texts = load_script(client, "keys_of_job", "mark_texts")
 
-    def ask(self, requests: Sequence[AnalysisBatch], by: str) -> Literal["start", "waiting"] | WhyNot:
+    def ask(
+        self, requests: Sequence[AnalysisBatch], by: str
+    ) -> Literal["start", "waiting"] | WhyNot:
         """Append requests of one job to its waiting requests. Requests for course texts go before the others.
 
         The requests must have `rows`. After "start" the caller must send an AnalysisWindow and then call `sent` with
         START. `by` names the caller. Repeating the call is safe.
         """
         first = requests[0]
-        arguments = [_script_argument(first.generation), by, *(request.model_dump_json() for request in requests)]
+        arguments = [
+            _script_argument(first.generation),
+            by,
+            *(request.model_dump_json() for request in requests),
+        ]
         with redis_errors():
-            return cast("Literal['start', 'waiting'] | WhyNot", self._ask(keys_of_job(first.job_id), arguments))
+            return cast(
+                "Literal['start', 'waiting'] | WhyNot",
+                self._ask(keys_of_job(first.job_id), arguments),
+            )
 
     def take(
-        self, job_id: str, generation: int | None, by: str, now: datetime, *, most: int, pack_records: int
+        self,
+        job_id: str,
+        generation: int | None,
+        by: str,
+        now: datetime,
+        *,
+        most: int,
+        pack_records: int,
     ) -> Taken:
         """Return the packs for which there is room, now that `by` (a pack or START) has left the queue.
 
@@ -81,7 +97,9 @@ class AnalysisWindows:
         packs = []
         for start in range(0, len(values), _FIELDS_OF_A_PACK):
             name, first, count, request = values[start : start + _FIELDS_OF_A_PACK]
-            packs.append(pack_of(AnalysisBatch.model_validate_json(request), name, int(first), int(count)))
+            packs.append(
+                pack_of(AnalysisBatch.model_validate_json(request), name, int(first), int(count))
+            )
         return Taken(cast("Literal['open'] | WhyNot", standing), packs)
 
     def sent(self, job_id: str, by: str, pack: str) -> None:
@@ -135,7 +153,9 @@ def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analys
         "left_out",
         "economy",
     )
-    return Analysis(pack=name, first=first, count=count, **{field: getattr(request, field) for field in same})
+    return Analysis(
+        pack=name, first=first, count=count, **{field: getattr(request, field) for field in same}
+    )
 
 
 def _script_argument(generation: int | None) -> str | int:

@@ -15,7 +15,8 @@ from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.platform.redis_errors import redis_errors
 
 EPOCHS = "edugraph:answer-epochs"
-ALL_COURSES = ""  # the field of the epoch that counts for every answer; a course cannot have this id
+# The field of the epoch that counts for every answer; a course cannot have this id
+ALL_COURSES = ""
 KEPT_SECONDS = 3_600  # after the last change, much longer than an answer is cached
 # Types of record that change only the answers of the courses that they name.
 _OF_THEIR_COURSES = frozenset(
@@ -34,14 +35,18 @@ _OF_THEIR_COURSES = frozenset(
 class AnswerEpochs:
     """The epochs of all courses. Each method raises Retryable when Redis does not answer."""
 
-    def __init__(self, client: "redis.Redis", new_epoch: Callable[[], str] = lambda: uuid4().hex) -> None:
+    def __init__(
+        self, client: "redis.Redis", new_epoch: Callable[[], str] = lambda: uuid4().hex
+    ) -> None:
         self._redis = client
         self._new_epoch = new_epoch
 
     def of(self, courses: Sequence[str]) -> tuple[str | None, ...]:
         """Return the epoch of ALL_COURSES, then the epoch of each course. None if no epoch was set within an hour."""
         with redis_errors():
-            return tuple(cast("list[str | None]", self._redis.hmget(EPOCHS, [ALL_COURSES, *courses])))
+            return tuple(
+                cast("list[str | None]", self._redis.hmget(EPOCHS, [ALL_COURSES, *courses]))
+            )
 
     def begin(self, courses: Iterable[str]) -> None:
         """Set a new epoch for each of these courses."""

@@ -96,7 +96,10 @@ class ApiKeys:
         """Return all keys, the oldest first."""
         with redis_errors():
             found = cast("dict[str, str]", self._redis.hgetall(KEYS))
-        return sorted((ApiKey.model_validate_json(text) for text in found.values()), key=lambda key: key.created)
+        return sorted(
+            (ApiKey.model_validate_json(text) for text in found.values()),
+            key=lambda key: key.created,
+        )
 
     def revoke(self, key_id: str) -> bool:
         """Revoke a key. Return False if there is no such key."""
@@ -131,7 +134,10 @@ def split_token(token: str) -> tuple[str, str]:
 
 def matches(key: ApiKey | None, secret: str) -> bool:
     """Return whether the secret is right. The time is the same for a wrong secret and for an unknown key."""
-    return hmac.compare_digest(hash_of(secret), key.secret_hash if key else _NOBODY) and key is not None
+    return (
+        hmac.compare_digest(hash_of(secret), key.secret_hash if key else _NOBODY)
+        and key is not None
+    )
 
 
 def hash_of(secret: str) -> str:

@@ -119,7 +119,9 @@ class Verified(NamedTuple):
 
 def keyed_object(secret: str, kind: str, identifier: str) -> str:
     """Return 32 hex digits, the same for the same object of one installation."""
-    return hmac.new(secret.encode(), f"{kind}:{identifier}".encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(secret.encode(), f"{kind}:{identifier}".encode(), hashlib.sha256).hexdigest()[
+        :32
+    ]
 
 
 class Audit:
@@ -129,7 +131,10 @@ class Audit:
     """
 
     def __init__(
-        self, client: "redis.Redis", secret: str | None = None, retention_days: int = AUDIT_RETENTION_DAYS
+        self,
+        client: "redis.Redis",
+        secret: str | None = None,
+        retention_days: int = AUDIT_RETENTION_DAYS,
     ) -> None:
         self._redis = client
         self._secret = secret
@@ -159,7 +164,15 @@ class Audit:
         """
         if of is not None:
             keyed = self.object_of(*of)
-        entry = Entry(time=now, who=who, action=action, what=what, outcome=outcome, object=keyed, purpose=purpose)
+        entry = Entry(
+            time=now,
+            who=who,
+            action=action,
+            what=what,
+            outcome=outcome,
+            object=keyed,
+            purpose=purpose,
+        )
         most = MOST_READS_AND_REFUSALS if action in CAPPED else 0
         keys = [f"edugraph:audit-count:{who}:{now:%F}"]
         if once:
@@ -170,7 +183,9 @@ class Audit:
             # The first entry that is left out leaves a mark: from here on only the lines of the log have more.
             mark = self._sealed(entry.model_copy(update={"action": "capped"}), link)
             with redis_errors():
-                state, last = self._append(keys, [ENTRIES, ENDED, self._last, most, text, mark, ONCE_SECONDS])
+                state, last = self._append(
+                    keys, [ENTRIES, ENDED, self._last, most, text, mark, ONCE_SECONDS]
+                )
             self._last = last
             if state == "changed":
                 continue
@@ -220,10 +235,21 @@ class Audit:
             entry = _entry_of(text)
             if newer is None:
                 last = entry.place
-            if entry.action == UNREADABLE or not hmac.compare_digest(entry.hash, self._hash_of(entry)):
-                return Verified(number_of_entries, last, f"entry {entry.number} was changed, or is not of this log")
-            if newer is not None and (entry.number, entry.hash) != (newer.number - 1, newer.previous):
-                return Verified(number_of_entries, last, f"entries are missing before entry {newer.number}")
+            if entry.action == UNREADABLE or not hmac.compare_digest(
+                entry.hash, self._hash_of(entry)
+            ):
+                return Verified(
+                    number_of_entries,
+                    last,
+                    f"entry {entry.number} was changed, or is not of this log",
+                )
+            if newer is not None and (entry.number, entry.hash) != (
+                newer.number - 1,
+                newer.previous,
+            ):
+                return Verified(
+                    number_of_entries, last, f"entries are missing before entry {newer.number}"
+                )
             if entry.place == expected:
                 must_be_there = ""
             newer = entry

@@ -24,14 +24,25 @@ class KeysWithBootstrap(ApiKeys):
             return
         key_id, secret = split_token(token)
         if len(secret) < MIN_SECRET_LENGTH:
-            raise ValueError("EDUGRAPH_BOOTSTRAP_KEY must be eg_<id>_<secret> with a secret of 32 characters or more")
+            raise ValueError(
+                "EDUGRAPH_BOOTSTRAP_KEY must be eg_<id>_<secret> with a secret of 32 characters or more"
+            )
         self._bootstrap_key = ApiKey(
-            key_id=key_id, name="bootstrap", scopes=SCOPES, secret_hash=hash_of(secret), created=datetime.now(UTC)
+            key_id=key_id,
+            name="bootstrap",
+            scopes=SCOPES,
+            secret_hash=hash_of(secret),
+            created=datetime.now(UTC),
         )
 
     def find(self, key_id: str) -> ApiKey | None:
         found = super().find(key_id)
         bootstrap = self._bootstrap_key
-        if found is None and bootstrap is not None and key_id == bootstrap.key_id and not self.were_made():
+        if (
+            found is None
+            and bootstrap is not None
+            and key_id == bootstrap.key_id
+            and not self.were_made()
+        ):
             return bootstrap
         return found

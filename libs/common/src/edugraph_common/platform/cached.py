@@ -8,7 +8,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def cached_for(seconds: float, look: Callable[[], T], clock: Callable[[], float] = time.monotonic) -> Callable[[], T]:
+def cached_for(
+    seconds: float, look: Callable[[], T], clock: Callable[[], float] = time.monotonic
+) -> Callable[[], T]:
     """Return a function that returns the last result of `look`, and calls `look` again after `seconds`.
 
     If several threads ask at once, one calls `look` and the others wait. An exception of `look` is raised and not

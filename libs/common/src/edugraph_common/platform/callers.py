@@ -9,7 +9,8 @@ from edugraph_common.contracts.permissions import ROLES, SCOPES, Role, Scope
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
 
-REMEMBERED_SECONDS = 4.0  # a revoked key ends within 5 s, and so do its streams, which look twice a second
+# A revoked key ends within 5 s, and so do its streams, which look twice a second
+REMEMBERED_SECONDS = 4.0
 MAX_REMEMBERED_KEYS = 10_000
 
 

@@ -30,7 +30,10 @@ _ASKED_SECONDS = 10
 _NAME_FIELDS = ("student_name", "student_name_from", "student_name_to", "teacher_name")
 # The braces keep all keys on one node of a Redis cluster: they are written in one transaction.
 EPOCH = "edugraph:{members}:epoch"
-_RESTRICTED, _RESTRICTED_KNOWN = "edugraph:{members}:restricted", "edugraph:{members}:restricted-known"
+_RESTRICTED, _RESTRICTED_KNOWN = (
+    "edugraph:{members}:restricted",
+    "edugraph:{members}:restricted-known",
+)
 
 
 class CourseMembers:
@@ -104,7 +107,9 @@ class CourseMembers:
         If the epoch has changed, nothing is set, since a description may name people.
         """
         told = context.model_dump_json()
-        self._in_epoch(epoch, lambda pipe: pipe.set(_context(context.course_id), told, ex=CONTEXT_KEPT_SECONDS))
+        self._in_epoch(
+            epoch, lambda pipe: pipe.set(_context(context.course_id), told, ex=CONTEXT_KEPT_SECONDS)
+        )
 
     def contexts(self, course_ids: Iterable[str]) -> dict[str, CourseContext]:
         """Return course id -> context for the courses that have one. It is at most ten minutes old."""

@@ -17,7 +17,9 @@ def read_fit(blobs: Blobs, key: str) -> tuple[FitHeader, list[LabelledRow]]:
     """Return the header and the rows of a fit. Raises Gone, and ValueError if the blob is not a fit."""
     with blobs.open(key) as file:
         first, *rest = file.read().splitlines()
-    return FitHeader.model_validate_json(first), [LabelledRow.model_validate_json(line) for line in rest]
+    return FitHeader.model_validate_json(first), [
+        LabelledRow.model_validate_json(line) for line in rest
+    ]
 
 
 def fit_keys(blobs: Blobs, course_id: str | None = None) -> list[str]:
@@ -26,7 +28,9 @@ def fit_keys(blobs: Blobs, course_id: str | None = None) -> list[str]:
     return [key for key in blobs.keys(folder) if key.endswith(".ndjson")]
 
 
-def leave_rows_out(blobs: Blobs, key: str, is_left_out: Callable[[LabelledRow], bool], *, dry_run: bool) -> int:
+def leave_rows_out(
+    blobs: Blobs, key: str, is_left_out: Callable[[LabelledRow], bool], *, dry_run: bool
+) -> int:
     """Remove rows from a fit and return their number. The next load learns only from the remaining rows."""
     header, rows = read_fit(blobs, key)
     kept = [row for row in rows if not is_left_out(row)]

@@ -61,8 +61,12 @@ class Telemetry:
     def _count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Log and count a request. The log leaves out requests of probes."""
         if route not in PROBES:
-            log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
-        metrics.HTTP_REQUESTS.add(service=self._service, method=method, route=route, status=str(status))
+            log.info(
+                "request", method=method, route=route, status=status, seconds=round(seconds, 4)
+            )
+        metrics.HTTP_REQUESTS.add(
+            service=self._service, method=method, route=route, status=str(status)
+        )
         metrics.HTTP_SECONDS.observe(seconds, service=self._service, route=route)
 
 

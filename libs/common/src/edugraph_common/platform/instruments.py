@@ -24,7 +24,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 # The most values that an open label may have in one process, by default. Further values are counted as "other".
 MOST_VALUES = 20
-Part = Literal["every process", "workers", "importer", "analyzer", "gateway", "insights", "webhooks"]
+Part = Literal[
+    "every process", "workers", "importer", "analyzer", "gateway", "insights", "webhooks"
+]
 Merge = Literal["sum", "max", "livesum", "livemax", "mostrecent"]
 
 
@@ -81,7 +83,9 @@ class Counter(Instrument):
         return CounterMetricFamily(self.full_name, self.help, labels=self.label_names)
 
     def make(self, registry: CollectorRegistry) -> MetricWrapperBase:
-        return prometheus_client.Counter(self.full_name, self.help, self.label_names, registry=registry)
+        return prometheus_client.Counter(
+            self.full_name, self.help, self.label_names, registry=registry
+        )
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,11 @@ class Gauge(Instrument):
 
     def make(self, registry: CollectorRegistry) -> MetricWrapperBase:
         return prometheus_client.Gauge(
-            self.full_name, self.help, self.label_names, multiprocess_mode=self.merge, registry=registry
+            self.full_name,
+            self.help,
+            self.label_names,
+            multiprocess_mode=self.merge,
+            registry=registry,
         )
 
 
@@ -137,7 +145,9 @@ class _Process:
         A value that a label does not allow is counted as "other", so that input cannot create new series.
         """
         if set(given) != set(instrument.label_names):
-            raise TypeError(f"{instrument.name} has the labels {instrument.label_names}, not {tuple(given)}")
+            raise TypeError(
+                f"{instrument.name} has the labels {instrument.label_names}, not {tuple(given)}"
+            )
         metric = self._made.get(instrument.name)
         if metric is None:
             with self._lock:

@@ -45,7 +45,8 @@ REAPING = "edugraph:reaping"
 SWEEPING, SWEPT = "edugraph:sweeping", "edugraph:swept"
 ENDING_RECORDS = "edugraph:ending-records"
 ERASING = "edugraph:erasing"
-ERASING_SECONDS = 60.0  # the lock of an erasure whose process died ends after this time; its process renews it
+# The lock of an erasure whose process died ends after this time; its process renews it
+ERASING_SECONDS = 60.0
 ERASING_WAIT_SECONDS = 3.0  # before the task of another erasure tries again
 ERASING_BLOCKS_SECONDS = 0.5
 SETTLING = "edugraph:settling"
@@ -57,7 +58,8 @@ ERASED_FILE_NAME = "(erased)"  # shown in place of a file name that names an era
 # a key of its own, because the analyzer writes it and has no permission for the other keys.
 LETTERS_TO_CLEAN = "dead-letters"
 UNCLEAN_LETTERS = "edugraph:{dead-letters}:unclean"
-MARKS_TO_CLEAN = "edugraph:erasing:marks"  # of erased persons' records whose analysis ended after the erasure
+# The marks of erased persons' records whose analysis ended after the erasure.
+MARKS_TO_CLEAN = "edugraph:erasing:marks"
 FAILED_STATES: tuple[JobState, ...] = ("failed", "partly failed")
 CLAIM_SECONDS = 60.0  # the claim of a split that has died ends after this time
 # A withdrawn submission is remembered for longer than its message may wait in a queue.
@@ -67,7 +69,17 @@ WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
 # of both priorities: while both wait, one of three delivered messages has the lower priority.
 DELIVERIES_KEPT = 10
 # The parts of a job's keys, in the order in which keys_of_job.lua expects them.
-PARTS = ("", "tasks", "windows", "batches", "errors", "packs", "analysed", "to_analyse", "packs_in_queue")
+PARTS = (
+    "",
+    "tasks",
+    "windows",
+    "batches",
+    "errors",
+    "packs",
+    "analysed",
+    "to_analyse",
+    "packs_in_queue",
+)
 
 # The version of the form in which a job is stored. It is written with each job; a job without it has version 1.
 JOB_SCHEMA_VERSION = 1
@@ -200,7 +212,9 @@ class Jobs:
         tasks_hold_records: bool = False,
     ) -> bool:
         """Create a job and return True, or return False if it is already there. `NewJob` explains the arguments."""
-        return self.create_job(NewJob(job_id, kind, source, now, to_analyse, tasks, tasks_hold_records))
+        return self.create_job(
+            NewJob(job_id, kind, source, now, to_analyse, tasks, tasks_hold_records)
+        )
 
     def create_job(self, job: NewJob) -> bool:
         """Create a job and return True, or return False if it is already there."""
@@ -258,7 +272,8 @@ class Jobs:
         """
         with redis_errors():
             kept = cast(
-                "list[str | None]", self._redis.hmget(_job(job_id), "state", "generation", "stopped", "schema")
+                "list[str | None]",
+                self._redis.hmget(_job(job_id), "state", "generation", "stopped", "schema"),
             )
         state, current, stopped, schema = kept
         if schema is not None and int(schema) > JOB_SCHEMA_VERSION:
@@ -279,7 +294,12 @@ class Jobs:
 
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
         """Store the outcome of a batch. Return False if it was settled before or Redis does not know the job."""
-        arguments: list[str | float] = [outcome.batch, outcome.model_dump_json(), _iso(now), JOB_SHOWN_ERRORS]
+        arguments: list[str | float] = [
+            outcome.batch,
+            outcome.model_dump_json(),
+            _iso(now),
+            JOB_SHOWN_ERRORS,
+        ]
         with redis_errors():
             return bool(self._settle_batch(keys_of_job(outcome.job_id), arguments))
 
@@ -326,7 +346,13 @@ class Jobs:
 
         With `claims_changed` the job ends only after `derived` was called.
         """
-        arguments = [pack, progress.model_dump_json(), _iso(now), error or "", "1" if claims_changed else ""]
+        arguments = [
+            pack,
+            progress.model_dump_json(),
+            _iso(now),
+            error or "",
+            "1" if claims_changed else "",
+        ]
         with redis_errors():
             return bool(self._settle_pack(keys_of_job(job_id), arguments))
 
@@ -358,7 +384,12 @@ class Jobs:
             return int(cast("int", self._resume(keys_of_job(job_id), [_iso(now), *states])))
 
     def note_delivery(
-        self, job_id: str, generation: int | None, queue: str, published: float | None, now: datetime
+        self,
+        job_id: str,
+        generation: int | None,
+        queue: str,
+        published: float | None,
+        now: datetime,
     ) -> None:
         """Note that a worker got a message of a job from this queue. `published` is in seconds since 1970."""
         generation_text = "" if generation is None else generation
@@ -384,7 +415,12 @@ class Jobs:
         Jobs that were created more than two deadlines ago are left out.
         """
         before = now - timedelta(seconds=seconds)
-        names = ("updated", "delivered", "waiting_until", *(f"analysis_{name}" for name in ANALYSIS_COUNTS))
+        names = (
+            "updated",
+            "delivered",
+            "waiting_until",
+            *(f"analysis_{name}" for name in ANALYSIS_COUNTS),
+        )
         found = []
         for job_id, (updated, delivered, until, *counts) in self._open_jobs(now, before, *names):
             times = [datetime.fromisoformat(time) for time in (updated, delivered) if time]
@@ -399,7 +435,9 @@ class Jobs:
         jobs = self._open_jobs(now, now, *(f"analysis_{name}" for name in ANALYSIS_COUNTS))
         return sum(_left_to_analyse(counts) for _, counts in jobs)
 
-    def _open_jobs(self, now: datetime, before: datetime, *fields: str) -> Iterator[tuple[str, list[str | None]]]:
+    def _open_jobs(
+        self, now: datetime, before: datetime, *fields: str
+    ) -> Iterator[tuple[str, list[str | None]]]:
         """Yield id and fields of each open job that was created `before`, but not more than two deadlines ago."""
         with redis_errors():
             earliest = now.timestamp() - 2 * JOB_DEADLINE_SECONDS
@@ -443,7 +481,9 @@ class Jobs:
         Return the number of restarts since the job last made progress, including this one.
         """
         with redis_errors():
-            number, lost_since = cast("tuple[int, str]", self._count_restart([_job(job_id)], [_iso(now)]))
+            number, lost_since = cast(
+                "tuple[int, str]", self._count_restart([_job(job_id)], [_iso(now)])
+            )
         return Restarts(int(number), datetime.fromisoformat(lost_since))
 
     def forget_expired(self, now: datetime) -> int:
@@ -472,7 +512,9 @@ class Jobs:
                 pipe = self._redis.pipeline(transaction=False)
                 for job_id in page:
                     pipe.exists(_job(job_id))
-                found |= {job_id for job_id, there in zip(page, pipe.execute(), strict=True) if there}
+                found |= {
+                    job_id for job_id, there in zip(page, pipe.execute(), strict=True) if there
+                }
         return found
 
     def tasks(self, job_id: str) -> str | None:
@@ -516,20 +558,27 @@ class Jobs:
             pipe.hsetnx(_job(job_id), "created", _iso(now))
             pipe.zrem(JOBS, job_id)
             pipe.delete(*keys_of_job(job_id)[1:])
-            pipe.hset(_job(job_id), mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)})
+            pipe.hset(
+                _job(job_id),
+                mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)},
+            )
             pipe.expire(_job(job_id), WITHDRAWN_SECONDS)
             pipe.execute()
 
     def delete(self, job_id: str, now: datetime) -> bool:
         """Delete the data of a job that has ended. Return False if it is open or unknown."""
         with redis_errors():
-            deleted = bool(self._delete(keys_of_job(job_id), [_iso(now), WITHDRAWN_SECONDS, *sorted(ENDED)]))
+            deleted = bool(
+                self._delete(keys_of_job(job_id), [_iso(now), WITHDRAWN_SECONDS, *sorted(ENDED)])
+            )
             if deleted:
                 self._redis.zrem(JOBS, job_id)
                 self._redis.delete(f"edugraph:cost:{job_id}")
         return deleted
 
-    def finish_if_complete(self, job_id: str, now: datetime) -> JobState | Literal["deriving"] | None:
+    def finish_if_complete(
+        self, job_id: str, now: datetime
+    ) -> JobState | Literal["deriving"] | None:
         """End the job if it is complete. Return its final state if this call ended it, else None.
 
         Return "deriving" if only the prerequisites that the job changed still have to be derived. A job that has
@@ -650,7 +699,10 @@ class Jobs:
         another process holds the lock.
         """
         lock = self._redis.lock(
-            ERASING, timeout=ERASING_SECONDS, blocking_timeout=ERASING_BLOCKS_SECONDS, thread_local=False
+            ERASING,
+            timeout=ERASING_SECONDS,
+            blocking_timeout=ERASING_BLOCKS_SECONDS,
+            thread_local=False,
         )
         with redis_errors():
             if not lock.acquire():
@@ -682,7 +734,12 @@ class Jobs:
 
         The search reads all jobs and results. It serves the export of a person's data.
         """
-        for pattern in ("edugraph:job:{*}:tasks", "edugraph:job:{*}:batches", "edugraph:job:{*}:errors", RESULTS):
+        for pattern in (
+            "edugraph:job:{*}:tasks",
+            "edugraph:job:{*}:batches",
+            "edugraph:job:{*}:errors",
+            RESULTS,
+        ):
             with redis_errors():
                 for key in self._redis.scan_iter(match=pattern, count=1_000):
                     for text in self._values(key):
@@ -742,14 +799,20 @@ class Jobs:
         return reports, last_place
 
     def _older(
-        self, after: "Place | None", now: datetime, among: Callable[[list[str]], set[str]], at_once: int
+        self,
+        after: "Place | None",
+        now: datetime,
+        among: Callable[[list[str]], set[str]],
+        at_once: int,
     ) -> Iterator[tuple["Place", JobReport]]:
         latest: str | float = after.created if after else "+inf"
         skip = 0
         while True:
             page = cast(
                 "list[tuple[str, float]]",
-                self._redis.zrevrangebyscore(JOBS, latest, "-inf", start=skip, num=at_once, withscores=True),
+                self._redis.zrevrangebyscore(
+                    JOBS, latest, "-inf", start=skip, num=at_once, withscores=True
+                ),
             )
             wanted = among([job_id for job_id, _ in page])
             for job_id, created in page:
@@ -772,17 +835,29 @@ class Jobs:
             skip = skip + at_once if last_created == latest else 0
             latest = last_created
 
-    def _wanted(self, state: JobState | None, owner: str | None, now: datetime, ids: Sequence[str]) -> set[str]:
+    def _wanted(
+        self, state: JobState | None, owner: str | None, now: datetime, ids: Sequence[str]
+    ) -> set[str]:
         if state is None and owner is None:
             return set(ids)
         pipe = self._redis.pipeline(transaction=False)
-        fields = ("state", "waiting_for", "waiting_until", "kind", "batches", "batches_done", "owner")
+        fields = (
+            "state",
+            "waiting_for",
+            "waiting_until",
+            "kind",
+            "batches",
+            "batches_done",
+            "owner",
+        )
         for job_id in ids:
             pipe.hmget(_job(job_id), *fields)
         held_queues = self._held_queues()
         wanted = set()
         for job_id, values in zip(ids, pipe.execute(), strict=True):
-            kept = {name: value for name, value in zip(fields, values, strict=True) if value is not None}
+            kept = {
+                name: value for name, value in zip(fields, values, strict=True) if value is not None
+            }
             if "state" not in kept or owner not in (None, kept.get("owner", "")):
                 continue
             waiting = _waits_for(kept, now.timestamp(), held_queues)
@@ -791,9 +866,22 @@ class Jobs:
         return wanted
 
     def _change(
-        self, job_id: str, state: JobState, now: datetime, *from_states: JobState, error: str = "", stop: bool = False
+        self,
+        job_id: str,
+        state: JobState,
+        now: datetime,
+        *from_states: JobState,
+        error: str = "",
+        stop: bool = False,
     ) -> bool:
-        arguments = [state, _iso(now), error, "1" if stop else "", self._retention_seconds, *from_states]
+        arguments = [
+            state,
+            _iso(now),
+            error,
+            "1" if stop else "",
+            self._retention_seconds,
+            *from_states,
+        ]
         with redis_errors():
             return bool(self._change_state(keys_of_job(job_id), arguments))
 
@@ -841,7 +929,11 @@ def keys_of_job(job_id: str) -> list[str]:
 
 
 def _report(
-    job_id: str, fields: dict[str, str], errors: list[str], now: float, held_queues: Mapping[str, str]
+    job_id: str,
+    fields: dict[str, str],
+    errors: list[str],
+    now: float,
+    held_queues: Mapping[str, str],
 ) -> JobReport:
     number = {}
     for key, value in fields.items():
@@ -923,7 +1015,9 @@ def _prefixed(number: dict[str, int], prefix: str) -> dict[str, int]:
 
 def load_script(client: "redis.Redis", *names: str) -> Script:
     folder = resources.files("edugraph_common.platform").joinpath("scripts")
-    return client.register_script("\n".join(folder.joinpath(f"{name}.lua").read_text() for name in names))
+    return client.register_script(
+        "\n".join(folder.joinpath(f"{name}.lua").read_text() for name in names)
+    )
 
 
 def _iso(moment: datetime) -> str:

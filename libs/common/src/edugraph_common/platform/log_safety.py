@@ -13,7 +13,14 @@ from typing import Any
 
 from edugraph_common.contracts.errors import Failure
 
-OURS = ("edugraph", "edugraph_common", "edugraph_importer", "edugraph_analyzer", "edugraph_gateway", "edugraph_cli")
+OURS = (
+    "edugraph",
+    "edugraph_common",
+    "edugraph_importer",
+    "edugraph_analyzer",
+    "edugraph_gateway",
+    "edugraph_cli",
+)
 # The packages whose errors name hosts, ports, limits and codes, but never the data that were sent.
 _OF_CONNECTIONS = ("amqp", "kombu", "billiard", "celery")
 # Celery's loggers that write each result and each exception with its values. Our own lines report them without
@@ -69,7 +76,9 @@ def described(error: BaseException) -> str:
     return name
 
 
-def safe_exception(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def safe_exception(
+    _logger: Any, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     """Return the line with the error's type, its text if that is safe, and a traceback without values.
 
     This function is a processor of structlog.
@@ -89,7 +98,9 @@ def safe_exception(_logger: Any, _method: str, line: MutableMapping[str, Any]) -
     return line
 
 
-def name_task(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def name_task(
+    _logger: Any, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     """Add the id and the name of the task to a line of Celery's main process about a task.
 
     This function is a processor of structlog.

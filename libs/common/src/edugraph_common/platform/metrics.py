@@ -12,7 +12,9 @@ from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.platform.instruments import Counter, Gauge, Histogram, Instrument, Label
 
 TaskOutcome = Literal["succeeded", "failed", "retried", "waiting", "put back", "lost"]
-RecordOutcome = Literal["written", "replaced", "unchanged", "older", "taken_back", "rejected", "failed"]
+RecordOutcome = Literal[
+    "written", "replaced", "unchanged", "older", "taken_back", "rejected", "failed"
+]
 BatchStep = Literal["read", "write", "settle"]
 AnalysisOutcome = Literal["asked", "cached", "offline", "unanswered", "skipped", "withheld"]
 BudgetLevel = Literal["under", "nearly", "spent"]
@@ -35,7 +37,23 @@ RECORD_TYPES = (
     "post_record",
     "unknown",
 )
-STATUSES = ("200", "400", "401", "402", "403", "404", "408", "409", "422", "425", "429", "500", "502", "503", "504")
+STATUSES = (
+    "200",
+    "400",
+    "401",
+    "402",
+    "403",
+    "404",
+    "408",
+    "409",
+    "422",
+    "425",
+    "429",
+    "500",
+    "502",
+    "503",
+    "504",
+)
 ANSWERS = (*STATUSES, "timeout", "cut", "unreadable")
 JOB_STATES = ("succeeded", "partly failed", "failed")
 # Neo4j's last words of a code; the rest is "other".
@@ -74,7 +92,9 @@ BUILD = Gauge(
         Label("version", None, "the version that is installed"),
     ),
 )
-STARTED = Gauge("every process", "process_start_time_seconds", "When the process started, in seconds since 1970")
+STARTED = Gauge(
+    "every process", "process_start_time_seconds", "When the process started, in seconds since 1970"
+)
 
 # Both workers have these.
 
@@ -109,15 +129,29 @@ QUEUE_WAIT = Histogram(
     buckets=(0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400),
     opened_apart=True,
 )
-TASKS_ACTIVE = Gauge("workers", "tasks_active", "Tasks that run now", (_queue,), merge="sum", opened_apart=True)
+TASKS_ACTIVE = Gauge(
+    "workers", "tasks_active", "Tasks that run now", (_queue,), merge="sum", opened_apart=True
+)
 REDELIVERIES = Counter(
-    "workers", "task_redeliveries_total", "Messages that came a second time", (_queue,), opened_apart=True
+    "workers",
+    "task_redeliveries_total",
+    "Messages that came a second time",
+    (_queue,),
+    opened_apart=True,
 )
 POOL_SIZE = Gauge("workers", "worker_pool_size", "Children that the pool should have")
-CHILDREN = Counter("workers", "worker_children_started_total", "Children started, the first ones included")
-CONNECTIONS = Counter("workers", "worker_connections_total", "Times the worker connected to the broker")
+CHILDREN = Counter(
+    "workers", "worker_children_started_total", "Children started, the first ones included"
+)
+CONNECTIONS = Counter(
+    "workers", "worker_connections_total", "Times the worker connected to the broker"
+)
 CONSUMING = Gauge(
-    "workers", "worker_consuming", "1 while the worker is connected and consumes", (_queue,), opened_apart=True
+    "workers",
+    "worker_consuming",
+    "1 while the worker is connected and consumes",
+    (_queue,),
+    opened_apart=True,
 )
 
 DEPENDENCY_UP = Gauge(
@@ -161,14 +195,18 @@ GRAPH_SCHEMA_VERSION = Gauge(
     "Schema version of the graph, as a write met it last; 0: nothing was written yet",
     merge="mostrecent",
 )
-IMPORTER_SCHEMA_VERSION = Gauge("importer", "importer_schema_version", "Schema version that this importer writes")
+IMPORTER_SCHEMA_VERSION = Gauge(
+    "importer", "importer_schema_version", "Schema version that this importer writes"
+)
 FINDINGS = Counter(
     "importer",
     "findings_total",
     "Findings that reached the graph, and records that will have none",
     (Label("outcome", ("written", "failed")),),
 )
-JOBS_ENDED = Counter("workers", "jobs_ended_total", "Jobs by how they ended", (Label("state", JOB_STATES),))
+JOBS_ENDED = Counter(
+    "workers", "jobs_ended_total", "Jobs by how they ended", (Label("state", JOB_STATES),)
+)
 
 # The analyzer's own.
 
@@ -186,9 +224,14 @@ LIMITER_WAIT = Histogram(
     buckets=(0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
 LIMITER_REFUSALS = Counter(
-    "analyzer", "limiter_refusals_total", "Requests put off because their place was too far away", (_model,)
+    "analyzer",
+    "limiter_refusals_total",
+    "Requests put off because their place was too far away",
+    (_model,),
 )
-LIMITER_PAUSES = Counter("analyzer", "limiter_pauses_total", "Pauses of all processes after a 429", (_model,))
+LIMITER_PAUSES = Counter(
+    "analyzer", "limiter_pauses_total", "Pauses of all processes after a 429", (_model,)
+)
 LIMITER_LIMIT = Gauge(
     "analyzer",
     "limiter_limit_per_minute",
@@ -214,7 +257,9 @@ TOKENS = Counter(
     "Tokens, as the provider counts them",
     (_model, _kind, Label("direction", ("input", "output"))),
 )
-COST = Counter("analyzer", "provider_cost_total", "Money, in the currency of the price table", (_model, _kind))
+COST = Counter(
+    "analyzer", "provider_cost_total", "Money, in the currency of the price table", (_model, _kind)
+)
 CACHE = Counter(
     "analyzer",
     "cache_lookups_total",
@@ -229,7 +274,11 @@ FLIGHT_WAITS = Histogram(
     buckets=(0.02, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )
 PACK_ITEMS = Histogram(
-    "analyzer", "pack_items", "Records in one request", (_kind,), buckets=(1, 2, 3, 5, 8, 10, 15, 20, 50)
+    "analyzer",
+    "pack_items",
+    "Records in one request",
+    (_kind,),
+    buckets=(1, 2, 3, 5, 8, 10, 15, 20, 50),
 )
 REPAIRS = Counter(
     "analyzer",
@@ -265,7 +314,12 @@ HTTP_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30),
 )
 HTTP_ACTIVE = Gauge(
-    "gateway", "http_requests_active", "Requests that are being answered", (_service,), merge="sum", opened_apart=True
+    "gateway",
+    "http_requests_active",
+    "Requests that are being answered",
+    (_service,),
+    merge="sum",
+    opened_apart=True,
 )
 ANSWERS_KEPT = Counter(
     "insights",
@@ -293,7 +347,10 @@ ANALYSIS_WAITING = Gauge(
     opened_apart=True,
 )
 BROKER_READ = Gauge(
-    "gateway", "broker_read", "1 if the broker's own figures could be read, else 0", opened_apart=True
+    "gateway",
+    "broker_read",
+    "1 if the broker's own figures could be read, else 0",
+    opened_apart=True,
 )
 QUEUE_MESSAGES = Gauge(
     "gateway",
@@ -319,7 +376,9 @@ QUEUE_REDELIVERED = Counter(
     (_queue,),
     opened_apart=True,
 )
-DEAD_LETTERS = Gauge("gateway", "dead_letters", "Dead letters that wait for a decision", (_queue,), opened_apart=True)
+DEAD_LETTERS = Gauge(
+    "gateway", "dead_letters", "Dead letters that wait for a decision", (_queue,), opened_apart=True
+)
 BROKER_ALARM = Gauge(
     "gateway",
     "broker_alarm",

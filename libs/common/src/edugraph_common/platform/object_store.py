@@ -51,7 +51,9 @@ class Redirected(Rejected):
 
 async def _refuse_redirects(answer: Any) -> None:
     if 300 <= answer.status < 400:
-        raise Redirected("a file outside redirects to another place; give that one, if it is allowed")
+        raise Redirected(
+            "a file outside redirects to another place; give that one, if it is allowed"
+        )
 
 
 # Listings are not cached, because other processes write to the store.
@@ -181,7 +183,9 @@ class Blobs:
             return
         change = outside.change(self.look_outside(key))
         if change:
-            raise Changed(f"{shown(key)} was changed after its job was accepted: {change}; import the file again")
+            raise Changed(
+                f"{shown(key)} was changed after its job was accepted: {change}; import the file again"
+            )
 
     def exists(self, key: str) -> bool:
         """Return whether there is such a blob. Raises Retryable when the store does not answer."""
@@ -263,9 +267,13 @@ class Blobs:
             options = _NO_REDIRECTS if key.startswith(("http://", "https://")) else {}
             fs, path = url_to_fs(key, **_FRESH, **options)
         except (ImportError, ValueError):
-            raise Rejected(f"no installed package of fsspec reads {key.split('://', maxsplit=1)[0]}://") from None
+            raise Rejected(
+                f"no installed package of fsspec reads {key.split('://', maxsplit=1)[0]}://"
+            ) from None
         if isinstance(fs, LocalFileSystem) and not self._leads_inside(Path(path)):
-            raise Rejected(f"{shown(key)} is a link to a place that is not below any of EDUGRAPH_IMPORTS_FROM")
+            raise Rejected(
+                f"{shown(key)} is a link to a place that is not below any of EDUGRAPH_IMPORTS_FROM"
+            )
         return fs, str(path)
 
     def _leads_inside(self, path: Path) -> bool:

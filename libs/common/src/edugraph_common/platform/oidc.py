@@ -22,7 +22,19 @@ from edugraph_common.platform.callers import Caller, KeyRing
 from edugraph_common.platform.sessions import PREFIX, Sessions
 from edugraph_common.platform.settings import OidcSettings
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
+ALGORITHMS = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "Ed25519",
+    "EdDSA",
+)
 KEYS_LIFETIME_SECONDS = 3_600.0
 REFETCH_AFTER_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 5.0  # after the issuer did not answer
@@ -115,7 +127,11 @@ class Issuer:
         session = claims.get("sid")
         if not isinstance(events, dict) or _LOGOUT_EVENT not in events:
             return None
-        if not isinstance(subject, str | None) or not isinstance(session, str | None) or not (subject or session):
+        if (
+            not isinstance(subject, str | None)
+            or not isinstance(session, str | None)
+            or not (subject or session)
+        ):
             return None
         return LoggedOut(f"oidc:{subject}" if subject else "", session or "")
 
@@ -127,14 +143,22 @@ class Issuer:
         return self._claims(token, now, audience)
 
     def _claims(
-        self, token: str, now: datetime, audience: str, *, essential: Sequence[str] = ("sub",), with_end: bool = True
+        self,
+        token: str,
+        now: datetime,
+        audience: str,
+        *,
+        essential: Sequence[str] = ("sub",),
+        with_end: bool = True,
     ) -> dict[str, Any] | None:
         key_id = _key_id(token)
         if key_id is None:
             return None
         if not self._has_fresh(key_id):
             self._fetch_keys(key_id)
-        return self._claims_by_keys_here(token, now, audience, essential=essential, with_end=with_end)
+        return self._claims_by_keys_here(
+            token, now, audience, essential=essential, with_end=with_end
+        )
 
     def endpoints(self) -> Endpoints:
         """Return the issuer's addresses.
@@ -148,7 +172,13 @@ class Issuer:
         return self._endpoints
 
     def _claims_by_keys_here(
-        self, token: str, now: datetime, audience: str, *, essential: Sequence[str] = ("sub",), with_end: bool = True
+        self,
+        token: str,
+        now: datetime,
+        audience: str,
+        *,
+        essential: Sequence[str] = ("sub",),
+        with_end: bool = True,
     ) -> dict[str, Any] | None:
         """`with_end`: whether a token is refused whose time is over."""
         key_id = _key_id(token)
@@ -163,7 +193,9 @@ class Issuer:
         )
         try:
             claims = jwt.decode(token, self._keys, registry=_REGISTRY).claims
-            rules.validate(claims if with_end else {**claims, "exp": int(now.timestamp()) + LEEWAY_SECONDS})
+            rules.validate(
+                claims if with_end else {**claims, "exp": int(now.timestamp()) + LEEWAY_SECONDS}
+            )
         except (JoseError, ValueError):
             return None
         return claims if all(claims.get(name) for name in essential) else None
@@ -175,7 +207,11 @@ class Issuer:
             return None
         # The subject becomes part of Redis keys and log lines.
         subject = claims["sub"]
-        if not isinstance(subject, str) or not subject.isprintable() or len(subject) > MAX_SUBJECT_LENGTH:
+        if (
+            not isinstance(subject, str)
+            or not subject.isprintable()
+            or len(subject) > MAX_SUBJECT_LENGTH
+        ):
             return None
 
         scope_names = _words(claims.get(self._scope_claim))
@@ -218,7 +254,9 @@ class Issuer:
             except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
                 self._tried_at = self._clock() - REFETCH_AFTER_SECONDS + RETRY_AFTER_SECONDS
                 if not self._has(key_id):
-                    raise Retryable(f"the OIDC issuer does not give its keys ({type(error).__name__})") from error
+                    raise Retryable(
+                        f"the OIDC issuer does not give its keys ({type(error).__name__})"
+                    ) from error
                 # While the issuer is away, tokens with a known key are still accepted.
                 self._fetched_at = self._clock() - KEYS_LIFETIME_SECONDS + RETRY_AFTER_SECONDS
 

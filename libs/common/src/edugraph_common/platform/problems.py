@@ -17,7 +17,9 @@ class Problem(Exception):
     It says what happened, to what, and what to do next. `more` are further members of its JSON.
     """
 
-    def __init__(self, status: int, name: str, detail: str, *, retry_after: float | None = None, **more: Any) -> None:
+    def __init__(
+        self, status: int, name: str, detail: str, *, retry_after: float | None = None, **more: Any
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.name = name
@@ -65,13 +67,18 @@ def problem_schema(**more: Any) -> dict[str, Any]:
             "type": {"type": "string", "format": "uri"},
             "title": {"type": "string"},
             "status": {"type": "integer"},
-            "detail": {"type": "string", "description": "what happened, to what, and what to do next"},
+            "detail": {
+                "type": "string",
+                "description": "what happened, to what, and what to do next",
+            },
             **more,
         },
     }
 
 
-def described_problems(titles: Mapping[int, str], *statuses: int) -> dict[int | str, dict[str, Any]]:
+def described_problems(
+    titles: Mapping[int, str], *statuses: int
+) -> dict[int | str, dict[str, Any]]:
     """Return the error answers of an operation, for the OpenAPI document."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": titles[status], "content": content} for status in statuses}

@@ -10,7 +10,8 @@ import redis
 from edugraph_common.platform.redis_errors import redis_errors
 
 MAX_CLIENTS = 10_000  # clients whose tokens are kept in this process
-TOKEN_LIFETIME_SECONDS = 1.0  # a token that was taken from the bucket and is not spent within this time is lost
+# A token that was taken from the bucket and is not spent within this time is lost
+TOKEN_LIFETIME_SECONDS = 1.0
 
 
 class RateLimiter:
@@ -29,7 +30,11 @@ class RateLimiter:
         *,
         keys: str = "edugraph:turns:",
     ) -> None:
-        script = resources.files("edugraph_common.platform").joinpath("scripts", "rate_limit.lua").read_text()
+        script = (
+            resources.files("edugraph_common.platform")
+            .joinpath("scripts", "rate_limit.lua")
+            .read_text()
+        )
         self._take_from_bucket = client.register_script(script)
         self._microseconds_apart = 60_000_000 // per_minute
         self._burst = burst
@@ -55,7 +60,9 @@ class RateLimiter:
         for tokens in dict.fromkeys((self._tokens_at_a_time, 1)):
             arguments = [self._microseconds_apart, self._burst, tokens]
             with redis_errors():
-                wait_seconds = int(self._take_from_bucket([f"{self._keys}{client_id}"], arguments)) / 1e6
+                wait_seconds = (
+                    int(self._take_from_bucket([f"{self._keys}{client_id}"], arguments)) / 1e6
+                )
             if not wait_seconds:
                 with self._lock:
                     if len(self._tokens) >= MAX_CLIENTS:

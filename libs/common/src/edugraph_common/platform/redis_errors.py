@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, OutOfMemoryError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    OutOfMemoryError,
+)
 
 from edugraph_common.contracts.errors import RedisFull, Retryable, what
 

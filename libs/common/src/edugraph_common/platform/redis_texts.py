@@ -57,7 +57,9 @@ class RedisTexts:
                     yield from (text for _, text in self._texts(key, kind))
 
     def _keys(self, pattern: str) -> Iterator[tuple[str, str]]:
-        names = list(dict.fromkeys(cast("list[str]", self._redis.scan_iter(match=pattern, count=_AT_ONCE))))
+        names = list(
+            dict.fromkeys(cast("list[str]", self._redis.scan_iter(match=pattern, count=_AT_ONCE)))
+        )
         for start in range(0, len(names), _AT_ONCE):
             page = names[start : start + _AT_ONCE]
             pipe = self._redis.pipeline(transaction=False)
@@ -71,14 +73,18 @@ class RedisTexts:
             if text is not None:
                 yield "", text
         elif kind == "hash":
-            yield from cast("Iterator[tuple[str, str]]", self._redis.hscan_iter(key, count=_AT_ONCE))
+            yield from cast(
+                "Iterator[tuple[str, str]]", self._redis.hscan_iter(key, count=_AT_ONCE)
+            )
         elif kind == "list":
             entries = cast("list[str]", self._redis.lrange(key, 0, -1))
             # The last entry comes first, so that a deleted entry does not move those that follow.
             for index in reversed(range(len(entries))):
                 yield str(index), entries[index]
 
-    def _changed(self, key: str, kind: str, place: str, text: str, change: Change, *, dry_run: bool) -> bool:
+    def _changed(
+        self, key: str, kind: str, place: str, text: str, change: Change, *, dry_run: bool
+    ) -> bool:
         while True:
             new = change(text)
             if new == text:

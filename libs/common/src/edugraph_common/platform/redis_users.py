@@ -19,13 +19,28 @@ SERVICES: tuple[RedisService, ...] = get_args(RedisService)
 _RESULTS = "redis.results"
 # @dangerous has commands that affect the whole server or other users: FLUSHALL, KEYS, CONFIG, ACL and the like.
 # FUNCTION is refused because a function that one user loads stays for all users.
-_COMMANDS = ("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub", "-@dangerous", "-function")
+_COMMANDS = (
+    "-@all",
+    "+@read",
+    "+@write",
+    "+@connection",
+    "+@transaction",
+    "+@pubsub",
+    "-@dangerous",
+    "-function",
+)
 _SCRIPTS = ("+eval", "+evalsha", "+script|load", "+script|exists", "+time")
 # XADD of a stream could trim it, and SET could put anything in its place. RPUSH can only add.
 _APPENDING = "-@all +rpush +lindex +lrange +llen"
 # These commands show keys that the user may not read, or their number.
 _LOOKING = ("-randomkey", "-dbsize", "-scan")
-_JOBS = ("redis.job", "redis.job_tasks", "redis.job_outcomes", "redis.job_counts", "redis.task_owners")
+_JOBS = (
+    "redis.job",
+    "redis.job_tasks",
+    "redis.job_outcomes",
+    "redis.job_counts",
+    "redis.task_owners",
+)
 
 
 class UsersTaken(Exception):
@@ -58,7 +73,14 @@ ACCESS: dict[RedisService, Access] = {
             "redis.held",
             "redis.dead_letters",
         ),
-        reads=(_RESULTS, "redis.deliveries", "redis.restricted", "redis.sessions", "redis.keys", "redis.audit_ended"),
+        reads=(
+            _RESULTS,
+            "redis.deliveries",
+            "redis.restricted",
+            "redis.sessions",
+            "redis.keys",
+            "redis.audit_ended",
+        ),
         appends=("redis.audit",),
         commands=("+info",),
     ),
@@ -135,7 +157,16 @@ def rules_of(service: RedisService) -> tuple[str, ...]:
 
 def line_of(service: RedisService, password_hash: str) -> str:
     """Return the user's line in Redis' configuration. `password_hash` is a SHA-256 in hexadecimal digits."""
-    return " ".join(("user", redis_user(service), "on", f"#{password_hash}", "resetchannels", *rules_of(service)))
+    return " ".join(
+        (
+            "user",
+            redis_user(service),
+            "on",
+            f"#{password_hash}",
+            "resetchannels",
+            *rules_of(service),
+        )
+    )
 
 
 def apply_redis_users(client: "redis.Redis", passwords: Mapping[RedisService, str]) -> None:

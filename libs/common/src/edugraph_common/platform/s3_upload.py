@@ -59,7 +59,11 @@ class S3Upload(io.RawIOBase):
         else:
             if self._filled_bytes:
                 self._send_part()
-            self._call("complete_multipart_upload", UploadId=self._upload_id, MultipartUpload={"Parts": self._parts})
+            self._call(
+                "complete_multipart_upload",
+                UploadId=self._upload_id,
+                MultipartUpload={"Parts": self._parts},
+            )
         self._part.close()
 
     def abort(self) -> None:

@@ -66,7 +66,11 @@ class SavedViews:
     """
 
     def __init__(self, client: "redis.Redis", lifetime: timedelta) -> None:
-        script = resources.files("edugraph_common.platform").joinpath("scripts", "save_view.lua").read_text()
+        script = (
+            resources.files("edugraph_common.platform")
+            .joinpath("scripts", "save_view.lua")
+            .read_text()
+        )
         self._redis = client
         self._save = client.register_script(script)
         self._lifetime = lifetime
@@ -97,7 +101,9 @@ class SavedViews:
     def _kept(self, client_id: str, view_id: str, view: SavedView, most: int) -> bool:
         lifetime_ms = int(self._lifetime / timedelta(milliseconds=1))
         with redis_errors():
-            return bool(self._save([_key(client_id)], [view_id, view.model_dump_json(), most, lifetime_ms]))
+            return bool(
+                self._save([_key(client_id)], [view_id, view.model_dump_json(), most, lifetime_ms])
+            )
 
 
 def _key(client_id: str) -> str:

@@ -22,9 +22,13 @@ def ask_redis(url: str) -> None:
             client.zcard(JOBS)
     except LOGIN_ERRORS as error:
         who = f"the user {user}" if user else "a login without a user name"
-        raise ServerAway(f"Redis refuses {who} ({type(error).__name__})", "redis", "refused") from None
+        raise ServerAway(
+            f"Redis refuses {who} ({type(error).__name__})", "redis", "refused"
+        ) from None
     except (redis.RedisError, OSError) as error:
-        raise ServerAway(f"Redis does not answer ({what(error)})", "redis", cause_of(error)) from None
+        raise ServerAway(
+            f"Redis does not answer ({what(error)})", "redis", cause_of(error)
+        ) from None
 
 
 def ask_blobs(url: str) -> None:
@@ -34,5 +38,7 @@ def ask_blobs(url: str) -> None:
     except Retryable as error:
         name = type(error.__cause__).__name__
         if isinstance(error.__cause__, PermissionError) or "Credentials" in name:
-            raise ServerAway(f"the blob store refuses the credentials ({name})", "blobs", "refused") from None
+            raise ServerAway(
+                f"the blob store refuses the credentials ({name})", "blobs", "refused"
+            ) from None
         raise ServerAway(error.reason, "blobs", cause_of(error)) from None

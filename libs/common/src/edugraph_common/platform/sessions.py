@@ -80,10 +80,14 @@ class Sessions:
         self._redis = client
         self._issuer = issuer
 
-    def begin(self, session: Session, now: datetime, random: Callable[[int], str] = secrets.token_urlsafe) -> str:
+    def begin(
+        self, session: Session, now: datetime, random: Callable[[int], str] = secrets.token_urlsafe
+    ) -> str:
         """Keep a session until it ends. Return its id, which stands nowhere but in the answer."""
         session_id = PREFIX + random(_ID_BYTES)
-        entry = OpenSession(client_id=session.client_id, began=now, ends=session.ends, sid=session.sid)
+        entry = OpenSession(
+            client_id=session.client_id, began=now, ends=session.ends, sid=session.sid
+        )
         over = [key for key, each in self.all().items() if each.ends <= now]
         with redis_errors():
             # The index comes first: a session that is not in it could not be ended.
@@ -96,7 +100,9 @@ class Sessions:
     def renew(self, session_id: str, session: Session, now: datetime) -> None:
         """Keep new tokens of a session, unless it was ended meanwhile."""
         with redis_errors():
-            self._redis.set(_key(session_id), _sealed(session_id, session), px=_left(session, now), xx=True)
+            self._redis.set(
+                _key(session_id), _sealed(session_id, session), px=_left(session, now), xx=True
+            )
             self._redis.delete(f"{_key(session_id)}:renewing")
 
     def takes_turn_to_renew(self, session_id: str) -> bool:
@@ -124,7 +130,11 @@ class Sessions:
 
     def end_of(self, client_id: str, sid: str = "") -> int:
         """End the sessions of a person, or only the one that the issuer calls `sid`. Return how many there were."""
-        mine = {key: each for key, each in self.all().items() if each.client_id == client_id or not client_id}
+        mine = {
+            key: each
+            for key, each in self.all().items()
+            if each.client_id == client_id or not client_id
+        }
         chosen = [key for key, each in mine.items() if not sid or each.sid == sid]
         for key in chosen:
             self.end_by_key(key)
@@ -147,7 +157,9 @@ class Sessions:
     def caller_in(self, session: Session, now: datetime) -> Caller | None:
         if self._issuer is None:
             return None
-        caller = self._issuer.caller_of_session(session.access_token, now, timedelta(minutes=TOKEN_MINUTES))
+        caller = self._issuer.caller_of_session(
+            session.access_token, now, timedelta(minutes=TOKEN_MINUTES)
+        )
         if caller is None or caller.client_id != session.client_id:
             return None
         # Nobody who teaches or learns says on the page who leads a group.

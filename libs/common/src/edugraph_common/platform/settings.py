@@ -11,7 +11,9 @@ AUDIT_RETENTION_DAYS = 365
 DEAD_LETTER_RETENTION_DAYS = 30
 LATE_MESSAGES_DAYS = 8  # more than the week that is the deadline of a job
 
-Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]  # each has its own user of the broker
+Service = Literal[
+    "gateway", "importer", "analyzer", "webhooks", "monitor"
+]  # each has its own user of the broker
 
 
 class BrokerSettings(BaseSettings):
@@ -22,10 +24,15 @@ class BrokerSettings(BaseSettings):
     broker_url: SecretStr = Field(
         description="amqp:// or amqps://, with user, password and virtual host; of a cluster each node's, ; between"
     )
-    log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="JSON, or readable on a terminal"
+    )
     log_level: str = Field(default="INFO", description="of all loggers")
     metrics_port: int = Field(
-        default=0, ge=0, le=65_535, description="of each process's /metrics, apart from the gateway's API; 0: none"
+        default=0,
+        ge=0,
+        le=65_535,
+        description="of each process's /metrics, apart from the gateway's API; 0: none",
     )
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")
 
@@ -44,7 +51,8 @@ class Settings(BrokerSettings):
     """The settings that the services share. The defaults do not open any access."""
 
     broker_management_url: SecretStr | None = Field(
-        default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
+        default=None,
+        description="RabbitMQ's management API with user and password: policies and queue depths",
     )
     broker_users: dict[Service, SecretStr] = Field(
         default={},
@@ -67,7 +75,10 @@ class Settings(BrokerSettings):
         description="days that an imported file is kept, at least until its job ends; without it no job resumes",
     )
     reject_retention_days: int = Field(
-        default=30, ge=8, le=3_650, description="days that rows which were set aside are kept, to be corrected"
+        default=30,
+        ge=8,
+        le=3_650,
+        description="days that rows which were set aside are kept, to be corrected",
     )
     result_retention_days: int = Field(
         default=7,
@@ -126,20 +137,25 @@ class Settings(BrokerSettings):
         default={},
         description='JSON: of each learning platform, by its address, what its ids begin with; "" for your own',
     )
-    shutdown_grace: int = Field(default=45, ge=0, description="seconds that SIGTERM leaves to what a worker runs")
+    shutdown_grace: int = Field(
+        default=45, ge=0, description="seconds that SIGTERM leaves to what a worker runs"
+    )
     dead_letter_limit: int = Field(
         default=20,
         ge=2,
         description="deaths in a row, of two jobs or more and not of rejected data; then a worker pauses its queue",
     )
-    dead_letter_pause: float = Field(default=60, gt=0, description="seconds of the first pause; each next is longer")
+    dead_letter_pause: float = Field(
+        default=60, gt=0, description="seconds of the first pause; each next is longer"
+    )
     child_memory_mib: int = Field(
         default=768,
         ge=0,
         description="MiB; a child of a worker's pool that has held more is replaced after its task; 0: no limit",
     )
     remote_control: bool = Field(
-        default=True, description="workers answer `celery inspect` and Flower's pages on workers; false: they do not"
+        default=True,
+        description="workers answer `celery inspect` and Flower's pages on workers; false: they do not",
     )
     metrics_dir: str | None = Field(
         default=None,
@@ -150,14 +166,18 @@ class Settings(BrokerSettings):
         default="off",
         description="otlp (with the usual OTEL_ variables), or file:PATH; needs the extra tracing (images have it)",
     )
-    health_dir: str | None = Field(default=None, description="of one worker alone; see messaging/worker/health.py")
+    health_dir: str | None = Field(
+        default=None, description="of one worker alone; see messaging/worker/health.py"
+    )
 
     @field_validator("imports_from", mode="before")
     @classmethod
     def divided_by_spaces(cls, value: object) -> object:
         """Split the text at spaces. Raises ValueError for a URL that would allow a whole scheme."""
         urls = tuple(value.split()) if isinstance(value, str) else value
-        if isinstance(urls, tuple) and any(not re.fullmatch(r"[a-z][a-z0-9+.-]*://.*[^/].*", url) for url in urls):
+        if isinstance(urls, tuple) and any(
+            not re.fullmatch(r"[a-z][a-z0-9+.-]*://.*[^/].*", url) for url in urls
+        ):
             raise ValueError("each must be a scheme and at least one name: s3://exports/")
         return urls
 
@@ -167,7 +187,9 @@ class Settings(BrokerSettings):
         """Raise ValueError for prefixes that could give two persons the same id."""
         for prefix in value.values():
             if prefix and (prefix != prefix.strip() or prefix[-1].isalnum()):
-                raise ValueError(f"the prefix {prefix!r} must end in a sign such as : so that ids begin visibly")
+                raise ValueError(
+                    f"the prefix {prefix!r} must end in a sign such as : so that ids begin visibly"
+                )
         return value
 
     @property
@@ -192,14 +214,22 @@ class OidcSettings(BaseSettings):
         default=None,
         description="https:// address of an OpenID Connect issuer: its access tokens are taken beside API keys",
     )
-    oidc_audience: str | None = Field(default=None, description="what must be in `aud`; needed with an issuer")
-    oidc_scope_claim: str = Field(default="scope", description="the claim that has the scopes, as text or as a list")
-    oidc_scope_prefix: str = Field(
-        default="edugraph:", description="before the name of each scope and role: edugraph:read, edugraph:teacher, …"
+    oidc_audience: str | None = Field(
+        default=None, description="what must be in `aud`; needed with an issuer"
     )
-    oidc_role_claim: str = Field(default="roles", description="the claim that has the roles, as text or as a list")
+    oidc_scope_claim: str = Field(
+        default="scope", description="the claim that has the scopes, as text or as a list"
+    )
+    oidc_scope_prefix: str = Field(
+        default="edugraph:",
+        description="before the name of each scope and role: edugraph:read, edugraph:teacher, …",
+    )
+    oidc_role_claim: str = Field(
+        default="roles", description="the claim that has the roles, as text or as a list"
+    )
     oidc_person_claim: str = Field(
-        default="edugraph_person", description="the claim that has the caller's id as a teacher or student"
+        default="edugraph_person",
+        description="the claim that has the caller's id as a teacher or student",
     )
 
     @model_validator(mode="after")

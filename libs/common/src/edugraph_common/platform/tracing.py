@@ -77,7 +77,9 @@ def flush() -> None:
     _here.end()
 
 
-def span(name: str, kind: Kind = "internal", /, **attributes: Attribute) -> AbstractContextManager["Span"]:
+def span(
+    name: str, kind: Kind = "internal", /, **attributes: Attribute
+) -> AbstractContextManager["Span"]:
     """Record work in a span of the current trace. Messages that are published within it belong to the span."""
     if _here.target == "off":
         return _SILENT
@@ -138,7 +140,11 @@ def _span(name: str, kind: Kind, attributes: dict[str, Attribute]) -> Iterator[S
     # The parent is the current traceparent. Without one, the span begins a new trace.
     carrier = {"traceparent": current} if current else {}
     parent = TraceContextTextMapPropagator().extract(carrier, Context())
-    made = _here.provider().get_tracer("edugraph").start_span(name, parent, SpanKind[kind.upper()], attributes)
+    made = (
+        _here.provider()
+        .get_tracer("edugraph")
+        .start_span(name, parent, SpanKind[kind.upper()], attributes)
+    )
     ids = made.get_span_context()
     traceparent = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{int(ids.trace_flags):02x}"
     token = trace_context.enter(traceparent)
@@ -158,14 +164,18 @@ def _provider(service: str, target: str) -> "TracerProvider":
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-    resource = Resource.create({"service.name": f"edugraph-{service}", "service.namespace": "edugraph"})
+    resource = Resource.create(
+        {"service.name": f"edugraph-{service}", "service.namespace": "edugraph"}
+    )
     provider = TracerProvider(resource=resource)
     if target == "otlp":
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     else:
-        provider.add_span_processor(SimpleSpanProcessor(_file_exporter(Path(target.removeprefix("file:")))))
+        provider.add_span_processor(
+            SimpleSpanProcessor(_file_exporter(Path(target.removeprefix("file:"))))
+        )
     return provider
 
 

@@ -26,7 +26,8 @@ _BEGINNINGS: tuple[tuple[bytes, BinaryKind], ...] = (
     (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
         BinaryKind(
-            "an old Office file (.xls, .doc), or a workbook with a password", "save it as .xlsx without a password"
+            "an old Office file (.xls, .doc), or a workbook with a password",
+            "save it as .xlsx without a password",
         ),
     ),
     (b"SQLite format 3\0", BinaryKind("an SQLite database")),
@@ -50,8 +51,14 @@ _BEGINNINGS: tuple[tuple[bytes, BinaryKind], ...] = (
 # Bytes in the first entries of a ZIP archive -> its kind. ODF requires that its type comes first, and Office writes
 # its folders early.
 _IN_ZIP: tuple[tuple[bytes, BinaryKind], ...] = (
-    (b"application/vnd.oasis.opendocument.spreadsheet", BinaryKind("a workbook (.ods)", format="workbook")),
-    (b"application/vnd.oasis.opendocument", BinaryKind("an OpenDocument text or slides", _DOCUMENT)),
+    (
+        b"application/vnd.oasis.opendocument.spreadsheet",
+        BinaryKind("a workbook (.ods)", format="workbook"),
+    ),
+    (
+        b"application/vnd.oasis.opendocument",
+        BinaryKind("an OpenDocument text or slides", _DOCUMENT),
+    ),
     (b"application/epub+zip", BinaryKind("a book (EPUB)", _DOCUMENT)),
     (b"xl/", BinaryKind("a workbook (.xlsx)", format="workbook")),
     (b"word/", BinaryKind("a Word document (.docx)", _DOCUMENT)),

@@ -22,19 +22,40 @@ from edugraph_common.sources.students import (
     names_without_id,
 )
 
-DATES = frozenset({"timestamp", "changed_at", "enrollment_date", "completion_date", "starts", "ends"})
+DATES = frozenset(
+    {"timestamp", "changed_at", "enrollment_date", "completion_date", "starts", "ends"}
+)
 LISTS = frozenset({"topics", "course_ids", "knowledge_points", "breaks", "names", "requires"})
 PERCENTAGES = frozenset({"progress"})  # here "85 %" is 85
 SHARES = frozenset({"score"})  # from 0 to 1; here "85 %" is 0.85
 _COUNTS = {"message_count", "like_count", "interaction_count", "occurrence_count", "attempt_number"}
 DURATIONS = {"time_spent": 60, "duration_seconds": 1}  # field -> the seconds of its unit
 # The fields that say whom a row is about, or that it is about no student.
-_PERSON_FIELDS = STUDENT_FIELDS | ID_OF_NAME.keys() | {"teacher_id", "type", "record_id", "withdrawn"}
+_PERSON_FIELDS = (
+    STUDENT_FIELDS | ID_OF_NAME.keys() | {"teacher_id", "type", "record_id", "withdrawn"}
+)
 NUMBERS = PERCENTAGES | SHARES | DURATIONS.keys() | _COUNTS
 IDS = frozenset(
     {
-        *("record_id", "student_id", "student_id_from", "student_id_to", "teacher_id", "course_id", "course_ids"),
-        *("item_id", "error_type_id", "group_id", "term", "activity_id", "point_id", "thread_id", "reply_to"),
+        *(
+            "record_id",
+            "student_id",
+            "student_id_from",
+            "student_id_to",
+            "teacher_id",
+            "course_id",
+            "course_ids",
+        ),
+        *(
+            "item_id",
+            "error_type_id",
+            "group_id",
+            "term",
+            "activity_id",
+            "point_id",
+            "thread_id",
+            "reply_to",
+        ),
     }
 )
 
@@ -52,12 +73,15 @@ _HAN = re.compile(r"[\u3400-\u9fff]+")
 _SHOWN_FORMS = {EXCEL: "45291.625 (Excel)", GOOGLE: "2026/05/04 3:07:15 PM GMT+8 (Google Forms)"}
 _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
-_FIRST_EXCEL_DAY = 61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
+# Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
+_FIRST_EXCEL_DAY = 61
 
 # Spreadsheets show a long number in this form, and write it in this form into a CSV. Its last digits are lost.
 _ROUNDED = re.compile(r"[+-]?\d+[.,]\d+[eE][+-]?\d+|[+-]?\d+[eE][+-]\d+")
 # Words, in any case, that programs write in place of a missing value. NA has this meaning only in capitals.
-_MISSING = frozenset({"null", "(null)", "<null>", "\\n", "n/a", "#n/a", "<na>", "nan", "none", "undefined"})
+_MISSING = frozenset(
+    {"null", "(null)", "<null>", "\\n", "n/a", "#n/a", "<na>", "nan", "none", "undefined"}
+)
 _MISSING_IN_CAPITALS = "NA"
 _ERROR_OF_A_SHEET = re.compile(r"#[¡¿]?[A-Z][A-Z0-9/_]*[!?]|#NV|Err:\d{3}")
 # The beginning of all texts that `_check_id` refuses. Few ids match it, and matching it is fast.
@@ -104,7 +128,11 @@ class CellReader:
             try:
                 found = parse(cells[place])
             except ValueError as error:
-                reason = error.reason if isinstance(error, UnusableId) else "is not of the mapping's form"
+                reason = (
+                    error.reason
+                    if isinstance(error, UnusableId)
+                    else "is not of the mapping's form"
+                )
                 raise InvalidRecord(
                     self.name_of(field), str(error), shorten(cell_text(cells[place])), reason
                 ) from None
@@ -120,7 +148,9 @@ class CellReader:
         If no student has an id where one is wanted, any cell may hold a name, also one that the mapping leaves out.
         Text that cannot be used as an id, such as NULL, counts as an id and as a missing one.
         """
-        given = {field: value for field, value in self._constants.items() if field in _PERSON_FIELDS}
+        given = {
+            field: value for field, value in self._constants.items() if field in _PERSON_FIELDS
+        }
         unusable: set[str] = set()
         for place, field, parse in self._cells:
             if field not in _PERSON_FIELDS or place >= len(cells) or is_blank_cell(cells[place]):
@@ -139,7 +169,9 @@ class CellReader:
         whole = {**self._constants, **given, "data": {"teacher_id": given.get("teacher_id")}}
         names: Iterable[str]
         if has_an_id or may_lack_a_student(whole):
-            names = names_without_id({field: value for field, value in given.items() if field not in unusable})
+            names = names_without_id(
+                {field: value for field, value in given.items() if field not in unusable}
+            )
         else:
             constants = (value for value in self._constants.values() if isinstance(value, str))
             names = chain(map(cell_text, cells), constants)
@@ -148,7 +180,9 @@ class CellReader:
     def by_column(self, problem: InvalidRecord) -> InvalidRecord:
         """Return the same problem with the column in place of the field."""
         field = problem.field.removeprefix("data.").split(".", maxsplit=1)[0]
-        return InvalidRecord(self.name_of(field, problem.field), problem.expected, problem.found, problem.reason)
+        return InvalidRecord(
+            self.name_of(field, problem.field), problem.expected, problem.found, problem.reason
+        )
 
     def name_of(self, field: str, path: str | None = None) -> str:
         """Return the name of a field for people: its column and its path in the record."""
@@ -253,13 +287,20 @@ def _check_id(value: Any) -> None:
 
 
 def _rounded_id() -> UnusableId:
-    return UnusableId("an id that is stored as text", "is a number of which a spreadsheet has lost the last digits")
+    return UnusableId(
+        "an id that is stored as text",
+        "is a number of which a spreadsheet has lost the last digits",
+    )
 
 
 def _parser(mapping: Mapping, field: str) -> CellParser:
     parse: CellParser = str
     if field in DATES and (mapping.date_formats or mapping.time_zone):
-        parse = partial(_parse_date, mapping.date_formats, ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC)
+        parse = partial(
+            _parse_date,
+            mapping.date_formats,
+            ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC,
+        )
     elif field in NUMBERS:
         parse = partial(_parse_number, mapping.decimal, field)
     elif field == "breaks":
@@ -278,7 +319,9 @@ def _parse_list(separator: str, cell: str) -> list[str]:
     return [item.strip() for item in cell.split(separator) if item.strip()]
 
 
-def _parse_intervals(separator: str, date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> list[str]:
+def _parse_intervals(
+    separator: str, date_formats: tuple[str, ...], zone: tzinfo, cell: str
+) -> list[str]:
     """Return intervals in ISO 8601. Other text is returned unchanged, and the record contract rejects it."""
     found = []
     for item in _parse_list(separator, cell):

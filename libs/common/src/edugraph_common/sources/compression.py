@@ -141,7 +141,11 @@ class Zstd:
 
 def decompressor(encoding: ContentEncoding) -> Decompressor:
     """Return a new decompressor for one file."""
-    kinds: dict[ContentEncoding, type[Decompressor]] = {"identity": Identity, "gzip": Gzip, "zstd": Zstd}
+    kinds: dict[ContentEncoding, type[Decompressor]] = {
+        "identity": Identity,
+        "gzip": Gzip,
+        "zstd": Zstd,
+    }
     return kinds[encoding]()
 
 
@@ -206,7 +210,9 @@ def decompress_frame(data: bytes) -> bytes:
 
 
 def _frame_decompressor() -> Any:
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG})
+    return zstd.ZstdDecompressor(
+        options={zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
+    )
 
 
 def _other_format(name: str) -> MalformedFile:

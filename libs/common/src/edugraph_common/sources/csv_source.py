@@ -12,7 +12,14 @@ from edugraph_common.sources.chunking import BLANK, RowChunk, RowForm, row_chunk
 from edugraph_common.sources.json_source import decode_text
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, MalformedFile
-from edugraph_common.sources.rows import Content, as_invalid_record, check_timestamp, cut_rows, make_reject, too_long
+from edugraph_common.sources.rows import (
+    Content,
+    as_invalid_record,
+    check_timestamp,
+    cut_rows,
+    make_reject,
+    too_long,
+)
 from edugraph_common.sources.students import People
 from edugraph_common.sources.table_rows import SheetRow
 
@@ -57,7 +64,17 @@ class CsvRows:
         # A CR alone does not end a row, although it is not valid CSV. If it did, the rest of the row might open a
         # quote that swallows its neighbours.
         quoted, lone_cr = rb'"(?:[^"]++|"")*+"', rb"\r(?!\n)"
-        plain = rb'(?:[^"\r\n' + cut + rb"]|" + lone_cr + rb")(?:[^\r\n" + cut + rb"]++|" + lone_cr + rb")*+"
+        plain = (
+            rb'(?:[^"\r\n'
+            + cut
+            + rb"]|"
+            + lone_cr
+            + rb")(?:[^\r\n"
+            + cut
+            + rb"]++|"
+            + lone_cr
+            + rb")*+"
+        )
         field = rb"(?:" + quoted + rb"|" + plain + rb"|)"
         self._row = re.compile(field + rb"(?:" + cut + field + rb")*+\r?(?:\n|\Z)")
         # A row whose last field is quoted and not closed yet.
@@ -72,9 +89,17 @@ class CsvRows:
         if line < 0 or text.find(b'"', start, line) < 0:
             return line
         found = self._row.match(text, start)
-        if found and found.end() - start <= MAX_ROW_BYTES and (final or text.endswith(b"\n", start, found.end())):
+        if (
+            found
+            and found.end() - start <= MAX_ROW_BYTES
+            and (final or text.endswith(b"\n", start, found.end()))
+        ):
             return found.end() if found.end() == line or self._is_row(found[0]) else line
-        more = not final and len(text) - start <= MAX_ROW_BYTES and (found or self._open.match(text, start))
+        more = (
+            not final
+            and len(text) - start <= MAX_ROW_BYTES
+            and (found or self._open.match(text, start))
+        )
         return -1 if more else line
 
     def fits(self, cells: list[str]) -> bool:
@@ -86,7 +111,9 @@ class CsvRows:
     def _is_row(self, lines: bytes) -> bool:
         """Return whether several lines are one row. Blank lines are, since an erasure leaves them of a long row."""
         try:
-            return self.is_blank(lines) or self.fits(self.cells(_LONE_CR.sub(b" ", lines).decode(errors="replace")))
+            return self.is_blank(lines) or self.fits(
+                self.cells(_LONE_CR.sub(b" ", lines).decode(errors="replace"))
+            )
         except InvalidRecord:
             return False
 
@@ -106,7 +133,9 @@ class CsvRows:
         try:
             return next(csv.reader((row,), delimiter=self._delimiter, strict=True), [])
         except csv.Error as error:
-            raise InvalidRecord("(row)", "one row of CSV", shorten(row), f"is not valid CSV: {error}") from None
+            raise InvalidRecord(
+                "(row)", "one row of CSV", shorten(row), f"is not valid CSV: {error}"
+            ) from None
 
 
 class CsvSource:
@@ -160,7 +189,9 @@ class CsvSource:
         if not self._rows.fits(cells):
             expected = len(self._header.columns)
             shown = shorten(f"{len(cells)} cells: {self._header.delimiter.join(cells)}")
-            raise InvalidRecord("(row)", f"{expected} cells", shown, "has not as many cells as the header")
+            raise InvalidRecord(
+                "(row)", f"{expected} cells", shown, "has not as many cells as the header"
+            )
         return cells
 
     def _record(self, cells: list[str], latest: datetime | None) -> Record | Withdrawal:

@@ -153,7 +153,11 @@ class _FirstMarks:
         if len(self.found) < _MOST_MARKS:
             percent = outcome / 10
             points = self._points(column, mark, line.get("points"))
-            self.found.append(MarkAsRead(student=student, column=column, mark=mark, points=points, percent=percent))
+            self.found.append(
+                MarkAsRead(
+                    student=student, column=column, mark=mark, points=points, percent=percent
+                )
+            )
 
     def _points(self, column: str, mark: str, in_row: Cell) -> float | None:
         """Return the points with which a mark is compared, or None if the cell has a share or says right or wrong."""

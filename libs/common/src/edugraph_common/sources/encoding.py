@@ -24,7 +24,8 @@ _SURE_DOUBLE_BYTE, _SURE_SINGLE_BYTE = (0.15, 24), (0.25, 24)
 _SURE_COHERENCE = 0.3
 _NOT_ASCII = re.compile(rb"[\x80-\xff]++")
 _MIN_UTF16_NULS, _MAX_BYTES_PER_NUL = 4, 200
-_ENOUGH_FOR_UTF8 = 4  # text in another encoding hardly ever begins with this many valid sequences of UTF-8
+# Text in another encoding hardly ever begins with this many valid sequences of UTF-8
+_ENOUGH_FOR_UTF8 = 4
 # The largest share of damaged lines in a text whose encoding is detected from its other lines.
 _MAX_DAMAGED_SHARE = 0.05
 # In a short text one line may be damaged, if this number of other lines are not.
@@ -119,9 +120,13 @@ def _detect_by_reading(lines: bytes) -> DetectedEncoding:
     if not ranked:
         return DetectedEncoding(UTF8, lead=0.0, is_sure=False)
     (score, coherence, encoding), *others = ranked
-    lead, next_best = (round(min(score - others[0][0], 1.0), 2), others[0][2]) if others else (1.0, None)
+    lead, next_best = (
+        (round(min(score - others[0][0], 1.0), 2), others[0][2]) if others else (1.0, None)
+    )
     is_double_byte = encoding in _DOUBLE_BYTE
-    least_lead, least_bytes = _SURE.get(encoding, _SURE_DOUBLE_BYTE if is_double_byte else _SURE_SINGLE_BYTE)
+    least_lead, least_bytes = _SURE.get(
+        encoding, _SURE_DOUBLE_BYTE if is_double_byte else _SURE_SINGLE_BYTE
+    )
     is_sure = (
         lead >= least_lead
         and sum(map(len, set(_NOT_ASCII.findall(lines)))) >= least_bytes

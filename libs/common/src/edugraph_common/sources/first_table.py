@@ -29,8 +29,12 @@ class FirstTable(NamedTuple):
     sheet: str | None = None
     plan: ReadPlan | None = None
 
-    def suggestion(self, file_name: str | None = None, today: date | None = None) -> MappingSuggestion:
-        return suggest_mapping(self.columns, self.rows, self.sheet, file_name=file_name, today=today)
+    def suggestion(
+        self, file_name: str | None = None, today: date | None = None
+    ) -> MappingSuggestion:
+        return suggest_mapping(
+            self.columns, self.rows, self.sheet, file_name=file_name, today=today
+        )
 
 
 def first_table(file: IO[bytes], detected: DetectedFile) -> FirstTable:
@@ -41,7 +45,9 @@ def first_table(file: IO[bytes], detected: DetectedFile) -> FirstTable:
     header = plan.header
     assert header is not None  # noqa: S101 - every CSV has a header
     body = next(text, b"")[header.size :].decode(errors="replace")
-    rows = list(islice(csv.reader(io.StringIO(body), delimiter=header.delimiter), _ROWS_FOR_A_SUGGESTION))
+    rows = list(
+        islice(csv.reader(io.StringIO(body), delimiter=header.delimiter), _ROWS_FOR_A_SUGGESTION)
+    )
     return FirstTable(header.columns, rows, plan=plan)
 
 
@@ -51,7 +57,11 @@ def _of_sheets(file: IO[bytes], detected: DetectedFile) -> FirstTable:
     found = sheet_rows(decompressed_blocks(file, detected.compression), table_format)
     with closing(found):
         for sheet, group in groupby(found, key=lambda row: row.sheet):
-            rows = [row for row in islice(group, HEADER_ROWS + _ROWS_FOR_A_SUGGESTION) if not row.is_blank]
+            rows = [
+                row
+                for row in islice(group, HEADER_ROWS + _ROWS_FOR_A_SUGGESTION)
+                if not row.is_blank
+            ]
             place = likely_header(rows[:HEADER_ROWS])
             if place is not None:
                 columns = column_names(rows[place].cells or ())

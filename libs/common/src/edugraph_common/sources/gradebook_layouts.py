@@ -88,7 +88,9 @@ def layout_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Layout | 
     labels = {plain(cell) for row in rows for cell in row}
     for layout in _found().layouts:
         has_all = all(names & _plain_set(choices) for choices in layout.has)
-        has_column = layout.column is None or any(re.search(layout.column, column) for column in header)
+        has_column = layout.column is None or any(
+            re.search(layout.column, column) for column in header
+        )
         has_row = not layout.rows or bool(labels & _plain_set(layout.rows))
         if has_all and has_column and has_row:
             return layout
@@ -118,7 +120,9 @@ def plain(name: str) -> str:
 def stem_of(file_name: str) -> str:
     """Return the name of a file without folders and endings, and without the number of a second download."""
     name = re.split(r"[/\\]", file_name)[-1]
-    stem = re.sub(r"(?:\.(?:csv|tsv|txt|xlsx?|ods|parquet|gz|zst))+$", "", name, flags=re.IGNORECASE)
+    stem = re.sub(
+        r"(?:\.(?:csv|tsv|txt|xlsx?|ods|parquet|gz|zst))+$", "", name, flags=re.IGNORECASE
+    )
     return re.sub(r" ?\(\d+\)$", "", stem).strip()
 
 
@@ -139,7 +143,11 @@ class _Found(NamedTuple):
 
 @cache
 def _found() -> _Found:
-    text = resources.files("edugraph_common.sources").joinpath("gradebook_layouts.yaml").read_text("utf-8")
+    text = (
+        resources.files("edugraph_common.sources")
+        .joinpath("gradebook_layouts.yaml")
+        .read_text("utf-8")
+    )
     found = yaml.safe_load(text)
     layouts = found.pop("layouts")
     records = found.pop("records")

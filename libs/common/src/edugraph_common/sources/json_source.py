@@ -10,9 +10,21 @@ from itertools import chain
 from typing import Any, Literal
 
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, shorten
-from edugraph_common.sources.chunking import KEPT_OF_A_LONG_ROW, RawRow, RowChunk, chunked, row_chunks
+from edugraph_common.sources.chunking import (
+    KEPT_OF_A_LONG_ROW,
+    RawRow,
+    RowChunk,
+    chunked,
+    row_chunks,
+)
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, EmptyFile, LineScan, MalformedFile
-from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
+from edugraph_common.sources.rows import (
+    Content,
+    NotRelevant,
+    as_invalid_record,
+    check_timestamp,
+    make_reject,
+)
 from edugraph_common.sources.students import People
 
 Layout = Literal["lines", "values", "answers"]
@@ -97,7 +109,8 @@ class Values:
         separators = _AROUND_STATEMENTS if self.in_answers else _SEPARATORS
         line = 1
         rest = ""
-        first_key = None  # the first key of a value that was too long, while the next value is searched
+        # The first key of a value that was too long, while the next value is searched
+        first_key = None
         has_text = False
         for block, is_final in chain(((block, False) for block in blocks), [(b"", True)]):
             text = rest + decoder.decode(block, final=is_final)
@@ -142,7 +155,9 @@ def decode_json(raw: bytes) -> Any:
         return json.loads(decode_text(raw))
     except (ValueError, RecursionError):
         text = raw.decode(errors="replace")
-        raise InvalidRecord("(line)", "one JSON object", shorten(text), "is not valid JSON") from None
+        raise InvalidRecord(
+            "(line)", "one JSON object", shorten(text), "is not valid JSON"
+        ) from None
 
 
 def decode_text(raw: bytes) -> str:
@@ -151,7 +166,9 @@ def decode_text(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         found = shorten(raw.decode(errors="replace"))
-        raise InvalidRecord("(row)", "characters in UTF-8", found, "holds a damaged character") from None
+        raise InvalidRecord(
+            "(row)", "characters in UTF-8", found, "holds a damaged character"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -235,7 +252,9 @@ class ValueEnds:
             if not is_final and _MEMBER_BEGIN.match(text, end):
                 return _NOT_CLOSED
             if self._ended_early(text, value, end):
-                return self._begin_of_next(text, begin, end, is_final) if is_decided else _NOT_CLOSED
+                return (
+                    self._begin_of_next(text, begin, end, is_final) if is_decided else _NOT_CLOSED
+                )
         self._vote(value)
         return end
 
@@ -275,7 +294,9 @@ class ValueEnds:
             return _NOT_CLOSED
         if text.rstrip().endswith(("}", "]")):
             return len(text)
-        raise MalformedFile("the file ends in the middle of a JSON value: it is cut off; send the whole file")
+        raise MalformedFile(
+            "the file ends in the middle of a JSON value: it is cut off; send the whole file"
+        )
 
     def next_value(self, text: str, start: int, first_key: str, is_final: bool) -> int:
         """Return the begin of the next whole object, or `_NOT_CLOSED`.

@@ -49,7 +49,14 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import ChangeTime
@@ -112,7 +119,9 @@ class Items(ContractModel):
         unknown = [str(column) for column, points in by_column.items() if points == UNKNOWN]
         if unknown:
             names = shorten(", ".join(unknown))
-            raise ValueError(f"say how many points a right answer has, in place of the ? of {names}")
+            raise ValueError(
+                f"say how many points a right answer has, in place of the ? of {names}"
+            )
         return value
 
     @field_validator("item_id")
@@ -126,7 +135,11 @@ class Items(ContractModel):
     @field_validator("ids")
     @classmethod
     def _are_known(cls, value: dict[str, str]) -> dict[str, str]:
-        unknown = [column for column, item_id in value.items() if UNKNOWN in (item_id, item_id.rsplit("/")[-1])]
+        unknown = [
+            column
+            for column, item_id in value.items()
+            if UNKNOWN in (item_id, item_id.rsplit("/")[-1])
+        ]
         if unknown:
             raise ValueError(f"name the item of {shorten(', '.join(unknown))}, in place of the ?")
         return value
@@ -145,7 +158,9 @@ class Items(ContractModel):
         """Return whether a column is an item. A name is compared literally first, then as a pattern."""
         return any(column == name or fnmatchcase(column, name) for name in self.columns)
 
-    def id_of(self, column: str, sheet: str | None, course: str = "", own_id: str | None = None) -> str:
+    def id_of(
+        self, column: str, sheet: str | None, course: str = "", own_id: str | None = None
+    ) -> str:
         """Return the id of the item in a column. `own_id` is the id that the row states for its only item."""
         pattern = self.ids.get(column) or self.item_id
         parts = {"{sheet}": sheet or "", "{course}": course, "{column}": own_id or column}
@@ -209,14 +224,18 @@ class Mapping(ContractModel):
         try:
             return ZoneInfo(value).key if value is not None else None
         except (OSError, ValueError, KeyError):
-            raise ValueError(f"{value} is no known time zone; use a name such as Asia/Shanghai") from None
+            raise ValueError(
+                f"{value} is no known time zone; use a name such as Asia/Shanghai"
+            ) from None
 
     @field_validator("date_formats")
     @classmethod
     def _readable(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
         for date_format in formats:
             if date_format == UNKNOWN:
-                raise ValueError("say whether the day or the month comes first: %d/%m/%Y or %m/%d/%Y in place of ?")
+                raise ValueError(
+                    "say whether the day or the month comes first: %d/%m/%Y or %m/%d/%Y in place of ?"
+                )
             if date_format in (EXCEL, GOOGLE):
                 continue
             try:
@@ -232,7 +251,9 @@ class Mapping(ContractModel):
     @classmethod
     def _ids_are_known(cls, value: dict[str, Constant]) -> dict[str, Constant]:
         # A time is checked in each row. An id may be any text, so this one would be taken.
-        unknown = [field for field, given in value.items() if given == UNKNOWN and field not in _TIMES]
+        unknown = [
+            field for field, given in value.items() if given == UNKNOWN and field not in _TIMES
+        ]
         if unknown:
             raise ValueError(f"say what {', '.join(unknown)} is, in place of the ?")
         return value
@@ -243,7 +264,9 @@ class Mapping(ContractModel):
         for field, meanings in value.items():
             unknown = [word for word, meaning in meanings.items() if meaning == UNKNOWN]
             if unknown:
-                raise ValueError(f"say which {field} is meant by {shorten(', '.join(unknown))}, in place of the ?")
+                raise ValueError(
+                    f"say which {field} is meant by {shorten(', '.join(unknown))}, in place of the ?"
+                )
         return value
 
     @model_validator(mode="after")
@@ -251,7 +274,9 @@ class Mapping(ContractModel):
         given = self.fields
         data_models = [DATA_OF_TYPE[self.type]] if self.type else DATA_OF_TYPE.values()
         allowed = {*ENVELOPE, *(name for data in data_models for name in data.model_fields)}
-        _refuse("has no field named", sorted({*given, *self.values} - allowed), self.type or "a record")
+        _refuse(
+            "has no field named", sorted({*given, *self.values} - allowed), self.type or "a record"
+        )
         twice = {field for field in given if given.count(field) > 1}
         in_parts = NAMES_IN_PARTS - self.constants.keys()
         _refuse("gets more than one column for", sorted(twice - in_parts), "the mapping")
@@ -267,11 +292,17 @@ class Mapping(ContractModel):
         if self.items:
             if self.type != "attempt_record":
                 raise ValueError("it has items, so its type must be attempt_record")
-            has_one_item = len(self.items.columns) == 1 and not set("*?[") & set(self.items.columns[0])
+            has_one_item = len(self.items.columns) == 1 and not set("*?[") & set(
+                self.items.columns[0]
+            )
             differs = ITEM_FIELDS
             if has_one_item:
                 differs = ITEM_FIELDS - _FIELDS_OF_ONE_ITEM
-            _refuse("gives by items what a column or constant gives too:", sorted(differs & {*given}), "it")
+            _refuse(
+                "gives by items what a column or constant gives too:",
+                sorted(differs & {*given}),
+                "it",
+            )
             required -= ITEM_FIELDS
             if self.items.names_the_course:
                 required.add("course_id")
@@ -295,7 +326,9 @@ def parse_mapping(text: str | bytes) -> Mapping:
         # Our sentence may begin with a text of the mapping, which must be quoted unchanged.
         message = detail["msg"].removeprefix("Value error, ")
         told = message if message != detail["msg"] else message[0].lower() + message[1:]
-        raise MalformedFile(f"the mapping cannot be used: {where + ': ' if where else ''}{told}") from None
+        raise MalformedFile(
+            f"the mapping cannot be used: {where + ': ' if where else ''}{told}"
+        ) from None
 
 
 def with_points(text: str, points: str) -> str:
@@ -306,14 +339,18 @@ def with_points(text: str, points: str) -> str:
     try:
         given = _POINTS_BY_COLUMN.validate_json(points)
     except ValidationError:
-        raise MalformedFile("the points are not a JSON object of numbers above 0, by column") from None
+        raise MalformedFile(
+            "the points are not a JSON object of numbers above 0, by column"
+        ) from None
     value = _load(text)
     items = value.get("items") if isinstance(value, dict) else None
     if not isinstance(items, dict):
         raise MalformedFile("the mapping has no items, so no column of it has points")
     before = items.get("scale")
     scale = before if isinstance(before, dict) else {}
-    whole = {column: int(number) if number.is_integer() else number for column, number in given.items()}
+    whole = {
+        column: int(number) if number.is_integer() else number for column, number in given.items()
+    }
     items["scale"] = {**scale, **whole}
     return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
 

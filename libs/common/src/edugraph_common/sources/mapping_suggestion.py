@@ -17,7 +17,13 @@ import yaml
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES, RecordType
 from edugraph_common.sources.cells import DATES, NUMBERS, parse_google
-from edugraph_common.sources.gradebook_layouts import RecordsLayout, plain, records_layout_of, stem_of, words
+from edugraph_common.sources.gradebook_layouts import (
+    RecordsLayout,
+    plain,
+    records_layout_of,
+    stem_of,
+    words,
+)
 from edugraph_common.sources.mapping import EXCEL, GOOGLE, ITEM_FIELDS, UNKNOWN
 from edugraph_common.sources.marks import read_mark
 from edugraph_common.sources.row_numbers import are_row_numbers
@@ -46,7 +52,9 @@ _DATE_FORMATS = (
 _EXCEL_DAYS = re.compile(r"[2-6]\d{4}(?:[.,]\d+)?")  # 1954 to 2091, as Excel counts days
 _UNIX_SECONDS = re.compile(r"1\d{9}")
 # Exports write 2026-11-20 or 20261120 into the names of their files.
-_DATE_IN_NAME = re.compile(r"(?<!\d)(?P<year>20\d\d)(?P<sign>-?)(?P<month>[01]\d)(?P=sign)(?P<day>[0-3]\d)(?![\d])")
+_DATE_IN_NAME = re.compile(
+    r"(?<!\d)(?P<year>20\d\d)(?P<sign>-?)(?P<month>[01]\d)(?P=sign)(?P<day>[0-3]\d)(?![\d])"
+)
 _DECIMAL_COMMA = re.compile(r"\d+,\d+ ?[%％]?")
 
 _MORE_SHEETS = "name more sheets if they have the same columns, or none to read all that have them"
@@ -121,7 +129,9 @@ def _of_marks(
         suggested["values"] = {"score": found.shares}
     questions: list[str] = []
     cells_of = _by_column(header, found.students)
-    formats = _date_formats({field: cells_of[column] for column, field in found.fields.items()}, questions)
+    formats = _date_formats(
+        {field: cells_of[column] for column, field in found.fields.items()}, questions
+    )
     if formats:
         suggested["date_formats"] = formats
     if found.decimal == ",":
@@ -200,7 +210,9 @@ def _date_of_marks(header: Sequence[str], rows: Sequence[Sequence[str]], origin:
     in_name = _DATE_IN_NAME.search(stem_of(origin.file_name or ""))
     if in_name:
         try:
-            return date(int(in_name["year"]), int(in_name["month"]), int(in_name["day"])).isoformat()
+            return date(
+                int(in_name["year"]), int(in_name["month"]), int(in_name["day"])
+            ).isoformat()
         except ValueError:
             pass
     return origin.today.isoformat() if origin.today else UNKNOWN
@@ -219,18 +231,28 @@ def _of_records(
     if layout.mark:
         cells = _by_column(header, rows)[layout.mark]
         marks = [mark.value for mark in map(read_mark, cells) if mark]
-        item_points = (ItemPoints(column=layout.mark, points=None, largest=max(marks, default=None)),)
+        item_points = (
+            ItemPoints(column=layout.mark, points=None, largest=max(marks, default=None)),
+        )
         suggested["items"] = {"columns": [layout.mark], "scale": {layout.mark: UNKNOWN}}
         if layout.absent:
-            suggested["items"]["not_tried_if"] = {column: list(words) for column, words in layout.absent.items()}
-        open_points.append("the points of the assignments are in another file, MaxPoints of the assignments")
+            suggested["items"]["not_tried_if"] = {
+                column: list(words) for column, words in layout.absent.items()
+            }
+        open_points.append(
+            "the points of the assignments are in another file, MaxPoints of the assignments"
+        )
     if layout.values:
         suggested["values"] = layout.values
     given = {field for field in columns.values() if field}
-    missing = sorted(_required(layout.type, given) - given - (ITEM_FIELDS if layout.mark else set()))
+    missing = sorted(
+        _required(layout.type, given) - given - (ITEM_FIELDS if layout.mark else set())
+    )
     if missing:
         suggested["constants"] = dict.fromkeys(missing, UNKNOWN)
-        open_points += [f"{field} has no column: name one, or replace the ? by a constant" for field in missing]
+        open_points += [
+            f"{field} has no column: name one, or replace the ? by a constant" for field in missing
+        ]
     return MappingSuggestion(
         mapping=yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False),
         type=layout.type,
@@ -240,7 +262,9 @@ def _of_records(
     )
 
 
-def _of_fields(header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None) -> MappingSuggestion:
+def _of_fields(
+    header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None
+) -> MappingSuggestion:
     """Return the suggestion for a table with a record in each row, by the names of its columns."""
     meanings = _load("cell_values")
     cells_of = _by_column(header, rows)
@@ -258,7 +282,11 @@ def _of_fields(header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str 
         suggested["sheets"] = [sheet]
     values = {}
     for field, seen in cells.items():
-        in_words = {cell: meanings[field][cell] for cell in sorted(set(seen)) if cell in meanings.get(field, {})}
+        in_words = {
+            cell: meanings[field][cell]
+            for cell in sorted(set(seen))
+            if cell in meanings.get(field, {})
+        }
         if in_words:
             values[field] = in_words
     if values:
@@ -273,14 +301,20 @@ def _of_fields(header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str 
     missing = sorted((_required(record_type, cells.keys()) | {"timestamp"}) - set(cells))
     if missing:
         suggested["constants"] = dict.fromkeys(missing, UNKNOWN)
-    open_points = [f"{field} has no column: name one, or replace the ? by a constant" for field in missing]
+    open_points = [
+        f"{field} has no column: name one, or replace the ? by a constant" for field in missing
+    ]
     open_points += questions
     if sheet:
         open_points.append(_MORE_SHEETS)
     open_points += [f"{column} {_NUMBERS_THE_ROWS}" for column in numbering]
-    left_out = [column for column, field in columns.items() if field is None and column not in numbering]
+    left_out = [
+        column for column, field in columns.items() if field is None and column not in numbering
+    ]
     if left_out:
-        open_points.append(f"no field fits {', '.join(left_out)}: the import leaves them out (null)")
+        open_points.append(
+            f"no field fits {', '.join(left_out)}: the import leaves them out (null)"
+        )
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
     return MappingSuggestion(mapping=text, type=record_type, open_points=tuple(open_points))
 
@@ -308,13 +342,18 @@ def _by_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str
     """Return the cells of each column that are not blank."""
     found = {}
     for place, column in reversed(list(enumerate(header))):
-        found[column] = [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+        found[column] = [
+            row[place].strip() for row in rows if place < len(row) and row[place].strip()
+        ]
     return found
 
 
 def _names_of_fields() -> dict[str, set[str]]:
     """Return field -> names of its columns in exports, in their plain form."""
-    return {field: {plain(name) for name in (field, *others)} for field, others in _load("column_names").items()}
+    return {
+        field: {plain(name) for name in (field, *others)}
+        for field, others in _load("column_names").items()
+    }
 
 
 def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]:
@@ -330,7 +369,9 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
         fields = ("timestamp", "record_id", *DATA_OF_TYPE[record_type].model_fields)
         for column in header:
             taken = set(columns.values())
-            fitting = (field for field in fields if plain(column) in names[field] and field not in taken)
+            fitting = (
+                field for field in fields if plain(column) in names[field] and field not in taken
+            )
             columns[column] = next(fitting, None)
         found = {field for field in columns.values() if field}
         if record_type == "point_record" and not found & {"point_id", "names", "requires"}:
@@ -349,7 +390,11 @@ def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
     # If a type requires one of several fields, a check of its model says so, and not a field. A table of answers
     # usually says which were right, so the outcome of an attempt is asked for.
     one_of = ONE_OF.get(record_type, ())[:2]
-    return required | {next((field for field in one_of if field in found), one_of[0])} if one_of else required
+    return (
+        required | {next((field for field in one_of if field in found), one_of[0])}
+        if one_of
+        else required
+    )
 
 
 def _date_formats(cells: AnyMapping[str, Sequence[str]], questions: list[str]) -> list[str]:
@@ -369,7 +414,9 @@ def _date_formats(cells: AnyMapping[str, Sequence[str]], questions: list[str]) -
             form.startswith("%m/") for form in fitting
         )
         if has_two_readings:
-            questions.append(f"{seen[0]} has two readings: say whether the day or the month comes first")
+            questions.append(
+                f"{seen[0]} has two readings: say whether the day or the month comes first"
+            )
             fitting = [UNKNOWN]
         if fitting and fitting[0] not in formats:
             formats.append(fitting[0])

@@ -6,7 +6,9 @@ from typing import NamedTuple
 PERCENT_SIGNS = ("%", "％")
 NUMBER = r"[+-]?\d+(?:[.,]\d+)?"
 # "7/10", "7 / 10", "7 out of 10".
-FRACTION = re.compile(rf"(?P<mark>{NUMBER})\s*(?:/|／|of|out of|von)\s*(?P<points>{NUMBER})", re.IGNORECASE)
+FRACTION = re.compile(
+    rf"(?P<mark>{NUMBER})\s*(?:/|／|of|out of|von)\s*(?P<points>{NUMBER})", re.IGNORECASE
+)
 _NUMBER = re.compile(NUMBER)
 _UNIT = re.compile(r"(?<=\d)\s*(?:分|points?|pts?\.?|punkte)$", re.IGNORECASE)
 # Three digits after a comma or point may be thousands, so they say nothing about decimals.

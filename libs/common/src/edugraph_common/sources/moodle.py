@@ -13,7 +13,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from edugraph_common.sources.chunking import RawRow
-from edugraph_common.sources.statements import Agent, Context, Object, Statement, last_part, parse_agent, verb_iri
+from edugraph_common.sources.statements import (
+    Agent,
+    Context,
+    Object,
+    Statement,
+    last_part,
+    parse_agent,
+    verb_iri,
+)
 
 _INFO = "http://lrs.learninglocker.net/define/extensions/info"
 _PLUGIN = "moodle-logstore_xapi"
@@ -28,8 +36,12 @@ _MODULE_PAGE = re.compile(r"(?P<page>.*/mod/(?P<module>\w+)/view\.php\?id=[0-9]+
 _QUIZ_ATTEMPT = re.compile(
     r"(?P<site>.*)/mod/quiz/attempt\.php\?attempt=(?P<attempt>[0-9]{1,18})(?:&cmid=(?P<module>[0-9]{1,18}))?$"
 )
-_LESSON_PAGE = re.compile(r"(?P<lesson>.*/mod/lesson/view\.php\?id=[0-9]+)(?:&pageid=[0-9]+|#lesson)?$")
-_REVIEWED_SLOT = re.compile(r".*/review\.php\?attempt=(?P<attempt>[0-9]{1,18})&slot=(?P<slot>[0-9]{1,9})$")
+_LESSON_PAGE = re.compile(
+    r"(?P<lesson>.*/mod/lesson/view\.php\?id=[0-9]+)(?:&pageid=[0-9]+|#lesson)?$"
+)
+_REVIEWED_SLOT = re.compile(
+    r".*/review\.php\?attempt=(?P<attempt>[0-9]{1,18})&slot=(?P<slot>[0-9]{1,9})$"
+)
 _MODULE = re.compile(r"/mod/(?P<module>\w+)/")
 _LARGEST_NUMBER = 1_000_000_000
 
@@ -37,10 +49,15 @@ _QUESTIONNAIRES = frozenset({"feedback", "questionnaire", "survey"})
 
 # A module of Moodle -> the kind of its use. Other modules have none.
 _KINDS = {
-    **dict.fromkeys(("assign", "choice", "feedback", "h5pactivity", "quiz", "questionnaire", "scorm"), "exercise"),
+    **dict.fromkeys(
+        ("assign", "choice", "feedback", "h5pactivity", "quiz", "questionnaire", "scorm"),
+        "exercise",
+    ),
     **dict.fromkeys(("survey", "workshop"), "exercise"),
     **dict.fromkeys(("chat", "forum", "glossary", "wiki"), "forum"),
-    **dict.fromkeys(("book", "data", "folder", "imscp", "lesson", "page", "resource", "url"), "page"),
+    **dict.fromkeys(
+        ("book", "data", "folder", "imscp", "lesson", "page", "resource", "url"), "page"
+    ),
 }
 
 

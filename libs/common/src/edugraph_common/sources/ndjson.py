@@ -97,7 +97,9 @@ def check_lines_head(head: bytes) -> None:
         raise UnusableKind(sentence)
     is_utf16 = head.startswith(_UTF16_MARKS) or head[:4].count(0) == 2
     if is_utf16:
-        raise MalformedFile("the file is not UTF-8 but UTF-16; convert it to UTF-8 and send it again")
+        raise MalformedFile(
+            "the file is not UTF-8 but UTF-16; convert it to UTF-8 and send it again"
+        )
 
 
 def check_last_line(line: bytes, *, json_ends: bool) -> None:

@@ -20,7 +20,9 @@ from typing import IO, Any, Literal, NamedTuple
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.platforms import Platforms
 
-MAX_BYTES = 512 * 1024 * 1024  # of all files together, uncompressed, since a small ZIP may unpack to any size
+MAX_BYTES = (
+    512 * 1024 * 1024
+)  # of all files together, uncompressed, since a small ZIP may unpack to any size
 _REQUIRED = ("users.csv", "classes.csv", "enrollments.csv")
 _FILES = (*_REQUIRED, "academicSessions.csv", "orgs.csv")
 _ROLES = {"student": "student", "teacher": "teacher", "aide": "teacher"}
@@ -128,8 +130,13 @@ def _told() -> Iterator[None]:
         raise MalformedFile(
             "a file in the ZIP is not UTF-8, as OneRoster wants it: export the roster again"
         ) from None
-    except (zipfile.BadZipFile, ValueError):  # a position before the beginning of the file raises ValueError
-        raise MalformedFile("it is no ZIP file, or it is cut off or damaged: export the roster again") from None
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+    ):  # a position before the beginning of the file raises ValueError
+        raise MalformedFile(
+            "it is no ZIP file, or it is cut off or damaged: export the roster again"
+        ) from None
     except (zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
         raise MalformedFile(
             "a file in the ZIP cannot be unpacked: export the roster again, without a password"
@@ -154,7 +161,9 @@ class _Rows:
             if name in _FILES:
                 stated_bytes += info.file_size
         if stated_bytes > MAX_BYTES:
-            raise MalformedFile(f"its files have more than {MAX_BYTES // 1024**2} MiB: split the roster by school")
+            raise MalformedFile(
+                f"its files have more than {MAX_BYTES // 1024**2} MiB: split the roster by school"
+            )
 
     def of(self, name: str) -> Iterator[Row]:
         """Yield the rows of a file. A missing file has no rows."""
@@ -162,7 +171,11 @@ class _Rows:
             return
         with self._archive.open(self._members[name]) as file:
             for row in csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")):
-                yield {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
+                yield {
+                    key: value.strip()
+                    for key, value in row.items()
+                    if key and isinstance(value, str)
+                }
 
     def by_id(self, name: str) -> dict[str, Row]:
         return {row["sourcedId"]: row for row in self.of(name) if row.get("sourcedId")}
@@ -202,7 +215,9 @@ def _membership(row: Row, seat: _Seat, settings: RosterSettings) -> dict[str, An
     return _record("membership_record", "enrollment", row, data, settings)
 
 
-def _record(kind: str, thing: str, row: Row, data: Mapping[str, Any], settings: RosterSettings) -> dict[str, Any]:
+def _record(
+    kind: str, thing: str, row: Row, data: Mapping[str, Any], settings: RosterSettings
+) -> dict[str, Any]:
     """Return a record. Its id comes from the id of the row, so that the next roster can change or end the record."""
     row_id = row.get("sourcedId") or json.dumps(row, sort_keys=True)
     key = json.dumps(["oneroster", thing, settings.id(row_id)])

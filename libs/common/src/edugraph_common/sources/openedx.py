@@ -155,7 +155,9 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     for field in _IDS & given.keys():
         given[field] = platforms.log_id(given[field])
     envelope = platforms.envelope(READING, value)
-    return parse_record({**envelope, "type": record_type, "timestamp": event.timestamp, "data": given})
+    return parse_record(
+        {**envelope, "type": record_type, "timestamp": event.timestamp, "data": given}
+    )
 
 
 def people_of_event(value: Any, platforms: Platforms) -> People:
@@ -187,7 +189,10 @@ def _parsed(value: dict[str, Any]) -> _Event:
         detail = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in detail["loc"])
         raise InvalidRecord(
-            field, detail["msg"], shorten(detail.get("input")), "is not of the form of a tracking event"
+            field,
+            detail["msg"],
+            shorten(detail.get("input")),
+            "is not of the form of a tracking event",
         ) from None
 
 
@@ -214,7 +219,11 @@ def _graded(event: _Event) -> Extracted:
 
 
 def _course_record(event: _Event, **fields: Any) -> Extracted:
-    data = {"student_id": event.student_id, "student_name": event.student_name, "course_id": event.course_id}
+    data = {
+        "student_id": event.student_id,
+        "student_name": event.student_name,
+        "course_id": event.course_id,
+    }
     return "course_record", {**data, **fields}
 
 
@@ -284,7 +293,9 @@ def _posted(event: _Event) -> Extracted:
 def _is_by_staff(data: _Data) -> bool:
     """Return whether an event of a forum is the work of the course's staff, who are not students."""
     roles = data.user_course_roles
-    return isinstance(roles, list) and any(role in _STAFF for role in roles if isinstance(role, str))
+    return isinstance(roles, list) and any(
+        role in _STAFF for role in roles if isinstance(role, str)
+    )
 
 
 def _plain_text(marked_up: Any) -> str:
@@ -316,9 +327,22 @@ def _interaction(event: _Event, **fields: Any) -> Extracted:
 # Patterns of the names of events that show the use of something, even if they show more.
 _USES = {
     "video": ("*_video", "edx.video.*", "*_transcript", "video_*_cc_menu"),
-    "page": ("edx.ui.lms.*", "seq_*", "page_close", "textbook.*", "edx.bookmark.*", "edx.course.tool.accessed"),
+    "page": (
+        "edx.ui.lms.*",
+        "seq_*",
+        "page_close",
+        "textbook.*",
+        "edx.bookmark.*",
+        "edx.course.tool.accessed",
+    ),
     "exercise": (
-        *("problem_*", "showanswer", "edx.problem.*", "edx.grades.problem.submitted", "openassessmentblock.*"),
+        *(
+            "problem_*",
+            "showanswer",
+            "edx.problem.*",
+            "edx.grades.problem.submitted",
+            "openassessmentblock.*",
+        ),
         *("edx.special_exam.*.attempt.created", "edx.special_exam.*.attempt.started"),
         "edx.special_exam.*.attempt.submitted",
     ),
@@ -348,10 +372,17 @@ _EXTRACTORS: dict[str, Callable[[_Event], Extracted]] = {
 
 def _used(event: _Event, kind: str) -> Extracted:
     """Return the activity of an event: the use of something for a minute, since the log has no durations."""
-    if not event.course_id or not (event.data.user_id or event.context.user_id or event.student_name):
+    if not event.course_id or not (
+        event.data.user_id or event.context.user_id or event.student_name
+    ):
         return None
     used = None
-    for each in (event.data.problem_id, event.data.block_id, event.context.module.usage_key, event.data.id):
+    for each in (
+        event.data.problem_id,
+        event.data.block_id,
+        event.context.module.usage_key,
+        event.data.id,
+    ):
         if isinstance(each, str) and 0 < len(each) <= _LONGEST_ID:
             used = each
             break

@@ -27,7 +27,9 @@ from edugraph_common.sources.students import (
 
 SHORTEST_WORD = 3  # characters of an id that is searched in other people's texts, since shorter ids are in too many
 # Only the required fields, since other fields may be left out.
-_REJECT_FIELDS = frozenset(name for name, field in Reject.model_fields.items() if field.is_required())
+_REJECT_FIELDS = frozenset(
+    name for name, field in Reject.model_fields.items() if field.is_required()
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,10 @@ class Person:
 
     def is_named_in(self, text: str) -> bool:
         """Return whether a text contains an id or a name as a word, in any Unicode form."""
-        return self._words is not None and self._words.search(unicodedata.normalize("NFC", text)) is not None
+        return (
+            self._words is not None
+            and self._words.search(unicodedata.normalize("NFC", text)) is not None
+        )
 
     def is_quoted(self, found: str) -> bool:
         """Return whether the wrong value in a report is one of the ids, or a text that names the person.
@@ -72,11 +77,16 @@ class Person:
     def written(self) -> re.Pattern[str] | None:
         """The pattern that finds the person in texts of people (NFC), or None if there is nothing to find."""
         words = (*self.names, *(each for each in self.ids if len(each) >= SHORTEST_WORD))
-        return standing_alone([unicodedata.normalize("NFC", each) for each in words], ignore_case=True)
+        return standing_alone(
+            [unicodedata.normalize("NFC", each) for each in words], ignore_case=True
+        )
 
     def is_written_in(self, text: str) -> bool:
         """Return whether a text of people names the person, ignoring case. Short ids do not count."""
-        return self.written is not None and self.written.search(unicodedata.normalize("NFC", text)) is not None
+        return (
+            self.written is not None
+            and self.written.search(unicodedata.normalize("NFC", text)) is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,10 @@ class Scrubbed:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
-            self.is_json, self.text = False, text if isinstance(text, str) else text.decode(errors="replace")
+            self.is_json, self.text = (
+                False,
+                text if isinstance(text, str) else text.decode(errors="replace"),
+            )
             return
         changed = self._changed(value)
         self.text = json.dumps(changed, ensure_ascii=False)

@@ -62,7 +62,9 @@ class PersonIndexBuilder:
             self._add_text(text.replace('\\"', '"').replace("\\\\", "\\"))
             if row.is_cut:
                 # The reject of such a row has its beginning, and is read like a whole row.
-                self._add_people(people_of(self._source, row._replace(is_cut=False)) or People(frozenset()))
+                self._add_people(
+                    people_of(self._source, row._replace(is_cut=False)) or People(frozenset())
+                )
 
     def _add_people(self, people: People) -> None:
         self._ids |= people.ids
@@ -81,7 +83,11 @@ class PersonIndexBuilder:
     def to_bytes(self) -> bytes:
         """Return the sorted hashes of ids and then those of pieces."""
         ids = sorted({bytes.fromhex(plain_hash(each)) for each in self._ids})
-        pieces = [] if self._may_hold_any_word else sorted({_hash_of_piece(each) for each in self._pieces})
+        pieces = (
+            []
+            if self._may_hold_any_word
+            else sorted({_hash_of_piece(each) for each in self._pieces})
+        )
         return _HEAD.pack(len(ids), self._may_hold_any_word) + b"".join(ids) + b"".join(pieces)
 
 
@@ -111,7 +117,9 @@ class PersonIndex:
     def _may_hold_word(self, word: str) -> bool:
         if self._may_hold_any_word:
             return True
-        return all(_has(self._pieces, _PIECE_BYTES, _hash_of_piece(piece)) for piece in _pieces_of(word))
+        return all(
+            _has(self._pieces, _PIECE_BYTES, _hash_of_piece(piece)) for piece in _pieces_of(word)
+        )
 
 
 def people_of_mapping(mapping: Mapping) -> People:

@@ -53,7 +53,10 @@ class Platforms:
         The id is a hash of the event and not of the record.
         """
         canonical = json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return {"reading": reading, "record_id": hashlib.sha256(escaped(canonical).encode()).hexdigest()}
+        return {
+            "reading": reading,
+            "record_id": hashlib.sha256(escaped(canonical).encode()).hexdigest(),
+        }
 
     def log_id(self, name: str) -> str:
         return self.account_id(self.log, name)
@@ -61,7 +64,11 @@ class Platforms:
     def names_of(self, account_id: str) -> set[str]:
         """Return the names that a platform may use for the account with this id."""
         known = {prefix for prefix in self.prefixes.values() if account_id.startswith(prefix)}
-        return {account_id, account_id.rpartition("|")[2], *(account_id.removeprefix(prefix) for prefix in known)}
+        return {
+            account_id,
+            account_id.rpartition("|")[2],
+            *(account_id.removeprefix(prefix) for prefix in known),
+        }
 
     def course_id(self, iri: str) -> str:
         """Return the id of the course whose activity has this IRI.
@@ -73,7 +80,11 @@ class Platforms:
     def item_id(self, iri: str) -> str:
         """Return the id of the item whose activity has this IRI. An IRI that is too long for an id is hashed."""
         item_id = self._own_id(iri, _ITEM_FOLDERS)
-        return item_id if len(item_id) <= _LONGEST_ID else f"sha256:{hashlib.sha256(item_id.encode()).hexdigest()}"
+        return (
+            item_id
+            if len(item_id) <= _LONGEST_ID
+            else f"sha256:{hashlib.sha256(item_id.encode()).hexdigest()}"
+        )
 
     def _own_id(self, iri: str, folders: Iterable[str]) -> str:
         """Return the id in the address of a known platform's page, as in logs and rosters, else the IRI itself."""

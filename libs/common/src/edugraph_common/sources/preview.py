@@ -76,7 +76,9 @@ def preview(
     text, is_whole = _unpacked(part, detected.compression, is_whole=is_whole)
     chosen = chosen_format(detected, None, has_mapping=mapping is not None)
     detected = detected.model_copy(update={"format": chosen})
-    found = Preview.model_validate(detected.model_dump(exclude={"encoding_lead", "next_best_encoding"}))
+    found = Preview.model_validate(
+        detected.model_dump(exclude={"encoding_lead", "next_best_encoding"})
+    )
     if chosen in TABLE_FORMATS and not is_whole:
         return found.model_copy(update={"mapping": mapping, "problem": _TOO_LARGE})
     try:
@@ -112,7 +114,9 @@ def preview(
     return found.model_copy(update=update)
 
 
-def _unpacked(part: bytes, compression: Compression | None, *, is_whole: bool) -> tuple[bytes, bool]:
+def _unpacked(
+    part: bytes, compression: Compression | None, *, is_whole: bool
+) -> tuple[bytes, bool]:
     """Return the beginning of the unpacked text, and whether it is the whole text. Raises MalformedFile."""
     stream = decompressor(compression or "identity")
     text = bytearray()

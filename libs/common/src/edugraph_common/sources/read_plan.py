@@ -15,7 +15,14 @@ from edugraph_common.sources.binary_files import why_no_table, why_no_text
 from edugraph_common.sources.compression import BLOCK_BYTES, Readable, decompressed_blocks
 from edugraph_common.sources.csv_source import CsvSource, Header, read_header
 from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, utf8
-from edugraph_common.sources.json_source import JsonSource, Layout, Lines, Values, is_answer, layout_of
+from edugraph_common.sources.json_source import (
+    JsonSource,
+    Layout,
+    Lines,
+    Values,
+    is_answer,
+    layout_of,
+)
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind, check_lines_head
 from edugraph_common.sources.openedx import decode_event, people_of_event, read_event
@@ -53,7 +60,9 @@ class ReadPlan(ContractModel):
     @property
     def is_converted(self) -> bool:
         """Whether the split converts the file's rows into text, from which batches are read."""
-        return self.format in TABLE_FORMATS or (self.mapping is not None and self.mapping.items is not None)
+        return self.format in TABLE_FORMATS or (
+            self.mapping is not None and self.mapping.items is not None
+        )
 
     @property
     def source(self) -> Source:
@@ -65,7 +74,11 @@ class ReadPlan(ContractModel):
             case "ndjson":
                 return JsonSource(Lines(), parse_row, people_of_record)
             case "xapi":
-                statements = Lines() if self.layout == "lines" else Values(in_answers=self.layout == "answers")
+                statements = (
+                    Lines()
+                    if self.layout == "lines"
+                    else Values(in_answers=self.layout == "answers")
+                )
                 return StatementSource(
                     statements,
                     partial(read_statement, platforms=platforms),
@@ -120,7 +133,9 @@ def make_read_plan(
     layout = layout_of(head)
     if file_format == "xapi" and is_answer(head):
         layout = "answers"
-    return ReadPlan(format=file_format, layout=layout, platforms=prefixes, log_platform=platforms.log)
+    return ReadPlan(
+        format=file_format, layout=layout, platforms=prefixes, log_platform=platforms.log
+    )
 
 
 def in_utf8(head: bytes, encoding: str) -> bytes:
@@ -152,7 +167,9 @@ def open_text(
     if plan.format in ("workbook", "parquet"):
         return plan, row_lines(sheet_rows(whole, plan.format, mapping.sheets), mapping)
     assert plan.header is not None  # noqa: S101 - every CSV has a header
-    return plan, row_lines(CsvSource(plan.header, mapping).sheet_rows(text_of(whole, plan)), mapping)
+    return plan, row_lines(
+        CsvSource(plan.header, mapping).sheet_rows(text_of(whole, plan)), mapping
+    )
 
 
 def text_of(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:

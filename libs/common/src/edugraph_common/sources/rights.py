@@ -4,7 +4,9 @@ from edugraph_common.contracts.messages import ImportRights, person_mark
 from edugraph_common.contracts.records import ROSTER_TYPES, InvalidRecord, Record
 from edugraph_common.contracts.school_records import MembershipRecord
 
-OWN_LEADER = "would make the caller of this import the leader of a group; another caller has to import it"
+OWN_LEADER = (
+    "would make the caller of this import the leader of a group; another caller has to import it"
+)
 
 
 def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
@@ -15,7 +17,9 @@ def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
     if not rights.may_write(record.type):
         scope = "roster" if record.type in ROSTER_TYPES else "submit"
         reason = f"needs the scope {scope}, which the caller of this import does not have"
-        raise InvalidRecord("type", "a type of record that the caller may import", record.type, reason)
+        raise InvalidRecord(
+            "type", "a type of record that the caller may import", record.type, reason
+        )
     data = record.data
     if not rights.marks or not isinstance(data, MembershipRecord) or not data.leads:
         return

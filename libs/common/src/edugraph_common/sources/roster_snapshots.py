@@ -37,7 +37,9 @@ def source_of(record: Record) -> str | None:
     return record.record_id.rpartition(":")[0] or None
 
 
-def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str | None = None) -> dict[str, int]:
+def end_absent(
+    roster: Roster, last: Iterable[Record], at: datetime, source: str | None = None
+) -> dict[str, int]:
     """End the memberships of the last roster that are not in this complete roster, which was read `at` that time.
 
     The ends are added to `roster`. `source` is the name of the list. Memberships of other lists are not changed.
@@ -58,7 +60,9 @@ def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str
         if row.get("type") == "membership_record":
             seats.add(record_id)
     if not seats:
-        raise MalformedFile("it names nobody in a class, so as a whole roster it would end every membership")
+        raise MalformedFile(
+            "it names nobody in a class, so as a whole roster it would end every membership"
+        )
 
     moment = at
     for record, _ in before.values():
@@ -66,7 +70,12 @@ def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str
     for row in roster.records:
         row["timestamp"] = moment.isoformat()
 
-    counts = {"still named": len(before.keys() & seats), "ended now": 0, "over before": 0, "begin later, kept": 0}
+    counts = {
+        "still named": len(before.keys() & seats),
+        "ended now": 0,
+        "over before": 0,
+        "begin later, kept": 0,
+    }
     for record_id in sorted(before.keys() - all_ids):
         record, seat = before[record_id]
         kept = record.to_json()
@@ -84,7 +93,9 @@ def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str
     return counts
 
 
-def _memberships_of(last: Iterable[Record], source: str | None) -> dict[str, tuple[Record, MembershipRecord]]:
+def _memberships_of(
+    last: Iterable[Record], source: str | None
+) -> dict[str, tuple[Record, MembershipRecord]]:
     """Return record id -> membership of a list in the last roster. Raises MalformedFile if there is none."""
     has_memberships = False
     found = {}
@@ -102,4 +113,6 @@ def _memberships_of(last: Iterable[Record], source: str | None) -> dict[str, tup
         of = f" of the source {source}"
     elif has_memberships:
         of = " that came without --source"
-    raise MalformedFile(f"the last roster has no memberships{of}: name the file that was written of it")
+    raise MalformedFile(
+        f"the last roster has no memberships{of}: name the file that was written of it"
+    )

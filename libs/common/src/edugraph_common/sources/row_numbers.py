@@ -11,11 +11,40 @@ MOST_LOOKED_AT = 100_000  # ids of one file
 # Names of columns with row numbers, and words before or after such a number, without spaces and punctuation.
 _NAMES = frozenset(
     {
-        *("", "no", "nr", "num", "number", "row", "rowno", "rownumber", "rownum", "line", "lineno", "linenumber"),
-        *("index", "idx", "sn", "sno", "srno", "serialno", "lfdnr", "unnamed0", "序号", "行号", "行", "号", "序"),
+        *(
+            "",
+            "no",
+            "nr",
+            "num",
+            "number",
+            "row",
+            "rowno",
+            "rownumber",
+            "rownum",
+            "line",
+            "lineno",
+            "linenumber",
+        ),
+        *(
+            "index",
+            "idx",
+            "sn",
+            "sno",
+            "srno",
+            "serialno",
+            "lfdnr",
+            "unnamed0",
+            "序号",
+            "行号",
+            "行",
+            "号",
+            "序",
+        ),
     }
 )
-_BEFORE = frozenset({*_NAMES, "r", "l", "n", "rec", "record", "entry", "id", "第", "zeile", "ligne", "fila"})
+_BEFORE = frozenset(
+    {*_NAMES, "r", "l", "n", "rec", "record", "entry", "id", "第", "zeile", "ligne", "fila"}
+)
 _AFTER = frozenset({"", "行", "条", "号"})
 _NUMBERED = re.compile(r"(?P<before>\D*)(?P<number>\d{1,9})(?:\.0+)?(?P<after>\D*)")
 _FIRST_OF_REAL_IDS = 100  # the ids of a database in use are larger

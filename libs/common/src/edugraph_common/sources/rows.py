@@ -9,7 +9,15 @@ from typing import Any, Protocol, TypeVar
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, as_json, escaped, iso, parse_row
+from edugraph_common.contracts.records import (
+    InvalidRecord,
+    Record,
+    Withdrawal,
+    as_json,
+    escaped,
+    iso,
+    parse_row,
+)
 from edugraph_common.sources.chunking import RawRow, RowChunk
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES
 from edugraph_common.sources.students import People
@@ -69,7 +77,9 @@ def cut_rows(source: Source, blocks: Iterable[bytes]) -> Iterator[RawRow]:
     return chain.from_iterable(source.chunks(blocks, _ROWS_AT_ONCE))
 
 
-def read_rows(source: Source, rows: Iterable[RawRow], latest: datetime | None = None) -> Iterator[Row]:
+def read_rows(
+    source: Source, rows: Iterable[RawRow], latest: datetime | None = None
+) -> Iterator[Row]:
     """Yield the contents of rows. A row that is too long is rejected."""
     for row in rows:
         if row.is_cut:
@@ -80,7 +90,9 @@ def read_rows(source: Source, rows: Iterable[RawRow], latest: datetime | None = 
 
 def too_long() -> InvalidRecord:
     """Return the error of a row that is too long."""
-    return InvalidRecord("(row)", f"at most {MAX_ROW_BYTES:,} bytes", "more", "is longer than a row may be")
+    return InvalidRecord(
+        "(row)", f"at most {MAX_ROW_BYTES:,} bytes", "more", "is longer than a row may be"
+    )
 
 
 def latest_timestamp(accepted_at: float | None) -> datetime | None:
@@ -89,7 +101,9 @@ def latest_timestamp(accepted_at: float | None) -> datetime | None:
     The latest record of a node gives its values, so a record with a date in the far future would win for ever. The
     difference of clocks and time zones is always less than the allowed day.
     """
-    return datetime.fromtimestamp(accepted_at, UTC) + MAX_FUTURE if accepted_at is not None else None
+    return (
+        datetime.fromtimestamp(accepted_at, UTC) + MAX_FUTURE if accepted_at is not None else None
+    )
 
 
 def check_timestamp(row: RowT, latest: datetime | None) -> RowT:
@@ -111,7 +125,10 @@ def parse_rows(
         try:
             yield line, check_timestamp(parse_row(value), latest)
         except Exception as fault:  # noqa: BLE001 - the boundary of the row
-            yield line, make_reject(line, escaped(as_json(value)).encode(), as_invalid_record(fault))
+            yield (
+                line,
+                make_reject(line, escaped(as_json(value)).encode(), as_invalid_record(fault)),
+            )
 
 
 def as_invalid_record(fault: Exception) -> InvalidRecord:
@@ -124,7 +141,9 @@ def as_invalid_record(fault: Exception) -> InvalidRecord:
         return fault
     if isinstance(fault, _FAULTS_OF_THE_PROCESS):
         raise fault
-    return InvalidRecord("(row)", "a row that can be read", "", f"cannot be read ({type(fault).__name__})")
+    return InvalidRecord(
+        "(row)", "a row that can be read", "", f"cannot be read ({type(fault).__name__})"
+    )
 
 
 def make_reject(line: Line, raw: bytes, problem: InvalidRecord) -> Reject:

@@ -50,7 +50,9 @@ class SplitBudget:
     def check_time(self) -> None:
         """Raise MalformedFile if the split has taken too much CPU time."""
         if self._cpu_seconds() - self._begin > most_cpu_seconds(self._file_bytes):
-            raise MalformedFile("the file takes too long to read for its size; split it, or send it uncompressed")
+            raise MalformedFile(
+                "the file takes too long to read for its size; split it, or send it uncompressed"
+            )
 
     def checked(self, text: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the blocks of the text. Raises MalformedFile if the split takes too much CPU time."""

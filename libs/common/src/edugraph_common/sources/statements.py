@@ -98,7 +98,9 @@ class Object(Agent):
         """The `objectType`. Without one, an object that has an IRI, or names no person, is an activity."""
         if self.given_kind:
             return self.given_kind
-        is_person = self.account or self.mbox or self.mbox_sha1sum or self.openid or self.member is not None
+        is_person = (
+            self.account or self.mbox or self.mbox_sha1sum or self.openid or self.member is not None
+        )
         if self.iri or not is_person:
             return "Activity"
         return super().kind
@@ -231,7 +233,11 @@ def statement_id(value: dict[str, Any]) -> str:
         return given.strip().lower()
     if given is not None:
         raise InvalidRecord("id", "a UUID", shorten(given), "is not a text")
-    content = {name: part for name, part in value.items() if name not in _NOT_THE_SENDERS and part is not None}
+    content = {
+        name: part
+        for name, part in value.items()
+        if name not in _NOT_THE_SENDERS and part is not None
+    }
     content["timestamp"] = _as_moment(value.get("timestamp") or value.get("stored"))
     canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return str(uuid5(_NAMESPACE, escaped(canonical)))

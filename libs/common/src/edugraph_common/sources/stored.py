@@ -154,7 +154,9 @@ def store_rows(blobs: Blobs, job_id: str, records: Iterable[dict[str, Any]]) -> 
 def _check_lengths(text: bytes) -> None:
     for number, line in enumerate(text.splitlines(), start=1):
         if len(line) > MAX_ROW_BYTES:
-            raise Rejected(f"record {number} has more than {MAX_ROW_BYTES:,} bytes; leave it out, or split it")
+            raise Rejected(
+                f"record {number} has more than {MAX_ROW_BYTES:,} bytes; leave it out, or split it"
+            )
 
 
 def store_mapping(blobs: Blobs, job_id: str, mapping: Mapping) -> None:
@@ -199,5 +201,7 @@ def load_rows(blobs: Blobs, rows: ByteRange, accepted_at: float | None = None) -
     plan = load_read_plan(blobs, rows.reading) if rows.reading else ReadPlan(format=rows.format)
     frame = blobs.read(rows.source, rows.offset, rows.length)
     if len(frame) < rows.length:
-        raise Rejected(f"the blob {shown(rows.source)} ends before these rows do: it is not what was split")
+        raise Rejected(
+            f"the blob {shown(rows.source)} ends before these rows do: it is not what was split"
+        )
     return read_rows(plan.source, unpack_rows(frame), latest_timestamp(accepted_at))

@@ -37,7 +37,11 @@ class People(NamedTuple):
 
 def as_id(value: object) -> str:
     """Return an id in the form of the record contract, or an empty text if the value cannot be an id."""
-    return normal_id(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return (
+        normal_id(str(value))
+        if isinstance(value, str | int) and not isinstance(value, bool)
+        else ""
+    )
 
 
 def plain_hash(student_id: str) -> str:
@@ -78,7 +82,11 @@ def may_lack_a_student(value: Any) -> bool:
     if isinstance(kind, str) and kind in TYPES_WITHOUT_STUDENTS:
         return True
     data = value.get("data")
-    return kind == "membership_record" and isinstance(data, dict) and bool(as_id(data.get("teacher_id")))
+    return (
+        kind == "membership_record"
+        and isinstance(data, dict)
+        and bool(as_id(data.get("teacher_id")))
+    )
 
 
 def _is_true(value: object) -> bool:

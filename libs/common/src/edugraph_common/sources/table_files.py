@@ -21,7 +21,9 @@ MAX_MEMORY_BYTES = 256 << 20
 _MAX_FILE_BYTES = 1 << 30
 
 
-def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterable[str] = ()) -> Generator[SheetRow]:
+def sheet_rows(
+    blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterable[str] = ()
+) -> Generator[SheetRow]:
     """Yield all rows of a workbook or a Parquet file, which comes uncompressed in blocks of any size.
 
     `hidden`: names of hidden sheets that are read too. Raises MalformedFile.
@@ -36,7 +38,13 @@ def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterab
         file.flush()
         if not size:
             raise EmptyFile("the file is empty: it holds no record")
-        command = [sys.executable, "-I", table_process.__file__, file_format, f"/dev/fd/{file.fileno()}"]
+        command = [
+            sys.executable,
+            "-I",
+            table_process.__file__,
+            file_format,
+            f"/dev/fd/{file.fileno()}",
+        ]
         options = {
             "memory_bytes": MAX_MEMORY_BYTES,
             "cpu_seconds": ceil(most_cpu_seconds(size)),

@@ -38,34 +38,50 @@ class Unusable(Exception):
 
 def workbook_rows(path: str, hidden: Iterable[str]) -> Iterator[SheetLine]:
     """Yield the rows of a workbook. `hidden`: names of hidden sheets that are read too. Raises Unusable."""
-    from python_calamine import CalamineError, PasswordError, SheetTypeEnum, SheetVisibleEnum, load_workbook
+    from python_calamine import (
+        CalamineError,
+        PasswordError,
+        SheetTypeEnum,
+        SheetVisibleEnum,
+        load_workbook,
+    )
 
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except zipfile.BadZipFile:
-        raise Unusable("the workbook is damaged or cut off; save it anew and send the whole file") from None
+        raise Unusable(
+            "the workbook is damaged or cut off; save it anew and send the whole file"
+        ) from None
     if unpacked > MAX_UNPACKED_BYTES:
-        raise Unusable(f"the workbook has {unpacked:,} bytes unpacked, more than {MAX_UNPACKED_BYTES:,}; split it")
+        raise Unusable(
+            f"the workbook has {unpacked:,} bytes unpacked, more than {MAX_UNPACKED_BYTES:,}; split it"
+        )
     try:
         book = load_workbook(path)
         sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
         if len(sheets) > MAX_SHEETS:
-            raise Unusable(f"the workbook has {len(sheets)} sheets, more than {MAX_SHEETS}; split it")
+            raise Unusable(
+                f"the workbook has {len(sheets)} sheets, more than {MAX_SHEETS}; split it"
+            )
         for entry in sheets:
             shown = entry.visible == SheetVisibleEnum.Visible or entry.name in hidden
             sheet = book.get_sheet_by_name(entry.name)
             if sheet.start is None:
                 continue
             if sheet.width > MAX_COLUMNS:
-                raise Unusable(f"the sheet {entry.name} has more than {MAX_COLUMNS:,} columns; split it")
+                raise Unusable(
+                    f"the sheet {entry.name} has more than {MAX_COLUMNS:,} columns; split it"
+                )
             left = [None] * sheet.start[1]
             for number, row in enumerate(sheet.iter_rows(), start=1):
                 yield entry.name, number, [*left, *map(as_cell, row)] if shown else None
     except PasswordError:
         raise Unusable("the workbook has a password; save it without one") from None
     except CalamineError as error:
-        raise Unusable(f"the workbook cannot be read ({type(error).__name__}); save it anew as .xlsx") from None
+        raise Unusable(
+            f"the workbook cannot be read ({type(error).__name__}); save it anew as .xlsx"
+        ) from None
 
 
 def parquet_rows(path: str, _: Iterable[str]) -> Iterator[SheetLine]:
@@ -133,7 +149,10 @@ def as_cell(value: Any, exact: int = _EXACT) -> Any:
             cell = {"date": value.isoformat()}
         case time():
             since_midnight = timedelta(
-                hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond
+                hours=value.hour,
+                minutes=value.minute,
+                seconds=value.second,
+                microseconds=value.microsecond,
             )
             cell = {"seconds": since_midnight.total_seconds(), "text": value.isoformat()}
         case timedelta():
@@ -201,7 +220,9 @@ def written_rows(lines: Iterable[SheetLine], most_rows: int) -> Iterator[SheetLi
             continue
         number += 1
         if number > most_rows:
-            raise Unusable(f"the file has more than {most_rows:,} rows, too many for its size; send it as CSV")
+            raise Unusable(
+                f"the file has more than {most_rows:,} rows, too many for its size; send it as CSV"
+            )
         yield line
 
 
@@ -211,7 +232,9 @@ def main(form: str, path: str, options: str) -> int:
     """
     given = json.loads(options)
     limit_process(given["memory_bytes"], given["cpu_seconds"])
-    read: Callable[[str, Iterable[str]], Iterator[SheetLine]] = workbook_rows if form == "workbook" else parquet_rows
+    read: Callable[[str, Iterable[str]], Iterator[SheetLine]] = (
+        workbook_rows if form == "workbook" else parquet_rows
+    )
     write = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
     try:
         for line in written_rows(read(path, given["hidden"]), given["most_rows"]):

@@ -21,14 +21,28 @@ from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, as_json, escaped, parse_row, shorten
+from edugraph_common.contracts.records import (
+    InvalidRecord,
+    Record,
+    Withdrawal,
+    as_json,
+    escaped,
+    parse_row,
+    shorten,
+)
 from edugraph_common.sources.cells import Cell, CellReader, cell_parser, cell_text, is_blank_cell
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.json_source import Lines, decode_json
 from edugraph_common.sources.mapping import ITEM_FIELDS, Items, Mapping, may_be_a_first_name
 from edugraph_common.sources.marks import FRACTION, PERCENT_SIGNS, without_unit
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjson
-from edugraph_common.sources.rows import Content, NotRelevant, as_invalid_record, check_timestamp, make_reject
+from edugraph_common.sources.rows import (
+    Content,
+    NotRelevant,
+    as_invalid_record,
+    check_timestamp,
+    make_reject,
+)
 from edugraph_common.sources.students import ID_OF_NAME, STUDENT_FIELDS, People
 
 HEADER_ROWS = 20  # the header is among these rows, since titles and remarks may be above it
@@ -79,7 +93,9 @@ def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
             f"the header lacks {_listed(missing)}, which the mapping names; it has {_listed(columns)}"
         )
     items = item_columns(columns, mapping)
-    twice = [c for c, n in Counter(columns).items() if n > 1 and (mapping.columns.get(c) or c in items)]
+    twice = [
+        c for c, n in Counter(columns).items() if n > 1 and (mapping.columns.get(c) or c in items)
+    ]
     if twice:
         raise MalformedFile(f"the header has {_listed(twice)} more than once")
     if mapping.items and not items:
@@ -91,12 +107,16 @@ def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
         states_points = {*mapping.items.scale, *mapping.items.points_in}
         unscaled = [column for column in items if column not in states_points]
         if unscaled:
-            raise MalformedFile(f"the mapping's scale does not say how many points {_listed(unscaled)} has")
+            raise MalformedFile(
+                f"the mapping's scale does not say how many points {_listed(unscaled)} has"
+            )
     used = {*mapping.columns, *items}
     if mapping.items:
         beside = sorted(mapping.items.other_columns - set(columns))
         if beside:
-            missing_beside = f"the header lacks {_listed(beside)}, which the items of the mapping name"
+            missing_beside = (
+                f"the header lacks {_listed(beside)}, which the items of the mapping name"
+            )
             raise MalformedFile(f"{missing_beside}; it has {_listed(columns)}")
         used |= mapping.items.other_columns
     # A sheet may have cells beside its table, so a column without a name belongs to the table only in a CSV.
@@ -142,15 +162,21 @@ def row_lines(rows: Iterable[SheetRow], mapping: Mapping) -> Iterator[bytes]:
                 text = as_ndjson([{**_place(line["sheet"], line["row"]), "wrong": wrong}])
             size += len(text)
             if size > MAX_TEXT_BYTES:
-                raise MalformedFile(f"the file has more than {MAX_TEXT_BYTES:,} bytes of rows; split it")
+                raise MalformedFile(
+                    f"the file has more than {MAX_TEXT_BYTES:,} bytes of rows; split it"
+                )
             yield text
     if named:
-        raise MalformedFile(f"the workbook has no sheet {_listed(sorted(named))}, which the mapping names")
+        raise MalformedFile(
+            f"the workbook has no sheet {_listed(sorted(named))}, which the mapping names"
+        )
     if not fits:
         raise MalformedFile(why_not)
 
 
-def _header(head: Sequence[SheetRow], mapping: Mapping) -> tuple[tuple[int, tuple[str, ...]] | None, str]:
+def _header(
+    head: Sequence[SheetRow], mapping: Mapping
+) -> tuple[tuple[int, tuple[str, ...]] | None, str]:
     """Return the header's index among the first rows and its columns, or None and the columns missing in the first
     row.
     """
@@ -177,7 +203,10 @@ def _header(head: Sequence[SheetRow], mapping: Mapping) -> tuple[tuple[int, tupl
 
 
 def _sheet_lines(
-    rows: Iterable[SheetRow], sheet: str | None, header: tuple[int, tuple[str, ...]] | None, mapping: Mapping
+    rows: Iterable[SheetRow],
+    sheet: str | None,
+    header: tuple[int, tuple[str, ...]] | None,
+    mapping: Mapping,
 ) -> Iterator[dict[str, Any]]:
     """Yield the lines of a sheet. The rows of a sheet without a header are only counted."""
     if header is None:
@@ -197,15 +226,24 @@ def _sheet_lines(
             yield {**at, "wrong": wrong, "raw": row.raw}
         elif not row.is_blank:
             given = dict(zip(columns, row.cells or (), strict=False))
-            cells = {column: given[column] for column in used if not is_blank_cell(given.get(column))}
+            cells = {
+                column: given[column] for column in used if not is_blank_cell(given.get(column))
+            }
             if mapping.items is None:
                 yield {**at, "cells": cells}
             else:
-                yield from ({**at, **line} for line in _attempt_lines(given, cells, items, mapping, mapping.items))
+                yield from (
+                    {**at, **line}
+                    for line in _attempt_lines(given, cells, items, mapping, mapping.items)
+                )
 
 
 def _attempt_lines(
-    given: dict[str, Cell], cells: dict[str, Cell], columns: Sequence[str], mapping: Mapping, items: Items
+    given: dict[str, Cell],
+    cells: dict[str, Cell],
+    columns: Sequence[str],
+    mapping: Mapping,
+    items: Items,
 ) -> Iterator[dict[str, Any]]:
     """Yield an attempt for each answered item of a row of a wide table.
 
@@ -217,9 +255,14 @@ def _attempt_lines(
     not_tried = {word.casefold() for word in items.not_tried}
     tried = []
     for column in columns:
-        if not is_blank_cell(given.get(column)) and _stripped(given, column).casefold() not in not_tried:
+        if (
+            not is_blank_cell(given.get(column))
+            and _stripped(given, column).casefold() not in not_tried
+        ):
             tried.append(column)
-    was_absent = any(_stripped(given, column) in words for column, words in items.not_tried_if.items())
+    was_absent = any(
+        _stripped(given, column) in words for column, words in items.not_tried_if.items()
+    )
     if not tried or was_absent:
         yield {"left_out": NOT_TRIED}
         return
@@ -227,7 +270,9 @@ def _attempt_lines(
     absent = [column for column in students if column not in cells]
     if absent:
         # A row without a student, such as the mean of the class, gives one reject, and not one for each item.
-        yield {"wrong": [f"{absent[0]} (data.{mapping.columns[absent[0]]})", "an id", "", "is blank"]}
+        yield {
+            "wrong": [f"{absent[0]} (data.{mapping.columns[absent[0]]})", "an id", "", "is blank"]
+        }
         return
     for column in tried:
         line: dict[str, Any] = {"column": column, "cells": {**cells, column: given[column]}}
@@ -244,7 +289,9 @@ def _is_of_all_students(given: dict[str, Cell], mapping: Mapping, items: Items) 
     words = {_label(word) for word in items.not_students}
     students = [column for column, field in mapping.columns.items() if field in STUDENT_FIELDS]
     ids = [_stripped(given, column) for column in students]
-    names = [_stripped(given, column) for column, field in mapping.columns.items() if field in ID_OF_NAME]
+    names = [
+        _stripped(given, column) for column, field in mapping.columns.items() if field in ID_OF_NAME
+    ]
     has_id = any(any(map(str.isalnum, student_id)) for student_id in ids)
     if has_id:
         names = [name for name in names if not may_be_a_first_name(name)]
@@ -293,7 +340,9 @@ class TableSource:
             if "left_out" in value:
                 row = NotRelevant(value["left_out"])
             elif "wrong" in value:
-                row = make_reject(value["row"], value.get("raw", "").encode(), InvalidRecord(*value["wrong"]))
+                row = make_reject(
+                    value["row"], value.get("raw", "").encode(), InvalidRecord(*value["wrong"])
+                )
             else:
                 row = check_timestamp(self._record(value), latest)
         except Exception as fault:  # noqa: BLE001 - the boundary of the row
@@ -318,7 +367,10 @@ class TableSource:
             data = value["data"]
             data |= self._attempt(self._items, column, line, data)
             if self._items.one_attempt:
-                which = [data.get(field) for field in ("student_id", "item_id", "course_id", "course_ids")]
+                which = [
+                    data.get(field)
+                    for field in ("student_id", "item_id", "course_id", "course_ids")
+                ]
                 value["record_id"] = hashlib.sha256(escaped(as_json(which)).encode()).hexdigest()
         try:
             return parse_row(value)
@@ -331,7 +383,9 @@ class TableSource:
                 raise problem from None
             raise self._reader.by_column(problem) from None
 
-    def _attempt(self, items: Items, column: str, line: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    def _attempt(
+        self, items: Items, column: str, line: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
         """Return the data of the attempt in a cell of a wide table. Raises InvalidRecord.
 
         `data` is that of the other columns. A table with one item column may state the item there.
@@ -350,8 +404,16 @@ class TableSource:
         if column in items.points_in:
             points = self._points_in_row(items.points_in[column], line.get("points"))
         if points is None:
-            return {**found, "correct": self._value(self._correct, cell, f"{column} (data.correct)")}
-        return {**found, "score": self._value(partial(self._share, points=points), cell, f"{column} (data.score)")}
+            return {
+                **found,
+                "correct": self._value(self._correct, cell, f"{column} (data.correct)"),
+            }
+        return {
+            **found,
+            "score": self._value(
+                partial(self._share, points=points), cell, f"{column} (data.score)"
+            ),
+        }
 
     def _points_in_row(self, column: str, cell: Cell) -> float:
         """Return the points that a row states for its item. Raises InvalidRecord."""
@@ -360,7 +422,9 @@ class TableSource:
         except (ValueError, ArithmeticError):
             points = Decimal("nan")
         if not points.is_finite() or points <= 0:
-            raise InvalidRecord(column, "a number above 0", shorten(cell_text(cell)), "is not of the mapping's form")
+            raise InvalidRecord(
+                column, "a number above 0", shorten(cell_text(cell)), "is not of the mapping's form"
+            )
         return float(points)
 
     def _value(self, parse: Callable[[Cell], Any], cell: Cell, field: str) -> Any:

@@ -43,7 +43,9 @@ _STATES_POINTS = tuple(
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 # How Moodle shows a grade, at the end of a column's name.
 _PERCENTAGE = re.compile(r"\s*[(（](?:percentage|prozentsatz|百分比)[)）]$", re.IGNORECASE)
-_OTHER_DISPLAY = re.compile(r"\s*[(（](?:real|punkte|实际分数|实际|letter|noten?|字母|等级)[)）]$", re.IGNORECASE)
+_OTHER_DISPLAY = re.compile(
+    r"\s*[(（](?:real|punkte|实际分数|实际|letter|noten?|字母|等级)[)）]$", re.IGNORECASE
+)
 # The end of an item's name: its points, or how its grade is shown.
 _SUFFIX = re.compile(
     r"\s*[(（\[][^()（）\[\]]*(?:\d|real|percentage|letter|punkte|prozentsatz|noten?|实际|百分比|字母|等级|分)"
@@ -80,7 +82,8 @@ _NUMBERED = re.compile(r"(\D+)\d+")
 # "Needs Grading(7)" of Blackboard, and "-- / 3" of Google Forms.
 _AFTER_NOT_TRIED = re.compile(r"\s*(?:\(\d+\)|/\s*\d+(?:[.,]\d+)?)$")
 _LETTERS = re.compile(
-    r"[A-F][+-]?|pass|fail|优|优秀|良|良好|中|中等|及格|合格|不及格|不合格|差|甲|乙|丙|丁", re.IGNORECASE
+    r"[A-F][+-]?|pass|fail|优|优秀|良|良好|中|中等|及格|合格|不及格|不合格|差|甲|乙|丙|丁",
+    re.IGNORECASE,
 )
 # The first words of `not_students` in every suggestion. Labels that the file has are added.
 _NOT_STUDENTS = (
@@ -172,14 +175,22 @@ class Gradebook:
         self._words = words()
         self._open_points: list[str] = []
         plain_names = [plain(column) for column in header]
-        self._id_places = [place for place, name in enumerate(plain_names) if name in self._words.ids]
-        self._name_places = [place for place, name in enumerate(plain_names) if name in self._words.names]
+        self._id_places = [
+            place for place, name in enumerate(plain_names) if name in self._words.ids
+        ]
+        self._name_places = [
+            place for place, name in enumerate(plain_names) if name in self._words.names
+        ]
         for place in set(self._id_places) & set(self._name_places):
             cells = [_cell(row, place) for row in rows if _cell(row, place)]
             have_digits = 2 * sum(bool(re.search(r"\d", cell)) for cell in cells) > len(cells)
             (self._name_places if have_digits else self._id_places).remove(place)
-        first_names = [place for place, name in enumerate(plain_names) if name in self._words.first_names]
-        family_names = [place for place, name in enumerate(plain_names) if name in self._words.family_names]
+        first_names = [
+            place for place, name in enumerate(plain_names) if name in self._words.first_names
+        ]
+        family_names = [
+            place for place, name in enumerate(plain_names) if name in self._words.family_names
+        ]
         # 名字 is a whole name, but a first name beside 姓氏.
         if family_names:
             self._name_places = [place for place in self._name_places if place not in first_names]
@@ -195,7 +206,9 @@ class Gradebook:
             elif sum(bool(cell.strip()) for cell in row) > 1:
                 self.students.append(row)
         # A row without any id is not about a student, if other rows have ids.
-        with_ids = [row for row in self.students if any(_cell(row, place) for place in self._id_places)]
+        with_ids = [
+            row for row in self.students if any(_cell(row, place) for place in self._id_places)
+        ]
         if 2 * len(with_ids) > len(self.students):
             self.students = with_ids
         self._points_row = self._row_of_points()
@@ -227,12 +240,20 @@ class Gradebook:
             if ids:
                 items["ids"] = ids
         asked = [points[column.name] for column in columns if column.name in points]
-        is_scored = len(asked) == len(columns) and not all(self._is_marked(column, points) for column in columns)
+        is_scored = len(asked) == len(columns) and not all(
+            self._is_marked(column, points) for column in columns
+        )
         if not is_scored:
             correct: dict[str, str] = {}
             for column in columns:
-                correct |= {cell: self._right_words[cell] for cell in column.cells if cell in self._right_words}
-            asked = [each.model_copy(update={"points": 1.0, "stated_by": "zero_one"}) for each in asked]
+                correct |= {
+                    cell: self._right_words[cell]
+                    for cell in column.cells
+                    if cell in self._right_words
+                }
+            asked = [
+                each.model_copy(update={"points": 1.0, "stated_by": "zero_one"}) for each in asked
+            ]
             return self._suggested(columns, fields, items, correct, asked)
         in_rows = self._points_in_rows(columns)
         if in_rows:
@@ -242,13 +263,17 @@ class Gradebook:
             items["scale"] = {each.column: _in_mapping(each.points) for each in asked}
         return self._suggested(columns, fields, items, {}, asked)
 
-    def _items_among(self, candidates: Sequence[_Column], points: Mapping[str, ItemPoints]) -> list[_Column]:
+    def _items_among(
+        self, candidates: Sequence[_Column], points: Mapping[str, ItemPoints]
+    ) -> list[_Column]:
         """Return the columns that are items: those with marks, or else those whose cells say right or wrong."""
         scored = [column for column in candidates if column.name in points]
         marked = [column for column in candidates if self._is_marked(column, points)]
         columns = scored if len(scored) > len(marked) else marked
         is_certain = self.layout is not None and self.layout.is_of_platform
-        states_points = self.layout is not None and any(each.points is not None for each in points.values())
+        states_points = self.layout is not None and any(
+            each.points is not None for each in points.values()
+        )
         fewest = 1 if is_certain or states_points else _FEWEST_ITEMS
         return columns if len(columns) >= fewest else []
 
@@ -267,14 +292,23 @@ class Gradebook:
         asked: list[ItemPoints],
     ) -> SuggestedItems:
         """Return the suggestion with the words for rows and cells without attempts."""
-        absent = {cell for column in columns for cell in self._cells_of(column.place) if self._is_not_tried(cell)}
+        absent = {
+            cell
+            for column in columns
+            for cell in self._cells_of(column.place)
+            if self._is_not_tried(cell)
+        }
         if absent:
             items["not_tried"] = sorted(absent)
         absent_rows = self._absent_rows()
         if absent_rows:
             items["not_tried_if"] = absent_rows
         items["not_students"] = self._not_students(fields)
-        if self.layout is not None and self.layout.one_attempt and "timestamp" not in fields.values():
+        if (
+            self.layout is not None
+            and self.layout.one_attempt
+            and "timestamp" not in fields.values()
+        ):
             items["one_attempt"] = True
         return SuggestedItems(
             layout=self.layout,
@@ -296,19 +330,31 @@ class Gradebook:
         A label stands in the place of an id or a name, or in any cell of a row without an id.
         """
         ids = [_cell(row, place) for place in self._id_places]
-        labels = [cell for cell in ids if plain(cell) in self._words.labels or _LABEL.fullmatch(cell)]
+        labels = [
+            cell for cell in ids if plain(cell) in self._words.labels or _LABEL.fullmatch(cell)
+        ]
         has_id = any(cell and not self._is_not_tried(cell) for cell in ids)
         if not has_id:
             cells = [cell.strip() for cell in row]
-            return [cell for cell in cells if plain(cell) in self._words.labels or _LABEL.fullmatch(cell)]
+            return [
+                cell
+                for cell in cells
+                if plain(cell) in self._words.labels or _LABEL.fullmatch(cell)
+            ]
         names = [_cell(row, place) for place in (*self._name_places, *self._part_places)]
-        labels += [name for name in names if plain(name) in self._words.labels and not may_be_a_first_name(name)]
+        labels += [
+            name
+            for name in names
+            if plain(name) in self._words.labels and not may_be_a_first_name(name)
+        ]
         return labels
 
     def _row_of_points(self) -> Sequence[str] | None:
         """Return the first row that states the points of columns, or None."""
         for row in self._label_rows:
-            states_points = any(plain(label) in self._words.points_rows for label in self._labels_of(row))
+            states_points = any(
+                plain(label) in self._words.points_rows for label in self._labels_of(row)
+            )
             if states_points and any(map(read_mark, row)):
                 return row
         return None
@@ -320,13 +366,17 @@ class Gradebook:
         """
         trusted = [plain(name) for name in self.layout.ids] if self.layout is not None else []
         preferred = [*trusted, *self._words.ids]
-        places = sorted(self._id_places, key=lambda place: preferred.index(plain(self.header[place])))
+        places = sorted(
+            self._id_places, key=lambda place: preferred.index(plain(self.header[place]))
+        )
         usable = []
         for place in places:
             column = self.header[place]
             cells = self._cells_of(place)
             # A school's own column of ids is trusted whatever its values.
-            is_numbering = plain(column) == "id" and "id" not in trusted and are_row_numbers(column, cells)
+            is_numbering = (
+                plain(column) == "id" and "id" not in trusted and are_row_numbers(column, cells)
+            )
             if cells and not is_numbering:
                 usable.append(place)
         complete = [place for place in usable if len(self._cells_of(place)) == len(self.students)]
@@ -341,10 +391,14 @@ class Gradebook:
             self._note_two_rows(complete[0])
             passed_over = [self.header[place] for place in usable[: usable.index(complete[0])]]
             if passed_over:
-                self._open_points.append(f"{', '.join(passed_over)} is blank in some rows, so {column} is the id")
+                self._open_points.append(
+                    f"{', '.join(passed_over)} is blank in some rows, so {column} is the id"
+                )
             return complete[0]
         if usable:
-            self._open_points.append(f"{self.header[usable[0]]} is blank in some rows, which are set aside")
+            self._open_points.append(
+                f"{self.header[usable[0]]} is blank in some rows, which are set aside"
+            )
             return usable[0]
         return self._name_as_id()
 
@@ -352,9 +406,13 @@ class Gradebook:
         """Ask about students with more than one row in a table that has one row for each student."""
         often = Counter(self._cells_of(id_place))
         twice = [student for student, rows in often.items() if rows > 1]
-        has_rows_of_items = bool(self._places_of((*self._words.items, *self._words.courses, *self._words.times)))
+        has_rows_of_items = bool(
+            self._places_of((*self._words.items, *self._words.courses, *self._words.times))
+        )
         if twice and not has_rows_of_items:
-            self._open_points.append(f"{len(twice)} students have more than one row: the last one counts")
+            self._open_points.append(
+                f"{len(twice)} students have more than one row: the last one counts"
+            )
 
     def _name_as_id(self) -> int | None:
         """Return the place of the column with names, if the table has no ids and each name is there once."""
@@ -381,12 +439,16 @@ class Gradebook:
         course_places = self._places_of(self._words.courses)
         time_places = self._places_of(tuple(self._words.times))
         for places, field in ((course_places, "course_id"), (time_places, "timestamp")):
-            complete = [place for place in places if len(self._cells_of(place)) == len(self.students)]
+            complete = [
+                place for place in places if len(self._cells_of(place)) == len(self.students)
+            ]
             if complete:
                 fields[self.header[complete[0]]] = field
         fields[id_column] = "student_id"
         if not name_places:
-            fields |= dict.fromkeys((self.header[place] for place in self._part_places), "student_name")
+            fields |= dict.fromkeys(
+                (self.header[place] for place in self._part_places), "student_name"
+            )
         return fields
 
     def _places_of(self, names: Sequence[str]) -> list[int]:
@@ -416,7 +478,9 @@ class Gradebook:
             cells = [cell for cell in self._cells_of(place) if not self._is_not_tried(cell)]
             if often[column] > 1:
                 if any(map(read_mark, cells)):
-                    self._open_points.append(f"the header has {column} more than once: both are left out; rename one")
+                    self._open_points.append(
+                        f"the header has {column} more than once: both are left out; rename one"
+                    )
                 continue
             found.append(_Column(place, column, cells))
         return found
@@ -425,10 +489,19 @@ class Gradebook:
         """Return whether the name of a column may be that of an item."""
         if self.layout is not None and self.layout.items is not None:
             return re.fullmatch(self.layout.items, column) is not None
-        if self.layout is not None and self.layout.totals is not None and re.fullmatch(self.layout.totals, column):
+        if (
+            self.layout is not None
+            and self.layout.totals is not None
+            and re.fullmatch(self.layout.totals, column)
+        ):
             return False
         name = plain(column)
-        other_columns = (self._words.others, self._words.times, self._words.absent, self._words.points)
+        other_columns = (
+            self._words.others,
+            self._words.times,
+            self._words.absent,
+            self._words.points,
+        )
         if any(name in names for names in other_columns) or name in self._words.courses:
             return False
         if self._item_with_points_in(column) is not None:
@@ -440,28 +513,41 @@ class Gradebook:
 
     def _one_display(self, candidates: list[_Column]) -> list[_Column]:
         """Leave out the other columns of an item that also stands there as a percentage, which needs no points."""
-        percentages = {_PERCENTAGE.sub("", column.name) for column in candidates if _PERCENTAGE.search(column.name)}
+        percentages = {
+            _PERCENTAGE.sub("", column.name)
+            for column in candidates
+            if _PERCENTAGE.search(column.name)
+        }
         return [
             column
             for column in candidates
-            if not _OTHER_DISPLAY.search(column.name) or _OTHER_DISPLAY.sub("", column.name) not in percentages
+            if not _OTHER_DISPLAY.search(column.name)
+            or _OTHER_DISPLAY.sub("", column.name) not in percentages
         ]
 
     def _without_totals(self, candidates: list[_Column]) -> list[_Column]:
         """Leave out columns that are totals or means by their names or by their numbers."""
-        totals = {column.name for column in candidates if _is_total(column.name, self._words.totals)}
+        totals = {
+            column.name for column in candidates if _is_total(column.name, self._words.totals)
+        }
         left = [column for column in candidates if column.name not in totals]
         totals |= {column.name for column in left if self._is_sum(column, left)}
-        numbers = [column.name for column in candidates if column.name in totals and column.has_marks]
+        numbers = [
+            column.name for column in candidates if column.name in totals and column.has_marks
+        ]
         if numbers:
-            self._open_points.append(f"{shorten(', '.join(numbers))} are totals, means or ranks, and not items")
+            self._open_points.append(
+                f"{shorten(', '.join(numbers))} are totals, means or ranks, and not items"
+            )
         return [column for column in candidates if column.name not in totals]
 
     def _without_zero_points(self, candidates: list[_Column]) -> list[_Column]:
         """Leave out columns that have 0 points in the row of points, because no share of them can be right."""
         without = [column.name for column in candidates if self._stated(column) == (0, "row")]
         if without:
-            self._open_points.append(f"{shorten(', '.join(without))} have 0 points, so they are left out")
+            self._open_points.append(
+                f"{shorten(', '.join(without))} have 0 points, so they are left out"
+            )
         return [column for column in candidates if column.name not in without]
 
     def _is_sum(self, column: _Column, candidates: Sequence[_Column]) -> bool:
@@ -512,7 +598,9 @@ class Gradebook:
         first = tuple(cell for cell in column.cells if read_mark(cell))[:_SHOWN_STUDENTS]
         if not is_likely:
             return ItemPoints(column=column.name, points=None, largest=largest, marks=first)
-        return ItemPoints(column=column.name, points=points, stated_by=stated_by, largest=largest, marks=first)
+        return ItemPoints(
+            column=column.name, points=points, stated_by=stated_by, largest=largest, marks=first
+        )
 
     def _stated(self, column: _Column) -> tuple[float | None, StatedBy | None]:
         """Return the points that the file states, and what states them. A row takes precedence over other places."""
@@ -528,7 +616,9 @@ class Gradebook:
         if self.layout is not None and self.layout.scale is not None:
             return self.layout.scale, "layout"
         stated = {mark.points for mark in column.marks}
-        if stated == {100.0} and all(cell.endswith(PERCENT_SIGNS) for cell in column.cells if read_mark(cell)):
+        if stated == {100.0} and all(
+            cell.endswith(PERCENT_SIGNS) for cell in column.cells if read_mark(cell)
+        ):
             return 100.0, "percent"
         if stated and None not in stated:
             return max(each for each in stated if each is not None), "cells"
@@ -579,7 +669,9 @@ class Gradebook:
     def _of_one_mark_in_a_row(self, id_place: int, fields: dict[str, str]) -> SuggestedItems | None:
         """Return the suggestion for a table with one mark in each row, or None if it is not one."""
         mark_places = [place for place in self._places_of(self._words.marks) if place != id_place]
-        points_places = [place for place, column in enumerate(self.header) if plain(column) in self._words.points]
+        points_places = [
+            place for place, column in enumerate(self.header) if plain(column) in self._words.points
+        ]
         if not mark_places or (self.layout is None and not points_places):
             return None
         place = mark_places[0]
@@ -588,7 +680,9 @@ class Gradebook:
         if not column.has_marks:
             return None
 
-        item_places = [each for each in self._places_of(self._words.items) if self.header[each] not in fields]
+        item_places = [
+            each for each in self._places_of(self._words.items) if self.header[each] not in fields
+        ]
         items: dict[str, object] = {"columns": [column.name], "item_id": "{course}/{column}"}
         if item_places:
             fields[self.header[item_places[0]]] = "item_id"
@@ -605,7 +699,9 @@ class Gradebook:
         self._open_points.insert(0, f"{column.name} becomes an attempt at the item of its row")
         return self._suggested([column], fields, items, {}, asked)
 
-    def _of_letters(self, candidates: Sequence[_Column], fields: dict[str, str]) -> SuggestedItems | None:
+    def _of_letters(
+        self, candidates: Sequence[_Column], fields: dict[str, str]
+    ) -> SuggestedItems | None:
         """Return the suggestion for a table whose only marks are letters, or None if it is not one."""
         columns = [column for column in candidates if column.cells and _are_letters(column.cells)]
         if len(columns) < _FEWEST_ITEMS:
@@ -614,9 +710,12 @@ class Gradebook:
         if self.layout is not None:
             items["item_id"] = "{course}/{column}"
         items["scale"] = dict.fromkeys((column.name for column in columns), 1)
-        letters = sorted({cell for column in columns for cell in column.cells if _LETTERS.fullmatch(cell)})
+        letters = sorted(
+            {cell for column in columns for cell in column.cells if _LETTERS.fullmatch(cell)}
+        )
         self._open_points.insert(
-            0, f"the marks are letters: write the share that each is worth, such as 0.95 ({', '.join(letters)})"
+            0,
+            f"the marks are letters: write the share that each is worth, such as 0.95 ({', '.join(letters)})",
         )
         found = self._suggested(columns, fields, items, {}, [])
         return found._replace(shares=dict.fromkeys(letters, UNKNOWN))
@@ -624,8 +723,12 @@ class Gradebook:
     def _title_of_file(self) -> str:
         """Return the id of the only item of a file. Without the file's name, a person must complete it."""
         stem = stem_of(self._file_name or "")
-        title = re.sub(r"\s*[(（](?:responses|回复|antworten)[)）].*$", "", stem, flags=re.IGNORECASE)
-        self._open_points.append("the item is named after the file: write another name under ids if that is wrong")
+        title = re.sub(
+            r"\s*[(（](?:responses|回复|antworten)[)）].*$", "", stem, flags=re.IGNORECASE
+        )
+        self._open_points.append(
+            "the item is named after the file: write another name under ids if that is wrong"
+        )
         return "{course}/" + (title[:_LONGEST_NAME_IN_ID] or UNKNOWN)
 
     # Words
@@ -640,7 +743,11 @@ class Gradebook:
         for column in self.header:
             if column and plain(column) in self._words.absent:
                 place = list(self.header).index(column)
-                cells = {cell for cell in self._cells_of(place) if cell.casefold() in self._words.absent_words}
+                cells = {
+                    cell
+                    for cell in self._cells_of(place)
+                    if cell.casefold() in self._words.absent_words
+                }
                 if cells:
                     found[column] = sorted(cells)
         return found
@@ -681,7 +788,9 @@ class Gradebook:
         beginning = beginnings.pop()
         if beginnings or not beginning or set("*?[]") & set(beginning):
             return names
-        others = [column for column in self.header if column.startswith(beginning) and column not in names]
+        others = [
+            column for column in self.header if column.startswith(beginning) and column not in names
+        ]
         return names if others else [f"{beginning}*"]
 
 
@@ -716,7 +825,11 @@ def _is_total(column: str, totals: AbstractSet[str]) -> bool:
     if _ACTIVITY.match(column):
         return False
     base = _SUFFIX.sub("", column).strip()
-    return plain(column) in totals or plain(base) in totals or _ENDS_AS_TOTAL.fullmatch(base) is not None
+    return (
+        plain(column) in totals
+        or plain(base) in totals
+        or _ENDS_AS_TOTAL.fullmatch(base) is not None
+    )
 
 
 def _short_id(column: str) -> str:

@@ -38,7 +38,9 @@ from edugraph_common.sources.statements import (
 )
 from edugraph_common.sources.students import People, as_id, texts_in
 
-READING = FIRST_STATEMENT_READING + 3  # raise it when a statement becomes another record than before
+READING = (
+    FIRST_STATEMENT_READING + 3
+)  # raise it when a statement becomes another record than before
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 # The fields with any person, beside those with students.
 _PERSONS = ("actor", "object", "member", "context", "instructor", "team", "authority")
@@ -147,10 +149,14 @@ def _withdrawal(value: dict[str, Any]) -> Withdrawal:
     """Return the withdrawal of the statement that is voided. Raises InvalidRecord."""
     voided = value.get("object")
     if not isinstance(voided, dict) or voided.get("objectType") != "StatementRef":
-        raise InvalidRecord("object", "a StatementRef", shorten(voided), "does not refer to a statement")
+        raise InvalidRecord(
+            "object", "a StatementRef", shorten(voided), "does not refer to a statement"
+        )
     record_id = voided.get("id")
     if not isinstance(record_id, str):
-        raise InvalidRecord("object.id", "the id of the statement that is voided", shorten(record_id), "is missing")
+        raise InvalidRecord(
+            "object.id", "the id of the statement that is voided", shorten(record_id), "is missing"
+        )
     return Withdrawal(record_id=record_id.strip().lower())
 
 
@@ -267,7 +273,12 @@ def _outcome(statement: Statement, verb: str) -> tuple[bool | None, float | None
 
 
 def _attempt(
-    statement: Statement, verb: str, platforms: Platforms, *, correct: bool | None, score: float | None
+    statement: Statement,
+    verb: str,
+    platforms: Platforms,
+    *,
+    correct: bool | None,
+    score: float | None,
 ) -> Fields:
     student = statement.actor
     iri = statement.object.iri or ""
@@ -439,7 +450,9 @@ def _edited(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
 
 def _joined(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
     """Return the activity in a meeting. Others join a group, which is not the use of something."""
-    return _used(statement, verb, platforms) if statement.object.definition.kind == "meeting" else None
+    return (
+        _used(statement, verb, platforms) if statement.object.definition.kind == "meeting" else None
+    )
 
 
 def _used(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
@@ -531,16 +544,42 @@ _DISCUSSIONS = frozenset({"discussion", "forum-topic"})
 # The last part of an activity's type -> the kind of thing that was used.
 _KINDS = {
     **dict.fromkeys(("video", "media", "audio", "webinar"), "video"),
-    **dict.fromkeys(("question", "cmi.interaction", "assessment", "solution", "practice-assessment"), "exercise"),
-    **dict.fromkeys(("proctored-assessment", "timed-assessment", "simulation", "supplemental-info"), "exercise"),
+    **dict.fromkeys(
+        ("question", "cmi.interaction", "assessment", "solution", "practice-assessment"), "exercise"
+    ),
+    **dict.fromkeys(
+        ("proctored-assessment", "timed-assessment", "simulation", "supplemental-info"), "exercise"
+    ),
     **dict.fromkeys(("discussion", "forum", "forum-topic", "comment", "reply"), "forum"),
-    **dict.fromkeys(("resource", "link", "page", "module", "lesson", "file", "book", "chapter"), "page"),
+    **dict.fromkeys(
+        ("resource", "link", "page", "module", "lesson", "file", "book", "chapter"), "page"
+    ),
 }
 
 # Verbs that always mean use, and verbs that may mean something else: a completed course is progress.
 _ONLY_USES = (
-    *("experienced", "viewed", "accessed", "opened", "read", "watched", "listened", "launched", "navigated"),
-    *("initialized", "started", "resumed", "suspended", "paused", "played", "seeked", "terminated", "exited"),
+    *(
+        "experienced",
+        "viewed",
+        "accessed",
+        "opened",
+        "read",
+        "watched",
+        "listened",
+        "launched",
+        "navigated",
+    ),
+    *(
+        "initialized",
+        "started",
+        "resumed",
+        "suspended",
+        "paused",
+        "played",
+        "seeked",
+        "terminated",
+        "exited",
+    ),
     *("interacted", "asked", "downloaded", "searched", "posted", "created", "submitted", "voted"),
     *("start", "restarted", "submit"),
 )
@@ -578,7 +617,9 @@ _EXTRACTORS: dict[str, Callable[[Statement, str, Platforms], Extracted]] = {
 def _person(agent: Agent, field: str, platforms: Platforms) -> str:
     found = agent.id(platforms)
     if not found:
-        raise InvalidRecord(field, "an account, mbox, mbox_sha1sum or openid", "", "does not say who it is")
+        raise InvalidRecord(
+            field, "an account, mbox, mbox_sha1sum or openid", "", "does not say who it is"
+        )
     return found
 
 

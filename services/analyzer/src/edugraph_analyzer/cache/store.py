@@ -63,7 +63,9 @@ class AnswerStore:
     All methods raise redis.RedisError.
     """
 
-    def __init__(self, server: "redis.Redis", *, ttl_seconds: int, lease_ttl_seconds: float) -> None:
+    def __init__(
+        self, server: "redis.Redis", *, ttl_seconds: int, lease_ttl_seconds: float
+    ) -> None:
         self._redis = server
         self._ttl_seconds = ttl_seconds
         self._lease_milliseconds = round(lease_ttl_seconds * 1_000)
@@ -90,7 +92,9 @@ class AnswerStore:
         if not missing:
             return found
         names = [(_answer_key(kind, key), _lease_key(kind, key)) for key in missing]
-        seen = self._run(self._look, names, [[lease_owner, self._lease_milliseconds]] * len(missing))
+        seen = self._run(
+            self._look, names, [[lease_owner, self._lease_milliseconds]] * len(missing)
+        )
         for key, (state, value) in zip(missing, seen, strict=True):
             if state == State.ANSWERED:
                 found[key] = Lookup(State.ANSWERED, answer=json.loads(value))
@@ -114,7 +118,9 @@ class AnswerStore:
     def forget(self, kind: Kind, key: str) -> None:
         self._redis.delete(_answer_key(kind, key))
 
-    def release(self, kind: Kind, keys: Sequence[str], lease_owner: str, reasons: Mapping[str, str]) -> None:
+    def release(
+        self, kind: Kind, keys: Sequence[str], lease_owner: str, reasons: Mapping[str, str]
+    ) -> None:
         """Give leases back. `reasons` has, by key, why a question has no answer, for the processes that wait."""
         notes = [[lease_owner, _NOTE_MILLISECONDS, reasons.get(key, "")] for key in keys]
         self._run(self._release, [(_lease_key(kind, key),) for key in keys], notes)
@@ -144,7 +150,9 @@ class AnswerStore:
             done.set()
             thread.join()
 
-    def _run(self, script: "Script", names: Sequence[tuple[str, ...]], args: Sequence[Sequence[Any]]) -> list[Any]:
+    def _run(
+        self, script: "Script", names: Sequence[tuple[str, ...]], args: Sequence[Sequence[Any]]
+    ) -> list[Any]:
         """Run a script for each question, in one round trip. In a cluster, their keys may be on different nodes."""
         with self._redis.pipeline(transaction=False) as pipe:
             for own_names, own_args in zip(names, args, strict=True):

@@ -41,7 +41,9 @@ class MappingContext:
     cap: float
 
     def evidence_of(self, answer: Answer) -> tuple[str, ...]:
-        return found_in(tuple(self.redactor.restore(quote) for quote in answer.evidence), self.document.text)
+        return found_in(
+            tuple(self.redactor.restore(quote) for quote in answer.evidence), self.document.text
+        )
 
     def capped(self, confidence: float, evidence: tuple[str, ...]) -> float:
         """Return the confidence, or at most `cap` for an answer whose quotes are not in the text."""

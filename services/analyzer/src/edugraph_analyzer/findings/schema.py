@@ -165,8 +165,12 @@ class LinkAnswer(Wire):
 class ErrorAnswer(Wire):
     id: str
     evidence: Quotes = Field(default_factory=list)
-    error_types: Annotated[list[TypeAnswer], Field(max_length=3), BeforeValidator(_readable(TypeAnswer, 3))]
-    knowledge_points: Annotated[list[LinkAnswer], Field(max_length=5), BeforeValidator(_readable(LinkAnswer, 5))]
+    error_types: Annotated[
+        list[TypeAnswer], Field(max_length=3), BeforeValidator(_readable(TypeAnswer, 3))
+    ]
+    knowledge_points: Annotated[
+        list[LinkAnswer], Field(max_length=5), BeforeValidator(_readable(LinkAnswer, 5))
+    ]
     difficulty: Annotated[Level | None, BeforeValidator(_word), WrapValidator(_or_none)] = None
     severity: Annotated[Severity | None, BeforeValidator(_word), WrapValidator(_or_none)] = None
     confidence: Likely
@@ -192,9 +196,13 @@ class PrerequisiteAnswer(Wire):
 class ContentAnswer(Wire):
     id: str
     evidence: Quotes = Field(default_factory=list)
-    knowledge_points: Annotated[list[PointAnswer], Field(max_length=15), BeforeValidator(_readable(PointAnswer, 15))]
+    knowledge_points: Annotated[
+        list[PointAnswer], Field(max_length=15), BeforeValidator(_readable(PointAnswer, 15))
+    ]
     prerequisites: Annotated[
-        list[PrerequisiteAnswer], Field(max_length=15), BeforeValidator(_readable(PrerequisiteAnswer, 15))
+        list[PrerequisiteAnswer],
+        Field(max_length=15),
+        BeforeValidator(_readable(PrerequisiteAnswer, 15)),
     ] = Field(default_factory=list)
     confidence: Likely
 
@@ -230,7 +238,11 @@ def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> ParsedAnswers:
     value = read_json(text)
     entries = entries_of(value)
     if entries is None:
-        problem = "the answer is not JSON" if value is None else 'the answer is not an object with a list "answers"'
+        problem = (
+            "the answer is not JSON"
+            if value is None
+            else 'the answer is not an object with a list "answers"'
+        )
         return ParsedAnswers({}, dict.fromkeys(wanted, problem))
     by_id: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:

@@ -75,7 +75,9 @@ class BoundedStream(httpcore2.NetworkStream):
     def close(self) -> None:
         self._stream.close()
 
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> Any:
         left = _under_way.get().left(timeout, httpcore2.ConnectTimeout)
         return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, left))
 
@@ -127,8 +129,14 @@ class BoundedTransport(httpx2.BaseTransport):
         finally:
             _under_way.reset(under_way)
         # Headers stay bytes, since they may have characters of any encoding.
-        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_WIRE]
-        return httpx2.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
+        headers = [
+            (name, value)
+            for name, value in response.headers.raw
+            if name.lower() not in _OF_THE_WIRE
+        ]
+        return httpx2.Response(
+            response.status_code, headers=headers, content=body, extensions=response.extensions
+        )
 
     def close(self) -> None:
         self._transport.close()

@@ -140,12 +140,16 @@ class EndpointMemory:
                 self._capabilities[name] = EndpointCapabilities.from_parameters(parameters)
         return self._capabilities[name]
 
-    def remember(self, model: str, parameters: Parameters, capabilities: EndpointCapabilities) -> None:
+    def remember(
+        self, model: str, parameters: Parameters, capabilities: EndpointCapabilities
+    ) -> None:
         """Remember the capabilities of a model, in Redis only if they changed."""
         name = model, parameters.model_dump_json(exclude_unset=True)
         if capabilities != self._capabilities.get(name):
             self._capabilities[name] = capabilities
-            self._write(self._key("form", *name), json.dumps(asdict(capabilities)), _REMEMBERED_SECONDS)
+            self._write(
+                self._key("form", *name), json.dumps(asdict(capabilities)), _REMEMBERED_SECONDS
+            )
 
     def refusal_of(self, model: str) -> str | None:
         """Return why this model or key was refused a moment ago, so that not every pack of a job tries it again."""

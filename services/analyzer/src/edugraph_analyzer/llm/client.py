@@ -24,7 +24,14 @@ from edugraph_analyzer.llm.batches import ProviderBatches
 from edugraph_analyzer.llm.bounded_http import BoundedClient, TooLarge
 from edugraph_analyzer.llm.capabilities import EndpointCapabilities, EndpointMemory
 from edugraph_analyzer.llm.rate_limiter import RateLimiter, Slot, name_of_key
-from edugraph_analyzer.llm.refusals import MOVED, meaning_of, moved_to, refusal, retry_after, words_of
+from edugraph_analyzer.llm.refusals import (
+    MOVED,
+    meaning_of,
+    moved_to,
+    refusal,
+    retry_after,
+    words_of,
+)
 from edugraph_analyzer.llm.responses import Asked, ToldError, Unreadable, body_of, response_of
 from edugraph_analyzer.models_file import Endpoint, Parameters
 from edugraph_analyzer.prompting.questions import (
@@ -36,7 +43,14 @@ from edugraph_analyzer.prompting.questions import (
     with_schema,
 )
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Failure, ProviderBusy, Refused, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import (
+    Failure,
+    ProviderBusy,
+    Refused,
+    Rejected,
+    Retryable,
+    Wait,
+)
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.platform import tracing
 
@@ -71,7 +85,9 @@ class ProviderError(Exception):
     `output_tokens` is the estimate for the text that came before the error.
     """
 
-    def __init__(self, status: int, words: str, headers: Mapping[str, str], output_tokens: int = 0) -> None:
+    def __init__(
+        self, status: int, words: str, headers: Mapping[str, str], output_tokens: int = 0
+    ) -> None:
         super().__init__(status)
         self.status = status
         self.words = words
@@ -163,7 +179,9 @@ class LLMClient:
             return 0.0
         return attempt.access.limiter.pause(attempt.model, "useless", reason, None, attempt.slot)
 
-    def complete_with_headers(self, request: LLMRequest, check: Callable[[], None] = no_check) -> ResponseWithHeaders:
+    def complete_with_headers(
+        self, request: LLMRequest, check: Callable[[], None] = no_check
+    ) -> ResponseWithHeaders:
         """Ask the first endpoint with its first key, also after a refusal. Raises the errors of `complete`."""
         return self._asked(self.accesses(request.kind)[0], request, check, no_count)
 
@@ -216,7 +234,11 @@ class LLMClient:
         while True:
             limit = _limit_of(request, capabilities)
             form = form_of(access, request, parameters, capabilities, limit)
-            asked = Asked(estimated_request(form["messages"]), limit, max(limit - request.max_answer_tokens, 0))
+            asked = Asked(
+                estimated_request(form["messages"]),
+                limit,
+                max(limit - request.max_answer_tokens, 0),
+            )
             attempt = Attempt(access, model, asked.input_tokens + limit // 2, check)
             self._attempt.set(attempt)
             try:
@@ -240,7 +262,9 @@ class LLMClient:
                 if attempt.slot is not None:
                     access.limiter.leave(model, attempt.slot.name)
             if attempt.sent_at is None or attempt.slot is None:
-                raise RuntimeError("a request has left without a slot: the HTTP client no longer tells when it sends")
+                raise RuntimeError(
+                    "a request has left without a slot: the HTTP client no longer tells when it sends"
+                )
             _count(attempt, str(raw.status_code))
             used = response.input_tokens + response.output_tokens
             access.limiter.settle(model, attempt.slot, used or None)
@@ -260,7 +284,9 @@ class LLMClient:
         timeout = self._timeout(access.parameters)
         with tracing.span(f"chat {attempt.model}", "client", **attributes):
             try:
-                given = self._sdk(access).chat.completions.with_raw_response.create(**form, timeout=timeout)
+                given = self._sdk(access).chat.completions.with_raw_response.create(
+                    **form, timeout=timeout
+                )
             except openai.APIStatusError as error:
                 words = words_of(error.body, error.message)
                 raise ProviderError(error.status_code, words, error.response.headers) from None
@@ -268,7 +294,9 @@ class LLMClient:
             try:
                 return raw, response_of(body_of(raw.read()), asked)
             except ToldError as error:
-                raise ProviderError(error.status, error.words, raw.headers, error.output_tokens) from None
+                raise ProviderError(
+                    error.status, error.words, raw.headers, error.output_tokens
+                ) from None
 
     def batchable(self, kind: Kind) -> Access | None:
         """Return the first key that was not refused a moment ago, or None if its endpoint answers in streams only."""
@@ -289,7 +317,9 @@ class LLMClient:
 
     def batches(self, access: Access) -> ProviderBatches:
         """Return the files and batches of a key. They use connections of their own, which take no slots."""
-        sdk = self._sdk(access, in_slots=False).with_options(timeout=self._timeout(access.parameters))
+        sdk = self._sdk(access, in_slots=False).with_options(
+            timeout=self._timeout(access.parameters)
+        )
         return ProviderBatches(sdk, access, self._now)
 
     def _timeout(self, parameters: Parameters) -> httpx2.Timeout:
@@ -320,7 +350,9 @@ class LLMClient:
                     max_keepalive_connections=_MOST_CONNECTIONS,
                     keepalive_expiry=_KEPT_OPEN_SECONDS,
                 )
-                hooks: dict[str, list[Callable[..., Any]]] = {"request": [self._reserve_slot]} if in_slots else {}
+                hooks: dict[str, list[Callable[..., Any]]] = (
+                    {"request": [self._reserve_slot]} if in_slots else {}
+                )
                 http = BoundedClient(event_hooks=hooks, limits=limits, transport=self._transport)
                 self._http[in_slots] = (process, http)
             return self._http[in_slots][1]
@@ -376,10 +408,14 @@ class LLMClient:
         match meaning:
             case "limit":
                 reason = "the provider says that its limit is reached (429)"
-                seconds = access.limiter.pause(model, "refused", reason, asked_seconds, attempt.slot)
+                seconds = access.limiter.pause(
+                    model, "refused", reason, asked_seconds, attempt.slot
+                )
                 raise ProviderBusy(reason, seconds) from None
             case "fault":
-                raise self._failed(attempt, f"the provider answered {status}", asked_seconds) from None
+                raise self._failed(
+                    attempt, f"the provider answered {status}", asked_seconds
+                ) from None
             case "filtered":
                 raise Unanswerable("the provider's content filter refused it") from None
             case "too long":
@@ -387,7 +423,9 @@ class LLMClient:
         sentence = refusal(status, words, access.name)
         if meaning == "moved":
             address = access.endpoint.base_url or ""
-            sentence = MOVED.format(there=moved_to(address, error.headers.get("location", "")), status=status)
+            sentence = MOVED.format(
+                there=moved_to(address, error.headers.get("location", "")), status=status
+            )
         if meaning not in ("account", "moved"):
             raise Rejected(sentence) from None
         access.memory.remember_refusal(access.name, sentence)
@@ -395,7 +433,9 @@ class LLMClient:
 
     def _failed(self, attempt: Attempt, reason: str, asked_seconds: float | None = None) -> Failure:
         """Count a failure of the provider. Return Retryable, or ProviderBusy if failures in a row begin a pause."""
-        seconds = attempt.access.limiter.pause(attempt.model, "failed", reason, asked_seconds, attempt.slot)
+        seconds = attempt.access.limiter.pause(
+            attempt.model, "failed", reason, asked_seconds, attempt.slot
+        )
         return ProviderBusy(reason, seconds) if seconds else Retryable(reason)
 
     def _failure_of(self, attempt: Attempt, error: Exception) -> Failure | Cancelled:
@@ -427,13 +467,21 @@ class LLMClient:
 
 
 def form_of(
-    access: Access, request: LLMRequest, parameters: Parameters, capabilities: EndpointCapabilities, limit: int
+    access: Access,
+    request: LLMRequest,
+    parameters: Parameters,
+    capabilities: EndpointCapabilities,
+    limit: int,
 ) -> dict[str, Any]:
     """Return the arguments for the SDK, in the form that the endpoint accepts."""
     messages = request.messages
     if capabilities.step != "json_schema":
         messages = with_schema(request)
-    asked: dict[str, Any] = {"model": access.name, "messages": messages, capabilities.limit_name: limit}
+    asked: dict[str, Any] = {
+        "model": access.name,
+        "messages": messages,
+        capabilities.limit_name: limit,
+    }
     if capabilities.temperature and parameters.temperature not in (None, "default"):
         asked["temperature"] = parameters.temperature
     if parameters.reasoning_effort:

@@ -28,7 +28,14 @@ from redis.exceptions import OutOfMemoryError
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.models_file import Endpoint, Limits
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import ProviderBusy, RedisFull, Rejected, Retryable, Wait, what
+from edugraph_common.contracts.errors import (
+    ProviderBusy,
+    RedisFull,
+    Rejected,
+    Retryable,
+    Wait,
+    what,
+)
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -151,7 +158,12 @@ class RateLimiter:
 
         def limiter_of(endpoint: Endpoint, name: str) -> RateLimiter:
             return cls(
-                server, name, settings.limits_of, of_key=endpoint, longest_wait_seconds=wait_seconds, **outside
+                server,
+                name,
+                settings.limits_of,
+                of_key=endpoint,
+                longest_wait_seconds=wait_seconds,
+                **outside,
             )
 
         return limiter_of
@@ -241,7 +253,12 @@ class RateLimiter:
                 self._redis.zrem(self._key_of_all("open"), name)
 
     def pause(
-        self, model: str, why: Failing, reason: str, seconds: float | None = None, slot: Slot | None = None
+        self,
+        model: str,
+        why: Failing,
+        reason: str,
+        seconds: float | None = None,
+        slot: Slot | None = None,
     ) -> float:
         """Count a failure, and pause all processes if there are too many in a row, longer each time.
 
@@ -253,7 +270,11 @@ class RateLimiter:
         counted = "useless" if why == "useless" else "failed"
         try:
             milliseconds: int = self._pause(
-                keys=[self._key(model, "pause"), self._key(model, counted), self._key(model, "reason")],
+                keys=[
+                    self._key(model, "pause"),
+                    self._key(model, counted),
+                    self._key(model, "reason"),
+                ],
                 args=[
                     asked_seconds,
                     LONGEST_PAUSE_SECONDS,
@@ -290,7 +311,8 @@ class RateLimiter:
             if patience_seconds < look_seconds:
                 telemetry.slot_refused(model)
                 raise ProviderBusy(
-                    "as many requests as the provider allows are under way", self._longest_wait_seconds / 2
+                    "as many requests as the provider allows are under way",
+                    self._longest_wait_seconds / 2,
                 )
             self._sleep(look_seconds)
             patience_seconds -= look_seconds
@@ -355,7 +377,9 @@ def _asking() -> Iterator[None]:
     except OutOfMemoryError:
         raise RedisFull from None
     except redis.RedisError as error:
-        raise Retryable(f"the limiter's Redis does not answer ({what(error)}); no request was sent") from None
+        raise Retryable(
+            f"the limiter's Redis does not answer ({what(error)}); no request was sent"
+        ) from None
 
 
 def _script(server: "redis.Redis", name: str) -> "Script":

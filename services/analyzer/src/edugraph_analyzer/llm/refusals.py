@@ -79,13 +79,16 @@ _SENTENCES = {
     FORBIDDEN: "the key may not use {model!r} ({status}): set another EDUGRAPH_MODEL or EDUGRAPH_OPENAI_API_KEY",
 }
 _EMPTY_ACCOUNT = (
-    "the provider's account has no credit or quota left ({status}): top it up, or set another EDUGRAPH_OPENAI_API_KEY"
+    "the provider's account has no credit or quota left ({status}): "
+    "top it up, or set another EDUGRAPH_OPENAI_API_KEY"
 )
 MOVED = (
     "the provider's address redirects to {there} ({status}), and redirects are not followed: "
     "set EDUGRAPH_OPENAI_BASE_URL (or base_url in the models' file) to the new address"
 )
-_REFUSED = "the provider refuses the request ({status}): ask `edugraph provider check` what it accepts"
+_REFUSED = (
+    "the provider refuses the request ({status}): ask `edugraph provider check` what it accepts"
+)
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _HOST = re.compile(r"[a-z0-9.:_-]{1,253}")
 _STATUS = re.compile(r"[45][0-9]{2}")
@@ -93,8 +96,20 @@ _NO_STATUS = 600
 # (status, codes and words that providers use for it), for errors that name no number
 _STATUS_BY_WORDS = (
     (PAYMENT_REQUIRED, _NO_CREDIT),
-    (TOO_MANY_REQUESTS, ("rate_limit", "rate limit", "too many requests", "too_many_requests", "resource_exhausted")),
-    (UNAUTHORIZED, ("invalid_api_key", "incorrect api key", "authentication", "unauthorized", *_ABOUT_KEY)),
+    (
+        TOO_MANY_REQUESTS,
+        (
+            "rate_limit",
+            "rate limit",
+            "too many requests",
+            "too_many_requests",
+            "resource_exhausted",
+        ),
+    ),
+    (
+        UNAUTHORIZED,
+        ("invalid_api_key", "incorrect api key", "authentication", "unauthorized", *_ABOUT_KEY),
+    ),
     (FORBIDDEN, ("permission", "forbidden")),
     (NOT_FOUND, _ABOUT_MODEL),
     (BAD_REQUEST, ("invalid_request", "bad_request", "badrequest", *_TOO_LONG, *_FILTERED)),
@@ -109,7 +124,10 @@ def words_of(body: object, message: str) -> str:
     if isinstance(body, list) and body and isinstance(body[0], dict):
         body = body[0].get("error", body[0])
     told = body if isinstance(body, dict) else {}
-    parts = (*(told.get(name) for name in ("code", "param", "type", "message", "msg", "error_msg")), message)
+    parts = (
+        *(told.get(name) for name in ("code", "param", "type", "message", "msg", "error_msg")),
+        message,
+    )
     return " ".join(_written(part) for part in parts if part).casefold()
 
 
@@ -147,7 +165,9 @@ def meaning_of(status: int, words: str) -> Meaning:
         meaning = "limit"
     elif status == PAYMENT_REQUIRED or _has(words, _NO_CREDIT):
         meaning = "account"
-    elif status == TOO_LARGE or (of_form and _has(words, _TOO_LONG)) or _TOO_LONG_MEANWHILE in words:
+    elif (
+        status == TOO_LARGE or (of_form and _has(words, _TOO_LONG)) or _TOO_LONG_MEANWHILE in words
+    ):
         meaning = "too long"
     elif status >= SERVER_ERROR or status in (CONFLICT, TIMED_OUT, TOO_EARLY):
         meaning = "fault"
@@ -155,7 +175,9 @@ def meaning_of(status: int, words: str) -> Meaning:
         meaning = "moved"
     elif of_form and _has(words, _FILTERED):
         meaning = "filtered"
-    elif status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND) or (of_form and _has(words, (*_ABOUT_MODEL, *_ABOUT_KEY))):
+    elif status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND) or (
+        of_form and _has(words, (*_ABOUT_MODEL, *_ABOUT_KEY))
+    ):
         meaning = "account"
     elif of_form:
         meaning = "form"

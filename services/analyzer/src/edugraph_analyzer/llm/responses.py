@@ -169,9 +169,13 @@ def _message_of(deltas: Iterable[dict[str, Any]]) -> dict[str, Any]:
         for call in _list(delta.get("tool_calls")):
             if isinstance(call, dict):
                 index = call.get("index")
-                arguments.setdefault(index if isinstance(index, int) else 0, []).append(_arguments(call))
+                arguments.setdefault(index if isinstance(index, int) else 0, []).append(
+                    _arguments(call)
+                )
     message: dict[str, Any] = {name: "".join(pieces) for name, pieces in texts.items()}
-    message["tool_calls"] = [{"function": {"arguments": "".join(pieces)}} for pieces in arguments.values()]
+    message["tool_calls"] = [
+        {"function": {"arguments": "".join(pieces)}} for pieces in arguments.values()
+    ]
     return message
 
 

@@ -55,4 +55,6 @@ def new_fence(new_id: Callable[[], str], texts: Iterable[str]) -> str:
         fence = new_id()[:_FENCE_CHARACTERS].casefold()
         if fence not in all_texts:
             return fence
-    raise ValueError(f"{_TRIES} random fences all stand in the texts of one request, so new_id is not random")
+    raise ValueError(
+        f"{_TRIES} random fences all stand in the texts of one request, so new_id is not random"
+    )

@@ -47,7 +47,9 @@ def _weighted_pieces(names: tuple[str, ...]) -> tuple[dict[str, float], ...]:
         counts.update(own_pieces)
     weighted = []
     for own_pieces in pieces_by_name:
-        weighted.append({piece: math.log(1 + len(names) / counts[piece]) for piece in sorted(own_pieces)})
+        weighted.append(
+            {piece: math.log(1 + len(names) / counts[piece]) for piece in sorted(own_pieces)}
+        )
     return tuple(weighted)
 
 

@@ -67,7 +67,9 @@ _DEFINITIONS = tuple(
 class RuleBasedAnalyzer:
     """`fit_of` gives the fit of the first of these courses that has one; without it there are none."""
 
-    def __init__(self, fit_of: Callable[[Sequence[CourseContext]], Fit | None] = lambda _: None) -> None:
+    def __init__(
+        self, fit_of: Callable[[Sequence[CourseContext]], Fit | None] = lambda _: None
+    ) -> None:
         self._fit_of = fit_of
 
     def finding(self, document: Document) -> RecordFinding:
@@ -119,7 +121,9 @@ def _interaction_finding(document: Document) -> InteractionFinding:
 
 
 def _own_words(document: Document) -> str:
-    return "\n".join(text for label, text in document.sections if label not in ("subject", "question", "title"))
+    return "\n".join(
+        text for label, text in document.sections if label not in ("subject", "question", "title")
+    )
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -179,7 +183,9 @@ def _listed_points(text: str, confidence: float) -> list[LinkedPoint]:
     named = sorted(mentions(text), key=lambda mention: (-mention.times, mention.place))
     points = []
     for mention in named[:_LINKS]:
-        points.append(LinkedPoint(name=mention.name, strength=_NAMED_STRENGTH, confidence=confidence))
+        points.append(
+            LinkedPoint(name=mention.name, strength=_NAMED_STRENGTH, confidence=confidence)
+        )
     return points
 
 
@@ -199,7 +205,9 @@ def _own_points(text: str, known_points: Sequence[str]) -> list[LinkedPoint]:
             break
         is_whole = like >= _WHOLE
         confidence = share_of_few * (0.65 if is_whole else 0.15)
-        points.append(LinkedPoint(name=name, strength=round(like, 2), confidence=round(confidence, 2)))
+        points.append(
+            LinkedPoint(name=name, strength=round(like, 2), confidence=round(confidence, 2))
+        )
     return points
 
 
@@ -211,7 +219,9 @@ def _content_finding(document: Document) -> ContentFinding:
     """
     text = _own_words(document)
     known_points = document.known_points
-    core = [canonical(name, known_points) for name in (*_titles_in(document, text), *_defined_in(text))]
+    core = [
+        canonical(name, known_points) for name in (*_titles_in(document, text), *_defined_in(text))
+    ]
     own = [point.name for point in _own_points(document.text, known_points)[:_LINKS]]
     named = {mention.name: mention for mention in mentions(text, known_points)}
     stated = prerequisites_in(text, known_points)
@@ -244,7 +254,9 @@ def _content_finding(document: Document) -> ContentFinding:
 
     prerequisites: list[Prerequisite] = []
     for each in stated:
-        prerequisites.append(Prerequisite(point=each.point, requires=each.requires, confidence=_STATED_CONFIDENCE))
+        prerequisites.append(
+            Prerequisite(point=each.point, requires=each.requires, confidence=_STATED_CONFIDENCE)
+        )
     quoted = [*(each.words for each in stated), *(point.name for point in points)]
     return ContentFinding(
         knowledge_points=tuple(points),

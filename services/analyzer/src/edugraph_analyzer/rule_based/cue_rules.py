@@ -24,7 +24,9 @@ _SHOWN = 0.5  # the two answers show it
 _FLOAT_NOISE = 1e-9
 
 
-def _rule(zh_name: str, en_name: str, zh: str, en: str) -> tuple[dict[Language, str], re.Pattern[str]]:
+def _rule(
+    zh_name: str, en_name: str, zh: str, en: str
+) -> tuple[dict[Language, str], re.Pattern[str]]:
     return {"zh": zh_name, "en": en_name}, re.compile(f"{zh}|{en}", re.IGNORECASE)
 
 
@@ -49,7 +51,9 @@ _RULES = (
     _rule("差一错误", "off-by-one error", r"差一(?:位|个)?错误|多算了?一个|少算了?一个",
           r"off[- ]by[- ]one|loop stopped at|index starts at 0|end of (?:the )?range is not included"),
 )  # fmt: skip
-_EXCEPTION = re.compile(r"\b(?:Syntax|Type|Name|Index|Key|Value|Indentation|Attribute|ZeroDivision)Error\b")
+_EXCEPTION = re.compile(
+    r"\b(?:Syntax|Type|Name|Index|Key|Value|Indentation|Attribute|ZeroDivision)Error\b"
+)
 _ANSWERS = re.compile(
     r"(?:学生答案|Student's answer)\s*[:：]\s*(?P<own>.+)\n\s*(?:正确答案|Correct answer)\s*[:：]\s*(?P<right>.+)",
     re.IGNORECASE,
@@ -59,7 +63,11 @@ _ANSWERS = re.compile(
 def mistakes_in(text: str) -> list[Fired]:
     """Return the kinds of mistake that a rule is sure of, the most general rules last. Often there are none."""
     language = language_of(text)
-    fired = [Fired(names[language], match[0], _SAID) for names, rule in _RULES if (match := rule.search(text))]
+    fired = [
+        Fired(names[language], match[0], _SAID)
+        for names, rule in _RULES
+        if (match := rule.search(text))
+    ]
     raised = _EXCEPTION.search(text)
     if raised:
         fired.insert(0, Fired(raised[0], raised[0], _SAID))
@@ -68,7 +76,11 @@ def mistakes_in(text: str) -> list[Fired]:
     if answers and own and right and own != right:
         ratio = abs(own / right)
         if own == -right:
-            fired.append(Fired({"zh": "符号错误", "en": "sign error"}[language], answers["own"].strip(), _SHOWN))
+            fired.append(
+                Fired(
+                    {"zh": "符号错误", "en": "sign error"}[language], answers["own"].strip(), _SHOWN
+                )
+            )
         elif any(abs(ratio / 10.0**power - 1) < _FLOAT_NOISE for power in (-3, -2, -1, 1, 2, 3)):
             name = {"zh": "小数点错误", "en": "decimal point error"}[language]
             fired.append(Fired(name, answers["own"].strip(), _SHOWN))

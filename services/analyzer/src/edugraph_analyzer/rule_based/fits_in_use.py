@@ -33,7 +33,9 @@ class FitsInUse:
         until, seen, fit = self._held.get(course_id, (0.0, None, None))
         if course_id not in self._held or until <= self._now():
             written = self._blobs.written(fit_folder(course_id))
-            newest = max((each for each in written.items() if each[0].endswith(".ndjson")), default=None)
+            newest = max(
+                (each for each in written.items() if each[0].endswith(".ndjson")), default=None
+            )
             # A store that does not tell when a blob was written has it read again.
             if newest is None or newest != seen or newest[1] is None:
                 fit = self._load(newest[0]) if newest else None

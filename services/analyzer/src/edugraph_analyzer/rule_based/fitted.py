@@ -46,7 +46,11 @@ def signs_of(document: Document) -> tuple[str, ...]:
     lines = own.splitlines()
     last_line = lines[-1].strip() if lines else ""
     signs: list[str] = []
-    for name, length in (("length", len(own)), ("lines", len(lines)), ("last line", len(last_line))):
+    for name, length in (
+        ("length", len(own)),
+        ("lines", len(lines)),
+        ("last line", len(last_line)),
+    ):
         magnitude = int(math.log2(length + 1))
         signs.append(f"{name} {magnitude}")
     shape = re.sub(r"\d+", "9", last_line)
@@ -88,7 +92,9 @@ class Linker:
 
     def __init__(self, rows: Sequence[LabelledRow]) -> None:
         labelled = [row for row in rows if row.knowledge_points]
-        self._tf_idf = TfIdf([row.words for row in labelled], max(_MOST_WITH_A_WORD, len(labelled) / 5))
+        self._tf_idf = TfIdf(
+            [row.words for row in labelled], max(_MOST_WITH_A_WORD, len(labelled) / 5)
+        )
         self._points = [row.knowledge_points for row in labelled]
         # word -> [(index of the row, weight)]
         self._postings: dict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -119,7 +125,9 @@ class Classifier:
         counts: Counter[str] = Counter()
         for row in rows:
             counts.update(row.error_types)
-        self.types = tuple(sorted(name for name, count in counts.items() if count >= FEWEST_OF_A_TYPE))
+        self.types = tuple(
+            sorted(name for name, count in counts.items() if count >= FEWEST_OF_A_TYPE)
+        )
         typed = [row for row in rows if row.error_types]
         self._tf_idf = TfIdf([self._bag(row.words, row.signs) for row in typed])
         sums: dict[str, Vector] = {name: defaultdict(float) for name in self.types}
@@ -163,7 +171,9 @@ class Classifier:
         return best, best_score - next_score
 
 
-def ranked_points(votes: Mapping[str, float], likes: Mapping[str, float], weight: float) -> list[tuple[str, float]]:
+def ranked_points(
+    votes: Mapping[str, float], likes: Mapping[str, float], weight: float
+) -> list[tuple[str, float]]:
     """Return the points with their scores, the best first. Of two equal ones the longer name is first."""
     scores: dict[str, float] = {}
     for name in {*votes, *likes}:
@@ -210,7 +220,9 @@ class Fit:
         for name, score in ranked:
             confidence = round(confidence_of(self.header.point_steps, score), 2)
             if confidence >= _LEAST_CONFIDENCE:
-                linked.append(LinkedPoint(name=name, strength=round(score / total, 2), confidence=confidence))
+                linked.append(
+                    LinkedPoint(name=name, strength=round(score / total, 2), confidence=confidence)
+                )
         return linked
 
     def error_type(self, document: Document) -> FoundErrorType | None:

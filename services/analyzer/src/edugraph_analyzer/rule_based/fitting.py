@@ -9,7 +9,13 @@ from itertools import chain
 
 from edugraph_analyzer.documents import Document, Unreadable, read_document
 from edugraph_analyzer.prompting.relevance import likenesses
-from edugraph_analyzer.rule_based.fitted import Classifier, Linker, ranked_points, signs_of, words_of
+from edugraph_analyzer.rule_based.fitted import (
+    Classifier,
+    Linker,
+    ranked_points,
+    signs_of,
+    words_of,
+)
 from edugraph_analyzer.rule_based.labels import LabelledItem
 from edugraph_common.contracts.fits import FitHeader, LabelledRow, Steps
 
@@ -17,7 +23,14 @@ FEWEST_ITEMS = 100  # labelled mistakes of a course
 MOST_ITEMS = 5_000  # of a course; more would take a finding longer than 3 ms
 LINKS = 3
 _FOLDS = 5
-_NAME_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8, 8.0)  # with the last one votes decide between equal names alone
+_NAME_WEIGHTS = (
+    0.0,
+    0.1,
+    0.2,
+    0.4,
+    0.8,
+    8.0,
+)  # with the last one votes decide between equal names alone
 _BINS = 10
 _FEWEST_IN_A_BIN = 20
 
@@ -98,7 +111,9 @@ def _fold_of(row: LabelledRow) -> int:
     return int(hashlib.sha256(owner.encode()).hexdigest(), 16) % _FOLDS
 
 
-def _points_held_out(rows: Sequence[LabelledRow], texts: Sequence[str]) -> tuple[float, float, Steps]:
+def _points_held_out(
+    rows: Sequence[LabelledRow], texts: Sequence[str]
+) -> tuple[float, float, Steps]:
     """Return the weight of names that hits most first points, the share that it hits, and the steps of confidence."""
     names = tuple(sorted(set(chain.from_iterable(row.knowledge_points for row in rows))))
     hits = dict.fromkeys(_NAME_WEIGHTS, 0)

@@ -89,11 +89,16 @@ class ReviewLabels:
             try:
                 record = parse_record(value)
             except InvalidRecord:
-                raise Rejected(f"entry {number} of {self.records.name} is no valid record") from None
+                raise Rejected(
+                    f"entry {number} of {self.records.name} is no valid record"
+                ) from None
             if record.record_id in seen:
                 continue
             said = record.record_id, text_hash(record)
-            types, points = (tuple(accepted.get((*said, aspect), ())) for aspect in ("error_type", "knowledge_point"))
+            types, points = (
+                tuple(accepted.get((*said, aspect), ()))
+                for aspect in ("error_type", "knowledge_point")
+            )
             if types or points:
                 seen.add(record.record_id)
                 yield LabelledItem(record.to_json(), types, points)
@@ -115,5 +120,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError:
                 value = None
             if not isinstance(value, dict):
-                raise Rejected(f"line {number} of {path.name} is no JSON object; each line must be one")
+                raise Rejected(
+                    f"line {number} of {path.name} is no JSON object; each line must be one"
+                )
             yield value

@@ -20,9 +20,13 @@ def language_of(text: str) -> Language:
     return "zh" if len(_HAN.findall(text)) >= len(_LATIN_WORD.findall(text)) else "en"
 
 
-_TURN = re.compile(r"^[ \t]*(?P<speaker>[^\W\d][\w ]{0,19}?)[ \t]*[:：][ \t]*(?P<words>.*)$", re.MULTILINE)
+_TURN = re.compile(
+    r"^[ \t]*(?P<speaker>[^\W\d][\w ]{0,19}?)[ \t]*[:：][ \t]*(?P<words>.*)$", re.MULTILINE
+)
 _STUDENT = re.compile(r"students?|pupil|learner|child|学生|同学|孩子|生", re.IGNORECASE)
-_OTHER = re.compile(r"tutor|teacher|mentor|instructor|coach|assistant|老师|教师|助教|导师|师", re.IGNORECASE)
+_OTHER = re.compile(
+    r"tutor|teacher|mentor|instructor|coach|assistant|老师|教师|助教|导师|师", re.IGNORECASE
+)
 
 
 def students_turns(text: str) -> str:
@@ -68,7 +72,9 @@ def sentence_like(text: str, name: str, longest: int = 200) -> str | None:
     """
     words_of_name = set(pieces(name))
     sentences = [match[0].strip() for match in _SENTENCE.finditer(text)]
-    likest = max(sentences, key=lambda each: len(words_of_name.intersection(pieces(each))), default="")
+    likest = max(
+        sentences, key=lambda each: len(words_of_name.intersection(pieces(each))), default=""
+    )
     if words_of_name.isdisjoint(pieces(likest)) or len(likest) > longest:
         return None
     return likest
@@ -165,7 +171,9 @@ _NEGATED = -0.8
 _REACH_OF_NEGATION = 16  # characters before a cue
 # A negation belongs to the next word: 不太|开心, not really happy. In Chinese it stands right before it.
 _CHINESE_NEGATION = re.compile(r"(?:不|没|没有|别|不用|不太|不是|不会|不怎么|并不|无)$")
-_ENGLISH_NEGATION = re.compile(r"(?:\b(?:not|no|never|hardly|without)|n't)\s(?:\w+\s)?$", re.IGNORECASE)
+_ENGLISH_NEGATION = re.compile(
+    r"(?:\b(?:not|no|never|hardly|without)|n't)\s(?:\w+\s)?$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ def proposed(points: Sequence[NamedPoint]) -> tuple[ProposedPair, ...]:
     languages = ["zh" if _CHINESE.search(point.name) else "" for point in points]
     pairs = mutual_nearest(encoder.embeddings([point.name for point in points]), languages)
     return tuple(
-        ProposedPair(pair=(points[one].id, points[other].id), likeness=round(min(likeness, 1.0), _DECIMALS))
+        ProposedPair(
+            pair=(points[one].id, points[other].id), likeness=round(min(likeness, 1.0), _DECIMALS)
+        )
         for (one, other), likeness in sorted(pairs.items())
     )
 

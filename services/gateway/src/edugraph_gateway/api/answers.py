@@ -22,7 +22,9 @@ class JobAnswer(JobReport):
 
     def says_the_same_as(self, other: "JobAnswer | None") -> bool:
         """Return whether only the estimate is different."""
-        return other is not None and self == other.model_copy(update={"seconds_left": self.seconds_left})
+        return other is not None and self == other.model_copy(
+            update={"seconds_left": self.seconds_left}
+        )
 
 
 class JobList(ContractModel):
@@ -43,7 +45,9 @@ class Version(ContractModel):
     api: str = "v1"
 
 
-def job_answer(report: JobReport, now: datetime, caller: Caller, restrictions: Restrictions) -> JobAnswer:
+def job_answer(
+    report: JobReport, now: datetime, caller: Caller, restrictions: Restrictions
+) -> JobAnswer:
     """Return a job with its links and, while it runs, the seconds that the slower of import and analysis still needs.
 
     While the list of restricted students is unknown, each caller gets the answer without the scope personal.
@@ -68,8 +72,12 @@ def job_answer(report: JobReport, now: datetime, caller: Caller, restrictions: R
         hidden["source"] = HIDDEN
         hidden["owner"] = ""
         hidden["error"] = report.error and HIDDEN
-        hidden["not_relevant"] = {HIDDEN: sum(report.not_relevant.values())} if report.not_relevant else {}
-    fields: dict[str, Any] = {name: getattr(report, name) for name in JobReport.model_fields} | hidden
+        hidden["not_relevant"] = (
+            {HIDDEN: sum(report.not_relevant.values())} if report.not_relevant else {}
+        )
+    fields: dict[str, Any] = {
+        name: getattr(report, name) for name in JobReport.model_fields
+    } | hidden
     links = {"self": base}
     for name in ("rejects", "events", "cancel", "resume"):
         links[name] = f"{base}/{name}"

@@ -32,7 +32,9 @@ from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.submission.intake import Intake
 
 AUDIT_TIMEOUT_SECONDS = 2.0
-bearer = HTTPBearer(auto_error=False, description="An API key (edugraph keys create) or an OIDC access token")
+bearer = HTTPBearer(
+    auto_error=False, description="An API key (edugraph keys create) or an OIDC access token"
+)
 
 
 def gateway_of(request: Request) -> Gateway:
@@ -41,7 +43,8 @@ def gateway_of(request: Request) -> Gateway:
 
 
 async def token_of(
-    request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None
+    request: Request,
+    _described: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None,
 ) -> str:
     """Return the caller's key, token or session. The parameter of `bearer` is for the OpenAPI document only.
 

@@ -56,13 +56,20 @@ class Admission:
             return remembered
         try:
             # One request of a caller asks at a time: what it brings may be enough for those that waited.
-            async with asyncio.timeout(TIMEOUT_SECONDS), self._lookups.setdefault(token, asyncio.Lock()):
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self._lookups.setdefault(token, asyncio.Lock()),
+            ):
                 remembered = self._remembered(token, any_of)
                 if remembered is not None:
                     return remembered
-                return await in_time(lambda: self._look_up(token, any_of), TIMEOUT_SECONDS, self._threads)
+                return await in_time(
+                    lambda: self._look_up(token, any_of), TIMEOUT_SECONDS, self._threads
+                )
         except TimeoutError:
-            raise Retryable(f"the caller could not be looked up within {TIMEOUT_SECONDS:g} s") from None
+            raise Retryable(
+                f"the caller could not be looked up within {TIMEOUT_SECONDS:g} s"
+            ) from None
 
     async def holds(self, token: str, *any_of: Scope) -> bool:
         """Whether a caller who was admitted still would be: the key is not revoked, the token not run out.
@@ -82,7 +89,9 @@ class Admission:
 
     def _remembered(self, token: str, any_of: Sequence[Scope]) -> Caller | None:
         """Return a caller who was here a moment ago and has a request left. It asks no server."""
-        caller = self._keeper(token).remembered(token, self._now()) if self._require_key else ANYBODY
+        caller = (
+            self._keeper(token).remembered(token, self._now()) if self._require_key else ANYBODY
+        )
         if caller is None or not caller.may(*any_of):
             return None
         return caller if self._rate_limiter.spend(caller.client_id) else None

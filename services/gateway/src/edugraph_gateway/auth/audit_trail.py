@@ -26,7 +26,9 @@ class AuditTrail:
     purpose: str
     now: Callable[[], datetime]
 
-    def did(self, caller: Caller, action: Action, what: str, of: tuple[str, str] | None = None) -> None:
+    def did(
+        self, caller: Caller, action: Action, what: str, of: tuple[str, str] | None = None
+    ) -> None:
         """Record an action before it is done."""
         self.audit.record(caller.client_id, action, what, self.now(), of=of, purpose=self.purpose)
 
@@ -43,7 +45,9 @@ class AuditTrail:
     def failed(self, caller: Caller, action: Action, what: str) -> None:
         """Record that an action failed after its start."""
         with suppress(Retryable):
-            self.audit.record(caller.client_id, action, what, self.now(), outcome="failed", purpose=self.purpose)
+            self.audit.record(
+                caller.client_id, action, what, self.now(), outcome="failed", purpose=self.purpose
+            )
 
     def shown(self, caller: Caller, what: str, identifier: str) -> None:
         """Record that personal data will be shown. `what` is the kind of thing."""

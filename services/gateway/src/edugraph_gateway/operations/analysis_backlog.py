@@ -17,7 +17,9 @@ LOOK_INTERVAL_SECONDS = 30.0
 class AnalysisBacklog(Collector):
     """`count` returns the number of records. If it raises Failure, the figure is missing until the next look."""
 
-    def __init__(self, count: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, count: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._count = count
         self._families = cached_for(LOOK_INTERVAL_SECONDS, self._read, clock)
 

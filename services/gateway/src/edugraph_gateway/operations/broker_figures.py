@@ -131,7 +131,9 @@ class BrokerFigures(Collector):
         return [readable, alarms, messages, oldest, dead, consumers, redelivered]
 
 
-def broker_figures(settings: Settings, app: Celery, stored: Callable[[], dict[str, int]]) -> BrokerFigures:
+def broker_figures(
+    settings: Settings, app: Celery, stored: Callable[[], dict[str, int]]
+) -> BrokerFigures:
     """Return the collector. Without the address of the management API, it has fewer figures."""
     if settings.on_rabbitmq and settings.broker_management_url is not None:
         return BrokerFigures(lambda: _look_by_management(settings), stored)
@@ -140,7 +142,11 @@ def broker_figures(settings: Settings, app: Celery, stored: Callable[[], dict[st
 
 def _look_by_management(settings: Settings) -> Look:
     with management(settings) as api:
-        answer = api.get(f"/api/queues/{vhost(settings)}", params={"columns": _COLUMNS}).raise_for_status().json()
+        answer = (
+            api.get(f"/api/queues/{vhost(settings)}", params={"columns": _COLUMNS})
+            .raise_for_status()
+            .json()
+        )
         # Only a user with the tag `monitoring` may ask for nodes. Other users get no alarms.
         nodes_answer = api.get("/api/nodes", params={"columns": "mem_alarm,disk_free_alarm"})
     alarms = {}

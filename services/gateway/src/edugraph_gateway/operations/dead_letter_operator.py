@@ -26,7 +26,14 @@ from edugraph_common.platform.settings import Settings
 
 PERSISTENT = 2
 # The broker and the tasks wrote these headers on the message when it died.
-DEATH_HEADERS = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-edugraph-", "x-opt-")
+DEATH_HEADERS = (
+    "x-death",
+    "x-first-death",
+    "x-last-death",
+    "x-delivery-count",
+    "x-edugraph-",
+    "x-opt-",
+)
 
 
 class Replayed(ContractModel):
@@ -38,7 +45,9 @@ class Replayed(ContractModel):
 
     def plus(self, more: "Replayed") -> "Replayed":
         return Replayed(
-            replayed=self.replayed + more.replayed, skipped=self.skipped + more.skipped, left=self.left + more.left
+            replayed=self.replayed + more.replayed,
+            skipped=self.skipped + more.skipped,
+            left=self.left + more.left,
         )
 
 
@@ -103,7 +112,9 @@ class DeadLetterOperator:
             raise _not_there(queue, task_id)
         return total
 
-    def replay_all(self, queue: str, limit: int, per_second: float, person: str | None = None) -> Replayed:
+    def replay_all(
+        self, queue: str, limit: int, per_second: float, person: str | None = None
+    ) -> Replayed:
         """Send the oldest `limit` letters again. Letters that die again meanwhile are not sent twice.
 
         `person`: see `replay`.
@@ -177,22 +188,30 @@ class DeadLetterOperator:
             self._store.delete(ref, told=True)
             return Replayed(replayed=1)
 
-    def _publish(self, channel: BlockingChannel, letter: StoredLetter, person: str | None, *, is_told: bool) -> None:
+    def _publish(
+        self, channel: BlockingChannel, letter: StoredLetter, person: str | None, *, is_told: bool
+    ) -> None:
         task = letter.header("task")
         route = ROUTES.get(task)
         if route is None:
-            raise Unplayable(f"no queue is known for the task {task[:80] or 'without a name'}: drop it")
+            raise Unplayable(
+                f"no queue is known for the task {task[:80] or 'without a name'}: drop it"
+            )
         try:
             args, kwargs, embed = json.loads(letter.content)
             embed = dict(embed)
         except (ValueError, TypeError, RecursionError):
-            raise Unplayable("the body of this dead letter is not that of a task: drop it") from None
+            raise Unplayable(
+                "the body of this dead letter is not that of a task: drop it"
+            ) from None
         headers = without_death(letter.headers) | {REPLAYED: self._store.now().isoformat()}
         if is_told:
             # The chord received the failure when the task died, so it must not get a second result of this member.
             embed = {**embed, "chord": None, "chain": None, "callbacks": None}
             headers |= {"group": None, "group_index": None}
-        properties = pika.BasicProperties(**letter.properties, delivery_mode=PERSISTENT, headers=headers)
+        properties = pika.BasicProperties(
+            **letter.properties, delivery_mode=PERSISTENT, headers=headers
+        )
         if person and isinstance(args, list):
             args = [with_sender(each, person) for each in args]
         body = json.dumps([args, kwargs, embed]).encode()
@@ -204,7 +223,10 @@ def with_sender(message: Any, person: str) -> Any:
     """Return the message of a task, with the mark of the caller who sends it again in each `Requested` of it."""
     if not isinstance(message, dict):
         return message
-    changed = {name: with_sender(value, person) if name == "job" else value for name, value in message.items()}
+    changed = {
+        name: with_sender(value, person) if name == "job" else value
+        for name, value in message.items()
+    }
     mark = person_mark(str(message.get("job_id")), person)
     rights = message.get("rights")
     if isinstance(rights, dict):
@@ -219,7 +241,11 @@ def _marks_of(message: dict[str, Any]) -> list[Any]:
 
 def without_death(headers: dict[str, Any]) -> dict[str, Any]:
     """Return the headers of a message that begins again: without deaths, tries and delay."""
-    kept = {name: header_value(value) for name, value in headers.items() if not name.startswith(DEATH_HEADERS)}
+    kept = {
+        name: header_value(value)
+        for name, value in headers.items()
+        if not name.startswith(DEATH_HEADERS)
+    }
     return kept | {"retries": 0, "eta": None, "expires": None}
 
 

@@ -40,7 +40,9 @@ def diagnose(
                 yield f"{number} dead letters of {queue}", "Look at them: edugraph dead list"
 
     checks: dict[str, Callable[[], Iterable[Fault]]] = {
-        "broker": lambda: [(problem, "Run: edugraph topology apply") for problem in check_topology(settings)],
+        "broker": lambda: [
+            (problem, "Run: edugraph topology apply") for problem in check_topology(settings)
+        ],
         "redis": lambda: _redis_faults(client),
         "blobs": lambda: _blob_faults(blobs, f"doctor/{new_id()}"),
         "dead letters": dead_letter_faults,
@@ -64,7 +66,10 @@ def _redis_faults(client: "redis.Redis") -> Iterable[Fault]:
     except redis.RedisError as error:
         raise Retryable(f"Redis does not answer ({what(error)})") from error
     if policy != "noeviction":
-        yield f"Redis may evict results and jobs (maxmemory-policy {policy})", "Set maxmemory-policy to noeviction."
+        yield (
+            f"Redis may evict results and jobs (maxmemory-policy {policy})",
+            "Set maxmemory-policy to noeviction.",
+        )
 
 
 def _blob_faults(blobs: Blobs, key: str) -> Iterable[Fault]:

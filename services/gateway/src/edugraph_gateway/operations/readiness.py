@@ -28,7 +28,9 @@ class Probe:
     second question is asked beside it. `ask` blocks, and raises Retryable if the server does not answer.
     """
 
-    def __init__(self, ask: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, ask: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ask = ask
         self._clock = clock
         self._question: asyncio.Task[bool] | None = None

@@ -35,7 +35,8 @@ SENDING_SECONDS = HARD_TIME_LIMIT_SECONDS
 IMPORT_QUEUES = ("data_import", "import_splits")
 MOST_RESTARTS = 3
 NO_PROGRESS = (
-    f"It was sent again {MOST_RESTARTS} times and made no progress. Resume the job when the cause is repaired."
+    f"It was sent again {MOST_RESTARTS} times and made no progress. "
+    "Resume the job when the cause is repaired."
 )
 NOT_DELIVERED = (
     f"Its messages were lost: it was sent again for {JOB_DEADLINE_SECONDS // 86_400} days, and no worker got any of "

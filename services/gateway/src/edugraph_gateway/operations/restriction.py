@@ -34,7 +34,9 @@ class Restrictions:
     only one request in this time.
     """
 
-    def __init__(self, read: Callable[[], frozenset[str]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, read: Callable[[], frozenset[str]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._read = read
         self._clock = clock
         self._asked_at = -ANSWER_LIFETIME_SECONDS
@@ -86,7 +88,9 @@ def told_by_importer(
             return ids
         sleep(LOOK_AGAIN_SECONDS)
         ids = members.restricted()
-    raise Retryable("the importer does not say who is restricted, so nothing of any student is shown")
+    raise Retryable(
+        "the importer does not say who is restricted, so nothing of any student is shown"
+    )
 
 
 def json_without(value: Any, who: RestrictedPeople | None) -> Any:
@@ -114,7 +118,9 @@ def report_without(report: JobReport, who: RestrictedPeople | None) -> JobReport
     return report.model_copy(update=update)
 
 
-def rejects_without(lines: Iterable[bytes], plan: ReadPlan, who: RestrictedPeople | None) -> Iterator[bytes]:
+def rejects_without(
+    lines: Iterable[bytes], plan: ReadPlan, who: RestrictedPeople | None
+) -> Iterator[bytes]:
     """Yield the rejects of a job. A row that names one of these people shows only that it was rejected.
 
     `plan` says how the rows of the job are read. A row that cannot be read names a person if it has the id as a word.

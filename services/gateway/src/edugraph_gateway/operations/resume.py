@@ -6,7 +6,13 @@ from typing import Any
 import anyio.to_thread
 
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ImportJob, Message, person_mark
+from edugraph_common.contracts.messages import (
+    Analysis,
+    AnalysisBatch,
+    ImportJob,
+    Message,
+    person_mark,
+)
 from edugraph_common.contracts.outcomes import JobState
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.publisher import task_id_for
@@ -24,7 +30,10 @@ CONTRACTS: dict[str, type[Message]] = {
 
 
 def open_again(
-    submitter: JobSubmitter, job_id: str, from_states: tuple[JobState, ...] = (), person: str | None = None
+    submitter: JobSubmitter,
+    job_id: str,
+    from_states: tuple[JobState, ...] = (),
+    person: str | None = None,
 ) -> list[Task]:
     """Open a new generation of a job, and return the tasks to send, from its first open batch.
 
@@ -33,7 +42,9 @@ def open_again(
     Raises Problem 409 if the job is not in one of `from_states`, or without `from_states` if it cannot be resumed.
     """
     jobs = submitter.jobs
-    not_stopped = Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
+    not_stopped = Problem(
+        409, "not-stopped", "Only a job that was cancelled or has failures can be resumed."
+    )
     known = jobs.report(job_id, submitter.now())
     # A job that succeeded no longer has its tasks if these contained records.
     if known is not None and known.state == "succeeded":
@@ -41,7 +52,9 @@ def open_again(
     stored = jobs.tasks(job_id)
     if stored is None:
         raise Problem(
-            409, "too-old", "Nobody knows what the job was to do: send its records again, nothing is written twice."
+            409,
+            "too-old",
+            "Nobody knows what the job was to do: send its records again, nothing is written twice.",
         )
     submitter.blobs.delete(cancelled_key(job_id))
     generation = jobs.resume(job_id, submitter.now(), *from_states)
@@ -50,7 +63,10 @@ def open_again(
     tasks = []
     for name, body, task_id in json.loads(stored):
         message = CONTRACTS[ROUTES[name].key].model_validate(body)
-        update: dict[str, Any] = {"deadline": deadline_of_job(submitter.now()), "generation": generation}
+        update: dict[str, Any] = {
+            "deadline": deadline_of_job(submitter.now()),
+            "generation": generation,
+        }
         if isinstance(message, ImportJob):
             update["next_batch"] = jobs.first_open_batch(job_id)
             if person:

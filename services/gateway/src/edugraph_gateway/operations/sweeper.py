@@ -43,7 +43,9 @@ class Retention:
         return self.rejects if name.startswith("rejects") else self.sources
 
 
-async def keep_sweeping(sweep_next: Callable[[], int], end_records: Callable[[], Awaitable[None]]) -> None:
+async def keep_sweeping(
+    sweep_next: Callable[[], int], end_records: Callable[[], Awaitable[None]]
+) -> None:
     """Take a step every ten minutes, until the task is cancelled."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
@@ -62,7 +64,9 @@ async def end_old_records(submitter: JobSubmitter) -> None:
 
     Raises Retryable if a server does not answer.
     """
-    has_turn = await anyio.to_thread.run_sync(submitter.jobs.take_turn_to_end_records, ENDING_RECORDS_SECONDS)
+    has_turn = await anyio.to_thread.run_sync(
+        submitter.jobs.take_turn_to_end_records, ENDING_RECORDS_SECONDS
+    )
     if has_turn:
         message = EndOldRecords(job_id=submitter.new_id())
         task_id = task_id_for(message.job_id, "end-records")

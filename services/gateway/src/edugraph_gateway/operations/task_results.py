@@ -43,7 +43,9 @@ class TaskResults:
 
     def __init__(self, settings: Settings, timeout_seconds: float) -> None:
         self._app = make_app("edugraph-results", settings)
-        self._app.conf.update(redis_socket_timeout=timeout_seconds, redis_socket_connect_timeout=timeout_seconds)
+        self._app.conf.update(
+            redis_socket_timeout=timeout_seconds, redis_socket_connect_timeout=timeout_seconds
+        )
         self._app.conf.result_backend_always_retry = False
 
     def is_done(self, task_id: str) -> bool:

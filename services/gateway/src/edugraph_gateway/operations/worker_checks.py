@@ -47,7 +47,13 @@ class WorkerChecks:
             try:
                 asked[service] = send(self.app, task, message, task_id=task_id_for(check_id, task))
             except Failure as failure:
-                checks.append(_bad(service, f"it could not be asked: {failure.reason}", "Check that RabbitMQ runs."))
+                checks.append(
+                    _bad(
+                        service,
+                        f"it could not be asked: {failure.reason}",
+                        "Check that RabbitMQ runs.",
+                    )
+                )
         answers = self._answers(asked)
         held = self._held()
         for service in asked:
@@ -78,7 +84,9 @@ class WorkerChecks:
         except Failure:
             return ()
 
-    def _checks_of(self, service: str, answer: WorkerAnswer | None, held: Sequence[Held]) -> list[Check]:
+    def _checks_of(
+        self, service: str, answer: WorkerAnswer | None, held: Sequence[Held]
+    ) -> list[Check]:
         queue = ROUTES[CHECK_TASKS[service]].queue
         checks = []
         for each in held:

@@ -37,7 +37,10 @@ EVENTS_GATHERED_SECONDS = 0.1
 PERSISTENT = 2
 _NODE = f"gen{os.getpid()}@{socket.gethostname()}"
 _EVENT_PROPERTIES = pika.BasicProperties(
-    content_type="application/json", content_encoding="utf-8", delivery_mode=1, headers={"hostname": _NODE}
+    content_type="application/json",
+    content_encoding="utf-8",
+    delivery_mode=1,
+    headers={"hostname": _NODE},
 )
 
 
@@ -78,10 +81,14 @@ class AsyncPublisher:
                 self._tag += 1
                 confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._waiting[self._tag] = (task_id, confirmed)
-                channel.basic_publish(TASKS.name, made.key, made.body, made.properties, mandatory=True)
+                channel.basic_publish(
+                    TASKS.name, made.key, made.body, made.properties, mandatory=True
+                )
                 # Monitors learn a task's queue from `task-sent`. Several events go together, as workers send theirs.
                 if not self._events:
-                    asyncio.get_running_loop().call_later(EVENTS_GATHERED_SECONDS, self._send_events)
+                    asyncio.get_running_loop().call_later(
+                        EVENTS_GATHERED_SECONDS, self._send_events
+                    )
                 self._events.append(sent_event(made, task_id))
                 await confirmed
         except TimeoutError:
@@ -92,7 +99,9 @@ class AsyncPublisher:
             raise Retryable(reason) from None
         except pika.exceptions.AMQPError as error:
             self._give_up(f"the broker closed the connection ({type(error).__name__})")
-            raise Retryable(f"the broker did not confirm the message ({type(error).__name__})") from error
+            raise Retryable(
+                f"the broker did not confirm the message ({type(error).__name__})"
+            ) from error
 
     def close(self) -> None:
         self._send_events()
@@ -120,16 +129,24 @@ class AsyncPublisher:
             else:
                 self._connection = await connect(self._nodes[0], self._closed)
             connection = self._connection
-            channel: Channel = await callback_value(lambda done: connection.channel(on_open_callback=done))
+            channel: Channel = await callback_value(
+                lambda done: connection.channel(on_open_callback=done)
+            )
             channel.add_on_close_callback(self._closed)
             # A message that no queue took comes back, and then its confirm follows.
             channel.add_on_return_callback(
-                lambda _channel, _method, properties, _body: self._returned.add(str(properties.correlation_id))
+                lambda _channel, _method, properties, _body: self._returned.add(
+                    str(properties.correlation_id)
+                )
             )
             await callback_value(
-                lambda done: channel.exchange_declare(EVENTS_EXCHANGE, "topic", durable=True, callback=done)
+                lambda done: channel.exchange_declare(
+                    EVENTS_EXCHANGE, "topic", durable=True, callback=done
+                )
             )
-            await callback_value(lambda done: channel.confirm_delivery(self._confirmed, callback=done))
+            await callback_value(
+                lambda done: channel.confirm_delivery(self._confirmed, callback=done)
+            )
             self._tag = 0
             self._waiting.clear()
             self._channel = channel
@@ -147,7 +164,9 @@ class AsyncPublisher:
             if isinstance(method, pika.spec.Basic.Nack):
                 future.set_exception(QueueFull())
             elif task_id in self._returned:
-                future.set_exception(Retryable("no queue takes this message; run: edugraph topology apply"))
+                future.set_exception(
+                    Retryable("no queue takes this message; run: edugraph topology apply")
+                )
             else:
                 future.set_result(None)
             self._returned.discard(task_id)
@@ -175,9 +194,13 @@ class AsyncPublisher:
 def task_message(app: Celery, task: str, message: Message, task_id: str) -> TaskMessage:
     """Return the message as Celery would send it. Raises Rejected for a message that is too large."""
     body = message.model_dump(mode="json")
-    made = app.amqp.as_task_v2(task_id, task, args=(body,), argsrepr=describe(body), kwargsrepr="{}", origin=_NODE)
+    made = app.amqp.as_task_v2(
+        task_id, task, args=(body,), argsrepr=describe(body), kwargsrepr="{}", origin=_NODE
+    )
     headers = made.headers
-    before_task_publish.send(sender=task, body=made.body, headers=headers, properties=made.properties)
+    before_task_publish.send(
+        sender=task, body=made.body, headers=headers, properties=made.properties
+    )
     properties = pika.BasicProperties(
         content_type="application/json",
         content_encoding="utf-8",
@@ -240,7 +263,9 @@ class GatheringConnection(AsyncioConnection):  # type: ignore[misc]  # pika has 
             super()._adapter_emit_data(memoryview(whole))
 
 
-async def connect(parameters: pika.URLParameters, closed: Callable[[Any, BaseException], None]) -> AsyncioConnection:
+async def connect(
+    parameters: pika.URLParameters, closed: Callable[[Any, BaseException], None]
+) -> AsyncioConnection:
     """Open a connection to one node. `closed` is called when it ends. Raises Retryable."""
     opened: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
 
@@ -256,7 +281,10 @@ async def connect(parameters: pika.URLParameters, closed: Callable[[Any, BaseExc
             opened.set_result(connection)
 
     GatheringConnection(
-        parameters, on_open_callback=on_open, on_open_error_callback=on_failure, on_close_callback=closed
+        parameters,
+        on_open_callback=on_open,
+        on_open_error_callback=on_failure,
+        on_close_callback=closed,
     )
     return await opened
 

@@ -19,7 +19,10 @@ class Backpressure:
     """
 
     def __init__(
-        self, look: Callable[[str], int], max_depth: int, clock: Callable[[], float] = time.monotonic
+        self,
+        look: Callable[[str], int],
+        max_depth: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._look = look
         self._max_depth = max_depth

@@ -61,7 +61,11 @@ class IdempotencyStore:
     """The requests of the last day by their keys. It blocks, and raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis") -> None:
-        script = resources.files("edugraph_gateway.submission").joinpath("scripts", "complete.lua").read_text()
+        script = (
+            resources.files("edugraph_gateway.submission")
+            .joinpath("scripts", "complete.lua")
+            .read_text()
+        )
         self._redis = client
         self._complete = client.register_script(script)
 
@@ -70,7 +74,9 @@ class IdempotencyStore:
         token = secrets.token_hex(8)
         text = StoredRequest(claim=token).model_dump_json()
         with redis_errors():
-            return token if self._redis.set(name, text, nx=True, ex=CLAIM_LIFETIME_SECONDS) else None
+            return (
+                token if self._redis.set(name, text, nx=True, ex=CLAIM_LIFETIME_SECONDS) else None
+            )
 
     def renew_claim(self, name: str) -> None:
         with redis_errors():
@@ -78,7 +84,9 @@ class IdempotencyStore:
 
     def complete(self, name: str, claim: str, done: Done) -> bool:
         """Keep the answer. False if another request holds the claim, as this one had lost it: its answer stays."""
-        text = StoredRequest(claim=claim, fingerprint=done.fingerprint, answer=done.answer).model_dump_json()
+        text = StoredRequest(
+            claim=claim, fingerprint=done.fingerprint, answer=done.answer
+        ).model_dump_json()
         with redis_errors():
             return bool(self._complete([name], [claim, text, ANSWER_LIFETIME_SECONDS]))
 
@@ -143,11 +151,20 @@ async def _first_answer(store: IdempotencyStore, name: str, fingerprint: str) ->
         stored = await anyio.to_thread.run_sync(store.recall, name)
         if stored is None:
             raise Problem(
-                503, "first-failed", "The first request with this key failed; send it again.", retry_after=1
+                503,
+                "first-failed",
+                "The first request with this key failed; send it again.",
+                retry_after=1,
             )
         if stored.answer is not None:
             if stored.fingerprint != fingerprint:
-                raise Problem(409, "key-reused", "This Idempotency-Key was used for another request; take a new one.")
+                raise Problem(
+                    409,
+                    "key-reused",
+                    "This Idempotency-Key was used for another request; take a new one.",
+                )
             return stored.answer
         await anyio.sleep(0.03)
-    raise Problem(503, "first-waits", "The first request with this key is still under way.", retry_after=2)
+    raise Problem(
+        503, "first-waits", "The first request with this key is still under way.", retry_after=2
+    )

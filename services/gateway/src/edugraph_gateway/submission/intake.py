@@ -45,4 +45,6 @@ class Intake:
 
     async def next_acceptance_number(self) -> int:
         """Return the number that decides between two contents of one record with equal times. Raises Retryable."""
-        return await in_time(self.acceptance_numbers.take, WRITE_TIMEOUT_SECONDS, self.submitter.threads)
+        return await in_time(
+            self.acceptance_numbers.take, WRITE_TIMEOUT_SECONDS, self.submitter.threads
+        )

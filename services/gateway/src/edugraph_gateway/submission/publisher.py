@@ -30,7 +30,11 @@ class ThreadedPublisher:
         self._threads = CapacityLimiter(THREADS)
 
     async def send(self, task: str, message: Message, *, task_id: str) -> None:
-        await in_time(lambda: send(self._app, task, message, task_id=task_id), self._timeout_seconds, self._threads)
+        await in_time(
+            lambda: send(self._app, task, message, task_id=task_id),
+            self._timeout_seconds,
+            self._threads,
+        )
 
     def close(self) -> None:
         self._app.close()

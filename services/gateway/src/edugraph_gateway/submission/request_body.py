@@ -23,7 +23,9 @@ class BodyLimits:
     idle_timeout_seconds: float
 
 
-async def pieces(request: Request, *, max_bytes: int, idle_timeout_seconds: float) -> AsyncIterator[bytes]:
+async def pieces(
+    request: Request, *, max_bytes: int, idle_timeout_seconds: float
+) -> AsyncIterator[bytes]:
     """Give the body in pieces of about 1 MiB. Raises Problem: 413 past `max_bytes`, 408 after an idle time."""
     held = bytearray()
     async for chunk in _chunks(request, max_bytes, idle_timeout_seconds):
@@ -51,7 +53,9 @@ async def drain(request: Request, seconds: float) -> None:
             await _chunk(request, seconds)
 
 
-async def _chunks(request: Request, max_bytes: int, idle_timeout_seconds: float) -> AsyncIterator[bytes]:
+async def _chunks(
+    request: Request, max_bytes: int, idle_timeout_seconds: float
+) -> AsyncIterator[bytes]:
     """Give the body as it comes. Raises Problem as `pieces` does."""
     too_large = Problem(
         413,
@@ -79,7 +83,9 @@ async def _chunk(request: Request, idle_timeout_seconds: float) -> bytes:
         async with asyncio.timeout(idle_timeout_seconds):
             message = await request.receive()
     except TimeoutError:
-        raise Problem(408, "slow", f"Nothing came for {idle_timeout_seconds:g} s; send it again.") from None
+        raise Problem(
+            408, "slow", f"Nothing came for {idle_timeout_seconds:g} s; send it again."
+        ) from None
     if message["type"] == "http.disconnect":
         raise Problem(400, "disconnected", "The connection ended before the body did.")
     request.state.body_ended = not message.get("more_body", False)

@@ -67,9 +67,14 @@ class JobSubmitter:
         """
         job_id = submission.job_id
         deadline = {"deadline": deadline_of_job(self.now())}
-        tasks = [task._replace(message=task.message.model_copy(update=deadline)) for task in submission.tasks]
+        tasks = [
+            task._replace(message=task.message.model_copy(update=deadline))
+            for task in submission.tasks
+        ]
         # `resume` makes the tasks again from this.
-        stored = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks])
+        stored = json.dumps(
+            [[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks]
+        )
         inline = any(getattr(task.message, "records", None) is not None for task in tasks)
         first = tasks[0].task_id
         job = NewJob(
@@ -100,7 +105,11 @@ class JobSubmitter:
             with CancelScope(shield=True), suppress(Failure):
                 await in_time(withdraw, WITHDRAW_TIMEOUT_SECONDS, self.threads)
             raise
-        links = {"self": f"/v1/jobs/{job_id}", "task": f"/v1/tasks/{first}", "rejects": f"/v1/jobs/{job_id}/rejects"}
+        links = {
+            "self": f"/v1/jobs/{job_id}",
+            "task": f"/v1/tasks/{first}",
+            "rejects": f"/v1/jobs/{job_id}/rejects",
+        }
         return Accepted(job_id=job_id, task_id=first, links=links)
 
     async def store_records(self, job_id: str, records: Sequence[dict[str, Any]]) -> str:
@@ -125,7 +134,9 @@ class JobSubmitter:
 
     async def send_task(self, task: Task, owner: str) -> Accepted:
         """Publish one task that belongs to no job but to a client. Raises Retryable or Rejected."""
-        await in_time(lambda: self.task_owners.note(task.task_id, owner), WRITE_TIMEOUT_SECONDS, self.threads)
+        await in_time(
+            lambda: self.task_owners.note(task.task_id, owner), WRITE_TIMEOUT_SECONDS, self.threads
+        )
         await self.publisher.send(task.name, task.message, task_id=task.task_id)
         links = {"task": f"/v1/tasks/{task.task_id}"}
         return Accepted(job_id=task.message.job_id, task_id=task.task_id, links=links)

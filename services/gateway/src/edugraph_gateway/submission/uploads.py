@@ -89,7 +89,9 @@ class Upload:
         for text in self._unpacking.feed(piece):
             self._unpacked_bytes += len(text)
             if self._unpacked_bytes > self._max_unpacked_bytes:
-                words = f"The file has more than {self._max_unpacked_bytes:,} bytes unpacked; split it."
+                words = (
+                    f"The file has more than {self._max_unpacked_bytes:,} bytes unpacked; split it."
+                )
                 raise Problem(413, "too-large", words)
             self._scan.feed(text)
         self._digest.update(piece)
@@ -132,8 +134,12 @@ class UploadSlots:
     async def take(self) -> AsyncIterator[None]:
         """Raises Problem 503 before a large body comes in, not after, where it could not be accepted anyway."""
         if not await self.broker_answers():
-            raise Problem(503, "unavailable", "The broker does not answer; nothing was taken.", retry_after=5)
+            raise Problem(
+                503, "unavailable", "The broker does not answer; nothing was taken.", retry_after=5
+            )
         if self.slots.available_tokens < 1:
-            raise Problem(503, "busy", "As many uploads as the gateway takes are under way.", retry_after=5)
+            raise Problem(
+                503, "busy", "As many uploads as the gateway takes are under way.", retry_after=5
+            )
         async with self.slots:
             yield

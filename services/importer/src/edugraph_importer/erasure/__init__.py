@@ -26,7 +26,13 @@ from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import LETTERS_TO_CLEAN, Jobs
-from edugraph_common.platform.object_store import ERASURES, EXPORTS, Blobs, erasure_key, tombstone_of
+from edugraph_common.platform.object_store import (
+    ERASURES,
+    EXPORTS,
+    Blobs,
+    erasure_key,
+    tombstone_of,
+)
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.saved_views import SavedView
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
@@ -208,10 +214,18 @@ class Erasure:
                 self.platform_prefixes,
                 folder=f"jobs/{job_id}",
             )
-            texts = self.texts.rewrite((*self.jobs.keys_of(job_id), *patterns_of("results")), _without(who))
+            texts = self.texts.rewrite(
+                (*self.jobs.keys_of(job_id), *patterns_of("results")), _without(who)
+            )
             answers = self._erase_answers(marks)
             self.jobs.cleaned(job_id, marks)
-        return {"removed": {"files": erased.counts, "jobs": {"texts": texts}, "answers": {"answers": answers}}}
+        return {
+            "removed": {
+                "files": erased.counts,
+                "jobs": {"texts": texts},
+                "answers": {"answers": answers},
+            }
+        }
 
     def _clean_letters(self, go_on: Callable[[], None]) -> dict[str, Any]:
         # The note is deleted first: a letter that is stored from now on is noted again. If this process dies, the
@@ -253,7 +267,9 @@ class Erasure:
             record_id = str(finding.record.get("record_id"))
             named[record_id] = frozenset(students_of_record(finding.record))
         erased = self.graph.erased_among(frozenset[str]().union(*named.values()))
-        marks = [record_mark(record_id) for record_id, ids in named.items() if not erased.isdisjoint(ids)]
+        marks = [
+            record_mark(record_id) for record_id, ids in named.items() if not erased.isdisjoint(ids)
+        ]
         if marks:
             self.jobs.clean_later(message.job_id, marks)
 
@@ -285,7 +301,9 @@ class Erasure:
         report.removed["answers"] = {"answers": self._erase_answers(person.marks, dry_run=dry_run)}
         written = written_by_others(person) if isinstance(person, Person) else None
         change = _view_without(person, written)
-        report.removed["views"] = {"views": self.texts.rewrite(patterns_of("views"), change, dry_run=dry_run)}
+        report.removed["views"] = {
+            "views": self.texts.rewrite(patterns_of("views"), change, dry_run=dry_run)
+        }
         go_on()
         with suppress(Rejected):  # the embedded broker has no dead letters
             rewritten = self.rewrite_letters(_letter_without(person), dry_run=dry_run, go_on=go_on)
@@ -293,7 +311,11 @@ class Erasure:
             for key in rewritten.unread:
                 report.leave("dead_letters", key, "it cannot be read as a dead letter")
             for queue, number in rewritten.waiting.items() if not dry_run else ():
-                report.leave("queues", queue, f"{number} messages wait; what of them names the person is refused")
+                report.leave(
+                    "queues",
+                    queue,
+                    f"{number} messages wait; what of them names the person is refused",
+                )
         go_on()
         return report
 
@@ -381,7 +403,11 @@ def _letter_without(who: Who) -> Callable[[bytes], bytes]:
         scrubbed = Scrubbed(who, body)
         try:
             message = json.loads(body)[0][-1]
-            asked = frozenset[str]() if "data" in message else {*message.get("ids", ()), message.get("student_id")}
+            asked = (
+                frozenset[str]()
+                if "data" in message
+                else {*message.get("ids", ()), message.get("student_id")}
+            )
         except (ValueError, LookupError, TypeError, AttributeError):
             asked = frozenset()
         asked -= {None}

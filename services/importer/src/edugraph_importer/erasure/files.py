@@ -55,7 +55,9 @@ from edugraph_common.sources.students import ID_OF_NAME, as_id
 
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 # Blobs that name no person: indexes, stored jobs without records, and what the graph knows about courses.
-_NAMING_NOBODY = re.compile(r"jobs/[^/]+/(index|persons|job\.json|analysis\.json|cancelled|contexts/.+)")
+_NAMING_NOBODY = re.compile(
+    r"jobs/[^/]+/(index|persons|job\.json|analysis\.json|cancelled|contexts/.+)"
+)
 _LONGEST_PLAN = 1 << 24
 _PLANS = ("/reading.json", "/mapping.json")
 _GONE = "(erased)"
@@ -137,7 +139,9 @@ def erase_from_blobs(
     """
     eraser = _Eraser(blobs, who, is_open, go_on, prefixes, dry_run=dry_run)
     keys = blobs.keys(folder)
-    for job_id, found in groupby((key for key in keys if ".part-" not in key), lambda key: key.split("/")[1]):
+    for job_id, found in groupby(
+        (key for key in keys if ".part-" not in key), lambda key: key.split("/")[1]
+    ):
         eraser.erase_job(job_id, list(found))
     for key in keys:
         if ".part-" in key and blobs.exists(key):
@@ -175,11 +179,15 @@ def erase_from_fits(
     for key in fit_keys(blobs):
         go_on()
         try:
-            rows += leave_rows_out(blobs, key, lambda row: who.is_among(row.students), dry_run=dry_run)
+            rows += leave_rows_out(
+                blobs, key, lambda row: who.is_among(row.students), dry_run=dry_run
+            )
         except Gone:
             continue
         except ValueError as problem:
-            left[key] = f"it cannot be read ({type(problem).__name__}); delete it and fit the course anew"
+            left[key] = (
+                f"it cannot be read ({type(problem).__name__}); delete it and fit the course anew"
+            )
     return rows, left
 
 
@@ -212,7 +220,9 @@ class _Eraser:
         is_split = index_key(job_id) in keys and self._blobs.exists(index_key(job_id))
         broken_off = frames_key(job_id) in keys and not is_split
         if broken_off and not is_open and not self._dry_run:
-            self._blobs.delete(frames_key(job_id))  # The split broke off. Without an index nobody reads the frames.
+            self._blobs.delete(
+                frames_key(job_id)
+            )  # The split broke off. Without an index nobody reads the frames.
         if is_split and not is_open and not self._dry_run and persons_key(job_id) not in keys:
             # The process that split the file died before it wrote the index of persons, or the job did not end.
             with suppress(Rejected):  # The fault in the rows is reported below, when they are read.
@@ -277,7 +287,9 @@ class _Eraser:
             raise MalformedFile("it is no file of an import")
         found = chosen.found
         if chosen.unreadable:
-            self.leave(key, f"{chosen.unreadable} rows of it cannot be decoded and hold this id as a word")
+            self.leave(
+                key, f"{chosen.unreadable} rows of it cannot be decoded and hold this id as a word"
+            )
         if found and is_open:
             self.erased.open_jobs.add(job_id)
             self.leave(key, _OPEN_BY_NAME if chosen.by_name else _OPEN)
@@ -301,7 +313,9 @@ class _Eraser:
         theirs = [name for name, value in constants.items() if self._is_given(name, value)]
         cells: list[tuple[str, str]] = []
         for name, meanings in values.items():
-            cells += [(name, cell) for cell, value in meanings.items() if self._is_given(name, value)]
+            cells += [
+                (name, cell) for cell, value in meanings.items() if self._is_given(name, value)
+            ]
         if not (theirs or cells) or self._dry_run:
             return
         if is_open:
@@ -319,7 +333,11 @@ class _Eraser:
         """Return whether a mapping sets this field to the person's id or name."""
         if field_name in STUDENT_FIELDS:
             return self._who.is_among((as_id(value),))
-        if field_name not in ID_OF_NAME or not isinstance(value, str) or not isinstance(self._who, Person):
+        if (
+            field_name not in ID_OF_NAME
+            or not isinstance(value, str)
+            or not isinstance(self._who, Person)
+        ):
             return False
         return self._who.is_written_in(value)
 
@@ -341,7 +359,9 @@ class _Eraser:
         """Pass all rows of a file that was not split to `chosen`."""
         budget = SplitBudget()
         with self._blobs.open(key) as file:
-            _, text = open_text(CountedFile(file, budget), plan.format, _compression(key), plan.mapping)
+            _, text = open_text(
+                CountedFile(file, budget), plan.format, _compression(key), plan.mapping
+            )
             for rows in chosen.source.chunks(budget.checked(text), _ROWS_AT_ONCE):
                 budget.count_rows(len(rows))
                 for row in rows:

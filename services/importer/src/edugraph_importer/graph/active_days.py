@@ -59,7 +59,11 @@ class Activity:
     def row(self) -> Row:
         """Return the stored form: an integer for each hour, whose bit n stands for minute n of the hour."""
         hours = [self.minutes >> 60 * hour & _HOUR for hour in range(24)]
-        return {"hours": hours, "minutes": active_minutes(self.minutes), "kinds": sorted(self.kinds) or None}
+        return {
+            "hours": hours,
+            "minutes": active_minutes(self.minutes),
+            "kinds": sorted(self.kinds) or None,
+        }
 
 
 def active_minutes(minutes: int) -> int:
@@ -110,7 +114,12 @@ def write_days(tx: neo4j.Transaction, days: Mapping[Day, Activity]) -> None:
     new: list[Row] = []
     changed: list[Row] = []
     for day_id, day in by_id.items():
-        row: Row = {"id": day_id, "student": day.student_id, "course": day.course_id, "date": day.date}
+        row: Row = {
+            "id": day_id,
+            "student": day.student_id,
+            "course": day.course_id,
+            "date": day.date,
+        }
         if day_id not in stored:
             new.append(row | days[day].row())
             continue

@@ -58,7 +58,11 @@ NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
     "definitions_of_Term": {name: name for name in LATEST_FIELDS["Term"]},
 }
 # Field of a CourseRecord -> field of the course.
-COURSE_FIELDS = {"course_name": "name", "course_description": "description", "difficulty": "difficulty"}
+COURSE_FIELDS = {
+    "course_name": "name",
+    "course_description": "description",
+    "difficulty": "difficulty",
+}
 
 
 @dataclass(slots=True)
@@ -71,7 +75,9 @@ class Outdated:
     recomputed.
     """
 
-    interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
+    interactions: dict[InteractionTotal, set[Pair]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
     mistakes: set[MistakeKey] = field(default_factory=set)
     practised: set[Pair] = field(default_factory=set)
     memberships: set[PersonInGroup] = field(default_factory=set)
@@ -130,7 +136,11 @@ def write_related(tx: neo4j.Transaction, sums: RelatedSums) -> None:
     for (error_type, point, name), number in sorted(sums.items()):
         row = rows.setdefault((error_type, point), {"from": error_type, "to": point})
         row[name] = number
-    changed = [row for row in rows.values() if row["records"] or row["strength_sum"] or row["confidence_sum"]]
+    changed = [
+        row
+        for row in rows.values()
+        if row["records"] or row["strength_sum"] or row["confidence_sum"]
+    ]
     run_rows(tx, "add_relates_to", changed)
     run_rows(tx, "remove_unrelated", [row for row in changed if row["records"] < 0])
 
@@ -161,7 +171,11 @@ def _recompute_related(tx: neo4j.Transaction, pairs: Collection[Pair]) -> None:
         pair = (row["from"], row["to"])
         if pair in pairs:
             sums.update(related({pair: (row["strength"], row["confidence"])}))
-    run_rows(tx, "remove_relates_to", [{"from": error_type, "to": point} for error_type, point in sorted(pairs)])
+    run_rows(
+        tx,
+        "remove_relates_to",
+        [{"from": error_type, "to": point} for error_type, point in sorted(pairs)],
+    )
     write_related(tx, sums)
 
 
@@ -198,7 +212,9 @@ def _recompute_practised(tx: neo4j.Transaction, pairs: Iterable[Pair]) -> None:
         items[student_id].append(item_id)
     if not items:
         return
-    rows: list[Row] = [{"student": student_id, "items": item_ids} for student_id, item_ids in items.items()]
+    rows: list[Row] = [
+        {"student": student_id, "items": item_ids} for student_id, item_ids in items.items()
+    ]
     totals: dict[Pair, PracticeTotals] = defaultdict(PracticeTotals)
     for row in tx.run(CYPHER["recompute_practised"], rows=rows):
         place = attempt_place(version_key(row), row["number"])
@@ -217,7 +233,9 @@ def item_names(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> I
     return names
 
 
-def _recompute_interactions(tx: neo4j.Transaction, total: InteractionTotal, pairs: Iterable[Pair]) -> None:
+def _recompute_interactions(
+    tx: neo4j.Transaction, total: InteractionTotal, pairs: Iterable[Pair]
+) -> None:
     """Recompute the totals of pairs (id of the sender, id of the receiver)."""
     rows: list[Row] = [{"from": sender, "to": receiver} for sender, receiver in sorted(pairs)]
     if not rows:
@@ -246,7 +264,9 @@ def _teaching_totals(interactions: Iterable[Row]) -> list[Row]:
 
 
 def _recompute_learns(tx: neo4j.Transaction, unit: UnitOfWork, pairs: Iterable[Pair]) -> None:
-    rows: list[Row] = [{"student": student_id, "course": course_id} for student_id, course_id in sorted(pairs)]
+    rows: list[Row] = [
+        {"student": student_id, "course": course_id} for student_id, course_id in sorted(pairs)
+    ]
     if not rows:
         return
     found: dict[Pair, Fields] = defaultdict(dict)
@@ -336,7 +356,9 @@ def _recompute_fields(tx: neo4j.Transaction, unit: UnitOfWork, outdated: Outdate
                 put_field(unit.fields[label, row["id"]], field_of_node[name], value, decided_by)
 
 
-def _put_latest_of_courses(tx: neo4j.Transaction, unit: UnitOfWork, course_ids: Iterable[str]) -> None:
+def _put_latest_of_courses(
+    tx: neo4j.Transaction, unit: UnitOfWork, course_ids: Iterable[str]
+) -> None:
     """Put the fields of courses from their latest records. An index finds these, so no other records are read."""
     for course_id in course_ids:
         fields = unit.fields["Course", course_id]

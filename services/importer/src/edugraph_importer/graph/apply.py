@@ -42,12 +42,22 @@ from edugraph_importer.graph import (
     record_facts,
     resolver,
 )
-from edugraph_importer.graph.aggregates import delete_orphans, raise_contains, recompute, write_related
+from edugraph_importer.graph.aggregates import (
+    delete_orphans,
+    raise_contains,
+    recompute,
+    write_related,
+)
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.history import Entry, row_number
 from edugraph_importer.graph.leaders import Cause, LeaderNotes
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node, PersonInGroup
+from edugraph_importer.graph.record_facts import (
+    LABEL_OF_TYPE,
+    STATED_IMPORTANCE,
+    Node,
+    PersonInGroup,
+)
 from edugraph_importer.graph.stored_records import stored_records
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
@@ -210,7 +220,9 @@ def apply(
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked | wanted)
     claims = staged.prerequisites, superseded.claims
-    claims_changed = prerequisites.note_changes(tx, findings, superseded.findings, *claims, job_id=job_id)
+    claims_changed = prerequisites.note_changes(
+        tx, findings, superseded.findings, *claims, job_id=job_id
+    )
     for record_id, people in superseded.memberships.items():
         memberships[record_id].update(people)
     leaders.write(tx, unit.leading, memberships)
@@ -227,7 +239,9 @@ def _version_properties(records: Classified, record: Record) -> Row:
     return {"changed": changed, **written.properties()}
 
 
-def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wanted: set[Node]) -> BatchOutcome:
+def write_batch(
+    tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wanted: set[Node]
+) -> BatchOutcome:
     """Write a batch and its ledger row. Return the outcome, or the earlier outcome if the batch was written before.
 
     Raises RowsNeeded if records are needed from the stored rows of other imports.
@@ -237,8 +251,12 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
     start = time.monotonic()
-    rows_to_write = [(line, each) for line, each in batch.records if each.record_id not in batch.refused]
-    withdrawn = [(line, each) for line, each in batch.withdrawn if each.record_id not in batch.refused]
+    rows_to_write = [
+        (line, each) for line, each in batch.records if each.record_id not in batch.refused
+    ]
+    withdrawn = [
+        (line, each) for line, each in batch.withdrawn if each.record_id not in batch.refused
+    ]
     records = [record for _, record in rows_to_write]
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     ids = {record.record_id for record in records if record.type in record_facts.LABEL_OF_TYPE}
@@ -248,7 +266,9 @@ def write_batch(tx: neo4j.Transaction, batch: RecordBatch, beside: Beside, wante
     acceptance = Acceptance(batch.accepted, first_row, kept.records_from, kept.undoable_from)
     classified = classify(rows_to_write, known, erased, acceptance, withdrawn, rights=batch.rights)
     classified.rejects.extend(_refused_rows(batch))
-    verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
+    verdicts = RecordVerdicts(
+        tx, [record.record_id for record in classified.records], before.reviewed
+    )
     claims_changed = apply(
         tx,
         classified,
@@ -283,7 +303,9 @@ def _refused_rows(batch: RecordBatch) -> Iterator[Reject]:
         if row.record_id in batch.refused:
             # The id is left out: a withdrawal must not reveal whose membership the record is.
             expected = "a row that leaves the groups of the caller as they are"
-            yield Reject(line=line, field="record_id", expected=expected, found="", reason=OWN_LEADER)
+            yield Reject(
+                line=line, field="record_id", expected=expected, found="", reason=OWN_LEADER
+            )
 
 
 def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[FindingUpdate]:
@@ -297,7 +319,9 @@ def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[Finding
     return updates
 
 
-def begin(tx: neo4j.Transaction, ledger_label: str, ledger_id: str, job_id: str = "") -> tuple[Removals, str | None]:
+def begin(
+    tx: neo4j.Transaction, ledger_label: str, ledger_id: str, job_id: str = ""
+) -> tuple[Removals, str | None]:
     """Begin a transaction. Return the numbers of removals so far, and the outcome of the batch or pack as JSON.
 
     The outcome is None if the batch or pack was not written before. Raises the errors of `migrations.check_version`,
@@ -332,7 +356,9 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, seconds: float) -
     )
 
 
-def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wanted: set[Node]) -> FindingsOutcome:
+def write_findings(
+    tx: neo4j.Transaction, message: Findings, beside: Beside, wanted: set[Node]
+) -> FindingsOutcome:
     """Write a pack of findings and its ledger row. Return the outcome, or the earlier one if it was written before.
 
     Raises RowsNeeded if records are needed from the stored rows of other imports.
@@ -360,7 +386,9 @@ def write_findings(tx: neo4j.Transaction, message: Findings, beside: Beside, wan
     current = {record_id: stored[record_id].content_hash for record_id in staying}
     current |= {record.record_id: record.content_hash for record in classified.records}
     updates = []
-    for update in _finding_updates(pairs, current, stored_findings, verdicts, finding_facts.finding_key(message)):
+    for update in _finding_updates(
+        pairs, current, stored_findings, verdicts, finding_facts.finding_key(message)
+    ):
         record_id = update.record.record_id
         if record_id in renamed and record_id not in classified.superseded:
             # The analysed record may name a node by an id from before a renaming.

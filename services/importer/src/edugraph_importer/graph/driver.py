@@ -30,7 +30,14 @@ from neo4j.exceptions import (
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.contracts.errors import Failure, Rejected, Retryable, ServerAway, cause_of, what
+from edugraph_common.contracts.errors import (
+    Failure,
+    Rejected,
+    Retryable,
+    ServerAway,
+    cause_of,
+    what,
+)
 from edugraph_common.contracts.graph_schema import LABELS, RECORD_LABEL
 from edugraph_importer.graph import demo_engine
 from edugraph_importer.graph.queries import CYPHER
@@ -45,8 +52,12 @@ _CONNECT_SECONDS, _ACQUIRE_SECONDS = 5.0, 15.0
 # If a client vanishes, the server keeps its transaction and its locks for this time. The time is longer than any
 # batch takes, including its waits for locks.
 TRANSACTION_SECONDS = 60.0
-_RETRY_PAUSE_SECONDS = 0.01  # The pause is short, since the faster transaction has already committed.
-_TRANSIENT_PAUSES_SECONDS = (0.1, 5.0)  # the first and the longest pause; each pause is twice as long as the last
+# The pause is short, since the faster transaction has already committed.
+_RETRY_PAUSE_SECONDS = 0.01
+_TRANSIENT_PAUSES_SECONDS = (
+    0.1,
+    5.0,
+)  # the first and the longest pause; each pause is twice as long as the last
 _OLDER_PAUSE_SECONDS = 0.1
 # The codes of transactions that the server ended itself after their time, perhaps while they waited for a lock.
 _ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
@@ -97,14 +108,18 @@ class Connection:
     Threads may share it. `retries` counts the transactions that had to be retried, by the server's code.
     """
 
-    def __init__(self, settings: GraphSettings, *, transaction_seconds: float = TRANSACTION_SECONDS) -> None:
+    def __init__(
+        self, settings: GraphSettings, *, transaction_seconds: float = TRANSACTION_SECONDS
+    ) -> None:
         self._settings = settings
         self._transaction_seconds = transaction_seconds
         self._driver: neo4j.Driver | None = None
         self._owner_pid = 0
         self._is_demo_engine = False
         self._opening = threading.Lock()
-        self._own_to_thread = threading.local()  # its `fence`: Callable[[neo4j.Transaction], None] | None
+        self._own_to_thread = (
+            threading.local()
+        )  # its `fence`: Callable[[neo4j.Transaction], None] | None
         self.retries: Counter[str] = Counter()
 
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -132,9 +147,13 @@ class Connection:
 
     def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
         with self._translated_errors():
-            return self._transaction(neo4j.READ_ACCESS, lambda tx: list(tx.run(query, parameters)), None)
+            return self._transaction(
+                neo4j.READ_ACCESS, lambda tx: list(tx.run(query, parameters)), None
+            )
 
-    def _transaction(self, access: str, work: Callable[[neo4j.Transaction], T], seconds: float | None) -> T:
+    def _transaction(
+        self, access: str, work: Callable[[neo4j.Transaction], T], seconds: float | None
+    ) -> T:
         """Run `work` in one transaction, and run it again if it failed for a reason that is over soon.
 
         The driver's own `execute_write` is not used. After a failure it gives the connection back and then uses the
@@ -162,7 +181,9 @@ class Connection:
                 if not (is_lost_race or _is_over_soon(error)) or time.monotonic() > end:
                     raise
             time.sleep(_RETRY_PAUSE_SECONDS if is_lost_race else pause_seconds)
-            pause_seconds = pause_seconds if is_lost_race else min(2 * pause_seconds, longest_pause_seconds)
+            pause_seconds = (
+                pause_seconds if is_lost_race else min(2 * pause_seconds, longest_pause_seconds)
+            )
 
     def create_constraints(self) -> None:
         """Create the constraints and indexes. A second call changes nothing. Return when the constraints hold.
@@ -176,7 +197,9 @@ class Connection:
             self._create_constraint(RECORD_LABEL)
 
         indexes = ["accepted_index", "course_index", "quoted_index"]
-        indexes += [name for name in CYPHER if name.startswith(("canonical_index_", "latest_index_"))]
+        indexes += [
+            name for name in CYPHER if name.startswith(("canonical_index_", "latest_index_"))
+        ]
         for name in indexes:
             if self._is_demo_engine and not demo_engine.has_index(name):
                 continue
@@ -202,7 +225,9 @@ class Connection:
         while waited_seconds < self._transaction_seconds:
             milliseconds = int(waited_seconds * 1_000) + 1
             [row] = self.read(
-                CYPHER["older_transactions"], database=self._settings.database, milliseconds=milliseconds
+                CYPHER["older_transactions"],
+                database=self._settings.database,
+                milliseconds=milliseconds,
             )
             if not row["number"]:
                 return
@@ -236,7 +261,9 @@ class Connection:
         with (
             self._translated_errors(),
             self._make_driver() as driver,
-            driver.session(database=self._settings.database, default_access_mode=neo4j.READ_ACCESS) as session,
+            driver.session(
+                database=self._settings.database, default_access_mode=neo4j.READ_ACCESS
+            ) as session,
         ):
             session.run("RETURN 1").consume()
 
@@ -271,7 +298,9 @@ class Connection:
         except StaleRead:
             raise Retryable("the graph changed under a transaction too often") from None
         except _AWAY as error:
-            raise ServerAway(f"Neo4j does not answer ({what(error)})", "neo4j", cause_of(error)) from None
+            raise ServerAway(
+                f"Neo4j does not answer ({what(error)})", "neo4j", cause_of(error)
+            ) from None
         except AuthError:
             raise self._refused(f"Neo4j refuses the user {self._settings.user}") from None
         except ClientError as error:
@@ -281,7 +310,9 @@ class Connection:
         except _UNUSABLE_SETTINGS as error:
             raise self._refused(f"Neo4j cannot be addressed ({type(error).__name__})") from None
         except TransactionError as error:
-            raise Rejected(f"the graph database's driver was misused ({type(error).__name__})") from None
+            raise Rejected(
+                f"the graph database's driver was misused ({type(error).__name__})"
+            ) from None
         except DriverError as error:
             raise Retryable(f"the graph database does not answer ({what(error)})") from None
 
@@ -291,7 +322,9 @@ class Connection:
         if _is_lost_race(error) or error.is_retryable() or ended:
             return Retryable(f"the graph database could not do it now ({code})")
         if code.startswith(_REFUSED):
-            return self._refused(f"Neo4j refuses the user {self._settings.user} ({code.removeprefix(_REFUSED)})")
+            return self._refused(
+                f"Neo4j refuses the user {self._settings.user} ({code.removeprefix(_REFUSED)})"
+            )
         if code == _NO_SUCH_DATABASE:
             return self._refused(f"Neo4j has no database {self._settings.database}")
         return Rejected(f"the graph database refused a statement ({code})")
@@ -302,11 +335,16 @@ class Connection:
 
 def _is_lost_race(error: Exception) -> bool:
     """Return whether another transaction was faster to create or delete a node that this one wanted to use."""
-    return isinstance(error, StaleRead | ConstraintError) or getattr(error, "code", None) == _ENTITY_NOT_FOUND
+    return (
+        isinstance(error, StaleRead | ConstraintError)
+        or getattr(error, "code", None) == _ENTITY_NOT_FOUND
+    )
 
 
 def _is_over_soon(error: Exception) -> bool:
     """Return whether the same transaction may succeed within seconds. A bad certificate will not."""
     if isinstance(error, StaleRead) or cause_of(error) == "certificate":
         return False
-    return isinstance(error, OSError) or (isinstance(error, Neo4jError | DriverError) and error.is_retryable())
+    return isinstance(error, OSError) or (
+        isinstance(error, Neo4jError | DriverError) and error.is_retryable()
+    )

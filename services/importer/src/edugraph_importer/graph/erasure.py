@@ -40,7 +40,16 @@ from edugraph_importer.graph.versions import erased_among
 _RECORD_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction", "Membership")
 
 
-TEXT_FIELDS = ("text", "subject", "feedback", "question", "error_text", "response", "title", "content")
+TEXT_FIELDS = (
+    "text",
+    "subject",
+    "feedback",
+    "question",
+    "error_text",
+    "response",
+    "title",
+    "content",
+)
 
 
 class Known(NamedTuple):
@@ -107,7 +116,11 @@ class Footprint:
 
 
 def erase(
-    tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, leaders: LeaderNotes, wanted: set[Node]
+    tx: neo4j.Transaction,
+    student_id: str,
+    tombstones: Tombstones,
+    leaders: LeaderNotes,
+    wanted: set[Node],
 ) -> dict[str, int]:
     """Erase a student. Return the numbers of removed nodes by label, and the number of removed relationships.
 
@@ -130,7 +143,9 @@ def erase(
     days = tx.run(CYPHER["delete_active_days"], id=student_id).single(strict=True)["deleted"]
     record_ids = set(chain.from_iterable(footprint.records.values()))
     was_there = bool(record_ids) or footprint.relationships > 0 or days > 0
-    removed = Counter({"Student": int(was_there), "relationships": footprint.relationships, "ActiveDay": days})
+    removed = Counter(
+        {"Student": int(was_there), "relationships": footprint.relationships, "ActiveDay": days}
+    )
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"delete_records_{label}"], ids=sorted(footprint.records[label])).consume()
         removed[label] = len(footprint.records[label])
@@ -142,8 +157,12 @@ def erase(
     unit.count_groups(footprint.group_counts, -1)
     groups.add_courses(tx, unit.group_counts.courses)
     write_tests(tx, unit)
-    aggregates.write_related(tx, RelatedSums({key: -number for key, number in footprint.related.items()}))
-    aggregates.recompute(tx, unit, Outdated(fields=footprint.named, version_keys=footprint.version_keys))
+    aggregates.write_related(
+        tx, RelatedSums({key: -number for key, number in footprint.related.items()})
+    )
+    aggregates.recompute(
+        tx, unit, Outdated(fields=footprint.named, version_keys=footprint.version_keys)
+    )
     unit.called.subtract(footprint.called)
     resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)

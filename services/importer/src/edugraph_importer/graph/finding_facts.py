@@ -59,7 +59,11 @@ _ACCEPTED: Mapping[str, Mapping[str, Any]] = {
     "ABOUT": {"found_as": []},
     "OF_TYPE": {"found_as": [], "confidence": 1.0},
     "CONCERNS": {"found_as": [], "confidence": 1.0, "strength": 1.0},
-    "DESCRIBES": {"found_as": [], **dict.fromkeys(_DESCRIBES_PROPERTIES), "importance": "supplementary"},
+    "DESCRIBES": {
+        "found_as": [],
+        **dict.fromkeys(_DESCRIBES_PROPERTIES),
+        "importance": "supplementary",
+    },
 }
 # Label of a record -> aspect of a review -> relationship type.
 _LINK_OF_ASPECT: Mapping[str, Mapping[str, str]] = {
@@ -161,9 +165,13 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
 
     rejected_points = set(rejected.get("knowledge_point", ()))
     found_claims = facts.prerequisites.items()
-    claims = {pair: confidence for pair, confidence in found_claims if rejected_points.isdisjoint(pair)}
+    claims = {
+        pair: confidence for pair, confidence in found_claims if rejected_points.isdisjoint(pair)
+    }
     if claims != facts.prerequisites:
-        links["DESCRIBES"] = {end: link | dict.fromkeys(_CLAIMS) for end, link in links["DESCRIBES"].items()}
+        links["DESCRIBES"] = {
+            end: link | dict.fromkeys(_CLAIMS) for end, link in links["DESCRIBES"].items()
+        }
         _add_claims(links["DESCRIBES"], claims)
 
     single_values: dict[str, str | None] = {}
@@ -187,7 +195,9 @@ def _add_claims(links: Links, claims: Mapping[Pair, float]) -> None:
 def facts_of(finding: Finding) -> FindingFacts:
     match finding:
         case InteractionFinding():
-            return FindingFacts({"ABOUT": _links_by_name(finding.topics)}, sentiment=finding.sentiment)
+            return FindingFacts(
+                {"ABOUT": _links_by_name(finding.topics)}, sentiment=finding.sentiment
+            )
         case ErrorFinding():
             of_type = _links_by_name(found.name for found in finding.error_types)
             for found in finding.error_types:
@@ -293,7 +303,10 @@ def contains(record: Record, facts: FindingFacts) -> dict[Pair, tuple[str, int |
 
 
 def _links_by_name(names: Iterable[str]) -> Links:
-    return {node_id: {"found_as": spellings} for node_id, spellings in record_facts.spellings_by_id(names).items()}
+    return {
+        node_id: {"found_as": spellings}
+        for node_id, spellings in record_facts.spellings_by_id(names).items()
+    }
 
 
 def _raise(link: dict[str, Any], name: str, value: float) -> None:
@@ -373,7 +386,9 @@ class FindingChanges:
             self.rows[f"unlink_{relationship_type}_{label}"].append({"id": record_id, "end": end})
             self.unlinked.add((TARGET_LABEL[relationship_type], end))
         for relationship_type, end, properties in update.links():
-            self.rows[f"link_{relationship_type}_{label}"].append({"id": record_id, "end": end, "p": properties})
+            self.rows[f"link_{relationship_type}_{label}"].append(
+                {"id": record_id, "end": end, "p": properties}
+            )
 
     def _add_descriptions(self, update: FindingUpdate, added: Facts) -> None:
         """Add the fields of points that come from findings. A changed one is recomputed for its point."""
@@ -387,7 +402,9 @@ class FindingChanges:
                     self.outdated.descriptions.add(point)
                 added.fields.append((("KnowledgePoint", point), name, new_value))
 
-    def _add_mistakes(self, update: FindingUpdate, data: ErrorRecord | AttemptRecord, added: Facts) -> None:
+    def _add_mistakes(
+        self, update: FindingUpdate, data: ErrorRecord | AttemptRecord, added: Facts
+    ) -> None:
         """Add the mistakes of the new error types. The mistakes of dropped ones are recomputed."""
         old_types = error_types(update.record, update.old)
         new_types = error_types(update.record, update.new)
@@ -421,6 +438,8 @@ class FindingChanges:
             importance, order = new_contents[pair]
             if pair in self.raised_contains:
                 raised_importance, raised_order = self.raised_contains[pair]
-                importance = min(importance, raised_importance)  # "core" is smaller than "supplementary"
+                importance = min(
+                    importance, raised_importance
+                )  # "core" is smaller than "supplementary"
                 order = _smaller_order(order, raised_order)
             self.raised_contains[pair] = (importance, order)

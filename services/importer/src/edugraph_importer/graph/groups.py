@@ -16,7 +16,9 @@ from edugraph_importer.graph.record_facts import GroupCounts, Node, Pair, Person
 from edugraph_importer.graph.unit_of_work import Leading, run_rows
 
 
-def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup], leading: Leading) -> None:
+def write_memberships(
+    tx: neo4j.Transaction, memberships: Iterable[PersonInGroup], leading: Leading
+) -> None:
     """Derive MEMBER_OF and LEADS of these people and groups from the Membership nodes in the graph.
 
     If several memberships have the same term and start, the latest record counts. The people and groups must be
@@ -35,7 +37,9 @@ def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup
         run_rows(tx, f"leads_{label}", leaders)
 
 
-def note_end(tx: neo4j.Transaction, label: str, person_id: str, nodes: Iterable[Node], leading: Leading) -> None:
+def note_end(
+    tx: neo4j.Transaction, label: str, person_id: str, nodes: Iterable[Node], leading: Leading
+) -> None:
     """Note in `leading` that a person, who is about to be deleted, leads none of the groups among these nodes."""
     group_ids = sorted(node_id for of_label, node_id in nodes if of_label == "Group")
     rows: list[Row] = [{"person": person_id, "groups": group_ids}]
@@ -59,7 +63,10 @@ def ended_memberships(tx: neo4j.Transaction, ids: Iterable[str], before: str) ->
     returned: if only the record with the end were removed, the person would be in the group again.
     """
     ended_terms = {row["id"] for row in tx.run(CYPHER["ended_terms"], before=before)}
-    people = {(row["label"], row["person"], row["group"]) for row in tx.run(CYPHER["people_of"], ids=sorted(ids))}
+    people = {
+        (row["label"], row["person"], row["group"])
+        for row in tx.run(CYPHER["people_of"], ids=sorted(ids))
+    }
     ended: list[str] = []
     for label, rows in _rows_by_label(people):
         for stated in _times_in_groups(tx, label, rows).values():
@@ -79,11 +86,15 @@ def _rows_by_label(people: Iterable[PersonInGroup]) -> Iterator[tuple[str, list[
     for label, person_id, group_id in sorted(people):
         groups_by_label[label][person_id].append(group_id)
     for label, groups_of in groups_by_label.items():
-        rows: list[Row] = [{"person": person_id, "groups": group_ids} for person_id, group_ids in groups_of.items()]
+        rows: list[Row] = [
+            {"person": person_id, "groups": group_ids} for person_id, group_ids in groups_of.items()
+        ]
         yield label, rows
 
 
-def _times_in_groups(tx: neo4j.Transaction, label: str, rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
+def _times_in_groups(
+    tx: neo4j.Transaction, label: str, rows: list[Row]
+) -> dict[tuple[str, ...], list[Row]]:
     """Return (person, group, term, start) -> the rows of the records about this time, ordered by version key."""
     stated: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for record in tx.run(CYPHER[f"memberships_of_{label}"], rows=rows):

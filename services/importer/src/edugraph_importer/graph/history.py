@@ -109,7 +109,9 @@ def decide(entries: Iterable[Entry]) -> Entry | None:
         return candidates[0]
     first = _first_accepted(candidates)
     if first is not None and first.is_statement:
-        withdrawals = [each for each in candidates if each.is_withdrawal and each.counts_for(first.type)]
+        withdrawals = [
+            each for each in candidates if each.is_withdrawal and each.counts_for(first.type)
+        ]
         candidates = [first, *withdrawals]
     elif first is not None:
         candidates = [each for each in candidates if each.counts_for(first.type)]

@@ -19,7 +19,9 @@ from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import Leading, run_rows
 
 NOTES_AT_ONCE = 1_000
-_OWN_LEADER_ELSEWHERE = "this would make the caller the leader of a group: another caller has to do it"
+_OWN_LEADER_ELSEWHERE = (
+    "this would make the caller the leader of a group: another caller has to do it"
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ class LeaderNotes:
         """
         own = {each for each in leading.gains() if self.cause.is_caller(each[1])}
         if own:
-            raise CallerWouldLead(record_id for record_id, pairs in memberships.items() if not own.isdisjoint(pairs))
+            raise CallerWouldLead(
+                record_id for record_id, pairs in memberships.items() if not own.isdisjoint(pairs)
+            )
         rows = [
             {
                 "client": self.cause.client,

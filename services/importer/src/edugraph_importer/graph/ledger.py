@@ -74,8 +74,12 @@ def compact(
                 return Compacted(deleted, finished=False)
             job_of = {row["id"]: row["job_id"] for row in page}
             job_ids = sorted(set(job_of.values()))
-            closed = _advance_jobs(connection, write, is_over, job_ids, now=iso(now), over_until=iso(now - kept))
-            closed_long_ago = {job_id for job_id, moment in closed.items() if moment <= iso(now - CLOSING)}
+            closed = _advance_jobs(
+                connection, write, is_over, job_ids, now=iso(now), over_until=iso(now - kept)
+            )
+            closed_long_ago = {
+                job_id for job_id, moment in closed.items() if moment <= iso(now - CLOSING)
+            }
             old_rows = [row_id for row_id, job_id in job_of.items() if job_id in closed_long_ago]
             for some in portions(old_rows):
                 deleted += write(_fold, label, some, sorted({job_of[row_id] for row_id in some}))
@@ -84,7 +88,13 @@ def compact(
 
 
 def _advance_jobs(
-    connection: Connection, write: Write, is_over: IsOver, job_ids: Sequence[str], *, now: str, over_until: str
+    connection: Connection,
+    write: Write,
+    is_over: IsOver,
+    job_ids: Sequence[str],
+    *,
+    now: str,
+    over_until: str,
 ) -> Mapping[str, str]:
     """Note which jobs are over, and close the jobs that are over since `over_until` or longer.
 
@@ -99,10 +109,16 @@ def _advance_jobs(
     newly_over = [job_id for job_id in not_closed if job_id in over and job_id not in over_since]
     for some in portions(newly_over):
         write(_note, "set_over_since", some, now)
-    not_over_any_more = [job_id for job_id in not_closed if job_id in over_since and job_id not in over]
+    not_over_any_more = [
+        job_id for job_id in not_closed if job_id in over_since and job_id not in over
+    ]
     for some in portions(not_over_any_more):
         write(_note, "set_over_since", some, None)
-    to_close = [job_id for job_id in not_closed if job_id in over and over_since.get(job_id, now) <= over_until]
+    to_close = [
+        job_id
+        for job_id in not_closed
+        if job_id in over and over_since.get(job_id, now) <= over_until
+    ]
     for some in portions(to_close):
         write(_note, "close_jobs", some, now)
     return closed
@@ -120,7 +136,9 @@ def _fold(tx: neo4j.Transaction, label: str, ids: Sequence[str], job_ids: Sequen
     The jobs are locked before the rows are read, so that a row is counted once even if two processes do this.
     """
     begin(tx, label, "")
-    locked = {row["id"]: row["properties"] for row in tx.run(CYPHER["lock_closed_jobs"], ids=job_ids)}
+    locked = {
+        row["id"]: row["properties"] for row in tx.run(CYPHER["lock_closed_jobs"], ids=job_ids)
+    }
     folded = _FOLDED[label]
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     deleted_ids = []

@@ -151,13 +151,18 @@ def _begin_graph(tx: neo4j.Transaction, version: int) -> None:
 
 def _set_progress(tx: neo4j.Transaction, target: int, reached: int) -> None:
     unfinished_from = None if reached == target else reached
-    tx.run(CYPHER["set_migration_progress"], version=target, unfinished_from=unfinished_from).consume()
+    tx.run(
+        CYPHER["set_migration_progress"], version=target, unfinished_from=unfinished_from
+    ).consume()
 
 
 def _refuse_newer(version: int, known: int) -> None:
     """Raise NewerGraph for an unknown version. The work waits, since a later release may be about to take over."""
     if version > known:
-        raise NewerGraph(f"the graph has schema version {version}, and this importer knows up to {known}", version)
+        raise NewerGraph(
+            f"the graph has schema version {version}, and this importer knows up to {known}",
+            version,
+        )
 
 
 def refuse_too_old(reached: int, target: int, steps: Mapping[int, Step]) -> None:
@@ -179,8 +184,15 @@ def _take_lease(tx: neo4j.Transaction, owner: str) -> None:
 
 def _renew_lease(tx: neo4j.Transaction, owner: str) -> None:
     """Hold the lease until the transaction ends, and for a minute more. Raises MigrationRunning if it was lost."""
-    if tx.run(CYPHER["renew_migration_lease"], owner=owner, milliseconds=LEASE_MILLISECONDS).single() is None:
-        raise MigrationRunning("another process has taken the migration of the graph over", MIGRATION_RUNNING_SECONDS)
+    if (
+        tx.run(
+            CYPHER["renew_migration_lease"], owner=owner, milliseconds=LEASE_MILLISECONDS
+        ).single()
+        is None
+    ):
+        raise MigrationRunning(
+            "another process has taken the migration of the graph over", MIGRATION_RUNNING_SECONDS
+        )
 
 
 def _end_lease(tx: neo4j.Transaction, owner: str) -> None:

@@ -79,7 +79,9 @@ class Settled:
     @property
     def set_aside(self) -> tuple[str, ...]:
         """Some of the prerequisites that are excluded from now on, as "a > b"."""
-        return tuple(f"{point} > {required}" for point, required in self.changes.excluded[:SHOWN_EXCLUSIONS])
+        return tuple(
+            f"{point} > {required}" for point, required in self.changes.excluded[:SHOWN_EXCLUSIONS]
+        )
 
 
 class _Overtaken(Exception):
@@ -160,7 +162,9 @@ def differences(
     """Return how the stored `edges` differ from the edges that follow from claims and verdicts."""
     claims = {**claims, **dict.fromkeys(verdicts.accepted, CERTAIN)}
     excluded = excluded_edges(claims, verdicts)
-    wanted: dict[Pair, Edge] = {pair: (confidence, pair in excluded) for pair, confidence in claims.items()}
+    wanted: dict[Pair, Edge] = {
+        pair: (confidence, pair in excluded) for pair, confidence in claims.items()
+    }
     gone = [pair for pair, edge in edges.items() if wanted.get(pair) != edge]
     new = {pair: edge for pair, edge in wanted.items() if edges.get(pair) != edge}
     return EdgeChanges(tuple(sorted(gone)), new)
@@ -189,7 +193,9 @@ def _remove(tx: neo4j.Transaction, pairs: Sequence[Pair], epoch: int) -> int:
     _hold(tx, epoch)
     points = sorted(set(chain.from_iterable(pairs)))
     tx.run(CYPHER["lock_points"], ids=points).consume()
-    run_rows(tx, "remove_prerequisites", [{"from": point, "to": required} for point, required in pairs])
+    run_rows(
+        tx, "remove_prerequisites", [{"from": point, "to": required} for point, required in pairs]
+    )
     delete_orphans(tx, {("KnowledgePoint", point) for point in points})
     return len(pairs)
 
@@ -229,7 +235,9 @@ def excluded_edges(claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICT
     indices: dict[str, int] = {}
     for point in sorted(set(chain.from_iterable(claims))):
         indices[point] = all_claims.add_node(point)
-    all_claims.add_edges_from_no_data([(indices[point], indices[required]) for point, required in claims])
+    all_claims.add_edges_from_no_data(
+        [(indices[point], indices[required]) for point, required in claims]
+    )
 
     # A cycle lies within one strongly connected component. Edges between components need no check, so the time below
     # grows with the size of the cycles and not with the size of the graph.

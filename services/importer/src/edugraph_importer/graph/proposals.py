@@ -18,7 +18,8 @@ from edugraph_importer.graph.record_facts import Pair
 from edugraph_importer.graph.unit_of_work import run_rows
 
 SECONDS_BETWEEN = 60  # the shortest time between two comparisons that imports ask for
-LOST_SECONDS = 600  # after this time a comparison that was requested but has not begun is requested again
+# After this time a comparison that was requested but has not begun is requested again
+LOST_SECONDS = 600
 
 
 def ask(tx: neo4j.Transaction, now: float) -> int | None:
@@ -48,7 +49,9 @@ def count(tx: neo4j.Transaction) -> int:
     return int(tx.run(CYPHER["count_points"]).single(strict=True)["points"])
 
 
-def write(tx: neo4j.Transaction, encoder: str | None, compared: int, pairs: Sequence[ProposedPair]) -> int:
+def write(
+    tx: neo4j.Transaction, encoder: str | None, compared: int, pairs: Sequence[ProposedPair]
+) -> int:
     """Replace the undecided proposals by these pairs. Return the number of proposals now.
 
     Without an encoder nothing was compared, so the former proposals stay.
@@ -73,15 +76,24 @@ def write(tx: neo4j.Transaction, encoder: str | None, compared: int, pairs: Sequ
             wanted.pop((row["from"], row["to"]), None)
 
     removed = sorted(stored.keys() - decided - wanted.keys())
-    run_rows(tx, "remove_proposals", [{"from": smaller, "to": larger} for smaller, larger in removed])
+    run_rows(
+        tx, "remove_proposals", [{"from": smaller, "to": larger} for smaller, larger in removed]
+    )
     # Unchanged proposals are not written again, since that would lock points that an import may need.
-    run_rows(tx, "propose", [wanted[pair] for pair in sorted(wanted) if not _is_stored(wanted[pair], stored)])
+    run_rows(
+        tx,
+        "propose",
+        [wanted[pair] for pair in sorted(wanted) if not _is_stored(wanted[pair], stored)],
+    )
     return len(wanted) + len(decided)
 
 
 def _is_stored(row: Row, stored: dict[Pair, Row]) -> bool:
     before = stored.get((row["from"], row["to"]))
-    return before is not None and (before["likeness"], before["encoder"]) == (row["likeness"], row["encoder"])
+    return before is not None and (before["likeness"], before["encoder"]) == (
+        row["likeness"],
+        row["encoder"],
+    )
 
 
 def _lock(tx: neo4j.Transaction) -> neo4j.Record:

@@ -19,11 +19,16 @@ def _load() -> dict[str, LiteralString]:
         for part in text.split("// name: ")[1:]:
             first, _, rest = part.partition("\n")
             name, lines = first.strip(), rest.splitlines()
-            labels = ", ".join(line.removeprefix("// for: ") for line in lines if line.startswith("// for: "))
+            labels = ", ".join(
+                line.removeprefix("// for: ") for line in lines if line.startswith("// for: ")
+            )
             code = [line for line in lines if line.strip() and not line.startswith("//")]
             body = "\n".join(with_index_hint(line) for line in code)
             if labels:
-                statements |= {f"{name}_{label}": body.replace("{label}", label) for label in labels.split(", ")}
+                statements |= {
+                    f"{name}_{label}": body.replace("{label}", label)
+                    for label in labels.split(", ")
+                }
             else:
                 statements[name] = body
     return statements

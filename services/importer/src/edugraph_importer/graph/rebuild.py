@@ -31,11 +31,23 @@ GOES_ON_SECONDS = 1.0
 Key = tuple[str, str, str, str]
 State = dict[Key, dict[str, Any]]
 
-_BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher")
+_BEGINS_RELATIONSHIPS = (
+    "Course",
+    "ErrorType",
+    "Group",
+    "Item",
+    "KnowledgePoint",
+    "Student",
+    "Teacher",
+)
 # The relationships of these nodes are counts of records. For other labels, the statements `stated_…` return the
 # relationships that records state.
 _COUNTED = ("Item", "KnowledgePoint")
-_TOTALS: dict[str, InteractionTotal] = {"CHAT_WITH": "chat_with", "LIKES": "likes", "TEACHES": "teaches"}
+_TOTALS: dict[str, InteractionTotal] = {
+    "CHAT_WITH": "chat_with",
+    "LIKES": "likes",
+    "TEACHES": "teaches",
+}
 
 
 class Stage(NamedTuple):
@@ -73,7 +85,11 @@ class Comparison:
                 self.shown.append(" ".join([name, *shown_ids]))
 
     def to_json(self) -> dict[str, Any]:
-        return {"checked": self.checked, "wrong": dict(sorted(self.wrong.items())), "shown": self.shown}
+        return {
+            "checked": self.checked,
+            "wrong": dict(sorted(self.wrong.items())),
+            "shown": self.shown,
+        }
 
 
 class _TakenBack(Exception):
@@ -95,7 +111,9 @@ class Derivation:
     of this stage that is done. If that node is a student who is erased, the stage begins again.
     """
 
-    def __init__(self, connection: Connection, request_id: str, leaders: LeaderNotes, *, repair: bool) -> None:
+    def __init__(
+        self, connection: Connection, request_id: str, leaders: LeaderNotes, *, repair: bool
+    ) -> None:
         self._connection = connection
         self._request_id = request_id
         self._leaders = leaders
@@ -116,7 +134,9 @@ class Derivation:
             if stage.of == "classes":
                 self._run(self._derive_classes(stage.label), self._stage + 1, "", 0)
                 continue
-            rows = self._connection.read(CYPHER[f"next_ids_{stage.label}"], after=self._after, limit=NODES_AT_ONCE)
+            rows = self._connection.read(
+                CYPHER[f"next_ids_{stage.label}"], after=self._after, limit=NODES_AT_ONCE
+            )
             ids = [str(row["id"]) for row in rows]
             if ids:
                 self._run(self._derive_nodes(stage.label, ids), self._stage, ids[-1], len(ids))
@@ -135,7 +155,9 @@ class Derivation:
         corrections = {} if self._repair else self._corrections[label]
         return lambda tx: _derive_classes(tx, label, corrections)
 
-    def _run(self, work: Callable[[neo4j.Transaction], list[Key]], stage: int, after: str, checked: int) -> None:
+    def _run(
+        self, work: Callable[[neo4j.Transaction], list[Key]], stage: int, after: str, checked: int
+    ) -> None:
         """Do the work of one transaction, and note that it is done. A repair notes this in the same transaction."""
 
         def compare(tx: neo4j.Transaction) -> None:
@@ -159,13 +181,19 @@ class Derivation:
         self.comparison.checked += checked
         self.comparison.add(wrong)
 
-    def _note(self, tx: neo4j.Transaction, stage: int, after: str, checked: int, wrong: list[Key]) -> None:
+    def _note(
+        self, tx: neo4j.Transaction, stage: int, after: str, checked: int, wrong: list[Key]
+    ) -> None:
         counts = Counter(self.comparison.wrong)
         counts.update(key[0] for key in wrong)
         corrections = {}
         for label, by_pair in self._corrections.items():
             corrections[label] = [[*pair, records] for pair, records in by_pair.items()]
-        noted = {"checked": self.comparison.checked + checked, "wrong": counts, "corrections": corrections}
+        noted = {
+            "checked": self.comparison.checked + checked,
+            "wrong": counts,
+            "corrections": corrections,
+        }
         tx.run(
             CYPHER["note_derivation"],
             id=self._lock_id,
@@ -177,7 +205,9 @@ class Derivation:
 
     def _read(self) -> None:
         """Read how far the request has come. A new request begins at the first stage."""
-        rows = self._connection.read(CYPHER["derivation"], id=self._lock_id, request=self._request_id)
+        rows = self._connection.read(
+            CYPHER["derivation"], id=self._lock_id, request=self._request_id
+        )
         for row in rows:
             noted = json.loads(row["noted"])
             self._stage = row["stage"]
@@ -185,7 +215,9 @@ class Derivation:
             self.comparison.checked = noted["checked"]
             self.comparison.wrong.update(noted["wrong"])
             for label, entries in noted["corrections"].items():
-                self._corrections[label] = {(start, end): records for start, end, records in entries}
+                self._corrections[label] = {
+                    (start, end): records for start, end, records in entries
+                }
 
 
 def _forget_progress(tx: neo4j.Transaction, lock_id: str, request_id: str) -> None:
@@ -193,7 +225,11 @@ def _forget_progress(tx: neo4j.Transaction, lock_id: str, request_id: str) -> No
 
 
 def _derive_nodes(
-    tx: neo4j.Transaction, label: str, ids: list[str], corrections: dict[Pair, int], leaders: LeaderNotes
+    tx: neo4j.Transaction,
+    label: str,
+    ids: list[str],
+    corrections: dict[Pair, int],
+    leaders: LeaderNotes,
 ) -> list[Key]:
     """Derive these nodes and the relationships that begin at them. Return the differences.
 
@@ -266,7 +302,9 @@ def _stated_group_counts(tx: neo4j.Transaction, ids: list[str]) -> GroupCounts:
     return counts
 
 
-def _outdated(tx: neo4j.Transaction, label: str, ids: list[str]) -> tuple[Outdated, set[Node], set[Pair]]:
+def _outdated(
+    tx: neo4j.Transaction, label: str, ids: list[str]
+) -> tuple[Outdated, set[Node], set[Pair]]:
     """Return the aggregates of these nodes that are stored or that records state, and the nodes to lock.
 
     The third value has the (item, knowledge point) pairs of TESTS, which are counted and not recomputed.
@@ -339,6 +377,8 @@ def _state(tx: neo4j.Transaction, label: str, ids: list[str]) -> State:
             properties = row["properties"]
             # The course of a mistake, or the term and start of a membership.
             starts = str(properties.get("starts") or "")
-            distinguishing = filter(None, (properties.get("course_id"), properties.get("term"), starts))
+            distinguishing = filter(
+                None, (properties.get("course_id"), properties.get("term"), starts)
+            )
             found[row["type"], row["from"], row["to"], " ".join(distinguishing)] = properties
     return found

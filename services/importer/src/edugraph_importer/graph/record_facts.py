@@ -36,7 +36,9 @@ T = TypeVar("T")
 Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # (id, id): a relationship's start and end
 PersonInGroup = tuple[str, str, str]  # (label of the person, their id, group id)
-MistakeKey = tuple[str, str, str]  # (student id, error type id, course id): one HAS_ERROR relationship
+MistakeKey = tuple[
+    str, str, str
+]  # (student id, error type id, course id): one HAS_ERROR relationship
 Mention = tuple[Node, str]  # an error type, a knowledge point or a topic, and a spelling of it
 SpellingsById = dict[str, list[str]]  # node id -> its spellings, sorted
 
@@ -66,7 +68,13 @@ _DATES = {"enrollment_date": "enrolled", "completion_date": "completed"}
 
 # The fields of LEARNS, each from the latest CourseRecord that gives it; and all fields that a CourseRecord may give.
 LEARNS_FIELDS = ("enrollment_date", "progress", "completion_date", "time_spent")
-COURSE_RECORD_FIELDS = (*LEARNS_FIELDS, "student_name", "course_name", "course_description", "difficulty")
+COURSE_RECORD_FIELDS = (
+    *LEARNS_FIELDS,
+    "student_name",
+    "course_name",
+    "course_description",
+    "difficulty",
+)
 
 # Field of a record about its course -> property of its IN_COURSE. The property has the key in the index that finds
 # the latest record with this field.
@@ -127,7 +135,9 @@ class ItemNames:
     titles: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     tests: dict[Pair, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
-    def add(self, item_id: str, title: str | None, knowledge_points: Iterable[str], records: int = 1) -> None:
+    def add(
+        self, item_id: str, title: str | None, knowledge_points: Iterable[str], records: int = 1
+    ) -> None:
         """Add the names in one record, or in `records` equal ones. With -1 subtract one record."""
         if title is not None:
             self.titles[item_id][title] += records
@@ -256,7 +266,9 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
         case CourseContent() as data:
             row |= {"course": data.course_id, "course_name": data.course_name}
             row |= {"title": data.title, "content": data.content}
-            row |= keys_in_course(data.course_id, {"course_name": data.course_name}, facts.version_key)
+            row |= keys_in_course(
+                data.course_id, {"course_name": data.course_name}, facts.version_key
+            )
             facts.rows.append(("create_course_content", row))
             facts.fields.append((("Course", data.course_id), "name", data.course_name))
         case CourseRecord() as data:
@@ -265,7 +277,9 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
             row |= keys_in_course(data.course_id, given, facts.version_key)
             facts.rows.append(("create_course_record", row | dated_properties(given)))
             pair = (data.student_id, data.course_id)
-            facts.learns = Learns(pair, {name: value for name, value in given.items() if name in LEARNS_FIELDS})
+            facts.learns = Learns(
+                pair, {name: value for name, value in given.items() if name in LEARNS_FIELDS}
+            )
             student = ("Student", data.student_id)
             course = ("Course", data.course_id)
             facts.fields.append((student, "name", data.student_name))
@@ -275,7 +289,12 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
         case AttemptRecord() as data:
             _add_attempt_record(facts, row, data)
         case ItemRecord() as data:
-            row |= {"item": data.item_id, "course": data.course_id, "title": data.title, "question": data.question}
+            row |= {
+                "item": data.item_id,
+                "course": data.course_id,
+                "title": data.title,
+                "question": data.question,
+            }
             row["points"] = list(data.knowledge_points) or None
             facts.rows.append(("create_item_definition", row))
             facts.fields.append((("Item", data.item_id), "title", data.title))
@@ -351,7 +370,12 @@ def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
 
 def _add_point_record(facts: Facts, row: Row, data: PointRecord) -> None:
     said = said_of_point(data)
-    row |= {"point": said.id, "course": data.course_id, "name": data.name, "names": list(data.names) or None}
+    row |= {
+        "point": said.id,
+        "course": data.course_id,
+        "name": data.name,
+        "names": list(data.names) or None,
+    }
     row |= {"spelled": said.spelled, "importance": None}
     if data.course_id:
         row["importance"] = STATED_IMPORTANCE
@@ -376,7 +400,12 @@ def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | TermReco
             facts.fields.append((("Term", data.term), field_name, value))
         return
     label, person_id, name = person_in_group(data)
-    row |= {"person": person_id, "name": name, "group": data.group_id, "group_name": data.group_name}
+    row |= {
+        "person": person_id,
+        "name": name,
+        "group": data.group_id,
+        "group_name": data.group_name,
+    }
     row |= {"course": data.course_id, "leads": data.leads}
     facts.rows.append((f"create_membership_{label}", row))
     facts.fields.append(((label, person_id), "name", name))
@@ -399,7 +428,9 @@ def attempt_place(version_key: str, attempt_number: int | None) -> str:
     return f"{at}|{attempt_number or 0:010d}|{record_id}"
 
 
-def mistakes(data: ErrorRecord | AttemptRecord, error_type: str, severity: str | None) -> Iterator[Mistakes]:
+def mistakes(
+    data: ErrorRecord | AttemptRecord, error_type: str, severity: str | None
+) -> Iterator[Mistakes]:
     """Yield the mistakes of one record and error type, in each of its courses. An attempt may have no course."""
     number = data.occurrence_count if isinstance(data, ErrorRecord) else 1
     for course_id in data.courses:
@@ -424,14 +455,20 @@ def nodes(record: Record) -> Iterator[Node]:  # noqa: C901 - one case for each t
         case ErrorRecord():
             for error_type, spellings in error_types(data).items():
                 yield "ErrorType", error_type
-                yield from ((each.label, each.name) for each in called("ErrorType", error_type, spellings))
+                yield from (
+                    (each.label, each.name) for each in called("ErrorType", error_type, spellings)
+                )
         case AttemptRecord() | ItemRecord():
             yield "Item", data.item_id
-            yield from (("KnowledgePoint", point) for point in spellings_by_id(data.knowledge_points))
+            yield from (
+                ("KnowledgePoint", point) for point in spellings_by_id(data.knowledge_points)
+            )
         case PointRecord():
             said = said_of_point(data)
             yield from (("KnowledgePoint", point) for point in (said.id, *said.requires))
-            yield from ((each.label, each.name) for each in called("KnowledgePoint", said.id, said.spelled))
+            yield from (
+                (each.label, each.name) for each in called("KnowledgePoint", said.id, said.spelled)
+            )
         case MembershipRecord() | TermRecord():
             yield from _school_nodes(data)
 
@@ -457,7 +494,10 @@ def students(record: Record) -> Iterator[tuple[str, str]]:
     if isinstance(data, StudentInteraction):
         yield "data.student_id_from", data.student_id_from
         yield "data.student_id_to", data.student_id_to
-    elif not isinstance(data, CourseContent | ItemRecord | PointRecord | TermRecord) and data.student_id:
+    elif (
+        not isinstance(data, CourseContent | ItemRecord | PointRecord | TermRecord)
+        and data.student_id
+    ):
         yield "data.student_id", data.student_id
 
 

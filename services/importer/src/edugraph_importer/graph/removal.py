@@ -52,18 +52,26 @@ def remove(
         if not go_on():
             return Removed(removed, _left(connection, label, node_id), finished=False)
     # A day of activity has its course only as a property, so all days are read, in the order of their ids.
-    while days := connection.read(CYPHER["days_after"], after=after, limit=PAGE) if of == "course" else ():
+    while (
+        days := connection.read(CYPHER["days_after"], after=after, limit=PAGE)
+        if of == "course"
+        else ()
+    ):
         of_course = [day for day in days if day["course"] == node_id]
         for start in range(0, len(of_course), RECORDS_AT_ONCE):
             some = of_course[start : start + RECORDS_AT_ONCE]
-            removed += write(remove_days, sorted(day["id"] for day in some), {day["student"] for day in some})
+            removed += write(
+                remove_days, sorted(day["id"] for day in some), {day["student"] for day in some}
+            )
         after = max(day["id"] for day in days)
         if not go_on():
             return Removed(removed, _left(connection, label, node_id), finished=False)
     return Removed(removed, _left(connection, label, node_id), finished=True)
 
 
-def _remove_records(tx: neo4j.Transaction, label: str, node_id: str, leaders: LeaderNotes, wanted: set[Node]) -> int:
+def _remove_records(
+    tx: neo4j.Transaction, label: str, node_id: str, leaders: LeaderNotes, wanted: set[Node]
+) -> int:
     """Remove the next records of the course or group. Return their number. It is 0 when there are no more.
 
     `wanted` receives the nodes that still have to be locked when StaleRead is raised.
@@ -75,7 +83,9 @@ def _remove_records(tx: neo4j.Transaction, label: str, node_id: str, leaders: Le
     # A record that has another version by now may belong to another course or group.
     if {record_id: version.content_hash for record_id, version in stored.items()} != found:
         raise StaleRead
-    apply(tx, Classified(superseded=stored), (), before, unreviewed=(), wanted=wanted, leaders=leaders)
+    apply(
+        tx, Classified(superseded=stored), (), before, unreviewed=(), wanted=wanted, leaders=leaders
+    )
     return len(found)
 
 

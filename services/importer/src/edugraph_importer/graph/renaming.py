@@ -42,7 +42,12 @@ from edugraph_importer.graph.unit_of_work import (
     write_changed_state,
     write_tests,
 )
-from edugraph_importer.graph.versions import SupersededVersions, erased_among, lock_superseded, stored_versions
+from edugraph_importer.graph.versions import (
+    SupersededVersions,
+    erased_among,
+    lock_superseded,
+    stored_versions,
+)
 
 # "missing": no record names the old id. "taken": another node has the new id. "forgotten": the student with the new
 # id was erased. "own": the caller's own person would lead a group.
@@ -70,7 +75,14 @@ _MOVES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "Course": {
         **{
             label: (f"move_in_course_{label}",)
-            for label in ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction")
+            for label in (
+                "Attempt",
+                "CourseContent",
+                "CourseRecord",
+                "Definition",
+                "ErrorRecord",
+                "Interaction",
+            )
         },
         "Membership": ("move_course_of_membership",),
     },
@@ -136,7 +148,9 @@ def rename(
     return Renamed(moved, finished=True)
 
 
-def _begin(tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, cause: Cause, *, merge: bool) -> int:
+def _begin(
+    tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, cause: Cause, *, merge: bool
+) -> int:
     """Note the old id on the node with the new id, or refuse. Return the index of the reason in `_REFUSALS`."""
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
@@ -159,7 +173,10 @@ def _begin(tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, ca
     if refused is None and before is not None:
         former = sorted({old, *known, *(before["former"] or ())} - {new})
         tx.run(
-            CYPHER[f"set_former_ids_{label}"], id=new, former=former, restricted=bool(before["restricted"])
+            CYPHER[f"set_former_ids_{label}"],
+            id=new,
+            former=former,
+            restricted=bool(before["restricted"]),
         ).consume()
         if label == "Item":
             _move_reviews(tx, renaming)
@@ -177,7 +194,10 @@ def _would_lead(tx: neo4j.Transaction, renaming: Renaming, cause: Cause) -> bool
         return cause.is_caller(renaming.new)
     if renaming.label != "Group":
         return False
-    return any(cause.is_caller(row["person"]) for row in tx.run(CYPHER["leaders_of_group"], id=renaming.old))
+    return any(
+        cause.is_caller(row["person"])
+        for row in tx.run(CYPHER["leaders_of_group"], id=renaming.old)
+    )
 
 
 def _end(tx: neo4j.Transaction, renaming: Renaming) -> None:
@@ -237,7 +257,9 @@ def _move(
     return len(rows)
 
 
-def _renamed(locked: SupersededVersions, renaming: Renaming) -> tuple[Outdated, ItemNames, GroupCounts]:
+def _renamed(
+    locked: SupersededVersions, renaming: Renaming
+) -> tuple[Outdated, ItemNames, GroupCounts]:
     """Return the aggregates of both ids that change, and the names of items and groups after the renaming."""
     of, before = renaming.of, locked.outdated
 
@@ -247,14 +269,20 @@ def _renamed(locked: SupersededVersions, renaming: Renaming) -> tuple[Outdated, 
     outdated = Outdated(
         fields={(renaming.label, renaming.old), (renaming.label, renaming.new)},
         version_keys=before.version_keys,
-        mistakes=before.mistakes | {(of("Student", a), b, of("Course", c)) for a, b, c in before.mistakes},
+        mistakes=before.mistakes
+        | {(of("Student", a), b, of("Course", c)) for a, b, c in before.mistakes},
         practised=both(before.practised, "Student", "Item"),
         learns=both(before.learns, "Student", "Course"),
-        memberships=before.memberships | {(a, of(a, b), of("Group", c)) for a, b, c in before.memberships},
-        contains=both(before.contains, "Course", "KnowledgePoint") if renaming.label == "Course" else set(),
+        memberships=before.memberships
+        | {(a, of(a, b), of("Group", c)) for a, b, c in before.memberships},
+        contains=both(before.contains, "Course", "KnowledgePoint")
+        if renaming.label == "Course"
+        else set(),
     )
     for total, pairs in before.interactions.items():
-        outdated.interactions[total] = both(pairs, "Teacher" if total == "teaches" else "Student", "Student")
+        outdated.interactions[total] = both(
+            pairs, "Teacher" if total == "teaches" else "Student", "Student"
+        )
     names, counts = ItemNames(), GroupCounts()
     for item_id, titles in locked.item_names.titles.items():
         names.titles[of("Item", item_id)] += titles
@@ -267,12 +295,16 @@ def _renamed(locked: SupersededVersions, renaming: Renaming) -> tuple[Outdated, 
     return outdated, names, counts
 
 
-def _put_said(tx: neo4j.Transaction, unit: UnitOfWork, renaming: Renaming, ids: Mapping[str, Sequence[str]]) -> None:
+def _put_said(
+    tx: neo4j.Transaction, unit: UnitOfWork, renaming: Renaming, ids: Mapping[str, Sequence[str]]
+) -> None:
     """Put names and other fields from the moved records on the new id. No other records are read."""
     label, _, new = renaming
     for record_label, record_ids in ids.items():
         of_course = COURSE_FIELDS if (record_label, label) == ("CourseRecord", "Course") else None
-        given = of_course or NODE_FIELDS_OF_RECORDS.get(f"{_FIELDS_IN.get(record_label)}_of_{label}")
+        given = of_course or NODE_FIELDS_OF_RECORDS.get(
+            f"{_FIELDS_IN.get(record_label)}_of_{label}"
+        )
         for row in tx.run(CYPHER[f"said_of_{record_label}"], ids=record_ids, node=new, of=label):
             if given is None:
                 unit.put_field((label, new), "name", row["name"], version_key(row))
@@ -293,7 +325,9 @@ def _days(connection: Connection, renaming: Renaming) -> Iterator[Sequence[str]]
     yield from _naming_course(connection, "days_after", renaming)
 
 
-def _naming_course(connection: Connection, statement: str, renaming: Renaming) -> Iterator[Sequence[str]]:
+def _naming_course(
+    connection: Connection, statement: str, renaming: Renaming
+) -> Iterator[Sequence[str]]:
     """Yield ids of the days or memberships that name the renamed course, some at a time. Yield nothing for other
     nodes.
 
@@ -301,7 +335,11 @@ def _naming_course(connection: Connection, statement: str, renaming: Renaming) -
     them through a group would be slow: each page would read again the memberships that were already moved.
     """
     after = ""
-    while page := connection.read(CYPHER[statement], after=after, limit=PAGE) if renaming.label == "Course" else ():
+    while (
+        page := connection.read(CYPHER[statement], after=after, limit=PAGE)
+        if renaming.label == "Course"
+        else ()
+    ):
         yield from portions(sorted(row["id"] for row in page if row["course"] == renaming.old))
         after = max(row["id"] for row in page)
 
@@ -311,10 +349,14 @@ def _move_days(tx: neo4j.Transaction, renaming: Renaming, ids: Sequence[str]) ->
     begin(tx, "ImportBatch", "")
     before = {each: Day(*json.loads(each)) for each in ids}
     after = {
-        each: Day(renaming.of("Student", day.student_id), renaming.of("Course", day.course_id), day.date)
+        each: Day(
+            renaming.of("Student", day.student_id), renaming.of("Course", day.course_id), day.date
+        )
         for each, day in before.items()
     }
-    students: set[Node] = {("Student", day.student_id) for day in (*before.values(), *after.values())}
+    students: set[Node] = {
+        ("Student", day.student_id) for day in (*before.values(), *after.values())
+    }
     lock_and_load(tx, students, ())
     moved: dict[Day, Activity] = {}
     rows = list(tx.run(CYPHER["active_days"], ids=sorted(ids)))
@@ -336,12 +378,21 @@ def _move_reviews(tx: neo4j.Transaction, renaming: Renaming) -> None:
         stated, counts = unit.item_names.tests[old, point], unit.item_names.tests[new, point]
         if +stated:
             changed[True].append(tests_row((old, point), stated, None))
-        said = max(unit.tests_said[item, point] for item in (old, new) if (item, point) in unit.tests_said)
+        said = max(
+            unit.tests_said[item, point] for item in (old, new) if (item, point) in unit.tests_said
+        )
         changed[said.is_tested(counts)].append(tests_row((new, point), counts, said))
-    run_rows(tx, "remove_tests", [{"item": item, "point": point} for item in (old, new) for point in sorted(points)])
+    run_rows(
+        tx,
+        "remove_tests",
+        [{"item": item, "point": point} for item in (old, new) for point in sorted(points)],
+    )
     run_rows(tx, "set_tests", changed[True])
     run_rows(tx, "set_not_tests", changed[False])
     rows = list(tx.run(CYPHER["reviews_of_item"], id=old))
-    kept = [ItemReview.model_validate({k: v for k, v in row["properties"].items() if k != "id"}) for row in rows]
+    kept = [
+        ItemReview.model_validate({k: v for k, v in row["properties"].items() if k != "id"})
+        for row in rows
+    ]
     keep_reviews(tx, [each.model_copy(update={"item_id": new}) for each in kept])
     tx.run(CYPHER["drop_reviews"], ids=sorted(row["id"] for row in rows)).consume()

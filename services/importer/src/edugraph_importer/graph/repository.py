@@ -21,7 +21,13 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, iso, microseconds
-from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, PrerequisiteReview, Review
+from edugraph_common.contracts.reviews import (
+    FindingReview,
+    ItemReview,
+    PairReview,
+    PrerequisiteReview,
+    Review,
+)
 from edugraph_importer.graph import (
     apply,
     erasure,
@@ -88,7 +94,9 @@ class RecordRetention:
     @property
     def undoable_from(self) -> datetime | None:
         """Imports that were accepted before this moment cannot be undone any more, since their files are deleted."""
-        return self.now() - timedelta(days=self.source_days + SPARE_DAYS) if self.source_days else None
+        return (
+            self.now() - timedelta(days=self.source_days + SPARE_DAYS) if self.source_days else None
+        )
 
     @property
     def missing_from(self) -> datetime:
@@ -232,12 +240,18 @@ class Graph:
         For an unknown course only the id is given. Knowledge points are in the order of the course.
         """
         ids = list(dict.fromkeys(course_ids))
-        rows = [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)] if ids else []
+        rows = (
+            [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)]
+            if ids
+            else []
+        )
         contexts = []
         for course_id in ids:
             of_course = [row for row in rows if row["id"] == course_id]
             points = [row for row in of_course if row["point"] is not None]
-            points.sort(key=lambda row: (row["place"] is None, row["place"] or 0, str(row["point"])))
+            points.sort(
+                key=lambda row: (row["place"] is None, row["place"] or 0, str(row["point"]))
+            )
             contexts.append(
                 CourseContext(
                     course_id=course_id,
@@ -270,7 +284,10 @@ class Graph:
         def work(tx: neo4j.Transaction) -> bool:
             migrations.check_graph(tx)
             mark = True if restricted else None
-            return tx.run(CYPHER["restrict_student"], id=student_id, restricted=mark).single() is not None
+            return (
+                tx.run(CYPHER["restrict_student"], id=student_id, restricted=mark).single()
+                is not None
+            )
 
         return self._write(work)
 
@@ -325,7 +342,9 @@ class Graph:
             return undo.UndoProgress()
         return undo.UndoProgress(**json.loads(rows[0]["progress"]))
 
-    def undo_batch(self, batch: RecordBatch, progress: undo.UndoProgress, cause: Cause = NOBODY) -> undo.UndoProgress:
+    def undo_batch(
+        self, batch: RecordBatch, progress: undo.UndoProgress, cause: Cause = NOBODY
+    ) -> undo.UndoProgress:
         """Take back what a batch wrote. Return how far the undo of its job is now.
 
         A second call changes nothing in the records. Raises CallerWouldLead if the undo would make the caller's own
@@ -345,7 +364,9 @@ class Graph:
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return the rejects of the records of a written batch that the graph itself refused, without `raw`."""
         rows = self._connection.read(CYPHER["batch_set_aside"], id=f"{job_id}:{batch}")
-        return tuple(Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"]))
+        return tuple(
+            Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"])
+        )
 
     def look(self, student_ids: Collection[str]) -> erasure.Known:
         """Return what the graph knows about a person. Nothing is changed."""
@@ -373,13 +394,17 @@ class Graph:
     def students(self) -> Iterator[str]:
         """Yield the ids of all students in ascending order."""
         after = ""
-        while rows := self._connection.read(CYPHER["next_ids_Student"], after=after, limit=TEXTS_AT_ONCE):
+        while rows := self._connection.read(
+            CYPHER["next_ids_Student"], after=after, limit=TEXTS_AT_ONCE
+        ):
             yield from (row["id"] for row in rows)
             after = rows[-1]["id"]
 
     def erased_among(self, student_ids: Collection[str]) -> frozenset[str]:
         """Return the students among these that were erased."""
-        return self._write(erased_among, student_ids, self._tombstones) if student_ids else frozenset()
+        return (
+            self._write(erased_among, student_ids, self._tombstones) if student_ids else frozenset()
+        )
 
     def has_erased(self) -> bool:
         """Return whether any student was ever erased."""
@@ -394,7 +419,9 @@ class Graph:
         """Yield the label, the id and the texts of each record. The whole graph is read page by page."""
         for label in TEXT_LABELS:
             after = ""
-            while rows := self._connection.read(CYPHER[f"texts_after_{label}"], after=after, limit=TEXTS_AT_ONCE):
+            while rows := self._connection.read(
+                CYPHER[f"texts_after_{label}"], after=after, limit=TEXTS_AT_ONCE
+            ):
                 for row in rows:
                     written = (row["properties"].get(name) for name in erasure.TEXT_FIELDS)
                     yield label, row["id"], "\n".join(text for text in written if text)
@@ -414,11 +441,19 @@ class Graph:
         """
         kept = self._retention
         texts_from, records_from, missing = (
-            (kept.texts_from, kept.records_from, (kept.now(), kept.missing_from)) if kept else (None, None, None)
+            (kept.texts_from, kept.records_from, (kept.now(), kept.missing_from))
+            if kept
+            else (None, None, None)
         )
         leaders = self._leaders(Cause(client="retention", by="the end of a retention"))
         return retention.end_old_records(
-            self._connection, self._write, texts_from, records_from, missing, leaders=leaders, go_on=go_on
+            self._connection,
+            self._write,
+            texts_from,
+            records_from,
+            missing,
+            leaders=leaders,
+            go_on=go_on,
         )
 
     def compact_ledger(self, is_over: ledger.IsOver, go_on: Callable[[], bool]) -> ledger.Compacted:
@@ -440,7 +475,9 @@ class Graph:
         The work stops when `go_on` returns False, and a second call continues. Raises CallerWouldLead if it would
         make the caller's own person the leader of a group.
         """
-        return removal.remove(self._connection, self._write, of, node_id, self._leaders(cause), go_on=go_on)
+        return removal.remove(
+            self._connection, self._write, of, node_id, self._leaders(cause), go_on=go_on
+        )
 
     def rename(
         self,
@@ -459,7 +496,13 @@ class Graph:
         wanted = renaming.Renaming(renaming.LABEL_OF_RENAMABLE[of], node_id, new_id)
         leaders = self._leaders(cause)
         return renaming.rename(
-            self._connection, self._write, wanted, self._tombstones, leaders, merge=merge, go_on=go_on
+            self._connection,
+            self._write,
+            wanted,
+            self._tombstones,
+            leaders,
+            merge=merge,
+            go_on=go_on,
         )
 
     def with_former_ids(self, student_ids: Collection[str]) -> frozenset[str]:
@@ -481,7 +524,9 @@ class Graph:
         label and type, and some of the differences. Raises Wait when `go_on` returns False.
         """
         self._migrate()
-        derivation = rebuild.Derivation(self._connection, request_id, self._leaders(cause), repair=repair)
+        derivation = rebuild.Derivation(
+            self._connection, request_id, self._leaders(cause), repair=repair
+        )
         derivation.derive(go_on)
         return derivation.comparison.to_json()
 
@@ -497,7 +542,9 @@ class Graph:
             return Kept()
         oldest = self._retention.records_from
         undoable_from = self._retention.undoable_from
-        return Kept(iso(oldest) if oldest else "", microseconds(undoable_from) if undoable_from else 0)
+        return Kept(
+            iso(oldest) if oldest else "", microseconds(undoable_from) if undoable_from else 0
+        )
 
     def _write_with_rows(self, work: Callable[..., T], message: object) -> T:
         """Do the work. If it needs stored rows of other imports, read them and do the work again."""

@@ -34,7 +34,9 @@ from edugraph_importer.graph.unit_of_work import (
     write_changed_state,
 )
 
-Verdict = tuple[bool | None, str]  # (whether the two are the same, or None if withdrawn; the time of the review)
+Verdict = tuple[
+    bool | None, str
+]  # (whether the two are the same, or None if withdrawn; the time of the review)
 
 
 @dataclass(slots=True)
@@ -61,7 +63,9 @@ class Component:
         for an_id, name in sorted(claims):
             classes.join(an_id, name)
 
-        judged_same = [(judged_at, pair) for pair, (same, judged_at) in self.verdicts.items() if same]
+        judged_same = [
+            (judged_at, pair) for pair, (same, judged_at) in self.verdicts.items() if same
+        ]
         skipped: set[Pair] = set()
         for _, pair in sorted(judged_same):
             if not classes.join(*pair):
@@ -106,7 +110,9 @@ class _Classes:
         return True
 
 
-def resolve(tx: neo4j.Transaction, unit: UnitOfWork, judged: Iterable[Node], wanted: set[Node]) -> None:
+def resolve(
+    tx: neo4j.Transaction, unit: UnitOfWork, judged: Iterable[Node], wanted: set[Node]
+) -> None:
     """Write the counts of names (`unit.called`), and update in `unit` the classes that change by them.
 
     `judged` has nodes with a new review. All these nodes must be locked. If other nodes have to be locked as well,
@@ -126,7 +132,9 @@ def resolve(tx: neo4j.Transaction, unit: UnitOfWork, judged: Iterable[Node], wan
             _place_reviewed(tx, unit, label, changed, wanted)
 
 
-def _count_called(tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: dict[str, Standing]) -> None:
+def _count_called(
+    tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: dict[str, Standing]
+) -> None:
     """Write the changed numbers of CALLED, and count the appeared and disappeared relationships in `unit`.
 
     `before` receives the former standing of each node whose counts change.
@@ -154,7 +162,11 @@ def _count_called(tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: d
 
 
 def _place_unreviewed(
-    tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
+    tx: neo4j.Transaction,
+    unit: UnitOfWork,
+    label: str,
+    before: Mapping[str, Standing],
+    wanted: set[Node],
 ) -> None:
     """Set the canonical node of the nodes that were not reviewed. `before` has their former standing."""
     claimed_names: list[str] = []
@@ -181,7 +193,11 @@ def _place_unreviewed(
 
 
 def _place_reviewed(
-    tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
+    tx: neo4j.Transaction,
+    unit: UnitOfWork,
+    label: str,
+    before: Mapping[str, Standing],
+    wanted: set[Node],
 ) -> None:
     """Read and resolve the classes with reviewed members, both in their former and in their present form."""
     known: dict[str, Standing] = {}
@@ -310,11 +326,15 @@ def derive_classes(
     ids = [row["id"] for row in tx.run(CYPHER[f"all_ids_{label}"])]
     locked = set(ids)
     unit = lock_and_load(tx, [(label, node_id) for node_id in ids], ())
-    stored = {(row["from"], row["to"]): row["records"] for row in tx.run(CYPHER[f"all_called_{label}"])}
+    stored = {
+        (row["from"], row["to"]): row["records"] for row in tx.run(CYPHER[f"all_called_{label}"])
+    }
     judged = {(row["from"], row["to"]): row for row in tx.run(CYPHER[f"all_judged_{label}"])}
     if not all(locked.issuperset(pair) for pair in (*stored, *judged)):
         raise StaleRead
-    corrected = stored | {pair: records for pair, records in corrections.items() if locked.issuperset(pair)}
+    corrected = stored | {
+        pair: records for pair, records in corrections.items() if locked.issuperset(pair)
+    }
     called = [pair for pair, records in corrected.items() if records]
 
     names = Counter(an_id for an_id, _ in called)

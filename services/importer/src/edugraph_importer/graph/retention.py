@@ -103,9 +103,13 @@ class _Round:
                 ages = {row["id"]: iso(row["timestamp"].to_native()) for row in rows}
                 old = [each for each, timestamp in ages.items() if timestamp < self.kept_records]
                 texts = [row["id"] for row in rows if row["has_text"]]
-                blank = [each for each in texts if self.kept_records <= ages[each] < self.kept_texts]
+                blank = [
+                    each for each in texts if self.kept_records <= ages[each] < self.kept_texts
+                ]
                 for some in portions(old):
-                    self.removed += self.write(_remove, some, self.kept_records, self.leaders, set())
+                    self.removed += self.write(
+                        _remove, some, self.kept_records, self.leaders, set()
+                    )
                 for some in portions(blank):
                     self.blanked += self.write(_blank, label, some)
         return True
@@ -142,14 +146,24 @@ class _Round:
         for rows in self._pages("reviewed_after"):
             if not self.go_on():
                 return False
-            stored = self.connection.read(CYPHER["stored_versions"], ids=[row["id"] for row in rows])
+            stored = self.connection.read(
+                CYPHER["stored_versions"], ids=[row["id"] for row in rows]
+            )
             there = {version[0] for row in stored for version in row["versions"]}
             noted = {row["id"]: row["missing_since"] for row in rows}
-            for some in portions([each for each, since in noted.items() if each not in there and not since]):
+            for some in portions(
+                [each for each, since in noted.items() if each not in there and not since]
+            ):
                 self.write(_note_missing, some, now)
-            for some in portions([each for each, since in noted.items() if each in there and since]):
+            for some in portions(
+                [each for each, since in noted.items() if each in there and since]
+            ):
                 self.write(_note_missing, some, None)
-            over = [each for each, since in noted.items() if each not in there and since and since < missing_from]
+            over = [
+                each
+                for each, since in noted.items()
+                if each not in there and since and since < missing_from
+            ]
             for some in portions(over):
                 self.orphans += self.write(_remove_orphans, some, missing_from)
         return True
@@ -166,7 +180,11 @@ def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _remove(
-    tx: neo4j.Transaction, ids: Sequence[str], kept_from: str, leaders: LeaderNotes, wanted: set[Node]
+    tx: neo4j.Transaction,
+    ids: Sequence[str],
+    kept_from: str,
+    leaders: LeaderNotes,
+    wanted: set[Node],
 ) -> int:
     """Remove the records among these that are still too old, with their reviews. Return their number.
 
@@ -215,9 +233,13 @@ def _remove_orphans(tx: neo4j.Transaction, ids: Sequence[str], missing_from: str
     transaction finds no reviews.
     """
     begin(tx, "ImportBatch", "")
-    held = {row["id"]: row["missing_since"] for row in tx.run(CYPHER["lock_reviewed"], ids=sorted(ids))}
+    held = {
+        row["id"]: row["missing_since"] for row in tx.run(CYPHER["lock_reviewed"], ids=sorted(ids))
+    }
     there = stored_versions(tx, held)
-    over = sorted(each for each, since in held.items() if each not in there and since and since < missing_from)
+    over = sorted(
+        each for each, since in held.items() if each not in there and since and since < missing_from
+    )
     tx.run(CYPHER["delete_reviews"], ids=over).consume()
     return len(over)
 
@@ -237,13 +259,19 @@ def _blank(tx: neo4j.Transaction, label: str, ids: Sequence[str]) -> int:
     begin(tx, "ImportBatch", "")
     locked = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(ids)).single(strict=True)
     rows: list[Row] = [
-        {"id": record_id, "finding": _without_quotes(finding)} for record_id, _, finding, *_ in locked["records"]
+        {"id": record_id, "finding": _without_quotes(finding)}
+        for record_id, _, finding, *_ in locked["records"]
     ]
     # The total of a teacher and a student has a copy of the latest feedback.
     pairs: set[Pair] = set()
     if label == "Interaction":
-        pairs = {(row["teacher"], row["student"]) for row in tx.run(CYPHER["feedback_pairs"], ids=sorted(ids))}
-    nodes = {("Teacher", teacher) for teacher, _ in pairs} | {("Student", student) for _, student in pairs}
+        pairs = {
+            (row["teacher"], row["student"])
+            for row in tx.run(CYPHER["feedback_pairs"], ids=sorted(ids))
+        }
+    nodes = {("Teacher", teacher) for teacher, _ in pairs} | {
+        ("Student", student) for _, student in pairs
+    }
     unit = lock_and_load(tx, nodes, ())
     run_rows(tx, f"blank_{label}", rows)
     outdated = Outdated()

@@ -30,7 +30,13 @@ from edugraph_importer.graph.leaders import LeaderNotes
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node
 from edugraph_importer.graph.stored_records import stored_records
-from edugraph_importer.graph.unit_of_work import TestsSaid, lock_and_load, run_rows, tests_row, write_changed_state
+from edugraph_importer.graph.unit_of_work import (
+    TestsSaid,
+    lock_and_load,
+    run_rows,
+    tests_row,
+    write_changed_state,
+)
 from edugraph_importer.graph.verdicts import applied, merged, stamp
 from edugraph_importer.graph.versions import Classified, StoredVersion, hold_keys, stored_versions
 
@@ -58,7 +64,8 @@ def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted:
             if review.of == of
         }
         rows: list[Row] = [
-            {"from": a, "to": b, "stamp": said, "same": same} for (a, b), (said, same) in sorted(last.items())
+            {"from": a, "to": b, "stamp": said, "same": same}
+            for (a, b), (said, same) in sorted(last.items())
         ]
         for row in tx.run(CYPHER[f"judge_{label}"], rows=rows) if rows else ():
             for node_id in (row["from"], row["to"]) if row["is_new"] else ():
@@ -76,9 +83,12 @@ def write_of_items(tx: neo4j.Transaction, reviews: Sequence[ItemReview]) -> None
     """
     migrations.check_graph(tx)
     said = {
-        (review.item_id, review.knowledge_point): TestsSaid(stamp(review)) for review in sorted(reviews, key=stamp)
+        (review.item_id, review.knowledge_point): TestsSaid(stamp(review))
+        for review in sorted(reviews, key=stamp)
     }
-    nodes = {node for item_id, point in said for node in (("Item", item_id), ("KnowledgePoint", point))}
+    nodes = {
+        node for item_id, point in said for node in (("Item", item_id), ("KnowledgePoint", point))
+    }
     unit = lock_and_load(tx, nodes, (), said)
     changed: dict[bool, list[Row]] = {True: [], False: []}
     for pair, last in sorted(said.items()):
@@ -101,7 +111,12 @@ def write_of_prerequisites(tx: neo4j.Transaction, reviews: Sequence[Prerequisite
     last = {(review.point, review.requires): review for review in sorted(reviews, key=stamp)}
     lock_and_load(tx, {("KnowledgePoint", point) for pair in last for point in pair}, ())
     rows: list[Row] = [
-        {"from": point, "to": required, "stamp": stamp(review), "accepted": _ACCEPTED[review.verdict]}
+        {
+            "from": point,
+            "to": required,
+            "stamp": stamp(review),
+            "accepted": _ACCEPTED[review.verdict],
+        }
         for (point, required), review in sorted(last.items())
     ]
     run_rows(tx, "judge_needs", rows)
@@ -128,7 +143,11 @@ def write_of_records(
         kept[record_id] = merged(row["verdicts"], of_record[record_id])
     keep_reviews(tx, reviews)
     reviewed_rows: list[Row] = [
-        {"id": record_id, "verdicts": verdicts, "reviews": [each.review_id for each in of_record[record_id]]}
+        {
+            "id": record_id,
+            "verdicts": verdicts,
+            "reviews": [each.review_id for each in of_record[record_id]],
+        }
         for record_id, verdicts in kept.items()
     ]
     run_rows(tx, "set_reviewed", reviewed_rows)
@@ -141,7 +160,8 @@ def write_of_records(
 
 def keep_reviews(tx: neo4j.Transaction, reviews: Sequence[Review]) -> None:
     rows: list[Row] = [
-        {"id": each.review_id, "p": each.model_dump(mode="json") | {"at": iso(each.at)}} for each in reviews
+        {"id": each.review_id, "p": each.model_dump(mode="json") | {"at": iso(each.at)}}
+        for each in reviews
     ]
     run_rows(tx, "create_reviews", rows)
 
@@ -152,7 +172,9 @@ def _updates(
     """Lock the records that are in the graph, and return the updates of their findings."""
     updates = []
     for label in _TEXT_LABELS:
-        expected = {each: version.content_hash for each, version in stored.items() if version.label == label}
+        expected = {
+            each: version.content_hash for each, version in stored.items() if version.label == label
+        }
         if not expected:
             continue
         ids = sorted(expected)

@@ -19,7 +19,9 @@ _OTHER_FIELDS = {
 }
 
 
-def stored_records(tx: neo4j.Transaction, label: str, record_ids: Sequence[str]) -> dict[str, Record]:
+def stored_records(
+    tx: neo4j.Transaction, label: str, record_ids: Sequence[str]
+) -> dict[str, Record]:
     """Return id -> record for these records, which must be locked. `stored_record` says which fields they have.
 
     Raises StaleRead if one of them is missing, because another transaction has removed it.
@@ -34,7 +36,9 @@ def stored_records(tx: neo4j.Transaction, label: str, record_ids: Sequence[str])
     return records
 
 
-def stored_record(properties: Mapping[str, Any], links: Sequence[Mapping[str, Any] | neo4j.Record]) -> Record:
+def stored_record(
+    properties: Mapping[str, Any], links: Sequence[Mapping[str, Any] | neo4j.Record]
+) -> Record:
     """Return a record with the fields that matter for its finding: texts, people, courses and stated names."""
     record_type = properties["record_type"]
     ends: dict[str, list[str]] = defaultdict(list)  # relationship type -> ids at its ends

@@ -12,7 +12,13 @@ from edugraph_importer.graph.leaders import Cause, LeaderNotes
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
 from edugraph_importer.graph.verdicts import RecordVerdicts
-from edugraph_importer.graph.versions import Classified, ErasedStudents, Ids, stored_versions, withdrawn_entries
+from edugraph_importer.graph.versions import (
+    Classified,
+    ErasedStudents,
+    Ids,
+    stored_versions,
+    withdrawn_entries,
+)
 
 SHOWN_IDS = 100  # the most ids of records that were not restored
 
@@ -81,7 +87,9 @@ def undo_batch(
     verdicts = RecordVerdicts(tx, list(classified.events), before.reviewed)
     updates = updates_of(classified, verdicts)
     leaders = LeaderNotes(undoing.cause, tombstones)
-    apply(tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted, leaders=leaders)
+    apply(
+        tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted, leaders=leaders
+    )
     progress = UndoProgress(
         next_batch=batch.batch + 1,
         taken_back=undoing.progress.taken_back + len(classified.superseded),

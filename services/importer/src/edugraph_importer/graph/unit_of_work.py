@@ -262,7 +262,9 @@ class Leading:
     before: dict[PersonInGroup, Times] = field(default_factory=dict)
     after: dict[PersonInGroup, Times] = field(default_factory=dict)
 
-    def note(self, label: str, people: Iterable[Row], before: Iterable[Row], after: Iterable[Row]) -> None:
+    def note(
+        self, label: str, people: Iterable[Row], before: Iterable[Row], after: Iterable[Row]
+    ) -> None:
         """Note the times of these people of one label. If a person is noted again, the first `before` counts."""
         times_before = _times_of(before)
         times_after = _times_of(after)
@@ -270,7 +272,9 @@ class Leading:
             for group_id in row["groups"]:
                 person_id = row["person"]
                 person_in_group = (label, person_id, group_id)
-                self.before.setdefault(person_in_group, frozenset(times_before[person_id, group_id]))
+                self.before.setdefault(
+                    person_in_group, frozenset(times_before[person_id, group_id])
+                )
                 self.after[person_in_group] = frozenset(times_after[person_id, group_id])
 
     def changes(self) -> list[tuple[PersonInGroup, bool]]:
@@ -322,8 +326,12 @@ class UnitOfWork:
     new_learns: set[Pair] = field(default_factory=set)
     changed_learns: set[Pair] = field(default_factory=set)
     removed_learns: set[Pair] = field(default_factory=set)
-    mistakes: dict[MistakeKey, MistakeTotals] = field(default_factory=lambda: defaultdict(MistakeTotals))
-    practice: dict[Pair, PracticeTotals] = field(default_factory=lambda: defaultdict(PracticeTotals))
+    mistakes: dict[MistakeKey, MistakeTotals] = field(
+        default_factory=lambda: defaultdict(MistakeTotals)
+    )
+    practice: dict[Pair, PracticeTotals] = field(
+        default_factory=lambda: defaultdict(PracticeTotals)
+    )
     item_names: ItemNames = field(default_factory=ItemNames)
     called: Counter[Called] = field(default_factory=Counter)
     stored_tests: dict[Pair, Counter[str]] = field(default_factory=dict)
@@ -473,7 +481,9 @@ def lock_and_load(
 
 
 def _load_learns(tx: neo4j.Transaction, unit: UnitOfWork, learns: Iterable[Pair]) -> None:
-    rows: list[Row] = [{"student": student_id, "course": course_id} for student_id, course_id in learns]
+    rows: list[Row] = [
+        {"student": student_id, "course": course_id} for student_id, course_id in learns
+    ]
     if not rows:
         return
     for row in tx.run(CYPHER["read_learns"], rows=rows):
@@ -592,7 +602,9 @@ def learns_row(pair: Pair, fields: Fields) -> Row:
 def mistake_rows(mistakes: Mapping[MistakeKey, MistakeTotals]) -> list[Row]:
     rows: list[Row] = []
     for (student_id, error_type, course_id), totals in mistakes.items():
-        rows.append({"student": student_id, "type": error_type, "course": course_id, **totals.row()})
+        rows.append(
+            {"student": student_id, "type": error_type, "course": course_id, **totals.row()}
+        )
     return rows
 
 

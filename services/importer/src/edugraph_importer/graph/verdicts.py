@@ -47,7 +47,10 @@ def applied(kept: str | None, record: Record) -> str | None:
     stamps_by_aspect = json.loads(kept).get(text_hash(record))
     if not stamps_by_aspect:
         return None
-    said: dict[str, dict[str, list[str]]] = {"accepted": defaultdict(list), "rejected": defaultdict(list)}
+    said: dict[str, dict[str, list[str]]] = {
+        "accepted": defaultdict(list),
+        "rejected": defaultdict(list),
+    }
     for aspect, stamps in stamps_by_aspect.items():
         if aspect not in ASPECTS_OF_KIND[kind]:
             continue
@@ -72,12 +75,16 @@ class RecordVerdicts:
     """
 
     def __init__(self, tx: neo4j.Transaction, record_ids: Collection[str], number: int) -> None:
-        self._kept: dict[str, str] = {}  # record id -> the property `verdicts` of its ReviewedRecord
+        self._kept: dict[
+            str, str
+        ] = {}  # record id -> the property `verdicts` of its ReviewedRecord
         self.without: list[str] = []
         if number == 0 or not record_ids:
             return
         ids = sorted(set(record_ids))
-        self._kept = {row["id"]: row["verdicts"] for row in tx.run(CYPHER["lock_reviewed"], ids=ids)}
+        self._kept = {
+            row["id"]: row["verdicts"] for row in tx.run(CYPHER["lock_reviewed"], ids=ids)
+        }
         self.without = [record_id for record_id in ids if record_id not in self._kept]
 
     def of(self, record: Record) -> str | None:

@@ -21,7 +21,13 @@ import neo4j
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, RECORD_LABELS
 from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
-from edugraph_common.contracts.records import Record, Withdrawal, iso, iso_of_microseconds, microseconds
+from edugraph_common.contracts.records import (
+    Record,
+    Withdrawal,
+    iso,
+    iso_of_microseconds,
+    microseconds,
+)
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.graph import aggregates, finding_facts, groups, record_facts
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, RelatedSums
@@ -54,7 +60,11 @@ from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import NEVER, Fields, UnitOfWork, run_rows
 
 # Type of the interaction -> the relationship with its total. A teacher's interaction has no type.
-_INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with", "like": "likes", None: "teaches"}
+_INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {
+    "chat": "chat_with",
+    "like": "likes",
+    None: "teaches",
+}
 
 
 REFUSED = "belongs to a student who was forgotten"
@@ -89,14 +99,23 @@ class StoredVersion:
 
         Raise StaleRead if another transaction deletes the record at this moment. Then it has no properties.
         """
-        record_type, timestamp, content_hash, reading, changed_at, accepted, row, history = properties
+        record_type, timestamp, content_hash, reading, changed_at, accepted, row, history = (
+            properties
+        )
         if timestamp is None:
             raise StaleRead
         moment: datetime = timestamp.to_native()
         changed: datetime = changed_at.to_native() if changed_at is not None else moment
         # A number that is 0 is not stored.
         number = NUMBER_OF_TYPE[record_type]
-        key = (microseconds(changed), number, reading or 0, accepted or 0, row or 0, short_hash(content_hash))
+        key = (
+            microseconds(changed),
+            number,
+            reading or 0,
+            accepted or 0,
+            row or 0,
+            short_hash(content_hash),
+        )
         return cls(label, iso(moment), content_hash, Entry(*key), from_numbers(history))
 
     @property
@@ -205,7 +224,9 @@ class ErasedStudents:
     `number` is the number of all tombstones then.
     """
 
-    def __init__(self, tx: neo4j.Transaction, records: Iterable[Record], number: int, tombstones: Tombstones) -> None:
+    def __init__(
+        self, tx: neo4j.Transaction, records: Iterable[Record], number: int, tombstones: Tombstones
+    ) -> None:
         self._students: AbstractSet[str] = frozenset()
         if number:
             named = {student for each in records for _, student in record_facts.students(each)}
@@ -215,17 +236,24 @@ class ErasedStudents:
         """Return the name of the field that names an erased student, or None."""
         if not self._students:
             return None
-        return next((name for name, student in record_facts.students(record) if student in self._students), None)
+        return next(
+            (name for name, student in record_facts.students(record) if student in self._students),
+            None,
+        )
 
 
-def erased_among(tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones) -> frozenset[str]:
+def erased_among(
+    tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones
+) -> frozenset[str]:
     """Return the students among these that were erased."""
     by_hash = {tombstones.of(each): each for each in student_ids}
     rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash)) if by_hash else ()
     return frozenset(by_hash[row["id"]] for row in rows)
 
 
-def withdrawn_entries(tx: neo4j.Transaction, ids: Iterable[str], number: int) -> dict[str, tuple[Entry, ...]]:
+def withdrawn_entries(
+    tx: neo4j.Transaction, ids: Iterable[str], number: int
+) -> dict[str, tuple[Entry, ...]]:
     """Return id -> the versions that its node `Withdrawn` remembers. `number` is the number of all such nodes."""
     if number == 0:
         return {}
@@ -324,7 +352,10 @@ class Ids:
         """Return the versions of an id. The caller may change the set."""
         if record_id not in self.entries:
             version = self._stored.get(record_id)
-            self.entries[record_id] = {*(version.entries if version else ()), *self._withdrawn.get(record_id, ())}
+            self.entries[record_id] = {
+                *(version.entries if version else ()),
+                *self._withdrawn.get(record_id, ()),
+            }
         return self.entries[record_id]
 
     def add(self, record: Record, entry: Entry) -> None:
@@ -457,7 +488,9 @@ def _outcome_of(before: AbstractSet[Entry], entry: Entry) -> str:
         return "written"
     after = before | {entry}
     was, is_now = decide(before), decide(after)
-    is_known_statement = entry.is_statement and is_now is not None and is_now.reading == entry.reading
+    is_known_statement = (
+        entry.is_statement and is_now is not None and is_now.reading == entry.reading
+    )
     if is_known_statement and not entry.has_content_of(is_now):
         return "other_content"
     if type_of(after) != entry.type:
@@ -534,7 +567,9 @@ def lock_superseded(
     """
     locked = SupersededVersions()
     for label in RECORD_LABELS:
-        expected = {key: each for key, each in (*superseded.items(), *noted.items()) if each.label == label}
+        expected = {
+            key: each for key, each in (*superseded.items(), *noted.items()) if each.label == label
+        }
         if not expected:
             continue
         found: dict[str, StoredVersion] = {}
@@ -560,7 +595,9 @@ def lock_superseded(
     return locked
 
 
-def write_noted(tx: neo4j.Transaction, noted: Mapping[str, tuple[StoredVersion, WrittenVersion]]) -> None:
+def write_noted(
+    tx: neo4j.Transaction, noted: Mapping[str, tuple[StoredVersion, WrittenVersion]]
+) -> None:
     """Write the keys of records whose content stays, and their remembered versions. The records must be locked."""
     rows: dict[str, list[Row]] = defaultdict(list)
     for record_id, (version, written) in sorted(noted.items()):
@@ -571,7 +608,9 @@ def write_noted(tx: neo4j.Transaction, noted: Mapping[str, tuple[StoredVersion, 
         run_rows(tx, f"set_version_{label}", rows[label])
 
 
-def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> set[Node]:
+def _read_links(
+    tx: neo4j.Transaction, locked: SupersededVersions, label: str, record_ids: list[str]
+) -> set[Node]:
     """Read the links of the versions, and note the aggregates that they have a part in. Return the linked nodes."""
     outdated, nodes = locked.outdated, set[Node]()
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -592,7 +631,9 @@ def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, r
     # Combinations of the ends of a record's links give the aggregates that the record has a part in.
     for record_id, ends in links.items():
         if label == "Interaction":
-            pairs = {(sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]}
+            pairs = {
+                (sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]
+            }
             outdated.interactions[_INTERACTION_TOTAL[interaction_types[record_id]]] |= pairs
         elif label in ("Attempt", "ErrorRecord"):
             outdated.mistakes |= {
@@ -601,26 +642,43 @@ def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, r
                 for error_type in ends["OF_TYPE"]
                 for course_id in ends["IN_COURSE"]
             }
-            outdated.practised |= {(student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]}
+            outdated.practised |= {
+                (student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]
+            }
         elif label == "CourseRecord":
             outdated.learns |= {
-                (student_id, course_id) for student_id in ends["HAS_RECORD"] for course_id in ends["IN_COURSE"]
+                (student_id, course_id)
+                for student_id in ends["HAS_RECORD"]
+                for course_id in ends["IN_COURSE"]
             }
         elif label in ("CourseContent", "Definition"):
             # A definition of an item is in a course, too, but CONTAINS links only knowledge points.
-            points = {each for each in ends["DESCRIBES"] | ends["DEFINES"] if ("KnowledgePoint", each) in nodes}
+            points = {
+                each
+                for each in ends["DESCRIBES"] | ends["DEFINES"]
+                if ("KnowledgePoint", each) in nodes
+            }
             outdated.descriptions |= ends["DESCRIBES"]
-            outdated.contains |= {(course_id, point) for course_id in ends["IN_COURSE"] for point in points}
-            locked.claims |= {(point, required) for point in ends["DEFINES"] for required in ends["REQUIRES"]}
+            outdated.contains |= {
+                (course_id, point) for course_id in ends["IN_COURSE"] for point in points
+            }
+            locked.claims |= {
+                (point, required) for point in ends["DEFINES"] for required in ends["REQUIRES"]
+            }
         elif label == "Membership":
-            of_record = {(*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]}
+            of_record = {
+                (*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]
+            }
             locked.memberships[record_id] = of_record
             outdated.memberships |= of_record
     return nodes
 
 
 def remove_superseded(
-    tx: neo4j.Transaction, unit: UnitOfWork, superseded: SupersededVersions, newer: Mapping[Node, Fields]
+    tx: neo4j.Transaction,
+    unit: UnitOfWork,
+    superseded: SupersededVersions,
+    newer: Mapping[Node, Fields],
 ) -> None:
     """Remove the versions and recompute their aggregates. `superseded.nodes` must be locked.
 

@@ -24,7 +24,9 @@ def check_name(value: str) -> str:
 
 
 NodeName = Annotated[
-    str, Field(max_length=8_100, description="a node, such as `Student:s01`"), AfterValidator(check_name)
+    str,
+    Field(max_length=8_100, description="a node, such as `Student:s01`"),
+    AfterValidator(check_name),
 ]
 Label = Literal[LABELS]  # type: ignore[valid-type]
 Type = Literal[TYPES]  # type: ignore[valid-type]
@@ -35,30 +37,51 @@ class Narrowed(ContractModel):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    course: Id | None = Field(default=None, description="only records of this course, and only its students")
-    group: Id | None = Field(default=None, description="only students who are members of this group today")
-    since: Moment | None = Field(default=None, alias="from", description="only records from this moment on")
-    until: Moment | None = Field(default=None, alias="to", description="only records until this moment")
+    course: Id | None = Field(
+        default=None, description="only records of this course, and only its students"
+    )
+    group: Id | None = Field(
+        default=None, description="only students who are members of this group today"
+    )
+    since: Moment | None = Field(
+        default=None, alias="from", description="only records from this moment on"
+    )
+    until: Moment | None = Field(
+        default=None, alias="to", description="only records until this moment"
+    )
 
 
 class Search(Narrowed):
     """Parameters of a search for nodes of one label."""
 
     label: Label = Field(description="the label")
-    begins: str = Field(default="", max_length=500, description="the beginning of the id or of the name")
-    limit: int = Field(default=MOST_NODES, ge=1, le=1_000, description="the largest number of nodes in the answer")
+    begins: str = Field(
+        default="", max_length=500, description="the beginning of the id or of the name"
+    )
+    limit: int = Field(
+        default=MOST_NODES, ge=1, le=1_000, description="the largest number of nodes in the answer"
+    )
 
 
 class Filtered(Narrowed):
     """Filters of relationships and of the nodes at their other ends."""
 
-    type: tuple[Type, ...] = Field(default=(), description="types of relationships; all types by default")
-    label: tuple[Label, ...] = Field(default=(), description="labels of other nodes; all labels by default")
+    type: tuple[Type, ...] = Field(
+        default=(), description="types of relationships; all types by default"
+    )
+    label: tuple[Label, ...] = Field(
+        default=(), description="labels of other nodes; all labels by default"
+    )
     min_weight: float | None = Field(
-        default=None, allow_inf_nan=False, description="the smallest weight; a relationship without a weight is kept"
+        default=None,
+        allow_inf_nan=False,
+        description="the smallest weight; a relationship without a weight is kept",
     )
     min_confidence: float | None = Field(
-        default=None, ge=0, le=1, description="the smallest confidence; a relationship without one is kept"
+        default=None,
+        ge=0,
+        le=1,
+        description="the smallest confidence; a relationship without one is kept",
     )
 
 
@@ -68,7 +91,10 @@ class OfNode(Filtered):
     node: NodeName
     other: NodeName | None = Field(default=None, description="only relationships with this node")
     limit: int = Field(
-        default=MOST_NODES, ge=1, le=1_000, description="the largest number of relationships in the answer"
+        default=MOST_NODES,
+        ge=1,
+        le=1_000,
+        description="the largest number of relationships in the answer",
     )
 
 
@@ -86,8 +112,12 @@ class OfRoot(Filtered):
     """Parameters of a query for the nodes around a node."""
 
     node: NodeName
-    depth: int = Field(default=1, ge=1, le=MOST_DEPTH, description="the largest number of steps from the node")
-    limit: int = Field(default=MOST_NODES, ge=1, le=1_000, description="the largest number of nodes in the answer")
+    depth: int = Field(
+        default=1, ge=1, le=MOST_DEPTH, description="the largest number of steps from the node"
+    )
+    limit: int = Field(
+        default=MOST_NODES, ge=1, le=1_000, description="the largest number of nodes in the answer"
+    )
 
 
 class OfPath(Filtered):

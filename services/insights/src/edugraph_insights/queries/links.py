@@ -9,8 +9,19 @@ from typing import Literal, NamedTuple
 
 Whose = Literal["catalogue", "direct", "owner", "record", "derived", "unlimited"]
 
-RECORDS = ("ActiveDay", "Attempt", "CourseRecord", "ErrorRecord", "Interaction")  # records of students
-CATALOGUE = ("Course", "Group", "Item", "KnowledgePoint")  # shown to everybody who may ask a general query
+RECORDS = (
+    "ActiveDay",
+    "Attempt",
+    "CourseRecord",
+    "ErrorRecord",
+    "Interaction",
+)  # records of students
+CATALOGUE = (
+    "Course",
+    "Group",
+    "Item",
+    "KnowledgePoint",
+)  # shown to everybody who may ask a general query
 LABELS = (*CATALOGUE, "CourseContent", "ErrorType", "Student", "Teacher", "Topic", *RECORDS)
 
 
@@ -60,7 +71,12 @@ LINKS = (
     Link("ACTIVE_ON", ("Student",), ("ActiveDay",), "owner"),
     Link("SENT", ("Student",), ("Interaction",), "owner"),
     Link("RECEIVED_BY", ("Interaction",), ("Student",), "owner"),
-    Link("IN_COURSE", ("Attempt", "CourseRecord", "ErrorRecord", "Interaction"), ("Course",), "record"),
+    Link(
+        "IN_COURSE",
+        ("Attempt", "CourseRecord", "ErrorRecord", "Interaction"),
+        ("Course",),
+        "record",
+    ),
     Link("OF_ITEM", ("Attempt",), ("Item",), "record"),
     Link("OF_TYPE", ("Attempt", "ErrorRecord"), ("ErrorType",), "record"),
     Link("CONCERNS", ("Attempt", "ErrorRecord"), ("KnowledgePoint",), "record"),
@@ -74,6 +90,8 @@ LINKS = (
 )
 TYPES = tuple(sorted({link.type for link in LINKS}))
 # Sums over all time. They cannot answer for a part of it.
-SUMS = frozenset({"CHAT_WITH", "HAS_ERROR", "LEARNS", "LIKES", "PRACTISED", "RELATES_TO", "TEACHES"})
+SUMS = frozenset(
+    {"CHAT_WITH", "HAS_ERROR", "LEARNS", "LIKES", "PRACTISED", "RELATES_TO", "TEACHES"}
+)
 # The weights of several such relationships between the same two nodes are added. For other types the largest counts.
 ADDED = SUMS - {"RELATES_TO"}

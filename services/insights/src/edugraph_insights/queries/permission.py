@@ -6,7 +6,14 @@ from datetime import datetime
 from edugraph_common.contracts.permissions import Role
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
-from edugraph_insights.access import FORMER_MEMBERS, MAX_STUDENTS, WIDEST_FIRST, Rows, person_of, students_of_course
+from edugraph_insights.access import (
+    FORMER_MEMBERS,
+    MAX_STUDENTS,
+    WIDEST_FIRST,
+    Rows,
+    person_of,
+    students_of_course,
+)
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.queries.answers import Narrowed
@@ -14,7 +21,12 @@ from edugraph_insights.queries.sight import Sight
 
 # Rows that each role may read. Roles that read only cells in the questions see no persons here. A counsellor may see
 # persons only in the questions of that role, and an officer uses the export of a person instead.
-ROWS: Mapping[Role, Rows] = {"analyst": "cells", "head": "cells", "teacher": "own groups", "student": "self"}
+ROWS: Mapping[Role, Rows] = {
+    "analyst": "cells",
+    "head": "cells",
+    "teacher": "own groups",
+    "student": "self",
+}
 # student -> permitted courses, or None for all courses
 Persons = dict[str, tuple[str, ...] | None]
 
@@ -35,7 +47,12 @@ def sight_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> Si
         raise Refusal(403, "role", words, caller.client_id)
     widest = min(rows, key=WIDEST_FIRST.index)
     if widest == "cells":
-        given = {"course": asked.course, "group": asked.group, "from": asked.since, "to": asked.until}
+        given = {
+            "course": asked.course,
+            "group": asked.group,
+            "from": asked.since,
+            "to": asked.until,
+        }
         detail = [name for name, value in given.items() if value is not None]
         if detail:
             words = f"Without the right to see persons there are no records to narrow; leave out {', '.join(detail)}."
@@ -51,7 +68,9 @@ def sight_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> Si
 
 def _self(graph: Graph, student: str, group: str | None, now: datetime) -> Persons:
     """Return the student, or nobody if the student is restricted or not a member of the group."""
-    persons: Persons = {row["student"]: None for row in graph.read("not_restricted", students=[student])}
+    persons: Persons = {
+        row["student"]: None for row in graph.read("not_restricted", students=[student])
+    }
     if group is None:
         return persons
     members = _members(graph, group, now)
@@ -62,7 +81,9 @@ def _led(graph: Graph, teacher: str, group: str | None, now: datetime) -> Person
     """Return the students of a teacher's groups with the courses that these groups show."""
     since = (now - FORMER_MEMBERS).isoformat()
     persons: Persons = {}
-    for row in graph.read("students_of_groups_led", person=teacher, group=group, now=now.isoformat(), since=since):
+    for row in graph.read(
+        "students_of_groups_led", person=teacher, group=group, now=now.isoformat(), since=since
+    ):
         student = row["student"]
         known = persons.get(student, ())
         shown = row["courses"]

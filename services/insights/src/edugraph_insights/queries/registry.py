@@ -44,7 +44,13 @@ QUERIES: Mapping[str, GraphQuery] = {
     query.name: query
     for query in (
         GraphQuery("nodes", "Which nodes of a label are there?", Search, GraphAnswer, walks.search),
-        GraphQuery("node", "What is known of a node, and how much is beside it?", OneNode, Details, walks.details),
+        GraphQuery(
+            "node",
+            "What is known of a node, and how much is beside it?",
+            OneNode,
+            Details,
+            walks.details,
+        ),
         GraphQuery("neighbours", "What is beside a node?", OfNode, GraphAnswer, walks.neighbours),
         GraphQuery("subgraph", "What is around a node?", OfRoot, GraphAnswer, walks.subgraph),
         GraphQuery("statistics", "How much is there?", OfSight, Statistics, walks.statistics),

@@ -123,7 +123,9 @@ class Sight:
         if label in NAMED_LABELS:
             return self._search_names(label, begins, limit)[:limit]
         if label in RECORDS or label == "CourseContent":
-            rows = self.graph.read_along("search_records", label, (), begins=begins, limit=limit, **self._times)
+            rows = self.graph.read_along(
+                "search_records", label, (), begins=begins, limit=limit, **self._times
+            )
         else:
             rows = self.graph.read_along("search", label, (), begins=begins.lower(), limit=limit)
         return [row["id"] for row in rows]
@@ -147,7 +149,9 @@ class Sight:
         found = set(self._named(label, None, begins, limit))
         if self.persons:
             wanted = begins.lower()
-            found |= {each for each in self._of_persons(label, None) if each.lower().startswith(wanted)}
+            found |= {
+                each for each in self._of_persons(label, None) if each.lower().startswith(wanted)
+            }
         return sorted(found)
 
     def nodes(self, label: str, ids: Collection[str], *, whole: bool) -> list[Row]:
@@ -178,7 +182,9 @@ class Sight:
             hubs |= more_hubs
         return ties, hubs
 
-    def _from_nodes(self, label: str, ids: list[str], links: list[Link]) -> tuple[dict[str, Tie], set[Hub]]:
+    def _from_nodes(
+        self, label: str, ids: list[str], links: list[Link]
+    ) -> tuple[dict[str, Tie], set[Hub]]:
         """Return the relationships and hubs that are found by beginning at the nodes themselves.
 
         A node may be a hub of one type only, so nodes with the same types that are not hubs are read together.
@@ -219,7 +225,9 @@ class Sight:
     def _too_large(self, degrees: Mapping[Hub, int]) -> set[Hub]:
         return {hub for hub, degree in degrees.items() if degree > self.most_relationships}
 
-    def _by_persons(self, label: str, ids: list[str], links: list[Link]) -> tuple[dict[str, Tie], set[Hub]]:
+    def _by_persons(
+        self, label: str, ids: list[str], links: list[Link]
+    ) -> tuple[dict[str, Tie], set[Hub]]:
         """Return the relationships and hubs that are found by beginning at permitted students.
 
         Links of the catalogue and links of a record begin at the nodes themselves.
@@ -243,7 +251,9 @@ class Sight:
         elif types["record"]:
             read |= self._ties(self.graph.read_along("to_others", label, types["record"], ids=ids))
         # The statements find nodes by id only, so a row may be about a node of another label with the same id.
-        found = {name: tie for name, tie in read.items() if label in (tie.source.label, tie.target.label)}
+        found = {
+            name: tie for name, tie in read.items() if label in (tie.source.label, tie.target.label)
+        }
 
         degrees: Counter[Hub] = Counter()
         for tie in found.values():
@@ -267,11 +277,15 @@ class Sight:
         """
         if not types or not self.persons:
             return {}
-        statement = {"direct": "of_persons", "owner": "records_of_persons", "record": "records_at"}[whose]
+        statement = {"direct": "of_persons", "owner": "records_of_persons", "record": "records_at"}[
+            whose
+        ]
         persons = []
         for student in sorted(students):
             courses = self.persons[student]
-            persons.append({"student": student, "courses": None if courses is None else list(courses)})
+            persons.append(
+                {"student": student, "courses": None if courses is None else list(courses)}
+            )
         rows = self.graph.read_along(
             statement,
             None,
@@ -318,7 +332,9 @@ class Sight:
         statement = "in_catalogue"
         if self.persons is None:
             statement = "named_by_somebody"
-        rows = self.graph.read_along(statement, label, (), id=node_id, begins=begins.lower(), limit=limit)
+        rows = self.graph.read_along(
+            statement, label, (), id=node_id, begins=begins.lower(), limit=limit
+        )
         return [row["id"] for row in rows]
 
     def _ties(self, rows: Iterable[Row]) -> dict[str, Tie]:
@@ -336,7 +352,9 @@ class Sight:
                 is_outward = row["outward"]
             source = near if is_outward else far
             target = far if is_outward else near
-            ties[row["relationship"]] = Tie(row["type"], source, target, row["weight"], row["confidence"])
+            ties[row["relationship"]] = Tie(
+                row["type"], source, target, row["weight"], row["confidence"]
+            )
         return ties
 
 

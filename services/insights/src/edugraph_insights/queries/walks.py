@@ -143,7 +143,9 @@ class Walk:
         return left_out(self._sight, self.types, self.hubs, {**below_minimum, **more})
 
 
-def left_out(sight: Sight, types: Collection[str], hubs: Iterable[Hub], more: Mapping[str, int]) -> dict[str, int]:
+def left_out(
+    sight: Sight, types: Collection[str], hubs: Iterable[Hub], more: Mapping[str, int]
+) -> dict[str, int]:
     """Return the numbers of things that are not shown, by their reasons, without zeros.
 
     The reasons are hubs, sums over all time, and `more`.
@@ -153,7 +155,9 @@ def left_out(sight: Sight, types: Collection[str], hubs: Iterable[Hub], more: Ma
         for hub in sorted(hubs)
     }
     if sight.since or sight.until:
-        reasons["types of relationships that are sums over all time: leave out from and to"] = len(SUMS & set(types))
+        reasons["types of relationships that are sums over all time: leave out from and to"] = len(
+            SUMS & set(types)
+        )
     for reason, number in more.items():
         if number:
             reasons[reason] = number
@@ -201,7 +205,9 @@ def search(sight: Sight, asked: Search) -> GraphAnswer:
     shown = found[: asked.limit]
     not_shown = {
         "nodes beyond the limit: say how the id or name goes on": number - len(shown),
-        f"nodes that were not counted: there are more than {MOST_FOUND:,}": int(len(found) > MOST_FOUND),
+        f"nodes that were not counted: there are more than {MOST_FOUND:,}": int(
+            len(found) > MOST_FOUND
+        ),
     }
     return GraphAnswer(
         computed_by="Nodes of the label whose id or name begins so, in the order of their ids; up to "
@@ -304,7 +310,10 @@ def subgraph(sight: Sight, asked: OfRoot) -> GraphAnswer:
 
     shown = [each for each in related.values() if each.source in steps and each.target in steps]
     shown.sort(key=lambda each: each.triple)
-    not_shown = {"nodes beyond the limit": beyond, "relationships to these": len(related) - len(shown)}
+    not_shown = {
+        "nodes beyond the limit": beyond,
+        "relationships to these": len(related) - len(shown),
+    }
     return GraphAnswer(
         computed_by="Nodes within so many steps of the root by relationships that satisfy the filter, nearest first; "
         "relationships of the nodes that are nearer than the depth.",
@@ -320,7 +329,9 @@ class _Side:
     """One of the two searches that look for a path, each from one of its ends."""
 
     frontier: list[Key]  # the nodes that were reached last
-    reached_by: dict[Key, Related | None]  # node -> the relationship that led to it, or None for the end itself
+    reached_by: dict[
+        Key, Related | None
+    ]  # node -> the relationship that led to it, or None for the end itself
 
     def expand(self, walk: Walk) -> None:
         """Go one step further from all nodes of the frontier."""

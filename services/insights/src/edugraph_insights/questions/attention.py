@@ -23,7 +23,9 @@ class Attention(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Attention]:
-    made: dict[str, dict[str, datetime]] = defaultdict(dict)  # student -> record -> time of the mistake
+    made: dict[str, dict[str, datetime]] = defaultdict(
+        dict
+    )  # student -> record -> time of the mistake
     for mistake in facts.mistakes(asked.course):
         made[mistake["student"]][mistake["record"]] = mistake["at"]
     contacts = facts.contacts(asked.course)
@@ -32,7 +34,9 @@ def find(facts: Facts, asked: Parameters) -> Found[Attention]:
         waits: list[tuple[timedelta, bool]] = []
         unanswered: list[datetime] = []
         for at in sorted(mistakes.values()):
-            answer = min((contact for contact in contacts.get(student, ()) if contact > at), default=None)
+            answer = min(
+                (contact for contact in contacts.get(student, ()) if contact > at), default=None
+            )
             if answer is None:
                 unanswered.append(at)
                 waits.append((facts.until - at, False))
@@ -50,7 +54,10 @@ def find(facts: Facts, asked: Parameters) -> Found[Attention]:
         rows.append(Measured(row, frozenset({student})))
     return Found(
         tuple(rows),
-        of_how_many={"students": frozenset(facts.students), "mistakes": sum(map(len, made.values()))},
+        of_how_many={
+            "students": frozenset(facts.students),
+            "mistakes": sum(map(len, made.values())),
+        },
     )
 
 

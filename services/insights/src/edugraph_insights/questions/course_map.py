@@ -21,9 +21,9 @@ def find(facts: Facts, asked: OfToday) -> Found[PlaceOnMap]:
     taught = facts.taught_points(asked.course)
     # A point that the texts of the course teach says nothing about students. A point that is here only because
     # somebody tried an item of it does.
-    behind = {point: frozenset(of_students) for point, of_students in tried.items()} | dict.fromkeys(
-        taught, frozenset()
-    )
+    behind = {
+        point: frozenset(of_students) for point, of_students in tried.items()
+    } | dict.fromkeys(taught, frozenset())
     students = {point.id: of for point, of in behind.items()}
     names = {point.id: point.name for point in behind}
     needs = facts.direct_needs(names)

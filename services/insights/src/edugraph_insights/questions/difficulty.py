@@ -7,7 +7,17 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from edugraph_common.contracts.record_fields import Id
-from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Count,
+    Difference,
+    Evidence,
+    Found,
+    Mark,
+    Measured,
+    Name,
+    Row,
+    Share,
+)
 from edugraph_insights.facts import Attempt, Facts, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean, paired_interval
@@ -22,7 +32,9 @@ class OfTwoCourses(Parameters):
 
     @property
     def courses(self) -> tuple[str, ...]:
-        return (self.course,) if self.other in {None, self.course} else (self.course, str(self.other))
+        return (
+            (self.course,) if self.other in {None, self.course} else (self.course, str(self.other))
+        )
 
 
 class Difficulty(Row):
@@ -74,7 +86,10 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
     with_progress = frozenset(known[asked.course])
     return Found(
         tuple(rows),
-        of_how_many={"students": frozenset(facts.students), "students with known progress": with_progress},
+        of_how_many={
+            "students": frozenset(facts.students),
+            "students with known progress": with_progress,
+        },
         left_out={},
     )
 
@@ -87,7 +102,9 @@ def _wrong_shares(facts: Facts, course: str) -> dict[str, float]:
     return {student: wrong_share(tries) for student, tries in tries_by_student.items()}
 
 
-def _compared(wrong: dict[str, dict[str, float]], courses: tuple[str, ...], both: frozenset[str]) -> dict[str, Any]:
+def _compared(
+    wrong: dict[str, dict[str, float]], courses: tuple[str, ...], both: frozenset[str]
+) -> dict[str, Any]:
     """Return which course is harder, by the students who took both. Other students differ in more than the course."""
     this, other = courses
     differences = [wrong[this][student] - wrong[other][student] for student in sorted(both)]

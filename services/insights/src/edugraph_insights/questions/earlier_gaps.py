@@ -4,7 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Count,
+    Difference,
+    Evidence,
+    Found,
+    Mark,
+    Measured,
+    Name,
+    Row,
+    Share,
+)
 from edugraph_insights.facts import Facts, by_point, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
@@ -59,7 +69,9 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
         wrong_gap = {s for s in both if wrong_share(of_point[gap][s]) > MOSTLY_WRONG}
         wrong = {s for s in both if wrong_share(of_point[need.point][s]) > MOSTLY_WRONG}
         right_gap = both - wrong_gap
-        known = {s: each for s in sorted(both) if (each := mastered[s][gap].probability) is not None}
+        known = {
+            s: each for s in sorted(both) if (each := mastered[s][gap].probability) is not None
+        }
         level = mean(list(known.values()))
         difference = (
             len(wrong & wrong_gap) / len(wrong_gap) - len(wrong & right_gap) / len(right_gap)
@@ -71,7 +83,9 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
             name=names[need.point],
             gap=gap,
             gap_name=need.needs.name,
-            score=None if difference is None or level is None else need.confidence * (1 - level) * difference,
+            score=None
+            if difference is None or level is None
+            else need.confidence * (1 - level) * difference,
             confidence=need.confidence,
             class_mastery=level,
             difference=difference,
@@ -85,7 +99,9 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
     return Found(
         tuple(rows),
         of_how_many={"students": frozenset(facts.students), "points with attempts": len(of_point)},
-        left_out={"gaps without a number: too few students": sum(r.row.score is None for r in rows)},
+        left_out={
+            "gaps without a number: too few students": sum(r.row.score is None for r in rows)
+        },
     )
 
 

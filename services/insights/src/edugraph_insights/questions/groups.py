@@ -27,9 +27,14 @@ class OfTwoGroups(needs_help.OfHelp, OfSeveral):
 
     group: Id = Field(description="the group")
     other_group: Id = Field(description="the group to compare it with")
-    other_term: Id | None = Field(default=None, description="the term of the other group; the same term by default")
+    other_term: Id | None = Field(
+        default=None, description="the term of the other group; the same term by default"
+    )
     seed: int = Field(
-        default=0, ge=0, le=2**32 - 1, description="seed of the bootstrap; the same seed gives the same interval"
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="seed of the bootstrap; the same seed gives the same interval",
     )
 
     @property
@@ -82,7 +87,9 @@ class Side(NamedTuple):
         """Return the first attempts that were made until the end of a week, or all of them for None."""
         if last_week is None:
             return self.first_attempts
-        return [each for each in self.first_attempts if (_week(self.facts, each.at) or 0) <= last_week]
+        return [
+            each for each in self.first_attempts if (_week(self.facts, each.at) or 0) <= last_week
+        ]
 
 
 def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
@@ -101,7 +108,9 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
         at_shared_items += len(compared)
         of_items = _values(side.facts, compared, points)
         values.append({**of_items, Cell(NEEDS_HELP, NO_POINT, None): _in_need(side, asked)})
-        resamples.append(Resamples(side.facts.students, np.random.default_rng((asked.seed, number))))
+        resamples.append(
+            Resamples(side.facts.students, np.random.default_rng((asked.seed, number)))
+        )
 
     found = []
     for cell in values[0].keys() & values[1].keys():
@@ -120,7 +129,8 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
             "shared items": len(shared_items),
         },
         left_out={
-            "first attempts in weeks that one group has not reached": first_attempts - attempts_in_time,
+            "first attempts in weeks that one group has not reached": first_attempts
+            - attempts_in_time,
             "first attempts at items of one group alone": attempts_in_time - at_shared_items,
         },
     )
@@ -156,7 +166,9 @@ def _week(facts: Facts, at: datetime) -> int | None:
     return Term(begins).week_of(at)
 
 
-def _values(facts: Facts, attempts: list[Attempt], points: Mapping[str, list[Point]]) -> dict[Cell, dict[str, float]]:
+def _values(
+    facts: Facts, attempts: list[Attempt], points: Mapping[str, list[Point]]
+) -> dict[Cell, dict[str, float]]:
     """Return each student's share right, and share wrong at each point, by week and over the whole period."""
     made: dict[Cell, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
     for attempt in attempts:
@@ -175,7 +187,9 @@ def _values(facts: Facts, attempts: list[Attempt], points: Mapping[str, list[Poi
 
 
 def _compared(
-    cell: Cell, values: tuple[Mapping[str, float], Mapping[str, float]], drawn: tuple[Resamples, Resamples]
+    cell: Cell,
+    values: tuple[Mapping[str, float], Mapping[str, float]],
+    drawn: tuple[Resamples, Resamples],
 ) -> Measured[GroupDifference]:
     one, other = (mean(list(each.values())) or 0.0 for each in values)
     low = None

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from edugraph_common.contracts.records import HALF
-from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Count,
+    Difference,
+    Evidence,
+    Found,
+    Mark,
+    Measured,
+    Name,
+    Row,
+    Share,
+)
 from edugraph_insights.facts import Attempt, Facts
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import correlation
@@ -73,7 +83,9 @@ def find(facts: Facts, asked: Parameters) -> Found[ItemQuality]:
             "first attempts": len(first_attempts),
             "items": len(of_item),
         },
-        left_out={f"items without a correlation, under {ENOUGH_FOR_CORRELATION} first attempts": without_correlation},
+        left_out={
+            f"items without a correlation, under {ENOUGH_FOR_CORRELATION} first attempts": without_correlation
+        },
     )
 
 
@@ -114,6 +126,11 @@ QUESTION = Question(
     parameters=Parameters,
     row=ItemQuality,
     find=find,
-    order=lambda row: (row.discrimination is None, row.discrimination or 0.0, row.right or 0.0, row.item),
+    order=lambda row: (
+        row.discrimination is None,
+        row.discrimination or 0.0,
+        row.right or 0.0,
+        row.item,
+    ),
     quotes=True,
 )

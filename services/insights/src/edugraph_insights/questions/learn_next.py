@@ -47,12 +47,18 @@ class NextPoint(Row):
 def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
     goal = facts.point_called((asked.goal, canonical_name(asked.goal)))
     if goal is None:
-        raise Problem(404, "not-found", "There is no knowledge point that has the goal's id or name; check it.")
+        raise Problem(
+            404,
+            "not-found",
+            "There is no knowledge point that has the goal's id or name; check it.",
+        )
     needs, complete = facts.all_needs(goal, asked.min_confidence)
     first = facts.first_attempts(asked.course)
     tried = by_point(first, facts.tested_points(each.item for each in first))
     states = facts.mastery_by_student(tried).get(asked.student, {})
-    of_point: dict[str, list[Attempt]] = {point.id: tries[asked.student] for point, tries in tried.items()}
+    of_point: dict[str, list[Attempt]] = {
+        point.id: tries[asked.student] for point, tries in tried.items()
+    }
     names = {goal.id: goal.name} | {need.needs.id: need.needs.name for need in needs}
     pairs = {(need.point, need.needs.id) for need in needs}
     needed_for: dict[str, set[str]] = defaultdict(set)

@@ -30,7 +30,9 @@ def find(facts: Facts, asked: Parameters) -> Found[PointMastery]:
             if (level := of_students[student][point.id]).probability is not None
         }
         too_little += not known
-        mastered = frozenset(student for student in known if of_students[student][point.id].state == "mastered")
+        mastered = frozenset(
+            student for student in known if of_students[student][point.id].state == "mastered"
+        )
         if known:
             row = PointMastery(
                 point=point.id,

@@ -41,7 +41,9 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
     told = facts.moods(asked.course)
     with_mood = [row for row in told if row["mood"] is not None]
     topics: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(lambda: {(ALL, ALL)})
-    texts: dict[tuple[str, str], tuple[datetime, bool]] = {}  # (record, student) -> when, and whether negative
+    texts: dict[
+        tuple[str, str], tuple[datetime, bool]
+    ] = {}  # (record, student) -> when, and whether negative
     for row in with_mood:
         text = row["record"], row["student"]
         texts[text] = row["at"], row["mood"] == "negative"
@@ -49,7 +51,10 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
             topics[text] = topics[text] | {(row["topic"], row["name"])}
     cells: dict[Cell, list[tuple[str, bool]]] = defaultdict(list)
     for text, (at, negative) in texts.items():
-        weeks = ((ALL, None), (monday(at).isoformat(), facts.term.week_of(at) if facts.term else None))
+        weeks = (
+            (ALL, None),
+            (monday(at).isoformat(), facts.term.week_of(at) if facts.term else None),
+        )
         for week, topic in product(weeks, topics[text]):
             cells[Cell(*week, *topic)].append((text[1], negative))
     rows = []
@@ -58,7 +63,13 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
         share = sum(negative for _, negative in written) / len(written)
         asked_of = asked.in_week(date.fromisoformat(cell.week)) if cell.week else asked
         behind = asked_of.records(kind="messages")
-        measured = Mood(**cell._asdict(), negative=share, texts=len(written), students=len(students), evidence=behind)
+        measured = Mood(
+            **cell._asdict(),
+            negative=share,
+            texts=len(written),
+            students=len(students),
+            evidence=behind,
+        )
         rows.append(Measured(measured, students))
     return Found(
         tuple(rows),
@@ -67,7 +78,9 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
             "students with a mood": frozenset(row["student"] for row in with_mood),
             "texts with a mood": len({row["record"] for row in with_mood}),
         },
-        left_out={"texts without a mood": len({row["record"] for row in told if row["mood"] is None})},
+        left_out={
+            "texts without a mood": len({row["record"] for row in told if row["mood"] is None})
+        },
     )
 
 

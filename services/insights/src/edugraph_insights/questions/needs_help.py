@@ -113,7 +113,11 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     return Found(
         tuple(rows),
         of_how_many={"students": frozenset(facts.students), "first attempts": len(first)},
-        left_out={"first attempts at items of no known point": sum(each.item not in tested for each in first)},
+        left_out={
+            "first attempts at items of no known point": sum(
+                each.item not in tested for each in first
+            )
+        },
     )
 
 

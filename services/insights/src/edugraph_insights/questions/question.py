@@ -26,20 +26,28 @@ class Parameters(ContractModel):
 
     course: Id = Field(description="the course")
     group: Id | None = Field(
-        default=None, description="a group; the question is about its members of today, or of the day `as_of`"
+        default=None,
+        description="a group; the question is about its members of today, or of the day `as_of`",
     )
-    student: Id | None = Field(default=None, description="the one student that the question is about")
-    since: Moment | None = Field(default=None, alias="from", description="only records from this moment on")
+    student: Id | None = Field(
+        default=None, description="the one student that the question is about"
+    )
+    since: Moment | None = Field(
+        default=None, alias="from", description="only records from this moment on"
+    )
     until: Moment | None = Field(
         default=None, alias="to", description="only records until this moment; now by default"
     )
-    term: Id | None = Field(default=None, description="a term: only records from its beginning until its end")
+    term: Id | None = Field(
+        default=None, description="a term: only records from its beginning until its end"
+    )
     as_of: date | None = Field(
         default=None,
         description="a day: only records until its end in UTC, and the members of the course or group on that day",
     )
     language: Language = Field(
-        default="en", description="language of the sentences in the answer and of the headings of its table"
+        default="en",
+        description="language of the sentences in the answer and of the headings of its table",
     )
 
     @property
@@ -66,7 +74,9 @@ class Parameters(ContractModel):
         values = self.model_dump(by_alias=True, exclude_none=True)
         if self.language == "en":  # the default
             del values["language"]
-        return {name: v.isoformat() if isinstance(v, date) else str(v) for name, v in values.items()}
+        return {
+            name: v.isoformat() if isinstance(v, date) else str(v) for name, v in values.items()
+        }
 
     def in_week(self, monday: date) -> Self:
         """Return the same question about one week, or about the part of the week that lies in the period."""
@@ -80,7 +90,9 @@ class Parameters(ContractModel):
         """Return the address of the records behind a number of the answer."""
         about = {"course": self.course, "group": self.group, "student": self.student}
         times: dict[str, date | None] = {"as_of": self.as_of}
-        if more.get("kind") != "progress":  # The answer shows the latest progress, whatever the period.
+        if (
+            more.get("kind") != "progress"
+        ):  # The answer shows the latest progress, whatever the period.
             about["term"] = self.term
             times |= {"from": self.since, "to": self.until}
         about |= {name: moment.isoformat() for name, moment in times.items() if moment is not None}
@@ -106,7 +118,9 @@ class OfToday(Parameters):
     @classmethod
     def is_of_today(cls, as_of: date | None) -> date | None:
         if as_of is not None:
-            raise ValueError("this is known of today alone; leave out as_of, or end the time of the records with to")
+            raise ValueError(
+                "this is known of today alone; leave out as_of, or end the time of the records with to"
+            )
         return as_of
 
 

@@ -18,7 +18,8 @@ class OfRecords(Parameters):
     """Parameters of a question for records of a course: answers at a point or item, or all records of one kind."""
 
     kind: Kind = Field(
-        default="answers", description="answers are attempts and mistakes; the other kinds are behind other numbers"
+        default="answers",
+        description="answers are attempts and mistakes; the other kinds are behind other numbers",
     )
     point: PointId | None = Field(default=None, description="for answers: only those at this point")
     item: Id | None = Field(default=None, description="for answers: only those at this item")
@@ -27,7 +28,12 @@ class OfRecords(Parameters):
         description="for messages: only those that this student sent or received, or that answer a post of theirs",
     )
     thread: Id | None = Field(default=None, description="for posts: only those of this thread")
-    limit: int = Field(default=200, ge=1, le=5_000, description="the largest number of records; the latest are shown")
+    limit: int = Field(
+        default=200,
+        ge=1,
+        le=5_000,
+        description="the largest number of records; the latest are shown",
+    )
 
     @property
     def person(self) -> str | None:
@@ -76,7 +82,9 @@ def find(facts: Facts, asked: OfRecords) -> Found[BehindNumber]:
     return Found(
         tuple(Measured(row, frozenset(filter(None, (row.student, row.partner)))) for row in shown),
         of_how_many={"students": frozenset(facts.students), "records shown": len(shown)},
-        left_out={"older records: ask for a shorter time, or raise `limit`": 1} if len(rows) > asked.limit else {},
+        left_out={"older records: ask for a shorter time, or raise `limit`": 1}
+        if len(rows) > asked.limit
+        else {},
     )
 
 

@@ -39,7 +39,9 @@ def find(facts: Facts, asked: Parameters) -> Found[ReturningMistake]:
                 after_two_rights[student] = later
         practised_again = frozenset(student for student, later in after_two_rights.items() if later)
         returned = [student for student, later in after_two_rights.items() if _has_mistake(later)]
-        cohort = {student: tries for student, tries in tries_by_student.items() if len(tries) >= CURVE}
+        cohort = {
+            student: tries for student, tries in tries_by_student.items() if len(tries) >= CURVE
+        }
         curve = []
         for step in range(CURVE):
             curve.append(mean([tries[step].outcome / 1000 for tries in cohort.values()]))
@@ -60,7 +62,11 @@ def find(facts: Facts, asked: Parameters) -> Found[ReturningMistake]:
     return Found(
         tuple(rows),
         of_how_many={"students": frozenset(facts.students), "first attempts": len(first)},
-        left_out={"first attempts at items of no known point": sum(each.item not in points for each in first)},
+        left_out={
+            "first attempts at items of no known point": sum(
+                each.item not in points for each in first
+            )
+        },
     )
 
 

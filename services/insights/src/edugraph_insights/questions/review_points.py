@@ -22,14 +22,20 @@ NO_ENCODER = "points that were not compared: the analyzer has no encoder (its ex
 HAN = re.compile(r"[\u3400-\u9fff]")  # a Chinese name has such a letter
 # The property `same` of JUDGED, or `accepted` of JUDGED_NEED -> the verdict.
 _VERDICT_OF_PAIR: Mapping[bool | None, str | None] = {None: None, True: "same", False: "different"}
-_VERDICT_OF_NEED: Mapping[bool | None, str | None] = {None: None, True: "accepted", False: "rejected"}
+_VERDICT_OF_NEED: Mapping[bool | None, str | None] = {
+    None: None,
+    True: "accepted",
+    False: "rejected",
+}
 Needs = Mapping[str, list[Need]]  # point -> its direct prerequisites
 
 
 class Points(OfSeveral, OfToday):
     """Parameters of the question: a course or a group, and a limit."""
 
-    limit: int = Field(default=500, ge=1, le=5_000, description="the largest number of rows, the most alike first")
+    limit: int = Field(
+        default=500, ge=1, le=5_000, description="the largest number of rows, the most alike first"
+    )
 
 
 class PointsToReview(Row):
@@ -69,13 +75,19 @@ class PointsToReview(Row):
 def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     mine = _points_of(facts, asked.course)
     proposed = [row for row in facts.proposed_same(mine) if _is_open_or_judged(row)]
-    excluded = [row for row in facts.excluded_prerequisites(mine) if row["canonical"] != row["needs_canonical"]]
+    excluded = [
+        row
+        for row in facts.excluded_prerequisites(mine)
+        if row["canonical"] != row["needs_canonical"]
+    ]
     ids: set[str] = set()
     for row in proposed:
         ids |= {row["one"], row["other"]}
     uses = facts.uses(asked.course, ids)
     # A name that only other students used is not shown.
-    shown = [row for row in proposed if _is_in_use(uses[row["one"]]) and _is_in_use(uses[row["other"]])]
+    shown = [
+        row for row in proposed if _is_in_use(uses[row["one"]]) and _is_in_use(uses[row["other"]])
+    ]
     ends = {row["needs_canonical"] for row in excluded}
     for row in shown:
         ends |= {row["one_canonical"], row["other_canonical"]}
@@ -133,7 +145,9 @@ def _is_neighbour(row: PointsToReview) -> bool:
 def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterator[PointsToReview]:
     for row in rows:
         # A row begins at a point of the course, so the larger id may come first.
-        ends = sorted((row[end], row[f"{end}_name"], row[f"{end}_canonical"]) for end in ("one", "other"))
+        ends = sorted(
+            (row[end], row[f"{end}_name"], row[f"{end}_canonical"]) for end in ("one", "other")
+        )
         (point, name, canonical), (other, other_name, other_canonical) = ends
         names = {canonical: name, other_canonical: other_name}
         cycles = []

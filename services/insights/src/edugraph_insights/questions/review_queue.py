@@ -24,9 +24,14 @@ class Queue(OfSeveral, OfToday):
     """Parameters of the question: a course or a group, and limits."""
 
     unsure_below: float = Field(
-        default=UNSURE_BELOW, ge=0, le=1, description="findings with a smaller confidence are unsure"
+        default=UNSURE_BELOW,
+        ge=0,
+        le=1,
+        description="findings with a smaller confidence are unsure",
     )
-    limit: int = Field(default=500, ge=1, le=5_000, description="the largest number of rows, the most unsure first")
+    limit: int = Field(
+        default=500, ge=1, le=5_000, description="the largest number of rows, the most unsure first"
+    )
 
 
 class ToReview(Row):
@@ -144,7 +149,9 @@ def _of_items(
     questions: dict[str, str | None] = {}
     wrong_answers: Counter[str] = Counter()
     names: dict[str, str] = {}
-    named_by: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # (item, point) -> record -> student
+    named_by: dict[tuple[str, str], dict[str, str]] = defaultdict(
+        dict
+    )  # (item, point) -> record -> student
     for row in mistakes:
         claims_of_record = claims[row["record"]]
         names.update({claim.target: claim.name for claim in claims_of_record})

@@ -59,7 +59,9 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
             "students with mistakes": frozenset(mistakes),
         },
         left_out={
-            "students whose progress no record gives": sum(progress is None for progress in standings.values()),
+            "students whose progress no record gives": sum(
+                progress is None for progress in standings.values()
+            ),
         },
     )
 

@@ -67,9 +67,14 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
         rows.append(Measured(row, alone))
     return Found(
         tuple(rows),
-        of_how_many={"first attempts": len(attempts), "mistakes": len({row["record"] for row in all_mistakes})},
+        of_how_many={
+            "first attempts": len(attempts),
+            "mistakes": len({row["record"] for row in all_mistakes}),
+        },
         left_out={
-            "first attempts at items of no known point": sum(each.item not in tested for each in attempts),
+            "first attempts at items of no known point": sum(
+                each.item not in tested for each in attempts
+            ),
             "mistakes of no known point": sum(row["point"] is None for row in all_mistakes),
         },
     )

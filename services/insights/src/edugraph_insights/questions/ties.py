@@ -52,11 +52,15 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Tied]:
         few = f"students, since under {ENOUGH_TIED:.0%} of them have a tie in this data"
         return Found((), of_how_many, {few: len(students)})
     community_of = {
-        student: number for number, members in enumerate(communities(weights), start=1) for student in members
+        student: number
+        for number, members in enumerate(communities(weights), start=1)
+        for student in members
     }
     rows = []
     for student in students:
-        by_exchange = sorted(exchanged.get(student, {}).items(), key=lambda pair: (-pair[1], pair[0]))
+        by_exchange = sorted(
+            exchanged.get(student, {}).items(), key=lambda pair: (-pair[1], pair[0])
+        )
         partners = tuple(partner for partner, _ in by_exchange)
         both_ways = sum((min(student, each), max(student, each)) in mutual for each in partners)
         row = Tied(

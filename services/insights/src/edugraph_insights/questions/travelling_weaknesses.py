@@ -55,9 +55,13 @@ def find(facts: Facts, asked: ToNextCourse) -> Found[TravellingWeakness]:
                 not_before += 1
         if not in_order:
             continue
-        wrong = frozenset(student for student in in_order if wrong_share(tries_before[student]) > MOSTLY_WRONG)
+        wrong = frozenset(
+            student for student in in_order if wrong_share(tries_before[student]) > MOSTLY_WRONG
+        )
         right = in_order - wrong
-        wrong_later = {student for student in in_order if wrong_share(tries_after[student]) > MOSTLY_WRONG}
+        wrong_later = {
+            student for student in in_order if wrong_share(tries_after[student]) > MOSTLY_WRONG
+        }
         wrong_after_wrong = _share(wrong, wrong_later)
         wrong_after_right = _share(right, wrong_later)
         difference = None
@@ -74,7 +78,9 @@ def find(facts: Facts, asked: ToNextCourse) -> Found[TravellingWeakness]:
             evidence=asked.records(point=point.id),
         )
         rows.append(Measured(row, frozenset(in_order), (wrong, frozenset(right))))
-    in_both = frozenset(attempt.student for attempt in before) & frozenset(attempt.student for attempt in after)
+    in_both = frozenset(attempt.student for attempt in before) & frozenset(
+        attempt.student for attempt in after
+    )
     return Found(
         tuple(rows),
         of_how_many={

@@ -51,7 +51,11 @@ def find(facts: Facts, asked: Parameters) -> Found[Week]:
             unresolved=len(open_ones),
             evidence=asked.in_week(week).records(),
         )
-        parts = (frozenset(attempts), frozenset(student for student, _ in mistakes.values()), frozenset(open_ones))
+        parts = (
+            frozenset(attempts),
+            frozenset(student for student, _ in mistakes.values()),
+            frozenset(open_ones),
+        )
         rows.append(Measured(row, frozenset[str]().union(*parts), parts))
     return Found(
         tuple(rows),

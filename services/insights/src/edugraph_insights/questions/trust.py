@@ -58,7 +58,11 @@ def _agreement(facts: Facts, course: str) -> float | None:
 
 
 def _measured(
-    kind: str, rows: Iterable[GraphRow], evidence: str, linked: set[str] | None = None, agreement: float | None = None
+    kind: str,
+    rows: Iterable[GraphRow],
+    evidence: str,
+    linked: set[str] | None = None,
+    agreement: float | None = None,
 ) -> Measured[Trust]:
     """Sum up records. A record in several rows counts once, with the highest confidence of its rows."""
     records: dict[str, GraphRow] = {}

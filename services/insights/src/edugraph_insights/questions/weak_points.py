@@ -41,7 +41,11 @@ def find(facts: Facts, asked: Parameters) -> Found[WeakPoint]:
             "students with attempts": frozenset(each.student for each in first),
             "first attempts": len(first),
         },
-        left_out={"first attempts at items of no known point": sum(each.item not in points for each in first)},
+        left_out={
+            "first attempts at items of no known point": sum(
+                each.item not in points for each in first
+            )
+        },
     )
 
 

@@ -95,13 +95,17 @@ class CircuitBreakerStep(bootsteps.StartStopStep):
 
     def read(self, consumer: Any) -> None:
         with suppress(BlockingIOError):
-            for end, queue, number in _TASK_END.iter_unpack(os.read(self.reader, 8_192 * _TASK_END.size)):
+            for end, queue, number in _TASK_END.iter_unpack(
+                os.read(self.reader, 8_192 * _TASK_END.size)
+            ):
                 if end == _SUCCEEDED:
                     self.breakers[queue].record_success()
                     consumer.server_watch.record_success()
                 elif end == _SERVER_AWAY:
                     server, cause = _TROUBLES[number]
-                    answer = ServerAnswer(server=server, cause=cause, reason="a task could not use it")
+                    answer = ServerAnswer(
+                        server=server, cause=cause, reason="a task could not use it"
+                    )
                     consumer.server_watch.record_away(answer)
                 else:
                     self._record_failure(consumer, queue, number)
@@ -112,7 +116,13 @@ class CircuitBreakerStep(bootsteps.StartStopStep):
         if not seconds:
             return
         failures = breaker.failures.total()
-        log.error("queue_paused", queue=QUEUES[queue], failures=failures, jobs=len(breaker.failures), seconds=seconds)
+        log.error(
+            "queue_paused",
+            queue=QUEUES[queue],
+            failures=failures,
+            jobs=len(breaker.failures),
+            seconds=seconds,
+        )
         consumer.gates.close(QUEUES[queue], "failures")
         consumer.hub.call_later(seconds, self.resume, consumer, queue)
 

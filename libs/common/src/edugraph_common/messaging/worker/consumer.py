@@ -11,5 +11,7 @@ from celery.worker.consumer import Consumer
 class QuickConsumer(Consumer):
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a variable in the stubs
         default_steps = tuple(
-            step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
+            step
+            for step in Consumer.Blueprint.default_steps
+            if not step.endswith(":DelayedDelivery")
         )

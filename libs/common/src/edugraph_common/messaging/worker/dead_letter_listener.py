@@ -71,7 +71,9 @@ class DeadLetterListener(bootsteps.ConsumerStep):
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         # The names are read now, because a paused queue is missing in `consume_from` later.
-        self.queues = tuple(name for name in consumer.app.amqp.queues.consume_from if name in QUEUES)
+        self.queues = tuple(
+            name for name in consumer.app.amqp.queues.consume_from if name in QUEUES
+        )
         self._timer: Any = None
         self._is_telling = False
         install_reject_policy(consumer)
@@ -96,7 +98,9 @@ class DeadLetterListener(bootsteps.ConsumerStep):
         for queue in self.queues:
             dead_queue = Queue(dead_queue_name(queue), no_declare=True)
             on_message = partial(self.hand_to_child, queue)
-            consumers.append(Consumer(channel, [dead_queue], on_message=on_message, prefetch_count=1))
+            consumers.append(
+                Consumer(channel, [dead_queue], on_message=on_message, prefetch_count=1)
+            )
         return consumers
 
     def hand_to_child(self, queue: str, message: Any) -> None:
@@ -111,7 +115,12 @@ class DeadLetterListener(bootsteps.ConsumerStep):
             body = body.encode(message.content_encoding or "utf-8")
         delivered = Delivered(queue, properties, dict(message.headers), bytes(body))
         done = partial(message.ack_log_error, get_logger(__name__), self.worker.connection_errors)
-        again = partial(message.reject_log_error, get_logger(__name__), self.worker.connection_errors, requeue=True)
+        again = partial(
+            message.reject_log_error,
+            get_logger(__name__),
+            self.worker.connection_errors,
+            requeue=True,
+        )
         send = partial(
             self.worker.pool.apply_async,
             handle_in_child,
@@ -129,7 +138,13 @@ class DeadLetterListener(bootsteps.ConsumerStep):
         def end(_: object) -> None:
             self._is_telling = False
 
-        send = partial(self.worker.pool.apply_async, tell_in_child, (self.queues,), callback=end, error_callback=end)
+        send = partial(
+            self.worker.pool.apply_async,
+            tell_in_child,
+            (self.queues,),
+            callback=end,
+            error_callback=end,
+        )
         send_to_pool(self.worker, send)
 
     def _cancel_timer(self) -> None:
@@ -194,7 +209,9 @@ def _tell_one(app: Any, store: DeadLetterStore, ref: str) -> None:
         letter = None
     if letter is None:
         return
-    structlog.contextvars.bind_contextvars(task_id=letter.headers.get("id"), task=letter.headers.get("task"))
+    structlog.contextvars.bind_contextvars(
+        task_id=letter.headers.get("id"), task=letter.headers.get("task")
+    )
     try:
         _record(app, letter)
     except (Retryable, Wait, redis.RedisError):
@@ -265,7 +282,13 @@ def _emit_event(app: Celery, letter: StoredLetter, args: tuple[Any, ...], reason
     # The id contains the time of death: two deaths of one task have different ids, a repeated event has the same id.
     deaths = letter.headers.get("x-death") or [{}]
     died = str(letter.headers.get(DIED) or deaths[0].get("time"))
-    data = {"queue": letter.queue, "task": letter.headers.get("task"), "task_id": task_id, "reason": reason, **about}
+    data = {
+        "queue": letter.queue,
+        "task": letter.headers.get("task"),
+        "task_id": task_id,
+        "reason": reason,
+        **about,
+    }
     event = Event(
         id=task_id_for(task_id, f"dead:{died}"),
         source=f"/edugraph/queues/{letter.queue}",

@@ -28,7 +28,9 @@ def note_deliveries(settings: Settings) -> None:
 
     @cache
     def jobs() -> Jobs:  # opened at the first use in each child of the pool
-        return Jobs(connect(settings.redis_url.get_secret_value(), timeout=TIMEOUT_SECONDS, retries=1))
+        return Jobs(
+            connect(settings.redis_url.get_secret_value(), timeout=TIMEOUT_SECONDS, retries=1)
+        )
 
     def note(task: Any, args: Any, **_: Any) -> None:
         job_id = job_of(args)
@@ -41,7 +43,9 @@ def note_deliveries(settings: Settings) -> None:
             generation = None  # the message is malformed, or its job has no generations
         try:
             published = published_at(task.request)
-            jobs().note_delivery(job_id, generation, ROUTES[task.name].queue, published, datetime.now(UTC))
+            jobs().note_delivery(
+                job_id, generation, ROUTES[task.name].queue, published, datetime.now(UTC)
+            )
         except Failure as away:
             log.warning("delivery_not_noted", reason=away.reason)
 

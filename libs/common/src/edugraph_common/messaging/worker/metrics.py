@@ -37,7 +37,9 @@ OUTCOMES: dict[str, metrics.TaskOutcome] = {
 MAIN = "main"
 
 
-def measure_worker(part: Part, settings: Settings, open_own: Callable[[], None] = lambda: None) -> None:
+def measure_worker(
+    part: Part, settings: Settings, open_own: Callable[[], None] = lambda: None
+) -> None:
     """Measure the worker of this process, if `metrics_port` is set. Call the function before the worker starts.
 
     `open_own` opens the series that only the service knows, so that a rate includes the first event.
@@ -74,7 +76,9 @@ def measure_worker(part: Part, settings: Settings, open_own: Callable[[], None] 
 class WatchedRequest(Request):
     """A request that counts lost tasks. It lives in the main process, which goes on when a child is killed."""
 
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+    def on_failure(
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
+    ) -> Any:
         error = exc_info.exception
         if isinstance(getattr(error, "exc", error), WorkerLostError | SystemExit):
             _count(self.task, "lost")
@@ -100,7 +104,12 @@ def _open_series(app: Any) -> None:
     for queue in queues & set(QUEUES):
         for awaited in get_args(Awaited):
             metrics.TASKS_WAITING.open(queue=queue, reason=awaited)
-        for instrument in (metrics.TASKS_ACTIVE, metrics.REDELIVERIES, metrics.QUEUE_WAIT, metrics.CONSUMING):
+        for instrument in (
+            metrics.TASKS_ACTIVE,
+            metrics.REDELIVERIES,
+            metrics.QUEUE_WAIT,
+            metrics.CONSUMING,
+        ):
             instrument.open(queue=queue)
     for task, route in ROUTES.items():
         if task in app.tasks and route.queue in queues:

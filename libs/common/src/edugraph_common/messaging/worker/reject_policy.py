@@ -53,7 +53,9 @@ class RejectingRequest(Request):
     consumer: Any = None
     """The consumer of the worker, set with the timer."""
 
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+    def on_failure(
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
+    ) -> None:
         # `return_ok` is false if the answer does not come from the task itself.
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(error, WorkerLostError) and not worker_state.should_terminate:
@@ -69,12 +71,23 @@ class RejectingRequest(Request):
             kind = type(error).__name__
             if isinstance(error, LOGIN_ERRORS):
                 reason = f"Redis refuses the login ({kind})"
-                self.consumer.server_watch.record_away(ServerAnswer(server="redis", cause="refused", reason=reason))
-                log.error("task_put_back", task=self.name, task_id=self.id, server="redis", reason=reason)
+                self.consumer.server_watch.record_away(
+                    ServerAnswer(server="redis", cause="refused", reason=reason)
+                )
+                log.error(
+                    "task_put_back", task=self.name, task_id=self.id, server="redis", reason=reason
+                )
                 self.timer.call_after(seconds, self._put_back_unless_held)
                 return
             server = "redis" if isinstance(error, redis.RedisError) else "unknown"
-            log.warning("task_put_back", task=self.name, task_id=self.id, server=server, error=kind, seconds=seconds)
+            log.warning(
+                "task_put_back",
+                task=self.name,
+                task_id=self.id,
+                server=server,
+                error=kind,
+                seconds=seconds,
+            )
             if isinstance(error, OutOfMemoryError):
                 self.timer.call_after(seconds, self._put_back_unless_full)
             else:
@@ -133,7 +146,9 @@ def refuse_what_is_no_task(message: Any) -> None:
         case [list(), dict(), dict() | None]:
             pass
         case _:
-            raise InvalidTaskError("the body is not arguments, named arguments and what is to follow")
+            raise InvalidTaskError(
+                "the body is not arguments, named arguments and what is to follow"
+            )
     match headers.get("timelimit"):
         case None | [None | int() | float(), None | int() | float()]:
             pass
@@ -145,7 +160,9 @@ def refuse_what_is_no_task(message: Any) -> None:
                 datetime.fromisoformat(moment)
             except (TypeError, ValueError):
                 raise InvalidTaskError(f"{name} is no time") from None
-    if not all(isinstance(headers.get(name), str) for name in ("id", "task")) or headers.get("shadow"):
+    if not all(isinstance(headers.get(name), str) for name in ("id", "task")) or headers.get(
+        "shadow"
+    ):
         raise InvalidTaskError("the headers do not name a task")
 
 
@@ -161,7 +178,12 @@ def install_reject_policy(consumer: Any) -> None:
     def reject(message: Any, error: BaseException) -> None:
         # The message is not a task, or the worker does not know the task. Celery would log the body.
         headers = message.headers or {}
-        log.error("message_refused", task=headers.get("task"), task_id=headers.get("id"), error=type(error).__name__)
+        log.error(
+            "message_refused",
+            task=headers.get("task"),
+            task_id=headers.get("id"),
+            error=type(error).__name__,
+        )
         message.reject_log_error(get_logger(__name__), consumer.connection_errors)
         queue = queue_of(message.delivery_info.get("routing_key", ""))
         if queue:
@@ -187,4 +209,6 @@ def install_reject_policy(consumer: Any) -> None:
     consumer.create_task_handler = create_careful_handler
     consumer.on_decode_error = reject
     consumer.on_unknown_message = lambda _, message: reject(message, TypeError())
-    consumer.on_unknown_task = consumer.on_invalid_task = lambda _, message, error: reject(message, error)
+    consumer.on_unknown_task = consumer.on_invalid_task = lambda _, message, error: reject(
+        message, error
+    )

@@ -49,7 +49,9 @@ class RemoteControl(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._keep_listening, args=(consumer,), daemon=True)
+            self._thread = threading.Thread(
+                target=self._keep_listening, args=(consumer,), daemon=True
+            )
             self._thread.start()
 
     def shutdown(self, _consumer: Any) -> None:
@@ -59,12 +61,17 @@ class RemoteControl(bootsteps.StartStopStep):
         while not self._ending.is_set():
             # If there are several nodes, their addresses are tried one after another.
             connection = consumer.app.connection_for_read(
-                transport_options={"read_timeout": ANSWER_WITHIN_SECONDS, "write_timeout": ANSWER_WITHIN_SECONDS}
+                transport_options={
+                    "read_timeout": ANSWER_WITHIN_SECONDS,
+                    "write_timeout": ANSWER_WITHIN_SECONDS,
+                }
             )
             try:
                 self._listen(consumer, connection)
             except Exception as error:  # noqa: BLE001 - the outermost loop of this thread, which must go on
-                log.warning("remote_control_away", error=type(error).__name__, seconds=RETRY_AFTER_SECONDS)
+                log.warning(
+                    "remote_control_away", error=type(error).__name__, seconds=RETRY_AFTER_SECONDS
+                )
             finally:
                 connection.collect(ANSWER_WITHIN_SECONDS)
             self._ending.wait(RETRY_AFTER_SECONDS)
@@ -75,7 +82,9 @@ class RemoteControl(bootsteps.StartStopStep):
         channel = connection.default_channel
         node = NodeInLoop(consumer, mailbox, channel)
         queue = mailbox.get_queue(f"{consumer.hostname}.{uuid4().hex}")
-        with Consumer(channel, [queue], no_ack=True, callbacks=[node.handle_message], accept=mailbox.accept):
+        with Consumer(
+            channel, [queue], no_ack=True, callbacks=[node.handle_message], accept=mailbox.accept
+        ):
             while not self._ending.is_set():
                 connection.heartbeat_check()
                 with suppress(socket.timeout):
@@ -86,7 +95,9 @@ class NodeInLoop(Node):
     """A node that handles commands in the consumer's event loop, since handlers read and change running tasks."""
 
     def __init__(self, consumer: Any, mailbox: Mailbox, channel: Any) -> None:
-        state = AttributeDict(app=consumer.app, hostname=consumer.hostname, consumer=consumer, tset=set)
+        state = AttributeDict(
+            app=consumer.app, hostname=consumer.hostname, consumer=consumer, tset=set
+        )
         super().__init__(consumer.hostname, state, channel, Panel.data, mailbox)
         self._consumer = consumer
 

@@ -19,7 +19,12 @@ def check_of(answer: ServerAnswer) -> Check:
     """Return the check that the doctor shows for a server of a worker."""
     if answer.cause is None:
         return Check(name=NAMES[answer.server], ok=True)
-    return Check(name=NAMES[answer.server], ok=False, problems=(answer.reason,), advice=(ADVICE[answer.server],))
+    return Check(
+        name=NAMES[answer.server],
+        ok=False,
+        problems=(answer.reason,),
+        advice=(ADVICE[answer.server],),
+    )
 
 
 def check_worker(app: Any, worker: str) -> WorkerAnswer:

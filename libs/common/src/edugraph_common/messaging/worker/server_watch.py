@@ -88,7 +88,9 @@ class ServerWatch(bootsteps.StartStopStep):
         consumer.server_watch = self
         self._consumer = consumer
         # The names are read now, because a closed queue is missing in `consume_from` later.
-        self._queues = tuple(name for name in consumer.app.amqp.queues.consume_from if name in QUEUES)
+        self._queues = tuple(
+            name for name in consumer.app.amqp.queues.consume_from if name in QUEUES
+        )
         self._asked_before = False
         self._is_holding = False
         self._pauses = 0
@@ -152,7 +154,11 @@ class ServerWatch(bootsteps.StartStopStep):
     def _note_failed_asking(self, failure: Any) -> None:
         """Check the servers again later, because the child was killed or the check has a bug."""
         error = getattr(failure, "exception", failure)
-        log.error("servers_not_asked", error=type(error).__name__, asked_again_in_seconds=self._ask_later())
+        log.error(
+            "servers_not_asked",
+            error=type(error).__name__,
+            asked_again_in_seconds=self._ask_later(),
+        )
 
     def _hold(self) -> None:
         self._is_holding = True
@@ -175,7 +181,9 @@ class ServerWatch(bootsteps.StartStopStep):
         # Only the main process sets the metric, because a child would leave its last value behind.
         service = self._consumer.app.main.removeprefix("edugraph-")
         for cause in get_args(Cause):
-            metrics.DEPENDENCY_UP.set(answer.cause != cause, service=service, dependency=answer.server, reason=cause)
+            metrics.DEPENDENCY_UP.set(
+                answer.cause != cause, service=service, dependency=answer.server, reason=cause
+            )
 
     def _tell(self, answer: ServerAnswer, seconds: float) -> None:
         tell = log.warning if answer.cause == "away" else log.error

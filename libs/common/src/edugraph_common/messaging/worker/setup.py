@@ -13,7 +13,9 @@ from edugraph_common.platform.settings import Settings
 
 def set_up_worker(app: Celery, settings: Settings) -> None:
     """Set up the app of a worker. The function is called once, when the worker's module is loaded."""
-    add_circuit_breaker(app, failures=settings.dead_letter_limit, seconds=settings.dead_letter_pause)
+    add_circuit_breaker(
+        app, failures=settings.dead_letter_limit, seconds=settings.dead_letter_pause
+    )
     limit_shutdown(settings.shutdown_grace)
     collect_garbage_seldom()
     if settings.on_rabbitmq:

@@ -16,13 +16,17 @@ log = structlog.get_logger()
 
 def log_tasks(settings: Settings) -> None:
     """Configure a worker's logs, and add the running task to every line."""
-    setup_logging.connect(lambda **_: configure_logs(settings.log_format, settings.log_level), weak=False)
+    setup_logging.connect(
+        lambda **_: configure_logs(settings.log_format, settings.log_level), weak=False
+    )
 
     def bind_task(task_id: str, task: Any, **_: Any) -> None:
         # If the message has no trace, a new one begins.
         traceparent = trace_context.accepted(traceparent_of(task.request)) or trace_context.new()
         trace_context.enter(traceparent)
-        bind_contextvars(task_id=task_id, task=task.name, trace_id=trace_context.trace_id(traceparent))
+        bind_contextvars(
+            task_id=task_id, task=task.name, trace_id=trace_context.trace_id(traceparent)
+        )
 
     def end_task(state: str, **_: Any) -> None:
         log.info("task_ended", state=state)

@@ -21,7 +21,9 @@ def trace_tasks(service: str, target: str) -> None:
     def begin(task_id: str, task: Any, **_: Any) -> None:
         info = task.request.delivery_info or {}
         stack = ExitStack()
-        made = stack.enter_context(tracing.span(f"run {task.name}", "consumer", **{"messaging.message.id": task_id}))
+        made = stack.enter_context(
+            tracing.span(f"run {task.name}", "consumer", **{"messaging.message.id": task_id})
+        )
         made.say(tries=task.request.retries + 1, redelivered=bool(info.get("redelivered")))
         if task.name in ROUTES:
             # The name of the queue is used, because the routing key of a delayed message has 28 bits before it.
@@ -43,5 +45,8 @@ def trace_tasks(service: str, target: str) -> None:
 
     task_prerun.connect(begin, weak=False)
     task_postrun.connect(end, weak=False)
-    for end_of_process in (worker_process_shutdown, worker_shutdown):  # of a child, and of a pool of threads
+    for end_of_process in (
+        worker_process_shutdown,
+        worker_shutdown,
+    ):  # of a child, and of a pool of threads
         end_of_process.connect(lambda **_: tracing.flush(), weak=False)

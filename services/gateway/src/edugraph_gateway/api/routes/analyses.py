@@ -95,7 +95,11 @@ async def start_analysis(
     async def seen() -> str:
         return fingerprint
 
-    name = key_name(caller.client_id, f"analyses/{subject}", idempotency_key) if idempotency_key else None
+    name = (
+        key_name(caller.client_id, f"analyses/{subject}", idempotency_key)
+        if idempotency_key
+        else None
+    )
     return await idempotent_run(intake.idempotency, name, first, seen)
 
 
@@ -105,7 +109,9 @@ async def start_analysis(
     responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     openapi_extra=_REQUEST_BODY,
 )
-async def estimate_analysis(request: Request, caller: Submitter, intake: IntakeDep, subject: Subject) -> Accepted:
+async def estimate_analysis(
+    request: Request, caller: Submitter, intake: IntakeDep, subject: Subject
+) -> Accepted:
     """Estimate the cost of an analysis. The result of the task has the estimate. The model is not asked."""
     kind = KIND_OF_SUBJECT[subject]
     submitter = intake.submitter
@@ -188,8 +194,15 @@ def analysis_submission(
             pack = f"{kind}-0-{start // REQUEST_CONTENT_PACK}"
             some = values[start : start + REQUEST_CONTENT_PACK]
             message = Analysis(
-                job_id=job_id, pack=pack, kind=kind, records=some, acceptance=acceptance, economy=economy
+                job_id=job_id,
+                pack=pack,
+                kind=kind,
+                records=some,
+                acceptance=acceptance,
+                economy=economy,
             )
             tasks.append(Task(PACK_TASKS[kind], message, task_id_for(job_id, pack)))
     source = f"{kind} inline"
-    return Submission(job_id=job_id, kind="analysis", source=source, tasks=tasks, to_analyse=len(records))
+    return Submission(
+        job_id=job_id, kind="analysis", source=source, tasks=tasks, to_analyse=len(records)
+    )

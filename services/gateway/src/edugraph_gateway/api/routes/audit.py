@@ -38,13 +38,19 @@ def list_audit(
     caller: AuditReader,
     trail: AuditTrailDep,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    before: Annotated[int | None, Query(ge=1, description="entries with smaller numbers than this one")] = None,
-    who: Annotated[str | None, Query(max_length=300, description="what this key's id or oidc:SUBJECT did")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, description="entries with smaller numbers than this one")
+    ] = None,
+    who: Annotated[
+        str | None, Query(max_length=300, description="what this key's id or oidc:SUBJECT did")
+    ] = None,
     action: Annotated[str | None, Query(max_length=64)] = None,
     of: Annotated[
         str | None,
         Query(
-            max_length=200, pattern=r"^[a-z]+:.+$", description="what concerns this: student:ID, teacher:ID, job:ID"
+            max_length=200,
+            pattern=r"^[a-z]+:.+$",
+            description="what concerns this: student:ID, teacher:ID, job:ID",
         ),
     ] = None,
 ) -> AuditPage:
@@ -60,7 +66,9 @@ def list_audit(
     chosen = (
         entry
         for entry in trail.audit.newest(before)
-        if who in (None, entry.who) and action in (None, entry.action) and keyed in (None, entry.object)
+        if who in (None, entry.who)
+        and action in (None, entry.action)
+        and keyed in (None, entry.object)
     )
     found = tuple(islice(chosen, limit))
     links = {"self": "/v1/audit"}
@@ -76,9 +84,15 @@ def verify_audit(
     trail: AuditTrailDep,
     expect: Annotated[
         str,
-        Query(max_length=100, pattern=r"^([0-9]{1,15}:[0-9a-f]{64})?$", description="a place that was seen before"),
+        Query(
+            max_length=100,
+            pattern=r"^([0-9]{1,15}:[0-9a-f]{64})?$",
+            description="a place that was seen before",
+        ),
     ] = "",
 ) -> AuditState:
     """Look whether an entry of the log was changed or taken out."""
     found = trail.audit.verify(expect)
-    return AuditState(entries=found.entries, last=found.last, fault=found.fault, links={"self": "/v1/audit/state"})
+    return AuditState(
+        entries=found.entries, last=found.last, fault=found.fault, links={"self": "/v1/audit/state"}
+    )

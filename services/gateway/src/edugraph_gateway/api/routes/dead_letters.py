@@ -61,7 +61,9 @@ def list_letters(
     letters = list[DeadLetter]()
     for name in chosen:
         letters += dead_letters.oldest(name, limit)
-    return DeadLetters(counts=counts, letters=tuple(letters[:limit]), links={"self": "/v1/dead-letters"})
+    return DeadLetters(
+        counts=counts, letters=tuple(letters[:limit]), links={"self": "/v1/dead-letters"}
+    )
 
 
 @router.get("/v1/dead-letters/{queue}/{task_id}", responses=_answers)
@@ -80,7 +82,9 @@ def show_letter(
     letter, arguments = dead_letters.show(str(queue), task_id)
     base = f"/v1/dead-letters/{queue}/{task_id}"
     shown = json_without(arguments, who)
-    return WholeLetter(letter=letter, arguments=shown, links={"self": base, "replay": f"{base}/replay"})
+    return WholeLetter(
+        letter=letter, arguments=shown, links={"self": base, "replay": f"{base}/replay"}
+    )
 
 
 @router.post("/v1/dead-letters/{queue}/{task_id}/replay", responses=_answers)
@@ -126,7 +130,9 @@ def drop_letter(
 
 
 @router.delete("/v1/dead-letters/{queue}", responses=_answers)
-def drop_letters(caller: Operator, dead_letters: DeadLettersDep, trail: AuditTrailDep, queue: QueueName) -> Dropped:
+def drop_letters(
+    caller: Operator, dead_letters: DeadLettersDep, trail: AuditTrailDep, queue: QueueName
+) -> Dropped:
     """Delete all dead letters of a queue. They cannot be restored."""
     with trail.doing(caller, "dead.drop", f"{queue}, all"):
         return Dropped(dropped=dead_letters.drop_all(str(queue)))

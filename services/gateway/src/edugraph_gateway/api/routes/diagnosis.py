@@ -13,4 +13,6 @@ router = APIRouter(tags=["health"])
 def show_diagnosis(_caller: Operator, diagnose: DiagnoseDep) -> Diagnosis:
     """Return the problems of each server, and what to do about them. The status is 200 even if all checks fail."""
     checks = tuple(diagnose())
-    return Diagnosis(ok=all(check.ok for check in checks), checks=checks, links={"self": "/v1/diagnosis"})
+    return Diagnosis(
+        ok=all(check.ok for check in checks), checks=checks, links={"self": "/v1/diagnosis"}
+    )

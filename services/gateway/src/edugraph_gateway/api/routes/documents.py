@@ -26,7 +26,11 @@ class PageFile(StrEnum):
     ICON = "favicon.png"
 
 
-_TYPES = {PageFile.SCRIPT: "text/javascript", PageFile.STYLE: "text/css", PageFile.ICON: "image/png"}
+_TYPES = {
+    PageFile.SCRIPT: "text/javascript",
+    PageFile.STYLE: "text/css",
+    PageFile.ICON: "image/png",
+}
 
 
 @router.get("/openapi.json")

@@ -6,12 +6,23 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.messages import DeriveGraph, Removable, RemoveFromGraph, Renamable, RenameInGraph
+from edugraph_common.contracts.messages import (
+    DeriveGraph,
+    Removable,
+    RemoveFromGraph,
+    Renamable,
+    RenameInGraph,
+)
 from edugraph_common.contracts.record_fields import Id
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.problems import Problem
-from edugraph_gateway.api.dependencies import AUDIT_TIMEOUT_SECONDS, AuditTrailDep, IntakeDep, Operator
+from edugraph_gateway.api.dependencies import (
+    AUDIT_TIMEOUT_SECONDS,
+    AuditTrailDep,
+    IntakeDep,
+    Operator,
+)
 from edugraph_gateway.auth.admission import missing_scope
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import problem_responses
@@ -52,7 +63,9 @@ async def remove_from_graph(
     note = partial(trail.did, caller, "graph.remove", f"{of} {node_id}")
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     request_id = intake.submitter.new_id()
-    message = RemoveFromGraph(job_id=request_id, of=of, node_id=node_id, **requested_by(caller, request_id))
+    message = RemoveFromGraph(
+        job_id=request_id, of=of, node_id=node_id, **requested_by(caller, request_id)
+    )
     task = Task("remove_from_graph_task", message, task_id_for(request_id, "remove"))
     return await intake.submitter.send_task(task, caller.client_id)
 
@@ -65,7 +78,9 @@ async def rename_in_graph(  # noqa: PLR0917 - FastAPI reads the parameters of a 
     of: Renamable,
     node_id: Annotated[str, Query(alias="id", min_length=1, max_length=128)],
     new_id: Annotated[Id, Query(alias="to")],
-    merge: Annotated[bool, Query(description="something may have the new id already, and is the same")] = False,
+    merge: Annotated[
+        bool, Query(description="something may have the new id already, and is the same")
+    ] = False,
 ) -> Accepted:
     """Change an id in all records. The result of the task has the number of records, or the reason for none.
 
@@ -83,7 +98,12 @@ async def rename_in_graph(  # noqa: PLR0917 - FastAPI reads the parameters of a 
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     request_id = intake.submitter.new_id()
     message = RenameInGraph(
-        job_id=request_id, of=of, node_id=node_id, new_id=new_id, merge=merge, **requested_by(caller, request_id)
+        job_id=request_id,
+        of=of,
+        node_id=node_id,
+        new_id=new_id,
+        merge=merge,
+        **requested_by(caller, request_id),
     )
     task = Task("rename_in_graph_task", message, task_id_for(request_id, "rename"))
     return await intake.submitter.send_task(task, caller.client_id)

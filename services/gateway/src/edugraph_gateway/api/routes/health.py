@@ -34,4 +34,6 @@ async def version(request: Request, _caller: Reader) -> Version:
 @router.get("/v1/caller", responses=problem_responses(401, 403, 429, 503))
 async def who_calls(caller: AnyCaller) -> CallerAnswer:
     """Return the scopes and roles of the key, token or session of this request, and the person whose it is."""
-    return CallerAnswer(client=caller.client_id, scopes=caller.scopes, roles=caller.roles, person=caller.person)
+    return CallerAnswer(
+        client=caller.client_id, scopes=caller.scopes, roles=caller.roles, person=caller.person
+    )

@@ -111,7 +111,9 @@ _REQUEST_BODY = {
     "description": "Records inline, the URL of a file outside, or a file, plain, gzip or zstd (Content-Encoding).",
     "content": {
         "application/json": {
-            "schema": {"oneOf": [InlineImport.model_json_schema(), OutsideImport.model_json_schema()]}
+            "schema": {
+                "oneOf": [InlineImport.model_json_schema(), OutsideImport.model_json_schema()]
+            }
         },
         **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in FILES},
     },
@@ -147,11 +149,15 @@ async def start_import(
         options = FileImport.model_validate(dict(request.query_params))
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise invalid_fields([(("query", *detail["loc"]), detail["msg"]) for detail in found]) from None
+        raise invalid_fields(
+            [(("query", *detail["loc"]), detail["msg"]) for detail in found]
+        ) from None
     return await import_upload(intake, caller, request, options, name)
 
 
-async def import_json(intake: Intake, caller: Caller, request: Request, name: str | None) -> Accepted:
+async def import_json(
+    intake: Intake, caller: Caller, request: Request, name: str | None
+) -> Accepted:
     """Take records inline, or the URL of a file outside. `name` is that of the idempotency key."""
     submitter = intake.submitter
     # The number is given before the body is read: a correction that comes while a large file is being uploaded is the
@@ -168,7 +174,9 @@ async def import_json(intake: Intake, caller: Caller, request: Request, name: st
     async def first() -> Done:
         job_id = submitter.new_id()
         if isinstance(wanted, OutsideImport):
-            looked_at = await _look_outside(submitter, job_id, wanted, acceptance, rights_of(caller, job_id))
+            looked_at = await _look_outside(
+                submitter, job_id, wanted, acceptance, rights_of(caller, job_id)
+            )
             return Done(fingerprint, await submitter.submit(looked_at, caller.client_id))
         fields = dict(wanted)
         if len(body) > RECORDS_IN_MESSAGE_BYTES:
@@ -176,9 +184,15 @@ async def import_json(intake: Intake, caller: Caller, request: Request, name: st
             fields = {**fields, "records": None, "source": stored, "unpacked_bytes": len(body)}
         accepted_at = submitter.now().timestamp()
         job = ImportJob(
-            job_id=job_id, accepted_at=accepted_at, acceptance=acceptance, rights=rights_of(caller, job_id), **fields
+            job_id=job_id,
+            accepted_at=accepted_at,
+            acceptance=acceptance,
+            rights=rights_of(caller, job_id),
+            **fields,
         )
-        return Done(fingerprint, await submitter.submit(import_submission(job, "inline"), caller.client_id))
+        return Done(
+            fingerprint, await submitter.submit(import_submission(job, "inline"), caller.client_id)
+        )
 
     async def seen() -> str:
         return fingerprint
@@ -205,11 +219,17 @@ def _parse(body: bytes) -> InlineImport | OutsideImport:
 
 def rights_of(caller: Caller, job_id: str) -> ImportRights:
     """Return what the caller may write. It travels with the job, whose rows are read long after the request."""
-    return ImportRights(learning=caller.may("submit"), roster=caller.may("roster"), **requested_by(caller, job_id))
+    return ImportRights(
+        learning=caller.may("submit"), roster=caller.may("roster"), **requested_by(caller, job_id)
+    )
 
 
 async def _look_outside(
-    submitter: JobSubmitter, job_id: str, wanted: OutsideImport, acceptance: int, rights: ImportRights
+    submitter: JobSubmitter,
+    job_id: str,
+    wanted: OutsideImport,
+    acceptance: int,
+    rights: ImportRights,
 ) -> Submission:
     """Return the submission of a file outside that was looked at.
 
@@ -269,7 +289,9 @@ async def import_upload(
         raise Problem(415, "content-encoding", "Send the file as it is, or packed by gzip or zstd.")
     encoding = cast("ContentEncoding", named)
     acceptance = await intake.next_acceptance_number()
-    body = pieces(request, max_bytes=limits.max_upload_bytes, idle_timeout_seconds=limits.idle_timeout_seconds)
+    body = pieces(
+        request, max_bytes=limits.max_upload_bytes, idle_timeout_seconds=limits.idle_timeout_seconds
+    )
 
     def fingerprint(digest: str) -> str:
         return hashlib.sha256(f"{options.model_dump_json()}{digest}".encode()).hexdigest()

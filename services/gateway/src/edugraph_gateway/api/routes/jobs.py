@@ -59,7 +59,10 @@ JobId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[
     str | None,
-    Query(pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?:[A-Za-z0-9_-]{1,64}$", description="from `next` of the page before"),
+    Query(
+        pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?:[A-Za-z0-9_-]{1,64}$",
+        description="from `next` of the page before",
+    ),
 ]
 
 
@@ -74,14 +77,18 @@ def list_jobs(
     limit: Limit = 20,
     cursor: Cursor = None,
     state: JobState | None = None,
-    offset: Annotated[int | None, Query(deprecated=True, description="refused: pages go by cursor")] = None,
+    offset: Annotated[
+        int | None, Query(deprecated=True, description="refused: pages go by cursor")
+    ] = None,
 ) -> JobList:
     """List jobs, the newest first, all or those of one `state`. `links.next` is the next page, if there is one.
 
     Callers with the scope read:own and not read get their own jobs. New jobs do not move other jobs to another page.
     """
     if offset is not None:
-        raise invalid_fields([(("query", "offset"), "is not taken any more: follow links.next, or send its cursor")])
+        raise invalid_fields(
+            [(("query", "offset"), "is not taken any more: follow links.next, or send its cursor")]
+        )
     now = clock()
     owner = None if caller.may("read") else caller.client_id
     start = Place.of(cursor) if cursor else None
@@ -114,7 +121,9 @@ def show_job(
     return job_answer(report, now(), caller, restrictions)
 
 
-@router.post("/v1/jobs/{job_id}/cancel", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
+@router.post(
+    "/v1/jobs/{job_id}/cancel", responses=problem_responses(401, 403, 404, 409, 422, 429, 503)
+)
 def cancel_job(
     *,
     caller: JobOperator,
@@ -136,10 +145,14 @@ def cancel_job(
     except Retryable as away:
         # The job is cancelled anyway. The mark is needed only if Redis loses its data.
         log.warning("cancellation_not_marked", job=job_id, reason=away.reason)
-    return job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller, restrictions)
+    return job_answer(
+        existing_job(jobs, caller, job_id, now(), "operate"), now(), caller, restrictions
+    )
 
 
-@router.post("/v1/jobs/{job_id}/resume", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
+@router.post(
+    "/v1/jobs/{job_id}/resume", responses=problem_responses(401, 403, 404, 409, 422, 429, 503)
+)
 async def resume_job(
     *,
     caller: JobOperator,
@@ -163,15 +176,25 @@ async def resume_job(
         await anyio.to_thread.run_sync(trail.failed, caller, "job.resume", job_id)
         raise
     return await anyio.to_thread.run_sync(
-        lambda: job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller, restrictions)
+        lambda: job_answer(
+            existing_job(jobs, caller, job_id, now(), "operate"), now(), caller, restrictions
+        )
     )
 
 
 @router.post(
-    "/v1/jobs/{job_id}/undo", status_code=202, responses=problem_responses(401, 403, 404, 409, 422, 429, 503)
+    "/v1/jobs/{job_id}/undo",
+    status_code=202,
+    responses=problem_responses(401, 403, 404, 409, 422, 429, 503),
 )
 async def undo_import(
-    *, caller: JobOperator, jobs: JobsDep, trail: AuditTrailDep, intake: IntakeDep, now: ClockDep, job_id: JobId
+    *,
+    caller: JobOperator,
+    jobs: JobsDep,
+    trail: AuditTrailDep,
+    intake: IntakeDep,
+    now: ClockDep,
+    job_id: JobId,
 ) -> Accepted:
     """Undo an import: remove its records, and restore those that it replaced. Follow the task.
 
@@ -181,7 +204,9 @@ async def undo_import(
     def note() -> None:
         report = existing_job(jobs, caller, job_id, now(), "operate")
         if report.kind != "import":
-            raise Problem(409, "no-import", "The job is an analysis, and only an import can be undone.")
+            raise Problem(
+                409, "no-import", "The job is an analysis, and only an import can be undone."
+            )
         if report.state not in ENDED:
             raise Problem(409, "not-ended", "The job has not ended: cancel it first.")
         trail.did(caller, "job.undo", job_id)
@@ -199,7 +224,13 @@ async def undo_import(
 
 @router.delete("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
 def delete_job(
-    *, caller: JobOperator, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
+    *,
+    caller: JobOperator,
+    jobs: JobsDep,
+    blobs: BlobsDep,
+    trail: AuditTrailDep,
+    now: ClockDep,
+    job_id: JobId,
 ) -> JobDeleted:
     """Delete the file, the rejects and the report of a job. Its records stay in the graph.
 
@@ -237,7 +268,9 @@ async def follow_job(
     """Send the job at each change as a Server-Sent Event `job`, until it has ended or the key is revoked."""
 
     def look() -> JobAnswer:
-        return job_answer(existing_job(jobs, caller, job_id, now(), "read"), now(), caller, restrictions)
+        return job_answer(
+            existing_job(jobs, caller, job_id, now(), "read"), now(), caller, restrictions
+        )
 
     def note() -> None:
         look()
@@ -293,7 +326,9 @@ def download_rejects(
     )
 
 
-def existing_job(jobs: Jobs, caller: Caller, job_id: str, now: datetime, of_others: Scope) -> JobReport:
+def existing_job(
+    jobs: Jobs, caller: Caller, job_id: str, now: datetime, of_others: Scope
+) -> JobReport:
     """Return a job of the caller, or any job for a caller with the scope `of_others`.
 
     Raises Problem 404 for a missing job, and for a job that the caller may not see, so that it does not show that the

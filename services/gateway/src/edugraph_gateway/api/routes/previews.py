@@ -24,7 +24,10 @@ TIMEOUT_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 5
 MARK_ID = "preview"
 
-_BODY = {"required": True, "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+_BODY = {
+    "required": True,
+    "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+}
 
 
 @router.post(
@@ -39,10 +42,15 @@ async def preview_import(
     intake: IntakeDep,
     clock: ClockDep,
     name: Annotated[str, Query(min_length=1, max_length=200, pattern=NAME)] = "upload",
-    whole: Annotated[bool, Query(description="whether the body is all of the file, and not its first part")] = True,
-    mapping: Annotated[str | None, Query(max_length=16_384, description="of a table; one is suggested")] = None,
+    whole: Annotated[
+        bool, Query(description="whether the body is all of the file, and not its first part")
+    ] = True,
+    mapping: Annotated[
+        str | None, Query(max_length=16_384, description="of a table; one is suggested")
+    ] = None,
     points: Annotated[
-        str | None, Query(max_length=16_384, description="a JSON object: points of a right answer, by column")
+        str | None,
+        Query(max_length=16_384, description="a JSON object: points of a right answer, by column"),
     ] = None,
 ) -> Preview:
     """Return the format of a file, a suggested mapping for a table, and its first rows as an import reads them.
@@ -61,7 +69,12 @@ async def preview_import(
     try:
         async with slots:
             with anyio.fail_after(TIMEOUT_SECONDS):
-                body = [piece async for piece in pieces(request, max_bytes=MAX_BYTES, idle_timeout_seconds=idle)]
+                body = [
+                    piece
+                    async for piece in pieces(
+                        request, max_bytes=MAX_BYTES, idle_timeout_seconds=idle
+                    )
+                ]
                 latest = clock() + MAX_FUTURE
                 look = partial(
                     preview,
@@ -75,5 +88,7 @@ async def preview_import(
                 )
                 return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
     except TimeoutError:
-        words = f"The preview took more than {TIMEOUT_SECONDS:g} s. Send a smaller part of the file."
+        words = (
+            f"The preview took more than {TIMEOUT_SECONDS:g} s. Send a smaller part of the file."
+        )
         raise Problem(408, "slow", words) from None

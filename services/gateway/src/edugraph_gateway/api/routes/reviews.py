@@ -82,7 +82,9 @@ async def write_reviews(
     return await idempotent_run(intake.idempotency, name, first, seen)
 
 
-@router.post("/v1/reviews/proposals", status_code=202, responses=problem_responses(401, 403, 429, 503))
+@router.post(
+    "/v1/reviews/proposals", status_code=202, responses=problem_responses(401, 403, 429, 503)
+)
 async def propose_pairs(caller: Reviewer, intake: IntakeDep) -> Accepted:
     """Compare the names of knowledge points now, as an import with new points does at its end.
 
@@ -112,7 +114,13 @@ def parse_reviews(body: bytes, caller: Caller, now: datetime) -> list[Review]:
         if review.at > now + MOST_AHEAD:
             wrong.append({"review": index, "field": "at", "reason": "is in the future"})
         if review.by != caller.client_id and not caller.may("operate"):
-            wrong.append({"review": index, "field": "by", "reason": "is somebody else; that needs the scope operate"})
+            wrong.append(
+                {
+                    "review": index,
+                    "field": "by",
+                    "reason": "is somebody else; that needs the scope operate",
+                }
+            )
         reviews.append(review)
     if wrong:
         few = f"{len(wrong)} of {len(values)} reviews cannot be taken; correct them and send all again."

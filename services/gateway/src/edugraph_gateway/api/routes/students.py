@@ -51,10 +51,15 @@ MoreIds = Annotated[
 ]
 Names = Annotated[
     tuple[Annotated[str, StringConstraints(min_length=2, max_length=500)], ...],
-    Query(max_length=20, description="what others may call the person in their texts, beside what the graph knows"),
+    Query(
+        max_length=20,
+        description="what others may call the person in their texts, beside what the graph knows",
+    ),
 ]
 DryRun = Annotated[bool, Query(description="say what would be removed, and change nothing")]
-Block = Annotated[bool, Query(description="refuse the ids from now on, also if nothing is known of them")]
+Block = Annotated[
+    bool, Query(description="refuse the ids from now on, also if nothing is known of them")
+]
 
 
 @router.delete("/v1/students/{student_id:path}", status_code=202, responses=_REFUSALS)
@@ -95,7 +100,9 @@ async def list_erasures(_: Officer, blobs: BlobsDep) -> Erasures:
     return Erasures(tombstones=tuple(map(tombstone_of, keys)))
 
 
-@router.post("/v1/erasures/replay", status_code=202, responses=problem_responses(401, 403, 429, 503))
+@router.post(
+    "/v1/erasures/replay", status_code=202, responses=problem_responses(401, 403, 429, 503)
+)
 async def replay_erasures(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep) -> Accepted:
     """Repeat all erasures and all undone imports, after a restore of a backup. Follow the task."""
     request_id = intake.submitter.new_id()
@@ -107,7 +114,9 @@ async def replay_erasures(caller: Eraser, trail: AuditTrailDep, intake: IntakeDe
 
 
 @router.delete("/v1/erasures/{student_id:path}", status_code=202, responses=_REFUSALS)
-async def admit_student(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId) -> Accepted:
+async def admit_student(
+    caller: Eraser, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
+) -> Accepted:
     """Allow an erased student to be imported again. The erased data do not come back by themselves."""
     message = AdmitPerson(job_id=intake.submitter.new_id(), ids=(student_id,))
     task = Task("admit_person_task", message, task_id_for(message.job_id, "admit"))
@@ -126,7 +135,9 @@ async def restrict_student(
     return await _sent(intake.submitter, caller, task, note)
 
 
-@router.post("/v1/students/{student_id:path}/restriction/lift", status_code=202, responses=_REFUSALS)
+@router.post(
+    "/v1/students/{student_id:path}/restriction/lift", status_code=202, responses=_REFUSALS
+)
 async def lift_restriction(
     caller: Officer, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
 ) -> Accepted:
@@ -138,7 +149,9 @@ async def lift_restriction(
 
 
 @router.get("/v1/restrictions", responses=problem_responses(401, 403, 429, 503))
-def list_restrictions(caller: PersonalOfficer, trail: AuditTrailDep, restrictions: RestrictionsDep) -> Restricted:
+def list_restrictions(
+    caller: PersonalOfficer, trail: AuditTrailDep, restrictions: RestrictionsDep
+) -> Restricted:
     """List the ids of all restricted students."""
     students = restrictions.ids()
     trail.shown(caller, "restrictions", "")
@@ -156,7 +169,9 @@ async def export_student(
     return await _sent(intake.submitter, caller, task, note)
 
 
-async def _sent(submitter: JobSubmitter, caller: Caller, task: Task, note: Callable[[], None]) -> Accepted:
+async def _sent(
+    submitter: JobSubmitter, caller: Caller, task: Task, note: Callable[[], None]
+) -> Accepted:
     """Write the action into the audit log, and then send the task. A failure of the log stops the task."""
     await in_time(note, AUDIT_TIMEOUT_SECONDS, submitter.threads)
     return await submitter.send_task(task, caller.client_id)
@@ -170,7 +185,9 @@ async def _sent(submitter: JobSubmitter, caller: Caller, task: Task, note: Calla
         **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )
-def download_export(caller: Exporter, trail: AuditTrailDep, blobs: BlobsDep, name: ExportName) -> StreamingResponse:
+def download_export(
+    caller: Exporter, trail: AuditTrailDep, blobs: BlobsDep, name: ExportName
+) -> StreamingResponse:
     """Return the ZIP of an export. It is deleted after it was sent."""
     key = f"exports/{name}"
     if not blobs.exists(key):

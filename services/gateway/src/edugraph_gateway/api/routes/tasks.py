@@ -4,7 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from edugraph_gateway.api.dependencies import AuditTrailDep, RestrictionsDep, ResultsDep, TaskOwnersDep, TaskReader
+from edugraph_gateway.api.dependencies import (
+    AuditTrailDep,
+    RestrictionsDep,
+    ResultsDep,
+    TaskOwnersDep,
+    TaskReader,
+)
 from edugraph_gateway.operations.restriction import json_without
 from edugraph_gateway.operations.task_results import TaskAnswer
 from edugraph_gateway.problems import not_found_for, problem_responses
