@@ -178,13 +178,15 @@ class Audit:
         if once:
             keys.append(f"edugraph:logged:{once}")
         for _ in range(_TRIES):
-            link = _link_of(self._last)
+            # Another thread may change `_last` before the entry is sent.
+            known_last = self._last
+            link = _link_of(known_last)
             text = self._sealed(entry, link)
             # The first entry that is left out leaves a mark: from here on only the lines of the log have more.
             mark = self._sealed(entry.model_copy(update={"action": "capped"}), link)
             with redis_errors():
                 state, last = self._append(
-                    keys, [ENTRIES, ENDED, self._last, most, text, mark, ONCE_SECONDS]
+                    keys, [ENTRIES, ENDED, known_last, most, text, mark, ONCE_SECONDS]
                 )
             self._last = last
             if state == "changed":
