@@ -141,6 +141,12 @@ def _logging_as_before() -> Iterator[None]:
     structlog.configure(**before)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _without_garbage_of_other_modules() -> None:
+    """Finalize the results of Celery that tests before left, which connects and would fail a unit test."""
+    gc.collect()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """A test that connects says so by its marker: what is thought to be a unit test asks nothing of a network."""

@@ -69,20 +69,6 @@ def test_id_and_secret_are_drawn_apart(keys: ApiKeys) -> None:
     assert drawn == [6, 32]
 
 
-def test_keys_of_an_older_release_are_found_where_it_put_them(
-    keys: ApiKeys, server: "redis.Redis"
-) -> None:
-    stored = (
-        '{"key_id":"a","name":"n","scopes":["read","submit","operate","erase"],"secret_hash":"0",'
-        '"created":"2026-01-01T00:00:00Z","expires":null}'
-    )
-    server.hset("edugraph:keys", "a", stored)
-    found = keys.find("a")
-    assert found is not None
-    assert found.stored() == stored
-    assert found.scopes == ("read", "submit", "operate", "erase")
-
-
 def test_a_key_has_the_roles_and_the_person_that_it_was_made_with(keys: ApiKeys) -> None:
     made = keys.create("class 8a", [], NOW, roles=["teacher", "teacher"], person="T01")
     caller = KeyRing(keys).caller(made.token, NOW)

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from celery import Celery
 
-from edugraph_common.contracts.errors import Failure, Rejected, Wait
+from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event, EventType
 from edugraph_common.contracts.messages import (
     COMPARED_POINTS,
@@ -88,6 +88,7 @@ LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
 )
+SPLIT_QUEUE_SECONDS = 15.0  # the wait before a large file is sent again to a queue that refused it
 DERIVING = "the prerequisites that its texts changed are being derived"
 DERIVING_SECONDS = 60.0  # a job that waits for prerequisites does not count as lost for this long
 # After this number of failed batches in a row the rest of the job is left out. It would fail as well, and the queues
@@ -202,7 +203,12 @@ class Importer:
         if at_once:
             message = SplitSource(**dict(job), then="import_records_async")
         task_id = task_id_for(job.job_id, f"split-source-{job.generation}")
-        send(self.app, "split_source_task", message, task_id=task_id)
+        try:
+            send(self.app, "split_source_task", message, task_id=task_id)
+        except Retryable as away:
+            # During an upgrade workers may begin before the topology is applied.
+            reason = f"the file cannot be sent to be split: {away.reason}"
+            raise Wait(reason, SPLIT_QUEUE_SECONDS) from away
 
     def split(self, message: SplitSource) -> None:
         """Split a large source into batches, and start its import.

@@ -360,7 +360,8 @@ def test_a_number_of_chosen_days_opens_the_records_that_it_counts(
         of(school.records, "attempt_record"),
         key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id),
     ):
-        if "C" in each.data.courses:
+        is_a_try = each.data.outcome_thousandths is not None
+        if is_a_try and "C" in each.data.courses:
             first.setdefault((each.data.student_id, each.data.item_id), each.record_id)
     begin, end = (BEGINNING + timedelta(hours=each) for each in hours)
     times: list[dict[str, Any]] = [
@@ -390,9 +391,11 @@ def test_a_number_of_chosen_days_opens_the_records_that_it_counts(
 
 
 def _is_mistake(opened: Any) -> bool:
-    return opened.kind == "ErrorRecord" or (
-        opened.outcome < 500 and bool(opened.question or opened.text)
-    )
+    if opened.kind == "ErrorRecord":
+        return True
+    if opened.outcome is None:
+        return False  # Nobody has judged the answer yet.
+    return opened.outcome < 500 and bool(opened.question or opened.text)
 
 
 PAST_DAY = BEGINNING.date()  # of the hours of `schools`, those of the first day
