@@ -27,12 +27,10 @@ ON_SHARED_ENGINE = re.compile(
 # The tests that import into the demo of the page: one worker starts it, once.
 ON_DEMO = re.compile(r"tests/page/test_(focus|imports|tutorial)\.py")
 
-WAIT = (
-    "tests/e2e",
-    "tests/integration",
-)  # for the processes of a system, and limits that must pass
-# Of the groups these two are begun after such a part of the files. Where all that computes for minutes came first, it
-# had three workers on two cores, and cores were idle later, when three workers waited.
+# These tests wait for the processes of a system, and for limits that must pass.
+WAIT = ("tests/e2e", "tests/integration")
+# These two groups begin after this part of the files. If all files that compute for minutes came first, they would
+# have three workers on two cores, and later the cores would be idle while three workers wait.
 BEGUN_LATER = {
     "services/insights/tests/integration on embedded": 0.3,
     "services/insights/tests/integration on neo4j": 0.5,

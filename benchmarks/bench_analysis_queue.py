@@ -86,9 +86,8 @@ def main() -> int:
             found = measure(system, chosen.rows, Path(folder))
     print("".join(f"{name:>24}" for name in found))
     print("".join(f"{value:>24,}" for value in found.values()))
-    missed = (
-        found["messages"] > PACKS_IN_QUEUE + 2
-    )  # and the message that begins, and one that is on its way
+    # One message may have begun, and one may be on its way.
+    missed = found["messages"] > PACKS_IN_QUEUE + 2
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "analysis_queue.json").write_text(
         json.dumps({"result": found, "missed": missed}, indent=1)

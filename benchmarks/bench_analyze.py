@@ -38,10 +38,8 @@ FAULTY = {
 QUICK = {"latency": 0.2}
 SLOW = {"latency": 15}
 COLD = SLOW | {"headers": {"Connection": "close"}}
-THREADS, MOST_MEGABYTES = (
-    32,
-    250,
-)  # of one process; the threads are the default of EDUGRAPH_REQUESTS_UNDER_WAY
+# The bounds of one process. Its threads are the default of EDUGRAPH_REQUESTS_UNDER_WAY.
+THREADS, MOST_MEGABYTES = 32, 250
 MOST_SECONDS = 600.0  # the limit for a run that hangs
 
 
@@ -384,16 +382,14 @@ def _misses_of_the_rest(results: list[dict[str, Any]]) -> list[str]:
 
 
 COLUMNS = (
-    *(
-        "requests",
-        "most_in_window",
-        "share",
-        "items_per_minute",
-        "found",
-        "failed",
-        "paid",
-        "longest_wait",
-    ),
+    "requests",
+    "most_in_window",
+    "share",
+    "items_per_minute",
+    "found",
+    "failed",
+    "paid",
+    "longest_wait",
     "megabytes",
 )
 
@@ -446,9 +442,8 @@ def main() -> int:
         address = given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]
         results = list(pool.map(lambda run: perform(run, address), limited))
         if chosen.only in same.title:
-            results.append(
-                perform(same, address)
-            )  # its speed is the machine's, the others' is the limit's
+            # The speed of this run is the machine's; the speed of the others is the limit's.
+            results.append(perform(same, address))
     show(results)
     missed = misses(results)
     (HERE / "results").mkdir(exist_ok=True)

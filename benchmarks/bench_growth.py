@@ -51,11 +51,8 @@ WARM, PROBES = 4, 12  # batches; the first ones warm up and are not measured
 PROBE_STUDENTS = 400
 CLAIMS_OF_A_TEXT, TEXTS_OF_A_PACK = 100, 10
 MOST_CLAIMS = 100_000
-DEFINES = {
-    "term_record",
-    "course_content",
-    "item_record",
-}  # records that schools of all prefixes have in common
+# Schools of all prefixes have these records in common.
+DEFINES = {"term_record", "course_content", "item_record"}
 ORIGIN = Origin(analyser="offline", model="bench", prompt_version="1")
 # Goals for the largest size: the ratio to the smallest size, or below them the value itself.
 RATIO_GOALS = {"batch p50, ms": 1.2, "batch p95, ms": 1.5}
@@ -138,9 +135,8 @@ def fill(graph: Graph, size: int) -> tuple[Figures, list[Record], list[str]]:
     """Write a school. Return the figures, the last mistakes of the most frequent type, and the busiest students."""
     values = islice(School(students_of(size), 1, size).records(), size)
     of_type = Counter[str]()
-    last_of_type = defaultdict[str, deque[Record]](
-        lambda: deque(maxlen=TRIES)
-    )  # all mistakes would fill the memory
+    # All mistakes would fill the memory, so only the last ones are kept.
+    last_of_type = defaultdict[str, deque[Record]](lambda: deque(maxlen=TRIES))
     of_student: dict[str, int] = {}
     seconds, number = 0.0, 0
     while records := [parse_record(value) for value in islice(values, BATCH)]:

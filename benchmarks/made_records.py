@@ -12,20 +12,26 @@ from typing import Any
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 WORDS = (
-    *(
-        "fraction",
-        "sum",
-        "power",
-        "root",
-        "force",
-        "energy",
-        "cell",
-        "verb",
-        "tense",
-        "clause",
-        "loop",
-    ),
-    *("list", "graph", "proof", "angle", "方程", "分数", "函数", "力", "电路"),
+    "fraction",
+    "sum",
+    "power",
+    "root",
+    "force",
+    "energy",
+    "cell",
+    "verb",
+    "tense",
+    "clause",
+    "loop",
+    "list",
+    "graph",
+    "proof",
+    "angle",
+    "方程",
+    "分数",
+    "函数",
+    "力",
+    "电路",
 )
 # Type of record -> its share, as in the export of a platform.
 SHARES = {

@@ -67,9 +67,8 @@ def given(*names: str) -> dict[str, str]:
         missing(
             f"no real servers: {absent[0].replace('EDUGRAPH_', TESTS)} is not set; run this by `make test`"
         )
-    kinds = tuple(
-        {"_".join(name.split("_")[:2]) for name in names}
-    )  # EDUGRAPH_NEO4J of EDUGRAPH_NEO4J_URI
+    # The kind of EDUGRAPH_NEO4J_URI is EDUGRAPH_NEO4J.
+    kinds = tuple({"_".join(name.split("_")[:2]) for name in names})
     try:
         guard.claim({name: value for name, value in addresses.items() if name.startswith(kinds)})
     except guard.Refused as refusal:
@@ -189,9 +188,8 @@ class Engine:
     name: str
     environment: dict[str, str]
     folder: Path
-    own: Mapping[str, Mapping[str, str]] = field(
-        default_factory=dict
-    )  # settings of single processes
+    # The settings of single processes.
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @contextmanager
     def serve(self, pools: Pools) -> Iterator["System"]:

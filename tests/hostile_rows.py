@@ -433,9 +433,8 @@ def good_students(form: Format, lines: Sequence[str]) -> set[str]:
     """Return the students of the good rows among `mixed` lines; in a table, of those that begin a row."""
     if form != "csv":
         return {f"good{number}" for number in range(len(lines) // 2 + 1)}
-    begins = set(
-        line_ends(file_of(form, lines).decode(), HEADER.count(",") + 1)
-    )  # where one ends the next one begins
+    # A row begins where the one before it ends.
+    begins = set(line_ends(file_of(form, lines).decode(), HEADER.count(",") + 1))
     places = accumulate((line.count("\n") + 1 for line in lines), initial=1)
     of_good = list(places)[: len(lines) : 2]
     return {f"good{number}" for number, place in enumerate(of_good) if place in begins}

@@ -90,9 +90,8 @@ def _real() -> Iterator[GraphSettings]:
     settings = GraphSettings(
         uri=uri, user=user, password=SecretStr(password), privacy_secret=SecretStr(PRIVACY_SECRET)
     )
-    guard.empty_graph(
-        _address(settings)
-    )  # in portions: an import may have left too much for one transaction
+    # The graph is emptied in portions, since an import may have left too much for one transaction.
+    guard.empty_graph(_address(settings))
     yield settings
 
 

@@ -162,25 +162,21 @@ class Bench:
             port, TRAP_CONF=json.dumps(conf or {}), TRAP_WITHOUT=without, **more
         )
         command = [
-            *(
-                sys.executable,
-                "-m",
-                "celery",
-                "-A",
-                "trap_app",
-                "worker",
-                "-Q",
-                "data_import",
-                "-E",
-            ),
-            *(
-                "-c",
-                str(concurrency),
-                "-n",
-                f"{name}@{self.vhost}",
-                "--without-gossip",
-                "--without-mingle",
-            ),
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "trap_app",
+            "worker",
+            "-Q",
+            "data_import",
+            "-E",
+            "-c",
+            str(concurrency),
+            "-n",
+            f"{name}@{self.vhost}",
+            "--without-gossip",
+            "--without-mingle",
         ]
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -14,9 +14,8 @@ class ServerError(Exception):
 
 def say(text: str, about: str = "servers") -> None:
     """Print a message to stderr, because stdout is for the output of `env` and `ctl`."""
-    sys.stderr.write(
-        f"{about}: {text}\n"
-    )  # in one piece, since several servers report at the same time
+    # The line is written in one piece, since several servers report at the same time.
+    sys.stderr.write(f"{about}: {text}\n")
     sys.stderr.flush()
 
 
@@ -25,9 +24,8 @@ def write_private(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f"{path.name}.{os.getpid()}.half")
     half.unlink(missing_ok=True)
-    half.touch(
-        mode=0o600, exist_ok=False
-    )  # before the text is written, so that others can never read it
+    # The mode is set before the text is written, so that others can never read it.
+    half.touch(mode=0o600, exist_ok=False)
     half.write_text(text, encoding="utf-8")
     half.replace(path)
 
@@ -38,7 +36,6 @@ def last_lines(path: Path, count: int = 30) -> str:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "    (no log was written)"
-    lines = [
-        line for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.strip()
-    ]  # without colours
+    # The colours are removed.
+    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.strip()]
     return "\n".join(f"    {line}" for line in lines[-count:])

@@ -52,9 +52,8 @@ def running(folder: Path) -> Iterator[S3]:
     """Yield a server that answers and has no bucket. Its files and its log are in `folder`. Raises ServerError."""
     program = cache.built(f"versitygw-{VERSION}", _build) / "versitygw"
     buckets = folder / "buckets"
-    metadata = (
-        folder / "metadata"
-    )  # beside the objects, for file systems without extended attributes
+    # The metadata stand beside the objects, for file systems without extended attributes.
+    metadata = folder / "metadata"
     for needed in (buckets, metadata):
         needed.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -82,9 +82,8 @@ def test_without_the_analyzer_its_commands_say_what_to_install(
     for name in ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_BLOB_URL"):
         monkeypatch.setenv(name, "redis://127.0.0.1:1")
     for name in [name for name in sys.modules if name.startswith("edugraph_analyzer.")]:
-        monkeypatch.delitem(
-            sys.modules, name
-        )  # Python does not look at the package of a module that it has loaded
+        # Python does not look at the package of a module that it has loaded.
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "edugraph_analyzer", None)
     done = runner.invoke(app, arguments)
     assert done.exit_code == 2
@@ -295,11 +294,8 @@ def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPat
         ("a.ndjson", b'{"type": 1}\n', ("ndjson", None)),
         ("a.csv", b"a,b\n1,2\n", ("csv", None)),
         ("a.ndjson.gz", b"\x1f\x8b\x08\x00", ("ndjson", "gzip")),
-        (
-            "broken.bin",
-            b"\xff\xfe\x00\xd8",
-            ("ndjson", None),
-        ),  # the gateway says what is wrong with it
+        # The gateway says what is wrong with this file.
+        ("broken.bin", b"\xff\xfe\x00\xd8", ("ndjson", None)),
     ],
 )
 def test_what_a_file_is_is_found_out(

@@ -139,9 +139,8 @@ def test_each_file_is_a_job_and_what_cannot_be_used_stops_no_other(
 
 def test_a_dry_run_says_of_each_file_what_an_import_would_do(folder: Path) -> None:
     done = runner.invoke(app, ["import", "--dry-run", str(folder), str(folder / "a.ndjson")])
-    assert (
-        done.exit_code == 2
-    )  # the workbook has no mapping, and a suggestion is printed; the PDF is none of ours
+    # The workbook has no mapping, so a suggestion is printed. A PDF is not read.
+    assert done.exit_code == 2
     assert done.stdout.count("a.ndjson: ndjson") == 2
     assert "items.csv: csv" in done.stdout
     assert "# A suggested mapping (from the sheet A)" in done.stdout

@@ -34,7 +34,7 @@ from edugraph_client import Client, Refused, Unreachable  # noqa: E402
 from tools import cache, docker  # noqa: E402
 
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
-# Seconds: the servers' first start, on a machine that does other things beside it
+# The seconds of the servers' first start, on a machine that does other things beside it.
 STARTED_WITHIN = 300
 READY_WITHIN = 300  # seconds, of the services once the servers are healthy
 IMPORTED_WITHIN = 300  # seconds, for each file; a refused login is seen at once and ends the wait

@@ -29,10 +29,8 @@ from tools.common import ServerError  # noqa: E402
 from tools.helm import program  # noqa: E402
 from tools.servers import registry  # noqa: E402
 
-HOOK = {
-    "url": "https://a.example/in",
-    "existingSecret": "hook",
-}  # so that all that can run is rendered
+# With this hook the chart renders every component.
+HOOK = {"url": "https://a.example/in", "existingSecret": "hook"}
 MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 # What each image is asked to do, by its Python.
 CHECKS = {

@@ -43,11 +43,8 @@ PATIENCE = 600.0  # seconds for one answer of a model on a small machine
 STARTS_WITHIN = 120.0
 Samples = dict[str, list[Sample]]  # name of the set -> its samples
 LABELLED = {each.name for each in (*FITTED, *TYPED)} & DATA_SETS.keys()
-LARGEST_PACK = {
-    "interaction": 16,
-    "error": 16,
-    "knowledge_points": 4,
-}  # the importer sends course texts four by four
+# The importer sends course texts four by four.
+LARGEST_PACK = {"interaction": 16, "error": 16, "knowledge_points": 4}
 
 
 def main() -> int:

@@ -20,17 +20,20 @@ from edugraph_insights.whole_graph import digest_of, digest_rows
 LOOKS_EVERY = 2.0  # seconds
 # What a run may cost differs, and when it was; what came of it must not.
 COMPARED = (
-    *(
-        "state",
-        "source",
-        "batches",
-        "batches_done",
-        "failed_batches",
-        "read",
-        "written",
-        "unchanged",
-    ),
-    *("rejected", "failed", "by_type", "reasons", "not_relevant", "error"),
+    "state",
+    "source",
+    "batches",
+    "batches_done",
+    "failed_batches",
+    "read",
+    "written",
+    "unchanged",
+    "rejected",
+    "failed",
+    "by_type",
+    "reasons",
+    "not_relevant",
+    "error",
 )
 
 

@@ -84,9 +84,8 @@ def test_a_cancelled_analysis_asks_no_more_and_resumed_pays_nothing_twice(
     time.sleep(ANALYZERS * 60 / PER_MINUTE + LATENCY)
     assert stays(lambda: max(requests()) < cancelled + 0.8, 3), "asked after the cancel"
 
-    until(
-        lambda: system.client.job(job).analysis.done == PACK * len(requests()), 20
-    )  # those under way were finished
+    # The requests under way were finished.
+    until(lambda: system.client.job(job).analysis.done == PACK * len(requests()), 20)
     stopped = system.client.job(job)
     assert stopped.state == "cancelled"
     assert (stopped.written, stopped.analysis.expected, stopped.analysis.failed) == (

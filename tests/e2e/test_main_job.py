@@ -32,9 +32,8 @@ def test_a_file_is_imported_once_however_often_it_is_sent(clean: System, tmp_pat
             int(str(report[outcome])) for outcome in ("written", "replaced", "unchanged", "older")
         ]
         assert (report["state"], sum(outcomes), report["rejected"]) == ("succeeded", len(lines), 0)
-    ids = {
-        json.loads(line).get("record_id", line) for line in lines
-    }  # without an id, the content is the identity
+    # Without an id, the content is the identity.
+    ids = {json.loads(line).get("record_id", line) for line in lines}
     assert (first["written"], again["written"]) == (len(ids), 0)
     assert clean.client.graph_digest() == digest
 

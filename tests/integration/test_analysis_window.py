@@ -271,9 +271,8 @@ def test_in_peace_each_record_is_asked_once_and_the_window_is_kept(
         for kind, batch, records in REQUESTS
         for record in range(records)
     )
-    assert (
-        world.server.exists(*keys_of_job(world.job_id)[-2:]) == 0
-    )  # nothing is left of the window
+    # Nothing is left of the window.
+    assert world.server.exists(*keys_of_job(world.job_id)[-2:]) == 0
 
 
 def test_a_publish_that_is_refused_is_a_wait_and_no_loss(new_world: Callable[[], World]) -> None:
@@ -314,9 +313,8 @@ def test_a_pack_that_was_given_up_makes_room_for_the_next(new_world: Callable[[]
         RECORDS,
         0,
     )
-    assert (
-        sum(number for _, _, number in world.asked) == RECORDS
-    )  # none was asked the first time, all the second
+    # No record was asked about the first time, and all were the second time.
+    assert sum(number for _, _, number in world.asked) == RECORDS
 
 
 def test_packs_of_before_a_resume_are_skipped(new_world: Callable[[], World]) -> None:
@@ -338,9 +336,8 @@ def test_records_that_have_no_finding_are_asked_again_when_the_job_goes_on(
     world.drain()
     report = world.report()
     assert report is not None
-    assert (
-        report.analysis.failed == 3 * (len(world.asked) - 1) + 1
-    )  # one of the packs has one record
+    # One of the packs has one record.
+    assert report.analysis.failed == 3 * (len(world.asked) - 1) + 1
     assert (report.state, report.analysis.done + report.analysis.failed) == (
         "partly failed",
         RECORDS,

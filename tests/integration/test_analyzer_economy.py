@@ -55,9 +55,8 @@ class Bench:
             "prices": {name: PRICE},
         }
         chosen |= {"one_student_per_pack": False} | more
-        self._transport = (
-            httpx2.HTTPTransport()
-        )  # to make one takes longer than all that a pipeline does here
+        # A transport takes longer to make than a pipeline takes here.
+        self._transport = httpx2.HTTPTransport()
         self._settings = AnalyzerSettings(
             openai_api_key=name, openai_base_url=provider.url, model=name, **chosen
         )
@@ -126,9 +125,8 @@ def test_a_pack_is_read_by_one_batch_for_half_the_price(bench: Bench, name: str)
         bench.pipeline().analyse(economy(name))
     result = bench.finished(economy(name))
     assert_each_once(bench, result)
-    assert "Maria" not in json.dumps(
-        bench.provider.requests()
-    )  # what goes out is redacted as it always is
+    # The texts that go out are redacted as always.
+    assert "Maria" not in json.dumps(bench.provider.requests())
     again = bench.pipeline().analyse(economy(name))
     assert [found.origin.cost for found in again.findings] == [
         found.origin.cost for found in result.findings

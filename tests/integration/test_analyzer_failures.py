@@ -254,9 +254,8 @@ def test_what_no_pack_can_be_answered_for_ends_the_job_with_one_sentence_and_no_
         openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=6_000, **chosen
     )
     refusing = replace(analyzer, pipeline=Pipeline(settings, server))
-    states = [
-        refusing.analyse(pack(job, number)).state for number in range(5)
-    ]  # a failure would be a dead letter
+    # A failure would be a dead letter.
+    states = [refusing.analyse(pack(job, number)).state for number in range(5)]
     assert states == ["cancelled"] * 5
     seen = report(analyzer, job)
     assert seen.state == "failed"

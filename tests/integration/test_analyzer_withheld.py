@@ -107,9 +107,8 @@ def test_the_service_asks_the_importer_once_and_waits(
         0,
         1,
     )
-    assert (
-        findings.acceptance == 7
-    )  # a version that comes with its finding first stands where its import does
+    # A version that comes with its finding first has the number of its import.
+    assert findings.acceptance == 7
 
 
 @pytest.mark.parametrize("how", [OFFLINE, MODEL])

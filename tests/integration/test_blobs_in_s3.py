@@ -224,9 +224,8 @@ def test_the_upload_of_a_process_that_was_killed_is_never_seen(
     assert blobs.keys("jobs") == []
     with pytest.raises(Gone):
         blobs.open("jobs/1/source")
-    until(
-        lambda: bucket.unfinished() == ["edugraph/jobs/1/source"], 5
-    )  # as the rules of the bucket must end it
+    # The rules of the bucket must end the upload in this state.
+    until(lambda: bucket.unfinished() == ["edugraph/jobs/1/source"], 5)
 
 
 WRITES = """

@@ -89,9 +89,8 @@ def test_a_full_redis_is_told_in_one_sentence_and_people_see_what_there_is(
         assert {(answer.json()["type"], answer.json()["detail"]) for answer in refused} == {
             ("urn:edugraph:problem:full", words)
         }
-        time.sleep(
-            TOKEN_LIFETIME_SECONDS + 0.1
-        )  # nothing is left of what the gateway has taken from the rate limit
+        # The tokens that the gateway has taken from the rate limit have ended then.
+        time.sleep(TOKEN_LIFETIME_SECONDS + 0.1)
         assert client.get(f"/v1/jobs/{known}").json()["state"] == "queued"
         assert [job["job_id"] for job in client.get("/v1/jobs").json()["jobs"]] == [known]
         assert running.queued("data_import") == 1

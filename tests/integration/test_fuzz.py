@@ -47,9 +47,8 @@ def test_a_broken_promise_is_told_and_ends_with_1(
 
     module = "fuzz.StagedGraph" if place == "staged" else "fuzz.Graph"
     monkeypatch.setattr(f"{module}.write_batch", refuse)
-    monkeypatch.setattr(
-        "fuzz.bench", pytest.MonkeyPatch.context
-    )  # the run has claimed the servers already
+    # The run has claimed the servers already.
+    monkeypatch.setattr("fuzz.bench", pytest.MonkeyPatch.context)
     report = tmp_path / "fuzz.json"
     monkeypatch.setattr(
         sys, "argv", ["fuzz", "--examples", "5", "--source", "csv", "--json", str(report)]

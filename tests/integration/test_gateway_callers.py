@@ -130,9 +130,8 @@ def test_streams_are_limited_for_each_key_and_end_with_it(
         gateway(guarded.environment, folder, auth="on", max_streams_per_client="2") as running,
         running.client() as client,
     ):
-        job = client.post("/v1/imports", json={"records": [RECORD]}, headers=header).json()[
-            "job_id"
-        ]
+        answer = client.post("/v1/imports", json={"records": [RECORD]}, headers=header)
+        job = answer.json()["job_id"]
         path = f"/v1/jobs/{job}/events"
 
         def status(headers: dict[str, str]) -> int:

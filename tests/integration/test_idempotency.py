@@ -193,9 +193,8 @@ def test_one_who_waits_looks_often_and_not_all_the_time(store, name, monkeypatch
 
 
 def test_a_claim_is_renewed_while_the_body_comes_in_and_not_after(store, name, monkeypatch) -> None:
-    assert (
-        idempotency.RENEWAL_SECONDS * 4 == idempotency.CLAIM_LIFETIME_SECONDS
-    )  # three renewals may fail
+    # Three renewals may fail.
+    assert idempotency.RENEWAL_SECONDS * 4 == idempotency.CLAIM_LIFETIME_SECONDS
     monkeypatch.setattr(idempotency, "RENEWAL_SECONDS", 0.05)
     renewed: list[str] = []
 

@@ -220,10 +220,8 @@ def test_a_slot_of_a_queue_that_the_server_forgot_is_lost(gate: Gate) -> None:
     assert gate.confirm(slot) == [LOST, 0]
     fresh = gate.reserve()
     assert fresh.queue_since != slot.queue_since
-    assert gate.confirm(slot) == [
-        LOST,
-        0,
-    ]  # the queue that began anew is not the one that was promised
+    # The queue began again, so it is not the one that was promised.
+    assert gate.confirm(slot) == [LOST, 0]
     assert gate.confirm(fresh)[0] == GO
 
 

@@ -97,9 +97,8 @@ def test_each_service_does_its_whole_work_with_its_own_user(
             password = unquote(urlsplit(addresses[REDIS]).password or "")
             done = edugraph(gateway, *arguments, stdin=f"{password}\n", seconds=120)
             assert done.returncode == 0, (arguments, done.stdout, done.stderr)
-        assert (
-            httpx.get(f"{insights}/v1/insights/views").json()["views"] == []
-        )  # the importer dropped it
+        # The importer dropped the view.
+        assert httpx.get(f"{insights}/v1/insights/views").json()["views"] == []
     assert refused == []
 
 

@@ -85,11 +85,8 @@ def test_strange_messages_are_buried_and_the_worker_goes_on(bench: Bench) -> Non
         (json.dumps(BODY).encode(), {**HEADERS, "id": None}, JSON),
         (json.dumps(BODY).encode(), {**HEADERS, "timelimit": [1]}, JSON),
         (json.dumps(BODY).encode(), {**HEADERS, "shadow": "another"}, JSON),
-        (
-            json.dumps({"task": TRAP, "args": []}).encode(),
-            {},
-            JSON,
-        ),  # as Celery sent it long ago, without an id
+        # Celery sent such messages long ago, without an id.
+        (json.dumps({"task": TRAP, "args": []}).encode(), {}, JSON),
     ]
     worker = bench.start()
     with bench.app.producer_pool.acquire() as producer:

@@ -136,9 +136,8 @@ def test_signing_out_ends_the_session_at_both_doors_and_at_the_issuer(school: Sc
     with school.signed_in("teacher") as visitor:
         kept = visitor.cookies[COOKIE]
         visitor.cookies.delete(COOKIE)
-        assert (
-            str(visitor.get("/ui/login").url) == f"{school.url}/ui/"
-        )  # the issuer still knows them
+        # The issuer still knows the visitor.
+        assert str(visitor.get("/ui/login").url) == f"{school.url}/ui/"
         csrf = {CSRF_HEADER: session(visitor)["csrf"]}
         last = visitor.cookies[COOKIE]
         assert last != kept

@@ -63,9 +63,8 @@ def test_a_failed_answer_ends_in_a_sentence_and_is_asked_for_again(
     assert not shown.query_selector(".waits")
     visit.page.unroute(QUESTION)
     if answer is be_away:
-        shown.locator(f"{BLOCK} .refusal").wait_for(
-            state="detached"
-        )  # the block asks again by itself
+        # The block asks again by itself.
+        shown.locator(f"{BLOCK} .refusal").wait_for(state="detached")
     else:
         shown.locator(BLOCK).get_by_role("button", name="Ask again").click()
     shown.wait_for_selector(f"{BLOCK} tbody data")
@@ -82,9 +81,8 @@ def test_the_last_answer_stays_and_says_its_time_while_no_newer_one_can_be_had(
     before = visit.values(f"{BLOCK} tbody")
     go_to(shown, "students", "overview")
     visit.page.route(QUESTION, be_busy)
-    shown.evaluate(
-        "const now = Date.now; Date.now = () => now() + 31_000"
-    )  # no answer is remembered any longer
+    # No answer is remembered any longer.
+    shown.evaluate("const now = Date.now; Date.now = () => now() + 31_000")
     go_to(shown, "overview", "students")
     shown.wait_for_selector(f"{BLOCK} [data-outdated]")
     visit.ready()

@@ -100,9 +100,8 @@ def test_a_table_is_looked_at_sent_and_mended(visit_demo: Visitor, tmp_path: Pat
     shown.wait_for_function(f"() => document.querySelector('.job')?.dataset.job !== '{first}'")
     ended(shown, "succeeded")
     assert numbers(shown, ".job") == {**whole, "written": "1", "rejected": "0"}
-    assert (
-        shown.locator("header option[value=TRY]").count() == 1
-    )  # a new course can be chosen at once
+    # A new course can be chosen at once.
+    assert shown.locator("header option[value=TRY]").count() == 1
     assert "new" not in shown.url  # no row stands in an address
 
 

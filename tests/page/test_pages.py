@@ -394,17 +394,14 @@ def test_the_sliders_ask_for_days_and_say_them_in_words(visit: Visitor) -> None:
     words = f"{date.fromisoformat(day):%-d %B %Y}"
     assert shown.locator("input[name=until]").get_attribute("aria-valuetext") == words
     assert words in shown.locator("#days").inner_text()
-    assert (
-        shown.evaluate("document.activeElement.name") == "until"
-    )  # who moves it goes on moving it
+    # The person who moves the slider goes on moving it.
+    assert shown.evaluate("document.activeElement.name") == "until"
     weak = visit.answer("weak-points", course=COURSE, to=f"{day}T23:59:59.999Z")["rows"]
     assert 0 < len(weak) < len(visit.answer("weak-points", course=COURSE)["rows"])
     names = ("wrong", "students", "first_attempts")
     named = {row["name"]: row for row in weak}
-    rows = shown.query_selector_all("[data-question=course-map] > div > .scrolls tbody tr")[
-        : len(weak)
-    ]
-    for row in rows:
+    rows = shown.query_selector_all("[data-question=course-map] > div > .scrolls tbody tr")
+    for row in rows[: len(weak)]:
         of = named[row.eval_on_selector("th", "e => e.textContent")]
         values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
         assert close(values, [of[name] for name in names])
@@ -627,12 +624,8 @@ def test_a_group_shows_those_who_are_in_the_course_and_how_many_are_not(visit: V
     assert {row["student"] for row in roster["rows"]} < everybody
     [not_in_it] = roster["left_out"].values()
     for question in ("roster", "attention", "needs-help"):
-        assert (
-            visit.answer(question, course=COURSE, group=GROUP)["left_out"][
-                "students who are not in the course"
-            ]
-            == not_in_it
-        )
+        left_out = visit.answer(question, course=COURSE, group=GROUP)["left_out"]
+        assert left_out["students who are not in the course"] == not_in_it
     for language, words in (
         ("en", "students who are not in the course"),
         ("zh", "不在该课程的学生"),
@@ -754,9 +747,8 @@ def test_who_may_ask_other_questions_begins_with_another_page(visit_guarded: Vis
     shown = visit.ready()
     assert not shown.query_selector(".refusal")
     assert not shown.query_selector("nav a[href*=overview]")
-    assert not shown.query_selector(
-        "main a[href*=records], main a[href*='#student?']"
-    )  # not theirs to ask
+    # This role may not ask for records of students.
+    assert not shown.query_selector("main a[href*=records], main a[href*='#student?']")
 
 
 def test_a_student_sees_their_own_page(visit_guarded: Visitor) -> None:

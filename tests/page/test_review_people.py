@@ -89,9 +89,8 @@ def reviewer(browser: Browser, one_address: str) -> Iterator[Visitor]:
 
 
 def queue(visit: Visitor, **asked: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = visit.answer("review-queue", course=COURSE, limit="5000", **asked)[
-        "rows"
-    ]
+    answer = visit.answer("review-queue", course=COURSE, limit="5000", **asked)
+    rows: list[dict[str, Any]] = answer["rows"]
     return rows
 
 
@@ -332,10 +331,8 @@ def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(
         pressed(shown, "m" if row is rows[0] else "n")
     until(lambda: said() == {rows[0]["key"]: "same", rows[1]["key"]: "different"})
     compared(visit.address)
-    assert said() == {
-        rows[0]["key"]: "same",
-        rows[1]["key"]: "different",
-    }  # and none of the two is proposed anew
+    # Neither of the two is proposed again.
+    assert said() == {rows[0]["key"]: "same", rows[1]["key"]: "different"}
     shown = visit.open("review", course=COURSE, lang="en", of="same", shown="judged")
     assert len(shown.query_selector_all(".queue a")) == 2
     pressed(shown, "u")

@@ -18,9 +18,8 @@ def test_the_tutorial_leads_to_its_decision(visit_demo: Visitor, language: str, 
     visit.open("overview", lang=language)
     done = follow(visit.page, language, shown.append)
     visit.page.wait_for_selector("[data-page=student] tbody tr")
-    expect(visit.page.locator("h1")).to_contain_text(
-        who
-    )  # an id stands there until the name has come
+    # The heading is an id until the name has come.
+    expect(visit.page.locator("h1")).to_contain_text(who)
     assert done >= 24
     assert len(shown) == 3
     for path in shown:

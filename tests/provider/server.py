@@ -191,11 +191,11 @@ class Provider:
     def _go_on(self, batch: dict[str, Any]) -> None:
         """Answer the requests of a batch whose time has come, or that is being cancelled."""
         lines = str(self.files.get(batch["input_file_id"], {}).get("text", "")).splitlines()
+        seconds = time.monotonic() - batch["begun"]
+        has_ended = seconds >= self.script.get("batch_seconds", 0)
         if batch["status"] == "cancelling":
             lines, status = lines[: self.script.get("cancelled_after", 0)], "cancelled"
-        elif batch["status"] == "in_progress" and time.monotonic() - batch[
-            "begun"
-        ] >= self.script.get("batch_seconds", 0):
+        elif batch["status"] == "in_progress" and has_ended:
             status = "completed"
         else:
             return

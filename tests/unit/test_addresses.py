@@ -126,9 +126,8 @@ def test_a_worker_knows_the_servers_of_no_other_worker(
 
 def test_workers_without_servers_are_seen_before_they_begin() -> None:
     assert [lacking(TWO_SETS, workers) for workers in (0, 1, 2, 3)] == [[], [], [], [3]]
-    assert (
-        lacking({"HOME": "/home/somebody"}, 2) == []
-    )  # nobody has any: those tests are skipped, or fail in CI
+    # Nobody has servers: those tests are skipped, or fail in CI.
+    assert lacking({"HOME": "/home/somebody"}, 2) == []
     assert of_each_worker(TWO_SETS)[1] == {"EDUGRAPH_REDIS_URL": "redis://second/0"}
 
 

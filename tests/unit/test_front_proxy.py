@@ -116,9 +116,8 @@ def test_each_path_comes_whole_to_the_service_that_answers_it(
     """Out: any path of the Caddyfile, or the order of its handles."""
     client, ports = doors
     door = "insights" if is_of_insights(path) else "gateway"
-    body_bytes = {"insights": 50_000, "gateway": 100_000}[
-        door
-    ]  # the proxy lets 64 KiB through to insights
+    # The proxy lets 64 KiB through to insights.
+    body_bytes = {"insights": 50_000, "gateway": 100_000}[door]
     body = b"x" * body_bytes if method == "POST" else b""
     answer = client.request(method, path, content=body).raise_for_status()
     assert answer.text == f"{ports[door]} {path} {len(body)}"

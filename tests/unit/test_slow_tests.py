@@ -25,9 +25,8 @@ LEFT_OUT = {
 def test_each_file_of_tests_is_run_in_ci_or_by_night_or_once_a_week() -> None:
     """To take the guard out: leave flower-test or traps-quick out of the steps, or a folder out of `testpaths`."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    pytest = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"][
-        "ini_options"
-    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pytest = project["tool"]["pytest"]["ini_options"]
     slow, fast = (
         re.search(rf"^{name} := .*", makefile, re.MULTILINE)
         for name in ("SLOW_TESTS", "WITHOUT_SERVERS")

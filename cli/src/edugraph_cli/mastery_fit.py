@@ -154,9 +154,8 @@ def rows_of(answers: Iterable[Answer]) -> Rows:
     right: list[bool] = []
     for student, of_student in by_student.items():
         of_student.sort(key=lambda each: each.moment)
-        at_point: Counter[tuple[str, bool]] = (
-            Counter()
-        )  # (point, right) -> answers before this moment
+        # (point, right) -> answers before this moment
+        at_point: Counter[tuple[str, bool]] = Counter()
         over_all: Counter[bool] = Counter()  # right -> answers before this moment
         for _, at_moment in groupby(of_student, key=lambda each: each.moment):
             simultaneous = list(at_moment)

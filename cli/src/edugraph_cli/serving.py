@@ -89,9 +89,8 @@ def serving(
         "EDUGRAPH_INSIGHTS_PORT": str(insights_port),
     }
     declare_topology(environment)
-    environment.pop(
-        "EDUGRAPH_BROKER_USERS", None
-    )  # no service may know the passwords of the others
+    # No service may know the passwords of the others.
+    environment.pop("EDUGRAPH_BROKER_USERS", None)
     processes = Processes(logs=logs, environment=environment)
     try:
         importer = "edugraph_importer.worker"

@@ -230,9 +230,8 @@ def test_all_that_is_scraped_names_its_release(chart):
 
 def test_a_release_that_is_not_scraped_at_all_is_told_though_others_are(chart, find, tmp_path):
     """The rule is the rendered one: it stands for the release "edugraph" in the namespace "default"."""
-    *_, own = find(chart.render("monitoring.enabled=true"), "PrometheusRule", "edugraph")["spec"][
-        "groups"
-    ]
+    objects = chart.render("monitoring.enabled=true")
+    *_, own = find(objects, "PrometheusRule", "edugraph")["spec"]["groups"]
     (rule,) = own["rules"]
     told = {"namespace": "default", "release": "edugraph"}
     alert = {"exp_labels": {**rule["labels"], **told}, "exp_annotations": rule["annotations"]}

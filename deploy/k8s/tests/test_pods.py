@@ -104,9 +104,8 @@ def test_images_are_pinned(chart, example, pods):
 
 def test_image_names(chart, pods):
     def image(*settings):
-        return pods(chart.render(*settings))["Deployment/edugraph-gateway"]["containers"][0][
-            "image"
-        ]
+        gateway = pods(chart.render(*settings))["Deployment/edugraph-gateway"]
+        return gateway["containers"][0]["image"]
 
     digest = "sha256:" + "a" * 64
     assert image() == "edugraph/gateway:0.1.0"
@@ -159,9 +158,8 @@ def test_redis_keeps_below_three_quarters_of_its_limit_and_evicts_nothing(
 
 
 def test_compose_has_the_same_share():
-    redis = yaml.safe_load((CHART.parents[1] / "compose.yaml").read_text(encoding="utf-8"))[
-        "services"
-    ]["redis"]
+    compose = yaml.safe_load((CHART.parents[1] / "compose.yaml").read_text(encoding="utf-8"))
+    redis = compose["services"]["redis"]
     assert redis["mem_limit"] == "512m"
     assert "'maxmemory 384mb' 'maxmemory-policy noeviction'" in redis["command"][-1]
 
@@ -435,12 +433,8 @@ def test_the_generated_secret_is_random_and_kept(chart, find):
         Chart("3" if chart.helm == "4" else "4").render(), "Secret", "edugraph-credentials"
     )
     assert not set(secret["data"].values()) & set(other["data"].values())
-    assert (
-        "annotations"
-        not in find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")[
-            "metadata"
-        ]
-    )
+    unkept = find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")
+    assert "annotations" not in unkept["metadata"]
 
 
 def test_existing_secrets_are_used_everywhere(chart):

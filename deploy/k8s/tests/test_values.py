@@ -72,9 +72,8 @@ def test_what_the_cluster_lacks(chart, setting, api):
 def test_without_authentication_the_network_is_named(chart, find):
     objects = chart.render('gateway.auth.mode="off"', "gateway.auth.openToNetwork=true")
     for name in ("gateway", "insights"):
-        [container] = find(objects, "Deployment", f"edugraph-{name}")["spec"]["template"]["spec"][
-            "containers"
-        ]
+        pod = find(objects, "Deployment", f"edugraph-{name}")["spec"]["template"]["spec"]
+        [container] = pod["containers"]
         assert {"name": "EDUGRAPH_OPEN_TO_NETWORK", "value": "true"} in container["env"]
 
 

@@ -126,9 +126,8 @@ def test_each_question_is_answered_as_an_answer(documents: dict[bool, dict[str, 
     document = documents[True]
     own = answers.Answer.model_json_schema(mode="serialization")
     definitions = (own.get("$defs", {}), document["components"]["schemas"])
-    catalogue = definitions[1][
-        answer_of(document, "get", "/v1/insights")["$ref"].rpartition("/")[2]
-    ]
+    name = answer_of(document, "get", "/v1/insights")["$ref"].rpartition("/")[2]
+    catalogue = definitions[1][name]
     described = catalogue["properties"]["questions"]["items"]
     assert differences(answers.Question.model_json_schema(), described, ({}, definitions[1])) == []
     asked = [

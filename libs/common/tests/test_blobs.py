@@ -222,9 +222,8 @@ def test_a_link_out_of_an_allowed_folder_is_refused(tmp_path: Path) -> None:
             blobs.open(f"{place}/{name}")
 
 
-Outside = tuple[
-    Blobs, str, Callable[[bytes], None]
-]  # of a file: how to read it, its URL, and how to write it
+# The blobs that read a file, its URL, and a function that writes it.
+Outside = tuple[Blobs, str, Callable[[bytes], None]]
 
 
 @pytest.fixture

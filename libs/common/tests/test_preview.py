@@ -47,9 +47,8 @@ def test_a_mapping_that_takes_row_numbers_for_ids_is_a_problem() -> None:
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
-@pytest.mark.parametrize(
-    "left_out", range(40, 44)
-)  # bytes: within a row, a quoted cell or a character
+# The bytes that are left out end within a row, a quoted cell or a character.
+@pytest.mark.parametrize("left_out", range(40, 44))
 def test_what_stands_at_the_cut_counts_for_nothing(name: str, encoding: str, left_out: int) -> None:
     """Out: `_without_cut` of the dry run."""
     data = table(250).encode(encoding)

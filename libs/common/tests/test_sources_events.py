@@ -170,12 +170,8 @@ def test_a_post_is_the_text_of_its_student_in_its_discussion() -> None:
         assert (answered["thread_id"], answered["text"]) == (FIRST["id"], "Because.")
         assert "title" not in answered
     elsewhere = Platforms({"lms": "", "mooc": "m:"}, log="https://mooc")
-    assert (
-        data_of(openedx.read_event(event("edx.forum.thread.created", FIRST), elsewhere))[
-            "thread_id"
-        ]
-        == f"m:{FIRST['id']}"
-    )
+    created = data_of(openedx.read_event(event("edx.forum.thread.created", FIRST), elsewhere))
+    assert created["thread_id"] == f"m:{FIRST['id']}"
 
 
 @pytest.mark.parametrize("thread", [None, 7, "", "x" * 129, ["a"]])

@@ -244,9 +244,8 @@ def is_blank_row(cells: Iterable[Any], form: Format) -> bool:
     """Of a CSV, a row is blank that has no more than blanks, quotes and commas, after a mark of the byte order."""
     first, *others = ("" if cell is None else str(cell) for cell in cells)
     if form == "csv":
-        first = (
-            first if {*first} & {*'",'} else first.removeprefix("\ufeff")
-        )  # which is no prefix in quotes
+        # In quotes this character is not a byte order mark.
+        first = first if {*first} & {*'",'} else first.removeprefix("\ufeff")
         return not "".join((first, *others)).replace('"', "").replace(",", "").strip()
     return not "".join((first, *others)).strip()
 

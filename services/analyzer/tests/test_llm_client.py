@@ -602,9 +602,8 @@ def test_what_one_key_cannot_answer_the_next_one_is_asked(several) -> None:
     ]
     assert [body["model"] for *_, body in sent] == ["m", "m", "m-there"]
     client.complete(REQUEST)
-    assert (
-        sent[-1][1] == "key-1"
-    )  # the refused key is left alone, the one that failed once is tried again
+    # The refused key is left alone, and the key that failed once is tried again.
+    assert sent[-1][1] == "key-1"
 
 
 def test_a_key_that_is_paused_is_asked_last(several) -> None:

@@ -185,25 +185,21 @@ def test_what_words_cannot_show_stays_empty() -> None:
 
 
 KNOWN = [
-    *(
-        "密度",
-        "质量",
-        "体积的测量",
-        "通分",
-        "最小公倍数",
-        "不等式",
-        "while loops",
-        "conditionals",
-        "Slope",
-        "ratios",
-    ),
-    *(
-        "coordinate plane",
-        "inequality",
-        "Sum and Difference",
-        "Elimination Method",
-        "linear equations",
-    ),
+    "密度",
+    "质量",
+    "体积的测量",
+    "通分",
+    "最小公倍数",
+    "不等式",
+    "while loops",
+    "conditionals",
+    "Slope",
+    "ratios",
+    "coordinate plane",
+    "inequality",
+    "Sum and Difference",
+    "Elimination Method",
+    "linear equations",
 ]
 
 

@@ -343,9 +343,8 @@ WIDE = parse_mapping(
 
 
 @pytest.mark.parametrize("form", ["workbook", "csv"])
-@settings(
-    deadline=None, max_examples=25
-)  # each reads its table twice, a workbook in a process of its own
+# Each example reads its table twice, a workbook in a process of its own.
+@settings(deadline=None, max_examples=25)
 @given(
     students=st.lists(st.sampled_from(IDS), min_size=1, max_size=12), chosen=st.sampled_from(IDS)
 )

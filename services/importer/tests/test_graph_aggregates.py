@@ -555,10 +555,8 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
     unit = UnitOfWork.staged()
     for label in ("Course", "Student", "Teacher"):
         unit.fields[label, "x"] = {"name": ("Old", "k|gone")}
-    unit.fields["Course", "x"]["difficulty"] = (
-        "advanced",
-        "k|other",
-    )  # one field of a removed record is enough
+    # One field of a removed record is enough.
+    unit.fields["Course", "x"]["difficulty"] = ("advanced", "k|other")
     unit.fields["Student", "untouched"] = {"name": ("Kept", "k|other")}
     unit.fields["Topic", "x"] = {"name": ("Old", "k|gone")}
     learns = {

@@ -148,9 +148,8 @@ def test_coefficients_that_punish_right_answers_are_refused(wrong: dict[str, flo
 
 
 points = st.sampled_from("abcdef")
-needs = st.lists(
-    st.tuples(points, points), max_size=12
-)  # circles too, as points that were judged the same make
+# Circles are drawn too: points that were judged the same make them.
+needs = st.lists(st.tuples(points, points), max_size=12)
 
 
 @given(needs, st.sets(points))

@@ -46,9 +46,8 @@ def connections(release: Release, report: Report) -> None:
             addresses = [f"{RELEASE}-{t}" for t in targets if not t.startswith(f"{source}:")] + [
                 "10.251.0.2:443"
             ]
-            addresses += (
-                sorted(metrics) if source != "gateway" else []
-            )  # a pod always reaches itself
+            # A pod always reaches itself.
+            addresses += sorted(metrics) if source != "gateway" else []
             seen = json.loads(release.kubectl("exec", pod, "--", "python3", "-c", TRY, *addresses))
             row = []
             for address, answer in seen.items():

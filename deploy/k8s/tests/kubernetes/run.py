@@ -89,9 +89,8 @@ def lifecycle(release: Release, report: Report) -> None:
         if done.returncode == 0:
             raise Failed("the broken upgrade was taken for good")
         release.rolled_out()
-        image = release.get("deployment", f"{RELEASE}-gateway")["spec"]["template"]["spec"][
-            "containers"
-        ][0]["image"]
+        pod = release.get("deployment", f"{RELEASE}-gateway")["spec"]["template"]["spec"]
+        image = pod["containers"][0]["image"]
         if "no-such-tag" in image:
             raise Failed(f"the gateway's image is still {image}")
 

@@ -152,9 +152,8 @@ def _reached(release: Release, issuer: Issuer, expected: str) -> list[str]:
     told = []
     for door in ("gateway", "insights"):
         pod = release.pods(door)[0]["metadata"]["name"]
-        seen = json.loads(release.kubectl("exec", pod, "--", "python3", "-c", TRY, address))[
-            address
-        ]
+        answers = json.loads(release.kubectl("exec", pod, "--", "python3", "-c", TRY, address))
+        seen = answers[address]
         if seen != expected:
             raise Failed(f"{door} to the issuer: {seen}")
         told.append(f"{door}: {seen}")

@@ -21,20 +21,20 @@ from edugraph_analyzer.private_forms import FORMS, Form, Needs, Span
 from edugraph_analyzer.private_names import INTRODUCTIONS, own_names
 
 TAGS = (
-    *(
-        "URL",
-        "EMAIL",
-        "ADDRESS",
-        "STUDENT",
-        "TEACHER",
-        "IDNUMBER",
-        "CARD",
-        "PHONE",
-        "ACCOUNT",
-        "IP",
-        "PLATE",
-    ),
-    *("BIRTHDATE", "STUDENTID", "PERSON"),
+    "URL",
+    "EMAIL",
+    "ADDRESS",
+    "STUDENT",
+    "TEACHER",
+    "IDNUMBER",
+    "CARD",
+    "PHONE",
+    "ACCOUNT",
+    "IP",
+    "PLATE",
+    "BIRTHDATE",
+    "STUDENTID",
+    "PERSON",
 )
 # The order of the tags does not matter, since no letter follows a tag in the two patterns below.
 _TAG = "|".join(TAGS)

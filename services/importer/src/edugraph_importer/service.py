@@ -591,9 +591,8 @@ class Importer:
         message = CompareNames(job_id=job_id, points=asked)
         send(self.app, "compare_names_task", message, task_id=task_id_for(job_id, "compare"))
         self.graph.note_comparison(counted, self.now().timestamp())
-        self._ask_for_comparison(
-            job_id, "compare-again"
-        )  # for points that were created since they were read
+        # Points may have been created since they were read.
+        self._ask_for_comparison(job_id, "compare-again")
         return {"points": len(asked), "left_out": len(points) - len(asked)}
 
     def write_proposals(self, message: ProposedPairs) -> dict[str, int]:
@@ -725,9 +724,8 @@ class Importer:
         The data about a restricted student is kept, but is neither analysed nor shown.
         """
         found = self.graph.restrict_student(student_id, restricted=restricted)
-        forget_lists(
-            self.members, self.graph
-        )  # The list of restricted students in Redis is out of date now.
+        # The list of restricted students in Redis is out of date now.
+        forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
         return {"found": found, "restricted": restricted and found}
 

@@ -473,9 +473,8 @@ def test_a_forked_child_opens_its_own_connection(graph: Graph, room: Any) -> Non
         try:
             code = 0 if write(graph, chat("child"), job="child").written == 1 else 1
         finally:
-            os._exit(
-                code
-            )  # whatever happened: an exception would go on into a second run of pytest
+            # An exception would go on into a second run of pytest.
+            os._exit(code)
     write(graph, chat("parent"), job="parent")
     assert os.waitpid(child, 0)[1] == 0
     assert one(room, "MATCH (n:Interaction) RETURN count(n) AS n") == {"n": 3}

@@ -233,10 +233,8 @@ def test_the_same_finding_at_another_price_changes_nothing(graph: Graph, room: A
     ("each", "said"),
     [
         (content("x"), types("Sign")),  # a finding of another kind
-        (
-            record("course_record", "x", student_id="a", course_id="c"),
-            types("Sign"),
-        ),  # which has no text
+        # This record has no text.
+        (record("course_record", "x", student_id="a", course_id="c"), types("Sign")),
     ],
 )
 def test_a_finding_that_cannot_be_taken_does_not_touch_its_neighbours(

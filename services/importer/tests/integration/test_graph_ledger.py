@@ -179,9 +179,8 @@ def test_what_comes_of_a_closed_job_is_answered_by_its_row_or_refused(
     graph.remove("course", "c", lambda: True)
     digest = keeper.room.digest()
     keeper.close("old", "texts")
-    assert (
-        graph.write_batch(batch("old", 1, mistake(3))).written == 1
-    )  # as the row says, and nothing is written
+    # The answer is that of the row, and nothing is written.
+    assert graph.write_batch(batch("old", 1, mistake(3))).written == 1
     with pytest.raises(Rejected, match="ended long ago"):
         graph.write_batch(batch("old", 7, mistake(3)))
     keeper.round()

@@ -195,9 +195,8 @@ def test_names_are_compared_when_points_came_and_once_a_minute(room: Room) -> No
     assert room.graph.comparison_due(NOW) == 0
     assert room.graph.comparison_due(NOW + 1) is None  # somebody asks already
     counted, points = room.graph.points_to_compare(10)
-    assert [(each.id, each.name) for each in points] == [
-        ("P1", "Fractions")
-    ]  # and not once more under another name
+    # The point is not there once more under another name.
+    assert [(each.id, each.name) for each in points] == [("P1", "Fractions")]
     room.graph.note_comparison(counted, NOW)
     assert room.graph.comparison_due(NOW + 1) is None
     room.driver.execute_query(

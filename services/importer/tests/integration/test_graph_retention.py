@@ -86,9 +86,8 @@ def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.Da
     ended_ids = ended_memberships(latest_versions(records))
     kept, gone = list[Record](), list[Record]()
     for each in latest_versions(records):
-        is_ended = each.record_id in ended_ids and not is_activity(
-            each
-        )  # whose id may be that of a record
+        # An activity may have the id of a record.
+        is_ended = each.record_id in ended_ids and not is_activity(each)
         (kept if is_kept(each) and not is_ended else gone).append(each)
     ids = {record.record_id for record in kept if not is_activity(record)}
     expected = in_order(room, kept, [each for each in findings if each.record["record_id"] in ids])

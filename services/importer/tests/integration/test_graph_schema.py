@@ -307,9 +307,8 @@ def test_a_process_that_lost_its_lease_writes_nothing_more(
         migrate(connection, {SCHEMA_VERSION: step}, LATER)
     assert room.query("MATCH (s:Student) WHERE s.seen RETURN s.id") == []
     assert room.query("MATCH (s:Schema) RETURN s.unfinished_from AS u") == [{"u": SCHEMA_VERSION}]
-    connection.write(
-        lambda tx: tx.run("MATCH (s:Student) SET s.seen = false").consume()
-    )  # the fence has ended
+    # The fence has ended.
+    connection.write(lambda tx: tx.run("MATCH (s:Student) SET s.seen = false").consume())
 
 
 def test_the_lease_lasts_as_long_as_a_step(

@@ -143,9 +143,8 @@ def facts_of(
 
     Raises what `roster` raises, Problem 404 if the term does not exist, and Retryable.
     """
-    refuse_detail(
-        caller, rule, asked
-    )  # before the term is read: its existence would be an answer, too
+    # The term is read afterwards, since its existence would be an answer, too.
+    refuse_detail(caller, rule, asked)
     since = asked.since
     until = now if asked.until is None else min(asked.until, now)
     in_past = asked.as_of is not None

@@ -19,9 +19,8 @@ class Resamples:
     def __init__(self, students: Sequence[str], random: np.random.Generator) -> None:
         self._column = {student: number for number, student in enumerate(students)}
         size = len(students)
-        self._times = np.zeros(
-            (RESAMPLES, size), dtype=np.int16
-        )  # how often each student was drawn
+        # The number of times that each student was drawn.
+        self._times = np.zeros((RESAMPLES, size), dtype=np.int16)
         if size == 0:
             return
         chances = np.full(size, 1 / size)

@@ -333,9 +333,8 @@ def difficulty(school: School, course: str) -> dict[Any, dict[str, Any]]:
         for r in of(school.records, "course_record")
         if r.data.course_id == course and r.data.progress is not None
     ]
-    progress = {
-        r.data.student_id: r.data.progress for r in stand
-    }  # one record of each student and course
+    # There is one record of each student and course.
+    progress = {r.data.student_id: r.data.progress for r in stand}
     return {
         course: {
             "right": mean(mean(each) / 1000 for each in outcomes.values()) if outcomes else None,

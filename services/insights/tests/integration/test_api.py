@@ -254,9 +254,8 @@ def test_the_document_describes_each_question(client: TestClient) -> None:
     for name in QUESTIONS:
         operation = document["paths"][f"/v1/insights/{name}"]["get"]
         assert {"course", "from", "to"} <= {each["name"] for each in operation["parameters"]}
-        assert {"text/csv", "application/vnd.apache.parquet"} <= operation["responses"]["200"][
-            "content"
-        ].keys()
+        content = operation["responses"]["200"]["content"]
+        assert {"text/csv", "application/vnd.apache.parquet"} <= content.keys()
 
 
 def test_who_asks_too_often_is_told_when_to_ask_again(client: TestClient) -> None:

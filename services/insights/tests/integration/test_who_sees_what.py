@@ -405,9 +405,8 @@ def test_nothing_of_who_is_restricted_is_in_a_queue_an_export_or_a_tool(
         "export",
         "reviews",
     }
-    assert shown >= (
-        {"answers", "group"} if who == ANYBODY else {"group"}
-    )  # the teacher's group is of the other course
+    # The teacher's group is of the other course.
+    assert shown >= ({"answers", "group"} if who == ANYBODY else {"group"})
     assert shown >= {
         f"graph-{name}" for name in ("nodes", "node", "neighbours", "subgraph", "path")
     }

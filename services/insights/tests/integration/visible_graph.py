@@ -84,9 +84,8 @@ def states_no_type(finding: RecordFinding) -> bool:
 
 Node = tuple[str, str]  # label, id
 Link = tuple[str, str, str]  # source, type, target
-Persons = dict[
-    str, set[str] | None
-]  # student -> the courses in which they may be seen; None: in all
+# Student -> the courses in which they may be seen; None: in all
+Persons = dict[str, set[str] | None]
 
 
 @dataclass

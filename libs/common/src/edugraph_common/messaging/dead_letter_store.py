@@ -56,10 +56,8 @@ _PROPERTIES = (
     "priority",
     "message_id",
 )
-_OF_DELIVERY = (
-    "x-delivery-count",
-    "x-acquired-count",
-)  # The broker changes these at each delivery.
+# The broker changes these at each delivery.
+_OF_DELIVERY = ("x-delivery-count", "x-acquired-count")
 _TASK_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _HASH_LETTERS = 24
 _KEY = re.compile(

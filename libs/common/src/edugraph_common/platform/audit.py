@@ -119,9 +119,8 @@ class Verified(NamedTuple):
 
 def keyed_object(secret: str, kind: str, identifier: str) -> str:
     """Return 32 hex digits, the same for the same object of one installation."""
-    return hmac.new(secret.encode(), f"{kind}:{identifier}".encode(), hashlib.sha256).hexdigest()[
-        :32
-    ]
+    keyed = hmac.new(secret.encode(), f"{kind}:{identifier}".encode(), hashlib.sha256)
+    return keyed.hexdigest()[:32]
 
 
 class Audit:

@@ -11,9 +11,8 @@ AUDIT_RETENTION_DAYS = 365
 DEAD_LETTER_RETENTION_DAYS = 30
 LATE_MESSAGES_DAYS = 8  # more than the week that is the deadline of a job
 
-Service = Literal[
-    "gateway", "importer", "analyzer", "webhooks", "monitor"
-]  # each has its own user of the broker
+# Each service has its own user of the broker.
+Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]
 
 
 class BrokerSettings(BaseSettings):

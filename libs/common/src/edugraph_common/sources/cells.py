@@ -37,25 +37,21 @@ _PERSON_FIELDS = (
 NUMBERS = PERCENTAGES | SHARES | DURATIONS.keys() | _COUNTS
 IDS = frozenset(
     {
-        *(
-            "record_id",
-            "student_id",
-            "student_id_from",
-            "student_id_to",
-            "teacher_id",
-            "course_id",
-            "course_ids",
-        ),
-        *(
-            "item_id",
-            "error_type_id",
-            "group_id",
-            "term",
-            "activity_id",
-            "point_id",
-            "thread_id",
-            "reply_to",
-        ),
+        "record_id",
+        "student_id",
+        "student_id_from",
+        "student_id_to",
+        "teacher_id",
+        "course_id",
+        "course_ids",
+        "item_id",
+        "error_type_id",
+        "group_id",
+        "term",
+        "activity_id",
+        "point_id",
+        "thread_id",
+        "reply_to",
     }
 )
 
@@ -73,8 +69,9 @@ _HAN = re.compile(r"[\u3400-\u9fff]+")
 _SHOWN_FORMS = {EXCEL: "45291.625 (Excel)", GOOGLE: "2026/05/04 3:07:15 PM GMT+8 (Google Forms)"}
 _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
-# Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
-_FIRST_EXCEL_DAY = 61
+_FIRST_EXCEL_DAY = (
+    61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
+)
 
 # Spreadsheets show a long number in this form, and write it in this form into a CSV. Its last digits are lost.
 _ROUNDED = re.compile(r"[+-]?\d+[.,]\d+[eE][+-]?\d+|[+-]?\d+[eE][+-]\d+")

@@ -20,9 +20,8 @@ from typing import IO, Any, Literal, NamedTuple
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.platforms import Platforms
 
-MAX_BYTES = (
-    512 * 1024 * 1024
-)  # of all files together, uncompressed, since a small ZIP may unpack to any size
+# The bound of all files together, uncompressed, since a small ZIP may unpack to any size.
+MAX_BYTES = 512 * 1024 * 1024
 _REQUIRED = ("users.csv", "classes.csv", "enrollments.csv")
 _FILES = (*_REQUIRED, "academicSessions.csv", "orgs.csv")
 _ROLES = {"student": "student", "teacher": "teacher", "aide": "teacher"}

@@ -336,14 +336,13 @@ _USES = {
         "edx.course.tool.accessed",
     ),
     "exercise": (
-        *(
-            "problem_*",
-            "showanswer",
-            "edx.problem.*",
-            "edx.grades.problem.submitted",
-            "openassessmentblock.*",
-        ),
-        *("edx.special_exam.*.attempt.created", "edx.special_exam.*.attempt.started"),
+        "problem_*",
+        "showanswer",
+        "edx.problem.*",
+        "edx.grades.problem.submitted",
+        "openassessmentblock.*",
+        "edx.special_exam.*.attempt.created",
+        "edx.special_exam.*.attempt.started",
         "edx.special_exam.*.attempt.submitted",
     ),
     "forum": (

@@ -38,9 +38,8 @@ from edugraph_common.sources.statements import (
 )
 from edugraph_common.sources.students import People, as_id, texts_in
 
-READING = (
-    FIRST_STATEMENT_READING + 3
-)  # raise it when a statement becomes another record than before
+# Raise this number when a statement becomes another record than before.
+READING = FIRST_STATEMENT_READING + 3
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 # The fields with any person, beside those with students.
 _PERSONS = ("actor", "object", "member", "context", "instructor", "team", "authority")
@@ -558,30 +557,35 @@ _KINDS = {
 
 # Verbs that always mean use, and verbs that may mean something else: a completed course is progress.
 _ONLY_USES = (
-    *(
-        "experienced",
-        "viewed",
-        "accessed",
-        "opened",
-        "read",
-        "watched",
-        "listened",
-        "launched",
-        "navigated",
-    ),
-    *(
-        "initialized",
-        "started",
-        "resumed",
-        "suspended",
-        "paused",
-        "played",
-        "seeked",
-        "terminated",
-        "exited",
-    ),
-    *("interacted", "asked", "downloaded", "searched", "posted", "created", "submitted", "voted"),
-    *("start", "restarted", "submit"),
+    "experienced",
+    "viewed",
+    "accessed",
+    "opened",
+    "read",
+    "watched",
+    "listened",
+    "launched",
+    "navigated",
+    "initialized",
+    "started",
+    "resumed",
+    "suspended",
+    "paused",
+    "played",
+    "seeked",
+    "terminated",
+    "exited",
+    "interacted",
+    "asked",
+    "downloaded",
+    "searched",
+    "posted",
+    "created",
+    "submitted",
+    "voted",
+    "start",
+    "restarted",
+    "submit",
 )
 _USES = {*_ONLY_USES, "attempted", "answered", "completed", "commented", "responded", "replied"}
 

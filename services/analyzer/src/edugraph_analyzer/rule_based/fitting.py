@@ -23,14 +23,8 @@ FEWEST_ITEMS = 100  # labelled mistakes of a course
 MOST_ITEMS = 5_000  # of a course; more would take a finding longer than 3 ms
 LINKS = 3
 _FOLDS = 5
-_NAME_WEIGHTS = (
-    0.0,
-    0.1,
-    0.2,
-    0.4,
-    0.8,
-    8.0,
-)  # with the last one votes decide between equal names alone
+# With the last weight, votes decide only between equal names.
+_NAME_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8, 8.0)
 _BINS = 10
 _FEWEST_IN_A_BIN = 20
 

@@ -220,9 +220,8 @@ class _Eraser:
         is_split = index_key(job_id) in keys and self._blobs.exists(index_key(job_id))
         broken_off = frames_key(job_id) in keys and not is_split
         if broken_off and not is_open and not self._dry_run:
-            self._blobs.delete(
-                frames_key(job_id)
-            )  # The split broke off. Without an index nobody reads the frames.
+            # The split broke off. Without an index nobody reads the frames.
+            self._blobs.delete(frames_key(job_id))
         if is_split and not is_open and not self._dry_run and persons_key(job_id) not in keys:
             # The process that split the file died before it wrote the index of persons, or the job did not end.
             with suppress(Rejected):  # The fault in the rows is reported below, when they are read.

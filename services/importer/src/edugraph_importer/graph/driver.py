@@ -52,12 +52,11 @@ _CONNECT_SECONDS, _ACQUIRE_SECONDS = 5.0, 15.0
 # If a client vanishes, the server keeps its transaction and its locks for this time. The time is longer than any
 # batch takes, including its waits for locks.
 TRANSACTION_SECONDS = 60.0
-# The pause is short, since the faster transaction has already committed.
-_RETRY_PAUSE_SECONDS = 0.01
-_TRANSIENT_PAUSES_SECONDS = (
-    0.1,
-    5.0,
-)  # the first and the longest pause; each pause is twice as long as the last
+_RETRY_PAUSE_SECONDS = (
+    0.01  # The pause is short, since the faster transaction has already committed.
+)
+# The first and the longest pause. Each pause is twice as long as the last.
+_TRANSIENT_PAUSES_SECONDS = (0.1, 5.0)
 _OLDER_PAUSE_SECONDS = 0.1
 # The codes of transactions that the server ended itself after their time, perhaps while they waited for a lock.
 _ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
@@ -117,9 +116,8 @@ class Connection:
         self._owner_pid = 0
         self._is_demo_engine = False
         self._opening = threading.Lock()
-        self._own_to_thread = (
-            threading.local()
-        )  # its `fence`: Callable[[neo4j.Transaction], None] | None
+        # Its `fence` is a Callable[[neo4j.Transaction], None] or None.
+        self._own_to_thread = threading.local()
         self.retries: Counter[str] = Counter()
 
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

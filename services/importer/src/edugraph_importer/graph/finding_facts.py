@@ -438,8 +438,7 @@ class FindingChanges:
             importance, order = new_contents[pair]
             if pair in self.raised_contains:
                 raised_importance, raised_order = self.raised_contains[pair]
-                importance = min(
-                    importance, raised_importance
-                )  # "core" is smaller than "supplementary"
+                # "core" is smaller than "supplementary".
+                importance = min(importance, raised_importance)
                 order = _smaller_order(order, raised_order)
             self.raised_contains[pair] = (importance, order)

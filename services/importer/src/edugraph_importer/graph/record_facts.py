@@ -36,9 +36,8 @@ T = TypeVar("T")
 Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # (id, id): a relationship's start and end
 PersonInGroup = tuple[str, str, str]  # (label of the person, their id, group id)
-MistakeKey = tuple[
-    str, str, str
-]  # (student id, error type id, course id): one HAS_ERROR relationship
+# (student id, error type id, course id): one HAS_ERROR relationship
+MistakeKey = tuple[str, str, str]
 Mention = tuple[Node, str]  # an error type, a knowledge point or a topic, and a spelling of it
 SpellingsById = dict[str, list[str]]  # node id -> its spellings, sorted
 

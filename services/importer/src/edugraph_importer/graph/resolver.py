@@ -34,9 +34,8 @@ from edugraph_importer.graph.unit_of_work import (
     write_changed_state,
 )
 
-Verdict = tuple[
-    bool | None, str
-]  # (whether the two are the same, or None if withdrawn; the time of the review)
+# (whether the two are the same, or None if withdrawn; the time of the review)
+Verdict = tuple[bool | None, str]
 
 
 @dataclass(slots=True)

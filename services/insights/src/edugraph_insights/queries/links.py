@@ -9,19 +9,10 @@ from typing import Literal, NamedTuple
 
 Whose = Literal["catalogue", "direct", "owner", "record", "derived", "unlimited"]
 
-RECORDS = (
-    "ActiveDay",
-    "Attempt",
-    "CourseRecord",
-    "ErrorRecord",
-    "Interaction",
-)  # records of students
-CATALOGUE = (
-    "Course",
-    "Group",
-    "Item",
-    "KnowledgePoint",
-)  # shown to everybody who may ask a general query
+# The records of students.
+RECORDS = ("ActiveDay", "Attempt", "CourseRecord", "ErrorRecord", "Interaction")
+# These nodes are shown to everybody who may ask a general query.
+CATALOGUE = ("Course", "Group", "Item", "KnowledgePoint")
 LABELS = (*CATALOGUE, "CourseContent", "ErrorType", "Student", "Teacher", "Topic", *RECORDS)
 
 

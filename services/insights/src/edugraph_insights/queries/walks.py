@@ -329,9 +329,8 @@ class _Side:
     """One of the two searches that look for a path, each from one of its ends."""
 
     frontier: list[Key]  # the nodes that were reached last
-    reached_by: dict[
-        Key, Related | None
-    ]  # node -> the relationship that led to it, or None for the end itself
+    # Node -> the relationship that led to it, or None for the end itself
+    reached_by: dict[Key, Related | None]
 
     def expand(self, walk: Walk) -> None:
         """Go one step further from all nodes of the frontier."""

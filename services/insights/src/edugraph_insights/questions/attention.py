@@ -23,9 +23,8 @@ class Attention(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Attention]:
-    made: dict[str, dict[str, datetime]] = defaultdict(
-        dict
-    )  # student -> record -> time of the mistake
+    # Student -> record -> time of the mistake
+    made: dict[str, dict[str, datetime]] = defaultdict(dict)
     for mistake in facts.mistakes(asked.course):
         made[mistake["student"]][mistake["record"]] = mistake["at"]
     contacts = facts.contacts(asked.course)

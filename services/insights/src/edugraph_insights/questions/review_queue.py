@@ -149,9 +149,8 @@ def _of_items(
     questions: dict[str, str | None] = {}
     wrong_answers: Counter[str] = Counter()
     names: dict[str, str] = {}
-    named_by: dict[tuple[str, str], dict[str, str]] = defaultdict(
-        dict
-    )  # (item, point) -> record -> student
+    # (item, point) -> record -> student
+    named_by: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for row in mistakes:
         claims_of_record = claims[row["record"]]
         names.update({claim.target: claim.name for claim in claims_of_record})
