@@ -42,19 +42,14 @@ from guard import empty_graph
 from hostile_rows import HOSTILE, MAPPING, StagedGraph, file_of, good_students, mixed
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from importers import importer_on
 from pydantic import SecretStr
 
 from edugraph_common.contracts.messages import Format, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import ENDED, JobReport
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources import store_mapping
-from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.graph.versions import ALL_RIGHTS
 from edugraph_importer.service import Importer
@@ -189,25 +184,7 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
         patch("edugraph_importer.service.emit", lambda *_: None),
         patch("edugraph_importer.service.send", lambda *_, **__: None),
     ):
-        nobody, graph = cast("Any", None), cast("Any", StagedGraph())
-        jobs, members, stored = Jobs(client), CourseMembers(client), Blobs(folder)
-        epochs = AnswerEpochs(client)
-        erasure = Erasure(
-            graph, jobs, stored, RedisTexts(client), members, epochs, nobody, lambda: NOW
-        )
-        yield Importer(
-            nobody,
-            graph,
-            jobs,
-            AnalysisWindows(client),
-            members,
-            epochs,
-            stored,
-            erasure,
-            elsewhere=nobody,
-            now=lambda: NOW,
-            audit=Audit(client, "secret"),
-        )
+        yield importer_on(StagedGraph(), client, Blobs(folder), lambda: NOW)
     client.close()
 
 

@@ -2,29 +2,23 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from engines import real_servers
+from importers import importer_on, no_letters
 
-from edugraph_common.contracts.errors import Rejected, Wait
+from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.messages import ImportBatch, ImportJob
-from edugraph_common.messaging.dead_letters import Rewritten
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources.person import Who
 from edugraph_common.sources.stored import stored_rows
-from edugraph_importer.erasure import Erasure
 from edugraph_importer.erasure.files import erase_from_blobs
 from edugraph_importer.graph import Graph
 from edugraph_importer.service import Importer
@@ -38,39 +32,9 @@ STUDENTS = tuple(f"{number}" for number in range(6))
 def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody, jobs, blobs, members = (
-        cast("Any", None),
-        Jobs(client),
-        Blobs(str(tmp_path)),
-        CourseMembers(client),
-    )
-    epochs = AnswerEpochs(client)
-    erasure = Erasure(
-        graph, jobs, blobs, RedisTexts(client), members, epochs, no_letters, lambda: NOW
-    )
-    yield Importer(
-        nobody,
-        graph,
-        jobs,
-        AnalysisWindows(client),
-        members,
-        epochs,
-        blobs,
-        erasure,
-        elsewhere=nobody,
-        now=lambda: NOW,
-        audit=Audit(client, "secret"),
-    )
+    blobs = Blobs(str(tmp_path))
+    yield importer_on(graph, client, blobs, lambda: NOW, rewrite_letters=no_letters)
     client.close()
-
-
-def no_letters(
-    change: Callable[[bytes], bytes],  # noqa: ARG001
-    *,
-    dry_run: bool,  # noqa: ARG001
-    go_on: Callable[[], None],  # noqa: ARG001
-) -> Rewritten:
-    raise Rejected("only RabbitMQ keeps dead letters")
 
 
 def chat(number: int) -> str:

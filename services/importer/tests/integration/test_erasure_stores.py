@@ -1,7 +1,7 @@
 """An erasure in the stores beside the files, on the real servers: what goes, what stays, and what comes back."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,11 @@ from uuid import uuid4
 import pytest
 import redis
 from engines import real_servers
+from importers import no_letters
 
-from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.fits import FitHeader, LabelledRow
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.fit_store import write_fit
@@ -28,15 +27,6 @@ from edugraph_importer.graph import Graph, RecordBatch
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
-
-
-def no_letters(
-    change: Callable[[bytes], bytes],  # noqa: ARG001
-    *,
-    dry_run: bool,  # noqa: ARG001
-    go_on: Callable[[], None],  # noqa: ARG001
-) -> Rewritten:
-    raise Rejected("only RabbitMQ keeps dead letters")
 
 
 @pytest.fixture

@@ -4,22 +4,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from engines import real_servers
+from importers import importer_on
 
 from edugraph_common.contracts.messages import ImportBatch, ImportJob, ImportRights
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import Audit, Entry
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.audit import Entry
+from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_importer.batching import read_batch
-from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Cause, Graph
 from edugraph_importer.service import Importer
 
@@ -34,27 +30,8 @@ def importer(
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     monkeypatch.setattr("edugraph_importer.service.send", lambda *_, **__: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody, jobs, blobs, members = (
-        cast("Any", None),
-        Jobs(client),
-        Blobs(str(tmp_path)),
-        CourseMembers(client),
-    )
-    epochs = AnswerEpochs(client)
-    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, epochs, nobody, lambda: NOW)
-    yield Importer(
-        nobody,
-        graph,
-        jobs,
-        AnalysisWindows(client),
-        members,
-        epochs,
-        blobs,
-        erasure,
-        elsewhere=nobody,
-        now=lambda: NOW,
-        audit=Audit(client, room.settings.privacy_secret.get_secret_value()),
-    )
+    secret = room.settings.privacy_secret.get_secret_value()
+    yield importer_on(graph, client, Blobs(str(tmp_path)), lambda: NOW, audit_secret=secret)
     client.close()
 
 

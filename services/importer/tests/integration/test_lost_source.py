@@ -6,28 +6,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from engines import real_servers
+from importers import importer_on
 
 from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.messages import CourseContext, Findings, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import JobReport
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.stored_jobs import store_job
 from edugraph_common.sources import frames_key
 from edugraph_common.sources.split_budget import SplitBudget
 from edugraph_common.sources.stored import index_key
 from edugraph_importer.batching import count_batches
-from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph
 from edugraph_importer.service import DERIVING, FAILED_BATCHES_IN_A_ROW, Importer
 
@@ -48,27 +43,7 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     monkeypatch.setattr("edugraph_importer.service.send", lambda *_, **__: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody, jobs, blobs, members = (
-        cast("Any", None),
-        Jobs(client),
-        Blobs(str(tmp_path)),
-        CourseMembers(client),
-    )
-    epochs = AnswerEpochs(client)
-    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, epochs, nobody, lambda: NOW)
-    yield Importer(
-        nobody,
-        graph,
-        jobs,
-        AnalysisWindows(client),
-        members,
-        epochs,
-        blobs,
-        erasure,
-        elsewhere=nobody,
-        now=lambda: NOW,
-        audit=Audit(client, "secret"),
-    )
+    yield importer_on(graph, client, Blobs(str(tmp_path)), lambda: NOW)
     client.close()
 
 
