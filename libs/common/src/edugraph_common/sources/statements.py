@@ -5,6 +5,7 @@ https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid5
@@ -258,16 +259,24 @@ def _as_moment(given: Any) -> Any:
 
 def agents_of_students(value: Any) -> list[dict[str, Any]]:
     """Return the objects at the places of students in a statement of any form, and the statement itself."""
-    found = []
+    return list(objects_at(value, _PLACES_OF_STUDENTS, with_extensions=True))
+
+
+def objects_at(
+    value: Any, places: Sequence[str], *, with_extensions: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield a value of any form and the objects in its fields with these names, at any depth.
+
+    `with_extensions`: each value in a field `extensions` is looked at as well, whatever its name.
+    """
     waiting = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, list):
             waiting += each
         elif isinstance(each, dict):
-            found.append(each)
-            waiting += [each.get(place) for place in _PLACES_OF_STUDENTS]
+            yield each
+            waiting += [each.get(place) for place in places]
             extensions = each.get("extensions")
-            if isinstance(extensions, dict):
+            if with_extensions and isinstance(extensions, dict):
                 waiting += extensions.values()
-    return found

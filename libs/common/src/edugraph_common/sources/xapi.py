@@ -32,6 +32,7 @@ from edugraph_common.sources.statements import (
     Statement,
     agents_of_students,
     last_part,
+    objects_at,
     parse_statement,
     statement_id,
     verb_iri,
@@ -75,14 +76,7 @@ def people_of_statement(value: Any, platforms: Platforms) -> People:
 def _persons(value: Any) -> Iterator[dict[str, Any]]:
     """Yield the objects at the places of any person, and the statement itself."""
     yield from agents_of_students(value)
-    waiting = [value]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, list):
-            waiting += found
-        elif isinstance(found, dict):
-            yield found
-            waiting += [found.get(place) for place in _PERSONS]
+    yield from objects_at(value, _PERSONS, with_extensions=False)
 
 
 def _id_of_agent(agent: dict[str, Any], platforms: Platforms) -> str:
@@ -361,7 +355,10 @@ def _said(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
     if not text:
         return None
     if statement.object.kind == "Agent":
-        return _interaction(statement, platforms, interaction_type="chat", text=text)
+        receiver = statement.object
+        return _interaction(
+            statement, platforms, receiver, "object", interaction_type="chat", text=text
+        )
     return _post(statement, platforms, text, _in_language(statement.object.definition.name))
 
 
@@ -417,7 +414,11 @@ def _thread(statement: Statement) -> str | None:
 
 
 def _liked(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
-    return _interaction(statement, platforms, interaction_type="like")
+    """Return a like only if it has a target person."""
+    receiver = statement.object
+    if receiver.kind != "Agent":
+        return None
+    return _interaction(statement, platforms, receiver, "object", interaction_type="like")
 
 
 def _sent(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
@@ -428,16 +429,8 @@ def _sent(statement: Statement, _verb: str, platforms: Platforms) -> Extracted:
         return None
     if receiver.kind != "Agent":
         return _post(statement, platforms, text, _in_language(statement.object.definition.name))
-    sender = statement.actor
-    return "student_interaction", {
-        "student_id_from": _person(sender, "actor", platforms),
-        "student_id_to": _person(receiver, "context.extensions", platforms),
-        "student_name_from": sender.name,
-        "student_name_to": receiver.name,
-        "course_id": _context_course(statement, platforms),
-        "interaction_type": "chat",
-        "text": text,
-    }
+    place = "context.extensions"
+    return _interaction(statement, platforms, receiver, place, interaction_type="chat", text=text)
 
 
 def _edited(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
@@ -518,15 +511,14 @@ def _begin(statement: Statement) -> str | None:
         return moment
 
 
-def _interaction(statement: Statement, platforms: Platforms, **fields: Any) -> Extracted:
-    """Return an interaction only if it has a target person. A post in a forum does not name the person it answers."""
-    if statement.object.kind != "Agent":
-        return None
+def _interaction(
+    statement: Statement, platforms: Platforms, receiver: Agent, place: str, **fields: Any
+) -> Extracted:
+    """Return an interaction of the actor with the receiver, who stands at this place of the statement."""
     sender = statement.actor
-    receiver = statement.object
     return "student_interaction", {
         "student_id_from": _person(sender, "actor", platforms),
-        "student_id_to": _person(receiver, "object", platforms),
+        "student_id_to": _person(receiver, place, platforms),
         "student_name_from": sender.name,
         "student_name_to": receiver.name,
         "course_id": _context_course(statement, platforms),
