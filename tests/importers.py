@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from engines import PRIVACY_SECRET
+
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.analysis_window import AnalysisWindows
@@ -37,9 +39,11 @@ def importer_on(
     now: Callable[[], datetime],
     *,
     rewrite_letters: Any = None,
-    audit_secret: str = "secret",
 ) -> Importer:
-    """Return an importer on these stores. It has no broker, so a test replaces `send` and `emit` if they are called."""
+    """Return an importer on these stores. It has no broker, so a test replaces `send` and `emit` if they are called.
+
+    The importer seals its audit entries as the services of the tests do, because they may share one Redis.
+    """
     nobody = cast("Any", None)
     jobs = Jobs(client)
     members = CourseMembers(client)
@@ -57,5 +61,5 @@ def importer_on(
         erasure,
         elsewhere=nobody,
         now=now,
-        audit=Audit(client, audit_secret),
+        audit=Audit(client, PRIVACY_SECRET),
     )

@@ -12,7 +12,7 @@ from engines import real_servers
 from importers import importer_on
 
 from edugraph_common.contracts.messages import ImportBatch, ImportJob, ImportRights
-from edugraph_common.platform.audit import Entry
+from edugraph_common.platform.audit import ENDED, ENTRIES, Entry
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.batching import read_batch
@@ -24,14 +24,13 @@ NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 @pytest.fixture
-def importer(
-    room: Any, graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Importer]:
+def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     monkeypatch.setattr("edugraph_importer.service.send", lambda *_, **__: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    secret = room.settings.privacy_secret.get_secret_value()
-    yield importer_on(graph, client, Blobs(str(tmp_path)), lambda: NOW, audit_secret=secret)
+    # Redis is shared with other tests. The chain of the log begins here.
+    client.delete(ENTRIES, ENDED)
+    yield importer_on(graph, client, Blobs(str(tmp_path)), lambda: NOW)
     client.close()
 
 
