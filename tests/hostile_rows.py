@@ -202,6 +202,10 @@ RECORDS: tuple[Tree, ...] = tuple(
             "names": ["和"],
             "requires": ["M-6"],
             "course_id": "m",
+            "label": "6.NS.1",
+            "description": "Add fractions.",
+            "parent": "M",
+            "standard_id": "ccss-6-ns-1",
         },
         "post_record": {
             "student_id": "a",

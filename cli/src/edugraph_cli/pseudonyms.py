@@ -40,6 +40,7 @@ TEXT_FIELDS = frozenset(
         "item_title",
         "content",
         "course_description",
+        "description",
         "group_name",
         "name",
     }
@@ -83,6 +84,9 @@ KEPT_FIELDS = frozenset(
         "point_id",
         "names",
         "requires",
+        "label",
+        "parent",
+        "standard_id",
     }
 )
 """The fields that are sent unchanged. They name courses and other things, or they are numbers.

@@ -63,7 +63,7 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert relationships(room, "OF_COURSE", "records") == courses_of_groups(records)
     assert terms_in(room) == terms(records)
     assert active_days_in(room) == active_days(records)
-    for name in ("title", "other_names"):
+    for name in SAID_OF_POINTS:
         assert said_of_points_in(room, name) == said_of_points(records, name)
     assert relationships(room, "CALLED", "records") == called_by(records)
     assert spelled_in(room) == spelled(records, found)
@@ -434,21 +434,43 @@ def node_of_point(data: PointRecord) -> str:
     return data.point_id or canonical_name(data.name or "")
 
 
+# Field of the point -> field of the record.
+SAID_OF_POINTS = {
+    "title": "name",
+    "other_names": "names",
+    "label": "label",
+    "statement": "description",
+    "parent": "parent",
+    "standard_id": "standard_id",
+}
+
+
 def said_of_points_in(room: Any, name: str) -> dict[str, Any]:
     rows = room.query(
-        f"MATCH (n:KnowledgePoint) WHERE n.{name} IS NOT NULL RETURN n.id AS id, n.name AS name, n.{name} AS said"
+        f"MATCH (n:KnowledgePoint) WHERE n.{name} IS NOT NULL"
+        f" RETURN n.id AS id, n.name AS name, n.shown_as AS shown, n.{name} AS said"
     )
     assert all(row["name"] == row["said"] for row in rows if name == "title")
+    for row in rows:
+        if name == "label":
+            shown = f"{row['said']} {row['name']}"
+            assert row["shown"] == (None if row["said"] == row["name"] else shown)
     return {row["id"]: row["said"] for row in rows}
 
 
 def said_of_points(records: Iterable[Record], name: str) -> dict[str, Any]:
-    """What the latest record that says so gives as title and as names in other languages."""
+    """What the latest record that says so gives as title, names in other languages, and the other fields."""
     said: dict[str, Any] = {}
     for record in sorted(records, key=lambda each: each.version_key):
         data = record.data
         if isinstance(data, PointRecord):
-            given = data.name if name == "title" else list(data.names)
+            given = getattr(data, SAID_OF_POINTS[name])
+            if name == "other_names":
+                given = list(given)
+            if name == "parent" and given:
+                given = canonical_name(given)
+                is_itself = given in names_of_point(data) | {node_of_point(data)}
+                given = None if is_itself else given
             said |= {node_of_point(data): given} if given else {}
     return said
 

@@ -137,7 +137,8 @@ DATA = {
     ),
     "point_record": st.builds(
         lambda fields, told: fields | told,
-        _fields({}, {"names": st.lists(point, max_size=2), "course_id": course, "requires": st.lists(required, max_size=3)}),
+        _fields({}, {"names": st.lists(point, max_size=2), "course_id": course, "requires": st.lists(required, max_size=3),
+                     "label": called, "description": called, "parent": required, "standard_id": point_id}),
         st.one_of(
             _fields({"point_id": point_id}, {"name": point}),
             _fields({"name": point}, {"point_id": point_id}),

@@ -155,3 +155,79 @@ def test_a_point_never_requires_itself_by_another_of_its_names(graph: Graph, roo
         ),
     )
     assert room.query("MATCH (:Definition)-[:REQUIRES]->(k) RETURN k.id AS id") == [{"id": "sums"}]
+
+
+STATEMENT = "Interpret and compute quotients of fractions. " * 110  # about 5,000 characters
+OF_CURRICULUM = ("title", "label", "statement", "parent", "standard_id", "shown_as")
+
+
+def curriculum_of(room: Any, point_id: str) -> dict[str, Any]:
+    [row] = room.query("MATCH (k:KnowledgePoint {id: $id}) RETURN properties(k) AS p", id=point_id)
+    return {name: row["p"][name] for name in OF_CURRICULUM if name in row["p"]}
+
+
+def test_each_field_of_a_curriculum_comes_from_the_latest_record_that_gives_it(room: Any) -> None:
+    """To take the guard out: leave "description" or "parent" out of `POINT_FIELDS`."""
+    above = says("a", point_id="6.NS", name="The number system")
+    first = says(
+        "p",
+        point_id="6.NS.A.1",
+        name="Quotients",
+        label="6.NS.A.1",
+        description=STATEMENT,
+        parent="6.NS",
+        standard_id="guid-1",
+    )
+    second = says(
+        "q", "2026-01-02", point_id="6.NS.A.1", name="Quotients of fractions", label="NS.1"
+    )
+    digests = set()
+    for order in permutations((above, first, second)):
+        room.empty()
+        for number, each in enumerate(order):
+            write(room.graph, str(number), each)
+        digests.add(room.digest())
+    assert len(digests) == 1
+    assert curriculum_of(room, "6.NS.A.1") == {
+        "title": "Quotients of fractions",
+        "label": "NS.1",
+        "statement": STATEMENT,
+        "parent": "6NS",
+        "standard_id": "guid-1",
+        "shown_as": "NS.1 Quotients of fractions",
+    }
+    # The parent is found by any of its names, as the other points are.
+    [parent] = room.query(
+        "MATCH (k:KnowledgePoint {id: '6.NS.A.1'}) MATCH (n:KnowledgePoint {id: k.parent})"
+        " RETURN n.canonical AS id"
+    )
+    assert parent["id"] == "6.NS"
+
+    write(room.graph, "back", withdrawn=("q",))
+    assert curriculum_of(room, "6.NS.A.1")["shown_as"] == "6.NS.A.1 Quotients"
+    write(room.graph, "all", withdrawn=("p", "a"))
+    assert room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id") == []
+
+
+def test_what_a_text_says_of_a_point_stays_beside_what_its_school_says(room: Any) -> None:
+    """To take the guard out: let `POINT_FIELDS` map "description" to "description"."""
+    text = record(
+        "course_content", "text", "2026-03-01", course_id="c", content="Sums are easy here."
+    )
+    point = FoundPoint(name="Sums", importance="core", description="An easy thing.")
+    found = ContentFinding(knowledge_points=(point,), confidence=1)
+    read = pack([RecordFinding(record=text.to_json(), finding=found, origin=ORIGIN)], "read", 0)
+    stated = says("p", name="Sums", description="Add whole numbers.", label="Sums", parent="sums")
+    for is_first in (True, False):
+        room.empty()
+        if is_first:
+            write(room.graph, "points", stated)
+        room.graph.write_findings(read)
+        if not is_first:
+            write(room.graph, "points", stated)
+        [row] = room.query("MATCH (k:KnowledgePoint {id: 'sums'}) RETURN properties(k) AS p")
+        assert row["p"]["description"] == "An easy thing."
+        assert row["p"]["statement"] == "Add whole numbers."
+        # A label that is the name is not shown twice, and a point is not its own parent.
+        assert "shown_as" not in row["p"]
+        assert "parent" not in row["p"]

@@ -282,3 +282,24 @@ def test_without_an_encoder_it_says_that_nothing_was_compared(
     propose(room)
     answer = asked(insights, "review-points", course="C")
     assert (answer.left_out, answer.of_how_many["points compared"]) == ({}, 6)
+
+
+def test_a_point_is_shown_with_its_label(room: Room, insights: Insights) -> None:
+    """Out: leave `shown_as` out of `proposed_same`, `excluded_prerequisites` or `tested_points`."""
+    values: list[tuple[str, dict[str, Any]]] = [
+        ("course_record", {"student_id": "s", "course_id": "C"})
+    ]
+    for point, requires in (("A", []), ("B", []), ("P", ["Q"]), ("Q", ["P"])):
+        data = {"point_id": point, "name": f"name {point}", "label": f"8.{point}", "course_id": "C"}
+        values.append(("point_record", {**data, "requires": requires}))
+    tried = {"student_id": "s", "item_id": "i", "course_id": "C", "correct": False}
+    values.append(("attempt_record", {**tried, "knowledge_points": ["name A"]}))
+    write(room, values)
+    propose(room, ("A", "B"))
+    rows = asked(insights, "review-points", course="C").rows
+    assert {(row.kind, row.name, row.other_name) for row in rows} == {
+        ("same", "8.A name A", "8.B name B"),
+        ("excluded", "8.Q name Q", "8.P name P"),
+    }
+    [weak] = asked(insights, "weak-points", course="C").rows
+    assert (weak.point, weak.name) == ("A", "8.A name A")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 LONGEST_TEXT = 100_000  # characters
+LONGEST_NAME = 500  # characters
 
 _ISO_DATE = re.compile(r"\s*+\d{4}-\d\d-\d\d")
 
@@ -94,7 +95,10 @@ Id = Annotated[
     BeforeValidator(_normal_if_text),
 ]
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=_NO_NUL)
+    str,
+    StringConstraints(
+        min_length=1, max_length=LONGEST_NAME, strip_whitespace=True, pattern=_NO_NUL
+    ),
 ]
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=_NO_NUL)]
 RequiredText = Annotated[Text, AfterValidator(_not_blank)]

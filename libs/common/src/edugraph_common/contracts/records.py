@@ -197,10 +197,20 @@ class ItemRecord(ContractModel):
 
 
 class PointRecord(ContractModel):
-    """A school's definition of a knowledge point: its name, also in other languages, and its prerequisites."""
+    """A school's definition of a knowledge point: its name, also in other languages, and its prerequisites.
+
+    `label` is the short code that people use for the point, such as 6.NS.A.1. `description` is the full statement.
+    `parent` is the point above this one in the outline of a curriculum.
+    """
 
     point_id: Id | None = None
     name: Name | None = None
+    label: Name | None = None
+    description: Text | None = None
+    parent: Name | None = Field(default=None, description="id or name of the point above")
+    standard_id: Id | None = Field(
+        default=None, description="id of the same point in a published framework"
+    )
     names: tuple[Name, ...] = Field(
         default=(), max_length=100, description="in other languages, or other spellings"
     )

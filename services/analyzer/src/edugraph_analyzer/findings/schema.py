@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from edugraph_common.contracts.findings import Importance, Kind, Sentiment
-from edugraph_common.contracts.record_fields import Level, Severity
+from edugraph_common.contracts.record_fields import LONGEST_NAME, Level, Severity
 
 _MARK = r"(?:think|thinking|thought|reasoning)"
 # A server that counts the opening mark as part of the prompt sends only the closing one.
@@ -136,7 +136,8 @@ def _readable(entry_type: Any, most: int) -> Callable[[Any], list[Any]]:
     return read
 
 
-Label = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
+# A model repeats the names of known points, which may be as long as a record allows.
+Label = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_one_line)]
 Likely = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_share)]
 Quote = Annotated[str, Field(max_length=_LONGEST_QUOTE), BeforeValidator(_cut(_LONGEST_QUOTE))]
 Quotes = Annotated[list[Quote], Field(max_length=3), BeforeValidator(_readable(Quote, 3))]

@@ -18,6 +18,7 @@ from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
     KEYS_IN_COURSE,
     LEARNS_FIELDS,
+    POINT_FIELDS,
     SEVERITY_WEIGHT,
     ItemNames,
     Mention,
@@ -54,7 +55,7 @@ InteractionTotal = Literal["chat_with", "likes", "teaches"]
 NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
     "course_records_of_Student": {"student_name": "name"},
     "definitions_of_Item": {name: name for name in LATEST_FIELDS["Item"]},
-    "definitions_of_KnowledgePoint": {"name": "title", "names": "other_names"},
+    "definitions_of_KnowledgePoint": POINT_FIELDS,
     "definitions_of_Term": {name: name for name in LATEST_FIELDS["Term"]},
 }
 # Field of a CourseRecord -> field of the course.

@@ -63,6 +63,17 @@ SEVERITY_WEIGHT = {"low": 0.5, "medium": 1.0, "high": 2.0, None: 1.0}
 # teaches.
 STATED_IMPORTANCE = "core"
 
+# Field of a point's definition -> field of the point. Texts give points a `description`, too, so the school's own one
+# has another name there.
+POINT_FIELDS = {
+    "name": "title",
+    "names": "other_names",
+    "label": "label",
+    "description": "statement",
+    "parent": "parent",
+    "standard_id": "standard_id",
+}
+
 _DATES = {"enrollment_date": "enrolled", "completion_date": "completed"}
 
 # The fields of LEARNS, each from the latest CourseRecord that gives it; and all fields that a CourseRecord may give.
@@ -98,11 +109,15 @@ class Called(NamedTuple):
 
 
 class PointSaid(NamedTuple):
-    """A point_record in the terms of the graph. `spelled` has all names of the point as they are given."""
+    """A point_record in the terms of the graph. `spelled` has all names of the point as they are given.
+
+    `parent` and `requires` are canonical names.
+    """
 
     id: str
     spelled: list[str]
     requires: list[str]
+    parent: str | None
 
 
 class Learns(NamedTuple):
@@ -374,6 +389,10 @@ def _add_point_record(facts: Facts, row: Row, data: PointRecord) -> None:
         "course": data.course_id,
         "name": data.name,
         "names": list(data.names) or None,
+        "label": data.label,
+        "description": data.description,
+        "parent": said.parent,
+        "standard_id": data.standard_id,
     }
     row |= {"spelled": said.spelled, "importance": None}
     if data.course_id:
@@ -383,8 +402,8 @@ def _add_point_record(facts: Facts, row: Row, data: PointRecord) -> None:
     for required in said.requires:
         facts.rows.append(("requires", {"id": row["id"], "point": required}))
         facts.prerequisites.add((said.id, required))
-    facts.fields.append((("KnowledgePoint", said.id), "title", data.name))
-    facts.fields.append((("KnowledgePoint", said.id), "other_names", row["names"]))
+    for given, field_name in POINT_FIELDS.items():
+        facts.fields.append((("KnowledgePoint", said.id), field_name, row[given]))
     facts.called += called("KnowledgePoint", said.id, said.spelled)
 
 
@@ -523,7 +542,12 @@ def said_of_point(data: PointRecord) -> PointSaid:
     point_id = data.point_id or canonical_name(spelled[0])
     own_names = {point_id, *map(canonical_name, spelled)}
     requires = set(map(canonical_name, data.requires)) - own_names
-    return PointSaid(point_id, spelled, sorted(requires))
+    parent = None
+    if data.parent is not None:
+        parent = canonical_name(data.parent)
+    if parent in own_names:
+        parent = None
+    return PointSaid(point_id, spelled, sorted(requires), parent)
 
 
 def called(label: str, node_id: str, spellings: Iterable[str]) -> list[Called]:

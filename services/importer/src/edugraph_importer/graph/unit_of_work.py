@@ -48,7 +48,7 @@ FOUND_FIELDS = ("description", "category")
 LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Course": ("name", "description", "difficulty"),
     "Item": ("title", "question"),
-    "KnowledgePoint": (*FOUND_FIELDS, "title", "other_names"),
+    "KnowledgePoint": (*FOUND_FIELDS, *record_facts.POINT_FIELDS.values()),
     "Student": ("name",),
     "Teacher": ("name",),
     "Term": ("name", "starts", "ends", "breaks"),
@@ -583,6 +583,8 @@ def _node_properties(unit: UnitOfWork, node: Node) -> dict[str, Any]:
         properties["name"] = properties["title"]
     elif label == "KnowledgePoint":
         properties["spelled"] = None
+    if label == "KnowledgePoint":
+        properties["shown_as"] = _shown_as(properties["label"], properties["name"])
     if label == "Item":
         titles = unit.item_names.titles[node_id]
         properties |= counts_properties(titles)
@@ -592,6 +594,15 @@ def _node_properties(unit: UnitOfWork, node: Node) -> dict[str, Any]:
         properties |= counts_properties(names)
         properties["name"] = usual(names)
     return properties
+
+
+def _shown_as(label: str | None, name: str | None) -> str | None:
+    """Return the label of a point and its name, or None if the name alone says as much."""
+    if label is None or label == name:
+        return None
+    if name is None:
+        return label
+    return f"{label} {name}"
 
 
 def learns_row(pair: Pair, fields: Fields) -> Row:

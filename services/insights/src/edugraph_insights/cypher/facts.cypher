@@ -14,7 +14,7 @@ RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome', '
 UNWIND $items AS id
 MATCH (i:Item {id: id})-[:TESTS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
-RETURN DISTINCT i.id AS item, coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
+RETURN DISTINCT i.id AS item, coalesce(p.id, k.id) AS point, coalesce(p.shown_as, p.name, p.id, k.name, k.id) AS name
 
 // name: mistakes
 // Returns a row for each mistake of these students in a course during a period and each point behind it, with null if
@@ -28,7 +28,7 @@ OPTIONAL MATCH (m)-[r:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN s.id AS student,
   ['record', 'at', 'point', 'name', 'confidence', 'read', 'evidence', 'reviewed', 'resolved'] AS columns,
-  collect([m.id, toString(m.timestamp), coalesce(p.id, k.id), coalesce(p.name, p.id, k.name, k.id), r.confidence,
+  collect([m.id, toString(m.timestamp), coalesce(p.id, k.id), coalesce(p.shown_as, p.name, p.id, k.name, k.id), r.confidence,
     m.finding IS NOT NULL, m.found_evidence IS NOT NULL, m.verdicts IS NOT NULL, coalesce(m.resolved, false)]) AS rows
 
 // name: messages
@@ -53,7 +53,7 @@ RETURN n.id AS record, n.finding IS NOT NULL AS read, n.found_evidence IS NOT NU
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[r:DEPENDS_ON]->(b:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: b.canonical})
-RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.name, p.id, b.name, b.id) AS name,
+RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.shown_as, p.name, p.id, b.name, b.id) AS name,
   r.confidence AS confidence
 
 // name: points_of_course
@@ -164,7 +164,7 @@ RETURN s.id AS student, s.name AS name
 // Returns the points that the texts of a course teach, as canonical points with their names.
 MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
-RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
+RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.shown_as, p.name, p.id, k.name, k.id) AS name
 
 // name: mistake_types
 // Returns a row for each mistake of these students in a course during a period and each canonical type of it. A record
@@ -227,7 +227,7 @@ MATCH (t:Term {id: $term}) RETURN t.starts AS starts, t.ends AS ends, t.breaks A
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
-RETURN k.id AS called, coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
+RETURN k.id AS called, coalesce(p.id, k.id) AS point, coalesce(p.shown_as, p.name, p.id, k.name, k.id) AS name
 
 // name: findings
 // Returns the mistakes of these students in a course during a period with a finding of an analyser, the texts that it
@@ -254,8 +254,8 @@ RETURN i.id AS item, type(r) AS type, r.stamp AS stamp, k.id AS point, coalesce(
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[r:PROPOSED_SAME]-(m:KnowledgePoint)
 OPTIONAL MATCH (k)-[j:JUDGED]-(m)
-RETURN k.id AS one, coalesce(k.name, k.id) AS one_name, k.canonical AS one_canonical,
-  m.id AS other, coalesce(m.name, m.id) AS other_name, m.canonical AS other_canonical,
+RETURN k.id AS one, coalesce(k.shown_as, k.name, k.id) AS one_name, k.canonical AS one_canonical,
+  m.id AS other, coalesce(m.shown_as, m.name, m.id) AS other_name, m.canonical AS other_canonical,
   r.likeness AS likeness, j.same AS same, j.skipped AS skipped
 
 // name: use_of_points
@@ -286,8 +286,8 @@ WITH DISTINCT k, m
 OPTIONAL MATCH (k)-[j:JUDGED_NEED]->(m)
 OPTIONAL MATCH (k)-[r:SET_ASIDE]->(m)
 WITH k, m, j, r WHERE j.accepted IS NOT NULL OR r IS NOT NULL
-RETURN k.id AS point, coalesce(k.name, k.id) AS name, k.canonical AS canonical,
-  m.id AS needs, coalesce(m.name, m.id) AS needs_name, m.canonical AS needs_canonical,
+RETURN k.id AS point, coalesce(k.shown_as, k.name, k.id) AS name, k.canonical AS canonical,
+  m.id AS needs, coalesce(m.shown_as, m.name, m.id) AS needs_name, m.canonical AS needs_canonical,
   r.confidence AS confidence, j.accepted AS accepted, r IS NOT NULL AS excluded
 
 // name: accepted_prerequisites

@@ -115,7 +115,7 @@ ORDER BY id LIMIT $limit
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 WITH n, CASE WHEN n:Interaction THEN null ELSE n.title END AS title
-RETURN n.id AS id, coalesce(n.name, title, n.item_title, n.id) AS name, coalesce(n.timestamp, n.date) AS at,
+RETURN n.id AS id, coalesce(n.shown_as, n.name, title, n.item_title, n.id) AS name, coalesce(n.timestamp, n.date) AS at,
   CASE WHEN $whole THEN properties(n) ELSE null END AS properties
 
 // name: students_of_groups_led

@@ -31,7 +31,8 @@ MOST_VISITED = 5_000  # nodes of a search for a path
 _KEEPING = frozenset(
     {"content_hash", "reading", "accepted", "row", "changed_at", "history",
      "reply_mark", "finding", "finding_key", "verdicts", "restricted", "canonical", "names", "claims",
-     "spellings", "spelling_counts", "stamp", "stamps", "former_ids", "renamed", "named", "described", "rated"}
+     "spellings", "spelling_counts", "stamp", "stamps", "former_ids", "renamed", "named", "described", "rated",
+     "shown_as"}
 )  # fmt: skip
 
 

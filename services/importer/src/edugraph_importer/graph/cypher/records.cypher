@@ -241,14 +241,15 @@ CREATE (n:Definition:Record {
 })-[:DEFINES]->(t)
 
 // name: create_point_definition
-// Creates the definition of a knowledge point, with the names that it gives.
+// Creates the definition of a knowledge point, with what it says of the point.
 UNWIND $rows AS row
 MATCH (k:KnowledgePoint {id: row.point})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (n:Definition:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
-  name: row.name, names: row.names
+  name: row.name, names: row.names, label: row.label, description: row.description, parent: row.parent,
+  standard_id: row.standard_id
 })-[:DEFINES {stated_as: row.spelled, importance: row.importance}]->(k)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
