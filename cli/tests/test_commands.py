@@ -306,3 +306,43 @@ def test_what_a_file_is_is_found_out(
     path.chmod(stat.S_IRUSR)
     source = source_of(path, None, None)
     assert (source.format, source.compression) == expected
+
+
+def test_a_curriculum_is_sent_in_the_format_that_its_beginning_shows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Out: let `_detected` look at the name of the file alone."""
+    asked = list[httpx.Request]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        request.read()
+        asked.append(request)
+        return httpx.Response(202, json={"job_id": "j", "task_id": "t", "links": {}})
+
+    monkeypatch.setattr(
+        Client,
+        "from_environment",
+        lambda: Client("http://gateway", transport=httpx.MockTransport(answer)),
+    )
+    file = tmp_path / "curriculum"
+    for text, form in (
+        ('{"CFDocument": {}, "CFItems": []}', "case"),
+        ("编号,名称\n1,数\n", "outline"),
+    ):
+        file.write_text(text, encoding="utf-8")
+        done = runner.invoke(app, ["curriculum", "import", str(file)])
+        assert done.exit_code == 0
+        assert asked[-1].url.params["format"] == form
+    file.write_text('{"items": []}', encoding="utf-8")
+    refused = runner.invoke(app, ["curriculum", "import", str(file)])
+    assert (refused.exit_code, len(asked)) == (2, 2)
+    assert "is not a CASE package" in refused.stderr
+
+
+def test_a_dry_run_of_a_curriculum_says_which_points_are_set_aside(tmp_path: Path) -> None:
+    file = tmp_path / "outline.csv"
+    file.write_text("id,parent,name\na,,Number\nb,lost,Sums\n", encoding="utf-8")
+    done = runner.invoke(app, ["curriculum", "import", str(file), "--dry-run", "--json"])
+    report = json.loads(done.stdout)
+    assert (done.exit_code, report["valid"], report["rejected"]) == (1, 1, 1)
+    assert report["errors"][0]["reason"] == "is not there"

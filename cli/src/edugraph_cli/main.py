@@ -13,6 +13,7 @@ import typer
 from edugraph_cli.commands import (
     ask,
     audit,
+    curricula,
     dead,
     doctor,
     erasures,
@@ -56,6 +57,7 @@ app.command("doctor")(doctor.doctor)
 app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(curricula.app, name="curriculum")
 app.add_typer(graph.app, name="graph")
 app.add_typer(imports.app, name="imports")
 app.add_typer(reviews.app, name="reviews")

@@ -212,7 +212,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
         from edugraph_cli.dry_run import print_dry_run
 
         raise typer.Exit(
-            print_dry_run(path, mapping, file_format, caller=_caller(), as_json=as_json)
+            print_dry_run(path, mapping, file_format, caller=known_caller(), as_json=as_json)
         )
     with plain_errors(), Client.from_environment() as client:
         if is_url:
@@ -224,7 +224,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
                 accepted = wanted.send(client, path, mapping, err if as_json else out)
             except UnusableKind as problem:
                 stop(f"{path}: {problem}", INVALID)
-        _finish(client, accepted, follow=follow, as_json=as_json)
+        finish(client, accepted, follow=follow, as_json=as_json)
 
 
 def _import_several(
@@ -273,7 +273,7 @@ def _followed(client: Client, sent: _Sent, console: Console) -> _Sent:
     return sent._replace(report=follow_job(client, sent.job_id, console))
 
 
-def _caller() -> CallerAnswer | None:
+def known_caller() -> CallerAnswer | None:
     """Return the caller whose key is set, as the gateway sees them, or None without a key.
 
     A dry run needs no gateway. If the gateway does not answer, or refuses the key, a sentence says so, and the rights
@@ -298,7 +298,7 @@ def _dry_run_several(
     from edugraph_cli.dry_run import print_dry_run
 
     code = 0
-    caller = _caller()
+    caller = known_caller()
     for _, path, mapping in found:
         try:
             code = max(
@@ -341,7 +341,7 @@ def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
             accepted = client.estimate(subject.value, records, economy=economy)
             _show_estimate(client, accepted, as_json=as_json)
         else:
-            _finish(
+            finish(
                 client,
                 client.analyze(subject.value, records, economy=economy),
                 follow=follow,
@@ -414,7 +414,7 @@ def _source_of_url(url: str, mapping: Path | None, file_format: Format | None) -
     return FileSource(format=file_format or detected, mapping=text)
 
 
-def _finish(client: Client, accepted: Accepted, *, follow: bool, as_json: bool) -> None:
+def finish(client: Client, accepted: Accepted, *, follow: bool, as_json: bool) -> None:
     """Show what was accepted, or follow the job to its end and exit with the code of its state."""
     if not follow:
         if as_json:

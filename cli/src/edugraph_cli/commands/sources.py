@@ -56,6 +56,18 @@ SOURCES = (
         "forum posts: post_record · votes, and posts that name whom they answer: student_interaction · videos, "
         "pages, exercises, forums: activity_record",
     ),
+    SourceInfo(
+        format="case",
+        reads="standards in the JSON of CASE 1.0 or 1.1: a package, or a list of packages",
+        becomes="every item: point_record, with its place (isChildOf), its prerequisites (precedes) and the same "
+        "item of another framework (exactMatchOf)",
+    ),
+    SourceInfo(
+        format="outline",
+        reads="a table with a row for each point: id, parent, code, name, description, prerequisites, in English or "
+        "Chinese; without a parent, the level or the blanks before the name say what is above",
+        becomes="every row: point_record",
+    ),
 )
 
 

@@ -14,6 +14,8 @@ _CONTENT_TYPES: dict[Format, str] = {
     "openedx": "application/octet-stream",
     "workbook": "application/octet-stream",
     "parquet": "application/octet-stream",
+    "case": "application/octet-stream",
+    "outline": "text/csv",
 }
 
 

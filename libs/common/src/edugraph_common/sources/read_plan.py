@@ -9,11 +9,19 @@ from itertools import chain
 from typing import assert_never
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
+from edugraph_common.contracts.messages import (
+    CURRICULUM_FORMATS,
+    TABLE_FORMATS,
+    Compression,
+    Format,
+)
 from edugraph_common.contracts.records import parse_row
 from edugraph_common.sources.binary_files import why_no_table, why_no_text
 from edugraph_common.sources.compression import BLOCK_BYTES, Readable, decompressed_blocks
 from edugraph_common.sources.csv_source import CsvSource, Header, read_header
+from edugraph_common.sources.curriculum import CurriculumSource
+from edugraph_common.sources.curriculum_case import read_case
+from edugraph_common.sources.curriculum_table import read_table
 from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, utf8
 from edugraph_common.sources.json_source import (
     JsonSource,
@@ -39,7 +47,7 @@ _NEEDS_A_MAPPING = "needs a mapping that says which column is which field; `edug
 class ReadPlan(ContractModel):
     """The plan for a file. A CSV has the `encoding` of the file as it was sent, a `header` and a `mapping`.
 
-    JSON has a `layout`. Workbooks and Parquet files have a `mapping`.
+    An outline of a curriculum has no mapping. JSON has a `layout`. Workbooks and Parquet files have a `mapping`.
 
     `platforms` are the prefixes of ids in the settings when the plan was made.
     `log_platform` is the platform that wrote a log.
@@ -97,6 +105,8 @@ class ReadPlan(ContractModel):
                 if self.header is None or self.mapping is None:
                     raise MalformedFile(f"a CSV {_NEEDS_A_MAPPING}")
                 return CsvSource(self.header, self.mapping)
+            case "case" | "outline":
+                return CurriculumSource()
             case "workbook" | "parquet":
                 raise MalformedFile(f"a {self.format} {_NEEDS_A_MAPPING}")
         assert_never(self.format)
@@ -118,14 +128,17 @@ def make_read_plan(
         plan = ReadPlan(format=file_format, mapping=mapping)
         _ = plan.source  # raises if there is no mapping
         return plan
-    if file_format == "csv":
+    if file_format == "case":
+        check_lines_head(head)
+        return ReadPlan(format=file_format)
+    if file_format in ("csv", "outline"):
         if sentence := why_no_text(head):
             raise UnusableKind(sentence)
         encoding = encoding_mark(head) or (mapping and mapping.encoding) or encoding_of(head)
         header = read_header(in_utf8(head, encoding), mapping.delimiter if mapping else None)
         if mapping:
             check_columns(header.columns, mapping)
-        return ReadPlan(format="csv", encoding=encoding, header=header, mapping=mapping)
+        return ReadPlan(format=file_format, encoding=encoding, header=header, mapping=mapping)
     check_lines_head(head)
     if file_format == "ndjson":
         return ReadPlan()
@@ -152,7 +165,8 @@ def open_text(
 ) -> tuple[ReadPlan, Iterator[bytes]]:
     """Return the read plan of a file and its text in UTF-8. The file need not be seekable. Raises MalformedFile.
 
-    A workbook, a Parquet file and a wide table are converted into the text of `table_rows`.
+    A workbook, a Parquet file and a wide table are converted into the text of `table_rows`, a curriculum into that of
+    `curriculum`.
     """
     blocks = decompressed_blocks(file, compression)
     head = bytearray()
@@ -162,6 +176,8 @@ def open_text(
             break
     plan = make_read_plan(bytes(head), file_format, mapping, platforms)
     whole = chain((bytes(head),), blocks)
+    if plan.format in CURRICULUM_FORMATS:
+        return plan, _curriculum_lines(whole, plan)
     if mapping is None or not plan.is_converted:
         return plan, text_of(whole, plan)
     if plan.format in ("workbook", "parquet"):
@@ -170,6 +186,15 @@ def open_text(
     return plan, row_lines(
         CsvSource(plan.header, mapping).sheet_rows(text_of(whole, plan)), mapping
     )
+
+
+def _curriculum_lines(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:
+    """Yield the text of a curriculum. Raises MalformedFile."""
+    if plan.format == "case":
+        yield from read_case(blocks).lines()
+        return
+    assert plan.header is not None  # noqa: S101 - every outline has a header
+    yield from read_table(utf8(blocks, plan.encoding), plan.header).lines()
 
 
 def text_of(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:

@@ -53,7 +53,9 @@ from edugraph_common.sources.stored import (
 )
 from edugraph_common.sources.students import ID_OF_NAME, as_id
 
-_SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
+_SOURCE = re.compile(
+    r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet|case|outline)(\.gz|\.zst)?"
+)
 # Blobs that name no person: indexes, stored jobs without records, and what the graph knows about courses.
 _NAMING_NOBODY = re.compile(
     r"jobs/[^/]+/(index|persons|job\.json|analysis\.json|cancelled|contexts/.+)"

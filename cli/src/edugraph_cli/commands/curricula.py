@@ -1,0 +1,81 @@
+"""`edugraph curriculum import FILE`: import the points of a curriculum."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edugraph_cli.commands.importing import check_file, finish, known_caller
+from edugraph_cli.display import INVALID, err, out, plain_errors, stop
+from edugraph_cli.options import Follow, Json
+from edugraph_cli.progress import upload_bar
+from edugraph_client import Client, FileSource
+from edugraph_common.contracts.messages import Format
+from edugraph_common.sources import compression_of
+from edugraph_common.sources.compression import decompressed_head
+from edugraph_common.sources.detection import HEAD_BYTES
+from edugraph_common.sources.ndjson import BOM, MalformedFile
+
+CurriculumFormat = Literal["case", "outline"]
+_CASE_MARK = re.compile(rb'"CF(?:Package|Document|Items)"')
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Import a school's curriculum: its points, their order and what they need.",
+)
+
+
+@app.command("import")
+def import_curriculum(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="a CASE package (JSON), or an outline: a table with a row for each point"
+        ),
+    ],
+    follow: Follow = False,
+    file_format: Annotated[
+        CurriculumFormat | None, typer.Option("--format", help="detected if it is not given")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Import the points of a curriculum. The file becomes a job, as with `edugraph import`, and can be undone.
+
+    The next version of the file corrects the points of the one before. A wrong point is set aside alone. Exits with 0
+    if everything was imported, 1 if a job failed or partly failed, 2 for a file that cannot be used.
+    """
+    check_file(file)
+    with file.open("rb") as opened:
+        head = opened.read(HEAD_BYTES)
+    compression = compression_of(head)
+    try:
+        form = file_format or _detected(decompressed_head(head, compression))
+    except MalformedFile as problem:
+        stop(f"{file}: {problem}", INVALID)
+    if form is None:
+        stop(
+            f"{file} is JSON, but it is not a CASE package: it names no CFDocument and no CFItems.",
+            INVALID,
+        )
+    if dry_run:
+        from edugraph_cli.dry_run import print_dry_run
+
+        raise typer.Exit(print_dry_run(file, None, form, caller=known_caller(), as_json=as_json))
+    bar, sent = upload_bar(err if as_json else out, file.name, file.stat().st_size)
+    with plain_errors(), Client.from_environment() as client:
+        with bar:
+            source = FileSource(format=form, compression=compression)
+            accepted = client.import_file(file, source=source, sent=sent)
+        finish(client, accepted, follow=follow, as_json=as_json)
+
+
+def _detected(head: bytes) -> Format | None:
+    """Return the format of a curriculum from its first part, or None for JSON of another kind."""
+    is_json = head.removeprefix(BOM).lstrip().startswith((b"{", b"["))
+    if not is_json:
+        return "outline"
+    return "case" if _CASE_MARK.search(head) else None
