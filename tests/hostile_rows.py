@@ -19,9 +19,10 @@ from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import BatchOutcome
 from edugraph_common.sources import parse_mapping
 from edugraph_importer.graph import RecordBatch, apply, record_facts
-from edugraph_importer.graph.tombstones import Tombstones
+from edugraph_importer.graph.model import NO_VERSION
+from edugraph_importer.graph.tombstones import ErasedStudents, Tombstones
 from edugraph_importer.graph.unit_of_work import UnitOfWork
-from edugraph_importer.graph.versions import ErasedStudents, Ids, classify
+from edugraph_importer.graph.versions import Ids, classify
 
 Tree = dict[str, Any]
 
@@ -506,7 +507,7 @@ class StagedGraph:
         for record in classified.records:
             version = classified.versions.get(record.record_id)
             properties = version.properties() if version else {}
-            staged.add(record_facts.facts_of(record, record_facts.NO_VERSION | properties))
+            staged.add(record_facts.facts_of(record, NO_VERSION | properties))
         can_be_sent(
             [
                 staged.rows,

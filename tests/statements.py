@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.statements import CYPHER
 
 
 class Rows(list[Any]):

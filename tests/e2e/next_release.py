@@ -14,7 +14,7 @@ import neo4j  # noqa: E402 - the modules below take the version when they are im
 
 from edugraph_importer.graph import migrations  # noqa: E402
 from edugraph_importer.graph.driver import Connection  # noqa: E402
-from edugraph_importer.graph.queries import CYPHER  # noqa: E402
+from edugraph_importer.graph.statements import CYPHER  # noqa: E402
 from edugraph_importer.worker import app  # noqa: E402
 
 __all__ = ["app"]

@@ -38,8 +38,7 @@ from edugraph_common.platform.settings import Settings
 from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_importer.graph.ledger import Compacted, IsOver
-from edugraph_importer.graph.retention import Ended
+from edugraph_importer.graph.retention import Compacted, Ended, IsOver
 from edugraph_importer.service import Importer
 from edugraph_insights.insights import Insights, open_insights
 from edugraph_insights.settings import InsightsSettings

@@ -18,7 +18,7 @@ from edugraph_common.platform.job_store import LETTERS_TO_CLEAN
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.erasure import Erasure, tell_restricted
 from edugraph_importer.graph import Cause, Graph, GraphSettings
-from edugraph_importer.graph.erasure import Known
+from edugraph_importer.graph.removal import Known
 
 
 @dataclass

@@ -19,14 +19,6 @@ from edugraph_common.contracts.findings import (
     RecordFinding,
 )
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_importer.graph import aggregates
-from edugraph_importer.graph.aggregates import (
-    Outdated,
-    raise_contains,
-    recompute,
-    related,
-    write_related,
-)
 from edugraph_importer.graph.finding_facts import (
     NO_FACTS,
     FindingChanges,
@@ -34,7 +26,10 @@ from edugraph_importer.graph.finding_facts import (
     facts_of,
     stored_text,
 )
-from edugraph_importer.graph.unit_of_work import UnitOfWork
+from edugraph_importer.graph.model import Outdated, version_key
+from edugraph_importer.graph.sums import raise_contains, related, related_by_links, write_related
+from edugraph_importer.graph.take_back import item_names, mentions, recompute
+from edugraph_importer.graph.unit_of_work import UnitOfWork, delete_orphans
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="1")
 KEY = "2026-01-01T00:00:00.000000Z|r"
@@ -446,7 +441,7 @@ def test_a_link_spells_its_end_as_the_record_states_it_and_as_was_found(
     label: str, kind: str, stated: list[str] | None, found: list[str] | None, spellings: list[str]
 ) -> None:
     row = {"label": label, "type": kind, "end": "e", "stated": stated, "found": found}
-    assert list(aggregates.mentions(row)) == [((label, "e"), each) for each in spellings]
+    assert list(mentions(row)) == [((label, "e"), each) for each in spellings]
 
 
 def test_what_a_record_relates_is_each_of_its_types_with_each_of_its_points() -> None:
@@ -473,7 +468,7 @@ def test_what_a_record_relates_is_each_of_its_types_with_each_of_its_points() ->
         link("without-point", "OF_TYPE", "t"),
         link("r", "TRIED", "a"),
     ]
-    found = aggregates.related_by_links(links)
+    found = related_by_links(links)
     expected = related(
         {(kind, "p"): (0.25, 0.5) for kind in "tu"} | {(kind, "q"): (0.5, 1.0) for kind in "tu"}
     )
@@ -516,9 +511,7 @@ def test_what_attempts_and_definitions_say_of_items_is_read_from_both() -> None:
         ],
         item_names_Definition=[{"item": "i", "title": None, "points": None}],
     )
-    names = aggregates.item_names(
-        tx, {"Attempt": ["s", "r"], "Definition": ["d"], "Interaction": ["x"]}
-    )
+    names = item_names(tx, {"Attempt": ["s", "r"], "Definition": ["d"], "Interaction": ["x"]})
     assert (names.titles, names.tests) == (
         {"i": {"Quiz": 1}},
         {("i", "sets"): {"Sets": 1, "SETS": 1}},
@@ -528,7 +521,7 @@ def test_what_attempts_and_definitions_say_of_items_is_read_from_both() -> None:
         ("item_names_Definition", {"ids": ["d"]}),
     ]
     nothing = Transaction()
-    assert not aggregates.item_names(nothing, {}).titles
+    assert not item_names(nothing, {}).titles
     assert nothing.asked == []
 
 
@@ -677,7 +670,7 @@ def test_what_a_student_learns_is_made_anew_from_the_course_records_that_stay() 
 def test_orphans_are_deleted_by_label_and_counted() -> None:
     tx = Transaction(delete_orphans_Topic=[{"deleted": 1}])
     nodes = {("Topic", "u"), ("Topic", "t"), ("Course", "c")}
-    assert aggregates.delete_orphans(tx, nodes) == {"Topic": 1, "Course": 0}
+    assert delete_orphans(tx, nodes) == {"Topic": 1, "Course": 0}
     assert sorted(tx.asked) == [
         ("delete_orphans_Course", {"ids": ["c"]}),
         ("delete_orphans_Topic", {"ids": ["t", "u"]}),
@@ -685,4 +678,4 @@ def test_orphans_are_deleted_by_label_and_counted() -> None:
 
 
 def test_a_version_key_is_the_time_and_the_id() -> None:
-    assert aggregates.version_key({"timestamp": at(1), "record": "r"}) == KEY
+    assert version_key({"timestamp": at(1), "record": "r"}) == KEY

@@ -3,7 +3,7 @@ import re
 from importlib.resources import files
 
 from edugraph_common.contracts.graph_schema import LABELS, RECORD_LABEL, RELATIONSHIPS
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.statements import CYPHER
 
 FOLDER = files("edugraph_importer.graph") / "cypher"
 TEXTS = [file.read_text("utf-8") for file in FOLDER.iterdir() if file.name.endswith(".cypher")]

@@ -17,7 +17,6 @@ from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.records import Record, Withdrawal, iso, microseconds, parse_record
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.graph import finding_facts
-from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.history import (
     WITHDRAWN,
@@ -28,8 +27,9 @@ from edugraph_importer.graph.history import (
     remembered,
     short_hash,
 )
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called
-from edugraph_importer.graph.tombstones import Tombstones
+from edugraph_importer.graph.model import LABEL_OF_TYPE, Called, Outdated
+from edugraph_importer.graph.take_back import SupersededVersions, lock_superseded, remove_superseded
+from edugraph_importer.graph.tombstones import ErasedStudents, Tombstones
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
     NOT_ALLOWED,
@@ -37,18 +37,14 @@ from edugraph_importer.graph.versions import (
     OTHER_TYPE,
     Acceptance,
     Classified,
-    ErasedStudents,
     Ids,
     Remembered,
     Removals,
     RowsNeeded,
     StoredVersion,
-    SupersededVersions,
     WrittenVersion,
     classify,
     hold_keys,
-    lock_superseded,
-    remove_superseded,
     stored_versions,
     withdrawn_entries,
 )

@@ -22,7 +22,7 @@ from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Cause
-from edugraph_importer.graph.erasure import Known
+from edugraph_importer.graph.removal import Known
 
 STUDENT = "ZQ0104"
 ID_AT_LMS = "né-77"

@@ -26,8 +26,8 @@ from edugraph_common.contracts.records import (
     TeacherInteraction,
 )
 from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
+from edugraph_importer.graph.model import SEVERITY_WEIGHT
 from edugraph_importer.graph.prerequisites import excluded_edges
-from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT
 
 
 def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> None:

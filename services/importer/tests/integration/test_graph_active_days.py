@@ -6,7 +6,7 @@ import pytest
 
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, parse_row
 from edugraph_importer.graph import Graph, RecordBatch
-from edugraph_importer.graph.active_days import active_minutes
+from edugraph_importer.graph.model import active_minutes
 
 from .random_imports import withdrawals
 

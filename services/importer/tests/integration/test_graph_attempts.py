@@ -147,7 +147,7 @@ def test_the_sums_of_the_others_stay_when_an_answer_without_an_outcome_goes(room
 
 
 def test_nobody_can_make_a_mistake_of_an_answer_without_an_outcome(room: Any) -> None:
-    """Out: `ASPECTS_OF_KIND` in `verdicts.applied`. With an outcome the same verdict counts."""
+    """Out: `ASPECTS_OF_KIND` in `applied_verdicts`. With an outcome the same verdict counts."""
     open_answer, judged = answer("r1", 1), answer("r1", 2, correct=False)
     said = {
         "kind": "finding",

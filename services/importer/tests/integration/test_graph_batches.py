@@ -19,7 +19,7 @@ from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch, apply
 from edugraph_importer.graph.driver import _ENTITY_NOT_FOUND
 from edugraph_importer.graph.history import short_hash
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.statements import CYPHER
 
 LATER = "2026-02-01T00:00:00Z"
 

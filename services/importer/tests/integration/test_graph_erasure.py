@@ -169,7 +169,7 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
                 in_a_thread(partial(write, another, chat("r2", "b", ALICE), job="x"))
         return original(*arguments)
 
-    monkeypatch.setattr("edugraph_importer.graph.erasure.lock_and_load", written_meanwhile)
+    monkeypatch.setattr("edugraph_importer.graph.removal.lock_and_load", written_meanwhile)
     graph.erase_student(ALICE)
     assert room.query("MATCH (n:Interaction) RETURN n") == []
 

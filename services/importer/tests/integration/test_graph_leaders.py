@@ -14,7 +14,7 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources.rights import OWN_LEADER
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Cause, Graph, RecordRetention
-from edugraph_importer.graph.leaders import CallerWouldLead
+from edugraph_importer.graph.groups import CallerWouldLead
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.undo import replay_undos, undo_import
 

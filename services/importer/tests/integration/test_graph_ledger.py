@@ -17,7 +17,7 @@ from edugraph_common.contracts.findings import ErrorFinding, Origin, RecordFindi
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, parse_record
-from edugraph_importer.graph import Graph, RecordBatch, RecordRetention, apply, ledger
+from edugraph_importer.graph import Graph, RecordBatch, RecordRetention, apply, retention
 from edugraph_importer.graph.apply import ENDED_JOB
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -288,5 +288,5 @@ def test_it_stops_when_it_is_told_to_and_goes_on(keeper: Keeper) -> None:
 
 
 def test_a_graph_without_a_retention_keeps_its_ledger(keeper: Keeper, graph: Graph) -> None:
-    assert graph.compact_ledger(set, lambda: True) == ledger.Compacted(0, finished=True)
+    assert graph.compact_ledger(set, lambda: True) == retention.Compacted(0, finished=True)
     assert len(keeper.rows()) == 5

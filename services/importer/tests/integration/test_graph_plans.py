@@ -18,7 +18,7 @@ from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import RecordBatch, renaming, retention
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.statements import CYPHER
 from edugraph_insights.graph import STATEMENTS
 
 from .random_imports import withdrawals

@@ -12,7 +12,7 @@ from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import PairReview
-from edugraph_importer.graph.proposals import SECONDS_BETWEEN
+from edugraph_importer.graph.reviews import SECONDS_BETWEEN_COMPARISONS
 from edugraph_insights.whole_graph import graph_digest
 
 from .random_imports import EXAMPLES, batch
@@ -206,7 +206,7 @@ def test_names_are_compared_when_points_came_and_once_a_minute(room: Room) -> No
     assert {each.id for each in room.graph.points_to_compare(10)[1]} == {"P1", "x"}
     room.graph.restrict_student("s", restricted=True)
     assert {each.id for each in room.graph.points_to_compare(10)[1]} == {"P1"}
-    assert room.graph.comparison_due(NOW + 1) == pytest.approx(SECONDS_BETWEEN, abs=1)
+    assert room.graph.comparison_due(NOW + 1) == pytest.approx(SECONDS_BETWEEN_COMPARISONS, abs=1)
 
 
 def test_without_an_encoder_what_was_proposed_stays_while_its_points_are_there(room: Room) -> None:

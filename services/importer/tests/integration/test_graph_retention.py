@@ -16,7 +16,7 @@ from edugraph_common.contracts.records import Record, iso, parse_record
 from edugraph_common.contracts.reviews import FindingReview, text_hash
 from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 from edugraph_importer.graph import Graph, RecordRetention
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
+from edugraph_importer.graph.model import LABEL_OF_TYPE
 from edugraph_importer.graph.versions import AGEING_LABELS, TOO_OLD
 
 from .random_imports import (

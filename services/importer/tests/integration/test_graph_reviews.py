@@ -12,7 +12,7 @@ from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding,
 from edugraph_common.contracts.records import ErrorRecord, Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_hash
 from edugraph_importer.graph import Graph, reviews
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.statements import CYPHER
 from edugraph_importer.graph.versions import stored_versions
 
 from .graph_reference import points_of_items

@@ -22,7 +22,7 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Graph, RecordBatch, versions
 from edugraph_importer.graph import apply as apply_module
-from edugraph_importer.graph import undo as undo_module
+from edugraph_importer.graph import removal as removal_module
 from edugraph_importer.undo import undo_import
 
 from .imports import graph_with_rows, split
@@ -388,7 +388,7 @@ def test_an_undo_and_an_import_side_by_side_see_each_other(
 
     works = {
         "import": (apply_module, write_third, undo_second),
-        "undo": (undo_module, undo_second, write_third),
+        "undo": (removal_module, undo_second, write_third),
     }
     module, first, between = works[outer]
 

@@ -34,7 +34,6 @@ from edugraph_common.contracts.records import (
 from edugraph_common.sources.rights import OWN_LEADER
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import (
-    active_days,
     finding_facts,
     groups,
     migrations,
@@ -42,46 +41,39 @@ from edugraph_importer.graph import (
     record_facts,
     resolver,
 )
-from edugraph_importer.graph.aggregates import (
-    delete_orphans,
-    raise_contains,
-    recompute,
-    write_related,
-)
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
+from edugraph_importer.graph.groups import Cause, LeaderNotes
 from edugraph_importer.graph.history import Entry, row_number
-from edugraph_importer.graph.leaders import Cause, LeaderNotes
-from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import (
+from edugraph_importer.graph.model import (
     LABEL_OF_TYPE,
+    NO_VERSION,
     STATED_IMPORTANCE,
     Node,
     PersonInGroup,
 )
-from edugraph_importer.graph.stored_records import stored_records
-from edugraph_importer.graph.tombstones import Tombstones
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
+from edugraph_importer.graph.stored_records import RecordVerdicts, stored_records
+from edugraph_importer.graph.sums import raise_contains, write_days, write_related
+from edugraph_importer.graph.take_back import lock_superseded, recompute, remove_superseded
+from edugraph_importer.graph.tombstones import ErasedStudents, Tombstones
 from edugraph_importer.graph.unit_of_work import (
     UnitOfWork,
+    delete_orphans,
     lock_and_load,
-    run_rows,
     write_changed_state,
     write_records,
     write_tests,
 )
-from edugraph_importer.graph.verdicts import RecordVerdicts
 from edugraph_importer.graph.versions import (
     ALL_RIGHTS,
     Acceptance,
     Classified,
-    ErasedStudents,
     Ids,
     Removals,
     StoredVersion,
     classify,
     hold_keys,
-    lock_superseded,
     lock_withdrawn,
-    remove_superseded,
     stored_versions,
     withdrawn_entries,
     write_noted,
@@ -198,7 +190,7 @@ def apply(
     unit.count_groups(superseded.group_counts, -1)
     unit.merge(staged)
     write_records(tx, staged)
-    active_days.write_days(tx, staged.active_days)
+    write_days(tx, staged.active_days)
     before.check(tx, unreviewed)
     # `check` counts the nodes `Withdrawn`. So this transaction creates its own ones after the check.
     hold_keys(tx, records.unknown)
@@ -232,7 +224,7 @@ def apply(
 def _version_properties(records: Classified, record: Record) -> Row:
     written = records.versions.get(record.record_id)
     if written is None:
-        return record_facts.NO_VERSION  # activity has no versions
+        return NO_VERSION  # activity has no versions
     changed = None
     if written.entry.changed != microseconds(record.timestamp):
         changed = iso_of_microseconds(written.entry.changed)
@@ -259,7 +251,7 @@ def write_batch(
     ]
     records = [record for _, record in rows_to_write]
     erased = ErasedStudents(tx, records, before.erased, tombstones)
-    ids = {record.record_id for record in records if record.type in record_facts.LABEL_OF_TYPE}
+    ids = {record.record_id for record in records if record.type in LABEL_OF_TYPE}
     ids.update(each.record_id for _, each in withdrawn)
     known = Ids(stored_versions(tx, ids), withdrawn_entries(tx, ids, before.withdrawn), rows)
     first_row = row_number(batch.batch, 0)

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, cast
 
 import neo4j
 from neo4j.exceptions import (
@@ -39,8 +39,7 @@ from edugraph_common.contracts.errors import (
     what,
 )
 from edugraph_common.contracts.graph_schema import LABELS, RECORD_LABEL
-from edugraph_importer.graph import demo_engine
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.statements import CYPHER
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,7 +125,7 @@ class Connection:
 
         def written(tx: neo4j.Transaction) -> T:
             if self._is_demo_engine:
-                tx = demo_engine.begin(tx)
+                tx = _begin_on_demo_engine(tx)
             if fence is not None:
                 fence(tx)
             return work(tx, *args, **kwargs)
@@ -199,7 +198,7 @@ class Connection:
             name for name in CYPHER if name.startswith(("canonical_index_", "latest_index_"))
         ]
         for name in indexes:
-            if self._is_demo_engine and not demo_engine.has_index(name):
+            if self._is_demo_engine and not _demo_engine_has_index(name):
                 continue
             with self._translated_errors():
                 try:
@@ -281,7 +280,7 @@ class Connection:
             if self._driver is None or self._owner_pid != os.getpid():
                 driver = self._make_driver()
                 try:
-                    self._is_demo_engine = demo_engine.is_demo_engine(driver)
+                    self._is_demo_engine = _is_demo_engine(driver)
                 except BaseException:
                     driver.close()
                     raise
@@ -346,3 +345,42 @@ def _is_over_soon(error: Exception) -> bool:
     return isinstance(error, OSError) or (
         isinstance(error, Neo4jError | DriverError) and error.is_retryable()
     )
+
+
+# `make demo` has another graph engine, ArcadeDB. All statements are written for Neo4j. Only the rest of this module
+# knows the differences, and no statement, index or property may be chosen for the sake of the demo
+# (docs/adr/0097-the-engine-of-the-demo-decides-nothing.md).
+
+
+def _is_demo_engine(driver: neo4j.Driver) -> bool:
+    """Ask the server for its name. Raises the errors of the driver."""
+    return "ArcadeDB" in driver.get_server_info().agent
+
+
+def _demo_engine_has_index(name: str) -> bool:
+    """Return whether the engine has the index that the statement of this name creates.
+
+    It has no indexes of texts and of relationships. There all batches are read, and all records of a course.
+    """
+    return name != "quoted_index" and not name.startswith("latest_index_")
+
+
+class _DemoTransaction:
+    """A transaction on this engine. Its statements are translated before they run."""
+
+    def __init__(self, tx: neo4j.Transaction) -> None:
+        self._tx = tx
+
+    def run(self, query: LiteralString, **parameters: Any) -> neo4j.Result:
+        # The engine seeks a node with two labels in no index, so a record has only its own label.
+        return self._tx.run(query.replace(f":{RECORD_LABEL} {{", " {"), parameters)
+
+
+def _begin_on_demo_engine(tx: neo4j.Transaction) -> neo4j.Transaction:
+    """Return the transaction in the form that the work receives.
+
+    The engine has no locks. It only refuses a transaction that changed the same nodes as another one. Nodes that were
+    only read, and added relationships, do not count. So each transaction changes one node that all of them share.
+    """
+    tx.run(CYPHER["take_turn"]).consume()
+    return cast("neo4j.Transaction", _DemoTransaction(tx))

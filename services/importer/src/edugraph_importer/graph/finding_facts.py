@@ -24,9 +24,17 @@ from edugraph_common.contracts.findings import (
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import AttemptRecord, CourseContent, ErrorRecord, Record, iso
 from edugraph_importer.graph import record_facts
-from edugraph_importer.graph.aggregates import Outdated, RelatedSums, related
-from edugraph_importer.graph.queries import Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Facts, Mention, Node, Pair
+from edugraph_importer.graph.model import (
+    LABEL_OF_TYPE,
+    Facts,
+    Mention,
+    Node,
+    Outdated,
+    Pair,
+    spellings_by_id,
+)
+from edugraph_importer.graph.statements import Row
+from edugraph_importer.graph.sums import RelatedSums, related
 from edugraph_importer.graph.unit_of_work import FOUND_FIELDS
 
 # Relationship type of a found link -> label of the node at its end.
@@ -148,7 +156,7 @@ def facts_of_stored(text: str | None, label: str, verdicts: str | None) -> Findi
 def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
     """Return the facts that count: those that were found and not rejected, and those that were accepted.
 
-    `verdicts` is the JSON that `verdicts.applied` returns.
+    `verdicts` is the JSON that `applied_verdicts` returns.
     """
     said = json.loads(verdicts)
     accepted = said["accepted"]
@@ -304,8 +312,7 @@ def contains(record: Record, facts: FindingFacts) -> dict[Pair, tuple[str, int |
 
 def _links_by_name(names: Iterable[str]) -> Links:
     return {
-        node_id: {"found_as": spellings}
-        for node_id, spellings in record_facts.spellings_by_id(names).items()
+        node_id: {"found_as": spellings} for node_id, spellings in spellings_by_id(names).items()
     }
 
 

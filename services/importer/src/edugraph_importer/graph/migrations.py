@@ -16,7 +16,7 @@ import neo4j
 from edugraph_common.contracts.errors import Awaited, Failure, OtherVersion, Wait
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_importer.graph.driver import Connection
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.statements import CYPHER
 
 UNVERSIONED = 1  # the version of a graph that has records and no stored version
 MIGRATION_RUNNING_SECONDS = 5.0

@@ -20,12 +20,11 @@ from typing import TypeVar
 import neo4j
 
 from edugraph_importer.graph import migrations
-from edugraph_importer.graph.aggregates import delete_orphans
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.finding_facts import FindingFacts, FindingUpdate
-from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import Pair, time_of
-from edugraph_importer.graph.unit_of_work import run_rows
+from edugraph_importer.graph.model import Pair, time_of
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
+from edugraph_importer.graph.unit_of_work import delete_orphans
 
 T = TypeVar("T")
 

@@ -15,12 +15,24 @@ import neo4j
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, IDENTIFIED_LABELS, NAMED_LABELS
 from edugraph_importer.graph import groups, prerequisites, resolver
-from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, delete_orphans, recompute
 from edugraph_importer.graph.driver import Connection
-from edugraph_importer.graph.leaders import LeaderNotes
-from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import GroupCounts, ItemNames, Node, Pair
-from edugraph_importer.graph.unit_of_work import lock_and_load, write_changed_state, write_tests
+from edugraph_importer.graph.groups import LeaderNotes
+from edugraph_importer.graph.model import (
+    GroupCounts,
+    InteractionTotal,
+    ItemNames,
+    Node,
+    Outdated,
+    Pair,
+)
+from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.take_back import recompute
+from edugraph_importer.graph.unit_of_work import (
+    delete_orphans,
+    lock_and_load,
+    write_changed_state,
+    write_tests,
+)
 
 NODES_AT_ONCE = 50  # in one transaction
 SHOWN_DIFFERENCES = 100

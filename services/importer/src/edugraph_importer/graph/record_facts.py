@@ -4,11 +4,9 @@
 record names.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from neo4j.time import DateTime
 
@@ -28,56 +26,34 @@ from edugraph_common.contracts.records import (
     iso,
 )
 from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
-from edugraph_importer.graph.active_days import Activity, Day, days_of
-from edugraph_importer.graph.queries import Row
-
-T = TypeVar("T")
-
-Node = tuple[str, str]  # (label, id)
-Pair = tuple[str, str]  # (id, id): a relationship's start and end
-PersonInGroup = tuple[str, str, str]  # (label of the person, their id, group id)
-# (student id, error type id, course id): one HAS_ERROR relationship
-MistakeKey = tuple[str, str, str]
-Mention = tuple[Node, str]  # an error type, a knowledge point or a topic, and a spelling of it
-SpellingsById = dict[str, list[str]]  # node id -> its spellings, sorted
-
-# Record type -> label of the record's node. An activity has no node: it is added to days.
-LABEL_OF_TYPE = {
-    "student_interaction": "Interaction",
-    "teacher_interaction": "Interaction",
-    "error_record": "ErrorRecord",
-    "course_content": "CourseContent",
-    "course_record": "CourseRecord",
-    "attempt_record": "Attempt",
-    "item_record": "Definition",
-    "membership_record": "Membership",
-    "term_record": "Definition",
-    "point_record": "Definition",
-    "post_record": "Interaction",
-}
-
-# Severity -> weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
-SEVERITY_WEIGHT = {"low": 0.5, "medium": 1.0, "high": 2.0, None: 1.0}
-
-# The importance of a point in a course for which a school defines it. It is the same as that of a point that a text
-# teaches.
-STATED_IMPORTANCE = "core"
-
-# Field of a point's definition -> field of the point. Texts give points a `description`, too, so the school's own one
-# has another name there.
-POINT_FIELDS = {
-    "name": "title",
-    "names": "other_names",
-    "label": "label",
-    "description": "statement",
-    "parent": "parent",
-    "standard_id": "standard_id",
-}
+from edugraph_importer.graph.model import (
+    KEYS_IN_COURSE,
+    LEARNS_FIELDS,
+    NO_VERSION,
+    POINT_FIELDS,
+    SEVERITY_WEIGHT,
+    STATED_IMPORTANCE,
+    Activity,
+    Called,
+    Day,
+    Facts,
+    GroupCounts,
+    ItemNames,
+    Learns,
+    Mistakes,
+    Node,
+    PointSaid,
+    Practice,
+    SpellingsById,
+    attempt_place,
+    course_key,
+    spellings_by_id,
+    time_of,
+)
+from edugraph_importer.graph.statements import Row
 
 _DATES = {"enrollment_date": "enrolled", "completion_date": "completed"}
 
-# The fields of LEARNS, each from the latest CourseRecord that gives it; and all fields that a CourseRecord may give.
-LEARNS_FIELDS = ("enrollment_date", "progress", "completion_date", "time_spent")
 COURSE_RECORD_FIELDS = (
     *LEARNS_FIELDS,
     "student_name",
@@ -86,163 +62,15 @@ COURSE_RECORD_FIELDS = (
     "difficulty",
 )
 
-# Field of a record about its course -> property of its IN_COURSE. The property has the key in the index that finds
-# the latest record with this field.
-KEYS_IN_COURSE = {"course_name": "named", "course_description": "described", "difficulty": "rated"}
+LONGEST_MINUTES = 240  # a record counts for this number of minutes at most
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-class Mistakes(NamedTuple):
-    """The amounts that one record adds to one HAS_ERROR relationship. `resolved` is None if it is not given."""
+_ONE_MINUTE = timedelta(minutes=1)
 
-    key: MistakeKey
-    number: int
-    weight: float
-    resolved: bool | None
+_LAST_MINUTE = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _ONE_MINUTE
 
-
-class Called(NamedTuple):
-    """The fact that records call an id by a name. `name` is the canonical name, or the id if a record has no name."""
-
-    label: str
-    id: str
-    name: str
-
-
-class PointSaid(NamedTuple):
-    """A point_record in the terms of the graph. `spelled` has all names of the point as they are given.
-
-    `parent` and `requires` are canonical names.
-    """
-
-    id: str
-    spelled: list[str]
-    requires: list[str]
-    parent: str | None
-
-
-class Learns(NamedTuple):
-    """The values that one course_record gives to one LEARNS relationship."""
-
-    pair: Pair
-    values: dict[str, Any]
-
-
-class Practice(NamedTuple):
-    """The outcome that one attempt adds to one PRACTISED relationship. `pair` has the student and the item.
-
-    `place` sorts as (timestamp, number of the attempt, record id). The attempt with the smallest place is the first.
-    """
-
-    pair: Pair
-    outcome: int  # in thousandths
-    place: str
-
-
-@dataclass(slots=True)
-class ItemNames:
-    """The numbers of records that use a name for an item, or for a knowledge point that an item tests.
-
-    With counts a record can be removed without reading the other records of the item. `titles` maps an item to the
-    counts of its titles in attempts. `tests` maps (item, knowledge point) to the counts of the point's spellings.
-    """
-
-    titles: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    tests: dict[Pair, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-
-    def add(
-        self, item_id: str, title: str | None, knowledge_points: Iterable[str], records: int = 1
-    ) -> None:
-        """Add the names in one record, or in `records` equal ones. With -1 subtract one record."""
-        if title is not None:
-            self.titles[item_id][title] += records
-        for point, spellings in spellings_by_id(knowledge_points).items():
-            for spelling in spellings:
-                self.tests[item_id, point][spelling] += records
-
-    def merge(self, other: "ItemNames", times: int = 1) -> None:
-        """Add the counts of `other`. With -1 subtract them."""
-        for item_id, titles in other.titles.items():
-            add_counts(self.titles[item_id], titles, times)
-        for pair, spellings in other.tests.items():
-            add_counts(self.tests[pair], spellings, times)
-
-    def mentions(self) -> dict[Mention, int]:
-        """Return the number of records for each spelling of each knowledge point."""
-        found = Counter[Mention]()
-        for (_, point), spellings in self.tests.items():
-            for spelling, number in spellings.items():
-                found[("KnowledgePoint", point), spelling] += number
-        return found
-
-    def nodes(self) -> Iterator[Node]:
-        yield from (("Item", item_id) for item_id in self.titles)
-        for item_id, point in self.tests:
-            yield from (("Item", item_id), ("KnowledgePoint", point))
-
-
-@dataclass(slots=True)
-class GroupCounts:
-    """The numbers of memberships that give a name to a group (`names`), or a course to it (`courses`).
-
-    With counts a membership can be removed without reading the others. `courses` maps (group, course) to the number.
-    """
-
-    names: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    courses: Counter[Pair] = field(default_factory=Counter)
-
-    def add(self, group_id: str, name: str | None, course_id: str | None, records: int = 1) -> None:
-        """Add the name and course in one membership, or in `records` equal ones. With -1 subtract one membership."""
-        if name is not None:
-            self.names[group_id][name] += records
-        if course_id is not None:
-            self.courses[group_id, course_id] += records
-
-    def merge(self, other: "GroupCounts", times: int = 1) -> None:
-        """Add the counts of `other`. With -1 subtract them."""
-        for group_id, names in other.names.items():
-            add_counts(self.names[group_id], names, times)
-        add_counts(self.courses, other.courses, times)
-
-    def nodes(self) -> Iterator[Node]:
-        yield from (("Group", group_id) for group_id in self.names)
-        for group_id, course_id in self.courses:
-            yield from (("Group", group_id), ("Course", course_id))
-
-
-def add_counts(counts: Counter[T], more: Mapping[T, int], times: int = 1) -> None:
-    """Add numbers to counts. With -1 subtract them."""
-    for key, number in more.items():
-        counts[key] += times * number
-
-
-# The version key of a record without versions.
-NO_VERSION: Row = dict.fromkeys(("changed", "reading", "accepted", "row", "history"))
-
-
-@dataclass(slots=True)
-class Facts:
-    """The facts that one record states, or that its finding adds.
-
-    `nodes` has all nodes to lock. `rows` has (name of the statement, row). `fields` has (node, name, value); the
-    latest record decides each field. `spellings` has positive or negative changes of the numbers of mentions.
-    `contains` has (course, point) and `prerequisites` has (point, required point); both come from point_records.
-    """
-
-    version_key: str
-    nodes: set[Node]
-    rows: list[tuple[str, Row]] = field(default_factory=list)
-    fields: list[tuple[Node, str, Any]] = field(default_factory=list)
-    spellings: dict[Mention, int] = field(default_factory=dict)
-    mistakes: list[Mistakes] = field(default_factory=list)
-    called: list[Called] = field(default_factory=list)
-    learns: Learns | None = None
-    practice: Practice | None = None
-    item_names: ItemNames | None = None
-    memberships: list[PersonInGroup] = field(default_factory=list)
-    group_counts: GroupCounts | None = None
-    active_days: list[tuple[Day, Activity]] = field(default_factory=list)
-    contains: set[Pair] = field(default_factory=set)
-    prerequisites: set[Pair] = field(default_factory=set)
+_MINUTES = 24 * 60  # in a day
 
 
 def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 - one case for each type of record
@@ -440,12 +268,6 @@ def person_in_group(data: MembershipRecord) -> tuple[str, str, str | None]:
     return "Teacher", data.teacher_id, data.teacher_name
 
 
-def attempt_place(version_key: str, attempt_number: int | None) -> str:
-    """Return the sort key of an attempt for `Practice`. An attempt without a number comes first."""
-    at, _, record_id = version_key.partition("|")
-    return f"{at}|{attempt_number or 0:010d}|{record_id}"
-
-
 def mistakes(
     data: ErrorRecord | AttemptRecord, error_type: str, severity: str | None
 ) -> Iterator[Mistakes]:
@@ -473,22 +295,22 @@ def nodes(record: Record) -> Iterator[Node]:  # noqa: C901 - one case for each t
         case ErrorRecord():
             for error_type, spellings in error_types(data).items():
                 yield "ErrorType", error_type
-                yield from (
-                    (each.label, each.name) for each in called("ErrorType", error_type, spellings)
-                )
+                yield from _called_nodes("ErrorType", error_type, spellings)
         case AttemptRecord() | ItemRecord():
             yield "Item", data.item_id
-            yield from (
-                ("KnowledgePoint", point) for point in spellings_by_id(data.knowledge_points)
-            )
+            points = spellings_by_id(data.knowledge_points)
+            yield from (("KnowledgePoint", point) for point in points)
         case PointRecord():
             said = said_of_point(data)
             yield from (("KnowledgePoint", point) for point in (said.id, *said.requires))
-            yield from (
-                (each.label, each.name) for each in called("KnowledgePoint", said.id, said.spelled)
-            )
+            yield from _called_nodes("KnowledgePoint", said.id, said.spelled)
         case MembershipRecord() | TermRecord():
             yield from _school_nodes(data)
+
+
+def _called_nodes(label: str, node_id: str, spellings: Iterable[str]) -> Iterator[Node]:
+    for each in called(label, node_id, spellings):
+        yield each.label, each.name
 
 
 def _school_nodes(data: MembershipRecord | TermRecord) -> Iterator[Node]:
@@ -591,11 +413,6 @@ def keys_in_course(course_id: str, given: Mapping[str, Any], version_key: str) -
     return keys
 
 
-def course_key(course_id: str, version_key: str) -> str:
-    """Return the index key of a version key. All keys of a course begin with its id and sort as its version keys."""
-    return f"{course_id}|{version_key}"
-
-
 def dated_properties(properties: Mapping[str, Any]) -> Row:
     """Return the properties without the dates as `p`, and the dates as text. The statement converts them to times.
 
@@ -614,14 +431,21 @@ def _iso_text(value: datetime | DateTime | None) -> str | None:
     return iso(value)
 
 
-def spellings_by_id(names: Iterable[str]) -> SpellingsById:
-    """Return canonical name -> sorted spellings. The canonical name is the id of the node."""
-    found: dict[str, set[str]] = {}
-    for name in names:
-        found.setdefault(canonical_name(name), set()).add(name)
-    return {node_id: sorted(spellings) for node_id, spellings in found.items()}
-
-
-def time_of(version_key: str) -> str:
-    """Return the time at the beginning of a version key, as ISO text."""
-    return version_key.partition("|")[0]
+def days_of(data: ActivityRecord, begins: datetime) -> Iterator[tuple[Day, Activity]]:
+    """Yield the activity of a record on each of its days: at least one minute, and at most `LONGEST_MINUTES`."""
+    duration_minutes = min(LONGEST_MINUTES, (data.duration_seconds or 0) / 60)
+    starts = begins - _EPOCH
+    # The moment at which the activity ends does not belong to it.
+    ends = starts + timedelta(minutes=duration_minutes) - timedelta(microseconds=1)
+    # The first and the last minute, counted since 1970.
+    first = starts // _ONE_MINUTE
+    last = max(first, ends // _ONE_MINUTE)
+    last = min(last, first + LONGEST_MINUTES - 1, _LAST_MINUTE)
+    kinds: set[str] = {data.kind} if data.kind else set()
+    while first <= last:
+        day, minute_of_day = divmod(first, _MINUTES)
+        number = min(last - first + 1, _MINUTES - minute_of_day)
+        minutes = ((1 << number) - 1) << minute_of_day
+        date = (_EPOCH + timedelta(days=day)).date().isoformat()
+        yield Day(data.student_id, data.course_id, date), Activity(minutes, kinds)
+        first += number

@@ -14,40 +14,42 @@ import neo4j
 
 from edugraph_common.contracts.messages import Renamable
 from edugraph_common.contracts.reviews import ItemReview
-from edugraph_importer.graph.active_days import Activity, Day, add_days, write_days
-from edugraph_importer.graph.aggregates import (
-    COURSE_FIELDS,
-    NODE_FIELDS_OF_RECORDS,
-    Outdated,
-    delete_orphans,
-    given_fields,
-    recompute,
-    version_key,
-)
 from edugraph_importer.graph.apply import begin
 from edugraph_importer.graph.driver import Connection, StaleRead
-from edugraph_importer.graph.groups import add_courses
-from edugraph_importer.graph.leaders import Cause, LeaderNotes
-from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import GroupCounts, ItemNames, Node, Pair
+from edugraph_importer.graph.groups import Cause, LeaderNotes, add_courses
+from edugraph_importer.graph.model import (
+    Activity,
+    Day,
+    GroupCounts,
+    ItemNames,
+    Node,
+    Outdated,
+    Pair,
+    version_key,
+)
 from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write, portions
 from edugraph_importer.graph.reviews import keep_reviews
-from edugraph_importer.graph.tombstones import Tombstones
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
+from edugraph_importer.graph.sums import add_days, write_days
+from edugraph_importer.graph.take_back import (
+    COURSE_FIELDS,
+    NODE_FIELDS_OF_RECORDS,
+    SupersededVersions,
+    given_fields,
+    lock_superseded,
+    recompute,
+)
+from edugraph_importer.graph.tombstones import Tombstones, erased_among
 from edugraph_importer.graph.unit_of_work import (
     LATEST_FIELDS,
     UnitOfWork,
+    delete_orphans,
     lock_and_load,
-    run_rows,
     tests_row,
     write_changed_state,
     write_tests,
 )
-from edugraph_importer.graph.versions import (
-    SupersededVersions,
-    erased_among,
-    lock_superseded,
-    stored_versions,
-)
+from edugraph_importer.graph.versions import stored_versions
 
 # "missing": no record names the old id. "taken": another node has the new id. "forgotten": the student with the new
 # id was erased. "own": the caller's own person would lead a group.

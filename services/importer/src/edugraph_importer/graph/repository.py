@@ -30,22 +30,17 @@ from edugraph_common.contracts.reviews import (
 )
 from edugraph_importer.graph import (
     apply,
-    erasure,
-    ledger,
     migrations,
     prerequisites,
-    proposals,
     rebuild,
     removal,
     renaming,
     retention,
-    undo,
 )
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import Beside, Kept, RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
-from edugraph_importer.graph.history import Entry
-from edugraph_importer.graph.leaders import (
+from edugraph_importer.graph.groups import (
     NOBODY,
     NOTES_AT_ONCE,
     CallerWouldLead,
@@ -54,9 +49,15 @@ from edugraph_importer.graph.leaders import (
     LeaderNotes,
     forget_notes,
 )
-from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.tombstones import Tombstones
-from edugraph_importer.graph.versions import RowsNeeded, erased_among
+from edugraph_importer.graph.history import Entry
+from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.tombstones import (
+    Tombstones,
+    create_tombstones,
+    delete_tombstones,
+    erased_among,
+)
+from edugraph_importer.graph.versions import RowsNeeded
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -208,7 +209,7 @@ class Graph:
         [points] = self._connection.read(CYPHER["count_points"])
         if points["points"] == (last[0]["points"] if last else 0):
             return None  # the case at the end of most imports: nothing is written or locked
-        return self._write(proposals.ask, now)
+        return self._write(review_nodes.ask_for_comparison, now)
 
     def points_to_compare(self, most: int) -> tuple[int, tuple[NamedPoint, ...]]:
         """Return the number of all points, and the first `most` points that are canonical for their synonyms."""
@@ -220,11 +221,13 @@ class Graph:
 
     def note_comparison(self, points: int, now: float) -> None:
         """Note that names were sent for comparison, and the number of points then. `now`: seconds since 1970."""
-        self._write(proposals.note_comparison, points, now)
+        self._write(review_nodes.note_comparison, points, now)
 
     def write_proposals(self, message: ProposedPairs) -> int:
         """Replace the undecided proposals by these pairs of points. Return the number of proposals now."""
-        return self._write(proposals.write, message.encoder, message.compared, message.pairs)
+        return self._write(
+            review_nodes.write_proposals, message.encoder, message.compared, message.pairs
+        )
 
     def jobs_with_changed_claims(self) -> set[str]:
         """Return the jobs that changed claims since the last settling. "" stands for a change without a job."""
@@ -319,38 +322,38 @@ class Graph:
         rows = self._connection.read(CYPHER["jobs_accepted"], numbers=sorted(numbers))
         return {row["accepted"]: row["id"] for row in rows}
 
-    def begin_undo(self, job_id: str) -> undo.UndoProgress:
+    def begin_undo(self, job_id: str) -> removal.UndoProgress:
         """Refuse later writes of a job, and return how far its undo is.
 
         Wait until all transactions that began before are over. A second call changes nothing.
         """
-        self._write(undo.begin_undo, job_id)
+        self._write(removal.begin_undo, job_id)
         self._connection.wait_for_older_transactions()
         return self._undo_progress(job_id)
 
-    def end_undo(self, job_id: str, progress: undo.UndoProgress) -> None:
+    def end_undo(self, job_id: str, progress: removal.UndoProgress) -> None:
         """Note that the undo of a job is finished."""
-        self._write(undo.note_progress, job_id, replace(progress, finished=True))
+        self._write(removal.note_undo_progress, job_id, replace(progress, finished=True))
 
     def is_undone(self, job_id: str) -> bool:
         """Return whether the undo of a job is finished."""
         return self._undo_progress(job_id).finished
 
-    def _undo_progress(self, job_id: str) -> undo.UndoProgress:
+    def _undo_progress(self, job_id: str) -> removal.UndoProgress:
         rows = self._connection.read(CYPHER["undo_progress"], id=job_id)
         if not rows or not rows[0]["progress"]:
-            return undo.UndoProgress()
-        return undo.UndoProgress(**json.loads(rows[0]["progress"]))
+            return removal.UndoProgress()
+        return removal.UndoProgress(**json.loads(rows[0]["progress"]))
 
     def undo_batch(
-        self, batch: RecordBatch, progress: undo.UndoProgress, cause: Cause = NOBODY
-    ) -> undo.UndoProgress:
+        self, batch: RecordBatch, progress: removal.UndoProgress, cause: Cause = NOBODY
+    ) -> removal.UndoProgress:
         """Take back what a batch wrote. Return how far the undo of its job is now.
 
         A second call changes nothing in the records. Raises CallerWouldLead if the undo would make the caller's own
         person the leader of a group. Another caller can continue it.
         """
-        return self._write_with_rows(undo.undo_batch, undo.UndoBatch(batch, progress, cause))
+        return self._write_with_rows(removal.undo_batch, removal.UndoBatch(batch, progress, cause))
 
     def leader_changes(self) -> tuple[LeaderChange, ...]:
         """Return the oldest noted changes of group leaders, which may already be in the audit log."""
@@ -368,9 +371,9 @@ class Graph:
             Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"])
         )
 
-    def look(self, student_ids: Collection[str]) -> erasure.Known:
+    def look(self, student_ids: Collection[str]) -> removal.Known:
         """Return what the graph knows about a person. Nothing is changed."""
-        return self._write(erasure.look, student_ids, self._tombstones)
+        return self._write(removal.look, student_ids, self._tombstones)
 
     def block(self, student_ids: Iterable[str]) -> list[str]:
         """Refuse records that name these students from now on, and return their tombstones.
@@ -383,12 +386,12 @@ class Graph:
 
     def bring_back(self, tombstones: Collection[str]) -> None:
         """Create tombstones that are missing in a restored backup of the graph."""
-        self._write(erasure.block, tombstones)
+        self._write(create_tombstones, tombstones)
 
     def unblock(self, student_ids: Iterable[str]) -> list[str]:
         """Allow records of erased students to be imported again. Return their tombstones."""
         tombstones = [self._tombstones.of(each) for each in student_ids]
-        self._write(erasure.unblock, tombstones)
+        self._write(delete_tombstones, tombstones)
         return tombstones
 
     def students(self) -> Iterator[str]:
@@ -423,7 +426,7 @@ class Graph:
                 CYPHER[f"texts_after_{label}"], after=after, limit=TEXTS_AT_ONCE
             ):
                 for row in rows:
-                    written = (row["properties"].get(name) for name in erasure.TEXT_FIELDS)
+                    written = (row["properties"].get(name) for name in removal.TEXT_FIELDS)
                     yield label, row["id"], "\n".join(text for text in written if text)
                 after = rows[-1]["id"]
 
@@ -432,7 +435,7 @@ class Graph:
 
         Return the numbers of removed nodes by label, and the number of removed `relationships`.
         """
-        return self._write(erasure.erase, student_id, self._tombstones, self._leaders(cause), set())
+        return self._write(removal.erase, student_id, self._tombstones, self._leaders(cause), set())
 
     def end_old_records(self, go_on: Callable[[], bool]) -> retention.Ended:
         """Blank texts, and remove records and reviews, that are older than their retention.
@@ -456,16 +459,20 @@ class Graph:
             go_on=go_on,
         )
 
-    def compact_ledger(self, is_over: ledger.IsOver, go_on: Callable[[], bool]) -> ledger.Compacted:
+    def compact_ledger(
+        self, is_over: retention.IsOver, go_on: Callable[[], bool]
+    ) -> retention.Compacted:
         """Do the next step of deleting the ledger rows of jobs that no other store knows.
 
         The work stops when `go_on` returns False, and a second call continues. Without a retention nothing is done.
         """
         kept = self._retention
         if kept is None:
-            return ledger.Compacted(0, finished=True)
+            return retention.Compacted(0, finished=True)
         days = timedelta(days=kept.ledger_days)
-        return ledger.compact(self._connection, self._write, is_over, kept.now(), days, go_on=go_on)
+        return retention.compact_ledger(
+            self._connection, self._write, is_over, kept.now(), days, go_on=go_on
+        )
 
     def remove(
         self, of: Removable, node_id: str, go_on: Callable[[], bool], cause: Cause = NOBODY

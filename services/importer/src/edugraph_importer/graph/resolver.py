@@ -22,15 +22,14 @@ import neo4j
 
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_importer.graph import record_facts
-from edugraph_importer.graph.aggregates import delete_orphans
 from edugraph_importer.graph.driver import StaleRead
-from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import Node, Pair
+from edugraph_importer.graph.model import Node, Pair, time_of
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.unit_of_work import (
     Standing,
     UnitOfWork,
+    delete_orphans,
     lock_and_load,
-    run_rows,
     write_changed_state,
 )
 
@@ -249,7 +248,7 @@ def _read_component(
                 names.add(neighbour)
                 continue
             pair = (min(row["id"], neighbour), max(row["id"], neighbour))
-            component.verdicts[pair] = (row["same"], record_facts.time_of(row["stamp"]))
+            component.verdicts[pair] = (row["same"], time_of(row["stamp"]))
             neighbours.add(neighbour)
         joinable = sorted(filter(may_be_joined, frontier))
         for row in tx.run(CYPHER[f"claimers_{label}"], ids=joinable):
@@ -342,7 +341,7 @@ def derive_classes(
         if name != an_id:
             component.claims[name].add(an_id)
     for pair, row in judged.items():
-        component.verdicts[pair] = (row["same"], record_facts.time_of(row["stamp"]))
+        component.verdicts[pair] = (row["same"], time_of(row["stamp"]))
     verdicts = Counter(chain.from_iterable(judged))
 
     before = {node_id: replace(unit.standings[label, node_id]) for node_id in ids}

@@ -1,7 +1,13 @@
-"""Reviews: verdicts of people about the graph. They are stored, and everything that follows from them is updated.
+"""Reviews of people about the graph, and proposals of pairs to review.
 
 Each review is a node. Among the reviews about one thing the one with the greatest stamp decides, in whatever order
-they arrive.
+they arrive. Everything that follows from a review is updated with it.
+
+Proposals are pairs of knowledge points that may mean the same. A sentence encoder finds them by name (docs/adr/0068).
+A proposal is a relationship between two points, from the smaller id to the greater. It changes nothing else: no
+class, no answer, no digest. Each comparison replaces all proposals of the one before, except the decided ones: their
+verdict is shown with them and can be withdrawn. A pair that was decided or merged is not proposed again.
+A node notes the time of the last comparison. It is also the lock that lets one transaction at a time write proposals.
 """
 
 from collections import defaultdict
@@ -10,6 +16,7 @@ from dataclasses import replace
 
 import neo4j
 
+from edugraph_common.contracts.messages import ProposedPair
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import (
     LABEL_OF,
@@ -22,29 +29,38 @@ from edugraph_common.contracts.reviews import (
     Verdict,
 )
 from edugraph_importer.graph import finding_facts, migrations, resolver
-from edugraph_importer.graph.aggregates import delete_orphans
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingUpdate
-from edugraph_importer.graph.leaders import LeaderNotes
-from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import Node
-from edugraph_importer.graph.stored_records import stored_records
+from edugraph_importer.graph.groups import LeaderNotes
+from edugraph_importer.graph.model import Node, Pair
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
+from edugraph_importer.graph.stored_records import (
+    applied_verdicts,
+    merged_verdicts,
+    stamp,
+    stored_records,
+)
 from edugraph_importer.graph.unit_of_work import (
     TestsSaid,
+    delete_orphans,
     lock_and_load,
-    run_rows,
     tests_row,
     write_changed_state,
 )
-from edugraph_importer.graph.verdicts import applied, merged, stamp
 from edugraph_importer.graph.versions import Classified, StoredVersion, hold_keys, stored_versions
+
+SECONDS_BETWEEN_COMPARISONS = 60  # the shortest time between two comparisons that imports ask for
+# After this time a comparison that was requested but has not begun is requested again.
+LOST_COMPARISON_SECONDS = 600
 
 # Verdict -> the property `same` of JUDGED. A withdrawn verdict has no `same` but keeps its time, so that an older
 # verdict that arrives later does not count.
 _SAME: Mapping[PairVerdict, bool | None] = {"same": True, "different": False, "withdrawn": None}
+
 # Verdict -> the property `accepted` of JUDGED_NEED.
 _ACCEPTED: Mapping[Verdict, bool | None] = {"accepted": True, "rejected": False, "withdrawn": None}
+
 _TEXT_LABELS = ("Attempt", "CourseContent", "ErrorRecord", "Interaction")
 
 
@@ -140,7 +156,7 @@ def write_of_records(
     kept: dict[str, str] = {}
     for row in rows:
         record_id = row["id"]
-        kept[record_id] = merged(row["verdicts"], of_record[record_id])
+        kept[record_id] = merged_verdicts(row["verdicts"], of_record[record_id])
     keep_reviews(tx, reviews)
     reviewed_rows: list[Row] = [
         {
@@ -184,9 +200,92 @@ def _updates(
         records = stored_records(tx, label, ids)
         for record_id, _, finding, said_before, *_ in row["records"]:
             record = records[record_id]
-            said = applied(kept[record_id], record)
+            said = applied_verdicts(kept[record_id], record)
             if said != said_before:
                 old = finding_facts.facts_of_stored(finding, label, said_before)
                 new = finding_facts.facts_of_stored(finding, label, said)
                 updates.append(FindingUpdate(record, old, new, finding, said))
     return updates
+
+
+def ask_for_comparison(tx: neo4j.Transaction, now: float) -> int | None:
+    """Return the seconds until the caller has to request a comparison, and note this. Return None if none is needed.
+
+    No comparison is needed if the number of points has not changed since the last one, or if another caller has
+    requested one. `now` is in seconds since 1970.
+    """
+    last = _lock_comparison(tx)
+    is_requested = (last["asked_until"] or 0) > now
+    if last["points"] == count_points(tx) or is_requested:
+        return None
+    delay = 0
+    if last["at"]:
+        delay = max(0, int(last["at"] + SECONDS_BETWEEN_COMPARISONS - now) + 1)
+    tx.run(CYPHER["ask_for_comparison"], until=now + delay + LOST_COMPARISON_SECONDS).consume()
+    return delay
+
+
+def note_comparison(tx: neo4j.Transaction, points: int, now: float) -> None:
+    """Note that the names of points were sent for comparison, and the number of points then."""
+    _lock_comparison(tx)
+    tx.run(CYPHER["note_comparison"], points=points, at=now).consume()
+
+
+def count_points(tx: neo4j.Transaction) -> int:
+    return int(tx.run(CYPHER["count_points"]).single(strict=True)["points"])
+
+
+def write_proposals(
+    tx: neo4j.Transaction, encoder: str | None, compared: int, pairs: Sequence[ProposedPair]
+) -> int:
+    """Replace the undecided proposals by these pairs. Return the number of proposals now.
+
+    Without an encoder nothing was compared, so the former proposals stay.
+    """
+    _lock_comparison(tx)
+    tx.run(CYPHER["note_proposals"], encoder=encoder, compared=compared).consume()
+    stored: dict[Pair, Row] = {}
+    for row in tx.run(CYPHER["stored_proposals"]):
+        stored[row["from"], row["to"]] = row.data()
+    if encoder is None:
+        return len(stored)
+    decided = {pair for pair, row in stored.items() if row["decided"]}
+    wanted: dict[Pair, Row] = {}
+    for proposed in pairs:
+        smaller, larger = sorted(proposed.pair)
+        if (smaller, larger) not in decided:
+            properties = {"likeness": proposed.likeness, "encoder": encoder}
+            wanted[smaller, larger] = {"from": smaller, "to": larger, **properties}
+    if wanted:
+        rows = [wanted[pair] for pair in sorted(wanted)]
+        for row in tx.run(CYPHER["decided_elsewhere"], rows=rows):
+            wanted.pop((row["from"], row["to"]), None)
+
+    removed = sorted(stored.keys() - decided - wanted.keys())
+    run_rows(
+        tx, "remove_proposals", [{"from": smaller, "to": larger} for smaller, larger in removed]
+    )
+    # Unchanged proposals are not written again, since that would lock points that an import may need.
+    run_rows(
+        tx,
+        "propose",
+        [wanted[pair] for pair in sorted(wanted) if not _is_stored(wanted[pair], stored)],
+    )
+    return len(wanted) + len(decided)
+
+
+def _is_stored(row: Row, stored: dict[Pair, Row]) -> bool:
+    before = stored.get((row["from"], row["to"]))
+    return before is not None and (before["likeness"], before["encoder"]) == (
+        row["likeness"],
+        row["encoder"],
+    )
+
+
+def _lock_comparison(tx: neo4j.Transaction) -> neo4j.Record:
+    """Take the lock of comparisons and proposals, and return the state of the last comparison.
+
+    Raises the errors of `migrations.check_graph`.
+    """
+    migrations.check_graph(tx)
+    return tx.run(CYPHER["lock_comparison"]).single(strict=True)

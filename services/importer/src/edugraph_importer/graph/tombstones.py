@@ -5,11 +5,21 @@ therefore keyed with a secret of the installation, which is backed up separately
 """
 
 import hmac
+from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 
+import neo4j
 from pydantic import SecretStr
 
+from edugraph_common.contracts.records import (
+    Record,
+)
 from edugraph_common.platform.audit import keyed_object
 from edugraph_common.sources.students import plain_hash
+from edugraph_importer.graph import (
+    record_facts,
+)
+from edugraph_importer.graph.statements import CYPHER
 
 _PREFIX = "h1:"  # names the kind of the hash
 
@@ -31,3 +41,50 @@ class Tombstones:
     def in_audit_log(self, label: str, person_id: str) -> str:
         """Return the keyed name of a person in the audit log. A log must not reveal who was erased."""
         return keyed_object(self._text, label.lower(), person_id)
+
+
+class ErasedStudents:
+    """The students in some records that were erased before this transaction began.
+
+    `number` is the number of all tombstones then.
+    """
+
+    def __init__(
+        self, tx: neo4j.Transaction, records: Iterable[Record], number: int, tombstones: Tombstones
+    ) -> None:
+        self._students: AbstractSet[str] = frozenset()
+        if number:
+            named = {student for each in records for _, student in record_facts.students(each)}
+            self._students = erased_among(tx, named, tombstones)
+
+    def field_naming_one(self, record: Record) -> str | None:
+        """Return the name of the field that names an erased student, or None."""
+        if not self._students:
+            return None
+        return next(
+            (name for name, student in record_facts.students(record) if student in self._students),
+            None,
+        )
+
+
+def erased_among(
+    tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones
+) -> frozenset[str]:
+    """Return the students among these that were erased."""
+    by_hash = {tombstones.of(each): each for each in student_ids}
+    rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash)) if by_hash else ()
+    return frozenset(by_hash[row["id"]] for row in rows)
+
+
+def create_tombstones(tx: neo4j.Transaction, made: Collection[str]) -> None:
+    """Create tombstones, so that records of these students are refused from now on.
+
+    This is a transaction of its own before the erasure. From then on imports write nothing about these students, so
+    that the batches of a large import cannot make the erasure start again and again.
+    """
+    for each in sorted(made):
+        tx.run(CYPHER["create_tombstone"], id=each).consume()
+
+
+def delete_tombstones(tx: neo4j.Transaction, made: Collection[str]) -> None:
+    tx.run(CYPHER["delete_tombstones"], ids=sorted(made)).consume()

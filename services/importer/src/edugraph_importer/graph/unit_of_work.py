@@ -22,12 +22,13 @@ from typing import Any, NamedTuple, Self
 import neo4j
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
-from edugraph_importer.graph import active_days, record_facts
-from edugraph_importer.graph.active_days import Activity, Day
-from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import (
+from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.model import (
     LEARNS_FIELDS,
+    POINT_FIELDS,
+    Activity,
     Called,
+    Day,
     Facts,
     GroupCounts,
     ItemNames,
@@ -36,6 +37,15 @@ from edugraph_importer.graph.record_facts import (
     Node,
     Pair,
     PersonInGroup,
+    time_of,
+)
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
+from edugraph_importer.graph.sums import (
+    MistakeTotals,
+    PracticeTotals,
+    add_days,
+    mistake_rows,
+    practice_rows,
 )
 
 NEVER = ""  # the version key of a default value; every record is later
@@ -48,7 +58,7 @@ FOUND_FIELDS = ("description", "category")
 LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Course": ("name", "description", "difficulty"),
     "Item": ("title", "question"),
-    "KnowledgePoint": (*FOUND_FIELDS, *record_facts.POINT_FIELDS.values()),
+    "KnowledgePoint": (*FOUND_FIELDS, *POINT_FIELDS.values()),
     "Student": ("name",),
     "Teacher": ("name",),
     "Term": ("name", "starts", "ends", "breaks"),
@@ -151,61 +161,6 @@ class Standing:
         }
 
 
-@dataclass(slots=True)
-class MistakeTotals:
-    """The totals of one HAS_ERROR relationship. Times are ISO texts, which sort by time."""
-
-    count: int = 0
-    weight: float = 0.0
-    first: str | None = None
-    last: str | None = None
-    resolved: bool | None = None
-    stamp: str | None = None  # the version key of the record that decides `resolved`
-
-    def add(self, count: int, weight: float, at: str) -> None:
-        self.count += count
-        self.weight += weight
-        if self.first is None or at < self.first:
-            self.first = at
-        if self.last is None or at > self.last:
-            self.last = at
-
-    def put_resolved(self, resolved: bool | None, version_key: str) -> None:
-        """Set `resolved` from a record if the record gives it and is later than the present one."""
-        if resolved is None:
-            return
-        if self.stamp is None or version_key > self.stamp:
-            self.resolved = resolved
-            self.stamp = version_key
-
-    def row(self) -> Row:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(slots=True)
-class PracticeTotals:
-    """The totals of one PRACTISED relationship. Outcomes are thousandths of a right answer, times are ISO texts."""
-
-    tries: int = 0
-    right: int = 0
-    first: int | None = None  # the outcome of the first attempt
-    first_place: str | None = None
-    last: str | None = None
-
-    def add(self, outcome: int, place: str) -> None:
-        self.tries += 1
-        self.right += outcome
-        if self.first_place is None or place < self.first_place:
-            self.first = outcome
-            self.first_place = place
-        at = record_facts.time_of(place)
-        if self.last is None or at > self.last:
-            self.last = at
-
-    def row(self) -> Row:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
 def read_counts(properties: Mapping[str, Any]) -> Counter[str]:
     """Return the number of records by spelling. This is the inverse of `counts_properties`."""
     spellings = properties.get("spellings") or ()
@@ -236,7 +191,7 @@ def usual(counts: Counter[str]) -> str | None:
 
 
 class TestsSaid(NamedTuple):
-    """The last review of an item and a knowledge point. `stamp` is the result of `verdicts.stamp`."""
+    """The last review of an item and a knowledge point. `stamp` is the result of `stored_records.stamp`."""
 
     stamp: str
 
@@ -374,7 +329,7 @@ class UnitOfWork:
         self.count_spellings(facts.spellings)
         for each in facts.mistakes:
             totals = self.mistakes[each.key]
-            totals.add(each.number, each.weight, record_facts.time_of(version_key))
+            totals.add(each.number, each.weight, time_of(version_key))
             totals.put_resolved(each.resolved, version_key)
         # An update of a Counter takes half a microsecond even if there is nothing to add.
         if facts.called:
@@ -384,7 +339,7 @@ class UnitOfWork:
         self.memberships.update(facts.memberships)
         self.contains |= facts.contains
         self.prerequisites |= facts.prerequisites
-        active_days.add_days(self.active_days, facts.active_days)
+        add_days(self.active_days, facts.active_days)
         if facts.group_counts is not None:
             self.count_groups(facts.group_counts)
         if facts.practice is not None:
@@ -478,6 +433,21 @@ def lock_and_load(
     _load_learns(tx, unit, learns)
     _load_tests(tx, unit, tests)
     return unit
+
+
+def delete_orphans(tx: neo4j.Transaction, nodes: Iterable[Node]) -> Counter[str]:
+    """Delete the nodes that have no relationships left. Return the number of deleted nodes by label.
+
+    The records that named such a node were removed, or a newer finding does not name it.
+    """
+    ids, deleted = defaultdict(list), Counter[str]()
+    for label, node_id in sorted(nodes):
+        ids[label].append(node_id)
+    for label in ENTITY_LABELS:
+        if ids[label]:
+            row = tx.run(CYPHER[f"delete_orphans_{label}"], ids=ids[label]).single()
+            deleted[label] = row["deleted"] if row else 0
+    return deleted
 
 
 def _load_learns(tx: neo4j.Transaction, unit: UnitOfWork, learns: Iterable[Pair]) -> None:
@@ -608,25 +578,3 @@ def _shown_as(label: str | None, name: str | None) -> str | None:
 def learns_row(pair: Pair, fields: Fields) -> Row:
     properties = record_facts.dated_properties(field_properties(fields, LEARNS_FIELDS))
     return {"student": pair[0], "course": pair[1], **properties}
-
-
-def mistake_rows(mistakes: Mapping[MistakeKey, MistakeTotals]) -> list[Row]:
-    rows: list[Row] = []
-    for (student_id, error_type, course_id), totals in mistakes.items():
-        rows.append(
-            {"student": student_id, "type": error_type, "course": course_id, **totals.row()}
-        )
-    return rows
-
-
-def practice_rows(practice: Mapping[Pair, PracticeTotals]) -> list[Row]:
-    rows: list[Row] = []
-    for (student_id, item_id), totals in practice.items():
-        rows.append({"student": student_id, "item": item_id, **totals.row()})
-    return rows
-
-
-def run_rows(tx: neo4j.Transaction, name: str, rows: list[Row]) -> None:
-    """Run the named statement over the rows, if there are any."""
-    if rows:
-        tx.run(CYPHER[name], rows=rows).consume()

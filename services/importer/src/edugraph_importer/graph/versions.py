@@ -1,8 +1,7 @@
 """The version rule: the greatest version of a record is the record (`history`, docs/adr/0085).
 
 `classify` decides which records of a transaction are written, which versions in the graph they supersede, how the
-remembered versions of records change, and which records the graph cannot take. A superseded version is removed as if
-it had never come: its node is deleted, and its aggregates are recomputed from the remaining records.
+remembered versions of records change, and which records the graph cannot take.
 
 A withdrawn record has no node. The hash of its id is the key of a node `Withdrawn`, which remembers its versions.
 When a later version brings the record back, that node stays and remembers nothing.
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 
 import neo4j
 
-from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, RECORD_LABELS
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
 from edugraph_common.contracts.records import (
@@ -29,10 +28,7 @@ from edugraph_common.contracts.records import (
     microseconds,
 )
 from edugraph_common.sources.students import plain_hash
-from edugraph_importer.graph import aggregates, finding_facts, groups, record_facts
-from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
-from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.history import (
     NUMBER_OF_TYPE,
     Entry,
@@ -45,40 +41,31 @@ from edugraph_importer.graph.history import (
     to_numbers,
     type_of,
 )
-from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import (
+from edugraph_importer.graph.model import (
     LABEL_OF_TYPE,
-    Called,
-    GroupCounts,
-    ItemNames,
-    Mention,
-    Node,
-    Pair,
-    PersonInGroup,
 )
-from edugraph_importer.graph.tombstones import Tombstones
-from edugraph_importer.graph.unit_of_work import NEVER, Fields, UnitOfWork, run_rows
-
-# Type of the interaction -> the relationship with its total. A teacher's interaction has no type.
-_INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {
-    "chat": "chat_with",
-    "like": "likes",
-    None: "teaches",
-}
-
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
+from edugraph_importer.graph.tombstones import ErasedStudents
 
 REFUSED = "belongs to a student who was forgotten"
+
 TOO_OLD = "is older than the graph keeps records"
+
 OTHER_TYPE = "is the id of a record of another type, which counts for more"
+
 OTHER_CONTENT = "is other content of a known statement"
+
 NOT_ALLOWED = "is the id of a record that the caller of this import may not take back"
+
 # Outcome that sets a row aside -> (what was expected, the reason).
 _SET_ASIDE: Mapping[str, tuple[str, str]] = {
     "other_type": ("an id that no record of another type has", OTHER_TYPE),
     "other_content": ("the content that was accepted first", OTHER_CONTENT),
 }
+
 # The rights of a batch without a known caller.
 ALL_RIGHTS = ImportRights(roster=True)
+
 # The labels of records about students. They have a retention.
 AGEING_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 
@@ -216,39 +203,6 @@ class Removals:
         )
         if list(grown):
             raise StaleRead
-
-
-class ErasedStudents:
-    """The students in some records that were erased before this transaction began.
-
-    `number` is the number of all tombstones then.
-    """
-
-    def __init__(
-        self, tx: neo4j.Transaction, records: Iterable[Record], number: int, tombstones: Tombstones
-    ) -> None:
-        self._students: AbstractSet[str] = frozenset()
-        if number:
-            named = {student for each in records for _, student in record_facts.students(each)}
-            self._students = erased_among(tx, named, tombstones)
-
-    def field_naming_one(self, record: Record) -> str | None:
-        """Return the name of the field that names an erased student, or None."""
-        if not self._students:
-            return None
-        return next(
-            (name for name, student in record_facts.students(record) if student in self._students),
-            None,
-        )
-
-
-def erased_among(
-    tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones
-) -> frozenset[str]:
-    """Return the students among these that were erased."""
-    by_hash = {tombstones.of(each): each for each in student_ids}
-    rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash)) if by_hash else ()
-    return frozenset(by_hash[row["id"]] for row in rows)
 
 
 def withdrawn_entries(
@@ -532,69 +486,6 @@ def _set_aside(line: int, outcome: str) -> Reject:
     return Reject(line=line, field="record_id", expected=expected, found="", reason=reason)
 
 
-@dataclass(slots=True)
-class SupersededVersions:
-    """The superseded versions and everything that they have a part in.
-
-    `records` has their ids by label, `findings` their findings by id, and `nodes` the nodes that they link to.
-    `spellings`, `related`, `item_names`, `group_counts` and `called` have their counts, which are subtracted from the
-    graph. `claims` has the prerequisites that the records themselves state. `memberships` maps the id of a membership
-    to its people and groups. `outdated` has the aggregates to recompute.
-    """
-
-    records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    findings: dict[str, FindingFacts] = field(default_factory=dict)
-    nodes: set[Node] = field(default_factory=set)
-    spellings: Counter[Mention] = field(default_factory=Counter)
-    related: RelatedSums = field(default_factory=Counter)
-    item_names: ItemNames = field(default_factory=ItemNames)
-    group_counts: GroupCounts = field(default_factory=GroupCounts)
-    called: Counter[Called] = field(default_factory=Counter)
-    claims: set[Pair] = field(default_factory=set)
-    memberships: dict[str, set[PersonInGroup]] = field(default_factory=dict)
-    outdated: Outdated = field(default_factory=Outdated)
-
-
-def lock_superseded(
-    tx: neo4j.Transaction,
-    superseded: Mapping[str, StoredVersion],
-    noted: Mapping[str, StoredVersion] = MappingProxyType({}),
-) -> SupersededVersions:
-    """Lock the superseded and noted versions, and read the links of the superseded ones.
-
-    Raise StaleRead if a version has changed since the transaction read it. The whole key and all remembered versions
-    are compared.
-    """
-    locked = SupersededVersions()
-    for label in RECORD_LABELS:
-        expected = {
-            key: each for key, each in (*superseded.items(), *noted.items()) if each.label == label
-        }
-        if not expected:
-            continue
-        found: dict[str, StoredVersion] = {}
-        row = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(expected)).single(strict=True)
-        for record_id, properties, finding, verdicts, *_ in row["records"]:
-            found[record_id] = StoredVersion.read(label, properties)
-            if record_id in superseded:
-                locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
-        if found != expected:
-            raise StaleRead
-        going = sorted(expected.keys() & superseded.keys())
-        if going:
-            locked.records[label] = going
-    for label, record_ids in locked.records.items():
-        locked.nodes |= _read_links(tx, locked, label, record_ids)
-    locked.outdated.fields = locked.nodes
-    # TESTS has counts. So removing a record subtracts, and no other record of the knowledge point is read.
-    locked.item_names = aggregates.item_names(tx, locked.records)
-    locked.nodes.update(locked.item_names.nodes())
-    locked.group_counts = groups.group_counts(tx, locked.records)
-    locked.nodes.update(locked.group_counts.nodes())
-    locked.nodes.update((each.label, each.name) for each in locked.called)
-    return locked
-
-
 def write_noted(
     tx: neo4j.Transaction, noted: Mapping[str, tuple[StoredVersion, WrittenVersion]]
 ) -> None:
@@ -606,98 +497,3 @@ def write_noted(
         rows[version.label].append(row | written.properties())
     for label in RECORD_LABELS:
         run_rows(tx, f"set_version_{label}", rows[label])
-
-
-def _read_links(
-    tx: neo4j.Transaction, locked: SupersededVersions, label: str, record_ids: list[str]
-) -> set[Node]:
-    """Read the links of the versions, and note the aggregates that they have a part in. Return the linked nodes."""
-    outdated, nodes = locked.outdated, set[Node]()
-    links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    people: dict[str, set[Node]] = defaultdict(set)
-    interaction_types: dict[str, Any] = {}
-    rows = list(tx.run(CYPHER[f"links_of_{label}"], ids=record_ids))
-    locked.related.update(aggregates.related_by_links(rows))
-    for row in rows:
-        links[row["record"]][row["type"]].add(row["end"])
-        interaction_types[row["record"]] = row["interaction_type"]
-        if row["label"] in IDENTIFIED_LABELS and row["stated"] is not None:
-            locked.called.update(record_facts.called(row["label"], row["end"], row["stated"]))
-        nodes.add((row["label"], row["end"]))
-        locked.spellings.update(aggregates.mentions(row))
-        if row["type"] == "HAS_MEMBERSHIP":
-            people[row["record"]].add((row["label"], row["end"]))
-        outdated.version_keys.add(aggregates.version_key(row))
-    # Combinations of the ends of a record's links give the aggregates that the record has a part in.
-    for record_id, ends in links.items():
-        if label == "Interaction":
-            pairs = {
-                (sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]
-            }
-            outdated.interactions[_INTERACTION_TOTAL[interaction_types[record_id]]] |= pairs
-        elif label in ("Attempt", "ErrorRecord"):
-            outdated.mistakes |= {
-                (student_id, error_type, course_id)
-                for student_id in ends["MADE"] | ends["TRIED"]
-                for error_type in ends["OF_TYPE"]
-                for course_id in ends["IN_COURSE"]
-            }
-            outdated.practised |= {
-                (student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]
-            }
-        elif label == "CourseRecord":
-            outdated.learns |= {
-                (student_id, course_id)
-                for student_id in ends["HAS_RECORD"]
-                for course_id in ends["IN_COURSE"]
-            }
-        elif label in ("CourseContent", "Definition"):
-            # A definition of an item is in a course, too, but CONTAINS links only knowledge points.
-            points = {
-                each
-                for each in ends["DESCRIBES"] | ends["DEFINES"]
-                if ("KnowledgePoint", each) in nodes
-            }
-            outdated.descriptions |= ends["DESCRIBES"]
-            outdated.contains |= {
-                (course_id, point) for course_id in ends["IN_COURSE"] for point in points
-            }
-            locked.claims |= {
-                (point, required) for point in ends["DEFINES"] for required in ends["REQUIRES"]
-            }
-        elif label == "Membership":
-            of_record = {
-                (*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]
-            }
-            locked.memberships[record_id] = of_record
-            outdated.memberships |= of_record
-    return nodes
-
-
-def remove_superseded(
-    tx: neo4j.Transaction,
-    unit: UnitOfWork,
-    superseded: SupersededVersions,
-    newer: Mapping[Node, Fields],
-) -> None:
-    """Remove the versions and recompute their aggregates. `superseded.nodes` must be locked.
-
-    `newer` has the fields that the records to write next give. The caller handles prerequisites and orphaned nodes.
-    """
-    if not superseded.records:
-        return
-    # Most new versions repeat the fields of the version that they replace. If a removed version decided a field and a
-    # later record gives it, the later value counts. All other records are older than both and are not read.
-    for node in superseded.outdated.fields & newer.keys():
-        fields = unit.fields.get(node, {})
-        for name, (_, decided_by) in list(fields.items()):
-            _, given_by = newer[node].get(name, (None, NEVER))
-            if decided_by in superseded.outdated.version_keys and given_by >= decided_by:
-                del fields[name]
-                unit.changed_nodes.add(node)
-    # The old nodes are deleted first, because the newer versions have the same ids and must not be counted twice.
-    for label in RECORD_LABELS:
-        if superseded.records[label]:
-            tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
-    aggregates.recompute(tx, unit, superseded.outdated)
-    unit.called.subtract(superseded.called)

@@ -4,8 +4,11 @@ A statement starts with `// name: …`. A line `// for: A, B` makes one statemen
 `name_B`, with the label in place of {label}. Labels are a closed list and never come from data.
 """
 
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, LiteralString
+
+import neo4j
 
 from edugraph_common.platform.index_hints import with_index_hint
 
@@ -35,3 +38,14 @@ def _load() -> dict[str, LiteralString]:
 
 
 CYPHER = _load()
+
+
+def run_rows(tx: neo4j.Transaction, name: str, rows: list[Row]) -> None:
+    """Run the named statement over the rows, if there are any."""
+    if rows:
+        tx.run(CYPHER[name], rows=rows).consume()
+
+
+def rows_of(tx: neo4j.Transaction, name: str, ids: list[str]) -> Iterable[neo4j.Record]:
+    """Run the named statement over the ids, if there are any."""
+    return tx.run(CYPHER[name], ids=ids) if ids else ()
