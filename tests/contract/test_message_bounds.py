@@ -105,6 +105,7 @@ BOUNDS += [
     ),
     (NamedPoint, POINT, "id", ["p", "p" * 8_000], ["", "p" * 8_001]),
     (NamedPoint, POINT, "name", ["P", "P" * 200], ["", "P" * 201]),
+    (NamedPoint, POINT, "said", [[], ["P", "P" * 200]], [["P"] * 3, [""], ["P" * 201], None]),
     (CompareNames, JOB, "points", [[], [POINT] * 10_000], [[POINT] * 10_001, None]),
     (ProposedPair, PAIR, "likeness", [-1, 1], [-1.001, 1.001]),
     (ProposedPair, PAIR, "pair", [["p", "q"]], [["p"], ["p", ""], ["p", "q", "r"]]),

@@ -209,6 +209,34 @@ def test_names_are_compared_when_points_came_and_once_a_minute(room: Room) -> No
     assert room.graph.comparison_due(NOW + 1) == pytest.approx(SECONDS_BETWEEN_COMPARISONS, abs=1)
 
 
+def test_what_a_curriculum_says_is_compared_and_merges_nothing(room: Room) -> None:
+    """Out: leave the statement out of `points_to_compare`."""
+    room.empty()
+    statement = " Divide a fraction by a fraction. " + "And explain it. " * 300
+    common = {"type": "point_record", "timestamp": "2026-01-01T00:00:00Z"}
+    given = {"point_id": "P", "name": "6.NS.1", "label": "6.NS.1", "description": statement}
+    values = [
+        {**common, "record_id": "p", "data": given},
+        {**common, "record_id": "q", "data": {"point_id": "Q", "label": "6", "description": " "}},
+        {
+            "type": "item_record",
+            "timestamp": "2026-01-01T00:00:00Z",
+            "record_id": "i",
+            "data": {"item_id": "i", "knowledge_points": ["Dividing fractions"]},
+        },
+    ]
+    room.graph.write_batch(batch([parse_record(each) for each in values], "job", 0))
+    _, points = room.graph.points_to_compare(10)
+    assert {each.id: (each.name, each.said) for each in points} == {
+        "P": ("6.NS.1", (statement.strip()[:200],)),
+        "Q": ("Q", ("6",)),
+        "dividingfractions": ("Dividing fractions", ()),
+    }
+    before = canonical(room)
+    assert told(room, [("P", "dividingfractions")]) == 1
+    assert canonical(room) == before
+
+
 def test_without_an_encoder_what_was_proposed_stays_while_its_points_are_there(room: Room) -> None:
     """Out: do not look at the encoder in `write`; let `delete_orphans` keep what is proposed."""
     room.empty()

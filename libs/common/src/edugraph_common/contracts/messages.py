@@ -373,11 +373,18 @@ class ProposeSame(Message):
     """import.split: propose knowledge points that may mean the same, by their names. `job_id` names the request."""
 
 
+ComparedText = Annotated[str, Field(min_length=1, max_length=COMPARED_CHARACTERS)]
+
+
 class NamedPoint(Sent):
-    """A canonical knowledge point. `name` is the beginning of its name."""
+    """A canonical knowledge point. `name` is the beginning of its name.
+
+    `said` are the label and the beginning of the statement of a point of a curriculum.
+    """
 
     id: Thing
-    name: str = Field(min_length=1, max_length=COMPARED_CHARACTERS)
+    name: ComparedText
+    said: tuple[ComparedText, ...] = Field(default=(), max_length=2)
 
 
 class CompareNames(Message):

@@ -215,9 +215,14 @@ class Graph:
         """Return the number of all points, and the first `most` points that are canonical for their synonyms."""
         [counted] = self._connection.read(CYPHER["count_points"])
         rows = self._connection.read(CYPHER["points_to_compare"], limit=most)
-        return counted["points"], tuple(
-            NamedPoint(id=row["id"], name=row["name"][:COMPARED_CHARACTERS]) for row in rows
-        )
+        points: list[NamedPoint] = []
+        for row in rows:
+            texts = [row["name"], row["label"], row["statement"]]
+            # Without the empty ones, and each once
+            shortened = dict.fromkeys(text[:COMPARED_CHARACTERS] for text in texts if text)
+            name, *said = shortened
+            points.append(NamedPoint(id=row["id"], name=name, said=tuple(said)))
+        return counted["points"], tuple(points)
 
     def note_comparison(self, points: int, now: float) -> None:
         """Note that names were sent for comparison, and the number of points then. `now`: seconds since 1970."""

@@ -31,14 +31,15 @@ MATCH (l:Lock {id: 'proposals'})
 SET l.encoder = $encoder, l.compared = $compared
 
 // name: points_to_compare
-// Returns the canonical points with their names. A point is left out if only records of restricted students name it.
+// Returns the canonical points with their names, and what a curriculum says of them. A point is left out if only records of restricted students name it.
 MATCH (k:KnowledgePoint)
 WHERE k.canonical = k.id AND (
   EXISTS { MATCH (k)<-[:CONTAINS|TESTS|DEFINES|DESCRIBES]-() }
   OR EXISTS { MATCH (k)-[:CALLED]-() }
   OR EXISTS { MATCH (k)<-[:CONCERNS]-()<-[:MADE|TRIED]-(s) WHERE s.restricted IS NULL }
 )
-RETURN k.id AS id, coalesce(k.name, k.id) AS name ORDER BY id LIMIT $limit
+RETURN k.id AS id, coalesce(k.name, k.id) AS name, k.label AS label, trim(k.statement) AS statement
+ORDER BY id LIMIT $limit
 
 // name: stored_proposals
 // Returns all proposals, and whether each was decided.
