@@ -328,6 +328,10 @@ def test_a_curriculum_is_sent_in_the_format_that_its_beginning_shows(
     for text, form in (
         ('{"CFDocument": {}, "CFItems": []}', "case"),
         ("编号,名称\n1,数\n", "outline"),
+        ('{"domains": {}, "standards": {}, "edges": []}', "coherence_map"),
+        ("window.cc = {};", "coherence_map"),
+        ("<collection/>", "openstax"),
+        ('{"id": "b", "tree": {"contents": []}}', "openstax"),
     ):
         file.write_text(text, encoding="utf-8")
         done = runner.invoke(app, ["curriculum", "import", str(file)])
@@ -335,8 +339,8 @@ def test_a_curriculum_is_sent_in_the_format_that_its_beginning_shows(
         assert asked[-1].url.params["format"] == form
     file.write_text('{"items": []}', encoding="utf-8")
     refused = runner.invoke(app, ["curriculum", "import", str(file)])
-    assert (refused.exit_code, len(asked)) == (2, 2)
-    assert "is not a CASE package" in refused.stderr
+    assert (refused.exit_code, len(asked)) == (2, 6)
+    assert "is JSON of an unknown kind" in refused.stderr
 
 
 def test_a_dry_run_of_a_curriculum_says_which_points_are_set_aside(tmp_path: Path) -> None:
@@ -346,3 +350,7 @@ def test_a_dry_run_of_a_curriculum_says_which_points_are_set_aside(tmp_path: Pat
     report = json.loads(done.stdout)
     assert (done.exit_code, report["valid"], report["rejected"]) == (1, 1, 1)
     assert report["errors"][0]["reason"] == "is not there"
+    book = tmp_path / "book.xml"
+    book.write_text('<collection><content><module document="m1"/></content></collection>')
+    done = runner.invoke(app, ["curriculum", "import", str(book), "--dry-run", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["valid"]) == (0, 1)

@@ -8,9 +8,15 @@ from typing import IO
 
 from edugraph_cli.display import FAILED, INVALID, print_table, say, show_json, stop
 from edugraph_common.contracts.api import CallerAnswer
-from edugraph_common.contracts.messages import TABLE_FORMATS, Format, ImportRights, person_mark
+from edugraph_common.contracts.messages import (
+    CURRICULUM_FORMATS,
+    TABLE_FORMATS,
+    Format,
+    ImportRights,
+    person_mark,
+)
 from edugraph_common.contracts.records import ROSTER_TYPES, Record, escaped
-from edugraph_common.sources import UTF8, ReadPlan, parse_mapping
+from edugraph_common.sources import UTF8, ReadPlan, compression_of, parse_mapping
 from edugraph_common.sources.detection import HEAD_BYTES, DetectedFile, chosen_format, detect_file
 from edugraph_common.sources.dry_run import DryRun, MarkAsRead, dry_run
 from edugraph_common.sources.first_table import first_table
@@ -39,7 +45,12 @@ def print_dry_run(
     """
     try:
         with path.open("rb") as file:
-            detected = detect_file(path.name, file.read(HEAD_BYTES))
+            head = file.read(HEAD_BYTES)
+            if file_format in CURRICULUM_FORMATS:
+                # The caller knows the format, which is XML or a ZIP file for some of them.
+                detected = DetectedFile(format=file_format, compression=compression_of(head))
+            else:
+                detected = detect_file(path.name, head)
             mapping = None
             if mapping_path:
                 mapping = parse_mapping(mapping_path.read_bytes())

@@ -3,6 +3,7 @@
 import io
 import json
 import time
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
-from edugraph_common.sources import NotRelevant, open_text
+from edugraph_common.sources import NotRelevant, curriculum_openstax, open_text
 from edugraph_common.sources.curriculum import MAX_BYTES, UNDATED, decoded_file, whole_file
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.rows import cut_rows, read_rows
@@ -300,6 +301,238 @@ def test_a_file_that_is_not_a_curriculum_is_refused_with_one_sentence(name: str)
     with pytest.raises(MalformedFile) as refused:
         read(text, form)
     assert str(refused.value) == sentence
+
+
+def standard(cluster: Any, ordinal: Any, text: str = "", **more: Any) -> dict[str, Any]:
+    return {"ccmathcluster_id": cluster, "ordinal": ordinal, "desc": text, **more}
+
+
+COHERENCE_MAP = {
+    "domains": {"7": {"id": "7", "grade": "6", "ordinal": "NS", "name": "Number System"}},
+    "clusters": {"70": {"id": "70", "ccmathdomain_id": "7", "ordinal": "A", "name": "Divide."}},
+    "standards": {
+        "1": standard("70", "1", "<p>Divide fractions &amp; explain.</p>"),
+        "2": standard(70, 2, LONG),
+        "3": standard("70", "2.b", "A part."),
+        "4": standard("99", "9", "Lost."),
+        "5": standard("70", "", "No code."),
+        "6": standard("70", "1", "Again."),
+    },
+    "edges": [{"from": "1", "to": "2"}, {"from": 3, "to": 1}, {"from": "1", "to": "4"}, None],
+    "nd_edges": [{"from": "2", "to": "3"}],
+}
+
+
+def test_a_coherence_map_is_read_as_its_edges_mean_it() -> None:
+    """Out: swap the ends of an edge; let an undirected edge be a prerequisite; keep the HTML."""
+    text = json.dumps(COHERENCE_MAP)
+    for written in (text, f"window.cc = {text};\n", f"export default {text}"):
+        found = read(written, "coherence_map")
+        assert points(found) == {
+            "6.NS": {
+                "point_id": "6.NS",
+                "name": "Number System",
+                "label": "6.NS",
+                "description": "Number System",
+            },
+            "6.NS.A": {
+                "point_id": "6.NS.A",
+                "name": "Divide.",
+                "label": "6.NS.A",
+                "description": "Divide.",
+                "parent": "6.NS",
+            },
+            "6.NS.A.1": {
+                "point_id": "6.NS.A.1",
+                "name": "Divide fractions & explain.",
+                "label": "6.NS.A.1",
+                "description": "Divide fractions & explain.",
+                "parent": "6.NS.A",
+                "requires": ["6.NS.A.2b"],
+            },
+            "6.NS.A.2": {
+                "point_id": "6.NS.A.2",
+                "name": "6.NS.A.2",
+                "label": "6.NS.A.2",
+                "description": LONG.strip(),
+                "parent": "6.NS.A",
+                "requires": ["6.NS.A.1"],
+            },
+            "6.NS.A.2b": {
+                "point_id": "6.NS.A.2b",
+                "name": "A part.",
+                "label": "6.NS.A.2b",
+                "description": "A part.",
+                "parent": "6.NS.A.2",
+            },
+        }
+        assert rejects(found) == [
+            ("standards", 4, "ccmathcluster_id", "is not there"),
+            ("standards", 5, "ordinal", "is missing"),
+            ("standards", 6, "id", "is the id of two points"),
+            ("edges", 3, "to", "is not there"),
+            ("edges", 4, "from", "is not there"),
+        ]
+        assert left_out(found) == ["edge without a direction"]
+
+
+COLLECTION = """<col:collection xmlns="http://cnx.rice.edu/collxml" xmlns:md="http://cnx.rice.edu/mdml"
+  xmlns:col="http://cnx.rice.edu/collxml"><metadata><md:title>Algebra</md:title><md:slug>algebra</md:slug></metadata>
+<col:content><col:module document="m0"/><col:subcollection><md:title>Numbers</md:title><col:content>
+<col:module document="m1"/><col:module document="m2"/><col:module document="m3"/><col:module document="m1"/>
+<col:module document="m4"/><col:module/></col:content></col:subcollection></col:content></col:collection>"""
+
+
+def module(title: str, *needed: str, kind: str = "", note: str = "be-prepared") -> str:
+    links = "".join(f'<link document="{each}" target-id="x">Review</link>' for each in needed)
+    abstract = "<md:abstract><list><item>Add   numbers</item></list></md:abstract>"
+    return (
+        f'<document xmlns="http://cnx.rice.edu/cnxml" class="{kind}"><title>{title}</title>'
+        f'<metadata xmlns:md="http://cnx.rice.edu/mdml">{abstract}</metadata><content>'
+        f'<note class="{note}"><para>If you missed it, {links}.</para></note>'
+        f'<para><link document="m1"/></para></content></document>'
+    )
+
+
+def book(**files: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("__", "/").replace("_xml", ".xml"), text)
+    return packed.getvalue()
+
+
+def test_a_book_is_read_with_its_readiness_links() -> None:
+    """Out: take every link of a module, or those to other books; read the introduction as a point."""
+    data = book(
+        algebra_collection_xml=COLLECTION.replace("algebra_", ""),
+        **{
+            "modules__m0__index.cnxml": module("Introduction", kind="introduction"),
+            "modules__m1__index.cnxml": module("Whole numbers"),
+            "modules__m2__index.cnxml": module("Integers", "m1", "m1", "m2", "other"),
+            "modules__m3__index.cnxml": "<document><title>Broken",
+        },
+    )
+    found = read(data, "openstax")
+    assert points(found) == {
+        "algebra / Numbers": {"point_id": "algebra / Numbers", "name": "Numbers"},
+        "m1": {
+            "point_id": "m1",
+            "name": "Whole numbers",
+            "description": "Add numbers",
+            "parent": "algebra / Numbers",
+        },
+        "m2": {
+            "point_id": "m2",
+            "name": "Integers",
+            "description": "Add numbers",
+            "parent": "algebra / Numbers",
+            "requires": ["m1"],
+        },
+    }
+    assert rejects(found) == [
+        ("collection", 5, "document", "is not valid XML"),
+        ("collection", 6, "id", "is the id of two points"),
+        ("collection", 7, "document", "is not there"),
+        ("collection", 8, "document", "is missing"),
+    ]
+    assert left_out(found) == ["module introduction", "readiness link out of the book"]
+
+
+def test_a_collection_or_a_tree_alone_is_read_too() -> None:
+    found = read(
+        COLLECTION.replace('"m2"/>', '"m2"><md:title>Integers</md:title></col:module>'), "openstax"
+    )
+    assert {key: data["name"] for key, data in points(found).items()} == {
+        "m0": "m0",
+        "algebra / Numbers": "Numbers",
+        "m1": "m1",
+        "m2": "Integers",
+        "m3": "m3",
+        "m4": "m4",
+    }
+    number = '<span class="os-number">1.2</span><span class="os-divider"> </span>'
+    inside = [
+        {"id": "b@2", "title": f'{number}<span class="os-text">Sums &amp; more</span>'},
+        {"id": "c", "title": "Ratios", "readiness": ["b@2", "elsewhere", 5]},
+        {"title": "Without an id"},
+        "text",
+    ]
+    tree = {"id": "t", "tree": {"contents": [{"id": "a", "title": "Numbers", "contents": inside}]}}
+    found = read(json.dumps(tree), "openstax")
+    assert points(found) == {
+        "a": {"point_id": "a", "name": "Numbers"},
+        "b": {"point_id": "b", "name": "Sums & more", "label": "1.2", "parent": "a"},
+        "c": {"point_id": "c", "name": "Ratios", "parent": "a", "requires": ["b"]},
+    }
+    assert rejects(found) == [("tree", 4, "id", "is missing"), ("tree", 5, "id", "is missing")]
+    assert left_out(found) == ["readiness link out of the book"] * 2
+
+
+BOMB = '<!DOCTYPE a [<!ENTITY b "bbb">]><collection>&b;</collection>'
+BAD_BOOKS: dict[str, tuple[str | bytes, str]] = {
+    "entities": (BOMB, "the collection is not valid XML without a document type"),
+    "entities in UTF-16": (
+        BOMB.encode("utf-16"),
+        "the file is not valid JSON; export it again",
+    ),
+    "other XML": ("<html/>", "it is not an OpenStax book: the XML is not a collection"),
+    "damaged": (b"PK\x03\x04" + b"x" * 99, "it is a damaged ZIP file; pack it again"),
+    "no collection": (book(a="b"), "the ZIP has no collection.xml with the table of contents"),
+    "two": (
+        book(a_collection_xml="x", b_collection_xml="y"),
+        "the ZIP has several collections; keep one of a_collection.xml, b_collection.xml",
+    ),
+    "other JSON": ("{}", "it is not an OpenStax book: it has no tree with contents"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BOOKS)
+def test_a_bad_book_is_refused_with_one_sentence(name: str) -> None:
+    """Out: let `_parsed` accept a document type; the look at the number of collections."""
+    data, sentence = BAD_BOOKS[name]
+    with pytest.raises(MalformedFile) as refused:
+        read(data, "openstax")
+    assert str(refused.value) == sentence
+
+
+def test_a_book_is_unpacked_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: the count of bytes in `_Modules.read`."""
+    monkeypatch.setattr(curriculum_openstax, "MAX_BYTES", 10_000)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("collection.xml", COLLECTION)
+        archive.writestr("modules/m0/index.cnxml", " " * 1_000_000)
+    with pytest.raises(MalformedFile, match="its files have more than"):
+        read(packed.getvalue(), "openstax")
+
+
+hostile_map = st.fixed_dictionaries(
+    {
+        "domains": st.dictionaries(st.sampled_from("12"), any_of_map := st.fixed_dictionaries({}, optional={
+            "grade": st.just("6") | st.none(), "ordinal": st.sampled_from(["A", "1", "1.a", "", 5, None, []]),
+            "ccmathdomain_id": st.sampled_from(["1", 2, None]), "ccmathcluster_id": st.sampled_from(["1", 2, None]),
+            "desc": st.sampled_from(["x", "<b", None, 7]),
+        }) | st.none() | st.text(max_size=2)),
+        "clusters": st.dictionaries(st.sampled_from("12"), any_of_map),
+        "standards": st.dictionaries(st.sampled_from("1234"), any_of_map),
+        "edges": st.lists(st.fixed_dictionaries({"from": st.sampled_from("1234"), "to": st.sampled_from("1234")}) | st.none(), max_size=5),
+    }
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=hostile_map)
+def test_each_part_of_a_hostile_map_has_one_outcome(value: dict[str, Any]) -> None:
+    nodes = sum(len(value[kind]) for kind in ("domains", "clusters", "standards"))
+    if nodes + len(value["edges"]) == 0:
+        return
+    found = read(json.dumps(value), "coherence_map")
+    of_edges = [each for each in found if getattr(each, "sheet", None) == "edges"]
+    assert len(found) - len(of_edges) == nodes
+    assert len(of_edges) <= len(value["edges"])
+    for data in points(found).values():
+        assert "parent" not in data or data["parent"] in points(found)
 
 
 def test_a_curriculum_is_not_read_beyond_its_limit() -> None:

@@ -17,8 +17,11 @@ from edugraph_common.sources.compression import decompressed_head
 from edugraph_common.sources.detection import HEAD_BYTES
 from edugraph_common.sources.ndjson import BOM, MalformedFile
 
-CurriculumFormat = Literal["case", "outline"]
+CurriculumFormat = Literal["case", "outline", "openstax", "coherence_map"]
 _CASE_MARK = re.compile(rb'"CF(?:Package|Document|Items)"')
+_COHERENCE_MARK = re.compile(rb'"(?:standards|edges|nd_edges|clusters)"\s*:')
+_BOOK_MARK = re.compile(rb'"(?:tree|contents)"\s*:')
+_SCRIPTS = (b"window.", b"export default")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +34,8 @@ def import_curriculum(
     file: Annotated[
         Path,
         typer.Argument(
-            help="a CASE package (JSON), or an outline: a table with a row for each point"
+            help="a CASE package (JSON), a book of OpenStax (ZIP, XML, JSON), the coherence map (JSON), or an "
+            "outline: a table with a row for each point"
         ),
     ],
     follow: Follow = False,
@@ -58,7 +62,7 @@ def import_curriculum(
         stop(f"{file}: {problem}", INVALID)
     if form is None:
         stop(
-            f"{file} is JSON, but it is not a CASE package: it names no CFDocument and no CFItems.",
+            f"{file} is JSON of an unknown kind: it is not a CASE package, a book or a coherence map.",
             INVALID,
         )
     if dry_run:
@@ -75,7 +79,17 @@ def import_curriculum(
 
 def _detected(head: bytes) -> Format | None:
     """Return the format of a curriculum from its first part, or None for JSON of another kind."""
-    is_json = head.removeprefix(BOM).lstrip().startswith((b"{", b"["))
-    if not is_json:
+    start = head.removeprefix(BOM).lstrip()
+    if start.startswith((b"PK\x03\x04", b"<")):
+        return "openstax"
+    if start.startswith(_SCRIPTS):
+        return "coherence_map"
+    if not start.startswith((b"{", b"[")):
         return "outline"
-    return "case" if _CASE_MARK.search(head) else None
+    if _CASE_MARK.search(head):
+        return "case"
+    if _COHERENCE_MARK.search(head):
+        return "coherence_map"
+    if _BOOK_MARK.search(head):
+        return "openstax"
+    return None

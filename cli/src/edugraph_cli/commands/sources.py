@@ -68,6 +68,17 @@ SOURCES = (
         "Chinese; without a parent, the level or the blanks before the name say what is above",
         becomes="every row: point_record",
     ),
+    SourceInfo(
+        format="openstax",
+        reads="a book of OpenStax: a ZIP of one collection and its modules, the collection alone (XML), or its "
+        "tree (JSON)",
+        becomes="every chapter and module: point_record; links of the notes `be-prepared` are prerequisites",
+    ),
+    SourceInfo(
+        format="coherence_map",
+        reads="the data of the coherence map of the Common Core (JSON)",
+        becomes="every domain, cluster and standard: point_record; edges with a direction are prerequisites",
+    ),
 )
 
 

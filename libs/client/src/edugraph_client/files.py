@@ -16,6 +16,8 @@ _CONTENT_TYPES: dict[Format, str] = {
     "parquet": "application/octet-stream",
     "case": "application/octet-stream",
     "outline": "text/csv",
+    "openstax": "application/octet-stream",
+    "coherence_map": "application/octet-stream",
 }
 
 

@@ -49,7 +49,8 @@ EXPORTED: AbstractSet[Exporter] = frozenset(
     {"graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"}
 )
 _SOURCE = re.compile(
-    r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet|case|outline)(\.gz|\.zst)?"
+    r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet|case|outline|openstax|coherence_map)"
+    r"(\.gz|\.zst)?"
 )
 _INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
 EduGraph 保存的关于学生 {student} 的数据，读取时间 {moment}。

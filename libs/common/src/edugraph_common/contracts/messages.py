@@ -34,9 +34,20 @@ ECONOMY_PACKS = 1_000
 # Comparing 10,000 names takes half a minute.
 COMPARED_CHARACTERS, COMPARED_POINTS = 200, 10_000
 
-Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet", "case", "outline"]
+Format = Literal[
+    "ndjson",
+    "csv",
+    "xapi",
+    "openedx",
+    "workbook",
+    "parquet",
+    "case",
+    "outline",
+    "openstax",
+    "coherence_map",
+]
 # Curricula. Each is read as a whole, since a point may name any other point of its file.
-CURRICULUM_FORMATS: frozenset[Format] = frozenset({"case", "outline"})
+CURRICULUM_FORMATS: frozenset[Format] = frozenset({"case", "outline", "openstax", "coherence_map"})
 TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables in binary files
 Compression = Literal["gzip", "zstd"]
 Removable = Literal["course", "group"]

@@ -21,6 +21,8 @@ from edugraph_common.sources.compression import BLOCK_BYTES, Readable, decompres
 from edugraph_common.sources.csv_source import CsvSource, Header, read_header
 from edugraph_common.sources.curriculum import CurriculumSource
 from edugraph_common.sources.curriculum_case import read_case
+from edugraph_common.sources.curriculum_coherence import read_coherence_map
+from edugraph_common.sources.curriculum_openstax import read_openstax
 from edugraph_common.sources.curriculum_table import read_table
 from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, utf8
 from edugraph_common.sources.json_source import (
@@ -105,7 +107,7 @@ class ReadPlan(ContractModel):
                 if self.header is None or self.mapping is None:
                     raise MalformedFile(f"a CSV {_NEEDS_A_MAPPING}")
                 return CsvSource(self.header, self.mapping)
-            case "case" | "outline":
+            case "case" | "outline" | "openstax" | "coherence_map":
                 return CurriculumSource()
             case "workbook" | "parquet":
                 raise MalformedFile(f"a {self.format} {_NEEDS_A_MAPPING}")
@@ -128,8 +130,10 @@ def make_read_plan(
         plan = ReadPlan(format=file_format, mapping=mapping)
         _ = plan.source  # raises if there is no mapping
         return plan
-    if file_format == "case":
+    if file_format in ("case", "coherence_map"):
         check_lines_head(head)
+        return ReadPlan(format=file_format)
+    if file_format == "openstax":
         return ReadPlan(format=file_format)
     if file_format in ("csv", "outline"):
         if sentence := why_no_text(head):
@@ -190,11 +194,17 @@ def open_text(
 
 def _curriculum_lines(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:
     """Yield the text of a curriculum. Raises MalformedFile."""
-    if plan.format == "case":
-        yield from read_case(blocks).lines()
-        return
-    assert plan.header is not None  # noqa: S101 - every outline has a header
-    yield from read_table(utf8(blocks, plan.encoding), plan.header).lines()
+    match plan.format:
+        case "case":
+            outline = read_case(blocks)
+        case "openstax":
+            outline = read_openstax(blocks)
+        case "coherence_map":
+            outline = read_coherence_map(blocks)
+        case _:
+            assert plan.header is not None  # noqa: S101 - every outline has a header
+            outline = read_table(utf8(blocks, plan.encoding), plan.header)
+    yield from outline.lines()
 
 
 def text_of(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:

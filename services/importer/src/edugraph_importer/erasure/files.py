@@ -54,7 +54,8 @@ from edugraph_common.sources.stored import (
 from edugraph_common.sources.students import ID_OF_NAME, as_id
 
 _SOURCE = re.compile(
-    r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet|case|outline)(\.gz|\.zst)?"
+    r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet|case|outline|openstax|coherence_map)"
+    r"(\.gz|\.zst)?"
 )
 # Blobs that name no person: indexes, stored jobs without records, and what the graph knows about courses.
 _NAMING_NOBODY = re.compile(
