@@ -46,7 +46,8 @@ FIELDS = (
     "error_text", "error_type", "content", "progress", "message_count", "enrollment_date", "course_ids", "unknown",
     "item_id", "correct", "score", "response", "knowledge_points", "attempt_number",
     "group_id", "term", "starts", "ends", "breaks", "role", "kind", "duration_seconds",
-    "point_id", "name", "names", "requires", "thread_id", "reply_to", "title",
+    "point_id", "name", "names", "requires", "thread_id", "reply_to", "title", "max_score", "hints", "late",
+    "assigned_to", "opens_at", "due_at",
 )  # fmt: skip
 MAPPING = parse_mapping(
     "{columns: {art: type, zeit: timestamp, id: record_id, "

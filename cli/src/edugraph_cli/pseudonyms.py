@@ -87,6 +87,12 @@ KEPT_FIELDS = frozenset(
         "label",
         "parent",
         "standard_id",
+        "max_score",
+        "hints",
+        "late",
+        "assigned_to",
+        "opens_at",
+        "due_at",
     }
 )
 """The fields that are sent unchanged. They name courses and other things, or they are numbers.

@@ -62,6 +62,12 @@ MOMENTS = (
 )
 
 
+MAX_SCORES = (
+    [0.5, 1_000_000_000, None],
+    [0, -0.01, 1_000_000_000.5, float("nan"), float("inf"), "ten"],
+)
+
+
 def required(values: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
     return [value for value in values[0] if value is not None], [*values[1], None]
 
@@ -117,7 +123,15 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     *(("attempt_record", name, TEXTS) for name in ("question", "response")),
     ("attempt_record", "knowledge_points", lists(NAMES)),
     ("attempt_record", "duration_seconds", ([0, 1e9, None], [-0.01, float("nan"), float("inf")])),
+    ("attempt_record", "max_score", MAX_SCORES),
+    ("attempt_record", "hints", ([0, 1_000_000_000, None], [-1, 1_000_000_001, 0.5, float("nan"), "many"])),
+    ("attempt_record", "late", ([True, False, None], ["perhaps", 2])),
     ("item_record", "item_id", required(IDS)),
+    ("item_record", "max_score", MAX_SCORES),
+    # Their values together: `test_an_item_is_assigned_to_the_course_or_group_that_it_names`.
+    ("item_record", "assigned_to", ([None], ["class", "", 5])),
+    ("item_record", "group_id", ([None], IDS[1])),
+    *(("item_record", name, MOMENTS) for name in ("opens_at", "due_at")),
     ("item_record", "title", NAMES),
     ("item_record", "question", TEXTS),
     ("item_record", "course_id", optional(IDS)),
@@ -225,6 +239,70 @@ def test_the_outcome_of_an_attempt_is_in_thousandths_and_correct_decides(
         parse_record({**whole("attempt_record"), "data": data}).data.outcome_thousandths
         == thousandths
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "assignee"),
+    [
+        ({}, None),
+        ({"course_id": "c"}, None),
+        ({"assigned_to": "course", "course_id": "c"}, ("Course", "c")),
+        ({"assigned_to": "group", "group_id": " g "}, ("Group", "g")),
+        ({"assigned_to": "group", "group_id": "g", "course_id": "c"}, ("Group", "g")),
+    ],
+)
+def test_an_item_is_assigned_to_the_course_or_group_that_it_names(
+    fields: dict[str, Any], assignee: tuple[str, str] | None
+) -> None:
+    assert parse_record(whole("item_record", **fields)).data.assignee == assignee
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"assigned_to": "course"},
+        {"assigned_to": "course", "group_id": "g"},
+        {"assigned_to": "course", "course_id": "c", "group_id": "g"},
+        {"assigned_to": "group"},
+        {"assigned_to": "group", "course_id": "c"},
+        {"group_id": "g"},
+    ],
+)
+def test_an_item_that_does_not_say_whom_it_is_assigned_to_is_refused(
+    fields: dict[str, Any],
+) -> None:
+    problem = refusal(whole("item_record", **fields))
+    assert problem.field == "data"
+    assert (
+        problem.expected == "assigned_to course with course_id, or assigned_to group with group_id"
+    )
+
+
+def test_an_item_that_is_due_before_it_opens_is_refused() -> None:
+    at = "2026-03-02T08:00:00Z"
+    assert parse_record(whole("item_record", opens_at=at, due_at=at))
+    later = whole("item_record", opens_at="2026-03-02T08:00:00.000001Z", due_at=at)
+    assert refusal(later).expected == "opens_at not later than due_at"
+    # The two moments are compared, and not their texts.
+    assert parse_record(
+        whole("item_record", opens_at="2026-03-02T09:00:00+08:00", due_at="2026-03-02T02:00:00Z")
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "due_at"),
+    [
+        ("2026-03-02", "2026-03-02T23:59:59.999999Z"),
+        (" 2026-03-02 ", "2026-03-02T23:59:59.999999Z"),
+        ("2026-03-02T00:00:00", "2026-03-02T00:00:00.000000Z"),
+        ("2026-03-02T23:59:00+08:00", "2026-03-02T15:59:00.000000Z"),
+    ],
+)
+def test_a_day_on_which_something_is_due_means_its_end(given: str, due_at: str) -> None:
+    record = parse_record(whole("item_record", due_at=given, opens_at="2026-03-01"))
+    assert iso(record.data.due_at) == due_at
+    assert iso(record.data.opens_at) == "2026-03-01T00:00:00.000000Z"
+    assert parse_record(record.to_json()) == record
 
 
 @pytest.mark.parametrize("kind", ["error_record", "attempt_record"])

@@ -57,6 +57,8 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert practised_in(room) == practised(records)
     assert points_tested_in(room) == points_of_items(records)
     assert items_in(room) == items(records)
+    assert assignments_in(room) == assignments(records)
+    assert help_in(room) == help_used(records)
     for kind, leads in (("MEMBER_OF", False), ("LEADS", True)):
         assert memberships_in(room, kind) == memberships(records, leads=leads)
     assert groups_in(room) == groups(records)
@@ -170,6 +172,8 @@ def groups(records: Iterable[Record]) -> dict[str, str | None]:
             called.setdefault(data.group_id, []).extend(
                 [data.group_name] if data.group_name else []
             )
+        elif isinstance(data, ItemRecord) and data.group_id:
+            called.setdefault(data.group_id, [])
     return {
         group_id: min(names, key=lambda name: (-names.count(name), name), default=None)
         for group_id, names in called.items()
@@ -642,16 +646,27 @@ def mentions(data: Any, finding: Finding | None) -> list[tuple[Named, str]]:
     return named
 
 
-def items_in(room: Any) -> dict[str, tuple[str | None, str | None]]:
-    rows = room.query("MATCH (n:Item) RETURN n.id AS id, n.name AS name, n.question AS question")
-    return {row["id"]: (row["name"], row["question"]) for row in rows}
+Item = tuple[str | None, str | None, float | None, datetime | None, datetime | None]
 
 
-def items(records: Iterable[Record]) -> dict[str, tuple[str | None, str | None]]:
-    """The name and the question of each item: its latest definition's, or what most of its attempts call it."""
+def items_in(room: Any) -> dict[str, Item]:
+    rows = room.query("MATCH (n:Item) RETURN properties(n) AS p")
+    return {
+        row["p"]["id"]: (
+            row["p"].get("name"),
+            row["p"].get("question"),
+            row["p"].get("max_score"),
+            _native(row["p"].get("opens_at")),
+            _native(row["p"].get("due_at")),
+        )
+        for row in rows
+    }
+
+
+def items(records: Iterable[Record]) -> dict[str, Item]:
+    """The name of each item, which is its latest definition's or what most of its attempts call it, and the rest."""
     called_by: dict[str, list[str]] = {}
-    title: dict[str, str | None] = {}
-    question: dict[str, str | None] = {}
+    said: dict[str, dict[str, Any]] = {}
     for record in sorted(records, key=lambda each: each.version_key):
         data = record.data
         if isinstance(data, AttemptRecord):
@@ -660,13 +675,74 @@ def items(records: Iterable[Record]) -> dict[str, tuple[str | None, str | None]]
             )
         elif isinstance(data, ItemRecord):
             called_by.setdefault(data.item_id, [])
-            title[data.item_id] = data.title or title.get(data.item_id)
-            question[data.item_id] = data.question or question.get(data.item_id)
-    usual = {
-        item_id: min(names, key=lambda name: (-names.count(name), name), default=None)
-        for item_id, names in called_by.items()
-    }
+            of_item = said.setdefault(data.item_id, {})
+            names = ["title", "question", "max_score"]
+            names += ["opens_at", "due_at"] if data.assigned_to is None else []
+            for name in names:
+                if getattr(data, name) is not None:
+                    of_item[name] = getattr(data, name)
+    found: dict[str, Item] = {}
+    for item_id, names in called_by.items():
+        of_item = said.get(item_id, {})
+        usual = min(names, key=lambda name: (-names.count(name), name), default=None)
+        found[item_id] = (
+            of_item.get("title") or usual,
+            of_item.get("question"),
+            of_item.get("max_score"),
+            of_item.get("opens_at"),
+            of_item.get("due_at"),
+        )
+    return found
+
+
+# record id -> the item, the label and id that it is assigned to, and the two dates
+Assignments = dict[str, tuple[str, str, str, datetime | None, datetime | None]]
+
+
+def assignments_in(room: Any) -> Assignments:
+    rows = room.query(
+        "MATCH (i:Item)<-[:DEFINES]-(n:Definition)-[r:ASSIGNED_TO]->(a) "
+        "RETURN n.id AS id, i.id AS item, labels(a)[0] AS label, a.id AS a, properties(r) AS p"
+    )
+    assert len(rows) == len({row["id"] for row in rows})
     return {
-        item_id: (title.get(item_id) or name, question.get(item_id))
-        for item_id, name in usual.items()
+        row["id"]: (
+            row["item"],
+            row["label"],
+            row["a"],
+            _native(row["p"].get("opens_at")),
+            _native(row["p"].get("due_at")),
+        )
+        for row in rows
+    }
+
+
+def assignments(records: Iterable[Record]) -> Assignments:
+    found: Assignments = {}
+    for record in records:
+        data = record.data
+        if isinstance(data, ItemRecord) and data.assigned_to:
+            is_course = data.assigned_to == "course"
+            label = "Course" if is_course else "Group"
+            assignee = (data.course_id if is_course else data.group_id) or ""
+            found[record.record_id] = (data.item_id, label, assignee, data.opens_at, data.due_at)
+    return found
+
+
+Help = tuple[int | None, float | None, bool | None]
+
+
+def help_in(room: Any) -> dict[str, Help]:
+    rows = room.query("MATCH (n:Attempt) RETURN properties(n) AS p")
+    return {
+        row["p"]["id"]: (row["p"].get("hints"), row["p"].get("max_score"), row["p"].get("late"))
+        for row in rows
+    }
+
+
+def help_used(records: Iterable[Record]) -> dict[str, Help]:
+    return {
+        record.record_id: (record.data.hints, record.data.max_score, record.data.late)
+        for record in records
+        if isinstance(record.data, AttemptRecord)
     }

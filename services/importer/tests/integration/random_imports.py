@@ -115,13 +115,23 @@ DATA = {
             {"student_id": student, "item_id": item},
             {"student_name": called, "course_id": course, "course_ids": st.lists(course, max_size=2),
              "item_title": called, "attempt_number": count, "question": called, "response": called,
-             "knowledge_points": st.lists(point, max_size=3), "duration_seconds": count},
+             "knowledge_points": st.lists(point, max_size=3), "duration_seconds": count,
+             "max_score": count, "hints": st.integers(0, 2), "late": st.booleans()},
         ),
         outcome,
     ),
-    "item_record": _fields(
-        {"item_id": item},
-        {"title": called, "question": called, "course_id": course, "knowledge_points": st.lists(point, max_size=3)},
+    "item_record": st.builds(
+        lambda fields, assigned: fields | assigned,
+        _fields(
+            {"item_id": item},
+            {"title": called, "question": called, "course_id": course, "knowledge_points": st.lists(point, max_size=3),
+             "max_score": count, "opens_at": first_day, "due_at": last_day},
+        ),
+        st.one_of(
+            st.just({}),
+            _fields({"assigned_to": st.just("course"), "course_id": course}, {}),
+            _fields({"assigned_to": st.just("group"), "group_id": group}, {}),
+        ),
     ),
     "membership_record": st.builds(
         lambda fields, person: fields | person,

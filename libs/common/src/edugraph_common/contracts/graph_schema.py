@@ -62,6 +62,7 @@ LABELS = (
 RELATIONSHIPS = (
     "ABOUT",
     "ACTIVE_ON",
+    "ASSIGNED_TO",
     "CALLED",
     "CHAT_WITH",
     "CONCERNS",

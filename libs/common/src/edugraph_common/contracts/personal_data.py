@@ -253,6 +253,7 @@ _GRAPH = (
             "ErrorType.*",
             "KnowledgePoint.*",
             "ABOUT.*",
+            "ASSIGNED_TO.*",
             "OF_TYPE.*",
             "CONCERNS.*",
             "DESCRIBES.*",
@@ -270,9 +271,9 @@ _GRAPH = (
         ),
         "pseudonymous",
         Words(
-            "topics, items, types of mistakes and knowledge points with their spellings; what only the person's "
-            "records named goes with them",
-            "话题、题目、错误类型、知识点及其写法；只由此人记录提到的会一并删除",
+            "topics, items and when they are due, types of mistakes and knowledge points with their spellings; what "
+            "only the person's records named goes with them",
+            "话题、题目及其截止时间、错误类型、知识点及其写法；只由此人记录提到的会一并删除",
         ),
         _PROVENANCE,
         _GRAPH_LIFE,

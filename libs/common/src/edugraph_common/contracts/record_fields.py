@@ -11,6 +11,7 @@ LONGEST_TEXT = 100_000  # characters
 LONGEST_NAME = 500  # characters
 
 _ISO_DATE = re.compile(r"\s*+\d{4}-\d\d-\d\d")
+_ISO_DAY = re.compile(r"\s*+\d{4}-\d\d-\d\d\s*+")
 
 # Pydantic itself checks these patterns. A Python function for each field would make parsing a record a fifth slower.
 # The graph can store neither NUL nor lone surrogates. Pydantic rejects lone surrogates by itself.
@@ -89,6 +90,13 @@ def _iso_text(value: object) -> object:
     return value
 
 
+def _end_of_day(value: object) -> object:
+    """Return a day as its last moment. Something that is due on a day may be handed in until its end."""
+    if isinstance(value, str) and _ISO_DAY.fullmatch(value):
+        return f"{value.strip()}T23:59:59.999999"
+    return value
+
+
 Id = Annotated[
     str,
     StringConstraints(min_length=1, max_length=128, strip_whitespace=True, pattern=_NO_CONTROL),
@@ -105,6 +113,10 @@ RequiredText = Annotated[Text, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Reading = Annotated[int, Field(ge=0, le=1_000_000)]
 Timestamp = Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_utc)]
+# A moment until which something may be done. A day without a time means the end of this day.
+Deadline = Annotated[Timestamp, BeforeValidator(_end_of_day)]
+HintCount = Annotated[int, Field(ge=0, le=1_000_000_000)]
+MaxScore = Annotated[float, Field(gt=0, le=1_000_000_000, allow_inf_nan=False)]
 # A negative score, which xAPI allows for penalties, counts as 0.
 Score = Annotated[
     float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(lambda score: max(score, 0.0))

@@ -20,8 +20,11 @@ from edugraph_common.contracts.record_fields import (
     REASONS_OF_PATTERNS,
     UNSTORABLE,
     Count,
+    Deadline,
+    HintCount,
     Id,
     Level,
+    MaxScore,
     Name,
     Reading,
     RequiredText,
@@ -135,7 +138,8 @@ class AttemptRecord(ContractModel):
     """One try of a student at one item, right or wrong.
 
     Without an outcome it is an answer that somebody still has to judge, such as an essay. It counts as handed in, and
-    not as a try.
+    not as a try. `score` is a share of `max_score`, the number of points that were possible. `hints` is the number of
+    hints that the student used. `late` says whether the source calls the attempt late.
     """
 
     student_id: Id
@@ -151,6 +155,9 @@ class AttemptRecord(ContractModel):
     response: Text | None = None
     knowledge_points: tuple[Name, ...] = Field(default=(), max_length=100)
     duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    max_score: MaxScore | None = None
+    hints: HintCount | None = None
+    late: bool | None = None
 
     @model_validator(mode="after")
     def has_an_outcome_or_a_response(self) -> Self:
@@ -187,13 +194,45 @@ class AttemptRecord(ContractModel):
 
 
 class ItemRecord(ContractModel):
-    """An item, such as a question of a quiz: its text and the knowledge points that it tests."""
+    """An item, such as a question of a quiz: its text, the knowledge points that it tests, and when it is due.
+
+    With `assigned_to` the students of the course or of the group are to hand the item in, and the dates are those of
+    this assignment. Without it, they are the dates of all assignments of the item that have none of their own.
+    """
 
     item_id: Id
     title: Name | None = None
     question: Text | None = None
     course_id: Id | None = None
     knowledge_points: tuple[Name, ...] = Field(default=(), max_length=100)
+    max_score: MaxScore | None = None
+    assigned_to: Literal["course", "group"] | None = None
+    group_id: Id | None = None
+    opens_at: Timestamp | None = None
+    due_at: Deadline | None = None
+
+    @model_validator(mode="after")
+    def is_assigned_to_one(self) -> Self:
+        if self.assigned_to == "course" and self.course_id is None:
+            raise ValueError("assigned_to is course, and course_id is missing")
+        if (self.assigned_to == "group") != (self.group_id is not None):
+            raise ValueError("assigned_to group and group_id need each other")
+        return self
+
+    @model_validator(mode="after")
+    def is_due_after_it_opens(self) -> Self:
+        if self.opens_at and self.due_at and self.opens_at > self.due_at:
+            raise ValueError("due_at must not be earlier than opens_at")
+        return self
+
+    @property
+    def assignee(self) -> tuple[Literal["Course", "Group"], str] | None:
+        """The label and the id of the course or group that the item is assigned to."""
+        if self.assigned_to == "course" and self.course_id:
+            return "Course", self.course_id
+        if self.assigned_to == "group" and self.group_id:
+            return "Group", self.group_id
+        return None
 
 
 class PointRecord(ContractModel):
@@ -545,6 +584,7 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
     if "expected" in context:
         return str(context["expected"])
     limits = {
+        "gt": "more than",
         "ge": "at least",
         "le": "at most",
         "min_length": "length at least",
@@ -556,7 +596,9 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
     if detail["type"] == "string_unicode":
         return "text"  # the error may be in the name of a field, and then it has no location
     if not detail["loc"]:
-        # The checks of a whole type are two: one of several fields is there, and an interval ends after it starts.
+        # The other checks of a whole type: one of several fields is there, and an interval ends after it starts.
+        if kind == "item_record":
+            return _FORMS_OF_ITEMS["due_at" in detail["msg"]]
         has_interval = "starts" in DATA_OF_TYPE[kind].model_fields
         if has_interval and "one of" not in detail["msg"]:
             return "starts earlier than ends"
@@ -567,6 +609,11 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
     )
 
 
+# Whether the dates of an item are wrong -> the expected form.
+_FORMS_OF_ITEMS = {
+    True: "opens_at not later than due_at",
+    False: "assigned_to course with course_id, or assigned_to group with group_id",
+}
 _FORMS = {
     "timestamp": "an ISO 8601 date and time",
     "changed_at": "an ISO 8601 date and time",
@@ -574,6 +621,8 @@ _FORMS = {
     "completion_date": "an ISO 8601 date and time",
     "starts": "an ISO 8601 date and time",
     "ends": "an ISO 8601 date and time",
+    "opens_at": "an ISO 8601 date and time",
+    "due_at": "an ISO 8601 date and time",
     "breaks": "an interval like 2026-10-01/2026-10-08",
     "record_id": "1 to 128 characters",
 }

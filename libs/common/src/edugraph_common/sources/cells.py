@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from functools import lru_cache, partial
 from itertools import chain
@@ -23,18 +23,35 @@ from edugraph_common.sources.students import (
 )
 
 DATES = frozenset(
-    {"timestamp", "changed_at", "enrollment_date", "completion_date", "starts", "ends"}
+    {
+        "timestamp",
+        "changed_at",
+        "enrollment_date",
+        "completion_date",
+        "starts",
+        "ends",
+        "opens_at",
+        "due_at",
+    }
 )
+DEADLINES = frozenset({"due_at"})  # here a day without a time is its end
 LISTS = frozenset({"topics", "course_ids", "knowledge_points", "breaks", "names", "requires"})
 PERCENTAGES = frozenset({"progress"})  # here "85 %" is 85
 SHARES = frozenset({"score"})  # from 0 to 1; here "85 %" is 0.85
-_COUNTS = {"message_count", "like_count", "interaction_count", "occurrence_count", "attempt_number"}
+_COUNTS = {
+    "message_count",
+    "like_count",
+    "interaction_count",
+    "occurrence_count",
+    "attempt_number",
+    "hints",
+}
 DURATIONS = {"time_spent": 60, "duration_seconds": 1}  # field -> the seconds of its unit
 # The fields that say whom a row is about, or that it is about no student.
 _PERSON_FIELDS = (
     STUDENT_FIELDS | ID_OF_NAME.keys() | {"teacher_id", "type", "record_id", "withdrawn"}
 )
-NUMBERS = PERCENTAGES | SHARES | DURATIONS.keys() | _COUNTS
+NUMBERS = PERCENTAGES | SHARES | DURATIONS.keys() | _COUNTS | {"max_score"}
 IDS = frozenset(
     {
         "record_id",
@@ -255,6 +272,8 @@ def _typed_value(cell: Cell, field: str, parse: CellParser, zone: tzinfo) -> Any
     match cell:
         case {"date": moment} if field in DATES:
             date = datetime.fromisoformat(moment)
+            if field in DEADLINES:
+                date = _end_of_day(date)
             return date if date.tzinfo else date.replace(tzinfo=zone)
         case {"seconds": seconds} if field in DURATIONS:
             return float(seconds) / DURATIONS[field]
@@ -294,7 +313,7 @@ def _parser(mapping: Mapping, field: str) -> CellParser:
     parse: CellParser = str
     if field in DATES and (mapping.date_formats or mapping.time_zone):
         parse = partial(
-            _parse_date,
+            _parse_deadline if field in DEADLINES else _parse_date,
             mapping.date_formats,
             ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC,
         )
@@ -377,6 +396,22 @@ def _parse_date(date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> datet
         return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
     shown = (_SHOWN_FORMS.get(date_format, date_format) for date_format in date_formats)
     raise ValueError(f"a date like {' or '.join(shown)}")
+
+
+def _parse_deadline(date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> datetime | str:
+    """Return the moment in a cell, which is the end of the day if the cell has a day without a time."""
+    moment = _parse_date(date_formats, zone, cell)
+    has_a_time = ":" in cell
+    if isinstance(moment, str) or has_a_time:
+        return moment
+    return _end_of_day(moment)
+
+
+def _end_of_day(moment: datetime) -> datetime:
+    """Return the last moment of the day if the moment is its first one. Sheets write days in this way."""
+    if moment.time() != time():
+        return moment
+    return moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
 
 
 def _parse_form(text: str, date_format: str) -> datetime:

@@ -138,11 +138,7 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
                 "question": data.question,
             }
             row["points"] = list(data.knowledge_points) or None
-            facts.rows.append(("create_item_definition", row))
-            facts.fields.append((("Item", data.item_id), "title", data.title))
-            facts.fields.append((("Item", data.item_id), "question", data.question))
-            facts.item_names = ItemNames()
-            facts.item_names.add(data.item_id, None, data.knowledge_points)
+            _add_item_record(facts, row, data)
         case PointRecord() as data:
             _add_point_record(facts, row, data)
         case MembershipRecord() | TermRecord() as data:
@@ -198,6 +194,7 @@ def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
     row |= {"course": next(iter(courses), None), "title": data.item_title, "outcome": outcome}
     row |= {"correct": data.correct, "score": data.score, "number": data.attempt_number}
     row |= {"question": data.question, "response": data.response, "seconds": data.duration_seconds}
+    row |= {"max_score": data.max_score, "hints": data.hints, "late": data.late}
     row["points"] = list(data.knowledge_points) or None
     facts.rows.append(("create_attempt", row))
     for course_id in courses[1:]:
@@ -208,6 +205,29 @@ def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
         facts.practice = Practice((data.student_id, data.item_id), outcome, place)
     facts.item_names = ItemNames()
     facts.item_names.add(data.item_id, data.item_title, data.knowledge_points)
+
+
+def _add_item_record(facts: Facts, row: Row, data: ItemRecord) -> None:
+    dates = {"opens": _iso_text(data.opens_at), "due": _iso_text(data.due_at)}
+    item = ("Item", data.item_id)
+    row["max_score"] = data.max_score
+    given: dict[str, Any] = {"title": data.title, "question": data.question}
+    given["max_score"] = data.max_score
+    # The dates of an assignment are kept on its relationship, so that an item may be due at a date for each group.
+    if data.assignee is None:
+        row |= dates
+        given |= {"opens_at": data.opens_at, "due_at": data.due_at}
+    else:
+        label, assignee_id = data.assignee
+        row |= dict.fromkeys(dates)
+        facts.rows.append(
+            (f"assigned_to_{label}", {"id": row["id"], "assignee": assignee_id, **dates})
+        )
+    facts.rows.append(("create_item_definition", row))
+    for field_name, value in given.items():
+        facts.fields.append((item, field_name, value))
+    facts.item_names = ItemNames()
+    facts.item_names.add(data.item_id, None, data.knowledge_points)
 
 
 def _add_point_record(facts: Facts, row: Row, data: PointRecord) -> None:
@@ -300,6 +320,8 @@ def nodes(record: Record) -> Iterator[Node]:  # noqa: C901 - one case for each t
             yield "Item", data.item_id
             points = spellings_by_id(data.knowledge_points)
             yield from (("KnowledgePoint", point) for point in points)
+            if isinstance(data, ItemRecord) and data.assignee:
+                yield data.assignee
         case PointRecord():
             said = said_of_point(data)
             yield from (("KnowledgePoint", point) for point in (said.id, *said.requires))

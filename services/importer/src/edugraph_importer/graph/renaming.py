@@ -81,14 +81,15 @@ _MOVES: Mapping[str, Mapping[str, Sequence[str]]] = {
                 "Attempt",
                 "CourseContent",
                 "CourseRecord",
-                "Definition",
                 "ErrorRecord",
                 "Interaction",
             )
         },
+        # An item that is assigned to a course is in this course, too.
+        "Definition": ("move_in_course_Definition", "move_assigned_Course"),
         "Membership": ("move_course_of_membership",),
     },
-    "Group": {"Membership": ("move_in_group",)},
+    "Group": {"Membership": ("move_in_group",), "Definition": ("move_assigned_Group",)},
     "Item": {"Attempt": ("move_of_item",), "Definition": ("move_defines",)},
 }
 

@@ -57,7 +57,7 @@ Fields = dict[str, tuple[Any, str]]  # field -> (value, version key)
 FOUND_FIELDS = ("description", "category")
 LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Course": ("name", "description", "difficulty"),
-    "Item": ("title", "question"),
+    "Item": ("title", "question", "max_score", "opens_at", "due_at"),
     "KnowledgePoint": (*FOUND_FIELDS, *POINT_FIELDS.values()),
     "Student": ("name",),
     "Teacher": ("name",),
@@ -75,6 +75,8 @@ _RECORD_STATEMENTS = (
     "create_teacher_interaction",
     "create_attempt",
     "create_item_definition",
+    "assigned_to_Course",
+    "assigned_to_Group",
     "create_membership_Student",
     "create_membership_Teacher",
     "create_term_definition",

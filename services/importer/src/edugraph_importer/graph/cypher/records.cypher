@@ -201,7 +201,8 @@ CREATE (s)-[:TRIED {name: row.name}]->(n:Attempt:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   outcome: row.outcome, correct: row.correct, score: row.score, attempt_number: row.number, question: row.question,
-  response: row.response, duration_seconds: row.seconds, item_title: row.title, knowledge_points: row.points
+  response: row.response, duration_seconds: row.seconds, item_title: row.title, knowledge_points: row.points,
+  max_score: row.max_score, hints: row.hints, late: row.late
 })-[:OF_ITEM]->(i)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
@@ -213,9 +214,18 @@ OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (n:Definition:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
-  title: row.title, question: row.question, knowledge_points: row.points
+  title: row.title, question: row.question, knowledge_points: row.points, max_score: row.max_score,
+  opens_at: datetime(row.opens), due_at: datetime(row.due)
 })-[:DEFINES]->(i)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
+
+// name: assigned_to
+// Links the definition of an item to the course or group whose students are to hand it in, with the dates for them.
+// for: Course, Group
+UNWIND $rows AS row
+MATCH (n:Definition {id: row.id})
+MATCH (a:{label} {id: row.assignee})
+CREATE (n)-[:ASSIGNED_TO {opens_at: datetime(row.opens), due_at: datetime(row.due)}]->(a)
 
 // name: create_membership
 // Creates the membership of a person in a group.

@@ -35,9 +35,9 @@ MATCH (c)<-[:IN_COURSE]-(n)
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: to_rename_Group
-// Returns some memberships of this group.
+// Returns some memberships of this group, and definitions of items that are assigned to it.
 MATCH (g:Group {id: $id})
-MATCH (g)<-[:IN_GROUP]-(n)
+MATCH (g)<-[:IN_GROUP|ASSIGNED_TO]-(n)
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: to_rename_Item
@@ -142,6 +142,17 @@ MATCH (n:Membership {id: id})
 MATCH (n)-[r:IN_GROUP]->(g) WHERE g.id = $old
 MATCH (h:Group {id: $new})
 CREATE (n)-[:IN_GROUP]->(h)
+SET n.renamed = true
+DELETE r
+
+// name: move_assigned
+// Assigns items to another course or group. A course and a group may have the same id.
+// for: Course, Group
+UNWIND $ids AS id
+MATCH (n:Definition {id: id})
+MATCH (n)-[r:ASSIGNED_TO]->(a) WHERE a.id = $old AND '{label}' IN labels(a)
+MATCH (b:{label} {id: $new})
+CREATE (n)-[:ASSIGNED_TO {opens_at: r.opens_at, due_at: r.due_at}]->(b)
 SET n.renamed = true
 DELETE r
 
