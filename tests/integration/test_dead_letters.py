@@ -21,6 +21,7 @@ from traps import Bench
 from waiting import stays, until
 
 from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.contracts.messages import person_mark
 from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging import dead_letters
 from edugraph_common.messaging.dead_letter_store import made_letter
@@ -283,6 +284,23 @@ def test_a_replay_sends_the_task_as_if_it_had_never_been_tried(bench: Bench) -> 
     }
     unset = dict.fromkeys(("eta", "expires", "group", "group_index"))
     assert sent == expected | unset
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("person", ["T1", None])
+def test_a_letter_that_is_sent_again_has_the_mark_of_who_sends_it(
+    bench: Bench, person: str | None
+) -> None:
+    """Out: `with_sender` in `_publish`, or `person` in either way to it."""
+    bury(bench, "one")
+    operator(bench).replay(QUEUE, "one", person)
+    bury(bench, "all")
+    operator(bench).replay_all(QUEUE, 10, 1_000, person)
+    bodies = [json.loads(sent["body"]) for sent in bench.take(QUEUE)]
+    expected = dict(BODY[0][0])
+    if person:
+        expected["resumed_by"] = [person_mark("j", person)]
+    assert [arguments for [arguments], *_ in bodies] == [expected, expected]
 
 
 @pytest.mark.real

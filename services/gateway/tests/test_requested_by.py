@@ -1,0 +1,249 @@
+"""Every request that the importer carries out for a caller names that caller, and no other route forgets it."""
+
+import asyncio
+import dataclasses
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from edugraph_common.contracts import messages
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.messages import (
+    ImportJob,
+    ImportRights,
+    Message,
+    Requested,
+    person_mark,
+)
+from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.contracts.permissions import SCOPES
+from edugraph_common.platform.callers import Caller
+from edugraph_gateway.app import make_application
+from edugraph_gateway.gateway import open_gateway
+from edugraph_gateway.operations.dead_letter_operator import Replayed
+from edugraph_gateway.operations.restriction import Restrictions
+from edugraph_gateway.settings import GatewaySettings
+
+ROW = {
+    "type": "membership_record",
+    "timestamp": "2026-01-01",
+    "data": {"group_id": "8B", "teacher_id": "T1"},
+}
+LINE = json.dumps(ROW).encode() + b"\n"
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+STORED = ImportJob(job_id="j1", records=(ROW,), rights=ImportRights(roster=True, client="office"))
+
+
+class Ask(NamedTuple):
+    """A request, and the message that the importer gets."""
+
+    method: str
+    path: str
+    sent: type[Message]
+    options: dict[str, Any] = {}
+
+
+ASKS = (
+    Ask("POST", "/v1/imports", ImportJob, {"json": {"records": [ROW]}}),
+    Ask(
+        "POST",
+        "/v1/imports",
+        ImportJob,
+        {"content": LINE, "headers": {"Content-Type": "application/x-ndjson"}},
+    ),
+    Ask("POST", "/v1/imports", ImportJob, {"json": {"url": "OUTSIDE"}}),
+    Ask("POST", "/v1/jobs/j1/undo", messages.UndoImport),
+    Ask("POST", "/v1/graph/verify", messages.DeriveGraph),
+    Ask("POST", "/v1/graph/rebuild", messages.DeriveGraph),
+    Ask("POST", "/v1/graph/remove?of=course&id=c", messages.RemoveFromGraph),
+    Ask("POST", "/v1/graph/rename?of=teacher&id=a&to=b", messages.RenameInGraph),
+    Ask("DELETE", "/v1/students/s1", messages.ErasePerson),
+    Ask("POST", "/v1/erasures/replay", messages.ReplayErasures),
+)
+
+
+class Sent:
+    """The parts of a gateway that write, which keep what they are given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.replayed: list[Any] = []
+
+    async def send(self, _name: str, message: Message, **_: Any) -> None:
+        self.messages.append(message)
+
+    async def send_task(self, task: Any, _owner: str) -> Accepted:
+        await self.send(task.name, task.message)
+        return Accepted(job_id=task.message.job_id, task_id="t", links={})
+
+    async def submit(self, submission: Any, owner: str) -> Accepted:
+        for task in submission.tasks:
+            await self.send_task(task, owner)
+        return Accepted(job_id=submission.job_id, task_id="t", links={})
+
+    def replay(self, queue: str, task_id: str, person: Any = None) -> Replayed:
+        self.replayed.append((queue, task_id, person))
+        return Replayed()
+
+    def replay_all(self, queue: str, limit: int, _rate: float, person: Any = None) -> Replayed:
+        self.replayed.append((queue, limit, person))
+        return Replayed()
+
+
+def application(folder: Path, sent: Sent, caller: Caller) -> FastAPI:
+    """Return a gateway without servers, which everybody asks as this caller."""
+    settings = {
+        "broker_url": "amqp://127.0.0.1:1//",
+        "redis_url": "redis://127.0.0.1:1/0",
+        "blob_url": str(folder / "blobs"),
+        "imports_from": f"file://{folder}",
+    }
+    gateway: Any = open_gateway(GatewaySettings.model_validate(settings), now=lambda: NOW)
+    report = JobReport(
+        job_id="j1", kind="import", state="failed", source="x", created=NOW, updated=NOW
+    )
+    jobs = SimpleNamespace(
+        report=lambda *_: report,
+        tasks=lambda _: json.dumps(
+            [["import_records_with_callback", STORED.model_dump(mode="json"), "t"]]
+        ),
+        resume=lambda *_: 2,
+        first_open_batch=lambda _: 0,
+    )
+
+    async def answers() -> bool:
+        return True
+
+    submitter = dataclasses.replace(gateway.intake.submitter, jobs=jobs, publisher=sent)
+    for name in ("send_task", "submit"):
+        object.__setattr__(submitter, name, getattr(sent, name))
+    intake = dataclasses.replace(
+        gateway.intake,
+        submitter=submitter,
+        backpressure=SimpleNamespace(check=lambda *_: None),
+        acceptance_numbers=SimpleNamespace(take=lambda: 1),
+        upload_slots=dataclasses.replace(gateway.intake.upload_slots, broker_answers=answers),
+    )
+
+    async def admit(*_: Any) -> Caller:
+        return caller
+
+    gateway = dataclasses.replace(
+        gateway,
+        jobs=jobs,
+        intake=intake,
+        dead_letters=sent,
+        restrictions=Restrictions(frozenset),
+        audit=SimpleNamespace(record=lambda *_, **__: None),
+        admission=SimpleNamespace(admit=admit),
+    )
+    return make_application(gateway)
+
+
+@pytest.fixture(params=["T1", None])
+def caller(request: pytest.FixtureRequest) -> Caller:
+    return Caller("k1", SCOPES, person=request.param)
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+def app(tmp_path: Path, sent: Sent, caller: Caller) -> FastAPI:
+    (tmp_path / "outside.ndjson").write_bytes(LINE)
+    return application(tmp_path, sent, caller)
+
+
+async def ask(app: FastAPI, method: str, path: str, **options: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        return await client.request(method, path, **options)
+
+
+def subclasses(of: type[Any]) -> set[type[Any]]:
+    found = set(of.__subclasses__())
+    for each in of.__subclasses__():
+        found |= subclasses(each)
+    return found
+
+
+def test_the_table_has_each_message_that_names_its_caller() -> None:
+    requested = {each for each in subclasses(Requested) if issubclass(each, Message)}
+    imported = {
+        each
+        for each in subclasses(Message)
+        if each.__module__ == messages.__name__ and "rights" in each.model_fields
+    }
+    assert {each.sent for each in ASKS} >= requested
+    # The importer makes the two others from an ImportJob.
+    assert imported == {ImportJob, messages.SplitSource, messages.ImportBatch}
+
+
+@pytest.mark.parametrize("wanted", ASKS, ids=[f"{each.method} {each.path}" for each in ASKS])
+def test_a_request_names_the_caller(
+    app: FastAPI, sent: Sent, caller: Caller, tmp_path: Path, wanted: Ask
+) -> None:
+    """Out: `requested_by` in any route, or a field of it."""
+    options = wanted.options
+    if "json" in options and "url" in options["json"]:
+        options = {"json": {"url": f"file://{tmp_path}/outside.ndjson"}}
+    answer = asyncio.run(ask(app, wanted.method, wanted.path, **options))
+    assert answer.status_code == 202, answer.text
+    [message] = sent.messages
+    assert type(message) is wanted.sent
+    requested = message.rights if isinstance(message, ImportJob) else message
+    assert isinstance(requested, Requested)
+    mark = person_mark(message.job_id, caller.person) if caller.person else None
+    assert (requested.client, requested.person, requested.resumed_by) == ("k1", mark, ())
+
+
+@pytest.mark.parametrize("scopes", [("submit",), ("roster",), ("submit", "roster")])
+def test_an_import_has_the_rights_of_its_caller(
+    tmp_path: Path, sent: Sent, scopes: tuple[Any, ...]
+) -> None:
+    """Out: `learning` or `roster` in `rights_of`."""
+    app = application(tmp_path, sent, Caller("k1", scopes))
+    (tmp_path / "outside.ndjson").write_bytes(LINE)
+    for options in (
+        ASKS[0].options,
+        ASKS[1].options,
+        {"json": {"url": f"file://{tmp_path}/outside.ndjson"}},
+    ):
+        assert asyncio.run(ask(app, "POST", "/v1/imports", **options)).status_code == 202
+    for message in sent.messages:
+        assert isinstance(message, ImportJob)
+        rights = message.rights
+        assert (rights.learning, rights.roster) == ("submit" in scopes, "roster" in scopes)
+    assert len(sent.messages) == 3
+
+
+def test_a_resumed_import_has_the_mark_of_who_resumed_it(
+    app: FastAPI, sent: Sent, caller: Caller
+) -> None:
+    """Out: `caller.person` in the route, or `person` in `resume`. The rights stay those of the one who imported."""
+    answer = asyncio.run(ask(app, "POST", "/v1/jobs/j1/resume"))
+    assert answer.status_code == 200, answer.text
+    [message] = sent.messages
+    assert isinstance(message, ImportJob)
+    marks = (person_mark("j1", caller.person),) if caller.person else ()
+    assert message.rights == STORED.rights.model_copy(update={"resumed_by": marks})
+
+
+def test_letters_that_are_sent_again_are_given_the_person(
+    app: FastAPI, sent: Sent, caller: Caller
+) -> None:
+    """Out: `caller.person` in either route."""
+    for path in ("/v1/dead-letters/data_import/t1/replay", "/v1/dead-letters/data_import/replay"):
+        assert asyncio.run(ask(app, "POST", path)).status_code == 200
+    assert sent.replayed == [
+        ("data_import", "t1", caller.person),
+        ("data_import", 100, caller.person),
+    ]
