@@ -257,6 +257,33 @@ def test_a_claim_is_given_back_by_the_one_who_has_it_alone(store, name) -> None:
     store.give_back(name, claim)  # of what is gone
 
 
+OTHERS = Done("of another body", ANSWER.model_copy(update={"job_id": "other"}))
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "ended", "claimed", "answered"])
+def test_an_answer_is_kept_unless_another_request_has_the_key(
+    store, server, name, meanwhile: str
+) -> None:
+    """Out: the comparison of claims in complete.lua. The answer of the one who holds the key stays."""
+    claim = store.claim(name)
+    assert claim
+    if meanwhile != "nothing":
+        server.delete(name)
+    if meanwhile in ("claimed", "answered"):
+        other_claim = store.claim(name)
+    if meanwhile == "answered":
+        assert store.complete(name, other_claim, OTHERS) is True
+    before = store.recall(name)
+
+    is_kept = store.complete(name, claim, Done("of this body", ANSWER))
+    found = store.recall(name)
+    assert is_kept is (meanwhile in ("nothing", "ended"))
+    if is_kept:
+        assert (found.claim, found.fingerprint, found.answer) == (claim, "of this body", ANSWER)
+    else:
+        assert found == before
+
+
 def test_an_answer_that_cannot_be_kept_makes_no_error_of_an_accepted_job(store, name) -> None:
     def fail(*_: object) -> None:
         raise Retryable("away")
