@@ -2,6 +2,7 @@
 that name the person.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -171,8 +172,67 @@ def test_what_no_question_or_query_would_take_is_not_saved(
     assert client.get("/v1/insights/views").json()["views"] == []
 
 
+def _state_of(bytes_of_json: int, letter: str) -> dict[str, Any]:
+    """Return a state whose JSON has `bytes_of_json` bytes, most of them in this letter."""
+    state: dict[str, Any] = {"kind": "page", "name": "map", "values": {"find": ""}}
+    empty = len(json.dumps(state, separators=(",", ":")))
+    letters, rest = divmod(bytes_of_json - empty, len(letter.encode()))
+    state["values"]["find"] = letter * letters + "x" * rest
+    return state
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("letter", ["x", "数"])
+def test_a_state_has_4096_bytes_at_most(client: TestClient, method: str, letter: str) -> None:
+    """Out: the comparison with MAX_STATE_BYTES, or `encode` in it."""
+    view = {"name": "x", "state": _state_of(4_096, letter)}
+    kept = client.post("/v1/insights/views", json=view)
+    assert kept.status_code == 201
+    path = kept.json()["links"]["self"] if method == "PUT" else "/v1/insights/views"
+    larger = {"name": "x", "state": _state_of(4_097, letter)}
+    refused = client.request(method, path, json=larger)
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:edugraph:problem:too-large")
+    [listed] = client.get("/v1/insights/views").json()["views"]
+    assert listed["state"] == view["state"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("x" * 80, 201),
+        ("数" * 80, 201),
+        (" x ", 201),
+        ("x" * 81, 422),
+        ("", 422),
+        ("   ", 422),
+        *((f"x{letter}y", 422) for letter in "\x00\t\n\r\x1b\x7f"),
+        (7, 422),
+        (None, 422),
+    ],
+)
+def test_a_name_is_a_line_of_80_characters_at_most(
+    client: TestClient, words: Any, status: int
+) -> None:
+    """Out: any bound of `View.name`."""
+    view = {"name": words, "state": {"kind": "page", "name": "map"}}
+    assert client.post("/v1/insights/views", json=view).status_code == status
+
+
+def test_a_view_is_kept_with_the_person_of_its_owner(
+    client: TestClient, redis_url: str, name: str
+) -> None:
+    """An erasure of the owner finds the view by it. Out: `person` in `_to_keep`."""
+    view = {"name": "x", "state": {"kind": "page", "name": "map"}}
+    kept = client.post("/v1/insights/views", json=view).json()
+    client.put(kept["links"]["self"], json={**view, "name": "y"}).raise_for_status()
+    client.post("/v1/insights/views", json=view).raise_for_status()
+    views = SavedViews(connect(redis_url), YEAR)
+    assert [each.person for each in views.of(name).values()] == ["s-own", "s-own"]
+
+
 def test_there_is_room_for_so_many_and_a_full_list_can_be_changed(client: TestClient) -> None:
     """To take the guard out: leave HLEN out of save_view.lua."""
+    assert MOST_VIEWS == 50
     view = {"name": "x", "state": {"kind": "page", "name": "map"}}
     ids = [client.post("/v1/insights/views", json=view).json()["id"] for _ in range(MOST_VIEWS)]
     refused = client.post("/v1/insights/views", json=view)

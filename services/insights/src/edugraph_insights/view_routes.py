@@ -29,6 +29,9 @@ ASKED_FOR: Mapping[str, Mapping[str, Question[Any, Any] | GraphQuery]] = {
     "query": QUERIES,
 }
 
+# One line without control characters, and not only spaces.
+NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+
 router = APIRouter(tags=["views"])
 ViewId = Path(pattern=r"^[0-9a-f]{32}$")
 
@@ -36,9 +39,7 @@ ViewId = Path(pattern=r"^[0-9a-f]{32}$")
 class View(ContractModel):
     """A view as a caller sends it: a name and a state. Two views may have the same name."""
 
-    name: str = Field(
-        min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
-    )
+    name: str = Field(min_length=1, max_length=80, pattern=NAME)
     state: ViewState
 
 
