@@ -21,6 +21,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from edugraph_common.contracts.permissions import SCOPES
+
 pytestmark = pytest.mark.real
 CASES = int(os.environ.get("EDUGRAPH_SCHEMATHESIS_CASES", "250"))
 FRUITFUL = 17  # operations of which as many cases can be made as are wanted; the others are /healthz and /readyz
@@ -62,7 +64,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def key(guarded: Gateway) -> dict[str, str]:
-    return api_key(guarded.environment, "read", "submit", "operate", "erase")
+    return api_key(guarded.environment, *SCOPES)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,8 @@ def test_made_up_requests_are_answered_as_the_document_says(
     told = ", ".join(f"{status}: {number:,}" for status, number in sorted(answers.items()))
     print(f"{answers.total():,} cases {'with a key' if known else 'without'}, answers {told}")  # noqa: T201 - pytest -s shows it
     assert tried.total() >= CASES // 2, f"too few cases were made: {tried}"
+    # The key has every scope, so no operation is left out because of its permission.
+    assert known == (403 not in answers and 401 not in answers)
 
 
 def test_the_page_of_the_document_loads_nothing_from_elsewhere(
