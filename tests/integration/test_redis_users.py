@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,7 +20,14 @@ from edugraph_common.contracts.personal_data import PLACES, Store, keys_in_redis
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.rate_limiter import RateLimiter
-from edugraph_common.platform.redis_users import SERVICES, RedisService, UsersTaken, redis_user
+from edugraph_common.platform.redis_users import (
+    SERVICES,
+    RedisService,
+    UsersTaken,
+    apply_redis_users,
+    redis_user,
+    rules_of,
+)
 
 pytestmark = pytest.mark.real
 Own = dict[str, dict[str, str]]
@@ -399,45 +406,166 @@ COMMANDS: dict[str, str] = {
 }
 
 
-def test_a_user_writes_and_reads_these_keys_and_no_others(
+# Commands on the list of audit entries, and who may give them: all others may not. Nobody may take an entry out.
+AUDIT_COMMANDS: dict[str, str] = {
+    **dict.fromkeys(("rpush KEY x", "lindex KEY 0", "lrange KEY 0 -1", "llen KEY"), "gni"),
+    **dict.fromkeys(
+        (
+            "del KEY",
+            "lpop KEY",
+            "rpop KEY",
+            "ltrim KEY 1 0",
+            "lset KEY 0 x",
+            "lpush KEY x",
+            "lrem KEY 1 x",
+            "expire KEY 1",
+            "set KEY x",
+            "dump KEY",
+        ),
+        "",
+    ),
+}
+# Commands that each service gave in a run of `test_each_service_does_its_whole_work_with_its_own_user`, by MONITOR:
+# those of its clients, and those of the scripts that any of them ran.
+GIVEN: dict[RedisService, str] = {
+    "gateway": "client del evalsha exists get hdel hello hgetall info ping set smembers zcard zrangebyscore zrem",
+    "insights": "client evalsha exec hello hgetall multi pexpire ping",
+    "importer": "client del evalsha exec exists expire get hello hexists hget hgetall hmget hscan hset hvals incrby multi "
+    "ping publish sadd scan set setex sismember smembers subscribe type unsubscribe watch zadd zcard zrange "
+    "zremrangebyrank zremrangebyscore",
+    "analyzer": "client evalsha exec exists get hello hget hmget multi ping publish setex smembers subscribe unsubscribe",
+}
+IN_SCRIPTS = (
+    "del exists expire get hdel hexists hget hincrby hincrbyfloat hlen hmget hset hsetnx incr lindex llen lpush ltrim "
+    "persist pexpire pttl rpush sadd set sismember time zadd zcount"
+)
+# The arguments of a command that needs others than a key, or more.
+ARGUMENTS: dict[str, str] = {
+    **dict.fromkeys(("exec", "hello", "info", "multi", "ping", "time"), ""),
+    **dict.fromkeys(
+        ("hdel", "hexists", "hget", "hmget", "lpush", "rpush", "sadd", "sismember", "zrem"), "KEY x"
+    ),
+    **dict.fromkeys(("hset", "hsetnx"), "KEY x y"),
+    **dict.fromkeys(("expire", "incrby", "lindex", "pexpire", "set"), "KEY 1"),
+    **dict.fromkeys(("hincrby", "hincrbyfloat"), "KEY x 1"),
+    **dict.fromkeys(
+        ("ltrim", "zcount", "zrange", "zrangebyscore", "zremrangebyrank", "zremrangebyscore"),
+        "KEY 0 1",
+    ),
+    **dict.fromkeys(("zcard", "llen"), "KEY"),
+    **dict.fromkeys(("subscribe", "unsubscribe"), "celery-task-meta-x"),
+    "client": "setname x",
+    "evalsha": "x 1 KEY",
+    "hscan": "KEY 0",
+    "publish": "celery-task-meta-x y",
+    "scan": "0",
+    "setex": "KEY 1 x",
+    "zadd": "KEY 1 x",
+}
+OWN_KEYS: dict[RedisService, str] = {
+    "gateway": "edugraph:turns:x",
+    "insights": "edugraph:views:x",
+    "importer": "edugraph:llm:answer:x",
+    "analyzer": "edugraph:llm:answer:x",
+}
+
+
+def asked() -> Iterator[tuple[RedisService, str, bool]]:
+    """Yield each service, a command, and whether the tables let its user give it."""
+    for name, (writes, reads) in WRITTEN_AND_READ.items():
+        for pattern in keys_in_redis(f"redis.{name}"):
+            key = pattern.replace("*", "x")
+            for service, letter in LETTERS.items():
+                yield service, f"set {key} 1", letter in writes
+                yield service, f"get {key}", letter in writes + reads
+    for service, letter in LETTERS.items():
+        yield service, "get edugraph:other", False
+        yield service, "set other 1", False
+        for command, who in COMMANDS.items():
+            yield service, command.replace("KEY", OWN_KEYS[service]), letter in who
+        for command in f"{GIVEN[service]} {IN_SCRIPTS}".split(" "):
+            arguments = ARGUMENTS.get(command, "KEY").replace("KEY", OWN_KEYS[service])
+            yield service, f"{command} {arguments}".strip(), True
+        for command, who in AUDIT_COMMANDS.items():
+            yield service, command.replace("KEY", "edugraph:audit:entries"), letter in who
+            yield service, command.replace("KEY", "edugraph:audit:other"), False
+
+
+def differences(client: "redis.Redis", users: Mapping[RedisService, str]) -> list[str]:
+    """Return the commands that these users may give against the tables, or may not give."""
+    wanted = [each for each in asked() if each[0] in users]
+    with client.pipeline(transaction=False) as pipe:
+        for service, command, _ in wanted:
+            pipe.execute_command("ACL", "DRYRUN", users[service], *command.split(" "))  # type: ignore[no-untyped-call]
+        answers = pipe.execute(raise_on_error=False)
+    return [
+        f"{service}: {command}"
+        for (service, command, may), answer in zip(wanted, answers, strict=True)
+        if (answer in {b"OK", "OK"}) != may
+    ]
+
+
+def test_a_user_may_do_what_the_tables_say_and_nothing_else(
     servers: tuple[dict[str, str], Own],
 ) -> None:
-    """Out: any entry of ACCESS, or one more, or `uses` in place of `reads`."""
+    """Out: any entry of ACCESS, or one more, or `uses` in place of `reads`. The next test takes out each rule."""
     assert {place.name for place in PLACES if place.store is Store.REDIS} == {
         f"redis.{name}" for name in WRITTEN_AND_READ
     }
     with connect(servers[0][REDIS]) as client:
-        for name, (writes, reads) in WRITTEN_AND_READ.items():
-            for pattern in keys_in_redis(f"redis.{name}"):
-                key = pattern.replace("*", "x")
-                for service, letter in LETTERS.items():
-                    may = [
-                        _may(client, service, *command)
-                        for command in (("set", key, "1"), ("get", key))
-                    ]
-                    assert may == [letter in writes, letter in writes + reads], (service, key)
-        for service in SERVICES:
-            assert not _may(client, service, "get", "edugraph:other")
+        assert differences(client, {service: redis_user(service) for service in SERVICES}) == []
+
+
+def changed_rules(rules: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each change of one rule: its name and the rules with it. A rule is left out, or allows more."""
+    for index, rule in enumerate(rules):
+        before = rules[:index]
+        after = rules[index + 1 :]
+        if rule.startswith("-") and f"+{rule[1:]}" in after:
+            # The later rule decides.
+            continue
+        yield f"without {rule}", (*before, *after)
+        if rule.startswith("~"):
+            yield f"all for {rule}", (*before, "~**", *after)
+        if rule.startswith("%R~"):
+            yield f"writing for {rule}", (*before, rule.removeprefix("%R"), *after)
+            yield f"reading all for {rule}", (*before, "%R~**", *after)
+        if rule.startswith("&"):
+            yield f"all for {rule}", (*before, "&**", *after)
+        if rule.startswith("+"):
+            yield f"all for {rule}", (*before, "+@all", *after)
+        if rule.startswith("("):
+            parts = rule.strip("()").split(" ")
+            for part in parts:
+                left = " ".join(each for each in parts if each != part)
+                yield f"{rule} without {part}", (*before, f"({left})", *after)
+            yield f"{rule} with all keys", (*before, f"({' '.join(parts)} ~**)", *after)
+            for more in ("+@write", "+@read", "+del", "+lpop", "+ltrim", "+lset", "+set"):
+                yield f"{rule} with {more}", (*before, f"({' '.join(parts)} {more})", *after)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_user_gives_these_commands_and_no_others(
-    servers: tuple[dict[str, str], Own], service: RedisService
+def test_the_tables_notice_each_rule_that_is_left_out_or_allows_more(
+    tmp_path: Path, service: RedisService
 ) -> None:
-    """Out: any entry of _COMMANDS, _SCRIPTS or _LOOKING, of `commands`, or the channels in rules_of."""
-    own = {"gateway": "edugraph:turns:x", "insights": "edugraph:views:x"}.get(
-        service, "edugraph:llm:answer:x"
-    )
-    with connect(servers[0][REDIS]) as client:
-        for command, who in COMMANDS.items():
-            may = _may(client, service, *command.replace("KEY", own).split(" "))
-            assert may == (LETTERS[service] in who), command
+    """A rule whose change no line of the tables notices has no test, or decides nothing."""
+    rules = rules_of(service)
+    unnoticed = []
+    with own_redis(tmp_path, "32mb") as url, redis.Redis.from_url(url) as client:
+        for change, changed in [("nothing", rules), *changed_rules(rules)]:
+            client.execute_command("ACL", "SETUSER", "changed", "reset", *changed)  # type: ignore[no-untyped-call]
+            is_noticed = bool(differences(client, {service: "changed"}))
+            if is_noticed == (change == "nothing"):
+                unnoticed.append(change)
+    assert unnoticed == []
 
 
-def _may(client: "redis.Redis", service: RedisService, *command: str) -> bool:
-    return bool(
-        client.execute_command("ACL", "DRYRUN", redis_user(service), *command) in {b"OK", "OK"}
-    )
+def test_a_server_that_gives_new_users_all_channels_gives_these_none(tmp_path: Path) -> None:
+    """Out: `resetchannels` in `line_of`."""
+    with own_redis(tmp_path, "32mb") as url, redis.Redis.from_url(url) as client:
+        client.config_set("acl-pubsub-default", "allchannels")
+        apply_redis_users(client, dict.fromkeys(SERVICES, "x"))
+        assert differences(client, {service: redis_user(service) for service in SERVICES}) == []
 
 
 class RedisWithUsers(OwnRedis):

@@ -17,21 +17,20 @@ SERVICES: tuple[RedisService, ...] = get_args(RedisService)
 
 # Celery publishes that a result is there on a channel with the name of the result's key.
 _RESULTS = "redis.results"
+# A user starts without any command.
 # @dangerous has commands that affect the whole server or other users: FLUSHALL, KEYS, CONFIG, ACL and the like.
 # FUNCTION is refused because a function that one user loads stays for all users.
 _COMMANDS = (
-    "-@all",
     "+@read",
     "+@write",
     "+@connection",
     "+@transaction",
-    "+@pubsub",
     "-@dangerous",
     "-function",
 )
 _SCRIPTS = ("+eval", "+evalsha", "+script|load", "+script|exists", "+time")
 # XADD of a stream could trim it, and SET could put anything in its place. RPUSH can only add.
-_APPENDING = "-@all +rpush +lindex +lrange +llen"
+_APPENDING = "+rpush +lindex +lrange +llen"
 # These commands show keys that the user may not read, or their number.
 _LOOKING = ("-randomkey", "-dbsize", "-scan")
 _JOBS = (
@@ -148,6 +147,7 @@ def rules_of(service: RedisService) -> tuple[str, ...]:
         rules += [f"%R~{pattern}" for pattern in keys_in_redis(name)]
     if _RESULTS in access.uses:
         rules += [f"&{channel}" for channel in keys_in_redis(_RESULTS)]
+        rules.append("+@pubsub")
     # Selectors: these commands on these keys, in addition to all other rules.
     selectors = []
     for name in access.appends:
