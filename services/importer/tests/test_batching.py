@@ -387,6 +387,38 @@ def test_cheap_files_end_soon_with_one_sentence(
     assert not blobs.exists(index_key("j"))
 
 
+@pytest.mark.parametrize(
+    ("text", "file_format", "words"),
+    [
+        ('{"CFItems": [{"identifier": "a"', "case", "is not valid JSON"),
+        ('{"items": []}', "case", "no list CFItems"),
+        ("id\n", "outline", "the file is empty"),
+        ("<html/>", "openstax", "is not a collection"),
+        ("[]", "coherence_map", "no standards and edges"),
+    ],
+)
+def test_a_file_that_is_not_a_curriculum_ends_the_split_with_one_sentence(
+    blobs: Blobs, text: str, file_format: Format, words: str
+) -> None:
+    with pytest.raises(MalformedFile, match=words):
+        count_batches(blobs, job_of(blobs, text.encode(), file_format))
+    assert not blobs.exists(index_key("j"))
+
+
+def test_a_curriculum_is_split_into_batches_with_its_rejects(blobs: Blobs) -> None:
+    rows = "".join(f"{number},,Point {number}\n" for number in range(23))
+    text = f"id,parent,name\n{rows}5,,Twice\n30,nowhere,Lost\n"
+    found = list(batches(blobs, job_of(blobs, text.encode(), "outline")))
+    assert [batch.graph.read for batch in found] == [10, 10, 5]
+    ids = [record.data.point_id for batch in found for _, record in batch.graph.records]
+    assert ids == [str(number) for number in range(23)]
+    rejects = [reject for batch in found for reject in batch.graph.rejects]
+    assert sorted((each.line, each.reason) for each in rejects) == [
+        (25, "is the id of two points"),
+        (26, "is not there"),
+    ]
+
+
 def test_a_split_that_takes_too_much_time_for_its_size_ends(blobs: Blobs) -> None:
     """Out: `check_time` in SplitBudget."""
     clock = iter([0.0, 1.0, 19.9, 20.1])
