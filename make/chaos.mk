@@ -4,7 +4,7 @@ chaos: env-dev chaos-losses ## kill and cut everything under a running import, a
 	@$(CHAOS)/run.py $(SEEDS)
 .PHONY: chaos
 
-chaos-losses: env-dev ## Redis flushed, a source deleted, a poisoned job, cancel and resume, at moments of SEEDS="1 2 3" (a quarter of an hour)
+chaos-losses: env-dev ## Redis flushed, the rows of a job deleted, a poisoned job, cancel and resume, at moments of SEEDS="1 2 3" (a quarter of an hour)
 	@$(CHAOS)/losses.py $(SEEDS) $(CHAOS_ARGS)
 .PHONY: chaos-losses
 

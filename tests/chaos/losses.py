@@ -6,7 +6,7 @@ An import in peace comes first. Then, for each kind and seed, the same files are
 
 - `redis`: Redis loses all that it holds, once,
 - `planning`: Redis loses all that it holds before each single command that the planning of a job sends to it,
-- `source`: the source of the largest job is deleted, and put back when the job has ended,
+- `rows`: the stored rows of the largest job are deleted, and put back when the job has ended,
 - `poison`: a job is among them of which some batches kill each process that writes them,
 - `cancel`: jobs are cancelled and resumed.
 
@@ -49,6 +49,7 @@ from edugraph_common.contracts.routes import QUEUES, dead_queue_name
 from edugraph_common.messaging import dead_letter_store
 from edugraph_common.platform.job_store import keys_of_job
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import frames_key
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.operations.reaper import reap
 from edugraph_gateway.settings import GatewaySettings
@@ -337,13 +338,14 @@ def _outcome(scene: Scene) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def source_is_deleted(scene: Scene, rng: random.Random, found: Found) -> None:
+def rows_are_deleted(scene: Scene, rng: random.Random, found: Found) -> None:
     jobs = scene.submit()
     main = scene.food.main.name
-    _wait(rng.uniform(0, 0.5), "deleted", found, scene, jobs)
-    [source] = (scene.folder / "blobs" / "jobs" / jobs[main]).glob("source*")
-    content = source.read_bytes()
-    source.unlink()
+    # A job that has written something is split. Its rows are stored then, and its file is deleted.
+    _wait(rng.uniform(0.05, 0.5), "deleted", found, scene, jobs)
+    rows = scene.folder / "blobs" / frames_key(jobs[main])
+    content = rows.read_bytes()
+    rows.unlink()
     found.reports = scene.ended(jobs)
     _true(scene, found)
     _succeeded(found, *(name for name in jobs if name != main))
@@ -353,7 +355,7 @@ def source_is_deleted(scene: Scene, rng: random.Random, found: Found) -> None:
         return
     if not report.get("error"):
         found.problems.append("the report does not say why")
-    source.write_bytes(content)
+    rows.write_bytes(content)
     if not httpx.codes.is_success(scene.post(jobs[main], "resume")):
         found.problems.append("the job could not be resumed")
     found.reports |= scene.ended({main: jobs[main]})
@@ -468,7 +470,7 @@ def _all_done(scene: Scene, found: Found) -> None:
 KINDS: dict[str, Callable[[Scene, random.Random, Found], None]] = {
     "redis": redis_loses_all,
     "planning": redis_loses_all_while_planning,
-    "source": source_is_deleted,
+    "rows": rows_are_deleted,
     "poison": poison_is_among_them,
     "cancel": jobs_are_cancelled,
 }
