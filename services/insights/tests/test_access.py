@@ -30,14 +30,17 @@ OF_COURSES = (
     "weak-points earlier-gaps returning-mistakes difficulty items travelling-weaknesses untaught-points trust "
     "course-map mood trend mastery"
 )
-OF_PERSONS = "student next needs-help attention ties records roster review-queue review-points"
+OF_PERSONS = (
+    "student next needs-help attention ties records roster review-queue review-points handed-in "
+    "help-used"
+)
 TABLE: dict[str, tuple[str, str]] = {
     "analyst": ("cells", OF_COURSES),
     "head": ("cells", OF_COURSES),
     "teacher": ("own groups", f"{OF_COURSES} {OF_PERSONS} groups"),
     "student": (
         "self",
-        "student next weak-points earlier-gaps returning-mistakes records roster course-map",
+        "student next weak-points earlier-gaps returning-mistakes records roster course-map help-used",
     ),
     "counsellor": ("everybody", "mood ties attention roster"),
     "officer": ("nobody", ""),

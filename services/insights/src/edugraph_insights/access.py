@@ -40,6 +40,8 @@ ABOUT_PERSONS = frozenset(
         "roster",
         "review-queue",
         "review-points",
+        "handed-in",
+        "help-used",
     }
 )
 # A caller could choose two groups as small as they like, so this question is not answered in cells.
@@ -71,6 +73,7 @@ RULES: Mapping[Role, Rule] = {
                 "records",
                 "roster",
                 "course-map",
+                "help-used",
             }
         ),
     ),

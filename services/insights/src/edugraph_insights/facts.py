@@ -66,6 +66,67 @@ class Post(NamedTuple):
     answers: str | None
 
 
+class Assignment(NamedTuple):
+    """An item that the students of a group, or of the course if `group` is None, have to hand in."""
+
+    item: str
+    name: str
+    group: str | None
+    due_at: datetime
+
+
+class GroupMember(NamedTuple):
+    """A membership. Without `starts` or `ends` it has no limit on that side."""
+
+    student: str
+    group: str
+    starts: datetime | None
+    ends: datetime | None
+
+    def is_at(self, moment: datetime) -> bool:
+        """Return whether the student is a member at this moment."""
+        has_begun = self.starts is None or self.starts <= moment
+        return has_begun and (self.ends is None or self.ends > moment)
+
+
+class Joined(NamedTuple):
+    """When a student joined a course: `enrolled` is what a record says, `first` is the time of the first record."""
+
+    enrolled: datetime | None
+    first: datetime | None
+
+    def was_there(self, moment: datetime) -> bool | None:
+        """Return whether the student was in the course at this moment, or None if no record tells."""
+        if self.enrolled is not None:
+            return self.enrolled <= moment
+        if self.first is not None and self.first <= moment:
+            return True
+        return None
+
+
+class HandIn(NamedTuple):
+    """An attempt as something that was handed in. `late` is what its source says, or None."""
+
+    student: str
+    item: str
+    at: datetime
+    late: bool | None
+
+    def is_late(self, due_at: datetime) -> bool:
+        if self.late is not None:
+            return self.late
+        return self.at > due_at
+
+
+class HintedAttempt(NamedTuple):
+    """An attempt, with the number of hints that were used, or None if its record does not say it."""
+
+    student: str
+    item: str
+    title: str
+    hints: int | None
+
+
 class Claim(NamedTuple):
     """A text or definition that claims a prerequisite. `title` is the title of a text or the id of a definition."""
 
@@ -141,6 +202,61 @@ class Facts:
             student: mastery(mine, self.until, self.coefficients)
             for student, mine in counts.items()
         }
+
+    def assignments(self, course: str) -> tuple[list[Assignment], int]:
+        """Return what is to be handed in in a course, with its due date, and the number of assignments without one.
+
+        Only groups count in which one of the students is or was. For each pair of an item and a course or group, the
+        latest record decides; a date that it does not give is that of the item.
+        """
+        rows = self.graph.read("assigned_to_course", course=course)
+        rows += self.graph.read("assigned_to_groups", students=list(self.students))
+        latest: dict[tuple[str, str | None], Row] = {}
+        for row in sorted(rows, key=lambda each: (each["at"], each["record"])):
+            latest[row["item"], row["group"]] = row
+        found = []
+        without_date = 0
+        for (item, group), row in latest.items():
+            # An item of a group is in the course that its record names, or else in each course of the group.
+            courses = [course] if group is None else row["stated"] or row["of_group"]
+            if course not in courses:
+                continue
+            due_at = row["due"] or row["due_of_item"]
+            if due_at is None:
+                without_date += 1
+            else:
+                found.append(Assignment(item, row["name"], group, due_at))
+        return found, without_date
+
+    def group_members(self, groups: Iterable[str]) -> list[GroupMember]:
+        """Return all memberships of the students in these groups, also those that are over."""
+        rows = self.graph.read(
+            "members_of_groups", students=list(self.students), groups=sorted(groups)
+        )
+        return [GroupMember(**row) for row in rows]
+
+    def joined(self, course: str) -> dict[str, Joined]:
+        """Return when each of the students joined a course."""
+        statement = "first_standing" if has_standings(self.graph, course) else "first_answers"
+        of_whom = {"students": list(self.students), "course": course}
+        first = {row["student"]: row["at"] for row in self.graph.read(statement, **of_whom)}
+        enrolled = {row["student"]: row["at"] for row in self.graph.read("enrolled", **of_whom)}
+        return {each: Joined(enrolled.get(each), first.get(each)) for each in self.students}
+
+    def hand_ins(self, course: str, items: Iterable[str]) -> list[HandIn]:
+        """Return the attempts at these items until `until`, in the course or without a course, as hand-ins."""
+        rows = self.graph.read_by_student(
+            "hand_ins",
+            self.students,
+            course=course,
+            items=sorted(items),
+            until=self.until.isoformat(),
+        )
+        return [HandIn(**row) for row in rows]
+
+    def hinted_attempts(self, course: str) -> list[HintedAttempt]:
+        """Return the attempts of the period in a course, also those without an outcome, with their hints."""
+        return [HintedAttempt(**row) for row in self._by_student("hinted_attempts", course)]
 
     def mistakes(self, course: str) -> list[Row]:
         """Return a row for each mistake and point behind it. `point` is None if no point is known."""

@@ -63,6 +63,8 @@ PERSONAL_READS = (
     "attention",
     "roster",
     "review-queue",
+    "handed-in",
+    "help-used",
 )
 
 

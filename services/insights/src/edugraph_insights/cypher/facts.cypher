@@ -316,3 +316,50 @@ RETURN id AS point, n.id AS title, [m.id] AS requires, [1.0] AS confidence
 // Returns the number of points that were compared, and the encoder, or null if there was no encoder.
 MATCH (l:Lock {id: 'proposals'}) WHERE l.compared IS NOT NULL
 RETURN l.compared AS compared, l.encoder AS encoder
+
+// name: assigned_to_course
+// Returns the definitions that assign an item to a course.
+MATCH (c:Course {id: $course})<-[r:ASSIGNED_TO]-(n:Definition)-[:DEFINES]->(i:Item)
+RETURN i.id AS item, coalesce(i.name, i.id) AS name, null AS group, n.timestamp AS at, n.id AS record,
+  r.due_at AS due, i.due_at AS due_of_item, [] AS stated, [] AS of_group
+
+// name: assigned_to_groups
+// Returns the definitions that assign an item to a group in which one of these students is or was, with the course of the
+// definition and the courses of the group.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:MEMBER_OF]->(g:Group)
+WITH DISTINCT g
+MATCH (g)<-[r:ASSIGNED_TO]-(n:Definition)-[:DEFINES]->(i:Item)
+RETURN i.id AS item, coalesce(i.name, i.id) AS name, g.id AS group, n.timestamp AS at, n.id AS record,
+  r.due_at AS due, i.due_at AS due_of_item, [(n)-[:IN_COURSE]->(c) | c.id] AS stated,
+  [(g)-[:OF_COURSE]->(c) | c.id] AS of_group
+
+// name: members_of_groups
+// Returns the memberships of these students in some groups.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[m:MEMBER_OF]->(g) WHERE g.id IN $groups
+RETURN s.id AS student, g.id AS group, m.starts AS starts, m.ends AS ends
+
+// name: enrolled
+// Returns when these students were enrolled in a course. The time is null if no record says it.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[r:LEARNS]->(c) WHERE c.id = $course
+RETURN s.id AS student, r.enrollment_date AS at
+
+// name: hand_ins
+// Returns the attempts of these students at some items until a moment, in a course or without a course, also those
+// without an outcome.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:OF_ITEM]->(i)
+WHERE i.id IN $items AND a.timestamp <= datetime($until)
+  AND (NOT EXISTS { (a)-[:IN_COURSE]->() } OR EXISTS { (a)-[:IN_COURSE]->(c) WHERE c.id = $course })
+RETURN s.id AS student, ['item', 'at', 'late'] AS columns, collect([i.id, toString(a.timestamp), a.late]) AS rows
+
+// name: hinted_attempts
+// Returns the attempts of these students in a course during a period, also those without an outcome, with the number of
+// hints that were used.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND a.timestamp >= datetime($since) AND a.timestamp <= datetime($until)
+MATCH (a)-[:OF_ITEM]->(i:Item)
+RETURN s.id AS student, ['item', 'title', 'hints'] AS columns, collect([i.id, coalesce(i.name, i.id), a.hints]) AS rows

@@ -9,6 +9,8 @@ from edugraph_insights.questions import (
     difficulty,
     earlier_gaps,
     groups,
+    handed_in,
+    help_used,
     items,
     learn_next,
     mastery,
@@ -54,5 +56,7 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         trend,
         review_queue,
         review_points,
+        handed_in,
+        help_used,
     )
 }
