@@ -17,7 +17,7 @@ import pytest
 import yaml
 from tables import xlsx
 
-from edugraph_common.contracts.records import AttemptRecord, Record
+from edugraph_common.contracts.records import AttemptRecord, ItemRecord, Record, iso
 from edugraph_common.sources import open_text, parse_mapping, read_rows
 from edugraph_common.sources.mapping import UNKNOWN, with_points
 from edugraph_common.sources.preview import Preview, preview
@@ -247,6 +247,14 @@ def test_the_files_of_lms_toolkit_become_the_right_records() -> None:
     }
     assert all(str(each.layout).startswith("LMS-Toolkit") for each in found.values())
     assert found["assignments"].by_type == {"item_record": 1}
+    [work] = records_of(
+        "assignments.csv",
+        LMS_TOOLKIT["assignments"].encode(),
+        str(found["assignments"].mapping),
+    )
+    assert isinstance(work, Record)
+    assert isinstance(work.data, ItemRecord)
+    assert (work.data.max_score, iso(work.data.due_at)) == (20, "2026-05-01T00:00:00.000000Z")
     assert found["sections"].by_type == {"course_content": 1}
     assert found["associations"].by_type == {"membership_record": 1, "withdrawal": 1}
     # The file has the points that were earned, and not those that were possible.

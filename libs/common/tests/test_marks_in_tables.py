@@ -84,6 +84,78 @@ def test_a_cell_is_a_share_of_its_points_or_is_rejected(cell: str, share: float 
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("cell", "scale", "possible"),
+    [
+        ("7", 10, 10),
+        ("0", 7.5, 7.5),
+        ("7/20", 10, 20),
+        ("70/100", 10, 100),
+        ("85 %", 10, None),
+        ("A", 10, None),
+        # A column of percentages has the same scale.
+        ("85", 100, None),
+    ],
+)
+def test_the_points_that_were_possible_are_kept_if_the_file_says_them(
+    cell: str, scale: float, possible: float | None
+) -> None:
+    """Out, each alone: the conditions of `_possible`."""
+    mapping = HEAD + f"values: {{score: {{A: 0.95}}}}\nitems: {{columns: [Quiz], scale: {scale}}}"
+    [row] = read(f'id,Quiz\nS1,"{cell}"\n', mapping)
+    assert row.data.max_score == possible
+
+
+@pytest.mark.parametrize("cell", ["0", "0.0", " 0 ", ""])
+def test_work_that_is_not_graded_by_points_has_no_number_of_points(cell: str) -> None:
+    """Out: `_is_zero` in `CellReader.record`."""
+    mapping = "type: item_record\ncolumns: {id: item_id, points: max_score}\nconstants: {timestamp: 2026-05-01}"
+    [row] = read(f'id,points\nessay,"{cell}"\n', mapping)
+    assert row.data.max_score is None
+    for wrong in ("-1", "ten", "NaN"):
+        [row] = read(f'id,points\nessay,"{wrong}"\n', mapping)
+        assert isinstance(row, Reject)
+
+
+@pytest.mark.parametrize(
+    ("cell", "due_at"),
+    [
+        ("2026-05-04", "2026-05-04T23:59:59.999999+08:00"),
+        ("2026-05-04 00:00", "2026-05-04T00:00:00+08:00"),
+        ("2026-05-04T12:00:00Z", "2026-05-04T12:00:00+00:00"),
+    ],
+)
+def test_a_day_on_which_something_is_due_ends_in_the_time_zone_of_the_mapping(
+    cell: str, due_at: str
+) -> None:
+    """Out: `_parse_deadline`."""
+    mapping = (
+        "type: item_record\ncolumns: {id: item_id, due: due_at, from: opens_at}\n"
+        "constants: {timestamp: 2026-05-01}\ntime_zone: Asia/Shanghai\n"
+    )
+    [row] = read(f"id,due,from\nessay,{cell},2026-05-01\n", mapping)
+    assert row.data.due_at == datetime.fromisoformat(due_at)
+    assert row.data.opens_at == datetime.fromisoformat("2026-05-01T00:00:00+08:00")
+
+
+@pytest.mark.parametrize(
+    ("form", "cell", "due_at"),
+    [
+        ("%d.%m.%Y", "04.05.2026", "2026-05-04T23:59:59.999999"),
+        ("%d.%m.%Y %H:%M", "04.05.2026 00:00", "2026-05-04T00:00:00"),
+        ("excel", "46146", "2026-05-04T23:59:59.999999"),
+        ("excel", "46146.5", "2026-05-04T12:00:00"),
+    ],
+)
+def test_a_day_of_another_form_ends_as_well(form: str, cell: str, due_at: str) -> None:
+    mapping = (
+        "type: item_record\ncolumns: {id: item_id, due: due_at}\nconstants: {timestamp: 2026-05-01}\n"
+        f'date_formats: ["{form}", "%Y-%m-%d"]\n'
+    )
+    [row] = read(f"id,due\nessay,{cell}\n", mapping)
+    assert row.data.due_at == datetime.fromisoformat(f"{due_at}+00:00")
+
+
 def test_fractions_follow_the_sign_of_decimals() -> None:
     mapping = HEAD + 'decimal: ","\nitems: {columns: [Quiz], scale: 10}'
     assert scores('id,Quiz\nS1,"7,5"\nS2,"7,5/10"\nS3,"75,0 %"\nS4,7\n', mapping) == [

@@ -108,11 +108,12 @@ def test_a_submission_is_one_attempt_of_which_the_wrong_parts_are_told() -> None
     assert (wrong["response"], wrong["question"]) == ("5\nx, y", "2+2?\nWhich?")
     assert (wrong["item_id"], wrong["correct"], wrong["attempt_number"]) == ("block@p1", False, 2)
     assert wrong["score"] == pytest.approx(1 / 3)
+    assert wrong["max_score"] == 3
     right = data_of(
         read_event(event("problem_check", {"success": "correct", **graded, "max_grade": 0}))
     )
     assert (right["correct"], right["response"].splitlines()) == (True, ["5", "6", "x, y"])
-    assert "score" not in right
+    assert {"score", "max_score"}.isdisjoint(right)
     with pytest.raises(InvalidRecord, match="problem_id"):
         read_event(event("problem_check", {"success": "correct"}))
     for told in (
@@ -390,7 +391,7 @@ def test_the_id_of_an_event_stays_when_it_is_read_in_a_newer_way() -> None:
     answered = read_statement(statement("answered", object=QUESTION, result={"success": False}))
     assert isinstance(answered, Record)
     assert answered.record_id == "5f1e5f9e-0000-4000-8000-000000000001"
-    assert (found.reading, answered.reading) == (3, 1_003)
+    assert (found.reading, answered.reading) == (4, 1_004)
 
 
 def test_what_is_said_to_a_person_is_an_interaction() -> None:

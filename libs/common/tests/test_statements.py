@@ -100,24 +100,27 @@ def test_an_object_without_a_type_is_an_activity_if_it_has_an_iri_and_a_person_i
 
 
 @pytest.mark.parametrize(
-    ("score", "share"),
+    ("score", "share", "possible"),
     [
-        ({"raw": 1, "min": 0, "max": 2, "scaled": 0.0}, 0.5),
-        ({"raw": 0, "min": 0, "max": 2, "scaled": -1}, 0.0),
-        ({"raw": 3, "min": 2, "max": 4}, 0.5),
-        ({"raw": 3, "max": 4, "scaled": None}, 0.75),
-        ({"scaled": 0.25}, 0.25),
-        ({"raw": 3, "scaled": 0.25}, 0.25),
-        ({"raw": 0, "min": 0, "max": 0, "scaled": 0}, None),
-        ({"raw": 3}, None),
+        ({"raw": 1, "min": 0, "max": 2, "scaled": 0.0}, 0.5, 2),
+        ({"raw": 0, "min": 0, "max": 2, "scaled": -1}, 0.0, 2),
+        ({"raw": 3, "min": 2, "max": 4}, 0.5, None),
+        ({"raw": 3, "max": 4, "scaled": None}, 0.75, 4),
+        ({"scaled": 0.25}, 0.25, None),
+        ({"max": 4, "scaled": 0.25}, 0.25, None),
+        ({"raw": 3, "scaled": 0.25}, 0.25, None),
+        ({"raw": 0, "min": 0, "max": 0, "scaled": 0}, None, None),
+        ({"raw": 3}, None, None),
+        ({"raw": 1, "max": 2e9}, 5e-10, None),
     ],
 )
 def test_the_share_of_a_score_is_that_of_its_points(
-    score: dict[str, Any], share: float | None
+    score: dict[str, Any], share: float | None, possible: float | None
 ) -> None:
-    """Out: the points before `scaled` in `Score.share`, or the range without a point."""
+    """Out: the points before `scaled` in `Score.share`, the range without a point, or a condition of `Score.possible`."""
     found = record_of(answered(result={"score": score, "success": True}))
     assert found.data.model_dump()["score"] == share
+    assert found.data.model_dump()["max_score"] == possible
 
 
 def test_a_score_that_is_not_a_number_is_rejected() -> None:

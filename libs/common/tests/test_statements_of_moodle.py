@@ -380,6 +380,7 @@ def test_the_comment_of_a_teacher_is_not_the_answer_of_a_pupil() -> None:
         "item_id": page["id"],
         "item_title": "Essay on levers",
         "score": 0.2,
+        "max_score": 10,
         "course_id": "7",
     }
 

@@ -116,7 +116,8 @@ Timestamp = Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_utc)
 # A moment until which something may be done. A day without a time means the end of this day.
 Deadline = Annotated[Timestamp, BeforeValidator(_end_of_day)]
 HintCount = Annotated[int, Field(ge=0, le=1_000_000_000)]
-MaxScore = Annotated[float, Field(gt=0, le=1_000_000_000, allow_inf_nan=False)]
+MOST_POINTS = 1_000_000_000
+MaxScore = Annotated[float, Field(gt=0, le=MOST_POINTS, allow_inf_nan=False)]
 # A negative score, which xAPI allows for penalties, counts as 0.
 Score = Annotated[
     float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(lambda score: max(score, 0.0))

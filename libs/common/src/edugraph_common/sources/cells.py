@@ -150,6 +150,8 @@ class CellReader:
                 raise InvalidRecord(
                     self.name_of(field), str(error), shorten(cell_text(cells[place])), reason
                 ) from None
+            if field == "max_score" and _is_zero(found):
+                continue  # The work is not graded by points.
             if field in NAMES_IN_PARTS and field in fields:
                 found = _joined(str(fields[field]), cell_text(cells[place]))
             fields[field] = found
@@ -364,6 +366,13 @@ def _parse_number(decimal: str, field: str, cell: str) -> str:
     if is_percentage and _NUMBER.fullmatch(number):
         return str(Decimal(number) / 100)
     return number
+
+
+def _is_zero(found: object) -> bool:
+    try:
+        return Decimal(str(found)) == 0
+    except ArithmeticError:
+        return False
 
 
 def _parse_duration(field: str, text: str) -> str:

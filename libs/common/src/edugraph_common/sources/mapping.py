@@ -88,7 +88,7 @@ Constant = Annotated[str | bool | list[str], BeforeValidator(_text)]
 Cells = Annotated[dict[str, Constant], BeforeValidator(_texts)]
 
 
-ITEM_FIELDS = frozenset({"record_id", "item_id", "item_title", "correct", "score"})
+ITEM_FIELDS = frozenset({"record_id", "item_id", "item_title", "correct", "score", "max_score"})
 """What differs between the attempts of one row of a wide table, so that no column or constant may give it."""
 # A table may have the first name and the family name in columns of their own. They are joined in the mapping's order.
 NAMES_IN_PARTS = frozenset({"student_name", "teacher_name"})

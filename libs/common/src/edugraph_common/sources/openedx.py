@@ -14,13 +14,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from edugraph_common.contracts.record_fields import MOST_POINTS
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.json_source import decode_json
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import STUDENT_FIELDS, People, as_id, texts_in
 
-READING = 3  # raise it when an event becomes another record than before
+READING = 4  # raise it when an event becomes another record than before
 _PAGE = "(page request)"  # stands for the names of implicit events, which are addresses and differ for each block
 _MAX_SHARE_WITH_BONUS = 1.5
 _IDS = {*STUDENT_FIELDS, "course_id", "item_id", "activity_id", "thread_id"}
@@ -248,9 +249,11 @@ def _checked(event: _Event) -> Extracted:
         raise InvalidRecord("event.problem_id", "the id of a problem", "", "is missing")
     response = "\n".join(_plain(answer) for answer in answers).strip()
     score = None
+    max_score = None
     possible = data.max_grade or 0.0
     if data.grade is not None and possible > 0:
         score = min(1.0, data.grade / possible)
+        max_score = possible if possible <= MOST_POINTS else None
     attempt_number = None
     if data.attempts and data.attempts > 0:
         attempt_number = data.attempts
@@ -262,6 +265,7 @@ def _checked(event: _Event) -> Extracted:
         "item_title": module.display_name,
         "correct": correct,
         "score": score,
+        "max_score": max_score,
         "attempt_number": attempt_number,
         "question": "\n".join(questions) or None,
         "response": response or "(no answer)",

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from edugraph_common.contracts.record_fields import MOST_POINTS
 from edugraph_common.contracts.records import InvalidRecord, escaped, iso, shorten
 from edugraph_common.sources.platforms import Platforms
 
@@ -160,6 +161,13 @@ class Score(_Part):
             return None
         share = (self.raw - self.min) / (self.max - self.min)
         return max(-1.0, min(1.0, share))
+
+    @property
+    def possible(self) -> float | None:
+        """The points that were possible. None if the statement does not say it, or if points do not begin at 0."""
+        if self.raw is None or self.max is None or self.min != 0:
+            return None
+        return self.max if 0 < self.max <= MOST_POINTS else None
 
 
 class Result(_Part):

@@ -313,6 +313,9 @@ def _place(sheet: str | None, number: int) -> dict[str, Any]:
     return {"sheet": sheet, "row": number}
 
 
+_PERCENT = 100.0
+
+
 class TableSource:
     """The text of tables (see above) as a source of records."""
 
@@ -396,7 +399,7 @@ class TableSource:
         if items.names_the_course and not course:
             raise InvalidRecord(self._reader.name_of("course_id"), "an id", "", "is blank")
         item_id = items.id_of(column, line.get("sheet"), course, own_id)
-        found = {"item_id": item_id}
+        found: dict[str, Any] = {"item_id": item_id}
         title = own_id or column
         if item_id != title and "item_title" not in data:
             found["item_title"] = title
@@ -408,12 +411,27 @@ class TableSource:
                 **found,
                 "correct": self._value(self._correct, cell, f"{column} (data.correct)"),
             }
-        return {
-            **found,
-            "score": self._value(
-                partial(self._share, points=points), cell, f"{column} (data.score)"
-            ),
-        }
+        found["score"] = self._value(
+            partial(self._share, points=points), cell, f"{column} (data.score)"
+        )
+        possible = self._possible(cell, points)
+        if possible is not None:
+            found["max_score"] = possible
+        return found
+
+    def _possible(self, cell: Cell, points: float) -> float | None:
+        """Return how many points were possible, or None if the file does not say it.
+
+        The cell must hold a share. A percentage and a word of the mapping have no points, and a scale of 100 may be
+        that of a column of percentages.
+        """
+        text = cell_text(cell).strip()
+        fraction = FRACTION.fullmatch(without_unit(cell)) if isinstance(cell, str) else None
+        if fraction:
+            return float(self._number(fraction["points"]))
+        if text in self._words or text.endswith(PERCENT_SIGNS) or points == _PERCENT:
+            return None
+        return points
 
     def _points_in_row(self, column: str, cell: Cell) -> float:
         """Return the points that a row states for its item. Raises InvalidRecord."""

@@ -40,7 +40,7 @@ from edugraph_common.sources.statements import (
 from edugraph_common.sources.students import People, as_id, texts_in
 
 # Raise this number when a statement becomes another record than before.
-READING = FIRST_STATEMENT_READING + 3
+READING = FIRST_STATEMENT_READING + 4
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 # The fields with any person, beside those with students.
 _PERSONS = ("actor", "object", "member", "context", "instructor", "team", "authority")
@@ -302,6 +302,7 @@ def _attempt(
         "course_id": _context_course(statement, platforms),
         "correct": correct,
         "score": score,
+        "max_score": None if score is None else statement.result.score.possible,
         "attempt_number": number,
         "question": question,
         "response": _answer(statement, verb) or None,
