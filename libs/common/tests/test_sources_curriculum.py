@@ -205,6 +205,18 @@ OUTLINES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
             "c": {"point_id": "c", "name": "Ratios", "parent": "a", "requires": ["b", "Sums"]},
         },
     ),
+    "commas and codes": (
+        (
+            'guid,human coding scheme,title,prerequisite ids\na,7.1,Sums,\nb,7.2,"Adding, again",\n'
+            'c,7.3,Ratios,"7.1, b"\nd,7.4,Rates,"Adding, again; x, a"\n'
+        ),
+        {
+            "a": {"point_id": "a", "name": "Sums", "label": "7.1"},
+            "b": {"point_id": "b", "name": "Adding, again", "label": "7.2"},
+            "c": {"point_id": "c", "name": "Ratios", "label": "7.3", "requires": ["a", "b"]},
+            "d": {"point_id": "d", "name": "Rates", "label": "7.4", "requires": ["b", "x, a"]},
+        },
+    ),
     "chinese": (
         "知识点编号,上级编号,知识点名称,描述,先修知识点,备注\nS1,,数与代数,,,\nS2,S1,分数,分数的意义,,x\nS3,S1,比例,,S2、除法,\n",
         {

@@ -23,17 +23,19 @@ from edugraph_common.sources.ndjson import MalformedFile
 
 # Field -> the names that its column may have, compared without case, width, blanks and punctuation.
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "id": ("id", "point id", "identifier", "编号", "知识点编号", "知识点id", "序号", "节点编号"),
-    "parent": ("parent", "parent id", "上级", "上级编号", "上级知识点", "父级", "父节点", "父编号", "父知识点"),
-    "label": ("label", "code", "standard code", "标签", "代码", "编码", "课标编号", "标准编号"),
+    "id": ("id", "point id", "identifier", "guid", "编号", "知识点编号", "知识点id", "序号", "节点编号"),
+    "parent": ("parent", "parent id", "parent code", "上级", "上级编号", "上级知识点", "父级", "父编号", "父节点"),
+    "label": ("label", "code", "standard code", "human coding scheme", "标签", "代码", "编码", "课标编号"),
     "name": ("name", "title", "point", "topic", "skill", "名称", "标题", "知识点", "知识点名称", "主题"),
     "description": ("description", "statement", "full statement", "描述", "说明", "内容要求", "表述"),
-    "requires": ("prerequisites", "prerequisite", "requires", "先修", "先修知识点", "前置知识", "前置知识点"),
+    "requires": ("prerequisites", "prerequisite", "prerequisite ids", "requires", "depends on",
+        "先修", "先修知识点", "先修编号", "前置知识", "前置知识点"),
     "standard_id": ("standard id", "case id", "标准id", "课标id"),
     "level": ("level", "depth", "层级", "级别", "层次"),
 }  # fmt: skip
 _FIELDS = {plain(name): field for field, names in _NAMES.items() for name in names}
 _SEPARATOR = re.compile(r"[;；、|\n]")
+_COMMA = re.compile(r"[,，]")
 _TAB_WIDTH = 4  # blanks
 
 
@@ -61,6 +63,10 @@ def read_table(blocks: Iterable[bytes], header: Header) -> Outline:
         statement = values.get("description", "")
         label = values.get("label") or None
         name = values.get("name") or name_of(statement, label)
+        requires = []
+        for part in _SEPARATOR.split(values.get("requires", "")):
+            if part.strip():
+                requires.append(part.strip())
         point = Point(
             part=None,
             row=row.number,
@@ -71,11 +77,7 @@ def read_table(blocks: Iterable[bytes], header: Header) -> Outline:
             description=statement or None,
             parent=values.get("parent") or None,
             standard_id=values.get("standard_id") or None,
-            requires=[
-                part.strip()
-                for part in _SEPARATOR.split(values.get("requires", ""))
-                if part.strip()
-            ],
+            requires=requires,
         )
         if "parent" not in fields:
             depth = _depth(values.get("level"), given.get("name", ""))
@@ -85,7 +87,7 @@ def read_table(blocks: Iterable[bytes], header: Header) -> Outline:
                 point.parent = above[-1][1]
             above.append((depth, point.id))
         outline.add(point)
-    _name_parents_by_id(outline)
+    _name_points_by_id(outline)
     return outline
 
 
@@ -114,16 +116,32 @@ def _depth(level: str | None, name: str) -> int:
     return len(text) - len(text.lstrip(" "))
 
 
-def _name_parents_by_id(outline: Outline) -> None:
-    """Replace the names and labels of parents by the ids of these points, if only one point has the name."""
+def _name_points_by_id(outline: Outline) -> None:
+    """Replace the names and labels of parents and prerequisites by the ids of these points, if only one is meant."""
     ids: dict[str, set[str]] = {}
     for point in outline.points.values():
         for name in (point.name, point.label):
             if name is not None:
                 ids.setdefault(name, set()).add(point.id)
+    known = outline.points.keys() | ids.keys()
     for point in outline.points.values():
-        if point.parent is None or point.parent in outline.points:
-            continue
-        meant = ids.get(point.parent, set())
-        if len(meant) == 1:
-            [point.parent] = meant
+        if point.parent is not None:
+            point.parent = _id_of(point.parent, outline, ids)
+        requires: list[str] = []
+        for name in point.requires:
+            names = [name]
+            by_commas = [part.strip() for part in _COMMA.split(name)]
+            are_known = all(part in known for part in by_commas)
+            if name not in known and are_known:
+                # A name may have a comma, so commas only separate names that are known.
+                names = by_commas
+            requires += [_id_of(each, outline, ids) for each in names]
+        point.requires = requires
+
+
+def _id_of(name: str, outline: Outline, ids: Mapping[str, set[str]]) -> str:
+    """Return the id of the point that is meant by an id, a name or a label, or the name if that is not clear."""
+    meant = ids.get(name, set())
+    if name in outline.points or len(meant) != 1:
+        return name
+    return next(iter(meant))
