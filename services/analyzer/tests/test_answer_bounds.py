@@ -51,7 +51,7 @@ SAMPLES: dict[Kind, dict[str, Any]] = {
         "confidence": 0.9,
     },
 }
-LABELS = (["x", "x" * 200], ["", "  ", "\n", "x" * 201, 7, None, ["x"]])
+LABELS = (["x", "x" * 500], ["", "  ", "\n", "x" * 501, 7, None, ["x"]])
 SHARES = (
     [
         (0, 0),
@@ -194,7 +194,7 @@ def test_a_description_or_category_that_cannot_be_read_is_missing_and_a_long_tex
     for value in (None, 7, ["x"]):
         assert point(description=value).description is None
         assert point(category=value).category is None
-    assert point(category="x" * 201).category is None
+    assert point(category="x" * 501).category is None
     assert read_as("interaction", "evidence", ["q" * 2_001]) == ["q" * 2_000]
 
 
