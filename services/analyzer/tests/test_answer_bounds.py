@@ -268,6 +268,41 @@ def test_answers_are_told_apart_by_their_ids() -> None:
     assert parsed.problems.keys() == {"2", "3", "4"}
 
 
+ENTRIES = [{**SAMPLES["interaction"], "id": item_id} for item_id in ("r1", "r2")]
+LISTED = {"answers": ENTRIES}
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        {"Answers": ENTRIES},
+        {"results": ENTRIES},
+        {"data": LISTED},
+        {"answers": LISTED},
+        {"answers": [LISTED]},
+        {"output": json.dumps(LISTED)},
+        {"output": {"answers": json.dumps(ENTRIES)}},
+        [LISTED],
+        [json.dumps(LISTED)],
+        {"r1": ENTRIES[0], "r2": ENTRIES[1]},
+        {"answers": {"r1": ENTRIES[0], "r2": ENTRIES[1]}},
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_answers_are_read_whatever_is_around_their_list(wrapped: Any) -> None:
+    """Out: any branch of `_unwrapped`."""
+    assert ids_read(json.dumps(wrapped), "r1", "r2") == {"r1", "r2"}
+    assert ids_read(json.dumps(json.dumps(wrapped)), "r1", "r2") == {"r1", "r2"}
+
+
+@pytest.mark.parametrize("depth", [1, 5, 7, 500])
+def test_wrappings_have_a_bound(depth: int) -> None:
+    value: Any = LISTED
+    for _ in range(depth):
+        value = [value] if isinstance(value, dict) else {"answers": value}
+    ids_read(json.dumps(value), "r1", "r2")
+
+
 @pytest.mark.parametrize(
     "given", ["r1", "R1", " r1 ", "ｒ１", '"r1"', "“R1”", "<r1>", "[r1]", "#r1", "r1.", 1, "1", 1.0]
 )

@@ -40,6 +40,8 @@ _ESCAPE = re.compile(r'\\(?:[\\"/bfnrt]|u[0-9a-fA-F]{4})?')
 # Strict structured outputs do not allow limits of numbers or texts.
 _NOT_STRICT = frozenset({"maxLength", "minLength", "minimum", "maximum", "default"})
 _SHOWN_PROBLEMS = 3
+# An object in a list in an object, each perhaps as a text, is as deep as an answer is looked for.
+_MOST_WRAPPINGS = 6
 # In characters.
 _LONGEST_QUOTE = 2_000
 _LONGEST_DESCRIPTION = 1_000
@@ -271,18 +273,38 @@ def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> ParsedAnswers:
     return ParsedAnswers(valid, problems)
 
 
+def _unwrapped(value: Any) -> Any:
+    """Return what is in a text with JSON, or in an object or a list that only holds the answers. Else the value."""
+    if isinstance(value, str):
+        return read_json(value)
+    if isinstance(value, list) and len(value) == 1:
+        only = value[0]
+        holds_answers = isinstance(only, str) or (isinstance(only, dict) and "answers" in only)
+        return only if holds_answers else value
+    if not isinstance(value, dict):
+        return value
+    if "answers" in value:
+        return value["answers"]
+    if len(value) == 1:
+        [only] = value.values()
+        is_list_of_answers = isinstance(only, list) and any(isinstance(each, dict) for each in only)
+        holds_answers = isinstance(only, str) or (isinstance(only, dict) and "answers" in only)
+        if is_list_of_answers or holds_answers:
+            return only
+    return value
+
+
 def entries_of(value: Any) -> list[dict[str, Any]] | None:
     """Return the answers of a JSON value, or None for a value of another form.
 
     The answers are a list, or an object with the ids as names. A single answer may stand alone, and each may be a
-    text with JSON.
+    text with JSON. The list may have another name than "answers", and an object or a list of one around it.
     """
-    if isinstance(value, str):
-        value = read_json(value)
-    if isinstance(value, dict) and "answers" in value:
-        value = value["answers"]
-        if isinstance(value, str):
-            value = read_json(value)
+    for _ in range(_MOST_WRAPPINGS):
+        inner = _unwrapped(value)
+        if inner is value:
+            break
+        value = inner
     if isinstance(value, list):
         return [entry for entry in value if isinstance(entry, dict)]
     if not isinstance(value, dict) or not value:
