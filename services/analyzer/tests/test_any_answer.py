@@ -500,6 +500,14 @@ TOLD: list[tuple[Any, str, str]] = [
     ({"choices": [{"error": {"code": 503}, "finish_reason": "error"}]}, "Retryable", "503"),
     ({"choices": [{"message": {"content": "half"}, "finish_reason": "error"}]}, "Retryable", "502"),
     ([{"error": {"code": 403, "status": "PERMISSION_DENIED"}}], "Refused", "403"),
+    ({"error": {"status": "RESOURCE_EXHAUSTED"}}, "ProviderBusy", "429"),
+    ({"error": {"status": "UNAUTHENTICATED"}}, "Refused", "EDUGRAPH_OPENAI_API_KEY"),
+    # Some proxies name the error beside no `error`.
+    ({"detail": "Not authenticated"}, "Refused", "EDUGRAPH_OPENAI_API_KEY"),
+    ({"errors": [{"message": "Insufficient credits"}]}, "Refused", "credit"),
+    ({"message": "You exceeded your current quota"}, "Refused", "credit"),
+    ({"success": False, "error_code": 429}, "ProviderBusy", "429"),
+    ({"errorCode": "503"}, "Retryable", "503"),
 ]
 
 

@@ -63,6 +63,8 @@ _NO_CREDIT = (
     "arrearage",
     "account is in good standing",
     "credit balance",
+    "exceeded your current quota",
+    "insufficient credit",
     "freetieronly",
     "余额不足",
     "欠费",
@@ -108,7 +110,15 @@ _STATUS_BY_WORDS = (
     ),
     (
         UNAUTHORIZED,
-        ("invalid_api_key", "incorrect api key", "authentication", "unauthorized", *_ABOUT_KEY),
+        (
+            "invalid_api_key",
+            "incorrect api key",
+            "authentication",
+            "unauthorized",
+            "not authenticated",
+            "unauthenticated",
+            *_ABOUT_KEY,
+        ),
     ),
     (FORBIDDEN, ("permission", "forbidden")),
     (NOT_FOUND, _ABOUT_MODEL),
@@ -119,15 +129,23 @@ _STATUS_BY_WORDS = (
 Meaning = Literal["limit", "fault", "too long", "filtered", "form", "account", "moved", "refused"]
 
 
+_FIELDS_WITH_WORDS = (
+    "code",
+    "param",
+    "type",
+    "status",
+    "message",
+    "msg",
+    "error_msg",
+)
+
+
 def words_of(body: object, message: str) -> str:
     """Return what an error body says, in small letters. Gemini has it in a list of one."""
     if isinstance(body, list) and body and isinstance(body[0], dict):
         body = body[0].get("error", body[0])
     told = body if isinstance(body, dict) else {}
-    parts = (
-        *(told.get(name) for name in ("code", "param", "type", "message", "msg", "error_msg")),
-        message,
-    )
+    parts = (*(told.get(name) for name in _FIELDS_WITH_WORDS), message)
     return " ".join(_written(part) for part in parts if part).casefold()
 
 
@@ -144,13 +162,16 @@ def _written(part: object) -> str:
 def status_in(error: object) -> int | None:
     """Return the HTTP status that an error in a body names by a number or by its words, or None."""
     fields = error if isinstance(error, dict) else {}
-    for name in ("code", "status", "status_code", "http_code"):
+    for name in ("code", "status", "status_code", "http_code", "error_code", "errorCode"):
         number = fields.get(name)
         if isinstance(number, str) and _STATUS.fullmatch(number):
             number = int(number)
         if isinstance(number, int) and BAD_REQUEST <= number < _NO_STATUS:
             return number
     words = words_of(fields, error if isinstance(error, str) else "")
+    # These may quote the request, so they count only where nothing else names a status.
+    for name in ("detail", "errors"):
+        words += f" {_written(fields.get(name, '')).casefold()}"
     for status, any_of in _STATUS_BY_WORDS:
         if _has(words, any_of):
             return status
