@@ -253,6 +253,11 @@ def test_prerequisites_are_those_that_a_sentence_states(text: str, pairs: list) 
         "如果质量是密度的基础，就先学质量。",
         "有人认为，质量是密度的基础。",
         "最小公倍数是通分的基础吗？",
+        "质量是密度的基础，这是谣言。",
+        "质量是密度的基础这一观点早已过时。",
+        "An outdated book says:\nratios are a prerequisite for slope.",
+        "Ratios are a prerequisite for slope, as we used to teach.",
+        "Slope is based on ratios, which was refuted.",
         # values and programs, which textbooks speak of in these words
         "Slope depends on the coordinate plane.",
         "Slope requires ratios.",

@@ -137,11 +137,11 @@ _TRIMMED = re.compile(
 # A sentence with one of these, outside of the names of points, states nothing that may be followed: negations,
 # questions, conditions, and what others are said to think.
 _UNSURE = re.compile(
-    r"不(?!仅|但)|没|无(?!论)|非(?!常)|未|勿|莫|否|误|错|假|反对|如果|有人|据[说称]|号称|以为(?!基础)|难道|[吗呢?？]"
+    r"不(?!仅|但)|没|无(?!论)|非(?!常)|未|勿|莫|否|误|错|假|反对|如果|有人|据[说称]|号称|以为(?!基础)|难道|谣|传言|说法|观点|看法|过时|[吗呢?？]"
     r"|n['’]t\b|\b(?:not|no|never|nor|neither|none|nobody|nothing|without|hardly|barely|scarcely|rarely|seldom|cannot"
     r"|unlike|contrary|rather than|instead of|myth|false|untrue|wrong|incorrect|mistaken?|misconceptions?|doubt\w*"
     r"|den(?:y|ies|ied)|disputes?|claim(?:s|ed)?|believe[sd]?|supposed(?:ly)?|allegedly|people (?:say|think)"
-    r"|some (?:say|think)|if|whether|unless|may|might|could|would|suppose|seems?)\b",
+    r"|some (?:say|think)|rumou?rs?|outdated|refuted|debunked|once|used to|if|whether|unless|may|might|could|would|suppose|seems?)\b",
     re.IGNORECASE,
 )
 # A course may have a pronoun or a clause as a point, since texts and people name points freely.
