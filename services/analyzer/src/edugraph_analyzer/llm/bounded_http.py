@@ -41,7 +41,9 @@ class Exchange:
         left = self.ends_at - time.monotonic()
         if left <= 0:
             raise error("the exchange took too long")
-        return left if seconds is None else min(left, seconds)
+        if seconds is None:
+            return left
+        return min(left, seconds)
 
     def count(self, size: int) -> None:
         """Count bytes that arrived. Raises TooLarge."""

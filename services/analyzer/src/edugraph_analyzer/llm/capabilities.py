@@ -168,7 +168,9 @@ class EndpointMemory:
             kept = self._redis.get(key)
         except redis.RedisError:
             return None
-        return kept.decode() if isinstance(kept, bytes) else kept
+        if isinstance(kept, bytes):
+            return kept.decode()
+        return kept
 
     def _write(self, key: str, value: str, seconds: int) -> None:
         try:

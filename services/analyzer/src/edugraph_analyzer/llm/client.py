@@ -197,7 +197,9 @@ class LLMClient:
         in_file = self._settings.models.models.get(model)
         accesses = list[Access]()
         for endpoint in self._settings.endpoints_for(model):
-            name = in_file.names.get(endpoint.name, model) if in_file else model
+            name = model
+            if in_file:
+                name = in_file.names.get(endpoint.name, model)
             address = endpoint.base_url or ""
             secrets: list[str | None] = [key.get_secret_value() for key in endpoint.keys]
             for secret in secrets or [None]:
@@ -304,7 +306,9 @@ class LLMClient:
             if access.memory.refusal_of(access.name):
                 continue
             capabilities = access.memory.capabilities_of(access.name, access.parameters)
-            return None if capabilities.stream else access
+            if capabilities.stream:
+                return None
+            return access
         return None
 
     def batch_body(self, access: Access, request: LLMRequest) -> dict[str, Any]:
@@ -350,9 +354,9 @@ class LLMClient:
                     max_keepalive_connections=_MOST_CONNECTIONS,
                     keepalive_expiry=_KEPT_OPEN_SECONDS,
                 )
-                hooks: dict[str, list[Callable[..., Any]]] = (
-                    {"request": [self._reserve_slot]} if in_slots else {}
-                )
+                hooks: dict[str, list[Callable[..., Any]]] = {}
+                if in_slots:
+                    hooks["request"] = [self._reserve_slot]
                 http = BoundedClient(event_hooks=hooks, limits=limits, transport=self._transport)
                 self._http[in_slots] = (process, http)
             return self._http[in_slots][1]
@@ -436,7 +440,9 @@ class LLMClient:
         seconds = attempt.access.limiter.pause(
             attempt.model, "failed", reason, asked_seconds, attempt.slot
         )
-        return ProviderBusy(reason, seconds) if seconds else Retryable(reason)
+        if seconds:
+            return ProviderBusy(reason, seconds)
+        return Retryable(reason)
 
     def _failure_of(self, attempt: Attempt, error: Exception) -> Failure | Cancelled:
         """Return the failure to raise if there is no usable response.

@@ -161,14 +161,19 @@ def _written(part: object) -> str:
 
 def status_in(error: object) -> int | None:
     """Return the HTTP status that an error in a body names by a number or by its words, or None."""
-    fields = error if isinstance(error, dict) else {}
+    fields: dict[str, object] = {}
+    message = ""
+    if isinstance(error, dict):
+        fields = error
+    elif isinstance(error, str):
+        message = error
     for name in ("code", "status", "status_code", "http_code", "error_code", "errorCode"):
         number = fields.get(name)
         if isinstance(number, str) and _STATUS.fullmatch(number):
             number = int(number)
         if isinstance(number, int) and BAD_REQUEST <= number < _NO_STATUS:
             return number
-    words = words_of(fields, error if isinstance(error, str) else "")
+    words = words_of(fields, message)
     # These may quote the request, so they count only where nothing else names a status.
     for name in ("detail", "errors"):
         words += f" {_written(fields.get(name, '')).casefold()}"
@@ -213,9 +218,12 @@ def refusal(status: int, words: str, model: str) -> str:
     """Return the sentence for a refusal that concerns all requests of the job."""
     if status == PAYMENT_REQUIRED or _has(words, _NO_CREDIT):
         return _EMPTY_ACCOUNT.format(status=status)
-    about_model = status == NOT_FOUND or _has(words, _ABOUT_MODEL)
-    about = UNAUTHORIZED if _has(words, _ABOUT_KEY) else status
-    sentence = _UNKNOWN_MODEL if about_model else _SENTENCES.get(about, _REFUSED)
+    if status == NOT_FOUND or _has(words, _ABOUT_MODEL):
+        sentence = _UNKNOWN_MODEL
+    elif _has(words, _ABOUT_KEY):
+        sentence = _SENTENCES[UNAUTHORIZED]
+    else:
+        sentence = _SENTENCES.get(status, _REFUSED)
     return sentence.format(model=model, status=status)
 
 
@@ -243,7 +251,9 @@ def moved_to(address: str, location: str) -> str:
     try:
         there = urlsplit(urljoin(address, location))
         host = there.hostname or ""
-        port = f":{there.port}" if there.port else ""
+        port = ""
+        if there.port:
+            port = f":{there.port}"
     except ValueError:
         return "another address"
     if not _HOST.fullmatch(host):

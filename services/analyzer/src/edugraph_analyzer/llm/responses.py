@@ -85,23 +85,17 @@ def body_of(content: bytes) -> Any:
 
 def response_of(body: Any, asked: Asked) -> LLMResponse:
     """Return the response in the JSON value of a body. Raises Unreadable and ToldError."""
-    fields = body if isinstance(body, dict) else {}
+    fields = _object(body)
     choice = _first(fields.get("choices"))
     message = choice.get("message")
-    parts = message if isinstance(message, dict) else {}
+    parts = _object(message)
     text = _text_of(parts)
     finish = choice.get("finish_reason")
 
-    error = fields.get("error") or choice.get("error")
-    names_error = error or finish == "error"
-    if names_error or not choice:
-        status = status_in(error) or status_in(fields)
-        if status is None and names_error:
-            status = _SERVER_ERROR
-        if status is not None:
-            detail = error if isinstance(error, dict) else fields
-            words = words_of(detail, error if isinstance(error, str) else "")
-            raise ToldError(status, words, estimated_tokens(text))
+    error = _error_in(fields, choice)
+    if error is not None:
+        status, words = error
+        raise ToldError(status, words, estimated_tokens(text))
     if finish in _BROKEN_OFF:
         raise Unreadable(f"the provider broke off its answer ({finish})", estimated_tokens(text))
     if not isinstance(message, dict):
@@ -132,6 +126,24 @@ def response_of(body: Any, asked: Asked) -> LLMResponse:
         headroom=asked.headroom,
         estimated=is_estimated,
     )
+
+
+def _error_in(fields: dict[str, Any], choice: dict[str, Any]) -> tuple[int, str] | None:
+    """Return the status and the words of an error in a body and its first choice, or None."""
+    error = fields.get("error") or choice.get("error")
+    names_error = error or choice.get("finish_reason") == "error"
+    if choice and not names_error:
+        return None
+    status = status_in(error) or status_in(fields)
+    if status is None and names_error:
+        status = _SERVER_ERROR
+    if status is None:
+        return None
+    if isinstance(error, dict):
+        return status, words_of(error, "")
+    if isinstance(error, str):
+        return status, words_of(fields, error)
+    return status, words_of(fields, "")
 
 
 def _gathered(content: bytes) -> dict[str, Any]:
@@ -169,9 +181,9 @@ def _message_of(deltas: Iterable[dict[str, Any]]) -> dict[str, Any]:
         for call in _list(delta.get("tool_calls")):
             if isinstance(call, dict):
                 index = call.get("index")
-                arguments.setdefault(index if isinstance(index, int) else 0, []).append(
-                    _arguments(call)
-                )
+                if not isinstance(index, int):
+                    index = 0
+                arguments.setdefault(index, []).append(_arguments(call))
     message: dict[str, Any] = {name: "".join(pieces) for name, pieces in texts.items()}
     message["tool_calls"] = [
         {"function": {"arguments": "".join(pieces)}} for pieces in arguments.values()
@@ -200,7 +212,10 @@ def _text_of(message: dict[str, Any]) -> str:
     """Return the text of a message, or the arguments of its tool calls if the text has no JSON."""
     content = message.get("content")
     # A server that parses the answer itself may send the object instead of its text.
-    text = _written(content) if isinstance(content, dict) else _joined(content)
+    if isinstance(content, dict):
+        text = _written(content)
+    else:
+        text = _joined(content)
     calls = [call for call in _list(message.get("tool_calls")) if isinstance(call, dict)]
     if isinstance(message.get("function_call"), dict):
         calls.append({"function": message["function_call"]})
@@ -215,9 +230,10 @@ def _text_of(message: dict[str, Any]) -> str:
 
 
 def _arguments(call: dict[str, Any]) -> str:
-    function = call.get("function")
-    given = function.get("arguments") if isinstance(function, dict) else None
-    return _written(given) if isinstance(given, dict) else _joined(given)
+    given = _object(call.get("function")).get("arguments")
+    if isinstance(given, dict):
+        return _written(given)
+    return _joined(given)
 
 
 def _written(value: dict[str, Any]) -> str:
@@ -243,7 +259,15 @@ def _joined(content: Any) -> str:
 
 
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return []
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {}
+    return value
 
 
 def _first(choices: Any) -> dict[str, Any]:
@@ -264,8 +288,7 @@ def _believed(reported: Any, estimate: int) -> int | None:
 
 def _cached_tokens(usage: dict[str, Any]) -> int:
     """Return the number of input tokens that the provider had in its cache. Providers have three names for it."""
-    details = usage.get("prompt_tokens_details")
-    in_details = details.get("cached_tokens") if isinstance(details, dict) else None
+    in_details = _object(usage.get("prompt_tokens_details")).get("cached_tokens")
     for reported in (in_details, usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens")):
         number = _believed(reported, 0)
         if number:
