@@ -48,13 +48,16 @@ def cost_of(
     """
     if price is None:
         return 0.0
-    price_of_cached = price.input if price.cached is None else price.cached
+    price_of_cached = price.cached
+    if price_of_cached is None:
+        price_of_cached = price.input
     new_tokens = input_tokens - cached_tokens
     whole = (
         new_tokens * price.input + cached_tokens * price_of_cached + output_tokens * price.output
     )
-    share = price.batch if batched else 1.0
-    return whole * share / TOKENS_PER_PRICE
+    if batched:
+        whole *= price.batch
+    return whole / TOKENS_PER_PRICE
 
 
 def estimated_tokens(text: str) -> int:
@@ -110,6 +113,12 @@ class Spending:
         self._budget = budget
         self._pause_seconds = pause_seconds
 
+    def _budget_of_job(self, own: bytes | str | None) -> float | None:
+        """Return the budget of a job: its `own` one in Redis, or the one of the settings."""
+        if own is None:
+            return self._budget
+        return float(own)
+
     def add(self, job_id: str, kind: Kind, model: str, usage: Usage) -> None:
         key = cost_key(job_id)
         with self._redis.pipeline(transaction=True) as pipe:
@@ -122,7 +131,7 @@ class Spending:
         Requests that are under way go on, so a job may exceed its budget by one request of each process and thread.
         """
         spent, own = self._redis.hmget(cost_key(job_id), "cost", "budget")
-        budget = float(own) if own is not None else self._budget
+        budget = self._budget_of_job(own)
         if budget is None:
             return
         if price is None:
@@ -152,7 +161,7 @@ class Spending:
                 key, "cost", "reserved", "budget", f"reserved|{batch}"
             )
             pipe.multi()
-            budget = float(own) if own is not None else self._budget
+            budget = self._budget_of_job(own)
             if there is not None:
                 return True
             # Adding and subtracting fractions may leave a rounding error, which is not a reservation.

@@ -450,4 +450,6 @@ class Economy:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value or "")
+    if isinstance(value, bytes):
+        return value.decode()
+    return str(value or "")

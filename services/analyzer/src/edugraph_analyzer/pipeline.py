@@ -318,7 +318,9 @@ class Pipeline:
             if isinstance(row, Record):
                 own_ids.update(course_ids_of(row))
         brought = {each.course_id: each for each in message.contexts if each.course_id in own_ids}
-        needed_ids = own_ids if after_texts else own_ids - brought.keys()
+        needed_ids = own_ids
+        if not after_texts:
+            needed_ids = own_ids - brought.keys()
         sent = self._members.contexts(needed_ids)
         unknown_ids = needed_ids - sent.keys()
         if after_texts and unknown_ids:
@@ -453,8 +455,9 @@ def read_documents(message: Analysis) -> tuple[list[Document], list[Unanswered],
         try:
             documents.append(read_document(record, message.kind, message.contexts))
         except Unreadable as error:
-            record_id = record.get("record_id")
-            name = record_id if isinstance(record_id, str) else f"(record {number})"
+            name = record.get("record_id")
+            if not isinstance(name, str):
+                name = f"(record {number})"
             unanswered = Unanswered(name, error.reason)
             if isinstance(error, Textless):
                 skipped.append(unanswered)
@@ -682,8 +685,10 @@ class Resolver:
         Raises Wait if the model gave too many useless answers in a row, so that nobody may ask it for a while.
         """
         resolutions = resolutions_of(pack, response, item_ids(len(pack)))
-        useful = any(each.answer for each in resolutions)
-        self._count_useless(response, "" if useful else resolutions[0].reason)
+        problem = ""
+        if not any(each.answer for each in resolutions):
+            problem = resolutions[0].reason
+        self._count_useless(response, problem)
         return resolutions
 
     def _count_useless(self, response: LLMResponse, problem: str) -> None:
@@ -700,13 +705,15 @@ class Resolver:
             self._useless = 0
         elif not response.complete or not self._useful:
             self._useless += 1
-        what = (
-            problem if response.complete else f"it was cut at its limit of {response.limit} tokens"
-        )
+        what = problem
+        if not response.complete:
+            what = f"it was cut at its limit of {response.limit} tokens"
         model = self._settings.model_for(self._kind)
         sentence = f"the answers of the model {model!r} could not be used {MOST_USELESS} times in a row: {what}"
-        is_fault_of_model = bool(problem) and not self._useful
-        paused_seconds = self._client.judge(sentence if is_fault_of_model else "")
+        fault_of_model = ""
+        if problem and not self._useful:
+            fault_of_model = sentence
+        paused_seconds = self._client.judge(fault_of_model)
         if self._useless >= MOST_USELESS:
             advice = "set another EDUGRAPH_MODEL, or larger thinking_tokens for this one"
             self._given_up = f"{sentence}; {advice}"
@@ -731,11 +738,12 @@ def resolutions_of(
     inputs = split_in_proportion(response.input_tokens, text_tokens)
     outputs = split_in_proportion(response.output_tokens, answer_tokens)
     cached = split_in_proportion(response.cached_tokens, text_tokens)
-    cut = "" if response.complete else " (the answer was cut at its limit of tokens)"
     reasons = []
     for item_id in ids:
-        problem = parsed.problems.get(item_id)
-        reasons.append("" if problem is None else problem + cut)
+        problem = parsed.problems.get(item_id, "")
+        if problem and not response.complete:
+            problem += " (the answer was cut at its limit of tokens)"
+        reasons.append(problem)
     return [
         Resolution(*each)
         for each in zip(pack, answers, reasons, inputs, outputs, cached, strict=True)
@@ -750,7 +758,9 @@ def is_doubtful(resolution: Resolution, pack: Sequence[Question]) -> bool:
     last, since this takes longest.
     """
     own = resolution.question
-    quotes = () if resolution.answer is None else tuple(resolution.answer.evidence)
+    quotes: tuple[str, ...] = ()
+    if resolution.answer is not None:
+        quotes = tuple(resolution.answer.evidence)
     if found_in(quotes, own.body):
         return False
     if own.document.kind == "interaction":

@@ -25,6 +25,7 @@ from edugraph_common.contracts.messages import (
     CompareNames,
     CourseMembersRequest,
     Findings,
+    ProposedPair,
     ProposedPairs,
     own_contexts,
 )
@@ -171,7 +172,9 @@ class AnalyzerService:
         A message that is delivered again publishes the packs that it could not publish before. Raises QueueFull or
         Retryable if the broker did not take a pack.
         """
-        by = message.pack if isinstance(message, Analysis) else START
+        by = START
+        if isinstance(message, Analysis):
+            by = message.pack
         most = self.packs_in_queue
         if message.economy:
             most = max(most, ECONOMY_PACKS)
@@ -187,7 +190,9 @@ class AnalyzerService:
             self._begin_again(message)
         for pack in taken.packs:
             # A pack of a resumed job is another task, so that the result of the earlier task does not count for it.
-            step = f"{pack.pack}-{pack.generation}" if pack.generation else pack.pack
+            step = pack.pack
+            if pack.generation:
+                step = f"{pack.pack}-{pack.generation}"
             send(self.app, PACK_TASKS[pack.kind], pack, task_id=task_id_for(pack.job_id, step))
             self.windows.sent(pack.job_id, by, pack.pack)
 
@@ -221,7 +226,13 @@ class AnalyzerService:
             raise Wait(
                 "the importer has not told yet who is in the course", MEMBERS_SECONDS
             ) from None
+        error = None
+        if result.failed:
+            error = result.failed[0].reason
+        asked_at = None
         created = self.jobs.created(message.job_id)
+        if created:
+            asked_at = created.timestamp()
         findings = Findings(
             job_id=message.job_id,
             traceparent=message.traceparent,
@@ -229,11 +240,11 @@ class AnalyzerService:
             edition=edition_of(result),
             findings=result.findings,
             failed=len(result.failed),
-            error=result.failed[0].reason if result.failed else None,
+            error=error,
             generation=message.generation,
             withheld=len(result.withheld),
             textless=len(result.skipped),
-            asked_at=created.timestamp() if created else None,
+            asked_at=asked_at,
             acceptance=message.acceptance,
         )
         # Each edition is a task, so that the result of another edition does not count for it.
@@ -305,11 +316,15 @@ class AnalyzerService:
 
     def compare_names(self, message: CompareNames) -> dict[str, int]:
         """Send the importer the pairs of points that may mean the same, or the fact that no encoder is installed."""
-        pairs = same_points.proposed(message.points) if encoder.is_installed() else ()
+        version = None
+        pairs: tuple[ProposedPair, ...] = ()
+        if encoder.is_installed():
+            version = encoder.version()
+            pairs = same_points.proposed(message.points)
         proposed = ProposedPairs(
             job_id=message.job_id,
             traceparent=message.traceparent,
-            encoder=encoder.version() if encoder.is_installed() else None,
+            encoder=version,
             compared=len(message.points),
             pairs=pairs,
         )

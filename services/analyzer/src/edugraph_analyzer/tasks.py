@@ -118,4 +118,6 @@ def _start(task: LLMAnalysisTask, message: AnalysisBatch) -> str:
         task_id = task_id_for(pack.job_id, pack.pack)
         signature = task.app.tasks[PACK_TASKS[pack.kind]].s(pack.model_dump(mode="json"))
         signatures.append(signature.set(task_id=task_id))
-    return str(group(signatures).apply_async().id) if signatures else ""
+    if not signatures:
+        return ""
+    return str(group(signatures).apply_async().id)

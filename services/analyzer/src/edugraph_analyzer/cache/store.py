@@ -211,7 +211,9 @@ def _lease_key(kind: str, key: str) -> str:
 
 
 def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.decode()
+    return value
 
 
 def _script(server: "redis.Redis", name: str) -> "Script":
