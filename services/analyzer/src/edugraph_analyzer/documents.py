@@ -123,30 +123,36 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
         raise Unreadable(f"a {record.type} is not analysed as {kind}")
 
     data = record.data
-    labelled: list[tuple[str, str | None]] = []
-    match data:
-        case StudentInteraction():
-            labelled = [("message", data.text)]
-        case PostRecord():
-            labelled = [("title", data.title), ("message", data.text)]
-        case TeacherInteraction():
-            labelled = [
-                ("subject", data.subject),
-                ("message", data.text),
-                ("feedback", data.feedback),
-            ]
-        case ErrorRecord():
-            labelled = [("question", data.question), ("mistake", data.error_text)]
-        case AttemptRecord():
-            own_words = "mistake" if data.has_outcome else "message"
-            labelled = [("question", data.question or data.item_title), (own_words, data.response)]
-        case CourseContent():
-            labelled = [("title", data.title), ("content", data.content)]
-    sections = tuple((label, text) for label, text in labelled if text and text.strip())
+    sections = []
+    for label, text in _labelled_texts(data):
+        if text and text.strip():
+            sections.append((label, text))
     if not any(label in _OWN_WORDS for label, _ in sections):
         raise Textless("has no text to analyse")
 
-    return Document(record, kind, sections, _people_of(data), _courses_of(record, contexts))
+    return Document(record, kind, tuple(sections), _people_of(data), _courses_of(record, contexts))
+
+
+def _labelled_texts(data: Data) -> list[tuple[str, str | None]]:
+    """Return the texts that the model reads of a record, each with the label that it has in the prompt."""
+    match data:
+        case StudentInteraction():
+            return [("message", data.text)]
+        case PostRecord():
+            return [("title", data.title), ("message", data.text)]
+        case TeacherInteraction():
+            return [("subject", data.subject), ("message", data.text), ("feedback", data.feedback)]
+        case ErrorRecord():
+            return [("question", data.question), ("mistake", data.error_text)]
+        case AttemptRecord():
+            own_words = "message"
+            if data.has_outcome:
+                own_words = "mistake"
+            return [("question", data.question or data.item_title), (own_words, data.response)]
+        case CourseContent():
+            return [("title", data.title), ("content", data.content)]
+        case _:
+            return []
 
 
 def _people_of(data: Data) -> tuple[Person, ...]:

@@ -47,7 +47,9 @@ class MappingContext:
 
     def capped(self, confidence: float, evidence: tuple[str, ...]) -> float:
         """Return the confidence, or at most `cap` for an answer whose quotes are not in the text."""
-        return confidence if evidence else min(confidence, self.cap)
+        if evidence:
+            return confidence
+        return min(confidence, self.cap)
 
 
 def to_finding(answer: Answer, context: MappingContext) -> Finding:

@@ -94,7 +94,9 @@ def folded(text: str) -> str:
 
 def _word(value: Any) -> Any:
     """Return a word of a list in the spelling of the schema."""
-    return folded(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return folded(value)
+    return value
 
 
 def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
@@ -125,7 +127,9 @@ def _readable(entry_type: Any, most: int) -> Callable[[Any], list[Any]]:
 
     def read(value: Any) -> list[Any]:
         kept = list[Any]()
-        entries = value if isinstance(value, list) else [value]
+        entries = value
+        if not isinstance(value, list):
+            entries = [value]
         for entry in entries:
             try:
                 kept.append(adapter.validate_python(entry))
@@ -241,11 +245,9 @@ def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> ParsedAnswers:
     value = read_json(text)
     entries = entries_of(value)
     if entries is None:
-        problem = (
-            "the answer is not JSON"
-            if value is None
-            else 'the answer is not an object with a list "answers"'
-        )
+        problem = 'the answer is not an object with a list "answers"'
+        if value is None:
+            problem = "the answer is not JSON"
         return ParsedAnswers({}, dict.fromkeys(wanted, problem))
     by_id: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
@@ -362,7 +364,9 @@ def read_json(text: str) -> Any:
             if value is not None:
                 return value
     entries = _whole_entries(bare)
-    return {"answers": entries} if entries else None
+    if not entries:
+        return None
+    return {"answers": entries}
 
 
 def _whole_entries(text: str) -> list[Any]:

@@ -3,20 +3,21 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edugraph_analyzer.costs import estimated_tokens
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Document, Unreadable
 from edugraph_analyzer.findings.schema import Answer, schema_of
-from edugraph_analyzer.name_model import no_names, whole_names
+from edugraph_analyzer.name_model import FindNames, no_names, whole_names
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.injection import new_fence, speaks_to_model
 from edugraph_analyzer.prompting.relevance import most_relevant
 from edugraph_analyzer.redaction import Redactor
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.messages import CourseContext
 
 Message = dict[str, str]
 # The limit of one item's answer in tokens. Good answers take about half of it, and an endless answer is stopped.
@@ -130,9 +131,17 @@ def question_of(
     """
     if estimated_tokens(document.text) > settings.longest_item_tokens:
         raise TooLong
-    find_names = whole_names if settings.name_model else no_names
-    redactor = Redactor(document.people if settings.redaction else (), members, find_names)
-    redact = redactor.redact if settings.redaction else str
+    find_names: FindNames = no_names
+    if settings.name_model:
+        find_names = whole_names
+    redactor = Redactor((), members, find_names)
+    redact: Callable[[str], str] = str
+    redact_course: Callable[[str], str] = str
+    if settings.redaction:
+        redactor = Redactor(document.people, members, find_names)
+        redact = redactor.redact
+        # The names and descriptions of courses may name people too. Their placeholders are counted separately.
+        redact_course = Redactor(document.people, members, find_names).redact
     sections = [(label, redact(text)) for label, text in document.sections]
 
     points: tuple[str, ...] = ()
@@ -144,27 +153,21 @@ def question_of(
         )
     # A few knowledge points are part of the course's description. If there are many, each item has its nearest ones.
     are_few = len(points) <= settings.known_points
-    nearest = () if are_few else most_relevant(document.text, points, settings.known_points)
+    nearest: Sequence[str] = ()
+    if not are_few:
+        nearest = most_relevant(document.text, points, settings.known_points)
 
-    # A second redactor counts the placeholders of names and descriptions of courses, which may name people too.
-    redact_course = (
-        Redactor(redactor.people, members, find_names).redact if settings.redaction else str
-    )
-    description = list[tuple[str, str]]()
-    for course in document.courses:
-        if not course.name:
-            continue
-        shown = redact_course(course.name)
-        if course.description:
-            shown += f" ({redact_course(course.description)})"
-        description.append(("course", shown))
+    description = _courses_shown(document.courses, redact_course)
     if are_few and points:
         description.append(("known knowledge points", "; ".join(points)))
     # A long description stands once before all items of the pack, and a short one in each item.
     is_before_items = estimated_tokens(_lines(description)) > _COURSE_WITH_ITEM_TOKENS
 
     lines = list[tuple[str, str]]()
-    if not is_before_items:
+    course_before_items = ""
+    if is_before_items:
+        course_before_items = _lines(description)
+    else:
         lines += description
     if nearest:
         lines.append(("known knowledge points", "; ".join(nearest)))
@@ -177,12 +180,27 @@ def question_of(
         document=document,
         redactor=redactor,
         body=body,
-        course=_lines(description) if is_before_items else "",
+        course=course_before_items,
         language=_language(redacted),
         key=_key(document, settings, sections, redact),
         alone=speaks_to_model(redacted),
         tokens=estimated_tokens(body),
     )
+
+
+def _courses_shown(
+    courses: Iterable[CourseContext], redact: Callable[[str], str]
+) -> list[tuple[str, str]]:
+    """Return a line for each course that has a name, with its description."""
+    lines = []
+    for course in courses:
+        if not course.name:
+            continue
+        shown = redact(course.name)
+        if course.description:
+            shown += f" ({redact(course.description)})"
+        lines.append(("course", shown))
+    return lines
 
 
 def _key(
@@ -197,12 +215,17 @@ def _key(
     would be asked again.
     """
     kind = document.kind
-    courses = [
-        redact(course.name) if course.name else course.course_id for course in document.courses
-    ]
+    courses = []
+    for course in document.courses:
+        if course.name:
+            courses.append(redact(course.name))
+        else:
+            courses.append(course.course_id)
     named_courses = courses if kind != "interaction" else ()
     asked = settings.parameters_for(kind)
-    temperature = None if asked.temperature == "default" else asked.temperature
+    temperature = asked.temperature
+    if temperature == "default":
+        temperature = None
     model = settings.model_for(kind)
     parts = [kind, prompts.version_of(kind), model, temperature, named_courses, sections]
     # A model of the same name at another address is another model. Other endpoints in the file of models do not
@@ -226,7 +249,9 @@ def _language(text: str) -> str:
     if text.isascii():
         return ""
     is_chinese = len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text))
-    return "中文" if is_chinese else ""
+    if is_chinese:
+        return "中文"
+    return ""
 
 
 def _lines(labelled: Sequence[tuple[str, str]]) -> str:
