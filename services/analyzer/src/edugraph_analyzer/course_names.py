@@ -231,11 +231,14 @@ class CourseNames:
         is_word = part in WORDS or part[0] in _FUNCTION_CHARACTERS
         is_edge = part[0] in _EDGE_CHARACTERS or part[-1] in _EDGE_CHARACTERS
         if len(part) > len("子涵"):
-            self._put(part, _Proof.NONE)
-        elif is_word:
-            self._put(part, _Proof.NEIGHBOURS if stands_alone else _Proof.ADDRESS)
+            proof = _Proof.NONE
+        elif is_word and not stands_alone:
+            proof = _Proof.ADDRESS
+        elif is_word or is_edge:
+            proof = _Proof.NEIGHBOURS
         else:
-            self._put(part, _Proof.NEIGHBOURS if is_edge else _Proof.NONE)
+            proof = _Proof.NONE
+        self._put(part, proof)
 
     def _put(self, name: str, proof: _Proof) -> None:
         plain = plain_of(name)[:_LONGEST_UNSPACED_NAME]

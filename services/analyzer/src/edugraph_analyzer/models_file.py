@@ -122,8 +122,10 @@ class ModelsFile(_Told):
 
     def endpoints_of(self, model: str) -> tuple[Endpoint, ...]:
         """Return the endpoints that have a model, in the order in which they are asked."""
-        named = self.models[model].endpoints if model in self.models else ()
-        return tuple(endpoint for endpoint in self.endpoints if not named or endpoint.name in named)
+        if model not in self.models or not self.models[model].endpoints:
+            return self.endpoints
+        named = self.models[model].endpoints
+        return tuple(endpoint for endpoint in self.endpoints if endpoint.name in named)
 
 
 def read_models_file(path: Path, environment: Mapping[str, str]) -> ModelsFile:

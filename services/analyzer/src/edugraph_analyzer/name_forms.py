@@ -80,7 +80,9 @@ def split_name(name: str) -> tuple[str, str]:
     """
     is_compound = name[:2] in COMPOUND_SURNAMES or name[:2] in _COMPOUND_SURNAMES_IN_KOREAN
     has_two = len(name) > len("王小明") or (is_compound and len(name) > len("欧阳"))
-    size = len("欧阳") if has_two else 1
+    size = 1
+    if has_two:
+        size = len("欧阳")
     return name[:size], name[size:]
 
 

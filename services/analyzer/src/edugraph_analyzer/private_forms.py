@@ -34,7 +34,9 @@ MOST_DIGITS = 17
 
 def _whole(match: Found) -> tuple[int, int]:
     """Return the span to replace: the group `secret` if the pattern has one, and the whole match otherwise."""
-    return match.span("secret") if "secret" in match.re.groupindex else match.span()
+    if "secret" in match.re.groupindex:
+        return match.span("secret")
+    return match.span()
 
 
 class Needs(NamedTuple):
@@ -229,14 +231,18 @@ def _chinese_mobile(match: Found) -> tuple[int, int] | None:
     if _QUANTITY.match(match.string, match.end()):
         return None
     number = _compact(match[0]).strip("()")
-    return match.span() if is_phone(number, ("CN",)) else None
+    if not is_phone(number, ("CN",)):
+        return None
+    return match.span()
 
 
 def _with_trunk(match: Found) -> tuple[int, int] | None:
     """Replace a national number with its leading 0. One with fewer than ten digits must be an assigned number."""
     digits = "".join(_DIGITS.findall(match[0]))
     is_number = len(digits) >= _TEN or is_phone(digits)
-    return match.span() if is_number else None
+    if not is_number:
+        return None
+    return match.span()
 
 
 def _is_spelt_mobile(found: str) -> bool:
@@ -307,7 +313,9 @@ def _card(match: Found) -> tuple[int, int] | None:
     if luhn.is_valid(_compact(match[0])):
         return match.span()
     before = match.string[max(0, match.start() - 20) : match.start()]
-    return match.span() if _CARD_CUES.search(before) else None
+    if not _CARD_CUES.search(before):
+        return None
+    return match.span()
 
 
 def _any_card(match: Found) -> tuple[int, int] | None:
@@ -319,7 +327,9 @@ def _any_card(match: Found) -> tuple[int, int] | None:
     if _CARD_CUES.search(before):
         return match.span()
     is_checked = len(digits) > _FEWEST_IN_CARD and digits[0] in "23456" and luhn.is_valid(digits)
-    return match.span() if is_checked else None
+    if not is_checked:
+        return None
+    return match.span()
 
 
 # --- accounts and students' numbers -----------------------------------------------------------------------------

@@ -21,11 +21,9 @@ def check_provider(settings: AnalyzerSettings) -> Check:
         problem = _problem(address, key)
         if problem is not None:
             problems.append(problem)
-    advice = (
-        ("Check OPENAI_BASE_URL, OPENAI_API_KEY and the file of models, and the network.",)
-        if problems
-        else ()
-    )
+    advice: tuple[str, ...] = ()
+    if problems:
+        advice = ("Check OPENAI_BASE_URL, OPENAI_API_KEY and the file of models, and the network.",)
     return Check(name=NAME, ok=not problems, problems=tuple(problems), advice=advice)
 
 
@@ -42,7 +40,9 @@ def _logins(settings: AnalyzerSettings) -> list[tuple[str, str]]:
 
 def _problem(address: str, key: str) -> str | None:
     """Return the problem of one login, or None if it works."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
     try:
         answer = httpx.get(f"{address}/models", headers=headers, timeout=TIMEOUT_SECONDS)
     except httpx.HTTPError as error:

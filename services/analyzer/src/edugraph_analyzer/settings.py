@@ -200,11 +200,15 @@ class AnalyzerSettings(BaseSettings):
     def blank_is_none(cls, value: object) -> object:
         """Return None for an empty variable, because compose files and charts write it for one that is not set."""
         is_blank = isinstance(value, str) and not value.strip()
-        return None if is_blank else value
+        if is_blank:
+            return None
+        return value
 
     @property
     def secret(self) -> str | None:
-        return self.openai_api_key.get_secret_value() if self.openai_api_key else None
+        if not self.openai_api_key:
+            return None
+        return self.openai_api_key.get_secret_value()
 
     @model_validator(mode="after")
     def models_file_is_readable(self) -> "AnalyzerSettings":
@@ -223,7 +227,9 @@ class AnalyzerSettings(BaseSettings):
 
     @cached_property
     def models(self) -> ModelsFile:
-        return read_models_file(self.models_file, os.environ) if self.models_file else ModelsFile()
+        if self.models_file:
+            return read_models_file(self.models_file, os.environ)
+        return ModelsFile()
 
     @property
     def has_provider(self) -> bool:
@@ -251,7 +257,9 @@ class AnalyzerSettings(BaseSettings):
             timeout_seconds=self.call_timeout_seconds,
         )
         model = self.models.models.get(self.model_for(kind))
-        return own.overlaid(model.parameters_for(kind)) if model else own
+        if model:
+            return own.overlaid(model.parameters_for(kind))
+        return own
 
     def limits_of(self, model: str) -> Limits:
         """Return the limits of a model for each key."""
