@@ -362,7 +362,9 @@ class AsyncClient:
 
     async def derive_graph(self, *, repair: bool) -> Accepted:
         """Compare the graph with its records, or with `repair` derive it again. The result says what is wrong."""
-        action = "rebuild" if repair else "verify"
+        action = "verify"
+        if repair:
+            action = "rebuild"
         return await self._api.model(Accepted, f"/v1/graph/{action}", "POST")
 
     async def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:

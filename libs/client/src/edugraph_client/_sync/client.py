@@ -351,7 +351,9 @@ class Client:
 
     def derive_graph(self, *, repair: bool) -> Accepted:
         """Compare the graph with its records, or with `repair` derive it again. The result says what is wrong."""
-        action = "rebuild" if repair else "verify"
+        action = "verify"
+        if repair:
+            action = "rebuild"
         return self._api.model(Accepted, f"/v1/graph/{action}", "POST")
 
     def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:

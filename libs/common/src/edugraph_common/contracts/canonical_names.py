@@ -220,10 +220,14 @@ def _without_case(word: str) -> str:
     """Return a word in lower case, or unchanged if its case has a meaning, as in short words and in NaCl."""
     if len(word) <= _SHORT_WORD:
         lower = word.lower()
-        return lower if lower in _PREPOSITIONS else word
+        if lower in _PREPOSITIONS:
+            return lower
+        return word
     is_capitalized = word[0].isupper() and word[1:].islower()
     is_plain = word.islower() or word.isupper() or is_capitalized
-    return word.casefold() if is_plain else word
+    if is_plain:
+        return word.casefold()
+    return word
 
 
 def _space_counts(left: Token, right: Token) -> bool:

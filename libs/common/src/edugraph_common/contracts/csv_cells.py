@@ -6,4 +6,6 @@ _FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 
 def harmless(text: str) -> str:
     """Return a text that a spreadsheet does not run. An apostrophe is put before a text that looks like a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_BEGINS) else text
+    if text.startswith(_FORMULA_BEGINS):
+        return f"'{text}"
+    return text

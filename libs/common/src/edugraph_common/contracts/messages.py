@@ -151,7 +151,9 @@ class ImportRights(Requested):
     roster: bool = False
 
     def may_write(self, record_type: str) -> bool:
-        return self.roster if record_type in ROSTER_TYPES else self.learning
+        if record_type in ROSTER_TYPES:
+            return self.roster
+        return self.learning
 
 
 class ByteRange(Sent):

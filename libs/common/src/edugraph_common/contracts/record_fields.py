@@ -78,7 +78,9 @@ def _not_blank(value: str) -> str:
 def _utc(value: datetime) -> datetime:
     """Return the moment in UTC; a timestamp without a zone means UTC (docs/data-model.md)."""
     try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        if value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        return value.astimezone(UTC)
     except OverflowError:
         raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
 

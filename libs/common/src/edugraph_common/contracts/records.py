@@ -181,8 +181,12 @@ class AttemptRecord(ContractModel):
 
         The share is a whole number, because the sum of floats depends on their order.
         """
-        share = self.score if self.correct is None else float(self.correct)
-        return None if share is None else round(share * 1000)
+        share = self.score
+        if self.correct is not None:
+            share = float(self.correct)
+        if share is None:
+            return None
+        return round(share * 1000)
 
     @property
     def is_mistake(self) -> bool:
@@ -392,7 +396,9 @@ def course_ids_of(record: Record) -> tuple[str, ...]:
     if isinstance(data, ErrorRecord | AttemptRecord):
         return tuple(data.courses)
     course_id = getattr(data, "course_id", None)
-    return (course_id,) if course_id else ()
+    if not course_id:
+        return ()
+    return (course_id,)
 
 
 class Withdrawal(ContractModel):
@@ -549,10 +555,13 @@ def _first_problem(error: ValidationError, envelope: Mapping[str, Any]) -> Inval
     detail = error.errors(include_url=False)[0]
     location = detail["loc"]
     path = ".".join(str(part) for part in location)
-    field = path
     is_in_head = location and location[0] in _HEAD
-    if not is_in_head:
-        field = f"data.{path}" if path else "data"
+    if is_in_head:
+        field = path
+    elif path:
+        field = f"data.{path}"
+    else:
+        field = "data"
 
     # An error of the whole type has no path, and its input is the whole object.
     is_of_whole_type = detail["type"] == "value_error" and not path

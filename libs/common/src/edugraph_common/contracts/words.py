@@ -25,13 +25,17 @@ _KINDS = (r"\d", *_SCRIPTS)
 def not_after(first: str) -> str:
     """Return a lookbehind: the character before a word that begins with `first` must be of another kind."""
     kind = _kind(first)
-    return f"(?<![{kind}])" if kind else ""
+    if not kind:
+        return ""
+    return f"(?<![{kind}])"
 
 
 def not_before(last: str) -> str:
     """Return a lookahead: the character after a word that ends with `last` must be of another kind."""
     kind = _kind(last)
-    return f"(?![{kind}])" if kind else ""
+    if not kind:
+        return ""
+    return f"(?![{kind}])"
 
 
 def standing_alone(words: Iterable[str], *, ignore_case: bool = False) -> re.Pattern[str] | None:

@@ -160,4 +160,6 @@ def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analys
 
 def _script_argument(generation: int | None) -> str | int:
     """Return a generation as the scripts expect it: empty if the generation is unknown."""
-    return "" if generation is None else generation
+    if generation is None:
+        return ""
+    return generation

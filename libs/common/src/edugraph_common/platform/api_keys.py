@@ -120,7 +120,9 @@ class ApiKeys:
     def find(self, key_id: str) -> ApiKey | None:
         with redis_errors():
             text = cast("str | None", self._redis.hget(KEYS, key_id))
-        return ApiKey.model_validate_json(text) if text else None
+        if not text:
+            return None
+        return ApiKey.model_validate_json(text)
 
 
 def split_token(token: str) -> tuple[str, str]:

@@ -172,7 +172,9 @@ class Audit:
             object=keyed,
             purpose=purpose,
         )
-        most = MOST_READS_AND_REFUSALS if action in CAPPED else 0
+        most = 0
+        if action in CAPPED:
+            most = MOST_READS_AND_REFUSALS
         keys = [f"edugraph:audit-count:{who}:{now:%F}"]
         if once:
             keys.append(f"edugraph:logged:{once}")
@@ -194,7 +196,9 @@ class Audit:
                 return
             is_stored = state == "stored"
             shown = entry.model_dump(mode="json", exclude={"time", "number", "previous", "hash"})
-            place = Entry.model_validate_json(text).place if is_stored else ""
+            place = ""
+            if is_stored:
+                place = Entry.model_validate_json(text).place
             log.info("audit", **shown, in_redis=is_stored, place=place)
             return
         raise Retryable("too many others write into the audit log")
@@ -332,4 +336,6 @@ def _entry_of(text: str) -> Entry:
 
 def _number_of(place: str) -> int:
     number = place.partition(":")[0]
-    return int(number) if number.isdigit() else 0
+    if not number.isdigit():
+        return 0
+    return int(number)

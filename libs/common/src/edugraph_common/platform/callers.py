@@ -69,7 +69,9 @@ class KeyRing:
     def remembered(self, token: str, now: datetime) -> Caller | None:
         """Return the caller if the key is in the cache, else None. The call never waits."""
         _, fresh = self._look_back(split_token(token)[0])
-        return self.caller(token, now) if fresh else None
+        if not fresh:
+            return None
+        return self.caller(token, now)
 
     def _look_back(self, key_id: str) -> tuple[ApiKey | None, bool]:
         """Return the cached key, and whether the cache entry is recent enough to be used."""

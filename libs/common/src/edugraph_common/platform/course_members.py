@@ -162,7 +162,9 @@ class CourseMembers:
             pipe.exists(_RESTRICTED_KNOWN)
             pipe.smembers(_RESTRICTED)
             known, ids = pipe.execute()
-        return frozenset(ids) if known else None
+        if not known:
+            return None
+        return frozenset(ids)
 
     def forget(self) -> None:
         """Delete all lists.

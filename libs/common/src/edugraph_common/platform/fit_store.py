@@ -24,7 +24,9 @@ def read_fit(blobs: Blobs, key: str) -> tuple[FitHeader, list[LabelledRow]]:
 
 def fit_keys(blobs: Blobs, course_id: str | None = None) -> list[str]:
     """Return the keys of all fits, or of one course's fits, the oldest first."""
-    folder = FITS if course_id is None else fit_folder(course_id)
+    folder = FITS
+    if course_id is not None:
+        folder = fit_folder(course_id)
     return [key for key in blobs.keys(folder) if key.endswith(".ndjson")]
 
 

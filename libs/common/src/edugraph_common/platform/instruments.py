@@ -166,11 +166,15 @@ class _Process:
     def _bounded(self, label: Label, value: str) -> str:
         """Return the value, or "other" if the label does not allow it or has too many values already."""
         if label.allowed is not None:
-            return value if value in label.allowed else OTHER
+            if value in label.allowed:
+                return value
+            return OTHER
         seen = self._seen.setdefault(label.name, set())
         if len(seen) < label.most:
             seen.add(value)
-        return value if value in seen else OTHER
+        if value in seen:
+            return value
+        return OTHER
 
     def text(self) -> bytes:
         if self.folder is None:

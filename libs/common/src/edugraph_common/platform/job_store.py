@@ -760,7 +760,9 @@ class Jobs:
     def created(self, job_id: str) -> datetime | None:
         with redis_errors():
             text = cast("str | None", self._redis.hget(_job(job_id), "created"))
-        return datetime.fromisoformat(text) if text else None
+        if not text:
+            return None
+        return datetime.fromisoformat(text)
 
     def report(self, job_id: str, now: datetime) -> JobReport | None:
         """Return the report of a job, or None if there is no such job."""
@@ -788,7 +790,9 @@ class Jobs:
         the last page. Jobs that are added or expire meanwhile do not change the following pages.
         """
         is_filtered = state is not None or owner is not None
-        at_once = LOOKED_AT if is_filtered else limit + 1
+        at_once = limit + 1
+        if is_filtered:
+            at_once = LOOKED_AT
         with redis_errors():
             wanted = partial(self._wanted, state, owner, now)
             found = list(islice(self._older(after, now, wanted, at_once), limit + 1))
@@ -805,7 +809,9 @@ class Jobs:
         among: Callable[[list[str]], set[str]],
         at_once: int,
     ) -> Iterator[tuple["Place", JobReport]]:
-        latest: str | float = after.created if after else "+inf"
+        latest: str | float = "+inf"
+        if after:
+            latest = after.created
         skip = 0
         while True:
             page = cast(
@@ -832,7 +838,10 @@ class Jobs:
             # The next page begins at the time of the last job, since any number of jobs may have this time. If the
             # whole page had it, the page itself is skipped.
             _, last_created = page[-1]
-            skip = skip + at_once if last_created == latest else 0
+            if last_created == latest:
+                skip += at_once
+            else:
+                skip = 0
             latest = last_created
 
     def _wanted(
@@ -911,7 +920,9 @@ def _holds(value: Any, texts: AbstractSet[str]) -> bool:
 def _job(job_id: str, part: str = "") -> str:
     # The braces keep all keys of a job on one node of a Redis cluster.
     key = f"edugraph:job:{{{job_id}}}"
-    return f"{key}:{part}" if part else key
+    if part:
+        return f"{key}:{part}"
+    return key
 
 
 def _deliveries(queue: str) -> str:

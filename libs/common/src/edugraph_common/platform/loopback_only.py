@@ -38,7 +38,9 @@ class LoopbackOnly:
         self._answer = answer
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        problem = _refused(scope) if scope["type"] == "http" else None
+        problem = None
+        if scope["type"] == "http":
+            problem = _refused(scope)
         if problem is None:
             await self._app(scope, receive, send)
             return

@@ -14,9 +14,13 @@ def serve_metrics(host: str, port: int, text: Callable[[], bytes]) -> None:
         timeout = 10
 
         def do_GET(self) -> None:
-            found = self.path.partition("?")[0] == "/metrics"
-            body = text() if found else b""
-            self.send_response(200 if found else 404)
+            if self.path.partition("?")[0] == "/metrics":
+                status = 200
+                body = text()
+            else:
+                status = 404
+                body = b""
+            self.send_response(status)
             self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

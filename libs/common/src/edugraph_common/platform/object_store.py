@@ -201,7 +201,9 @@ class Blobs:
         """Return all keys below a folder, sorted. Raises Retryable if the folder changes too fast to be listed."""
         # A local folder is listed entry by entry. If an entry vanishes meanwhile, fsspec by default leaves out its
         # whole folder, and the other blobs in it would be missed. So it must raise, and the listing begins again.
-        options = {"on_error": "raise"} if isinstance(self._fs, LocalFileSystem) else {}
+        options = {}
+        if isinstance(self._fs, LocalFileSystem):
+            options["on_error"] = "raise"
         folder = self._path(prefix)
         with _store_errors():
             for _ in range(LISTINGS):
@@ -237,8 +239,9 @@ class Blobs:
                 time = _first_of(facts, _CHANGE_TIMES)
                 if isinstance(time, int | float):
                     time = datetime.fromtimestamp(time, UTC)
-                is_known = isinstance(time, datetime) and time.tzinfo is not None
-                times[key] = time if is_known else None
+                times[key] = None
+                if isinstance(time, datetime) and time.tzinfo is not None:
+                    times[key] = time
         return times
 
     def delete_empty(self, prefix: str) -> None:
@@ -264,7 +267,9 @@ class Blobs:
         if not is_below(key, self._imports_from):
             raise Rejected(f"{shown(key)} is not below any of EDUGRAPH_IMPORTS_FROM")
         try:
-            options = _NO_REDIRECTS if key.startswith(("http://", "https://")) else {}
+            options: dict[str, Any] = {}
+            if key.startswith(("http://", "https://")):
+                options = _NO_REDIRECTS
             fs, path = url_to_fs(key, **_FRESH, **options)
         except (ImportError, ValueError):
             raise Rejected(
@@ -405,4 +410,6 @@ def _s3_errors() -> tuple[type[Exception], ...]:
     A store in a folder has not loaded the package, so it has none of them.
     """
     botocore = sys.modules.get("botocore.exceptions")
-    return (botocore.BotoCoreError,) if botocore else ()
+    if not botocore:
+        return ()
+    return (botocore.BotoCoreError,)

@@ -133,7 +133,10 @@ class Issuer:
             or not (subject or session)
         ):
             return None
-        return LoggedOut(f"oidc:{subject}" if subject else "", session or "")
+        client_id = ""
+        if subject:
+            client_id = f"oidc:{subject}"
+        return LoggedOut(client_id, session or "")
 
     def claims(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
         """Return the claims of a token for this audience, or None if it is invalid.
@@ -193,12 +196,15 @@ class Issuer:
         )
         try:
             claims = jwt.decode(token, self._keys, registry=_REGISTRY).claims
-            rules.validate(
-                claims if with_end else {**claims, "exp": int(now.timestamp()) + LEEWAY_SECONDS}
-            )
+            checked = dict(claims)
+            if not with_end:
+                checked["exp"] = int(now.timestamp()) + LEEWAY_SECONDS
+            rules.validate(checked)
         except (JoseError, ValueError):
             return None
-        return claims if all(claims.get(name) for name in essential) else None
+        if not all(claims.get(name) for name in essential):
+            return None
+        return claims
 
     def _caller_by(self, claims: dict[str, Any] | None) -> Caller | None:
         if claims is None or claims.get("typ") in _OTHER_TYPES:

@@ -21,7 +21,9 @@ def ask_redis(url: str) -> None:
         with connect(url, timeout=TIMEOUT_SECONDS, retries=0) as client:
             client.zcard(JOBS)
     except LOGIN_ERRORS as error:
-        who = f"the user {user}" if user else "a login without a user name"
+        who = "a login without a user name"
+        if user:
+            who = f"the user {user}"
         raise ServerAway(
             f"Redis refuses {who} ({type(error).__name__})", "redis", "refused"
         ) from None

@@ -116,8 +116,12 @@ class Sessions:
             return None
         with redis_errors():
             text = cast("str | None", self._redis.get(_key(session_id)))
-        session = _opened(session_id, text) if text else None
-        return session if session is not None and now < session.ends else None
+        if not text:
+            return None
+        session = _opened(session_id, text)
+        if session is None or now >= session.ends:
+            return None
+        return session
 
     def end(self, session_id: str) -> None:
         self.end_by_key(_key(session_id))
@@ -152,7 +156,9 @@ class Sessions:
         None for a session that has ended, and for one whose access token is not the issuer's or too old.
         """
         found = self.find(token, now)
-        return self.caller_in(found, now) if found else None
+        if not found:
+            return None
+        return self.caller_in(found, now)
 
     def caller_in(self, session: Session, now: datetime) -> Caller | None:
         if self._issuer is None:

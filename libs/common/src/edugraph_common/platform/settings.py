@@ -173,7 +173,9 @@ class Settings(BrokerSettings):
     @classmethod
     def divided_by_spaces(cls, value: object) -> object:
         """Split the text at spaces. Raises ValueError for a URL that would allow a whole scheme."""
-        urls = tuple(value.split()) if isinstance(value, str) else value
+        urls = value
+        if isinstance(value, str):
+            urls = tuple(value.split())
         if isinstance(urls, tuple) and any(
             not re.fullmatch(r"[a-z][a-z0-9+.-]*://.*[^/].*", url) for url in urls
         ):
@@ -248,4 +250,6 @@ def passwords_of(users: dict[Service, SecretStr]) -> dict[Service, str]:
 
 
 def secret_of(setting: SecretStr | None) -> str | None:
-    return setting.get_secret_value() if setting else None
+    if not setting:
+        return None
+    return setting.get_secret_value()

@@ -19,7 +19,9 @@ def new() -> str:
 
 def accepted(value: str | None) -> str | None:
     """Return the value, or None if it is not a `traceparent` of version 00."""
-    return value if value and _FORM.fullmatch(value) else None
+    if value and _FORM.fullmatch(value):
+        return value
+    return None
 
 
 def trace_id(traceparent: str) -> str:

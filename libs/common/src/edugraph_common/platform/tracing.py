@@ -138,7 +138,9 @@ def _span(name: str, kind: Kind, attributes: dict[str, Attribute]) -> Iterator[S
 
     current = trace_context.current()
     # The parent is the current traceparent. Without one, the span begins a new trace.
-    carrier = {"traceparent": current} if current else {}
+    carrier = {}
+    if current:
+        carrier["traceparent"] = current
     parent = TraceContextTextMapPropagator().extract(carrier, Context())
     made = (
         _here.provider()
