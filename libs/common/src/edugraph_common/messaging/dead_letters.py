@@ -110,8 +110,10 @@ def read_dead_letters(
         except Unreadable:
             log.warning("dead_letter_unreadable", letter=ref)
             continue
-        found = find(letter.content) if letter else []
-        if letter and found:
+        if letter is None:
+            continue
+        found = find(letter.content)
+        if found:
             results.append((dead_queue_name(letter.queue), found))
     return results
 

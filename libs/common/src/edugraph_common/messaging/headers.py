@@ -27,9 +27,13 @@ def stamp_messages() -> None:
 def published_at(request: Any) -> float | None:
     """Return when the message of a delivery was published, in seconds since 1970, or None without the header."""
     value = request.get(PUBLISHED)
-    return value / 1_000 if isinstance(value, int) else None
+    if not isinstance(value, int):
+        return None
+    return value / 1_000
 
 
 def traceparent_of(request: Any) -> str | None:
     value = request.get(TRACEPARENT)
-    return value if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return value

@@ -95,7 +95,9 @@ def check_topology(settings: Settings) -> list[str]:
         for name in names:
             # RabbitMQ closes the channel if something is missing, so each question needs its own channel.
             with pika_channel(settings) as channel:
-                declare = channel.exchange_declare if kind == "exchange" else channel.queue_declare
+                declare = channel.queue_declare
+                if kind == "exchange":
+                    declare = channel.exchange_declare
                 try:
                     declare(name, passive=True)
                 except pika.exceptions.ChannelClosedByBroker:

@@ -210,12 +210,16 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
 
     def _wait(self, wait: Wait, args: tuple[Any, ...]) -> Any:
         seconds = max(1, min(int(wait.seconds) + 1, LONGEST_BACKOFF_SECONDS))
-        body = args[-1] if args and isinstance(args[-1], dict) else {}
+        body: dict[str, Any] = {}
+        if args and isinstance(args[-1], dict):
+            body = args[-1]
         if float(body.get("deadline") or math.inf) < time.time() + seconds:
             return self._give_up(
                 Rejected(f"{wait.reason}; the job's deadline has passed"), args, data_is_bad=True
             )
-        level = logging.WARNING if isinstance(wait, ServerAway) else logging.INFO
+        level = logging.INFO
+        if isinstance(wait, ServerAway):
+            level = logging.WARNING
         log.log(level, "task_waits", reason=wait.reason, seconds=seconds)
         if isinstance(wait, ServerAway):
             self.request.update(put_back_reason=wait.reason)

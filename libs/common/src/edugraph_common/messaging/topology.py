@@ -124,4 +124,6 @@ def _policy_of_task_queue(queue: str) -> dict[str, Any]:
 
 
 def _arguments(*, quorum: bool) -> dict[str, Any]:
-    return {"x-queue-type": "quorum"} if quorum else {}
+    if not quorum:
+        return {}
+    return {"x-queue-type": "quorum"}

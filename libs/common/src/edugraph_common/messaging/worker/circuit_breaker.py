@@ -65,7 +65,9 @@ class CircuitBreaker:
         self.failures[job] += 1
         if self.paused:
             return 0
-        limit = FAILURES_AFTER_A_PAUSE if self.pauses else self.limit
+        limit = self.limit
+        if self.pauses:
+            limit = FAILURES_AFTER_A_PAUSE
         counted = sum(min(number, limit // 2) for number in self.failures.values())
         if counted < limit:
             return 0

@@ -264,7 +264,9 @@ def _reason(letter: StoredLetter, *, known: bool, readable: bool) -> str:
             break
     if cause != "rejected":
         waited_for = letter.headers.get(WAITED_FOR)
-        before = f"; before that it was put back, because {waited_for}" if waited_for else ""
+        before = ""
+        if waited_for:
+            before = f"; before that it was put back, because {waited_for}"
         return (
             f"given up by the broker ({cause}): each time its worker died, lost the connection or could not store "
             f"the task's state in Redis; the worker's log says which{before}"

@@ -37,8 +37,10 @@ def note_deliveries(settings: Settings) -> None:
         if not job_id or task.name not in ROUTES:
             return
         # A message leaves out fields with their default.
+        generation = args[-1].get("generation")
         field = task.contract.model_fields.get("generation")
-        generation = args[-1].get("generation", field.default if field else None)
+        if field and "generation" not in args[-1]:
+            generation = field.default
         if not isinstance(generation, int):
             generation = None  # the message is malformed, or its job has no generations
         try:

@@ -52,7 +52,9 @@ def measure_worker(
         # Billiard gives the place of an old child to a new one only after the old child has ended.
         def place_in_pool() -> str:
             index = getattr(current_process(), "index", None)
-            return MAIN if index is None else f"child{index}"
+            if index is None:
+                return MAIN
+            return f"child{index}"
 
         share(_folder(settings), place_in_pool)
         open_all(metrics.INSTRUMENTS, ["every process", "workers", part])
@@ -157,4 +159,6 @@ def _count(task: Any, outcome: metrics.TaskOutcome) -> None:
 
 def _queue_of(task: Any) -> str:
     route = ROUTES.get(task.name)
-    return route.queue if route else "other"
+    if not route:
+        return "other"
+    return route.queue

@@ -79,7 +79,9 @@ class RejectingRequest(Request):
                 )
                 self.timer.call_after(seconds, self._put_back_unless_held)
                 return
-            server = "redis" if isinstance(error, redis.RedisError) else "unknown"
+            server = "unknown"
+            if isinstance(error, redis.RedisError):
+                server = "redis"
             log.warning(
                 "task_put_back",
                 task=self.name,
@@ -137,7 +139,9 @@ def refuse_what_is_no_task(message: Any) -> None:
     Celery does not check the form in its event loop. Any other message, for example a dead letter that was sent again
     without its content type, would end the worker, and each worker that starts after it.
     """
-    headers = message.headers if isinstance(message.headers, Mapping) else {}
+    headers: Mapping[str, Any] = {}
+    if isinstance(message.headers, Mapping):
+        headers = message.headers
     try:
         payload = message.payload  # decoded once and cached, since Celery reads it next
     except Exception as error:  # noqa: BLE001 - decoders may raise anything for a strange message
@@ -172,7 +176,9 @@ def install_reject_policy(consumer: Any) -> None:
         if task.name in ROUTES:
             request = symbol_by_name(task.Request)
             # Other request classes, such as the one of the metrics, come first, so that they see each event.
-            bases = (RejectingRequest,) if request is Request else (request, RejectingRequest)
+            bases: tuple[type, ...] = (request, RejectingRequest)
+            if request is Request:
+                bases = (RejectingRequest,)
             task.Request = type("Rejecting", bases, {"timer": consumer.timer, "consumer": consumer})
 
     def reject(message: Any, error: BaseException) -> None:

@@ -186,9 +186,13 @@ class ServerWatch(bootsteps.StartStopStep):
             )
 
     def _tell(self, answer: ServerAnswer, seconds: float) -> None:
-        tell = log.warning if answer.cause == "away" else log.error
+        tell = log.error
+        event = "server_refused"
+        if answer.cause == "away":
+            tell = log.warning
+            event = "server_away"
         tell(
-            "server_away" if answer.cause == "away" else "server_refused",
+            event,
             server=answer.server,
             reason=answer.reason,
             queues=self._queues,
