@@ -15,7 +15,7 @@ import yaml
 from tables import xlsx
 from typer.testing import CliRunner
 
-from edugraph_cli.commands.sources import SOURCES
+from edugraph_cli.commands.formats import FORMATS
 from edugraph_cli.main import app
 from edugraph_client import Client
 from edugraph_common.contracts.messages import Format
@@ -347,7 +347,7 @@ def test_the_command_says_what_an_import_would_do_and_suggests_a_mapping(tmp_pat
 
 
 def test_each_format_is_described() -> None:
-    assert {source.format for source in SOURCES} == set(get_args(Format))
+    assert {source.format for source in FORMATS} == set(get_args(Format))
 
 
 @shared

@@ -314,7 +314,7 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "members_asked": ("gia", ""),
     "answer_epochs": ("i", "n"),
     **dict.fromkeys(("turns", "to_clean"), ("gi", "")),
-    "clients": ("g", ""),
+    **dict.fromkeys(("clients", "sources"), ("g", "")),
     "keys": ("", "gn"),
     "sessions": ("n", "g"),
     "reading_turns": ("n", ""),

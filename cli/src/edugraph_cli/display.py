@@ -91,7 +91,7 @@ def _number_or_text(value: Any) -> str:
 
 def print_report(report: JobReport) -> None:
     """Print the whole report of a job."""
-    say(f"Job {report.job_id} ({report.source}): {report.state}")
+    say(f"Job {report.job_id} ({report.source}, source {report.source_name}): {report.state}")
     for sentence in (report.waiting_for, report.error):
         if sentence:
             say(f"  {sentence}")

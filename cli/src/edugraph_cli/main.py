@@ -18,6 +18,7 @@ from edugraph_cli.commands import (
     doctor,
     erasures,
     fits,
+    formats,
     graph,
     importing,
     imports,
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 app.command("import")(importing.import_files)
 app.command("analyze")(importing.analyze_file)
-app.command("sources")(sources.list_sources)
+app.command("formats")(formats.list_formats)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)
 app.command("pseudonym")(pseudonyms.show_pseudonym)
 app.command("roster")(rosters.read_roster_file)
@@ -63,6 +64,7 @@ app.add_typer(imports.app, name="imports")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
+app.add_typer(sources.app, name="sources")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(fits.app, name="analyzer")

@@ -72,6 +72,7 @@ def _application(
         spend=lambda _client: not wait_seconds, take=lambda _client: wait_seconds
     )
     numbers: Any = SimpleNamespace(take=take_number)
+    sources: Any = SimpleNamespace(use=lambda *_, **__: None)
 
     async def broker_answers() -> bool:
         return True
@@ -81,6 +82,7 @@ def _application(
         submitter=submitter,
         backpressure=backpressure,
         acceptance_numbers=numbers,
+        sources=sources,
         upload_slots=UploadSlots(CapacityLimiter(1), broker_answers),
     )
     audit: Any = SimpleNamespace(record=lambda *_, **__: None)

@@ -82,6 +82,7 @@ class _Wanted:
     file_format: Format | None
     platform: str | None
     changed_at: ChangeTime
+    source: str | None
 
     def __post_init__(self) -> None:
         if self.economy and not self.analyze:
@@ -91,8 +92,7 @@ class _Wanted:
         self, client: Client, path: Path, mapping: Path | None, console: Console, name: str = ""
     ) -> Accepted:
         """Send a file of this machine. Raises UnusableKind, Refused or Unreachable."""
-        form = source_of(path, mapping, self.file_format)
-        source = replace(form, platform=self.platform, changed_at=self.changed_at)
+        source = self._described(source_of(path, mapping, self.file_format))
         bar, sent = upload_bar(console, path.name, path.stat().st_size)
         with bar:
             return client.import_file(
@@ -107,19 +107,17 @@ class _Wanted:
 
     def send_url(self, client: Client, url: str, mapping: Path | None) -> Accepted:
         """Import the file at a URL. Raises Refused or Unreachable."""
-        form = _source_of_url(url, mapping, self.file_format)
         return client.import_url(
             url,
             batch_size=self.batch_size,
             analyze=self.analyze,
             economy=self.economy,
-            source=replace(form, platform=self.platform, changed_at=self.changed_at),
+            source=self._described(_source_of_url(url, mapping, self.file_format)),
         )
 
     def send_standard_input(self, client: Client, mapping: Path | None) -> Accepted:
         """Send standard input. Raises Refused or Unreachable."""
-        form = source_of(Path("-"), mapping, self.file_format)
-        source = replace(form, platform=self.platform, changed_at=self.changed_at)
+        source = self._described(source_of(Path("-"), mapping, self.file_format))
         options = {
             "name": "stdin",
             "batch_size": str(self.batch_size),
@@ -128,6 +126,12 @@ class _Wanted:
         if self.economy:
             options["economy"] = "true"
         return client.import_stream(sys.stdin.buffer, options, source=source)
+
+    def _described(self, form: FileSource) -> FileSource:
+        """Return the form of a file with the options of the command that describe its records."""
+        return replace(
+            form, platform=self.platform, changed_at=self.changed_at, source_name=self.source
+        )
 
     def send_one(self, client: Client, file: FileOfSet, console: Console) -> _Sent:
         """Send one of several files. Raises Unreachable."""
@@ -147,7 +151,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     files: Annotated[
         list[str],
         typer.Argument(
-            help="files (see `edugraph sources`), folders or ZIP archives of files; - for NDJSON from standard "
+            help="files (see `edugraph formats`), folders or ZIP archives of files; - for NDJSON from standard "
             "input; or a URL that the workers read"
         ),
     ],
@@ -161,6 +165,12 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     economy: Economy = False,
     file_format: Annotated[
         Format | None, typer.Option("--format", help="detected if it is not given")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="the source that the records belong to (`edugraph sources list`)"
+        ),
     ] = None,
     mapping: Annotated[
         Path | None,
@@ -189,7 +199,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
 
     Exits with 0 if everything was imported, 1 if a job failed or partly failed, 2 for a file that cannot be used.
     """
-    wanted = _Wanted(batch_size, analyze, economy, file_format, platform, changed_at)
+    wanted = _Wanted(batch_size, analyze, economy, file_format, platform, changed_at, source)
     if mapping:
         check_file(mapping)
     [file, *more] = files

@@ -43,7 +43,8 @@ def list_jobs(
     if as_json:
         show_json([report.model_dump(mode="json") for report in reports])
         return
-    columns = ("job", "state", "kind", "read", "written", "rejected", "failed", "created", "source")
+    numbers = ("read", "written", "rejected", "failed")
+    columns = ("job", "state", "kind", *numbers, "created", "file", "source")
     rows = []
     for report in reports:
         counts = (report.read, report.written, report.rejected, report.failed)
@@ -55,6 +56,7 @@ def list_jobs(
                 *counts,
                 f"{report.created:%F %T}",
                 report.source,
+                report.source_name,
             )
         )
     print_rows(columns, rows)

@@ -36,7 +36,7 @@ MapFile = Annotated[
 
 
 def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
-    file: Annotated[Path, typer.Argument(help="a file (see `edugraph sources`)")],
+    file: Annotated[Path, typer.Argument(help="a file (see `edugraph formats`)")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")
     ],

@@ -1,94 +1,152 @@
-"""`edugraph sources`: the kinds of files that can be imported."""
+"""`edugraph sources create|change|list|show`: the sources that data comes from."""
 
-from rich.table import Table
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
-from edugraph_cli.display import out, say, show_json
+import typer
+
+from edugraph_cli.display import (
+    INVALID,
+    plain_errors,
+    print_rows,
+    print_table,
+    say,
+    show_json,
+    stop,
+)
 from edugraph_cli.options import Json
-from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.messages import Format
+from edugraph_client import Client
+from edugraph_common.contracts.data_sources import DataSource, SourceKind, SourceSettings
 
-
-class SourceInfo(ContractModel):
-    """A kind of file. `becomes` says which rows become which records. Other rows count as not relevant, by name."""
-
-    format: Format
-    reads: str
-    becomes: str
-    needs: str = ""
-
-
-SOURCES = (
-    SourceInfo(
-        format="ndjson",
-        reads="one record of the contract on each line (.ndjson, .jsonl)",
-        becomes="every line: the record that it is",
-    ),
-    SourceInfo(
-        format="csv",
-        reads="a table with a header; delimiter and encoding are detected (UTF-8, UTF-16, GB18030, Big5, cp1252)",
-        becomes="every row: one record of the mapping's type; of a wide table: an attempt for each cell",
-        needs="a mapping file (--mapping)",
-    ),
-    SourceInfo(
-        format="workbook",
-        reads="the sheets of an .xlsx or .ods workbook that have the mapping's columns; titles may stand above them",
-        becomes="as a csv; hidden sheets are counted and not read",
-        needs="a mapping file (--mapping)",
-    ),
-    SourceInfo(
-        format="parquet",
-        reads="a Parquet file",
-        becomes="as a csv",
-        needs="a mapping file (--mapping)",
-    ),
-    SourceInfo(
-        format="xapi",
-        reads="xAPI statements (1.0.3 or 2.0), one on each line, as a JSON array, or as the answer of a store",
-        becomes="registered, completed, passed, progressed on a course: course_record · answered, passed, failed, "
-        "scored with a result, or an answer that is a text: attempt_record · commented, replied with a text in a "
-        "course: post_record · commented, liked on a person: student_interaction · experienced, played, initialized "
-        "and others in a course: activity_record",
-    ),
-    SourceInfo(
-        format="openedx",
-        reads="Open edX tracking logs, with or without the log's prefix, or single events",
-        becomes="enrollment, course grade, passed: course_record · a problem_check, right or wrong: attempt_record · "
-        "forum posts: post_record · votes, and posts that name whom they answer: student_interaction · videos, "
-        "pages, exercises, forums: activity_record",
-    ),
-    SourceInfo(
-        format="case",
-        reads="standards in the JSON of CASE 1.0 or 1.1: a package, or a list of packages",
-        becomes="every item: point_record, with its place (isChildOf), its prerequisites (precedes) and the same "
-        "item of another framework (exactMatchOf)",
-    ),
-    SourceInfo(
-        format="outline",
-        reads="a table with a row for each point: id, parent, code, name, description, prerequisites, in English or "
-        "Chinese; without a parent, the level or the blanks before the name say what is above",
-        becomes="every row: point_record",
-    ),
-    SourceInfo(
-        format="openstax",
-        reads="a book of OpenStax: a ZIP of one collection and its modules, the collection alone (XML), or its "
-        "tree (JSON)",
-        becomes="every chapter and module: point_record; links of the notes `be-prepared` are prerequisites",
-    ),
-    SourceInfo(
-        format="coherence_map",
-        reads="the data of the coherence map of the Common Core (JSON)",
-        becomes="every domain, cluster and standard: point_record; edges with a direction are prerequisites",
-    ),
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Sources: the places that data comes from, such as a learning platform, a gradebook or a roster.",
 )
 
+KindName = StrEnum("KindName", {name.upper(): name for name in get_args(SourceKind)})  # type: ignore[misc]
+Name = Annotated[
+    str, typer.Argument(help="1 to 40 small letters a to z, digits and hyphens; it never changes")
+]
+Platform = Annotated[
+    str | None, typer.Option(help="the address of the platform that writes the logs")
+]
+MappingFile = Annotated[
+    Path | None, typer.Option(help="the file that maps the columns of its tables to fields")
+]
+TimeZone = Annotated[
+    str | None, typer.Option(help="the zone of times that state none, such as Asia/Shanghai")
+]
+Analyse = Annotated[
+    bool | None, typer.Option("--analyse/--no-analyse", help="whether the model may read its texts")
+]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key",
+        metavar="ID",
+        help="a key that writes it (`edugraph keys list`), or oidc:SUBJECT; may be given several times",
+    ),
+]
 
+
+@app.command()
+def create(  # noqa: PLR0917 - they are options of a command
+    name: Name,
+    kind: Annotated[KindName, typer.Option(help="what it sends")],
+    platform: Platform = None,
+    mapping: MappingFile = None,
+    time_zone: TimeZone = None,
+    analyse: Analyse = None,
+    key: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Create a source. An import names it, or belongs to it if it is the only source of its key."""
+    given = _given(kind, platform, mapping, time_zone, analyse, key)
+    with plain_errors(), Client.from_environment() as client:
+        _show(client.create_source({"name": name, **given}), as_json=as_json)
+
+
+@app.command()
+def change(  # noqa: PLR0917 - they are options of a command
+    name: Name,
+    kind: Annotated[
+        KindName | None, typer.Option(help="what it sends; it stays once it has records")
+    ] = None,
+    platform: Platform = None,
+    mapping: MappingFile = None,
+    time_zone: TimeZone = None,
+    analyse: Analyse = None,
+    key: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Change the given settings of a source; the keys replace all keys that it had."""
+    given = _given(kind, platform, mapping, time_zone, analyse, key)
+    with plain_errors(), Client.from_environment() as client:
+        before = client.source(name).model_dump(
+            mode="json", include=set(SourceSettings.model_fields)
+        )
+        _show(client.change_source(name, before | given), as_json=as_json)
+
+
+@app.command("list")
 def list_sources(as_json: Json = False) -> None:
-    """List the kinds of files that can be imported."""
+    """List the sources. Without the scope operate, list the sources that this key writes."""
+    with plain_errors(), Client.from_environment() as client:
+        found = client.sources()
     if as_json:
-        show_json([source.model_dump() for source in SOURCES])
+        show_json([source.model_dump(mode="json") for source in found])
         return
-    table = Table("source", "reads", "becomes", "needs", box=None, padding=(0, 2, 0, 0))
-    for source in SOURCES:
-        table.add_row(source.format, source.reads, source.becomes, source.needs)
-    out.print(table)
-    say("Each file may come as it is, or compressed with gzip or zstd.")
+    rows = []
+    for source in found:
+        analysed = "yes" if source.analyse else "no"
+        in_use = "yes" if source.in_use else "no"
+        rows.append((source.name, source.kind, ",".join(source.keys) or "–", analysed, in_use))
+    print_rows(("name", "kind", "keys", "analysed", "in use"), rows)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show a source with all its settings."""
+    with plain_errors(), Client.from_environment() as client:
+        _show(client.source(name), as_json=as_json)
+
+
+def _given(  # noqa: PLR0917 - they are the options of two commands
+    kind: StrEnum | None,
+    platform: str | None,
+    mapping: Path | None,
+    time_zone: str | None,
+    analyse: bool | None,
+    keys: list[str] | None,
+) -> dict[str, Any]:
+    """Return the settings that the options give. End the command if the mapping file cannot be read."""
+    text = None
+    if mapping is not None:
+        try:
+            text = mapping.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            stop(f"{mapping} cannot be read as a text in UTF-8.", INVALID)
+    given = {
+        "kind": kind.value if kind else None,
+        "platform": platform,
+        "mapping": text,
+        "time_zone": time_zone,
+        "analyse": analyse,
+        "keys": keys,
+    }
+    return {setting: value for setting, value in given.items() if value is not None}
+
+
+def _show(source: DataSource, *, as_json: bool) -> None:
+    if as_json:
+        show_json(source.model_dump(mode="json"))
+        return
+    say(f"Source {source.name}")
+    settings = source.model_dump(mode="json", exclude={"name", "mapping"})
+    settings["keys"] = ", ".join(source.keys)
+    shown = {setting.replace("_", " "): value for setting, value in settings.items() if value}
+    print_table("Settings", shown)
+    if source.mapping:
+        say("Mapping")
+        say(source.mapping)

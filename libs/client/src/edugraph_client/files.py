@@ -26,7 +26,8 @@ class FileSource:
     """The form of a file.
 
     `mapping` is the text of the mapping file of a table. `platform` names the platform that wrote a log. `changed_at`
-    says when the records changed: with `import`, the file is the newest state.
+    says when the records changed: with `import`, the file is the newest state. `source_name` is the source that the
+    records belong to.
     """
 
     format: Format = "ndjson"
@@ -34,6 +35,7 @@ class FileSource:
     mapping: str | None = None
     platform: str | None = None
     changed_at: ChangeTime = "record"
+    source_name: str | None = None
 
     @property
     def options(self) -> dict[str, str]:
@@ -41,6 +43,7 @@ class FileSource:
         given = {"format": self.format, "mapping": self.mapping, "platform": self.platform}
         if self.changed_at != "record":
             given["changed_at"] = self.changed_at
+        given["source"] = self.source_name
         return {name: value for name, value in given.items() if value}
 
     @property

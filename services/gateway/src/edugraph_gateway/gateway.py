@@ -20,6 +20,7 @@ from edugraph_common.messaging.dead_letter_store import DeadLetterStore
 from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.acceptance import AcceptanceNumbers
+from edugraph_common.platform.api_keys import ApiKeys
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.cached import cached_for
@@ -31,6 +32,7 @@ from edugraph_common.platform.oidc import Issuer
 from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_common.platform.sessions import Sessions
 from edugraph_common.platform.settings import secret_of
+from edugraph_common.platform.source_registry import SourceRegistry
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.event_streams import EventStreams
@@ -75,6 +77,7 @@ class Gateway:
     probes: Probes
     dead_letters: DeadLetterOperator
     audit: Audit
+    api_keys: ApiKeys
     diagnose: Callable[[], list[Check]]
     broker_figures: BrokerFigures
     analysis_backlog: AnalysisBacklog
@@ -115,6 +118,7 @@ def open_gateway(
     retention = Retention(*(timedelta(days=each) for each in days))
     threads = CapacityLimiter(WRITE_THREADS)
     task_owners = TaskOwners(client)
+    api_keys = KeysWithBootstrap(client, bootstrap_key)
     submitter = JobSubmitter(
         jobs=jobs,
         task_owners=task_owners,
@@ -133,7 +137,7 @@ def open_gateway(
     return Gateway(
         settings=settings,
         admission=Admission(
-            KeyRing(KeysWithBootstrap(client, bootstrap_key)),
+            KeyRing(api_keys),
             issuer,
             RateLimiter(
                 client, settings.client_requests_per_minute, settings.client_burst_requests
@@ -157,6 +161,7 @@ def open_gateway(
                 idle_timeout_seconds=settings.upload_idle_timeout_seconds,
             ),
             preview_slots=CapacityLimiter(PREVIEWS_AT_A_TIME),
+            sources=SourceRegistry(client),
         ),
         jobs=jobs,
         task_owners=task_owners,
@@ -169,6 +174,7 @@ def open_gateway(
         probes=probes,
         dead_letters=dead_letters,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
+        api_keys=api_keys,
         diagnose=lambda: diagnose(
             settings=settings,
             client=client,

@@ -500,6 +500,7 @@ class Importer:
             self.now(),
             tasks=json.dumps([task]),
             tasks_hold_records=inline,
+            source_name=job.rights.source,
         ):
             log.warning("job_recreated", job=job.job_id, reason="Redis had lost it")
         return True

@@ -29,6 +29,7 @@ from edugraph_common.contracts.api import (
     GraphSummary,
     Restricted,
 )
+from edugraph_common.contracts.data_sources import DataSource
 from edugraph_common.contracts.messages import Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -155,7 +156,7 @@ class AsyncClient:
     async def import_records(
         self, records: Sequence[Mapping[str, Any]], **options: Any
     ) -> Accepted:
-        """Import at most 1,000 records. The options are batch_size, parallel_batches, analyze, economy."""
+        """Import at most 1,000 records. The options are source, batch_size, parallel_batches, analyze, economy."""
         return await self._api.submit("/v1/imports", json={"records": list(records), **options})
 
     async def analyze(
@@ -277,6 +278,26 @@ class AsyncClient:
                     raise
             await self._api.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, RETRY_SECONDS)
+
+    # Sources.
+
+    async def create_source(self, settings: Mapping[str, Any]) -> DataSource:
+        """Create a source. `settings` are its name, its kind, and others of POST /v1/sources."""
+        return await self._api.model(DataSource, "/v1/sources", "POST", json=dict(settings))
+
+    async def change_source(self, name: str, settings: Mapping[str, Any]) -> DataSource:
+        """Replace all settings of a source."""
+        return await self._api.model(
+            DataSource, f"/v1/sources/{quote(name, safe='')}", "PUT", json=dict(settings)
+        )
+
+    async def sources(self) -> tuple[DataSource, ...]:
+        """Return the sources that the caller may see, in the order of their names."""
+        answer = await self._api.json("/v1/sources")
+        return tuple(DataSource.model_validate(each) for each in answer["sources"])
+
+    async def source(self, name: str) -> DataSource:
+        return await self._api.model(DataSource, f"/v1/sources/{quote(name, safe='')}")
 
     # Questions and the graph.
 

@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
 from edugraph_common.contracts.record_fields import Id
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review, Thing
 
@@ -144,11 +145,13 @@ class Requested(Sent):
 class ImportRights(Requested):
     """The caller of an import and their rights, as they were when the import was accepted.
 
-    `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`).
+    `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`). `source` is the name of the source
+    that the records belong to; the import writes, replaces and withdraws only records of this source.
     """
 
     learning: bool = True
     roster: bool = False
+    source: str = DEFAULT_SOURCE
 
     def may_write(self, record_type: str) -> bool:
         if record_type in ROSTER_TYPES:

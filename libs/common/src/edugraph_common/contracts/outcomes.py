@@ -6,6 +6,7 @@ from typing import Annotated, Literal, cast
 from pydantic import BeforeValidator, Field
 
 from edugraph_common.contracts.contract_model import MessageModel
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.contracts.records import escaped
 
 # The number of errors that the outcome of a batch and the report of a job keep. The rejects blobs have all errors.
@@ -216,7 +217,8 @@ class JobReport(MessageModel):
 
     The counts of `ROW_COUNTS` and `not_relevant` are sums over its batches, and add up to `read` at any time.
     `expected` is the number of rows that the split saw. If it is more than `read`, the other rows have not been read
-    yet; in a job that has ended, they never were.
+    yet; in a job that has ended, they never were. `source` is the name of the file, or "inline"; `source_name` is the
+    name of the source that the records belong to.
     """
 
     version: Literal[1] = 1
@@ -224,6 +226,9 @@ class JobReport(MessageModel):
     kind: Literal["import", "analysis"]
     state: JobState
     source: str
+    source_name: str = Field(
+        default=DEFAULT_SOURCE, description="the source that its records belong to"
+    )
     owner: str = Field(default="", description="the client that made it")
     created: datetime
     updated: datetime

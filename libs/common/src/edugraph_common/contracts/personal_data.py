@@ -889,6 +889,19 @@ _REDIS = (
         ),
     ),
     DataPlace(
+        "redis.sources",
+        Store.REDIS,
+        ("edugraph:sources", "edugraph:sources-used"),
+        "pseudonymous",
+        Words(
+            "the sources of data with their settings, and which API keys or accounts may write them",
+            "数据来源及其设置，以及可以写入的 API 密钥或账户",
+        ),
+        Words("to keep the records of each source apart", "区分各来源的记录"),
+        Words("as long as the installation", "与系统同样久"),
+        left=Words("it names callers and no student", "其中是调用者，而非学生"),
+    ),
+    DataPlace(
         "redis.sessions",
         Store.REDIS,
         ("edugraph:session:*", "edugraph:sessions"),

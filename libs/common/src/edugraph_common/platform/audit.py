@@ -64,6 +64,8 @@ Action = Literal[
     "key.revoke",
     "session.begin",
     "session.end",
+    "source.create",
+    "source.change",
     "personal.read",
     "refused",
     "capped",

@@ -32,6 +32,7 @@ from edugraph_common.contracts.outcomes import (
     JobState,
     Reject,
 )
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import JOB_RETENTION_DAYS
 from edugraph_common.platform.task_owners import KEPT_SECONDS as TASK_OWNER_KEPT_SECONDS
@@ -116,6 +117,7 @@ class NewJob(NamedTuple):
     tasks_hold_records: bool = False
     owner: str = ""
     first_task: str = ""
+    source_name: str = DEFAULT_SOURCE
 
     def arguments(self) -> list[str | float]:
         """Return the arguments of create_job.lua for this job."""
@@ -131,6 +133,7 @@ class NewJob(NamedTuple):
             JOB_SCHEMA_VERSION,
             self.owner,
             TASK_OWNER_KEPT_SECONDS,
+            self.source_name,
         ]
 
 
@@ -210,11 +213,11 @@ class Jobs:
         to_analyse: int = 0,
         tasks: str = "",
         tasks_hold_records: bool = False,
+        source_name: str = DEFAULT_SOURCE,
     ) -> bool:
         """Create a job and return True, or return False if it is already there. `NewJob` explains the arguments."""
-        return self.create_job(
-            NewJob(job_id, kind, source, now, to_analyse, tasks, tasks_hold_records)
-        )
+        job = NewJob(job_id, kind, source, now, to_analyse, tasks, tasks_hold_records)
+        return self.create_job(job._replace(source_name=source_name))
 
     def create_job(self, job: NewJob) -> bool:
         """Create a job and return True, or return False if it is already there."""
@@ -957,6 +960,7 @@ def _report(
         kind=cast("Any", fields["kind"]),
         state=_state(cast("JobState", fields["state"]), waiting),
         source=fields["source"],
+        source_name=fields.get("source_name", DEFAULT_SOURCE),
         owner=fields.get("owner", ""),
         created=datetime.fromisoformat(fields["created"]),
         updated=datetime.fromisoformat(fields["updated"]),

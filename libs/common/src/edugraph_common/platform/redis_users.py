@@ -71,6 +71,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.members_asked",
             "redis.held",
             "redis.dead_letters",
+            "redis.sources",
         ),
         reads=(
             _RESULTS,

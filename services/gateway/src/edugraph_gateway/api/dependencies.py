@@ -14,11 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.permissions import SCOPES, Scope
+from edugraph_common.platform.api_keys import ApiKeys
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.problems import Refusal
 from edugraph_common.platform.sessions import token_sent
+from edugraph_common.platform.source_registry import SourceRegistry
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission, missing_scope
 from edugraph_gateway.auth.audit_trail import AuditTrail
@@ -95,6 +97,7 @@ Reviewer = Annotated[Caller, admitted("review")]
 Operator = Annotated[Caller, admitted("operate")]
 PersonalOperator = Annotated[Caller, admitted("operate", personal=True)]
 JobOperator = Annotated[Caller, admitted("operate", *IMPORTING)]
+SourceReader = Annotated[Caller, admitted("operate", *IMPORTING)]
 Eraser = Annotated[Caller, admitted("erase")]
 Officer = Annotated[Caller, admitted("privacy", "erase")]
 AuditReader = Annotated[Caller, admitted("privacy")]
@@ -137,6 +140,7 @@ async def note_refusal(request: Request, refusal: Refusal) -> None:
 
 
 AdmissionDep = Annotated[Admission, part(lambda gateway: gateway.admission)]
+ApiKeysDep = Annotated[ApiKeys, part(lambda gateway: gateway.api_keys)]
 BlobsDep = Annotated[Blobs, part(lambda gateway: gateway.blobs)]
 AuditTrailDep = Annotated[AuditTrail, Depends(audit_trail)]
 ClockDep = Annotated[Callable[[], datetime], part(lambda gateway: gateway.now)]
@@ -149,4 +153,5 @@ JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
 RestrictionsDep = Annotated[Restrictions, part(lambda gateway: gateway.restrictions)]
 TaskOwnersDep = Annotated[TaskOwners, part(lambda gateway: gateway.task_owners)]
+SourcesDep = Annotated[SourceRegistry, part(lambda gateway: gateway.intake.sources)]
 ResultsDep = Annotated[TaskResults, part(lambda gateway: gateway.results)]

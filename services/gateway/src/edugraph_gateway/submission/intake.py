@@ -5,9 +5,17 @@ from typing import TypedDict
 
 from anyio import CapacityLimiter
 
-from edugraph_common.contracts.messages import person_mark
+from edugraph_common.contracts.data_sources import DataSource
+from edugraph_common.contracts.messages import Format, person_mark
 from edugraph_common.platform.acceptance import AcceptanceNumbers
-from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.platform.source_registry import (
+    NotOwnSource,
+    SeveralSources,
+    SourceRegistry,
+    WrongFormat,
+)
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
@@ -42,9 +50,34 @@ class Intake:
     upload_slots: UploadSlots
     limits: BodyLimits
     preview_slots: CapacityLimiter
+    sources: SourceRegistry
 
     async def next_acceptance_number(self) -> int:
         """Return the number that decides between two contents of one record with equal times. Raises Retryable."""
         return await in_time(
             self.acceptance_numbers.take, WRITE_TIMEOUT_SECONDS, self.submitter.threads
         )
+
+    async def use_source(
+        self, caller: Caller, named: str | None, file_format: Format
+    ) -> DataSource | None:
+        """Return the source of an import, and note that it is in use. None means the default source.
+
+        Raises Refusal 422 for a source that is not the caller's, Problem 422, Retryable.
+        """
+        try:
+            return await in_time(
+                lambda: self.sources.use(
+                    caller.client_id, named, file_format, may_any=caller is ANYBODY
+                ),
+                WRITE_TIMEOUT_SECONDS,
+                self.submitter.threads,
+            )
+        except NotOwnSource:
+            words = f"Your key writes no source {named}; see: edugraph sources list"
+            raise Refusal(422, "source", words, caller.client_id) from None
+        except SeveralSources as several:
+            words = f"Your key writes several sources: name one of {several}."
+            raise Problem(422, "source", words) from None
+        except WrongFormat as wrong:
+            raise Problem(422, "source", str(wrong)) from None

@@ -14,6 +14,7 @@ from anyio import CancelScope, CapacityLimiter
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, ByteRange, Message
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.platform.job_store import Jobs, NewJob
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.task_owners import TaskOwners
@@ -40,13 +41,17 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Submission:
-    """`source` is what people see the job by; `to_analyse` is the number of records of an analysis job."""
+    """`source` is what people see the job by; `to_analyse` is the number of records of an analysis job.
+
+    `source_name` is the source that the records belong to.
+    """
 
     job_id: str
     kind: Literal["import", "analysis"]
     source: str
     tasks: Sequence[Task]
     to_analyse: int = 0
+    source_name: str = DEFAULT_SOURCE
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,11 @@ class JobSubmitter:
             for task in submission.tasks
         ]
         # `resume` makes the tasks again from this.
-        stored = json.dumps(
-            [[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks]
-        )
+        kept = []
+        for task in tasks:
+            message = task.message.model_dump(mode="json")
+            kept.append([task.name, message, task.task_id])
+        stored = json.dumps(kept)
         inline = any(getattr(task.message, "records", None) is not None for task in tasks)
         first = tasks[0].task_id
         job = NewJob(
@@ -87,6 +94,7 @@ class JobSubmitter:
             tasks_hold_records=inline,
             owner=owner,
             first_task=first,
+            source_name=submission.source_name,
         )
         try:
             await in_time(partial(self.jobs.create_job, job), WRITE_TIMEOUT_SECONDS, self.threads)

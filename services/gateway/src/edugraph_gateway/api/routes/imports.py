@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.data_sources import FORMATS_OF_KIND, DataSource
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import (
     INLINE_RECORDS,
@@ -26,6 +27,7 @@ from edugraph_common.contracts.messages import (
     ImportRights,
     OutsideFile,
 )
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.object_store import shown
@@ -49,17 +51,21 @@ ANALYSIS_QUEUE = "llm_analysis"  # for which an import with `analyze` makes work
 FILES = ("application/x-ndjson", "text/csv", "application/octet-stream")
 NAME = r"^[^\x00-\x1f\x7f]+$"
 OPEN_TIMEOUT_SECONDS = 3.0  # in which a file outside must show that it is there
+_BY_SOURCE = ("platform", "analyze")  # options that the settings of the source change
 DRAIN_SECONDS = 2.0  # in which a client may go on sending what was refused already
 
 
 class ImportOptions(ContractModel):
-    """`economy`: the texts are read by the provider's batches, within a day and for less.
+    """`source`: the source that the records belong to; without it, the only source of the caller, or else `default`.
+
+    `economy`: the texts are read by the provider's batches, within a day and for less.
 
     `changed_at`: `import` makes the file the newest state. Rows that do not say when they were changed count as
     changed when the import was accepted; otherwise they count as changed at their timestamp. A mapping may say
     `import`, too.
     """
 
+    source: SourceName | None = None
     batch_size: BatchSize = 1_000
     parallel_batches: Annotated[int, Field(ge=1, le=1_000)] = 64
     analyze: bool = False
@@ -173,12 +179,21 @@ async def import_json(
 
     async def first() -> Done:
         job_id = submitter.new_id()
+        file_format: Format = "ndjson"
+        if isinstance(wanted, OutsideImport):
+            file_format = wanted.format
+        source = await intake.use_source(caller, wanted.source, file_format)
         if isinstance(wanted, OutsideImport):
             looked_at = await _look_outside(
-                submitter, job_id, wanted, acceptance, rights_of(caller, job_id)
+                submitter,
+                job_id,
+                wanted,
+                acceptance,
+                rights_of(caller, job_id, source),
+                source=source,
             )
             return Done(fingerprint, await submitter.submit(looked_at, caller.client_id))
-        fields = dict(wanted)
+        fields = {**dict(wanted), "source": None, "analyze": _may_analyze(wanted, source)}
         if len(body) > RECORDS_IN_MESSAGE_BYTES:
             stored = await submitter.store_records(job_id, wanted.records)
             fields = {**fields, "records": None, "source": stored, "unpacked_bytes": len(body)}
@@ -187,7 +202,7 @@ async def import_json(
             job_id=job_id,
             accepted_at=accepted_at,
             acceptance=acceptance,
-            rights=rights_of(caller, job_id),
+            rights=rights_of(caller, job_id, source),
             **fields,
         )
         return Done(
@@ -217,10 +232,13 @@ def _parse(body: bytes) -> InlineImport | OutsideImport:
         raise invalid(error) from None
 
 
-def rights_of(caller: Caller, job_id: str) -> ImportRights:
+def rights_of(caller: Caller, job_id: str, source: DataSource | None = None) -> ImportRights:
     """Return what the caller may write. It travels with the job, whose rows are read long after the request."""
     return ImportRights(
-        learning=caller.may("submit"), roster=caller.may("roster"), **requested_by(caller, job_id)
+        learning=caller.may("submit"),
+        roster=caller.may("roster"),
+        source=source.name if source else DEFAULT_SOURCE,
+        **requested_by(caller, job_id),
     )
 
 
@@ -230,12 +248,14 @@ async def _look_outside(
     wanted: OutsideImport,
     acceptance: int,
     rights: ImportRights,
+    *,
+    source: DataSource | None,
 ) -> Submission:
     """Return the submission of a file outside that was looked at.
 
     Raises Rejected for a file that is not there or not allowed, MalformedFile for an empty one, Retryable.
     """
-    mapping = parse_mapping(wanted.mapping.encode()) if wanted.mapping else None
+    mapping = _mapping_of(wanted, source)
 
     def look() -> OutsideFile:
         if "://" not in wanted.url:
@@ -253,7 +273,9 @@ async def _look_outside(
         raise
     path = shown(wanted.url)
     by_name = content_encoding_of(path)
-    options = wanted.model_dump(exclude={"name", "mapping", "url", "compression", "changed_at"})
+    options = wanted.model_dump(
+        exclude={"name", "mapping", "url", "compression", "changed_at", "source", *_BY_SOURCE}
+    )
     compression = wanted.compression or (None if by_name == "identity" else by_name)
     accepted_at = submitter.now().timestamp()
     job = ImportJob(
@@ -264,10 +286,36 @@ async def _look_outside(
         acceptance=acceptance,
         changed_at=_change_time(wanted, mapping),
         outside=outside,
+        platform=_platform_of(wanted, source),
+        analyze=_may_analyze(wanted, source),
         rights=rights,
         **options,
     )
     return import_submission(job, wanted.name or path.rsplit("/", 1)[-1])
+
+
+def _mapping_of(options: FileImport, source: DataSource | None) -> Mapping | None:
+    """Return the mapping of a table: that of the request, or else that of its source. Raises MalformedFile."""
+    text = options.mapping
+    if text is None and source is not None and options.format in FORMATS_OF_KIND["table"]:
+        text = source.mapping
+    if text is None:
+        return None
+    mapping = parse_mapping(text.encode())
+    if mapping.time_zone is None and source is not None:
+        return mapping.model_copy(update={"time_zone": source.time_zone})
+    return mapping
+
+
+def _platform_of(options: FileImport, source: DataSource | None) -> str | None:
+    if options.platform is None and source is not None:
+        return source.platform
+    return options.platform
+
+
+def _may_analyze(options: ImportOptions, source: DataSource | None) -> bool:
+    """Return whether the texts are analysed: if the request asks for it and the source allows it."""
+    return options.analyze and (source is None or source.analyse)
 
 
 def _change_time(options: FileImport, mapping: Mapping | None) -> ChangeTime:
@@ -305,6 +353,7 @@ async def import_upload(
             limits.max_unpacked_bytes,
             acceptance=acceptance,
             caller=caller,
+            source=await intake.use_source(caller, options.source, options.format),
         )
         submission = import_submission(job, options.name)
         return Done(fingerprint(digest), await submitter.submit(submission, caller.client_id))
@@ -332,12 +381,13 @@ async def _store(
     *,
     acceptance: int,
     caller: Caller,
+    source: DataSource | None,
 ) -> tuple[ImportJob, str]:
     """Return the job and the SHA-256 of the body. After an error nothing is left."""
     job_id, blobs = submitter.new_id(), submitter.blobs
     key = source_key(job_id, f"{options.format}{SUFFIXES[encoding]}")
     try:
-        mapping = parse_mapping(options.mapping.encode()) if options.mapping else None
+        mapping = _mapping_of(options, source)
         upload = Upload(blobs, key, encoding, scan_of(options.format, mapping), max_unpacked_bytes)
         if mapping:
             await anyio.to_thread.run_sync(store_mapping, blobs, job_id, mapping)
@@ -345,7 +395,7 @@ async def _store(
     except Exception:
         await anyio.to_thread.run_sync(blobs.delete, f"jobs/{job_id}")
         raise
-    wanted = options.model_dump(exclude={"name", "mapping", "changed_at"})
+    wanted = options.model_dump(exclude={"name", "mapping", "changed_at", "source", *_BY_SOURCE})
     compression = None if encoding == "identity" else encoding
     accepted_at = submitter.now().timestamp()
     job = ImportJob(
@@ -356,7 +406,9 @@ async def _store(
         acceptance=acceptance,
         changed_at=_change_time(options, mapping),
         unpacked_bytes=stored.unpacked_bytes,
-        rights=rights_of(caller, job_id),
+        platform=_platform_of(options, source),
+        analyze=_may_analyze(options, source),
+        rights=rights_of(caller, job_id, source),
         **wanted,
     )
     return job, stored.digest
@@ -365,4 +417,10 @@ async def _store(
 def import_submission(job: ImportJob, source: str) -> Submission:
     """`source` is what people see the job by."""
     task = Task(TASK, job, task_id_for(job.job_id, "split"))
-    return Submission(job_id=job.job_id, kind="import", source=source, tasks=[task])
+    return Submission(
+        job_id=job.job_id,
+        kind="import",
+        source=source,
+        tasks=[task],
+        source_name=job.rights.source,
+    )

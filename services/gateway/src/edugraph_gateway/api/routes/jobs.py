@@ -20,7 +20,8 @@ from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
-from edugraph_common.platform.problems import Problem
+from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.platform.source_registry import NotOwnSource, SourceRegistry
 from edugraph_common.sources import ReadPlan, stored_read_plan
 from edugraph_gateway.api.answers import JobAnswer, JobDeleted, JobList, job_answer, names_somebody
 from edugraph_gateway.api.dependencies import (
@@ -166,7 +167,8 @@ async def resume_job(
     """Do the rest of a job that was cancelled or has failures. Written records are not written again."""
 
     def note() -> None:
-        existing_job(jobs, caller, job_id, now(), "operate")
+        report = existing_job(jobs, caller, job_id, now(), "operate")
+        check_source(intake.sources, caller, report)
         trail.did(caller, "job.resume", job_id)
 
     await anyio.to_thread.run_sync(note)
@@ -207,6 +209,7 @@ async def undo_import(
             raise Problem(
                 409, "no-import", "The job is an analysis, and only an import can be undone."
             )
+        check_source(intake.sources, caller, report)
         if report.state not in ENDED:
             raise Problem(409, "not-ended", "The job has not ended: cancel it first.")
         trail.did(caller, "job.undo", job_id)
@@ -340,6 +343,19 @@ def existing_job(
     if not (caller.may(of_others) or caller.owns(report.owner)):
         raise not_found_for(caller.client_id, "job", job_id)
     return report
+
+
+def check_source(sources: SourceRegistry, caller: Caller, report: JobReport) -> None:
+    """Raise Refusal 403 if the caller has lost the source of the job since the job was accepted."""
+    if caller.may("operate"):
+        return
+    try:
+        sources.choose(caller.client_id, report.source_name)
+    except NotOwnSource:
+        words = (
+            f"Your key does not write the source {report.source_name} any more; ask an operator."
+        )
+        raise Refusal(403, "source", words, caller.client_id) from None
 
 
 async def changes(

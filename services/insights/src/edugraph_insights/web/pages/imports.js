@@ -87,12 +87,17 @@ async function* events(body, signal) {
   }
 }
 
+/** The name of the file, and the source that its records belong to. */
+function fileAndSource(job) {
+  return job.source_name && job.source_name !== 'default' ? `${job.source} · ${job.source_name}` : job.source;
+}
+
 function report(job, section) {
   const apart = Object.values(job.not_relevant).reduce((sum, n) => sum + n, 0);
   const ended = ENDED.has(job.state);
   const { analysis } = job;
   return [
-    h('h3', {}, job.source),
+    h('h3', {}, fileAndSource(job)),
     h('p', {}, h('strong', { class: 'state', 'data-state': job.state }, told('job', job.state)), ` · ${moment(job.created)}`, !ended && job.seconds_left !== null && ` · ${t('imports.left', { n: number(job.seconds_left) })}`),
     !ended && h('progress', { 'aria-label': t('imports.progress'), max: Math.max(job.batches, 1), value: job.batches ? job.batches_done : null }),
     job.waiting_for && h('p', { class: 'left-out' }, t('imports.waits_for'), ' ', waitsFor(job.waiting_for)),
@@ -151,7 +156,7 @@ async function jobs() {
   return [
     h('p', { class: 'search no-print' }, h('label', {}, `${t('imports.only')} `, pick)),
     table(t('imports.listed', { n: listed.jobs.length }), [
-      { name: 'source', label: t('column.source'), text: true, cell: row => h('a', { href: changed({ job: row.job_id }), 'data-keep-focus': `job-${row.job_id}`, 'aria-current': row.job_id === now.job ? 'true' : null }, row.source) },
+      { name: 'source', label: t('column.source'), text: true, cell: row => h('a', { href: changed({ job: row.job_id }), 'data-keep-focus': `job-${row.job_id}`, 'aria-current': row.job_id === now.job ? 'true' : null }, fileAndSource(row)) },
       { name: 'state', label: t('column.state'), text: true, cell: row => [told('job', row.state), row.waiting_for && [': ', waitsFor(row.waiting_for)]] },
       { name: 'created', label: t('column.at'), text: true, cell: row => moment(row.created) },
       ...['read', 'written', 'rejected', 'failed'].map(name => ({ name, label: t(`outcome.${name}`), cell: row => value(row[name]) })),

@@ -1,0 +1,81 @@
+"""Sources: the places that data comes from, such as a learning platform, a gradebook or a roster."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
+
+LONGEST_MAPPING = 16_384  # characters
+MOST_KEYS = 100
+
+# `records`: lines of the contract. `table`: CSV files, workbooks, Parquet. `xapi`: statements. `openedx`: tracking
+# logs. `roster`: lists of classes, as lines or tables. `curriculum`: standards, outlines and tables of contents.
+SourceKind = Literal["records", "table", "xapi", "openedx", "roster", "curriculum"]
+
+FORMATS_OF_KIND: Mapping[SourceKind, frozenset[Format]] = {
+    "records": frozenset({"ndjson"}),
+    "table": frozenset({"csv", "workbook", "parquet"}),
+    "xapi": frozenset({"xapi"}),
+    "openedx": frozenset({"openedx"}),
+    "roster": frozenset({"ndjson", "csv", "workbook", "parquet"}),
+    "curriculum": frozenset({"case", "outline", "openstax", "coherence_map"}),
+}
+
+
+def _not_reserved(name: str) -> str:
+    if name == DEFAULT_SOURCE:
+        raise ValueError(f"{DEFAULT_SOURCE} is the source of imports without a source")
+    return name
+
+
+def _known_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError("is not the name of a time zone, such as Asia/Shanghai") from None
+    return name
+
+
+NewSourceName = Annotated[SourceName, AfterValidator(_not_reserved)]
+TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_known_time_zone)]
+ClientId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=300)]
+
+
+class SourceSettings(ContractModel):
+    """The settings of a source, which an operator may change.
+
+    - `platform`: the address of the platform that writes the logs, if it is not the school's own.
+    - `mapping`: the mapping of its tables, as YAML or JSON.
+    - `time_zone`: the zone of times in its tables that state none, such as Asia/Shanghai.
+    - `analyse`: whether texts may be sent to the analyzer.
+    - `keys`: the ids of the API keys that write it, or oidc:SUBJECT for people who sign in.
+    """
+
+    kind: SourceKind
+    platform: Annotated[str | None, Field(min_length=1, max_length=100)] = None
+    mapping: Annotated[str | None, Field(max_length=LONGEST_MAPPING)] = None
+    time_zone: TimeZone | None = None
+    analyse: bool = True
+    keys: Annotated[tuple[ClientId, ...], Field(max_length=MOST_KEYS)] = ()
+
+
+class NewSource(SourceSettings):
+    """A source to create. Its name never changes, because it is a part of the keys of its records."""
+
+    name: NewSourceName
+
+
+class DataSource(SourceSettings):
+    """A source. `in_use`: an import of it was accepted, so its kind does not change any more."""
+
+    model_config = ConfigDict(extra="ignore")  # Redis may keep the fields of a later release.
+
+    name: SourceName
+    created: datetime
+    in_use: bool = False
