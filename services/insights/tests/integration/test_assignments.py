@@ -367,6 +367,26 @@ def test_who_changes_the_group_is_asked_where_they_were_when_it_was_due(
     assert answer.left_out == {"assignments that no student of the question had to hand in": 1}
 
 
+def test_a_group_has_its_own_assignments_and_those_of_the_course(
+    room: Room, insights: Insights
+) -> None:
+    """Out: `asked.group` in `find`. A member of another group, too, is asked for its assignments only there."""
+    records = [
+        *in_course("s0"),
+        member("s0", "g"),
+        member("s0", "h"),
+        essay("1", assigned_to="group", group_id="g", due_at="2026-03-10"),
+        essay("2", item_id="j", assigned_to="group", group_id="h", due_at="2026-03-10"),
+        essay("3", item_id="k", assigned_to="course", due_at="2026-03-10"),
+        essay("4", item_id="l", due_at="2026-03-10"),
+    ]
+    written(room, records)
+    answer = asked(insights, "handed-in", course="C", group="g")
+    assert {(row.item, row.group) for row in answer.rows} == {("i", "g"), ("k", None)}
+    answer = asked(insights, "handed-in", course="C")
+    assert {row.item for row in answer.rows} == {"i", "j", "k"}
+
+
 def test_a_changed_due_date_and_a_withdrawn_item(room: Room, insights: Insights) -> None:
     records = [*in_course("s0"), answered("s0", "2026-03-11")]
     first = essay("1", assigned_to="course", due_at="2026-03-10")
