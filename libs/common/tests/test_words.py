@@ -55,6 +55,44 @@ def test_a_chinese_name_stands_wherever_its_characters_do(
     assert found(word, f"{before}{word}{behind}")
 
 
+SPELLINGS = (
+    (
+        "Quillon Zephyr",
+        "Quillon{}Zephyr",
+        ["  ", "\n", "\t", "\u00a0", "\u3000", "_", "-", ".", ". ", " - "],
+    ),
+    ("Quillon\u00a0 Zephyr", "Quillon{}Zephyr", [" ", "_"]),
+    ("阿依古丽·买买提", "阿依古丽{}买买提", ["", " ", "•", "・", "‧", ".", "_", "-", "．"]),
+    ("O'Brien", "O{}Brien", ["’", "‘", "ʼ", "`", "´"]),
+    ("O’Brien", "O{}Brien", ["'"]),
+)
+
+
+@pytest.mark.parametrize(("name", "form", "between"), SPELLINGS)
+@pytest.mark.parametrize("around", ["{}", "{}.csv", "作业_{}的", "S1-{} 2"])
+def test_a_name_is_found_as_people_write_its_inside(
+    name: str, form: str, between: list[str], around: str
+) -> None:
+    """Out: any entry of _OTHER_SPELLINGS, or `split` in `_spelled`."""
+    for each in between:
+        assert found(name, around.format(form.format(each))), each
+    assert not found(name, around.format(form.format("x")))
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("Li Na", "LiNa"),
+        ("Li Na", "Li, na klar"),
+        ("S1-2", "S1_2"),
+        ("S1.2", "S1-2"),
+        ("Mia Berg", "Mia Bergmann"),
+    ],
+)
+def test_another_word_is_not_a_spelling(word: str, text: str) -> None:
+    assert not found(word, text)
+
+
 @given(word=IDS, digit=st.sampled_from(DIGITS))
 def test_an_id_that_begins_like_another_one_is_not_that_one(word: str, digit: str) -> None:
     assert not found(word, f"{word}{digit}.csv")

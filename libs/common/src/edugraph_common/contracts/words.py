@@ -4,6 +4,8 @@ A word ends where the kind of character changes: `S107` is found in `S107_report
 `S107a`, but not in `S1070`. A name in Latin letters is found in `Mia2` and in `和Mia一起`, but not in
 `Miami`. Scripts without spaces between words have no such ends, so a Chinese name is found wherever its
 characters occur.
+
+People write the inside of a name in several ways: `Mia Berg` is found in `Mia_Berg.csv` and in `Mia  Berg`.
 """
 
 import re
@@ -20,6 +22,14 @@ _SCRIPTS = (
     "\u0900-\u0965",  # Devanagari
 )
 _KINDS = (r"\d", *_SCRIPTS)
+_POINTS_IN_NAMES = "\u00b7\u2022\u2027\u2219\u22c5\u30fb\uff0e\uff65"
+_APOSTROPHES = "'\u2018\u2019\u02bc\u00b4\u0060\uff07"
+# A character inside of a name -> the pattern of the characters that people write instead.
+_OTHER_SPELLINGS = {
+    " ": r"[\s_.\-]+",
+    **dict.fromkeys(_POINTS_IN_NAMES, rf"[\s_.\-{_POINTS_IN_NAMES}]*"),
+    **dict.fromkeys(_APOSTROPHES, f"[{_APOSTROPHES}]"),
+}
 
 
 def not_after(first: str) -> str:
@@ -48,8 +58,16 @@ def standing_alone(words: Iterable[str], *, ignore_case: bool = False) -> re.Pat
     for word in given:
         before = not_after(word[0])
         after = not_before(word[-1])
-        alone.append(before + re.escape(word) + after)
+        alone.append(before + _spelled(word) + after)
     return re.compile("|".join(alone), re.IGNORECASE if ignore_case else re.NOFLAG)
+
+
+def _spelled(word: str) -> str:
+    """Return the pattern of a word with the other spellings of the spaces, points and apostrophes in it."""
+    parts = []
+    for character in " ".join(word.split()) or word:
+        parts.append(_OTHER_SPELLINGS.get(character, re.escape(character)))
+    return "".join(parts)
 
 
 def _kind(character: str) -> str | None:
