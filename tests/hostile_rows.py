@@ -516,7 +516,9 @@ class StagedGraph:
                 [*staged.active_days],
                 staged.fields,
                 staged.learns,
-                [*staged.mistakes],
+                [*staged.sums.interactions],
+                [each.row() for each in staged.sums.interactions.values()],
+                [*staged.sums.mistakes],
             ]
         )
         for _, node_id in staged.nodes:

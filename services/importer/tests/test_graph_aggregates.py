@@ -86,7 +86,7 @@ def test_a_type_that_is_found_first_is_counted_and_related_and_nothing_is_recomp
     made, staged = added(
         update(mistake(occurrence_count=3), types("Sign", severity="high", fractions=0.25))
     )
-    [(key, totals)] = staged.mistakes.items()
+    [(key, totals)] = staged.sums.mistakes.items()
     assert key == ("a", "sign", "c")
     assert (totals.count, totals.weight) == (3, 3 * 2.0)
     assert made.related == related({("sign", "fractions"): (0.25, 0.75)})
@@ -95,7 +95,7 @@ def test_a_type_that_is_found_first_is_counted_and_related_and_nothing_is_recomp
 
 def test_a_type_that_the_record_states_is_not_counted_again() -> None:
     _, staged = added(update(mistake(error_type="Sign"), types("sign")))
-    assert not staged.mistakes
+    assert not staged.sums.mistakes
 
 
 def test_a_type_that_is_no_longer_found_is_recomputed_in_each_course_and_one_that_stays_is_not() -> (
@@ -106,7 +106,7 @@ def test_a_type_that_is_no_longer_found_is_recomputed_in_each_course_and_one_tha
     )
     made, staged = added(update(of, types("Stays", "New", p=0.5), types("Stays", "Gone", p=0.5)))
     assert made.outdated.mistakes == {("a", "gone", "c"), ("a", "gone", "d")}
-    assert staged.mistakes.keys() == {("a", "new", "c"), ("a", "new", "d")}
+    assert staged.sums.mistakes.keys() == {("a", "new", "c"), ("a", "new", "d")}
     assert +made.related == related({("new", "p"): (0.5, 0.75)})
     assert -made.related == related({("gone", "p"): (0.5, 0.75)})
     assert made.unlinked == {("ErrorType", "gone")}
@@ -293,7 +293,7 @@ def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
     )
     made.outdated.spellings, made.outdated.descriptions = {("Topic", "t")}, {"d"}
     said = {"from": "w", "to": "p", "strength": 1.0, "confidence": 0.25}
-    tx = Transaction(stated_related=[said, said | {"to": "q"}, said | {"strength": 0.125}])
+    tx = Transaction(recompute_relates_to=[said, said | {"to": "q"}, said | {"strength": 0.125}])
     made.related.subtract(related({("beta", "p"): (0.5, 0.75), ("gone", "p"): (0.25, 0.25)}))
     write_related(tx, made.related)
     raise_contains(tx, made.raised_contains)
@@ -314,7 +314,7 @@ def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
         == [{"student": "a", "type": "x", "course": "c"}]
     )
     names = tx.names()
-    assert dict(tx.asked)["stated_related"] == {"ids": ["w", "x"]}
+    assert dict(tx.asked)["recompute_relates_to"] == {"ids": ["w", "x"]}
     assert dict(tx.asked)["spellings_Topic"] == {"ids": ["t"]}
     assert dict(tx.asked)["descriptions"] == {"ids": ["d"]}
     assert names.index("remove_relates_to") < len(names) - names[::-1].index("add_relates_to") - 1
@@ -345,11 +345,11 @@ def test_mistakes_are_summed_with_their_weights_and_the_latest_word_on_them() ->
     ]
     tx = Transaction(recompute_has_error=rows)
     recompute(tx, UnitOfWork.staged(), Outdated(mistakes={("a", "t", "d"), ("a", "t", "c")}))
-    c, d = sorted(tx.rows("has_error"), key=lambda each: str(each["course"]))
+    c, d = sorted(tx.rows("add_has_error"), key=lambda each: str(each["course"]))
     assert (c["count"], c["weight"]) == (7, 2 * 0.5 + 1 * 2.0 + 4 * 1.0)
     assert (c["first"], c["last"]) == ("2026-01-01T00:00:00.000000Z", "2026-01-03T00:00:00.000000Z")
     assert (c["resolved"], d["resolved"], d["count"]) == (True, False, 1)
-    assert tx.names() == ["recompute_has_error", "remove_has_error", "has_error"]
+    assert tx.names() == ["recompute_has_error", "remove_has_error", "add_has_error"]
 
 
 def test_the_latest_lesson_with_feedback_decides_the_feedback() -> None:
@@ -368,14 +368,14 @@ def test_the_latest_lesson_with_feedback_decides_the_feedback() -> None:
     recompute(tx, UnitOfWork.staged(), Outdated(interactions={"teaches": {("t", "c"), ("t", "b")}}))
     assert tx.rows("remove_teaches") == [{"from": "t", "to": "b"}, {"from": "t", "to": "c"}]
     stamp = "2026-01-02T00:00:00.000000Z|r2"
-    by_student = {each["to"]: each for each in tx.rows("create_teaches")}
+    by_student = {each["to"]: each for each in tx.rows("add_teaches")}
     assert by_student["b"] == {
         "from": "t",
         "to": "b",
         "count": 7,
         "feedback": "second",
         "stamp": stamp,
-        "last": at(3),
+        "last": "2026-01-03T00:00:00.000000Z",
     }
     assert (by_student["c"]["count"], by_student["c"]["feedback"], by_student["c"]["stamp"]) == (
         1,
@@ -384,11 +384,17 @@ def test_the_latest_lesson_with_feedback_decides_the_feedback() -> None:
     )
 
 
-def test_totals_of_chats_are_written_as_the_graph_sums_them() -> None:
-    total = {"from": "a", "to": "b", "count": 3}
-    tx = Transaction(recompute_chat_with=[total])
+def test_totals_of_chats_are_those_of_the_chats_that_stay() -> None:
+    def chat(day: int, count: int) -> dict[str, Any]:
+        row = {"from": "a", "to": "b", "count": count, "feedback": None}
+        return row | {"timestamp": at(day), "record": f"r{day}"}
+
+    tx = Transaction(recompute_chat_with=[chat(2, 3), chat(1, 4)])
     recompute(tx, UnitOfWork.staged(), Outdated(interactions={"chat_with": {("a", "b")}}))
-    assert tx.rows("create_chat_with") == [total]
+    last = "2026-01-02T00:00:00.000000Z"
+    totals = {"count": 7, "last": last, "feedback": None, "stamp": None}
+    assert tx.rows("add_chat_with") == [{"from": "a", "to": "b", **totals}]
+    assert tx.names() == ["recompute_chat_with", "remove_chat_with", "add_chat_with"]
     empty = Transaction()
     recompute(empty, UnitOfWork.staged(), Outdated(interactions={"likes": set()}))
     assert empty.asked == []
@@ -490,7 +496,7 @@ def test_practice_is_made_anew_from_the_attempts_that_stay() -> None:
     recompute(tx, UnitOfWork.staged(), Outdated(practised={("b", "i"), ("a", "j"), ("a", "i")}))
     asked = [{"student": "a", "items": ["i", "j"]}, {"student": "b", "items": ["i"]}]
     assert tx.rows("recompute_practised") == tx.rows("remove_practised") == asked
-    assert tx.rows("practised") == [
+    assert tx.rows("add_practised") == [
         {
             "student": "a", "item": "i", "tries": 2, "right": 1250, "first": 250,
             "first_place": "2026-01-02T00:00:00.000000Z|0000000001|r2", "last": "2026-01-03T00:00:00.000000Z",
@@ -500,7 +506,7 @@ def test_practice_is_made_anew_from_the_attempts_that_stay() -> None:
             "first_place": "2026-01-01T00:00:00.000000Z|0000000000|r1", "last": "2026-01-01T00:00:00.000000Z",
         },
     ]  # fmt: skip
-    assert tx.names() == ["recompute_practised", "remove_practised", "practised"]
+    assert tx.names() == ["recompute_practised", "remove_practised", "add_practised"]
 
 
 def test_what_attempts_and_definitions_say_of_items_is_read_from_both() -> None:

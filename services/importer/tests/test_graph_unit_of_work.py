@@ -27,8 +27,8 @@ def test_mistakes_are_folded_into_one_row_for_each_student_type_and_course() -> 
         _error(severity="high") | {"timestamp": "2026-01-02T00:00:00Z"},
         _error(course_id="d"),
     )
-    sums = unit.mistakes["a", "sign", "c"]
-    assert len(unit.mistakes) == 2
+    sums = unit.sums.mistakes["a", "sign", "c"]
+    assert len(unit.sums.mistakes) == 2
     assert (sums.count, sums.weight, sums.resolved) == (3, 3.0, True)
     assert (sums.first, sums.last) == ("2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.000000Z")
 
@@ -58,6 +58,8 @@ def test_each_kind_of_record_has_its_own_rows() -> None:
         "about": 1,
     }
     assert unit.rows["create_like"][0]["count"] == 4
+    counts = {key: totals.count for key, totals in unit.sums.interactions.items()}
+    assert counts == {("chat_with", "a", "b"): 1, ("likes", "a", "b"): 4, ("teaches", "t", "a"): 1}
     assert unit.rows["about"][0]["spelled"] == ["Topic", "topic"]
 
 

@@ -788,7 +788,7 @@ def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_
     assert asked["delete_records_ErrorRecord"] == {"ids": ["m", "r"]}
     assert asked["recompute_likes"] == asked["remove_likes"] == {"rows": [{"from": "a", "to": "b"}]}
     assert asked["recompute_has_error"] == {"rows": [{"student": "a", "type": "e", "course": "c"}]}
-    assert asked["stated_related"] == {"ids": ["e"]}
+    assert asked["recompute_relates_to"] == {"ids": ["e"]}
     assert asked["recompute_contains"] == {"rows": [{"from": "c", "to": "p"}]}
     assert (asked["spellings_Topic"], asked["spellings_KnowledgePoint"]) == (
         {"ids": ["t"]},

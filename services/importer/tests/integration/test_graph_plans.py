@@ -170,7 +170,7 @@ def test_a_student_at_a_much_used_item_is_read_and_written_without_the_others(ro
     statements = (
         "recompute_practised",
         "remove_practised",
-        "practised",
+        "add_practised",
         "read_tests",
         "set_tests",
         "item_names_Attempt",

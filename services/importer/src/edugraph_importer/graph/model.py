@@ -68,10 +68,20 @@ LEARNS_FIELDS = ("enrollment_date", "progress", "completion_date", "time_spent")
 # the latest record with this field.
 KEYS_IN_COURSE = {"course_name": "named", "course_description": "described", "difficulty": "rated"}
 
-InteractionTotal = Literal["chat_with", "likes", "teaches"]
+InteractionSum = Literal["chat_with", "likes", "teaches"]
+# (name of the sum, id of the sender, id of the receiver)
+InteractionKey = tuple[InteractionSum, str, str]
 
 FILLED_MINUTES = 5  # a gap of at most this length between two active minutes counts as active
 _HOUR = (1 << 60) - 1
+
+
+class Interaction(NamedTuple):
+    """The amounts that one record adds to one CHAT_WITH, LIKES or TEACHES relationship. Only TEACHES has feedback."""
+
+    key: InteractionKey
+    number: int
+    feedback: str | None = None
 
 
 class Mistakes(NamedTuple):
@@ -79,7 +89,7 @@ class Mistakes(NamedTuple):
 
     key: MistakeKey
     number: int
-    weight: float
+    severity_weight: float
     resolved: bool | None
 
 
@@ -288,6 +298,7 @@ class Facts:
     rows: list[tuple[str, Row]] = field(default_factory=list)
     fields: list[tuple[Node, str, Any]] = field(default_factory=list)
     spellings: dict[Mention, int] = field(default_factory=dict)
+    interaction: Interaction | None = None
     mistakes: list[Mistakes] = field(default_factory=list)
     called: list[Called] = field(default_factory=list)
     learns: Learns | None = None
@@ -310,9 +321,7 @@ class Outdated:
     recomputed.
     """
 
-    interactions: dict[InteractionTotal, set[Pair]] = field(
-        default_factory=lambda: defaultdict(set)
-    )
+    interactions: dict[InteractionSum, set[Pair]] = field(default_factory=lambda: defaultdict(set))
     mistakes: set[MistakeKey] = field(default_factory=set)
     practised: set[Pair] = field(default_factory=set)
     memberships: set[PersonInGroup] = field(default_factory=set)

@@ -19,7 +19,7 @@ from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.groups import LeaderNotes
 from edugraph_importer.graph.model import (
     GroupCounts,
-    InteractionTotal,
+    InteractionSum,
     ItemNames,
     Node,
     Outdated,
@@ -55,7 +55,7 @@ _BEGINS_RELATIONSHIPS = (
 # The relationships of these nodes are counts of records. For other labels, the statements `stated_…` return the
 # relationships that records state.
 _COUNTED = ("Item", "KnowledgePoint")
-_TOTALS: dict[str, InteractionTotal] = {
+_TOTALS: dict[str, InteractionSum] = {
     "CHAT_WITH": "chat_with",
     "LIKES": "likes",
     "TEACHES": "teaches",

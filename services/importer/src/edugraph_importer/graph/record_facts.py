@@ -38,6 +38,8 @@ from edugraph_importer.graph.model import (
     Day,
     Facts,
     GroupCounts,
+    Interaction,
+    InteractionKey,
     ItemNames,
     Learns,
     Mistakes,
@@ -80,7 +82,6 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
         "id": record.record_id,
         "hash": record.content_hash,
         "type": record.type,
-        "stamp": record.version_key,
         "at": time_of(record.version_key),
         **version,
     }
@@ -101,6 +102,8 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
             row |= {"subject": data.subject, "text": data.text, "feedback": data.feedback}
             row["count"] = data.interaction_count
             facts.rows.append(("create_teacher_interaction", row))
+            key: InteractionKey = ("teaches", data.teacher_id, data.student_id)
+            facts.interaction = Interaction(key, data.interaction_count, data.feedback)
             facts.fields.append((("Teacher", data.teacher_id), "name", data.teacher_name))
             facts.fields.append((("Student", data.student_id), "name", data.student_name))
         case ErrorRecord() as data:
@@ -151,12 +154,16 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
 def _add_student_interaction(facts: Facts, row: Row, data: StudentInteraction) -> None:
     row |= {"from": data.student_id_from, "to": data.student_id_to, "course": data.course_id}
     row |= {"from_name": data.student_name_from, "to_name": data.student_name_to, "text": data.text}
+    key: InteractionKey
     if data.interaction_type == "chat":
         row["count"] = data.message_count
+        key = ("chat_with", data.student_id_from, data.student_id_to)
         facts.rows.append(("create_chat", row))
     else:
         row["count"] = data.like_count
+        key = ("likes", data.student_id_from, data.student_id_to)
         facts.rows.append(("create_like", row))
+    facts.interaction = Interaction(key, row["count"])
     facts.fields.append((("Student", data.student_id_from), "name", data.student_name_from))
     facts.fields.append((("Student", data.student_id_to), "name", data.student_name_to))
     for topic, spellings in topics(data).items():
@@ -295,7 +302,7 @@ def mistakes(
     number = data.occurrence_count if isinstance(data, ErrorRecord) else 1
     for course_id in data.courses:
         key = (data.student_id, error_type, course_id)
-        yield Mistakes(key, number, number * SEVERITY_WEIGHT[severity], resolved(data))
+        yield Mistakes(key, number, SEVERITY_WEIGHT[severity], resolved(data))
 
 
 def nodes(record: Record) -> Iterator[Node]:  # noqa: C901 - one case for each type of record

@@ -1,55 +1,93 @@
-"""The sums on relationships. For each of them, adding and taking back stand side by side.
+"""The sums of records on relationships: CHAT_WITH, LIKES, TEACHES, HAS_ERROR, PRACTISED, RELATES_TO and CONTAINS.
 
-A new record is added to its sums. If a record is removed, its sums are computed again from the remaining records, or
-subtracted where the relationship has counts.
+The rule of each sum is stated once: in the method `add` of its class, and in `related` for RELATES_TO. A batch adds
+its new records by this rule to totals of its own, and then these totals to the relationships. If records are removed,
+the relationships are removed as well, and the same rule adds the remaining records again. Few records have to be read
+for that, since each sum belongs to one person. RELATES_TO belongs to everybody, so its parts are subtracted.
+
+cypher/sums.cypher has the statements of each sum side by side: `add_…`, `remove_…` and `recompute_…`. The days of
+activity at the end of this module only grow.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import neo4j
 
-from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.model import (
     SEVERITY_WEIGHT,
     Activity,
     Day,
-    InteractionTotal,
+    Facts,
+    InteractionKey,
+    InteractionSum,
     MistakeKey,
     Pair,
     attempt_place,
     time_of,
     version_key,
 )
-from edugraph_importer.graph.statements import CYPHER, Row, rows_of, run_rows
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 
 # The sums of RELATES_TO: (error type, knowledge point, name of the sum) -> value. Strength and confidence are summed
 # in thousandths.
 RelatedSums = Counter[tuple[str, str, str]]
 
 
+def _earliest(present: str | None, at: str) -> str:
+    if present is None:
+        return at
+    return min(present, at)
+
+
+def _latest(present: str | None, at: str) -> str:
+    if present is None:
+        return at
+    return max(present, at)
+
+
+@dataclass(slots=True)
+class InteractionTotals:
+    """The totals of one CHAT_WITH, LIKES or TEACHES. Only TEACHES has feedback: the latest that a record gives."""
+
+    count: int = 0
+    last: str | None = None  # an ISO text, which sorts by time
+    feedback: str | None = None
+    stamp: str | None = None  # the version key of the record that decides `feedback`
+
+    def add(self, count: int, feedback: str | None, version_key: str) -> None:
+        self.count += count
+        self.last = _latest(self.last, time_of(version_key))
+        if feedback is None:
+            return
+        if self.stamp is None or version_key > self.stamp:
+            self.feedback = feedback
+            self.stamp = version_key
+
+    def row(self) -> Row:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
 @dataclass(slots=True)
 class MistakeTotals:
-    """The totals of one HAS_ERROR relationship. Times are ISO texts, which sort by time."""
+    """The totals of one HAS_ERROR. The latest record that gives `resolved` decides it."""
 
     count: int = 0
     weight: float = 0.0
-    first: str | None = None
+    first: str | None = None  # an ISO text, which sorts by time
     last: str | None = None
     resolved: bool | None = None
     stamp: str | None = None  # the version key of the record that decides `resolved`
 
-    def add(self, count: int, weight: float, at: str) -> None:
+    def add(
+        self, count: int, severity_weight: float, resolved: bool | None, version_key: str
+    ) -> None:
+        at = time_of(version_key)
         self.count += count
-        self.weight += weight
-        if self.first is None or at < self.first:
-            self.first = at
-        if self.last is None or at > self.last:
-            self.last = at
-
-    def put_resolved(self, resolved: bool | None, version_key: str) -> None:
-        """Set `resolved` from a record if the record gives it and is later than the present one."""
+        self.weight += count * severity_weight
+        self.first = _earliest(self.first, at)
+        self.last = _latest(self.last, at)
         if resolved is None:
             return
         if self.stamp is None or version_key > self.stamp:
@@ -60,108 +98,119 @@ class MistakeTotals:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def mistake_rows(mistakes: Mapping[MistakeKey, MistakeTotals]) -> list[Row]:
-    rows: list[Row] = []
-    for (student_id, error_type, course_id), totals in mistakes.items():
-        rows.append(
-            {"student": student_id, "type": error_type, "course": course_id, **totals.row()}
-        )
-    return rows
-
-
-def recompute_has_error(tx: neo4j.Transaction, mistakes: Iterable[MistakeKey]) -> None:
-    rows: list[Row] = []
-    for student_id, error_type, course_id in sorted(mistakes):
-        rows.append({"student": student_id, "type": error_type, "course": course_id})
-    if not rows:
-        return
-    totals: dict[MistakeKey, MistakeTotals] = defaultdict(MistakeTotals)
-    for row in tx.run(CYPHER["recompute_has_error"], rows=rows):
-        total = totals[row["student"], row["type"], row["course"]]
-        weight = row["count"] * SEVERITY_WEIGHT[row["severity"]]
-        total.add(row["count"], weight, iso(row["timestamp"].to_native()))
-        total.put_resolved(row["resolved"], version_key(row))
-    run_rows(tx, "remove_has_error", rows)
-    run_rows(tx, "has_error", mistake_rows(totals))
-
-
 @dataclass(slots=True)
 class PracticeTotals:
-    """The totals of one PRACTISED relationship. Outcomes are thousandths of a right answer, times are ISO texts."""
+    """The totals of one PRACTISED. Outcomes are thousandths of a right answer."""
 
     tries: int = 0
     right: int = 0
     first: int | None = None  # the outcome of the first attempt
     first_place: str | None = None
-    last: str | None = None
+    last: str | None = None  # an ISO text, which sorts by time
 
     def add(self, outcome: int, place: str) -> None:
+        """Add an attempt. The attempt with the smallest place is the first one."""
         self.tries += 1
         self.right += outcome
         if self.first_place is None or place < self.first_place:
             self.first = outcome
             self.first_place = place
-        at = time_of(place)
-        if self.last is None or at > self.last:
-            self.last = at
+        self.last = _latest(self.last, time_of(place))
 
     def row(self) -> Row:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def practice_rows(practice: Mapping[Pair, PracticeTotals]) -> list[Row]:
-    rows: list[Row] = []
-    for (student_id, item_id), totals in practice.items():
-        rows.append({"student": student_id, "item": item_id, **totals.row()})
-    return rows
+@dataclass(slots=True)
+class Sums:
+    """The totals of some records: all sums except RELATES_TO and CONTAINS, which findings change."""
 
+    interactions: dict[InteractionKey, InteractionTotals] = field(
+        default_factory=lambda: defaultdict(InteractionTotals)
+    )
+    mistakes: dict[MistakeKey, MistakeTotals] = field(
+        default_factory=lambda: defaultdict(MistakeTotals)
+    )
+    # (student, item) -> totals
+    practice: dict[Pair, PracticeTotals] = field(
+        default_factory=lambda: defaultdict(PracticeTotals)
+    )
 
-def recompute_practised(tx: neo4j.Transaction, pairs: Iterable[Pair]) -> None:
-    """Recompute PRACTISED for these (student, item) pairs. The attempts of each student are read once."""
-    items: dict[str, list[str]] = defaultdict(list)
-    for student_id, item_id in sorted(pairs):
-        items[student_id].append(item_id)
-    if not items:
-        return
-    rows: list[Row] = [
-        {"student": student_id, "items": item_ids} for student_id, item_ids in items.items()
-    ]
-    totals: dict[Pair, PracticeTotals] = defaultdict(PracticeTotals)
-    for row in tx.run(CYPHER["recompute_practised"], rows=rows):
-        place = attempt_place(version_key(row), row["number"])
-        totals[row["student"], row["item"]].add(row["outcome"], place)
-    run_rows(tx, "remove_practised", rows)
-    run_rows(tx, "practised", practice_rows(totals))
+    def add(self, facts: Facts) -> None:
+        """Add the amounts of one record or finding."""
+        if facts.interaction is not None:
+            key, number, feedback = facts.interaction
+            self.interactions[key].add(number, feedback, facts.version_key)
+        for each in facts.mistakes:
+            totals = self.mistakes[each.key]
+            totals.add(each.number, each.severity_weight, each.resolved, facts.version_key)
+        if facts.practice is not None:
+            practice = facts.practice
+            self.practice[practice.pair].add(practice.outcome, practice.place)
+
+    def write(self, tx: neo4j.Transaction) -> None:
+        """Add the totals to the relationships in the graph. The nodes at their ends must be locked."""
+        rows: dict[str, list[Row]] = defaultdict(list)
+        for (name, sender, receiver), interactions in self.interactions.items():
+            row: Row = {"from": sender, "to": receiver, **interactions.row()}
+            rows[f"add_{name}"].append(row)
+        for (student_id, error_type, course_id), mistakes in self.mistakes.items():
+            row = {"student": student_id, "type": error_type, "course": course_id}
+            rows["add_has_error"].append(row | mistakes.row())
+        for (student_id, item_id), practice in self.practice.items():
+            row = {"student": student_id, "item": item_id, **practice.row()}
+            rows["add_practised"].append(row)
+        for statement in sorted(rows):
+            run_rows(tx, statement, rows[statement])
 
 
 def recompute_interactions(
-    tx: neo4j.Transaction, total: InteractionTotal, pairs: Iterable[Pair]
+    tx: neo4j.Transaction, name: InteractionSum, pairs: Collection[Pair]
 ) -> None:
-    """Recompute the totals of pairs (id of the sender, id of the receiver)."""
-    rows: list[Row] = [{"from": sender, "to": receiver} for sender, receiver in sorted(pairs)]
-    if not rows:
+    """Recompute the totals of these pairs (sender, receiver) from the remaining interactions."""
+    if not pairs:
         return
-    found = [dict(row) for row in tx.run(CYPHER[f"recompute_{total}"], rows=rows)]
-    totals = _teaching_totals(found) if total == "teaches" else found
-    run_rows(tx, f"remove_{total}", rows)
-    run_rows(tx, f"create_{total}", totals)
+    rows: list[Row] = [{"from": sender, "to": receiver} for sender, receiver in sorted(pairs)]
+    sums = Sums()
+    for row in tx.run(CYPHER[f"recompute_{name}"], rows=rows):
+        totals = sums.interactions[name, row["from"], row["to"]]
+        totals.add(row["count"], row["feedback"], version_key(row))
+    run_rows(tx, f"remove_{name}", rows)
+    sums.write(tx)
 
 
-def _teaching_totals(interactions: Iterable[Row]) -> list[Row]:
-    """Return one total for each teacher and student. The latest interaction that gives feedback decides it."""
-    totals: dict[Pair, Row] = {}
-    for interaction in sorted(interactions, key=version_key):
-        pair = (interaction["from"], interaction["to"])
-        total = totals.get(pair)
-        if total is None:
-            total = {"from": pair[0], "to": pair[1], "count": 0, "feedback": None, "stamp": None}
-            totals[pair] = total
-        total["count"] += interaction["count"]
-        total["last"] = interaction["timestamp"]
-        if interaction["feedback"] is not None:
-            total["feedback"] = interaction["feedback"]
-            total["stamp"] = version_key(interaction)
-    return list(totals.values())
+def recompute_has_error(tx: neo4j.Transaction, mistakes: Collection[MistakeKey]) -> None:
+    """Recompute these totals from the remaining mistakes."""
+    if not mistakes:
+        return
+    rows: list[Row] = []
+    for student_id, error_type, course_id in sorted(mistakes):
+        rows.append({"student": student_id, "type": error_type, "course": course_id})
+    sums = Sums()
+    for row in tx.run(CYPHER["recompute_has_error"], rows=rows):
+        totals = sums.mistakes[row["student"], row["type"], row["course"]]
+        severity_weight = SEVERITY_WEIGHT[row["severity"]]
+        totals.add(row["count"], severity_weight, row["resolved"], version_key(row))
+    run_rows(tx, "remove_has_error", rows)
+    sums.write(tx)
+
+
+def recompute_practised(tx: neo4j.Transaction, pairs: Collection[Pair]) -> None:
+    """Recompute the totals of these pairs (student, item). The attempts of each student are read once."""
+    if not pairs:
+        return
+    items: dict[str, list[str]] = defaultdict(list)
+    for student_id, item_id in sorted(pairs):
+        items[student_id].append(item_id)
+    rows: list[Row] = []
+    for student_id, item_ids in items.items():
+        rows.append({"student": student_id, "items": item_ids})
+    sums = Sums()
+    for row in tx.run(CYPHER["recompute_practised"], rows=rows):
+        place = attempt_place(version_key(row), row["number"])
+        sums.practice[row["student"], row["item"]].add(row["outcome"], place)
+    run_rows(tx, "remove_practised", rows)
+    sums.write(tx)
 
 
 def related(pairs: Mapping[Pair, tuple[float, float]]) -> RelatedSums:
@@ -215,9 +264,11 @@ def recompute_related(tx: neo4j.Transaction, pairs: Collection[Pair]) -> None:
 
     This reads every record of the error types, so it is too slow to run for each record.
     """
+    if not pairs:
+        return
     ids = sorted({error_type for error_type, _ in pairs})
     sums = RelatedSums()
-    for row in rows_of(tx, "stated_related", ids):
+    for row in tx.run(CYPHER["recompute_relates_to"], ids=ids):
         pair = (row["from"], row["to"])
         if pair in pairs:
             sums.update(related({pair: (row["strength"], row["confidence"])}))

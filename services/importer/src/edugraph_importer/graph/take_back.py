@@ -26,7 +26,7 @@ from edugraph_importer.graph.model import (
     POINT_FIELDS,
     Called,
     GroupCounts,
-    InteractionTotal,
+    InteractionSum,
     ItemNames,
     Mention,
     Node,
@@ -74,8 +74,8 @@ COURSE_FIELDS = {
     "difficulty": "difficulty",
 }
 
-# Type of the interaction -> the relationship with its total. A teacher's interaction has no type.
-_INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {
+# Type of the interaction -> the sum that it is a part of. A teacher's interaction has no type.
+_SUM_OF_INTERACTION: Mapping[str | None, InteractionSum] = {
     "chat": "chat_with",
     "like": "likes",
     None: "teaches",
@@ -171,7 +171,7 @@ def _read_links(
             pairs = {
                 (sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]
             }
-            outdated.interactions[_INTERACTION_TOTAL[interaction_types[record_id]]] |= pairs
+            outdated.interactions[_SUM_OF_INTERACTION[interaction_types[record_id]]] |= pairs
         elif label in ("Attempt", "ErrorRecord"):
             outdated.mistakes |= {
                 (student_id, error_type, course_id)

@@ -33,20 +33,12 @@ from edugraph_importer.graph.model import (
     GroupCounts,
     ItemNames,
     Mention,
-    MistakeKey,
     Node,
     Pair,
     PersonInGroup,
-    time_of,
 )
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
-from edugraph_importer.graph.sums import (
-    MistakeTotals,
-    PracticeTotals,
-    add_days,
-    mistake_rows,
-    practice_rows,
-)
+from edugraph_importer.graph.sums import Sums, add_days
 
 NEVER = ""  # the version key of a default value; every record is later
 
@@ -266,8 +258,8 @@ class UnitOfWork:
 
     `rows` has the rows to write, by the name of the statement. `nodes` has all nodes that the rows name. `fields`,
     `spellings`, `standings`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
-    `removed_learns` has the pairs that no record in the graph states any more. `mistakes`, `practice` and
-    `active_days` are added to the graph. `called` has changes of the numbers of records that call an id by a name.
+    `removed_learns` has the pairs that no record in the graph states any more. `sums` and `active_days` are added to
+    the graph. `called` has changes of the numbers of records that call an id by a name.
     `stored_tests` has TESTS as the graph has them, and `tests_said` the last reviews of them. `memberships` has the
     people and groups whose MEMBER_OF and LEADS change. The names in `group_counts` are state, and its courses are
     added to the graph. `contains` has (course, point), and `prerequisites` has (point, required point).
@@ -283,12 +275,7 @@ class UnitOfWork:
     new_learns: set[Pair] = field(default_factory=set)
     changed_learns: set[Pair] = field(default_factory=set)
     removed_learns: set[Pair] = field(default_factory=set)
-    mistakes: dict[MistakeKey, MistakeTotals] = field(
-        default_factory=lambda: defaultdict(MistakeTotals)
-    )
-    practice: dict[Pair, PracticeTotals] = field(
-        default_factory=lambda: defaultdict(PracticeTotals)
-    )
+    sums: Sums = field(default_factory=Sums)
     item_names: ItemNames = field(default_factory=ItemNames)
     called: Counter[Called] = field(default_factory=Counter)
     stored_tests: dict[Pair, Counter[str]] = field(default_factory=dict)
@@ -329,10 +316,7 @@ class UnitOfWork:
         for node, name, value in facts.fields:
             self.put_field(node, name, value, version_key)
         self.count_spellings(facts.spellings)
-        for each in facts.mistakes:
-            totals = self.mistakes[each.key]
-            totals.add(each.number, each.weight, time_of(version_key))
-            totals.put_resolved(each.resolved, version_key)
+        self.sums.add(facts)
         # An update of a Counter takes half a microsecond even if there is nothing to add.
         if facts.called:
             self.called.update(facts.called)
@@ -344,8 +328,6 @@ class UnitOfWork:
         add_days(self.active_days, facts.active_days)
         if facts.group_counts is not None:
             self.count_groups(facts.group_counts)
-        if facts.practice is not None:
-            self.practice[facts.practice.pair].add(facts.practice.outcome, facts.practice.place)
         if facts.learns is not None:
             pair, values = facts.learns
             self.add_learns(pair, {name: (value, version_key) for name, value in values.items()})
@@ -482,8 +464,7 @@ def write_records(tx: neo4j.Transaction, staged: UnitOfWork) -> None:
     for name in _RECORD_STATEMENTS:
         # A new key is also a lock, so new nodes are created in the order of their ids.
         run_rows(tx, name, sorted(staged.rows[name], key=lambda row: str(row["id"])))
-    run_rows(tx, "has_error", mistake_rows(staged.mistakes))
-    run_rows(tx, "practised", practice_rows(staged.practice))
+    staged.sums.write(tx)
 
 
 def write_tests(tx: neo4j.Transaction, unit: UnitOfWork) -> None:

@@ -86,7 +86,7 @@ MATCH (n:{label} {id: row.id})
 SET n += row.p
 
 // name: create_chat
-// Creates a chat with its sender, receiver and course, and adds it to the total of the two students.
+// Creates a chat with its sender, receiver and course.
 UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -97,14 +97,9 @@ CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
   interaction_type: 'chat', text: row.text, message_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
-MERGE (a)-[r:CHAT_WITH]->(b)
-ON CREATE SET r.message_count = row.count, r.last_interaction_date = datetime(row.at)
-ON MATCH SET r.message_count = r.message_count + row.count,
-  r.last_interaction_date = CASE WHEN datetime(row.at) > r.last_interaction_date THEN datetime(row.at)
-    ELSE r.last_interaction_date END
 
 // name: create_like
-// Creates a like with its sender, receiver and course, and adds it to the total of the two students.
+// Creates a like with its sender, receiver and course.
 UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -115,10 +110,6 @@ CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
   interaction_type: 'like', text: row.text, like_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
-MERGE (a)-[r:LIKES]->(b)
-ON CREATE SET r.like_count = row.count, r.last_like_date = datetime(row.at)
-ON MATCH SET r.like_count = r.like_count + row.count,
-  r.last_like_date = CASE WHEN datetime(row.at) > r.last_like_date THEN datetime(row.at) ELSE r.last_like_date END
 
 // name: create_post
 // Creates a post with its author and course. A post has no receiver, and no total depends on it.
@@ -132,8 +123,7 @@ CREATE (s)-[:SENT {name: row.name}]->(n:Interaction:Record {
 })-[:IN_COURSE]->(c)
 
 // name: create_teacher_interaction
-// Creates an interaction of a teacher and a student, and adds it to the total of the two. The total has the latest
-// feedback. The student comes first in MERGE, because a student has fewer relationships.
+// Creates an interaction of a teacher and a student.
 UNWIND $rows AS row
 MATCH (a:Teacher {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -144,15 +134,6 @@ CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
   subject: row.subject, text: row.text, feedback: row.feedback, interaction_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
-MERGE (b)<-[r:TEACHES]-(a)
-ON CREATE SET r.interaction_count = row.count, r.last_interaction_date = datetime(row.at),
-  r.feedback = row.feedback, r.stamp = CASE WHEN row.feedback IS NULL THEN null ELSE row.stamp END
-ON MATCH SET r.interaction_count = r.interaction_count + row.count,
-  r.last_interaction_date = CASE WHEN datetime(row.at) > r.last_interaction_date THEN datetime(row.at)
-    ELSE r.last_interaction_date END,
-  r.feedback = CASE WHEN row.feedback IS NOT NULL AND row.stamp > coalesce(r.stamp, '') THEN row.feedback
-    ELSE r.feedback END,
-  r.stamp = CASE WHEN row.feedback IS NOT NULL AND row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
 
 // name: create_error_record
 // Creates a mistake with its student, its first course, and its error type if it is given.
@@ -290,34 +271,6 @@ UNWIND $rows AS row
 MATCH (n:Interaction {id: row.id})
 MATCH (t:Topic {id: row.topic})
 CREATE (n)-[:ABOUT {stated_as: row.spelled}]->(t)
-
-// name: has_error
-// Adds mistakes of one type in one course to a student's total. The latest record that gives `resolved` decides it.
-UNWIND $rows AS row
-MATCH (s:Student {id: row.student})
-MATCH (t:ErrorType {id: row.type})
-MERGE (s)-[r:HAS_ERROR {course_id: row.course}]->(t)
-ON CREATE SET r.occurrence_count = row.count, r.weight = row.weight,
-  r.first_occurrence = datetime(row.first), r.last_occurrence = datetime(row.last),
-  r.resolved = coalesce(row.resolved, false), r.stamp = row.stamp
-ON MATCH SET r.occurrence_count = r.occurrence_count + row.count, r.weight = r.weight + row.weight,
-  r.first_occurrence = CASE WHEN datetime(row.first) < r.first_occurrence THEN datetime(row.first) ELSE r.first_occurrence END,
-  r.last_occurrence = CASE WHEN datetime(row.last) > r.last_occurrence THEN datetime(row.last) ELSE r.last_occurrence END,
-  r.resolved = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.resolved ELSE r.resolved END,
-  r.stamp = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
-
-// name: practised
-// Adds attempts at an item to a student's total. The attempt with the smallest place is the first one.
-UNWIND $rows AS row
-MATCH (s:Student {id: row.student})
-MATCH (i:Item {id: row.item})
-MERGE (s)-[r:PRACTISED]->(i)
-ON CREATE SET r.tries = row.tries, r.right = row.right, r.last = datetime(row.last),
-  r.first = row.first, r.first_place = row.first_place
-ON MATCH SET r.tries = r.tries + row.tries, r.right = r.right + row.right,
-  r.last = CASE WHEN datetime(row.last) > r.last THEN datetime(row.last) ELSE r.last END,
-  r.first = CASE WHEN row.first_place < r.first_place THEN row.first ELSE r.first END,
-  r.first_place = CASE WHEN row.first_place < r.first_place THEN row.first_place ELSE r.first_place END
 
 // name: read_tests
 // Returns, for these items and knowledge points, the number of records by spelling of the point, and the last review.
