@@ -158,34 +158,33 @@ def _begin(
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
     lock_and_load(tx, {(label, old), (label, new)}, ())
-    before = tx.run(CYPHER[f"in_use_{label}"], id=old).single()
-    there = tx.run(CYPHER[f"in_use_{label}"], id=new).single()
+    old_node = tx.run(CYPHER[f"in_use_{label}"], id=old).single()
+    new_node = tx.run(CYPHER[f"in_use_{label}"], id=new).single()
     # If the new node knows the old id as a former one, both are the same already: an earlier renaming was not
     # finished, or new records came with the old id.
-    known = set(there["former"] or ()) if there else set[str]()
+    known_ids: set[str] = set()
+    if new_node is not None:
+        known_ids.update(new_node["former"] or ())
     refused: Refusal | None = None
     # Days of activity have the course only as a property, so a course may have days without having a node.
-    if before is None and label != "Course":
+    if old_node is None and label != "Course":
         refused = "missing"
     elif label == "Student" and erased_among(tx, [new], tombstones):
         refused = "forgotten"
-    elif there is not None and not merge and old not in known:
+    elif new_node is not None and not merge and old not in known_ids:
         refused = "taken"
     elif _would_lead(tx, renaming, cause):
         refused = "own"
-    if refused is None and before is not None:
-        former = sorted({old, *known, *(before["former"] or ())} - {new})
-        tx.run(
-            CYPHER[f"set_former_ids_{label}"],
-            id=new,
-            former=former,
-            restricted=bool(before["restricted"]),
-        ).consume()
-        if label == "Item":
-            _move_reviews(tx, renaming)
-    else:
+    if refused is not None or old_node is None:
         delete_orphans(tx, {(label, old), (label, new)})
-    return _REFUSALS.index(refused)
+        return _REFUSALS.index(refused)
+    former = {old, *known_ids, *(old_node["former"] or ())} - {new}
+    restricted = bool(old_node["restricted"])
+    statement = CYPHER[f"set_former_ids_{label}"]
+    tx.run(statement, id=new, former=sorted(former), restricted=restricted).consume()
+    if label == "Item":
+        _move_reviews(tx, renaming)
+    return _REFUSALS.index(None)
 
 
 def _would_lead(tx: neo4j.Transaction, renaming: Renaming, cause: Cause) -> bool:
@@ -197,10 +196,8 @@ def _would_lead(tx: neo4j.Transaction, renaming: Renaming, cause: Cause) -> bool
         return cause.is_caller(renaming.new)
     if renaming.label != "Group":
         return False
-    return any(
-        cause.is_caller(row["person"])
-        for row in tx.run(CYPHER["leaders_of_group"], id=renaming.old)
-    )
+    leaders = list(tx.run(CYPHER["leaders_of_group"], id=renaming.old))
+    return any(cause.is_caller(row["person"]) for row in leaders)
 
 
 def _end(tx: neo4j.Transaction, renaming: Renaming) -> None:
@@ -226,23 +223,21 @@ def _move(
     # A student who is being erased must not get more records. The erasure waits for the records that are locked here.
     if not rows or (label == "Student" and erased_among(tx, [new], tombstones)):
         return 0
-    of_label: dict[str, list[str]] = defaultdict(list)
+    ids_by_label: dict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=lambda each: str(each["id"])):
-        of_label[row["label"]].append(row["id"])
+        ids_by_label[row["label"]].append(row["id"])
     # The records are read and locked as if they were removed, since their aggregates change for both ids.
     named = {row["id"]: row["hash"] for row in rows}
     moved = stored_versions(tx, named)
-    if {record_id: version.content_hash for record_id, version in moved.items()} != named:
+    hashes = {record_id: version.content_hash for record_id, version in moved.items()}
+    if hashes != named:
         raise StaleRead
     locked = lock_superseded(tx, moved)
     outdated, names, counts = _renamed(locked, renaming)
-    unit = lock_and_load(
-        tx,
-        locked.nodes | {(label, old), (label, new)},
-        outdated.learns,
-        {*locked.item_names.tests, *names.tests},
-    )
-    for record_label, record_ids in of_label.items():
+    nodes = locked.nodes | {(label, old), (label, new)}
+    tests = {*locked.item_names.tests, *names.tests}
+    unit = lock_and_load(tx, nodes, outdated.learns, tests)
+    for record_label, record_ids in ids_by_label.items():
         for statement in _MOVES[label][record_label]:
             tx.run(CYPHER[statement], ids=record_ids, old=old, new=new).consume()
     unit.count_item_names(locked.item_names, -1)
@@ -254,7 +249,7 @@ def _move(
     recompute(tx, unit, outdated)
     leaders.write(tx, unit.leading)
     if label in LATEST_FIELDS:
-        _put_said(tx, unit, renaming, of_label)
+        _put_said(tx, unit, renaming, ids_by_label)
     write_changed_state(tx, unit)
     delete_orphans(tx, {(label, old)})
     return len(rows)
@@ -264,33 +259,38 @@ def _renamed(
     locked: SupersededVersions, renaming: Renaming
 ) -> tuple[Outdated, ItemNames, GroupCounts]:
     """Return the aggregates of both ids that change, and the names of items and groups after the renaming."""
-    of, before = renaming.of, locked.outdated
+    of = renaming.of
+    before = locked.outdated
 
-    def both(pairs: set[Pair], first: str, second: str) -> set[Pair]:
-        return pairs | {(of(first, a), of(second, b)) for a, b in pairs}
+    def both(pairs: set[Pair], start_label: str, end_label: str) -> set[Pair]:
+        """Return the pairs as they were before the renaming, and as they are after it."""
+        return pairs | {(of(start_label, start), of(end_label, end)) for start, end in pairs}
 
     outdated = Outdated(
         fields={(renaming.label, renaming.old), (renaming.label, renaming.new)},
         version_keys=before.version_keys,
-        mistakes=before.mistakes
-        | {(of("Student", a), b, of("Course", c)) for a, b, c in before.mistakes},
+        mistakes=set(before.mistakes),
         practised=both(before.practised, "Student", "Item"),
         learns=both(before.learns, "Student", "Course"),
-        memberships=before.memberships
-        | {(a, of(a, b), of("Group", c)) for a, b, c in before.memberships},
-        contains=both(before.contains, "Course", "KnowledgePoint")
-        if renaming.label == "Course"
-        else set(),
+        memberships=set(before.memberships),
     )
-    for total, pairs in before.interactions.items():
-        outdated.interactions[total] = both(
-            pairs, "Teacher" if total == "teaches" else "Student", "Student"
-        )
-    names, counts = ItemNames(), GroupCounts()
+    for student_id, error_type, course_id in before.mistakes:
+        outdated.mistakes.add((of("Student", student_id), error_type, of("Course", course_id)))
+    for person_label, person_id, group_id in before.memberships:
+        person_after = of(person_label, person_id)
+        outdated.memberships.add((person_label, person_after, of("Group", group_id)))
+    if renaming.label == "Course":
+        outdated.contains = both(before.contains, "Course", "KnowledgePoint")
+    for name, pairs in before.interactions.items():
+        sender_label = "Teacher" if name == "teaches" else "Student"
+        outdated.interactions[name] = both(pairs, sender_label, "Student")
+
+    names = ItemNames()
     for item_id, titles in locked.item_names.titles.items():
         names.titles[of("Item", item_id)] += titles
     for (item_id, point), spellings in locked.item_names.tests.items():
         names.tests[of("Item", item_id), point] += spellings
+    counts = GroupCounts()
     for group_id, called in locked.group_counts.names.items():
         counts.names[of("Group", group_id)] += called
     for (group_id, course_id), number in locked.group_counts.courses.items():
@@ -303,17 +303,18 @@ def _put_said(
 ) -> None:
     """Put names and other fields from the moved records on the new id. No other records are read."""
     label, _, new = renaming
+    node = (label, new)
     for record_label, record_ids in ids.items():
-        of_course = COURSE_FIELDS if (record_label, label) == ("CourseRecord", "Course") else None
-        given = of_course or NODE_FIELDS_OF_RECORDS.get(
-            f"{_FIELDS_IN.get(record_label)}_of_{label}"
-        )
+        # Field of the record -> field of the node. None if the record gives only a name.
+        given = NODE_FIELDS_OF_RECORDS.get(f"{_FIELDS_IN.get(record_label)}_of_{label}")
+        if record_label == "CourseRecord" and label == "Course":
+            given = COURSE_FIELDS
         for row in tx.run(CYPHER[f"said_of_{record_label}"], ids=record_ids, node=new, of=label):
             if given is None:
-                unit.put_field((label, new), "name", row["name"], version_key(row))
-            else:
-                for name, (value, key) in given_fields(row, given).items():
-                    unit.put_field((label, new), given[name], value, key)
+                unit.put_field(node, "name", row["name"], version_key(row))
+                continue
+            for name, (value, key) in given_fields(row, given).items():
+                unit.put_field(node, given[name], value, key)
 
 
 _FIELDS_IN = {"CourseRecord": "course_records", "Definition": "definitions"}
@@ -337,12 +338,10 @@ def _naming_course(
     They have the course as a property, so all days or memberships are read once, in the order of their ids. Reading
     them through a group would be slow: each page would read again the memberships that were already moved.
     """
+    if renaming.label != "Course":
+        return
     after = ""
-    while (
-        page := connection.read(CYPHER[statement], after=after, limit=PAGE)
-        if renaming.label == "Course"
-        else ()
-    ):
+    while page := connection.read(CYPHER[statement], after=after, limit=PAGE):
         yield from portions(sorted(row["id"] for row in page if row["course"] == renaming.old))
         after = max(row["id"] for row in page)
 
@@ -350,20 +349,19 @@ def _naming_course(
 def _move_days(tx: neo4j.Transaction, renaming: Renaming, ids: Sequence[str]) -> int:
     """Add days of activity to the days of the new id, and delete the old ones. Return their number."""
     begin(tx, "ImportBatch", "")
-    before = {each: Day(*json.loads(each)) for each in ids}
-    after = {
-        each: Day(
-            renaming.of("Student", day.student_id), renaming.of("Course", day.course_id), day.date
-        )
-        for each, day in before.items()
-    }
-    students: set[Node] = {
-        ("Student", day.student_id) for day in (*before.values(), *after.values())
-    }
+    renamed: dict[str, Day] = {}  # id of an old day -> the day under the new id
+    students: set[Node] = set()
+    for day_id in ids:
+        day = Day(*json.loads(day_id))
+        student_id = renaming.of("Student", day.student_id)
+        course_id = renaming.of("Course", day.course_id)
+        renamed[day_id] = Day(student_id, course_id, day.date)
+        students.add(("Student", day.student_id))
+        students.add(("Student", student_id))
     lock_and_load(tx, students, ())
-    moved: dict[Day, Activity] = {}
     rows = list(tx.run(CYPHER["active_days"], ids=sorted(ids)))
-    add_days(moved, ((after[row["id"]], Activity.read(row)) for row in rows))
+    moved: dict[Day, Activity] = {}
+    add_days(moved, [(renamed[row["id"]], Activity.read(row)) for row in rows])
     write_days(tx, moved)
     tx.run(CYPHER["end_active_days"], ids=sorted(ids)).consume()
     delete_orphans(tx, students)
@@ -373,29 +371,33 @@ def _move_days(tx: neo4j.Transaction, renaming: Renaming, ids: Sequence[str]) ->
 def _move_reviews(tx: neo4j.Transaction, renaming: Renaming) -> None:
     """Move the reviews of an item to the new id. The last review of each point decides there."""
     _, old, new = renaming
-    points = [row["point"] for row in tx.run(CYPHER["reviewed_tests"], id=old)]
+    points = sorted(row["point"] for row in tx.run(CYPHER["reviewed_tests"], id=old))
+    old_tests = [(old, point) for point in points]
+    new_tests = [(new, point) for point in points]
     nodes = {("Item", old), ("Item", new), *(("KnowledgePoint", point) for point in points)}
-    unit = lock_and_load(tx, nodes, (), {(item, point) for item in (old, new) for point in points})
-    changed: dict[bool, list[Row]] = {True: [], False: []}
-    for point in sorted(points):
-        stated, counts = unit.item_names.tests[old, point], unit.item_names.tests[new, point]
+    unit = lock_and_load(tx, nodes, (), {*old_tests, *new_tests})
+    tested: list[Row] = []
+    not_tested: list[Row] = []
+    for old_test, new_test in zip(old_tests, new_tests, strict=True):
+        stated = unit.item_names.tests[old_test]
         if +stated:
-            changed[True].append(tests_row((old, point), stated, None))
-        said = max(
-            unit.tests_said[item, point] for item in (old, new) if (item, point) in unit.tests_said
-        )
-        changed[said.is_tested(counts)].append(tests_row((new, point), counts, said))
-    run_rows(
-        tx,
-        "remove_tests",
-        [{"item": item, "point": point} for item in (old, new) for point in sorted(points)],
-    )
-    run_rows(tx, "set_tests", changed[True])
-    run_rows(tx, "set_not_tests", changed[False])
-    rows = list(tx.run(CYPHER["reviews_of_item"], id=old))
-    kept = [
-        ItemReview.model_validate({k: v for k, v in row["properties"].items() if k != "id"})
-        for row in rows
-    ]
-    keep_reviews(tx, [each.model_copy(update={"item_id": new}) for each in kept])
-    tx.run(CYPHER["drop_reviews"], ids=sorted(row["id"] for row in rows)).consume()
+            tested.append(tests_row(old_test, stated, None))
+        counts = unit.item_names.tests[new_test]
+        said = [unit.tests_said[test] for test in (old_test, new_test) if test in unit.tests_said]
+        last = max(said)
+        rows = tested if last.is_tested(counts) else not_tested
+        rows.append(tests_row(new_test, counts, last))
+    removed: list[Row] = []
+    for item_id, point in (*old_tests, *new_tests):
+        removed.append({"item": item_id, "point": point})
+    run_rows(tx, "remove_tests", removed)
+    run_rows(tx, "set_tests", tested)
+    run_rows(tx, "set_not_tests", not_tested)
+
+    stored = {row["id"]: row["properties"] for row in tx.run(CYPHER["reviews_of_item"], id=old)}
+    moved = []
+    for properties in stored.values():
+        fields = {name: value for name, value in properties.items() if name != "id"}
+        moved.append(ItemReview.model_validate(fields | {"item_id": new}))
+    keep_reviews(tx, moved)
+    tx.run(CYPHER["drop_reviews"], ids=sorted(stored)).consume()

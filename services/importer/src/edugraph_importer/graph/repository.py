@@ -86,22 +86,25 @@ class RecordRetention:
 
     @property
     def texts_from(self) -> datetime | None:
-        return self.now() - timedelta(days=self.text_days) if self.text_days else None
+        return self._days_ago(self.text_days) if self.text_days else None
 
     @property
     def records_from(self) -> datetime | None:
-        return self.now() - timedelta(days=self.record_days) if self.record_days else None
+        return self._days_ago(self.record_days) if self.record_days else None
 
     @property
     def undoable_from(self) -> datetime | None:
         """Imports that were accepted before this moment cannot be undone any more, since their files are deleted."""
-        return (
-            self.now() - timedelta(days=self.source_days + SPARE_DAYS) if self.source_days else None
-        )
+        if not self.source_days:
+            return None
+        return self._days_ago(self.source_days + SPARE_DAYS)
 
     @property
     def missing_from(self) -> datetime:
-        return self.now() - timedelta(days=self.orphan_review_days)
+        return self._days_ago(self.orphan_review_days)
+
+    def _days_ago(self, days: int) -> datetime:
+        return self.now() - timedelta(days=days)
 
 
 def keep_no_rows(_graph: "Graph", entries: Mapping[str, Entry]) -> dict[Entry, Record | None]:
@@ -129,7 +132,8 @@ class Graph:
         note_version: Callable[[int], None] = lambda _: None,
         read_rows: "ReadRows" = keep_no_rows,
     ) -> None:
-        self._connection, self._retention = Connection(settings), kept
+        self._connection = Connection(settings)
+        self._retention = kept
         self._read_rows = read_rows
         self._migrate_up_to = settings.migrate_up_to
         self._note_version = note_version
@@ -205,9 +209,11 @@ class Graph:
 
         If a number is returned, the graph notes that this caller sends the request. `now` is in seconds since 1970.
         """
-        last = self._connection.read(CYPHER["last_comparison"])
-        [points] = self._connection.read(CYPHER["count_points"])
-        if points["points"] == (last[0]["points"] if last else 0):
+        compared_points = 0
+        for row in self._connection.read(CYPHER["last_comparison"]):
+            compared_points = row["points"]
+        [counted] = self._connection.read(CYPHER["count_points"])
+        if counted["points"] == compared_points:
             return None  # the case at the end of most imports: nothing is written or locked
         return self._write(review_nodes.ask_for_comparison, now)
 
@@ -248,23 +254,23 @@ class Graph:
         For an unknown course only the id is given. Knowledge points are in the order of the course.
         """
         ids = list(dict.fromkeys(course_ids))
-        rows = (
-            [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)]
-            if ids
-            else []
-        )
+        if not ids:
+            return ()
+        rows_of: dict[str, list[neo4j.Record]] = {course_id: [] for course_id in ids}
+        for row in self._connection.read(CYPHER["course_contexts"], ids=ids):
+            rows_of[row["id"]].append(row)
         contexts = []
-        for course_id in ids:
-            of_course = [row for row in rows if row["id"] == course_id]
-            points = [row for row in of_course if row["point"] is not None]
-            points.sort(
-                key=lambda row: (row["place"] is None, row["place"] or 0, str(row["point"]))
-            )
+        for course_id, rows in rows_of.items():
+            if not rows:
+                contexts.append(CourseContext(course_id=course_id))
+                continue
+            points = [row for row in rows if row["point"] is not None]
+            points.sort(key=_place_in_course)
             contexts.append(
                 CourseContext(
                     course_id=course_id,
-                    name=of_course[0]["name"] if of_course else None,
-                    description=of_course[0]["description"] if of_course else None,
+                    name=rows[0]["name"],
+                    description=rows[0]["description"],
                     knowledge_points=tuple(str(row["point"]) for row in points),
                 )
             )
@@ -278,10 +284,11 @@ class Graph:
             "records": "whole_records_of_student",
             "reviews": "reviews_of_student",
         }
-        return {
-            name: [row.data() for row in self._connection.read(CYPHER[statement], id=student_id)]
-            for name, statement in statements.items()
-        }
+        exported = {}
+        for name, statement in statements.items():
+            rows = self._connection.read(CYPHER[statement], id=student_id)
+            exported[name] = [row.data() for row in rows]
+        return exported
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> bool:
         """Restrict a student or lift the restriction. Return False if the student is unknown.
@@ -292,10 +299,8 @@ class Graph:
         def work(tx: neo4j.Transaction) -> bool:
             migrations.check_graph(tx)
             mark = True if restricted else None
-            return (
-                tx.run(CYPHER["restrict_student"], id=student_id, restricted=mark).single()
-                is not None
-            )
+            found = tx.run(CYPHER["restrict_student"], id=student_id, restricted=mark).single()
+            return found is not None
 
         return self._write(work)
 
@@ -304,8 +309,10 @@ class Graph:
 
     def course_members(self, course_id: str, limit: int) -> set[str]:
         """Return the names of the people of a course, about `limit` of them at most."""
-        rows = self._connection.read(CYPHER["course_members"], id=course_id, limit=limit)
-        return {name for row in rows for name in (row["name"], row["called"]) if name}
+        names: set[str] = set()
+        for row in self._connection.read(CYPHER["course_members"], id=course_id, limit=limit):
+            names.update(filter(None, (row["name"], row["called"])))
+        return names
 
     def outcomes(self, job_id: str) -> list[BatchOutcome]:
         """Return the outcomes of the job's batches that were written, in their order."""
@@ -317,7 +324,8 @@ class Graph:
 
         Raises Rejected if the ledger rows of the job are deleted.
         """
-        if any(row["closed"] for row in self._connection.read(CYPHER["ended_jobs"], ids=[job_id])):
+        noted = self._connection.read(CYPHER["ended_jobs"], ids=[job_id])
+        if any(row["closed"] for row in noted):
             raise Rejected(apply.ENDED_JOB["closed"])
         rows = self._connection.read(CYPHER["written_batches"], prefix=f"{job_id}:", job_id=job_id)
         return {row["batch"] for row in rows}
@@ -345,10 +353,10 @@ class Graph:
         return self._undo_progress(job_id).finished
 
     def _undo_progress(self, job_id: str) -> removal.UndoProgress:
-        rows = self._connection.read(CYPHER["undo_progress"], id=job_id)
-        if not rows or not rows[0]["progress"]:
-            return removal.UndoProgress()
-        return removal.UndoProgress(**json.loads(rows[0]["progress"]))
+        for row in self._connection.read(CYPHER["undo_progress"], id=job_id):
+            if row["progress"]:
+                return removal.UndoProgress(**json.loads(row["progress"]))
+        return removal.UndoProgress()
 
     def undo_batch(
         self, batch: RecordBatch, progress: removal.UndoProgress, cause: Cause = NOBODY
@@ -371,10 +379,10 @@ class Graph:
 
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return the rejects of the records of a written batch that the graph itself refused, without `raw`."""
-        rows = self._connection.read(CYPHER["batch_set_aside"], id=f"{job_id}:{batch}")
-        return tuple(
-            Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"])
-        )
+        rejects: list[Reject] = []
+        for row in self._connection.read(CYPHER["batch_set_aside"], id=f"{job_id}:{batch}"):
+            rejects += [Reject.model_validate(reject) for reject in json.loads(row["set_aside"])]
+        return tuple(rejects)
 
     def look(self, student_ids: Collection[str]) -> removal.Known:
         """Return what the graph knows about a person. Nothing is changed."""
@@ -410,9 +418,9 @@ class Graph:
 
     def erased_among(self, student_ids: Collection[str]) -> frozenset[str]:
         """Return the students among these that were erased."""
-        return (
-            self._write(erased_among, student_ids, self._tombstones) if student_ids else frozenset()
-        )
+        if not student_ids:
+            return frozenset()
+        return self._write(erased_among, student_ids, self._tombstones)
 
     def has_erased(self) -> bool:
         """Return whether any student was ever erased."""
@@ -431,8 +439,8 @@ class Graph:
                 CYPHER[f"texts_after_{label}"], after=after, limit=TEXTS_AT_ONCE
             ):
                 for row in rows:
-                    written = (row["properties"].get(name) for name in removal.TEXT_FIELDS)
-                    yield label, row["id"], "\n".join(text for text in written if text)
+                    texts = [row["properties"].get(name) for name in removal.TEXT_FIELDS]
+                    yield label, row["id"], "\n".join(filter(None, texts))
                 after = rows[-1]["id"]
 
     def erase_student(self, student_id: str, cause: Cause = NOBODY) -> dict[str, int]:
@@ -448,17 +456,15 @@ class Graph:
         The work stops when `go_on` returns False, and a second call continues. Without a retention nothing is done.
         """
         kept = self._retention
-        texts_from, records_from, missing = (
-            (kept.texts_from, kept.records_from, (kept.now(), kept.missing_from))
-            if kept
-            else (None, None, None)
-        )
+        if kept is None:
+            return retention.Ended(0, 0, 0, finished=True)
+        missing = (kept.now(), kept.missing_from)
         leaders = self._leaders(Cause(client="retention", by="the end of a retention"))
         return retention.end_old_records(
             self._connection,
             self._write,
-            texts_from,
-            records_from,
+            kept.texts_from,
+            kept.records_from,
             missing,
             leaders=leaders,
             go_on=go_on,
@@ -550,13 +556,16 @@ class Graph:
 
     @property
     def _kept(self) -> Kept:
+        kept = Kept()
         if self._retention is None:
-            return Kept()
+            return kept
         oldest = self._retention.records_from
+        if oldest is not None:
+            kept = kept._replace(records_from=iso(oldest))
         undoable_from = self._retention.undoable_from
-        return Kept(
-            iso(oldest) if oldest else "", microseconds(undoable_from) if undoable_from else 0
-        )
+        if undoable_from is not None:
+            kept = kept._replace(undoable_from=microseconds(undoable_from))
+        return kept
 
     def _write_with_rows(self, work: Callable[..., T], message: object) -> T:
         """Do the work. If it needs stored rows of other imports, read them and do the work again."""
@@ -587,3 +596,9 @@ class Graph:
             self._note_version(other.version)
             raise
         self._note_version(SCHEMA_VERSION)
+
+
+def _place_in_course(row: neo4j.Record) -> tuple[bool, int, str]:
+    """Return the sort key of a knowledge point of a course. Points without a place come last."""
+    place = row["place"]
+    return place is None, place or 0, str(row["point"])

@@ -13,6 +13,8 @@ A node notes the time of the last comparison. It is also the lock that lets one 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from operator import itemgetter
 
 import neo4j
 
@@ -71,21 +73,26 @@ def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted:
     `migrations.check_graph`.
     """
     migrations.check_graph(tx)
-    judged = {(LABEL_OF[review.of], each) for review in reviews for each in review.pair}
+    judged: set[Node] = set()
+    # label -> pair with the smaller id first -> its last review
+    last: dict[str, dict[Pair, PairReview]] = defaultdict(dict)
+    for review in sorted(reviews, key=stamp):
+        label = LABEL_OF[review.of]
+        smaller, larger = sorted(review.pair)
+        last[label][smaller, larger] = review
+        judged |= {(label, smaller), (label, larger)}
     unit = lock_and_load(tx, judged | wanted, ())
-    for of, label in LABEL_OF.items():
-        last = {
-            tuple(sorted(review.pair)): (stamp(review), _SAME[review.verdict])
-            for review in sorted(reviews, key=stamp)
-            if review.of == of
-        }
-        rows: list[Row] = [
-            {"from": a, "to": b, "stamp": said, "same": same}
-            for (a, b), (said, same) in sorted(last.items())
-        ]
-        for row in tx.run(CYPHER[f"judge_{label}"], rows=rows) if rows else ():
-            for node_id in (row["from"], row["to"]) if row["is_new"] else ():
-                unit.standings[label, node_id].verdicts += 1
+    for label in LABEL_OF.values():
+        rows: list[Row] = []
+        for (smaller, larger), review in sorted(last[label].items(), key=itemgetter(0)):
+            same = _SAME[review.verdict]
+            rows.append({"from": smaller, "to": larger, "stamp": stamp(review), "same": same})
+        if not rows:
+            continue
+        for row in tx.run(CYPHER[f"judge_{label}"], rows=rows):
+            if row["is_new"]:
+                unit.standings[label, row["from"]].verdicts += 1
+                unit.standings[label, row["to"]].verdicts += 1
     resolver.resolve(tx, unit, judged, wanted)
     write_changed_state(tx, unit)
     delete_orphans(tx, wanted)
@@ -98,23 +105,24 @@ def write_of_items(tx: neo4j.Transaction, reviews: Sequence[ItemReview]) -> None
     Raises the errors of `migrations.check_graph`.
     """
     migrations.check_graph(tx)
-    said = {
-        (review.item_id, review.knowledge_point): TestsSaid(stamp(review))
-        for review in sorted(reviews, key=stamp)
-    }
-    nodes = {
-        node for item_id, point in said for node in (("Item", item_id), ("KnowledgePoint", point))
-    }
-    unit = lock_and_load(tx, nodes, (), said)
-    changed: dict[bool, list[Row]] = {True: [], False: []}
-    for pair, last in sorted(said.items()):
-        before = unit.tests_said.get(pair)
-        if before is None or before.stamp < last.stamp:
-            counts = unit.item_names.tests[pair]
-            changed[last.is_tested(counts)].append(tests_row(pair, counts, last))
-    run_rows(tx, "remove_tests", [row for rows in changed.values() for row in rows])
-    run_rows(tx, "set_tests", changed[True])
-    run_rows(tx, "set_not_tests", changed[False])
+    last: dict[Pair, TestsSaid] = {}
+    nodes: set[Node] = set()
+    for review in sorted(reviews, key=stamp):
+        last[review.item_id, review.knowledge_point] = TestsSaid(stamp(review))
+        nodes |= {("Item", review.item_id), ("KnowledgePoint", review.knowledge_point)}
+    unit = lock_and_load(tx, nodes, (), last)
+    tested: list[Row] = []
+    not_tested: list[Row] = []
+    for pair, said in sorted(last.items()):
+        said_before = unit.tests_said.get(pair)
+        if said_before is not None and said_before.stamp >= said.stamp:
+            continue
+        counts = unit.item_names.tests[pair]
+        rows = tested if said.is_tested(counts) else not_tested
+        rows.append(tests_row(pair, counts, said))
+    run_rows(tx, "remove_tests", [*tested, *not_tested])
+    run_rows(tx, "set_tests", tested)
+    run_rows(tx, "set_not_tests", not_tested)
     keep_reviews(tx, reviews)
 
 
@@ -125,16 +133,13 @@ def write_of_prerequisites(tx: neo4j.Transaction, reviews: Sequence[Prerequisite
     """
     migrations.check_graph(tx)
     last = {(review.point, review.requires): review for review in sorted(reviews, key=stamp)}
-    lock_and_load(tx, {("KnowledgePoint", point) for pair in last for point in pair}, ())
-    rows: list[Row] = [
-        {
-            "from": point,
-            "to": required,
-            "stamp": stamp(review),
-            "accepted": _ACCEPTED[review.verdict],
-        }
-        for (point, required), review in sorted(last.items())
-    ]
+    points = set(chain.from_iterable(last))
+    lock_and_load(tx, {("KnowledgePoint", point) for point in points}, ())
+    rows: list[Row] = []
+    for (point, required), review in sorted(last.items(), key=itemgetter(0)):
+        row: Row = {"from": point, "to": required, "stamp": stamp(review)}
+        row["accepted"] = _ACCEPTED[review.verdict]
+        rows.append(row)
     run_rows(tx, "judge_needs", rows)
     tx.run(CYPHER["note_claim_change"], job_id="").consume()
     keep_reviews(tx, reviews)
@@ -158,14 +163,10 @@ def write_of_records(
         record_id = row["id"]
         kept[record_id] = merged_verdicts(row["verdicts"], of_record[record_id])
     keep_reviews(tx, reviews)
-    reviewed_rows: list[Row] = [
-        {
-            "id": record_id,
-            "verdicts": verdicts,
-            "reviews": [each.review_id for each in of_record[record_id]],
-        }
-        for record_id, verdicts in kept.items()
-    ]
+    reviewed_rows: list[Row] = []
+    for record_id, verdicts in kept.items():
+        review_ids = [review.review_id for review in of_record[record_id]]
+        reviewed_rows.append({"id": record_id, "verdicts": verdicts, "reviews": review_ids})
     run_rows(tx, "set_reviewed", reviewed_rows)
     updates = _updates(tx, stored, kept)
     # This transaction itself has created reviewed records. So the check must not take them for the first reviews.
@@ -175,10 +176,11 @@ def write_of_records(
 
 
 def keep_reviews(tx: neo4j.Transaction, reviews: Sequence[Review]) -> None:
-    rows: list[Row] = [
-        {"id": each.review_id, "p": each.model_dump(mode="json") | {"at": iso(each.at)}}
-        for each in reviews
-    ]
+    rows: list[Row] = []
+    for review in reviews:
+        properties = review.model_dump(mode="json")
+        properties["at"] = iso(review.at)
+        rows.append({"id": review.review_id, "p": properties})
     run_rows(tx, "create_reviews", rows)
 
 
@@ -188,23 +190,26 @@ def _updates(
     """Lock the records that are in the graph, and return the updates of their findings."""
     updates = []
     for label in _TEXT_LABELS:
-        expected = {
-            each: version.content_hash for each, version in stored.items() if version.label == label
-        }
-        if not expected:
+        hashes: dict[str, str] = {}
+        for record_id, version in stored.items():
+            if version.label == label:
+                hashes[record_id] = version.content_hash
+        if not hashes:
             continue
-        ids = sorted(expected)
+        ids = sorted(hashes)
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        if {record_id: properties[2] for record_id, properties, *_ in row["records"]} != expected:
+        locked_hashes = {record_id: properties[2] for record_id, properties, *_ in row["records"]}
+        if locked_hashes != hashes:
             raise StaleRead
         records = stored_records(tx, label, ids)
         for record_id, _, finding, said_before, *_ in row["records"]:
             record = records[record_id]
             said = applied_verdicts(kept[record_id], record)
-            if said != said_before:
-                old = finding_facts.facts_of_stored(finding, label, said_before)
-                new = finding_facts.facts_of_stored(finding, label, said)
-                updates.append(FindingUpdate(record, old, new, finding, said))
+            if said == said_before:
+                continue
+            old = finding_facts.facts_of_stored(finding, label, said_before)
+            new = finding_facts.facts_of_stored(finding, label, said)
+            updates.append(FindingUpdate(record, old, new, finding, said))
     return updates
 
 

@@ -5,10 +5,10 @@ again from the records that remain. Nothing else is touched.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from types import MappingProxyType
-from typing import Any
 
 import neo4j
 
@@ -80,6 +80,8 @@ _SUM_OF_INTERACTION: Mapping[str | None, InteractionSum] = {
     "like": "likes",
     None: "teaches",
 }
+# The relationships by which a text or a definition states that a point belongs to its course.
+_STATES_POINT = ("DESCRIBES", "DEFINES")
 
 
 @dataclass(slots=True)
@@ -116,10 +118,12 @@ def lock_superseded(
     are compared.
     """
     locked = SupersededVersions()
+    versions = {**superseded, **noted}
     for label in RECORD_LABELS:
-        expected = {
-            key: each for key, each in (*superseded.items(), *noted.items()) if each.label == label
-        }
+        expected: dict[str, StoredVersion] = {}
+        for record_id, version in versions.items():
+            if version.label == label:
+                expected[record_id] = version
         if not expected:
             continue
         found: dict[str, StoredVersion] = {}
@@ -130,85 +134,71 @@ def lock_superseded(
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
         if found != expected:
             raise StaleRead
-        going = sorted(expected.keys() & superseded.keys())
-        if going:
-            locked.records[label] = going
+        superseded_ids = sorted(expected.keys() & superseded.keys())
+        if superseded_ids:
+            locked.records[label] = superseded_ids
     for label, record_ids in locked.records.items():
-        locked.nodes |= _read_links(tx, locked, label, record_ids)
-    locked.outdated.fields = locked.nodes
+        _read_links(tx, locked, label, record_ids)
     # TESTS has counts. So removing a record subtracts, and no other record of the knowledge point is read.
     locked.item_names = item_names(tx, locked.records)
     locked.nodes.update(locked.item_names.nodes())
     locked.group_counts = groups.group_counts(tx, locked.records)
     locked.nodes.update(locked.group_counts.nodes())
     locked.nodes.update((each.label, each.name) for each in locked.called)
+    locked.outdated.fields = locked.nodes
     return locked
 
 
 def _read_links(
     tx: neo4j.Transaction, locked: SupersededVersions, label: str, record_ids: list[str]
-) -> set[Node]:
-    """Read the links of the versions, and note the aggregates that they have a part in. Return the linked nodes."""
-    outdated, nodes = locked.outdated, set[Node]()
-    links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    people: dict[str, set[Node]] = defaultdict(set)
-    interaction_types: dict[str, Any] = {}
+) -> None:
+    """Read the links of the versions: their nodes, their counts, and the aggregates that they have a part in."""
     rows = list(tx.run(CYPHER[f"links_of_{label}"], ids=record_ids))
     locked.related.update(related_by_links(rows))
+    links_of_record: dict[str, list[neo4j.Record]] = defaultdict(list)
     for row in rows:
-        links[row["record"]][row["type"]].add(row["end"])
-        interaction_types[row["record"]] = row["interaction_type"]
+        links_of_record[row["record"]].append(row)
+        locked.nodes.add((row["label"], row["end"]))
+        locked.spellings.update(mentions(row))
         if row["label"] in IDENTIFIED_LABELS and row["stated"] is not None:
             locked.called.update(record_facts.called(row["label"], row["end"], row["stated"]))
-        nodes.add((row["label"], row["end"]))
-        locked.spellings.update(mentions(row))
-        if row["type"] == "HAS_MEMBERSHIP":
-            people[row["record"]].add((row["label"], row["end"]))
-        outdated.version_keys.add(version_key(row))
-    # Combinations of the ends of a record's links give the aggregates that the record has a part in.
-    for record_id, ends in links.items():
-        if label == "Interaction":
-            pairs = {
-                (sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]
-            }
-            outdated.interactions[_SUM_OF_INTERACTION[interaction_types[record_id]]] |= pairs
-        elif label in ("Attempt", "ErrorRecord"):
-            outdated.mistakes |= {
-                (student_id, error_type, course_id)
-                for student_id in ends["MADE"] | ends["TRIED"]
-                for error_type in ends["OF_TYPE"]
-                for course_id in ends["IN_COURSE"]
-            }
-            outdated.practised |= {
-                (student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]
-            }
-        elif label == "CourseRecord":
-            outdated.learns |= {
-                (student_id, course_id)
-                for student_id in ends["HAS_RECORD"]
-                for course_id in ends["IN_COURSE"]
-            }
-        elif label in ("CourseContent", "Definition"):
+        locked.outdated.version_keys.add(version_key(row))
+    for links in links_of_record.values():
+        _note_outdated(locked, label, links)
+
+
+def _note_outdated(locked: SupersededVersions, label: str, links: Sequence[neo4j.Record]) -> None:
+    """Note the aggregates that a record has a part in. They follow from combinations of the ends of its `links`."""
+    outdated = locked.outdated
+    ends: dict[str, set[str]] = defaultdict(set)  # relationship type -> ids at its ends
+    for row in links:
+        ends[row["type"]].add(row["end"])
+    match label:
+        case "Interaction":
+            name = _SUM_OF_INTERACTION[links[0]["interaction_type"]]
+            outdated.interactions[name].update(product(ends["SENT"], ends["RECEIVED_BY"]))
+        case "Attempt" | "ErrorRecord":
+            students = ends["MADE"] | ends["TRIED"]
+            outdated.mistakes.update(product(students, ends["OF_TYPE"], ends["IN_COURSE"]))
+            outdated.practised.update(product(ends["TRIED"], ends["OF_ITEM"]))
+        case "CourseRecord":
+            outdated.learns.update(product(ends["HAS_RECORD"], ends["IN_COURSE"]))
+        case "CourseContent" | "Definition":
             # A definition of an item is in a course, too, but CONTAINS links only knowledge points.
-            points = {
-                each
-                for each in ends["DESCRIBES"] | ends["DEFINES"]
-                if ("KnowledgePoint", each) in nodes
-            }
+            stating = [row for row in links if row["type"] in _STATES_POINT]
+            points = {row["end"] for row in stating if row["label"] == "KnowledgePoint"}
             outdated.descriptions |= ends["DESCRIBES"]
-            outdated.contains |= {
-                (course_id, point) for course_id in ends["IN_COURSE"] for point in points
+            outdated.contains.update(product(ends["IN_COURSE"], points))
+            locked.claims.update(product(ends["DEFINES"], ends["REQUIRES"]))
+        case "Membership":
+            people = [
+                (row["label"], row["end"]) for row in links if row["type"] == "HAS_MEMBERSHIP"
+            ]
+            memberships = {
+                (*person, group_id) for person, group_id in product(people, ends["IN_GROUP"])
             }
-            locked.claims |= {
-                (point, required) for point in ends["DEFINES"] for required in ends["REQUIRES"]
-            }
-        elif label == "Membership":
-            of_record = {
-                (*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]
-            }
-            locked.memberships[record_id] = of_record
-            outdated.memberships |= of_record
-    return nodes
+            locked.memberships[links[0]["record"]] = memberships
+            outdated.memberships |= memberships
 
 
 def remove_superseded(
@@ -229,7 +219,8 @@ def remove_superseded(
         fields = unit.fields.get(node, {})
         for name, (_, decided_by) in list(fields.items()):
             _, given_by = newer[node].get(name, (None, NEVER))
-            if decided_by in superseded.outdated.version_keys and given_by >= decided_by:
+            is_decided_by_removed = decided_by in superseded.outdated.version_keys
+            if is_decided_by_removed and given_by >= decided_by:
                 del fields[name]
                 unit.changed_nodes.add(node)
     # The old nodes are deleted first, because the newer versions have the same ids and must not be counted twice.

@@ -92,18 +92,19 @@ class StoredVersion:
         if timestamp is None:
             raise StaleRead
         moment: datetime = timestamp.to_native()
-        changed: datetime = changed_at.to_native() if changed_at is not None else moment
+        changed = moment
+        if changed_at is not None:
+            changed = changed_at.to_native()
         # A number that is 0 is not stored.
-        number = NUMBER_OF_TYPE[record_type]
-        key = (
-            microseconds(changed),
-            number,
-            reading or 0,
-            accepted or 0,
-            row or 0,
-            short_hash(content_hash),
+        entry = Entry(
+            changed=microseconds(changed),
+            type=NUMBER_OF_TYPE[record_type],
+            reading=reading or 0,
+            accepted=accepted or 0,
+            row=row or 0,
+            hash=short_hash(content_hash),
         )
-        return cls(label, iso(moment), content_hash, Entry(*key), from_numbers(history))
+        return cls(label, iso(moment), content_hash, entry, from_numbers(history))
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -212,7 +213,9 @@ def withdrawn_entries(
     if number == 0:
         return {}
     by_hash = {plain_hash(record_id): record_id for record_id in ids}
-    rows = tx.run(CYPHER["withdrawn"], ids=sorted(by_hash)) if by_hash else ()
+    if not by_hash:
+        return {}
+    rows = tx.run(CYPHER["withdrawn"], ids=sorted(by_hash))
     return {by_hash[row["id"]]: from_numbers(row["history"]) for row in rows}
 
 
@@ -227,17 +230,18 @@ def lock_withdrawn(tx: neo4j.Transaction, changes: Mapping[str, Remembered]) -> 
 
 
 def write_withdrawn(tx: neo4j.Transaction, changes: Mapping[str, Remembered]) -> None:
-    rows: list[Row] = [
-        {"id": hashed, "history": to_numbers(change.after) or []}
-        for hashed, change in sorted(changes.items())
-        if change.after != change.before
-    ]
+    rows: list[Row] = []
+    for hashed, change in sorted(changes.items()):
+        if change.after != change.before:
+            rows.append({"id": hashed, "history": to_numbers(change.after) or []})
     run_rows(tx, "set_withdrawn", rows)
 
 
 def hold_keys(tx: neo4j.Transaction, record_ids: Sequence[str]) -> None:
     """Keep others from creating these records before the transaction ends. Raise StaleRead if one exists by now."""
-    for label in RECORD_LABELS if record_ids else ():
+    if not record_ids:
+        return
+    for label in RECORD_LABELS:
         row = tx.run(CYPHER[f"hold_keys_{label}"], ids=record_ids).single(strict=True)
         if row["held"] != len(record_ids):
             raise StaleRead
@@ -246,23 +250,29 @@ def hold_keys(tx: neo4j.Transaction, record_ids: Sequence[str]) -> None:
 
 def stored_versions(tx: neo4j.Transaction, ids: Collection[str]) -> dict[str, StoredVersion]:
     """Return id -> the record that the graph has under the id."""
-    rows = tx.run(CYPHER["stored_versions"], ids=sorted(ids)) if ids else ()
-    return {
-        record_id: StoredVersion.read(row["label"], properties)
-        for row in rows
-        for record_id, properties in row["versions"]
-    }
+    stored: dict[str, StoredVersion] = {}
+    if not ids:
+        return stored
+    for row in tx.run(CYPHER["stored_versions"], ids=sorted(ids)):
+        for record_id, properties in row["versions"]:
+            stored[record_id] = StoredVersion.read(row["label"], properties)
+    return stored
 
 
 def _refusal(line: int, record: Record, erased: ErasedStudents, kept_from: str) -> Reject | None:
-    if field_name := erased.field_naming_one(record):
+    """Return a reject for a record that names an erased student or is older than its retention, or else None."""
+    field_name = erased.field_naming_one(record)
+    if field_name is not None:
         # The id is left out, since nothing about an erased student may be stored.
         expected = "a student who was not forgotten"
         return Reject(line=line, field=field_name, expected=expected, found="", reason=REFUSED)
     day = record.time[:10]
-    # Activity is stored by day.
-    ages = LABEL_OF_TYPE.get(record.type) in AGEING_LABELS and record.time < kept_from
-    if ages or (record.type == "activity_record" and day < kept_from[:10]):
+    if record.type == "activity_record":
+        is_too_old = day < kept_from[:10]  # Activity is stored by day.
+    else:
+        has_retention = LABEL_OF_TYPE[record.type] in AGEING_LABELS
+        is_too_old = has_retention and record.time < kept_from
+    if is_too_old:
         expected = f"{kept_from[:10]} or later"
         return Reject(line=line, field="timestamp", expected=expected, found=day, reason=TOO_OLD)
     return None
@@ -296,7 +306,8 @@ class Ids:
         withdrawn: Mapping[str, tuple[Entry, ...]],
         rows: Mapping[Entry, Record | None] = MappingProxyType({}),
     ) -> None:
-        self._stored, self._withdrawn = stored, withdrawn
+        self._stored = stored
+        self._withdrawn = withdrawn
         self._rows = dict(rows)
         self.entries: dict[str, set[Entry]] = {}
         self.contents: dict[tuple[str, int, int], Record] = {}
@@ -305,11 +316,11 @@ class Ids:
     def of(self, record_id: str) -> set[Entry]:
         """Return the versions of an id. The caller may change the set."""
         if record_id not in self.entries:
+            entries = set(self._withdrawn.get(record_id, ()))
             version = self._stored.get(record_id)
-            self.entries[record_id] = {
-                *(version.entries if version else ()),
-                *self._withdrawn.get(record_id, ()),
-            }
+            if version is not None:
+                entries.update(version.entries)
+            self.entries[record_id] = entries
         return self.entries[record_id]
 
     def add(self, record: Record, entry: Entry) -> None:
@@ -331,36 +342,39 @@ class Ids:
         lost: list[str] = []
         for record_id, entries in self.entries.items():
             entry = decide(entries)
-            version = self._stored.get(record_id)
-            others = remembered(entries - {entry} if entry else (), undoable_from)
             if entry is None or entry.is_withdrawal:
                 self._leave(classified, record_id, remembered(entries, undoable_from))
                 continue
+            written = WrittenVersion(entry, remembered(entries - {entry}, undoable_from))
+            version = self._stored.get(record_id)
             if version is not None and version.entry.has_content_of(entry):
-                if (version.entry, version.others) != (entry, others):
-                    classified.noted[record_id] = version, WrittenVersion(entry, others)
+                if WrittenVersion(version.entry, version.others) != written:
+                    classified.noted[record_id] = (version, written)
                 self._remember(classified, record_id, ())
                 continue
             record = self._content(record_id, entry)
-            if record is None and entry not in self._rows:
-                needed[record_id] = entry
-            elif record is None:
-                # The content of the greatest version is not kept. A smaller version must not take its place.
-                lost.append(record_id)
-                self._leave(classified, record_id, remembered(entries, undoable_from))
-            else:
+            if record is not None:
                 if version is not None:
                     classified.superseded[record_id] = version
                 classified.events[record_id] = record
-                classified.versions[record_id] = WrittenVersion(entry, others)
+                classified.versions[record_id] = written
                 self._remember(classified, record_id, ())
+            elif entry not in self._rows:
+                needed[record_id] = entry
+            else:
+                # The content of the greatest version is not kept. A smaller version must not take its place.
+                lost.append(record_id)
+                self._leave(classified, record_id, remembered(entries, undoable_from))
         if needed:
             raise RowsNeeded(needed)
         return lost
 
     def _content(self, record_id: str, entry: Entry) -> Record | None:
-        record = self.contents.get((record_id, entry.type, entry.hash))
-        return record if record is not None else self._rows.get(entry)
+        """Return the record of a version, or None if its row was not read or is not kept."""
+        key = (record_id, entry.type, entry.hash)
+        if key in self.contents:
+            return self.contents[key]
+        return self._rows.get(entry)
 
     def _leave(self, classified: Classified, record_id: str, entries: tuple[Entry, ...]) -> None:
         """Remove the record of an id, and keep its versions in a node `Withdrawn`."""
@@ -373,10 +387,11 @@ class Ids:
 
     def _remember(self, classified: Classified, record_id: str, entries: tuple[Entry, ...]) -> None:
         """Store versions in the node `Withdrawn` of an id. An existing node is locked in any case."""
-        before = self._withdrawn.get(record_id)
-        if before is None and not entries:
+        is_new = record_id not in self._withdrawn
+        if is_new and not entries:
             return
-        classified.withdrawn[plain_hash(record_id)] = Remembered(before or (), entries)
+        before = self._withdrawn.get(record_id, ())
+        classified.withdrawn[plain_hash(record_id)] = Remembered(before, entries)
 
 
 def classify(
@@ -418,18 +433,26 @@ def classify(
         entries = ids.of(record.record_id)
         if is_analysis and any(each.has_content_of(entry) for each in entries):
             continue
-        outcome = _outcome_of(entries, entry)
-        if outcome in ("unchanged", "replaced") and not ids.is_there(record.record_id):
-            outcome = "written"  # The id has a version, but the row of that version was not kept.
-        ids.add(record, entry)
-        if outcome in _SET_ASIDE:
-            classified.rejects.append(_set_aside(line, outcome))
-            continue
-        classified.counts[outcome] += 1
-        if outcome in ("written", "replaced"):
-            classified.by_type[record.type] += 1
+        _add_version(classified, ids, line, record, entry)
     ids.settle(classified, acceptance.undoable_from)
     return classified
+
+
+def _add_version(classified: Classified, ids: Ids, line: int, record: Record, entry: Entry) -> None:
+    """Add a version to its id, and count its outcome or set its row aside."""
+    outcome = _outcome_of(ids.of(record.record_id), entry)
+    if outcome in ("unchanged", "replaced") and not ids.is_there(record.record_id):
+        outcome = "written"  # The id has a version, but the row of that version was not kept.
+    ids.add(record, entry)
+    if outcome in _SET_ASIDE:
+        expected, reason = _SET_ASIDE[outcome]
+        # The id is left out. It may belong to another person's record, and the row itself contains it.
+        reject = Reject(line=line, field="record_id", expected=expected, found="", reason=reason)
+        classified.rejects.append(reject)
+        return
+    classified.counts[outcome] += 1
+    if outcome in ("written", "replaced"):
+        classified.by_type[record.type] += 1
 
 
 def _outcome_of(before: AbstractSet[Entry], entry: Entry) -> str:
@@ -441,49 +464,48 @@ def _outcome_of(before: AbstractSet[Entry], entry: Entry) -> str:
     if not before:
         return "written"
     after = before | {entry}
-    was, is_now = decide(before), decide(after)
-    is_known_statement = (
-        entry.is_statement and is_now is not None and is_now.reading == entry.reading
-    )
-    if is_known_statement and not entry.has_content_of(is_now):
+    old = decide(before)
+    new = decide(after)
+    has_content_of_new = entry.has_content_of(new)
+    is_known_statement = entry.is_statement and new is not None and new.reading == entry.reading
+    if is_known_statement and not has_content_of_new:
         return "other_content"
     if type_of(after) != entry.type:
         return "other_type"
-    if is_now is not None and is_now.is_withdrawal:
+    if new is not None and new.is_withdrawal:
         return "taken_back"
-    if not entry.has_content_of(is_now):
+    if not has_content_of_new:
         return "older"
-    if was is None or was.is_withdrawal:
+    if old is None or old.is_withdrawal:
         return "written"
-    return "unchanged" if entry.has_content_of(was) else "replaced"
+    if entry.has_content_of(old):
+        return "unchanged"
+    return "replaced"
 
 
 def _add_withdrawal(classified: Classified, entries: set[Entry], entry: Entry, line: int) -> None:
-    was = decide(entries)
+    """Add a withdrawal to the versions of its id, and count its outcome or reject it."""
+    old = decide(entries)
     is_unknown = not entries
     record_type = type_of(entries)
     entries.add(entry)
-    is_now = decide(entries)
-    if record_type is not None and not entry.counts_for(record_type):
+    new = decide(entries)
+    is_not_allowed = record_type is not None and not entry.counts_for(record_type)
+    if is_not_allowed:
         # The reject does not say what the record is: the caller may not even know that the record exists.
         expected = "the id of a record that the caller may write"
-        classified.rejects.append(
-            Reject(line=line, field="record_id", expected=expected, found="", reason=NOT_ALLOWED)
+        reject = Reject(
+            line=line, field="record_id", expected=expected, found="", reason=NOT_ALLOWED
         )
-    elif is_now is None or not is_now.is_withdrawal:
+        classified.rejects.append(reject)
+    elif new is None or not new.is_withdrawal:
         classified.counts["older"] += 1
-    elif was is not None and was.is_withdrawal:
+    elif old is not None and old.is_withdrawal:
         classified.counts["unchanged"] += 1
     else:
         classified.counts["written"] += 1
         classified.by_type[WITHDRAWAL] += 1
         classified.counts["unknown"] += int(is_unknown)
-
-
-def _set_aside(line: int, outcome: str) -> Reject:
-    expected, reason = _SET_ASIDE[outcome]
-    # The id is left out. It may belong to another person's record, and the row itself contains it.
-    return Reject(line=line, field="record_id", expected=expected, found="", reason=reason)
 
 
 def write_noted(
@@ -492,8 +514,9 @@ def write_noted(
     """Write the keys of records whose content stays, and their remembered versions. The records must be locked."""
     rows: dict[str, list[Row]] = defaultdict(list)
     for record_id, (version, written) in sorted(noted.items()):
-        changed_at = iso_of_microseconds(written.entry.changed)
-        row = {"id": record_id, "changed": changed_at if changed_at != version.timestamp else None}
-        rows[version.label].append(row | written.properties())
+        changed_at: str | None = iso_of_microseconds(written.entry.changed)
+        if changed_at == version.timestamp:
+            changed_at = None
+        rows[version.label].append({"id": record_id, "changed": changed_at, **written.properties()})
     for label in RECORD_LABELS:
         run_rows(tx, f"set_version_{label}", rows[label])
