@@ -72,9 +72,12 @@ def problem_of(failure: Failure) -> Problem:
 
 def http_problem(status: int, detail: str) -> Problem:
     """Return the problem for an error of the web framework itself."""
-    shown_status = status
-    if status not in TITLES:
-        shown_status = 500 if status >= 500 else 400
+    if status in TITLES:
+        shown_status = status
+    elif status >= 500:
+        shown_status = 500
+    else:
+        shown_status = 400
     name = {404: "not-found", 405: "method"}.get(shown_status, "request")
     return Problem(shown_status, name, detail)
 

@@ -206,7 +206,9 @@ class WebhookSender:
             metrics.WEBHOOK_EVENTS.add(outcome="refused")
             return None
 
-        happened = event.time if event.time.tzinfo else event.time.replace(tzinfo=UTC)
+        happened = event.time
+        if happened.tzinfo is None:
+            happened = happened.replace(tzinfo=UTC)
         if self._now() - happened > EVENT_LIFETIME:
             event_log.error("webhook_given_up", reason=answer.reason)
             metrics.WEBHOOK_EVENTS.add(outcome="given up")
@@ -233,9 +235,9 @@ class WebhookSender:
         except Exception as error:  # noqa: BLE001 - whatever somebody else's server does to the client, the event waits
             return Answer("failed", type(error).__name__)
         verdict = verdict_of(status)
-        asked_seconds = (
-            retry_after_seconds(retry_after, self._now()) if verdict == "failed" else 0.0
-        )
+        asked_seconds = 0.0
+        if verdict == "failed":
+            asked_seconds = retry_after_seconds(retry_after, self._now())
         return Answer(verdict, f"status {status}", asked_seconds)
 
 
@@ -348,7 +350,9 @@ def delay_queue_name(delay: int) -> str:
 def _tries(properties: pika.BasicProperties) -> int:
     """Return the number of tries of an event. An event that was never tried has no header."""
     tries = (properties.headers or {}).get(TRIES_HEADER)
-    return tries if isinstance(tries, int) and tries > 0 else 0
+    if isinstance(tries, int) and tries > 0:
+        return tries
+    return 0
 
 
 def _in_consuming_thread(

@@ -89,17 +89,21 @@ class Admission:
 
     def _remembered(self, token: str, any_of: Sequence[Scope]) -> Caller | None:
         """Return a caller who was here a moment ago and has a request left. It asks no server."""
-        caller = (
-            self._keeper(token).remembered(token, self._now()) if self._require_key else ANYBODY
-        )
-        if caller is None or not caller.may(*any_of):
-            return None
-        return caller if self._rate_limiter.spend(caller.client_id) else None
-
-    def _look_up(self, token: str, any_of: Sequence[Scope]) -> Caller:
         caller: Caller | None = ANYBODY
         if self._require_key:
-            caller = self._keeper(token).caller(token, self._now()) if token else None
+            caller = self._keeper(token).remembered(token, self._now())
+        if caller is None or not caller.may(*any_of):
+            return None
+        if not self._rate_limiter.spend(caller.client_id):
+            return None
+        return caller
+
+    def _look_up(self, token: str, any_of: Sequence[Scope]) -> Caller:
+        caller: Caller | None = None
+        if not self._require_key:
+            caller = ANYBODY
+        elif token:
+            caller = self._keeper(token).caller(token, self._now())
         if caller is None:
             words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create"
             raise not_known(token, f"{words} (the bootstrap key ends with the first).")

@@ -175,7 +175,9 @@ class DeadLetterOperator:
         If the process is killed between the two, the letter stays, and its task may be sent twice.
         """
         with self._store.claimed(ref):
-            letter = self._store.read(ref) if self._store.is_there(ref) else None
+            letter = None
+            if self._store.is_there(ref):
+                letter = self._store.read(ref)
             # Another call may have been faster.
             if letter is None:
                 return Replayed()
@@ -223,10 +225,9 @@ def with_sender(message: Any, person: str) -> Any:
     """Return the message of a task, with the mark of the caller who sends it again in each `Requested` of it."""
     if not isinstance(message, dict):
         return message
-    changed = {
-        name: with_sender(value, person) if name == "job" else value
-        for name, value in message.items()
-    }
+    changed = dict(message)
+    if "job" in message:
+        changed["job"] = with_sender(message["job"], person)
     mark = person_mark(str(message.get("job_id")), person)
     rights = message.get("rights")
     if isinstance(rights, dict):
@@ -236,7 +237,9 @@ def with_sender(message: Any, person: str) -> Any:
 
 def _marks_of(message: dict[str, Any]) -> list[Any]:
     marks = message.get("resumed_by")
-    return marks if isinstance(marks, list) else []
+    if not isinstance(marks, list):
+        return []
+    return marks
 
 
 def without_death(headers: dict[str, Any]) -> dict[str, Any]:

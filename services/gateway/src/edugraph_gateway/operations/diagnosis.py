@@ -34,8 +34,9 @@ def diagnose(
     """Return the result of every check. The checks take some seconds if servers do not answer."""
 
     def dead_letter_faults() -> Iterable[Fault]:
-        counts = dead_letters.counts() if settings.on_rabbitmq else {}
-        for queue, number in counts.items():
+        if not settings.on_rabbitmq:
+            return
+        for queue, number in dead_letters.counts().items():
             if number:
                 yield f"{number} dead letters of {queue}", "Look at them: edugraph dead list"
 

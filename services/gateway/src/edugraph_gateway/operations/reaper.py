@@ -9,7 +9,7 @@ So a lost message does not leave them outdated.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 import anyio.to_thread
@@ -104,7 +104,9 @@ def _may_wait(job: QuietJob, delivered: Mapping[str, datetime | None]) -> bool:
     delivered.
     """
     published_by = job.heard + timedelta(seconds=SENDING_SECONDS)
-    queues = QUEUES if job.is_analysed else IMPORT_QUEUES
+    queues: Iterable[str] = IMPORT_QUEUES
+    if job.is_analysed:
+        queues = QUEUES
     for queue in queues:
         if queue not in delivered:
             continue

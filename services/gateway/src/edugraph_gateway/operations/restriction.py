@@ -53,7 +53,9 @@ class Restrictions:
             if self._clock() - self._asked_at >= ANSWER_LIFETIME_SECONDS:
                 try:
                     ids = self._read()
-                    self._answer = RestrictedPeople(ids) if ids else None
+                    self._answer = None
+                    if ids:
+                        self._answer = RestrictedPeople(ids)
                 except Retryable as away:
                     self._answer = away
                 self._asked_at = self._clock()
@@ -106,7 +108,9 @@ def report_without(report: JobReport, who: RestrictedPeople | None) -> JobReport
         return report
 
     def shown(text: str) -> str:
-        return HIDDEN if who.is_named_in(text) else text
+        if who.is_named_in(text):
+            return HIDDEN
+        return text
 
     errors = [error.model_copy(update={"found": ""}) for error in report.errors]
     update = {

@@ -40,7 +40,9 @@ class Retention:
     def of(self, key: str) -> timedelta:
         """Return the retention of a blob of a job. Its key is jobs/ID/…"""
         _, _, name, *_ = key.split("/")
-        return self.rejects if name.startswith("rejects") else self.sources
+        if name.startswith("rejects"):
+            return self.rejects
+        return self.sources
 
 
 async def keep_sweeping(

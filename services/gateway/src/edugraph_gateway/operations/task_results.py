@@ -76,7 +76,9 @@ def _counts_and_ids(result: Any) -> Any:
     """Return the parts of a result that are not personal data."""
     if isinstance(result, str):
         is_id_of_group = re.fullmatch(r"[0-9a-f-]{32,36}", result) is not None
-        return result if is_id_of_group else None
+        if not is_id_of_group:
+            return None
+        return result
     if not isinstance(result, dict):
         return None
     plain = {}

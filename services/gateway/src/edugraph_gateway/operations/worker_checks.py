@@ -74,7 +74,9 @@ class WorkerChecks:
     def _answer(self, task_id: str) -> WorkerAnswer | None:
         try:
             shown = self.results.show(task_id)
-            return WorkerAnswer.model_validate(shown.result) if shown.state == "SUCCESS" else None
+            if shown.state != "SUCCESS":
+                return None
+            return WorkerAnswer.model_validate(shown.result)
         except (Failure, ValidationError):
             return None
 

@@ -271,7 +271,9 @@ async def connect(
 
     def on_failure(_connection: Any, error: Any) -> None:
         if not opened.done():
-            name = error if isinstance(error, str) else what(error)
+            name = error
+            if not isinstance(error, str):
+                name = what(error)
             opened.set_exception(Retryable(f"the broker cannot be reached ({name})"))
 
     def on_open(connection: AsyncioConnection) -> None:

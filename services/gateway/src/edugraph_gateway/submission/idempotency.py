@@ -74,9 +74,9 @@ class IdempotencyStore:
         token = secrets.token_hex(8)
         text = StoredRequest(claim=token).model_dump_json()
         with redis_errors():
-            return (
-                token if self._redis.set(name, text, nx=True, ex=CLAIM_LIFETIME_SECONDS) else None
-            )
+            if not self._redis.set(name, text, nx=True, ex=CLAIM_LIFETIME_SECONDS):
+                return None
+            return token
 
     def renew_claim(self, name: str) -> None:
         with redis_errors():
@@ -99,7 +99,9 @@ class IdempotencyStore:
     def recall(self, name: str) -> StoredRequest | None:
         with redis_errors():
             text = cast("str | None", self._redis.get(name))
-        return StoredRequest.model_validate_json(text) if text else None
+        if not text:
+            return None
+        return StoredRequest.model_validate_json(text)
 
 
 def key_name(client_id: str, address: str, key: str) -> str:

@@ -55,7 +55,9 @@ class HeadScan:
 
 
 def scan_of(file_format: Format, mapping: Mapping | None) -> Scan:
-    return LineScan() if file_format == "ndjson" else HeadScan(file_format, mapping)
+    if file_format == "ndjson":
+        return LineScan()
+    return HeadScan(file_format, mapping)
 
 
 class Stored(NamedTuple):

@@ -276,7 +276,9 @@ async def _look_outside(
     options = wanted.model_dump(
         exclude={"name", "mapping", "url", "compression", "changed_at", "source", *_BY_SOURCE}
     )
-    compression = wanted.compression or (None if by_name == "identity" else by_name)
+    compression = wanted.compression
+    if compression is None and by_name != "identity":
+        compression = by_name
     accepted_at = submitter.now().timestamp()
     job = ImportJob(
         job_id=job_id,

@@ -91,13 +91,21 @@ def list_jobs(
             [(("query", "offset"), "is not taken any more: follow links.next, or send its cursor")]
         )
     now = clock()
-    owner = None if caller.may("read") else caller.client_id
-    start = Place.of(cursor) if cursor else None
+    owner = None
+    if not caller.may("read"):
+        owner = caller.client_id
+    start = None
+    if cursor:
+        start = Place.of(cursor)
     reports, following = jobs.newest(limit, now, state, start, owner=owner)
     if any(names_somebody(report, caller) for report in reports):
         trail.shown(caller, "jobs", "")
-    by_state = f"&state={state}".replace(" ", "%20") if state else ""
-    at_cursor = f"&cursor={cursor}" if cursor else ""
+    by_state = ""
+    if state:
+        by_state = f"&state={state}".replace(" ", "%20")
+    at_cursor = ""
+    if cursor:
+        at_cursor = f"&cursor={cursor}"
     links = {"self": f"/v1/jobs?limit={limit}{at_cursor}{by_state}"}
     if following:
         links["next"] = f"/v1/jobs?limit={limit}&cursor={following}{by_state}"
@@ -315,7 +323,9 @@ def download_rejects(
     who = restrictions.people()
     trail.shown(caller, "rejects", job_id)
     # The rows must be read only if a student is restricted, to find out whom they name.
-    plan = stored_read_plan(blobs, job_id) if who else None
+    plan = None
+    if who:
+        plan = stored_read_plan(blobs, job_id)
 
     def lines(keys: list[str]) -> Iterator[bytes]:
         for key in keys:
