@@ -139,8 +139,10 @@ class AnalysisRequests:
             if request.kind == "knowledge_points":
                 self._send_course_texts(request, records, contexts)
                 continue
-            known = contexts if request.kind in KINDS_WITH_CONTEXTS else ()
-            whole = request.model_copy(update={"records": values, "contexts": known})
+            update: dict[str, Any] = {"records": values, "contexts": ()}
+            if request.kind in KINDS_WITH_CONTEXTS:
+                update["contexts"] = contexts
+            whole = request.model_copy(update=update)
             task_id = task_id_for(request.job_id, f"analysis-{request.kind}-{request.batch}")
             send(self.app, BATCH_TASKS[request.kind], whole, task_id=task_id)
 
@@ -178,4 +180,6 @@ def _order(kind: Kind) -> tuple[bool, str]:
 
 def _contents(request: AnalysisBatch) -> int:
     """Return how many course texts are sent in one message."""
-    return REQUEST_CONTENT_PACK if request.economy else IMPORT_CONTENT_PACK
+    if request.economy:
+        return REQUEST_CONTENT_PACK
+    return IMPORT_CONTENT_PACK

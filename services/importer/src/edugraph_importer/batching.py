@@ -57,6 +57,19 @@ from edugraph_importer.graph import RecordBatch, derive_facts
 SPLIT_AT_ONCE_BYTES = 1024**2
 # Names of rows that are not relevant are counted up to this number for each batch. They come from the file.
 MAX_NAMES = 100
+# The fields that each batch has from its job.
+_HANDED_ON = (
+    "job_id",
+    "traceparent",
+    "deadline",
+    "analyze",
+    "economy",
+    "generation",
+    "accepted_at",
+    "acceptance",
+    "changed_at",
+    "rights",
+)
 
 
 @dataclass(frozen=True)
@@ -170,31 +183,25 @@ def _watched(
 
 def expected_rows(blobs: Blobs, job: ImportJob) -> int:
     """Return the number of rows of the whole job, as the split saw them."""
-    return len(job.records or ()) if job.source is None else count_rows(blobs, job.job_id)
+    if job.source is None:
+        return len(job.records or ())
+    return count_rows(blobs, job.job_id)
 
 
 def _compression(job: ImportJob) -> Compression | None:
     """Return the compression that the job names, or else the one of the file's ending, which the gateway has set."""
+    if job.compression:
+        return job.compression
     by_name = content_encoding_of(job.source or "")
-    return job.compression or (None if by_name == "identity" else by_name)
+    if by_name == "identity":
+        return None
+    return by_name
 
 
 def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     """Return the batches from `job.next_batch` up to `end`. `end` is excluded."""
     numbers = range(job.next_batch, end)
-    handed_on = (
-        "job_id",
-        "traceparent",
-        "deadline",
-        "analyze",
-        "economy",
-        "generation",
-        "accepted_at",
-        "acceptance",
-        "changed_at",
-        "rights",
-    )
-    common = {name: getattr(job, name) for name in handed_on}
+    common = {name: getattr(job, name) for name in _HANDED_ON}
     batches: list[ImportBatch] = []
     size = job.batch_size
     if job.source is None:
@@ -208,7 +215,9 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
                 )
             )
         return batches
-    reading = None if job.format == "ndjson" else read_plan_key(job.job_id)
+    reading = None
+    if job.format != "ndjson":
+        reading = read_plan_key(job.job_id)
     for number, found in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True):
         rows = ByteRange(
             source=frames_key(job.job_id),
@@ -227,18 +236,11 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
 
     Raises Rejected if the message has no rows or if its rows were deleted, and Retryable if the store is away.
     """
-    if message.records is not None:
-        numbered = enumerate(message.records, start=message.first_line)
-        rows: Iterable[Row] = parse_rows(numbered, latest_timestamp(message.accepted_at))
-    elif message.rows is not None:
-        rows = load_rows(blobs, message.rows, message.accepted_at)
-    else:
-        raise Rejected("the message has neither rows nor records")
     records: list[tuple[int, Record]] = []
     withdrawn: list[tuple[int, Withdrawal]] = []
     rejects: list[Reject] = []
-    names: Counter[str] = Counter()
-    for line, row in rows:
+    not_relevant: Counter[str] = Counter()
+    for line, row in _rows_of(blobs, message):
         match row:
             case Record():
                 record = _with_change_time(row, message)
@@ -255,10 +257,14 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
             case Reject():
                 rejects.append(row)
             case NotRelevant(name):
-                names[name if name in names or len(names) < MAX_NAMES else "(other)"] += 1
+                is_new = name not in not_relevant
+                if is_new and len(not_relevant) >= MAX_NAMES:
+                    not_relevant["(other)"] += 1
+                else:
+                    not_relevant[name] += 1
             case _:
                 assert_never(row)
-    number = len(records) + len(withdrawn) + len(rejects) + names.total()
+    number = len(records) + len(withdrawn) + len(rejects) + not_relevant.total()
     batch = RecordBatch(
         message.job_id,
         message.batch,
@@ -269,7 +275,17 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
         accepted=message.acceptance or 0,
         rights=message.rights,
     )
-    return ReadBatch(batch, dict(names))
+    return ReadBatch(batch, dict(not_relevant))
+
+
+def _rows_of(blobs: Blobs, message: ImportBatch) -> Iterable[Row]:
+    """Return the lines of a batch with their rows. Raises Rejected and Retryable like `read_batch`."""
+    if message.records is not None:
+        numbered = enumerate(message.records, start=message.first_line)
+        return parse_rows(numbered, latest_timestamp(message.accepted_at))
+    if message.rows is not None:
+        return load_rows(blobs, message.rows, message.accepted_at)
+    raise Rejected("the message has neither rows nor records")
 
 
 def _with_change_time(record: Record, message: ImportBatch) -> Record:

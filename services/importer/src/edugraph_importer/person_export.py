@@ -160,8 +160,9 @@ class PersonExport:
         text += "".join(f"\n{problem}" for problem in self._problems)
         for place in PLACES:
             if place.level == "personal" or place.exporter:
-                read = place.exporter in EXPORTED
-                mark = "read / 已读取" if read else "NOT READ by this export / 本次导出未读取"
+                mark = "NOT READ by this export / 本次导出未读取"
+                if place.exporter in EXPORTED:
+                    mark = "read / 已读取"
                 text += f"\n{place.store} {', '.join(place.patterns)}: {mark}\n"
                 text += f"  {place.holds.en}\n  {place.holds.zh}\n"
                 text += f"  {place.kept.en} / {place.kept.zh}\n"
@@ -172,12 +173,15 @@ class PersonExport:
         for job_id, keys in self._jobs_that_may_name():
             self._go_on()
             source_key = next((key for key in keys if _SOURCE.fullmatch(key)), None)
-            is_split = index_key(job_id) in keys and frames_key(job_id) in keys
-            key = frames_key(job_id) if is_split else source_key
-            if key is None:
+            if index_key(job_id) in keys and frames_key(job_id) in keys:
+                key = frames_key(job_id)
+                rows = self._stored_rows(job_id)
+            elif source_key is not None:
+                key = source_key
+                rows = self._rows_of_upload(job_id, key)
+            else:
                 continue
             try:
-                rows = self._stored_rows(job_id) if is_split else self._rows_of_upload(job_id, key)
                 for row in rows:
                     yield {"key": key, "row": row.raw.decode(errors="replace")}
             except (MalformedFile, Rejected) as problem:

@@ -95,6 +95,22 @@ DERIVING_SECONDS = 60.0  # a job that waits for prerequisites does not count as 
 # stay free for other jobs.
 FAILED_BATCHES_IN_A_ROW = 20
 
+# The fields that the report of an import has from the report of its job.
+_OF_JOB_REPORT = (
+    "deriving",
+    "job_id",
+    "batches",
+    "failed_batches",
+    "expected",
+    "read",
+    *ROW_COUNTS,
+    "unknown",
+    "by_type",
+    "reasons",
+    "not_relevant",
+    "errors",
+)
+
 log = structlog.get_logger("edugraph.importer")
 
 
@@ -152,16 +168,8 @@ class Importer:
         if total is None:
             return None
         rows = expected_rows(self.blobs, job)
-        # The first window makes sure that the constraints exist. Without them a record could be written twice.
         if job.next_batch == 0:
-            self.graph.prepare()
-            # From now on people look at the job. The list of restricted students must be there before that, since
-            # all importers may be too busy to write it when the gateway asks for it.
-            tell_restricted(self.members, self.graph)
-            store_job(self.blobs, job)
-            self.audit.record(
-                job.rights.client or UNKNOWN_CLIENT, "job.submit", job.job_id, self.now()
-            )
+            self._prepare_import(job)
         claim = self.jobs.begin(
             job.job_id,
             total,
@@ -185,7 +193,18 @@ class Importer:
             job_id=job.job_id, traceparent=job.traceparent, job=job, batches=total, window_end=end
         )
         still_open = self.jobs.open_batches(job.job_id, range(job.next_batch, end))
-        return [batch for batch in window(self.blobs, job, end) if batch.batch in still_open], after
+        batches = [batch for batch in window(self.blobs, job, end) if batch.batch in still_open]
+        return batches, after
+
+    def _prepare_import(self, job: ImportJob) -> None:
+        """Do what must be done before the first window of a job is sent."""
+        # Without the constraints of the graph a record could be written twice.
+        self.graph.prepare()
+        # From now on people look at the job. The list of restricted students must be there before that, since all
+        # importers may be too busy to write it when the gateway asks for it.
+        tell_restricted(self.members, self.graph)
+        store_job(self.blobs, job)
+        self.audit.record(job.rights.client or UNKNOWN_CLIENT, "job.submit", job.job_id, self.now())
 
     def _scan_at_once(self, job: ImportJob) -> int | None:
         """Return the number of batches of a job that is inline, small or already split.
@@ -287,10 +306,10 @@ class Importer:
         refused: Sequence[Reject] = ()
         if written.rejected > len(batch.rejects):
             refused = self.graph.rejects(message.job_id, message.batch)
-        lines = {reject.line for reject in refused}
+        refused_lines = {reject.line for reject in refused}
         # The lists of course members in Redis must be complete before the analyzer reads a text of this batch.
         # Records that the graph refused are left out of lists and analysis: their persons may have been erased.
-        kept = [record for line, record in found.graph.records if line not in lines]
+        kept = [record for line, record in found.graph.records if line not in refused_lines]
         members = names_by_course(kept)
         self.members.add(members, epoch, self.now())
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
@@ -299,22 +318,30 @@ class Importer:
             self.jobs.clean_later(message.job_id)
         store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
-            self.tell_course_members(members.keys() - self.members.of(members).keys())
+            courses_without_list = members.keys() - self.members.of(members).keys()
+            self.tell_course_members(courses_without_list)
             requests = AnalysisRequests(
                 self.app, self.windows, self.blobs, self.graph.course_contexts, self.now
             )
-            asked = requests.ask(message, kept, sorted(lines))
+            asked = requests.ask(message, kept, sorted(refused_lines))
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
-            types = [record.type for record in records]
-            if not self._settle(outcome, types) and self.jobs.unsettled(
-                message.job_id, range(message.batch, message.batch + 1)
-            ):
-                # Redis lost the job while this batch was being written, so no other message may continue the job.
-                if self.jobs.standing(message.job_id, message.generation) == "unknown":
-                    self._begin_again_from(message)
-                self._settle(outcome, types)
+            self._settle_written(message, outcome, [record.type for record in records])
         return outcome
+
+    def _settle_written(
+        self, message: ImportBatch, outcome: BatchOutcome, types: Sequence[str]
+    ) -> None:
+        """Settle a batch that is in the graph. If Redis lost its job meanwhile, the job begins again."""
+        if self._settle(outcome, types):
+            return
+        this_batch = range(message.batch, message.batch + 1)
+        if not self.jobs.unsettled(message.job_id, this_batch):
+            return
+        # Redis lost the job while this batch was being written, so no other message may continue the job.
+        if self.jobs.standing(message.job_id, message.generation) == "unknown":
+            self._begin_again_from(message)
+        self._settle(outcome, types)
 
     def log_leader_changes(self) -> None:
         """Move the noted changes of group leaders from the graph into the audit log.
@@ -323,7 +350,9 @@ class Importer:
         """
         while changes := self.graph.leader_changes():
             for change in changes:
-                verb = "leads" if change.leads else "does not lead"
+                verb = "does not lead"
+                if change.leads:
+                    verb = "leads"
                 self.audit.record(
                     change.client or UNKNOWN_CLIENT,
                     "group.leader",
@@ -381,24 +410,8 @@ class Importer:
         if report is None:
             raise Rejected("Redis does not know this job; what was written stays in the graph")
         seconds = max((report.updated - report.created).total_seconds(), 0.001)
-        same = (
-            "job_id",
-            "batches",
-            "failed_batches",
-            "expected",
-            "read",
-            *ROW_COUNTS,
-            "unknown",
-        )
-        return ImportReport(
-            deriving=report.deriving,
-            **{
-                name: getattr(report, name)
-                for name in (*same, "by_type", "reasons", "not_relevant", "errors")
-            },
-            seconds=seconds,
-            records_per_second=report.read / seconds,
-        )
+        same = {name: getattr(report, name) for name in _OF_JOB_REPORT}
+        return ImportReport(**same, seconds=seconds, records_per_second=report.read / seconds)
 
     def _carry_on(self, message: ImportAggregate) -> None:
         """Send the next window, or end the import after the last one.
@@ -486,7 +499,9 @@ class Importer:
         if self.blobs.exists(cancelled_key(job.job_id)):
             log.info("job_left_out", reason="it was cancelled before Redis lost it")
             return False
-        name = shown(job.source).rsplit("/", 1)[-1] if job.source else "inline"
+        name = "inline"
+        if job.source:
+            name = shown(job.source).rsplit("/", 1)[-1]
         task = [
             "import_records_with_callback",
             job.model_dump(mode="json"),
@@ -561,10 +576,10 @@ class Importer:
             self.erasure.note_refused(message)
         if message.pack.startswith("knowledge_points-"):
             # The graph knows more about these courses now. Mistakes that waited for these texts get a new context.
-            texts = [parse_record(found.record) for found in message.findings]
-            self.members.forget_contexts(
-                course_id for text in texts for course_id in course_ids_of(text)
-            )
+            course_ids = set[str]()
+            for found in message.findings:
+                course_ids.update(course_ids_of(parse_record(found.record)))
+            self.members.forget_contexts(course_ids)
         self._settle_pack(
             message,
             message.done,

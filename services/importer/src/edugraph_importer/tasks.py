@@ -288,4 +288,6 @@ def _signature(batch: ImportBatch, of: int) -> Any:
     """Return the task of one of `of` batches. The only batch of a small job runs before the batches of large jobs."""
     signature = import_batch_task.s(batch.model_dump(mode="json"))
     signature.set(task_id=task_id_for(batch.job_id, f"batch-{batch.batch}"))
-    return signature.set(priority=URGENT) if of == 1 else signature
+    if of == 1:
+        return signature.set(priority=URGENT)
+    return signature

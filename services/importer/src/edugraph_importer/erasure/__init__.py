@@ -299,7 +299,9 @@ class Erasure:
             report.removed["jobs"]["file_names"] = hidden
         go_on()
         report.removed["answers"] = {"answers": self._erase_answers(person.marks, dry_run=dry_run)}
-        written = written_by_others(person) if isinstance(person, Person) else None
+        written = None
+        if isinstance(person, Person):
+            written = written_by_others(person)
         change = _view_without(person, written)
         report.removed["views"] = {
             "views": self.texts.rewrite(patterns_of("views"), change, dry_run=dry_run)
@@ -310,12 +312,10 @@ class Erasure:
             report.removed["dead_letters"] = {"letters": rewritten.changed}
             for key in rewritten.unread:
                 report.leave("dead_letters", key, "it cannot be read as a dead letter")
-            for queue, number in rewritten.waiting.items() if not dry_run else ():
-                report.leave(
-                    "queues",
-                    queue,
-                    f"{number} messages wait; what of them names the person is refused",
-                )
+            if not dry_run:
+                for queue, number in rewritten.waiting.items():
+                    words = f"{number} messages wait; what of them names the person is refused"
+                    report.leave("queues", queue, words)
         go_on()
         return report
 
@@ -327,7 +327,8 @@ class Erasure:
         def change(text: str) -> str:
             with suppress(ValueError):
                 paid = json.loads(text).get("paid") or {}
-                return "" if paid.get("of") in marks else text
+                if paid.get("of") in marks:
+                    return ""
             return text
 
         return self.texts.rewrite(patterns_of("answers"), change, dry_run=dry_run)
@@ -359,7 +360,9 @@ def _without(who: Who) -> Callable[[str], str]:
 
     def change(text: str) -> str:
         scrubbed = Scrubbed(who, text)
-        return scrubbed.text if scrubbed.removed else text
+        if scrubbed.removed:
+            return scrubbed.text
+        return text
 
     return change
 
@@ -375,7 +378,9 @@ def _view_without(who: Who, written: re.Pattern[str] | None) -> Callable[[str], 
             view = SavedView.model_validate_json(text)
         except ValidationError:
             return ""  # A view that cannot be parsed may name anybody, and nobody can open it.
-        return "" if is_named_in(view, who, written) else text
+        if is_named_in(view, who, written):
+            return ""
+        return text
 
     return change
 
@@ -403,17 +408,17 @@ def _letter_without(who: Who) -> Callable[[bytes], bytes]:
         scrubbed = Scrubbed(who, body)
         try:
             message = json.loads(body)[0][-1]
-            asked = (
-                frozenset[str]()
-                if "data" in message
-                else {*message.get("ids", ()), message.get("student_id")}
-            )
+            asked: set[Any] = set()
+            if "data" not in message:
+                asked = {*message.get("ids", ()), message.get("student_id")}
         except (ValueError, LookupError, TypeError, AttributeError):
-            asked = frozenset()
+            asked = set()
         asked -= {None}
         if asked and all(who.is_among((each,)) for each in asked):
             return b""
-        return scrubbed.text.encode() if scrubbed.removed else body
+        if scrubbed.removed:
+            return scrubbed.text.encode()
+        return body
 
     return change
 

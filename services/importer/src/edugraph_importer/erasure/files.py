@@ -294,7 +294,10 @@ class _Eraser:
             )
         if found and is_open:
             self.erased.open_jobs.add(job_id)
-            self.leave(key, _OPEN_BY_NAME if chosen.by_name else _OPEN)
+            reason = _OPEN
+            if chosen.by_name:
+                reason = _OPEN_BY_NAME
+            self.leave(key, reason)
             return 0
         if found and not self._dry_run:
             erase()
@@ -309,7 +312,9 @@ class _Eraser:
             plan = json.loads(self._blobs.read(key, 0, _LONGEST_PLAN))
         except (ValueError, Gone):
             return  # The file of this plan was reported as unreadable.
-        mapping = plan if key.endswith("/mapping.json") else plan.get("mapping") or {}
+        mapping = plan
+        if not key.endswith("/mapping.json"):
+            mapping = plan.get("mapping") or {}
         constants = mapping.get("constants", {})
         values = mapping.get("values", {})
         theirs = [name for name, value in constants.items() if self._is_given(name, value)]
@@ -399,7 +404,9 @@ class _Eraser:
             for place, (frame, rows) in zip(before, self._frames(job_id), strict=True):
                 left = RowChunk(row for row in rows if not chosen(row))
                 persons.add(left)
-                changed = frame if len(left) == len(rows) else pack_fewer_rows(left, len(frame))
+                changed = frame
+                if len(left) < len(rows):
+                    changed = pack_fewer_rows(left, len(frame))
                 file.write(changed)
                 after.append(place._replace(offset=offset, length=len(changed)))
                 offset += len(changed)
@@ -440,4 +447,6 @@ class _Eraser:
 
 def _compression(key: str) -> Any:
     form = content_encoding_of(key)
-    return None if form == "identity" else form
+    if form == "identity":
+        return None
+    return form
