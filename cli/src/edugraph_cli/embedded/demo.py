@@ -98,7 +98,9 @@ def _run(
             console.print(f"[red]The graph does not hold what was reported: {line}[/red]")
         if stay and not wrong:
             _stay(served, folder, console)
-    return 1 if wrong else 0
+    if wrong:
+        return 1
+    return 0
 
 
 def _stay(served: Served, folder: Path, console: Console) -> None:

@@ -192,7 +192,9 @@ def roster(
             words = "There is no such student, or none whom this caller may see in this course; check the id."
             raise Refusal(404, "not-found", words, caller.client_id)
         wanted = frozenset({asked.student})
-    joined_until = None if asked.as_of is None else moment
+    joined_until = None
+    if asked.as_of is not None:
+        joined_until = moment
     in_course = _in_course(graph, asked.course, wanted, joined_until)
     return Roster(tuple(sorted(in_course)), in_cells=False, outsiders=len(wanted) - len(in_course))
 
@@ -250,7 +252,9 @@ def _in_course(
     graph: Graph, course: str, students: frozenset[str], until: datetime | None
 ) -> frozenset[str]:
     """Return those of these students who are in a course, with `until` only those who joined by this moment."""
-    statement = "first_standing" if has_standings(graph, course) else "first_answers"
+    statement = "first_answers"
+    if has_standings(graph, course):
+        statement = "first_standing"
     found = set()
     for row in graph.read(statement, students=sorted(students), course=course):
         joined = row["at"] or ALWAYS

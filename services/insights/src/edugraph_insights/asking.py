@@ -146,7 +146,9 @@ def facts_of(
     # The term is read afterwards, since its existence would be an answer, too.
     refuse_detail(caller, rule, asked)
     since = asked.since
-    until = now if asked.until is None else min(asked.until, now)
+    until = now
+    if asked.until is not None:
+        until = min(asked.until, now)
     in_past = asked.as_of is not None
     if asked.as_of is not None:
         until = min(until, datetime.combine(asked.as_of, time.max, UTC))
@@ -157,11 +159,15 @@ def facts_of(
             raise Problem(404, "not-found", f"There is no term {asked.term}; check the id.")
         term = as_term(rows[0])
         if term.starts is not None:
-            since = term.starts if since is None else max(since, term.starts)
+            is_before_term = since is None or since < term.starts
+            if is_before_term:
+                since = term.starts
         if term.ends is not None:
             until = min(until, term.ends - _LAST_MOMENT)
+    members_at = now
     is_about_end_of_period = in_past or asked.beside is not None
-    members_at = until if is_about_end_of_period else now
+    if is_about_end_of_period:
+        members_at = until
     permitted = roster(insights.graph, caller, rule, asked, now, members_at=members_at)
     facts = Facts(
         insights.graph,

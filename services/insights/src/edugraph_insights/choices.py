@@ -1,5 +1,6 @@
 """GET /v1/insights/choices: the courses, groups and terms that a caller may ask about. The page reads it first."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.callers import Caller
 from edugraph_insights.access import FORMER_MEMBERS, Rows, person_of, widest_rows
 from edugraph_insights.api import CallerDep, InsightsDep
-from edugraph_insights.graph import Graph
+from edugraph_insights.graph import Graph, Row
 from edugraph_insights.problems import problem_responses
 
 MOST_CHOICES = 2_000  # of each list
@@ -60,7 +61,9 @@ def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
     """Return the courses, groups and terms that the caller may ask about. Each list has 2,000 entries at most."""
     sees = widest_rows(caller)
     courses, groups = _courses_and_groups(insights.graph, caller, sees, insights.now())
-    terms = () if sees == "cells" else insights.graph.read("terms_to_choose", limit=MOST_CHOICES)
+    terms: Iterable[Row] = ()
+    if sees != "cells":
+        terms = insights.graph.read("terms_to_choose", limit=MOST_CHOICES)
     return Choices(
         sees=sees,
         person=caller.person,

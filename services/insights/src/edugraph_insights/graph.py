@@ -201,7 +201,9 @@ def statement_text(statement: str, label: str | None, types: Collection[str]) ->
 
 
 def _native(value: Any) -> Any:
-    return value.to_native() if hasattr(value, "to_native") else value
+    if hasattr(value, "to_native"):
+        return value.to_native()
+    return value
 
 
 def _load() -> Mapping[str, LiteralString]:

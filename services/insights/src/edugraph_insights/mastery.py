@@ -50,9 +50,11 @@ def mastery(
         logit = use.betas.get(point, use.mean_beta) + over_all
         logit += use.gamma * log1p(counts.right) + use.rho * log1p(counts.wrong)
         probability = 1 / (1 + exp(-logit))
-        state: State = "mastered" if probability >= MASTERED_PROBABILITY else "not mastered"
+        state: State = "not mastered"
         if counts.last is not None and as_of - counts.last > LONG_AGO:
             state = "long ago"
+        elif probability >= MASTERED_PROBABILITY:
+            state = "mastered"
         found[point] = Mastery(probability, state)
     return found
 

@@ -53,7 +53,9 @@ class Related:
 
     def other(self, node: Key) -> Key:
         """Return the node at the other end."""
-        return self.target if self.source == node else self.source
+        if self.source == node:
+            return self.target
+        return self.source
 
     def shown(self) -> ShownRelationship:
         return ShownRelationship(
@@ -226,7 +228,9 @@ def details(sight: Sight, asked: OneNode) -> Details:
     # (type, direction, label of the other nodes) -> number of other nodes
     numbers: dict[tuple[str, str, str], int] = defaultdict(int)
     for related in merged(ties.values()):
-        direction = "out" if related.source == node else "in"
+        direction = "in"
+        if related.source == node:
+            direction = "out"
         numbers[related.type, direction, related.other(node).label] += 1
     counts = []
     for (name, direction, label), number in sorted(numbers.items()):
@@ -363,7 +367,9 @@ def path(sight: Sight, asked: OfPath) -> PathAnswer:
     other = key_of(asked.other)
     walk = Walk(sight, asked, node, other)
     sides = (_Side([node], {node: None}), _Side([other], {other: None}))
-    meeting = node if node == other else None
+    meeting = None
+    if node == other:
+        meeting = node
     steps = 0
     while meeting is None and steps < asked.steps and _visited(sides) <= MOST_VISITED:
         expandable = [side for side in sides if side.frontier]
@@ -372,7 +378,7 @@ def path(sight: Sight, asked: OfPath) -> PathAnswer:
         if not expandable or is_used_up:
             break
         side = min(expandable, key=lambda each: len(each.frontier))
-        opposite = sides[1] if side is sides[0] else sides[0]
+        [opposite] = [each for each in sides if each is not side]
         side.expand(walk)
         steps += 1
         meeting = min((each for each in side.frontier if each in opposite.reached_by), default=None)

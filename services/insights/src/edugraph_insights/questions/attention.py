@@ -41,13 +41,19 @@ def find(facts: Facts, asked: Parameters) -> Found[Attention]:
                 waits.append((facts.until - at, False))
             else:
                 waits.append((answer - at, True))
+        first_unanswered = None
+        if unanswered:
+            first_unanswered = unanswered[0]
+        median_hours = None
         median = kaplan_meier_median(waits)
+        if median is not None:
+            median_hours = median / HOUR
         row = Attention(
             student=student,
             mistakes=len(mistakes),
             unanswered=len(unanswered),
-            first_unanswered=unanswered[0] if unanswered else None,
-            median_hours_to_contact=None if median is None else median / HOUR,
+            first_unanswered=first_unanswered,
+            median_hours_to_contact=median_hours,
             evidence=asked.model_copy(update={"student": student}).records(),
         )
         rows.append(Measured(row, frozenset({student})))

@@ -32,9 +32,9 @@ class OfTwoCourses(Parameters):
 
     @property
     def courses(self) -> tuple[str, ...]:
-        return (
-            (self.course,) if self.other in {None, self.course} else (self.course, str(self.other))
-        )
+        if self.other in {None, self.course}:
+            return (self.course,)
+        return (self.course, str(self.other))
 
 
 class Difficulty(Row):

@@ -73,19 +73,20 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
             s: each for s in sorted(both) if (each := mastered[s][gap].probability) is not None
         }
         level = mean(list(known.values()))
-        difference = (
-            len(wrong & wrong_gap) / len(wrong_gap) - len(wrong & right_gap) / len(right_gap)
-            if len(both) >= ENOUGH_FOR_NUMBER and wrong_gap and right_gap
-            else None
-        )
+        difference = None
+        if len(both) >= ENOUGH_FOR_NUMBER and wrong_gap and right_gap:
+            wrong_after_wrong = len(wrong & wrong_gap) / len(wrong_gap)
+            wrong_after_right = len(wrong & right_gap) / len(right_gap)
+            difference = wrong_after_wrong - wrong_after_right
+        score = None
+        if difference is not None and level is not None:
+            score = need.confidence * (1 - level) * difference
         row = EarlierGap(
             point=need.point,
             name=names[need.point],
             gap=gap,
             gap_name=need.needs.name,
-            score=None
-            if difference is None or level is None
-            else need.confidence * (1 - level) * difference,
+            score=score,
             confidence=need.confidence,
             class_mastery=level,
             difference=difference,

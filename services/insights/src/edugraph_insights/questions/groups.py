@@ -181,8 +181,10 @@ def _values(
     values: dict[Cell, dict[str, float]] = defaultdict(dict)
     for cell, of_students in made.items():
         for student, attempts_of_student in of_students.items():
-            wrong = wrong_share(attempts_of_student)
-            values[cell][student] = 1 - wrong if cell.measure == RIGHT else wrong
+            share = wrong_share(attempts_of_student)
+            if cell.measure == RIGHT:
+                share = 1 - share
+            values[cell][student] = share
     return values
 
 

@@ -51,17 +51,19 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
             topics[text] = topics[text] | {(row["topic"], row["name"])}
     cells: dict[Cell, list[tuple[str, bool]]] = defaultdict(list)
     for text, (at, negative) in texts.items():
-        weeks = (
-            (ALL, None),
-            (monday(at).isoformat(), facts.term.week_of(at) if facts.term else None),
-        )
+        number_in_term = None
+        if facts.term:
+            number_in_term = facts.term.week_of(at)
+        weeks = ((ALL, None), (monday(at).isoformat(), number_in_term))
         for week, topic in product(weeks, topics[text]):
             cells[Cell(*week, *topic)].append((text[1], negative))
     rows = []
     for cell, written in cells.items():
         students = frozenset(student for student, _ in written)
         share = sum(negative for _, negative in written) / len(written)
-        asked_of = asked.in_week(date.fromisoformat(cell.week)) if cell.week else asked
+        asked_of = asked
+        if cell.week:
+            asked_of = asked.in_week(date.fromisoformat(cell.week))
         behind = asked_of.records(kind="messages")
         measured = Mood(
             **cell._asdict(),

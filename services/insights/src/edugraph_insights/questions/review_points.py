@@ -175,7 +175,9 @@ def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterat
 
 def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[PointsToReview]:
     claims = facts.claims(row["point"] for row in rows)
-    accepted = facts.accepted_needs(needs if rows else ())
+    accepted: AbstractSet[tuple[str, str]] = frozenset()
+    if rows:
+        accepted = facts.accepted_needs(needs)
     settled = facts.are_claims_settled()
     for row in rows:
         claimed = claims.get((row["point"], row["needs"]), ())

@@ -9,7 +9,7 @@ from pydantic import Field
 from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, Point, by_point, counted
-from edugraph_insights.mastery import Attempts
+from edugraph_insights.mastery import Attempts, Mastery
 from edugraph_insights.questions.question import Parameters, Question
 
 Text = Annotated[str, Mark.PERSONAL]
@@ -51,13 +51,13 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     rows = []
     for point in counts.keys() | mistakes.keys():
         of_point = counts.get(point, Attempts(0, 0))
-        state = states.get(point.id)
+        mastery = states.get(point.id, Mastery(None, "not enough information"))
         ends = [row["at"] for row in found if row["point"] == point.id]
         row = PointOfStudent(
             point=point.id,
             name=point.name,
-            state=state.state if state else "not enough information",
-            probability=state.probability if state else None,
+            state=mastery.state,
+            probability=mastery.probability,
             right=of_point.right,
             wrong=of_point.wrong,
             mistakes=mistakes[point],

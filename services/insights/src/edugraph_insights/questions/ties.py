@@ -51,11 +51,9 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Tied]:
     if len(exchanged) < ENOUGH_TIED * len(students):
         few = f"students, since under {ENOUGH_TIED:.0%} of them have a tie in this data"
         return Found((), of_how_many, {few: len(students)})
-    community_of = {
-        student: number
-        for number, members in enumerate(communities(weights), start=1)
-        for student in members
-    }
+    community_of: dict[str, int] = {}
+    for number, members in enumerate(communities(weights), start=1):
+        community_of |= dict.fromkeys(members, number)
     rows = []
     for student in students:
         by_exchange = sorted(
@@ -63,12 +61,15 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Tied]:
         )
         partners = tuple(partner for partner, _ in by_exchange)
         both_ways = sum((min(student, each), max(student, each)) in mutual for each in partners)
+        reciprocity = None
+        if partners:
+            reciprocity = both_ways / len(partners)
         row = Tied(
             student=student,
             community=community_of.get(student),
             ties=len(partners),
             mutual=both_ways,
-            reciprocity=both_ways / len(partners) if partners else None,
+            reciprocity=reciprocity,
             sent=sum(sent.get((student, each), 0) for each in partners),
             received=sum(sent.get((each, student), 0) for each in partners),
             partners=partners,
