@@ -96,8 +96,9 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
     sides = [_side(facts, asked), _side(facts.beside or facts, asked)]
     last_week = _last_shared_week(sides)
     in_time = [side.until_week(last_week) for side in sides]
-    items = [frozenset(each.item for each in attempts) for attempts in in_time]
-    shared_items = items[0] & items[1]
+    items = {each.item for each in in_time[0]}
+    other_items = {each.item for each in in_time[1]}
+    shared_items = items & other_items
     points = facts.tested_points(shared_items)
 
     values: list[Values] = []
