@@ -146,7 +146,7 @@ class ImportRights(Requested):
     """The caller of an import and their rights, as they were when the import was accepted.
 
     `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`). `source` is the name of the source
-    that the records belong to; the import writes, replaces and withdraws only records of this source.
+    that the records belong to.
     """
 
     learning: bool = True
