@@ -167,7 +167,9 @@ class _FirstMarks:
             return None
         if column in self._items.points_in:
             beside = read_mark(cell_text(in_row))
-            return beside.value if beside else None
+            if not beside:
+                return None
+            return beside.value
         return self._items.points_of(column)
 
 

@@ -40,7 +40,9 @@ class Layout(ContractModel):
         if self.course is None or file_name is None:
             return None
         found = re.fullmatch(self.course, stem_of(file_name))
-        return found["course"] if found else None
+        if not found:
+            return None
+        return found["course"]
 
 
 class RecordsLayout(ContractModel):
@@ -85,7 +87,9 @@ class Words:
 def layout_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Layout | None:
     """Return the first layout that fits the names of the columns and the labels of the rows, or None."""
     names = {plain(column) for column in header}
-    labels = {plain(cell) for row in rows for cell in row}
+    labels = set[str]()
+    for row in rows:
+        labels.update(map(plain, row))
     for layout in _found().layouts:
         has_all = all(names & _plain_set(choices) for choices in layout.has)
         has_column = layout.column is None or any(

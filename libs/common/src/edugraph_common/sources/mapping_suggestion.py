@@ -215,7 +215,9 @@ def _date_of_marks(header: Sequence[str], rows: Sequence[Sequence[str]], origin:
             ).isoformat()
         except ValueError:
             pass
-    return origin.today.isoformat() if origin.today else UNKNOWN
+    if origin.today:
+        return origin.today.isoformat()
+    return UNKNOWN
 
 
 def _of_records(
@@ -236,18 +238,18 @@ def _of_records(
         )
         suggested["items"] = {"columns": [layout.mark], "scale": {layout.mark: UNKNOWN}}
         if layout.absent:
-            suggested["items"]["not_tried_if"] = {
-                column: list(words) for column, words in layout.absent.items()
-            }
+            absent = {column: list(words) for column, words in layout.absent.items()}
+            suggested["items"]["not_tried_if"] = absent
         open_points.append(
             "the points of the assignments are in another file, MaxPoints of the assignments"
         )
     if layout.values:
         suggested["values"] = layout.values
     given = {field for field in columns.values() if field}
-    missing = sorted(
-        _required(layout.type, given) - given - (ITEM_FIELDS if layout.mark else set())
-    )
+    required = _required(layout.type, given)
+    if layout.mark:
+        required = required - ITEM_FIELDS
+    missing = sorted(required - given)
     if missing:
         suggested["constants"] = dict.fromkeys(missing, UNKNOWN)
         open_points += [
@@ -266,37 +268,24 @@ def _of_fields(
     header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None
 ) -> MappingSuggestion:
     """Return the suggestion for a table with a record in each row, by the names of its columns."""
-    meanings = _load("cell_values")
     cells_of = _by_column(header, rows)
     record_type, columns = _best_fit(header)
     columns |= _more_people(header, record_type, columns)
-    numbering = [
-        column
-        for column, field in columns.items()
-        if field == "record_id" and are_row_numbers(column, cells_of[column])
-    ]
+    ids = [column for column, field in columns.items() if field == "record_id"]
+    numbering = [column for column in ids if are_row_numbers(column, cells_of[column])]
     columns |= dict.fromkeys(numbering)
     cells = {field: cells_of[column] for column, field in columns.items() if field}
     suggested: dict[str, Any] = {"type": record_type, "columns": columns}
     if sheet:
         suggested["sheets"] = [sheet]
-    values = {}
-    for field, seen in cells.items():
-        in_words = {
-            cell: meanings[field][cell]
-            for cell in sorted(set(seen))
-            if cell in meanings.get(field, {})
-        }
-        if in_words:
-            values[field] = in_words
+    values = _meanings_of_cells(cells)
     if values:
         suggested["values"] = values
     questions: list[str] = []
     formats = _date_formats(cells, questions)
     if formats:
         suggested["date_formats"] = formats
-    numbers = [cell for field in NUMBERS for cell in cells.get(field, ()) if not cell.isdigit()]
-    if numbers and all(_DECIMAL_COMMA.fullmatch(cell) for cell in numbers):
+    if _have_decimal_commas(cells):
         suggested["decimal"] = ","
     missing = sorted((_required(record_type, cells.keys()) | {"timestamp"}) - set(cells))
     if missing:
@@ -317,6 +306,26 @@ def _of_fields(
         )
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
     return MappingSuggestion(mapping=text, type=record_type, open_points=tuple(open_points))
+
+
+def _meanings_of_cells(cells: AnyMapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Return field -> cell -> its value, for the cells that are known words of the field."""
+    known = _load("cell_values")
+    values = {}
+    for field, seen in cells.items():
+        words_of_field = known.get(field, {})
+        found = {cell: words_of_field[cell] for cell in sorted(set(seen)) if cell in words_of_field}
+        if found:
+            values[field] = found
+    return values
+
+
+def _have_decimal_commas(cells: AnyMapping[str, Sequence[str]]) -> bool:
+    """Return whether there are numbers that are not whole, and all of them have a decimal comma."""
+    numbers: list[str] = []
+    for field in NUMBERS:
+        numbers += [cell for cell in cells.get(field, ()) if not cell.isdigit()]
+    return bool(numbers) and all(_DECIMAL_COMMA.fullmatch(cell) for cell in numbers)
 
 
 def _more_people(
@@ -350,10 +359,10 @@ def _by_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str
 
 def _names_of_fields() -> dict[str, set[str]]:
     """Return field -> names of its columns in exports, in their plain form."""
-    return {
-        field: {plain(name) for name in (field, *others)}
-        for field, others in _load("column_names").items()
-    }
+    names = {}
+    for field, others in _load("column_names").items():
+        names[field] = set(map(plain, (field, *others)))
+    return names
 
 
 def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]:
@@ -369,10 +378,11 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
         fields = ("timestamp", "record_id", *DATA_OF_TYPE[record_type].model_fields)
         for column in header:
             taken = set(columns.values())
-            fitting = (
-                field for field in fields if plain(column) in names[field] and field not in taken
-            )
-            columns[column] = next(fitting, None)
+            columns[column] = None
+            for field in fields:
+                if plain(column) in names[field] and field not in taken:
+                    columns[column] = field
+                    break
         found = {field for field in columns.values() if field}
         if record_type == "point_record" and not found & {"point_id", "names", "requires"}:
             continue  # Most tables have a name, so a name alone does not identify the type.
@@ -390,11 +400,9 @@ def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
     # If a type requires one of several fields, a check of its model says so, and not a field. A table of answers
     # usually says which were right, so the outcome of an attempt is asked for.
     one_of = ONE_OF.get(record_type, ())[:2]
-    return (
-        required | {next((field for field in one_of if field in found), one_of[0])}
-        if one_of
-        else required
-    )
+    if one_of:
+        return required | {next((field for field in one_of if field in found), one_of[0])}
+    return required
 
 
 def _date_formats(cells: AnyMapping[str, Sequence[str]], questions: list[str]) -> list[str]:
@@ -409,7 +417,10 @@ def _date_formats(cells: AnyMapping[str, Sequence[str]], questions: list[str]) -
         if seen and all(_EXCEL_DAYS.fullmatch(cell) for cell in seen):
             formats.append(EXCEL)
             continue
-        fitting = [form for form in _DATE_FORMATS if all(_is_date(cell, form) for cell in seen)]
+        fitting = []
+        for form in _DATE_FORMATS:
+            if all(_is_date(cell, form) for cell in seen):
+                fitting.append(form)
         has_two_readings = any(form.startswith("%d/") for form in fitting) and any(
             form.startswith("%m/") for form in fitting
         )

@@ -46,7 +46,9 @@ def decimal_of(cells: list[str]) -> str | None:
     has_point = any(_DECIMAL_POINT.search(cell) for cell in cells)
     if has_comma == has_point:
         return None
-    return "," if has_comma else "."
+    if has_comma:
+        return ","
+    return "."
 
 
 def _number(text: str) -> float:

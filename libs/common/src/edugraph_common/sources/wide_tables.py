@@ -7,7 +7,7 @@ columns of marks. Nothing is guessed about points: they come from the file, or a
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
@@ -146,6 +146,10 @@ class _Column(NamedTuple):
         return [mark for mark in map(read_mark, self.cells) if mark]
 
     @property
+    def largest(self) -> float:
+        return max(mark.value for mark in self.marks)
+
+    @property
     def has_marks(self) -> bool:
         """Whether at least half of the cells are marks. The import rejects the others one by one."""
         return bool(self.cells) and 2 * len(self.marks) >= len(self.cells)
@@ -175,29 +179,27 @@ class Gradebook:
         self._words = words()
         self._open_points: list[str] = []
         plain_names = [plain(column) for column in header]
-        self._id_places = [
-            place for place, name in enumerate(plain_names) if name in self._words.ids
-        ]
-        self._name_places = [
-            place for place, name in enumerate(plain_names) if name in self._words.names
-        ]
+        self._id_places = _places_of_any(self._words.ids, plain_names)
+        self._name_places = _places_of_any(self._words.names, plain_names)
         for place in set(self._id_places) & set(self._name_places):
             cells = [_cell(row, place) for row in rows if _cell(row, place)]
-            have_digits = 2 * sum(bool(re.search(r"\d", cell)) for cell in cells) > len(cells)
-            (self._name_places if have_digits else self._id_places).remove(place)
-        first_names = [
-            place for place, name in enumerate(plain_names) if name in self._words.first_names
-        ]
-        family_names = [
-            place for place, name in enumerate(plain_names) if name in self._words.family_names
-        ]
+            with_digits = [cell for cell in cells if re.search(r"\d", cell)]
+            have_digits = 2 * len(with_digits) > len(cells)
+            if have_digits:
+                self._name_places.remove(place)
+            else:
+                self._id_places.remove(place)
+        first_names = _places_of_any(self._words.first_names, plain_names)
+        family_names = _places_of_any(self._words.family_names, plain_names)
         # 名字 is a whole name, but a first name beside 姓氏.
         if family_names:
             self._name_places = [place for place in self._name_places if place not in first_names]
         else:
             first_names = [place for place in first_names if place not in self._name_places]
         is_chinese = any(_HAN.search(header[place]) for place in family_names)
-        self._part_places = family_names + first_names if is_chinese else first_names + family_names
+        self._part_places = first_names + family_names
+        if is_chinese:
+            self._part_places = family_names + first_names
         self.students: list[Sequence[str]] = []
         self._label_rows: list[Sequence[str]] = []
         for row in rows:
@@ -206,9 +208,7 @@ class Gradebook:
             elif sum(bool(cell.strip()) for cell in row) > 1:
                 self.students.append(row)
         # A row without any id is not about a student, if other rows have ids.
-        with_ids = [
-            row for row in self.students if any(_cell(row, place) for place in self._id_places)
-        ]
+        with_ids = [row for row in self.students if any(self._ids_in(row))]
         if 2 * len(with_ids) > len(self.students):
             self.students = with_ids
         self._points_row = self._row_of_points()
@@ -244,13 +244,7 @@ class Gradebook:
             self._is_marked(column, points) for column in columns
         )
         if not is_scored:
-            correct: dict[str, str] = {}
-            for column in columns:
-                correct |= {
-                    cell: self._right_words[cell]
-                    for cell in column.cells
-                    if cell in self._right_words
-                }
+            correct = self._words_for_right(columns)
             asked = [
                 each.model_copy(update={"points": 1.0, "stated_by": "zero_one"}) for each in asked
             ]
@@ -263,19 +257,34 @@ class Gradebook:
             items["scale"] = {each.column: _in_mapping(each.points) for each in asked}
         return self._suggested(columns, fields, items, {}, asked)
 
+    def _words_for_right(self, columns: Sequence[_Column]) -> dict[str, str]:
+        """Return the cells that say right or wrong in words, and whether they mean right."""
+        correct = {}
+        for column in columns:
+            for cell in column.cells:
+                if cell in self._right_words:
+                    correct[cell] = self._right_words[cell]
+        return correct
+
     def _items_among(
         self, candidates: Sequence[_Column], points: Mapping[str, ItemPoints]
     ) -> list[_Column]:
         """Return the columns that are items: those with marks, or else those whose cells say right or wrong."""
         scored = [column for column in candidates if column.name in points]
         marked = [column for column in candidates if self._is_marked(column, points)]
-        columns = scored if len(scored) > len(marked) else marked
+        columns = marked
+        if len(scored) > len(marked):
+            columns = scored
         is_certain = self.layout is not None and self.layout.is_of_platform
         states_points = self.layout is not None and any(
             each.points is not None for each in points.values()
         )
-        fewest = 1 if is_certain or states_points else _FEWEST_ITEMS
-        return columns if len(columns) >= fewest else []
+        fewest = _FEWEST_ITEMS
+        if is_certain or states_points:
+            fewest = 1
+        if len(columns) >= fewest:
+            return columns
+        return []
 
     def _is_marked(self, column: _Column, points: Mapping[str, ItemPoints]) -> bool:
         """Return whether the cells of a column say right or wrong, and it has no points."""
@@ -292,12 +301,11 @@ class Gradebook:
         asked: list[ItemPoints],
     ) -> SuggestedItems:
         """Return the suggestion with the words for rows and cells without attempts."""
-        absent = {
-            cell
-            for column in columns
-            for cell in self._cells_of(column.place)
-            if self._is_not_tried(cell)
-        }
+        absent: set[str] = set()
+        cells: list[str] = []
+        for column in columns:
+            absent.update(filter(self._is_not_tried, self._cells_of(column.place)))
+            cells += column.cells
         if absent:
             items["not_tried"] = sorted(absent)
         absent_rows = self._absent_rows()
@@ -318,7 +326,7 @@ class Gradebook:
             correct=dict(sorted(correct.items())),
             open_points=self._open_points,
             points=asked,
-            decimal=decimal_of([cell for column in columns for cell in column.cells]),
+            decimal=decimal_of(cells),
             students=self.students,
         )
 
@@ -329,25 +337,22 @@ class Gradebook:
 
         A label stands in the place of an id or a name, or in any cell of a row without an id.
         """
-        ids = [_cell(row, place) for place in self._id_places]
-        labels = [
-            cell for cell in ids if plain(cell) in self._words.labels or _LABEL.fullmatch(cell)
-        ]
+        ids = self._ids_in(row)
         has_id = any(cell and not self._is_not_tried(cell) for cell in ids)
         if not has_id:
-            cells = [cell.strip() for cell in row]
-            return [
-                cell
-                for cell in cells
-                if plain(cell) in self._words.labels or _LABEL.fullmatch(cell)
-            ]
-        names = [_cell(row, place) for place in (*self._name_places, *self._part_places)]
-        labels += [
-            name
-            for name in names
-            if plain(name) in self._words.labels and not may_be_a_first_name(name)
-        ]
+            return [cell.strip() for cell in row if self._is_label(cell.strip())]
+        labels = [cell for cell in ids if self._is_label(cell)]
+        for place in (*self._name_places, *self._part_places):
+            name = _cell(row, place)
+            if plain(name) in self._words.labels and not may_be_a_first_name(name):
+                labels.append(name)
         return labels
+
+    def _ids_in(self, row: Sequence[str]) -> list[str]:
+        return [_cell(row, place) for place in self._id_places]
+
+    def _is_label(self, cell: str) -> bool:
+        return plain(cell) in self._words.labels or _LABEL.fullmatch(cell) is not None
 
     def _row_of_points(self) -> Sequence[str] | None:
         """Return the first row that states the points of columns, or None."""
@@ -364,7 +369,9 @@ class Gradebook:
 
         The best column is the first of the preferred ones in which each student has a value.
         """
-        trusted = [plain(name) for name in self.layout.ids] if self.layout is not None else []
+        trusted: list[str] = []
+        if self.layout is not None:
+            trusted = [plain(name) for name in self.layout.ids]
         preferred = [*trusted, *self._words.ids]
         places = sorted(
             self._id_places, key=lambda place: preferred.index(plain(self.header[place]))
@@ -379,7 +386,7 @@ class Gradebook:
             )
             if cells and not is_numbering:
                 usable.append(place)
-        complete = [place for place in usable if len(self._cells_of(place)) == len(self.students)]
+        complete = [place for place in usable if self._is_complete(place)]
         if complete:
             column = self.header[complete[0]]
             is_trusted = plain(column) in trusted
@@ -439,9 +446,7 @@ class Gradebook:
         course_places = self._places_of(self._words.courses)
         time_places = self._places_of(tuple(self._words.times))
         for places, field in ((course_places, "course_id"), (time_places, "timestamp")):
-            complete = [
-                place for place in places if len(self._cells_of(place)) == len(self.students)
-            ]
+            complete = [place for place in places if self._is_complete(place)]
             if complete:
                 fields[self.header[complete[0]]] = field
         fields[id_column] = "student_id"
@@ -450,6 +455,10 @@ class Gradebook:
                 (self.header[place] for place in self._part_places), "student_name"
             )
         return fields
+
+    def _is_complete(self, place: int) -> bool:
+        """Return whether each student has a value in a column."""
+        return len(self._cells_of(place)) == len(self.students)
 
     def _places_of(self, names: Sequence[str]) -> list[int]:
         """Return the places of the columns with one of these names, in the order of the names."""
@@ -527,19 +536,24 @@ class Gradebook:
 
     def _without_totals(self, candidates: list[_Column]) -> list[_Column]:
         """Leave out columns that are totals or means by their names or by their numbers."""
-        totals = {
-            column.name for column in candidates if _is_total(column.name, self._words.totals)
-        }
-        left = [column for column in candidates if column.name not in totals]
-        totals |= {column.name for column in left if self._is_sum(column, left)}
-        numbers = [
-            column.name for column in candidates if column.name in totals and column.has_marks
-        ]
+        totals: list[_Column] = []
+        left: list[_Column] = []
+        for column in candidates:
+            if _is_total(column.name, self._words.totals):
+                totals.append(column)
+            else:
+                left.append(column)
+        names = {column.name for column in totals}
+        names |= {column.name for column in left if self._is_sum(column, left)}
+        numbers = []
+        for column in candidates:
+            if column.name in names and column.has_marks:
+                numbers.append(column.name)
         if numbers:
             self._open_points.append(
                 f"{shorten(', '.join(numbers))} are totals, means or ranks, and not items"
             )
-        return [column for column in candidates if column.name not in totals]
+        return [column for column in candidates if column.name not in names]
 
     def _without_zero_points(self, candidates: list[_Column]) -> list[_Column]:
         """Leave out columns that have 0 points in the row of points, because no share of them can be right."""
@@ -556,8 +570,8 @@ class Gradebook:
         if len(others) < _FEWEST_ITEMS or not column.has_marks:
             return False
         # Marks of 0 and 1 may be sums of each other by chance, but they are not larger than each other.
-        largest_of_others = max(mark.value for each in others for mark in each.marks)
-        if max(mark.value for mark in column.marks) <= largest_of_others:
+        largest_of_others = max(each.largest for each in others)
+        if column.largest <= largest_of_others:
             return False
         compared = 0
         for row in self.students:
@@ -637,10 +651,14 @@ class Gradebook:
         for place, name in enumerate(self.header):
             if self._item_with_points_in(name) == column.name:
                 return place
-        names = {plain(name) for name in self.layout.beside} if self.layout is not None else set()
+        if self.layout is None:
+            return None
+        names = {plain(name) for name in self.layout.beside}
         after = column.place + 1
         is_beside = after < len(self.header) and plain(self.header[after]) in names
-        return after if is_beside else None
+        if not is_beside:
+            return None
+        return after
 
     def _item_with_points_in(self, column: str) -> str | None:
         """Return the item whose points a column has by its name, such as "数学" for "数学满分", or None."""
@@ -669,9 +687,7 @@ class Gradebook:
     def _of_one_mark_in_a_row(self, id_place: int, fields: dict[str, str]) -> SuggestedItems | None:
         """Return the suggestion for a table with one mark in each row, or None if it is not one."""
         mark_places = [place for place in self._places_of(self._words.marks) if place != id_place]
-        points_places = [
-            place for place, column in enumerate(self.header) if plain(column) in self._words.points
-        ]
+        points_places = _places_of_any(self._words.points, map(plain, self.header))
         if not mark_places or (self.layout is None and not points_places):
             return None
         place = mark_places[0]
@@ -710,9 +726,10 @@ class Gradebook:
         if self.layout is not None:
             items["item_id"] = "{course}/{column}"
         items["scale"] = dict.fromkeys((column.name for column in columns), 1)
-        letters = sorted(
-            {cell for column in columns for cell in column.cells if _LETTERS.fullmatch(cell)}
-        )
+        found_letters: set[str] = set()
+        for column in columns:
+            found_letters.update(filter(_LETTERS.fullmatch, column.cells))
+        letters = sorted(found_letters)
         self._open_points.insert(
             0,
             f"the marks are letters: write the share that each is worth, such as 0.95 ({', '.join(letters)})",
@@ -784,14 +801,18 @@ class Gradebook:
         beginnings = set()
         for name in names:
             numbered = _NUMBERED.fullmatch(name)
-            beginnings.add(numbered[1] if numbered else "")
+            if not numbered:
+                return names
+            beginnings.add(numbered[1])
         beginning = beginnings.pop()
         if beginnings or not beginning or set("*?[]") & set(beginning):
             return names
         others = [
             column for column in self.header if column.startswith(beginning) and column not in names
         ]
-        return names if others else [f"{beginning}*"]
+        if others:
+            return names
+        return [f"{beginning}*"]
 
 
 def points_in_name(column: str) -> float | None:
@@ -842,9 +863,18 @@ def _in_mapping(points: float | None) -> float | str:
     """Return the points for a mapping, or a question mark if a person must state them."""
     if points is None:
         return UNKNOWN
-    return int(points) if points.is_integer() else points
+    if points.is_integer():
+        return int(points)
+    return points
+
+
+def _places_of_any(names: Container[str], plain_header: Iterable[str]) -> list[int]:
+    """Return the places of the columns whose plain name is one of `names`."""
+    return [place for place, name in enumerate(plain_header) if name in names]
 
 
 def _cell(row: Sequence[str], place: int) -> str:
     """Return a cell of a row, which may be shorter than the header."""
-    return row[place].strip() if place < len(row) else ""
+    if place < len(row):
+        return row[place].strip()
+    return ""
