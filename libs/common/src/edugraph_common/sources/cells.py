@@ -142,11 +142,9 @@ class CellReader:
             try:
                 found = parse(cells[place])
             except ValueError as error:
-                reason = (
-                    error.reason
-                    if isinstance(error, UnusableId)
-                    else "is not of the mapping's form"
-                )
+                reason = "is not of the mapping's form"
+                if isinstance(error, UnusableId):
+                    reason = error.reason
                 raise InvalidRecord(
                     self.name_of(field), str(error), shorten(cell_text(cells[place])), reason
                 ) from None
@@ -173,7 +171,9 @@ class CellReader:
                 continue
             if field in ID_OF_NAME:
                 name = cell_text(cells[place])
-                given[field] = _joined(str(given[field]), name) if field in given else name
+                if field in given:
+                    name = _joined(str(given[field]), name)
+                given[field] = name
                 continue
             try:
                 given[field] = parse(cells[place])
@@ -202,15 +202,21 @@ class CellReader:
 
     def name_of(self, field: str, path: str | None = None) -> str:
         """Return the name of a field for people: its column and its path in the record."""
-        path = path or (field if field in ENVELOPE else f"data.{field}")
-        return f"{self._columns[field]} ({path})" if field in self._columns else path
+        if path is None and field in ENVELOPE:
+            path = field
+        elif path is None:
+            path = f"data.{field}"
+        if field in self._columns:
+            return f"{self._columns[field]} ({path})"
+        return path
 
 
 def _joined(first: str, second: str) -> str:
     """Return a name from its two parts. Chinese names have no space between them."""
     parts = [first.strip(), second.strip()]
-    separator = "" if all(map(_HAN.fullmatch, parts)) else " "
-    return separator.join(parts)
+    if all(map(_HAN.fullmatch, parts)):
+        return "".join(parts)
+    return " ".join(parts)
 
 
 def is_blank_cell(cell: Cell) -> bool:
@@ -244,7 +250,7 @@ def cell_parser(mapping: Mapping, field: str) -> CellParser:
     """
     parse = _parser(mapping, field)
     words = mapping.values.get(field, {})
-    zone = ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC
+    zone = _zone_of(mapping)
 
     def parse_cell(cell: Cell) -> Any:
         if isinstance(cell, str):
@@ -266,7 +272,9 @@ def cell_parser(mapping: Mapping, field: str) -> CellParser:
             _check_id(each)
         return found
 
-    return parse_id if field in IDS else parse_cell
+    if field in IDS:
+        return parse_id
+    return parse_cell
 
 
 def _typed_value(cell: Cell, field: str, parse: CellParser, zone: tzinfo) -> Any:
@@ -291,12 +299,16 @@ def _typed_value(cell: Cell, field: str, parse: CellParser, zone: tzinfo) -> Any
             return cell
     text = cell_text(cell)
     # A date in Excel may be a bare number of days.
-    return parse(text) if field in DATES else text
+    if field in DATES:
+        return parse(text)
+    return text
 
 
 def _check_id(value: Any) -> None:
     """Raise UnusableId for a number that a program has rounded, and for a word that stands for a missing value."""
-    text = value.strip() if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return
+    text = value.strip()
     if _ROUNDED.fullmatch(text):
         raise _rounded_id()
     is_missing = text.casefold() in _MISSING or text == _MISSING_IN_CAPITALS
@@ -314,23 +326,35 @@ def _rounded_id() -> UnusableId:
 def _parser(mapping: Mapping, field: str) -> CellParser:
     parse: CellParser = str
     if field in DATES and (mapping.date_formats or mapping.time_zone):
-        parse = partial(
-            _parse_deadline if field in DEADLINES else _parse_date,
-            mapping.date_formats,
-            ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC,
-        )
+        parse_date: Callable[..., datetime | str] = _parse_date
+        if field in DEADLINES:
+            parse_date = _parse_deadline
+        parse = partial(parse_date, mapping.date_formats, _zone_of(mapping))
     elif field in NUMBERS:
         parse = partial(_parse_number, mapping.decimal, field)
     elif field == "breaks":
-        zone = ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC
-        parse = partial(_parse_intervals, mapping.list_separator, mapping.date_formats, zone)
+        parse = partial(
+            _parse_intervals, mapping.list_separator, mapping.date_formats, _zone_of(mapping)
+        )
     elif field in LISTS:
         parse = partial(_parse_list, mapping.list_separator)
     if field not in mapping.values:
         return parse
     values = mapping.values[field]
-    # A cell that is not in the mapping's values may hold the value itself.
-    return lambda cell: values[cell.strip()] if cell.strip() in values else parse(cell)
+
+    def translated(cell: str) -> Any:
+        if cell.strip() in values:
+            return values[cell.strip()]
+        # A cell that is not in the mapping's values may hold the value itself.
+        return parse(cell)
+
+    return translated
+
+
+def _zone_of(mapping: Mapping) -> tzinfo:
+    if mapping.time_zone:
+        return ZoneInfo(mapping.time_zone)
+    return UTC
 
 
 def _parse_list(separator: str, cell: str) -> list[str]:
@@ -343,11 +367,20 @@ def _parse_intervals(
     """Return intervals in ISO 8601. Other text is returned unchanged, and the record contract rejects it."""
     found = []
     for item in _parse_list(separator, cell):
-        ends = _BETWEEN.split(item) if _BETWEEN.search(item) else item.split("/")
-        if len(ends) == _ENDS:
-            dates = (_parse_date(date_formats, zone, end) for end in ends)
-            item = "/".join(date if isinstance(date, str) else date.isoformat() for date in dates)  # noqa: PLW2901
-        found.append(item)
+        ends = item.split("/")
+        if _BETWEEN.search(item):
+            ends = _BETWEEN.split(item)
+        if len(ends) != _ENDS:
+            found.append(item)
+            continue
+        dates = []
+        for end in ends:
+            moment = _parse_date(date_formats, zone, end)
+            if isinstance(moment, datetime):
+                dates.append(moment.isoformat())
+            else:
+                dates.append(moment)
+        found.append("/".join(dates))
     return found
 
 
@@ -396,13 +429,17 @@ def _parse_date(date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> datet
             moment = datetime.fromisoformat(text) if _ISO_WITHOUT_ZONE.fullmatch(text) else None
         except ValueError:
             moment = None
-        return moment.replace(tzinfo=zone) if moment else cell
+        if moment:
+            return moment.replace(tzinfo=zone)
+        return cell
     for date_format in date_formats:
         try:
             moment = _parse_form(text, date_format)
         except ValueError:
             continue
-        return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=zone)
+        return moment
     shown = (_SHOWN_FORMS.get(date_format, date_format) for date_format in date_formats)
     raise ValueError(f"a date like {' or '.join(shown)}")
 
@@ -446,14 +483,18 @@ def parse_google(text: str) -> datetime:
         hour += _NOON
     if half in ("AM", "上午") and hour == _NOON:
         hour = 0
-    zone = timezone(timedelta(hours=int(found["zone"]))) if found["zone"] else None
+    zone = None
+    if found["zone"]:
+        zone = timezone(timedelta(hours=int(found["zone"])))
     day = (int(found["year"]), int(found["month"]), int(found["day"]))
     return datetime(*day, hour, int(found["minute"]), int(found["second"]), tzinfo=zone)
 
 
 def _parse_excel(cell: str) -> datetime:
     """Return the moment of a number of days since the end of 1899, to the millisecond. Raises ValueError."""
-    days = float(cell.replace(",", ".")) if _EXCEL_DAYS.fullmatch(cell) else 0.0
+    if not _EXCEL_DAYS.fullmatch(cell):
+        raise ValueError
+    days = float(cell.replace(",", "."))
     if days < _FIRST_EXCEL_DAY:
         raise ValueError
     try:

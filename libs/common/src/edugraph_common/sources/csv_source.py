@@ -94,13 +94,17 @@ class CsvRows:
             and found.end() - start <= MAX_ROW_BYTES
             and (final or text.endswith(b"\n", start, found.end()))
         ):
-            return found.end() if found.end() == line or self._is_row(found[0]) else line
+            if found.end() == line or self._is_row(found[0]):
+                return found.end()
+            return line
         more = (
             not final
             and len(text) - start <= MAX_ROW_BYTES
             and (found or self._open.match(text, start))
         )
-        return -1 if more else line
+        if more:
+            return -1
+        return line
 
     def fits(self, cells: list[str]) -> bool:
         """Return whether a row has as many cells as there are columns. Further blank cells are allowed."""
@@ -182,7 +186,9 @@ class CsvSource:
         cells = self._rows.cells(decode_text(raw))
         found = self._reader.people(cells)
         # A cell of a row with too few or too many may stand in any column.
-        return found if self._rows.fits(cells) else People(found.ids, tuple(cells))
+        if self._rows.fits(cells):
+            return found
+        return People(found.ids, tuple(cells))
 
     def _cells(self, raw: bytes) -> list[str]:
         cells = self._rows.cells(decode_text(raw))

@@ -157,7 +157,9 @@ def _utf16_without_mark(head: bytes) -> str | None:
     few, many = sorted((even, odd))
     if many < max(_MIN_UTF16_NULS, len(head) / _MAX_BYTES_PER_NUL) or few > many / 10:
         return None
-    return "utf-16-be" if even > odd else "utf-16-le"
+    if even > odd:
+        return "utf-16-be"
+    return "utf-16-le"
 
 
 def _is_utf8(head: bytes) -> bool:

@@ -42,7 +42,7 @@ Without a scale the cells say whether the answer was right: 1, 0, true, false, o
 import codecs
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
@@ -77,11 +77,15 @@ def _text(value: object) -> object:
     """Return a value as text. YAML reads some texts as dates or numbers, but a table holds only text."""
     if isinstance(value, date):
         return value.isoformat()
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value
 
 
 def _texts(value: object) -> object:
-    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {str(key): item for key, item in value.items()}
+    return value
 
 
 Constant = Annotated[str | bool | list[str], BeforeValidator(_text)]
@@ -115,7 +119,9 @@ class Items(ContractModel):
     @field_validator("scale", mode="before")
     @classmethod
     def _has_points(cls, value: object) -> object:
-        by_column = value if isinstance(value, dict) else {"each item": value}
+        by_column = {"each item": value}
+        if isinstance(value, dict):
+            by_column = value
         unknown = [str(column) for column, points in by_column.items() if points == UNKNOWN]
         if unknown:
             names = shorten(", ".join(unknown))
@@ -169,7 +175,9 @@ class Items(ContractModel):
 
     def points_of(self, column: str) -> float | None:
         """Return the points for an answer to this item that is all right. None where cells say right or wrong."""
-        return self.scale.get(column) if isinstance(self.scale, dict) else self.scale
+        if isinstance(self.scale, dict):
+            return self.scale.get(column)
+        return self.scale
 
 
 class Mapping(ContractModel):
@@ -222,7 +230,9 @@ class Mapping(ContractModel):
     @classmethod
     def _zone_exists(cls, value: str | None) -> str | None:
         try:
-            return ZoneInfo(value).key if value is not None else None
+            if value is None:
+                return None
+            return ZoneInfo(value).key
         except (OSError, ValueError, KeyError):
             raise ValueError(
                 f"{value} is no known time zone; use a name such as Asia/Shanghai"
@@ -272,11 +282,8 @@ class Mapping(ContractModel):
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
         given = self.fields
-        data_models = [DATA_OF_TYPE[self.type]] if self.type else DATA_OF_TYPE.values()
-        allowed = {*ENVELOPE, *(name for data in data_models for name in data.model_fields)}
-        _refuse(
-            "has no field named", sorted({*given, *self.values} - allowed), self.type or "a record"
-        )
+        unknown = {*given, *self.values} - _fields_of(self.type)
+        _refuse("has no field named", sorted(unknown), self.type or "a record")
         twice = {field for field in given if given.count(field) > 1}
         in_parts = NAMES_IN_PARTS - self.constants.keys()
         _refuse("gets more than one column for", sorted(twice - in_parts), "the mapping")
@@ -315,6 +322,17 @@ class Mapping(ContractModel):
         return [*(field for field in self.columns.values() if field), *self.constants]
 
 
+def _fields_of(record_type: RecordType | None) -> set[str]:
+    """Return the names of the fields that a record of this type may have, or for None a record of any type."""
+    data_models: Iterable[type[ContractModel]] = DATA_OF_TYPE.values()
+    if record_type:
+        data_models = [DATA_OF_TYPE[record_type]]
+    fields = set(ENVELOPE)
+    for data in data_models:
+        fields.update(data.model_fields)
+    return fields
+
+
 def parse_mapping(text: str | bytes) -> Mapping:
     """Return the mapping in a YAML or JSON text. Raises MalformedFile with a sentence that says what is wrong."""
     value = _load(text)
@@ -325,10 +343,11 @@ def parse_mapping(text: str | bytes) -> Mapping:
         where = ".".join(str(part) for part in detail["loc"])
         # Our sentence may begin with a text of the mapping, which must be quoted unchanged.
         message = detail["msg"].removeprefix("Value error, ")
-        told = message if message != detail["msg"] else message[0].lower() + message[1:]
-        raise MalformedFile(
-            f"the mapping cannot be used: {where + ': ' if where else ''}{told}"
-        ) from None
+        if message == detail["msg"]:
+            message = message[0].lower() + message[1:]
+        if where:
+            message = f"{where}: {message}"
+        raise MalformedFile(f"the mapping cannot be used: {message}") from None
 
 
 def with_points(text: str, points: str) -> str:
@@ -343,15 +362,17 @@ def with_points(text: str, points: str) -> str:
             "the points are not a JSON object of numbers above 0, by column"
         ) from None
     value = _load(text)
-    items = value.get("items") if isinstance(value, dict) else None
+    items = None
+    if isinstance(value, dict):
+        items = value.get("items")
     if not isinstance(items, dict):
         raise MalformedFile("the mapping has no items, so no column of it has points")
-    before = items.get("scale")
-    scale = before if isinstance(before, dict) else {}
-    whole = {
-        column: int(number) if number.is_integer() else number for column, number in given.items()
-    }
-    items["scale"] = {**scale, **whole}
+    if not isinstance(items.get("scale"), dict):
+        items["scale"] = {}
+    for column, number in given.items():
+        items["scale"][column] = number
+        if number.is_integer():
+            items["scale"][column] = int(number)
     return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
 
 
@@ -360,7 +381,9 @@ def _load(text: str | bytes) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        where = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        where = ""
+        if error.problem_mark:
+            where = f" (line {error.problem_mark.line + 1})"
         raise MalformedFile(f"the mapping is not valid YAML{where}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise MalformedFile("the mapping is not valid YAML in UTF-8") from None

@@ -184,12 +184,16 @@ def as_number(value: float | Decimal, exact: int) -> Any:
     if isinstance(value, int):  # a boolean is an int, too
         return value
     if not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
+        if math.isnan(value):
+            return None
+        return str(value)
     if isinstance(value, Decimal):
         return exact_number(value)
     if abs(value) >= exact:
         return {"rounded": value}
-    return int(value) if value.is_integer() else value
+    if value.is_integer():
+        return int(value)
+    return value
 
 
 def exact_number(value: Decimal) -> int | float | str:
@@ -197,7 +201,9 @@ def exact_number(value: Decimal) -> int | float | str:
     if value == value.to_integral_value():
         return int(value)
     number = float(value)
-    return number if Decimal(repr(number)) == value else str(value)
+    if Decimal(repr(number)) == value:
+        return number
+    return str(value)
 
 
 def limit_process(memory_bytes: int, cpu_seconds: int) -> None:

@@ -77,9 +77,14 @@ def likely_header(rows: Sequence[SheetRow]) -> int | None:
 
     It is the first row with several cells, or else the first row with a cell.
     """
-    filled = [sum(not is_blank_cell(cell) for cell in row.cells or ()) for row in rows]
-    places = (place for least in (2, 1) for place, cells in enumerate(filled) if cells >= least)
-    return next(places, None)
+    filled = []
+    for row in rows:
+        filled.append(sum(not is_blank_cell(cell) for cell in row.cells or ()))
+    for least in (2, 1):
+        for place, cells in enumerate(filled):
+            if cells >= least:
+                return place
+    return None
 
 
 def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
@@ -93,9 +98,8 @@ def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
             f"the header lacks {_listed(missing)}, which the mapping names; it has {_listed(columns)}"
         )
     items = item_columns(columns, mapping)
-    twice = [
-        c for c, n in Counter(columns).items() if n > 1 and (mapping.columns.get(c) or c in items)
-    ]
+    read = {*items, *(column for column, field in mapping.columns.items() if field)}
+    twice = [column for column, n in Counter(columns).items() if n > 1 and column in read]
     if twice:
         raise MalformedFile(f"the header has {_listed(twice)} more than once")
     if mapping.items and not items:
@@ -130,7 +134,9 @@ def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
 def item_columns(columns: Sequence[str], mapping: Mapping) -> list[str]:
     """Return the columns of a wide table that are items. Columns that the mapping names as fields are not items."""
     items = mapping.items
-    return [c for c in columns if c and c not in mapping.columns and items.has(c)] if items else []
+    if not items:
+        return []
+    return [c for c in columns if c and c not in mapping.columns and items.has(c)]
 
 
 def row_lines(rows: Iterable[SheetRow], mapping: Mapping) -> Iterator[bytes]:
@@ -196,7 +202,8 @@ def _header(
             if has_all and (not mapping.items or item_columns(columns, mapping)):
                 sheet = f" (sheet {row.sheet}, row {row.number})" if row.sheet else ""
                 raise MalformedFile(f"{misfit}{sheet}") from None
-            problem = str(misfit) if problem == "the sheet is empty" else problem
+            if problem == "the sheet is empty":
+                problem = str(misfit)
             continue
         return (place, columns), ""
     return None, problem
@@ -232,10 +239,8 @@ def _sheet_lines(
             if mapping.items is None:
                 yield {**at, "cells": cells}
             else:
-                yield from (
-                    {**at, **line}
-                    for line in _attempt_lines(given, cells, items, mapping, mapping.items)
-                )
+                for line in _attempt_lines(given, cells, items, mapping, mapping.items):
+                    yield {**at, **line}
 
 
 def _attempt_lines(
@@ -289,12 +294,13 @@ def _is_of_all_students(given: dict[str, Cell], mapping: Mapping, items: Items) 
     words = {_label(word) for word in items.not_students}
     students = [column for column, field in mapping.columns.items() if field in STUDENT_FIELDS]
     ids = [_stripped(given, column) for column in students]
-    names = [
-        _stripped(given, column) for column, field in mapping.columns.items() if field in ID_OF_NAME
-    ]
     has_id = any(any(map(str.isalnum, student_id)) for student_id in ids)
+    names = []
     if has_id:
-        names = [name for name in names if not may_be_a_first_name(name)]
+        for column, field in mapping.columns.items():
+            name = _stripped(given, column)
+            if field in ID_OF_NAME and not may_be_a_first_name(name):
+                names.append(name)
     else:
         names = [cell_text(cell).strip() for cell in given.values()]
     return any(text and _label(text) in words for text in (*ids, *names))
