@@ -81,7 +81,9 @@ def line_end(text: bytes, start: int, is_final: bool) -> int:
     at = text.find(b"\n", start)
     if at >= 0:
         return at + 1
-    return len(text) if is_final else -1
+    if is_final:
+        return len(text)
+    return -1
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,9 @@ def _format_of(name: str, text: bytes) -> Format:
     if _TRACKING_LOG_MARK in text.split(b"{", 1)[0]:
         return "openedx"
     if not text.lstrip().startswith((b"{", b"[")):
-        return "ndjson" if name.endswith((".ndjson", ".jsonl")) else "csv"
+        if name.endswith((".ndjson", ".jsonl")):
+            return "ndjson"
+        return "csv"
     if is_answer(text):
         return "xapi"
     try:
@@ -89,4 +91,6 @@ def _format_of(name: str, text: bytes) -> Format:
     keys = set(value) if isinstance(value, dict) else set()
     if {"actor", "verb"} <= keys:
         return "xapi"
-    return "openedx" if keys & {"context", "event_type", "event"} else "ndjson"
+    if keys & {"context", "event_type", "event"}:
+        return "openedx"
+    return "ndjson"

@@ -205,7 +205,9 @@ def layout_of(head: bytes) -> Layout:
     if not text.startswith(b"{") or _is_json(first_line):
         return "lines"
     value = first_value(text)
-    return "values" if value and _is_json(value) else "lines"
+    if value and _is_json(value):
+        return "values"
+    return "lines"
 
 
 def is_answer(head: bytes) -> bool:
@@ -242,19 +244,23 @@ class ValueEnds:
             following = text.find("{", begin)
             if following >= 0:
                 return following
-            return len(text) if is_final else _NOT_CLOSED
+            if is_final:
+                return len(text)
+            return _NOT_CLOSED
         value, end, _ = _whole_value(text, begin)
         # All values that may follow a broken one have to be seen, so that the rows do not depend on the blocks.
         is_decided = is_final or len(text) - begin > MAX_ROW_BYTES
         if end == _NOT_CLOSED:
-            return self._broken_end(text, begin, is_final) if is_decided else _NOT_CLOSED
+            if is_decided:
+                return self._broken_end(text, begin, is_final)
+            return _NOT_CLOSED
         if not _NEXT_OBJECT.match(text, end):
             if not is_final and _MEMBER_BEGIN.match(text, end):
                 return _NOT_CLOSED
             if self._ended_early(text, value, end):
-                return (
-                    self._begin_of_next(text, begin, end, is_final) if is_decided else _NOT_CLOSED
-                )
+                if is_decided:
+                    return self._begin_of_next(text, begin, end, is_final)
+                return _NOT_CLOSED
         self._vote(value)
         return end
 
@@ -357,7 +363,9 @@ def _whole_value(text: str, begin: int) -> tuple[dict[str, Any], int, int]:
 def _is_followed(text: str, end: int, is_final: bool) -> bool:
     """Return whether another value, or the end of the array and the file, follows a value that ends at `end`."""
     comma = _COMMA.match(text, end)
-    following = comma.end() if comma else end
+    following = end
+    if comma:
+        following = comma.end()
     if text.startswith("{", following):
         return True
     return is_final and not text[following:].strip(" \t\r\n]")
@@ -365,7 +373,9 @@ def _is_followed(text: str, end: int, is_final: bool) -> bool:
 
 def _first_key(text: str, begin: int) -> str:
     found = _FIRST_KEY.match(text, begin)
-    return found[1] if found else ""
+    if not found:
+        return ""
+    return found[1]
 
 
 def _is_json(text: bytes) -> bool:
@@ -378,7 +388,9 @@ def _is_json(text: bytes) -> bool:
 
 def _skip_separators(text: str, start: int, separators: re.Pattern[str]) -> int:
     found = separators.match(text, start)
-    return found.end() if found else start
+    if found:
+        return found.end()
+    return start
 
 
 def _is_begun_link(text: str, begin: int) -> bool:
@@ -406,7 +418,10 @@ def _object_end(text: str, begin: int, end: int) -> int:
 
 def _row(line: int, value: str) -> RawRow:
     """Return a value on one line. JSON allows any white space outside of strings, and no line ends within them."""
-    text = value.strip(" \t\r\n,[]") if not value.startswith("{") else value.strip(" \t\r\n,")
+    around = " \t\r\n,[]"
+    if value.startswith("{"):
+        around = " \t\r\n,"
+    text = value.strip(around)
     if "\n" in text:
         text = " ".join(part.strip() for part in text.split("\n"))
     raw = text.encode(errors="surrogateescape")

@@ -105,7 +105,9 @@ def item_iri(statement: Statement) -> str:
     if slot and quiz:
         return f"{quiz}#slot={slot['slot']}"
     page = _MODULE_PAGE.fullmatch(iri)
-    return page["page"] if page else iri
+    if page:
+        return page["page"]
+    return iri
 
 
 def is_score_of_another_question(statement: Statement) -> bool:
@@ -140,7 +142,9 @@ def attempt_number(statement: Statement) -> int | None:
         attempt = _QUIZ_ATTEMPT.fullmatch(each.iri or "")
         if attempt:
             number = int(attempt["attempt"])
-            return number if 0 < number <= _LARGEST_NUMBER else None
+            if 0 < number <= _LARGEST_NUMBER:
+                return number
+            return None
     return None
 
 
@@ -264,7 +268,9 @@ def _as_place(iri: str, person: str, *, is_summary: bool) -> _Place | None:
 
 def _iri(activity: Any) -> str:
     iri = activity.get("id") if isinstance(activity, dict) else None
-    return iri if isinstance(iri, str) else ""
+    if not isinstance(iri, str):
+        return ""
+    return iri
 
 
 def _person(value: dict[str, Any]) -> str:
@@ -275,4 +281,6 @@ def _parents(value: dict[str, Any]) -> list[Any]:
     context = value.get("context")
     activities = context.get("contextActivities") if isinstance(context, dict) else None
     parents = activities.get("parent") if isinstance(activities, dict) else None
-    return parents if isinstance(parents, list) else [parents]
+    if isinstance(parents, list):
+        return parents
+    return [parents]

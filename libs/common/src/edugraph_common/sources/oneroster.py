@@ -230,7 +230,9 @@ def _record(
 
 def source_prefix(source: str | None) -> str:
     """Return the prefix of the record ids of a named list. A list without a name has an empty prefix."""
-    return f"{source}:" if source else ""
+    if not source:
+        return ""
+    return f"{source}:"
 
 
 def _given(rows: Iterable[Row], name: str) -> Iterator[str]:

@@ -32,7 +32,9 @@ _TAG = re.compile(r"<[^<>]*+>")  # no second "<", so that each character is look
 
 def _id(value: object) -> object:
     """Return an id as text. Logs have numbers and texts. An empty text means that there is no id."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value or None
 
 
 UserId = Annotated[str | None, BeforeValidator(_id)]
@@ -122,7 +124,9 @@ Extracted = tuple[str, dict[str, Any]] | None
 def decode_event(line: bytes) -> Any:
     """Decode a line of a log. Its prefix ends where the JSON begins. Raises InvalidRecord."""
     start = line.find(b"{")
-    return decode_json(line[start:] if start > 0 else line)
+    if start > 0:
+        line = line[start:]
+    return decode_json(line)
 
 
 def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
@@ -145,7 +149,9 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     event = _parsed(value)
     if _is_by_staff(event.data):
         return not_relevant
-    extracted = extract(event) if extract else None
+    extracted = None
+    if extract:
+        extracted = extract(event)
     if extracted is None and kind is not None:
         extracted = _used(event, kind)
     if extracted is None:
@@ -174,7 +180,9 @@ def people_of_event(value: Any, platforms: Platforms) -> People:
 
 
 def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        return {}
+    return value
 
 
 def _payload(value: dict[str, Any]) -> Any:
@@ -282,13 +290,17 @@ def _posted(event: _Event) -> Extracted:
         return _interaction(event, interaction_type="chat", text=text)
     if not event.course_id:
         return None
-    thread = data.discussion.get("id") if isinstance(data.discussion, dict) else data.id
+    thread: Any = data.id
+    if isinstance(data.discussion, dict):
+        thread = data.discussion.get("id")
     is_id = isinstance(thread, str) and 0 < len(thread) <= _LONGEST_ID
+    if not is_id:
+        thread = None
     return "post_record", {
         "student_id": event.student_id,
         "student_name": event.student_name,
         "course_id": event.course_id,
-        "thread_id": thread if is_id else None,
+        "thread_id": thread,
         "title": _plain_text(data.title) or None,
         "text": text,
     }
@@ -311,7 +323,9 @@ def _plain_text(marked_up: Any) -> str:
 
 def _voted(event: _Event) -> Extracted:
     up = event.data.vote_value in (None, "up") and not event.data.undo_vote
-    return _interaction(event, interaction_type="like") if up else None
+    if not up:
+        return None
+    return _interaction(event, interaction_type="like")
 
 
 def _interaction(event: _Event, **fields: Any) -> Extracted:

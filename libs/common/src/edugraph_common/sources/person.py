@@ -71,7 +71,9 @@ class Person:
         if normal_id(found) in whole:
             return True
         is_a_list_or_object = found.startswith(("[", "{"))
-        return self.is_named_in(found) if is_a_list_or_object else self.is_written_in(found)
+        if is_a_list_or_object:
+            return self.is_named_in(found)
+        return self.is_written_in(found)
 
     @cached_property
     def written(self) -> re.Pattern[str] | None:
@@ -206,7 +208,9 @@ class Scrubbed:
         kept = [each for each in value["findings"] if not self._is_finding(each)]
         self.taken += theirs
         failed = int(value.get("failed") or 0) + len(theirs)
-        return {**value, "findings": kept, "failed": failed} if theirs else value
+        if theirs:
+            return {**value, "findings": kept, "failed": failed}
+        return value
 
     def _is_finding(self, value: Any) -> bool:
         """Return whether a value is a finding about the person. It has its record, or in a result the record's id."""

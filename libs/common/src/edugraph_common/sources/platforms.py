@@ -45,7 +45,9 @@ class Platforms:
             return name
         prefix = self.prefixes.get(platform_key(platform))
         # An address has no bar, so the end of the address is unambiguous.
-        return f"{platform.strip()}|{name}" if prefix is None else prefix + name
+        if prefix is None:
+            return f"{platform.strip()}|{name}"
+        return prefix + name
 
     def envelope(self, reading: int, event: Any) -> dict[str, Any]:
         """Return the `reading` and the `record_id` of an event's record.
@@ -80,11 +82,9 @@ class Platforms:
     def item_id(self, iri: str) -> str:
         """Return the id of the item whose activity has this IRI. An IRI that is too long for an id is hashed."""
         item_id = self._own_id(iri, _ITEM_FOLDERS)
-        return (
-            item_id
-            if len(item_id) <= _LONGEST_ID
-            else f"sha256:{hashlib.sha256(item_id.encode()).hexdigest()}"
-        )
+        if len(item_id) <= _LONGEST_ID:
+            return item_id
+        return f"sha256:{hashlib.sha256(item_id.encode()).hexdigest()}"
 
     def _own_id(self, iri: str, folders: Iterable[str]) -> str:
         """Return the id in the address of a known platform's page, as in logs and rosters, else the IRI itself."""
@@ -98,7 +98,9 @@ class Platforms:
         parts = platform_key(iri).split("/")
         containing = ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
         prefix = next((self.prefixes[key] for key in containing if key in self.prefixes), None)
-        return iri if prefix is None else prefix + own
+        if prefix is None:
+            return iri
+        return prefix + own
 
 
 UNKNOWN_PLATFORMS = Platforms()

@@ -209,4 +209,6 @@ def _curriculum_lines(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes
 
 def text_of(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:
     """Yield the text of an uncompressed file in UTF-8. Raises MalformedFile."""
-    return utf8(blocks, plan.encoding) if plan.format == "csv" else iter(blocks)
+    if plan.format == "csv":
+        return utf8(blocks, plan.encoding)
+    return iter(blocks)

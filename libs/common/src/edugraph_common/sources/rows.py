@@ -101,9 +101,9 @@ def latest_timestamp(accepted_at: float | None) -> datetime | None:
     The latest record of a node gives its values, so a record with a date in the far future would win for ever. The
     difference of clocks and time zones is always less than the allowed day.
     """
-    return (
-        datetime.fromtimestamp(accepted_at, UTC) + MAX_FUTURE if accepted_at is not None else None
-    )
+    if accepted_at is None:
+        return None
+    return datetime.fromtimestamp(accepted_at, UTC) + MAX_FUTURE
 
 
 def check_timestamp(row: RowT, latest: datetime | None) -> RowT:

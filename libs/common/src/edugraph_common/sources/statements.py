@@ -62,7 +62,9 @@ class Agent(_Part):
         """The `objectType`. Without one, a list of members makes a group."""
         if self.given_kind:
             return self.given_kind
-        return "Agent" if self.member is None else "Group"
+        if self.member is None:
+            return "Agent"
+        return "Group"
 
     def id(self, platforms: Platforms) -> str | None:
         """Return the id of the agent, or None. A mail address and an OpenID are the same on all platforms."""

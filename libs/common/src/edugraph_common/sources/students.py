@@ -37,11 +37,9 @@ class People(NamedTuple):
 
 def as_id(value: object) -> str:
     """Return an id in the form of the record contract, or an empty text if the value cannot be an id."""
-    return (
-        normal_id(str(value))
-        if isinstance(value, str | int) and not isinstance(value, bool)
-        else ""
-    )
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return normal_id(str(value))
+    return ""
 
 
 def plain_hash(student_id: str) -> str:

@@ -313,7 +313,9 @@ def _attempt(
 def _attempt_number(statement: Statement) -> int | None:
     for iri, value in statement.object.definition.extensions.items():
         if iri.endswith("/attempt-id"):
-            return value if isinstance(value, int) and value > 0 else None
+            if isinstance(value, int) and value > 0:
+                return value
+            return None
     return None
 
 
@@ -443,9 +445,9 @@ def _edited(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
 
 def _joined(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
     """Return the activity in a meeting. Others join a group, which is not the use of something."""
-    return (
-        _used(statement, verb, platforms) if statement.object.definition.kind == "meeting" else None
-    )
+    if statement.object.definition.kind != "meeting":
+        return None
+    return _used(statement, verb, platforms)
 
 
 def _used(statement: Statement, verb: str, platforms: Platforms) -> Extracted:
