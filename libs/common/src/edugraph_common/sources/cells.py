@@ -69,6 +69,7 @@ IDS = frozenset(
         "point_id",
         "thread_id",
         "reply_to",
+        "standard_id",
     }
 )
 
