@@ -128,6 +128,7 @@ def application(folder: Path, sent: Sent, caller: Caller) -> FastAPI:
         submitter=submitter,
         backpressure=SimpleNamespace(check=lambda *_: None),
         acceptance_numbers=SimpleNamespace(take=lambda: 1),
+        sources=SimpleNamespace(use=lambda *_, **__: None, choose=lambda *_, **__: None),
         upload_slots=dataclasses.replace(gateway.intake.upload_slots, broker_answers=answers),
     )
 
