@@ -99,6 +99,7 @@ REST: dict[str, dict[str, Any]] = {
     "course_content": {"content": "Text"},
     "attempt_record": {"correct": True},
     "post_record": {"text": "Why?"},
+    "item_record": {"assigned_to": "group"},
 }
 
 
