@@ -505,7 +505,6 @@ TOLD: list[tuple[Any, str, str]] = [
     # Some proxies name the error beside no `error`.
     ({"detail": "Not authenticated"}, "Refused", "EDUGRAPH_OPENAI_API_KEY"),
     ({"errors": [{"message": "Insufficient credits"}]}, "Refused", "credit"),
-    ({"message": "You exceeded your current quota"}, "Refused", "credit"),
     ({"success": False, "error_code": 429}, "ProviderBusy", "429"),
     ({"errorCode": "503"}, "Retryable", "503"),
 ]

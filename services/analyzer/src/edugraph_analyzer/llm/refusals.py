@@ -63,7 +63,6 @@ _NO_CREDIT = (
     "arrearage",
     "account is in good standing",
     "credit balance",
-    "exceeded your current quota",
     "insufficient credit",
     "freetieronly",
     "余额不足",
