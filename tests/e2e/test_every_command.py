@@ -171,7 +171,31 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     task = commands.json("erasures", "admit", student, "--yes")["task_id"]
     until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
     assert set(commands.json("erasures", "list")) < set(erased)
-    assert commands.json("sources")[0]["format"] == "ndjson"
+    assert commands.json("formats")[0]["format"] == "ndjson"
+
+
+def test_a_source_is_registered_and_an_import_belongs_to_it(
+    commands: Commands, tmp_path: Path
+) -> None:
+    name = f"canvas-{uuid4().hex[:8]}"
+    made = commands.json("sources", "create", name, "--kind", "records")
+    assert (made["name"], made["in_use"]) == (name, False)
+    file = str(_file(tmp_path, f"s-{uuid4().hex[:8]}"))
+    job = commands.json("import", file, "--source", name, "--follow")["job_id"]
+    assert commands.json("jobs", "show", job)["source_name"] == name
+    commands.run("import", file, "--source", "nobody-registered-it", code=2)
+    changed = commands.json("sources", "change", name, "--no-analyse")
+    assert (changed["analyse"], changed["in_use"]) == (False, True)
+    assert commands.json("sources", "show", name) == changed
+    assert changed in commands.json("sources", "list")
+
+
+def test_a_curriculum_is_imported(commands: Commands, tmp_path: Path) -> None:
+    outline = tmp_path / "outline.csv"
+    point = f"P-{uuid4().hex[:8]}"
+    outline.write_text(f"id,label,description\n{point},1.1,Add fractions\n")
+    report = commands.json("curriculum", "import", str(outline), "--follow")
+    assert (report["state"], report["written"], report["rejected"]) == ("succeeded", 1, 0)
 
 
 def test_an_import_is_undone(commands: Commands, tmp_path: Path) -> None:

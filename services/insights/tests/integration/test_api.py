@@ -245,7 +245,7 @@ def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None
         "roster",
         "course-map",
     }
-    assert names["student"] == {"student", "next", *course}
+    assert names["student"] == {"student", "next", "help-used", *course}
     assert "records" not in names["head"]
 
 
