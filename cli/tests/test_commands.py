@@ -194,7 +194,9 @@ def test_economy_is_asked_of_the_api_and_needs_an_analysis(
         "from_environment",
         lambda: Client("http://gateway", transport=httpx.MockTransport(answer)),
     )
-    assert runner.invoke(app, ["analyze", "errors", str(records), "--economy"]).exit_code == 0
+    analyze = ["analyze", "errors", str(records), "--economy", "--source", "lms"]
+    assert runner.invoke(app, analyze).exit_code == 0
+    assert json.loads(asked[0].content)["source"] == "lms"
     assert runner.invoke(app, ["import", str(records), "--analyze", "--economy"]).exit_code == 0
     assert (
         runner.invoke(app, ["import", "s3://a/b.ndjson", "--analyze", "--economy"]).exit_code == 0

@@ -183,6 +183,32 @@ def test_the_settings_of_a_source_count_for_its_imports(
     assert (job["platform"], job["analyze"]) == ("https://a.example", True)
 
 
+def test_records_to_analyse_belong_to_a_source(
+    guarded: Gateway, operator: Key, sender: Key
+) -> None:
+    """Out: `_keyed` in start_analysis, or the check of `analyse`."""
+    name, silent = new_name(), new_name()
+    operator.create(name, sender)
+    operator.create(silent, sender, analyse=False)
+    data = {"student_id": "s", "course_id": "c", "error_text": "1/2 = 2"}
+    record = RECORD | {"type": "error_record", "record_id": "r", "data": data}
+
+    def analyse(source: str, *ids: str) -> httpx.Response:
+        records = [record | {"record_id": each} for each in ids]
+        body = {"records": records, "source": source}
+        return sender.http.post("/v1/analyses/errors", json=body)
+
+    accepted = analyse(name, "r")
+    assert sender.job(accepted)["source_name"] == name
+    [sent] = stored_import(guarded, accepted.json())["records"]
+    assert sent["record_id"] == f"@{name}/r"
+    assert problem(analyse(silent, "r")) == (403, "source")
+    assert problem(analyse("others", "r")) == (422, "source")
+    too_long = analyse(name, "x" * 128)
+    assert problem(too_long) == (422, "invalid-records")
+    assert "is too long for the source" in too_long.json()["detail"]
+
+
 def test_a_key_of_several_sources_must_name_one(operator: Key, sender: Key) -> None:
     names = sorted((new_name(), new_name()))
     for name in names:

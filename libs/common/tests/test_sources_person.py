@@ -82,3 +82,11 @@ def test_a_result_that_names_only_the_record_goes_by_its_mark() -> None:
 def test_what_is_no_json_stays() -> None:
     scrubbed = Scrubbed(Person(frozenset({"4"})), "4 is [no JSON")
     assert (scrubbed.text, scrubbed.removed) == ("4 is [no JSON", 0)
+
+
+def test_a_reject_that_quotes_the_id_as_its_source_sent_it_goes() -> None:
+    """To take the guard out: compare with the keys of the records alone."""
+    who = Person(frozenset({"4"}), frozenset({"@lms/row-7"}))
+    for found, left in (("row-7", ""), ("@lms/row-7", ""), ("row-70", "row-70")):
+        reject = {"line": 1, "field": "record_id", "expected": "", "found": found, "reason": ""}
+        assert json.loads(Scrubbed(who, json.dumps(reject)).text)["found"] == left

@@ -159,3 +159,20 @@ def test_a_withdrawal_comes_with_its_line_and_the_rights_of_its_import() -> None
     found = inline(ImportRights(), OF_TYPE["point_record"], taken_back).graph
     assert [(line, each.record_id) for line, each in found.withdrawn] == [(2, "m-1")]
     assert found.rights == ImportRights()
+
+
+def test_a_row_that_is_set_aside_shows_the_id_that_was_sent() -> None:
+    """Out: the check of the length in `keyed`, or `_as_sent` with the row that has its key."""
+    row = OF_TYPE["attempt_record"] | {"record_id": "x" * 128}
+    withdrawal = {**HEAD, "record_id": "y" * 128, "withdrawn": True}
+    fits = OF_TYPE["attempt_record"] | {"record_id": "r"}
+    found = inline(ImportRights(source="lms"), row, withdrawal, fits).graph
+    assert [(line, record.record_id) for line, record in found.records] == [(3, "@lms/r")]
+    assert [(each.line, each.field, each.reason) for each in found.rejects] == [
+        (line, "record_id", "is too long for the source lms") for line in (1, 2)
+    ]
+    assert [json.loads(each.raw or "")["record_id"] for each in found.rejects] == [
+        "x" * 128,
+        "y" * 128,
+    ]
+    assert found.rejects[0].expected == "at most 123 characters"

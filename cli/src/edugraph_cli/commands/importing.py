@@ -330,6 +330,10 @@ def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
         ),
     ] = False,
     economy: Economy = False,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="the source that the records belong to"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Let the model read records without an import. The findings go into the graph.
@@ -353,7 +357,7 @@ def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
         else:
             finish(
                 client,
-                client.analyze(subject.value, records, economy=economy),
+                client.analyze(subject.value, records, economy=economy, source=source),
                 follow=follow,
                 as_json=as_json,
             )

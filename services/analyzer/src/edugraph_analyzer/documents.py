@@ -5,6 +5,7 @@
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from edugraph_common.contracts.records import (
     CourseContent,
     Data,
     ErrorRecord,
+    InvalidRecord,
     PostRecord,
     Record,
     StudentInteraction,
@@ -27,6 +29,7 @@ from edugraph_common.contracts.records import (
 )
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import load_rows
+from edugraph_common.sources.keyed import keyed
 from edugraph_common.sources.rows import as_invalid_record
 
 # A record is analysed only if one of these sections has words. A question or a title alone is context.
@@ -217,8 +220,11 @@ class StoredBatches:
                 for line, row in load_rows(self._blobs, message.rows, message.accepted_at):
                     if not isinstance(row, Record) or line in left_out:
                         continue
-                    if kind_to_read(row) == message.kind:
-                        records.append(row)
+                    if kind_to_read(row) != message.kind:
+                        continue
+                    # The importer sets a row aside whose id is too long for a key.
+                    with suppress(InvalidRecord):
+                        records.append(keyed(row, message.rows.source_name))
                 contexts = message.contexts
                 if message.contexts_key is not None:
                     with self._blobs.open(message.contexts_key) as file:

@@ -92,8 +92,8 @@ class AnalysisRequests:
             for kind in sorted(kinds, key=_order)
         ]
         if message.rows is None:
-            lines = enumerate(message.records or (), start=message.first_line)
-            values = tuple(value for line, value in lines if line not in left_out)
+            # The records have the keys of their source, and the values of the message have not.
+            values = tuple(record.to_json() for record in records)
             self._send_at_once(requests, values, records, contexts)
             return kinds.total()
         if left_out:

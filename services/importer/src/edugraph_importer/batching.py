@@ -36,6 +36,7 @@ from edugraph_common.sources import (
 )
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.compression import content_encoding_of
+from edugraph_common.sources.keyed import keyed
 from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import (
     as_invalid_record,
@@ -224,6 +225,7 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
             offset=found.offset,
             length=found.length,
             first_line=found.first_line,
+            source_name=job.rights.source,
             format=job.format,
             reading=reading,
         )
@@ -242,18 +244,16 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     not_relevant: Counter[str] = Counter()
     for line, row in _rows_of(blobs, message):
         match row:
-            case Record():
-                record = _with_change_time(row, message)
+            case Record() | Withdrawal():
                 try:
-                    check_rights(record, message.rights, message.job_id)
-                    derive_facts(record)
+                    allowed = _allowed(row, message)
                 except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
-                    raw = as_json(row.to_json()).encode()
-                    rejects.append(make_reject(line, raw, as_invalid_record(fault)))
+                    rejects.append(make_reject(line, _as_sent(row), as_invalid_record(fault)))
+                    continue
+                if isinstance(allowed, Withdrawal):
+                    withdrawn.append((line, allowed))
                 else:
-                    records.append((line, record))
-            case Withdrawal():
-                withdrawn.append((line, row))
+                    records.append((line, allowed))
             case Reject():
                 rejects.append(row)
             case NotRelevant(name):
@@ -286,6 +286,25 @@ def _rows_of(blobs: Blobs, message: ImportBatch) -> Iterable[Row]:
     if message.rows is not None:
         return load_rows(blobs, message.rows, message.accepted_at)
     raise Rejected("the message has neither rows nor records")
+
+
+def _allowed(row: Record | Withdrawal, message: ImportBatch) -> Record | Withdrawal:
+    """Return the row with the keys of its source. Raises InvalidRecord if the import may not write it."""
+    source_name = message.rights.source
+    if isinstance(row, Withdrawal):
+        return keyed(row, source_name)
+    record = keyed(_with_change_time(row, message), source_name)
+    check_rights(record, message.rights, message.job_id)
+    derive_facts(record)
+    return record
+
+
+def _as_sent(row: Record | Withdrawal) -> bytes:
+    """Return a row as JSON with the ids that its source sent, so that it can be corrected and sent again."""
+    if isinstance(row, Record):
+        return as_json(row.to_json()).encode()
+    sent = {"withdrawn": True, **row.model_dump(mode="json", exclude_none=True)}
+    return as_json(sent).encode()
 
 
 def _with_change_time(record: Record, message: ImportBatch) -> Record:

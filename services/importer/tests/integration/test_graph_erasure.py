@@ -12,6 +12,7 @@ from threads import in_a_thread
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.sources.keyed import keyed
 from edugraph_importer.graph import Graph, RecordBatch, unit_of_work, versions
 from edugraph_importer.graph.record_facts import students
 from edugraph_importer.graph.tombstones import Tombstones
@@ -117,7 +118,9 @@ def test_a_replay_does_not_bring_them_back(graph: Graph, room: Any) -> None:
     assert graph.erase_student(ALICE) == {}
 
 
-def test_reports_do_not_quote_them(graph: Graph, room: Any) -> None:
+@pytest.mark.parametrize("source", ["default", "lms"])
+def test_reports_do_not_quote_them(graph: Graph, room: Any, source: str) -> None:
+    """A report quotes the id that the source sent. Out: `sent_ids` in `_clear_ledger`."""
     wrong = [
         Reject(line=1, field="data.student_id", expected="text", found=ALICE, reason="is wrong"),
         Reject(
@@ -126,11 +129,23 @@ def test_reports_do_not_quote_them(graph: Graph, room: Any) -> None:
         Reject(line=3, field="data.x", expected="text", found="other", reason="is wrong"),
         Reject(line=4, field="record_id", expected="an id", found=f"{ALICE}-1", reason="is wrong"),
     ]
-    write(graph, chat(f"{ALICE}-1", ALICE, "b"), rejects=tuple(wrong))
+    write(graph, keyed(chat(f"{ALICE}-1", ALICE, "b"), source), rejects=tuple(wrong))
     graph.erase_student(ALICE)
     (outcome,) = graph.outcomes("job")
     assert sorted(each.found for each in outcome.errors) == ["", "", "", "other"]
     assert ALICE not in json.dumps(room.query("MATCH (n) RETURN properties(n) AS p"))
+
+
+def test_records_of_all_sources_go(graph: Graph, room: Any) -> None:
+    of_all = [
+        keyed(chat("r", sender, "b"), source)
+        for source, sender in (("default", ALICE), ("lms", ALICE), ("forum", "c"))
+    ]
+    assert write(graph, *of_all).written == 3
+    assert graph.erase_student(ALICE)["Interaction"] == 2
+    rows = room.query("MATCH (record:Interaction) RETURN record.id AS id")
+    assert [row["id"] for row in rows] == ["@forum/r"]
+    assert write(graph, *of_all, job="again").rejected == 2
 
 
 def test_somebody_unknown_is_remembered_as_forgotten(graph: Graph) -> None:

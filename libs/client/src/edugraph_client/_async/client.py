@@ -160,13 +160,19 @@ class AsyncClient:
         return await self._api.submit("/v1/imports", json={"records": list(records), **options})
 
     async def analyze(
-        self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False
+        self,
+        subject: str,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        economy: bool = False,
+        source: str | None = None,
     ) -> Accepted:
         """Let the model analyze records. `subject` is interactions, errors or knowledge-points.
 
-        With `economy`, the records go into batches of the provider, which cost less and take up to a day.
+        With `economy`, the records go into batches of the provider, which cost less and take up to a day. `source` is
+        the name of the source that the records belong to.
         """
-        body = {"records": list(records), **given(economy=economy)}
+        body = {"records": list(records), **given(economy=economy, source=source)}
         return await self._api.submit(f"/v1/analyses/{subject}", json=body)
 
     async def estimate(

@@ -146,7 +146,7 @@ class ImportRights(Requested):
     """The caller of an import and their rights, as they were when the import was accepted.
 
     `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`). `source` is the name of the source
-    that the records belong to.
+    that the records belong to; the import writes, replaces and withdraws only records of this source.
     """
 
     learning: bool = True
@@ -163,10 +163,11 @@ class ByteRange(Sent):
     """The rows of a batch: a frame of `length` bytes that begins at `offset` of the blob `source`.
 
     `first_line` is the line number, from 1, in the file as it was sent. `format` and the blob `reading` say how to
-    read the rows.
+    read the rows. `source_name` is the source of the records, whose ids become keys of this source.
     """
 
     source: str
+    source_name: str = DEFAULT_SOURCE
     offset: int = Field(ge=0)
     length: int = Field(ge=0)
     first_line: int = Field(ge=1)

@@ -110,9 +110,16 @@ class SourceRegistry:
         return found
 
     def use(
-        self, client_id: str, named: str | None, file_format: Format, *, may_any: bool = False
+        self,
+        client_id: str,
+        named: str | None,
+        file_format: Format | None,
+        *,
+        may_any: bool = False,
     ) -> DataSource | None:
-        """Return the source of an import of this client, and note that it is in use. None means the default source.
+        """Return the source of work of this client, and note that it is in use. None means the default source.
+
+        An import has a `file_format`.
 
         Raises WrongFormat and the errors of `choose`.
         """
@@ -122,7 +129,7 @@ class SourceRegistry:
             if source is None:
                 return None
             formats = FORMATS_OF_KIND[source.kind]
-            if file_format not in formats:
+            if file_format is not None and file_format not in formats:
                 raise WrongFormat(
                     f"The source {source.name} is of the kind {source.kind} and takes "
                     f"{', '.join(sorted(formats))}; the file is sent as {file_format}."

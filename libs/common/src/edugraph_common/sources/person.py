@@ -15,6 +15,7 @@ from typing import Any
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.record_fields import normal_id
+from edugraph_common.contracts.record_keys import source_and_id
 from edugraph_common.contracts.records import DATA_OF_TYPE, shorten
 from edugraph_common.contracts.words import standing_alone
 from edugraph_common.sources.students import (
@@ -67,7 +68,10 @@ class Person:
 
         A short id is in too many texts, so it counts only as the whole value, or in a list or object.
         """
-        whole = {shorten(each) for each in (*self.ids, *self.records)}
+        # A report quotes the id of a record that the source sent.
+        sent_ids = {source_and_id(key).id for key in self.records}
+        values = self.ids | self.records | sent_ids
+        whole = set(map(shorten, values))
         if normal_id(found) in whole:
             return True
         is_a_list_or_object = found.startswith(("[", "{"))

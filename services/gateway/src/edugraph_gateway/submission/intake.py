@@ -59,9 +59,11 @@ class Intake:
         )
 
     async def use_source(
-        self, caller: Caller, named: str | None, file_format: Format
+        self, caller: Caller, named: str | None, file_format: Format | None = None
     ) -> DataSource | None:
-        """Return the source of an import, and note that it is in use. None means the default source.
+        """Return the source of new work, and note that it is in use. None means the default source.
+
+        An import has a `file_format`, which the source must take.
 
         Raises Refusal 422 for a source that is not the caller's, Problem 422, Retryable.
         """

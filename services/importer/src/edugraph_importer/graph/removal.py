@@ -16,6 +16,7 @@ import neo4j
 
 from edugraph_common.contracts.messages import Removable
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject, quoted
+from edugraph_common.contracts.record_keys import source_and_id
 from edugraph_common.contracts.records import Record, escaped, shorten
 from edugraph_importer.graph import groups, migrations, record_facts, resolver
 from edugraph_importer.graph.apply import Beside, Kept, RecordBatch, apply, begin, updates_of
@@ -369,7 +370,9 @@ def _read_footprint(tx: neo4j.Transaction, student_id: str) -> Footprint:
 
 def _clear_ledger(tx: neo4j.Transaction, student_id: str, record_ids: set[str]) -> None:
     """Clear the reports of batches. A report may quote the student's id as a faulty value."""
-    values = {shorten(text) for text in (student_id, *record_ids)}
+    # A report quotes the id that the source sent.
+    sent_ids = {source_and_id(key).id for key in record_ids}
+    values = {shorten(text) for text in (student_id, *record_ids, *sent_ids)}
     # Only the first characters of a value are quoted. An id inside a longer value is quoted as JSON.
     start = escaped(student_id)[:40]
     in_json = json.dumps(start, ensure_ascii=False)[1:-1]

@@ -1,6 +1,7 @@
 """POST /v1/analyses/…: analyse records that are sent in the request, without importing a file."""
 
 import hashlib
+from dataclasses import replace
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -20,9 +21,11 @@ from edugraph_common.contracts.messages import (
     AnalysisEstimate,
     ByteRange,
 )
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
 from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.problems import Problem
+from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.sources.keyed import keyed
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_gateway.api.dependencies import AuditTrailDep, IntakeDep, Submitter
 from edugraph_gateway.problems import invalid, problem_responses
@@ -44,8 +47,12 @@ BATCH_TASKS: dict[Kind, str] = {
 
 
 class AnalysisRequest(ContractModel):
-    """`economy` sends the texts in batches of the provider, which take up to a day and cost less."""
+    """`source`: the source that the records belong to; without it, the only source of the caller, or else `default`.
 
+    `economy` sends the texts in batches of the provider, which take up to a day and cost less.
+    """
+
+    source: SourceName | None = None
     records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
     economy: bool = False
 
@@ -79,17 +86,33 @@ async def start_analysis(
     intake.backpressure.check(QUEUE)
     acceptance = await intake.next_acceptance_number()
     body = await json_body(request, intake.limits)
-    economy, records = parse_records(body, kind)
+    wanted, records = parse_records(body, kind)
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
         job_id = submitter.new_id()
+        source = await intake.use_source(caller, wanted.source)
+        if source is not None and not source.analyse:
+            words = f"Texts of the source {source.name} are not analysed."
+            raise Refusal(403, "source", words, caller.client_id)
+        source_name = source.name if source else DEFAULT_SOURCE
+        with_keys = _keyed(records, source_name)
         stored = None
         # The importer writes this entry for each import that begins.
         await anyio.to_thread.run_sync(trail.did, caller, "job.submit", job_id)
         if len(body) > RECORDS_IN_MESSAGE_BYTES and kind in BATCH_TASKS:
             stored = await submitter.store_rows(job_id, [record.to_json() for record in records])
-        submission = analysis_submission(job_id, kind, records, stored, acceptance, economy=economy)
+            stored = stored.model_copy(update={"source_name": source_name})
+        # Rows that are stored get the keys of their source when they are read.
+        submission = analysis_submission(
+            job_id,
+            kind,
+            with_keys,
+            stored,
+            acceptance,
+            economy=wanted.economy,
+        )
+        submission = replace(submission, source_name=source_name)
         return Done(fingerprint, await submitter.submit(submission, caller.client_id))
 
     async def seen() -> str:
@@ -116,16 +139,16 @@ async def estimate_analysis(
     kind = KIND_OF_SUBJECT[subject]
     submitter = intake.submitter
     intake.backpressure.check(QUEUE)
-    economy, records = parse_records(await json_body(request, intake.limits), kind)
+    wanted, records = parse_records(await json_body(request, intake.limits), kind)
     request_id = submitter.new_id()
     values = tuple(record.to_json() for record in records)
-    message = AnalysisEstimate(job_id=request_id, kind=kind, records=values, economy=economy)
+    message = AnalysisEstimate(job_id=request_id, kind=kind, records=values, economy=wanted.economy)
     task = Task("estimate_analysis_task", message, task_id_for(request_id, "estimate"))
     return await submitter.send_task(task, caller.client_id)
 
 
-def parse_records(body: bytes, kind: Kind) -> tuple[bool, list[Record]]:
-    """Return the value of `economy`, and the records.
+def parse_records(body: bytes, kind: Kind) -> tuple[AnalysisRequest, list[Record]]:
+    """Return the request and its records.
 
     Raises Problem 422, which lists the wrong records.
     """
@@ -156,7 +179,15 @@ def parse_records(body: bytes, kind: Kind) -> tuple[bool, list[Record]]:
     if wrong:
         few = f"{len(wrong)} of {len(values)} records cannot be read as {kind}; correct them and send all again."
         raise Problem(422, "invalid-records", few, errors=wrong)
-    return wanted.economy, records
+    return wanted, records
+
+
+def _keyed(records: list[Record], source_name: str) -> list[Record]:
+    """Return the records with the keys of their source. Raises Problem 422 if an id is too long for that."""
+    try:
+        return [keyed(record, source_name) for record in records]
+    except InvalidRecord as problem:
+        raise Problem(422, "invalid-records", str(problem)) from None
 
 
 def analysis_submission(
