@@ -456,9 +456,14 @@ def said_of_points_in(room: Any, name: str) -> dict[str, Any]:
     )
     assert all(row["name"] == row["said"] for row in rows if name == "title")
     for row in rows:
-        if name == "label":
+        if name != "label":
+            continue
+        shown = row["said"]
+        if row["name"] == row["said"]:
+            shown = None
+        elif row["name"] is not None:
             shown = f"{row['said']} {row['name']}"
-            assert row["shown"] == (None if row["said"] == row["name"] else shown)
+        assert row["shown"] == shown
     return {row["id"]: row["said"] for row in rows}
 
 
