@@ -3,9 +3,11 @@
 The parent and the prerequisites of a point may stand anywhere in a file. So the split reads the whole file once and
 converts it into this text, one JSON object a line, from which each batch is read separately:
 
-{"part": "CFItems", "row": 3, "record": {...}}                          a point_record
-{"part": "CFItems", "row": 4, "wrong": [field, expected, found, reason], "raw": "..."}     a part that is set aside
-{"part": "CFAssociations", "row": 1, "left_out": "association isPeerOf"}                   not of a record
+{"sheet": "CFItems", "row": 3, "record": {...}}                                            a point_record
+{"sheet": "CFItems", "row": 4, "wrong": [field, expected, found, reason], "raw": "..."}    a row that is set aside
+{"sheet": "CFAssociations", "row": 1, "left_out": "association isPeerOf"}                  not a record
+
+`sheet` is the part of the file with the row.
 """
 
 import hashlib
@@ -15,19 +17,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, as_json, escaped, parse_row, shorten
+from edugraph_common.contracts.records import (
+    InvalidRecord,
+    Record,
+    Withdrawal,
+    as_json,
+    escaped,
+    parse_row,
+    shorten,
+)
 from edugraph_common.sources.chunking import RowChunk
+from edugraph_common.sources.converted_lines import read_converted_line
 from edugraph_common.sources.json_source import Lines, decode_json
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile
-from edugraph_common.sources.rows import (
-    Content,
-    NotRelevant,
-    as_invalid_record,
-    check_timestamp,
-    make_reject,
-    too_long,
-)
+from edugraph_common.sources.rows import Content, too_long
 from edugraph_common.sources.students import People
 
 # A curriculum is read as a whole. The largest published ones have some 20 MB.
@@ -82,11 +85,11 @@ class Outline:
 
     def set_aside(self, part: str | None, row: int, raw: str, problem: InvalidRecord) -> None:
         wrong = [problem.field, problem.expected, problem.found, problem.reason]
-        self._other.append({"part": part, "row": row, "wrong": wrong, "raw": raw})
+        self._other.append({"sheet": part, "row": row, "wrong": wrong, "raw": raw})
 
     def leave_out(self, part: str | None, row: int, name: str) -> None:
         """Count something as not relevant, by its name."""
-        self._other.append({"part": part, "row": row, "left_out": shorten(name)})
+        self._other.append({"sheet": part, "row": row, "left_out": shorten(name)})
 
     def lines(self) -> Iterator[bytes]:
         """Yield the text of the curriculum. Raises MalformedFile if the file has no point at all."""
@@ -106,7 +109,7 @@ class Outline:
             if problem is not None:
                 self.set_aside(point.part, point.row, point.raw, problem)
                 continue
-            yield _line({"part": point.part, "row": point.row, "record": self._record(point)})
+            yield _line({"sheet": point.part, "row": point.row, "record": self._record(point)})
         for other in self._other:
             yield _line(other)
 
@@ -155,7 +158,7 @@ def _line(value: dict[str, Any]) -> bytes:
         return text
     problem = too_long()
     wrong = [problem.field, problem.expected, problem.found, problem.reason]
-    return _line({"part": value["part"], "row": value["row"], "wrong": wrong, "raw": ""})
+    return _line({"sheet": value["sheet"], "row": value["row"], "wrong": wrong, "raw": ""})
 
 
 def whole_file(blocks: Iterable[bytes]) -> bytes:
@@ -174,8 +177,13 @@ def whole_file(blocks: Iterable[bytes]) -> bytes:
 
 def decoded_file(blocks: Iterable[bytes]) -> Any:
     """Return the JSON value of a whole file. Raises MalformedFile."""
+    return decoded(whole_file(blocks))
+
+
+def decoded(text: bytes) -> Any:
+    """Return the JSON value of the text of a file. Raises MalformedFile."""
     try:
-        return json.loads(whole_file(blocks))
+        return json.loads(text)
     except (ValueError, RecursionError):
         raise MalformedFile("the file is not valid JSON; export it again") from None
 
@@ -193,6 +201,10 @@ def raw_of(value: Any) -> str:
     return escaped(as_json(value))
 
 
+def _record_of(line: dict[str, Any]) -> Record | Withdrawal:
+    return parse_row(line["record"])
+
+
 class CurriculumSource:
     """The text of a curriculum (see above) as a source of records."""
 
@@ -204,22 +216,7 @@ class CurriculumSource:
 
     def read(self, line: int, raw: bytes, latest: datetime | None = None) -> Content:
         """Return the content of a line of the text. A reject has the part and the number of the row in the file."""
-        value: dict[str, Any] = {"row": line}
-        row: Content
-        try:
-            value = decode_json(raw)
-            if "left_out" in value:
-                row = NotRelevant(value["left_out"])
-            elif "wrong" in value:
-                problem = InvalidRecord(*value["wrong"])
-                row = make_reject(value["row"], value["raw"].encode(), problem)
-            else:
-                row = check_timestamp(parse_row(value["record"]), latest)
-        except Exception as fault:  # noqa: BLE001 - the boundary of the row
-            row = make_reject(value["row"], raw, as_invalid_record(fault))
-        if isinstance(row, Reject):
-            row = row.model_copy(update={"sheet": value.get("part")})
-        return row
+        return read_converted_line(line, raw, _record_of, latest)
 
     def people(self, raw: bytes) -> People:
         """Return no people, because a curriculum names none. Raises InvalidRecord for a line that is not JSON."""

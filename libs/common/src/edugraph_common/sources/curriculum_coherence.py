@@ -8,13 +8,19 @@ not relevant (docs/adr/0104).
 """
 
 import html
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from edugraph_common.contracts.records import InvalidRecord, shorten
-from edugraph_common.sources.curriculum import Outline, Point, name_of, raw_of, whole_file
+from edugraph_common.sources.curriculum import (
+    Outline,
+    Point,
+    decoded,
+    name_of,
+    raw_of,
+    whole_file,
+)
 from edugraph_common.sources.ndjson import BOM, MalformedFile
 
 _TAG = re.compile(r"<[^<>]*>")
@@ -63,10 +69,7 @@ def _decoded(text: bytes) -> Any:
     script = _ASSIGNMENT.match(text)
     if script:
         text = text[script.end() :].rstrip(b"; \r\n\t")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise MalformedFile("the file is not valid JSON; export it again") from None
+    return decoded(text)
 
 
 def _nodes(value: Any) -> Iterator[tuple[str, Any]]:

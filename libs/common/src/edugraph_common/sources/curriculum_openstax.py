@@ -25,7 +25,7 @@ from edugraph_common.sources.curriculum import (
     MAX_BYTES,
     Outline,
     Point,
-    decoded_file,
+    decoded,
     name_of,
     raw_of,
     whole_file,
@@ -49,7 +49,7 @@ def read_openstax(blocks: Iterable[bytes]) -> Outline:
     elif start == b"<":
         _add_collection(outline, _parsed_collection(text), None)
     else:
-        _add_tree(outline, decoded_file([text]))
+        _add_tree(outline, decoded(text))
     return outline
 
 

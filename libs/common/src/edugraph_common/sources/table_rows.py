@@ -20,7 +20,6 @@ from functools import partial
 from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
-from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import (
     InvalidRecord,
     Record,
@@ -32,16 +31,13 @@ from edugraph_common.contracts.records import (
 )
 from edugraph_common.sources.cells import Cell, CellReader, cell_parser, cell_text, is_blank_cell
 from edugraph_common.sources.chunking import RowChunk
+from edugraph_common.sources.converted_lines import read_converted_line
 from edugraph_common.sources.json_source import Lines, decode_json
 from edugraph_common.sources.mapping import ITEM_FIELDS, Items, Mapping, may_be_a_first_name
 from edugraph_common.sources.marks import FRACTION, PERCENT_SIGNS, without_unit
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjson
 from edugraph_common.sources.rows import (
     Content,
-    NotRelevant,
-    as_invalid_record,
-    check_timestamp,
-    make_reject,
 )
 from edugraph_common.sources.students import ID_OF_NAME, STUDENT_FIELDS, People
 
@@ -342,23 +338,7 @@ class TableSource:
 
         A reject has the number of the row in its sheet.
         """
-        value: dict[str, Any] = {"row": line}
-        row: Content
-        try:
-            value = decode_json(raw)
-            if "left_out" in value:
-                row = NotRelevant(value["left_out"])
-            elif "wrong" in value:
-                row = make_reject(
-                    value["row"], value.get("raw", "").encode(), InvalidRecord(*value["wrong"])
-                )
-            else:
-                row = check_timestamp(self._record(value), latest)
-        except Exception as fault:  # noqa: BLE001 - the boundary of the row
-            row = make_reject(value["row"], raw, as_invalid_record(fault))
-        if isinstance(row, Reject):
-            row = row.model_copy(update={"sheet": value.get("sheet")})
-        return row
+        return read_converted_line(line, raw, self._record, latest)
 
     def people(self, raw: bytes) -> People:
         line = decode_json(raw)
