@@ -33,6 +33,16 @@ _REJECT_FIELDS = frozenset(
 )
 
 
+def quoted_ids(ids: Iterable[str], record_keys: Iterable[str]) -> frozenset[str]:
+    """Return the ids of a person and of their records, as a report of wrong values quotes them.
+
+    A report has the key of a record, or the id that its source sent.
+    """
+    keys = frozenset(record_keys)
+    sent_ids = {source_and_id(key).id for key in keys}
+    return frozenset(map(shorten, keys.union(sent_ids, ids)))
+
+
 @dataclass(frozen=True)
 class Person:
     """All ids of a person, and the ids of the records that name the person, as far as the graph knows them.
@@ -52,6 +62,10 @@ class Person:
         return not self.ids.isdisjoint(map(normal_id, ids))
 
     @cached_property
+    def _quoted_ids(self) -> frozenset[str]:
+        return quoted_ids(self.ids, self.records)
+
+    @cached_property
     def _words(self) -> re.Pattern[str] | None:
         words = [unicodedata.normalize("NFC", each) for each in (*self.ids, *self.names)]
         return standing_alone(words, ignore_case=True)
@@ -68,11 +82,7 @@ class Person:
 
         A short id is in too many texts, so it counts only as the whole value, or in a list or object.
         """
-        # A report quotes the id of a record that the source sent.
-        sent_ids = {source_and_id(key).id for key in self.records}
-        values = self.ids | self.records | sent_ids
-        whole = set(map(shorten, values))
-        if normal_id(found) in whole:
+        if normal_id(found) in self._quoted_ids:
             return True
         is_a_list_or_object = found.startswith(("[", "{"))
         if is_a_list_or_object:

@@ -16,8 +16,8 @@ import neo4j
 
 from edugraph_common.contracts.messages import Removable
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject, quoted
-from edugraph_common.contracts.record_keys import source_and_id
-from edugraph_common.contracts.records import Record, escaped, shorten
+from edugraph_common.contracts.records import Record, escaped
+from edugraph_common.sources.person import quoted_ids
 from edugraph_importer.graph import groups, migrations, record_facts, resolver
 from edugraph_importer.graph.apply import Beside, Kept, RecordBatch, apply, begin, updates_of
 from edugraph_importer.graph.driver import Connection, StaleRead
@@ -370,9 +370,7 @@ def _read_footprint(tx: neo4j.Transaction, student_id: str) -> Footprint:
 
 def _clear_ledger(tx: neo4j.Transaction, student_id: str, record_ids: set[str]) -> None:
     """Clear the reports of batches. A report may quote the student's id as a faulty value."""
-    # A report quotes the id that the source sent.
-    sent_ids = {source_and_id(key).id for key in record_ids}
-    values = {shorten(text) for text in (student_id, *record_ids, *sent_ids)}
+    values = quoted_ids((student_id,), record_ids)
     # Only the first characters of a value are quoted. An id inside a longer value is quoted as JSON.
     start = escaped(student_id)[:40]
     in_json = json.dumps(start, ensure_ascii=False)[1:-1]
@@ -395,7 +393,9 @@ def _clear_ledger(tx: neo4j.Transaction, student_id: str, record_ids: set[str]) 
     run_rows(tx, "set_outcomes", rows)
 
 
-def _cleared(rejects: Iterable[Reject], values: set[str], student_id: str) -> Iterator[Reject]:
+def _cleared(
+    rejects: Iterable[Reject], values: frozenset[str], student_id: str
+) -> Iterator[Reject]:
     """Yield the rejects, without the found value if it names the student or is one of `values`."""
     inside = json.dumps(student_id, ensure_ascii=False)
     for reject in rejects:
