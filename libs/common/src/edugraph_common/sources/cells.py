@@ -87,9 +87,8 @@ _HAN = re.compile(r"[\u3400-\u9fff]+")
 _SHOWN_FORMS = {EXCEL: "45291.625 (Excel)", GOOGLE: "2026/05/04 3:07:15 PM GMT+8 (Google Forms)"}
 _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
-_FIRST_EXCEL_DAY = (
-    61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
-)
+# Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
+_FIRST_EXCEL_DAY = 61
 
 # Spreadsheets show a long number in this form, and write it in this form into a CSV. Its last digits are lost.
 _ROUNDED = re.compile(r"[+-]?\d+[.,]\d+[eE][+-]?\d+|[+-]?\d+[eE][+-]\d+")

@@ -51,9 +51,8 @@ _CONNECT_SECONDS, _ACQUIRE_SECONDS = 5.0, 15.0
 # If a client vanishes, the server keeps its transaction and its locks for this time. The time is longer than any
 # batch takes, including its waits for locks.
 TRANSACTION_SECONDS = 60.0
-_RETRY_PAUSE_SECONDS = (
-    0.01  # The pause is short, since the faster transaction has already committed.
-)
+# The pause is short, since the faster transaction has already committed.
+_RETRY_PAUSE_SECONDS = 0.01
 # The first and the longest pause. Each pause is twice as long as the last.
 _TRANSIENT_PAUSES_SECONDS = (0.1, 5.0)
 _OLDER_PAUSE_SECONDS = 0.1
