@@ -166,6 +166,24 @@ def _gateway_that_estimates(
     return asked
 
 
+def _gateway_that_accepts(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
+    """Let a gateway accept all work. Return the list of the requests that it gets."""
+    asked = list[httpx.Request]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        request.read()
+        asked.append(request)
+        return httpx.Response(202, json={"job_id": "j", "task_id": "t", "links": {}})
+
+    # A client that was used is closed, so each command gets a new one.
+    monkeypatch.setattr(
+        Client,
+        "from_environment",
+        lambda: Client("http://gateway", transport=httpx.MockTransport(answer)),
+    )
+    return asked
+
+
 def test_an_estimate_is_asked_of_the_api(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
     asked = _gateway_that_estimates(
         monkeypatch, {"state": "SUCCESS", "result": ESTIMATE, "error": None}
@@ -182,18 +200,7 @@ def test_an_estimate_is_asked_of_the_api(monkeypatch: pytest.MonkeyPatch, record
 def test_economy_is_asked_of_the_api_and_needs_an_analysis(
     monkeypatch: pytest.MonkeyPatch, records: Path
 ) -> None:
-    asked = list[httpx.Request]()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        request.read()
-        asked.append(request)
-        return httpx.Response(202, json={"job_id": "j", "task_id": "t", "links": {}})
-
-    monkeypatch.setattr(
-        Client,
-        "from_environment",
-        lambda: Client("http://gateway", transport=httpx.MockTransport(answer)),
-    )
+    asked = _gateway_that_accepts(monkeypatch)
     analyze = ["analyze", "errors", str(records), "--economy", "--source", "lms"]
     assert runner.invoke(app, analyze).exit_code == 0
     assert json.loads(asked[0].content)["source"] == "lms"
@@ -314,18 +321,7 @@ def test_a_curriculum_is_sent_in_the_format_that_its_beginning_shows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Out: let `_detected` look at the name of the file alone."""
-    asked = list[httpx.Request]()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        request.read()
-        asked.append(request)
-        return httpx.Response(202, json={"job_id": "j", "task_id": "t", "links": {}})
-
-    monkeypatch.setattr(
-        Client,
-        "from_environment",
-        lambda: Client("http://gateway", transport=httpx.MockTransport(answer)),
-    )
+    asked = _gateway_that_accepts(monkeypatch)
     file = tmp_path / "curriculum"
     for text, form in (
         ('{"CFDocument": {}, "CFItems": []}', "case"),

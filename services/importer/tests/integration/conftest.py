@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from rooms import Room, opened
 
+from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.graph import Graph
 
 
@@ -27,3 +28,9 @@ def room(
 def graph(room: Room) -> Graph:
     room.empty()
     return room.graph
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Blobs:
+    """Keep the stored rows of all jobs of a module."""
+    return Blobs(str(tmp_path_factory.mktemp("blobs")))

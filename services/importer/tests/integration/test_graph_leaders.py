@@ -24,11 +24,6 @@ OFFICE = ImportRights(roster=True, client="office")
 _days = count(1)
 
 
-@pytest.fixture(scope="module")
-def blobs(tmp_path_factory: pytest.TempPathFactory) -> Blobs:
-    return Blobs(str(tmp_path_factory.mktemp("blobs")))
-
-
 @pytest.fixture
 def graph(room: Any, blobs: Blobs) -> Iterator[Graph]:
     room.empty()

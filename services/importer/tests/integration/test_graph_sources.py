@@ -38,11 +38,6 @@ IDS = sorted({an_id for _, an_id in KEYS})
 
 
 @pytest.fixture(scope="module")
-def blobs(tmp_path_factory: pytest.TempPathFactory) -> Blobs:
-    return Blobs(str(tmp_path_factory.mktemp("blobs")))
-
-
-@pytest.fixture(scope="module")
 def graph(room: Any, blobs: Blobs) -> Iterator[Graph]:
     with graph_with_rows(room, blobs) as graph:
         yield graph

@@ -22,11 +22,6 @@ from edugraph_importer.undo import replay_undos, undo_import
 from .imports import graph_with_rows, import_rows, split
 
 
-@pytest.fixture(scope="module")
-def blobs(tmp_path_factory: pytest.TempPathFactory) -> Blobs:
-    return Blobs(str(tmp_path_factory.mktemp("blobs")))
-
-
 @pytest.fixture
 def graph(room: Any, blobs: Blobs) -> Iterator[Graph]:
     """The graph of an importer that can read the rows of other imports."""
