@@ -74,7 +74,7 @@ unit: env-dev ## the tests that need no server, and open no connection unless th
 embedded-tests: env-dev ## on the embedded engines of the demo, the tests that `make test` runs on the real servers
 	@$(RUN) pytest $(SHARED_OUT) -m twin $(SLOW_TESTS) $(PYTEST_ARGS)
 
-fast: env-dev ## unit tests and those on the embedded engines, without servers (two minutes)
+fast: env-dev ## unit tests and those on the embedded engines, without servers (three and a half minutes)
 	@$(RUN) pytest $(SHARED_OUT) $(FAST) $(PYTEST_ARGS)
 
 # Tracing costs 40 to 50 % of the CPU of each test (Python 3.11), so it is no part of `make fast`.
