@@ -50,7 +50,7 @@ def work(run: dict[str, Any]) -> None:
     """Work like the Celery tasks: retry after 1, 2 and 4 s, and do not count a wait as a try."""
     from edugraph_analyzer.pipeline import Pipeline
     from edugraph_analyzer.settings import AnalyzerSettings
-    from edugraph_common.platform.logs import configure_logs
+    from edugraph_common.runtime.service.logs import configure_logs
 
     configure_logs("json", "WARNING")
     server = redis.Redis.from_url(run["redis"], socket_timeout=MOST_SECONDS)

@@ -41,7 +41,7 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_insights.whole_graph import graph_digest
 

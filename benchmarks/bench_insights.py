@@ -47,7 +47,7 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.callers import ANYBODY
+from edugraph_common.runtime.shared_state.callers import ANYBODY
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.asking import ask

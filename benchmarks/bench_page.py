@@ -39,7 +39,7 @@ from edugraph_common.contracts.findings import (
     RecordFinding,
 )
 from edugraph_common.contracts.messages import Findings
-from edugraph_common.platform.logs import configure_logs
+from edugraph_common.runtime.service.logs import configure_logs
 from edugraph_importer.graph import Graph
 
 RESULTS = Path(__file__).parent / "results"

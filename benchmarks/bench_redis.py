@@ -21,10 +21,10 @@ from own_redis import own_redis
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.messages import RECORDS_IN_MESSAGE_BYTES, ImportJob
 from edugraph_common.contracts.outcomes import BatchOutcome, ImportReport
-from edugraph_common.messaging.celery_app import RESULTS_KEPT_SECONDS, make_app
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.settings import JOB_RETENTION_DAYS, Settings
+from edugraph_common.runtime.messaging.celery_app import RESULTS_KEPT_SECONDS, make_app
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service.settings import JOB_RETENTION_DAYS, Settings
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_gateway.submission.idempotency import Done, IdempotencyStore, key_name
 
 MAXMEMORY_MIB = 384

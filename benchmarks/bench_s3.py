@@ -15,7 +15,7 @@ from engines import bench
 from gateway_alone import virtual_host
 from s3_server import MEBIBYTE, Bucket, bucket_on, range_factor, s3_server, uploads_at_once
 
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 OBJECT_BYTES = 100 * MEBIBYTE
 RANGES_BYTES = (100_000, 300_000, 3_000_000, 30_000_000)

@@ -24,8 +24,8 @@ from made_records import made_records
 from pydantic import SecretStr
 
 from edugraph_common.contracts.messages import Format, ImportJob
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.person import ErasedPeople, Person, Who

@@ -31,8 +31,8 @@ from edugraph_cli.main import app as command_line
 from edugraph_common.contracts.findings import kind_to_read
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.messaging.topology import dead_queues, policies, task_queues
-from edugraph_common.platform.metrics import INSTRUMENTS
+from edugraph_common.runtime.messaging.topology import dead_queues, policies, task_queues
+from edugraph_common.runtime.service.metrics import INSTRUMENTS
 from edugraph_gateway.app import make_application as make_gateway
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from edugraph_common.platform.instruments import OTHER, Histogram, Instrument, Label
-from edugraph_common.platform.metrics import INSTRUMENTS
+from edugraph_common.runtime.service.instruments import OTHER, Histogram, Instrument, Label
+from edugraph_common.runtime.service.metrics import INSTRUMENTS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
 HEAD = f"""\
 # Metrics
 
-Made by `make metrics-doc` from `libs/common/src/edugraph_common/platform/metrics.py`; do not edit it here.
+Made by `make metrics-doc` from `libs/common/src/edugraph_common/runtime/service/metrics.py`; do not edit it here.
 
 | process | where is `/metrics` | turned on by |
 |---|---|---|

@@ -10,7 +10,7 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from edugraph_common.platform.redis_users import SERVICES, line_of
+from edugraph_common.runtime.shared_state.redis_users import SERVICES, line_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "k8s" / "files"
 END_AUDIT = "end_audit.lua"
@@ -19,7 +19,7 @@ END_AUDIT = "end_audit.lua"
 def files() -> dict[str, str]:
     """Return the text of each file, by its name."""
     lines = [line_of(service, f"{service.upper()}_SHA256") for service in SERVICES]
-    scripts = resources.files("edugraph_common.platform").joinpath("scripts")
+    scripts = resources.files("edugraph_common.runtime.shared_state").joinpath("scripts")
     return {
         "redis-users.conf": "# Made by `make redis-users`.\n"
         + "".join(f"{line}\n" for line in lines),

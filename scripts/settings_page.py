@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings
 
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_client import ClientSettings
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.service.settings import Settings
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.webhooks import WebhookSettings
 from edugraph_importer.graph import GraphSettings

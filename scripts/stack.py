@@ -23,8 +23,8 @@ from edugraph_cli.serving import (
     with_redis_users,
 )
 from edugraph_client import ClientSettings
-from edugraph_common.messaging.users import permissions
-from edugraph_common.platform.redis_users import SERVICES, UsersTaken
+from edugraph_common.runtime.messaging.users import permissions
+from edugraph_common.runtime.shared_state.redis_users import SERVICES, UsersTaken
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / ".run"

@@ -18,7 +18,7 @@ from arro3.core import Array, DataType
 from tables import parquet, xlsx
 
 from edugraph_common.contracts.messages import Format, ImportJob
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES

@@ -35,9 +35,9 @@ from edugraph_cli.serving import (
     with_redis_users,
 )
 from edugraph_client import Client
-from edugraph_common.messaging.dead_letter_store import KEYS
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.redis_users import SERVICES, redis_user
+from edugraph_common.runtime.messaging.dead_letter_store import KEYS
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.redis_users import SERVICES, redis_user
 
 REAL = (
     "EDUGRAPH_BROKER_URL",

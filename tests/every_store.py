@@ -17,11 +17,11 @@ from waiting import until
 
 from edugraph_common.contracts.messages import CleanJob
 from edugraph_common.contracts.personal_data import Store, place_of
-from edugraph_common.messaging.celery_app import make_app
-from edugraph_common.messaging.dead_letter_store import open_dead_letters
-from edugraph_common.messaging.publisher import send
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.messaging.celery_app import make_app
+from edugraph_common.runtime.messaging.dead_letter_store import open_dead_letters
+from edugraph_common.runtime.messaging.publisher import send
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources.compression import content_encoding_of, decompressor
 from edugraph_common.sources.stored import stored_rows
 

@@ -47,8 +47,8 @@ from pydantic import SecretStr
 
 from edugraph_common.contracts.messages import Format, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import ENDED, JobReport
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import store_mapping
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.graph.versions import ALL_RIGHTS

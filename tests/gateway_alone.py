@@ -17,11 +17,11 @@ from service_settings import settings_from
 from edugraph_cli.processes import Processes, free_port, gateway_command
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.permissions import Scope
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.provisioning import apply_topology
-from edugraph_common.platform.api_keys import ApiKeys
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import connect
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.provisioning import apply_topology
+from edugraph_common.runtime.shared_state.api_keys import ApiKeys
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import connect
 
 RECORD = {
     "type": "course_content",

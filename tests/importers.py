@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 from engines import PRIVACY_SECRET
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.messaging.dead_letters import Rewritten
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_common.runtime.messaging.dead_letters import Rewritten
+from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
+from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
+from edugraph_common.runtime.shared_state.audit import Audit
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.service import Importer
 

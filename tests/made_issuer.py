@@ -6,9 +6,9 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from edugraph_common.platform.oidc import Issuer
-from edugraph_common.platform.sessions import Session
-from edugraph_common.platform.settings import OidcSettings
+from edugraph_common.runtime.service.settings import OidcSettings
+from edugraph_common.runtime.shared_state.oidc import Issuer
+from edugraph_common.runtime.shared_state.sessions import Session
 
 URL, AUDIENCE = "https://issuer.example", "edugraph"
 KEY = ECKey.generate_key("P-256", {"kid": "k"}, private=True)

@@ -27,9 +27,9 @@ from edugraph_client import Client, FileSource
 from edugraph_common.contracts.doors import is_of_insights
 from edugraph_common.contracts.permissions import SCOPES, Role, Scope
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.platform.api_keys import ApiKeys
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.saved_views import SavedView, SavedViews, ViewState
+from edugraph_common.runtime.shared_state.api_keys import ApiKeys
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.saved_views import SavedView, SavedViews, ViewState
 
 NAME, TEXT, STUDENT = "Canarina Quetzal", "plumbago is what I wrote", "stu-canarina-1"
 MARKS = ("anarina", "uetzal", "plumbago", "stu-can")

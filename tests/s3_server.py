@@ -17,7 +17,7 @@ from gateway_alone import RECORD, gateway
 from proxy import Proxy
 from s3fs import S3FileSystem
 
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from tools import s3
 from tools.common import ServerError
 

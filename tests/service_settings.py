@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.service.settings import Settings
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:

@@ -27,18 +27,18 @@ from pika.adapters.blocking_connection import BlockingChannel
 from waiting import until
 
 from edugraph_common.contracts.routes import ROUTES, Route
-from edugraph_common.messaging.celery_app import make_app, make_publisher
-from edugraph_common.messaging.dead_letter_store import (
+from edugraph_common.runtime.messaging.celery_app import make_app, make_publisher
+from edugraph_common.runtime.messaging.dead_letter_store import (
     FOLDER,
     KEYS,
     DeadLetterStore,
     open_dead_letters,
 )
-from edugraph_common.messaging.dead_letters import take_in
-from edugraph_common.messaging.provisioning import apply_topology, pika_channel
-from edugraph_common.messaging.topology import EVENTS, policies
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.dead_letters import take_in
+from edugraph_common.runtime.messaging.provisioning import apply_topology, pika_channel
+from edugraph_common.runtime.messaging.topology import EVENTS, policies
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent

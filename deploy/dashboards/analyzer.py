@@ -2,7 +2,7 @@
 
 from panels import Query, Row, course, highest, increase, mean, number, quantiles, rate, share
 
-from edugraph_common.platform import metrics
+from edugraph_common.runtime.service import metrics
 
 TITLE = "EduGraph / Analyzer and provider"
 ABOUT = "Records read by the model, the provider's limit and answers, cache, packs and money."

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edugraph_common.platform.metrics import INSTRUMENTS
+from edugraph_common.runtime.service.metrics import INSTRUMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 24

@@ -3,7 +3,7 @@
 from http_service import HttpService
 from panels import Query, Row, course, series
 
-from edugraph_common.platform import metrics
+from edugraph_common.runtime.service import metrics
 
 TITLE = "EduGraph / Gateway"
 ABOUT = "HTTP by route and status."

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from panels import Query, Row, course, highest, number, quantiles, rate, series, share, total
 
-from edugraph_common.platform import metrics
+from edugraph_common.runtime.service import metrics
 
 
 @dataclass(frozen=True)

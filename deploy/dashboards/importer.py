@@ -2,7 +2,7 @@
 
 from panels import Query, Row, course, increase, mean, number, quantiles, rate, share
 
-from edugraph_common.platform import metrics
+from edugraph_common.runtime.service import metrics
 
 TITLE = "EduGraph / Importer"
 ABOUT = "Records, batches and transactions."

@@ -2,7 +2,7 @@
 
 from panels import Query, Row, course, highest, increase, number, rate, series, share, total
 
-from edugraph_common.platform import metrics
+from edugraph_common.runtime.service import metrics
 
 TITLE = "EduGraph / Overview"
 ABOUT = "Is it moving, what waits, what failed, what does it cost."

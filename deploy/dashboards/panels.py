@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
-from edugraph_common.platform.instruments import Instrument
+from edugraph_common.runtime.service.instruments import Instrument
 
 COLUMNS, HEIGHT, STAT_HEIGHT = 24, 8, 5
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")

@@ -2,7 +2,7 @@
 
 from panels import Query, Row, course, highest, number, quantiles, rate
 
-from edugraph_common.platform import metrics
+from edugraph_common.runtime.service import metrics
 
 TITLE = "EduGraph / Queues and dead letters"
 ABOUT = "What waits, how long, for whom, and what was given up."

@@ -14,7 +14,7 @@ from panels import (
     total,
 )
 
-from edugraph_common.platform import metrics
+from edugraph_common.runtime.service import metrics
 
 TITLE = "EduGraph / Workers"
 ABOUT = "Pools, tasks and children."

@@ -7,8 +7,8 @@ import importlib
 import tempfile
 from pathlib import Path
 
-from edugraph_common.platform import tracing
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.service import tracing
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 Blobs("s3://bucket/edugraph")
 with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_cli.embedded.valkey_server import valkey_server
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.findings import Kind
-from edugraph_common.platform.logs import configure_logs
+from edugraph_common.runtime.service.logs import configure_logs
 from evaluation.data_sets import DATA_SETS, Sample, drawn, sample
 from evaluation.local_model import NAME as LOCAL
 from evaluation.offline_check import ALL, FITTED, TYPED, checked, fit_of

@@ -37,7 +37,7 @@ from supervised import Supervised
 from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.runtime.messaging.celery_app import make_app
 
 RECORDS, PAUSE = 5, 0.3  # of one submission; seconds between two
 LONGEST_BEFORE, AWAY, AFTER = 4.0, 5.0, 2.0  # seconds of submissions around a kill

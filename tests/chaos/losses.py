@@ -46,9 +46,9 @@ from edugraph_cli.serving import IMPORTS, declare_topology
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.outcomes import ENDED, ROW_COUNTS
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
-from edugraph_common.messaging import dead_letter_store
-from edugraph_common.platform.job_store import keys_of_job
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.messaging import dead_letter_store
+from edugraph_common.runtime.shared_state.job_store import keys_of_job
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import frames_key
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.operations.reaper import reap

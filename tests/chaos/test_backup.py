@@ -20,7 +20,7 @@ from waiting import until
 
 from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
-from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.celery_app import make_publisher
 from tools import cache
 from tools.servers.neo4j import Neo4j, find_java
 from tools.servers.server import clean_env

@@ -18,8 +18,8 @@ from waiting import until
 
 from edugraph_cli.main import app
 from edugraph_cli.serving import Pools
-from edugraph_common.platform.audit import ENDED, ENTRIES
-from edugraph_common.platform.job_store import connect
+from edugraph_common.runtime.shared_state.audit import ENDED, ENTRIES
+from edugraph_common.runtime.shared_state.job_store import connect
 
 pytestmark = pytest.mark.real
 OWN_TEST = {("ask",), ("demo",)}  # the demo starts servers of its own, insights too, and asks it

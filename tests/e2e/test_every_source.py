@@ -11,7 +11,7 @@ import pytest
 from engines import CHECKOUT, SHARED_RECORDS, System
 from tables import xlsx
 
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 MAPPING = """
 type: error_record

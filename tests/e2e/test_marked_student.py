@@ -35,9 +35,9 @@ from edugraph_client import FileSource, Refused
 from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import text_hash
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.saved_views import SavedView, SavedViews, ViewState
-from edugraph_common.platform.sessions import Session, Sessions
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.saved_views import SavedView, SavedViews, ViewState
+from edugraph_common.runtime.shared_state.sessions import Session, Sessions
 
 if sys.version_info >= (3, 14):
     from compression import zstd

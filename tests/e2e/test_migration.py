@@ -16,8 +16,8 @@ from edugraph_cli.processes import worker_command
 from edugraph_cli.serving import Pools
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.outcomes import ENDED
-from edugraph_common.messaging.provisioning import pika_channel
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.provisioning import pika_channel
+from edugraph_common.runtime.service.settings import Settings
 
 pytestmark = pytest.mark.real
 LONG_ROWS = 6_000  # more than a megabyte, which is split in a queue of its own

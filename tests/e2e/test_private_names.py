@@ -16,8 +16,8 @@ from engines import Engine, System, embedded_engine, real_engine
 from waiting import until
 
 from edugraph_cli.serving import Pools
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import connect
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import connect
 
 CLASSMATE, AUTHOR = "诸葛亦凡", "赵一诺"
 KINDS = [

@@ -16,9 +16,9 @@ from waiting import until
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.provisioning import pika_channel
-from edugraph_common.platform.job_store import DELIVERIES_KEPT
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.provisioning import pika_channel
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.job_store import DELIVERIES_KEPT
 from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.operations.reaper import (
     MOST_RESTARTS,
@@ -48,7 +48,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """By what was done, as the alert EduGraphJobsReaped sees it."""
     found: list[str] = []
     counter = SimpleNamespace(add=lambda *, outcome: found.append(outcome))
-    monkeypatch.setattr("edugraph_common.platform.metrics.JOBS_REAPED", counter)
+    monkeypatch.setattr("edugraph_common.runtime.service.metrics.JOBS_REAPED", counter)
     return found
 
 

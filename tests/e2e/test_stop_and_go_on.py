@@ -12,9 +12,9 @@ from service_settings import settings_from
 from edugraph_cli.progress import Steps
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import JobReport
-from edugraph_common.messaging.celery_app import make_app
-from edugraph_common.messaging.publisher import send
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.runtime.messaging.celery_app import make_app
+from edugraph_common.runtime.messaging.publisher import send
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -16,7 +16,7 @@ from flush_order import OVER, FlushOrder, outcome_of
 from poisoned_importer import app  # type: ignore[import-not-found]  # it is found in its process
 from redis.connection import AbstractConnection
 
-from edugraph_common.platform.job_store import keys_of_job
+from edugraph_common.runtime.shared_state.job_store import keys_of_job
 
 __all__ = ["app"]
 CLAIM = "edugraph-test-run"  # as guard.py writes it: the server still belongs to this run of tests

@@ -8,13 +8,13 @@ from celery import shared_task
 
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import ImportBatch
-from edugraph_common.messaging.celery_app import make_app
-from edugraph_common.messaging.task_base import EduGraphTask
-from edugraph_common.messaging.worker.health import report_health
-from edugraph_common.messaging.worker.metrics import measure_worker
-from edugraph_common.messaging.worker.setup import set_up_worker
-from edugraph_common.messaging.worker.task_logs import log_tasks
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_app
+from edugraph_common.runtime.messaging.task_base import EduGraphTask
+from edugraph_common.runtime.messaging.worker.health import report_health
+from edugraph_common.runtime.messaging.worker.metrics import measure_worker
+from edugraph_common.runtime.messaging.worker.setup import set_up_worker
+from edugraph_common.runtime.messaging.worker.task_logs import log_tasks
+from edugraph_common.runtime.service.settings import Settings
 
 CANARY = "canary-in-a-bug"
 

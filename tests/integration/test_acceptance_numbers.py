@@ -8,7 +8,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.platform.acceptance import LAST_NUMBER, AcceptanceNumbers
+from edugraph_common.runtime.shared_state.acceptance import LAST_NUMBER, AcceptanceNumbers
 
 DAY = 86_400 * 1_000_000  # in microseconds, as the numbers are
 HALF_A_MINUTE = 30 * 1_000_000

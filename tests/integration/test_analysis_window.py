@@ -27,11 +27,11 @@ from edugraph_common.contracts.messages import (
     Message,
 )
 from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
-from edugraph_common.messaging import lost_jobs
-from edugraph_common.platform.analysis_window import START, AnalysisWindows
-from edugraph_common.platform.job_store import Jobs, connect, keys_of_job
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.stored_jobs import store_job
+from edugraph_common.runtime.messaging import lost_jobs
+from edugraph_common.runtime.shared_state.analysis_window import START, AnalysisWindows
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect, keys_of_job
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.stored_jobs import store_job
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 PACK, WINDOW = 10, 3

@@ -27,7 +27,7 @@ from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Refused, Wait
 from edugraph_common.contracts.messages import Analysis
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
 PRICE = {"input": 1.0, "output": 2.0, "batch": 0.5}
 CALLS = ("upload", "uploads", "create", "find", "look", "answers", "delete")

@@ -22,10 +22,10 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Refused, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange, CourseContext
 from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 ROWS = ByteRange(source="jobs/gone/source", offset=0, length=10, first_line=1)

@@ -11,8 +11,8 @@ from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.messages import Analysis, CourseContext
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 OFFLINE, MODEL = "offline", "model"

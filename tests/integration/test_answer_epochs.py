@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.answer_epochs import (
+from edugraph_common.runtime.shared_state.answer_epochs import (
     ALL_COURSES,
     EPOCHS,
     KEPT_SECONDS,
     AnswerEpochs,
     touched_by,
 )
-from edugraph_common.platform.job_store import connect
+from edugraph_common.runtime.shared_state.job_store import connect
 
 
 @pytest.fixture

@@ -10,8 +10,14 @@ import redis
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.permissions import ROLES, SCOPES
-from edugraph_common.platform.api_keys import BOOTSTRAP_ENDED, KEYS, ApiKeys, matches, split_token
-from edugraph_common.platform.callers import KeyRing
+from edugraph_common.runtime.shared_state.api_keys import (
+    BOOTSTRAP_ENDED,
+    KEYS,
+    ApiKeys,
+    matches,
+    split_token,
+)
+from edugraph_common.runtime.shared_state.callers import KeyRing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

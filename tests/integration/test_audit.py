@@ -12,7 +12,13 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.platform.audit import ENDED, ENTRIES, MOST_READS_AND_REFUSALS, SECRET, Audit
+from edugraph_common.runtime.shared_state.audit import (
+    ENDED,
+    ENTRIES,
+    MOST_READS_AND_REFUSALS,
+    SECRET,
+    Audit,
+)
 
 NOW = datetime.now(UTC)
 
@@ -109,7 +115,7 @@ def test_the_log_keeps_its_newest_entries(
     server: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out: LLEN in end_audit.lua."""
-    monkeypatch.setattr("edugraph_common.platform.audit.KEPT", 150)
+    monkeypatch.setattr("edugraph_common.runtime.shared_state.audit.KEPT", 150)
     audit = Audit(server, "s" * 16)
     noted(audit, 400)
     assert audit.end_old(NOW) == 250

@@ -21,7 +21,7 @@ from s3fs import S3FileSystem
 from waiting import until
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.object_store import READ_BYTES, Blobs, Gone
+from edugraph_common.runtime.shared_state.object_store import READ_BYTES, Blobs, Gone
 from tools.s3 import S3
 
 pytestmark = pytest.mark.real
@@ -154,7 +154,7 @@ def test_one_write_may_be_larger_than_several_parts(blobs: Blobs) -> None:
 def test_parts_grow_so_that_ten_thousand_are_enough(
     blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edugraph_common.platform.s3_upload.PARTS_OF_ONE_SIZE", 2)
+    monkeypatch.setattr("edugraph_common.runtime.shared_state.s3_upload.PARTS_OF_ONE_SIZE", 2)
     content = _content(42 * MEBIBYTE)
     _store(blobs, "jobs/1/source", content)
     assert blobs.read("jobs/1/source", 0, len(content)) == content
@@ -202,7 +202,7 @@ def test_an_upload_whose_connection_is_cut_is_never_seen(
 
 KILLED = """
 import sys
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 with Blobs(sys.argv[1]).write("jobs/1/source") as file:
     file.write(b"x" * (6 << 20))
     print("sent", flush=True)
@@ -230,7 +230,7 @@ def test_the_upload_of_a_process_that_was_killed_is_never_seen(
 
 WRITES = """
 import sys
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 with Blobs(sys.argv[1]).write(sys.argv[2]) as file:
     file.write(b"of another process")
 """

@@ -18,9 +18,9 @@ from waiting import until
 
 from edugraph_cli.serving import Pools, declare_topology, serving, with_own_users
 from edugraph_client import Client
-from edugraph_common.messaging.queue_depth import queue_depth
-from edugraph_common.messaging.users import permissions
-from edugraph_common.platform.settings import Service
+from edugraph_common.runtime.messaging.queue_depth import queue_depth
+from edugraph_common.runtime.messaging.users import permissions
+from edugraph_common.runtime.service.settings import Service
 
 pytestmark = pytest.mark.real
 RECORD = {

@@ -24,9 +24,9 @@ from service_settings import settings_from
 from waiting import until
 
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
-from edugraph_common.messaging.celery_app import make_app
-from edugraph_common.messaging.dead_letter_store import open_dead_letters
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_app
+from edugraph_common.runtime.messaging.dead_letter_store import open_dead_letters
+from edugraph_common.runtime.service.settings import Settings
 
 pytestmark = pytest.mark.real
 NAME, TEXT, EMAIL = "Canarina Quetzal", "plumbago is what I wrote", "canarina@quetzal.example"
@@ -295,7 +295,7 @@ def test_every_line_of_a_task_says_which(seen: tuple[Seen, list[str]]) -> None:
     lines = [
         line
         for line in seen[0].logs
-        if line["logger"].startswith("edugraph_common.messaging.task_base")
+        if line["logger"].startswith("edugraph_common.runtime.messaging.task_base")
     ]
     assert {"task_failed"} <= {line["event"] for line in lines}
     for line in lines:

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.messages import CourseContext
-from edugraph_common.platform import course_members
-from edugraph_common.platform.course_members import EPOCH, CourseMembers
-from edugraph_common.platform.job_store import connect
+from edugraph_common.runtime.shared_state import course_members
+from edugraph_common.runtime.shared_state.course_members import EPOCH, CourseMembers
+from edugraph_common.runtime.shared_state.job_store import connect
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 

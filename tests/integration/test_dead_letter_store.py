@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import Rejected, Wait
-from edugraph_common.messaging import dead_letter_store
-from edugraph_common.messaging.dead_letter_store import (
+from edugraph_common.runtime.messaging import dead_letter_store
+from edugraph_common.runtime.messaging.dead_letter_store import (
     DELETED,
     DIED,
     FOLDER,
@@ -31,9 +31,9 @@ from edugraph_common.messaging.dead_letter_store import (
     Unreadable,
     made_letter,
 )
-from edugraph_common.messaging.headers import PUBLISHED
-from edugraph_common.platform.job_store import LETTERS_TO_CLEAN, Jobs, connect
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.messaging.headers import PUBLISHED
+from edugraph_common.runtime.shared_state.job_store import LETTERS_TO_CLEAN, Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -23,18 +23,18 @@ from waiting import stays, until
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import person_mark
 from edugraph_common.contracts.routes import ROUTES, Route
-from edugraph_common.messaging import dead_letters
-from edugraph_common.messaging.dead_letter_store import made_letter
-from edugraph_common.messaging.dead_letters import (
+from edugraph_common.runtime.messaging import dead_letters
+from edugraph_common.runtime.messaging.dead_letter_store import made_letter
+from edugraph_common.runtime.messaging.dead_letters import (
     dead_letter_channel,
     publish_dead_letter,
     read_dead_letters,
     rewrite_dead_letters,
     take_in,
 )
-from edugraph_common.messaging.provisioning import pika_channel
-from edugraph_common.platform.job_store import LETTERS_TO_CLEAN, Jobs
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.provisioning import pika_channel
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.job_store import LETTERS_TO_CLEAN, Jobs
 from edugraph_gateway.operations.dead_letter_operator import (
     DeadLetterOperator,
     NotThere,

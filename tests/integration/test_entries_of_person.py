@@ -4,7 +4,7 @@ import json
 
 import redis
 
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
 
 def test_entries_are_found_by_whole_values(

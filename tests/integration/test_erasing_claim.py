@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from edugraph_common.contracts.errors import Retryable, Wait
-from edugraph_common.platform import job_store
-from edugraph_common.platform.job_store import ERASING, ERASING_SECONDS, Jobs, connect
+from edugraph_common.runtime.shared_state import job_store
+from edugraph_common.runtime.shared_state.job_store import ERASING, ERASING_SECONDS, Jobs, connect
 
 SHORT_SECONDS = 1.5
 HOLDER = f"""
 import sys, time
-from edugraph_common.platform import job_store
+from edugraph_common.runtime.shared_state import job_store
 job_store.ERASING_SECONDS = {SHORT_SECONDS}
 with job_store.Jobs(job_store.connect(sys.argv[1])).erasing():
     print("held", flush=True)

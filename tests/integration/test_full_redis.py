@@ -18,9 +18,9 @@ from waiting import stays, until
 
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import JobReport
-from edugraph_common.messaging.publisher import send
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.rate_limiter import TOKEN_LIFETIME_SECONDS
+from edugraph_common.runtime.messaging.publisher import send
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.rate_limiter import TOKEN_LIFETIME_SECONDS
 
 pytestmark = pytest.mark.real
 MAXMEMORY = "16mb"

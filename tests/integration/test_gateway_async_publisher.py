@@ -7,9 +7,9 @@ from gateway_alone import virtual_host
 from pika.adapters.base_connection import BaseConnection
 
 from edugraph_common.contracts.messages import ImportBatch
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.provisioning import pika_channel
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.provisioning import pika_channel
+from edugraph_common.runtime.service.settings import Settings
 from edugraph_gateway.submission.async_publisher import AsyncPublisher
 
 pytestmark = pytest.mark.real

@@ -11,8 +11,8 @@ import pytest
 from gateway_alone import RECORD, Gateway, api_key, gateway, virtual_host
 from waiting import until
 
-from edugraph_common.platform.api_keys import ApiKeys
-from edugraph_common.platform.job_store import connect
+from edugraph_common.runtime.shared_state.api_keys import ApiKeys
+from edugraph_common.runtime.shared_state.job_store import connect
 
 pytestmark = pytest.mark.real
 

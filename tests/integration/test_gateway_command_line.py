@@ -15,7 +15,7 @@ from command_line import edugraph, edugraph_here
 from gateway_alone import RECORD, Gateway, gateway, virtual_host
 
 from edugraph_common.contracts.outcomes import BatchOutcome
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
 pytestmark = pytest.mark.real
 

@@ -17,11 +17,11 @@ from gateway_alone import Gateway, gateway, post_records, virtual_host
 from service_settings import settings_from
 from waiting import until
 
-from edugraph_common.messaging.celery_app import make_app, make_publisher
-from edugraph_common.messaging.provisioning import apply_topology
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_app, make_publisher
+from edugraph_common.runtime.messaging.provisioning import apply_topology
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 pytestmark = pytest.mark.real
 

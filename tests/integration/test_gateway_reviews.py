@@ -9,8 +9,8 @@ import httpx
 import pytest
 from gateway_alone import Gateway, api_key, gateway, virtual_host
 
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.job_store import connect
+from edugraph_common.runtime.shared_state.audit import Audit
+from edugraph_common.runtime.shared_state.job_store import connect
 
 pytestmark = pytest.mark.real
 PAIR = {"kind": "pair", "of": "error_type", "pair": ["E1", "sign errors"], "verdict": "same"}

@@ -15,10 +15,10 @@ from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtu
 from waiting import until
 
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_gateway.submission.idempotency import Done, IdempotencyStore
 
 pytestmark = pytest.mark.real

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Rejected, Retryable
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_gateway.submission import idempotency
 from edugraph_gateway.submission.idempotency import Done, IdempotencyStore, idempotent_run, key_name
 

@@ -28,7 +28,7 @@ from waiting import until
 from edugraph_cli.processes import free_port
 from edugraph_common.contracts.permissions import SCOPES
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_importer.graph import RecordBatch
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights

@@ -21,8 +21,9 @@ from edugraph_common.contracts.outcomes import (
     JobState,
     Reject,
 )
-from edugraph_common.platform import job_store
-from edugraph_common.platform.job_store import (
+from edugraph_common.runtime.service.settings import JOB_RETENTION_DAYS
+from edugraph_common.runtime.shared_state import job_store
+from edugraph_common.runtime.shared_state.job_store import (
     CLAIM_SECONDS,
     JOB_SCHEMA_VERSION,
     JOBS,
@@ -31,7 +32,6 @@ from edugraph_common.platform.job_store import (
     Place,
     connect,
 )
-from edugraph_common.platform.settings import JOB_RETENTION_DAYS
 from edugraph_common.sources.person import Person
 
 pytestmark = pytest.mark.real

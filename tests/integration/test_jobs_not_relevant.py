@@ -8,7 +8,7 @@ import pytest
 from engines import real_servers
 
 from edugraph_common.contracts.outcomes import BatchOutcome, JobReport
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -21,10 +21,10 @@ from edugraph_cli.serving import Pools
 from edugraph_common.contracts.errors import Retryable, ServerAway
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import ImportBatch
-from edugraph_common.messaging.celery_app import make_app, make_publisher
-from edugraph_common.messaging.provisioning import apply_topology, management, pika_channel
-from edugraph_common.messaging.publisher import emit
-from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.runtime.messaging.celery_app import make_app, make_publisher
+from edugraph_common.runtime.messaging.provisioning import apply_topology, management, pika_channel
+from edugraph_common.runtime.messaging.publisher import emit
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.async_publisher import AsyncPublisher
 from edugraph_importer.graph.driver import Connection, GraphSettings

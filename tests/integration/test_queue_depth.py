@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from celery import Celery
 
-from edugraph_common.messaging.queue_depth import queue_depth
+from edugraph_common.runtime.messaging.queue_depth import queue_depth
 
 
 def test_a_queue_without_messages_has_the_depth_zero(redis_url: str) -> None:

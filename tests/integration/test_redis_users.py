@@ -17,10 +17,10 @@ from own_redis import OwnRedis, own_redis
 from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
 from edugraph_client import Client
 from edugraph_common.contracts.personal_data import PLACES, Store, keys_in_redis
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.rate_limiter import RateLimiter
-from edugraph_common.platform.redis_users import (
+from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
+from edugraph_common.runtime.shared_state.redis_users import (
     SERVICES,
     RedisService,
     UsersTaken,

@@ -20,9 +20,9 @@ from waiting import stays, until
 from edugraph_cli.processes import worker_command
 from edugraph_cli.serving import PROCESSES, REDIS, Pools
 from edugraph_common.contracts.outcomes import ENDED
-from edugraph_common.messaging.dead_letters import WAITED_FOR
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.redis_users import rules_of
+from edugraph_common.runtime.messaging.dead_letters import WAITED_FOR
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.redis_users import rules_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 RECORD = {

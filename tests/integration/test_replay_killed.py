@@ -10,7 +10,7 @@ import pytest
 from traps import Bench
 from waiting import until
 
-from edugraph_common.messaging.dead_letter_store import KEYS
+from edugraph_common.runtime.messaging.dead_letter_store import KEYS
 
 pytestmark = pytest.mark.real
 LETTERS, MIDDLE, PER_SECOND = 200, 100, 100
@@ -19,8 +19,8 @@ REPLAY = f"""
 import os, sys
 from traps import TRAP_ROUTES
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.dead_letter_store import DeadLetterStore, open_dead_letters
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.dead_letter_store import DeadLetterStore, open_dead_letters
+from edugraph_common.runtime.service.settings import Settings
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.task_results import TaskResults
 delete, left = DeadLetterStore.delete, [int(sys.argv[1])]

@@ -7,7 +7,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.platform.rate_limiter import RateLimiter
+from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 
 SECOND_US = 1_000_000
 CLIENTS = ("one", "other")
@@ -58,7 +58,7 @@ def test_the_script_gives_what_a_token_bucket_gives(
 ) -> None:
     """Out: any argument, comparison or operation of rate_limit.lua. A step is so long that the test itself adds nothing."""
     script = server.register_script(
-        resources.files("edugraph_common.platform")
+        resources.files("edugraph_common.runtime.shared_state")
         .joinpath("scripts", "rate_limit.lua")
         .read_text()
     )

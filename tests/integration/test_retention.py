@@ -25,16 +25,22 @@ from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import BatchOutcome
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.dead_letter_store import DIED, made_letter
-from edugraph_common.messaging.provisioning import apply_topology, management, vhost
-from edugraph_common.messaging.topology import policies
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import ENDED, ENTRIES, Audit
-from edugraph_common.platform.job_store import ENDING_RECORDS, JOBS, SWEEPING, SWEPT, Jobs
-from edugraph_common.platform.object_store import Blobs, export_key
-from edugraph_common.platform.saved_views import SavedView, ViewState
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.dead_letter_store import DIED, made_letter
+from edugraph_common.runtime.messaging.provisioning import apply_topology, management, vhost
+from edugraph_common.runtime.messaging.topology import policies
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
+from edugraph_common.runtime.shared_state.audit import ENDED, ENTRIES, Audit
+from edugraph_common.runtime.shared_state.job_store import (
+    ENDING_RECORDS,
+    JOBS,
+    SWEEPING,
+    SWEPT,
+    Jobs,
+)
+from edugraph_common.runtime.shared_state.object_store import Blobs, export_key
+from edugraph_common.runtime.shared_state.saved_views import SavedView, ViewState
 from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.settings import GatewaySettings

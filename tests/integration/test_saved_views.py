@@ -15,10 +15,15 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.contracts.record_fields import normal_id
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.redis_texts import RedisTexts
-from edugraph_common.platform.saved_views import MOST_VIEWS, SavedView, SavedViews, ViewState
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
+from edugraph_common.runtime.shared_state.saved_views import (
+    MOST_VIEWS,
+    SavedView,
+    SavedViews,
+    ViewState,
+)
 from edugraph_common.sources.person import ErasedPeople, Person
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.erasure import _view_without, written_by_others

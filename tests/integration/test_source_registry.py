@@ -12,10 +12,10 @@ import pytest
 from gateway_alone import RECORD, Gateway, gateway, virtual_host
 
 from edugraph_common.contracts.permissions import Scope
-from edugraph_common.platform.api_keys import ApiKeys
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.job_store import connect, keys_of_job
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.api_keys import ApiKeys
+from edugraph_common.runtime.shared_state.audit import Audit
+from edugraph_common.runtime.shared_state.job_store import connect, keys_of_job
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import load_mapping
 
 pytestmark = pytest.mark.real

@@ -15,9 +15,9 @@ from waiting import until
 
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.messages import ImportJob, OutsideFile
-from edugraph_common.messaging.publisher import send
-from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.messaging.publisher import send
+from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources.stored import index_key
 from edugraph_importer.batching import SPLIT_AT_ONCE_BYTES, is_long_to_split
 from edugraph_importer.service import Importer

@@ -13,7 +13,7 @@ from kombu.message import Message
 from traps import TRAP, Bench
 from waiting import until
 
-from edugraph_common.messaging.worker.reject_policy import refuse_what_is_no_task
+from edugraph_common.runtime.messaging.worker.reject_policy import refuse_what_is_no_task
 
 BODY = [[{"job_id": "t"}], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
 HEADERS = {

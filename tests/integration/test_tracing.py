@@ -114,7 +114,7 @@ def test_off_it_imports_nothing(tmp_path: Path) -> None:
     code = """
 import sys
 import edugraph_importer.worker, edugraph_analyzer.worker, edugraph_gateway.main
-from edugraph_common.platform import tracing
+from edugraph_common.runtime.service import tracing
 with tracing.span("x", "client", a=1) as span:
     span.say(b=2)
 # redis-py loads the API for its own metrics where it finds it.

@@ -16,7 +16,7 @@ from traps import ADDRESSES, TRAP, Bench, Control, both, both_slow, slow
 from waiting import stays, until
 
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.topology import CONSUMER_TIMEOUT_MS
+from edugraph_common.runtime.messaging.topology import CONSUMER_TIMEOUT_MS
 
 pytestmark = pytest.mark.real
 QUICK_HEART = {"broker_heartbeat": 4}  # only to see the same sooner
@@ -210,8 +210,8 @@ def test_connection_lost_in_the_middle_of_a_task(bench: Bench, proxy: Proxy, gua
 
 FORK = """
 import os, sys, time
-from edugraph_common.messaging.celery_app import make_app
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_app
+from edugraph_common.runtime.service.settings import Settings
 app = make_app("p", Settings())
 app.conf.broker_transport_options = {"confirm_publish": True}
 def publish():

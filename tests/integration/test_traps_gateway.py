@@ -16,9 +16,9 @@ from engines import given
 from gateway_alone import Gateway, gateway, post_records
 from waiting import until
 
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.provisioning import apply_topology
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.provisioning import apply_topology
+from edugraph_common.runtime.service.settings import Settings
 from tools.servers.checkout import Checkout
 from tools.servers.rabbitmq import RabbitMQ
 

@@ -21,11 +21,15 @@ from waiting import stays, until
 from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable
 from edugraph_common.contracts.messages import ImportBatch, ImportJob
 from edugraph_common.contracts.routes import QUEUES, URGENT
-from edugraph_common.messaging.celery_app import make_app, make_publisher
-from edugraph_common.messaging.provisioning import all_queues, apply_topology, check_topology
-from edugraph_common.messaging.publisher import LARGEST_BODY, send
-from edugraph_common.messaging.task_base import backoff
-from edugraph_common.messaging.topology import TASK_QUEUE_BYTES, policies
+from edugraph_common.runtime.messaging.celery_app import make_app, make_publisher
+from edugraph_common.runtime.messaging.provisioning import (
+    all_queues,
+    apply_topology,
+    check_topology,
+)
+from edugraph_common.runtime.messaging.publisher import LARGEST_BODY, send
+from edugraph_common.runtime.messaging.task_base import backoff
+from edugraph_common.runtime.messaging.topology import TASK_QUEUE_BYTES, policies
 from edugraph_gateway.submission.async_publisher import AsyncPublisher, task_message
 
 pytestmark = pytest.mark.real
@@ -201,7 +205,7 @@ def test_countdown_without_confirms_before_any_worker_ran(fresh: Bench, guarded:
 
 
 def send_later(app: Celery) -> None:
-    from edugraph_common.messaging.publisher import broker_errors
+    from edugraph_common.runtime.messaging.publisher import broker_errors
 
     with broker_errors():
         app.send_task(TRAP, (body(),), countdown=1, mandatory=True)
@@ -214,7 +218,7 @@ def test_gateway_without_quorum_declaration(bench: Bench, guarded: bool) -> None
     """
     bench.start(concurrency=1)
     if not guarded:
-        from edugraph_common.messaging.topology import task_queues
+        from edugraph_common.runtime.messaging.topology import task_queues
 
         bench.app.amqp.queues = bench.app.amqp.Queues(task_queues(quorum=False))
     began = time.time()
@@ -253,7 +257,7 @@ def test_delayed_retries_and_their_key_prefix(bench: Bench) -> None:
 @both
 def test_unroutable_publish(bench: Bench, guarded: bool) -> None:
     """A message that no queue takes vanishes unless it is mandatory and confirmed. Out: mandatory in publishing.send."""
-    from edugraph_common.messaging.publisher import broker_errors
+    from edugraph_common.runtime.messaging.publisher import broker_errors
 
     app = make_publisher("p", bench.settings)
 

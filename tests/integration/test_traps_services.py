@@ -16,9 +16,9 @@ from traps import Bench, Worker
 from waiting import until
 
 from edugraph_common.contracts.messages import Analysis, CourseContext, ImportJob
-from edugraph_common.messaging.publisher import send
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs
+from edugraph_common.runtime.messaging.publisher import send
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import Jobs
 
 pytestmark = pytest.mark.real
 POISON = "poison"  # as poisoned_importer has it, which cannot be imported without settings

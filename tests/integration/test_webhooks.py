@@ -27,9 +27,9 @@ from waiting import stays, until
 
 from edugraph_cli.processes import Processes, free_port
 from edugraph_common.contracts.events import Event
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.publisher import emit
-from edugraph_common.messaging.users import apply_users
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.publisher import emit
+from edugraph_common.runtime.messaging.users import apply_users
 
 pytestmark = pytest.mark.real
 SECRET, OLD = (

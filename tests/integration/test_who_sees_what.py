@@ -25,8 +25,8 @@ from waiting import until
 
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.contracts.permissions import SCOPES, Scope
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.job_store import connect
+from edugraph_common.runtime.shared_state.audit import Audit
+from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_insights.access import IN_CELLS
 
 pytestmark = pytest.mark.real

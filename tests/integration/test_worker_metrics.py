@@ -17,8 +17,8 @@ from engines import SLOW, Engine, real_engine
 from service_settings import settings_from
 from waiting import until
 
-from edugraph_common.messaging.celery_app import App, make_app
-from edugraph_common.messaging.provisioning import apply_topology
+from edugraph_common.runtime.messaging.celery_app import App, make_app
+from edugraph_common.runtime.messaging.provisioning import apply_topology
 
 pytestmark = pytest.mark.real
 slow = pytest.mark.skipif(not SLOW, reason="EDUGRAPH_SLOW=1")

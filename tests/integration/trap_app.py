@@ -19,17 +19,17 @@ from traps import BODY, TRAP, TRAP_ROUTES
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.celery_app import App, confirm_in_children, make_app
-from edugraph_common.messaging.result_store import ResultStore
-from edugraph_common.messaging.task_base import EduGraphTask
-from edugraph_common.messaging.worker.circuit_breaker import add_circuit_breaker
-from edugraph_common.messaging.worker.consumer import QuickConsumer
-from edugraph_common.messaging.worker.dead_letter_listener import add_dead_letter_listener
-from edugraph_common.messaging.worker.remote_control import add_remote_control
-from edugraph_common.messaging.worker.shutdown import limit_shutdown
-from edugraph_common.messaging.worker.task_logs import log_tasks
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import App, confirm_in_children, make_app
+from edugraph_common.runtime.messaging.result_store import ResultStore
+from edugraph_common.runtime.messaging.task_base import EduGraphTask
+from edugraph_common.runtime.messaging.worker.circuit_breaker import add_circuit_breaker
+from edugraph_common.runtime.messaging.worker.consumer import QuickConsumer
+from edugraph_common.runtime.messaging.worker.dead_letter_listener import add_dead_letter_listener
+from edugraph_common.runtime.messaging.worker.remote_control import add_remote_control
+from edugraph_common.runtime.messaging.worker.shutdown import limit_shutdown
+from edugraph_common.runtime.messaging.worker.task_logs import log_tasks
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.job_store import connect
 
 ROUTES.update(TRAP_ROUTES)
 

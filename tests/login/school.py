@@ -17,7 +17,7 @@ from edugraph_cli.processes import free_port
 from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
 from edugraph_client import Client
-from edugraph_common.platform.redis_users import SERVICES
+from edugraph_common.runtime.shared_state.redis_users import SERVICES
 from tools.keycloak import running
 
 COURSE = "ALG"

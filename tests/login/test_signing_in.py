@@ -12,7 +12,7 @@ from login.realm import PASSWORD, form_action
 from login.school import COURSE, School, sign_in
 from waiting import until
 
-from edugraph_common.platform.sessions import COOKIE, CSRF_HEADER
+from edugraph_common.runtime.shared_state.sessions import COOKIE, CSRF_HEADER
 
 pytestmark = pytest.mark.embedded
 RECORD = {

@@ -23,7 +23,7 @@ from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import Pools, serving
 from edugraph_client import Client
 from edugraph_common.contracts.doors import is_of_insights
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from engines import missing
 
-from edugraph_common.platform.metrics import INSTRUMENTS
+from edugraph_common.runtime.service.metrics import INSTRUMENTS
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "k8s" / "alerts"

@@ -24,8 +24,8 @@ from edugraph_common.contracts.messages import (
     ImportRights,
 )
 from edugraph_common.contracts.records import course_ids_of, parse_record
-from edugraph_common.platform.analysis_window import pack_of
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.analysis_window import pack_of
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import store_rows
 from edugraph_importer import analysis_requests
 from edugraph_importer.analysis_requests import AnalysisRequests

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from edugraph_common.platform.loopback_only import LOOPBACK_NAMES, LoopbackOnly
+from edugraph_common.runtime.service.loopback_only import LOOPBACK_NAMES, LoopbackOnly
 from edugraph_gateway.app import make_application as gateway_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings

@@ -1,17 +1,23 @@
 """The registry of personal data is whole: what the code can write is listed, and every entry says what serves it."""
 
+import shared_state_page
 from privacy_page import CHINESE, ENGLISH, inventory, page
 
 from edugraph_common.contracts.graph_schema import LABELS, RELATIONSHIPS
 from edugraph_common.contracts.personal_data import PLACES, Store, place_of
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
-from edugraph_common.platform.job_store import PARTS
-from edugraph_common.platform.redis_users import ACCESS, SERVICES, rules_of
+from edugraph_common.runtime.shared_state.job_store import PARTS
+from edugraph_common.runtime.shared_state.redis_users import ACCESS, SERVICES, rules_of
 
 
 def test_the_pages_are_current() -> None:
     for language in (ENGLISH, CHINESE):
         assert language.page.read_text(encoding="utf-8") == page(language), "run: make privacy-page"
+
+
+def test_the_page_of_shared_state_is_current() -> None:
+    written = shared_state_page.PAGE.read_text(encoding="utf-8")
+    assert written == shared_state_page.page(), "run: make shared-state-page"
 
 
 def test_a_row_has_as_many_cells_as_the_head() -> None:

@@ -20,12 +20,16 @@ from edugraph_cli.processes import (
     insights_command,
     worker_command,
 )
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.provisioning import apply_topology
-from edugraph_common.messaging.users import user_name
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.redis_users import RedisService, apply_redis_users, redis_user
-from edugraph_common.platform.settings import Service, Settings
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.provisioning import apply_topology
+from edugraph_common.runtime.messaging.users import user_name
+from edugraph_common.runtime.service.settings import Service, Settings
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.redis_users import (
+    RedisService,
+    apply_redis_users,
+    redis_user,
+)
 
 BROKER = "EDUGRAPH_BROKER_URL"
 MANAGEMENT = "EDUGRAPH_BROKER_MANAGEMENT_URL"

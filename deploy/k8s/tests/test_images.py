@@ -11,8 +11,8 @@ import pytest
 import yaml
 from rendered_chart import USERS, user_lines
 
-from edugraph_common.messaging.users import permissions, user_name
-from edugraph_common.platform.redis_users import SERVICES, line_of, redis_user
+from edugraph_common.runtime.messaging.users import permissions, user_name
+from edugraph_common.runtime.shared_state.redis_users import SERVICES, line_of, redis_user
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILES = sorted(ROOT.glob("services/*/Dockerfile"))

@@ -5,8 +5,8 @@ import re
 import pytest
 from rendered_chart import CHART, containers, variables
 
-from edugraph_common.messaging.users import permissions, user_name
-from edugraph_common.platform.redis_users import redis_user
+from edugraph_common.runtime.messaging.users import permissions, user_name
+from edugraph_common.runtime.shared_state.redis_users import redis_user
 
 EVERYBODY = (
     "workerDefaults.autoscaling.keda.enabled=true",

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from rendered_chart import CHART, Chart, containers, user_lines, variables
 
-from edugraph_common.messaging.users import permissions, user_name
-from edugraph_common.platform.redis_users import SERVICES, line_of, redis_user
+from edugraph_common.runtime.messaging.users import permissions, user_name
+from edugraph_common.runtime.shared_state.redis_users import SERVICES, line_of, redis_user
 
 CAPABILITIES = {"drop": ["ALL"]}
 

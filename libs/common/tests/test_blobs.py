@@ -19,7 +19,7 @@ from s3fs import S3FileSystem
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import OutsideFile
-from edugraph_common.platform.object_store import Blobs, Changed, Gone, is_below
+from edugraph_common.runtime.shared_state.object_store import Blobs, Changed, Gone, is_below
 from tools.s3 import S3
 
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from edugraph_common.contracts.permissions import SCOPES
-from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
-from edugraph_common.platform.callers import KeyRing
+from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
+from edugraph_common.runtime.shared_state.callers import KeyRing
 
 TOKEN = "eg_bootstrap_" + "s" * 48
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ import time
 import pytest
 from threads import at_once
 
-from edugraph_common.platform.cached import cached_for
+from edugraph_common.runtime.service.cached import cached_for
 
 
 def test_a_look_is_made_seldom() -> None:

@@ -3,7 +3,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.messaging.worker.circuit_breaker import LONGEST_PAUSE_SECONDS, CircuitBreaker
+from edugraph_common.runtime.messaging.worker.circuit_breaker import (
+    LONGEST_PAUSE_SECONDS,
+    CircuitBreaker,
+)
 
 # The job of each death; None for a task that lived.
 ends = st.lists(st.one_of(st.none(), st.integers(0, 4)), max_size=300)

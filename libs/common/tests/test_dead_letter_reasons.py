@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from edugraph_common.messaging.dead_letter_store import made_letter
-from edugraph_common.messaging.dead_letters import WAITED_FOR
-from edugraph_common.messaging.worker.dead_letter_listener import _reason
+from edugraph_common.runtime.messaging.dead_letter_store import made_letter
+from edugraph_common.runtime.messaging.dead_letters import WAITED_FOR
+from edugraph_common.runtime.messaging.worker.dead_letter_listener import _reason
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI, Response
 from fastapi.testclient import TestClient
 
-from edugraph_common.platform.http_headers import NotStored
+from edugraph_common.runtime.service.http_headers import NotStored
 
 
 @pytest.fixture

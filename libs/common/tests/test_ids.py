@@ -26,7 +26,7 @@ from edugraph_common.contracts.records import (
     parse_record,
     parse_row,
 )
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.sources.mapping import parse_mapping
 from edugraph_common.sources.person import ErasedPeople, Person
 from edugraph_common.sources.read_plan import open_text

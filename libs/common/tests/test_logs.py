@@ -11,8 +11,8 @@ import pytest
 import structlog
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.log_safety import described
-from edugraph_common.platform.logs import configure_logs
+from edugraph_common.runtime.service.log_safety import described
+from edugraph_common.runtime.service.logs import configure_logs
 
 CANARY = "张三 wrote this"
 
@@ -38,7 +38,7 @@ def raised(error: Exception) -> Exception:
 
 
 def test_a_failure_shows_its_type_reason_and_place(lines: Any) -> None:
-    structlog.get_logger("edugraph_common.messaging.task_base").warning(
+    structlog.get_logger("edugraph_common.runtime.messaging.task_base").warning(
         "it", exc_info=raised(Retryable("the database is away"))
     )
     (line,) = lines()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edugraph_common.platform import instruments, metrics, trace_context
-from edugraph_common.platform.instruments import Counter, Gauge, Histogram, Label
+from edugraph_common.runtime.service import instruments, metrics, trace_context
+from edugraph_common.runtime.service.instruments import Counter, Gauge, Histogram, Label
 
 ROOT = Path(__file__).parents[3]
 MOST_SERIES = 1_000  # of one metric in one process
@@ -91,7 +91,7 @@ def test_a_scrape_passes_over_a_file_that_a_child_is_making(tmp_path: Path) -> N
     """Out: the size in `_Shared.collect`. Whoever scraped while a child was started got no answer."""
     code = (
         "import pathlib, sys\n"
-        "from edugraph_common.platform import instruments, metrics\n"
+        "from edugraph_common.runtime.service import instruments, metrics\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "instruments.share(folder, lambda: 'main')\n"
         "metrics.CHILDREN.add()\n"

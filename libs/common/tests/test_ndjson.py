@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import load_rows, store_records, store_rows
 from edugraph_common.sources.chunking import RawRow, row_chunks, rows_of
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, LineScan, MalformedFile, as_ndjson

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.records import Record
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.service.settings import Settings
 from edugraph_common.sources import Platforms, ReadPlan, open_text
 from edugraph_common.sources.platforms import platform_key
 

@@ -9,9 +9,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.oidc import Issuer
-from edugraph_common.platform.settings import OidcSettings
+from edugraph_common.runtime.service.settings import OidcSettings
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.oidc import Issuer
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 URL = "https://issuer.example"

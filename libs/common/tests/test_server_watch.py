@@ -8,8 +8,8 @@ import pytest
 
 from edugraph_common.contracts.errors import ServerAway
 from edugraph_common.contracts.worker_reports import ServerAnswer, WorkerReport
-from edugraph_common.messaging.worker.queue_gates import Gates
-from edugraph_common.messaging.worker.server_watch import ServerWatch, ask_servers
+from edugraph_common.runtime.messaging.worker.queue_gates import Gates
+from edugraph_common.runtime.messaging.worker.server_watch import ServerWatch, ask_servers
 
 QUEUES = ("data_import", "import_splits")
 AWAY = ServerAnswer(server="neo4j", cause="away", reason="Neo4j does not answer")

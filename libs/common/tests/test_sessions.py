@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from made_issuer import STRANGER, SessionRedis, access_token, made_issuer, made_session
 
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Refusal
-from edugraph_common.platform.sessions import (
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.sessions import (
     COOKIE,
     INDEX,
     Sessions,

@@ -18,8 +18,8 @@ from redis.exceptions import OutOfMemoryError
 from edugraph_common.contracts.errors import Failure, RedisFull, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import ImportBatch, Message
 from edugraph_common.contracts.routes import ROUTES, Route
-from edugraph_common.messaging import task_base as tasks
-from edugraph_common.messaging.task_base import (
+from edugraph_common.runtime.messaging import task_base as tasks
+from edugraph_common.runtime.messaging.task_base import (
     LONGEST_BACKOFF_SECONDS,
     RETRIES,
     EduGraphTask,

@@ -4,9 +4,9 @@ import pytest
 from celery.concurrency import get_implementation
 from celery.signals import worker_init
 
-from edugraph_common.messaging.celery_app import make_app
-from edugraph_common.messaging.worker.threads import ThreadPool, run_in_threads
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_app
+from edugraph_common.runtime.messaging.worker.threads import ThreadPool, run_in_threads
+from edugraph_common.runtime.service.settings import Settings
 
 
 @pytest.fixture

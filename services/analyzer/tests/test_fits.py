@@ -31,8 +31,8 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.fits import LabelledRow
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import text_hash
-from edugraph_common.platform.fit_store import fit_keys, leave_rows_out, write_fit
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.fit_store import fit_keys, leave_rows_out, write_fit
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 TEXTS = {

@@ -12,7 +12,7 @@ from edugraph_analyzer.plain_text import folded
 from edugraph_analyzer.private_forms import FORMS
 from edugraph_analyzer.private_names import INTRODUCTIONS, own_names
 from edugraph_analyzer.redaction import Redactor
-from edugraph_common.platform.course_members import MOST_MEMBERS
+from edugraph_common.runtime.shared_state.course_members import MOST_MEMBERS
 
 CHARACTERS = 100_000
 MOST_SECONDS = 3.0  # of CPU; patterns without bounds take minutes, the present ones at most 0.2 s on a slow machine

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
-from edugraph_common.platform.callers import KeyRing
-from edugraph_common.platform.problems import Problem
-from edugraph_common.platform.rate_limiter import RateLimiter
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.api_keys import ApiKey, ApiKeys, matches, split_token
+from edugraph_common.runtime.shared_state.callers import KeyRing
+from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.submission.backpressure import Backpressure
 
@@ -95,7 +95,9 @@ def test_an_unknown_key_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None
         compared.append((len(one), len(other)))
         return one == other
 
-    monkeypatch.setattr("edugraph_common.platform.api_keys.hmac.compare_digest", compare)
+    monkeypatch.setattr(
+        "edugraph_common.runtime.shared_state.api_keys.hmac.compare_digest", compare
+    )
     key = ApiKey(key_id="a", name="a", scopes=("read",), secret_hash="0" * 64, created=NOW)
     assert not matches(None, "")
     assert not matches(key, "secret")

@@ -9,10 +9,10 @@ import pytest
 import redis as redis_client
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.messaging.queue_depth import queue_depth
-from edugraph_common.platform import rate_limiter
-from edugraph_common.platform.problems import Problem
-from edugraph_common.platform.rate_limiter import RateLimiter
+from edugraph_common.runtime.messaging.queue_depth import queue_depth
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state import rate_limiter
+from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 from edugraph_gateway.submission.backpressure import Backpressure
 
 

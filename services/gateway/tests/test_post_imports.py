@@ -15,8 +15,8 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from edugraph_common.contracts.errors import Rejected, Retryable
-from edugraph_common.platform.job_store import NewJob
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.job_store import NewJob
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings

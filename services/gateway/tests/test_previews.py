@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from edugraph_common.contracts.permissions import SCOPES, Scope
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings

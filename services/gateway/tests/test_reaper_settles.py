@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from edugraph_common.platform.job_store import QuietJob
+from edugraph_common.runtime.shared_state.job_store import QuietJob
 from edugraph_gateway.operations.reaper import reap
 
 

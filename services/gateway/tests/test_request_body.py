@@ -14,8 +14,8 @@ from fastapi import Request
 
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Format
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import parse_mapping
 from edugraph_common.sources.compression import decompressor
 from edugraph_common.sources.ndjson import MalformedFile

@@ -23,7 +23,7 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.contracts.permissions import SCOPES
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.operations.dead_letter_operator import Replayed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.outcomes import JobReport, Reject
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.sources import ReadPlan
 from edugraph_common.sources.person import RestrictedPeople
 from edugraph_gateway.api.answers import job_answer

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from made_issuer import SessionRedis, made_issuer, made_session
 
-from edugraph_common.platform.sessions import COOKIE, CSRF_HEADER, Sessions, csrf_token
+from edugraph_common.runtime.shared_state.sessions import COOKIE, CSRF_HEADER, Sessions, csrf_token
 from edugraph_gateway.app import make_application
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.gateway import open_gateway

@@ -5,8 +5,8 @@ from typing import Any, cast
 import pytest
 
 from edugraph_common.contracts.permissions import Scope
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.api.routes.tasks import show_task
 from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskAnswer

@@ -15,7 +15,7 @@ from arro3.io import write_parquet
 from tables import xlsx
 
 from edugraph_common.contracts.messages import Format, ImportJob
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import (
     frames_key,
     load_read_plan,

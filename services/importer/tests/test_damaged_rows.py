@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from damaged_files import FORMS, made_file, problems_of
 
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 FILES = 12
 

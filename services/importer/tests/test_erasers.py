@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Store
-from edugraph_common.messaging.dead_letters import Rewritten
-from edugraph_common.platform.job_store import LETTERS_TO_CLEAN
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.messaging.dead_letters import Rewritten
+from edugraph_common.runtime.shared_state.job_store import LETTERS_TO_CLEAN
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.erasure import Erasure, tell_restricted
 from edugraph_importer.graph import Cause, Graph, GraphSettings
 from edugraph_importer.graph.removal import Known

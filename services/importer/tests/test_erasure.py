@@ -23,8 +23,8 @@ from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.fits import FitHeader, LabelledRow
 from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.platform.fit_store import read_fit, write_fit
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.fit_store import read_fit, write_fit
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_common.sources.person import Person
 from edugraph_common.sources.stored import index_persons, stored_rows

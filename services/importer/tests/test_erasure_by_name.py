@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tables import xlsx
 
 from edugraph_common.contracts.messages import Format, ImportJob
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_common.sources.chunking import RawRow
 from edugraph_common.sources.person import ErasedPeople, Person

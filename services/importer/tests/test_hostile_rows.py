@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edugraph_common.contracts.messages import Format, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import store_mapping
 from edugraph_importer.batching import ReadBatch, count_batches, read_batch, store_rejects, window
 from edugraph_importer.graph.versions import ALL_RIGHTS

@@ -16,8 +16,8 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import RECORD_TYPES, parse_record
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.stored_jobs import load_job, store_job
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.stored_jobs import load_job, store_job
 from edugraph_importer.batching import ReadBatch, count_batches, read_batch, window
 
 HEAD = {"timestamp": "2026-01-01T00:00:00Z"}

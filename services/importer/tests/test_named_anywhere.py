@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.personal_data import patterns_of
-from edugraph_common.messaging.dead_letters import Rewritten
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.messaging.dead_letters import Rewritten
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Cause
 from edugraph_importer.graph.removal import Known

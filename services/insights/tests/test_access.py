@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.permissions import ROLES
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.access import (
     need_scopes,
     person_of,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from edugraph_common.contracts.mastery import Coefficients
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.runtime.service.problems import Problem, Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.answers import Count, Found, Measured, Name, Row
 from edugraph_insights.asking import ask

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.platform.callers import ANYBODY
+from edugraph_common.runtime.shared_state.callers import ANYBODY
 from edugraph_insights.access import roster, rule_for, students_of_course
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters

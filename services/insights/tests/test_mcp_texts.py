@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edugraph_common.contracts.permissions import ROLES, Role
-from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights import mcp_server
 from edugraph_insights.mcp_server import WITHHELD, McpEndpoint, Tool, marked, tools_for, use
 

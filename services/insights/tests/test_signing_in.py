@@ -19,8 +19,8 @@ from joserfc.jwk import ECKey
 from made_issuer import SessionRedis
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.oidc import Issuer
-from edugraph_common.platform.sessions import COOKIE, Sessions
+from edugraph_common.runtime.shared_state.oidc import Issuer
+from edugraph_common.runtime.shared_state.sessions import COOKIE, Sessions
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
 from edugraph_insights.login import Login

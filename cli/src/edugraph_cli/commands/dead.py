@@ -103,8 +103,8 @@ def drop(
 @app.command()
 def export(queue: Queue) -> None:
     """Print all dead letters of a queue, one on each line, with their records. The letters stay."""
-    from edugraph_common.messaging.dead_letter_store import open_dead_letters
-    from edugraph_common.messaging.dead_letters import take_in
+    from edugraph_common.runtime.messaging.dead_letter_store import open_dead_letters
+    from edugraph_common.runtime.messaging.dead_letters import take_in
 
     settings = broker_settings()
     with plain_errors():
@@ -122,7 +122,7 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Store exported dead letters again, to show and replay them. A letter that exists is replaced."""
-    from edugraph_common.messaging.dead_letter_store import open_dead_letters
+    from edugraph_common.runtime.messaging.dead_letter_store import open_dead_letters
 
     settings = broker_settings()
     with plain_errors(), file.open(encoding="utf-8") as lines:

@@ -14,8 +14,8 @@ from edugraph_cli.commands.topology import broker_settings
 from edugraph_cli.display import FAILED, INVALID, plain_errors, print_rows, say, show_json, stop
 from edugraph_cli.options import Json, Yes
 from edugraph_common.contracts.fits import FitHeader
-from edugraph_common.platform.fit_store import fit_keys, read_fit, write_fit
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.fit_store import fit_keys, read_fit, write_fit
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 app = typer.Typer(no_args_is_help=True, help="The offline analyser, and its fits to courses.")
 

@@ -19,9 +19,9 @@ from edugraph_common.contracts.permissions import ROLES, SCOPES, Role, Scope
 if TYPE_CHECKING:
     import redis
 
-    from edugraph_common.platform.api_keys import ApiKey, ApiKeys
-    from edugraph_common.platform.audit import Audit
-    from edugraph_common.platform.settings import Settings
+    from edugraph_common.runtime.service.settings import Settings
+    from edugraph_common.runtime.shared_state.api_keys import ApiKey, ApiKeys
+    from edugraph_common.runtime.shared_state.audit import Audit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -156,8 +156,8 @@ def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.
     as the user of the environment.
     """
     from edugraph_cli.commands.topology import broker_settings
-    from edugraph_common.platform.job_store import connect
-    from edugraph_common.platform.redis_errors import LoginRefused
+    from edugraph_common.runtime.service.redis_errors import LoginRefused
+    from edugraph_common.runtime.shared_state.job_store import connect
 
     settings = broker_settings()
     url = settings.redis_url.get_secret_value()
@@ -179,9 +179,9 @@ def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.
 @contextmanager
 def keys_and_audit(*, password_stdin: bool = False) -> Iterator["tuple[ApiKeys, Audit]"]:
     """Yield the keys and the audit log, on one connection to Redis."""
-    from edugraph_common.platform.api_keys import ApiKeys
-    from edugraph_common.platform.audit import Audit
-    from edugraph_common.platform.settings import secret_of
+    from edugraph_common.runtime.service.settings import secret_of
+    from edugraph_common.runtime.shared_state.api_keys import ApiKeys
+    from edugraph_common.runtime.shared_state.audit import Audit
 
     with redis_of_operator(password_stdin=password_stdin) as (client, settings):
         audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)

@@ -99,7 +99,7 @@ def _analyzer_and_redis() -> "Iterator[redis.Redis]":
     import redis
 
     from edugraph_common.contracts.errors import Retryable, what
-    from edugraph_common.platform.job_store import connect
+    from edugraph_common.runtime.shared_state.job_store import connect
 
     try:
         with (

@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="Sessions of people who signed in o
 @app.command("list")
 def list_sessions(password_stdin: PasswordStdin = False, as_json: Json = False) -> None:
     """List the open sessions, the newest first. Rights and tokens are not shown."""
-    from edugraph_common.platform.sessions import Sessions
+    from edugraph_common.runtime.shared_state.sessions import Sessions
 
     now = datetime.now(UTC)
     with plain_errors(), redis_of_operator(password_stdin=password_stdin) as (client, _):
@@ -46,9 +46,9 @@ def end(
 
     The person may sign in again, so first remove the role or the account at the identity provider.
     """
-    from edugraph_common.platform.audit import Audit
-    from edugraph_common.platform.sessions import Sessions
-    from edugraph_common.platform.settings import secret_of
+    from edugraph_common.runtime.service.settings import secret_of
+    from edugraph_common.runtime.shared_state.audit import Audit
+    from edugraph_common.runtime.shared_state.sessions import Sessions
 
     if who != "all" and not who.startswith("oidc:"):
         stop("Give WHO as oidc:SUBJECT, as `edugraph sessions list` shows it, or `all`.", INVALID)

@@ -4,7 +4,7 @@ import typer
 
 from edugraph_cli.display import FAILED, INVALID, plain_errors, say, show_json, stop
 from edugraph_cli.options import Json
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.service.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True, help="The broker's exchanges, queues, bindings and policies."
@@ -14,8 +14,8 @@ app = typer.Typer(
 @app.command()
 def apply(as_json: Json = False) -> None:
     """Declare the missing parts of the topology. Existing parts do not change."""
-    from edugraph_common.messaging.celery_app import make_publisher
-    from edugraph_common.messaging.provisioning import apply_topology
+    from edugraph_common.runtime.messaging.celery_app import make_publisher
+    from edugraph_common.runtime.messaging.provisioning import apply_topology
 
     settings = broker_settings()
     with plain_errors():
@@ -26,7 +26,7 @@ def apply(as_json: Json = False) -> None:
 @app.command()
 def check(as_json: Json = False) -> None:
     """List the parts that are missing or different. Exits with 1 if there are any."""
-    from edugraph_common.messaging.provisioning import check_topology
+    from edugraph_common.runtime.messaging.provisioning import check_topology
 
     settings = broker_settings()
     with plain_errors():

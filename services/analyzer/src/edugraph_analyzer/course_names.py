@@ -35,7 +35,7 @@ from edugraph_analyzer.private_names import (
     TITLES_BEHIND,
     begins_name,
 )
-from edugraph_common.platform.course_members import MOST_MEMBERS
+from edugraph_common.runtime.shared_state.course_members import MOST_MEMBERS
 
 _TAG = "PERSON"
 

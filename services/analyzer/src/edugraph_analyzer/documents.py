@@ -27,7 +27,7 @@ from edugraph_common.contracts.records import (
     course_ids_of,
     parse_record,
 )
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import load_rows
 from edugraph_common.sources.keyed import keyed
 from edugraph_common.sources.rows import as_invalid_record

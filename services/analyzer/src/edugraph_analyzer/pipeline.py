@@ -62,8 +62,8 @@ from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, Origin
 from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, course_ids_of
-from edugraph_common.platform.course_members import CourseMembers, names_by_course
-from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.runtime.service.redis_errors import redis_errors
+from edugraph_common.runtime.shared_state.course_members import CourseMembers, names_by_course
 from edugraph_common.sources.rows import parse_rows
 
 if TYPE_CHECKING:

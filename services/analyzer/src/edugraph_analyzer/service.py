@@ -32,13 +32,13 @@ from edugraph_common.contracts.messages import (
 from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
 from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.routes import BATCH_TASKS
-from edugraph_common.messaging.lost_jobs import send_lost_job
-from edugraph_common.messaging.publisher import send, task_id_for
-from edugraph_common.platform.analysis_window import START, AnalysisWindows
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs, cancelled_key
-from edugraph_common.platform.stored_jobs import load_job, store_analysis
+from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
+from edugraph_common.runtime.messaging.publisher import send, task_id_for
+from edugraph_common.runtime.shared_state.analysis_window import START, AnalysisWindows
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.object_store import Blobs, cancelled_key
+from edugraph_common.runtime.shared_state.stored_jobs import load_job, store_analysis
 from edugraph_common.sources.rows import latest_timestamp, parse_rows
 
 PACK_TASKS: dict[Kind, str] = {

@@ -1,7 +1,7 @@
 """The analyzer's metrics. Each function names an event of the analysis and hides the instruments behind it."""
 
 from edugraph_common.contracts.findings import Kind
-from edugraph_common.platform import metrics
+from edugraph_common.runtime.service import metrics
 
 # A budget is nearly spent from this share on.
 _NEARLY_SPENT = 0.9

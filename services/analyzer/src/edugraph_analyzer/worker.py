@@ -16,22 +16,22 @@ from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.celery_app import App, make_app
-from edugraph_common.messaging.queue_depth import queue_depth
-from edugraph_common.messaging.worker.deliveries import note_deliveries
-from edugraph_common.messaging.worker.health import report_health
-from edugraph_common.messaging.worker.metrics import measure_worker
-from edugraph_common.messaging.worker.setup import set_up_worker
-from edugraph_common.messaging.worker.task_logs import log_tasks
-from edugraph_common.messaging.worker.task_traces import trace_tasks
-from edugraph_common.messaging.worker.threads import run_in_threads
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.cached import cached_for
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.server_checks import ask_blobs, ask_redis
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import App, make_app
+from edugraph_common.runtime.messaging.queue_depth import queue_depth
+from edugraph_common.runtime.messaging.worker.deliveries import note_deliveries
+from edugraph_common.runtime.messaging.worker.health import report_health
+from edugraph_common.runtime.messaging.worker.metrics import measure_worker
+from edugraph_common.runtime.messaging.worker.setup import set_up_worker
+from edugraph_common.runtime.messaging.worker.task_logs import log_tasks
+from edugraph_common.runtime.messaging.worker.task_traces import trace_tasks
+from edugraph_common.runtime.messaging.worker.threads import run_in_threads
+from edugraph_common.runtime.service.cached import cached_for
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.server_checks import ask_blobs, ask_redis
 
 # The default number of processes of the offline analyser is at most this. Each process takes 80 MB.
 MOST_PROCESSES = 4

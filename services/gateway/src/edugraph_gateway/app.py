@@ -12,11 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.platform import tracing
-from edugraph_common.platform.http_headers import NotStored
-from edugraph_common.platform.http_telemetry import BugsAnswered
-from edugraph_common.platform.loopback_only import LoopbackOnly
-from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.runtime.service import tracing
+from edugraph_common.runtime.service.http_headers import NotStored
+from edugraph_common.runtime.service.http_telemetry import BugsAnswered
+from edugraph_common.runtime.service.loopback_only import LoopbackOnly
+from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import note_refusal
 from edugraph_gateway.api.routes import (

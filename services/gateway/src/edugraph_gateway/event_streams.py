@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 
 RETRY_AFTER_SECONDS = 30
 

@@ -15,25 +15,25 @@ from anyio import CapacityLimiter
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.messages import CourseMembersRequest
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.dead_letter_store import DeadLetterStore
-from edugraph_common.messaging.publisher import send, task_id_for
-from edugraph_common.messaging.queue_depth import queue_depth
-from edugraph_common.platform.acceptance import AcceptanceNumbers
-from edugraph_common.platform.api_keys import ApiKeys
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
-from edugraph_common.platform.cached import cached_for
-from edugraph_common.platform.callers import KeyRing
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.oidc import Issuer
-from edugraph_common.platform.rate_limiter import RateLimiter
-from edugraph_common.platform.sessions import Sessions
-from edugraph_common.platform.settings import secret_of
-from edugraph_common.platform.source_registry import SourceRegistry
-from edugraph_common.platform.task_owners import TaskOwners
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.dead_letter_store import DeadLetterStore
+from edugraph_common.runtime.messaging.publisher import send, task_id_for
+from edugraph_common.runtime.messaging.queue_depth import queue_depth
+from edugraph_common.runtime.service.cached import cached_for
+from edugraph_common.runtime.service.settings import secret_of
+from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
+from edugraph_common.runtime.shared_state.api_keys import ApiKeys
+from edugraph_common.runtime.shared_state.audit import Audit
+from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
+from edugraph_common.runtime.shared_state.callers import KeyRing
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.oidc import Issuer
+from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
+from edugraph_common.runtime.shared_state.sessions import Sessions
+from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
+from edugraph_common.runtime.shared_state.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog

@@ -6,8 +6,8 @@ from types import FrameType
 
 import uvicorn
 
-from edugraph_common.platform.logs import configure_logs
-from edugraph_common.platform.slow_headers import ImpatientProtocol
+from edugraph_common.runtime.service.logs import configure_logs
+from edugraph_common.runtime.service.slow_headers import ImpatientProtocol
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.settings import GatewaySettings

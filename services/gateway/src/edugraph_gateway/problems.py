@@ -17,7 +17,7 @@ from edugraph_common.contracts.errors import (
     Retryable,
     Wait,
 )
-from edugraph_common.platform.problems import (
+from edugraph_common.runtime.service.problems import (
     MEDIA_TYPE,
     Problem,
     Refusal,

@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from edugraph_common.contracts.messages import INLINE_BYTES
-from edugraph_common.platform.loopback_only import refuse_open_network
-from edugraph_common.platform.settings import OidcSettings, Settings
+from edugraph_common.runtime.service.loopback_only import refuse_open_network
+from edugraph_common.runtime.service.settings import OidcSettings, Settings
 
 GIBIBYTE = 1 << 30
 

@@ -2,11 +2,11 @@
 
 from fastapi import FastAPI
 
-from edugraph_common.platform import metrics, tracing
-from edugraph_common.platform.build_info import describe_build
-from edugraph_common.platform.http_telemetry import Telemetry
-from edugraph_common.platform.instruments import exposition, open_all
-from edugraph_common.platform.metrics_server import serve_metrics
+from edugraph_common.runtime.service import metrics, tracing
+from edugraph_common.runtime.service.build_info import describe_build
+from edugraph_common.runtime.service.http_telemetry import Telemetry
+from edugraph_common.runtime.service.instruments import exposition, open_all
+from edugraph_common.runtime.service.metrics_server import serve_metrics
 from edugraph_gateway.gateway import Gateway
 
 

@@ -29,14 +29,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.events import Event
-from edugraph_common.messaging.provisioning import pika_channel
-from edugraph_common.messaging.topology import EVENTS, WEBHOOKS
-from edugraph_common.platform import metrics
-from edugraph_common.platform.build_info import describe_build
-from edugraph_common.platform.instruments import exposition, open_all
-from edugraph_common.platform.logs import configure_logs
-from edugraph_common.platform.metrics_server import serve_metrics
-from edugraph_common.platform.settings import BrokerSettings
+from edugraph_common.runtime.messaging.provisioning import pika_channel
+from edugraph_common.runtime.messaging.topology import EVENTS, WEBHOOKS
+from edugraph_common.runtime.service import metrics
+from edugraph_common.runtime.service.build_info import describe_build
+from edugraph_common.runtime.service.instruments import exposition, open_all
+from edugraph_common.runtime.service.logs import configure_logs
+from edugraph_common.runtime.service.metrics_server import serve_metrics
+from edugraph_common.runtime.service.settings import BrokerSettings
 
 QUEUE = WEBHOOKS
 ROUTING_KEYS = ("import.completed", "dead_letter")

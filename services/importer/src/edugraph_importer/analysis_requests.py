@@ -28,9 +28,9 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.contracts.routes import BATCH_TASKS
-from edugraph_common.messaging.publisher import send, task_id_for
-from edugraph_common.platform.analysis_window import START, AnalysisWindows
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.messaging.publisher import send, task_id_for
+from edugraph_common.runtime.shared_state.analysis_window import START, AnalysisWindows
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 CONTEXTS = TypeAdapter(tuple[CourseContext, ...])
 # The fields that each request has from its batch.

@@ -22,7 +22,7 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
-from edugraph_common.platform.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
 from edugraph_common.sources import (
     NotRelevant,
     Platforms,

@@ -20,10 +20,10 @@ from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Exporter
 from edugraph_common.contracts.record_fields import normal_id
-from edugraph_common.platform.audit import Entry
-from edugraph_common.platform.fit_store import fit_keys, read_fit
-from edugraph_common.platform.object_store import Blobs, Gone
-from edugraph_common.platform.saved_views import SavedView
+from edugraph_common.runtime.shared_state.audit import Entry
+from edugraph_common.runtime.shared_state.fit_store import fit_keys, read_fit
+from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.saved_views import SavedView
 from edugraph_common.sources import (
     Platforms,
     RawRow,

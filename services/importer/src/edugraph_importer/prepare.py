@@ -10,7 +10,7 @@ import time
 import structlog
 
 from edugraph_common.contracts.errors import Failure, Retryable, ServerAway
-from edugraph_common.platform.logs import configure_logs
+from edugraph_common.runtime.service.logs import configure_logs
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.graph.migrations import MigrationNotAllowed, MigrationRunning
 

@@ -43,14 +43,18 @@ from edugraph_common.contracts.outcomes import (
 )
 from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of, parse_record
 from edugraph_common.contracts.reviews import Review
-from edugraph_common.messaging.lost_jobs import send_lost_job
-from edugraph_common.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.answer_epochs import ALL_COURSES, AnswerEpochs, touched_by
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.course_members import MOST_MEMBERS, CourseMembers, names_by_course
-from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
-from edugraph_common.platform.object_store import (
+from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
+from edugraph_common.runtime.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
+from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
+from edugraph_common.runtime.shared_state.answer_epochs import ALL_COURSES, AnswerEpochs, touched_by
+from edugraph_common.runtime.shared_state.audit import Audit
+from edugraph_common.runtime.shared_state.course_members import (
+    MOST_MEMBERS,
+    CourseMembers,
+    names_by_course,
+)
+from edugraph_common.runtime.shared_state.job_store import CLAIM_SECONDS, Jobs
+from edugraph_common.runtime.shared_state.object_store import (
     EXPORTS,
     Blobs,
     Changed,
@@ -59,7 +63,7 @@ from edugraph_common.platform.object_store import (
     export_key,
     shown,
 )
-from edugraph_common.platform.stored_jobs import load_job, store_job
+from edugraph_common.runtime.shared_state.stored_jobs import load_job, store_job
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_common.sources.stored import index_persons

@@ -34,10 +34,10 @@ from edugraph_common.contracts.messages import (
     WriteReviews,
 )
 from edugraph_common.contracts.routes import CHECK_TASKS, URGENT
-from edugraph_common.messaging.celery_app import App
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.messaging.task_base import EduGraphTask
-from edugraph_common.messaging.worker.self_check import check_worker
+from edugraph_common.runtime.messaging.celery_app import App
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.messaging.task_base import EduGraphTask
+from edugraph_common.runtime.messaging.worker.self_check import check_worker
 from edugraph_importer.graph import Cause
 from edugraph_importer.service import Importer
 

@@ -9,7 +9,7 @@ import structlog
 
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.outcomes import BatchOutcome
-from edugraph_common.platform import metrics, tracing
+from edugraph_common.runtime.service import metrics, tracing
 from edugraph_importer.graph import Graph
 
 

@@ -16,8 +16,14 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.school_records import ActivityRecord
-from edugraph_common.platform.object_store import UNDOS, Blobs, Changed, undo_key, undone_job_of
-from edugraph_common.platform.stored_jobs import load_job
+from edugraph_common.runtime.shared_state.object_store import (
+    UNDOS,
+    Blobs,
+    Changed,
+    undo_key,
+    undone_job_of,
+)
+from edugraph_common.runtime.shared_state.stored_jobs import load_job
 from edugraph_importer.batching import count_batches, read_batch, window
 from edugraph_importer.graph import NOBODY, Cause, Entry, Graph, RecordBatch, batch_of_row, entry_of
 

@@ -9,24 +9,24 @@ from pydantic import ValidationError
 
 from edugraph_common.contracts.errors import ServerAway
 from edugraph_common.contracts.personal_data import patterns_of
-from edugraph_common.messaging.celery_app import App, make_app
-from edugraph_common.messaging.dead_letter_store import open_dead_letters
-from edugraph_common.messaging.dead_letters import read_dead_letters, rewrite_dead_letters
-from edugraph_common.messaging.worker.deliveries import note_deliveries
-from edugraph_common.messaging.worker.health import report_health
-from edugraph_common.messaging.worker.metrics import measure_worker
-from edugraph_common.messaging.worker.setup import set_up_worker
-from edugraph_common.messaging.worker.task_logs import log_tasks
-from edugraph_common.messaging.worker.task_traces import trace_tasks
-from edugraph_common.platform.analysis_window import AnalysisWindows
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.redis_texts import RedisTexts
-from edugraph_common.platform.server_checks import ask_blobs, ask_redis
-from edugraph_common.platform.settings import Settings, secret_of
+from edugraph_common.runtime.messaging.celery_app import App, make_app
+from edugraph_common.runtime.messaging.dead_letter_store import open_dead_letters
+from edugraph_common.runtime.messaging.dead_letters import read_dead_letters, rewrite_dead_letters
+from edugraph_common.runtime.messaging.worker.deliveries import note_deliveries
+from edugraph_common.runtime.messaging.worker.health import report_health
+from edugraph_common.runtime.messaging.worker.metrics import measure_worker
+from edugraph_common.runtime.messaging.worker.setup import set_up_worker
+from edugraph_common.runtime.messaging.worker.task_logs import log_tasks
+from edugraph_common.runtime.messaging.worker.task_traces import trace_tasks
+from edugraph_common.runtime.service.settings import Settings, secret_of
+from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
+from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
+from edugraph_common.runtime.shared_state.audit import Audit
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
+from edugraph_common.runtime.shared_state.server_checks import ask_blobs, ask_redis
 from edugraph_common.sources.platforms import platform_key
 from edugraph_importer import telemetry
 from edugraph_importer.erasure import Erasure

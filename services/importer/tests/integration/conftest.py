@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from rooms import Room, opened
 
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.graph import Graph
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 from edugraph_common.contracts.messages import Format, ImportBatch, ImportJob, ImportRights
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.stored_jobs import store_job
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.stored_jobs import store_job
 from edugraph_importer.batching import count_batches, read_batch, window
 from edugraph_importer.graph import Graph
 from edugraph_importer.graph.versions import ALL_RIGHTS

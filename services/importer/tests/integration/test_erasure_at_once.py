@@ -15,8 +15,8 @@ from importers import importer_on, no_letters
 
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.messages import ImportBatch, ImportJob
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources.person import Who
 from edugraph_common.sources.stored import stored_rows
 from edugraph_importer.erasure.files import erase_from_blobs

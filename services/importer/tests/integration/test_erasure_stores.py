@@ -15,12 +15,12 @@ from importers import no_letters
 from edugraph_common.contracts.fits import FitHeader, LabelledRow
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.fit_store import write_fit
-from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import ERASURES, Blobs, export_key
-from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.fit_store import write_fit
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.object_store import ERASURES, Blobs, export_key
+from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, RecordBatch

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Graph
 from edugraph_importer.undo import undo_import

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edugraph_common.contracts.messages import ImportJob
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.batching import count_batches, read_batch, store_rejects, window
 from edugraph_importer.graph import Graph
 

@@ -10,7 +10,7 @@ import pytest
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportRights, person_mark
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources.rights import OWN_LEADER
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Cause, Graph, RecordRetention

@@ -6,7 +6,7 @@ from hypothesis import given
 from rooms import Room
 
 from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record, parse_record
-from edugraph_common.platform.course_members import MOST_MEMBERS, names_by_course
+from edugraph_common.runtime.shared_state.course_members import MOST_MEMBERS, names_by_course
 from edugraph_importer.graph import Graph, RecordBatch
 
 from .random_imports import EXAMPLES, record_lists

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.undo import undo_import

@@ -12,9 +12,9 @@ from engines import real_servers
 from importers import importer_on
 
 from edugraph_common.contracts.messages import ImportBatch, ImportJob, ImportRights
-from edugraph_common.platform.audit import ENDED, ENTRIES, Entry
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.audit import ENDED, ENTRIES, Entry
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Cause, Graph
 from edugraph_importer.service import Importer

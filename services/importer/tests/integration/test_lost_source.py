@@ -16,9 +16,9 @@ from importers import importer_on
 from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.messages import CourseContext, Findings, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import JobReport
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.stored_jobs import store_job
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.stored_jobs import store_job
 from edugraph_common.sources import frames_key
 from edugraph_common.sources.split_budget import SplitBudget
 from edugraph_common.sources.stored import index_key
@@ -318,7 +318,7 @@ def test_a_job_that_redis_loses_while_it_waits_for_prerequisites_begins_again(
     """To take the guard out: let settle_prerequisites not look whether Redis knows the job."""
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        "edugraph_common.messaging.lost_jobs.send",
+        "edugraph_common.runtime.messaging.lost_jobs.send",
         lambda _, name, message, **__: sent.append((name, message.job_id)),
     )
     job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")

@@ -21,10 +21,10 @@ from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.platform.audit import Entry
-from edugraph_common.platform.fit_store import write_fit
-from edugraph_common.platform.object_store import Blobs, delete_old_exports, export_key
-from edugraph_common.platform.saved_views import SavedView, ViewState
+from edugraph_common.runtime.shared_state.audit import Entry
+from edugraph_common.runtime.shared_state.fit_store import write_fit
+from edugraph_common.runtime.shared_state.object_store import Blobs, delete_old_exports, export_key
+from edugraph_common.runtime.shared_state.saved_views import SavedView, ViewState
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_importer.batching import count_batches, rejects_key, store_rejects
 from edugraph_importer.graph import Graph, RecordBatch

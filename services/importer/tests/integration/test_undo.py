@@ -11,8 +11,8 @@ import pytest
 from waiting import until
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.stored_jobs import load_job, store_job
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.stored_jobs import load_job, store_job
 from edugraph_importer.batching import count_batches, read_batch, window
 from edugraph_importer.graph import Graph
 from edugraph_importer.graph import apply as apply_module

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Graph, RecordBatch, versions
 from edugraph_importer.graph import apply as apply_module

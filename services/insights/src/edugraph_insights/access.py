@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from edugraph_common.contracts.permissions import Role, Scope
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.facts import has_standings
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge

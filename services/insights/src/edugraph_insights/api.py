@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response, Securi
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Problem
-from edugraph_common.platform.sessions import token_sent
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
+from edugraph_common.runtime.shared_state.sessions import token_sent
 from edugraph_insights.access import EVERY_QUESTION, RULES
 from edugraph_insights.answers import Answer
 from edugraph_insights.asking import ask

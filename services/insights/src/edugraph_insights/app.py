@@ -13,13 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edugraph_common.contracts.errors import Failure, Retryable
-from edugraph_common.platform import metrics
-from edugraph_common.platform.build_info import describe_build
-from edugraph_common.platform.http_headers import NotStored
-from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
-from edugraph_common.platform.instruments import open_all
-from edugraph_common.platform.loopback_only import LoopbackOnly
-from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.runtime.service import metrics
+from edugraph_common.runtime.service.build_info import describe_build
+from edugraph_common.runtime.service.http_headers import NotStored
+from edugraph_common.runtime.service.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
+from edugraph_common.runtime.service.instruments import open_all
+from edugraph_common.runtime.service.loopback_only import LoopbackOnly
+from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_insights import (
     api,
     choices,

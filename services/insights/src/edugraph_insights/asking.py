@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from edugraph_common.platform import metrics
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service import metrics
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.access import Roster, Rule, refuse_detail, roster, rule_for
 from edugraph_insights.answer_cache import key_of
 from edugraph_insights.answers import Answer

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 
 MOST_BODY_BYTES = 64 * 1024
 

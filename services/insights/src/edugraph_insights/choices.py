@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.access import FORMER_MEMBERS, Rows, person_of, widest_rows
 from edugraph_insights.api import CallerDep, InsightsDep
 from edugraph_insights.graph import Graph, Row

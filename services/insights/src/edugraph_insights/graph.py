@@ -19,7 +19,7 @@ from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
 from edugraph_common.contracts.errors import Retryable, what
 from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS, RELATIONSHIPS
-from edugraph_common.platform.index_hints import with_index_hint
+from edugraph_common.runtime.service.index_hints import with_index_hint
 from edugraph_insights.problems import Busy, TooLarge
 from edugraph_insights.settings import InsightsSettings
 

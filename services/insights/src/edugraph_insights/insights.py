@@ -10,18 +10,18 @@ import structlog
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.mastery import Coefficients, read_coefficients
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.audit import Audit
-from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
-from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
-from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.oidc import Issuer, keeper_of
-from edugraph_common.platform.problems import Problem
-from edugraph_common.platform.rate_limiter import RateLimiter
-from edugraph_common.platform.redis_errors import redis_errors
-from edugraph_common.platform.saved_views import SavedViews
-from edugraph_common.platform.sessions import PREFIX, Sessions, not_known
-from edugraph_common.platform.settings import secret_of
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.service.redis_errors import redis_errors
+from edugraph_common.runtime.service.settings import secret_of
+from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
+from edugraph_common.runtime.shared_state.audit import Audit
+from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller, KeyRing
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.oidc import Issuer, keeper_of
+from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
+from edugraph_common.runtime.shared_state.saved_views import SavedViews
+from edugraph_common.runtime.shared_state.sessions import PREFIX, Sessions, not_known
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.graph import Graph
 from edugraph_insights.login import Login, NotSignedIn

@@ -17,9 +17,9 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import OAuth2Client
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.oidc import Issuer, LoggedOut
-from edugraph_common.platform.sessions import Session
-from edugraph_common.platform.settings import secret_of
+from edugraph_common.runtime.service.settings import secret_of
+from edugraph_common.runtime.shared_state.oidc import Issuer, LoggedOut
+from edugraph_common.runtime.shared_state.sessions import Session
 from edugraph_insights.settings import InsightsSettings
 
 TIMEOUT_SECONDS = 5.0

@@ -4,10 +4,10 @@ import sys
 
 import uvicorn
 
-from edugraph_common.platform.instruments import exposition
-from edugraph_common.platform.logs import configure_logs
-from edugraph_common.platform.metrics_server import serve_metrics
-from edugraph_common.platform.slow_headers import ImpatientProtocol
+from edugraph_common.runtime.service.instruments import exposition
+from edugraph_common.runtime.service.logs import configure_logs
+from edugraph_common.runtime.service.metrics_server import serve_metrics
+from edugraph_common.runtime.service.slow_headers import ImpatientProtocol
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings

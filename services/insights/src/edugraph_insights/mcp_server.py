@@ -22,8 +22,8 @@ from starlette.types import Receive, Scope, Send
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.reviews import TEXTS_OF_TYPE
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.runtime.service.problems import Problem, Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.access import RULES
 from edugraph_insights.asking import ask
 from edugraph_insights.insights import Insights

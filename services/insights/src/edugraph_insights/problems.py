@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from edugraph_common.platform.problems import (
+from edugraph_common.runtime.service.problems import (
     MEDIA_TYPE,
     Problem,
     described_problems,

@@ -15,8 +15,8 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.permissions import Role
-from edugraph_common.platform.problems import Problem
-from edugraph_common.platform.sessions import COOKIE, Sessions, csrf_token, token_sent
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.sessions import COOKIE, Sessions, csrf_token, token_sent
 from edugraph_insights.api import InsightsDep
 from edugraph_insights.insights import Insights
 from edugraph_insights.login import Attempt, Login, NotSignedIn

@@ -7,8 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.platform.loopback_only import refuse_open_network
-from edugraph_common.platform.settings import OidcSettings
+from edugraph_common.runtime.service.loopback_only import refuse_open_network
+from edugraph_common.runtime.service.settings import OidcSettings
 
 
 class HelpThresholds(ContractModel):

@@ -12,9 +12,14 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Problem
-from edugraph_common.platform.saved_views import MAX_STATE_BYTES, MOST_VIEWS, SavedView, ViewState
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.saved_views import (
+    MAX_STATE_BYTES,
+    MOST_VIEWS,
+    SavedView,
+    ViewState,
+)
 from edugraph_insights.access import widest_rows
 from edugraph_insights.api import CallerDep, InsightsDep
 from edugraph_insights.problems import problem_responses

@@ -26,7 +26,7 @@ from edugraph_common.contracts.findings import (
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import PairReview
-from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_importer.graph import RecordBatch
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.answers import Answer

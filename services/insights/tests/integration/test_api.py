@@ -13,7 +13,7 @@ from rooms import Room
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rooms import Room
 
 from edugraph_common.contracts.records import Record, Withdrawal, parse_record
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
 from edugraph_importer.graph import RecordBatch
 from edugraph_insights.insights import Insights
 

@@ -6,8 +6,8 @@ import pytest
 from rooms import Room
 
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.choices import Choices, choices
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS

@@ -15,8 +15,8 @@ from rooms import Room
 
 from edugraph_common.contracts.permissions import ROLES
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import Insights
 from edugraph_insights.problems import TooLarge

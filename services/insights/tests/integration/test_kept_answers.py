@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rooms import Room
 
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_importer.graph import RecordBatch
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.insights import Insights

@@ -12,7 +12,7 @@ from mcp.client.streamable_http import streamable_http_client
 from rooms import Room
 
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.access import RULES
 from edugraph_insights.app import make_application
 from edugraph_insights.queries.registry import QUERIES

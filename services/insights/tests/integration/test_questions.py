@@ -16,7 +16,7 @@ from rooms import Room
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import InteractionFinding, RecordFinding
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights.answers import Row
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS

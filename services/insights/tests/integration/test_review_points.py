@@ -12,7 +12,7 @@ from rooms import Room
 from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import PairReview, PrerequisiteReview
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
 from edugraph_importer.graph import RecordBatch
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions.review_points import NO_ENCODER

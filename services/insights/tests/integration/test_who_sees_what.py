@@ -16,8 +16,8 @@ from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
 from edugraph_common.contracts.permissions import ROLES
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import FindingReview, PairReview
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.access import RULES
 from edugraph_insights.asking import OUTSIDERS, ask
 from edugraph_insights.exports import as_csv

@@ -18,7 +18,7 @@ from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, Record
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import REVIEW, PairReview, PrerequisiteReview
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights import whole_graph
 from edugraph_insights.access import WHOLE_GRAPH
 from edugraph_insights.app import make_application

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange
-from edugraph_common.platform.object_store import Blobs, shown
+from edugraph_common.runtime.shared_state.object_store import Blobs, shown
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.frames import pack_rows, unpack_rows
 from edugraph_common.sources.mapping import Mapping, parse_mapping

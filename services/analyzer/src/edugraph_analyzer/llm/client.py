@@ -52,7 +52,7 @@ from edugraph_common.contracts.errors import (
     Wait,
 )
 from edugraph_common.contracts.findings import Kind
-from edugraph_common.platform import tracing
+from edugraph_common.runtime.service import tracing
 
 # An unused connection stays open this long. Many servers close it after a minute.
 _KEPT_OPEN_SECONDS = 50.0

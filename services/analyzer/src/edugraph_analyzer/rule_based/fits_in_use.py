@@ -8,8 +8,8 @@ from datetime import datetime
 from edugraph_analyzer.rule_based.fitted import Fit
 from edugraph_common.contracts.fits import fit_folder
 from edugraph_common.contracts.messages import CourseContext
-from edugraph_common.platform.fit_store import read_fit
-from edugraph_common.platform.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.fit_store import read_fit
+from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
 
 LOOKED_AT_SECONDS = 60.0  # after so long a process sees a new fit, and that rows of one went
 COURSES = 32  # whose fits a process holds; one of 3,000 rows takes about 20 MB

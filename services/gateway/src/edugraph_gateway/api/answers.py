@@ -5,7 +5,7 @@ from typing import Any
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import ENDED, JobReport
-from edugraph_common.platform.callers import Caller
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.operations.restriction import Restrictions, report_without
 
 HIDDEN = "not shown without the scope personal"

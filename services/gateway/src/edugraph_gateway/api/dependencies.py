@@ -14,14 +14,14 @@ from pydantic import TypeAdapter, ValidationError
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.permissions import SCOPES, Scope
-from edugraph_common.platform.api_keys import ApiKeys
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.problems import Refusal
-from edugraph_common.platform.sessions import token_sent
-from edugraph_common.platform.source_registry import SourceRegistry
-from edugraph_common.platform.task_owners import TaskOwners
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.api_keys import ApiKeys
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.sessions import token_sent
+from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
+from edugraph_common.runtime.shared_state.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission, missing_scope
 from edugraph_gateway.auth.audit_trail import AuditTrail
 from edugraph_gateway.deadlines import in_time

@@ -10,11 +10,11 @@ from anyio import CapacityLimiter
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.permissions import Scope
-from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
-from edugraph_common.platform.oidc import Issuer, keeper_of
-from edugraph_common.platform.problems import Problem, Refusal
-from edugraph_common.platform.rate_limiter import RateLimiter
-from edugraph_common.platform.sessions import Sessions, not_known
+from edugraph_common.runtime.service.problems import Problem, Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller, KeyRing
+from edugraph_common.runtime.shared_state.oidc import Issuer, keeper_of
+from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
+from edugraph_common.runtime.shared_state.sessions import Sessions, not_known
 from edugraph_gateway.deadlines import in_time
 
 TIMEOUT_SECONDS = 2.0

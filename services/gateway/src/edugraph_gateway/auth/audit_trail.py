@@ -8,9 +8,9 @@ from datetime import datetime
 import structlog
 
 from edugraph_common.contracts.errors import Failure, Retryable
-from edugraph_common.platform.audit import Action, Audit
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.runtime.service.problems import Problem, Refusal
+from edugraph_common.runtime.shared_state.audit import Action, Audit
+from edugraph_common.runtime.shared_state.callers import Caller
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.platform import metrics
-from edugraph_common.platform.cached import cached_for
+from edugraph_common.runtime.service import metrics
+from edugraph_common.runtime.service.cached import cached_for
 
 # Reading the number takes long, because it reads each job of two weeks.
 LOOK_INTERVAL_SECONDS = 30.0

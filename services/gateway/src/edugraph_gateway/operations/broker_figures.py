@@ -12,11 +12,11 @@ from prometheus_client.registry import Collector
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
-from edugraph_common.messaging.provisioning import management, vhost
-from edugraph_common.messaging.publisher import broker_errors
-from edugraph_common.platform import metrics
-from edugraph_common.platform.cached import cached_for
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.provisioning import management, vhost
+from edugraph_common.runtime.messaging.publisher import broker_errors
+from edugraph_common.runtime.service import metrics
+from edugraph_common.runtime.service.cached import cached_for
+from edugraph_common.runtime.service.settings import Settings
 
 LOOK_INTERVAL_SECONDS = 5.0
 # The number of remembered looks at a queue, which is enough for a day.

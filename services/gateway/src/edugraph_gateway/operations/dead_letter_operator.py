@@ -12,7 +12,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import person_mark
 from edugraph_common.contracts.routes import QUEUES, ROUTES
-from edugraph_common.messaging.dead_letter_store import (
+from edugraph_common.runtime.messaging.dead_letter_store import (
     REASON,
     REPLAYED,
     DeadLetter,
@@ -20,9 +20,13 @@ from edugraph_common.messaging.dead_letter_store import (
     StoredLetter,
     Unreadable,
 )
-from edugraph_common.messaging.dead_letters import dead_letter_channel, header_value, take_in
-from edugraph_common.messaging.topology import TASKS
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.dead_letters import (
+    dead_letter_channel,
+    header_value,
+    take_in,
+)
+from edugraph_common.runtime.messaging.topology import TASKS
+from edugraph_common.runtime.service.settings import Settings
 
 PERSISTENT = 2
 # The broker and the tasks wrote these headers on the message when it died.

@@ -6,9 +6,9 @@ import redis
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.errors import Failure, Retryable, what
-from edugraph_common.messaging.provisioning import check_topology
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.provisioning import check_topology
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.worker_checks import WorkerChecks
 

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.routes import QUEUES, WORKER_REPORTS
 from edugraph_common.contracts.worker_reports import WorkerReport
-from edugraph_common.messaging.publisher import broker_errors
-from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.runtime.messaging.publisher import broker_errors
+from edugraph_common.runtime.service.redis_errors import redis_errors
 
 INTERVAL_SECONDS = 3.0
 # A worker that waits for a server reports at least once a minute.

@@ -11,11 +11,11 @@ import anyio.to_thread
 import redis
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.publisher import broker_errors
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.redis_errors import redis_errors
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_publisher
+from edugraph_common.runtime.messaging.publisher import broker_errors
+from edugraph_common.runtime.service.redis_errors import redis_errors
+from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.shared_state.object_store import Blobs
 
 TIMEOUT_SECONDS = 2.5
 ANSWER_LIFETIME_SECONDS = 1.0

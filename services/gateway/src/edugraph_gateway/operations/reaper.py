@@ -18,11 +18,11 @@ import structlog
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, CleanJob, SettlePrerequisites
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.celery_app import HARD_TIME_LIMIT_SECONDS
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform import metrics
-from edugraph_common.platform.job_store import QuietJob
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.messaging.celery_app import HARD_TIME_LIMIT_SECONDS
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service import metrics
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.job_store import QuietJob
 from edugraph_gateway.operations.resume import open_again
 from edugraph_gateway.submission.submit import JobSubmitter, Task
 

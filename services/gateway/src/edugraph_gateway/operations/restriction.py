@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.outcomes import JobReport, Reject
 from edugraph_common.contracts.records import InvalidRecord
-from edugraph_common.platform.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.sources import ReadPlan
 from edugraph_common.sources.person import RestrictedPeople, Scrubbed
 

@@ -15,9 +15,9 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import JobState
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.object_store import cancelled_key
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.object_store import cancelled_key
 from edugraph_gateway.submission.submit import JobSubmitter, Task, deadline_of_job
 
 CONTRACTS: dict[str, type[Message]] = {

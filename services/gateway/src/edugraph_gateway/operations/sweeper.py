@@ -17,9 +17,9 @@ import structlog
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import EndOldRecords
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs, delete_old_exports
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.object_store import Blobs, delete_old_exports
 from edugraph_gateway.submission.submit import JobSubmitter
 
 INTERVAL_SECONDS = 600.0

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import given_up_state
-from edugraph_common.messaging.celery_app import make_app
-from edugraph_common.platform.redis_errors import redis_errors
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import make_app
+from edugraph_common.runtime.service.redis_errors import redis_errors
+from edugraph_common.runtime.service.settings import Settings
 
 # These fields of a result, and numbers, are not personal data. Other fields are left out, also those of later
 # releases.

@@ -12,7 +12,7 @@ from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import CheckWorker
 from edugraph_common.contracts.routes import CHECK_TASKS, ROUTES
 from edugraph_common.contracts.worker_reports import WorkerAnswer
-from edugraph_common.messaging.publisher import send, task_id_for
+from edugraph_common.runtime.messaging.publisher import send, task_id_for
 from edugraph_gateway.operations.held_queues import Held, HeldQueues
 from edugraph_gateway.operations.task_results import TaskResults
 

@@ -25,12 +25,12 @@ from pika.channel import Channel
 from edugraph_common.contracts.errors import QueueFull, Retryable, what
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.celery_app import HEARTBEAT_SECONDS
-from edugraph_common.messaging.dead_letters import header_value
-from edugraph_common.messaging.provisioning import connection_parameters
-from edugraph_common.messaging.publisher import check_bytes, describe
-from edugraph_common.messaging.topology import TASKS
-from edugraph_common.platform.settings import Settings
+from edugraph_common.runtime.messaging.celery_app import HEARTBEAT_SECONDS
+from edugraph_common.runtime.messaging.dead_letters import header_value
+from edugraph_common.runtime.messaging.provisioning import connection_parameters
+from edugraph_common.runtime.messaging.publisher import check_bytes, describe
+from edugraph_common.runtime.messaging.topology import TASKS
+from edugraph_common.runtime.service.settings import Settings
 
 EVENTS_EXCHANGE = "celeryev"  # Celery's own exchange for `task-sent`
 EVENTS_GATHERED_SECONDS = 0.1

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 
 LOOK_INTERVAL_SECONDS = 1.0
 RETRY_AFTER_SECONDS = 15

@@ -22,8 +22,8 @@ from fastapi import Header
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.platform.problems import Problem
-from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.service.redis_errors import redis_errors
 
 ANSWER_LIFETIME_SECONDS = 86_400
 CLAIM_LIFETIME_SECONDS = 60  # without a sign of life

@@ -7,10 +7,10 @@ from anyio import CapacityLimiter
 
 from edugraph_common.contracts.data_sources import DataSource
 from edugraph_common.contracts.messages import Format, person_mark
-from edugraph_common.platform.acceptance import AcceptanceNumbers
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Problem, Refusal
-from edugraph_common.platform.source_registry import (
+from edugraph_common.runtime.service.problems import Problem, Refusal
+from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
+from edugraph_common.runtime.shared_state.source_registry import (
     NotOwnSource,
     SeveralSources,
     SourceRegistry,

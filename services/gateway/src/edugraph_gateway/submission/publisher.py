@@ -6,7 +6,7 @@ from anyio import CapacityLimiter
 from celery import Celery
 
 from edugraph_common.contracts.messages import Message
-from edugraph_common.messaging.publisher import send
+from edugraph_common.runtime.messaging.publisher import send
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.async_publisher import AsyncPublisher

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import anyio
 from fastapi import Request
 
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 
 PIECE_BYTES = 1 << 20
 

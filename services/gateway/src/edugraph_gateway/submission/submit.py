@@ -15,9 +15,9 @@ from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, ByteRange, Message
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
-from edugraph_common.platform.job_store import Jobs, NewJob
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.task_owners import TaskOwners
+from edugraph_common.runtime.shared_state.job_store import Jobs, NewJob
+from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.task_owners import TaskOwners
 from edugraph_common.sources import store_records, store_rows
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.publisher import Publisher

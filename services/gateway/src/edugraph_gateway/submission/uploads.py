@@ -10,8 +10,8 @@ import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
 
 from edugraph_common.contracts.messages import Format
-from edugraph_common.platform.object_store import Blobs
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import Mapping, make_read_plan
 from edugraph_common.sources.compression import ContentEncoding, decompressor
 from edugraph_common.sources.ndjson import LineScan, MalformedFile

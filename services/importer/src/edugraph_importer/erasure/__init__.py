@@ -22,19 +22,19 @@ from edugraph_common.contracts.messages import Findings, ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import Eraser, patterns_of, record_mark
 from edugraph_common.contracts.records import InvalidRecord
-from edugraph_common.messaging.dead_letters import Rewritten
-from edugraph_common.platform.answer_epochs import AnswerEpochs
-from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import LETTERS_TO_CLEAN, Jobs
-from edugraph_common.platform.object_store import (
+from edugraph_common.runtime.messaging.dead_letters import Rewritten
+from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import LETTERS_TO_CLEAN, Jobs
+from edugraph_common.runtime.shared_state.object_store import (
     ERASURES,
     EXPORTS,
     Blobs,
     erasure_key,
     tombstone_of,
 )
-from edugraph_common.platform.redis_texts import RedisTexts
-from edugraph_common.platform.saved_views import SavedView
+from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
+from edugraph_common.runtime.shared_state.saved_views import SavedView
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
 from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed, Who
 from edugraph_importer.erasure.files import erase_from_blobs, erase_from_fits

@@ -22,8 +22,8 @@ from pydantic import ValidationError
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.platform.fit_store import fit_keys, leave_rows_out
-from edugraph_common.platform.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.fit_store import fit_keys, leave_rows_out
+from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
 from edugraph_common.sources import (
     STUDENT_FIELDS,
     Platforms,

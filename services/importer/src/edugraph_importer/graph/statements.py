@@ -10,7 +10,7 @@ from typing import Any, LiteralString
 
 import neo4j
 
-from edugraph_common.platform.index_hints import with_index_hint
+from edugraph_common.runtime.service.index_hints import with_index_hint
 
 Row = dict[str, Any]  # one row of a statement's parameter `rows`
 

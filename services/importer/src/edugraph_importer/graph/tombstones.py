@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from edugraph_common.contracts.records import (
     Record,
 )
-from edugraph_common.platform.audit import keyed_object
+from edugraph_common.runtime.shared_state.audit import keyed_object
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.graph import (
     record_facts,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from edugraph_common.contracts.permissions import Role
-from edugraph_common.platform.callers import ANYBODY, Caller
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.access import (
     FORMER_MEMBERS,
     MAX_STUDENTS,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.insights import Insights
 from edugraph_insights.queries import walks
 from edugraph_insights.queries.answers import (

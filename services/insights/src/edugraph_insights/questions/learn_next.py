@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edugraph_common.contracts.canonical_names import canonical_name
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import MAX_POINTS_BEFORE, Attempt, Facts, by_point
 from edugraph_insights.mastery import Mastery, learning_path

@@ -23,8 +23,8 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.sources.keyed import keyed
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_gateway.api.dependencies import AuditTrailDep, IntakeDep, Submitter

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.platform.audit import Entry
+from edugraph_common.runtime.shared_state.audit import Entry
 from edugraph_gateway.api.dependencies import AuditReader, AuditTrailDep
 from edugraph_gateway.problems import problem_responses
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.dead_letter_store import DeadLetter
+from edugraph_common.runtime.messaging.dead_letter_store import DeadLetter
 from edugraph_gateway.api.dependencies import (
     AuditTrailDep,
     DeadLettersDep,

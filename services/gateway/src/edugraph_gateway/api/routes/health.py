@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 
 from edugraph_common.contracts.api import CallerAnswer
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_gateway.api.answers import Health, Version
 from edugraph_gateway.api.dependencies import AnyCaller, ProbesDep, Reader
 from edugraph_gateway.problems import problem_responses

@@ -28,10 +28,10 @@ from edugraph_common.contracts.messages import (
     OutsideFile,
 )
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.object_store import shown
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.object_store import shown
 from edugraph_common.sources import Mapping, parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile

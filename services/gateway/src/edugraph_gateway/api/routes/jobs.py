@@ -16,12 +16,12 @@ from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.messages import UndoImport
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 from edugraph_common.contracts.permissions import Scope
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.job_store import Jobs, Place
-from edugraph_common.platform.object_store import cancelled_key
-from edugraph_common.platform.problems import Problem, Refusal
-from edugraph_common.platform.source_registry import NotOwnSource, SourceRegistry
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service.problems import Problem, Refusal
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.job_store import Jobs, Place
+from edugraph_common.runtime.shared_state.object_store import cancelled_key
+from edugraph_common.runtime.shared_state.source_registry import NotOwnSource, SourceRegistry
 from edugraph_common.sources import ReadPlan, stored_read_plan
 from edugraph_gateway.api.answers import JobAnswer, JobDeleted, JobList, job_answer, names_somebody
 from edugraph_gateway.api.dependencies import (

@@ -7,7 +7,7 @@ import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.sources.preview import Preview, preview
 from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import MAX_FUTURE

@@ -16,9 +16,9 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import ProposeSame, WriteReviews
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import REVIEW, REVIEWS_AT_ONCE, Review
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Problem
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.api.dependencies import (
     AUDIT_TIMEOUT_SECONDS,
     AuditTrailDep,

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ValidationError
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.data_sources import DataSource, NewSource, SourceSettings
 from edugraph_common.contracts.record_keys import LONGEST_SOURCE_NAME
-from edugraph_common.platform.api_keys import ApiKeys
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Problem
-from edugraph_common.platform.source_registry import (
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.api_keys import ApiKeys
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.source_registry import (
     KindIsFixed,
     SourceExists,
     SourceRegistry,

@@ -21,9 +21,9 @@ from edugraph_common.contracts.messages import (
     RestrictStudent,
 )
 from edugraph_common.contracts.record_fields import Id
-from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.object_store import ERASURES, tombstone_of
+from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.object_store import ERASURES, tombstone_of
 from edugraph_gateway.api.dependencies import (
     AUDIT_TIMEOUT_SECONDS,
     AuditTrailDep,

@@ -1,0 +1,307 @@
+"""Access tokens of an OpenID Connect issuer. Signature, issuer, audience and time are checked here, offline.
+
+The issuer's keys are fetched once and cached. An unknown key id may be new, so the keys are then fetched again, but
+at most once in 30 seconds, because anybody can invent key ids.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import httpx
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.permissions import ROLES, SCOPES
+from edugraph_common.runtime.service.settings import OidcSettings
+from edugraph_common.runtime.shared_state.callers import Caller, KeyRing
+from edugraph_common.runtime.shared_state.sessions import PREFIX, Sessions
+
+ALGORITHMS = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "Ed25519",
+    "EdDSA",
+)
+KEYS_LIFETIME_SECONDS = 3_600.0
+REFETCH_AFTER_SECONDS = 30.0
+RETRY_AFTER_SECONDS = 5.0  # after the issuer did not answer
+FETCH_TIMEOUT_SECONDS = 0.9  # for each of the two requests
+LEEWAY_SECONDS = 30  # the allowed difference between clocks
+MAX_TOKEN_LENGTH = 16_384
+MAX_SUBJECT_LENGTH = 255
+# Signs that a token is not an access token: claims that only ID tokens have, and values of Keycloak's claim `typ`.
+_OF_ID_TOKENS = ("at_hash", "c_hash")
+_OTHER_TYPES = ("ID", "Refresh", "Offline", "Logout")
+_LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+_REGISTRY = jws.JWSRegistry(algorithms=list(ALGORITHMS))
+
+
+class Endpoints(NamedTuple):
+    """The issuer's addresses for signing in, for exchanging the code for tokens, and for signing out."""
+
+    authorization: str
+    token: str
+    end_session: str | None
+
+
+class LoggedOut(NamedTuple):
+    """The sessions that a logout token ends: the session `sid`, or all sessions of `client_id` if `sid` is empty.
+
+    `client_id` is empty if the token names only the session.
+    """
+
+    client_id: str
+    sid: str
+
+
+class Issuer:
+    """An OpenID Connect issuer. `fetch` returns the JSON at an address; it raises httpx.HTTPError or ValueError."""
+
+    def __init__(
+        self,
+        settings: OidcSettings,
+        fetch: Callable[[str], Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._issuer = settings.oidc_issuer or ""
+        self._url = self._issuer.rstrip("/")
+        self._audience = settings.oidc_audience or ""
+        self._prefix = settings.oidc_scope_prefix
+        self._scope_claim = settings.oidc_scope_claim
+        self._role_claim = settings.oidc_role_claim
+        self._person_claim = settings.oidc_person_claim
+        self._fetch = fetch or _fetch
+        self._clock = clock
+        self._fetching = threading.Lock()
+        self._keys: KeySet | None = None
+        self._endpoints: Endpoints | None = None
+        self._fetched_at = -KEYS_LIFETIME_SECONDS
+        self._tried_at = -REFETCH_AFTER_SECONDS
+
+    def caller(self, token: str, now: datetime) -> Caller | None:
+        """Return the caller, or None for an invalid token.
+
+        Raises Retryable if keys are missing and cannot be fetched.
+        """
+        return self._caller_by(self.claims(token, now, self._audience))
+
+    def remembered(self, token: str, now: datetime) -> Caller | None:
+        """Return the caller if the cached keys are enough to check the token, else None. The call never waits."""
+        return self._caller_by(self._claims_by_keys_here(token, now, self._audience))
+
+    def caller_of_session(self, token: str, now: datetime, longest: timedelta) -> Caller | None:
+        """Return who a session's access token is of: for a time from when the issuer made it, and not until its end.
+
+        Raises Retryable without keys while the issuer is away.
+        """
+        claims = self._claims(token, now, self._audience, essential=("sub", "iat"), with_end=False)
+        if claims is None or not isinstance(claims["iat"], int | float):
+            return None
+        if now.timestamp() >= claims["iat"] + longest.total_seconds():
+            return None
+        return self._caller_by(claims)
+
+    def logout(self, token: str, now: datetime, audience: str) -> LoggedOut | None:
+        """Return whose sessions end by a logout token of the issuer, None for one that is not good.
+
+        Raises Retryable without keys while the issuer is away.
+        """
+        claims = self._claims(token, now, audience, essential=("iat", "jti", "events"))
+        if claims is None or "nonce" in claims:
+            return None
+        events = claims["events"]
+        subject = claims.get("sub")
+        session = claims.get("sid")
+        if not isinstance(events, dict) or _LOGOUT_EVENT not in events:
+            return None
+        if (
+            not isinstance(subject, str | None)
+            or not isinstance(session, str | None)
+            or not (subject or session)
+        ):
+            return None
+        client_id = ""
+        if subject:
+            client_id = f"oidc:{subject}"
+        return LoggedOut(client_id, session or "")
+
+    def claims(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
+        """Return the claims of a token for this audience, or None if it is invalid.
+
+        Raises Retryable if keys are missing and the issuer does not answer.
+        """
+        return self._claims(token, now, audience)
+
+    def _claims(
+        self,
+        token: str,
+        now: datetime,
+        audience: str,
+        *,
+        essential: Sequence[str] = ("sub",),
+        with_end: bool = True,
+    ) -> dict[str, Any] | None:
+        key_id = _key_id(token)
+        if key_id is None:
+            return None
+        if not self._has_fresh(key_id):
+            self._fetch_keys(key_id)
+        return self._claims_by_keys_here(
+            token, now, audience, essential=essential, with_end=with_end
+        )
+
+    def endpoints(self) -> Endpoints:
+        """Return the issuer's addresses.
+
+        Raises Retryable if the issuer has never answered and does not answer now.
+        """
+        if self._endpoints is None:
+            self._fetch_keys("")
+        if self._endpoints is None:
+            raise Retryable("the OIDC issuer does not say where people sign in")
+        return self._endpoints
+
+    def _claims_by_keys_here(
+        self,
+        token: str,
+        now: datetime,
+        audience: str,
+        *,
+        essential: Sequence[str] = ("sub",),
+        with_end: bool = True,
+    ) -> dict[str, Any] | None:
+        """`with_end`: whether a token is refused whose time is over."""
+        key_id = _key_id(token)
+        if self._keys is None or key_id is None or not self._has_fresh(key_id):
+            return None
+        rules = jwt.JWTClaimsRegistry(
+            now=int(now.timestamp()),
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": self._issuer},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+        )
+        try:
+            claims = jwt.decode(token, self._keys, registry=_REGISTRY).claims
+            checked = dict(claims)
+            if not with_end:
+                checked["exp"] = int(now.timestamp()) + LEEWAY_SECONDS
+            rules.validate(checked)
+        except (JoseError, ValueError):
+            return None
+        if not all(claims.get(name) for name in essential):
+            return None
+        return claims
+
+    def _caller_by(self, claims: dict[str, Any] | None) -> Caller | None:
+        if claims is None or claims.get("typ") in _OTHER_TYPES:
+            return None
+        if any(each in claims for each in _OF_ID_TOKENS):
+            return None
+        # The subject becomes part of Redis keys and log lines.
+        subject = claims["sub"]
+        if (
+            not isinstance(subject, str)
+            or not subject.isprintable()
+            or len(subject) > MAX_SUBJECT_LENGTH
+        ):
+            return None
+
+        scope_names = _words(claims.get(self._scope_claim))
+        role_names = _words(claims.get(self._role_claim))
+        scopes = tuple(scope for scope in SCOPES if self._prefix + scope in scope_names)
+        roles = tuple(role for role in ROLES if self._prefix + role in role_names)
+        person = claims.get(self._person_claim)
+        if not isinstance(person, str) or not person:
+            person = None
+        return Caller(f"oidc:{subject}", scopes, roles, person)
+
+    def _has_fresh(self, key_id: str) -> bool:
+        return self._clock() - self._fetched_at < KEYS_LIFETIME_SECONDS and self._has(key_id)
+
+    def _has(self, key_id: str) -> bool:
+        return self._keys is not None and any(key.kid == key_id for key in self._keys.keys)
+
+    def _fetch_keys(self, key_id: str) -> None:
+        with self._fetching:
+            if self._has_fresh(key_id):
+                return
+            if self._clock() - self._tried_at < REFETCH_AFTER_SECONDS:
+                if self._keys is None:
+                    # Without keys the token cannot be called invalid.
+                    raise Retryable("the OIDC issuer has not given its keys")
+                return
+            self._tried_at = self._clock()
+            try:
+                described = self._fetch(f"{self._url}/.well-known/openid-configuration")
+                if described["issuer"] != self._issuer:
+                    raise ValueError("the issuer says that it is another")  # noqa: TRY301 - one handler for all faults
+                self._keys = KeySet.import_key_set(self._fetch(described["jwks_uri"]))
+                if "authorization_endpoint" in described:
+                    self._endpoints = Endpoints(
+                        described["authorization_endpoint"],
+                        described["token_endpoint"],
+                        described.get("end_session_endpoint"),
+                    )
+                self._fetched_at = self._clock()
+            except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
+                self._tried_at = self._clock() - REFETCH_AFTER_SECONDS + RETRY_AFTER_SECONDS
+                if not self._has(key_id):
+                    raise Retryable(
+                        f"the OIDC issuer does not give its keys ({type(error).__name__})"
+                    ) from error
+                # While the issuer is away, tokens with a known key are still accepted.
+                self._fetched_at = self._clock() - KEYS_LIFETIME_SECONDS + RETRY_AFTER_SECONDS
+
+
+def keeper_of(
+    token: str, key_ring: KeyRing, issuer: Issuer | None, sessions: Sessions | None
+) -> KeyRing | Issuer | Sessions:
+    """Return the store that checks such a token. API keys begin with eg_ and session ids with es_; JWTs do not."""
+    if sessions is not None and token.startswith(PREFIX):
+        return sessions
+    if issuer is None or token.startswith("eg_"):
+        return key_ring
+    return issuer
+
+
+def _key_id(token: str) -> str | None:
+    """Return the key id of a token, empty if it has none, or None if the token is not one that we accept."""
+    if len(token) > MAX_TOKEN_LENGTH:
+        return None
+    try:
+        header = jws.extract_compact(token.encode()).headers()
+    except (JoseError, ValueError):
+        return None
+    key_id = header.get("kid", "")
+    if header.get("alg") not in ALGORITHMS or not isinstance(key_id, str):
+        return None
+    return key_id
+
+
+def _words(claim: object) -> list[object]:
+    """Return the entries of a claim that is a list or a text with spaces between them."""
+    if isinstance(claim, str):
+        return [*claim.split()]
+    if isinstance(claim, list):
+        return claim
+    return []
+
+
+def _fetch(url: str) -> Any:
+    answer = httpx.get(url, timeout=FETCH_TIMEOUT_SECONDS)
+    answer.raise_for_status()
+    return json.loads(answer.content)
