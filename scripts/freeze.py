@@ -156,7 +156,7 @@ def _metrics() -> Iterator[str]:
 
 def _topology() -> Iterator[str]:
     for queue in (*task_queues(), *dead_queues()):
-        keys = [binding.routing_key for binding in queue.bindings or ()]
+        keys = sorted(binding.routing_key for binding in queue.bindings or ())
         yield f"{queue.name} {queue.routing_key} {keys} {queue.queue_arguments}"
     for name, policy in policies().items():
         yield f"policy {name} {json.dumps(policy, sort_keys=True, default=str)}"
@@ -207,9 +207,11 @@ def _client() -> Iterator[str]:
 
 def _signature(function: Callable[..., Any]) -> str:
     try:
-        return str(inspect.signature(function))
+        signature = str(inspect.signature(function))
     except ValueError:
         return "(…)"
+    # A default that is a function is written with its address in memory, which differs in each run.
+    return re.sub(r" at 0x[0-9a-f]+", "", signature)
 
 
 def _prompts() -> Iterator[str]:
@@ -233,7 +235,8 @@ def _files() -> Iterator[str]:
     for pattern in FILES:
         for path in ROOT.glob(pattern):
             inside = path.relative_to(ROOT).as_posix()
-            if path.is_file() and not inside.startswith((".venv/", ".run/")):
+            is_made = inside.startswith((".venv/", ".run/")) or "__pycache__" in path.parts
+            if path.is_file() and not is_made:
                 yield f"{inside} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
