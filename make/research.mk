@@ -21,4 +21,7 @@ privacy-check: env-research ## what the redaction finds of labelled secrets, and
 bench-mastery: env-research ## how well the estimate of mastery ranks the students of a synthetic school by the truth (a minute)
 	@$(RESEARCH) -m evaluation.mastery $(BENCH_ARGS)
 
-.PHONY: env-research research-test evaluate evaluate-offline privacy-check bench-mastery
+bench-candidates: env-research ## how often the right knowledge point is among those that a model is shown, when half of the labels are known (a minute)
+	@$(RESEARCH) -m evaluation.candidates
+
+.PHONY: bench-candidates env-research research-test evaluate evaluate-offline privacy-check bench-mastery

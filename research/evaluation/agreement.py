@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import same_name
-from edugraph_analyzer.prompting.relevance import most_relevant
+from edugraph_analyzer.prompting.relevance import candidates
 from edugraph_analyzer.rule_based.encoder import is_installed, nearness
 from edugraph_common.contracts.findings import Finding
 from evaluation.data_sets import TOPICS, DataSet, Sample
@@ -108,7 +108,7 @@ def is_told(data_set: DataSet, sample: Sample, most: int) -> bool | None:
         return None
     text = read_document(sample.record, data_set.kind, ()).text
     return not {*sample.points}.isdisjoint(
-        most_relevant(text, sample.context.knowledge_points, most)
+        candidates(text, sample.context.knowledge_points, (), most)
     )
 
 

@@ -7,6 +7,10 @@ import pytest
 from analyzer_bench import Provider, chats
 
 from edugraph_analyzer.pipeline import MembersUnknown, Pipeline
+from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
+from edugraph_analyzer.rule_based.fitted import Fit
+from edugraph_analyzer.rule_based.fitting import by_course, fit_course
+from edugraph_analyzer.rule_based.labels import LabelledItem
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Wait
@@ -201,6 +205,30 @@ def test_a_text_of_the_api_is_read_with_the_known_points_of_its_course(
         (request,) = provider.requests()
         assert "known knowledge points: common denominators" in request["body"]
     assert finding.record["data"]["course_id"] == name
+
+
+def test_points_of_like_mistakes_are_told_to_a_provider(server, provider, name) -> None:
+    """To take the guard out: leave `points_of_neighbours` out of Pipeline.analyse."""
+    provider.script()
+    items = []
+    for number in range(4):
+        data = {"student_id": f"s{number}", "course_id": name, "error_text": "1/2 + 1/3 = 2/5"}
+        record = {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "data": data}
+        items.append(LabelledItem(record, (), ("unlike fractions",)))
+    fit = Fit.of(*fit_course(name, by_course(items)[name], NOW))
+    settings = AnalyzerSettings(
+        openai_api_key=name, openai_base_url=provider.url, model=name, requests_per_minute=6_000
+    )
+    one = Pipeline(settings, server, offline=RuleBasedAnalyzer(lambda _: fit))
+    data = {"student_id": "new", "course_id": name, "error_text": "1/4 + 1/3 = 2/7"}
+    record = {"type": "error_record", "timestamp": "2026-01-06T08:00:00Z", "data": data}
+    message = Analysis(job_id=name, pack="p", kind="error", records=(record,))
+    estimated = one.estimate(message)
+    without = Pipeline(settings, server).estimate(message)
+    assert len(one.analyse(message).findings) == 1
+    (request,) = provider.requests()
+    assert "known knowledge points: unlike fractions" in request["body"]
+    assert estimated.input_tokens > without.input_tokens
 
 
 def test_mistakes_that_waited_for_texts_are_read_with_what_the_graph_knows_since(

@@ -160,6 +160,18 @@ def test_a_fit_links_by_labelled_mistakes_and_names_their_kind() -> None:
         assert found.origin.prompt_version == f"{lexicon.VERSION}, fit {fit.header.version}"
 
 
+def test_a_fit_proposes_the_points_of_like_mistakes_to_a_model() -> None:
+    """To take the guard out: let `points_of_neighbours` return nothing, or let it read other texts than mistakes."""
+    analyzer = RuleBasedAnalyzer(lambda _: fitted(labelled()))
+    for number, text in enumerate(TEXTS.values()):
+        proposed = analyzer.points_of_neighbours(document(text.format("in question nine")))
+        assert proposed[0] == f"Point {number}"
+    assert RuleBasedAnalyzer().points_of_neighbours(document(TEXTS["units"])) == ()
+    chat = {"teacher_id": "t", "student_id": "s", "text": TEXTS["units"]}
+    record = {"type": "teacher_interaction", "timestamp": "2026-01-05T08:00:00Z", "data": chat}
+    assert analyzer.points_of_neighbours(read_document(record, "interaction", ())) == ()
+
+
 def test_what_a_fit_cannot_know_stays_empty() -> None:
     fit = fitted(labelled())
     assert fit.points(document("photosynthesis needs light"), 3) == []

@@ -2,6 +2,8 @@ import re
 import uuid
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import read_document
@@ -13,6 +15,7 @@ from edugraph_analyzer.prompting.questions import (
     request_of,
     with_schema,
 )
+from edugraph_analyzer.prompting.relevance import candidates
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.messages import CourseContext
 
@@ -101,13 +104,43 @@ def test_short_courses_share_a_pack_and_long_ones_do_not() -> None:
 
 
 def test_of_many_known_points_the_nearest_are_told() -> None:
-    many = tuple(f"知识点{number}" for number in range(40))
+    many = tuple(f"知识点{number}" for number in range(100))
     told = mistake(
         "去分母时漏乘",
         context=CourseContext(course_id="c", name="代数", knowledge_points=(*many, "去分母")),
     )
     assert "去分母" in told.body.split("known knowledge points")[1]
-    assert told.body.count("知识点") < 40
+    assert told.body.count("知识点") == SETTINGS.known_points - 1
+
+
+def test_points_of_neighbours_are_told_though_they_share_no_word_with_the_text() -> None:
+    """To take the guard out: give `candidates` no points of neighbours."""
+    many = tuple(f"point {number}" for number in range(100))
+    data = {"student_id": "s", "course_id": "c", "error_text": "1/2 + 1/3 = 2/5"}
+    record = {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "data": data}
+    context = CourseContext(course_id="c", name="Maths", knowledge_points=many)
+    document = read_document(record, "error", [context])
+    of_neighbours = ("point 97", "a point of the labels alone")
+    told = question_of(document, SETTINGS, (), of_neighbours)
+    alone = question_of(document, SETTINGS)
+    for point in of_neighbours:
+        assert point in told.body.split("known knowledge points")[1]
+        assert point not in alone.body
+    assert told.key == alone.key
+
+
+@given(st.integers(0, 80), st.integers(0, 80), st.integers(1, 70))
+def test_candidates_are_as_many_as_asked_for_and_each_first_one_is_among_them(
+    known: int, labelled: int, count: int
+) -> None:
+    points = [f"p{number} {'fraction' * (number % 7 == 0)}" for number in range(known)]
+    of_neighbours = [f"p{number} labelled" for number in reversed(range(labelled))]
+    found = candidates("fraction", points, of_neighbours, count)
+    together = [*points, *of_neighbours]
+    assert len(found) == min(count, len(together))
+    assert list(found) == sorted(found, key=together.index)
+    if count >= 2 and of_neighbours:
+        assert of_neighbours[0] in found
 
 
 def test_a_text_cannot_close_its_fence() -> None:

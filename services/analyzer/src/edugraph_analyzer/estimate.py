@@ -54,11 +54,12 @@ def estimate(
     settings: AnalyzerSettings,
     kept: Callable[[Kind, Sequence[str]], set[str]] = lambda _kind, _keys: set(),
     members: Callable[[Document], Sequence[CourseNames]] = lambda _document: (),
+    points_of_neighbours: Callable[[Document], Sequence[str]] = lambda _document: (),
 ) -> Estimate:
     """Return the estimate for some requests. All must have the same kind and the same value of `economy`.
 
     `kept` returns the question keys whose answers the cache has (`AnswerStore.kept`). `members` returns the names of
-    the people of a document's courses.
+    the people of a document's courses, and `points_of_neighbours` the points of labelled mistakes that are like it.
     """
     questions: dict[str, Question] = {}
     items = 0
@@ -70,7 +71,9 @@ def estimate(
             items += 1
             try:
                 document = read_document(record, request.kind, request.contexts)
-                question = question_of(document, settings, members(document))
+                question = question_of(
+                    document, settings, members(document), points_of_neighbours(document)
+                )
             except TooLong:
                 # The text is not sent, so it costs nothing.
                 continue

@@ -198,7 +198,13 @@ class Pipeline:
         """Return what `analyse` would cost. Nothing is sent to the provider."""
         message, _ = self._with_contexts(message)
         names, _ = self._names_by_course(message)
-        return estimate([message], self._settings, self._store.kept, partial(_members_of, names))
+        return estimate(
+            [message],
+            self._settings,
+            self._store.kept,
+            partial(_members_of, names),
+            self._offline.points_of_neighbours,
+        )
 
     def is_under_way(self, message: Analysis) -> bool:
         """Return whether the provider has a batch of this pack. Such a batch must be cancelled with its job."""
@@ -261,7 +267,12 @@ class Pipeline:
         for document in documents:
             try:
                 questions.append(
-                    question_of(document, self._settings, _members_of(names, document))
+                    question_of(
+                        document,
+                        self._settings,
+                        _members_of(names, document),
+                        self._offline.points_of_neighbours(document),
+                    )
                 )
             except TooLong as error:
                 failed.append(Unanswered(document.record.record_id, error.reason))

@@ -123,9 +123,9 @@ class AnalyzerSettings(BaseSettings):
         default=32_000, ge=1, description="a longer text is not sent, and counts as not analysed"
     )
     known_points: int = Field(
-        default=15,
+        default=60,
         ge=1,
-        description="knowledge points of a course sent with a text; of more, those nearest to the text",
+        description="knowledge points of a course sent with a text; of more, those that the text is likeliest about",
     )
 
     redaction: bool = Field(

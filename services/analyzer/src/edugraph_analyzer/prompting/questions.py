@@ -13,7 +13,7 @@ from edugraph_analyzer.findings.schema import Answer, schema_of
 from edugraph_analyzer.name_model import FindNames, no_names, whole_names
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.injection import new_fence, speaks_to_model
-from edugraph_analyzer.prompting.relevance import most_relevant
+from edugraph_analyzer.prompting.relevance import candidates
 from edugraph_analyzer.redaction import Redactor
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
@@ -123,11 +123,16 @@ class Resolution:
 
 
 def question_of(
-    document: Document, settings: AnalyzerSettings, members: Sequence[CourseNames] = ()
+    document: Document,
+    settings: AnalyzerSettings,
+    members: Sequence[CourseNames] = (),
+    points_of_neighbours: Sequence[str] = (),
 ) -> Question:
     """Redact a document, describe its courses beside it, and derive its cache key. Raises TooLong.
 
     `members` are the names of the people of each of the document's courses, which are redacted too.
+    `points_of_neighbours` are the knowledge points of labelled mistakes that are like the document, the likeliest
+    first.
     """
     if estimated_tokens(document.text) > settings.longest_item_tokens:
         raise TooLong
@@ -145,17 +150,16 @@ def question_of(
     sections = [(label, redact(text)) for label, text in document.sections]
 
     points: tuple[str, ...] = ()
-    if document.kind != "interaction" and document.known_points:
+    if document.kind != "interaction":
+        known = dict.fromkeys((*document.known_points, *points_of_neighbours))
         # Names in the language of the text come first: a small model answers in the language of the first name.
         is_chinese = bool(_language(document.text))
-        points = tuple(
-            sorted(document.known_points, key=lambda point: bool(_HAN.search(point)) != is_chinese)
-        )
-    # A few knowledge points are part of the course's description. If there are many, each item has its nearest ones.
+        points = tuple(sorted(known, key=lambda point: bool(_HAN.search(point)) != is_chinese))
+    # A few knowledge points are part of the course's description. If there are many, each item has its candidates.
     are_few = len(points) <= settings.known_points
-    nearest: Sequence[str] = ()
+    likeliest: Sequence[str] = ()
     if not are_few:
-        nearest = most_relevant(document.text, points, settings.known_points)
+        likeliest = candidates(document.text, points, points_of_neighbours, settings.known_points)
 
     description = _courses_shown(document.courses, redact_course)
     if are_few and points:
@@ -169,8 +173,8 @@ def question_of(
         course_before_items = _lines(description)
     else:
         lines += description
-    if nearest:
-        lines.append(("known knowledge points", "; ".join(nearest)))
+    if likeliest:
+        lines.append(("known knowledge points", "; ".join(likeliest)))
     # The text comes last: small models quote what they read last, which must not be the name of a knowledge point.
     lines += sections
     body = _lines(lines)

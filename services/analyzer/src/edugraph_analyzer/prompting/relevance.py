@@ -1,4 +1,4 @@
-"""Find the knowledge points of a course that are nearest to a text, by the words that they share."""
+"""Find the knowledge points of a course that a text may be about."""
 
 import math
 import re
@@ -11,16 +11,36 @@ import snowballstemmer
 _WORD = re.compile(r"[a-z][a-z']+|[0-9]+|[\u3400-\u9fff]+")
 
 
-def most_relevant(text: str, points: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the `count` points that are nearest to `text`, or all points if there are no more.
+# A point scores 1 / (this number + rank) in each list, so the first ranks differ little, and a point that both lists
+# have comes before the first point of one list. The value is that of Cormack, Clarke and Büttcher, "Reciprocal rank
+# fusion outperforms Condorcet and individual rank learning methods" (SIGIR 2009).
+_RANK_OFFSET = 60
 
-    The points keep their order, so that the same points give the same prompt.
+
+def candidates(
+    text: str, points: Sequence[str], of_neighbours: Sequence[str], count: int
+) -> tuple[str, ...]:
+    """Return the `count` points that `text` is most likely about, or all points if there are no more.
+
+    `points` are those of the course. `of_neighbours` are the points of labelled mistakes that are like the text, the
+    most likely one first; they may be points that the course does not name. Both rankings, by the words that a point
+    shares with the text and by the neighbours, are merged by reciprocal rank. The points keep the order of `points`,
+    so that the same points give the same prompt.
     """
-    if len(points) <= count:
-        return tuple(points)
-    scores = likenesses(text, points)
-    nearest = sorted(range(len(points)), key=lambda index: (-scores[index], index))[:count]
-    return tuple(points[index] for index in sorted(nearest))
+    all_points = tuple(dict.fromkeys((*points, *of_neighbours)))
+    if len(all_points) <= count:
+        return all_points
+    words = likenesses(text, all_points)
+    by_words = sorted(range(len(all_points)), key=lambda index: (-words[index], index))
+    scores = dict.fromkeys(all_points, 0.0)
+    for rank, index in enumerate(by_words, start=1):
+        # A point that shares no word with the text has no place in this list.
+        if words[index] > 0:
+            scores[all_points[index]] += 1 / (_RANK_OFFSET + rank)
+    for rank, point in enumerate(of_neighbours, start=1):
+        scores[point] += 1 / (_RANK_OFFSET + rank)
+    likeliest = set(sorted(all_points, key=lambda point: -scores[point])[:count])
+    return tuple(point for point in all_points if point in likeliest)
 
 
 def likenesses(text: str, names: Sequence[str]) -> list[float]:

@@ -12,7 +12,7 @@ from edugraph_analyzer.documents import Document
 from edugraph_analyzer.prompting.relevance import likenesses
 from edugraph_analyzer.rule_based import lexicon
 from edugraph_analyzer.rule_based.cue_rules import mistakes_in, prerequisites_in
-from edugraph_analyzer.rule_based.fitted import Fit
+from edugraph_analyzer.rule_based.fitted import Fit, ranked_points, words_of
 from edugraph_analyzer.rule_based.lexicon_reading import (
     canonical,
     feeling,
@@ -37,6 +37,8 @@ from edugraph_common.contracts.findings import (
 from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.contracts.records import StudentInteraction, TeacherInteraction
 
+# The number of labelled mistakes that propose points to a model. More of them find hardly more (docs/adr/0118).
+_PROPOSING_NEIGHBOURS = 100
 # The largest numbers of topics, links, points and quotes in a finding.
 _TOPICS = 5
 _LINKS = 3
@@ -71,6 +73,20 @@ class RuleBasedAnalyzer:
         self, fit_of: Callable[[Sequence[CourseContext]], Fit | None] = lambda _: None
     ) -> None:
         self._fit_of = fit_of
+
+    def points_of_neighbours(self, document: Document) -> tuple[str, ...]:
+        """Return the points of the labelled mistakes that are most like this mistake, the likeliest first.
+
+        Without a fit, and for other texts, there are none. Raises what `fit_of` raises.
+        """
+        if document.kind != "error":
+            return ()
+        fit = self._fit_of(document.courses)
+        if fit is None:
+            return ()
+        votes = fit.linker.votes(words_of(document), _PROPOSING_NEIGHBOURS)
+        ranked = ranked_points(votes, {}, 0.0)
+        return tuple(name for name, _ in ranked)
 
     def finding(self, document: Document) -> RecordFinding:
         """Return the finding. Its origin names the fit that was used. Raises what `fit_of` raises."""

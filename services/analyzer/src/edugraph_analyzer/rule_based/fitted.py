@@ -103,14 +103,14 @@ class Linker:
                 self._postings[word].append((index, weight))
         self.points = tuple(sorted(set(chain.from_iterable(self._points))))
 
-    def votes(self, words: Mapping[str, int]) -> dict[str, float]:
-        """Return the votes by point."""
+    def votes(self, words: Mapping[str, int], neighbours: int = NEIGHBOURS) -> dict[str, float]:
+        """Return the votes of the nearest labelled mistakes by point."""
         cosines: dict[int, float] = defaultdict(float)  # index of the row -> cosine
         for word, weight in self._tf_idf.vector(words).items():
             for index, weight_in_row in self._postings[word]:
                 cosines[index] += weight * weight_in_row
         # If two rows are equally near, the earlier one counts, so that one fit gives one answer.
-        nearest = nlargest(NEIGHBOURS, cosines.items(), key=lambda each: (each[1], -each[0]))
+        nearest = nlargest(neighbours, cosines.items(), key=lambda each: (each[1], -each[0]))
         votes: dict[str, float] = defaultdict(float)
         for index, cosine in nearest:
             for point in self._points[index]:
