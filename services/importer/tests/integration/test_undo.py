@@ -1,13 +1,15 @@
 """What an undo says of the records that it takes back, and what it leaves. See `test_version_order` for the rule."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from threads import at_once
 from waiting import until
 
 from edugraph_common.contracts.errors import Rejected
@@ -150,14 +152,27 @@ def test_nothing_is_written_of_a_job_once_its_undo_has_begun(
     assert likes(room) == 0
 
 
+@pytest.mark.parametrize("way", ["an undo", "a replay of undos"])
 def test_a_batch_that_is_written_while_the_undo_begins_is_taken_back(
-    room: Any, graph: Graph, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+    room: Any, graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """Out: `wait_for_older_transactions` in `begin_undo`, or let `undo_import` read the batches before the mark.
+    """Out: `wait_for_older_transactions` in `begin_undo`, or let `undo_import` or `replay_undos` read the batches
+    before the mark.
 
-    The message may be a dead letter that was sent again. The embedded engine refuses the batch.
+    The message may be a dead letter that was sent again, or come from a restored broker. The embedded engine refuses
+    the batch.
     """
+    blobs = Blobs(str(tmp_path))
     job_id, [message] = split(blobs, [like("r", 1)])
+    if way == "a replay of undos":
+        # The graph is restored from a backup that is older than the import. Only the note of its undo is left.
+        graph.write_batch(read_batch(blobs, message).graph)
+        undo_import(graph, blobs, job_id)
+        room.empty()
+    ways: dict[str, Callable[[], Any]] = {
+        "an undo": lambda: undo_import(graph, blobs, job_id),
+        "a replay of undos": lambda: replay_undos(graph, blobs),
+    }
     undoing: list[Future[Any]] = []
 
     def is_marked() -> bool:
@@ -169,7 +184,7 @@ def test_a_batch_that_is_written_while_the_undo_begins_is_taken_back(
 
         def read(*arguments: Any) -> Any:
             monkeypatch.setattr(apply_module, "withdrawn_entries", withdrawn_entries)
-            undoing.append(pool.submit(undo_import, graph, blobs, job_id))
+            undoing.append(pool.submit(ways[way]))
             until(is_marked)
             wait(undoing, timeout=1)
             return withdrawn_entries(*arguments)
@@ -179,6 +194,28 @@ def test_a_batch_that_is_written_while_the_undo_begins_is_taken_back(
             room.graph.write_batch(read_batch(blobs, message).graph)
         undoing[0].result(30)
     assert likes(room) == 0
+    assert graph.is_undone(job_id)
+
+
+def test_two_processes_that_undo_one_import_report_each_record_once(
+    room: Any, graph: Graph, blobs: Blobs
+) -> None:
+    """Out: the comparison of `next_batch` in `removal.undo_batch`. A broker may deliver one task to two processes."""
+    import_rows(graph, blobs, [like("s", 16)])
+    job_id = import_rows(graph, blobs, [like("r", 1), like("s", 2, day=2), like("t", 4)], 1)
+    original, reports = graph.undo_batch, []
+
+    def undo_batch(batch: Any, progress: Any, cause: Any) -> Any:
+        if batch.batch == 1 and not reports:
+            reports.append({})
+            reports[0] = undo_import(graph, blobs, job_id)
+        return original(batch, progress, cause)
+
+    graph.undo_batch = undo_batch  # type: ignore[method-assign, assignment]
+    reports.append(undo_import(graph, blobs, job_id))
+    assert [(each["taken_back"], each["came_back"]) for each in reports] == [(3, 1), (3, 1)]
+    assert likes(room) == 16
+    assert graph.is_undone(job_id)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -263,6 +300,39 @@ def test_a_restored_graph_is_without_the_imports_that_were_undone(
         assert room.digest() == after_the_undos
         assert (counts["imports"], left) == (to_do, {})
         assert replay_undos(graph, blobs)[0]["imports"] == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_undos_are_replayed_beside_other_work(room: Any, tmp_path: Path, seed: int) -> None:
+    """Out: `mark_undone` in `begin_undo`, or the comparison in `lock_superseded`.
+
+    Two requests replay the undos of a restored graph, a third process undoes one of the imports, and a restored
+    broker delivers all messages again. The reference is a graph that never had the undone imports.
+    """
+    rng = random.Random(seed)
+    blobs = Blobs(str(tmp_path))
+    room.empty()
+    with graph_with_rows(room, blobs) as graph:
+        jobs = [import_rows(graph, blobs, versions(rng), batch_size=2) for _ in range(5)]
+        undone = rng.sample(jobs, 3)
+        for job_id in undone:
+            undo_import(graph, blobs, job_id)
+        room.empty()
+        import_again(graph, blobs, [job_id for job_id in jobs if job_id not in undone])
+        expected = room.digest()
+
+        room.empty()
+        import_again(graph, blobs, jobs[: rng.randrange(6)])
+        works: list[Callable[[], Any]] = [partial(replay_undos, graph, blobs)] * 2
+        works.append(partial(undo_import, graph, blobs, undone[0]))
+        for _ in range(2):
+            shuffled = rng.sample(jobs, len(jobs))
+            works.append(partial(import_again, graph, blobs, shuffled))
+        at_once(works)
+        import_again(graph, blobs, jobs)
+        assert room.digest() == expected
+        counts, left = replay_undos(graph, blobs)
+        assert (counts["imports"], left) == (0, {})
 
 
 def undo_some_batches(graph: Graph, blobs: Blobs, job_id: str, batches: int) -> None:

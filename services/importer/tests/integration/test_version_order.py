@@ -5,15 +5,18 @@ of two checkouts. EDUGRAPH_EXAMPLES sets the number of examples.
 """
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from itertools import permutations, product
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threads import at_once
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportRights
@@ -396,6 +399,64 @@ def test_an_undo_and_an_import_side_by_side_see_each_other(
     monkeypatch.setattr(module, "withdrawn_entries", read)
     first()
     assert room.digest() == expected
+
+
+def row_of(record_type: str, at: str = MOMENTS[0], **data: Any) -> Row:
+    return {"type": record_type, "record_id": "r", "timestamp": at, "data": data}
+
+
+# No row names a person or course of another row, so that only their id can make two transactions wait.
+MISTAKE = row_of("error_record", student_id="d", course_id="d", error_text="x", error_type="sign")
+ATTEMPT = row_of("attempt_record", MOMENTS[2], student_id="e", item_id="e", correct=True)
+MEMBERSHIP = row_of("membership_record", teacher_id="t", group_id="g", role="leader")
+LATER_MISTAKE = row_of("error_record", MOMENTS[1], student_id="f", course_id="f", error_text="x")
+AT_ONCE: dict[str, tuple[Row, Row]] = {
+    "a like and a mistake": (likes(1), MISTAKE),
+    "a mistake and an attempt": (MISTAKE, ATTEMPT),
+    "an attempt and a membership": (ATTEMPT, MEMBERSHIP),
+    "two contents": (MISTAKE, LATER_MISTAKE),
+    "a record and its withdrawal": (likes(1), SECOND["a withdrawal"][0]),
+    "a later record and its withdrawal": (likes(1, MOMENTS[1]), SECOND["a withdrawal"][0]),
+    "two withdrawals": (SECOND["a withdrawal"][0], THIRD["a later withdrawal"][0]),
+}
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("case", AT_ONCE)
+@pytest.mark.parametrize("room", [pytest.param("neo4j", marks=pytest.mark.real)], indirect=True)
+def test_two_transactions_that_create_one_id_at_the_same_time_do_not_both_succeed(
+    room: Any, blobs: Blobs, monkeypatch: pytest.MonkeyPatch, case: str, numbers: tuple[int, int]
+) -> None:
+    """Out: the label `Record` of new records, `hold_keys` in `apply`, or the constraint of `Withdrawn`.
+
+    Both transactions have read that the id is unknown before one of them writes. On the embedded engine,
+    transactions that write take turns.
+    """
+    imports = [
+        Import([row], number, 3, is_undone=False)
+        for row, number in zip(AT_ONCE[case], numbers, strict=True)
+    ]
+    expected = digest_of_fold(room, imports)
+    room.empty()
+    both_have_read = threading.Barrier(2)
+    write_records = apply_module.write_records
+    first_tries: set[int] = set()
+
+    def write(*arguments: Any) -> None:
+        if threading.get_ident() not in first_tries:
+            first_tries.add(threading.get_ident())
+            both_have_read.wait(30)
+        write_records(*arguments)
+
+    monkeypatch.setattr(apply_module, "write_records", write)
+    works = []
+    for each in imports:
+        _, [message] = split(blobs, each.rows, each.batch_size, each.accepted)
+        works.append(partial(room.graph.write_batch, read_batch(blobs, message).graph))
+    at_once(works)
+    assert room.digest() == expected
+    records = room.query("MATCH (n:Record {id: 'r'}) RETURN labels(n) AS labels")
+    assert len(records) <= 1
 
 
 def test_regraded_attempts_with_an_unchanged_timestamp_are_written(

@@ -8,7 +8,7 @@ named are deleted too.
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -67,6 +67,13 @@ class UndoProgress:
     not_restored_ids: tuple[str, ...] = ()
     finished: bool = False
 
+    @classmethod
+    def from_json(cls, noted: str | None) -> "UndoProgress":
+        """Return what the node of a job notes. It notes None before the first batch is undone."""
+        if noted is None:
+            return cls()
+        return cls(**json.loads(noted))
+
 
 class UndoBatch(NamedTuple):
     """A batch whose versions have to be dropped, how far the undo of its job is, and who undoes it."""
@@ -121,8 +128,14 @@ def undo_batch(
     apply(
         tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted, leaders=leaders
     )
-    so_far = undoing.progress
-    not_restored_ids = (*so_far.not_restored_ids, *sorted(lost))
+    # The node of the job is locked last, as it is when a batch is written.
+    row = tx.run(CYPHER["lock_undo_progress"], id=batch.job_id).single(strict=True)
+    so_far = UndoProgress.from_json(row["progress"])
+    is_undone_by_another = so_far.next_batch > batch.batch
+    if is_undone_by_another:
+        # That process has counted the records of this batch.
+        return replace(so_far, not_restored_ids=undoing.progress.not_restored_ids)
+    not_restored_ids = (*undoing.progress.not_restored_ids, *sorted(lost))
     progress = UndoProgress(
         next_batch=batch.batch + 1,
         taken_back=so_far.taken_back + len(classified.superseded),

@@ -354,8 +354,7 @@ class Graph:
 
     def _undo_progress(self, job_id: str) -> removal.UndoProgress:
         for row in self._connection.read(CYPHER["undo_progress"], id=job_id):
-            if row["progress"]:
-                return removal.UndoProgress(**json.loads(row["progress"]))
+            return removal.UndoProgress.from_json(row["progress"])
         return removal.UndoProgress()
 
     def undo_batch(

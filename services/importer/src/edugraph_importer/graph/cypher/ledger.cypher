@@ -69,6 +69,12 @@ SET j.undone = true
 MATCH (j:ImportJob {id: $id})
 RETURN j.undo_progress AS progress
 
+// name: lock_undo_progress
+// Locks the node of a job, and returns how far its undo is.
+MATCH (j:ImportJob {id: $id})
+SET j.id = $id
+RETURN j.undo_progress AS progress
+
 // name: set_undo_progress
 // Notes how far the undo of a job is.
 MATCH (j:ImportJob {id: $id})
