@@ -184,8 +184,9 @@ def test_a_source_is_registered_and_an_import_belongs_to_it(
     job = commands.json("import", file, "--source", name, "--follow")["job_id"]
     assert commands.json("jobs", "show", job)["source_name"] == name
     commands.run("import", file, "--source", "nobody-registered-it", code=2)
-    changed = commands.json("sources", "change", name, "--no-analyse")
+    changed = commands.json("sources", "change", name, "--no-analyse", "--changed-at", "import")
     assert (changed["analyse"], changed["in_use"]) == (False, True)
+    assert changed["changed_at"] == "import"
     assert commands.json("sources", "show", name) == changed
     assert changed in commands.json("sources", "list")
 

@@ -183,6 +183,25 @@ def test_the_settings_of_a_source_count_for_its_imports(
     assert (job["platform"], job["analyze"]) == ("https://a.example", True)
 
 
+def test_a_source_may_say_that_each_import_is_its_newest_state(
+    guarded: Gateway, operator: Key, sender: Key
+) -> None:
+    """Out: the source in `_change_time`, or `changed_at` of an inline import."""
+    snapshots, ordinary = new_name(), new_name()
+    assert operator.create(snapshots, sender, changed_at="import").status_code == 201
+    assert operator.create(ordinary, sender).status_code == 201
+    lines = {"Content-Type": "application/x-ndjson"}
+    for name, expected in ((snapshots, "import"), (ordinary, "record")):
+        upload = sender.http.post(
+            "/v1/imports", content=json.dumps(RECORD), headers=lines, params={"source": name}
+        )
+        for accepted in (upload, sender.import_record(source=name)):
+            job = stored_import(guarded, sender.job(accepted))
+            assert job.get("changed_at", "record") == expected
+    answer = operator.http.put(f"/v1/sources/{ordinary}", json={"kind": "records", "changed_at": 1})
+    assert answer.status_code == 422
+
+
 def test_records_to_analyse_belong_to_a_source(
     guarded: Gateway, operator: Key, sender: Key
 ) -> None:

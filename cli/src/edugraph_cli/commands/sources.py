@@ -18,6 +18,7 @@ from edugraph_cli.display import (
 from edugraph_cli.options import Json
 from edugraph_client import Client
 from edugraph_common.contracts.data_sources import DataSource, SourceKind, SourceSettings
+from edugraph_common.contracts.messages import ChangeTime
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +41,13 @@ TimeZone = Annotated[
 Analyse = Annotated[
     bool | None, typer.Option("--analyse/--no-analyse", help="whether the model may read its texts")
 ]
+NewestState = Annotated[
+    ChangeTime | None,
+    typer.Option(
+        "--changed-at",
+        help="`import` makes each of its imports its newest state, also where timestamps are earlier than before",
+    ),
+]
 Keys = Annotated[
     list[str] | None,
     typer.Option(
@@ -58,11 +66,12 @@ def create(  # noqa: PLR0917 - they are options of a command
     mapping: MappingFile = None,
     time_zone: TimeZone = None,
     analyse: Analyse = None,
+    changed_at: NewestState = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Create a source. An import names it, or belongs to it if it is the only source of its key."""
-    given = _given(kind, platform, mapping, time_zone, analyse, key)
+    given = _given(kind, platform, mapping, time_zone, analyse, changed_at, key)
     with plain_errors(), Client.from_environment() as client:
         _show(client.create_source({"name": name, **given}), as_json=as_json)
 
@@ -77,11 +86,12 @@ def change(  # noqa: PLR0917 - they are options of a command
     mapping: MappingFile = None,
     time_zone: TimeZone = None,
     analyse: Analyse = None,
+    changed_at: NewestState = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Change the given settings of a source; the keys replace all keys that it had."""
-    given = _given(kind, platform, mapping, time_zone, analyse, key)
+    given = _given(kind, platform, mapping, time_zone, analyse, changed_at, key)
     with plain_errors(), Client.from_environment() as client:
         before = client.source(name).model_dump(
             mode="json", include=set(SourceSettings.model_fields)
@@ -118,6 +128,7 @@ def _given(  # noqa: PLR0917 - they are the options of two commands
     mapping: Path | None,
     time_zone: str | None,
     analyse: bool | None,
+    changed_at: str | None,
     keys: list[str] | None,
 ) -> dict[str, Any]:
     """Return the settings that the options give. End the command if the mapping file cannot be read."""
@@ -133,6 +144,7 @@ def _given(  # noqa: PLR0917 - they are the options of two commands
         "mapping": text,
         "time_zone": time_zone,
         "analyse": analyse,
+        "changed_at": changed_at,
         "keys": keys,
     }
     return {setting: value for setting, value in given.items() if value is not None}

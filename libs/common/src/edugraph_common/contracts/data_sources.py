@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.messages import ChangeTime, Format
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 
 LONGEST_MAPPING = 16_384  # characters
@@ -54,6 +54,8 @@ class SourceSettings(ContractModel):
     - `mapping`: the mapping of its tables, as YAML or JSON.
     - `time_zone`: the zone of times in its tables that state none, such as Asia/Shanghai.
     - `analyse`: whether texts may be sent to the analyzer.
+    - `changed_at`: with `import`, each import of the source is its newest state: rows that do not say when they were
+      changed count as changed when the import was accepted.
     - `keys`: the ids of the API keys that write it, or oidc:SUBJECT for people who sign in.
     """
 
@@ -62,6 +64,7 @@ class SourceSettings(ContractModel):
     mapping: Annotated[str | None, Field(max_length=LONGEST_MAPPING)] = None
     time_zone: TimeZone | None = None
     analyse: bool = True
+    changed_at: ChangeTime = "record"
     keys: Annotated[tuple[ClientId, ...], Field(max_length=MOST_KEYS)] = ()
 
 

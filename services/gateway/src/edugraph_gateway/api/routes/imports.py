@@ -51,7 +51,7 @@ ANALYSIS_QUEUE = "llm_analysis"  # for which an import with `analyze` makes work
 FILES = ("application/x-ndjson", "text/csv", "application/octet-stream")
 NAME = r"^[^\x00-\x1f\x7f]+$"
 OPEN_TIMEOUT_SECONDS = 3.0  # in which a file outside must show that it is there
-_BY_SOURCE = ("platform", "analyze")  # options that the settings of the source change
+_BY_SOURCE = ("platform", "analyze", "changed_at")  # options that the settings of the source change
 DRAIN_SECONDS = 2.0  # in which a client may go on sending what was refused already
 
 
@@ -61,8 +61,8 @@ class ImportOptions(ContractModel):
     `economy`: the texts are read by the provider's batches, within a day and for less.
 
     `changed_at`: `import` makes the file the newest state. Rows that do not say when they were changed count as
-    changed when the import was accepted; otherwise they count as changed at their timestamp. A mapping may say
-    `import`, too.
+    changed when the import was accepted; otherwise they count as changed at their timestamp. A mapping or the
+    settings of a source may say `import`, too.
     """
 
     source: SourceName | None = None
@@ -193,7 +193,12 @@ async def import_json(
                 source=source,
             )
             return Done(fingerprint, await submitter.submit(looked_at, caller.client_id))
-        fields = {**dict(wanted), "source": None, "analyze": _may_analyze(wanted, source)}
+        fields = {
+            **dict(wanted),
+            "source": None,
+            "analyze": _may_analyze(wanted, source),
+            "changed_at": _change_time(wanted, source),
+        }
         if len(body) > RECORDS_IN_MESSAGE_BYTES:
             stored = await submitter.store_records(job_id, wanted.records)
             fields = {**fields, "records": None, "source": stored, "unpacked_bytes": len(body)}
@@ -274,7 +279,7 @@ async def _look_outside(
     path = shown(wanted.url)
     by_name = content_encoding_of(path)
     options = wanted.model_dump(
-        exclude={"name", "mapping", "url", "compression", "changed_at", "source", *_BY_SOURCE}
+        exclude={"name", "mapping", "url", "compression", "source", *_BY_SOURCE}
     )
     compression = wanted.compression
     if compression is None and by_name != "identity":
@@ -286,7 +291,7 @@ async def _look_outside(
         compression=compression,
         accepted_at=accepted_at,
         acceptance=acceptance,
-        changed_at=_change_time(wanted, mapping),
+        changed_at=_change_time(wanted, source, mapping),
         outside=outside,
         platform=_platform_of(wanted, source),
         analyze=_may_analyze(wanted, source),
@@ -320,8 +325,13 @@ def _may_analyze(options: ImportOptions, source: DataSource | None) -> bool:
     return options.analyze and (source is None or source.analyse)
 
 
-def _change_time(options: FileImport, mapping: Mapping | None) -> ChangeTime:
-    if mapping is not None and mapping.changed_at == "import":
+def _change_time(
+    options: ImportOptions, source: DataSource | None, mapping: Mapping | None = None
+) -> ChangeTime:
+    """Return `import` if the request, the mapping of its table or its source says so."""
+    is_said_by_mapping = mapping is not None and mapping.changed_at == "import"
+    is_said_by_source = source is not None and source.changed_at == "import"
+    if is_said_by_mapping or is_said_by_source:
         return "import"
     return options.changed_at
 
@@ -397,7 +407,7 @@ async def _store(
     except Exception:
         await anyio.to_thread.run_sync(blobs.delete, f"jobs/{job_id}")
         raise
-    wanted = options.model_dump(exclude={"name", "mapping", "changed_at", "source", *_BY_SOURCE})
+    wanted = options.model_dump(exclude={"name", "mapping", "source", *_BY_SOURCE})
     compression = None if encoding == "identity" else encoding
     accepted_at = submitter.now().timestamp()
     job = ImportJob(
@@ -406,7 +416,7 @@ async def _store(
         compression=compression,
         accepted_at=accepted_at,
         acceptance=acceptance,
-        changed_at=_change_time(options, mapping),
+        changed_at=_change_time(options, source, mapping),
         unpacked_bytes=stored.unpacked_bytes,
         platform=_platform_of(options, source),
         analyze=_may_analyze(options, source),
