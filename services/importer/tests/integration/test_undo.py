@@ -200,7 +200,9 @@ def test_a_batch_that_is_written_while_the_undo_begins_is_taken_back(
 def test_two_processes_that_undo_one_import_report_each_record_once(
     room: Any, graph: Graph, blobs: Blobs
 ) -> None:
-    """Out: the comparison of `next_batch` in `removal.undo_batch`. A broker may deliver one task to two processes."""
+    """Out: `so_far` in `removal.undo_batch` (let it be the progress of the caller). A broker may deliver one task to two
+    processes.
+    """
     import_rows(graph, blobs, [like("s", 16)])
     job_id = import_rows(graph, blobs, [like("r", 1), like("s", 2, day=2), like("t", 4)], 1)
     original, reports = graph.undo_batch, []
@@ -304,7 +306,7 @@ def test_a_restored_graph_is_without_the_imports_that_were_undone(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_undos_are_replayed_beside_other_work(room: Any, tmp_path: Path, seed: int) -> None:
-    """Out: `mark_undone` in `begin_undo`, or the comparison in `lock_superseded`.
+    """Out: `mark_undone` or `wait_for_older_transactions` in `begin_undo`.
 
     Two requests replay the undos of a restored graph, a third process undoes one of the imports, and a restored
     broker delivers all messages again. The reference is a graph that never had the undone imports.

@@ -8,7 +8,7 @@ named are deleted too.
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -128,13 +128,10 @@ def undo_batch(
     apply(
         tx, classified, updates, before, unreviewed=verdicts.without, wanted=wanted, leaders=leaders
     )
-    # The node of the job is locked last, as it is when a batch is written.
+    # The node of the job is locked last, as it is when a batch is written. Another process may undo the same job and
+    # have counted records, so the numbers are read under the lock.
     row = tx.run(CYPHER["lock_undo_progress"], id=batch.job_id).single(strict=True)
     so_far = UndoProgress.from_json(row["progress"])
-    is_undone_by_another = so_far.next_batch > batch.batch
-    if is_undone_by_another:
-        # That process has counted the records of this batch.
-        return replace(so_far, not_restored_ids=undoing.progress.not_restored_ids)
     not_restored_ids = (*undoing.progress.not_restored_ids, *sorted(lost))
     progress = UndoProgress(
         next_batch=batch.batch + 1,
