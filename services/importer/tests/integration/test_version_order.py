@@ -26,6 +26,7 @@ from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Graph, RecordBatch, versions
 from edugraph_importer.graph import apply as apply_module
 from edugraph_importer.graph import removal as removal_module
+from edugraph_importer.graph.unit_of_work import write_records
 from edugraph_importer.undo import undo_import
 
 from .imports import graph_with_rows, split
@@ -427,7 +428,7 @@ AT_ONCE: dict[str, tuple[Row, Row]] = {
 def test_two_transactions_that_create_one_id_at_the_same_time_do_not_both_succeed(
     room: Any, blobs: Blobs, monkeypatch: pytest.MonkeyPatch, case: str, numbers: tuple[int, int]
 ) -> None:
-    """Out: the label `Record` of new records, `hold_keys` in `apply`, or the constraint of `Withdrawn`.
+    """Out: the label `Record` of new records, or `hold_keys` in `apply`.
 
     Both transactions have read that the id is unknown before one of them writes. On the embedded engine,
     transactions that write take turns.
@@ -439,7 +440,6 @@ def test_two_transactions_that_create_one_id_at_the_same_time_do_not_both_succee
     expected = digest_of_fold(room, imports)
     room.empty()
     both_have_read = threading.Barrier(2)
-    write_records = apply_module.write_records
     first_tries: set[int] = set()
 
     def write(*arguments: Any) -> None:
