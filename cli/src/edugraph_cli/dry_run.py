@@ -115,6 +115,11 @@ def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
     if detected.compression:
         read_as.append(detected.compression)
     say(f"{path.name}: {', '.join(read_as)}; nothing was written")
+    print_outcomes(report)
+
+
+def print_outcomes(report: DryRun) -> None:
+    """Print the counts of a dry run, the marks of the first students and the first rejects."""
     counts = {"read": report.read, "valid": report.valid, "rejected": report.rejected}
     print_table("Rows", counts | {"not relevant": sum(report.not_relevant.values())})
     by_name = {

@@ -1,4 +1,4 @@
-"""`edugraph sources create|change|list|show`: the sources that data comes from."""
+"""`edugraph sources create|change|list|show|test`: the sources that data comes from."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from edugraph_cli.commands.importing import check_file
 from edugraph_cli.display import (
+    FAILED,
     INVALID,
     plain_errors,
     print_rows,
@@ -16,9 +18,11 @@ from edugraph_cli.display import (
     stop,
 )
 from edugraph_cli.options import Json
+from edugraph_cli.source_trials import MOST_BYTES, known_nodes, print_trial
 from edugraph_client import Client
 from edugraph_common.contracts.data_sources import DataSource, SourceKind, SourceSettings
-from edugraph_common.contracts.messages import ChangeTime
+from edugraph_common.contracts.messages import ChangeTime, Format
+from edugraph_common.sources.source_trial import SourceTrial
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,6 +124,43 @@ def show(name: Name, as_json: Json = False) -> None:
     """Show a source with all its settings."""
     with plain_errors(), Client.from_environment() as client:
         _show(client.source(name), as_json=as_json)
+
+
+@app.command("test")
+def try_file(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="a file that the source sends")],
+    file_format: Annotated[
+        Format | None, typer.Option("--format", help="detected if it is not given")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what would become of a file of a source, and write nothing.
+
+    The gateway reads the file with the settings of the source, of a large file the first part. The scopes read and
+    personal are needed to learn which persons, courses and points the graph knows. Exits with 1 if a row would be
+    set aside, and with 2 for a file that the source does not take.
+    """
+    check_file(file)
+    with file.open("rb") as opened:
+        part = opened.read(MOST_BYTES)
+        is_whole = not opened.read(1)
+    with plain_errors(), Client.from_environment() as client:
+        answer = client.try_source(
+            name, part, file_name=file.name, file_format=file_format, is_whole=is_whole
+        )
+        trial = SourceTrial.model_validate(answer, extra="ignore")
+        caller = client.caller()
+        known = None
+        if {"read", "personal"} <= set(caller.scopes):
+            known = known_nodes(client, trial.named)
+    if as_json:
+        found = known.model_dump(mode="json") if known else None
+        show_json({**trial.model_dump(mode="json", by_alias=True), "known": found})
+    else:
+        print_trial(file.name, trial, known)
+    if trial.report.rejected:
+        raise typer.Exit(FAILED)
 
 
 def _given(  # noqa: PLR0917 - they are the options of two commands

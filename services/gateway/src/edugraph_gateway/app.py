@@ -31,6 +31,7 @@ from edugraph_gateway.api.routes import (
     jobs,
     previews,
     reviews,
+    source_trials,
     sources,
     students,
     tasks,
@@ -82,7 +83,7 @@ def make_application(gateway: Gateway) -> FastAPI:
         (imports, previews, analyses, jobs, tasks, dead_letters),
         (graph, documents, students, reviews),
     )
-    for module in (*of_work, *of_graph, sources, health, diagnosis, audit):
+    for module in (*of_work, *of_graph, sources, source_trials, health, diagnosis, audit):
         application.include_router(module.router)
 
     async def answer_error(request: Request, error: Exception) -> Response:

@@ -89,6 +89,7 @@ WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "summary": ("read",),
     "reviews": ("read", "personal"),
     "export": ("read", "personal"),
+    "known": ("read", "personal"),
     "check": ("operate",),
 }
 WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")

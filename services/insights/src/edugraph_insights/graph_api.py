@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from edugraph_common.contracts.api import Check, GraphSummary
+from edugraph_common.contracts.api import Check, GraphSummary, NamedNodes
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.reviews import REVIEW
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights import whole_graph
 from edugraph_insights.access import need_scopes
 from edugraph_insights.api import CallerDep, InsightsDep, Purpose
@@ -87,6 +89,42 @@ def export_graph(
             yield json.dumps(value, ensure_ascii=False).encode() + b"\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+async def asked_nodes(request: Request, caller: CallerDep) -> NamedNodes:
+    """Return the nodes in the body, which is read once the caller is admitted. Raises Refusal 403, Problem 422."""
+    need_scopes(caller, "known")
+    body = await request.body()
+    try:
+        return NamedNodes.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, ("body", *first["loc"])))
+        raise Problem(422, "invalid", f"{place}: {first['msg']}") from None
+
+
+@router.post(
+    "/v1/graph/known",
+    responses=problem_responses(401, 403, 413, 422, 429, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": NamedNodes.model_json_schema()}},
+        }
+    },
+)
+def known_nodes(
+    asked: Annotated[NamedNodes, Depends(asked_nodes)],
+    caller: CallerDep,
+    insights: InsightsDep,
+    purpose: Purpose = "",
+) -> NamedNodes:
+    """Return those of these nodes that are in the graph, and the titles that the graph has for the items.
+
+    Restricted students are left out. The body has at most 64 KiB, so send many ids in several requests.
+    """
+    insights.note_shown(caller, "known", ("known", ""), purpose)
+    return whole_graph.known(insights.graph, asked)
 
 
 @router.get("/v1/graph/check")

@@ -9,7 +9,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from edugraph_common.contracts.api import Check, GraphSummary, Mistakes
+from edugraph_common.contracts.api import Check, GraphSummary, Mistakes, NamedNodes
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.graph_schema import (
     DAY_LABELS,
@@ -171,6 +172,32 @@ def _hidden(graph: Graph) -> set[tuple[str, str]]:
         for row in graph.scan(STATEMENTS[name]):
             hidden.add((row["label"], row["id"]))
     return hidden
+
+
+def known(graph: Graph, asked: NamedNodes) -> NamedNodes:
+    """Return those of these nodes that are in the graph, and the titles that the graph has for the items.
+
+    A restricted student counts as unknown, as in each read of the graph. Raises Retryable, TooLarge and Busy.
+    """
+    permitted = graph.read("not_restricted", students=list(asked.students))
+    spellings = {point: {point, canonical_name(point)} for point in asked.points}
+    point_ids = _known_ids(graph, "KnowledgePoint", set().union(*spellings.values()))
+    points = [point for point, ids in spellings.items() if not ids.isdisjoint(point_ids)]
+    titles = {}
+    for row in graph.read("known_titles", ids=list(asked.item_titles)):
+        titles[row["id"]] = row["title"]
+    return NamedNodes(
+        students=tuple(row["student"] for row in permitted),
+        teachers=tuple(_known_ids(graph, "Teacher", asked.teachers)),
+        courses=tuple(_known_ids(graph, "Course", asked.courses)),
+        points=tuple(points),
+        item_titles=titles,
+    )
+
+
+def _known_ids(graph: Graph, label: str, ids: Iterable[str]) -> list[str]:
+    rows = graph.read_along("known_ids", label, (), ids=sorted(ids))
+    return [row["id"] for row in rows]
 
 
 def check(graph: Graph) -> Check:

@@ -54,16 +54,20 @@ def client(room: Room) -> Iterator[TestClient]:
         yield client
 
 
-def get(client: TestClient, what: str, *scopes: str) -> Any:
-    return client.get(
-        f"/v1/graph/{what}", headers={"Authorization": f"Bearer eg_{'+'.join(scopes)}"}
-    )
+def get(client: TestClient, what: str, *scopes: str, **body: Any) -> Any:
+    """Ask for a part of the whole graph. Without scopes no key is sent."""
+    headers = {}
+    if scopes:
+        headers["Authorization"] = f"Bearer eg_{'+'.join(scopes)}"
+    if what == "known":
+        return client.post(f"/v1/graph/{what}", headers=headers, json=body)
+    return client.get(f"/v1/graph/{what}", headers=headers)
 
 
 @pytest.mark.parametrize("what", WHOLE_GRAPH)
 def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, what: str) -> None:
     """Out: `need_scopes` in any route."""
-    assert client.get(f"/v1/graph/{what}").status_code == 401
+    assert get(client, what).status_code == 401
     needed = WHOLE_GRAPH[what]
     everything = (
         "read:own",
@@ -84,7 +88,7 @@ def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, 
     assert get(client, what, *needed).status_code == 200
 
 
-@pytest.mark.parametrize("what", ["reviews", "export"])
+@pytest.mark.parametrize("what", ["reviews", "export", "known"])
 def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(
     client: TestClient, what: str
 ) -> None:
@@ -99,6 +103,51 @@ def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(
 
     app.state.insights = replace(app.state.insights, audit=Away())
     assert get(client, what, "read", "personal").status_code == 503
+
+
+def test_known_nodes_are_those_that_the_graph_shows(client: TestClient, room: Room) -> None:
+    """Out: `not_restricted`, the canonical name of a point, or the label of a statement."""
+    mistake = {"course_id": "C", "item_id": "i", "correct": False, "question": "Why?"}
+    points = {"knowledge_points": ["Equal Fractions"], "item_title": "Quiz 1"}
+    values = [
+        {"type": "attempt_record", "data": {"student_id": "s1", **mistake, **points}},
+        {"type": "attempt_record", "data": {"student_id": "s2", **mistake}},
+        {
+            "type": "teacher_interaction",
+            "data": {"teacher_id": "t1", "student_id": "s1", "text": "Well done"},
+        },
+        {"type": "point_record", "data": {"point_id": "6.NS.1", "name": "Ratios"}},
+    ]
+    records = []
+    for number, value in enumerate(values):
+        envelope = {"timestamp": at(2), "record_id": f"k{number}"}
+        records.append(parse_record({**value, **envelope}))
+    written(room, School(records, []))
+    room.graph.restrict_student("s2", restricted=True)
+    known = get(
+        client,
+        "known",
+        "read",
+        "personal",
+        students=["s1", "s2", "s3", "t1", "C"],
+        teachers=["t1", "s1"],
+        courses=["C", "s1"],
+        points=["equal-fractions", "EQUAL FRACTIONS", "6.NS.1", "Sums"],
+        item_titles={"i": "Another title", "j": "Quiz 2"},
+    )
+    assert known.json() == {
+        "students": ["s1"],
+        "teachers": ["t1"],
+        "courses": ["C"],
+        "points": ["equal-fractions", "EQUAL FRACTIONS", "6.NS.1"],
+        "item_titles": {"i": "Quiz 1"},
+    }
+
+
+def test_wrong_questions_about_known_nodes_are_refused(client: TestClient) -> None:
+    for body in ({"students": "s1"}, {"names": ["x"]}, {"courses": [1]}):
+        answer = get(client, "known", "read", "personal", **body)
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:edugraph:problem:invalid")
 
 
 @pytest.mark.thorough

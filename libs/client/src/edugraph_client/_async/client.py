@@ -27,10 +27,11 @@ from edugraph_common.contracts.api import (
     Diagnosis,
     Erasures,
     GraphSummary,
+    NamedNodes,
     Restricted,
 )
 from edugraph_common.contracts.data_sources import DataSource
-from edugraph_common.contracts.messages import Removable, Renamable
+from edugraph_common.contracts.messages import Format, Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
 # A job or task is followed for this long while the gateway does not answer.
@@ -305,6 +306,22 @@ class AsyncClient:
     async def source(self, name: str) -> DataSource:
         return await self._api.model(DataSource, f"/v1/sources/{quote(name, safe='')}")
 
+    async def try_source(
+        self,
+        name: str,
+        part: bytes,
+        *,
+        file_name: str,
+        file_format: Format | None = None,
+        is_whole: bool = True,
+    ) -> dict[str, Any]:
+        """Return what would become of a file of a source. `part` is the file, or its first part: at most 8 MiB."""
+        options = dict(given(file=file_name, format=file_format))
+        options["whole"] = str(is_whole).lower()
+        path = f"/v1/sources/{quote(name, safe='')}/test"
+        headers = {"Content-Type": "application/octet-stream"}
+        return await self._api.json(path, "POST", params=options, headers=headers, content=part)
+
     # Questions and the graph.
 
     async def questions(self) -> tuple[Question, ...]:
@@ -371,6 +388,11 @@ class AsyncClient:
 
     async def graph_summary(self) -> GraphSummary:
         return await self._api.model(GraphSummary, "/v1/graph/summary", timeout=WHOLE_GRAPH_SECONDS)
+
+    async def known_nodes(self, asked: NamedNodes) -> NamedNodes:
+        """Return those of these nodes that are in the graph, and the titles that the graph has for the items."""
+        body = asked.model_dump(mode="json")
+        return await self._api.model(NamedNodes, "/v1/graph/known", "POST", json=body)
 
     @asynccontextmanager
     async def reviews(self) -> AsyncIterator[AsyncIterator[str]]:

@@ -3,6 +3,8 @@
 from edugraph_common.contracts.contract_model import ContractModel, MessageModel
 from edugraph_common.contracts.permissions import Role, Scope
 
+NamedIds = tuple[str, ...]
+
 
 class Accepted(ContractModel):
     """An accepted job: it is stored, and the broker has confirmed its message."""
@@ -47,6 +49,19 @@ class GraphSummary(ContractModel):
     relationships: dict[str, int]
     frequent_mistakes: tuple[Mistakes, ...]
     links: dict[str, str] = {}
+
+
+class NamedNodes(ContractModel):
+    """Nodes that the rows of a file name, or those of them that the graph has. Each id stands once.
+
+    `points` are ids and names of knowledge points. `item_titles` maps the id of an item to its title.
+    """
+
+    students: NamedIds = ()
+    teachers: NamedIds = ()
+    courses: NamedIds = ()
+    points: NamedIds = ()
+    item_titles: dict[str, str] = {}
 
 
 class Check(MessageModel):

@@ -17,6 +17,7 @@ from edugraph_common.sources.json_source import decode_json
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.marks import read_mark
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.platforms import UNKNOWN_PLATFORMS, Platforms
 from edugraph_common.sources.read_plan import ReadPlan, open_text
 from edugraph_common.sources.row_numbers import MOST_LOOKED_AT, are_row_numbers
 from edugraph_common.sources.rows import Content, NotRelevant, Source, make_reject, read_rows
@@ -62,6 +63,7 @@ def dry_run(
     file_format: Format,
     mapping: Mapping | None = None,
     compression: Compression | None = None,
+    platforms: Platforms = UNKNOWN_PLATFORMS,
     *,
     shown_rejects: int = SHOWN_REJECTS,
     latest: datetime | None = None,
@@ -72,13 +74,13 @@ def dry_run(
     """Read a file once, like the import, and keep the first `shown_rejects` rejects.
 
     `latest`: the latest timestamp that a record may have. `is_part`: only the first part of a file is given, so its
-    last chunk is left out. `most_rows`: reading ends soon after this number of rows. `check` raises InvalidRecord for
-    a record that the caller of the import may not write.
+    last chunk is left out. `platforms`: the prefixes of ids in statements and logs. `most_rows`: reading ends soon
+    after this number of rows. `check` raises InvalidRecord for a record that the caller of the import may not write.
 
     Raises MalformedFile, also if the mapping uses row numbers as ids of records, because the next file with the same
     numbers would replace these records.
     """
-    plan, text = open_text(file, file_format, compression, mapping)
+    plan, text = open_text(file, file_format, compression, mapping, platforms)
     types = Counter[str]()
     reasons = Counter[str]()
     not_relevant = Counter[str]()

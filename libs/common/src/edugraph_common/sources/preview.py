@@ -73,7 +73,7 @@ def preview(
     Raises MalformedFile for a file that cannot be imported.
     """
     detected = detect_file(name, part[:HEAD_BYTES])
-    text, is_whole = _unpacked(part, detected.compression, is_whole=is_whole)
+    text, is_whole = unpacked(part, detected.compression, is_whole=is_whole)
     chosen = chosen_format(detected, None, has_mapping=mapping is not None)
     detected = detected.model_copy(update={"format": chosen})
     found = Preview.model_validate(
@@ -114,9 +114,7 @@ def preview(
     return found.model_copy(update=update)
 
 
-def _unpacked(
-    part: bytes, compression: Compression | None, *, is_whole: bool
-) -> tuple[bytes, bool]:
+def unpacked(part: bytes, compression: Compression | None, *, is_whole: bool) -> tuple[bytes, bool]:
     """Return the beginning of the unpacked text, and whether it is the whole text. Raises MalformedFile."""
     stream = decompressor(compression or "identity")
     text = bytearray()

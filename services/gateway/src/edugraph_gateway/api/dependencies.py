@@ -154,4 +154,7 @@ ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
 RestrictionsDep = Annotated[Restrictions, part(lambda gateway: gateway.restrictions)]
 TaskOwnersDep = Annotated[TaskOwners, part(lambda gateway: gateway.task_owners)]
 SourcesDep = Annotated[SourceRegistry, part(lambda gateway: gateway.intake.sources)]
+PlatformPrefixesDep = Annotated[
+    dict[str, str], part(lambda gateway: gateway.settings.platform_prefixes)
+]
 ResultsDep = Annotated[TaskResults, part(lambda gateway: gateway.results)]

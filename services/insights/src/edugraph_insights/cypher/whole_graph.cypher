@@ -44,3 +44,16 @@ MATCH (v:Review) WHERE v.id > $after RETURN properties(v) AS p ORDER BY v.id LIM
 
 // name: constraints
 SHOW CONSTRAINTS YIELD labelsOrTypes RETURN labelsOrTypes AS labels
+
+// name: known_ids
+// Returns those of these ids that a node of the label has. {label} is filled in.
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+RETURN n.id AS id
+
+// name: known_titles
+// Returns the titles of those of these items that are in the graph and have a title.
+UNWIND $ids AS id
+MATCH (i:Item {id: id})
+WHERE i.name IS NOT NULL
+RETURN i.id AS id, i.name AS title

@@ -1,7 +1,8 @@
 """POST /v1/imports/preview: show what an import of a file would do. Nothing is stored."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -14,9 +15,11 @@ from edugraph_common.sources.rows import MAX_FUTURE
 from edugraph_gateway.api.dependencies import ClockDep, Importer, IntakeDep
 from edugraph_gateway.api.routes.imports import NAME, rights_of
 from edugraph_gateway.problems import problem_responses
+from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.request_body import pieces
 
 router = APIRouter(tags=["imports"])
+LookT = TypeVar("LookT")
 # Most files of a school are smaller. The client sends the first part of a larger file.
 MAX_BYTES = 8 << 20
 CONTENT_TYPE = "application/octet-stream"
@@ -24,7 +27,7 @@ TIMEOUT_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 5
 MARK_ID = "preview"
 
-_BODY = {
+FILE_BODY = {
     "required": True,
     "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}},
 }
@@ -33,7 +36,7 @@ _BODY = {
 @router.post(
     "/v1/imports/preview",
     responses=problem_responses(400, 401, 403, 408, 413, 415, 422, 429, 503),
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": FILE_BODY},
 )
 async def preview_import(
     *,
@@ -58,6 +61,27 @@ async def preview_import(
     Rows that the caller may not import are rejected. Nothing is stored. If the file has more than 8 MiB, send its
     first part with `whole=false`.
     """
+    latest = clock() + MAX_FUTURE
+
+    def look(part: bytes) -> Preview:
+        return preview(
+            name,
+            part,
+            mapping,
+            latest,
+            is_whole=whole,
+            points=points,
+            check=partial(check_rights, rights=rights_of(caller, MARK_ID), job_id=MARK_ID),
+        )
+
+    return await look_at_body(request, intake, look)
+
+
+async def look_at_body(request: Request, intake: Intake, look: Callable[[bytes], LookT]) -> LookT:
+    """Return what `look` returns for the body of the request, which is a file or its first part.
+
+    `look` runs in a thread. Raises Problem: 415, 413, 503 if other files are being looked at, 408.
+    """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != CONTENT_TYPE:
         raise Problem(415, "content-type", f"Send the file as {CONTENT_TYPE}.")
@@ -75,18 +99,7 @@ async def preview_import(
                         request, max_bytes=MAX_BYTES, idle_timeout_seconds=idle
                     )
                 ]
-                latest = clock() + MAX_FUTURE
-                look = partial(
-                    preview,
-                    name,
-                    b"".join(body),
-                    mapping,
-                    latest,
-                    is_whole=whole,
-                    points=points,
-                    check=partial(check_rights, rights=rights_of(caller, MARK_ID), job_id=MARK_ID),
-                )
-                return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
+                return await anyio.to_thread.run_sync(look, b"".join(body), abandon_on_cancel=True)
     except TimeoutError:
         words = (
             f"The preview took more than {TIMEOUT_SECONDS:g} s. Send a smaller part of the file."
