@@ -126,7 +126,7 @@ def test_a_course_is_fitted_from_files_listed_and_dropped(own_blobs: Path, tmp_p
     assert done.stdout.split("\t")[:1] == ["algebra"]
     assert "small has 99 labelled mistakes" in done.stdout + done.stderr
     (fitted,) = json.loads(runner.invoke(app, ["analyzer", "fits", "--json"]).stdout)
-    assert (fitted["course_id"], fitted["items"], fitted["held_out"]["hit@1"]) == (
+    assert (fitted["course_id"], fitted["items"], fitted["held_out"]["hit@1_same_question"]) == (
         "algebra",
         100,
         1.0,

@@ -6,26 +6,25 @@ the words alone, the labelled neighbours alone, and both lists merged, which is 
 needs no provider and takes a minute. It exits with 1 if a goal is missed.
 """
 
-import random
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from edugraph_analyzer.documents import Document, read_document
+from edugraph_analyzer.documents import Document
 from edugraph_analyzer.prompting.relevance import candidates
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
-from edugraph_analyzer.rule_based.fitted import Fit, TfIdf, words_of
+from edugraph_analyzer.rule_based.fitted import Fit
 from edugraph_analyzer.rule_based.fitting import FEWEST_ITEMS, by_course, fit_course
 from edugraph_analyzer.rule_based.labels import LabelledItem
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.messages import CourseContext
 from evaluation.data_sets import DATA_SETS, Sample, sample
-from evaluation.offline_check import ALL, DATA, SEED, TAL_EN
+from evaluation.halves import SEED, document_of, halves_of, unseen
+from evaluation.offline_check import ALL, DATA, TAL_EN
 from evaluation.statistics import Goal, goals_table, share
 
 TOLD = AnalyzerSettings().known_points
-SAME_TEXT_COSINE = 0.8
 LEAST_SHOWN = {"tal_zh mistakes": 0.65, "tal_en mistakes": 0.60}
 COUNTS = (15, 30, TOLD)
 
@@ -63,26 +62,18 @@ def shown_by_way(samples: Sequence[Sample]) -> dict[str, dict[int, list[bool]]]:
     shown: dict[str, dict[int, list[bool]]] = {}
     for way in ("words", "neighbours", "words and neighbours"):
         shown[way] = {count: [] for count in COUNTS}
-    students = sorted({str(each.record["data"]["student_id"]) for each in samples})
-    random.Random(SEED).shuffle(students)  # noqa: S311 - a draw, no secret
-    first = set(students[::2])
-    halves: tuple[list[Sample], list[Sample]] = ([], [])
-    first_half, second_half = halves
-    for each in samples:
-        if str(each.record["data"]["student_id"]) in first:
-            first_half.append(each)
-        else:
-            second_half.append(each)
+    halves = halves_of(samples)
     for learned, judged in (halves, halves[::-1]):
         fits = fits_of(learned)
         analyzer = RuleBasedAnalyzer(partial(fit_in, fits))
-        for document, points in unseen(learned, judged):
+        for each in unseen(learned, judged):
+            document = document_of(each)
             if fit_in(fits, document.courses) is None:
                 continue
             for way, candidates_of in ways(analyzer).items():
                 for count in COUNTS:
                     found = set(candidates_of(document, count))
-                    shown[way][count].append(not found.isdisjoint(points))
+                    shown[way][count].append(not found.isdisjoint(each.points))
     return shown
 
 
@@ -117,33 +108,6 @@ def fit_in(fits: dict[str, Fit], courses: Iterable[CourseContext]) -> Fit | None
         if course.course_id in fits:
             return fits[course.course_id]
     return None
-
-
-def unseen(
-    learned: Sequence[Sample], judged: Sequence[Sample]
-) -> Iterable[tuple[Document, tuple[str, ...]]]:
-    """Yield each judged mistake with its points, unless a learned one has nearly the same text."""
-    learned_bags = [words_of(document_of(each)) for each in learned]
-    tf_idf = TfIdf(learned_bags)
-    vectors = [tf_idf.vector(bag) for bag in learned_bags]
-    # word -> [(index of the learned mistake, weight)]
-    postings: dict[str, list[tuple[int, float]]] = {}
-    for index, vector in enumerate(vectors):
-        for word, weight in vector.items():
-            postings.setdefault(word, []).append((index, weight))
-    for each in judged:
-        document = document_of(each)
-        cosines: dict[int, float] = {}
-        for word, weight in tf_idf.vector(words_of(document)).items():
-            for index, other in postings[word]:
-                cosines[index] = cosines.get(index, 0.0) + weight * other
-        if max(cosines.values(), default=0.0) < SAME_TEXT_COSINE:
-            yield document, each.points
-
-
-def document_of(each: Sample) -> Document:
-    contexts = [each.context] if each.context else []
-    return read_document(each.record, "error", contexts)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ by the other half, for both halves. The command exits with 1 if a goal is missed
 
 import json
 import os
-import random
 import re
 import sys
 import time
@@ -29,6 +28,7 @@ from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding
 from edugraph_common.contracts.messages import CourseContext
 from evaluation.agreement import NO_TOPIC, row_of, topic_of
 from evaluation.data_sets import DATA_SETS, DataSet, Sample, mood_record, sample
+from evaluation.halves import SEED, halves_of, unseen
 from evaluation.moods import second_labels
 from evaluation.statistics import (
     Goal,
@@ -44,7 +44,7 @@ from evaluation.statistics import (
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 REPORT = CHECKOUT / ".run" / "evaluate-offline.json"
-SAMPLE, ALL, SEED = 400, 10_000, 1
+SAMPLE, ALL = 400, 10_000
 TAL_EN = DataSet("tal_en mistakes", "tal_en", "error", "en", "-error", has_points=True)
 LINKED = (
     DATA_SETS["bridge"],
@@ -100,8 +100,9 @@ def checked() -> tuple[str, list[Goal]]:
     analyzer = RuleBasedAnalyzer()
     plain = {each.name: judged(analyzer, each, sample(each, DATA, SAMPLE, SEED)) for each in LINKED}
     fitted = {each.name: judged_in_halves(each) for each in (*FITTED, *TYPED)}
+    at_new_questions = {each.name: judged_in_halves(each, new_questions=True) for each in FITTED}
     felt, about = moods(analyzer), topics(analyzer)
-    goals = goals_of(plain, fitted, felt)
+    goals = goals_of(plain, fitted, at_new_questions, felt)
 
     agreed = {
         aspect: bootstrapped(list(second_labels.both(aspect).values()), second_labels.kappa)
@@ -111,6 +112,7 @@ def checked() -> tuple[str, list[Goal]]:
     report = {
         "points": {name: _figures(each) for name, each in plain.items()},
         "fitted": {name: _figures(each) for name, each in fitted.items()},
+        "new questions": {name: _figures(each) for name, each in at_new_questions.items()},
         "moods": felt,
         "topics": about,
         "kappa": agreed,
@@ -120,7 +122,11 @@ def checked() -> tuple[str, list[Goal]]:
         json.dumps(report, ensure_ascii=False, indent=1, default=vars), encoding="utf-8"
     )
     twice = f"Cohen's kappa is {agreed['mood']} for moods, {agreed['topic']} for topics."
-    tables = [_points_table(plain, fitted), _kinds_table(fitted), _said_table("mood", felt)]
+    tables = [
+        _points_table(plain, fitted, at_new_questions),
+        _kinds_table(fitted),
+        _said_table("mood", felt),
+    ]
     parts = [
         *tables,
         _said_table("topic", about),
@@ -130,8 +136,13 @@ def checked() -> tuple[str, list[Goal]]:
     return "\n\n".join(parts), goals
 
 
-def _points_table(plain: dict[str, Judged], fitted: dict[str, Judged]) -> str:
-    shown = {**plain, **{f"{each.name}, fitted": fitted[each.name] for each in FITTED}}
+def _points_table(
+    plain: dict[str, Judged], fitted: dict[str, Judged], at_new_questions: dict[str, Judged]
+) -> str:
+    shown = dict(plain)
+    for each in FITTED:
+        shown[f"{each.name}, fitted"] = fitted[each.name]
+        shown[f"{each.name}, fitted, new questions"] = at_new_questions[each.name]
     head = (
         "labelled",
         "records",
@@ -184,7 +195,10 @@ def _said_table(head: str, found: dict[str, tuple[int, int]]) -> str:
 
 
 def goals_of(
-    plain: dict[str, Judged], fitted: dict[str, Judged], felt: dict[str, tuple[int, int]]
+    plain: dict[str, Judged],
+    fitted: dict[str, Judged],
+    at_new_questions: dict[str, Judged],
+    felt: dict[str, tuple[int, int]],
 ) -> list[Goal]:
     """Return the goals. A figure over all sets is the mean over the sets, each of which has the same weight."""
 
@@ -201,6 +215,12 @@ def goals_of(
     pairs = {
         **{f"points of {name}": each.said("first") for name, each in plain.items()},
         **{f"points of {each.name}, fitted": fitted[each.name].said("first") for each in FITTED},
+        **{
+            f"points of {each.name}, fitted, new questions": at_new_questions[each.name].said(
+                "first"
+            )
+            for each in FITTED
+        },
         **{f"kinds of {each.name}, fitted": fitted[each.name].said("type") for each in TYPED},
     }
     worst = max(
@@ -313,20 +333,19 @@ def judged(analyzer: RuleBasedAnalyzer, data_set: DataSet, samples: Sequence[Sam
     return found
 
 
-def judged_in_halves(data_set: DataSet) -> Judged:
-    """Fit to each half of a set and judge by the other half. All records of one student are in the same half."""
-    samples = sample(data_set, DATA, ALL, SEED)
-    students = sorted({_student(each) for each in samples})
-    random.Random(SEED).shuffle(students)  # noqa: S311 - a draw, no secret
-    first = {*students[::2]}
-    halves = [
-        [each for each in samples if (_student(each) in first) is side] for side in (True, False)
-    ]
+def judged_in_halves(data_set: DataSet, *, new_questions: bool = False) -> Judged:
+    """Fit to each half of a set and judge by the other half. All records of one student are in the same half.
+
+    With `new_questions` a mistake is not judged if a learned one has nearly the same text.
+    """
+    halves = halves_of(sample(data_set, DATA, ALL, SEED))
     together = Judged()
     for learned, held_out in (halves, halves[::-1]):
-        one = judged(
-            RuleBasedAnalyzer(fit_of(learned, together=data_set in TYPED)), data_set, held_out
-        )
+        judging = held_out
+        if new_questions:
+            judging = list(unseen(learned, held_out))
+        analyzer = RuleBasedAnalyzer(fit_of(learned, together=data_set in TYPED))
+        one = judged(analyzer, data_set, judging)
         together.rows += one.rows
         together.seconds += one.seconds
     return together
@@ -355,10 +374,6 @@ def fit_of(
     return lambda contexts: next(
         (fits[each.course_id] for each in contexts if each.course_id in fits), None
     )
-
-
-def _student(each: Sample) -> str:
-    return str(each.record["data"]["student_id"])
 
 
 def moods(analyzer: RuleBasedAnalyzer) -> dict[str, tuple[int, int]]:

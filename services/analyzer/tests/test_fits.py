@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.isotonic import IsotonicRegression
@@ -17,6 +17,7 @@ from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.rule_based.fits_in_use import LOOKED_AT_SECONDS, FitsInUse
 from edugraph_analyzer.rule_based.fitted import (
     NEIGHBOURS,
+    SAME_QUESTION_COSINE,
     Classifier,
     Fit,
     Linker,
@@ -122,8 +123,47 @@ def test_neighbours_vote_with_the_square_of_their_cosine(
     for place, cosine in enumerate(cosines):
         wanted[f"p{place % 3}"] = wanted.get(f"p{place % 3}", 0.0) + cosine**2
     linker = Linker([row(bag, points=(f"p{place % 3}",)) for place, bag in enumerate(bags)])
-    votes = linker.votes(asked)
+    votes = linker.votes(asked).by_point
     assert {name: votes.get(name, 0.0) for name in wanted} == pytest.approx(wanted)
+
+
+@given(BAGS, st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5)))
+def test_mistakes_at_the_same_question_can_be_left_out(
+    bags: list[dict[str, int]], asked: dict[str, int]
+) -> None:
+    cosines = (reference(bags, of=[asked]) @ reference(bags, of=bags).T).toarray()[0]
+    assume(all(abs(cosine - SAME_QUESTION_COSINE) > 1e-9 for cosine in cosines))
+    linker = Linker([row(bag, points=(f"p{place}",)) for place, bag in enumerate(bags)])
+    left = linker.votes(asked, without_same_question=True).by_point
+    wanted = {
+        f"p{place}": cosine**2
+        for place, cosine in enumerate(cosines)
+        if 0 < cosine < SAME_QUESTION_COSINE
+    }
+    assert left == pytest.approx(wanted)
+    is_same = max(cosines) > SAME_QUESTION_COSINE
+    assert linker.votes(asked).is_same_question is bool(is_same)
+
+
+def test_a_new_question_has_the_confidence_of_new_questions() -> None:
+    """Each class has one question of its own, and the words of a question say nothing of the point of another one.
+
+    To take the guard out: let Fit.points use one step function, or let the fit judge with the same question only.
+    """
+    items = []
+    for number in range(200):
+        question = number // 20
+        words = " ".join(f"q{question}w{place}" for place in range(8))
+        items.append(
+            LabelledItem(mistake(number, f"shared words here {words}"), (), (f"P{question % 4}",))
+        )
+    fit = fitted(items)
+    assert fit.header.held_out["hit@1_same_question"] > 0.9
+    assert fit.header.held_out["hit@1_new_question"] < 0.5
+    seen = fit.points(document("shared words here " + " ".join(f"q3w{n}" for n in range(8))), 3)
+    new = fit.points(document("shared words here and others that nobody labelled"), 3)
+    assert seen[0].confidence > 0.9
+    assert all(point.confidence < 0.5 for point in new)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=400))

@@ -17,6 +17,9 @@ from edugraph_common.contracts.fits import FitHeader
 from edugraph_common.runtime.shared_state.fit_store import fit_keys, read_fit, write_fit
 from edugraph_common.runtime.shared_state.object_store import Blobs
 
+# Steps of confidence say nothing to people.
+STEPS = {"same_question_steps", "new_question_steps", "type_steps"}
+
 app = typer.Typer(no_args_is_help=True, help="The offline analyser, and its fits to courses.")
 
 
@@ -63,12 +66,7 @@ def fit(
                 write_fit(blobs, header, rows)
                 fitted.append(header)
     if as_json:
-        show_json(
-            [
-                header.model_dump(mode="json", exclude={"point_steps", "type_steps"})
-                for header in fitted
-            ]
-        )
+        show_json([header.model_dump(mode="json", exclude=STEPS) for header in fitted])
     else:
         _print(fitted)
         for course_id, labelled in chosen.items():
@@ -91,12 +89,7 @@ def list_fits(as_json: Json = False) -> None:
     with plain_errors():
         headers = [read_fit(blobs, key)[0] for key in fit_keys(blobs)]
     if as_json:
-        show_json(
-            [
-                header.model_dump(mode="json", exclude={"point_steps", "type_steps"})
-                for header in headers
-            ]
-        )
+        show_json([header.model_dump(mode="json", exclude=STEPS) for header in headers])
     else:
         _print(headers)
 
@@ -134,4 +127,12 @@ def _print(headers: list[FitHeader]) -> None:
     for header in headers:
         shares = [f"{share:.2f}" for share in header.held_out.values()]
         rows.append((header.course_id, header.version, header.items, *shares))
-    print_rows(("course", "version", "mistakes", "first point right", "kinds recognised"), rows)
+    columns = (
+        "course",
+        "version",
+        "mistakes",
+        "first point right, same question",
+        "first point right, new question",
+        "kinds recognised",
+    )
+    print_rows(columns, rows)

@@ -37,8 +37,9 @@ class FitHeader(MessageModel):
     """The first line of a fit; the rows follow.
 
     `name_weight`: the weight of the likeness of a point's name, relative to the votes of the neighbours.
-    `point_steps` and `type_steps` turn scores into confidence; if one is empty, the fit finds no points or no types.
-    `held_out`: figures of a cross-validation, on items that the fit had not seen.
+    The steps turn scores into confidence. There are those of points for mistakes at a question that has labelled
+    mistakes, those of points for mistakes at a new question, and those of types. If they are empty, the fit finds no
+    points or no types there. `held_out`: figures of a cross-validation, on items that the fit had not seen.
     """
 
     version: str
@@ -46,7 +47,8 @@ class FitHeader(MessageModel):
     fitted_at: str
     items: int
     name_weight: float = Field(ge=0)
-    point_steps: Steps = ()
+    same_question_steps: Steps = ()
+    new_question_steps: Steps = ()
     type_steps: Steps = ()
     held_out: dict[str, float] = Field(default_factory=dict)
 

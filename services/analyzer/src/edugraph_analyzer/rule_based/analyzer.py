@@ -85,7 +85,7 @@ class RuleBasedAnalyzer:
         if fit is None:
             return ()
         votes = fit.linker.votes(words_of(document), _PROPOSING_NEIGHBOURS)
-        ranked = ranked_points(votes, {}, 0.0)
+        ranked = ranked_points(votes.by_point, {}, 0.0)
         return tuple(name for name, _ in ranked)
 
     def finding(self, document: Document) -> RecordFinding:

@@ -20,6 +20,8 @@ from edugraph_common.contracts.findings import FoundErrorType, LinkedPoint
 from edugraph_common.contracts.fits import FitHeader, LabelledRow, Steps
 
 NEIGHBOURS = 20
+# Two mistakes whose texts are as like as this were made at the same question.
+SAME_QUESTION_COSINE = 0.8
 FEWEST_OF_A_TYPE = 5  # labelled mistakes; a kind of which there are fewer is not known
 # A word counts if at most so many of the labelled mistakes have it, or a fifth of them where that is more: comparing
 # by commoner words takes most of the time.
@@ -87,6 +89,18 @@ class TfIdf:
         return {word: weight / length for word, weight in weights.items()}
 
 
+@dataclass(frozen=True)
+class Votes:
+    """The votes of the nearest labelled mistakes by point, and the cosine of the nearest one (0 for none)."""
+
+    by_point: dict[str, float]
+    nearest_cosine: float
+
+    @property
+    def is_same_question(self) -> bool:
+        return self.nearest_cosine >= SAME_QUESTION_COSINE
+
+
 class Linker:
     """Finds the knowledge points of the nearest labelled mistakes. Each votes with the square of its cosine."""
 
@@ -103,19 +117,32 @@ class Linker:
                 self._postings[word].append((index, weight))
         self.points = tuple(sorted(set(chain.from_iterable(self._points))))
 
-    def votes(self, words: Mapping[str, int], neighbours: int = NEIGHBOURS) -> dict[str, float]:
-        """Return the votes of the nearest labelled mistakes by point."""
+    def votes(
+        self,
+        words: Mapping[str, int],
+        neighbours: int = NEIGHBOURS,
+        *,
+        without_same_question: bool = False,
+    ) -> Votes:
+        """Return the votes of the nearest labelled mistakes.
+
+        `without_same_question` leaves out the mistakes at the same question, as if nobody had labelled any of them.
+        """
         cosines: dict[int, float] = defaultdict(float)  # index of the row -> cosine
         for word, weight in self._tf_idf.vector(words).items():
             for index, weight_in_row in self._postings[word]:
                 cosines[index] += weight * weight_in_row
+        if without_same_question:
+            cosines = {
+                index: cosine for index, cosine in cosines.items() if cosine < SAME_QUESTION_COSINE
+            }
         # If two rows are equally near, the earlier one counts, so that one fit gives one answer.
         nearest = nlargest(neighbours, cosines.items(), key=lambda each: (each[1], -each[0]))
-        votes: dict[str, float] = defaultdict(float)
+        by_point: dict[str, float] = defaultdict(float)
         for index, cosine in nearest:
             for point in self._points[index]:
-                votes[point] += cosine * cosine
-        return votes
+                by_point[point] += cosine * cosine
+        return Votes(by_point, max(cosines.values(), default=0.0))
 
 
 class Classifier:
@@ -214,11 +241,14 @@ class Fit:
         if self.header.name_weight:
             likes = dict(zip(names, likenesses(document.text, names), strict=True))
         votes = self.linker.votes(words_of(document))
-        ranked = ranked_points(votes, likes, self.header.name_weight)[:most]
+        steps = self.header.new_question_steps
+        if votes.is_same_question:
+            steps = self.header.same_question_steps
+        ranked = ranked_points(votes.by_point, likes, self.header.name_weight)[:most]
         total = sum(score for _, score in ranked)
         linked: list[LinkedPoint] = []
         for name, score in ranked:
-            confidence = round(confidence_of(self.header.point_steps, score), 2)
+            confidence = round(confidence_of(steps, score), 2)
             if confidence >= _LEAST_CONFIDENCE:
                 linked.append(
                     LinkedPoint(name=name, strength=round(score / total, 2), confidence=confidence)

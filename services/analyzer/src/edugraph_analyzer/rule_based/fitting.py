@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 
@@ -51,7 +51,9 @@ def fit_course(
     """Return the header and the rows of a fit. The first MOST_ITEMS mistakes count.
 
     Scores become confidence by cross-validation: a fit to the mistakes of the other students judges each fifth of the
-    students. If a part is not better than chance there, its step function is empty and it says nothing.
+    students. If a part is not better than chance there, its step function is empty and it says nothing. A mistake is
+    judged twice: with the labelled mistakes at the same question, if there are any, and without them, because a
+    school gives new questions to whole classes.
     """
     labelled = labelled[:MOST_ITEMS]
     bags = [words_of(document) for document, _ in labelled]
@@ -73,7 +75,7 @@ def fit_course(
             )
         )
     texts = [document.text for document, _ in labelled]
-    weight, hits, point_steps = _points_held_out(rows, texts)
+    points = _points_held_out(rows, texts)
     recall, type_steps = _types_held_out(rows)
     lines = "\n".join(row.model_dump_json() for row in rows)
     digest = hashlib.sha256(lines.encode()).hexdigest()[:8]
@@ -82,10 +84,15 @@ def fit_course(
         course_id=course_id,
         fitted_at=at.isoformat(),
         items=len(rows),
-        name_weight=weight,
-        point_steps=point_steps,
+        name_weight=points.name_weight,
+        same_question_steps=steps_of(points.same_question.scored),
+        new_question_steps=steps_of(points.new_question.scored),
         type_steps=type_steps,
-        held_out={"hit@1": round(hits, 3), "mean_recall_of_types": round(recall, 3)},
+        held_out={
+            "hit@1_same_question": round(points.same_question.share_of_hits, 3),
+            "hit@1_new_question": round(points.new_question.share_of_hits, 3),
+            "mean_recall_of_types": round(recall, 3),
+        },
     )
     return header, rows
 
@@ -105,32 +112,59 @@ def _fold_of(row: LabelledRow) -> int:
     return int(hashlib.sha256(owner.encode()).hexdigest(), 16) % _FOLDS
 
 
-def _points_held_out(
-    rows: Sequence[LabelledRow], texts: Sequence[str]
-) -> tuple[float, float, Steps]:
-    """Return the weight of names that hits most first points, the share that it hits, and the steps of confidence."""
+@dataclass
+class _Judged:
+    """The judged mistakes of one kind: their number, how often the first point was right, and all scores."""
+
+    count: int = 0
+    hits: int = 0
+    scored: Scored = field(default_factory=list)
+
+    @property
+    def share_of_hits(self) -> float:
+        return self.hits / self.count if self.count else 0.0
+
+    def judge(self, ranked: Sequence[tuple[str, float]], right: Container[str]) -> None:
+        self.count += 1
+        self.scored += [(score, name in right) for name, score in ranked]
+        if ranked:
+            first, _ = ranked[0]
+            self.hits += first in right
+
+
+@dataclass
+class _PointsHeldOut:
+    """How a weight of names does at mistakes whose question has labelled mistakes, and at new questions."""
+
+    name_weight: float
+    same_question: _Judged = field(default_factory=_Judged)
+    new_question: _Judged = field(default_factory=_Judged)
+
+    @property
+    def hits(self) -> int:
+        return self.same_question.hits + self.new_question.hits
+
+
+def _points_held_out(rows: Sequence[LabelledRow], texts: Sequence[str]) -> _PointsHeldOut:
+    """Return the judgement of the weight that hits most first points. The smaller one of two equal weights counts."""
     names = tuple(sorted(set(chain.from_iterable(row.knowledge_points for row in rows))))
-    hits = dict.fromkeys(_NAME_WEIGHTS, 0)
-    scored: dict[float, Scored] = {weight: [] for weight in _NAME_WEIGHTS}
-    judged = 0
+    tried = [_PointsHeldOut(weight) for weight in _NAME_WEIGHTS]
     for learned, held_out in _folds(rows):
         linker = Linker(learned)
         for index in held_out:
             right = set(rows[index].knowledge_points)
             if not right:
                 continue
-            judged += 1
             votes = linker.votes(rows[index].words)
+            without_question = linker.votes(rows[index].words, without_same_question=True)
             likes = dict(zip(names, likenesses(texts[index], names), strict=True))
-            for weight in _NAME_WEIGHTS:
-                ranked = ranked_points(votes, likes, weight)[:LINKS]
-                scored[weight] += [(score, name in right) for name, score in ranked]
-                if ranked:
-                    first, _ = ranked[0]
-                    hits[weight] += first in right
-    best = max(_NAME_WEIGHTS, key=lambda weight: (hits[weight], -weight))
-    share = hits[best] / judged if judged else 0.0
-    return best, share, steps_of(scored[best])
+            for each in tried:
+                ranked = ranked_points(without_question.by_point, likes, each.name_weight)
+                each.new_question.judge(ranked[:LINKS], right)
+                if votes.is_same_question:
+                    ranked = ranked_points(votes.by_point, likes, each.name_weight)
+                    each.same_question.judge(ranked[:LINKS], right)
+    return max(tried, key=lambda each: (each.hits, -each.name_weight))
 
 
 def _types_held_out(rows: Sequence[LabelledRow]) -> tuple[float, Steps]:
