@@ -133,7 +133,7 @@ def test_made_up_questions_are_answered_as_the_document_says(address: str, role:
     def answered(cases: Any) -> None:
         for case in cases:
             answer = case.call_and_validate(
-                headers={"Authorization": f"Bearer eg_{role}"}, checks=CHECKS
+                headers={"Authorization": f"Bearer eg_{role}"}, checks=CHECKS, timeout=60
             )
             answers[answer.status_code] += 1
 

@@ -103,6 +103,61 @@ def test_such_a_word_goes_where_it_is_used_as_a_name(name: str, text: str, found
     assert Redactor((), [CourseNames([name])]).redact(text) == text.replace(found, "[PERSON_1]")
 
 
+# Made-up word problems. Their persons are called like the member Neil Okafor.
+PROBLEMS = (
+    "Neil has 12 marbles and loses 5. How many marbles are left?",
+    "A shop sells pens at $2. If Neil buys seven pens, how much does Neil pay?",
+    "Ana gave Neil half of her 30 shells. What is the total number of shells that Neil has now?",
+)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_person_of_a_word_problem_stays(problem: str) -> None:
+    """Out: `_word_problems`."""
+    redactor = Redactor((), [CourseNames(["Neil Okafor"])])
+    assert (
+        redactor.redact(f"{problem}\nI worked with a friend.")
+        == f"{problem}\nI worked with a friend."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # The text speaks of a lesson or to a person.
+        "Neil said it is 12 and I have 5. How many are right?",
+        "Neil copied 3 of my 5 answers, how many did he get?",
+        "How many of the 12 marbles do you have, if Neil has 5?",
+        # The text asks for nothing, or has too few quantities.
+        "Neil has 12 marbles and loses 5.",
+        "How many marbles does Neil have?",
+        # The name stands where a person is addressed or speaks.
+        "Neil, a box has 12 marbles and loses 5. How many are left?",
+        "Neil: a box has 12 marbles and loses 5. How many are left?",
+        "A box has 12 marbles and loses 5. How many are left, Neil?",
+        '"Neil" has 12 marbles and loses 5. How many are left?',
+        "(Neil has 12 marbles and loses 5. How many are left?",
+        # The problem is in another paragraph.
+        "Neil is mean\nA box has 12 marbles and loses 5. How many are left?",
+        "A box has 12 marbles and loses 5. How many are left?\nNeil is mean",
+        # The name is not a frequent first name, or has two parts.
+        "Okafor has 12 marbles and loses 5. How many are left?",
+        "Neil Okafor has 12 marbles and loses 5. How many are left?",
+    ],
+)
+def test_a_member_beside_a_word_problem_is_found(text: str) -> None:
+    """Out: `_OF_A_LESSON`, the question, the quantities, the marks, the end of a paragraph, or the first names."""
+    redacted = Redactor((), [CourseNames(["Neil Okafor"])]).redact(text)
+    assert "Neil" not in redacted
+    assert "Okafor" not in redacted
+
+
+def test_the_person_of_a_record_is_found_in_a_word_problem() -> None:
+    person = Person("STUDENT", "Neil Okafor", is_name=True)
+    for problem in PROBLEMS:
+        assert "Neil" not in Redactor((person,), [CourseNames(["Neil Okafor"])]).redact(problem)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -54,6 +54,63 @@ def test_what_is_not_private_stays(case: dict) -> None:
     assert Redactor(people_of(case)).redact(case["text"]) == case["text"]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        # Three groups of digits, with area codes that are not assigned.
+        ("I am at (154)360-8360 now", "(154)360-8360"),
+        ("so 168-381-4344 it is", "168-381-4344"),
+        ("or 198.281.1027x86 then", "198.281.1027x86"),
+        # A number with its leading 0 and without separators.
+        ("try 02079460018 later", "02079460018"),
+        ("0612345678 is mine", "0612345678"),
+        # A field whose value is on the next line.
+        ("Phone:\n4155550", "4155550"),
+        ("手机：\n4155550", "4155550"),
+        # Words before a number, and behind it.
+        ("You can reach me on 1928 374 6551", "1928 374 6551"),
+        ("He never answers at 19283746551", "19283746551"),
+        ("Ann, 19283 74655 mobile", "19283 74655"),
+        ("8237 4655 (fax), 3 pages", "8237 4655"),
+    ],
+)
+def test_telephone_numbers_are_found_by_their_form_and_by_words(text: str, found: str) -> None:
+    """Out: the form of three groups, of a leading 0, of words behind, the line break, or the words."""
+    assert Redactor(()).redact(text) == text.replace(found, "[PHONE_1]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "so 300-200-1000 = -900",
+        "3*300-200-1000 is negative",
+        "the ISBN 0306406152",
+        "0.0123456789 and 0123456789%",
+        "0000000000 and 0101010101",
+        "1234567 people have a mobile plan",
+        "We reach 1000000 of them, then contact 2000000 more",
+        "12345678 is a large number",
+    ],
+)
+def test_numbers_of_exercises_are_not_telephone_numbers(text: str) -> None:
+    """Out: the look at calculations, at books, at the end of a line, or at assigned numbers."""
+    assert Redactor(()).redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["Date of birth: {}", "DOB {}", "birth date {}", "出生日期：{}", "D.O.B. {}"]
+)
+@pytest.mark.parametrize("date", ["1913-04-09", "09/04/1913", "9 April 1913"])
+def test_a_date_in_a_form_is_a_birth_date_in_any_year(text: str, date: str) -> None:
+    """Out: the form of `_BIRTH_FIELD`."""
+    assert Redactor(()).redact(text.format(date)) == text.format("[BIRTHDATE_1]")
+
+
+def test_birth_dates_of_history_stay() -> None:
+    for text in ("Emmy Noether was born on 23 March 1882.", "Date of birth: 23 March 1882"):
+        assert Redactor(()).redact(text) == text
+
+
 def test_the_same_text_of_two_students_is_one_text() -> None:
     texts = [Redactor((student(name),)).redact(f"{name} 不会通分") for name in ("王小明", "赵一诺")]
     assert texts[0] == texts[1] == "[STUDENT_1] 不会通分"
@@ -176,6 +233,9 @@ FEWEST_DIGITS = (
     "(01) 12",
     "400 123 123",
     "212-212-1234",
+    "112-112-1234",
+    "0123456789",
+    "1 2 3 4 5 6 7 fax",
     "phone 1 1 1 1 1 1 1",
     "3123-1234-1234-1234",
     "1 234 567",
@@ -189,6 +249,7 @@ FEWEST_DIGITS = (
     "Calle Mayor 1",
     "P.O. Box 1",
     "A1 1AA",
+    "dob may 1",
     "born may 1",
     "may 1 born",
     "京AA1AAA",

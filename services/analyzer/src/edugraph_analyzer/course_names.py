@@ -5,9 +5,11 @@ course. A name that is also a word counts only where it is used as a name.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from itertools import pairwise, permutations
+from operator import itemgetter
 from typing import NamedTuple
 
 from edugraph_analyzer.name_forms import (
@@ -132,6 +134,31 @@ _MONTHS_AND_MORE = words_in("always_capitals.txt")
 _IN_LESSONS = words_in("in_lessons.txt")
 # Particles of names, which name nobody alone.
 _PARTICLES = words_in("particles.txt")
+# Frequent first names. The persons of word problems have these.
+_FIRST_NAMES = words_in("first.txt")
+# A word problem asks for a quantity, has at least two quantities, and tells a story. It speaks neither to a person
+# nor about a lesson.
+_ASKS_FOR_QUANTITY = re.compile(
+    r"\bhow\s(?:many|much)\b|\bwhat\s(?:is|was|are|were)\s(?:the|his|her|their)\s"
+    r"(?:total|average|sum|difference|product|cost|price|perimeter|area|volume|age|number|amount)\b",
+    re.IGNORECASE,
+)
+_QUANTITIES = re.compile(
+    r"\d+|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty"
+    r"|hundred|thousand|half|twice|thrice|double|triple)\b",
+    re.IGNORECASE,
+)
+_FEWEST_QUANTITIES = 2
+_OF_A_LESSON = re.compile(
+    r"\b(?:I|me|my|mine|we|us|our|ours|you|your|yours|let's"
+    r"|say|says|said|told|tells?|asks?|asked|thinks?|thought|answer(?:s|ed)?|explain(?:s|ed)?"
+    r"|cop(?:y|ies|ied)|solves?|solved|writes?|wrote|wrong|correct|right|mistakes?|homework|classmates?"
+    r"|teachers?|students?|pupils?|tutors?|tests?|quiz|exams?|exercise|lesson|step)\b",
+    re.IGNORECASE,
+)
+_PARAGRAPH = re.compile(r"[^\n]+")
+_MARK_BEFORE = re.compile(r"[,:;@\"'(\[]\s{0,2}$")
+_MARK_BEHIND = re.compile(r"\s{0,2}[,:;@\"()\]]")
 _CYRILLIC = re.compile("[\u0400-\u052f]")
 _CYRILLIC_ENDING = re.compile(
     "(?:ого|ому|ыми|ими|ами|ом|ой|ою|ем|ей|ым|им|ую|ая|их|ых|[аеиоуыюяьйё])$"
@@ -323,10 +350,12 @@ class CourseNames:
         joins = [
             bool(_JOINT.fullmatch(plain, run.end, after.start)) for run, after in pairwise(runs)
         ]
+        problems = _word_problems(plain)
         index = 0
         while index < len(runs):
             size = self._longest_name_at(plain, runs, joins, index)
-            if size:
+            is_of_story = size == 1 and _is_of_story(plain, runs[index], problems)
+            if size and not is_of_story:
                 yield runs[index].start, runs[index + size - 1].end, _TAG
             index += max(size, 1)
 
@@ -382,6 +411,41 @@ def _is_unspaced_name(plain: str, start: int, end: int, proof: _Proof) -> bool:
     if _GIVEN_TO.search(before) and _HAN_AFTER.match(plain, end):
         return True
     return has_name_before and _HAN_AFTER_WORD.match(plain, end) is not None
+
+
+def _word_problems(plain: str) -> list[tuple[int, int]]:
+    """Return start and end of each paragraph that is a word problem, in order.
+
+    An example is "Mia has 3 apples and eats 2. How many are left?".
+    """
+    if not _ASKS_FOR_QUANTITY.search(plain):
+        return []
+    problems = []
+    for found in _PARAGRAPH.finditer(plain):
+        paragraph = found[0]
+        asks = _ASKS_FOR_QUANTITY.search(paragraph) is not None
+        has_quantities = len(_QUANTITIES.findall(paragraph)) >= _FEWEST_QUANTITIES
+        if asks and has_quantities and not _OF_A_LESSON.search(paragraph):
+            problems.append(found.span())
+    return problems
+
+
+def _is_of_story(plain: str, run: _Run, problems: list[tuple[int, int]]) -> bool:
+    """Return whether a first name is that of a person in a word problem.
+
+    A name beside a comma, colon or bracket may be the name of the person who is addressed or who speaks.
+    """
+    if run.letters not in _FIRST_NAMES or not plain[run.start].isupper():
+        return False
+    problems_begun = bisect_right(problems, run.start, key=itemgetter(0))
+    if problems_begun == 0:
+        return False
+    _, problem_end = problems[problems_begun - 1]
+    if run.start >= problem_end:
+        return False
+    has_mark_before = _MARK_BEFORE.search(plain[max(0, run.start - 3) : run.start]) is not None
+    has_mark_behind = _MARK_BEHIND.match(plain, run.end) is not None
+    return not has_mark_before and not has_mark_behind
 
 
 def _is_whole_name(plain: str, runs: list[_Run], letters: str) -> bool:

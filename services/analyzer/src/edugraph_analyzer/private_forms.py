@@ -171,9 +171,12 @@ _REGIONS = (
 )
 _PHONE_CUES = (
     r"(?:电话|手机|座机|联系方式|打给我|传真|家里号码|号码|拨打|短信|(?<![a-z])(?:phone|mobile|cell|call|ring|tel|fax|text|whats\s?app|sms"
-    r"|(?:my|her|his|home|mum's|dad's|mom's|contact) number|(?<!the )number is)(?![a-z]))"
+    r"|(?:my|her|his|home|mum's|dad's|mom's|contact) number|(?<!the )number is"
+    r"|landline|(?:reach|contact) (?:me|us|him|her|them)|messages? to|answer(?:s|ing)? (?:at|on))(?![a-z]))"
 )
-_PHONE_HINT = r"电话|手机|座机|联系方式|打给我|传真|号码|拨打|短信|phone|mobile|cell|call|ring|tel|fax|text|whats|sms|number"
+_PHONE_HINT = r"电话|手机|座机|联系方式|打给我|传真|号码|拨打|短信|phone|mobile|cell|call|ring|tel|fax|text|whats|sms|number|landline|reach|contact|message|answer"
+# Words behind a number that say which number it is, at the end of a line or part of a sentence.
+_PHONE_CUES_BEHIND = r"(?:office|mobile|cell|fax|landline|手机|座机|传真)"
 _REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\d{4}|[\s\-.]\d{3}[\s\-.]\d{5}|\d[\s\-.]\d{4}[\s\-.]\d{3})"
 _DIGIT_HAN = "〇零一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
 _HAN_VALUE = {char: str(place) for place, char in enumerate("零一二三四五六七八九")} | {
@@ -241,6 +244,26 @@ def _with_trunk(match: Found) -> tuple[int, int] | None:
     digits = "".join(_DIGITS.findall(match[0]))
     is_number = len(digits) >= _TEN or is_phone(digits)
     if not is_number:
+        return None
+    return match.span()
+
+
+def _in_groups(match: Found) -> tuple[int, int] | None:
+    """Replace three groups of digits that are not a calculation. Groups with spaces alone need the prefix 1."""
+    before = match.string[max(0, match.start() - 4) : match.start()]
+    if _CALCULATED.search(before) or _QUANTITY.match(match.string, match.end()):
+        return None
+    has_marks = re.search(r"[.\-()]", match[0]) is not None
+    has_prefix = match[0].startswith("1")
+    if not has_marks and not has_prefix:
+        return None
+    return match.span()
+
+
+def _without_separators(match: Found) -> tuple[int, int] | None:
+    """Replace an assigned number that begins with 0. No quantity does, but the number of a book may."""
+    before = match.string[max(0, match.start() - 8) : match.start()]
+    if "isbn" in before.lower() or _CALCULATED.search(before) or not is_phone(match[0]):
         return None
     return match.span()
 
@@ -414,10 +437,16 @@ _DATE = (
     rf"\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?|(?:19|20)\d{{6}}(?!\d))"
 )
 _BIRTH_CUE = r"(?:出生(?:日期|年月日?|于|在)?|生日|生辰|生于|(?<![a-z])(?:birth\s?day|b-?day|born|birth|dob)(?![a-z])|d\.o\.b\.?)"
+# The name of a field of a form.
+_BIRTH_FIELD = (
+    r"(?:出生(?:日期|年月日?)|(?<![a-z])(?:date\sof\sbirth|birth\s?date|dob)(?![a-z])|d\.o\.b\.?)"
+)
 _BIRTH_HINT = r"出生|生日|生辰|生于|birth|b-?day|born|dob|d\.o\.b"
 _YEAR = re.compile(r"(?:1[0-9]|20)\d\d")
 # Grandparents of pupils were born after this year. People who were born earlier are in history books.
 _OLDEST_BIRTH_YEAR = 1930
+# A form is filled in by a living person.
+_OLDEST_BIRTH_YEAR_IN_FORM = 1900
 
 
 def _address_in_chinese(match: Found) -> tuple[int, int]:
@@ -431,6 +460,11 @@ def _address_in_chinese(match: Found) -> tuple[int, int]:
 def _is_birth_date(found: str) -> bool:
     year = _YEAR.search(found)
     return year is None or int(year[0]) >= _OLDEST_BIRTH_YEAR
+
+
+def _is_birth_date_in_form(found: str) -> bool:
+    year = _YEAR.search(found)
+    return year is None or int(year[0]) >= _OLDEST_BIRTH_YEAR_IN_FORM
 
 
 def _looks_like_plate(found: str) -> bool:
@@ -479,8 +513,11 @@ FORMS = (
     _form("PHONE", r"(?<![\d.])1([\s\-.])[3-9](?:\1\d){9}(?!\1?\d)", r"1[\s\-.][3-9][\s\-.]\d", digits=11, in_a_row=1),
     _form("PHONE", r"(?<![\d.+\-])(?:\(0\d{1,4}\)\s?|0\d{1,4}[\s\-])\d{2,8}(?:[\s\-]\d{2,4}){0,4}(?:[\s\-转x]{1,3}\d{1,5})?(?!\d)", r"0\d{1,4}[\s\-)]", _with_trunk, digits=4, in_a_row=2),
     _form("PHONE", r"(?<![\d.])400[\s\-]?\d{3,4}[\s\-]?\d{3,4}(?!\d)", r"400", _if(lambda found: len(_compact(found)) == _TEN), digits=9, in_a_row=3),
-    _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?(?:\([2-9]\d{2}\)[\s.\-]{0,2}|[2-9]\d{2}[\s.\-]{1,2})[2-9]\d{2}[.\-\s]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,6}|(?![\d.]\d))", "", _if(lambda found: bool(re.search(r"[.\-()]", found)) or found[0] == "1"), digits=10, in_a_row=4),
-    _form("PHONE", rf"{_PHONE_CUES}[^\d\n]{{0,14}}(?P<secret>\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_HINT, digits=7, in_a_row=1),
+    _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?(?:\([2-9]\d{2}\)[\s.\-]{0,2}|[2-9]\d{2}[\s.\-]{1,2})[2-9]\d{2}[.\-\s]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,6}|(?![\d.]\d))", "", _in_groups, digits=10, in_a_row=4),
+    _form("PHONE", r"(?<![\d.\-])(?:\(\d{3}\)\s?\d{3}-|\d{3}-\d{3}-|\d{3}\.\d{3}\.)\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,6}|(?![\-.]?\d))", r"\d{3}[\-.]\d{4}", _in_groups, digits=10, in_a_row=4),
+    _form("PHONE", r"(?<![\w.\-+])0(?=[01]{0,9}[2-9])[1-9]\d{8,9}(?![\w.%])", r"0[1-9]\d{8}", _without_separators, digits=10, in_a_row=10),
+    _form("PHONE", rf"(?P<secret>(?<![\d.])\d(?:[\s\-.()]?\d){{6,14}})[ ,:(]{{1,3}}{_PHONE_CUES_BEHIND}(?=[ )]{{0,2}}(?:[\n,.;。，；]|$))", _PHONE_CUES_BEHIND, digits=7, in_a_row=1),
+    _form("PHONE", rf"{_PHONE_CUES}(?:[^\d\n]{{0,14}}|\s?:\s{{1,3}})(?P<secret>\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_HINT, digits=7, in_a_row=1),
     _form("PHONE", rf"[{_DIGIT_HAN}](?:[\s\-、]?[{_DIGIT_HAN}\d]){{10}}(?![{_DIGIT_HAN}])", rf"[{_DIGIT_HAN}][\s\-、]?[{_DIGIT_HAN}\d]", _if(_is_spelt_mobile), beyond_ascii=True),
     _form("CARD", r"(?<![\d.])[3-6]\d{3}(?:[\s\-]?\d{4}){3}(?:[\s\-]?\d{1,3})?(?!\d)", "", _card, digits=16, in_a_row=4),
     _form("CARD", r"(?<![\d.\-])(?:\d{1,4}(?:[\s\-]\d{3,6}){2,5}|\d{12,19})(?![\d\-])", "", _any_card, digits=7, in_a_row=3),
@@ -497,6 +534,7 @@ FORMS = (
     _form("ADDRESS", _EUROPEAN_ADDRESS, r"Calle|Aven|aven|Avda|Rua|Via|[Rr]ue|Plaza|Paseo|[Ss]tra|[Ss]tr\.|[Ww]eg|[Pp]latz|[Gg]asse|[Aa]llee|[Dd]amm|Ufer|Ring|oulevard|hemin|lace|mpasse|uai|ours|oute", ignore_case=False, digits=1, in_a_row=1),
     _form("ADDRESS", rf"(?<!\w)P\.?\s?O\.?\sBox\s\d{{1,7}}{_TOWN}?", r"Box", ignore_case=False, digits=1, in_a_row=1),
     _form("ADDRESS", r"(?<![\w.])[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}(?![\w.])", r"\d[A-Z]{2}", ignore_case=False, digits=2, in_a_row=1),
+    _form("BIRTHDATE", rf"{_BIRTH_FIELD}[^\d\n。!?]{{0,14}}?(?P<secret>{_DATE})", _BIRTH_HINT, _if(_is_birth_date_in_form), digits=1, in_a_row=1),
     _form("BIRTHDATE", rf"{_BIRTH_CUE}[^\d\n。!?]{{0,14}}?(?P<secret>{_DATE})", _BIRTH_HINT, _if(_is_birth_date), digits=1, in_a_row=1),
     _form("BIRTHDATE", rf"(?P<secret>(?<!\d){_DATE})[)）,，\s]{{0,2}}(?:是我?的?生日|出生|生的?(?=[)），。,.\s]|$)|born|is\smy\sb)", r"生|born|is\smy\sb", _if(_is_birth_date), digits=1, in_a_row=1),
     _form("PLATE", rf"[{_PROVINCES}][A-HJ-NP-Z][·.\-\s]?(?=[A-HJ-NP-Z]{{0,5}}\d)[A-HJ-NP-Z0-9]{{4,5}}[A-HJ-NP-Z0-9学警挂港澳](?![A-Za-z0-9])", rf"[{_PROVINCES}][A-Z]", ignore_case=False, digits=1, in_a_row=1, beyond_ascii=True),
