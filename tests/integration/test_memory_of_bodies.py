@@ -1,4 +1,4 @@
-"""Large bodies from nobody cost neither service memory, at any route, on the running processes."""
+"""Large bodies and headers from nobody cost neither service memory, at any route, on the running processes."""
 
 import socket
 from contextlib import suppress
@@ -22,6 +22,17 @@ MIB = 1024**2
 BODY_MIB = 24
 # The memory that a process may need beside: for connections, threads and compiled code, and not for a body.
 MOST_MORE_MIB = 16
+
+# Begins of requests, and what follows them: an address, one header, many headers, and the trailers of a body.
+HEADS = (
+    (b"GET /", b"a" * MIB),
+    (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: ", b"a" * MIB),
+    (b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"X-Ab: cd\r\n" * (MIB // 10)),
+    (
+        b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: ",
+        b"a" * MIB,
+    ),
+)
 
 
 def paths_of(app: FastAPI) -> list[str]:
@@ -49,6 +60,19 @@ def push(address: str, path: str, mib: int, *, chunked: bool) -> None:
         connection.recv(100)
 
 
+def push_head(address: str, begin: bytes, block: bytes) -> None:
+    """Send the beginning of a request, and a block of it again and again, until the service closes the connection."""
+    parts = urlsplit(address)
+    with (
+        suppress(OSError),
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=5) as connection,
+    ):
+        connection.sendall(begin)
+        for _ in range(BODY_MIB):
+            connection.sendall(block)
+        connection.recv(100)
+
+
 def peak_mib(pid: int) -> int:
     """Return the most memory that a process and its children have had, each at its own peak."""
     kilobytes = 0
@@ -60,10 +84,12 @@ def peak_mib(pid: int) -> int:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("service", ["gateway", "insights"])
-def test_large_bodies_without_a_key_leave_the_memory_as_it_was(
+def test_large_requests_without_a_key_leave_the_memory_as_it_was(
     tmp_path: Path, service: str
 ) -> None:
-    """Out: give the routes of views the body as a parameter, and leave BoundedBodies out of app.py."""
+    """Out: give the routes of views the body as a parameter, leave BoundedBodies out of app.py, or let
+    ImpatientProtocol.data_received count nothing.
+    """
     with own_vhost() as addresses, with_own_redis_users(addresses) as own:
         environment = {
             **addresses,
@@ -94,6 +120,10 @@ def test_large_bodies_without_a_key_leave_the_memory_as_it_was(
             for chunked in (True, False):
                 for path in paths:
                     push(address, path, BODY_MIB, chunked=chunked)
+            more_for_bodies = peak_mib(pid) - before
+            for begin, block in HEADS:
+                push_head(address, begin, block)
             more = peak_mib(pid) - before
     assert len(paths) > 10
-    assert more <= MOST_MORE_MIB, f"{len(paths)} routes: {before} MiB before, {more} MiB more"
+    assert more_for_bodies <= MOST_MORE_MIB, f"{len(paths)} routes, {before} MiB before"
+    assert more <= MOST_MORE_MIB, f"headers: {before} MiB before, {more} MiB more"
