@@ -95,6 +95,7 @@ check: env-dev ## lint, format, types, import contracts, plain English and open 
 	@$(RUN) python scripts/sync_client.py --check
 	@$(RUN) python scripts/privacy_page.py --check
 	@$(RUN) python scripts/redis_users.py --check
+	@$(RUN) python scripts/set_version.py --check >/dev/null
 
 format: env-dev ## format the code
 	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format

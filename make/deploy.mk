@@ -16,6 +16,13 @@ chart-checkov: $(if $(shell command -v uv),,.run/uv/bin/uv) ## checkov on the re
 	@$(UV) tool run --quiet --from checkov==3.3.30 checkov --config-file deploy/k8s/tests/checkov.yaml --directory .run/chart
 .PHONY: chart-checkov
 
+version: env-dev ## write the version of a release everywhere: VERSION=0.2.0; without it, print the version
+	@$(RUN) python scripts/set_version.py $(VERSION)
+
+packages-test: env-dev ## build the wheels of the client and of the command line, and install each alone from an index here
+	@$(RUN) python scripts/packages_test.py $(abspath $(UV))
+.PHONY: version packages-test
+
 images: ## build the images with Docker or buildah, and print their sizes
 	@python3 deploy/images/build.py $(IMAGES_ARGS)
 

@@ -108,11 +108,12 @@ def test_image_names(chart, pods):
         return gateway["containers"][0]["image"]
 
     digest = "sha256:" + "a" * 64
-    assert image() == "edugraph/gateway:0.1.0"
-    assert image('images.registry="r.example/x"') == "r.example/x/edugraph/gateway:0.1.0"
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    assert image() == f"edugraph/gateway:{version}"
+    assert image('images.registry="r.example/x"') == f"r.example/x/edugraph/gateway:{version}"
     assert (
         image('images.registry="r.example"', 'gateway.image.repository="own.io/g"')
-        == "own.io/g:0.1.0"
+        == f"own.io/g:{version}"
     )
     assert image('images.tag="2"') == "edugraph/gateway:2"
     assert image('images.tag="2"', 'gateway.image.tag="3"') == "edugraph/gateway:3"

@@ -1,0 +1,79 @@
+"""`make packages-test`: the wheels of the client and of the command line install alone, from an index here.
+
+The wheels are built, and an index on the loopback serves them. All other packages come from the index that uv is set
+to. In an empty folder `uvx` runs the command line, and a fresh environment imports the client.
+"""
+
+import functools
+import http.server
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from set_version import versions
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("edugraph-common", "edugraph-client", "edugraph-cli")
+CLIENT_SAYS = "from edugraph_client.tasks import import_batch_task; print('client imports')"
+
+
+def main() -> int:
+    uv = sys.argv[1] if len(sys.argv) > 1 else "uv"
+    (version,) = set().union(*versions().values())
+    with tempfile.TemporaryDirectory() as folder:
+        wheels = Path(folder, "simple")
+        for package in PACKAGES:
+            build = [uv, "build", "--quiet", "--wheel", "--package", package]
+            subprocess.run([*build, "--out-dir", wheels / package], cwd=ROOT, check=True)
+        with served(Path(folder)) as address:
+            empty = Path(folder, "empty")
+            empty.mkdir()
+            index = ["--index", f"{address}/simple", "--no-cache"]
+            command = [uv, "tool", "run", *index, "--from", f"edugraph-cli=={version}"]
+            said = output([*command, "edugraph", "--version"], empty)
+            if said != version:
+                print(f"the command line says {said}, and not {version}", file=sys.stderr)
+                return 1
+            print(f"edugraph-cli {said}: runs from an index, alone")
+            client = [uv, "run", "--no-project", *index, "--with", f"edugraph-client=={version}"]
+            print(
+                f"edugraph-client {version}: {output([*client, 'python', '-c', CLIENT_SAYS], empty)}"
+            )
+    return 0
+
+
+def output(command: list[str], folder: Path) -> str:
+    """Return what a command prints. It runs in a folder outside of the project, without the project's environment."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV", "PYTHONPATH")
+    }
+    done = subprocess.run(
+        command, cwd=folder, env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder of wheels. Its lists of files are what an index of packages is (PEP 503)."""
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
