@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from table_lines import line_ends
 
 from edugraph_common.contracts.messages import Format
-from edugraph_common.contracts.outcomes import BatchOutcome
+from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.sources import parse_mapping
 from edugraph_importer.graph import RecordBatch, apply, record_facts
 from edugraph_importer.graph.model import NO_VERSION
@@ -470,6 +470,8 @@ class StagedGraph:
     def __init__(self) -> None:
         self.students: set[str] = set()
         self.retries: dict[str, int] = {}
+        # (job, batch) -> the rejects of its last write
+        self.refused: dict[tuple[str, int], tuple[Reject, ...]] = {}
 
     @staticmethod
     def restricted_students() -> set[str]:
@@ -499,11 +501,15 @@ class StagedGraph:
         assert all(tombstones.of(each) for each in student_ids)
         return frozenset()
 
+    def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
+        return self.refused[job_id, batch]
+
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         assert all(reject.field and reject.reason for reject in batch.rejects)
         classified = classify(
             batch.records, Ids({}, {}), NobodyErased(), withdrawals=batch.withdrawn
         )
+        self.refused = {(batch.job_id, batch.batch): tuple(classified.rejects)}
         staged = UnitOfWork.staged()
         for record in classified.records:
             version = classified.versions.get(record.record_id)

@@ -1,5 +1,6 @@
 """What `make fuzz` does with 10,000 examples of each source, with 150; and that a broken promise is told."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -25,6 +26,22 @@ def test_good_rows_arrive_and_every_job_ends(redis_url: str, source: Format) -> 
     assert tally.rows["written"] > 2 * EXAMPLES
     assert tally.rows["rejected"] > 0
     assert tally.rows["failed"] == 0
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("redis_url", ["redis"], indirect=True)
+def test_a_row_that_the_staged_graph_refuses_is_counted(redis_url: str) -> None:
+    """Out: `rejects` of the staged graph. Two rows of one job have one id and two types."""
+    people = {"student_id_from": "a", "student_id_to": "b", "interaction_type": "chat"}
+    course = {"student_id": "a", "course_id": "c"}
+    rows = [("student_interaction", people), ("course_record", course)]
+    lines = []
+    for record_type, data in rows:
+        head = {"type": record_type, "record_id": "r", "timestamp": "2026-01-01"}
+        lines.append(json.dumps({**head, "data": data}))
+    with fuzz.connected_importer(redis_url) as importer:
+        report = fuzz.import_lines(importer, "ndjson", lines)
+    assert (report.written, report.rejected) == (1, 1)
 
 
 @pytest.mark.real
