@@ -30,7 +30,7 @@ from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import TRANSACTION_SECONDS, Connection
 from edugraph_importer.graph.groups import LeaderNotes, ended_memberships
-from edugraph_importer.graph.model import Node, Outdated, Pair
+from edugraph_importer.graph.model import Node, Outdated
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.take_back import recompute
 from edugraph_importer.graph.unit_of_work import delete_orphans, lock_and_load, write_changed_state
@@ -78,13 +78,17 @@ def end_old_records(
     `missing` has the present time and a limit: if a reviewed record has been missing since before the limit, its
     reviews are deleted. Stop after a page when `go_on` returns False.
     """
-    kept_texts, kept_records = (iso(each) if each else "" for each in (texts_from, records_from))
+    kept_texts = iso(texts_from) if texts_from else ""
+    kept_records = iso(records_from) if records_from else ""
     ending = _Round(connection, write, kept_texts, kept_records, leaders, go_on)
-    finished = not (kept_texts or kept_records) or ending.of_records()
+    finished = True
+    if kept_texts or kept_records:
+        finished = ending.of_records()
     if kept_records:
         finished = finished and ending.of_memberships() and ending.of_days()
     if missing:
-        finished = finished and ending.of_orphans(*map(iso, missing))
+        now, missing_from = missing
+        finished = finished and ending.of_orphans(iso(now), iso(missing_from))
     return Ended(ending.blanked, ending.removed, ending.orphans, finished)
 
 
@@ -107,23 +111,26 @@ class _Round:
             for rows in self._pages(f"records_after_{label}"):
                 if not self.go_on():
                     return False
-                ages = {row["id"]: iso(row["timestamp"].to_native()) for row in rows}
-                old = [each for each, timestamp in ages.items() if timestamp < self.kept_records]
-                texts = [row["id"] for row in rows if row["has_text"]]
-                blank = [
-                    each for each in texts if self.kept_records <= ages[each] < self.kept_texts
-                ]
-                for some in portions(old):
+                old_records = []
+                old_texts = []
+                for row in rows:
+                    timestamp = iso(row["timestamp"].to_native())
+                    if timestamp < self.kept_records:
+                        old_records.append(row["id"])
+                    elif row["has_text"] and timestamp < self.kept_texts:
+                        old_texts.append(row["id"])
+                for some in portions(old_records):
                     self.removed += self.write(
                         _remove, some, self.kept_records, self.leaders, set()
                     )
-                for some in portions(blank):
+                for some in portions(old_texts):
                     self.blanked += self.write(_blank, label, some)
         return True
 
     def of_memberships(self) -> bool:
         before = self.kept_records
-        terms = {row["id"] for row in self.connection.read(CYPHER["ended_terms"], before=before)}
+        rows_of_terms = self.connection.read(CYPHER["ended_terms"], before=before)
+        ended_terms = {row["id"] for row in rows_of_terms}
         for rows in self._pages("memberships_after"):
             if not self.go_on():
                 return False
@@ -131,7 +138,7 @@ class _Round:
             for row in rows:
                 ends = row["ends"]
                 if ends is None:
-                    is_over = row["term"] in terms
+                    is_over = row["term"] in ended_terms
                 else:
                     is_over = iso(ends.to_native()) < before
                 if is_over:
@@ -141,39 +148,46 @@ class _Round:
         return True
 
     def of_days(self) -> bool:
-        before = {"before": self.kept_records[:10], "limit": RECORDS_AT_ONCE}
-        while days := self.connection.read(CYPHER["old_active_days"], **before):
+        parameters = {"before": self.kept_records[:10], "limit": RECORDS_AT_ONCE}
+        while days := self.connection.read(CYPHER["old_active_days"], **parameters):
             if not self.go_on():
                 return False
+            ids = sorted(day["id"] for day in days)
             students = {day["student"] for day in days}
-            self.removed += self.write(remove_days, sorted(day["id"] for day in days), students)
+            self.removed += self.write(remove_days, ids, students)
         return True
 
     def of_orphans(self, now: str, missing_from: str) -> bool:
         for rows in self._pages("reviewed_after"):
             if not self.go_on():
                 return False
-            stored = self.connection.read(
-                CYPHER["stored_versions"], ids=[row["id"] for row in rows]
-            )
-            there = {version[0] for row in stored for version in row["versions"]}
-            noted = {row["id"]: row["missing_since"] for row in rows}
-            for some in portions(
-                [each for each, since in noted.items() if each not in there and not since]
-            ):
+            stored = self._stored_among([row["id"] for row in rows])
+            newly_missing = []
+            no_longer_missing = []
+            missing_too_long = []
+            for row in rows:
+                is_stored = row["id"] in stored
+                missing_since = row["missing_since"]
+                if is_stored and missing_since:
+                    no_longer_missing.append(row["id"])
+                elif not is_stored and not missing_since:
+                    newly_missing.append(row["id"])
+                elif not is_stored and missing_since < missing_from:
+                    missing_too_long.append(row["id"])
+            for some in portions(newly_missing):
                 self.write(_note_missing, some, now)
-            for some in portions(
-                [each for each, since in noted.items() if each in there and since]
-            ):
+            for some in portions(no_longer_missing):
                 self.write(_note_missing, some, None)
-            over = [
-                each
-                for each, since in noted.items()
-                if each not in there and since and since < missing_from
-            ]
-            for some in portions(over):
+            for some in portions(missing_too_long):
                 self.orphans += self.write(_remove_orphans, some, missing_from)
         return True
+
+    def _stored_among(self, ids: Sequence[str]) -> set[str]:
+        """Return the ids among these under which the graph has a record."""
+        stored: set[str] = set()
+        for row in self.connection.read(CYPHER["stored_versions"], ids=ids):
+            stored.update(record_id for record_id, _ in row["versions"])
+        return stored
 
     def _pages(self, statement: str) -> Iterator[list[neo4j.Record]]:
         after = ""
@@ -198,11 +212,10 @@ def _remove(
     `wanted` receives the nodes that still have to be locked when StaleRead is raised.
     """
     before, _ = begin(tx, "ImportBatch", "")
-    old = {
-        record_id: version
-        for record_id, version in stored_versions(tx, ids).items()
-        if version.timestamp < kept_from and version.label in AGEING_LABELS
-    }
+    old: dict[str, StoredVersion] = {}
+    for record_id, version in stored_versions(tx, ids).items():
+        if version.timestamp < kept_from and version.label in AGEING_LABELS:
+            old[record_id] = version
     return _remove_versions(tx, before, old, leaders, wanted)
 
 
@@ -240,13 +253,14 @@ def _remove_orphans(tx: neo4j.Transaction, ids: Sequence[str], missing_from: str
     transaction finds no reviews.
     """
     begin(tx, "ImportBatch", "")
-    held = {
-        row["id"]: row["missing_since"] for row in tx.run(CYPHER["lock_reviewed"], ids=sorted(ids))
-    }
-    there = stored_versions(tx, held)
-    over = sorted(
-        each for each, since in held.items() if each not in there and since and since < missing_from
-    )
+    held: dict[str, str | None] = {}  # record id -> since when it has been missing
+    for row in tx.run(CYPHER["lock_reviewed"], ids=sorted(ids)):
+        held[row["id"]] = row["missing_since"]
+    stored = stored_versions(tx, held)
+    over = []
+    for record_id, since in sorted(held.items()):
+        if record_id not in stored and since and since < missing_from:
+            over.append(record_id)
     tx.run(CYPHER["delete_reviews"], ids=over).consume()
     return len(over)
 
@@ -265,24 +279,18 @@ def _blank(tx: neo4j.Transaction, label: str, ids: Sequence[str]) -> int:
     """Remove the texts of the records, and the quotes from them in findings. The rest of the findings stays."""
     begin(tx, "ImportBatch", "")
     locked = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(ids)).single(strict=True)
-    rows: list[Row] = [
-        {"id": record_id, "finding": _without_quotes(finding)}
-        for record_id, _, finding, *_ in locked["records"]
-    ]
+    rows: list[Row] = []
+    for record_id, _, finding, *_ in locked["records"]:
+        rows.append({"id": record_id, "finding": _without_quotes(finding)})
     # The total of a teacher and a student has a copy of the latest feedback.
-    pairs: set[Pair] = set()
+    outdated = Outdated()
+    nodes: set[Node] = set()
     if label == "Interaction":
-        pairs = {
-            (row["teacher"], row["student"])
-            for row in tx.run(CYPHER["feedback_pairs"], ids=sorted(ids))
-        }
-    nodes = {("Teacher", teacher) for teacher, _ in pairs} | {
-        ("Student", student) for _, student in pairs
-    }
+        for row in tx.run(CYPHER["feedback_pairs"], ids=sorted(ids)):
+            outdated.interactions["teaches"].add((row["teacher"], row["student"]))
+            nodes |= {("Teacher", row["teacher"]), ("Student", row["student"])}
     unit = lock_and_load(tx, nodes, ())
     run_rows(tx, f"blank_{label}", rows)
-    outdated = Outdated()
-    outdated.interactions["teaches"] |= pairs
     recompute(tx, unit, outdated)
     write_changed_state(tx, unit)
     return len(rows)
@@ -349,14 +357,14 @@ def compact_ledger(
             closed = _advance_jobs(
                 connection, write, is_over, job_ids, now=iso(now), over_until=iso(now - kept)
             )
-            closed_long_ago = {
-                job_id for job_id, moment in closed.items() if moment <= iso(now - CLOSING)
-            }
-            old_rows = [row_id for row_id, job_id in job_of.items() if job_id in closed_long_ago]
+            old_rows = []
+            for row_id, job_id in job_of.items():
+                was_closed_long_ago = job_id in closed and closed[job_id] <= iso(now - CLOSING)
+                if was_closed_long_ago:
+                    old_rows.append(row_id)
             for some in portions(old_rows):
-                deleted += write(
-                    _fold_rows, label, some, sorted({job_of[row_id] for row_id in some})
-                )
+                some_jobs = sorted({job_of[row_id] for row_id in some})
+                deleted += write(_fold_rows, label, some, some_jobs)
             after = page[-1]["id"]
     return Compacted(deleted, finished=True)
 
@@ -380,19 +388,21 @@ def _advance_jobs(
     not_closed = [job_id for job_id in job_ids if job_id not in closed]
     over = is_over(not_closed)
 
-    newly_over = [job_id for job_id in not_closed if job_id in over and job_id not in over_since]
+    newly_over = []
+    no_longer_over = []
+    to_close = []
+    for job_id in not_closed:
+        is_noted = job_id in over_since
+        if job_id in over and not is_noted:
+            newly_over.append(job_id)
+        if job_id not in over and is_noted:
+            no_longer_over.append(job_id)
+        if job_id in over and over_since.get(job_id, now) <= over_until:
+            to_close.append(job_id)
     for some in portions(newly_over):
         write(_note_jobs, "set_over_since", some, now)
-    not_over_any_more = [
-        job_id for job_id in not_closed if job_id in over_since and job_id not in over
-    ]
-    for some in portions(not_over_any_more):
+    for some in portions(no_longer_over):
         write(_note_jobs, "set_over_since", some, None)
-    to_close = [
-        job_id
-        for job_id in not_closed
-        if job_id in over and over_since.get(job_id, now) <= over_until
-    ]
     for some in portions(to_close):
         write(_note_jobs, "close_jobs", some, now)
     return closed
