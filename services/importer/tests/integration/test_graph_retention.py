@@ -267,7 +267,7 @@ def reviewed(graph: Graph, record_id: str) -> None:
 def test_what_was_said_of_a_record_that_is_missing_goes_after_its_time(
     room: Room, graph: Graph
 ) -> None:
-    """Out: `there`, or `missing_since` in _remove_orphans, set_reviewed or the comparison with it."""
+    """Out: `stored`, or `missing_since` in _remove_orphans, set_reviewed or the comparison with it."""
 
     def after(days: int) -> int:
         with closing(keeping(room, now=NOW + timedelta(days=days))) as keeper:
@@ -300,7 +300,7 @@ def test_what_was_said_of_a_record_that_is_missing_goes_after_its_time(
 def test_a_record_that_comes_while_its_reviews_are_to_go_keeps_them(
     room: Room, graph: Graph
 ) -> None:
-    """Out: `there` in `_remove_orphans`. The statement before saw that it was missing."""
+    """Out: `stored` in `_remove_orphans`. The statement before saw that it was missing."""
     reviewed(graph, "r")
     with closing(keeping(room)) as keeper:
         keeper.end_old_records(always)
