@@ -325,11 +325,15 @@ def sign_in(ground: Ground, marked: Marked) -> None:
 
 
 def ask_agent(ground: Ground, *calls: tuple[str, dict[str, str]]) -> list[str]:
-    """Ask tools as an agent does, over MCP."""
+    """Ask questions with these parameters as an agent does, over MCP."""
 
     async def talk() -> list[str]:
         async with Agent(streamable_http_client(f"{ground.system.insights}/mcp")) as client:
-            return [str(await client.call_tool(name, arguments)) for name, arguments in calls]
+            answers = []
+            for question, parameters in calls:
+                asked = {"question": question, "parameters": parameters, "texts": True}
+                answers.append(str(await client.call_tool("ask", asked)))
+            return answers
 
     return asyncio.run(talk())
 

@@ -7,14 +7,28 @@ from typing import Any, cast
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
 from edugraph_common.contracts.permissions import ROLES, Role
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights import mcp_server
-from edugraph_insights.mcp_server import WITHHELD, McpEndpoint, Tool, marked, tools_for, use
+from edugraph_insights.mcp_server import (
+    MOST_CHARACTERS,
+    TOOLS,
+    WITHHELD,
+    Askable,
+    McpEndpoint,
+    askable_for,
+    cut,
+    marked,
+    tools_for,
+    use,
+)
 
 # Each field in which an answer may have what a person wrote, or what quotes it.
 FIELDS = (
@@ -65,9 +79,10 @@ class Rows(BaseModel):
 
 
 def _used(monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]) -> Any:
-    tool = Tool("what", "Words.", Asked, lambda *_: Rows())
-    monkeypatch.setattr(mcp_server, "TOOLS", {"what": tool})
-    return use(cast("Any", SimpleNamespace()), ANYBODY, "what", arguments)
+    askable = Askable("what", "Words.", "", Asked, None, lambda *_: Rows())
+    monkeypatch.setattr(mcp_server, "ASKABLE", {"what": askable})
+    asked = {"question": "what", **arguments}
+    return use(cast("Any", SimpleNamespace()), ANYBODY, "ask", asked)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"texts": False}])
@@ -79,6 +94,7 @@ def test_texts_do_not_come_unasked(
     assert json.loads(found.content[0].text) == {
         "question": "What did they write?",
         "rows": [{"text": WITHHELD}],
+        "rows_left": 0,
     }
 
 
@@ -94,15 +110,16 @@ def test_a_wrong_value_of_texts_is_refused_and_sends_none(
 
 def test_a_wrong_argument_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Out: `include_input=False`, or the sentence in place of the name of an unknown tool."""
-    found = _used(monkeypatch, {"cypher": HOSTILE})
-    assert (found.is_error, HOSTILE in found.content[0].text) == (True, False)
+    for wrong in ({"cypher": HOSTILE}, {"parameters": {"cypher": HOSTILE}}, {"question": HOSTILE}):
+        found = _used(monkeypatch, wrong)
+        assert (found.is_error, HOSTILE in found.content[0].text) == (True, False)
     unknown = use(cast("Any", SimpleNamespace()), ANYBODY, HOSTILE, {})
     assert (unknown.is_error, HOSTILE in unknown.content[0].text) == (True, False)
 
 
 def test_a_tool_says_that_texts_are_untrusted_and_come_when_asked_for() -> None:
     """Out: the default or the description in `described`."""
-    described = Tool("what", "Words.", Asked, lambda *_: Rows()).described()
+    described = TOOLS["ask"].described()
     texts = described.input_schema["properties"]["texts"]
     assert (texts["default"], texts["type"]) == (False, "boolean")
     assert "untrusted" in texts["description"]
@@ -166,10 +183,41 @@ def test_the_server_tells_agents_how_to_treat_texts() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_is_shown_its_own_tools_alone(role: Role) -> None:
-    """Out: either condition of `tools_for`. Counsellors ask no general query, and officers ask nothing."""
-    names = {tool.name for tool in tools_for(Caller("k", (), (role,)))}
+def test_a_role_is_shown_its_own_questions_alone(role: Role) -> None:
+    """Out: either condition of `askable_for`. Counsellors ask no general query, and officers ask nothing."""
+    caller = Caller("k", (), (role,))
+    names = set(askable_for(caller))
     queries = {name for name in names if name.startswith("graph-")}
     assert bool(queries) == (role in {"analyst", "head", "teacher", "student"})
     assert ("student" in names) == (role in {"teacher", "student"})
     assert bool(names) == (role != "officer")
+    assert bool(tools_for(caller)) == (role != "officer")
+
+
+@given(st.lists(st.integers(0, 21_000), max_size=12))
+def test_an_answer_is_cut_to_whole_rows_and_all_pages_together_are_the_answer(
+    lengths: list[int],
+) -> None:
+    """Out: the comparison with MOST_CHARACTERS in `cut`, or `next_skip`."""
+    rows = [{"number": number, "text": "字" * length} for number, length in enumerate(lengths)]
+    seen: list[Any] = []
+    skip = 0
+    while True:
+        try:
+            page = cut({"computed_by": "words", "rows": rows}, skip)
+        except Problem:
+            assert len(json.dumps(rows[skip], ensure_ascii=False)) > MOST_CHARACTERS - 100
+            return
+        assert len(json.dumps(page, ensure_ascii=False)) <= MOST_CHARACTERS + 50
+        seen += page["rows"]
+        assert page["rows_left"] == len(rows) - len(seen)
+        if not page["rows_left"]:
+            break
+        skip = page["next_skip"]
+    assert seen == rows
+
+
+def test_a_graph_that_does_not_fit_is_not_cut() -> None:
+    nodes = [{"node": f"Student:{number}"} for number in range(2_000)]
+    with pytest.raises(Problem, match="narrow the question"):
+        cut({"nodes": nodes}, 0)

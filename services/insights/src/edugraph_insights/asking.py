@@ -10,6 +10,7 @@ from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.access import Roster, Rule, refuse_detail, roster, rule_for
 from edugraph_insights.answer_cache import key_of
 from edugraph_insights.answers import Answer
+from edugraph_insights.available import available, nearest
 from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions.question import Parameters, Question
@@ -22,6 +23,10 @@ OUTSIDERS = "students who are not in the course"
 OTHER_OUTSIDERS = "students of the other group who are not in the course"
 # The end of a term is not part of the term. This is the difference to its last moment.
 _LAST_MOMENT = timedelta(microseconds=1)
+
+
+class NoSuchCourse(Problem):
+    """The graph has no course of this id."""
 
 
 def ask(
@@ -60,7 +65,9 @@ def ask(
             # while this one waited.
             kept = _kept(insights, key)
             if kept is None:
-                answer = computed(question, asked, facts, in_cells=permitted.in_cells)
+                answer = _computed_or_proposals(
+                    insights, caller, question, asked, facts, in_cells=permitted.in_cells
+                )
                 if insights.answers:
                     insights.answers.keep(key, answer.model_dump_json().encode())
     if kept is not None:
@@ -74,6 +81,30 @@ def ask(
             about = ("student", asked.person)
         insights.note_shown(caller, f"insight {question.name}", about, purpose)
     return answer
+
+
+def _computed_or_proposals(
+    insights: Insights,
+    caller: Caller,
+    question: Question[Any, Any],
+    asked: Parameters,
+    facts: Facts,
+    *,
+    in_cells: bool,
+) -> Answer[Any]:
+    """Return the answer from the graph. Raises what `computed` raises.
+
+    If the course does not exist, the problem names those that the caller may have meant, among their own.
+    """
+    try:
+        return computed(question, asked, facts, in_cells=in_cells)
+    except NoSuchCourse as problem:
+        meant = nearest(asked.course, available(insights, caller).courses)
+        if not meant:
+            raise
+        proposals = ", ".join(f"{choice.id} ({choice.name})" for choice in meant)
+        words = f"There is no course {asked.course}; did you mean {proposals}?"
+        raise NoSuchCourse(problem.status, problem.name, words) from None
 
 
 def _kept(insights: Insights, key: bytes) -> bytes | None:
@@ -99,7 +130,7 @@ def computed(
     Raises Problem 404 if the course does not exist, TooLarge, Busy, and Retryable.
     """
     if facts.course_name(asked.course) is None:
-        raise Problem(404, "not-found", f"There is no course {asked.course}; check the id.")
+        raise NoSuchCourse(404, "not-found", f"There is no course {asked.course}; check the id.")
     found = question.find(facts, asked)
     outsiders = {OUTSIDERS: facts.outsiders}
     if facts.beside is not None:

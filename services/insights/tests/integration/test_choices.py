@@ -8,7 +8,7 @@ from rooms import Room
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
-from edugraph_insights.choices import Choices, choices
+from edugraph_insights.available import Choices, available
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS
 
@@ -52,7 +52,7 @@ def school(room: Room) -> None:
 
 
 def offered(insights: Insights, *roles: Any, person: str | None = None) -> Choices:
-    return choices(insights, Caller("key", (), roles, person))
+    return available(insights, Caller("key", (), roles, person))
 
 
 def ids(of: Any) -> list[str]:
@@ -82,7 +82,7 @@ def test_others_are_offered_what_their_role_shows(insights: Insights) -> None:
     assert (ids(analyst.courses), analyst.groups, analyst.terms) == (["C", "D", "E", "F"], (), ())
     student = offered(insights, "student", person="s1")
     assert (ids(student.courses), student.groups, student.person) == (["C", "D"], (), "s1")
-    for everybody in (choices(insights, ANYBODY), offered(insights, "counsellor")):
+    for everybody in (available(insights, ANYBODY), offered(insights, "counsellor")):
         assert ids(everybody.courses) == ["C", "D", "E", "F"]
         assert ids(everybody.groups) == ["home", "of-c", "of-e", "past"]
 
@@ -114,6 +114,6 @@ def test_who_is_restricted_adds_no_course(room: Room, insights: Insights) -> Non
 @pytest.mark.parametrize("scope", ["submit", "roster", "review", None])
 def test_who_may_import_or_review_is_told(insights: Insights, scope: Any) -> None:
     scopes = (scope,) if scope else ()
-    found = choices(insights, Caller("key", scopes, ("teacher",), "t"))
+    found = available(insights, Caller("key", scopes, ("teacher",), "t"))
     assert found.imports == (scope in ("submit", "roster"))
     assert found.reviews == (scope == "review")

@@ -368,7 +368,11 @@ def showing_the_mark(room: Room, who: Caller) -> set[str]:
             )
             for one in each
         ]
-    answered = [(name, use(found, who, tool, asked).content[0].text) for name, tool, asked in calls]  # type: ignore[union-attr]
+    answered = []
+    for name, question, parameters in calls:
+        asked = {"question": question, "parameters": parameters}
+        given = asked | {"texts": parameters.pop("texts", False)}
+        answered.append((name, use(found, who, "ask", given).content[0].text))  # type: ignore[union-attr]
     queue = QUESTIONS["review-queue"]
     answered.append(
         (

@@ -6,6 +6,7 @@ import stat
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import parse_qs, quote, urlsplit
@@ -40,9 +41,15 @@ PATIENCE_SECONDS = 60.0
 RETRY_SECONDS = 0.5
 # The first pause before a task is asked for again. Most tasks end at once.
 FIRST_PAUSE_SECONDS = 0.1
+NOT_FOUND = 404
 # The time limit of requests that read the whole graph.
 WHOLE_GRAPH_SECONDS = 600
-PARQUET = "application/vnd.apache.parquet"
+# The ending of a file's name -> the media type of its content.
+MEDIA_TYPES = {
+    ".parquet": "application/vnd.apache.parquet",
+    ".csv": "text/csv",
+    ".json": "application/json",
+}
 
 
 class AsyncClient:
@@ -334,21 +341,42 @@ class AsyncClient:
 
         `questions` names the parameters of each question. `purpose` says for the audit log why personal data is read.
         """
-        return await self._api.model(Answer, _insight(question), **_asked(parameters, purpose))
+        try:
+            return await self._api.model(Answer, _insight(question), **_asked(parameters, purpose))
+        except Refused as error:
+            raise await self._with_proposals(error, question) from None
 
     async def save_answer(
         self, path: Path, question: str, *, purpose: str = "", **parameters: Parameter
     ) -> None:
-        """Write the answer to a question into a Parquet file, with the types of its columns.
+        """Write the answer to a question into a file: .parquet, .csv or .json, as its name says.
 
-        The other parts of the answer stand as JSON in the metadata of the file, under `edugraph`.
+        Parquet has the types of the columns, and the other parts of the answer as JSON in its metadata, under
+        `edugraph`. Raises ValueError for another name; may raise OSError too.
         """
+        media_type = MEDIA_TYPES.get(path.suffix.lower())
+        if media_type is None:
+            raise ValueError(f"{path.name}: name a file that ends in {', '.join(MEDIA_TYPES)}")
         asked = _asked(parameters, purpose)
-        asked["headers"] = {**asked["headers"], "Accept": PARQUET}
-        async with self._api.stream(_insight(question), **asked) as answer:
-            content = await answer.aread()
+        asked["headers"] = {**asked["headers"], "Accept": media_type}
+        try:
+            async with self._api.stream(_insight(question), **asked) as answer:
+                content = await answer.aread()
+        except Refused as error:
+            raise await self._with_proposals(error, question) from None
         with await io.open_file(path, "wb") as file:
             file.write(content)
+
+    async def _with_proposals(self, error: Refused, question: str) -> Refused:
+        """Return the refusal, with the questions that may be meant if there is no such question."""
+        if error.status != NOT_FOUND:
+            return error
+        names = [each.name for each in await self.questions()]
+        if question in names:
+            return error
+        proposals = ", ".join(get_close_matches(question, names)) or ", ".join(names)
+        words = f"There is no question {question}; there is {proposals}."
+        return Refused(error.status, words, error.body)
 
     async def nodes(self, label: str, *, purpose: str = "", **narrowed: Parameter) -> GraphAnswer:
         """Return nodes of a label, for example with `begins`, the beginning of their ids or names, and a `limit`."""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import Id, normal_id
 from edugraph_insights.queries.links import LABELS, TYPES
-from edugraph_insights.questions.question import Moment
+from edugraph_insights.questions.question import From, To
 
 MOST_NODES = 150  # in one answer, by default
 MOST_DEPTH = 4
@@ -43,11 +43,15 @@ class Narrowed(ContractModel):
     group: Id | None = Field(
         default=None, description="only students who are members of this group today"
     )
-    since: Moment | None = Field(
-        default=None, alias="from", description="only records from this moment on"
+    since: From | None = Field(
+        default=None,
+        alias="from",
+        description="only records from this moment on, or from the beginning of this day; in UTC by default",
     )
-    until: Moment | None = Field(
-        default=None, alias="to", description="only records until this moment"
+    until: To | None = Field(
+        default=None,
+        alias="to",
+        description="only records until this moment, or until the end of this day",
     )
 
 

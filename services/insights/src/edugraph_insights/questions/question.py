@@ -1,12 +1,13 @@
 """The form of a question: its parameters, its rows, how it is computed, and the function that finds its answer."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import Id
@@ -16,7 +17,35 @@ from edugraph_insights.sentences import Language
 from edugraph_insights.settings import HelpThresholds
 
 PointId = Annotated[str, Field(min_length=1, max_length=8_000)]
-Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this is before the year 1 or after the year 9999 in UTC") from None
+
+
+def _beginning(given: object) -> object:
+    """Return the first moment of a day, or what was given."""
+    if isinstance(given, str) and _DAY.fullmatch(given):
+        return f"{given}T00:00:00Z"
+    return given
+
+
+def _end(given: object) -> object:
+    """Return the last moment of a day, or what was given."""
+    if isinstance(given, str) and _DAY.fullmatch(given):
+        return f"{given}T23:59:59.999999Z"
+    return given
+
+
+# A moment without a time zone is in UTC.
+From = Annotated[datetime, BeforeValidator(_beginning), AfterValidator(_in_utc)]
+To = Annotated[datetime, BeforeValidator(_end), AfterValidator(_in_utc)]
 
 
 class Parameters(ContractModel):
@@ -32,11 +61,15 @@ class Parameters(ContractModel):
     student: Id | None = Field(
         default=None, description="the one student that the question is about"
     )
-    since: Moment | None = Field(
-        default=None, alias="from", description="only records from this moment on"
+    since: From | None = Field(
+        default=None,
+        alias="from",
+        description="only records from this moment on, or from the beginning of this day; in UTC by default",
     )
-    until: Moment | None = Field(
-        default=None, alias="to", description="only records until this moment; now by default"
+    until: To | None = Field(
+        default=None,
+        alias="to",
+        description="only records until this moment, or until the end of this day; now by default",
     )
     term: Id | None = Field(
         default=None, description="a term: only records from its beginning until its end"

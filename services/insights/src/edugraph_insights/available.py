@@ -1,0 +1,108 @@
+"""The courses, groups and terms that a caller may ask about."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_insights.access import FORMER_MEMBERS, Rows, person_of, widest_rows
+from edugraph_insights.graph import Graph, Row
+from edugraph_insights.insights import Insights
+
+MOST_CHOICES = 2_000  # of each list
+# The least likeness of a name that is proposed (difflib), and the largest number of proposals.
+_LEAST_LIKENESS = 0.6
+_MOST_PROPOSED = 3
+
+
+class Choice(ContractModel):
+    id: str
+    name: str
+
+
+class GroupChoice(Choice):
+    """A group. A home room has no `courses`: its members may be asked about in each course that they learn."""
+
+    courses: tuple[str, ...]
+
+
+class TermChoice(Choice):
+    starts: datetime
+    ends: datetime
+
+
+class Choices(ContractModel):
+    """The choices of a caller.
+
+    `sees` says which rows the caller may see. A caller who sees only cells may ask only about whole courses, so
+    `groups` and `terms` are empty. `person` is the caller's own id in the graph. `imports` and `reviews` say whether
+    the caller may import files and review findings.
+    """
+
+    sees: Rows
+    person: str | None
+    imports: bool
+    reviews: bool
+    courses: tuple[Choice, ...]
+    groups: tuple[GroupChoice, ...]
+    terms: tuple[TermChoice, ...]
+
+
+def available(insights: Insights, caller: Caller) -> Choices:
+    """Return the courses, groups and terms of a caller, at most 2,000 of each. Raises Refusal 403 and Retryable."""
+    sees = widest_rows(caller)
+    courses, groups = _courses_and_groups(insights.graph, caller, sees, insights.now())
+    terms: Iterable[Row] = ()
+    if sees != "cells":
+        terms = insights.graph.read("terms_to_choose", limit=MOST_CHOICES)
+    return Choices(
+        sees=sees,
+        person=caller.person,
+        imports=caller.may("submit", "roster"),
+        reviews=caller.may("review"),
+        courses=tuple(Choice(**row) for row in courses),
+        groups=tuple(GroupChoice(**row) for row in groups),
+        terms=tuple(TermChoice(**row) for row in terms),
+    )
+
+
+def nearest(given: str, choices: Sequence[Choice]) -> list[Choice]:
+    """Return the choices whose id or name is most like `given`, the likest first, at most three.
+
+    Case does not count. A name that has all of `given` in it comes before one that is only like it.
+    """
+    wanted = given.casefold().strip()
+    by_word: dict[str, Choice] = {}
+    for choice in choices:
+        by_word.setdefault(choice.id.casefold(), choice)
+        by_word.setdefault(choice.name.casefold(), choice)
+    words = [word for word in by_word if wanted and wanted in word]
+    words += get_close_matches(wanted, by_word, n=2 * _MOST_PROPOSED, cutoff=_LEAST_LIKENESS)
+    found: dict[str, Choice] = {}
+    for word in words:
+        choice = by_word[word]
+        found.setdefault(choice.id, choice)
+    return list(found.values())[:_MOST_PROPOSED]
+
+
+def _courses_and_groups(graph: Graph, caller: Caller, sees: Rows, now: datetime) -> tuple[Any, Any]:
+    """Return the rows of the courses and of the groups that the caller may ask about. No other rows are read."""
+    if sees == "cells":
+        return graph.read("all_courses", limit=MOST_CHOICES), []
+    if sees == "everybody":
+        groups = graph.read("all_groups", limit=MOST_CHOICES)
+        return graph.read("all_courses", limit=MOST_CHOICES), groups
+    person = person_of(caller)
+    if sees == "self":
+        learned = graph.read("courses_of_students", students=[person])
+        return graph.read("courses", courses=[row["id"] for row in learned]), []
+    times = {"now": now.isoformat(), "since": (now - FORMER_MEMBERS).isoformat()}
+    groups = graph.read("groups_led", person=person, **times)
+    home_rooms = [group["id"] for group in groups if not group["courses"]]
+    learned = graph.read("courses_of_groups", groups=home_rooms, **times)
+    ids = {row["id"] for row in learned}
+    for group in groups:
+        ids.update(group["courses"])
+    return graph.read("courses", courses=sorted(ids)), groups
