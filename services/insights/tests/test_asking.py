@@ -114,6 +114,11 @@ def in_a_school() -> SaidGraph:
     }
     groups = {"g": TWELVE[:6], "h": TWELVE[6:], "i": TWELVE[5:]}
     return SaidGraph(
+        all_courses=[{"id": "C", "name": "Maths 8"}, {"id": "D", "name": "Physics"}],
+        all_groups=[],
+        groups_led=[{"id": "g", "name": "Group", "courses": ["D"]}],
+        courses_of_groups=[],
+        courses=lambda courses: [{"id": course, "name": "Physics"} for course in courses],
         course_name=lambda course: [{"name": "Algebra"}] if course in "CD" else [],
         students_of_course=students(*TWELVE),
         students_of_group=lambda group, **_: students(*groups[group]),
@@ -272,6 +277,32 @@ def test_a_course_that_is_not_there_is_no_answer(school: Asked) -> None:
         school.ask(course="E")
     assert (problem.value.status, problem.value.name) == (404, "not-found")
     assert school.found == []
+
+
+@pytest.mark.parametrize(
+    ("given", "caller", "meant"),
+    [
+        ("maths", ANALYST, "C (Maths 8)"),
+        ("Math 8", ANALYST, "C (Maths 8)"),
+        ("phsyics", ANALYST, "D (Physics)"),
+        ("phsyics", TEACHER, "D (Physics)"),
+    ],
+)
+def test_a_misspelt_course_is_answered_with_those_that_may_be_meant(
+    school: Asked, given: str, caller: Caller, meant: str
+) -> None:
+    with pytest.raises(Problem) as problem:
+        school.ask(caller, course=given)
+    assert problem.value.detail == f"There is no course {given}; did you mean {meant}?"
+    assert (problem.value.status, problem.value.name) == (404, "not-found")
+
+
+@pytest.mark.parametrize("given", ["maths", "Math 8", "c"])
+def test_a_course_of_others_is_not_proposed(school: Asked, given: str) -> None:
+    """Out: read the courses of all callers for the proposals. The teacher leads a group of D alone."""
+    with pytest.raises(Problem) as problem:
+        school.ask(TEACHER, course=given)
+    assert "Maths" not in problem.value.detail
 
 
 @pytest.mark.parametrize(

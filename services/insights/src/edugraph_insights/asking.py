@@ -10,7 +10,7 @@ from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.access import Roster, Rule, refuse_detail, roster, rule_for
 from edugraph_insights.answer_cache import key_of
 from edugraph_insights.answers import Answer
-from edugraph_insights.available import available, nearest
+from edugraph_insights.available import courses_of, nearest
 from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions.question import Parameters, Question
@@ -99,7 +99,7 @@ def _computed_or_proposals(
     try:
         return computed(question, asked, facts, in_cells=in_cells)
     except NoSuchCourse as problem:
-        meant = nearest(asked.course, available(insights, caller).courses)
+        meant = nearest(asked.course, courses_of(insights, caller))
         if not meant:
             raise
         proposals = ", ".join(f"{choice.id} ({choice.name})" for choice in meant)

@@ -68,6 +68,12 @@ def available(insights: Insights, caller: Caller) -> Choices:
     )
 
 
+def courses_of(insights: Insights, caller: Caller) -> tuple[Choice, ...]:
+    """Return the courses of a caller, at most 2,000. Raises Refusal 403 and Retryable."""
+    courses, _ = _courses_and_groups(insights.graph, caller, widest_rows(caller), insights.now())
+    return tuple(Choice(**row) for row in courses)
+
+
 def nearest(given: str, choices: Sequence[Choice]) -> list[Choice]:
     """Return the choices whose id or name is most like `given`, the likest first, at most three.
 
