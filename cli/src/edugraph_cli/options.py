@@ -22,3 +22,11 @@ Economy = Annotated[
         help="let the provider read them in batches: takes up to a day, at OpenAI for half the price",
     ),
 ]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        help="the source that the records belong to (`edugraph sources list`)",
+    ),
+]

@@ -387,6 +387,38 @@ def test_labels_are_read_from_an_export_of_reviews(tmp_path: Path) -> None:
     assert "Rosalind" not in refused.value.reason
 
 
+def test_labels_and_reviews_find_the_records_of_their_source(tmp_path: Path) -> None:
+    """Out: the key of the label, the key of the record, or the source of the reader."""
+    records = tmp_path / "records.ndjson"
+    labels = tmp_path / "labels.ndjson"
+    records.write_text("".join(json.dumps(mistake(n, "text")) + "\n" for n in (1, 2)))
+    lines = [
+        {"record_id": "r1", "error_type": "slip"},
+        {"record_id": "r2", "source": "moodle", "error_type": "of another source"},
+    ]
+    labels.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    (of_canvas,) = label_reader(records, labels, "canvas").items()
+    assert (of_canvas.record["record_id"], of_canvas.error_types) == ("@canvas/r1", ("slip",))
+    of_moodle = [
+        each.record["record_id"] for each in label_reader(records, labels, "moodle").items()
+    ]
+    assert of_moodle == ["@moodle/r1", "@moodle/r2"]
+
+    reviews = [
+        review(1, "slip", "accepted", record_id="@canvas/r1"),
+        review(2, "sign", "accepted", record_id="@moodle/r2"),
+        review(2, "guess", "accepted"),
+    ]
+    labels.write_text("".join(json.dumps(each) + "\n" for each in reviews))
+    for source, record_id, error_type in (
+        ("canvas", "@canvas/r1", "slip"),
+        ("moodle", "@moodle/r2", "sign"),
+        ("default", "r2", "guess"),
+    ):
+        (found,) = label_reader(records, labels, source).items()
+        assert (found.record["record_id"], found.error_types) == (record_id, (error_type,))
+
+
 def test_a_file_of_labels_is_told_from_reviews(tmp_path: Path) -> None:
     records, labels = tmp_path / "records.ndjson", tmp_path / "labels.ndjson"
     records.write_text(json.dumps(mistake(1, "text")) + "\n")

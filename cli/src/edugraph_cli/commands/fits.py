@@ -12,8 +12,9 @@ import typer
 from edugraph_cli.commands.importing import check_file
 from edugraph_cli.commands.topology import broker_settings
 from edugraph_cli.display import FAILED, INVALID, plain_errors, print_rows, say, show_json, stop
-from edugraph_cli.options import Json, Yes
+from edugraph_cli.options import Json, SourceOption, Yes
 from edugraph_common.contracts.fits import FitHeader
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.runtime.shared_state.fit_store import fit_keys, read_fit, write_fit
 from edugraph_common.runtime.shared_state.object_store import Blobs
 
@@ -37,6 +38,7 @@ def fit(
     course: Annotated[
         str | None, typer.Option(help="the id of one course; all if it is not given")
     ] = None,
+    source: SourceOption = None,
     as_json: Json = False,
 ) -> None:
     """Learn the points and the kinds of mistakes of each course with at least 100 labelled mistakes.
@@ -55,7 +57,7 @@ def fit(
     check_file(labels)
     blobs = _blobs()
     with plain_errors():
-        found = by_course(label_reader(records, labels).items())
+        found = by_course(label_reader(records, labels, source or DEFAULT_SOURCE).items())
         chosen = found
         if course:
             chosen = {course: found.get(course, [])}

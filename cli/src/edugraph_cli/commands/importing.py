@@ -28,7 +28,7 @@ from edugraph_cli.display import (
     stop,
 )
 from edugraph_cli.file_sets import FileOfSet, files_of, is_set
-from edugraph_cli.options import Economy, Follow, Json
+from edugraph_cli.options import Economy, Follow, Json, SourceOption
 from edugraph_cli.progress import follow_job, upload_bar
 from edugraph_client import Client, FileSource, Refused, Unreachable
 from edugraph_client.settings import ClientSettings
@@ -166,12 +166,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     file_format: Annotated[
         Format | None, typer.Option("--format", help="detected if it is not given")
     ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="the source that the records belong to (`edugraph sources list`)"
-        ),
-    ] = None,
+    source: SourceOption = None,
     mapping: Annotated[
         Path | None,
         typer.Option(
@@ -330,10 +325,7 @@ def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
         ),
     ] = False,
     economy: Economy = False,
-    source: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="the source that the records belong to"),
-    ] = None,
+    source: SourceOption = None,
     as_json: Json = False,
 ) -> None:
     """Let the model read records without an import. The findings go into the graph.

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, key_in_source
 from edugraph_common.contracts.records import InvalidRecord, parse_record
 from edugraph_common.contracts.reviews import REVIEW, FindingReview, text_hash
+from edugraph_common.sources.keyed import keyed
 
 
 @dataclass(frozen=True)
@@ -33,39 +35,45 @@ class FileLabels:
     """Labels from two files of NDJSON: records, and lines with the `record_id` of one and what is said of it.
 
     A line of labels has `error_types` and `knowledge_points` as lists, or `error_type` and `knowledge_point` as text.
-    Several lines for one record are added up.
+    Several lines for one record are added up. The records belong to `source`, and so do the ids of labels, unless a
+    line names another `source`.
     """
 
     records: Path
     labels: Path
+    source: str = DEFAULT_SOURCE
 
     def items(self) -> Iterator[LabelledItem]:
         """Raises Rejected for a line that cannot be read, and tells its number and nothing of its content."""
         types: dict[str, dict[str, None]] = {}
         points: dict[str, dict[str, None]] = {}
         for label in _lines(self.labels):
-            record_id = str(label.get("record_id"))
+            source = str(label.get("source") or self.source)
+            key = key_in_source(source, str(label.get("record_id")))
             for found, name in ((types, "error_type"), (points, "knowledge_point")):
                 said = [*(label.get(f"{name}s") or ()), label.get(name)]
                 names = (each.strip() for each in said if isinstance(each, str))
-                found.setdefault(record_id, {}).update(dict.fromkeys(filter(None, names)))
+                found.setdefault(key, {}).update(dict.fromkeys(filter(None, names)))
         seen = set[str]()
         for record in _lines(self.records):
-            record_id = str(record.get("record_id"))
-            if record_id not in seen and (types.get(record_id) or points.get(record_id)):
-                seen.add(record_id)
-                yield LabelledItem(record, tuple(types[record_id]), tuple(points[record_id]))
+            key = key_in_source(self.source, str(record.get("record_id")))
+            if key not in seen and (types.get(key) or points.get(key)):
+                seen.add(key)
+                keyed_record = {**record, "record_id": key}
+                yield LabelledItem(keyed_record, tuple(types[key]), tuple(points[key]))
 
 
 @dataclass(frozen=True)
 class ReviewLabels:
     """Labels from records and from what `edugraph reviews export` printed: what people accepted of what was found.
 
-    The last word about a finding counts, and only while the record has the text that it was said of.
+    The last word about a finding counts, and only while the record has the text that it was said of. The records
+    belong to `source`. Reviews name records by their keys.
     """
 
     records: Path
     reviews: Path
+    source: str = DEFAULT_SOURCE
 
     def items(self) -> Iterator[LabelledItem]:
         """Raises Rejected for a line that cannot be read, and tells its number and nothing of its content."""
@@ -87,7 +95,7 @@ class ReviewLabels:
         seen = set[str]()
         for number, value in enumerate(_lines(self.records), start=1):
             try:
-                record = parse_record(value)
+                record = keyed(parse_record(value), self.source)
             except InvalidRecord:
                 raise Rejected(
                     f"entry {number} of {self.records.name} is no valid record"
@@ -104,10 +112,15 @@ class ReviewLabels:
                 yield LabelledItem(record.to_json(), types, points)
 
 
-def label_reader(records: Path, labels: Path) -> LabelReader:
-    """Return who reads these labels: reviews have a `kind`. Raises Rejected for a first line that cannot be read."""
+def label_reader(records: Path, labels: Path, source: str = DEFAULT_SOURCE) -> LabelReader:
+    """Return the reader of these labels of records of a source. Reviews have a `kind`.
+
+    Raises Rejected for a first line that cannot be read.
+    """
     first = next(_lines(labels), {})
-    return ReviewLabels(records, labels) if "kind" in first else FileLabels(records, labels)
+    if "kind" in first:
+        return ReviewLabels(records, labels, source)
+    return FileLabels(records, labels, source)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
