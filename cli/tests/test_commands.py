@@ -332,9 +332,11 @@ def test_a_curriculum_is_sent_in_the_format_that_its_beginning_shows(
         ('{"id": "b", "tree": {"contents": []}}', "openstax"),
     ):
         file.write_text(text, encoding="utf-8")
-        done = runner.invoke(app, ["curriculum", "import", str(file)])
+        command = ["curriculum", "import", str(file), "--source", "state"]
+        done = runner.invoke(app, command)
         assert done.exit_code == 0
         assert asked[-1].url.params["format"] == form
+        assert asked[-1].url.params["source"] == "state"
     file.write_text('{"items": []}', encoding="utf-8")
     refused = runner.invoke(app, ["curriculum", "import", str(file)])
     assert (refused.exit_code, len(asked)) == (2, 6)

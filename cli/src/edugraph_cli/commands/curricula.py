@@ -8,7 +8,7 @@ import typer
 
 from edugraph_cli.commands.importing import check_file, finish, known_caller
 from edugraph_cli.display import INVALID, err, out, plain_errors, stop
-from edugraph_cli.options import Follow, Json
+from edugraph_cli.options import Follow, Json, SourceOption
 from edugraph_cli.progress import upload_bar
 from edugraph_client import Client, FileSource
 from edugraph_common.contracts.messages import Format
@@ -30,7 +30,7 @@ app = typer.Typer(
 
 
 @app.command("import")
-def import_curriculum(
+def import_curriculum(  # noqa: PLR0917 - typer makes options of the parameters
     file: Annotated[
         Path,
         typer.Argument(
@@ -42,6 +42,7 @@ def import_curriculum(
     file_format: Annotated[
         CurriculumFormat | None, typer.Option("--format", help="detected if it is not given")
     ] = None,
+    source: SourceOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")
     ] = False,
@@ -72,8 +73,8 @@ def import_curriculum(
     bar, sent = upload_bar(err if as_json else out, file.name, file.stat().st_size)
     with plain_errors(), Client.from_environment() as client:
         with bar:
-            source = FileSource(format=form, compression=compression)
-            accepted = client.import_file(file, source=source, sent=sent)
+            described = FileSource(format=form, compression=compression, source_name=source)
+            accepted = client.import_file(file, source=described, sent=sent)
         finish(client, accepted, follow=follow, as_json=as_json)
 
 
