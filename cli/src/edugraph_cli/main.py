@@ -27,6 +27,7 @@ from edugraph_cli.commands import (
     mastery,
     model,
     pseudonyms,
+    pull,
     reviews,
     rosters,
     sessions,
@@ -65,6 +66,7 @@ app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sources.app, name="sources")
+app.add_typer(pull.app, name="pull")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(fits.app, name="analyzer")

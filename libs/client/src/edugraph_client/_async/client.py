@@ -31,7 +31,7 @@ from edugraph_common.contracts.api import (
     NamedNodes,
     Restricted,
 )
-from edugraph_common.contracts.data_sources import DataSource
+from edugraph_common.contracts.data_sources import DataSource, SourceCursor
 from edugraph_common.contracts.messages import Format, Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -106,8 +106,11 @@ class AsyncClient:
         economy: bool = False,
         source: FileSource | None = None,
         sent: Callable[[int], None] = lambda _: None,
+        key: str | None = None,
     ) -> Accepted:
         """Stream a file, and return its job. Raises OSError too.
+
+        Within a day, the same `key` with the same file and options gives the same job.
 
         `name` is the name of the import in lists, by default the name of the file. `sent` is called with the number
         of bytes of each chunk. If the file has to be sent again, `sent` is first called with a negative number that
@@ -123,6 +126,8 @@ class AsyncClient:
         with await io.open_file(path, "rb") as file:
             about = os.fstat(file.fileno())
             headers = {}
+            if key is not None:
+                headers["Idempotency-Key"] = key
             if stat.S_ISREG(about.st_mode):
                 headers["Content-Length"] = str(about.st_size)
             return await self.import_stream(
@@ -312,6 +317,16 @@ class AsyncClient:
 
     async def source(self, name: str) -> DataSource:
         return await self._api.model(DataSource, f"/v1/sources/{quote(name, safe='')}")
+
+    async def source_cursor(self, name: str) -> SourceCursor:
+        """Return how far a connector has pulled a source."""
+        return await self._api.model(SourceCursor, f"/v1/sources/{quote(name, safe='')}/cursor")
+
+    async def save_source_cursor(self, name: str, cursor: SourceCursor) -> SourceCursor:
+        """Replace the cursor of a source, and return it with its next version. Refused with 409 if it was changed."""
+        path = f"/v1/sources/{quote(name, safe='')}/cursor"
+        body = cursor.model_dump(mode="json")
+        return await self._api.model(SourceCursor, path, "PUT", json=body)
 
     async def try_source(
         self,

@@ -74,7 +74,7 @@ class AsyncConnection:
         The gateway accepts a submission once: it knows it by its Idempotency-Key. A file that can be read only once
         is sent only once.
         """
-        headers = {**request.pop("headers", {}), "Idempotency-Key": self._new_key()}
+        headers = {"Idempotency-Key": self._new_key(), **request.pop("headers", {})}
         content = {}
         most_tries = TRIES
         if body:

@@ -13,6 +13,7 @@ from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 
 LONGEST_MAPPING = 16_384  # characters
 MOST_KEYS = 100
+MOST_PLACES = 20_000
 
 # `records`: lines of the contract. `table`: CSV files, workbooks, Parquet. `xapi`: statements. `openedx`: tracking
 # logs. `roster`: lists of classes, as lines or tables. `curriculum`: standards, outlines and tables of contents.
@@ -44,6 +45,8 @@ def _known_time_zone(name: str) -> str:
 
 NewSourceName = Annotated[SourceName, AfterValidator(_not_reserved)]
 TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_known_time_zone)]
+CursorKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:_.-]{1,64}$")]
+CursorValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:_.+-]{1,64}$")]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=300)]
 
 
@@ -72,6 +75,17 @@ class NewSource(SourceSettings):
     """A source to create. Its name never changes, because it is a part of the keys of its records."""
 
     name: NewSourceName
+
+
+class SourceCursor(ContractModel):
+    """How far a connector has pulled a source. The connector writes the places, and only it reads them.
+
+    `version` counts the changes: a cursor is replaced only by a caller who has read its last version. A place is a
+    hash, a number or a time, and never the name of a file, since that may name a person.
+    """
+
+    version: Annotated[int, Field(ge=0)] = 0
+    places: Annotated[dict[CursorKey, CursorValue], Field(max_length=MOST_PLACES)] = {}
 
 
 class DataSource(SourceSettings):

@@ -891,11 +891,12 @@ _REDIS = (
     DataPlace(
         "redis.sources",
         Store.REDIS,
-        ("edugraph:sources", "edugraph:sources-used"),
+        ("edugraph:sources", "edugraph:sources-used", "edugraph:source-cursors"),
         "pseudonymous",
         Words(
-            "the sources of data with their settings, and which API keys or accounts may write them",
-            "数据来源及其设置，以及可以写入的 API 密钥或账户",
+            "the sources of data with their settings, which API keys or accounts may write them, and how far each "
+            "was pulled",
+            "数据来源及其设置、可以写入的 API 密钥或账户，以及各来源已拉取到何处",
         ),
         Words("to keep the records of each source apart", "区分各来源的记录"),
         Words("as long as the installation", "与系统同样久"),

@@ -153,14 +153,8 @@ class Blobs:
         """Return the current facts about a file outside. Raises Gone and Rejected like `open`."""
         with _present(url):
             fs, path = self._place(url)
-            facts = fs.info(path)
-        etag = _first_of(facts, _ETAGS)
-        modified = _first_of(facts, _CHANGE_TIMES)
-        return OutsideFile(
-            size=facts.get("size"),
-            etag=None if etag is None else str(etag),
-            modified=None if modified is None else str(modified),
-        )
+            info = fs.info(path)
+        return _facts_of(info)
 
     def _open(self, key: str, block_bytes: int) -> IO[bytes]:
         """Open a blob or a file outside. At least `block_bytes` are fetched at a time."""
@@ -201,21 +195,31 @@ class Blobs:
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys below a folder, sorted. Raises Retryable if the folder changes too fast to be listed."""
+        return sorted(self._listed(prefix))
+
+    def facts(self, prefix: str) -> dict[str, OutsideFile]:
+        """Return key -> facts for the files below a folder. Raises Retryable like `keys`."""
+        return {key: _facts_of(info) for key, info in sorted(self._listed(prefix).items())}
+
+    def _listed(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Return key -> the facts of the filesystem, for the files below a folder."""
         # A local folder is listed entry by entry. If an entry vanishes meanwhile, fsspec by default leaves out its
         # whole folder, and the other blobs in it would be missed. So it must raise, and the listing begins again.
-        options = {}
+        options: dict[str, Any] = {"detail": True}
         if isinstance(self._fs, LocalFileSystem):
             options["on_error"] = "raise"
         folder = self._path(prefix)
         with _store_errors():
             for _ in range(LISTINGS):
                 try:
-                    paths = []
+                    found = {}
                     if self._fs.exists(folder):
-                        paths = self._fs.find(folder, **options)
+                        found = self._fs.find(folder, **options)
                 except FileNotFoundError:
                     continue
-                return sorted(str(path).removeprefix(f"{self._root}/") for path in paths)
+                return {
+                    str(path).removeprefix(f"{self._root}/"): info for path, info in found.items()
+                }
         raise Retryable("the blob store changed each time it was listed")
 
     def folders(self, prefix: str) -> list[str]:
@@ -327,6 +331,16 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _facts_of(info: dict[str, Any]) -> OutsideFile:
+    etag = _first_of(info, _ETAGS)
+    modified = _first_of(info, _CHANGE_TIMES)
+    return OutsideFile(
+        size=info.get("size"),
+        etag=None if etag is None else str(etag),
+        modified=None if modified is None else str(modified),
+    )
 
 
 def _first_of(facts: dict[str, Any], names: Sequence[str]) -> Any:

@@ -9,6 +9,7 @@ from edugraph_common.contracts.data_sources import (
     FORMATS_OF_KIND,
     DataSource,
     NewSource,
+    SourceCursor,
     SourceSettings,
 )
 from edugraph_common.contracts.messages import Format
@@ -18,6 +19,10 @@ from edugraph_common.runtime.service.redis_errors import redis_errors
 SOURCES = "edugraph:sources"
 # The names of the sources of accepted imports.
 USED = "edugraph:sources-used"
+
+
+# Name of a source -> its cursor.
+CURSORS = "edugraph:source-cursors"
 
 
 class SourceExists(Exception):
@@ -30,6 +35,10 @@ class UnknownSource(Exception):
 
 class KindIsFixed(Exception):
     """The kind of a source with records would change."""
+
+
+class CursorChanged(Exception):
+    """Another caller has written the cursor since this one read it."""
 
 
 class NotOwnSource(Exception):
@@ -95,6 +104,38 @@ class SourceRegistry:
         if text is None:
             return None
         return DataSource.model_validate_json(text).model_copy(update={"in_use": bool(in_use)})
+
+    def cursor(self, name: str) -> SourceCursor:
+        """Return how far a source was pulled. The cursor of a source that was never pulled is empty."""
+        with redis_errors():
+            text = cast("str | None", self._redis.hget(CURSORS, name))
+        if text is None:
+            return SourceCursor()
+        return SourceCursor.model_validate_json(text)
+
+    def save_cursor(self, name: str, cursor: SourceCursor) -> SourceCursor:
+        """Replace the cursor with the version of `cursor`, and return it with the next version.
+
+        Raises CursorChanged if the stored cursor has another version.
+        """
+
+        def saved(pipe: "redis.client.Pipeline") -> SourceCursor:
+            text = cast("str | None", pipe.hget(CURSORS, name))
+            stored = SourceCursor()
+            if text is not None:
+                stored = SourceCursor.model_validate_json(text)
+            if stored.version != cursor.version:
+                raise CursorChanged(name)
+            after = cursor.model_copy(update={"version": cursor.version + 1})
+            pipe.multi()
+            pipe.hset(CURSORS, name, after.model_dump_json())
+            return after
+
+        with redis_errors():
+            return cast(
+                "SourceCursor",
+                self._redis.transaction(saved, CURSORS, value_from_callable=True),  # type: ignore[arg-type]  # the stub forgets the value
+            )
 
     def all(self) -> list[DataSource]:
         """Return all sources in the order of their names."""

@@ -7,12 +7,18 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.data_sources import DataSource, NewSource, SourceSettings
+from edugraph_common.contracts.data_sources import (
+    DataSource,
+    NewSource,
+    SourceCursor,
+    SourceSettings,
+)
 from edugraph_common.contracts.record_keys import LONGEST_SOURCE_NAME
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.api_keys import ApiKeys
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.source_registry import (
+    CursorChanged,
     KindIsFixed,
     SourceExists,
     SourceRegistry,
@@ -23,6 +29,7 @@ from edugraph_gateway.api.dependencies import (
     ApiKeysDep,
     AuditTrailDep,
     ClockDep,
+    Importer,
     IntakeDep,
     Operator,
     SourceReader,
@@ -40,7 +47,7 @@ from edugraph_gateway.submission.request_body import json_body
 router = APIRouter(tags=["sources"])
 # The ids of callers who sign in, or who send a token of the issuer, begin with this.
 ACCOUNT = "oidc:"
-SettingsT = TypeVar("SettingsT", bound=SourceSettings)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 Name = Annotated[
     str, Path(min_length=1, max_length=LONGEST_SOURCE_NAME, pattern=r"^[a-z0-9-]{1,40}$")
@@ -142,8 +149,39 @@ def show_source(*, caller: SourceReader, sources: SourcesDep, name: Name) -> Dat
     raise not_found_for(caller.client_id, "source", name)
 
 
-def _parsed(model: type[SettingsT], body: bytes) -> SettingsT:
-    """Return the settings in a body. Raises Problem 422."""
+@router.get("/v1/sources/{name}/cursor", responses=problem_responses(401, 403, 404, 422, 429, 503))
+def show_cursor(*, caller: Importer, sources: SourcesDep, name: Name) -> SourceCursor:
+    """Return how far a connector has pulled a source."""
+    show_source(caller=caller, sources=sources, name=name)
+    return sources.cursor(name)
+
+
+@router.put(
+    "/v1/sources/{name}/cursor",
+    responses=problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
+    openapi_extra=_body(SourceCursor),
+)
+async def save_cursor(
+    *, request: Request, caller: Importer, intake: IntakeDep, name: Name
+) -> SourceCursor:
+    """Replace how far a source was pulled. 409 if another caller has written it since its version was read."""
+    body = await json_body(request, intake.limits)
+
+    def save() -> SourceCursor:
+        show_source(caller=caller, sources=intake.sources, name=name)
+        try:
+            return intake.sources.save_cursor(name, _parsed(SourceCursor, body))
+        except CursorChanged:
+            words = (
+                f"Another connector has pulled the source {name} meanwhile; read its cursor again."
+            )
+            raise Problem(409, "changed", words) from None
+
+    return await anyio.to_thread.run_sync(save)
+
+
+def _parsed(model: type[ModelT], body: bytes) -> ModelT:
+    """Return the content of a body. Raises Problem 422."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
