@@ -79,7 +79,16 @@ def test_the_numbers_of_the_overview_are_those_of_the_api(
         visit.values("[data-question=weak-points] tbody"),
         [row[f] for row in weak["rows"][:5] for f in fields],
     )
-    of_trust = ("records", "read", "linked", "unsure", "with_evidence", "reviewed", "agreement")
+    of_trust = (
+        "records",
+        "read",
+        "linked",
+        "unsure",
+        "with_evidence",
+        "reviewed",
+        "agreement",
+        "judged",
+    )
     assert close(
         visit.values("[data-question=trust] tbody"),
         [row[f] for row in trust["rows"] for f in of_trust],

@@ -167,6 +167,8 @@ def test_reviews_by_keyboard_count_stay_and_are_taken_back(
     assert all(after[each] != before[each] for each in before)
     [mistakes] = [row for row in after["trust"] if row["kind"] == "mistakes"]
     assert mistakes["agreement"] == agreement
+    assert mistakes["judged"] == len(drawn)
+    assert mistakes["agreement_at_least"] <= agreement <= mistakes["agreement_at_most"]
 
     reviewed = {row["record"] for row in rows[:REVIEWS] if row["kind"] == "finding"}
     analysed_by_a_new_prompt(school, reviewed)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.mastery import Coefficients, read_coefficients
 from edugraph_insights.mastery import Attempts, learning_path, mastery
-from edugraph_insights.statistics import wilson_lower
+from edugraph_insights.statistics import wilson, wilson_lower
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 count = st.integers(0, 40)
@@ -175,8 +175,11 @@ def reached(pairs, point) -> set[str]:
 
 
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_s_lower_end_is_as_far_off_as_95_percent_allow(pair) -> None:
+def test_the_ends_of_wilson_s_interval_are_as_far_off_as_95_percent_allow(pair) -> None:
     right, n = pair
-    share, low = right / n, wilson_lower(right / n, n)
-    assert 0 <= low <= share
+    share = right / n
+    low, high = wilson(share, n)
+    assert low == wilson_lower(share, n)
+    assert 0 <= low <= share <= high <= 1
     assert abs((share - low) - 1.959963984540054 * (low * (1 - low) / n) ** 0.5) < 1e-9
+    assert abs((high - share) - 1.959963984540054 * (high * (1 - high) / n) ** 0.5) < 1e-9

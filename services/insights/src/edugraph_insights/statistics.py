@@ -6,17 +6,25 @@ from math import sqrt
 NORMAL_95 = 1.959963984540054  # two-sided
 
 
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of `n`. Without any it is from 0 to 1."""
+    if n == 0:
+        return 0.0, 1.0
+    z = NORMAL_95 * NORMAL_95
+    middle = share + z / (2 * n)
+    spread = NORMAL_95 * sqrt(max(share * (1 - share), 0.0) / n + z / (4 * n * n))
+    low = (middle - spread) / (1 + z / n)
+    high = (middle + spread) / (1 + z / n)
+    return min(max(low, 0.0), share), max(min(high, 1.0), share)
+
+
 def wilson_lower(share: float, n: int) -> float:
     """Return the lower end of Wilson's 95 % interval of a share of `n`.
 
     Rows sorted by it do not begin with small groups that have a high share by chance.
     """
-    if n == 0:
-        return 0.0
-    z = NORMAL_95 * NORMAL_95
-    middle = share + z / (2 * n)
-    spread = NORMAL_95 * sqrt(max(share * (1 - share), 0.0) / n + z / (4 * n * n))
-    return min(max((middle - spread) / (1 + z / n), 0.0), share)
+    low, _ = wilson(share, n)
+    return low
 
 
 def mean(values: Sequence[float]) -> float | None:

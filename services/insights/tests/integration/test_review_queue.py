@@ -105,3 +105,8 @@ def test_the_queue_and_the_agreement_equal_the_reference(
                 reviewed = {key[0] for key in spoken if len(key) == 3 and key[0] in made}
                 assert row.reviewed == len(reviewed) / len(made)
                 assert row.agreement == (accepted / len(drawn) if drawn else None)
+                assert row.judged == (len(drawn) or None)
+                if drawn:
+                    ends = (row.agreement_at_least, row.agreement_at_most)
+                    assert reference.is_lower_end(ends[0], row.agreement, len(drawn))
+                    assert reference.is_lower_end(1 - ends[1], 1 - row.agreement, len(drawn))

@@ -96,6 +96,12 @@ function drawing(rows) {
   return h('figure', {}, place, h('figcaption', { class: 'legend' }, legend));
 }
 
+/** Return the agreement with its 95 % interval: a share of few judged findings says little. */
+function agreement(row) {
+  if (row.agreement === null) return share(null);
+  return `${share(row.agreement)} (${share(row.agreement_at_least)} – ${share(row.agreement_at_most)})`;
+}
+
 async function trust(asked, questions) {
   const answer = await ask('/trust', asked);
   const behind = row => (questions.has('records') ? recordsLink(row.evidence) : null);
@@ -103,7 +109,9 @@ async function trust(asked, questions) {
     table(t('overview.trust_caption'), [
       { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
       { name: 'records', label: t('column.records'), cell: row => value(row.records, number(row.records), behind(row), told('kind', row.kind)) },
-      ...['read', 'linked', 'unsure', 'with_evidence', 'reviewed', 'agreement'].map(name => ({ name, label: t(`column.${name}`), cell: row => value(row[name], share(row[name]), behind(row), told('kind', row.kind)) })),
+      ...['read', 'linked', 'unsure', 'with_evidence', 'reviewed'].map(name => ({ name, label: t(`column.${name}`), cell: row => value(row[name], share(row[name]), behind(row), told('kind', row.kind)) })),
+      { name: 'agreement', label: t('column.agreement'), cell: row => value(row.agreement, agreement(row), behind(row), told('kind', row.kind)) },
+      { name: 'judged', label: t('column.judged'), cell: row => value(row.judged, number(row.judged), behind(row), told('kind', row.kind)) },
     ], answer.rows, { hidden: hiddenRows(answer) }),
     how('trust', answer),
   ];
