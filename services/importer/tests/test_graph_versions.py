@@ -160,6 +160,29 @@ def test_the_order_does_not_matter(records: list[Record]) -> None:
     assert found.counts.total() == 4
 
 
+@given(st.data())
+def test_acceptance_numbers_decide_only_between_equal_change_times(data: st.DataObject) -> None:
+    """Out: the change time before `accepted` in `Entry.order`. No two contents have the same change time."""
+    numbers = st.integers(1, 4)
+    changed = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=5, unique=True))
+    contents = [
+        Entry(time, 0, 0, data.draw(numbers), 0, data.draw(st.sampled_from([5, 6])))
+        for time in changed
+    ]
+    taken_back = [
+        Entry(time, WITHDRAWN, 0, data.draw(numbers), 1, 0)
+        for time in data.draw(st.lists(st.integers(0, 10), max_size=3))
+    ]
+    entries = contents + taken_back
+    accepted = data.draw(st.permutations([entry.accepted for entry in entries]))
+    permuted = [
+        entry._replace(accepted=number) for entry, number in zip(entries, accepted, strict=True)
+    ]
+    greatest = max(entries, key=lambda each: (each.changed, each.is_withdrawal))
+    for some in (entries, permuted):
+        assert greatest.has_content_of(decide(some))
+
+
 # --- types, readings, and records that are taken back ---------------------------------------------------------------
 
 
