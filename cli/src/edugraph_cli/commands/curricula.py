@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,13 +11,12 @@ from edugraph_cli.display import INVALID, err, out, plain_errors, stop
 from edugraph_cli.options import Follow, Json, SourceOption
 from edugraph_cli.progress import upload_bar
 from edugraph_client import Client, FileSource
-from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.messages import CurriculumFormat, Format
 from edugraph_common.sources import compression_of
 from edugraph_common.sources.compression import decompressed_head
 from edugraph_common.sources.detection import HEAD_BYTES
 from edugraph_common.sources.ndjson import BOM, MalformedFile
 
-CurriculumFormat = Literal["case", "outline", "openstax", "coherence_map"]
 _CASE_MARK = re.compile(rb'"CF(?:Package|Document|Items)"')
 _COHERENCE_MARK = re.compile(rb'"(?:standards|edges|nd_edges|clusters)"\s*:')
 _BOOK_MARK = re.compile(rb'"(?:tree|contents)"\s*:')

@@ -261,9 +261,9 @@ def _in_groups(match: Found) -> tuple[int, int] | None:
 
 
 def _without_separators(match: Found) -> tuple[int, int] | None:
-    """Replace an assigned number that begins with 0. No quantity does, but the number of a book may."""
+    """Replace a number that begins with 0. No quantity does, but the number of a book may."""
     before = match.string[max(0, match.start() - 8) : match.start()]
-    if "isbn" in before.lower() or _CALCULATED.search(before) or not is_phone(match[0]):
+    if "isbn" in before.lower() or _CALCULATED.search(before):
         return None
     return match.span()
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.messages import ChangeTime, Format
+from edugraph_common.contracts.messages import CURRICULUM_FORMATS, ChangeTime, Format
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 
 LONGEST_MAPPING = 16_384  # characters
@@ -25,7 +25,7 @@ FORMATS_OF_KIND: Mapping[SourceKind, frozenset[Format]] = {
     "xapi": frozenset({"xapi"}),
     "openedx": frozenset({"openedx"}),
     "roster": frozenset({"ndjson", "csv", "workbook", "parquet"}),
-    "curriculum": frozenset({"case", "outline", "openstax", "coherence_map"}),
+    "curriculum": CURRICULUM_FORMATS,
 }
 
 

@@ -5,7 +5,7 @@ Each task takes exactly one argument: the JSON of its message.
 
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -48,7 +48,8 @@ Format = Literal[
     "coherence_map",
 ]
 # Curricula. Each is read as a whole, since a point may name any other point of its file.
-CURRICULUM_FORMATS: frozenset[Format] = frozenset({"case", "outline", "openstax", "coherence_map"})
+CurriculumFormat = Literal["case", "outline", "openstax", "coherence_map"]
+CURRICULUM_FORMATS: frozenset[Format] = frozenset(get_args(CurriculumFormat))
 TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables in binary files
 Compression = Literal["gzip", "zstd"]
 Removable = Literal["course", "group"]

@@ -1,0 +1,74 @@
+"""The choices of the command line are those of the API. A choice that the API does not know is listed with its reason."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import typer
+from fastapi import FastAPI
+
+from edugraph_cli.main import app
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.messages import CurriculumFormat
+from edugraph_common.contracts.reviews import Of, PairVerdict, Verdict
+from edugraph_gateway.app import make_application as gateway_application
+from edugraph_gateway.gateway import open_gateway
+from edugraph_gateway.settings import GatewaySettings
+from edugraph_insights.app import make_application as insights_application
+from edugraph_insights.insights import open_insights
+from edugraph_insights.settings import InsightsSettings
+
+NOWHERE = {"redis_url": "redis://127.0.0.1:1", "auth": "on"}
+# Reviews are lines, kinds of findings are keys of Redis, and formats of curricula are some of all formats. So the
+# documents of the API do not have these lists.
+CONTRACTS = (Of, PairVerdict, Verdict, Kind, CurriculumFormat)
+# (command, parameter) of choices that only the command line has -> reason
+LOCAL = {
+    ("roster", "person_key"): "the column of a OneRoster file that becomes a person's id",
+    ("graph export", "form"): "the form of the files that the command line writes",
+}
+
+
+def documents() -> list[FastAPI]:
+    gateway = {**NOWHERE, "broker_url": "amqp://127.0.0.1:1", "blob_url": "/tmp"}
+    insights = {**NOWHERE, "neo4j_uri": "bolt://127.0.0.1:1"}
+    return [
+        gateway_application(open_gateway(GatewaySettings.model_validate(gateway))),
+        insights_application(open_insights(InsightsSettings.model_validate(insights))),
+    ]
+
+
+def enumerations(value: Any) -> Iterator[frozenset[str]]:
+    """Yield each enumeration of an OpenAPI document."""
+    if isinstance(value, dict):
+        if isinstance(value.get("enum"), list):
+            yield frozenset(map(str, value["enum"]))
+        for each in value.values():
+            yield from enumerations(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from enumerations(each)
+
+
+def choices(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, frozenset[str]]]:
+    """Yield (command, parameter, its choices) of each parameter of each command that has choices."""
+    for name, each in getattr(command, "commands", {}).items():
+        yield from choices(each, (*path, name))
+    for parameter in command.params:
+        allowed = getattr(parameter.type_descriptor, "choices", None)
+        if allowed:
+            values = frozenset(str(getattr(each, "value", each)) for each in allowed)
+            yield " ".join(path), parameter.name, values
+
+
+def test_each_choice_is_an_enumeration_of_the_api() -> None:
+    """Out: leave one scope out of `ScopeName` in commands/keys.py."""
+    known = {frozenset(get_args(each)) for each in CONTRACTS}
+    for document in documents():
+        known.update(enumerations(document.openapi()))
+    found = list(choices(typer.main.get_command(app)))
+    different = {
+        (command, name): sorted(values) for command, name, values in found if values not in known
+    }
+    assert len(found) > 20
+    assert {place: values for place, values in different.items() if place not in LOCAL} == {}
+    assert set(LOCAL) <= set(different)
