@@ -32,15 +32,16 @@ OF_COURSES = (
 )
 OF_PERSONS = (
     "student next needs-help attention ties records roster review-queue review-points handed-in "
-    "help-used"
+    "help-used grid point"
 )
+OF_ONE = "records help-used grid point"
 TABLE: dict[str, tuple[str, str]] = {
     "analyst": ("cells", OF_COURSES),
     "head": ("cells", OF_COURSES),
     "teacher": ("own groups", f"{OF_COURSES} {OF_PERSONS} groups"),
     "student": (
         "self",
-        "student next weak-points earlier-gaps returning-mistakes records roster course-map help-used",
+        f"{OF_ONE} student next weak-points earlier-gaps returning-mistakes roster course-map",
     ),
     "counsellor": ("everybody", "mood ties attention roster"),
     "officer": ("nobody", ""),

@@ -42,6 +42,8 @@ ABOUT_PERSONS = frozenset(
         "review-points",
         "handed-in",
         "help-used",
+        "grid",
+        "point",
     }
 )
 # A caller could choose two groups as small as they like, so this question is not answered in cells.
@@ -74,6 +76,8 @@ RULES: Mapping[Role, Rule] = {
                 "roster",
                 "course-map",
                 "help-used",
+                "grid",
+                "point",
             }
         ),
     ),

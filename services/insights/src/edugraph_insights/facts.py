@@ -127,6 +127,24 @@ class HintedAttempt(NamedTuple):
     hints: int | None
 
 
+class MistakeAtPoint(NamedTuple):
+    """A mistake at a point. `words` are those that an analyser found to show the reason, `text` is the whole text."""
+
+    student: str
+    record: str
+    at: datetime
+    types: list[str]
+    words: list[str] | None
+    text: str | None
+
+    @property
+    def quote(self) -> str | None:
+        """The words that show the reason, or else the whole text. None if the record has no words."""
+        if self.words:
+            return " … ".join(self.words)
+        return self.text or None
+
+
 class Claim(NamedTuple):
     """A text or definition that claims a prerequisite. `title` is the title of a text or the id of a definition."""
 
@@ -261,6 +279,11 @@ class Facts:
     def mistakes(self, course: str) -> list[Row]:
         """Return a row for each mistake and point behind it. `point` is None if no point is known."""
         return self._by_student("mistakes", course)
+
+    def mistakes_at_point(self, course: str, point: str) -> list[MistakeAtPoint]:
+        """Return the mistakes at the items of a canonical point, and those whose finding names it."""
+        rows = self._by_student("mistakes_at_point", course, point=point)
+        return [MistakeAtPoint(**row) for row in rows]
 
     def messages(self, course: str) -> list[Row]:
         return self._by_student("messages", course)
@@ -570,7 +593,7 @@ class Facts:
             statement, students=list(self.students), course=course, **self._times(), **more
         )
 
-    def _by_student(self, statement: str, course: str, **more: bool) -> list[Row]:
+    def _by_student(self, statement: str, course: str, **more: bool | str) -> list[Row]:
         return self.graph.read_by_student(
             statement, self.students, course=course, **self._times(), **more
         )

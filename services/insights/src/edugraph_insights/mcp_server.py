@@ -46,6 +46,7 @@ TEXT_FIELDS = frozenset(
         "text",
         "evidence",
         "finding",
+        "quote",
         *(field for fields in TEXTS_OF_TYPE.values() for field in fields),
     }
     - {"title"}

@@ -119,6 +119,80 @@ def weak_points(school: School, course: str, window: Window = ALWAYS) -> dict[An
     }
 
 
+def tries_at(
+    school: School, course: str, window: Window = ALWAYS
+) -> dict[tuple[str, str], list[Any]]:
+    """(student, point) -> the attempts of the time at the items of the point, in their order."""
+    found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    points = tests(school)
+    for r in attempts(school, course):
+        if is_in(window, r.timestamp):
+            for point in points[r.data.item_id]:
+                found[r.data.student_id, point].append(r)
+    return found
+
+
+def grid(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
+    """(student, point) -> the cell of the table of students and points."""
+    first_at = of_points(school, course, window)
+    rows = {}
+    for (who, point), tries in tries_at(school, course, window).items():
+        outcomes = first_at.get(point, {}).get(who, [])
+        rows[who, point] = {
+            "tries": len(tries),
+            "first_attempts": len(outcomes),
+            "right": sum(each >= 500 for each in outcomes),
+            "share": mean(outcomes) / 1000 if outcomes else None,
+            "last_outcome": tries[-1].data.outcome_thousandths / 1000,
+            "last": tries[-1].timestamp,
+        }
+    return rows
+
+
+def at_point(
+    school: School, course: str, point: str, window: Window = ALWAYS
+) -> dict[Any, dict[str, Any]]:
+    """Student -> what the question `point` says about the student."""
+    point = point_of(school, point)
+    cells = grid(school, course, window)
+    found = {each.record["record_id"]: each.finding for each in school.findings}
+    nothing = {"tries": 0, "first_attempts": 0, "right": 0, "share": None, "last_outcome": None}
+    rows = {}
+    for who in roster(school, course):
+        made = []
+        for record_id, (r, points) in mistakes(school, course).items():
+            item = getattr(r.data, "item_id", None)
+            is_of_point = point in points or (item is not None and point in tests(school)[item])
+            if r.data.student_id == who and is_of_point and is_in(window, r.timestamp):
+                made.append((r.timestamp, record_id, r))
+        made.sort(key=lambda each: each[:2])
+        times: dict[str, int] = defaultdict(int)
+        words = []
+        for _, record_id, r in made:
+            finding = found.get(record_id)
+            stated = {each for each in (getattr(r.data, "error_type", None),) if each}
+            for kind in stated | {each.name for each in getattr(finding, "error_types", ())}:
+                times[kind] += 1
+            text = getattr(r.data, "response", None) or getattr(r.data, "error_text", None)
+            quote = " … ".join(getattr(finding, "evidence", ())) or text
+            if quote:
+                words.append((quote, record_id))
+        cell = cells.get((who, point), {**nothing, "last": None})
+        state = "not tried"
+        if cell["share"] is not None:
+            state = "wrong" if cell["share"] < 0.5 else "right"
+        quote, quote_record = words[-1] if words else (None, None)
+        rows[who] = {
+            **cell,
+            "state": state,
+            "mistakes": len(made),
+            "kinds": tuple(sorted(times, key=lambda kind: (-times[kind], kind))),
+            "quote": quote,
+            "quote_record": quote_record,
+        }
+    return rows
+
+
 def returning_mistakes(school: School, course: str) -> dict[Any, dict[str, Any]]:
     rows = {}
     for point, students in of_points(school, course).items():

@@ -155,6 +155,7 @@ def test_parquet_has_the_rows_of_json(client: TestClient, name: str) -> None:
     more = {
         "student": "&student=s1",
         "next": "&student=s1&goal=fractions",
+        "point": "&point=fractions",
         "travelling-weaknesses": "&next_course=C",
     }
     path = f"/{name}?course=C{more.get(name, '')}{'&group=g&other_group=g' if name == 'groups' else ''}"
@@ -245,7 +246,7 @@ def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None
         "roster",
         "course-map",
     }
-    assert names["student"] == {"student", "next", "help-used", *course}
+    assert names["student"] == {"student", "next", "help-used", "grid", "point", *course}
     assert "records" not in names["head"]
 
 

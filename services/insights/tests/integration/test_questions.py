@@ -113,6 +113,58 @@ def test_questions_about_a_course_equal_the_reference(
         same({(row.point, row.needs): row for row in found}, reference.course_map(school, course))
 
 
+# Windows beside the whole time. Attempts come before them, so that a try in one need not be a first attempt.
+PARTS = (
+    (None, None),
+    (BEGINNING + timedelta(hours=10), None),
+    (BEGINNING + timedelta(hours=10), BEGINNING + timedelta(hours=30)),
+)
+
+
+@pytest.mark.thorough
+@EXAMPLES
+@given(school=schools())
+def test_questions_about_students_at_points_equal_the_reference(
+    room: Room, insights: Insights, school: School
+) -> None:
+    """Out, each alone: `since` in `tries_of`; `tested` and `concerned` in `mistakes_at_point`; the order by time of
+    `_latest_with_words`; the words of a finding before the text in `quote`.
+    """
+    written(room, school)
+    for course in COURSES:
+        if not reference.roster(school, course):
+            continue
+        for since, ends in PARTS:
+            moments: dict[str, Any] = {"since": since}
+            if ends:  # The end of the reference's window is not in it.
+                moments["until"] = ends - timedelta(microseconds=1)
+            answer = asked(insights, "grid", course=course, **moments)
+            expected = reference.grid(school, course, (since, ends))
+            same({(row.student, row.point): row for row in answer.rows}, expected)
+            for point in POINTS:
+                if not _is_known(room, point):
+                    continue
+                found = asked(insights, "point", course=course, point=point, **moments).rows
+                expected = reference.at_point(school, course, point, (since, ends))
+                same({row.student: row for row in found}, expected)
+
+
+def _is_known(room: Room, point: str) -> bool:
+    found = room.query(
+        "MATCH (k:KnowledgePoint) WHERE k.id = $id RETURN k.id", id=canonical_name(point)
+    )
+    return bool(found)
+
+
+def test_a_point_that_nobody_knows_is_not_found(room: Room, insights: Insights) -> None:
+    record = {"type": "course_record", "timestamp": at(0), "record_id": "r"}
+    records = [parse_record({**record, "data": {"student_id": "s00", "course_id": "C"}})]
+    written(room, School(records, []))
+    with pytest.raises(Problem) as refused:
+        asked(insights, "point", course="C", point="Nothing")
+    assert refused.value.status == 404
+
+
 def test_points_that_mean_the_same_are_one_though_no_record_names_what_stands_for_them(
     room: Room, insights: Insights
 ) -> None:

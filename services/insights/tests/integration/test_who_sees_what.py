@@ -52,6 +52,7 @@ NEEDS = {
     "next": {"student": STUDENTS[3], "goal": "P1"},
     "groups": {"group": "g", "other_group": "h"},
     "travelling-weaknesses": {"next_course": "D"},
+    "point": {"point": "P1"},
 }
 PERSONAL_READS = (
     "student",
@@ -65,6 +66,8 @@ PERSONAL_READS = (
     "review-queue",
     "handed-in",
     "help-used",
+    "grid",
+    "point",
 )
 
 
@@ -331,6 +334,7 @@ def showing_the_mark(room: Room, who: Caller) -> set[str]:
         **NEEDS,
         "student": {"student": RESTRICTED},
         "next": {"student": RESTRICTED, "goal": f"{MARK}law"},
+        "point": {"point": "anemonelaw"},
         "groups": {"group": "g", "other_group": "g"},
         "travelling-weaknesses": {"next_course": "C"},
     }

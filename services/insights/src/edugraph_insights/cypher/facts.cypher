@@ -31,6 +31,24 @@ RETURN s.id AS student,
   collect([m.id, toString(m.timestamp), coalesce(p.id, k.id), coalesce(p.shown_as, p.name, p.id, k.name, k.id), r.confidence,
     m.finding IS NOT NULL, m.found_evidence IS NOT NULL, m.verdicts IS NOT NULL, coalesce(m.resolved, false)]) AS rows
 
+// name: mistakes_at_point
+// Returns the mistakes of these students in a course during a period at the items of a point, and those whose finding
+// names the point, with their types, the words that show the reason, and the text. `mistakes` says what a mistake is.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
+  AND (m:ErrorRecord OR (m.outcome < 500 AND
+    trim(CASE WHEN coalesce(m.question, '') <> '' THEN m.question ELSE coalesce(m.response, '') END) <> ''))
+OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)-[:TESTS]->(t:KnowledgePoint) WHERE t.canonical = $point
+OPTIONAL MATCH (m)-[:CONCERNS]->(k:KnowledgePoint) WHERE k.canonical = $point
+WITH DISTINCT s, m, t IS NOT NULL AS tested, k IS NOT NULL AS concerned
+WHERE tested OR concerned
+OPTIONAL MATCH (m)-[:OF_TYPE]->(e:ErrorType)
+OPTIONAL MATCH (p:ErrorType {id: e.canonical})
+WITH s, m, collect(DISTINCT coalesce(p.name, p.id, e.name, e.id)) AS types
+RETURN s.id AS student, ['record', 'at', 'types', 'words', 'text'] AS columns,
+  collect([m.id, toString(m.timestamp), types, m.found_evidence, coalesce(m.response, m.error_text)]) AS rows
+
 // name: messages
 // Returns the messages, posts and answers without an outcome of these students, and the messages of teachers to them, in
 // a course during a period.

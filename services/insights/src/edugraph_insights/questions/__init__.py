@@ -8,6 +8,7 @@ from edugraph_insights.questions import (
     course_map,
     difficulty,
     earlier_gaps,
+    grid,
     groups,
     handed_in,
     help_used,
@@ -16,6 +17,7 @@ from edugraph_insights.questions import (
     mastery,
     mood,
     needs_help,
+    point,
     records,
     returning_mistakes,
     review_points,
@@ -58,5 +60,7 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         review_points,
         handed_in,
         help_used,
+        grid,
+        point,
     )
 }

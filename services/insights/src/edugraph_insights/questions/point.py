@@ -1,0 +1,143 @@
+"""One point: how each student did there, with the kind of mistake and the words behind it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.facts import Facts, MistakeAtPoint, Point
+from edugraph_insights.questions.grid import Cell, tries_in_period
+from edugraph_insights.questions.question import Parameters, PointId, Question
+
+STATES = ("wrong", "right", "not tried")
+Number = Annotated[int, Mark.PERSONAL]
+
+
+class OfPoint(Parameters):
+    """Parameters of a question about one point."""
+
+    point: PointId = Field(description="the point: its id or its name")
+
+
+class AtPoint(Row):
+    """One student at the point. The state is `wrong` or `right` by the mean outcome of the first attempts.
+
+    `kinds` are the types of the mistakes, the most frequent first. `quote` are words of the latest mistake that has
+    any, and `quote_record` is the id of this mistake.
+    """
+
+    student: Annotated[str, Mark.PERSONAL]
+    student_name: Annotated[str | None, Mark.PERSONAL]
+    state: Annotated[str, Mark.PERSONAL]
+    tries: Number
+    first_attempts: Number
+    right: Number
+    share: Annotated[float | None, Mark.PERSONAL]
+    last_outcome: Annotated[float | None, Mark.PERSONAL]
+    last: Annotated[datetime | None, Mark.PERSONAL]
+    mistakes: Number
+    kinds: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
+    quote: Annotated[str | None, Mark.PERSONAL] = None
+    quote_record: Annotated[str | None, Mark.PERSONAL] = None
+    evidence: Evidence = None
+
+
+def point_named(facts: Facts, point: str) -> Point:
+    """Return the point with this id or name. Raises Problem 404 if there is none."""
+    found = facts.point_called((point, canonical_name(point)))
+    if found is None:
+        raise Problem(
+            404, "not-found", "There is no knowledge point with this id or name; check `point`."
+        )
+    return found
+
+
+def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
+    point = point_named(facts, asked.point)
+    names = facts.names()
+    cells = tries_in_period(facts, asked.course).cells.get(point, {})
+    mistakes: dict[str, list[MistakeAtPoint]] = defaultdict(list)
+    for mistake in facts.mistakes_at_point(asked.course, point.id):
+        mistakes[mistake.student].append(mistake)
+
+    rows = []
+    for student in facts.students:
+        cell = cells.get(student, Cell([], []))
+        made = mistakes[student]
+        last_outcome = None
+        last_at = None
+        if cell.tries:
+            last_outcome = cell.tries[-1].outcome / 1000
+            last_at = cell.tries[-1].at
+        quote = None
+        quote_record = None
+        quoted = _latest_with_words(made)
+        if quoted is not None:
+            quote = quoted.quote
+            quote_record = quoted.record
+        row = AtPoint(
+            student=student,
+            student_name=names.get(student),
+            state=_state(cell),
+            tries=len(cell.tries),
+            first_attempts=len(cell.first_attempts),
+            right=cell.right,
+            share=cell.share,
+            last_outcome=last_outcome,
+            last=last_at,
+            mistakes=len(made),
+            kinds=_kinds(made),
+            quote=quote,
+            quote_record=quote_record,
+            evidence=asked.model_copy(update={"student": student}).records(point=point.id),
+        )
+        rows.append(Measured(row, frozenset({student})))
+    return Found(
+        tuple(rows),
+        of_how_many={
+            "students": frozenset(facts.students),
+            "students with attempts": frozenset(cells),
+            "mistakes": sum(map(len, mistakes.values())),
+        },
+    )
+
+
+def _state(cell: Cell) -> str:
+    if cell.share is None:
+        return "not tried"
+    if cell.is_wrong:
+        return "wrong"
+    return "right"
+
+
+def _kinds(mistakes: Iterable[MistakeAtPoint]) -> tuple[str, ...]:
+    """Return the types of these mistakes, the most frequent first."""
+    times: Counter[str] = Counter()
+    for mistake in mistakes:
+        times.update(mistake.types)
+    return tuple(sorted(times, key=lambda kind: (-times[kind], kind)))
+
+
+def _latest_with_words(mistakes: Iterable[MistakeAtPoint]) -> MistakeAtPoint | None:
+    with_words = [each for each in mistakes if each.quote is not None]
+    return max(with_words, key=lambda each: (each.at, each.record), default=None)
+
+
+QUESTION = Question(
+    name="point",
+    title="Who got this point wrong, and with which idea?",
+    computed_by="For each student: the tries of the period at the items of the point, and the first attempts among "
+    "them. Wrong: the mean outcome of the first attempts is below 0.5. Mistakes are those at an item of the point "
+    "and those whose finding names it. The quote is from the latest mistake with words: those that the analyser "
+    "found to be the reason, or else the answer or the text of the mistake.",
+    parameters=OfPoint,
+    row=AtPoint,
+    find=find,
+    order=lambda row: (STATES.index(row.state), row.share or 0.0, -row.mistakes, row.student),
+    quotes=True,
+)
