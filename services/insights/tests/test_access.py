@@ -32,7 +32,7 @@ OF_COURSES = (
 )
 OF_PERSONS = (
     "student next needs-help attention ties records roster review-queue review-points handed-in "
-    "help-used grid point"
+    "help-used grid point today"
 )
 OF_ONE = "records help-used grid point"
 TABLE: dict[str, tuple[str, str]] = {

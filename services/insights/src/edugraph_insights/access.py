@@ -44,6 +44,7 @@ ABOUT_PERSONS = frozenset(
         "help-used",
         "grid",
         "point",
+        "today",
     }
 )
 # A caller could choose two groups as small as they like, so this question is not answered in cells.

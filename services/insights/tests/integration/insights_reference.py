@@ -644,6 +644,114 @@ def needs_help(school: School, course: str, limits: dict[str, Any]) -> dict[Any,
     return rows
 
 
+def today(school: School, course: str, helped: Sequence[Any]) -> dict[Any, dict[str, Any]]:
+    """Kind -> the action. `helped` are the rows of needs-help in their order, which have a reference of their own."""
+    made = [r for r, _ in mistakes(school, course).values()]
+    moments = [r.timestamp for r in (*attempts(school, course), *made)]
+    tomorrow = max(moments, default=NOW).date() + timedelta(days=1)
+    days = {r.record_id: school_days(school, r.timestamp.date(), tomorrow) for r in school.records}
+    actions = {
+        "repeat": point_to_repeat(school, course, days),
+        "speak": students_to_speak_with(school, course, days, helped),
+        "answer": mistakes_to_answer(school, course, days),
+    }
+    return {kind: action for kind, action in actions.items() if action}
+
+
+def point_to_repeat(school: School, course: str, days: dict[str, int]) -> dict[str, Any]:
+    """`days` has the school days after each record here and below."""
+    outcomes: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for r in first_attempts(school, course):
+        for point in tests(school)[r.data.item_id] if days[r.record_id] < 15 else ():
+            outcomes[point][r.data.student_id].append(r.data.outcome_thousandths)
+    wrong = {
+        point: {who for who, each in of_students.items() if mean(each) < 500}
+        for point, of_students in outcomes.items()
+    }
+    troubled = [point for point in wrong if len(wrong[point]) >= max(3, len(outcomes[point]) / 4)]
+    if not troubled:
+        return {}
+    share = {point: len(wrong[point]) / len(outcomes[point]) for point in troubled}
+    point = min(troubled, key=lambda each: (-len(wrong[each]), -share[each], each))
+    at_all = of_points(school, course)
+    gaps = []
+    for needed, confidence in ways(school, point).items():
+        of_needed = at_all.get(needed, {})
+        both = [w for w in wrong[point] if w in of_needed and mean(of_needed[w]) < 500]
+        if len(both) * 2 >= len(wrong[point]):
+            gaps.append((-len(both), -confidence, needed))
+    behind = [
+        r
+        for (who, p), tries in tries_at(school, course).items()
+        for r in tries
+        if p == point and who in wrong[point] and days[r.record_id] < 15
+    ]
+    return {
+        "point": point,
+        "students": tuple(sorted(wrong[point])),
+        "number": len(wrong[point]),
+        "out_of": len(outcomes[point]),
+        "gap": min(gaps)[2] if gaps else None,
+        "gap_students": -min(gaps)[0] if gaps else None,
+        "records": latest([r for r in behind if r.data.outcome_thousandths < 500]),
+    }
+
+
+def students_to_speak_with(
+    school: School, course: str, days: dict[str, int], helped: Sequence[Any]
+) -> dict[str, Any]:
+    is_over = sum("inactive" in row.reasons for row in helped) * 2 > len(helped)
+    reasons = {
+        row.student: [each for each in row.reasons if each != "inactive" or not is_over]
+        for row in helped
+    }
+    in_need = [who for who, each in reasons.items() if each]
+    chosen = in_need[:3]
+    if not chosen:
+        return {}
+    wrong = [r for r in attempts(school, course) if r.data.outcome_thousandths < 500]
+    wrong += [r for r, _ in mistakes(school, course).values()]
+    return {
+        "students": tuple(chosen),
+        "reasons": tuple("; ".join(reasons[who]) for who in chosen),
+        "number": len(chosen),
+        "out_of": len(in_need),
+        "records": latest(
+            [r for r in wrong if r.data.student_id in chosen and days[r.record_id] < 15]
+        ),
+    }
+
+
+def mistakes_to_answer(school: School, course: str, days: dict[str, int]) -> dict[str, Any]:
+    contacts: dict[str, list[datetime]] = defaultdict(list)
+    for r in of(school.records, "teacher_interaction"):
+        if r.data.course_id in {None, course} and r.data.student_id in roster(school, course):
+            contacts[r.data.student_id].append(r.timestamp)
+    recent = [r for r, _ in mistakes(school, course).values() if days[r.record_id] < 15]
+    waiting = []
+    for r in recent:
+        is_answered = any(each > r.timestamp for each in contacts[r.data.student_id])
+        is_resolved = getattr(r.data, "resolved", None) is True
+        if days[r.record_id] >= 5 and not is_answered and not is_resolved:
+            waiting.append(r)
+    waiting.sort(key=lambda r: (r.timestamp, r.record_id))
+    if not waiting or not any(contacts.values()):
+        return {}
+    return {
+        "students": tuple(dict.fromkeys(r.data.student_id for r in waiting)),
+        "number": len(waiting),
+        "out_of": len(recent),
+        "school_days": days[waiting[0].record_id],
+        "records": tuple(r.record_id for r in waiting),
+    }
+
+
+def latest(records: Sequence[Any]) -> tuple[str, ...]:
+    """The ids of these records, the latest first. There are fewer than an action shows at most."""
+    times = {r.record_id: r.timestamp for r in records}
+    return tuple(sorted(times, key=lambda each: (times[each], each), reverse=True))[:50]
+
+
 def mood(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
     found = {each.record["record_id"]: each.finding for each in school.findings}
     cells: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)

@@ -241,6 +241,25 @@ def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
     return found and RecordFinding(record=record.to_json(), finding=found, origin=ORIGIN)
 
 
+def slower(school: School, times: int) -> School:
+    """Return the school in which each record is `times` as far from the beginning."""
+    records = {}
+    for record in school.records:
+        moment = BEGINNING + (record.timestamp - BEGINNING) * times
+        records[record.record_id] = parse_record(
+            {**record.to_json(), "timestamp": moment.isoformat()}
+        )
+    findings = [
+        RecordFinding(
+            record=records[each.record["record_id"]].to_json(),
+            finding=each.finding,
+            origin=each.origin,
+        )
+        for each in school.findings
+    ]
+    return School([*records.values()], findings, school.same)
+
+
 def written(room: Room, school: School) -> None:
     room.empty()
     lines = list(enumerate(school.records, start=1))

@@ -37,6 +37,7 @@ from .schools import (
     of,
     reading,
     schools,
+    slower,
     written,
 )
 
@@ -147,6 +148,25 @@ def test_questions_about_students_at_points_equal_the_reference(
                 found = asked(insights, "point", course=course, point=point, **moments).rows
                 expected = reference.at_point(school, course, point, (since, ends))
                 same({row.student: row for row in found}, expected)
+
+
+@EXAMPLES
+@given(school=schools(), times=st.sampled_from([1, 12, 24]))
+def test_what_to_do_today_equals_the_reference(
+    room: Room, insights: Insights, school: School, times: int
+) -> None:
+    """Out, each alone: the gap of fewer than half of the students; `since` in `_speak`; the order of `_latest`."""
+    school = slower(school, times)
+    written(room, school)
+    for course in COURSES:
+        if not reference.roster(school, course):
+            continue
+        helped = asked(insights, "needs-help", course=course, **LIMITS).rows
+        expected = reference.today(school, course, helped)
+        rows = asked(insights, "today", course=course, **LIMITS).rows
+        same({row.kind: row for row in rows}, expected)
+        kinds = [kind for kind in ("repeat", "speak", "answer") if kind in expected]
+        assert [(row.rank, row.kind) for row in rows] == list(enumerate(kinds, start=1))
 
 
 def _is_known(room: Room, point: str) -> bool:

@@ -68,6 +68,7 @@ PERSONAL_READS = (
     "help-used",
     "grid",
     "point",
+    "today",
 )
 
 

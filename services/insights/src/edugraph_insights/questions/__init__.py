@@ -25,6 +25,7 @@ from edugraph_insights.questions import (
     roster,
     student,
     ties,
+    today,
     travelling_weaknesses,
     trend,
     trust,
@@ -62,5 +63,6 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         help_used,
         grid,
         point,
+        today,
     )
 }

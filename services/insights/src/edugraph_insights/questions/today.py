@@ -1,0 +1,317 @@
+"""What should a teacher of this course do today? At most three actions, each with its persons and records."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, NamedTuple
+
+from edugraph_common.contracts.records import HALF
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.facts import Attempt, Facts, Need, Point
+from edugraph_insights.questions import needs_help
+from edugraph_insights.questions.grid import Cell, tries_of
+from edugraph_insights.questions.needs_help import NeedsHelp, OfHelp
+from edugraph_insights.questions.question import OfSeveral, Question
+from edugraph_insights.school_days import DAY, LONGEST_LOOK_BACK_DAYS, SchoolDays
+
+Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
+PersonalText = Annotated[str | None, Mark.PERSONAL]
+Number = Annotated[int, Mark.PERSONAL]
+
+# Without `from` or `term`, this many school days count, up to the day of the last record.
+RECENT_SCHOOL_DAYS = 15
+# A point is to be repeated if this many students, and this share of those who tried it, got it wrong.
+LEAST_WRONG_STUDENTS = 3
+LEAST_WRONG_SHARE = 0.25
+# An earlier point is named as the gap if it went wrong for this share of them.
+LEAST_GAP_SHARE = 0.5
+MOST_PERSONS_TO_SPEAK_WITH = 3
+# A mistake waits for an answer from this many whole school days on.
+WAITING_SCHOOL_DAYS = 5
+MOST_RECORDS = 50
+# If more than this share of the students is inactive, the course is over, and inactivity is not a reason to speak.
+MOST_INACTIVE_SHARE = 0.5
+
+
+class ForToday(OfHelp, OfSeveral):
+    """Parameters of `today`. The thresholds are those of needs-help."""
+
+
+class Action(Row):
+    """One action for `students`. `number` and `out_of` are its figures, `records` the ids of at most 50 records.
+
+    - `repeat`: `number` of the `out_of` students who tried the point got it wrong. `gap` is an earlier point that
+      went wrong for `gap_students` of them, or null.
+    - `speak`: `number` of the `out_of` students who need help. `reasons` has an entry for each of them.
+    - `answer`: `number` of the `out_of` mistakes wait, the oldest for `school_days`.
+    """
+
+    rank: Number
+    kind: Annotated[str, Mark.PERSONAL]
+    point: PersonalText = None
+    name: PersonalText = None
+    students: Texts
+    student_names: Texts
+    reasons: Texts = ()
+    number: Number
+    out_of: Number
+    school_days: Annotated[int | None, Mark.PERSONAL] = None
+    gap: PersonalText = None
+    gap_name: PersonalText = None
+    gap_students: Annotated[int | None, Mark.PERSONAL] = None
+    records: Texts = ()
+    evidence: Evidence = None
+
+
+class Period(NamedTuple):
+    """The time that counts. `days` are the school days before the day after the last record."""
+
+    since: datetime
+    days: SchoolDays
+
+
+class Waiting(NamedTuple):
+    """A mistake after which no teacher wrote."""
+
+    student: str
+    record: str
+    at: datetime
+
+
+def find(facts: Facts, asked: ForToday) -> Found[Action]:
+    attempts = facts.attempts(asked.course)
+    mistakes = _by_record(facts.mistakes(asked.course))
+    last_day = _last_day(facts, attempts, mistakes)
+    period = _period(facts, last_day)
+    cells = tries_of(facts, attempts, period.since).cells
+    recent_mistakes = [each for each in mistakes.values() if each["at"] >= period.since]
+    contacts = facts.contacts(asked.course)
+    waiting = _waiting(recent_mistakes, contacts, period.days)
+    unknown_answers = 0
+    if (
+        not contacts
+    ):  # The school does not record what teachers write, so no mistake is known to wait.
+        unknown_answers = len(waiting)
+        waiting = []
+
+    help_rows = [each.row for each in needs_help.found_from(attempts, facts, asked).rows]
+    # In the order of the number of students whom they help.
+    actions = [
+        _repeat(cells, facts, attempts),
+        _speak(help_rows, attempts, recent_mistakes, period.since),
+        _answer(waiting, len(recent_mistakes), period.days),
+    ]
+    names = facts.names()
+    rows: list[Measured[Action]] = []
+    for action in actions:
+        if action is None:
+            continue
+        row = action.model_copy(
+            update={
+                "rank": len(rows) + 1,
+                "student_names": tuple(names.get(each, each) for each in action.students),
+                "evidence": _address(asked, action, period.since),
+            }
+        )
+        rows.append(Measured(row, frozenset(action.students)))
+    days_until_now = SchoolDays(facts.terms(), facts.until.date())
+    recent_students = {each.student for each in attempts if each.at >= period.since}
+    return Found(
+        tuple(rows),
+        of_how_many={
+            "students": frozenset(facts.students),
+            "students with attempts": frozenset(recent_students),
+            "mistakes": len(recent_mistakes),
+            "school days since the last record": days_until_now.since(last_day),
+        },
+        left_out={"mistakes, since no record of a teacher's answer is known": unknown_answers},
+    )
+
+
+def _by_record(mistakes: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the mistakes by their records. A mistake has a row for each of its points."""
+    return {each["record"]: each for each in mistakes}
+
+
+def _last_day(
+    facts: Facts, attempts: Sequence[Attempt], mistakes: Mapping[str, dict[str, Any]]
+) -> date:
+    """Return the day of the last attempt or mistake, or of the end of the period if there is none."""
+    moments = [each.at for each in attempts]
+    moments += [each["at"] for each in mistakes.values()]
+    return max(moments, default=facts.until).astimezone(UTC).date()
+
+
+def _period(facts: Facts, last_day: date) -> Period:
+    """Return the period in the parameters of the question, or else the last school days until the last record."""
+    days = SchoolDays(facts.terms(), last_day + DAY)
+    if facts.since is not None:
+        return Period(facts.since, days)
+    first_day = last_day
+    for _ in range(LONGEST_LOOK_BACK_DAYS):
+        if days.since(first_day - DAY) >= RECENT_SCHOOL_DAYS:
+            break
+        first_day -= DAY
+    return Period(datetime.combine(first_day, time(), UTC), days)
+
+
+def _repeat(
+    cells: Mapping[Point, dict[str, Cell]], facts: Facts, attempts: list[Attempt]
+) -> Action | None:
+    """Return the point that most students got wrong, or None if too few did."""
+    best: tuple[int, float] = (0, 0.0)
+    chosen: Point | None = None
+    for point in sorted(cells):
+        of_students = cells[point]
+        tried = sum(each.share is not None for each in of_students.values())
+        wrong = sum(each.is_wrong for each in of_students.values())
+        if wrong < LEAST_WRONG_STUDENTS or wrong < LEAST_WRONG_SHARE * tried:
+            continue
+        if (wrong, wrong / tried) > best:
+            best = (wrong, wrong / tried)
+            chosen = point
+    if chosen is None:
+        return None
+
+    of_students = cells[chosen]
+    students = sorted(each for each, cell in of_students.items() if cell.is_wrong)
+    wrong_tries = []
+    for student in students:
+        wrong_tries += [each for each in of_students[student].tries if each.outcome < HALF]
+    action = Action(
+        rank=0,
+        kind="repeat",
+        point=chosen.id,
+        name=chosen.name,
+        students=tuple(students),
+        student_names=(),
+        number=len(students),
+        out_of=sum(cell.share is not None for cell in of_students.values()),
+        records=_latest((each.at, each.record) for each in wrong_tries),
+    )
+    whole = tries_of(facts, attempts, facts.since).cells
+    of_point = {point.id: of_students for point, of_students in whole.items()}
+    gap = _gap(students, facts.needs_before([chosen.id]), of_point)
+    if gap is None:
+        return action
+    need, gap_students = gap
+    more = {"gap": need.needs.id, "gap_name": need.needs.name, "gap_students": gap_students}
+    return action.model_copy(update=more)
+
+
+def _gap(
+    students: Sequence[str], needs: Iterable[Need], cells: Mapping[str, dict[str, Cell]]
+) -> tuple[Need, int] | None:
+    """Return the earlier point that went wrong for most of these students, and for how many.
+
+    None if no earlier point went wrong for enough of them.
+    """
+    found: list[tuple[int, float, str, Need]] = []
+    for need in needs:
+        of_students = cells.get(need.needs.id, {})
+        wrong = sum(each in of_students and of_students[each].is_wrong for each in students)
+        if wrong >= LEAST_GAP_SHARE * len(students):
+            found.append((-wrong, -need.confidence, need.needs.id, need))
+    if not found:
+        return None
+    minus_wrong, _, _, need = min(found, key=lambda each: each[:3])
+    return need, -minus_wrong
+
+
+def _speak(
+    rows: Sequence[NeedsHelp],
+    attempts: Iterable[Attempt],
+    mistakes: Iterable[dict[str, Any]],
+    since: datetime,
+) -> Action | None:
+    """Return the first students of needs-help with their reasons, or None if nobody needs help."""
+    inactive = sum("inactive" in row.reasons for row in rows)
+    is_course_inactive = inactive > MOST_INACTIVE_SHARE * len(rows)
+    reasons_of: dict[str, tuple[str, ...]] = {}
+    for row in sorted(rows, key=needs_help.QUESTION.order):
+        reasons = row.reasons
+        if is_course_inactive:
+            reasons = tuple(each for each in reasons if each != "inactive")
+        if reasons:
+            reasons_of[row.student] = reasons
+    students = list(reasons_of)[:MOST_PERSONS_TO_SPEAK_WITH]
+    if not students:
+        return None
+    wrong = [(each["at"], each["record"]) for each in mistakes if each["student"] in students]
+    for attempt in attempts:
+        is_recent = attempt.at >= since
+        if is_recent and attempt.student in students and attempt.outcome < HALF:
+            wrong.append((attempt.at, attempt.record))
+    return Action(
+        rank=0,
+        kind="speak",
+        students=tuple(students),
+        student_names=(),
+        reasons=tuple("; ".join(reasons_of[each]) for each in students),
+        number=len(students),
+        out_of=len(reasons_of),
+        records=_latest(wrong),
+    )
+
+
+def _waiting(
+    mistakes: Iterable[dict[str, Any]], contacts: Mapping[str, list[datetime]], days: SchoolDays
+) -> list[Waiting]:
+    """Return the unresolved mistakes that have waited long enough, the oldest first."""
+    found = []
+    for mistake in mistakes:
+        student = mistake["student"]
+        at = mistake["at"]
+        is_answered = any(contact > at for contact in contacts.get(student, ()))
+        is_old = days.since(at.astimezone(UTC).date()) >= WAITING_SCHOOL_DAYS
+        if is_old and not is_answered and not mistake["resolved"]:
+            found.append(Waiting(student, mistake["record"], at))
+    return sorted(found, key=lambda each: (each.at, each.record))
+
+
+def _answer(waiting: Sequence[Waiting], mistakes: int, days: SchoolDays) -> Action | None:
+    """Return the students whose mistakes wait for an answer, who waits for longest first."""
+    if not waiting:
+        return None
+    students = dict.fromkeys(each.student for each in waiting)
+    return Action(
+        rank=0,
+        kind="answer",
+        students=tuple(students),
+        student_names=(),
+        number=len(waiting),
+        out_of=mistakes,
+        school_days=days.since(waiting[0].at.astimezone(UTC).date()),
+        records=tuple(each.record for each in waiting[:MOST_RECORDS]),
+    )
+
+
+def _latest(records: Iterable[tuple[datetime, str]]) -> tuple[str, ...]:
+    """Return the ids of these records, each once, the latest first. At most MOST_RECORDS."""
+    ids = dict.fromkeys(record for _, record in sorted(records, reverse=True))
+    return tuple(ids)[:MOST_RECORDS]
+
+
+def _address(asked: ForToday, action: Action, since: datetime) -> str:
+    """Return the address of the records behind an action."""
+    of_period = asked.model_copy(update={"since": since})
+    if action.point is not None:
+        return of_period.records(point=action.point)
+    if len(action.students) == 1:
+        return of_period.model_copy(update={"student": action.students[0]}).records()
+    return of_period.records()
+
+
+QUESTION = Question(
+    name="today",
+    title="What should I do today?",
+    computed_by="At most one action of each kind, in this order. Repeat: the point that most students got wrong "
+    "(the mean outcome of their first attempts is below 0.5), if these are at least 3 and a quarter of those who "
+    "tried it, with the earlier point that went wrong for at least half of them. Speak: the first 3 students of "
+    "needs-help, with their reasons. Answer: unresolved mistakes after which no teacher wrote for 5 whole school "
+    "days. Without a period, the last 15 school days until the last record count.",
+    parameters=ForToday,
+    row=Action,
+    find=find,
+    order=lambda row: row.rank,
+    quotes=True,
+)
