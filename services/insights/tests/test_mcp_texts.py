@@ -38,6 +38,7 @@ FIELDS = (
     "feedback",
     "finding",
     "question",
+    "quote",
     "response",
     "subject",
     "text",
