@@ -2,10 +2,10 @@
 CELERY = set -a; source $(RUN_DIR)/servers.env; set +a; EDUGRAPH_BLOB_URL=$${EDUGRAPH_BLOB_URL:-$(RUN_DIR)/blobs} $(RUN) celery -A edugraph_$(SERVICE).worker
 FLOWER_ENV := .run/flower
 SERVICE ?= importer
-QUEUES ?= data_import,import_splits
+QUEUES ?= data_import,import_splits,live_records
 CONCURRENCY ?= 2
 
-celery-worker: env-dev servers ## a worker in the foreground: SERVICE=importer QUEUES=data_import,import_splits CONCURRENCY=2
+celery-worker: env-dev servers ## a worker in the foreground: SERVICE=importer QUEUES=data_import,import_splits,live_records CONCURRENCY=2
 	@$(CELERY) worker -Q $(QUEUES) -c $(CONCURRENCY) -n $(SERVICE)-$(QUEUES)@%h -E --without-gossip --without-mingle \
 	  --time-limit 3600 --soft-time-limit 3300 --max-tasks-per-child 1000 --prefetch-multiplier 1 --loglevel INFO
 
@@ -13,7 +13,7 @@ celery-status: env-dev ## what the workers do: active, registered, stats, active
 	@for what in active registered stats active_queues; do echo "== $$what"; $(CELERY) inspect $$what || exit $$?; done
 
 celery-purge: env-dev ## throw all waiting tasks away; asks first
-	@$(CELERY) purge -Q data_import,import_splits,graph_findings,llm_analysis
+	@$(CELERY) purge -Q data_import,import_splits,live_records,graph_findings,llm_analysis
 
 env-flower: $(if $(shell command -v uv),,.run/uv/bin/uv)
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(FLOWER_ENV) $(UV) sync --quiet --frozen --project services/flower

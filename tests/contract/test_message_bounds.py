@@ -21,6 +21,8 @@ from edugraph_common.contracts.messages import (
     Findings,
     ImportBatch,
     ImportJob,
+    LiveBatch,
+    LivePart,
     Message,
     NamedPoint,
     OutsideFile,
@@ -40,6 +42,8 @@ GOLDEN = Path(__file__).parent / "golden"
 JOB = {"job_id": "j"}
 RANGE = {"source": "s", "offset": 0, "length": 0, "first_line": 1}
 BATCH = {**JOB, "batch": 0}
+PART = {"acceptance": 1, "records": [{}]}
+LIVE = {**JOB, "parts": [PART]}
 OF_A_KIND = {**BATCH, "kind": "error"}
 PACK = {**JOB, "pack": "p", "kind": "error", "records": [{}]}
 REFERRED = {**JOB, "pack": "p", "kind": "error", "rows": RANGE, "count": 1}
@@ -62,6 +66,9 @@ BOUNDS: list[tuple[type[Any], dict[str, Any], str, list[Any], list[Any]]] = [
     (ImportBatch, BATCH, "first_line", [1], [0]),
     (ImportBatch, BATCH, "expected", [None, 0], [-1]),
     (ImportBatch, BATCH, "generation", [0], [-1]),
+    (LivePart, PART, "acceptance", [0], [-1]),
+    (LivePart, PART, "records", [[{}]], [[]]),
+    (LiveBatch, LIVE, "parts", [[PART]], [[]]),
     (AnalysisBatch, OF_A_KIND, "batch", [0], [-1]),
     (AnalysisBatch, OF_A_KIND, "expected", [None, 0], [-1]),
     (AnalysisBatch, OF_A_KIND, "kind", ["interaction", "error", "knowledge_points"], ["mood"]),

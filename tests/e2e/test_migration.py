@@ -25,6 +25,7 @@ BATCH = 500
 SMALL_ROWS = 40
 OLD_IMPORTER = "edugraph_importer.worker"
 NEW_IMPORTER = "next_release"
+# Live records are not sent here.
 ALL_QUEUES = ("data_import", "import_splits", "graph_findings", "llm_analysis")
 
 

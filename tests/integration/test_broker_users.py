@@ -152,6 +152,7 @@ FORBIDDEN: list[tuple[Service, str, Any]] = [
         lambda channel: channel.basic_publish("edugraph.tasks", "split.source", b""),
     ),
     ("analyzer", "consume splits", lambda channel: channel.basic_get("import_splits")),
+    ("analyzer", "consume live records", lambda channel: channel.basic_get("live_records")),
     (
         "analyzer",
         "bury an import",
@@ -199,7 +200,7 @@ def test_what_a_service_must_not_do_is_refused(
     assert refusal.value.reply_code == 403, what
 
 
-QUEUES = ("data_import", "graph_findings", "import_splits", "llm_analysis")
+QUEUES = ("data_import", "graph_findings", "import_splits", "live_records", "llm_analysis")
 ANALYSES = (
     "analysis.batch",
     "analysis.error",
@@ -209,7 +210,14 @@ ANALYSES = (
 )
 FINDINGS = ("findings.proposals", "findings.record")
 OF_THE_ANALYZER = (*ANALYSES, *FINDINGS, "import.again", "import.members")
-EVERY_KEY = (*OF_THE_ANALYZER, "import.aggregate", "import.batch", "import.split", "split.source")
+EVERY_KEY = (
+    *OF_THE_ANALYZER,
+    "import.aggregate",
+    "import.batch",
+    "import.split",
+    "live.records",
+    "split.source",
+)
 OF_CELERY = ("celery.pidbox", "celeryev", "reply.celery.pidbox")
 WORKER, ASKER, LISTENER, PROBE = (
     "worker@host.celery.pidbox",
@@ -291,7 +299,7 @@ RIGHTS: dict[Service, Rights] = {
         tags=("monitoring",),
     ),
     "importer": _of_worker(
-        *("data_import", "graph_findings", "import_splits"),
+        *("data_import", "graph_findings", "import_splits", "live_records"),
         keys=EVERY_KEY,
         read=tuple(f"{queue}.dead" for queue in QUEUES),
     ),

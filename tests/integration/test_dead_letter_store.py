@@ -109,6 +109,7 @@ def test_a_letter_is_one_object_and_a_row_without_its_records(store: DeadLetterS
     assert store.counts() == {
         "data_import": 1,
         "import_splits": 0,
+        "live_records": 0,
         "graph_findings": 0,
         "llm_analysis": 0,
     }

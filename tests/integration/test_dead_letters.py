@@ -204,6 +204,7 @@ def test_the_oldest_letters_are_shown_and_stay_in_their_order(bench: Bench) -> N
     assert operate.counts() == {
         "data_import": 4,
         "import_splits": 0,
+        "live_records": 0,
         "graph_findings": 0,
         "llm_analysis": 1,
     }

@@ -34,8 +34,8 @@ from edugraph_common.runtime.shared_state.redis_users import (
 BROKER = "EDUGRAPH_BROKER_URL"
 MANAGEMENT = "EDUGRAPH_BROKER_MANAGEMENT_URL"
 REDIS = "EDUGRAPH_REDIS_URL"
-# On one machine one pool serves both queues. Two large files at once may occupy a pool of two (ADR 34).
-IMPORTS = "data_import,import_splits"
+# On one machine one pool serves these queues. Two large files at once may occupy a pool of two (ADR 34).
+IMPORTS = "data_import,import_splits,live_records"
 PROCESSES = ("gateway", "importer", "findings", "analyzer", "insights")
 SERVICE_OF: dict[str, Service] = {name: name for name in get_args(Service)} | {
     "findings": "importer"

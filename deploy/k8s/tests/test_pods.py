@@ -258,7 +258,7 @@ def test_groups_take_what_they_do_not_say_from_the_defaults(chart, find):
     assert importer["spec"]["replicas"] == 3
     command = importer["spec"]["template"]["spec"]["containers"][0]["command"]
     assert "--concurrency=7" in command
-    assert "--queues=data_import" in command
+    assert "--queues=data_import,live_records" in command
     analyzer = find(objects, "Deployment", "edugraph-analyzer")
     assert "--concurrency=4" in analyzer["spec"]["template"]["spec"]["containers"][0]["command"]
 

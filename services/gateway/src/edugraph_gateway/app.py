@@ -29,6 +29,7 @@ from edugraph_gateway.api.routes import (
     health,
     imports,
     jobs,
+    live_records,
     previews,
     reviews,
     source_trials,
@@ -80,7 +81,7 @@ def make_application(gateway: Gateway) -> FastAPI:
     )
     application.state.gateway = gateway
     of_work, of_graph = (
-        (imports, previews, analyses, jobs, tasks, dead_letters),
+        (imports, live_records, previews, analyses, jobs, tasks, dead_letters),
         (graph, documents, students, reviews),
     )
     for module in (*of_work, *of_graph, sources, source_trials, health, diagnosis, audit):

@@ -50,6 +50,7 @@ from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.intake import Intake
+from edugraph_gateway.submission.live_records import LiveGatherer
 from edugraph_gateway.submission.publisher import Publisher, open_publisher
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.submit import JobSubmitter
@@ -68,6 +69,7 @@ class Gateway:
     settings: GatewaySettings
     admission: Admission
     intake: Intake
+    live: LiveGatherer
     jobs: Jobs
     task_owners: TaskOwners
     blobs: Blobs
@@ -119,6 +121,7 @@ def open_gateway(
     threads = CapacityLimiter(WRITE_THREADS)
     task_owners = TaskOwners(client)
     api_keys = KeysWithBootstrap(client, bootstrap_key)
+    acceptance_numbers = AcceptanceNumbers(client)
     submitter = JobSubmitter(
         jobs=jobs,
         task_owners=task_owners,
@@ -148,7 +151,7 @@ def open_gateway(
         ),
         intake=Intake(
             backpressure=Backpressure(queue_depth(celery_app), settings.max_queue_depth),
-            acceptance_numbers=AcceptanceNumbers(client),
+            acceptance_numbers=acceptance_numbers,
             idempotency=IdempotencyStore(client),
             submitter=submitter,
             upload_slots=UploadSlots(
@@ -163,6 +166,7 @@ def open_gateway(
             preview_slots=CapacityLimiter(PREVIEWS_AT_A_TIME),
             sources=SourceRegistry(client),
         ),
+        live=LiveGatherer(acceptance_numbers, publisher, now, threads),
         jobs=jobs,
         task_owners=task_owners,
         blobs=blobs,

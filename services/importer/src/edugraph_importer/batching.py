@@ -13,12 +13,14 @@ from types import MappingProxyType
 from typing import assert_never
 
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.live_days import live_batch_number, live_job_id
 from edugraph_common.contracts.messages import (
     TABLE_FORMATS,
     ByteRange,
     Compression,
     ImportBatch,
     ImportJob,
+    LiveBatch,
 )
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
@@ -230,6 +232,25 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
             reading=reading,
         )
         batches.append(ImportBatch(**common, batch=number, rows=rows, expected=found.rows))
+    return batches
+
+
+def batches_of(message: LiveBatch) -> list[ImportBatch]:
+    """Return the parts of a live batch as batches of the jobs of their sources and days."""
+    batches = []
+    for part in message.parts:
+        batch = ImportBatch(
+            job_id=live_job_id(part.rights.source, part.acceptance),
+            batch=live_batch_number(part.acceptance),
+            records=part.records,
+            expected=len(part.records),
+            traceparent=message.traceparent,
+            deadline=message.deadline,
+            accepted_at=message.accepted_at,
+            acceptance=part.acceptance,
+            rights=part.rights,
+        )
+        batches.append(batch)
     return batches
 
 

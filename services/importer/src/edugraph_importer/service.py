@@ -16,6 +16,7 @@ from celery import Celery
 
 from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event, EventType
+from edugraph_common.contracts.live_days import is_live_job
 from edugraph_common.contracts.messages import (
     COMPARED_POINTS,
     INLINE_BYTES,
@@ -24,6 +25,7 @@ from edugraph_common.contracts.messages import (
     ImportAggregate,
     ImportBatch,
     ImportJob,
+    LiveBatch,
     NamedPoint,
     ProposedPairs,
     ProposeSame,
@@ -53,7 +55,7 @@ from edugraph_common.runtime.shared_state.course_members import (
     CourseMembers,
     names_by_course,
 )
-from edugraph_common.runtime.shared_state.job_store import CLAIM_SECONDS, Jobs
+from edugraph_common.runtime.shared_state.job_store import CLAIM_SECONDS, Jobs, NewJob
 from edugraph_common.runtime.shared_state.object_store import (
     EXPORTS,
     Blobs,
@@ -70,6 +72,7 @@ from edugraph_common.sources.stored import index_persons
 from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import AnalysisRequests
 from edugraph_importer.batching import (
+    batches_of,
     count_batches,
     delete_upload,
     expected_rows,
@@ -98,6 +101,7 @@ DERIVING_SECONDS = 60.0  # a job that waits for prerequisites does not count as 
 # After this number of failed batches in a row the rest of the job is left out. It would fail as well, and the queues
 # stay free for other jobs.
 FAILED_BATCHES_IN_A_ROW = 20
+LIVE = "live"  # shown in place of the name of a file
 
 # The fields that the report of an import has from the report of its job.
 _OF_JOB_REPORT = (
@@ -292,6 +296,54 @@ class Importer:
         if standing in ("cancelled", "stale"):
             log.info("batch_left_out", batch=message.batch, reason=standing)
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
+        return self._write(message)
+
+    def write_live(self, message: LiveBatch) -> int:
+        """Write the records of a live batch, each part in its own transaction. Return the number of parts.
+
+        The gateway has accepted these records, so they are written whatever the state of their job. Raises Rejected
+        after the last part if a part was rejected.
+        """
+        rejected: list[Rejected] = []
+        for batch in batches_of(message):
+            self._open_day(batch)
+            try:
+                self._write(batch)
+            except Rejected as problem:
+                # The other parts belong to other sources or callers.
+                rejected.append(problem)
+        if rejected:
+            raise rejected[0]
+        return len(message.parts)
+
+    def live_failed(self, message: LiveBatch, reason: str) -> None:
+        """Settle the parts of a live batch that was given up, except those that were written."""
+        for batch in batches_of(message):
+            self._open_day(batch)
+            self._settle(_failed(batch, reason))
+
+    def _open_day(self, batch: ImportBatch) -> None:
+        """Create the job of a source and day if Redis does not know it."""
+        if self.jobs.standing(batch.job_id, None) != "unknown":
+            return
+        # Without the constraints of the graph a record could be written twice.
+        self.graph.prepare()
+        tell_restricted(self.members, self.graph)
+        client = batch.rights.client
+        job = NewJob(
+            job_id=batch.job_id,
+            kind="import",
+            source=LIVE,
+            created=self.now(),
+            owner=client,
+            first_task=task_id_for(batch.job_id, f"live-{batch.acceptance}"),
+            source_name=batch.rights.source,
+        )
+        if self.jobs.open_day(job):
+            self.audit.record(client or UNKNOWN_CLIENT, "job.submit", batch.job_id, self.now())
+
+    def _write(self, message: ImportBatch) -> BatchOutcome:
+        """Write a batch and settle it in its job."""
         with telemetry.step("read"):
             found = read_batch(self.blobs, message)
         records = [record for _, record in found.graph.records]
@@ -373,18 +425,7 @@ class Importer:
         Return the outcome of the batch. All rows that the split saw count as read and failed, even if they cannot be
         read any more.
         """
-        if message.records is not None:
-            read = len(message.records)
-        else:
-            read = message.expected or 0
-        outcome = BatchOutcome(
-            job_id=message.job_id,
-            batch=message.batch,
-            state="failed",
-            read=read,
-            failed=read,
-            error=reason,
-        )
+        outcome = _failed(message, reason)
         self._settle(outcome)
         in_a_row = self.jobs.failed_in_a_row(message.job_id)
         if in_a_row >= FAILED_BATCHES_IN_A_ROW:
@@ -543,8 +584,12 @@ class Importer:
     def _begin_again_from(self, message: ImportBatch) -> None:
         """Send the batch's job again from its first batch on, if the job was stored.
 
-        A job that was not stored begins again at the end of its chord, whose message contains the whole job.
+        A job that was not stored begins again at the end of its chord, whose message contains the whole job. The job
+        of a source and day has no chord, and is created again.
         """
+        if is_live_job(message.job_id):
+            self._open_day(message)
+            return
         if job := load_job(self.blobs, message.job_id):
             self._begin_again(job.model_copy(update={"generation": message.generation}))
 
@@ -870,6 +915,22 @@ class Importer:
             data=data,
         )
         emit(self.app, event)
+
+
+def _failed(message: ImportBatch, reason: str) -> BatchOutcome:
+    """Return the outcome of a batch that was given up. All its rows count as read and failed."""
+    if message.records is not None:
+        read = len(message.records)
+    else:
+        read = message.expected or 0
+    return BatchOutcome(
+        job_id=message.job_id,
+        batch=message.batch,
+        state="failed",
+        read=read,
+        failed=read,
+        error=reason,
+    )
 
 
 def within_a_message(points: Sequence[NamedPoint]) -> tuple[NamedPoint, ...]:

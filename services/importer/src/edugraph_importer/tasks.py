@@ -21,6 +21,7 @@ from edugraph_common.contracts.messages import (
     ImportAggregate,
     ImportBatch,
     ImportJob,
+    LiveBatch,
     Message,
     ProposedPairs,
     ProposeSame,
@@ -57,6 +58,8 @@ class DataImportTask(EduGraphTask):
     def on_given_up(self, message: Message, reason: str) -> None:
         if isinstance(message, ImportBatch):
             self.importer.batch_failed(message, reason)
+        elif isinstance(message, LiveBatch):
+            self.importer.live_failed(message, reason)
         elif isinstance(message, ImportJob):
             self.importer.fail_import(message, reason)
         elif isinstance(message, ImportAggregate):
@@ -76,6 +79,12 @@ def _cause_of(message: ForCaller, by: str) -> Cause:
 def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Write one batch. Return its BatchOutcome."""
     return self.importer.write_batch(self.parse(ImportBatch, body)).model_dump(mode="json")
+
+
+@shared_task(base=DataImportTask, bind=True, name="import_live_task", contract=LiveBatch)
+def import_live_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Write a live batch. Return the number of its `parts`."""
+    return {"parts": self.importer.write_live(self.parse(LiveBatch, body))}
 
 
 def _import_window(self: DataImportTask, body: Any) -> str:

@@ -242,6 +242,29 @@ class ImportBatch(Message):
     rights: ImportRights = ImportRights()
 
 
+class LivePart(Sent):
+    """Records that one caller sent to one source.
+
+    `acceptance` is the part's own acceptance number. It names the job and the batch of the part
+    (`contracts.live_days`). `rights`: see ImportJob.
+    """
+
+    acceptance: int = Field(ge=0)
+    rights: ImportRights = ImportRights()
+    records: tuple[dict[str, Any], ...] = Field(min_length=1)
+
+
+class LiveBatch(Message):
+    """live.records: write records of one or several sources, which the gateway gathered for a moment.
+
+    The message holds the records, so a redelivery writes the same batches. `job_id` is the job of the first part.
+    `accepted_at`: see ImportJob.
+    """
+
+    parts: tuple[LivePart, ...] = Field(min_length=1)
+    accepted_at: float | None = None
+
+
 class ImportAggregate(Message):
     """import.aggregate: sum up a window of batches, then continue with `job`, or end the job."""
 

@@ -13,6 +13,7 @@ ASKED_BY_ANALYZER = ("import.members", "import.again")
 ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     "data_import": ("import.batch", "import.split", "import.aggregate", *ASKED_BY_ANALYZER),
     "import_splits": ("split.source",),
+    "live_records": ("live.records",),
     "graph_findings": ("findings.record", "findings.proposals"),
     "llm_analysis": (
         "analysis.batch",
@@ -66,6 +67,7 @@ ROUTES: dict[str, Route] = {
     "begin_import_again_task": Route("data_import", ASKED_BY_ANALYZER[1], URGENT),
     "split_source_task": Route("import_splits", "split.source"),
     "import_batch_task": Route("data_import", "import.batch"),
+    "import_live_task": Route("live_records", "live.records"),
     "aggregate_import_results": Route("data_import", "import.aggregate", URGENT),
     "record_findings_task": Route("graph_findings", "findings.record"),
     "record_proposals_task": Route("graph_findings", "findings.proposals"),

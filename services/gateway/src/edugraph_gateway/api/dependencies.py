@@ -32,6 +32,7 @@ from edugraph_gateway.operations.readiness import Probes
 from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.submission.intake import Intake
+from edugraph_gateway.submission.live_records import LiveGatherer
 
 AUDIT_TIMEOUT_SECONDS = 2.0
 bearer = HTTPBearer(
@@ -149,6 +150,7 @@ DiagnoseDep = Annotated[Callable[[], list[Check]], part(lambda gateway: gateway.
 EndingDep = Annotated[Event, part(lambda gateway: gateway.ending)]
 EventStreamsDep = Annotated[EventStreams, part(lambda gateway: gateway.event_streams)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
+LiveDep = Annotated[LiveGatherer, part(lambda gateway: gateway.live)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
 RestrictionsDep = Annotated[Restrictions, part(lambda gateway: gateway.restrictions)]

@@ -7,10 +7,12 @@ from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
+from pydantic import ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import person_mark
+from edugraph_common.contracts.live_days import live_job_id
+from edugraph_common.contracts.messages import LivePart, person_mark
 from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.runtime.messaging.dead_letter_store import (
     REASON,
@@ -232,11 +234,23 @@ def with_sender(message: Any, person: str) -> Any:
     changed = dict(message)
     if "job" in message:
         changed["job"] = with_sender(message["job"], person)
+    parts = message.get("parts")
+    if isinstance(parts, list):
+        changed["parts"] = [_part_with_sender(part, person) for part in parts]
     mark = person_mark(str(message.get("job_id")), person)
     rights = message.get("rights")
     if isinstance(rights, dict):
         changed["rights"] = rights | {"resumed_by": [*_marks_of(rights), mark]}
     return changed | {"resumed_by": [*_marks_of(message), mark]}
+
+
+def _part_with_sender(part: Any, person: str) -> Any:
+    """Return a part of a live batch with the mark of the caller. The mark belongs to the job of the part."""
+    try:
+        read = LivePart.model_validate(part)
+    except ValidationError:
+        return part
+    return with_sender({**part, "job_id": live_job_id(read.rights.source, read.acceptance)}, person)
 
 
 def _marks_of(message: dict[str, Any]) -> list[Any]:

@@ -4,6 +4,8 @@ Such a job has lost its next message: its gateway died between creating the job 
 lost the counter of its chord. A job whose message may still wait in a queue has lost nothing, even if no worker reads
 that queue for long. Several gateways may reap at the same time.
 
+The job of a source and day has no message of its own, and is never sent again. It ends some time after its day.
+
 The gateway that has the turn also asks for prerequisites whose claims changed, if no message waits for the importer.
 So a lost message does not leave them outdated.
 """
@@ -16,6 +18,7 @@ import anyio.to_thread
 import structlog
 
 from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.live_days import end_of_day, is_live_job
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, CleanJob, SettlePrerequisites
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.runtime.messaging.celery_app import HARD_TIME_LIMIT_SECONDS
@@ -33,6 +36,9 @@ QUIET_SECONDS = 1_200.0
 SENDING_SECONDS = HARD_TIME_LIMIT_SECONDS
 # Only messages in these queues continue an import that has nothing to analyse at the moment.
 IMPORT_QUEUES = ("data_import", "import_splits")
+LIVE_QUEUES = ("live_records",)
+# A batch that was accepted at midnight may be tried again for some minutes.
+DAY_KEPT_OPEN = timedelta(hours=1)
 MOST_RESTARTS = 3
 NO_PROGRESS = (
     f"It was sent again {MOST_RESTARTS} times and made no progress. "
@@ -83,8 +89,15 @@ async def reap(
         # The queues are read first. So a message that leaves a queue later is noted before its job is looked at.
         busy = [queue for queue in QUEUES if queue_depth(queue)]
         delivered = {queue: jobs.delivered_up_to(queue) for queue in busy}
-        quiet = jobs.quiet(submitter.now(), quiet_seconds)
-        return [job.job_id for job in quiet if not _may_wait(job, delivered)]
+        lost = []
+        for job in jobs.quiet(submitter.now(), quiet_seconds):
+            if _may_wait(job, delivered):
+                continue
+            if not is_live_job(job.job_id):
+                lost.append(job.job_id)
+            elif submitter.now() > end_of_day(job.job_id) + DAY_KEPT_OPEN:
+                jobs.end_day(job.job_id, submitter.now())
+        return lost
 
     for job_id in await anyio.to_thread.run_sync(find):
         for task in await anyio.to_thread.run_sync(open_or_fail, submitter, job_id):
@@ -105,7 +118,9 @@ def _may_wait(job: QuietJob, delivered: Mapping[str, datetime | None]) -> bool:
     """
     published_by = job.heard + timedelta(seconds=SENDING_SECONDS)
     queues: Iterable[str] = IMPORT_QUEUES
-    if job.is_analysed:
+    if is_live_job(job.job_id):
+        queues = LIVE_QUEUES
+    elif job.is_analysed:
         queues = QUEUES
     for queue in queues:
         if queue not in delivered:

@@ -1,12 +1,11 @@
 """The parts that the routes for new work share."""
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 from anyio import CapacityLimiter
 
 from edugraph_common.contracts.data_sources import DataSource
-from edugraph_common.contracts.messages import Format, person_mark
+from edugraph_common.contracts.messages import Format
 from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
@@ -22,21 +21,6 @@ from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS, JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots
-
-
-class RequestedBy(TypedDict):
-    """The fields of `messages.Requested`."""
-
-    client: str
-    person: str | None
-
-
-def requested_by(caller: Caller, request_id: str) -> RequestedBy:
-    """Return the caller as a message with this `job_id` names them."""
-    return {
-        "client": caller.client_id,
-        "person": person_mark(request_id, caller.person) if caller.person else None,
-    }
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ HARD_TIME_LIMIT_SECONDS = 3_600
 # task that takes longer hangs, and keeps its process from other tasks.
 SOFT_TIME_LIMITS_SECONDS = {
     "import_batch_task": 300,
+    "import_live_task": 300,
     "aggregate_import_results": 300,
     "record_findings_task": 300,
     "estimate_analysis_task": 300,

@@ -29,10 +29,10 @@ WEBHOOKS = "edugraph.webhooks"
 DELIVERY_LIMIT = 5
 # By default a quorum queue drops a message that was put back 20 times.
 NO_LIMIT = -1
-# The size limit of the bodies in one task queue. Four full queues fit the bundled broker's volume of 4 GiB, with room
+# The size limit of the bodies in one task queue. Five full queues fit the bundled broker's volume of 4 GiB, with room
 # for dead letters. A full disk would raise an alarm, which also stops workers, since they publish before they
 # acknowledge.
-TASK_QUEUE_BYTES = 768 * 1024**2
+TASK_QUEUE_BYTES = 614 * 1024**2
 # RabbitMQ closes the channel of a consumer that holds a message for longer than this. So it is longer than the hard
 # time limit of a task (3,600 s) and the time of delivery together.
 CONSUMER_TIMEOUT_MS = 4_500_000

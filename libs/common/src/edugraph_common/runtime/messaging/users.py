@@ -73,7 +73,7 @@ def permissions() -> dict[Service, Permissions]:
         "importer": _worker(
             tasks,
             events,
-            ("data_import", "import_splits", "graph_findings"),
+            ("data_import", "import_splits", "live_records", "graph_findings"),
             _keys_of(set(ROUTING_KEYS)),
             read=rf"|({'|'.join(QUEUES)})\.dead",
         ),

@@ -16,7 +16,10 @@ class AcceptanceNumbers:
     def __init__(self, client: "redis.Redis") -> None:
         self._next = load_script(client, "next_acceptance_number")
 
-    def take(self) -> int:
-        """Return the next number, in microseconds since 1970. Raises Retryable when Redis does not answer."""
+    def take(self, count: int = 1) -> int:
+        """Return the first of the next `count` numbers, in microseconds since 1970.
+
+        Raises Retryable when Redis does not answer.
+        """
         with redis_errors():
-            return cast("int", self._next([LAST_NUMBER]))
+            return cast("int", self._next([LAST_NUMBER], [count]))

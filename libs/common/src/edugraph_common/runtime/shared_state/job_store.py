@@ -21,6 +21,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from edugraph_common.contracts.errors import OtherVersion, Wait
+from edugraph_common.contracts.live_days import is_live_job
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import (
     ENDED,
@@ -224,6 +225,31 @@ class Jobs:
         keys = [JOBS, _job(job.job_id), _job(job.job_id, "tasks"), task_owner_key(job.first_task)]
         with redis_errors():
             return bool(self._create(keys, job.arguments()))
+
+    def open_day(self, job: NewJob) -> bool:
+        """Create the job of a source and day, and return True, or return False if it is already there.
+
+        Nobody knows the number of its batches. So it stays open until `end_day`.
+        """
+        created = self.create_job(job)
+        if created:
+            self._update(job.job_id, job.created, state="running", batches=0)
+        return created
+
+    def end_day(self, job_id: str, now: datetime) -> JobState | None:
+        """End the job of a source and day. Return its final state, or None if its state does not change.
+
+        Which batches were settled is forgotten, unless a batch failed: its dead letter may be sent again, and is then
+        counted in place of the failure.
+        """
+        self._update(job_id, now, imported=1, batches=0)
+        state = self.finish_if_complete(job_id, now)
+        if state == "succeeded":
+            with redis_errors():
+                self._redis.delete(_job(job_id, "batches"))
+        if state == "deriving":
+            return None
+        return state
 
     def begin(
         self,
@@ -872,7 +898,7 @@ class Jobs:
             }
             if "state" not in kept or owner not in (None, kept.get("owner", "")):
                 continue
-            waiting = _waits_for(kept, now.timestamp(), held_queues)
+            waiting = _waits_for(job_id, kept, now.timestamp(), held_queues)
             if state in (None, _state(cast("JobState", kept["state"]), waiting)):
                 wanted.add(job_id)
         return wanted
@@ -953,7 +979,7 @@ def _report(
     for key, value in fields.items():
         if value.lstrip("-").isdigit():
             number[key] = int(value)
-    waiting = _waits_for(fields, now, held_queues)
+    waiting = _waits_for(job_id, fields, now, held_queues)
     counts = ("batches", "batches_done", "expected", "read", *ROW_COUNTS, "unknown")
     return JobReport(
         job_id=job_id,
@@ -978,20 +1004,24 @@ def _report(
     )
 
 
-def _waits_for(fields: Mapping[str, str], now: float, held_queues: Mapping[str, str]) -> str | None:
+def _waits_for(
+    job_id: str, fields: Mapping[str, str], now: float, held_queues: Mapping[str, str]
+) -> str | None:
     """Return why a job waits, or None. A task has set the reason, or no worker takes messages from a needed queue."""
     if fields["state"] in ENDED:
         return None
     if float(fields.get("waiting_until") or 0) > now:
         return fields.get("waiting_for")
-    for queue in _queues_that_carry_on(fields):
+    for queue in _queues_that_carry_on(job_id, fields):
         if queue in held_queues:
             return held_queues[queue]
     return None
 
 
-def _queues_that_carry_on(fields: Mapping[str, str]) -> tuple[str, ...]:
+def _queues_that_carry_on(job_id: str, fields: Mapping[str, str]) -> tuple[str, ...]:
     """Return the task queues in which messages of an open job may wait now."""
+    if is_live_job(job_id):
+        return ("live_records",)
     if fields.get("kind") == "import":
         batches = int(fields.get("batches", 0))
         if batches == 0:

@@ -26,7 +26,8 @@ from edugraph_gateway.api.dependencies import (
 from edugraph_gateway.auth.admission import missing_scope
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import problem_responses
-from edugraph_gateway.submission.intake import Intake, requested_by
+from edugraph_gateway.submission.intake import Intake
+from edugraph_gateway.submission.rights import requested_by
 from edugraph_gateway.submission.submit import Task
 
 PERSONS: frozenset[Renamable] = frozenset({"student", "teacher"})

@@ -39,8 +39,9 @@ from edugraph_gateway.api.dependencies import Importer, IntakeDep
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, invalid_fields, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
-from edugraph_gateway.submission.intake import Intake, requested_by
+from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.request_body import drain, json_body, pieces
+from edugraph_gateway.submission.rights import rights_of
 from edugraph_gateway.submission.submit import JobSubmitter, Submission, Task
 from edugraph_gateway.submission.uploads import Upload, scan_of, store_upload
 
@@ -189,7 +190,7 @@ async def import_json(
                 job_id,
                 wanted,
                 acceptance,
-                rights_of(caller, job_id, source),
+                rights_of(caller, job_id, name_of(source)),
                 source=source,
             )
             return Done(fingerprint, await submitter.submit(looked_at, caller.client_id))
@@ -207,7 +208,7 @@ async def import_json(
             job_id=job_id,
             accepted_at=accepted_at,
             acceptance=acceptance,
-            rights=rights_of(caller, job_id, source),
+            rights=rights_of(caller, job_id, name_of(source)),
             **fields,
         )
         return Done(
@@ -237,14 +238,10 @@ def _parse(body: bytes) -> InlineImport | OutsideImport:
         raise invalid(error) from None
 
 
-def rights_of(caller: Caller, job_id: str, source: DataSource | None = None) -> ImportRights:
-    """Return what the caller may write. It travels with the job, whose rows are read long after the request."""
-    return ImportRights(
-        learning=caller.may("submit"),
-        roster=caller.may("roster"),
-        source=source.name if source else DEFAULT_SOURCE,
-        **requested_by(caller, job_id),
-    )
+def name_of(source: DataSource | None) -> str:
+    if source is None:
+        return DEFAULT_SOURCE
+    return source.name
 
 
 async def _look_outside(
@@ -420,7 +417,7 @@ async def _store(
         unpacked_bytes=stored.unpacked_bytes,
         platform=_platform_of(options, source),
         analyze=_may_analyze(options, source),
-        rights=rights_of(caller, job_id, source),
+        rights=rights_of(caller, job_id, name_of(source)),
         **wanted,
     )
     return job, stored.digest

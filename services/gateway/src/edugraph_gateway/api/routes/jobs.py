@@ -13,6 +13,7 @@ from starlette.responses import StreamingResponse
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Failure, Retryable
+from edugraph_common.contracts.live_days import is_live_job
 from edugraph_common.contracts.messages import UndoImport
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 from edugraph_common.contracts.permissions import Scope
@@ -44,7 +45,7 @@ from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.restriction import rejects_without
 from edugraph_gateway.operations.resume import resume
 from edugraph_gateway.problems import invalid_fields, not_found, not_found_for, problem_responses
-from edugraph_gateway.submission.intake import requested_by
+from edugraph_gateway.submission.rights import requested_by
 from edugraph_gateway.submission.submit import Task
 
 log = structlog.get_logger()
@@ -145,6 +146,7 @@ def cancel_job(
 ) -> JobAnswer:
     """Cancel a job. Finished work stays, and the rest is not begun. Own jobs need only the scope submit or roster."""
     report = existing_job(jobs, caller, job_id, now(), "operate")
+    refuse_live(job_id)
     with trail.doing(caller, "job.cancel", job_id):
         if not jobs.cancel(job_id, now()):
             raise Problem(409, "ended", f"The job has ended already: {report.state}.")
@@ -176,6 +178,7 @@ async def resume_job(
 
     def note() -> None:
         report = existing_job(jobs, caller, job_id, now(), "operate")
+        refuse_live(job_id)
         check_source(intake.sources, caller, report)
         trail.did(caller, "job.resume", job_id)
 
@@ -217,6 +220,7 @@ async def undo_import(
             raise Problem(
                 409, "no-import", "The job is an analysis, and only an import can be undone."
             )
+        refuse_live(job_id)
         check_source(intake.sources, caller, report)
         if report.state not in ENDED:
             raise Problem(409, "not-ended", "The job has not ended: cancel it first.")
@@ -353,6 +357,17 @@ def existing_job(
     if not (caller.may(of_others) or caller.owns(report.owner)):
         raise not_found_for(caller.client_id, "job", job_id)
     return report
+
+
+def refuse_live(job_id: str) -> None:
+    """Raise Problem 409 for the job of a source and day, which begins and ends by itself."""
+    if is_live_job(job_id):
+        words = (
+            "The job counts the live records of a day, and their rows are not kept: take the source from its key to "
+            "stop it, send failed messages again with edugraph dead replay live_records, and take records back by "
+            "their ids (withdrawn: true)."
+        )
+        raise Problem(409, "live", words)
 
 
 def check_source(sources: SourceRegistry, caller: Caller, report: JobReport) -> None:

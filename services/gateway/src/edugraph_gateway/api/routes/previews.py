@@ -8,15 +8,17 @@ import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.sources.preview import Preview, preview
 from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import MAX_FUTURE
 from edugraph_gateway.api.dependencies import ClockDep, Importer, IntakeDep
-from edugraph_gateway.api.routes.imports import NAME, rights_of
+from edugraph_gateway.api.routes.imports import NAME
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.request_body import pieces
+from edugraph_gateway.submission.rights import rights_of
 
 router = APIRouter(tags=["imports"])
 LookT = TypeVar("LookT")
@@ -71,7 +73,9 @@ async def preview_import(
             latest,
             is_whole=whole,
             points=points,
-            check=partial(check_rights, rights=rights_of(caller, MARK_ID), job_id=MARK_ID),
+            check=partial(
+                check_rights, rights=rights_of(caller, MARK_ID, DEFAULT_SOURCE), job_id=MARK_ID
+            ),
         )
 
     return await look_at_body(request, intake, look)

@@ -18,10 +18,11 @@ from edugraph_gateway.api.dependencies import (
     PlatformPrefixesDep,
     SourcesDep,
 )
-from edugraph_gateway.api.routes.imports import NAME, rights_of
+from edugraph_gateway.api.routes.imports import NAME
 from edugraph_gateway.api.routes.previews import FILE_BODY, MARK_ID, look_at_body
 from edugraph_gateway.api.routes.sources import Name, show_source
 from edugraph_gateway.problems import problem_responses
+from edugraph_gateway.submission.rights import rights_of
 
 router = APIRouter(tags=["sources"])
 
@@ -61,7 +62,7 @@ async def try_file(
     )
     by_key = {platform_key(address): prefix for address, prefix in prefixes.items()}
     platforms = Platforms(by_key, source.platform)
-    check = partial(check_rights, rights=rights_of(caller, MARK_ID, source), job_id=MARK_ID)
+    check = partial(check_rights, rights=rights_of(caller, MARK_ID, source.name), job_id=MARK_ID)
     latest = clock() + MAX_FUTURE
 
     def look(part: bytes) -> SourceTrial:

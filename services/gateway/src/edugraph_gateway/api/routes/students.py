@@ -37,7 +37,7 @@ from edugraph_gateway.api.dependencies import (
 )
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import not_found, problem_responses
-from edugraph_gateway.submission.intake import requested_by
+from edugraph_gateway.submission.rights import requested_by
 from edugraph_gateway.submission.submit import JobSubmitter, Task
 
 router = APIRouter(tags=["students"])

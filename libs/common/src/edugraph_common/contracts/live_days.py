@@ -1,0 +1,33 @@
+"""The jobs of live records. Each source has one job a day, which has the counts and the rejects of that day.
+
+A live batch takes day and number from its acceptance number, which is the time of acceptance in microseconds since
+1970. So the number of a batch never changes, and no two batches of a job have the same number.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+_PREFIX = "live-"
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECONDS_OF_DAY = 86_400_000_000
+
+
+def live_job_id(source_name: str, acceptance: int) -> str:
+    """Return the id of the job of a source and of the day, in UTC, of an acceptance number."""
+    accepted = _BEGINNING + timedelta(microseconds=acceptance)
+    return f"{_PREFIX}{source_name}-{accepted.date().isoformat()}"
+
+
+def live_batch_number(acceptance: int) -> int:
+    """Return the number of a batch within its job: the microseconds since the day began."""
+    return acceptance % _MICROSECONDS_OF_DAY
+
+
+def is_live_job(job_id: str) -> bool:
+    """Return whether this is the job of a source and day. The ids of other jobs are random hexadecimal digits."""
+    return job_id.startswith(_PREFIX)
+
+
+def end_of_day(job_id: str) -> datetime:
+    """Return when the day of a live job ends."""
+    day = job_id[-len("2026-01-31") :]
+    return datetime.fromisoformat(f"{day}T00:00:00+00:00") + timedelta(days=1)

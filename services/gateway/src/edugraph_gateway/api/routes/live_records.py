@@ -1,0 +1,68 @@
+"""POST /v1/sources/{name}/records: records of a running system, in the graph within moments."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field, ValidationError
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.messages import INLINE_RECORDS
+from edugraph_common.runtime.service.problems import Refusal
+from edugraph_gateway.api.dependencies import Importer, IntakeDep, LiveDep
+from edugraph_gateway.api.routes.sources import Name
+from edugraph_gateway.problems import invalid, not_found_for, problem_responses
+from edugraph_gateway.submission.live_records import QUEUE, LiveRecords
+from edugraph_gateway.submission.request_body import json_body
+
+router = APIRouter(tags=["sources"])
+
+
+class RecordsToSend(ContractModel):
+    """Records are not checked here: those that are not valid are set aside by the importer, one by one."""
+
+    records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
+
+
+class RecordsAccepted(ContractModel):
+    """The number of accepted records, and the job of their source and day, which has their counts and rejects."""
+
+    accepted: int
+    job_id: str
+    links: dict[str, str] = {}
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": RecordsToSend.model_json_schema()}},
+    }
+}
+
+
+@router.post(
+    "/v1/sources/{name}/records",
+    status_code=202,
+    responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    openapi_extra=_BODY,
+)
+async def send_records(
+    *, request: Request, caller: Importer, intake: IntakeDep, live: LiveDep, name: Name
+) -> RecordsAccepted:
+    """Take records of a running system. The broker has confirmed them when the answer comes.
+
+    The records of all requests within a quarter of a second are written together. Send a refused request again: a
+    record that has an id is written once, however often it is sent.
+    """
+    intake.backpressure.check(QUEUE)
+    body = await json_body(request, intake.limits)
+    try:
+        records = RecordsToSend.model_validate_json(body).records
+    except ValidationError as error:
+        raise invalid(error) from None
+    try:
+        await intake.use_source(caller, name, "ndjson")
+    except Refusal:
+        raise not_found_for(caller.client_id, "source", name) from None
+    job_id = await live.send(LiveRecords(caller, name, records))
+    links = {"job": f"/v1/jobs/{job_id}", "rejects": f"/v1/jobs/{job_id}/rejects"}
+    return RecordsAccepted(accepted=len(records), job_id=job_id, links=links)
