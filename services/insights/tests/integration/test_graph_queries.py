@@ -23,7 +23,7 @@ from edugraph_insights.problems import TooLarge
 from edugraph_insights.queries import permission, walks
 from edugraph_insights.queries.answers import OfPath, OfRoot
 from edugraph_insights.queries.registry import QUERIES, run_query
-from edugraph_insights.queries.sight import MOST_FOUND, Sight
+from edugraph_insights.queries.visible_graph import MOST_FOUND, VisibleGraph
 
 from .schools import EXAMPLES as MANY
 from .schools import NotedAudit, School, at, of, reading, written
@@ -51,7 +51,7 @@ def in_class(school: School) -> Persons:
     return found
 
 
-def sights(school: School) -> list[tuple[Caller, Visible]]:
+def visible_graphs(school: School) -> list[tuple[Caller, Visible]]:
     """Callers of each kind, with what they may see."""
     me: str = min(r.data.student_id for r in of(school.records, "course_record"))
     return [
@@ -80,12 +80,12 @@ def test_what_is_beside_a_node_equals_the_reference_for_each_caller(
     """Out: let a statement of queries.cypher forget `p.courses`, `$students` or `$whole`."""
     written(room, school)
     everything = visible(school, None)
-    for caller, sight in sights(school):
-        links = sight.links()
+    for caller, allowed in visible_graphs(school):
+        links = allowed.links()
         for node in data.draw(
             st.lists(st.sampled_from(sorted(everything.nodes)), max_size=3, unique=True)
         ):
-            if node not in sight.nodes:
+            if node not in allowed.nodes:
                 with pytest.raises(Refusal) as refused:
                     ask(insights, "neighbours", caller, node=node)
                 assert refused.value.status == 404
@@ -95,7 +95,7 @@ def test_what_is_beside_a_node_equals_the_reference_for_each_caller(
                 answer.relationships,
                 {link: said for link, said in links.items() if node in {link[0], link[2]}},
             )
-            assert {each.node for each in answer.nodes} <= sight.nodes
+            assert {each.node for each in answer.nodes} <= allowed.nodes
             details = ask(insights, "node", caller, node=node)
             for count in details.counts:
                 ends = (0, 2) if count.direction == "out" else (2, 0)
@@ -109,21 +109,21 @@ def test_what_is_beside_a_node_equals_the_reference_for_each_caller(
 def test_statistics_count_what_a_caller_sees(
     room: Room, insights: Insights, school: School, hour: int | None
 ) -> None:
-    """Out: the relationships of a label that `hop` goes through, `merged`, or a label of `Sight.labels`."""
+    """Out: the relationships of a label that `relationships_of` goes through, `merged`, or a label of `VisibleGraph.labels`."""
     written(room, school)
-    for caller, sight in sights(school):
+    for caller, allowed in visible_graphs(school):
         since = datetime.fromisoformat(at(hour)) if hour and "analyst" not in caller.roles else None
         answer = ask(insights, "statistics", caller, **({"from": since} if since else {}))
-        links = sight.links(since)
+        links = allowed.links(since)
         assert answer.relationships == Counter(kind for _, kind, _ in links)
         if since is None:
-            assert answer.nodes == Counter(node.partition(":")[0] for node in sight.nodes)
+            assert answer.nodes == Counter(node.partition(":")[0] for node in allowed.nodes)
 
 
 def test_statistics_of_too_much_offer_less(
     insights: Insights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Sight, "search", lambda *_: ["id"] * (MOST_FOUND + 1))
+    monkeypatch.setattr(VisibleGraph, "search", lambda *_: ["id"] * (MOST_FOUND + 1))
     with pytest.raises(TooLarge, match="more than 10,000 nodes"):
         ask(insights, "statistics")
 
@@ -133,7 +133,7 @@ def test_statistics_of_too_much_offer_less(
 def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
     room: Room, insights: Insights, school: School, data: st.DataObject
 ) -> None:
-    """Out: let a statement forget the time, or `Walk.hop` the labels, the weight or the confidence."""
+    """Out: let a statement forget the time, or `Walk.related_to` the labels, the weight or the confidence."""
     written(room, school)
     weight, sure = (
         data.draw(st.sampled_from([None, 1.0, 2.5])),
@@ -150,10 +150,10 @@ def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
     given_moments = [
         datetime.fromisoformat(moments[n]) if n in moments else None for n in ("from", "to")
     ]
-    for caller, sight in sights(school)[: 4 if not moments else 3]:
-        links = sight.links(*given_moments)
+    for caller, allowed in visible_graphs(school)[: 4 if not moments else 3]:
+        links = allowed.links(*given_moments)
         for node in data.draw(
-            st.lists(st.sampled_from(sorted(sight.nodes)), min_size=1, max_size=3, unique=True)
+            st.lists(st.sampled_from(sorted(allowed.nodes)), min_size=1, max_size=3, unique=True)
         ):
             expected = {}
             for link, said in links.items():
@@ -164,7 +164,7 @@ def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
                 of_label = not labels or all(each.split(":")[0] in labels for each in others)
                 if node in link and fits and of_label and (not types or link[1] in types):
                     expected[link] = said
-            if node in sight.times and not_in(sight.times[node], *given_moments):
+            if node in allowed.times and not_in(allowed.times[node], *given_moments):
                 continue
             answer = ask(
                 insights, "neighbours", caller, node=node, limit=1_000, min_weight=weight, min_confidence=sure,
@@ -176,7 +176,7 @@ def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
 def test_what_nobody_named_in_a_time_is_there_with_nothing_beside_it(
     room: Room, insights: Insights
 ) -> None:
-    """Out: in `shows`, the sight of any time: a teacher was told that there was no such topic."""
+    """Out: in `shows`, the visible graph of any time: a teacher was told that there was no such topic."""
     talk = {
         "student_id_from": "s01",
         "student_id_to": "s01",
@@ -212,9 +212,9 @@ def test_sub_graphs_and_paths_equal_the_reference_for_each_caller(
 ) -> None:
     """Out: let `path` stop when one end is used up, or `subgraph` forget the nodes of the last level."""
     written(room, school)
-    for caller, sight in sights(school):
-        links = sight.links()
-        root, other = (data.draw(st.sampled_from(sorted(sight.nodes))) for _ in "ab")
+    for caller, allowed in visible_graphs(school):
+        links = allowed.links()
+        root, other = (data.draw(st.sampled_from(sorted(allowed.nodes))) for _ in "ab")
         depth, limit = data.draw(st.integers(1, 3)), data.draw(st.sampled_from([5, 20, 1_000]))
         near = distances(links, root)
         answer = ask(insights, "subgraph", caller, node=root, depth=depth, limit=limit)
@@ -249,9 +249,9 @@ def test_sub_graphs_and_paths_equal_the_reference_for_each_caller(
 def test_a_search_finds_what_begins_so_and_is_visible(
     room: Room, insights: Insights, school: School, begins: str
 ) -> None:
-    """Out: let `Sight.search` leave out what only records of permitted students name."""
+    """Out: let `VisibleGraph.search` leave out what only records of permitted students name."""
     written(room, school)
-    for caller, sight in sights(school):
+    for caller, allowed in visible_graphs(school):
         for label in (
             "Student",
             "Course",
@@ -261,7 +261,7 @@ def test_a_search_finds_what_begins_so_and_is_visible(
             "Topic",
             "Teacher",
         ):
-            of_label = sorted(each for each in sight.nodes if each.startswith(f"{label}:"))
+            of_label = sorted(each for each in allowed.nodes if each.startswith(f"{label}:"))
             wanted = [
                 each
                 for each in of_label
@@ -280,9 +280,9 @@ def test_a_point_leads_to_all_its_students_and_joins_courses(
 ) -> None:
     """Mistakes by point and course, and a path from course to course through a point that mistakes share."""
     written(room, school)
-    for caller, sight in sights(school)[:2]:
-        links = sight.links()
-        for node in sorted(each for each in sight.nodes if each.startswith("KnowledgePoint:")):
+    for caller, allowed in visible_graphs(school)[:2]:
+        links = allowed.links()
+        for node in sorted(each for each in allowed.nodes if each.startswith("KnowledgePoint:")):
             mistakes = {a for a, kind, b in links if kind == "CONCERNS" and b == node}
             students = {a for a, kind, b in links if kind in {"MADE", "TRIED"} and b in mistakes}
             answer = ask(
@@ -340,14 +340,14 @@ def class_of_three(room: Room) -> None:
 def test_a_hub_is_not_expanded_and_stands_in_left_out(insights: Insights) -> None:
     """Out: let `_from_nodes` not ask for degrees, or `_by_persons` not count."""
     for persons in (None, {"s1": None, "s2": None, "s3": None}):
-        sight = Sight(insights.graph, persons, most_relationships=2)
-        answer = walks.subgraph(sight, OfRoot(node="Course:C", depth=2))
+        part = VisibleGraph(insights.graph, persons, most_relationships=2)
+        answer = walks.subgraph(part, OfRoot(node="Course:C", depth=2))
         assert not answer.relationships
         assert [each for each in answer.left_out if "of Course:C: more than 2" in each]
         # A path may meet at it, since that needs no more of its relationships than those of the two ends.
-        way = walks.path(sight, OfPath(node="Course:C", other="Student:s1"))
+        way = walks.path(part, OfPath(node="Course:C", other="Student:s1"))
         assert way.steps == 1
-        assert walks.path(sight, OfPath(node="Student:s1", other="Student:s3")).steps == 2
+        assert walks.path(part, OfPath(node="Student:s1", other="Student:s3")).steps == 2
 
 
 @pytest.mark.usefixtures("class_of_three")

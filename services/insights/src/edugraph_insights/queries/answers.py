@@ -102,7 +102,7 @@ class OfNode(Filtered):
     )
 
 
-class OfSight(Narrowed):
+class OfStatistics(Narrowed):
     """Parameters of the statistics."""
 
 

@@ -17,7 +17,7 @@ from edugraph_insights.access import (
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.queries.answers import Narrowed
-from edugraph_insights.queries.sight import Sight
+from edugraph_insights.queries.visible_graph import VisibleGraph
 
 # Rows that each role may read. Roles that read only cells in the questions see no persons here. A counsellor may see
 # persons only in the questions of that role, and an officer uses the export of a person instead.
@@ -31,7 +31,7 @@ ROWS: Mapping[Role, Rows] = {
 Persons = dict[str, tuple[str, ...] | None]
 
 
-def sight_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> Sight:
+def visible_graph_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> VisibleGraph:
     """Return the part of the graph that a caller sees with these limits.
 
     Raises Refusal 403, TooLarge, Busy, and Retryable.
@@ -39,8 +39,8 @@ def sight_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> Si
     if caller == ANYBODY:
         is_about_everybody = asked.group is None and asked.course is None
         if is_about_everybody:
-            return Sight(graph, None, asked.since, asked.until)
-        return Sight(graph, _narrowed(graph, asked, now), asked.since, asked.until)
+            return VisibleGraph(graph, None, asked.since, asked.until)
+        return VisibleGraph(graph, _narrowed(graph, asked, now), asked.since, asked.until)
     rows = [ROWS[role] for role in caller.roles if role in ROWS]
     if not rows:
         words = f"A general query needs one of the roles {', '.join(ROWS)}. A role is given with the key or token."
@@ -57,13 +57,13 @@ def sight_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> Si
         if detail:
             words = f"Without the right to see persons there are no records to narrow; leave out {', '.join(detail)}."
             raise Refusal(403, "rows", words, caller.client_id)
-        return Sight(graph, {})
+        return VisibleGraph(graph, {})
     person = person_of(caller)
     if widest == "self":
         persons = _self(graph, person, asked.group, now)
     else:
         persons = _led(graph, person, asked.group, now)
-    return Sight(graph, _in_course(persons, asked.course), asked.since, asked.until)
+    return VisibleGraph(graph, _in_course(persons, asked.course), asked.since, asked.until)
 
 
 def _self(graph: Graph, student: str, group: str | None, now: datetime) -> Persons:

@@ -16,15 +16,15 @@ from edugraph_insights.queries.answers import (
     OfNode,
     OfPath,
     OfRoot,
-    OfSight,
+    OfStatistics,
     OneNode,
     PathAnswer,
     Search,
     Statistics,
 )
 from edugraph_insights.queries.links import RECORDS
-from edugraph_insights.queries.permission import sight_of
-from edugraph_insights.queries.sight import Sight
+from edugraph_insights.queries.permission import visible_graph_of
+from edugraph_insights.queries.visible_graph import VisibleGraph
 
 PERSONAL = frozenset({"Student", "Teacher", *RECORDS})
 
@@ -37,7 +37,7 @@ class GraphQuery:
     title: str
     parameters: type[Narrowed]
     answer: type[ContractModel]
-    run: Callable[[Sight, Any], ContractModel]
+    run: Callable[[VisibleGraph, Any], ContractModel]
 
 
 QUERIES: Mapping[str, GraphQuery] = {
@@ -53,7 +53,7 @@ QUERIES: Mapping[str, GraphQuery] = {
         ),
         GraphQuery("neighbours", "What is beside a node?", OfNode, GraphAnswer, walks.neighbours),
         GraphQuery("subgraph", "What is around a node?", OfRoot, GraphAnswer, walks.subgraph),
-        GraphQuery("statistics", "How much is there?", OfSight, Statistics, walks.statistics),
+        GraphQuery("statistics", "How much is there?", OfStatistics, Statistics, walks.statistics),
         GraphQuery("path", "How do two nodes hang together?", OfPath, PathAnswer, walks.path),
     )
 }
@@ -66,17 +66,17 @@ def run_query(
 
     Raises Refusal 403 and 404, TooLarge, Busy, and Retryable.
     """
-    sight = sight_of(insights.graph, caller, asked, insights.now())
+    visible = visible_graph_of(insights.graph, caller, asked, insights.now())
     named = []
     for parameter in ("node", "other"):
         name = getattr(asked, parameter, None)
         if name:
             named.append(walks.key_of(name))
     for key in named:
-        if not sight.shows(key):
+        if not visible.shows(key):
             words = f"There is no such {key.label}, or none that this caller may see; check the id."
             raise Refusal(404, "not-found", words, caller.client_id)
-    answer = query.run(sight, asked)
+    answer = query.run(visible, asked)
     labels = {key.label for key in named}
     if isinstance(answer, GraphAnswer):
         labels |= {node.label for node in answer.nodes}

@@ -1,4 +1,4 @@
-"""The general queries. Each one walks, hop by hop, through what the caller may see and says what it left out."""
+"""The general queries. Each one walks, step by step, through what the caller may see and says what it left out."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -14,7 +14,7 @@ from edugraph_insights.queries.answers import (
     OfNode,
     OfPath,
     OfRoot,
-    OfSight,
+    OfStatistics,
     OneNode,
     PathAnswer,
     RelationshipCount,
@@ -24,7 +24,7 @@ from edugraph_insights.queries.answers import (
     Statistics,
 )
 from edugraph_insights.queries.links import ADDED, SUMS, TYPES
-from edugraph_insights.queries.sight import MOST_FOUND, Hub, Key, Sight, Tie
+from edugraph_insights.queries.visible_graph import MOST_FOUND, Hub, Key, Tie, VisibleGraph
 
 MOST_VISITED = 5_000  # nodes of a search for a path
 # Properties that serve the maintenance of the graph. Details of a node do not show them.
@@ -104,18 +104,18 @@ def _weight(name: str, ties: Iterable[Tie]) -> float | None:
 class Walk:
     """A walk along the relationships that satisfy a filter. The walk remembers what it left out."""
 
-    def __init__(self, sight: Sight, asked: Filtered, *named: Key) -> None:
+    def __init__(self, visible: VisibleGraph, asked: Filtered, *named: Key) -> None:
         """Start a walk. The filter on labels does not concern `named`, the nodes that the caller asked for."""
-        self._sight = sight
+        self._visible = visible
         self._asked = asked
         self._named = frozenset(named)
         self.types = frozenset(asked.type or TYPES)
         self.hubs: set[Hub] = set()
         self.filtered: set[tuple[Key, str, Key]] = set()
 
-    def hop(self, nodes: Collection[Key]) -> list[Related]:
+    def related_to(self, nodes: Collection[Key]) -> list[Related]:
         """Return the relationships of these nodes that satisfy the filter."""
-        ties, hubs = self._sight.hop(nodes, self.types)
+        ties, hubs = self._visible.relationships_of(nodes, self.types)
         self.hubs |= hubs
         found = []
         for related in merged(ties.values()):
@@ -143,21 +143,21 @@ class Walk:
     def left_out(self, more: Mapping[str, int]) -> dict[str, int]:
         """Return the numbers of things that are not shown, by their reasons. `more` are further reasons."""
         below_minimum = {"relationships under the minimum weight or confidence": len(self.filtered)}
-        return left_out(self._sight, self.types, self.hubs, {**below_minimum, **more})
+        return left_out(self._visible, self.types, self.hubs, {**below_minimum, **more})
 
 
 def left_out(
-    sight: Sight, types: Collection[str], hubs: Iterable[Hub], more: Mapping[str, int]
+    visible: VisibleGraph, types: Collection[str], hubs: Iterable[Hub], more: Mapping[str, int]
 ) -> dict[str, int]:
     """Return the numbers of things that are not shown, by their reasons, without zeros.
 
     The reasons are hubs, sums over all time, and `more`.
     """
     reasons = {
-        f"{hub.type} of {hub.node}: more than {sight.most_relationships:,} relationships, not expanded": 1
+        f"{hub.type} of {hub.node}: more than {visible.most_relationships:,} relationships, not expanded": 1
         for hub in sorted(hubs)
     }
-    if sight.since or sight.until:
+    if visible.since or visible.until:
         reasons["types of relationships that are sums over all time: leave out from and to"] = len(
             SUMS & set(types)
         )
@@ -173,7 +173,7 @@ def key_of(name: str) -> Key:
     return Key(label, node_id)
 
 
-def shown_nodes(sight: Sight, steps: Mapping[Key, int | None]) -> list[ShownNode]:
+def shown_nodes(visible: VisibleGraph, steps: Mapping[Key, int | None]) -> list[ShownNode]:
     """Return nodes with their names, in the order of their steps, labels and ids.
 
     `steps` are the steps from the root by node, or None where a query has no root.
@@ -183,7 +183,7 @@ def shown_nodes(sight: Sight, steps: Mapping[Key, int | None]) -> list[ShownNode
         ids_by_label[node.label].append(node.id)
     rows: dict[Key, Mapping[str, Any]] = {}
     for label, ids in ids_by_label.items():
-        for row in sight.nodes(label, ids, whole=False):
+        for row in visible.nodes(label, ids, whole=False):
             rows[Key(label, row["id"])] = row
 
     found = []
@@ -201,9 +201,9 @@ def shown_nodes(sight: Sight, steps: Mapping[Key, int | None]) -> list[ShownNode
     return found
 
 
-def search(sight: Sight, asked: Search) -> GraphAnswer:
+def search(visible: VisibleGraph, asked: Search) -> GraphAnswer:
     """Return the nodes of a label whose id or name begins as asked."""
-    found = sight.search(asked.label, asked.begins)
+    found = visible.search(asked.label, asked.begins)
     number = min(len(found), MOST_FOUND)
     shown = found[: asked.limit]
     not_shown = {
@@ -216,15 +216,15 @@ def search(sight: Sight, asked: Search) -> GraphAnswer:
         computed_by="Nodes of the label whose id or name begins so, in the order of their ids; up to "
         f"{MOST_FOUND:,} are looked for.",
         of_how_many={"nodes": number},
-        left_out=left_out(sight, (), (), not_shown),
-        nodes=tuple(shown_nodes(sight, {Key(asked.label, node_id): None for node_id in shown})),
+        left_out=left_out(visible, (), (), not_shown),
+        nodes=tuple(shown_nodes(visible, {Key(asked.label, node_id): None for node_id in shown})),
     )
 
 
-def details(sight: Sight, asked: OneNode) -> Details:
+def details(visible: VisibleGraph, asked: OneNode) -> Details:
     """Return the properties of a node, and how many other nodes it has relationships of each type with."""
     node = key_of(asked.node)
-    ties, hubs = sight.hop([node], TYPES)
+    ties, hubs = visible.relationships_of([node], TYPES)
     # (type, direction, label of the other nodes) -> number of other nodes
     numbers: dict[tuple[str, str, str], int] = defaultdict(int)
     for related in merged(ties.values()):
@@ -237,7 +237,7 @@ def details(sight: Sight, asked: OneNode) -> Details:
         count = {"type": name, "direction": direction, "label": label, "nodes": number}
         counts.append(RelationshipCount.model_validate(count))
 
-    rows = sight.nodes(node.label, [node.id], whole=True)
+    rows = visible.nodes(node.label, [node.id], whole=True)
     [row] = rows or [{"name": node.id, "at": None, "properties": {}}]
     properties = {}
     for name, value in sorted(row["properties"].items()):
@@ -249,7 +249,7 @@ def details(sight: Sight, asked: OneNode) -> Details:
         node=ShownNode(node=str(node), label=node.label, name=str(row["name"]), at=row["at"]),
         properties=properties,
         counts=tuple(counts),
-        left_out=left_out(sight, TYPES, hubs, {}),
+        left_out=left_out(visible, TYPES, hubs, {}),
     )
 
 
@@ -262,11 +262,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def neighbours(sight: Sight, asked: OfNode) -> GraphAnswer:
+def neighbours(visible: VisibleGraph, asked: OfNode) -> GraphAnswer:
     """Return the relationships of a node. The strongest stand first, so that a limit leaves out the weakest."""
     node = key_of(asked.node)
-    walk = Walk(sight, asked, node)
-    found = walk.hop([node])
+    walk = Walk(visible, asked, node)
+    found = walk.related_to([node])
     if asked.other:
         wanted = key_of(asked.other)
         found = [each for each in found if each.other(node) == wanted]
@@ -283,26 +283,26 @@ def neighbours(sight: Sight, asked: OfNode) -> GraphAnswer:
         computed_by="Relationships of the node that satisfy the filter, the largest weight first.",
         of_how_many={"relationships": len(found), "nodes": len(others)},
         left_out=walk.left_out(not_shown),
-        nodes=tuple(shown_nodes(sight, {**dict.fromkeys(shown_others, 1), node: 0})),
+        nodes=tuple(shown_nodes(visible, {**dict.fromkeys(shown_others, 1), node: 0})),
         relationships=tuple(each.shown() for each in shown),
     )
 
 
-def subgraph(sight: Sight, asked: OfRoot) -> GraphAnswer:
+def subgraph(visible: VisibleGraph, asked: OfRoot) -> GraphAnswer:
     """Return the nodes around a root, level by level.
 
     If a level has more nodes than the limit leaves room for, its first nodes by label and id are shown, and the walk
     ends there.
     """
     root = key_of(asked.node)
-    walk = Walk(sight, asked, root)
+    walk = Walk(visible, asked, root)
     steps: dict[Key, int] = {root: 0}
     related: dict[tuple[Key, str, Key], Related] = {}
     frontier = [root]
     beyond = 0
     for depth in range(1, asked.depth + 1):
         ends: set[Key] = set()
-        for each in walk.hop(frontier):
+        for each in walk.related_to(frontier):
             related[each.triple] = each
             ends |= {each.source, each.target}
         reached = sorted(ends - steps.keys())
@@ -324,7 +324,7 @@ def subgraph(sight: Sight, asked: OfRoot) -> GraphAnswer:
         "relationships of the nodes that are nearer than the depth.",
         of_how_many={"nodes": len(steps) + beyond, "relationships": len(related)},
         left_out=walk.left_out(not_shown),
-        nodes=tuple(shown_nodes(sight, dict(steps))),
+        nodes=tuple(shown_nodes(visible, dict(steps))),
         relationships=tuple(each.shown() for each in shown),
     )
 
@@ -339,7 +339,7 @@ class _Side:
 
     def expand(self, walk: Walk) -> None:
         """Go one step further from all nodes of the frontier."""
-        related_to_frontier = walk.hop(self.frontier)
+        related_to_frontier = walk.related_to(self.frontier)
         begun = set(self.frontier)
         self.frontier = []
         for related in related_to_frontier:
@@ -361,11 +361,11 @@ class _Side:
         return nodes, relationships
 
 
-def path(sight: Sight, asked: OfPath) -> PathAnswer:
+def path(visible: VisibleGraph, asked: OfPath) -> PathAnswer:
     """Return a shortest path. The search begins at both ends and always expands the smaller of the two frontiers."""
     node = key_of(asked.node)
     other = key_of(asked.other)
-    walk = Walk(sight, asked, node, other)
+    walk = Walk(visible, asked, node, other)
     sides = (_Side([node], {node: None}), _Side([other], {other: None}))
     meeting = None
     if node == other:
@@ -390,7 +390,7 @@ def path(sight: Sight, asked: OfPath) -> PathAnswer:
         to_other, second = sides[1].way_back(meeting)
         nodes = [*reversed(to_node), *to_other[1:]]
         relationships = [*reversed(first), *second]
-    nodes_by_name = {each.node: each for each in shown_nodes(sight, dict.fromkeys(nodes))}
+    nodes_by_name = {each.node: each for each in shown_nodes(visible, dict.fromkeys(nodes))}
     shown = []
     for number, key in enumerate(nodes):
         shown.append(nodes_by_name[str(key)].model_copy(update={"steps": number}))
@@ -414,12 +414,12 @@ def _visited(sides: Iterable[_Side]) -> int:
     return sum(len(side.reached_by) for side in sides)
 
 
-def statistics(sight: Sight, _asked: OfSight) -> Statistics:
+def statistics(visible: VisibleGraph, _asked: OfStatistics) -> Statistics:
     """Count everything that the caller sees. Relationships of a hub are counted from their other ends.
 
     Raises TooLarge if there are too many nodes to go through.
     """
-    ids = {label: sight.search(label, "") for label in sight.labels()}
+    ids = {label: visible.search(label, "") for label in visible.labels()}
     for label, found in ids.items():
         if len(found) > MOST_FOUND:
             offer = "Ask for one course or group; `edugraph graph summary` counts the whole graph."
@@ -427,7 +427,7 @@ def statistics(sight: Sight, _asked: OfSight) -> Statistics:
     nodes: list[Key] = []
     for label, found in ids.items():
         nodes += [Key(label, node_id) for node_id in found]
-    ties, _ = sight.hop(nodes, TYPES)
+    ties, _ = visible.relationships_of(nodes, TYPES)
     types = Counter(related.type for related in merged(ties.values()))
     return Statistics(
         computed_by="Counts of the nodes that you may see, and of the pairs of them with a relationship. Names of "

@@ -1,9 +1,10 @@
-"""The part of the graph that one caller may see, and one hop in it. Permission is decided before anything is read.
+"""The part of the graph that one caller may see, and the relationships in it.
 
-A caller who may see everybody sees all nodes, except restricted students and their records. A hop begins at the node.
-A caller who may see some students sees the catalogue (courses, groups, items, points) and the nodes that these
-students' own relationships and records lead to. A hop from a node of the catalogue begins at the students, so that
-no other student's record is read. A caller who may see no person sees the catalogue only.
+Permission is decided before anything is read. A caller who may see everybody sees all nodes, except restricted
+students and their records. A caller who may see some students sees the catalogue (courses, groups, items, points) and
+the nodes that these students' own relationships and records lead to: the relationships of a node of the catalogue
+are read from the students on, so that no other student's record is read. A caller who may see no person sees the
+catalogue only.
 """
 
 from collections import Counter, defaultdict
@@ -50,7 +51,7 @@ class Tie(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sight:
+class VisibleGraph:
     """The part of the graph that one caller may see.
 
     `persons` maps each permitted student to the permitted courses; None instead of the courses stands for all
@@ -160,7 +161,9 @@ class Sight:
             return []
         return self.graph.read_along("nodes", label, (), ids=sorted(ids), whole=whole)
 
-    def hop(self, nodes: Iterable[Key], types: Collection[str]) -> tuple[dict[str, Tie], set[Hub]]:
+    def relationships_of(
+        self, nodes: Iterable[Key], types: Collection[str]
+    ) -> tuple[dict[str, Tie], set[Hub]]:
         """Return all visible relationships of these visible nodes along these types, and the hubs among the nodes.
 
         The relationships stand by their ids. Those of hubs are left out.
@@ -232,7 +235,7 @@ class Sight:
 
         Links of the catalogue and links of a record begin at the nodes themselves.
         """
-        assert self.persons is not None  # noqa: S101 - `hop` asks before
+        assert self.persons is not None  # noqa: S101 - `relationships_of` asks before
         types: dict[str, set[str]] = defaultdict(set)  # `whose` of links -> their types
         for link in links:
             types[link.whose].add(link.type)
