@@ -1,6 +1,7 @@
 """The client of the model without a socket: requests end in a transport of the test."""
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -184,6 +185,37 @@ def test_dates_of_retry_after() -> None:
     assert retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, 10.0) == 50
     assert retry_after({"retry-after": "soon"}, 10.0) is None
     assert retry_after({"retry-after": "nan"}, 10.0) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "9" * 400},
+        {"retry-after-ms": "9" * 400},
+        {"retry-after": "86400"},
+        {"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"},
+    ],
+)
+def test_no_header_asks_for_more_than_an_hour(headers) -> None:
+    """Out: `min` in retry_after. A pack of a batch then waits for ever, or its time is too large for a date."""
+    assert retry_after(headers, 10.0) == 3_600
+    asking = model(lambda _: error(429, headers=headers))
+    with pytest.raises(Wait) as caught:
+        asking.batches(asking.accesses("interaction")[0]).look("b")
+    assert caught.value.seconds == 3_600
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai"])
+def test_a_date_without_a_time_zone_is_in_utc(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: the time zone in retry_after."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for date in ("Thu Jan  1 00:01:00 1970", "Thu, 01 Jan 1970 00:01:00 -0000"):
+            assert retry_after({"retry-after": date}, 10.0) == 50
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("failure", [Wait("later", 4.0), Retryable("no Redis"), Rejected("never")])

@@ -6,6 +6,7 @@ The words of an error body are used for matching only. They may repeat the reque
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
@@ -90,6 +91,8 @@ MOVED = (
 _REFUSED = (
     "the provider refuses the request ({status}): ask `edugraph provider check` what it accepts"
 )
+# The provider may ask for days. It is asked after this time, as with the longest pause of the rate limiter.
+_LONGEST_WAIT_SECONDS = 3_600.0
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _HOST = re.compile(r"[a-z0-9.:_-]{1,253}")
 _STATUS = re.compile(r"[45][0-9]{2}")
@@ -227,19 +230,22 @@ def refusal(status: int, words: str, model: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that the headers ask to wait, or None.
+    """Return the seconds that the headers ask to wait, at most an hour, or None.
 
-    The headers have milliseconds, seconds, or a date (RFC 9110, 10.2.3).
+    The headers have milliseconds, seconds, or a date (RFC 9110, 10.2.3). A date without a time zone is in UTC.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         if _NUMBER.fullmatch(value):
-            return float(value) * unit
+            return min(float(value) * unit, _LONGEST_WAIT_SECONDS)
     date = headers.get("retry-after", "").strip()
     if not date:
         return None
     try:
-        return max(parsedate_to_datetime(date).timestamp() - now, 0.0)
+        end = parsedate_to_datetime(date)
+        if end.tzinfo is None:
+            end = end.replace(tzinfo=UTC)
+        return min(max(end.timestamp() - now, 0.0), _LONGEST_WAIT_SECONDS)
     except (ValueError, TypeError, OverflowError, IndexError, OSError):
         # The text is not a date, or a date that no calendar has.
         return None
