@@ -28,11 +28,11 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 # The table of docs/insights.md: of whom a role sees rows in which questions.
 OF_COURSES = (
     "weak-points earlier-gaps returning-mistakes difficulty items travelling-weaknesses untaught-points trust "
-    "course-map mood trend mastery"
+    "course-map mood trend mastery spread"
 )
 OF_PERSONS = (
     "student next needs-help attention ties records roster review-queue review-points handed-in "
-    "help-used grid point today"
+    "help-used grid point today together ready answers changes"
 )
 OF_ONE = "records help-used grid point"
 TABLE: dict[str, tuple[str, str]] = {

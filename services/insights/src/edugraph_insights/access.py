@@ -27,7 +27,7 @@ Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
 # Questions whose answers need not name a person.
 IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
-     "untaught-points", "trust", "course-map", "mood", "trend", "mastery"}
+     "untaught-points", "trust", "course-map", "mood", "trend", "mastery", "spread"}
 )  # fmt: skip
 ABOUT_PERSONS = frozenset(
     {
@@ -45,6 +45,10 @@ ABOUT_PERSONS = frozenset(
         "grid",
         "point",
         "today",
+        "together",
+        "ready",
+        "answers",
+        "changes",
     }
 )
 # A caller could choose two groups as small as they like, so this question is not answered in cells.

@@ -752,6 +752,121 @@ def latest(records: Sequence[Any]) -> tuple[str, ...]:
     return tuple(sorted(times, key=lambda each: (times[each], each), reverse=True))[:50]
 
 
+def together(school: School, course: str) -> dict[Any, dict[str, Any]]:
+    """(point, number of the group) -> its students, and the points that need the point."""
+    cells = grid(school, course)
+    mine = {point for _, point in cells} | taught_points(school, course)
+    needed_for: dict[str, set[str]] = defaultdict(set)
+    for point, needed in prerequisites(school):
+        if point in mine and point != needed:
+            needed_for[needed].add(point)
+    weak: dict[str, list[tuple[float, int, str]]] = defaultdict(list)
+    for (who, point), cell in cells.items():
+        if point in needed_for and cell["share"] is not None and cell["share"] < 0.5:
+            weak[who].append((cell["share"], -cell["first_attempts"], point))
+    rows = {}
+    for point, later in needed_for.items():
+        students = sorted((min(each), who) for who, each in weak.items() if min(each)[2] == point)
+        left = [who for _, who in students]
+        groups = (len(left) + 5) // 6
+        for number in range(1, groups + 1 if len(left) >= 3 else 1):
+            size = -(-len(left) // (groups - number + 1))
+            rows[point, number] = {"students": tuple(left[:size]), "for": later}
+            left = left[size:]
+    return rows
+
+
+def taught_points(school: School, course: str) -> set[str]:
+    return {
+        point_of(school, point.name)
+        for each in school.findings
+        if each.record["type"] == "course_content" and each.record["data"]["course_id"] == course
+        for point in each.finding.knowledge_points
+    }
+
+
+def ready(
+    school: School, point: str, states: dict[str, dict[str, str]]
+) -> dict[str, tuple[str, set[str], set[str], set[str]]]:
+    """Student -> the state, and the direct prerequisites that are missing, unsure and mastered.
+
+    `states` has the mastery by student and point, which has a reference of its own.
+    """
+    point = point_of(school, point)
+    needs = {needed for each, needed in prerequisites(school) if each == point != needed}
+    rows = {}
+    for who, of_student in states.items() if needs else ():
+        missing = {each for each in needs if of_student.get(each) == "not mastered"}
+        mastered = {each for each in needs if of_student.get(each) == "mastered"}
+        unsure = needs - missing - mastered
+        state = "not ready" if missing else "to check" if unsure else "ready"
+        rows[who] = state, missing, unsure, mastered
+    return rows
+
+
+def answers(school: School, course: str) -> dict[Any, dict[str, Any]]:
+    given: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    answered: dict[str, int] = defaultdict(int)
+    for r in first_attempts(school, course):
+        if r.data.response:
+            given[r.data.item_id, r.data.response].append(r)
+            answered[r.data.item_id] += 1
+    return {
+        (item, response): {
+            "right": mean(r.data.outcome_thousandths / 1000 for r in records),
+            "students": len(records),
+            "answered": answered[item],
+            "share": len(records) / answered[item],
+            "who": tuple(sorted(r.data.student_id for r in records)),
+        }
+        for (item, response), records in given.items()
+    }
+
+
+def changes(school: School, course: str, until: datetime) -> dict[Any, dict[str, Any]]:
+    weeks: dict[str, list[list[float]]] = defaultdict(lambda: [[], []])
+    for r in first_attempts(school, course):
+        for back in (0, 1):
+            after, last = (until - timedelta(weeks=back + 1), until - timedelta(weeks=back))
+            if after < r.timestamp <= last:
+                weeks[r.data.student_id][back].append(r.data.outcome_thousandths / 1000)
+    enough = {who: each for who, each in weeks.items() if min(map(len, each)) >= 3}
+    change = {who: mean(now) - mean(before) for who, (now, before) in enough.items()}
+    of_class = mean(change.values()) if change else 0.0
+    rows = {}
+    for who, (now, before) in enough.items():
+        difference = round(change[who] - of_class, 9)
+        direction = (
+            "rose" if difference >= 0.2 else "fell" if difference <= -0.2 else "about the same"
+        )
+        rows[who] = {
+            "state": direction,
+            "right_before": mean(before),
+            "right_now": mean(now),
+            "attempts_before": len(before),
+            "attempts_now": len(now),
+            "class_change": of_class,
+            "difference": change[who] - of_class,
+        }
+    return rows
+
+
+def spread(school: School, course: str) -> dict[Any, dict[str, Any]]:
+    rows = {}
+    for point, of_students in of_points(school, course).items():
+        shares = [mean(each) / 1000 for each in of_students.values()]
+        n = len(shares)
+        rows[point] = {
+            "students": n,
+            "right": mean(shares),
+            "none_right": sum(each == 0 for each in shares) / n,
+            "under_half": sum(0 < each < 0.5 for each in shares) / n,
+            "half_or_more": sum(0.5 <= each < 1 for each in shares) / n,
+            "all_right": sum(each == 1 for each in shares) / n,
+        }
+    return rows
+
+
 def mood(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
     found = {each.record["record_id"]: each.finding for each in school.findings}
     cells: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)

@@ -156,6 +156,7 @@ def test_parquet_has_the_rows_of_json(client: TestClient, name: str) -> None:
         "student": "&student=s1",
         "next": "&student=s1&goal=fractions",
         "point": "&point=fractions",
+        "ready": "&point=fractions",
         "travelling-weaknesses": "&next_course=C",
     }
     path = f"/{name}?course=C{more.get(name, '')}{'&group=g&other_group=g' if name == 'groups' else ''}"

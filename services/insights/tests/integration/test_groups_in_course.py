@@ -31,12 +31,13 @@ from .schools import (
 
 ALWAYS = (None, None)
 OF_ONE_STUDENT = ("student", "next")
-OF_ONE_POINT = ("point",)
+OF_ONE_POINT = ("point", "ready")
 NEEDS: dict[str, dict[str, Any]] = {
     "next": {"goal": "P1"},
     "groups": {"other_group": "other"},
     "travelling-weaknesses": {"next_course": "D"},
     "point": {"point": "P1"},
+    "ready": {"point": "P1"},
 }
 
 

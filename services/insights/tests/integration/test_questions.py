@@ -169,6 +169,56 @@ def test_what_to_do_today_equals_the_reference(
         assert [(row.rank, row.kind) for row in rows] == list(enumerate(kinds, start=1))
 
 
+@pytest.mark.thorough
+@EXAMPLES
+@given(school=schools())
+def test_questions_that_teachers_ask_first_equal_the_reference(
+    room: Room, insights: Insights, school: School
+) -> None:
+    """Out, each alone: `taught_points` and `is_wrong` in together; `week_ago` in changes; the second band of spread; the
+    order of `missing` and `unsure` in ready.
+    """
+    school = slower(school, 12)
+    written(room, school)
+    until = BEGINNING + timedelta(days=14)
+    for course in COURSES:
+        people = sorted(reference.roster(school, course))
+        if not people:
+            continue
+        expected = reference.together(school, course)
+        needed_for = {key: row.pop("for") for key, row in expected.items()}
+        rows = asked(insights, "together", course=course).rows
+        same({(row.point, row.number): row for row in rows}, expected)
+        for row in rows:
+            named = {reference.point_of(school, each) for each in row.needed_for}
+            assert named == needed_for[row.point, row.number]
+        found = asked(insights, "answers", course=course).rows
+        same({(row.item, row.response): row for row in found}, reference.answers(school, course))
+        found = asked(insights, "changes", course=course, until=until).rows
+        same({row.student: row for row in found}, reference.changes(school, course, until))
+        found = asked(insights, "spread", course=course).rows
+        same({row.point: row for row in found}, reference.spread(school, course))
+        states = {}
+        for who in people:
+            of_student = asked(insights, "student", course=course, student=who).rows
+            states[who] = {row.point: row.state for row in of_student}
+        for point in POINTS:
+            if not _is_known(room, point):
+                continue
+            found = asked(insights, "ready", course=course, point=point).rows
+            shown = {}
+            for row in found:
+                names = (row.missing, row.unsure, row.mastered)
+                shown[row.student] = (
+                    row.state,
+                    *(
+                        {reference.point_of(school, each) for each in each_name}
+                        for each_name in names
+                    ),
+                )
+            assert shown == reference.ready(school, point, states)
+
+
 def _is_known(room: Room, point: str) -> bool:
     found = room.query(
         "MATCH (k:KnowledgePoint) WHERE k.id = $id RETURN k.id", id=canonical_name(point)

@@ -53,6 +53,7 @@ NEEDS = {
     "groups": {"group": "g", "other_group": "h"},
     "travelling-weaknesses": {"next_course": "D"},
     "point": {"point": "P1"},
+    "ready": {"point": "P1"},
 }
 PERSONAL_READS = (
     "student",
@@ -69,6 +70,10 @@ PERSONAL_READS = (
     "grid",
     "point",
     "today",
+    "together",
+    "ready",
+    "answers",
+    "changes",
 )
 
 
@@ -336,6 +341,7 @@ def showing_the_mark(room: Room, who: Caller) -> set[str]:
         "student": {"student": RESTRICTED},
         "next": {"student": RESTRICTED, "goal": f"{MARK}law"},
         "point": {"point": "anemonelaw"},
+        "ready": {"point": "anemonelaw"},
         "groups": {"group": "g", "other_group": "g"},
         "travelling-weaknesses": {"next_course": "C"},
     }

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from edugraph_insights.questions import (
+    answers,
     attention,
+    changes,
     course_map,
     difficulty,
     earlier_gaps,
@@ -18,14 +20,17 @@ from edugraph_insights.questions import (
     mood,
     needs_help,
     point,
+    ready,
     records,
     returning_mistakes,
     review_points,
     review_queue,
     roster,
+    spread,
     student,
     ties,
     today,
+    together,
     travelling_weaknesses,
     trend,
     trust,
@@ -64,5 +69,10 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         grid,
         point,
         today,
+        together,
+        ready,
+        answers,
+        changes,
+        spread,
     )
 }
