@@ -1,7 +1,9 @@
-"""`edugraph pull folder`: one round of a connector, for cron or a CronJob."""
+"""`edugraph pull folder|canvas|oneroster`: one round of a connector, for cron or a CronJob."""
 
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -11,19 +13,26 @@ from edugraph_cli.display import (
     err,
     plain_errors,
     print_rows,
+    print_table,
     say,
     show_json,
     stop,
 )
 from edugraph_cli.options import Json
+from edugraph_cli.pulling.canvas import Canvas, StudentKey
 from edugraph_cli.pulling.folders import Folder
-from edugraph_cli.pulling.rounds import CannotRead, Round, pull
+from edugraph_cli.pulling.oneroster import OneRoster, token_of_client
+from edugraph_cli.pulling.rest import RestApi, secret_from_environment
+from edugraph_cli.pulling.rounds import CannotRead, Part, Round, pull
 from edugraph_client import Client
+from edugraph_common.sources import Platforms
+from edugraph_common.sources.oneroster import PersonKey, RosterSettings
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Fetch what is new at a source, and import it. Let cron or a CronJob call these commands.",
 )
+ROSTER_SCOPE = "https://purl.imsglobal.org/spec/or/v1p2/scope/roster.readonly"
 SourceArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="the source (`edugraph sources list`)")
 ]
@@ -61,15 +70,102 @@ def pull_folder(
     _finish(done, as_json=as_json)
 
 
-def _finish(done: Round, *, as_json: bool) -> None:
+@app.command("canvas")
+def pull_canvas(
+    name: SourceArgument,
+    url: Annotated[
+        str, typer.Option(help="the address of Canvas, such as https://canvas.school.example")
+    ],
+    course: Annotated[
+        list[str] | None,
+        typer.Option(help="the id of a course in Canvas; without it, all courses of the user"),
+    ] = None,
+    student_key: Annotated[
+        StudentKey,
+        typer.Option(help="the field of a user that is the student's id in your other sources"),
+    ] = "sis_user_id",
+    as_json: Json = False,
+) -> None:
+    """Import assignments that have changed, and submissions that were handed in or graded since the last round.
+
+    EDUGRAPH_PULL_TOKEN is the token of Canvas, or EDUGRAPH_PULL_TOKEN_FILE the file with it. The source is of the
+    kind records. Exits with 1 if a course could not be read.
+    """
+    try:
+        api = RestApi(url, secret_from_environment("EDUGRAPH_PULL_TOKEN"))
+        canvas = Canvas(api, url, student_key, tuple(course or ()))
+        done = _pull_from(name, canvas.parts)
+    except CannotRead as problem:
+        stop(str(problem), INVALID)
+    _finish(done, as_json=as_json, left_out=canvas.left_out)
+
+
+@app.command("oneroster")
+def pull_oneroster(  # noqa: PLR0917 - they are options of a command
+    name: SourceArgument,
+    url: Annotated[
+        str,
+        typer.Option(
+            help="the address of its API, such as https://sis.school.example/ims/oneroster/rostering/v1p2"
+        ),
+    ],
+    person_key: Annotated[
+        PersonKey, typer.Option(help="the field of users with the ids that your other sources use")
+    ] = "sourcedId",
+    time_zone: Annotated[
+        str, typer.Option(help="the time zone of the dates, such as Asia/Shanghai")
+    ] = "UTC",
+    token_url: Annotated[
+        str | None, typer.Option(help="where the credentials of a client become a token (OAuth 2)")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Import classes, their members and terms if something has changed since the last round.
+
+    EDUGRAPH_PULL_TOKEN is the token. With --token-url, EDUGRAPH_PULL_CLIENT_ID and EDUGRAPH_PULL_CLIENT_SECRET are
+    the credentials. Each may be in a file: a variable of this name with _FILE at its end names it. The source is of
+    the kind roster. Exits with 2 if the roster cannot be read.
+    """
+    try:
+        zone = ZoneInfo(time_zone)
+    except (KeyError, ValueError):
+        stop(f"{time_zone} is not a known time zone; use a name such as Asia/Shanghai.", INVALID)
+    settings = RosterSettings(Platforms(), datetime.now(UTC), zone, person_key=person_key)
+    try:
+        if token_url is None:
+            token = secret_from_environment("EDUGRAPH_PULL_TOKEN")
+        else:
+            token = token_of_client(
+                token_url,
+                secret_from_environment("EDUGRAPH_PULL_CLIENT_ID"),
+                secret_from_environment("EDUGRAPH_PULL_CLIENT_SECRET"),
+                ROSTER_SCOPE,
+            )
+        done = _pull_from(name, OneRoster(RestApi(url, token), url, settings).parts)
+    except CannotRead as problem:
+        stop(str(problem), INVALID)
+    _finish(done, as_json=as_json)
+
+
+def _pull_from(name: str, parts: Callable[[Mapping[str, str]], Iterable[Part]]) -> Round:
+    """Make a round of a connector that asks for what the cursor does not have. Raises CannotRead."""
+    with plain_errors(), Client.from_environment() as client:
+        source = client.source(name)
+        cursor = client.source_cursor(name)
+        return pull(client, source, cursor, parts(cursor.places))
+
+
+def _finish(done: Round, *, as_json: bool, left_out: Mapping[str, int] | None = None) -> None:
     """Print a round, and end the command with its exit code."""
     if as_json:
-        show_json({"jobs": done.jobs, "problems": done.problems})
+        show_json({"jobs": done.jobs, "problems": done.problems, "left_out": left_out or {}})
     else:
         if done.jobs:
             print_rows(("imported", "job"), list(done.jobs.items()))
         else:
             say("There was nothing new.")
+        if left_out:
+            print_table("Submissions that were left out", left_out)
         for problem in done.problems:
             err.print(problem, style="bold red", markup=False, highlight=False, soft_wrap=True)
     if done.problems:

@@ -1,10 +1,11 @@
 """One round of a connector: submit each part of a source that is new, and remember how far it came."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from edugraph_client import Client, FileSource, Refused
 from edugraph_common.contracts.data_sources import DataSource, SourceCursor
@@ -134,6 +135,15 @@ def _form_of(path: Path, part: Part, source: DataSource) -> FileSource:
 def digest_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def file_of(lines: Sequence[str]) -> Iterator[Path]:
+    """Yield a temporary file with these lines."""
+    with TemporaryDirectory(prefix="edugraph-pull-") as folder:
+        path = Path(folder, "lines")
+        path.write_bytes("".join(lines).encode(errors="surrogatepass"))
+        yield path
 
 
 def short_hash(*texts: str) -> str:
