@@ -128,6 +128,22 @@ def test_files_that_cannot_be_imported_are_sentences(records: Target, tmp_path: 
     assert [sentence.split(":")[0] for sentence in done.problems] == ["a.pdf", "b.ndjson", "c.csv"]
 
 
+def test_strange_names_are_imported_and_special_files_left_out(
+    records: Target, tmp_path: Path
+) -> None:
+    """Out: `_printable`, or the type in `Blobs.facts`: reading the pipe never ends."""
+    write(tmp_path / "line\nbreak.ndjson", line("a"))
+    write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.ndjson")), line("b"))
+    write(tmp_path / "成绩 100% #1?.ndjson", line("c"))
+    os.mkfifo(tmp_path / "pipe.ndjson")
+    (tmp_path / "broken.ndjson").symlink_to(tmp_path / "missing")
+    for name in ("pipe.ndjson", "broken.ndjson"):
+        os.utime(tmp_path / name, (0, 0), follow_symlinks=False)
+    done = pull("folder", records.name, tmp_path)
+    assert sorted(done.names) == ["?.ndjson", "line?break.ndjson", "成绩 100% #1?.ndjson"]
+    assert pull("folder", records.name, tmp_path).names == []
+
+
 def test_a_process_that_dies_before_it_saved_submits_nothing_twice(
     records: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

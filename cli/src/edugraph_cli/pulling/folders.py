@@ -19,6 +19,11 @@ from edugraph_common.runtime.shared_state.object_store import Blobs, shown
 SETTLED_AFTER = timedelta(seconds=10)
 
 
+def _printable(name: str) -> str:
+    """Return the name of a file without characters that no name of an import has, such as a line break."""
+    return "".join(each if each.isprintable() else "?" for each in name)
+
+
 @dataclass(frozen=True)
 class Folder:
     """The files in and below a folder, or the objects below a prefix. `url` is a path or a URL such as s3://exports/lms.
@@ -61,7 +66,7 @@ class Folder:
             part = Part(
                 place=short_hash(key),
                 version=short_hash(version),
-                name=key,
+                name=_printable(key),
                 open=partial(self._copy, key, facts),
             )
             parts.append(part)

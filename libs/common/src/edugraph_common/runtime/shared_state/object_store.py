@@ -198,8 +198,15 @@ class Blobs:
         return sorted(self._listed(prefix))
 
     def facts(self, prefix: str) -> dict[str, OutsideFile]:
-        """Return key -> facts for the files below a folder. Raises Retryable like `keys`."""
-        return {key: _facts_of(info) for key, info in sorted(self._listed(prefix).items())}
+        """Return key -> facts for the regular files below a folder. Raises Retryable like `keys`.
+
+        Pipes and other special files are left out, since reading one may never end.
+        """
+        found = {}
+        for key, info in sorted(self._listed(prefix).items()):
+            if info["type"] == "file":
+                found[key] = _facts_of(info)
+        return found
 
     def _listed(self, prefix: str) -> dict[str, dict[str, Any]]:
         """Return key -> the facts of the filesystem, for the files below a folder."""
