@@ -330,6 +330,8 @@ def _parser(mapping: Mapping, field: str) -> CellParser:
         if field in DEADLINES:
             parse_date = _parse_deadline
         parse = partial(parse_date, mapping.date_formats, _zone_of(mapping))
+    elif field in DATES:
+        parse = str.strip
     elif field in NUMBERS:
         parse = partial(_parse_number, mapping.decimal, field)
     elif field == "breaks":

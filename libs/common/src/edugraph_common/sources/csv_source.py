@@ -2,13 +2,15 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_row, shorten
 from edugraph_common.sources.cells import CellReader
 from edugraph_common.sources.chunking import BLANK, RowChunk, RowForm, row_chunks
+from edugraph_common.sources.header_rows import LOOKED_AT, find_header
 from edugraph_common.sources.json_source import decode_text
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, MalformedFile
@@ -25,7 +27,6 @@ from edugraph_common.sources.table_rows import SheetRow
 
 DELIMITERS = (",", "\t", ";", "|")
 _FIRST_NOT_ASCII = 0x80
-_MOST_TITLES = 20  # lines above a header, as in a workbook
 _LONE_CR = re.compile(rb"\r(?!\n)")
 _SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
 
@@ -212,11 +213,12 @@ def _has_no_quote(text: bytes) -> bool:
     return b'"' not in text
 
 
-def read_header(head: bytes, delimiter: str | None) -> Header:
+def read_header(head: bytes, delimiter: str | None, wanted: Collection[str] = ()) -> Header:
     """Return the header of a table. `head` is the first part of the text, in UTF-8.
 
     A first line such as `sep=;`, which gives Excel the delimiter, is skipped, and so are titles above the header. If
-    `delimiter` is None, that delimiter is used, or else the one that gives the most columns. Raises MalformedFile.
+    `delimiter` is None, that delimiter is used, or else the one that gives the most columns. `wanted` are the columns
+    that a mapping names. Raises MalformedFile.
     """
     text = head.removeprefix(BOM)
     if not text.strip():
@@ -228,40 +230,54 @@ def read_header(head: bytes, delimiter: str | None) -> Header:
         start, delimiter = sep_line.end(), delimiter or sep_line[1].decode()
     found: list[Header] = []
     for candidate in (delimiter,) if delimiter else DELIMITERS:
-        rows = CsvRows(candidate)
-        begin = _after_titles(rows, text, start)
-        end = rows.end(text, begin, final=True)
-        if end - begin > MAX_HEADER_BYTES:
-            raise MalformedFile(
-                f"the header is longer than {MAX_HEADER_BYTES:,} bytes: the file is no table whose first line names "
-                "the columns"
-            )
-        raw = text[begin:end].decode(errors="replace").rstrip("\r\n")
-        try:
-            columns = tuple(cell.strip() for cell in rows.cells(raw))
-        except InvalidRecord:
+        lines = _first_lines(CsvRows(candidate), text, start)
+        place = find_header([line.cells for line in lines], wanted)
+        if place is None:
             continue
-        size, lines = len(head) - len(text) + end, text.count(b"\n", 0, end)
-        found.append(Header(delimiter=candidate, columns=columns, raw=raw, size=size, lines=lines))
+        begin = lines[place.first].begin
+        end = lines[place.end - 1].end
+        raw = text[begin:end].decode(errors="replace").rstrip("\r\n")
+        size = len(head) - len(text) + end
+        lines_of_head = text.count(b"\n", 0, end)
+        header = Header(
+            delimiter=candidate, columns=place.columns, raw=raw, size=size, lines=lines_of_head
+        )
+        found.append(header)
     if not found:
         raise MalformedFile("the header is not valid CSV: a quote in it does not close")
     return max(found, key=lambda header: len(header.columns))
 
 
-def _after_titles(rows: CsvRows, text: bytes, start: int) -> int:
-    """Return the start of the header. A title is a line with one filled cell and further blank ones, as in Excel."""
-    at = start
-    for _ in range(_MOST_TITLES):
-        end = rows.end(text, at, final=True)
-        if end <= at or end - at > MAX_HEADER_BYTES:
-            return start
+class _Line(NamedTuple):
+    """A row at the beginning of a file, with the places of its bytes."""
+
+    begin: int
+    end: int
+    cells: list[str]
+
+
+def _first_lines(rows: CsvRows, text: bytes, start: int) -> list[_Line]:
+    """Return the first rows of a file, up to one that is not valid CSV.
+
+    Raises MalformedFile if the first row is too long.
+    """
+    found: list[_Line] = []
+    begin = start
+    while len(found) < LOOKED_AT:
+        end = rows.end(text, begin, final=True)
+        if end <= begin:
+            break
+        if end - begin > MAX_HEADER_BYTES and not found:
+            raise MalformedFile(
+                f"the header is longer than {MAX_HEADER_BYTES:,} bytes: the file is no table whose first line names "
+                "the columns"
+            )
+        if end - begin > MAX_HEADER_BYTES:
+            break
         try:
-            cells = rows.cells(text[at:end].decode(errors="replace").rstrip("\r\n"))
+            cells = rows.cells(text[begin:end].decode(errors="replace").rstrip("\r\n"))
         except InvalidRecord:
-            return start
-        filled = sum(bool(cell.strip()) for cell in cells)
-        is_title = filled <= 1 < len(cells)
-        if not is_title:
-            return at
-        at = end
-    return start
+            break
+        found.append(_Line(begin, end, cells or [""]))
+        begin = end
+    return found

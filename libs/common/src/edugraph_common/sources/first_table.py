@@ -16,7 +16,7 @@ from edugraph_common.sources.mapping_suggestion import MappingSuggestion, sugges
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.read_plan import ReadPlan, open_text
 from edugraph_common.sources.table_files import sheet_rows
-from edugraph_common.sources.table_rows import HEADER_ROWS, column_names, likely_header
+from edugraph_common.sources.table_rows import HEADER_ROWS, found_header
 
 _ROWS_FOR_A_SUGGESTION = 2_000  # a gradebook has its row of means at its end
 
@@ -62,9 +62,8 @@ def _of_sheets(file: IO[bytes], detected: DetectedFile) -> FirstTable:
                 for row in islice(group, HEADER_ROWS + _ROWS_FOR_A_SUGGESTION)
                 if not row.is_blank
             ]
-            place = likely_header(rows[:HEADER_ROWS])
-            if place is not None:
-                columns = column_names(rows[place].cells or ())
-                cells = [list(map(cell_text, row.cells or ())) for row in rows[place + 1 :]]
-                return FirstTable(columns, cells, sheet)
+            header = found_header(rows[:HEADER_ROWS])
+            if header is not None:
+                cells = [list(map(cell_text, row.cells or ())) for row in rows[header.end :]]
+                return FirstTable(header.columns, cells, sheet)
     raise MalformedFile("no sheet holds a table whose first rows name the columns")

@@ -16,6 +16,11 @@ import yaml
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import RecordType
 
+# The number of a question, and words before what it asks for.
+_QUESTION = re.compile(
+    r"\s*(?:Q?\d+\s*[、.．:：)）]\s*)?(?:请(?:输入|填写))?(?:您的|你的|your\b)?", re.IGNORECASE
+)
+
 
 class Layout(ContractModel):
     """A layout of a gradebook. `gradebook_layouts.yaml` describes the fields."""
@@ -86,14 +91,15 @@ class Words:
 
 def layout_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Layout | None:
     """Return the first layout that fits the names of the columns and the labels of the rows, or None."""
-    names = {plain(column) for column in header}
+    names = set(map(plain, header))
+    names.update(map(person_name, header))
     labels = set[str]()
     for row in rows:
         labels.update(map(plain, row))
     for layout in _found().layouts:
         has_all = all(names & _plain_set(choices) for choices in layout.has)
         has_column = layout.column is None or any(
-            re.search(layout.column, column) for column in header
+            re.search(layout.column, column, re.IGNORECASE) for column in header
         )
         has_row = not layout.rows or bool(labels & _plain_set(layout.rows))
         if has_all and has_column and has_row:
@@ -119,6 +125,12 @@ def plain(name: str) -> str:
     """Return a name without differences in case, width, spaces and punctuation between exports."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(char for char in folded if char.isalnum())
+
+
+def person_name(column: str) -> str:
+    """Return the plain name of a column that may be about a person, such as "2、您的学号：" of a form."""
+    asked = _QUESTION.sub("", column)
+    return plain(asked)
 
 
 def stem_of(file_name: str) -> str:

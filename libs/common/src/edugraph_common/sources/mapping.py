@@ -70,6 +70,7 @@ _TIMES = frozenset({"timestamp", "changed_at"})
 # A suggested mapping has it in place of a value that the file does not state. No import takes it.
 UNKNOWN = "?"
 _PLACEHOLDER = re.compile(r"\{(?:sheet|course|column)\}")
+_LINE_BREAK = re.compile(r"\s*[\r\n]+\s*")
 _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 
 
@@ -169,7 +170,8 @@ class Items(ContractModel):
     ) -> str:
         """Return the id of the item in a column. `own_id` is the id that the row states for its only item."""
         pattern = self.ids.get(column) or self.item_id
-        parts = {"{sheet}": sheet or "", "{course}": course, "{column}": own_id or column}
+        name = own_id or one_line(column)
+        parts = {"{sheet}": sheet or "", "{course}": course.strip(), "{column}": name.strip()}
         # One pass, because the name of a column may have braces, too.
         return _PLACEHOLDER.sub(lambda found: parts[found[0]], pattern)
 
@@ -392,6 +394,11 @@ def _load(text: str | bytes) -> Any:
 def _refuse(verb: str, names: Sequence[str], subject: str) -> None:
     if names:
         raise ValueError(f"{subject} {verb} {', '.join(names)}")
+
+
+def one_line(column: str) -> str:
+    """Return the name of a column without its line breaks, which spreadsheets have in narrow columns."""
+    return _LINE_BREAK.sub(" ", column)
 
 
 def may_be_a_first_name(text: str) -> bool:

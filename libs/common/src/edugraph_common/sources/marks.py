@@ -1,4 +1,4 @@
-"""Marks in the cells of a gradebook: "7", "7,5", "85 %" and "7/10"."""
+"""Marks in the cells of a gradebook: "7", "7,5", "85 %", "7/10" and "7 (late)"."""
 
 import re
 from typing import NamedTuple
@@ -11,6 +11,12 @@ FRACTION = re.compile(
 )
 _NUMBER = re.compile(NUMBER)
 _UNIT = re.compile(r"(?<=\d)\s*(?:分|points?|pts?\.?|punkte)$", re.IGNORECASE)
+# The wide forms of digits and signs, which sheets in Chinese may have: ８５％ is 85%.
+_USUAL_WIDTH = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+# Words behind the mark of a work that was handed in late.
+_LATE = re.compile(
+    r"(?<=[\d%])\s*[(\[]?\s*(?:late|verspätet|迟交|补交|逾期|晚交)\s*[)\]]?$", re.IGNORECASE
+)
 # Three digits after a comma or point may be thousands, so they say nothing about decimals.
 _DECIMAL_COMMA = re.compile(r"\d,(?!\d{3}(?!\d))\d")
 _DECIMAL_POINT = re.compile(r"\d\.(?!\d{3}(?!\d))\d")
@@ -36,8 +42,14 @@ def read_mark(cell: str) -> Mark | None:
 
 
 def without_unit(cell: str) -> str:
-    """Return the text of a cell without a unit such as 分 or "pts" after the number."""
-    return _UNIT.sub("", cell.strip())
+    """Return the text of a cell without a unit such as 分 or "pts", and without the word for a late work."""
+    text = cell.translate(_USUAL_WIDTH).strip()
+    return _UNIT.sub("", _LATE.sub("", text))
+
+
+def is_late(cell: str) -> bool:
+    """Return whether a cell says that the work was handed in late, beside its mark."""
+    return _LATE.search(cell.translate(_USUAL_WIDTH).strip()) is not None
 
 
 def decimal_of(cells: list[str]) -> str | None:

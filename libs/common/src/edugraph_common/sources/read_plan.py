@@ -43,6 +43,8 @@ from edugraph_common.sources.table_files import sheet_rows
 from edugraph_common.sources.table_rows import TableSource, check_columns, row_lines
 from edugraph_common.sources.xapi import StatementSource, people_of_statement, read_statement
 
+# The sign that stands for bytes that are not valid in the encoding.
+_REPLACED = "\ufffd"
 _NEEDS_A_MAPPING = "needs a mapping that says which column is which field; `edugraph import --dry-run` suggests one"
 
 
@@ -139,7 +141,7 @@ def make_read_plan(
         if sentence := why_no_text(head):
             raise UnusableKind(sentence)
         encoding = encoding_mark(head) or (mapping and mapping.encoding) or encoding_of(head)
-        header = read_header(in_utf8(head, encoding), mapping.delimiter if mapping else None)
+        header = _header_of(head, encoding, mapping)
         if mapping:
             check_columns(header.columns, mapping)
         return ReadPlan(format=file_format, encoding=encoding, header=header, mapping=mapping)
@@ -153,6 +155,32 @@ def make_read_plan(
     return ReadPlan(
         format=file_format, layout=layout, platforms=prefixes, log_platform=platforms.log
     )
+
+
+def _header_of(head: bytes, encoding: str, mapping: Mapping | None) -> Header:
+    """Return the header of a table. Raises MalformedFile, also if the header has bytes of another encoding."""
+    text = in_utf8(head, encoding)
+    delimiter = None
+    wanted: list[str] = []
+    if mapping:
+        delimiter = mapping.delimiter
+        wanted = [column for column in mapping.columns if column]
+    header = read_header(text, delimiter, wanted)
+    has_replaced_bytes = _REPLACED in header.raw and not _is_utf8(text[: header.size])
+    if has_replaced_bytes:
+        raise MalformedFile(
+            f"the header has bytes that are not {encoding}: name the encoding of the file in the mapping, as in "
+            "`encoding: gb18030`, or mend the header"
+        )
+    return header
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def in_utf8(head: bytes, encoding: str) -> bytes:

@@ -32,9 +32,16 @@ from edugraph_common.contracts.records import (
 from edugraph_common.sources.cells import Cell, CellReader, cell_parser, cell_text, is_blank_cell
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.converted_lines import read_converted_line
+from edugraph_common.sources.header_rows import FoundHeader, find_header, headers_at
 from edugraph_common.sources.json_source import Lines, decode_json
-from edugraph_common.sources.mapping import ITEM_FIELDS, Items, Mapping, may_be_a_first_name
-from edugraph_common.sources.marks import FRACTION, PERCENT_SIGNS, without_unit
+from edugraph_common.sources.mapping import (
+    ITEM_FIELDS,
+    Items,
+    Mapping,
+    may_be_a_first_name,
+    one_line,
+)
+from edugraph_common.sources.marks import FRACTION, PERCENT_SIGNS, is_late, without_unit
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjson
 from edugraph_common.sources.rows import (
     Content,
@@ -68,19 +75,21 @@ def column_names(cells: Iterable[Cell]) -> tuple[str, ...]:
     return tuple(cell_text(cell).strip() for cell in cells)
 
 
-def likely_header(rows: Sequence[SheetRow]) -> int | None:
-    """Return the index of the row that is most likely the header, or None if there is no table.
+def found_header(rows: Sequence[SheetRow]) -> FoundHeader | None:
+    """Return the header among the first rows of a sheet, or None if there is no table."""
+    names = [column_names(row.cells or ()) for row in rows]
+    width = max(map(len, names), default=0)
+    found = find_header([[*cells, *[""] * (width - len(cells))] for cells in names])
+    if found is None:
+        return None
+    return found._replace(columns=_without_blank_end(found.columns))
 
-    It is the first row with several cells, or else the first row with a cell.
-    """
-    filled = []
-    for row in rows:
-        filled.append(sum(not is_blank_cell(cell) for cell in row.cells or ()))
-    for least in (2, 1):
-        for place, cells in enumerate(filled):
-            if cells >= least:
-                return place
-    return None
+
+def _without_blank_end(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of columns without blank ones at the end, which are those of cells beside a table."""
+    while columns and not columns[-1]:
+        columns = columns[:-1]
+    return columns
 
 
 def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
@@ -179,29 +188,29 @@ def row_lines(rows: Iterable[SheetRow], mapping: Mapping) -> Iterator[bytes]:
 def _header(
     head: Sequence[SheetRow], mapping: Mapping
 ) -> tuple[tuple[int, tuple[str, ...]] | None, str]:
-    """Return the header's index among the first rows and its columns, or None and the columns missing in the first
-    row.
-    """
+    """Return the index of the header's last row and its columns, or None and the columns missing in the first row."""
     problem = "the sheet is empty"
+    names = [column_names(row.cells or ()) for row in head]
     for place, row in enumerate(head):
         if row.cells is None:
             return None, "the sheet is hidden"
         if row.is_blank:
             continue
-        columns = column_names(row.cells)
-        while columns and not columns[-1]:  # cells beside the table
-            columns = columns[:-1]
-        has_all = set(mapping.columns) <= set(columns)
-        try:
-            check_columns(columns, mapping)
-        except MalformedFile as misfit:
-            if has_all and (not mapping.items or item_columns(columns, mapping)):
-                sheet = f" (sheet {row.sheet}, row {row.number})" if row.sheet else ""
-                raise MalformedFile(f"{misfit}{sheet}") from None
-            if problem == "the sheet is empty":
-                problem = str(misfit)
-            continue
-        return (place, columns), ""
+        for header in reversed(headers_at(names, place)):
+            columns = header.columns
+            if "" not in mapping.columns:
+                columns = _without_blank_end(columns)
+            has_all = set(mapping.columns) <= set(columns)
+            try:
+                check_columns(columns, mapping)
+            except MalformedFile as misfit:
+                if has_all and (not mapping.items or item_columns(columns, mapping)):
+                    sheet = f" (sheet {row.sheet}, row {row.number})" if row.sheet else ""
+                    raise MalformedFile(f"{misfit}{sheet}") from None
+                if problem == "the sheet is empty":
+                    problem = str(misfit)
+                continue
+            return (header.end - 1, columns), ""
     return None, problem
 
 
@@ -386,7 +395,7 @@ class TableSource:
             raise InvalidRecord(self._reader.name_of("course_id"), "an id", "", "is blank")
         item_id = items.id_of(column, line.get("sheet"), course, own_id)
         found: dict[str, Any] = {"item_id": item_id}
-        title = own_id or column
+        title = own_id or one_line(column)
         if item_id != title and "item_title" not in data:
             found["item_title"] = title
         points = items.points_of(column)
@@ -403,6 +412,8 @@ class TableSource:
         possible = self._possible(cell, points)
         if possible is not None:
             found["max_score"] = possible
+        if isinstance(cell, str) and is_late(cell):
+            found["late"] = True
         return found
 
     def _possible(self, cell: Cell, points: float) -> float | None:
@@ -411,11 +422,14 @@ class TableSource:
         The cell must hold a share. A percentage and a word of the mapping have no points, and a scale of 100 may be
         that of a column of percentages.
         """
-        text = cell_text(cell).strip()
-        fraction = FRACTION.fullmatch(without_unit(cell)) if isinstance(cell, str) else None
+        is_a_word = cell_text(cell).strip() in self._words
+        if isinstance(cell, str):
+            cell = without_unit(cell)
+        fraction = FRACTION.fullmatch(cell) if isinstance(cell, str) else None
         if fraction:
             return float(self._number(fraction["points"]))
-        if text in self._words or text.endswith(PERCENT_SIGNS) or points == _PERCENT:
+        is_percentage = cell_text(cell).endswith(PERCENT_SIGNS)
+        if is_a_word or is_percentage or points == _PERCENT:
             return None
         return points
 
@@ -445,14 +459,14 @@ class TableSource:
         A percentage, a fraction and a word of the mapping are already shares.
         """
         form = f"a number from 0 to {points:g}"
-        text = cell_text(cell).strip()
-        if isinstance(cell, str):
+        is_a_word = cell_text(cell).strip() in self._words
+        if isinstance(cell, str) and not is_a_word:
             cell = without_unit(cell)
         fraction = FRACTION.fullmatch(cell) if isinstance(cell, str) else None
         try:
             if fraction:
                 share = self._number(fraction["mark"]) / self._number(fraction["points"])
-            elif text in self._words or (isinstance(cell, str) and text.endswith(PERCENT_SIGNS)):
+            elif is_a_word or (isinstance(cell, str) and cell.endswith(PERCENT_SIGNS)):
                 share = Decimal(self._score(cell))
             else:
                 share = self._number(cell) / Decimal(str(points))

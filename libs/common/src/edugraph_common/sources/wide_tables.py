@@ -9,17 +9,26 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from statistics import median
 from typing import Literal, NamedTuple
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import shorten
-from edugraph_common.sources.gradebook_layouts import Layout, layout_of, plain, stem_of, words
-from edugraph_common.sources.mapping import UNKNOWN, may_be_a_first_name
-from edugraph_common.sources.marks import PERCENT_SIGNS, Mark, decimal_of, read_mark
+from edugraph_common.sources.gradebook_layouts import (
+    Layout,
+    layout_of,
+    person_name,
+    plain,
+    stem_of,
+    words,
+)
+from edugraph_common.sources.mapping import UNKNOWN, may_be_a_first_name, one_line
+from edugraph_common.sources.marks import PERCENT_SIGNS, Mark, decimal_of, read_mark, without_unit
 from edugraph_common.sources.row_numbers import are_row_numbers
 
 _FEWEST_ITEMS = 2
 _SHOWN_STUDENTS = 3
+_FEWEST_ROWS = 3  # from which the usual number of filled cells is known
 _ROUNDING = 0.005  # sums of marks with two decimals
 _LONGEST_NAME_IN_ID = 80  # characters; an id has at most 128 and begins with the course
 _ZERO_ONE = ("0", "1")
@@ -76,7 +85,9 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 # Other ids and numbers of students, such as 身份证号. A name such as 题1 or Q1 has its number at the end.
-_IS_AN_ID = re.compile(r".*(?:号|号码|编码)|.*(?:student|user|pupil|person|login)id")
+_IS_AN_ID = re.compile(
+    r".*(?:号|号码|编码|电话|手机)|.*(?:student|user|pupil|person|login)id|.*phone(?!tic|m).*"
+)
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _NUMBERED = re.compile(r"(\D+)\d+")
 # "Needs Grading(7)" of Blackboard, and "-- / 3" of Google Forms.
@@ -178,7 +189,7 @@ class Gradebook:
         self._file_name = file_name
         self._words = words()
         self._open_points: list[str] = []
-        plain_names = [plain(column) for column in header]
+        plain_names = [person_name(column) for column in header]
         self._id_places = _places_of_any(self._words.ids, plain_names)
         self._name_places = _places_of_any(self._words.names, plain_names)
         for place in set(self._id_places) & set(self._name_places):
@@ -211,6 +222,7 @@ class Gradebook:
         with_ids = [row for row in self.students if any(self._ids_in(row))]
         if 2 * len(with_ids) > len(self.students):
             self.students = with_ids
+        self.students = _without_remarks(self.students)
         self._points_row = self._row_of_points()
 
     def suggestion(self) -> SuggestedItems | None:
@@ -374,7 +386,7 @@ class Gradebook:
             trusted = [plain(name) for name in self.layout.ids]
         preferred = [*trusted, *self._words.ids]
         places = sorted(
-            self._id_places, key=lambda place: preferred.index(plain(self.header[place]))
+            self._id_places, key=lambda place: preferred.index(person_name(self.header[place]))
         )
         usable = []
         for place in places:
@@ -389,7 +401,7 @@ class Gradebook:
         complete = [place for place in usable if self._is_complete(place)]
         if complete:
             column = self.header[complete[0]]
-            is_trusted = plain(column) in trusted
+            is_trusted = person_name(column) in trusted
             if not is_trusted and are_row_numbers(column, self._cells_of(complete[0])):
                 self._open_points.append(
                     f"{column} counts the students: if other classes have the same numbers, choose another column, "
@@ -497,13 +509,10 @@ class Gradebook:
     def _may_be_an_item(self, column: str) -> bool:
         """Return whether the name of a column may be that of an item."""
         if self.layout is not None and self.layout.items is not None:
-            return re.fullmatch(self.layout.items, column) is not None
-        if (
-            self.layout is not None
-            and self.layout.totals is not None
-            and re.fullmatch(self.layout.totals, column)
-        ):
-            return False
+            return _matches(self.layout.items, column)
+        if self.layout is not None and self.layout.totals is not None:
+            if _matches(self.layout.totals, column):
+                return False
         name = plain(column)
         other_columns = (
             self._words.others,
@@ -513,7 +522,7 @@ class Gradebook:
         )
         if any(name in names for names in other_columns) or name in self._words.courses:
             return False
-        if self._item_with_points_in(column) is not None:
+        if not name or self._item_with_points_in(column) is not None:
             return False
         if _IS_AN_ID.fullmatch(name):
             return False
@@ -631,7 +640,7 @@ class Gradebook:
             return self.layout.scale, "layout"
         stated = {mark.points for mark in column.marks}
         if stated == {100.0} and all(
-            cell.endswith(PERCENT_SIGNS) for cell in column.cells if read_mark(cell)
+            without_unit(cell).endswith(PERCENT_SIGNS) for cell in column.cells if read_mark(cell)
         ):
             return 100.0, "percent"
         if stated and None not in stated:
@@ -662,12 +671,13 @@ class Gradebook:
 
     def _item_with_points_in(self, column: str) -> str | None:
         """Return the item whose points a column has by its name, such as "数学" for "数学满分", or None."""
+        column = one_line(column)
         ending = _POINTS_COLUMN.search(column)
         if ending is None:
             return None
-        item = column[: ending.start()].strip()
-        for name in (item, f"{item} (Earned)"):
-            if name in self.header:
+        item = column[: ending.start()].strip().casefold()
+        for name in self.header:
+            if one_line(name).casefold() in (item, f"{item} (earned)"):
                 return name
         return None
 
@@ -776,7 +786,7 @@ class Gradebook:
             seen += self._labels_of(row)
         labels = list(dict.fromkeys((*_NOT_STUDENTS, *seen)))
         [id_column] = [column for column, field in fields.items() if field == "student_id"]
-        if plain(id_column) in self._words.names:
+        if person_name(id_column) in self._words.names:
             labels = [label for label in labels if not may_be_a_first_name(label) or label in seen]
         return labels
 
@@ -817,6 +827,7 @@ class Gradebook:
 
 def points_in_name(column: str) -> float | None:
     """Return the points that the name of a column states, or None."""
+    column = one_line(column)
     if _PERCENTAGE.search(column) or _IS_PERCENT.search(column):
         return 100.0
     for pattern in _STATES_POINTS:
@@ -829,6 +840,18 @@ def points_in_name(column: str) -> float | None:
     return None
 
 
+def _without_remarks(rows: list[Sequence[str]]) -> list[Sequence[str]]:
+    """Return the rows without remarks at the end of a table, such as "Printed on" and a date.
+
+    A remark fills fewer than half as many cells as the other rows.
+    """
+    if len(rows) < _FEWEST_ROWS:
+        return rows
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
+    typical = median(filled)
+    return [row for row, cells in zip(rows, filled, strict=True) if 2 * cells >= typical]
+
+
 def _are_letters(cells: Sequence[str]) -> bool:
     """Return whether at least half of the cells are letters or words that grade."""
     letters = [cell for cell in cells if _LETTERS.fullmatch(cell)]
@@ -839,8 +862,13 @@ def _without_display(column: str) -> str:
     return _OTHER_DISPLAY.sub("", _PERCENTAGE.sub("", column))
 
 
+def _matches(pattern: str, column: str) -> bool:
+    return re.fullmatch(pattern, one_line(column), re.IGNORECASE) is not None
+
+
 def _is_total(column: str, totals: AbstractSet[str]) -> bool:
     """Return whether the name of a column is that of a total, a mean or a rank."""
+    column = one_line(column)
     if _AVERAGE.fullmatch(column):
         return True
     if _ACTIVITY.match(column):
