@@ -9,6 +9,10 @@ api-fuzz: env-dev test-servers ## API_FUZZ_CASES=5000 requests made of each of t
 	@$(ON_TEST_SERVERS) EDUGRAPH_SCHEMATHESIS_CASES=$(API_FUZZ_CASES) $(RUN) pytest -s tests/integration/test_gateway_document.py tests/integration/test_insights_document.py $(PYTEST_ARGS)
 .PHONY: fuzz api-fuzz
 
+fuzz-reading: env-dev ## statements, events and marks with hostile parts, FUZZ_EXAMPLES=10000 of each: set aside, or read as they stand there
+	@EDUGRAPH_EXAMPLES=$(FUZZ_EXAMPLES) $(RUN) pytest --timeout 36000 tests/unit/test_statements_are_not_misread.py libs/common/tests/test_marks_are_not_misread.py $(PYTEST_ARGS)
+.PHONY: fuzz-reading
+
 gradebooks: env-dev ## share of marks of gradebooks that the first import reads right, by layout and by form of the file; 1 if a goal is missed
 	@PYTHONPATH=.:tests $(RUN) python tests/gradebook_figures.py $(GRADEBOOKS)
 .PHONY: gradebooks

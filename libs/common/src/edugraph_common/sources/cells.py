@@ -391,8 +391,8 @@ def _parse_number(decimal: str, field: str, cell: str) -> str:
     number = cell.strip()
     if field in DURATIONS and number.lstrip("-").startswith("P"):
         return _parse_duration(field, number)
-    if field in PERCENTAGES | SHARES:
-        number = number.rstrip("%％").rstrip()
+    if field in PERCENTAGES | SHARES and number.endswith(("%", "％")):
+        number = number[:-1].rstrip()
     is_percentage = field in SHARES and number != cell.strip()
     if decimal == ",":
         if not _DECIMAL_COMMA.fullmatch(number):

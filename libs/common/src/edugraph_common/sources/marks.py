@@ -35,10 +35,13 @@ def read_mark(cell: str) -> Mark | None:
     fraction = FRACTION.fullmatch(text)
     if fraction:
         return Mark(_number(fraction["mark"]), _number(fraction["points"]))
-    number = text.rstrip("".join(PERCENT_SIGNS)).rstrip()
-    if not _NUMBER.fullmatch(number):
+    points = None
+    if text.endswith(PERCENT_SIGNS):
+        text = text[:-1].rstrip()
+        points = 100.0
+    if not _NUMBER.fullmatch(text):
         return None
-    return Mark(_number(number), 100.0 if text.endswith(PERCENT_SIGNS) else None)
+    return Mark(_number(text), points)
 
 
 def without_unit(cell: str) -> str:

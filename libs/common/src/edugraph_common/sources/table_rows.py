@@ -11,6 +11,7 @@ this text once, from which each batch is read separately (docs/adr/0041). It has
 """
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -325,6 +326,7 @@ def _place(sheet: str | None, number: int) -> dict[str, Any]:
 
 
 _PERCENT = 100.0
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
 
 class TableSource:
@@ -466,8 +468,10 @@ class TableSource:
         try:
             if fraction:
                 share = self._number(fraction["mark"]) / self._number(fraction["points"])
-            elif is_a_word or (isinstance(cell, str) and cell.endswith(PERCENT_SIGNS)):
+            elif is_a_word:
                 share = Decimal(self._score(cell))
+            elif isinstance(cell, str) and cell.endswith(PERCENT_SIGNS):
+                share = self._number(cell)
             else:
                 share = self._number(cell) / Decimal(str(points))
         except ArithmeticError:
@@ -477,10 +481,17 @@ class TableSource:
         return float(share)
 
     def _number(self, cell: Cell) -> Decimal:
-        """Return the number in a cell. Raises ValueError or ArithmeticError."""
+        """Return the number in a cell, and a percentage as a share. It is not finite if the cell has another form.
+
+        Raises ValueError or ArithmeticError.
+        """
         if isinstance(cell, bool):
             return Decimal("nan")
-        return Decimal(self._score(cell))
+        text = str(self._score(cell)).strip()
+        # Decimal also takes 1_0, 1e1 and nan. These are not marks.
+        if isinstance(cell, str) and not _NUMBER.fullmatch(text):
+            return Decimal("nan")
+        return Decimal(text)
 
 
 def _listed(columns: Sequence[str]) -> str:
