@@ -18,7 +18,7 @@ evaluate-offline: env-research ## what the offline analyser finds of labelled mi
 privacy-check: env-research ## what the redaction finds of labelled secrets, and whether attacks of texts on the model succeed (a minute)
 	@$(RESEARCH) -m evaluation.privacy_check --model
 
-bench-mastery: env-research ## how well the estimate of mastery ranks the students of a synthetic school by the truth (a minute)
+bench-mastery: env-research ## how sure and how right the estimate of mastery is, against the truth of a synthetic school (a minute) and, with --answers FOLDER, real answers
 	@$(RESEARCH) -m evaluation.mastery $(BENCH_ARGS)
 
 bench-candidates: env-research ## how often the right knowledge point is among those that a model is shown, when half of the labels are known (a minute)

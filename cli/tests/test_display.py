@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edugraph_cli.display import print_report
+from edugraph_cli.display import print_answer, print_report
 from edugraph_cli.progress import Steps, one_line
+from edugraph_client import Answer
 from edugraph_common.contracts.outcomes import JobReport
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,3 +86,26 @@ def test_the_report_says_how_many_rows_were_not_read_and_what_does_not_add_up() 
     wrong = "\n".join(_shown(report.model_copy(update={"expected": 1_005, "read": 4})))
     assert "1,001 of 1,005 rows were not read" in wrong
     assert "add up to 5 and not to 4" in wrong
+
+
+def test_an_estimate_with_a_wide_interval_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Out: `half_width > WIDEST_SHOWN`. A difference with a wide interval is not an estimate of mastery."""
+    rows = [
+        {"point": "wide", "probability": 0.71, "low": 0.24, "high": 0.75},
+        {"point": "narrow", "probability": 0.61, "low": 0.36, "high": 0.86},
+        {"point": "never", "probability": None, "low": None, "high": None},
+        {"point": "two groups", "difference": 0.11, "low": -0.5, "high": 0.7},
+    ]
+    for row in rows:
+        print_answer(
+            Answer.model_validate(
+                {"question": "q", "computed_by": "c", "as_of": NOW, "parameters": {}, "exact": True,
+                 "of_how_many": {}, "left_out": {}, "rows": [row]}
+            )
+        )  # fmt: skip
+    wide, narrow, never, groups = capsys.readouterr().out.split("As of")[:4]
+    assert "too few for an estimate" in wide
+    assert "0.71" not in wide
+    assert "0.61" in narrow
+    assert "too few" not in narrow + never + groups
+    assert "0.11" in groups

@@ -307,10 +307,10 @@ def test_the_graph_is_exported(commands: Commands, tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8").count("<node ") == exported["nodes"]
 
 
-def test_mastery_is_fitted_to_a_made_up_school(commands: Commands, tmp_path: Path) -> None:
-    made = str(tmp_path / "made.ndjson")
-    commands.run("synthesize", "--students", "30", "--records", "3000", "-o", made)
-    commands.run("mastery", "fit", made, "-o", str(tmp_path / "coefficients.json"))
+def test_a_school_is_made_up(commands: Commands, tmp_path: Path) -> None:
+    made = tmp_path / "made.ndjson"
+    commands.run("synthesize", "--students", "10", "--records", "1000", "-o", str(made))
+    assert len(made.read_text(encoding="utf-8").splitlines()) > 500
 
 
 def test_no_command_was_left_out() -> None:

@@ -24,6 +24,10 @@ INVALID = 2
 UNAVAILABLE = 3
 FORBIDDEN = 4
 SHOWN_REJECTS = 10
+# Columns with an estimate. The columns `low` and `high` of their rows are the ends of its 95 % interval.
+ESTIMATES = ("probability", "mastery")
+# An estimate is shown if half the width of its interval is at most this.
+WIDEST_SHOWN = 0.25
 
 out = Console()
 err = Console(stderr=True)
@@ -169,7 +173,7 @@ def print_answer(answer: Answer) -> None:
         columns = [name for name in rows[0] if name != "evidence"]
     cells = []
     for row in rows:
-        cells.append([_cell(row[name]) for name in columns])
+        cells.append([_cell_of(row, name) for name in columns])
     print_rows(columns, cells)
     if not rows:
         say("  (no rows)")
@@ -180,6 +184,15 @@ def print_answer(answer: Answer) -> None:
             say(f"{title}: {', '.join(counts)}")
     about = "" if answer.exact else "; small groups are left out and numbers rounded"
     say(f"As of {answer.as_of:%FT%H:%M}{about}")
+
+
+def _cell_of(row: Mapping[str, Any], name: str) -> Any:
+    """Return a value of a row in a form that is easy to read. An estimate that is not sure enough is not shown."""
+    if name in ESTIMATES and row[name] is not None:
+        half_width = (row["high"] - row["low"]) / 2
+        if half_width > WIDEST_SHOWN:
+            return "too few for an estimate"
+    return _cell(row[name])
 
 
 def _cell(value: Any) -> Any:

@@ -24,7 +24,6 @@ from edugraph_cli.commands import (
     imports,
     jobs,
     keys,
-    mastery,
     model,
     pseudonyms,
     pull,
@@ -70,7 +69,6 @@ app.add_typer(pull.app, name="pull")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(fits.app, name="analyzer")
-app.add_typer(mastery.app, name="mastery")
 app.add_typer(model.cache_app, name="cache")
 app.add_typer(model.provider_app, name="provider")
 app.add_typer(topology.app, name="topology")

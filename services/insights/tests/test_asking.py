@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.contracts.mastery import Coefficients
 from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.answer_cache import AnswerCache
@@ -66,7 +65,6 @@ class Asked:
     found: list[Facts] = field(default_factory=list)
     noted: list[tuple[Any, ...]] = field(default_factory=list)
     settings: Any = field(default_factory=lambda: SimpleNamespace(help_thresholds={}))
-    coefficients: Coefficients = field(default_factory=Coefficients)
     large: LargeQuestions = field(default_factory=lambda: LargeQuestions(longest_wait_seconds=0.0))
 
     def now(self) -> datetime:

@@ -1,150 +1,178 @@
-"""Mastery by performance factors analysis, and the path of what is to be learned."""
+"""The Bayesian estimate of mastery, and the path of the points to be learned."""
 
 from datetime import UTC, datetime, timedelta
-from math import exp, log
+from math import exp, pi, sqrt
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.mastery import Coefficients, read_coefficients
-from edugraph_insights.mastery import Attempts, learning_path, mastery
+from edugraph_insights.mastery import (
+    Answers,
+    Attempts,
+    Mastery,
+    is_shown,
+    learning_path,
+    mastery_of_students,
+    mean_mastery,
+)
 from edugraph_insights.statistics import wilson, wilson_lower
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=180, seconds=1)
 count = st.integers(0, 40)
-counts = st.dictionaries(st.sampled_from("abc"), st.tuples(count, count), min_size=1)
+tries = st.tuples(count, count, st.booleans()).filter(lambda each: each[0] + each[1] > 0)
+counts = st.dictionaries(st.sampled_from("abc"), tries, min_size=1)
+# Right and wrong answers at a point, in their order.
+outcomes = st.lists(st.booleans(), min_size=1, max_size=12)
+CLASS = {"a": Answers(300, 400), "b": Answers(90, 300), "c": Answers(2, 2)}
 
 
-def of(pairs: dict[str, tuple[int, int]], last: datetime | None = NOW) -> dict[str, Attempts]:
-    return {point: Attempts(*pair, last) for point, pair in pairs.items()}
+def of(
+    pairs: dict[str, tuple[int, int, bool]],
+    answers: dict[str, Answers] | None = None,
+    last: datetime | None = NOW,
+) -> dict[str, Mastery]:
+    """The mastery of one student."""
+    mine = {point: Attempts(pair[0], pair[1], last, pair[2]) for point, pair in pairs.items()}
+    found, _ = mastery_of_students({"s": mine}, CLASS if answers is None else answers, NOW)
+    return found["s"]
+
+
+def numbers(each: Mastery) -> tuple[float, float, float]:
+    assert each.probability is not None
+    assert each.low is not None
+    assert each.high is not None
+    return each.probability, each.low, each.high
 
 
 @given(counts)
-def test_one_more_right_answer_never_lowers_mastery_and_a_wrong_one_never_raises_it(pairs) -> None:
-    for point, (right, wrong) in pairs.items():
-        changed = [(right, wrong + 1), (right, wrong), (right + 1, wrong)]
-        found = [mastery(of({**pairs, point: each}), NOW)[point].probability for each in changed]
-        if right + wrong < 5:
-            assert found[1] is None
-        else:
-            known = [probability for probability in found if probability is not None]
-            assert len(known) == 3
-            assert 0 < known[0] < known[1] < known[2] < 1
+def test_who_tried_once_has_a_value_within_its_interval(pairs) -> None:
+    for each in of(pairs).values():
+        probability, low, high = numbers(each)
+        assert 0 < low < probability < high < 1
+
+
+@given(outcomes, st.data())
+def test_a_right_answer_in_place_of_a_wrong_one_never_lowers_mastery(given_outcomes, data) -> None:
+    """The last answer counts twice, so its constants must not be the other way round."""
+    place = data.draw(st.integers(0, len(given_outcomes) - 1))
+    found = []
+    for value in (False, True):
+        changed = [*given_outcomes[:place], value, *given_outcomes[place + 1 :]]
+        right = sum(changed)
+        pair = (right, len(changed) - right, changed[-1])
+        found.append(numbers(of({"a": pair})["a"])[0])
+    assert found[0] < found[1]
+
+
+@given(counts, st.sampled_from("abc"), st.booleans())
+def test_more_answers_make_the_interval_of_the_logit_narrower(pairs, point, right) -> None:
+    before = of(pairs)
+    old = pairs.get(point, (0, 0, right))
+    after = of({**pairs, point: (old[0] + 30 * right, old[1] + 30 * (not right), old[2])})
+
+    def width(each: Mastery) -> float:
+        _, low, high = numbers(each)
+        return np.log(high / (1 - high)) - np.log(low / (1 - low))
+
+    balanced = min(old[:2]) > 0
+    if point in before and balanced and abs(old[0] - old[1]) < 5 and old[0] + old[1] < 10:
+        assert width(after[point]) < width(before[point])
 
 
 @given(counts)
-def test_the_state_follows_the_probability_the_number_and_the_last_attempt(pairs) -> None:
-    long_ago = NOW - timedelta(days=181)
-    for point, found in mastery(of(pairs), NOW).items():
-        later = mastery(of(pairs, long_ago), NOW)[point]
-        if sum(pairs[point]) < 5:
-            assert found == later == (None, "not enough information")
-        else:
-            assert found.state == (
-                "mastered" if (found.probability or 0) >= 0.75 else "not mastered"
-            )
-            assert later.state == "long ago"
+def test_the_estimate_is_the_maximum_of_the_posterior_distribution(pairs) -> None:
+    """A dense system of equations, solved by damped steps until nothing changes."""
+    level = {}
+    share_at_all = (392 + 1) / (702 + 2)
+    for point, answers in CLASS.items():
+        share = (answers.right + 15 * share_at_all) / (answers.number + 15)
+        variance = 1 / ((answers.number + 15) * share * (1 - share))
+        level[point] = float(np.log(share / (1 - share))), variance
+    names = sorted(pairs)
+    size = len(names)
+    design = np.hstack([np.ones((size, 1)), np.eye(size)])
+    prior = np.diag([1 / 0.8**2, *[1 / 0.7**2] * size])
+    number = np.array([sum(pairs[name][:2]) for name in names])
+    right = np.array([pairs[name][0] for name in names])
+    levels = np.array([level[name][0] for name in names])
+    effects = np.zeros(size + 1)
+    hessian = prior
+    for _ in range(200):
+        chance = 1 / (1 + np.exp(-(levels + design @ effects)))
+        gradient = design.T @ (right - number * chance) - prior @ effects
+        hessian = design.T @ np.diag(number * chance * (1 - chance)) @ design + prior
+        effects = effects + 0.5 * np.linalg.solve(hessian, gradient)
+    covariance = np.linalg.inv(hessian)
+    found = of(pairs)
+    for row, name in enumerate(names):
+        variance = design[row] @ covariance @ design[row]
+        shrunk = (design[row] @ effects) / sqrt(1 + pi * variance / 8)
+        logit = -0.638 + 1.082 * levels[row] + 0.924 * shrunk + 0.165 * np.log(1 + number[row])
+        logit += 0.734 if pairs[name][2] else 0.391
+        error = sqrt(0.924**2 * variance + 1.082**2 * level[name][1] + 0.12)
+        ends = [logit, logit - 1.959963984540054 * error, logit + 1.959963984540054 * error]
+        assert numbers(found[name]) == pytest.approx([1 / (1 + exp(-each)) for each in ends])
 
 
-@given(
-    counts,
-    st.tuples(*[st.floats(-2, 2)] * 2, *[st.floats(0, 1)] * 2, *[st.floats(-1, 0)] * 2),
-)
-def test_the_probability_is_that_of_the_formula(pairs, chosen) -> None:
-    """β(point) + γ·ln(1 + right) + ρ·ln(1 + wrong), and the same two terms over all points of the student."""
-    mean, own, gamma, gamma_all, rho, rho_all = chosen
-    use = Coefficients(
-        mean_beta=mean,
-        betas={"a": own},
-        gamma=gamma,
-        gamma_over_all=gamma_all,
-        rho=rho,
-        rho_over_all=rho_all,
-    )
-    right, wrong = (sum(each) for each in zip(*pairs.values(), strict=True))
-    for point, found in mastery(of(pairs), NOW, use).items():
-        here, there = pairs[point]
-        logit = (own if point == "a" else mean) + gamma * log(1 + here) + rho * log(1 + there)
-        odds = exp(logit + gamma_all * log(1 + right) + rho_all * log(1 + wrong))
-        if here + there >= 5:
-            assert found.probability == pytest.approx(odds / (1 + odds))
-        else:
-            assert found == (None, "not enough information")
-
-
-def test_three_quarters_are_mastered_and_half_a_year_is_not_long_ago() -> None:
-    three_to_one = log(3) + 1e-9
-    for beta, state in ((three_to_one, "mastered"), (three_to_one - 1e-6, "not mastered")):
-        use = Coefficients(mean_beta=beta, gamma=0, rho=0, gamma_over_all=0, rho_over_all=0)
-        last = {
-            NOW: state,
-            NOW - timedelta(days=180): state,
-            NOW - timedelta(days=180, seconds=1): "long ago",
-        }
-        assert {at: mastery(of({"a": (3, 2)}, at), NOW, use)["a"].state for at in last} == last
-        assert mastery(of({"a": (3, 2)}, None), NOW, use)["a"].state == state
-
-
-def test_without_a_fit_the_coefficients_are_those_that_the_documents_name() -> None:
-    """docs/mastery.md and the settings of every school without a fit: another default changes each answer."""
-    untuned = {
-        "mean_beta": 0.0,
-        "betas": {},
-        "gamma": 0.8,
-        "rho": -0.6,
-        "gamma_over_all": 0.2,
-        "rho_over_all": -0.2,
+@given(st.dictionaries(st.sampled_from("rst"), counts, min_size=2))
+def test_the_estimate_of_a_student_does_not_depend_on_who_else_is_asked_about(school) -> None:
+    attempts = {
+        student: {point: Attempts(each[0], each[1], NOW, each[2]) for point, each in pairs.items()}
+        for student, pairs in school.items()
     }
-    assert Coefficients().model_dump() == untuned
-    assert mastery(of({"a": (5, 5)}), NOW) == mastery(
-        of({"a": (5, 5)}), NOW, Coefficients.model_validate(untuned)
-    )
+    together, abilities = mastery_of_students(attempts, CLASS, NOW)
+    for student, mine in attempts.items():
+        alone, ability = mastery_of_students({student: mine}, CLASS, NOW)
+        assert alone[student] == together[student]
+        assert ability[student] == abilities[student]
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("{", "it"),
-        ('{"gamma": "much"}', "gamma"),
-        ('{"betas": {"a": "b"}}', "betas.a"),
-        ('{"rho": 0.5}', "it"),
-    ],
+    "answers", [{}, {"a": Answers(0, 0)}, {"a": Answers(0, 9)}, {"a": Answers(9, 9)}]
 )
-def test_a_file_that_is_wrong_is_named_with_the_place(tmp_path, text: str, place: str) -> None:
-    file = tmp_path / "fit.json"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(
-        ValueError, match=f"fit.json has no coefficients of mastery: {place}: "
-    ) as refused:
-        read_coefficients(file)
-    assert str(refused.value).endswith("; write it with edugraph mastery fit")
-    assert "https://" not in str(refused.value)
+def test_a_class_with_one_kind_of_answers_or_none_has_estimates(answers) -> None:
+    for pair in ((1, 0, True), (0, 1, False), (1_000, 0, True), (0, 1_000, False)):
+        probability, low, high = numbers(of({"a": pair}, answers)["a"])
+        assert 0 < low < probability < high < 1
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"fit\.json has no coefficients of mastery: No such file"):
-        read_coefficients(tmp_path / "fit.json")
+@given(counts)
+def test_the_state_follows_the_width_the_last_attempt_and_the_probability(pairs) -> None:
+    later = of(pairs, last=LONG_AGO)
+    at_the_limit = of(pairs, last=NOW - timedelta(days=180))
+    never = of(pairs, last=None)
+    for point, each in of(pairs).items():
+        probability, low, high = numbers(each)
+        if (high - low) / 2 > 0.25:
+            assert {each.state, later[point].state} == {"too few for an estimate"}
+            continue
+        expected = "mastered" if probability >= 0.75 else "not mastered"
+        assert each.state == at_the_limit[point].state == never[point].state == expected
+        assert later[point].state == "long ago"
 
 
-def test_a_file_of_coefficients_is_read(tmp_path) -> None:
-    use = Coefficients(mean_beta=0.5, betas={"a": 1.0}, gamma=0.1, rho=0.0)
-    (tmp_path / "fit.json").write_text(use.model_dump_json(), encoding="utf-8")
-    assert read_coefficients(tmp_path / "fit.json") == use
+def test_one_attempt_is_too_few_to_be_shown_and_ten_are_enough() -> None:
+    assert of({"b": (1, 0, True)})["b"].state == "too few for an estimate"
+    assert of({"b": (10, 0, True)})["b"].state == "mastered"
+    assert of({"b": (0, 10, False)})["b"].state == "not mastered"
 
 
-def test_a_point_takes_its_own_beta_and_a_new_one_the_mean() -> None:
-    use = Coefficients(mean_beta=1.0, betas={"hard": -2.0})
-    found = mastery(of({"hard": (5, 5), "new": (5, 5)}), NOW, use)
-    assert (found["hard"].probability or 1) < (found["new"].probability or 0)
+def test_the_last_answer_counts() -> None:
+    right, wrong = (of({"a": (3, 3, last)})["a"] for last in (True, False))
+    assert numbers(right)[0] > numbers(wrong)[0] + 0.03
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"gamma": -0.1}, {"rho": 0.1}, {"gamma_over_all": -1.0}, {"rho_over_all": 1.0}]
-)
-def test_coefficients_that_punish_right_answers_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="right answers"):
-        Coefficients(**wrong)
+def test_a_mean_is_surer_than_its_parts_and_stays_within_0_and_1() -> None:
+    one = Mastery(0.5, 0.2, 0.8, "too few for an estimate")
+    assert mean_mastery([one]) == pytest.approx((0.5, 0.2, 0.8))
+    assert mean_mastery([one] * 9) == pytest.approx((0.5, 0.4, 0.6))
+    assert not is_shown(0.2, 0.8)
+    assert is_shown(0.4, 0.6)
+    sure = Mastery(0.95, 0.7, 0.99, "mastered")
+    assert mean_mastery([sure])[2] == 1.0
 
 
 points = st.sampled_from("abcdef")

@@ -81,6 +81,19 @@ class SyntheticClass:
     def write_to(self, student: str, at: datetime) -> None:
         self.contacts.append({"student": student, "at": at})
 
+    def first_outcomes(self) -> list[dict[str, Any]]:
+        """Return how many first attempts were made at each point, and how many of them were right."""
+        first: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in sorted(self.attempts, key=lambda row: (row["at"], row["number"], row["record"])):
+            first.setdefault((row["student"], row["item"]), row)
+        rows: dict[str, dict[str, Any]] = {}
+        for (_, item), row in first.items():
+            point = item.split("-")[0]
+            counts = rows.setdefault(point, {"point": point, "number": 0, "right": 0})
+            counts["number"] += 1
+            counts["right"] += row["outcome"] >= 500
+        return list(rows.values())
+
     def actions(self) -> list[Any]:
         graph: Any = SaidGraph(
             attempts=self.attempts,
@@ -97,6 +110,9 @@ class SyntheticClass:
             last_activity=[
                 {"student": student, "at": NOW, "day": None} for student in self.students
             ],
+            students_of_course=[{"student": self.students[0]}],
+            level_students=[{"student": student} for student in self.students],
+            first_outcomes=self.first_outcomes(),
         )
         facts = Facts(graph, tuple(self.students), None, NOW)
         asked = ForToday(course="C").completed(HelpThresholds())

@@ -205,9 +205,9 @@ def facts_of(
         permitted.students,
         since,
         until,
-        insights.coefficients,
         term,
         in_past=in_past,
         outsiders=permitted.outsiders,
+        in_cells=permitted.in_cells,
     )
     return permitted, facts

@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from edugraph_common.contracts.mastery import Coefficients
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.graph import Graph, Row
-from edugraph_insights.mastery import Attempts, Mastery, mastery
+from edugraph_insights.mastery import Ability, Answers, Attempts, Mastery, mastery_of_students
 from edugraph_insights.school_days import Term, breaks_of
 
 # One goal may need this many points, directly and indirectly. The walk stops when there are more.
@@ -19,6 +18,8 @@ MAX_POINTS_BEFORE = 500
 MAX_POINTS_AROUND = 5_000
 # Prerequisites of prerequisites are followed for this many steps.
 STEPS_BACK = 4
+# The levels of the points of a course are estimated from the answers of this many students.
+LEVEL_STUDENTS = 500
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -163,8 +164,8 @@ class Use(NamedTuple):
 class Facts:
     """The graph as one question may see it: only `students`, from `since` until `until`.
 
-    `coefficients` are those of mastery. `outsiders` is the number of students of the group who are not in the course.
-    No records of theirs are read.
+    `outsiders` is the number of students of the group who are not in the course. No records of theirs are read. With
+    `in_cells` the answer is for a caller who sees only cells, so no other students are read at all.
 
     Each method raises what `Graph.read` raises.
     """
@@ -173,10 +174,10 @@ class Facts:
     students: tuple[str, ...]
     since: datetime | None
     until: datetime
-    coefficients: Coefficients = field(default_factory=Coefficients)
     term: Term | None = None  # the term in the parameters of the question
     in_past: bool = False  # True: standings are those at `until`. False: they are the latest.
     outsiders: int = 0
+    in_cells: bool = False
     beside: "Facts | None" = None  # facts about the other group, if a question compares two
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
@@ -196,10 +197,8 @@ class Facts:
 
     def first_of(self, attempts: Iterable[Attempt]) -> list[Attempt]:
         """Return the first of these attempts by student and item, if it falls into the period."""
-        first: dict[tuple[str, str], Attempt] = {}
-        for attempt in sorted(attempts, key=lambda each: each.place):
-            first.setdefault((attempt.student, attempt.item), attempt)
-        return [each for each in first.values() if self.since is None or each.at >= self.since]
+        first = first_by_item(attempts)
+        return [each for each in first if self.since is None or each.at >= self.since]
 
     def tested_points(self, items: Iterable[str]) -> dict[str, list[Point]]:
         """Return the points that items test, by item. An item that tests no point is left out."""
@@ -208,18 +207,53 @@ class Facts:
             found[row["item"]].append(Point(row["point"], row["name"]))
         return dict(found)
 
-    def mastery_by_student(
-        self, tried: Mapping[Point, dict[str, list[Attempt]]]
-    ) -> dict[str, dict[str, Mastery]]:
-        """Return, for each student, the mastery of each point that the student tried."""
+    def practice(self, course: str, attempts: Iterable[Attempt] | None = None) -> "Practice":
+        """Return what the students tried in a course, and how well they master it.
+
+        `attempts` are all attempts in the course, if they have been read already. The mastery at the end of the
+        period does not depend on its beginning: it is estimated from all first attempts until then.
+        """
+        if attempts is None:
+            attempts = self.attempts(course)
+        first_ever = first_by_item(attempts)
+        first = [each for each in first_ever if self.since is None or each.at >= self.since]
+        points = self.tested_points(each.item for each in first_ever)
         counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
-        for point, of_students in tried.items():
+        for point, of_students in by_point(first_ever, points).items():
             for student, tries in of_students.items():
                 counts[student][point.id] = counted(tries)
-        return {
-            student: mastery(mine, self.until, self.coefficients)
-            for student, mine in counts.items()
-        }
+        answers: dict[str, Answers] = {}
+        if counts:
+            answers = self._answers_at_points(course)
+        mastery, abilities = mastery_of_students(counts, answers, self.until)
+        return Practice(first, points, by_point(first, points), mastery, abilities)
+
+    def _answers_at_points(self, course: str) -> dict[str, Answers]:
+        """Return the first attempts at each point of a course, from which the level of the point is estimated.
+
+        They are those of up to LEVEL_STUDENTS students of the course who had joined it, whoever asks, so that the
+        estimate of a student is the same in each question. A caller who sees only cells gets those of the cells.
+        """
+        statement = "first_answers"
+        if self.in_cells:
+            students = list(self.students[:LEVEL_STUDENTS])
+            joined = set(students)
+        else:
+            chosen = "level_students_with_answers"
+            if has_standings(self.graph, course):
+                statement = "first_standing"
+                chosen = "level_students"
+            rows = self.graph.read(chosen, course=course, limit=LEVEL_STUDENTS)
+            students = [row["student"] for row in rows]
+            later = set()
+            for row in self.graph.read(statement, students=students, course=course):
+                if row["at"] is not None and row["at"] > self.until:
+                    later.add(row["student"])
+            joined = set(students) - later
+        rows = self.graph.read(
+            "first_outcomes", students=sorted(joined), course=course, until=self.until.isoformat()
+        )
+        return {row["point"]: Answers(row["right"], row["number"]) for row in rows}
 
     def assignments(self, course: str) -> tuple[list[Assignment], int]:
         """Return what is to be handed in in a course, with its due date, and the number of assignments without one.
@@ -611,6 +645,29 @@ def has_standings(graph: Graph, course: str) -> bool:
     return bool(graph.read("students_of_course", course=course, limit=1))
 
 
+class Practice(NamedTuple):
+    """The attempts of students in a course, and their mastery.
+
+    `first` are the first attempts in the period, `points` the points that their items test by item, and `tried` the
+    first attempts of the period by point and student. `mastery` is student -> id of a point -> mastery, and
+    `abilities` is student -> ability, both estimated from all first attempts until the end of the period.
+    """
+
+    first: list[Attempt]
+    points: dict[str, list[Point]]
+    tried: dict[Point, dict[str, list[Attempt]]]
+    mastery: dict[str, dict[str, Mastery]]
+    abilities: dict[str, Ability]
+
+
+def first_by_item(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Return the first of these attempts by student and item, in the order of their places."""
+    first: dict[tuple[str, str], Attempt] = {}
+    for attempt in sorted(attempts, key=lambda each: each.place):
+        first.setdefault((attempt.student, attempt.item), attempt)
+    return list(first.values())
+
+
 def by_point(
     attempts: Iterable[Attempt], points: Mapping[str, list[Point]]
 ) -> dict[Point, dict[str, list[Attempt]]]:
@@ -628,7 +685,8 @@ def by_point(
 def counted(tries: Sequence[Attempt]) -> Attempts:
     """Return how many of these attempts were right and wrong. They must be in the order of their places."""
     right = sum(each.outcome >= HALF for each in tries)
-    return Attempts(right, len(tries) - right, tries[-1].at)
+    last = tries[-1]
+    return Attempts(right, len(tries) - right, last.at, last.outcome >= HALF)
 
 
 def as_term(row: Row) -> Term:

@@ -9,7 +9,6 @@ from threading import BoundedSemaphore
 import structlog
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.contracts.mastery import Coefficients, read_coefficients
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.service.settings import secret_of
@@ -84,7 +83,7 @@ class LargeQuestions:
 class Insights:
     """The parts that answer questions.
 
-    `now` returns aware times. `coefficients` are those of mastery. `issuer` and `sessions` are None without OIDC, and
+    `now` returns aware times. `issuer` and `sessions` are None without OIDC, and
     `login` is None without a client at the issuer. Without `answers`, each answer is computed. Without
     `rate_limiter`, callers may ask as often as they like.
     """
@@ -97,7 +96,6 @@ class Insights:
     views: SavedViews
     ping_redis: Callable[[], None]
     now: Callable[[], datetime]
-    coefficients: Coefficients = field(default_factory=Coefficients)
     sessions: Sessions | None = None
     login: Login | None = None
     answers: AnswerCache | None = None
@@ -181,10 +179,7 @@ def _answers(ask: Callable[[], None]) -> bool:
 def open_insights(
     settings: InsightsSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Insights:
-    """Return the parts of insights. No connection is open yet: each client connects at its first use.
-
-    Raises ValueError if the file of coefficients is not valid.
-    """
+    """Return the parts of insights. No connection is open yet: each client connects at its first use."""
     client = connect(
         settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1
     )
@@ -201,9 +196,6 @@ def open_insights(
         sessions = Sessions(client, issuer)
         if settings.oidc_client_id:
             login = Login(settings, issuer)
-    coefficients = Coefficients()
-    if settings.mastery_coefficients:
-        coefficients = read_coefficients(settings.mastery_coefficients)
     answers = None
     if settings.answer_cache_bytes:
         answers = AnswerCache(settings.answer_cache_bytes, AnswerEpochs(client).of)
@@ -216,7 +208,6 @@ def open_insights(
         views=SavedViews(client, timedelta(days=settings.view_retention_days)),
         ping_redis=ping,
         now=now,
-        coefficients=coefficients,
         sessions=sessions,
         login=login,
         answers=answers,

@@ -1,62 +1,285 @@
-"""Estimate how likely a student answers an item of a point right, with performance factors analysis (PFA).
+"""Estimate how likely a student answers an item of a point right, with an interval.
 
-logit P = β(point) + γ·ln(1 + right) + ρ·ln(1 + wrong), and the same two terms over all points of the student. Counts
-commute, so the estimate does not depend on the order in which records arrive. (Pavlik, Cen & Koedinger 2009.)
+The model is logit P = level of the point + ability of the student + strength of the student at the point. Ability and
+strength are normally distributed around 0. Both are estimated from the numbers of right and wrong first attempts (the
+maximum of the posterior distribution, Laplace's approximation). Constants that were fitted to public answers turn
+this into the probability of the next answer, which also depends on the last answer at the point. The estimate is a
+function of the set of attempts, so the order in which their records arrive does not change it. See docs/adr/0113.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from graphlib import TopologicalSorter
-from math import exp, log1p
-from typing import Literal, NamedTuple
+from math import log, sqrt
+from typing import Any, Literal, NamedTuple
 
-from edugraph_common.contracts.mastery import Coefficients
+import numpy as np
+
+from edugraph_insights.statistics import NORMAL_95
 
 MASTERED_PROBABILITY = 0.75
-ENOUGH_ATTEMPTS = 5
+# An estimate is shown if half the width of its 95 % interval is at most this.
+WIDEST_SHOWN = 0.25
 LONG_AGO = timedelta(days=180)
-State = Literal["mastered", "not mastered", "long ago", "not enough information"]
+State = Literal["mastered", "not mastered", "long ago", "too few for an estimate"]
+TOO_FEW: State = "too few for an estimate"
+
+# Variances of the normal distributions of ability and strength, on the logit.
+ABILITY_VARIANCE = 0.8**2
+STRENGTH_VARIANCE = 0.7**2
+# The level of a point is estimated as if this many more answers were as often right as those at all points.
+LEVEL_PULL = 15
+# The variance, on the logit, of the errors that the constants make in a school of another kind. Without it the
+# intervals are too narrow in synthetic schools (docs/adr/0113).
+MISFIT_VARIANCE = 0.12
+# The number of steps is fixed, so that the same counts give the same bits. A step is at most MOST_STEP long.
+NEWTON_STEPS = 7
+MOST_STEP = 2.0
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Constants(NamedTuple):
+    """The constants that turn level, ability and strength into the probability of the next answer."""
+
+    intercept: float
+    level: float
+    ability: float  # of ability + strength
+    practice: float  # of ln(1 + first attempts at the point)
+    last_right: float
+    last_wrong: float
+
+
+# Fitted to the ASSISTments 2015 answers of students who do not judge the estimate (research/evaluation/mastery.py).
+CONSTANTS = Constants(-0.638, 1.082, 0.924, 0.165, 0.734, 0.391)
 
 
 class Attempts(NamedTuple):
-    """Numbers of right and wrong first attempts at items of a point. Right is an outcome of 0.5 or more."""
+    """First attempts of a student at items of a point. Right is an outcome of 0.5 or more."""
 
     right: int
     wrong: int
     last: datetime | None = None  # time of the last of them
+    last_was_right: bool = False
+
+    @property
+    def number(self) -> int:
+        return self.right + self.wrong
+
+
+class Answers(NamedTuple):
+    """Numbers of first attempts at items of a point, by many students."""
+
+    right: int
+    number: int
 
 
 class Mastery(NamedTuple):
-    """The mastery of one point by one student. `probability` is None if there is not enough information."""
+    """The mastery of one point by one student: the probability of a right answer with its 95 % interval.
+
+    All three are None if the student has no first attempt at the point.
+    """
 
     probability: float | None
+    low: float | None
+    high: float | None
     state: State
 
 
-def mastery(
-    attempts: Mapping[str, Attempts], as_of: datetime, coefficients: Coefficients | None = None
-) -> dict[str, Mastery]:
-    """Return the mastery of each point by one student, computed from the counts of the student at all points."""
-    use = coefficients or Coefficients()
-    right_over_all = sum(each.right for each in attempts.values())
-    wrong_over_all = sum(each.wrong for each in attempts.values())
-    over_all = use.gamma_over_all * log1p(right_over_all) + use.rho_over_all * log1p(wrong_over_all)
-    found = {}
-    for point, counts in attempts.items():
-        if counts.right + counts.wrong < ENOUGH_ATTEMPTS:
-            found[point] = Mastery(None, "not enough information")
+UNKNOWN = Mastery(None, None, None, TOO_FEW)
+
+
+class Ability(NamedTuple):
+    """The ability of a student beside the levels of the points, on the logit, and its standard error."""
+
+    value: float
+    error: float
+
+
+class Pairs(NamedTuple):
+    """Counts as columns, with a row for each pair of a student and a point.
+
+    `students` are numbers from 0. `levels` are those of the points, `level_variances` the variances of their errors.
+    """
+
+    students: Integers
+    levels: Floats
+    level_variances: Floats
+    number: Floats
+    right: Floats
+    last_was_right: Floats  # 1 or 0; it has no meaning where `number` is 0
+
+
+class Estimates(NamedTuple):
+    """The columns `value`, `low` and `high` have a row for each pair; the abilities have one for each student."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    abilities: Floats
+    ability_errors: Floats
+
+
+def estimated(pairs: Pairs, students: int, constants: Constants = CONSTANTS) -> Estimates:
+    """Return the estimates for these pairs of `students` students."""
+    ability = np.zeros(students)
+    strength = np.zeros(len(pairs.number))
+    for _ in range(NEWTON_STEPS):
+        chance = _sigmoid(pairs.levels + ability[pairs.students] + strength)
+        information = pairs.number * chance * (1 - chance)
+        curvature = information + 1 / STRENGTH_VARIANCE
+        misfit = pairs.right - pairs.number * chance
+        slope = misfit - strength / STRENGTH_VARIANCE
+        precision = _precision(pairs.students, information, curvature, students)
+        # The strengths are eliminated, so that each student has one equation, in the ability.
+        remainder = misfit - information * slope / curvature
+        remainder_of_student = np.bincount(pairs.students, remainder, students)
+        step = (remainder_of_student - ability / ABILITY_VARIANCE) / precision
+        step = np.clip(step, -MOST_STEP, MOST_STEP)
+        ability += step
+        strength_step = (slope - information * step[pairs.students]) / curvature
+        strength += np.clip(strength_step, -MOST_STEP, MOST_STEP)
+
+    chance = _sigmoid(pairs.levels + ability[pairs.students] + strength)
+    information = pairs.number * chance * (1 - chance)
+    curvature = information + 1 / STRENGTH_VARIANCE
+    precision = _precision(pairs.students, information, curvature, students)
+    variance = 1 / curvature + (1 - information / curvature) ** 2 / precision[pairs.students]
+
+    has_attempts = pairs.number > 0
+    last_right = has_attempts * pairs.last_was_right
+    last_wrong = has_attempts * (1 - pairs.last_was_right)
+    shrinkage = 1 / np.sqrt(1 + np.pi * variance / 8)
+    logit = (
+        constants.intercept
+        + constants.level * pairs.levels
+        + constants.ability * shrinkage * (ability[pairs.students] + strength)
+        + constants.practice * np.log1p(pairs.number)
+        + constants.last_right * last_right
+        + constants.last_wrong * last_wrong
+    )
+    of_student = constants.ability**2 * variance
+    of_level = constants.level**2 * pairs.level_variances
+    error = np.sqrt(of_student + of_level + MISFIT_VARIANCE)
+    return Estimates(
+        value=_sigmoid(logit),
+        low=_sigmoid(logit - NORMAL_95 * error),
+        high=_sigmoid(logit + NORMAL_95 * error),
+        abilities=ability,
+        ability_errors=1 / np.sqrt(precision),
+    )
+
+
+def levels_of(
+    answers: Mapping[str, Answers], points: Iterable[str]
+) -> dict[str, tuple[float, float]]:
+    """Return the level of each of these points on the logit, with its variance.
+
+    A level is the share right of the answers at the point, pulled towards the share right at all points.
+    """
+    right_at_all = sum(each.right for each in answers.values())
+    number_at_all = sum(each.number for each in answers.values())
+    share_at_all = (right_at_all + 1) / (number_at_all + 2)
+    levels = {}
+    for point in points:
+        of_point = answers.get(point, Answers(0, 0))
+        number = of_point.number + LEVEL_PULL
+        share = (of_point.right + LEVEL_PULL * share_at_all) / number
+        level = log(share / (1 - share))
+        levels[point] = (level, 1 / (number * share * (1 - share)))
+    return levels
+
+
+def mastery_of_students(
+    attempts: Mapping[str, Mapping[str, Attempts]], answers: Mapping[str, Answers], as_of: datetime
+) -> tuple[dict[str, dict[str, Mastery]], dict[str, Ability]]:
+    """Return student -> point -> mastery, and student -> ability.
+
+    Args:
+        attempts: student -> point -> the first attempts of the student, at least one.
+        answers: point -> the first attempts of a class. The levels of the points are estimated from them.
+        as_of: the time at which the last attempt may be long ago.
+
+    """
+    points = sorted({point for of_student in attempts.values() for point in of_student})
+    levels = levels_of(answers, points)
+    keys: list[tuple[str, str]] = []  # (student, point) of each row
+    rows: list[tuple[float, ...]] = []
+    for index, student in enumerate(attempts):
+        for point in sorted(attempts[student]):
+            each = attempts[student][point]
+            level, level_variance = levels[point]
+            keys.append((student, point))
+            rows.append(
+                (index, level, level_variance, each.number, each.right, float(each.last_was_right))
+            )
+    columns = np.array(rows, dtype=np.float64).reshape(-1, len(Pairs._fields)).T
+    pairs = Pairs(columns[0].astype(np.int64), *columns[1:])
+    found = estimated(pairs, len(attempts))
+
+    mastery: dict[str, dict[str, Mastery]] = defaultdict(dict)
+    for row, (student, point) in enumerate(keys):
+        probability = float(found.value[row])
+        low = float(found.low[row])
+        high = float(found.high[row])
+        state = _state(probability, low, high, attempts[student][point].last, as_of)
+        mastery[student][point] = Mastery(probability, low, high, state)
+    abilities = {}
+    for index, student in enumerate(attempts):
+        abilities[student] = Ability(
+            float(found.abilities[index]), float(found.ability_errors[index])
+        )
+    return dict(mastery), abilities
+
+
+def _state(
+    probability: float, low: float, high: float, last: datetime | None, as_of: datetime
+) -> State:
+    if not is_shown(low, high):
+        return TOO_FEW
+    if last is not None and as_of - last > LONG_AGO:
+        return "long ago"
+    if probability >= MASTERED_PROBABILITY:
+        return "mastered"
+    return "not mastered"
+
+
+def is_shown(low: float, high: float) -> bool:
+    """Return whether an interval is narrow enough for its estimate to be shown."""
+    return (high - low) / 2 <= WIDEST_SHOWN
+
+
+def mean_mastery(each: Sequence[Mastery]) -> tuple[float, float, float]:
+    """Return the mean probability of these estimates, which have a value, and the ends of its 95 % interval.
+
+    The errors of the estimates count as independent, with the widths of normal distributions.
+    """
+    values = []
+    variance = 0.0
+    for one in each:
+        if one.probability is None or one.low is None or one.high is None:
             continue
-        logit = use.betas.get(point, use.mean_beta) + over_all
-        logit += use.gamma * log1p(counts.right) + use.rho * log1p(counts.wrong)
-        probability = 1 / (1 + exp(-logit))
-        state: State = "not mastered"
-        if counts.last is not None and as_of - counts.last > LONG_AGO:
-            state = "long ago"
-        elif probability >= MASTERED_PROBABILITY:
-            state = "mastered"
-        found[point] = Mastery(probability, state)
-    return found
+        values.append(one.probability)
+        variance += ((one.high - one.low) / 2 / NORMAL_95) ** 2
+    middle = sum(values) / len(values)
+    spread = NORMAL_95 * sqrt(variance) / len(values)
+    return middle, max(middle - spread, 0.0), min(middle + spread, 1.0)
+
+
+def _precision(
+    student_of_pair: Integers, information: Floats, curvature: Floats, students: int
+) -> Floats:
+    """Return the precision of each ability when the strengths are unknown."""
+    of_pair = information - information**2 / curvature
+    of_student = np.bincount(student_of_pair, of_pair, students).astype(np.float64)
+    return of_student + 1 / ABILITY_VARIANCE
+
+
+def _sigmoid(logit: Floats) -> Floats:
+    chance: Floats = 1 / (1 + np.exp(-logit))
+    return chance
 
 
 def learning_path(

@@ -1,7 +1,6 @@
 """The settings of insights. They are environment variables that begin with EDUGRAPH_."""
 
 import re
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -108,10 +107,6 @@ class InsightsSettings(OidcSettings):
         description="size of the cache of answers, which a process keeps for a minute; 0: no cache",
     )
 
-    mastery_coefficients: Path | None = Field(
-        default=None,
-        description="file that edugraph mastery fit wrote; without it, the default coefficients are used",
-    )
     help_thresholds: dict[str, HelpThresholds] = Field(
         default={},
         description='thresholds of needs-help by course, as JSON: {"MATH8": {"inactive_school_days": 10}}',

@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, permutations
-from math import isclose, log, sqrt
+from math import exp, isclose, log, pi, sqrt
 from statistics import correlation, mean, median
 from typing import Any
+
+import numpy as np
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.reviews import text_hash
@@ -358,6 +360,7 @@ def untaught_points(school: School, course: str) -> dict[Any, dict[str, Any]]:
 
 def earlier_gaps(school: School, course: str, least: float = 0.0) -> dict[Any, dict[str, Any]]:
     tried = of_points(school, course)
+    estimated = estimates(school, course)
     rows = {}
     for point in tried:
         for gap, confidence in ways(school, point, least).items():
@@ -370,10 +373,15 @@ def earlier_gaps(school: School, course: str, least: float = 0.0) -> dict[Any, d
                 of_wrong = len(wrong_at[point] & wrong_at[gap]) / len(wrong_at[gap])
                 of_right = len(wrong_at[point] - wrong_at[gap]) / len(both - wrong_at[gap])
                 difference = of_wrong - of_right
+            class_mastery = None
+            if both:
+                middle, low, high = mean_of([estimated[who][0][gap] for who in both])
+                class_mastery = middle if high - low <= 0.5 else None
             rows[point, gap] = {
                 "confidence": confidence,
                 "students": len(both),
                 "difference": difference,
+                "class_mastery": class_mastery,
             }
     return rows
 
@@ -419,8 +427,84 @@ def difficulty(school: School, course: str) -> dict[Any, dict[str, Any]]:
     }
 
 
+def levels(school: School, course: str) -> dict[str, tuple[float, float]]:
+    """The level of each point on the logit and its variance, from the first attempts of the students of the course."""
+    right: dict[str, int] = defaultdict(int)
+    number: dict[str, int] = defaultdict(int)
+    for point, students in of_points(school, course).items():
+        outcomes = [outcome for each in students.values() for outcome in each]
+        right[point] = sum(outcome >= 500 for outcome in outcomes)
+        number[point] = len(outcomes)
+    share_at_all = (sum(right.values()) + 1) / (sum(number.values()) + 2)
+    found = {}
+    for point, n in number.items():
+        share = (right[point] + 15 * share_at_all) / (n + 15)
+        found[point] = log(share / (1 - share)), 1 / ((n + 15) * share * (1 - share))
+    return found
+
+
+Estimate = tuple[float, float, float]  # probability, and the ends of its interval
+
+
+def estimates(school: School, course: str) -> dict[str, tuple[dict[str, Estimate], float, float]]:
+    """Student -> (point -> estimate), ability and its standard error, of those with attempts.
+
+    One dense system of equations for ability and strengths together, solved by Newton's method until nothing changes.
+    """
+    tried = of_points(school, course)
+    of_course = levels(school, course)
+    return {
+        who: estimates_of(
+            {point: tried[point][who] for point in sorted(tried) if who in tried[point]}, of_course
+        )
+        for who in {who for students in tried.values() for who in students}
+    }
+
+
+def estimates_of(
+    mine: dict[str, list[int]], of_course: dict[str, tuple[float, float]]
+) -> tuple[dict[str, Estimate], float, float]:
+    level = np.array([of_course[point][0] for point in mine])
+    right = np.array([sum(each >= 500 for each in mine[point]) for point in mine])
+    number = np.array([len(mine[point]) for point in mine])
+    effects = np.zeros(len(mine) + 1)  # the ability, and the strength at each point
+    prior = np.diag([1 / 0.64, *[1 / 0.49] * len(mine)])
+    design = np.hstack([np.ones((len(mine), 1)), np.eye(len(mine))])
+    hessian = prior
+    for _ in range(25):
+        chance = 1 / (1 + np.exp(-(level + design @ effects)))
+        gradient = design.T @ (right - number * chance) - prior @ effects
+        hessian = design.T @ np.diag(number * chance * (1 - chance)) @ design + prior
+        effects = effects + np.linalg.solve(hessian, gradient)
+    covariance = np.linalg.inv(hessian)
+    found = {}
+    for row, point in enumerate(mine):
+        variance = design[row] @ covariance @ design[row]
+        shrunk = (effects[0] + effects[row + 1]) / sqrt(1 + pi * variance / 8)
+        last = 0.734 if mine[point][-1] >= 500 else 0.391
+        logit = -0.638 + 1.082 * level[row] + 0.924 * shrunk + 0.165 * log(1 + number[row]) + last
+        error = sqrt(0.924**2 * variance + 1.082**2 * of_course[point][1] + 0.12)
+        ends = (logit, logit - Z * error, logit + Z * error)
+        probability, low, high = (1 / (1 + exp(-each)) for each in ends)
+        found[point] = probability, low, high
+    return found, float(effects[0]), sqrt(covariance[0, 0])
+
+
+def state_of(estimate: Estimate) -> str:
+    probability, low, high = estimate
+    if high - low > 0.5:
+        return "too few for an estimate"
+    return "mastered" if probability >= 0.75 else "not mastered"
+
+
+def mean_of(each: Sequence[Estimate]) -> Estimate:
+    middle = mean(probability for probability, _, _ in each)
+    spread = sqrt(sum(((high - low) / 2) ** 2 for _, low, high in each)) / len(each)
+    return middle, max(middle - spread, 0.0), min(middle + spread, 1.0)
+
+
 def student(school: School, course: str, who: str) -> dict[Any, dict[str, Any]]:
-    """One student's points, with the probability by the formula as docs/insights.md gives it."""
+    """One student's points. Every attempt of a school is of this year, so none is long ago."""
     mine = {
         point: students[who]
         for point, students in of_points(school, course).items()
@@ -432,36 +516,39 @@ def student(school: School, course: str, who: str) -> dict[Any, dict[str, Any]]:
     concerned = [
         points for r, points in mistakes(school, course).values() if r.data.student_id == who
     ]
+    estimated, _, _ = estimates(school, course).get(who, ({}, 0.0, 0.0))
     for point in set(mine) | {point for points in concerned for point in points}:
-        tries = mine.get(point, [])
-        logit = None
-        if len(tries) >= 5:
-            over_all = 0.2 * log(1 + sum(right.values())) - 0.2 * log(1 + sum(wrong.values()))
-            logit = 0.8 * log(1 + right[point]) - 0.6 * log(1 + wrong[point]) + over_all
+        estimate = estimated.get(point)
+        probability, low, high = estimate or (None, None, None)
         rows[point] = {
+            "state": state_of(estimate) if estimate else "too few for an estimate",
+            "low": low,
+            "high": high,
             "right": right.get(point, 0),
             "wrong": wrong.get(point, 0),
             "mistakes": sum(point in points for points in concerned),
-            "probability": None if logit is None else 1 / (1 + 2.718281828459045 ** (-logit)),
+            "probability": probability,
         }
     return rows
 
 
 def mastery(school: School, course: str) -> dict[Any, dict[str, Any]]:
-    """Over the students with 5 first attempts or more at the point; every attempt of a school is of this year."""
-    levels: dict[str, list[float]] = defaultdict(list)
-    for who in roster(school, course):
-        for point, row in student(school, course, who).items():
-            if row["probability"] is not None:
-                levels[point].append(row["probability"])
-    return {
-        point: {
-            "mastery": mean(each),
+    """Over the students with a first attempt at the point."""
+    of_point: dict[str, list[Estimate]] = defaultdict(list)
+    for estimated, _, _ in estimates(school, course).values():
+        for point, estimate in estimated.items():
+            of_point[point].append(estimate)
+    rows = {}
+    for point, each in of_point.items():
+        middle, low, high = mean_of(each)
+        rows[point] = {
+            "mastery": middle,
+            "low": low,
+            "high": high,
             "students": len(each),
-            "mastered": sum(level >= 0.75 for level in each),
+            "mastered": [state_of(estimate) for estimate in each].count("mastered"),
         }
-        for point, each in levels.items()
-    }
+    return rows
 
 
 def trend(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
@@ -547,7 +634,7 @@ def learn_next(
     sure = {
         point: each["probability"]
         for point, each in of_student.items()
-        if each["probability"] is not None
+        if each["state"] != "too few for an estimate"
     }
     left = {point for point in way if sure.get(point, 0) < 0.75}
 
@@ -561,7 +648,9 @@ def learn_next(
         point: {
             "step": step(point),
             "action": "learn" if point in sure else "check first",
-            "probability": sure.get(point),
+            "probability": of_student.get(point, {}).get("probability"),
+            "low": of_student.get(point, {}).get("low"),
+            "high": of_student.get(point, {}).get("high"),
             "first_attempts": sum(
                 of_student.get(point, {}).get(each, 0) for each in ("right", "wrong")
             ),
@@ -590,6 +679,7 @@ def school_days(school: School, after: date, before: date) -> int:
 def needs_help(school: School, course: str, limits: dict[str, Any]) -> dict[Any, dict[str, Any]]:
     rows = {}
     made = mistakes(school, course)
+    estimated = estimates(school, course)
     found = {each.record["record_id"]: each.finding for each in school.findings}
     for who in roster(school, course):
         days = [r.timestamp.date() for r in attempts(school, course) if r.data.student_id == who]
@@ -619,10 +709,11 @@ def needs_help(school: School, course: str, limits: dict[str, Any]) -> dict[Any,
         repeated = sorted(
             kind for kind, number in times.items() if number >= limits["same_mistakes"]
         )
+        mine, _, _ = estimated.get(who, ({}, 0.0, 0.0))
         known = {
-            p: each["probability"]
-            for p, each in student(school, course, who).items()
-            if each["probability"]
+            point: each[0]
+            for point, each in mine.items()
+            if state_of(each) != "too few for an estimate"
         }
         low = {point for point, each in known.items() if each < limits["low_mastery"]}
         holds = {

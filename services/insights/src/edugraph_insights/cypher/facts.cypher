@@ -9,6 +9,35 @@ RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome', '
   collect([i.id, coalesce(i.name, i.id), a.id, toString(a.timestamp), coalesce(a.attempt_number, 0), a.outcome,
     CASE WHEN $responses THEN a.response ELSE null END]) AS rows
 
+// name: level_students
+// Returns students of a course by a record of their standing. The order of their ids, read backwards, mixes older and
+// newer students.
+MATCH (c:Course {id: $course})<-[:LEARNS]-(s:Student)
+WHERE coalesce(s.restricted, false) = false
+RETURN s.id AS student ORDER BY reverse(s.id) LIMIT $limit
+
+// name: level_students_with_answers
+// Returns students with answers or mistakes in a course, in the same order.
+MATCH (c:Course {id: $course})<-[:IN_COURSE]-()<-[:TRIED|MADE]-(s:Student)
+WHERE coalesce(s.restricted, false) = false
+WITH DISTINCT s.id AS student
+RETURN student ORDER BY reverse(student) LIMIT $limit
+
+// name: first_outcomes
+// Returns, for each canonical point, how many first attempts of these students in a course until a moment were at an
+// item that tests it, and how many of them were right.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND a.timestamp <= datetime($until) AND a.outcome IS NOT NULL
+MATCH (a)-[:OF_ITEM]->(i:Item)
+WITH s, i, a ORDER BY a.timestamp, coalesce(a.attempt_number, 0), a.id
+WITH s, i, head(collect(a.outcome)) AS outcome
+WITH i, count(*) AS number, sum(CASE WHEN outcome >= 500 THEN 1 ELSE 0 END) AS right
+MATCH (i)-[:TESTS]->(k:KnowledgePoint)
+OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
+WITH DISTINCT i, coalesce(p.id, k.id) AS point, number, right
+RETURN point, sum(number) AS number, sum(right) AS right
+
 // name: tested_points
 // Returns the points that these items test, as canonical points.
 UNWIND $items AS id

@@ -15,9 +15,9 @@ from edugraph_insights.answers import (
     Row,
     Share,
 )
-from edugraph_insights.facts import Facts, by_point, wrong_share
+from edugraph_insights.facts import Facts, wrong_share
+from edugraph_insights.mastery import is_shown, mean_mastery
 from edugraph_insights.questions.question import Parameters, Question
-from edugraph_insights.statistics import mean
 
 # With fewer students a row has no score.
 ENOUGH_FOR_NUMBER = 10
@@ -39,6 +39,9 @@ class OfGaps(Parameters):
 class EarlierGap(Row):
     """A point and one of its direct or indirect prerequisites, `gap`. `score` is null if too few students tried both.
 
+    `class_mastery` is the mean mastery of the gap over the students who tried both. It is null if half the width of
+    its 95 % interval is over 0.25.
+
     `way` are the points from the direct prerequisite of `point` up to the gap, `way_names` their names.
     """
 
@@ -57,11 +60,9 @@ class EarlierGap(Row):
 
 
 def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
-    first = facts.first_attempts(asked.course)
-    tried = by_point(first, facts.tested_points(each.item for each in first))
-    of_point = {point.id: of_students for point, of_students in tried.items()}
-    names = {point.id: point.name for point in tried}
-    mastered = facts.mastery_by_student(tried)
+    practice = facts.practice(asked.course)
+    of_point = {point.id: of_students for point, of_students in practice.tried.items()}
+    names = {point.id: point.name for point in practice.tried}
     rows = []
     for need in facts.needs_before(of_point, asked.min_confidence):
         gap = need.needs.id
@@ -69,10 +70,11 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
         wrong_gap = {s for s in both if wrong_share(of_point[gap][s]) > MOSTLY_WRONG}
         wrong = {s for s in both if wrong_share(of_point[need.point][s]) > MOSTLY_WRONG}
         right_gap = both - wrong_gap
-        known = {
-            s: each for s in sorted(both) if (each := mastered[s][gap].probability) is not None
-        }
-        level = mean(list(known.values()))
+        level = None
+        if both:
+            middle, low, high = mean_mastery([practice.mastery[s][gap] for s in sorted(both)])
+            if is_shown(low, high):
+                level = middle
         difference = None
         if len(both) >= ENOUGH_FOR_NUMBER and wrong_gap and right_gap:
             wrong_after_wrong = len(wrong & wrong_gap) / len(wrong_gap)
@@ -95,7 +97,7 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
             way_names=tuple(each.name for each in need.way),
             evidence=asked.records(point=gap),
         )
-        parts = (frozenset(wrong_gap), frozenset(right_gap), frozenset(known))
+        parts = (frozenset(wrong_gap), frozenset(right_gap))
         rows.append(Measured(row, frozenset(both), parts))
     return Found(
         tuple(rows),

@@ -8,13 +8,13 @@ from pydantic import Field
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import MAX_POINTS_BEFORE, Attempt, Facts, by_point
-from edugraph_insights.mastery import Mastery, learning_path
+from edugraph_insights.facts import MAX_POINTS_BEFORE, Attempt, Facts
+from edugraph_insights.mastery import UNKNOWN, learning_path
 from edugraph_insights.questions.question import PointId, Question
 from edugraph_insights.questions.student import OfStudent
 
 Text = Annotated[str, Mark.PERSONAL]
-UNKNOWN = Mastery(None, "not enough information")
+Estimate = Annotated[float | None, Mark.PERSONAL]
 
 
 class ToGoal(OfStudent):
@@ -38,7 +38,9 @@ class NextPoint(Row):
     name: Text
     action: Text
     state: Text
-    probability: Annotated[float | None, Mark.PERSONAL]
+    probability: Estimate
+    low: Estimate
+    high: Estimate
     first_attempts: Annotated[int, Mark.PERSONAL]
     needed_for: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
     evidence: Evidence = None
@@ -53,11 +55,10 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
             "There is no knowledge point that has the goal's id or name; check it.",
         )
     needs, complete = facts.all_needs(goal, asked.min_confidence)
-    first = facts.first_attempts(asked.course)
-    tried = by_point(first, facts.tested_points(each.item for each in first))
-    states = facts.mastery_by_student(tried).get(asked.student, {})
+    practice = facts.practice(asked.course)
+    states = practice.mastery.get(asked.student, {})
     of_point: dict[str, list[Attempt]] = {
-        point.id: tries[asked.student] for point, tries in tried.items()
+        point.id: tries[asked.student] for point, tries in practice.tried.items()
     }
     names = {goal.id: goal.name} | {need.needs.id: need.needs.name for need in needs}
     pairs = {(need.point, need.needs.id) for need in needs}
@@ -76,6 +77,8 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
                 action="learn" if state.state == "not mastered" else "check first",
                 state=state.state,
                 probability=state.probability,
+                low=state.low,
+                high=state.high,
                 first_attempts=len(of_point.get(point, ())),
                 needed_for=tuple(sorted(needed_for[point])),
                 evidence=asked.records(point=point),
@@ -84,7 +87,7 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
     cut = f"points that are needed from further away than the first {MAX_POINTS_BEFORE}: at least"
     return Found(
         tuple(rows),
-        of_how_many={"points on the way": len(names), "first attempts": len(first)},
+        of_how_many={"points on the way": len(names), "first attempts": len(practice.first)},
         left_out={"mastered points": len(names) - len(rows), cut: not complete},
     )
 
@@ -92,9 +95,10 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
 QUESTION = Question(
     name="next",
     title="What should this student learn next, to reach a point?",
-    computed_by="The goal and all that it needs by DEPENDS_ON, without what is mastered (probability of 0.75 or "
-    "more with 5 first attempts or more in the course, the last within 180 days), in topological "
-    "order. What is not known, or was practised long ago, is to be checked first.",
+    computed_by="The goal and the points that it needs by DEPENDS_ON, without those that are mastered (estimated "
+    "probability of 0.75 or more, with half the width of its 95 % interval at most 0.25, the last attempt within 180 "
+    "days), in topological order. A point with too few attempts for an estimate, or without one for 180 days, is to "
+    "be checked first.",
     parameters=ToGoal,
     row=NextPoint,
     find=find,

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts, by_point
+from edugraph_insights.facts import Attempt, Facts
+from edugraph_insights.mastery import TOO_FEW
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import SchoolDays
 from edugraph_insights.settings import HelpThresholds
@@ -68,20 +69,21 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     limits = asked.thresholds
     active = facts.last_activity(asked.course)
     days = SchoolDays(facts.terms(), facts.until.date())
-    first = facts.first_of(attempts)
-    tested = facts.tested_points(attempt.item for attempt in first)
-    tried = by_point(first, tested)
-    states = facts.mastery_by_student(tried)
-    names = {point.id: point.name for point in tried}
+    practice = facts.practice(asked.course, attempts)
+    first = practice.first
+    names: dict[str, str] = {}
+    for points in practice.points.values():
+        names |= {point.id: point.name for point in points}
     in_time = [attempt for attempt in attempts if facts.since is None or attempt.at >= facts.since]
     stuck_at = _never_right(in_time, limits.stuck_tries)
     repeated = _repeated(facts.mistake_types(asked.course), limits.same_mistakes)
     rows = []
     for student in facts.students:
         known: dict[str, float] = {}  # point -> probability of a right answer, where it can be said
-        for point, state in states.get(student, {}).items():
-            if state.probability is not None:
-                known[point] = state.probability
+        for point, mastery in practice.mastery.get(student, {}).items():
+            if mastery.probability is None or mastery.state == TOO_FEW:
+                continue
+            known[point] = mastery.probability
         low = [point for point, probability in known.items() if probability < limits.low_mastery]
         last = active.get(student)
         idle = _idle_school_days(facts, days, last)
@@ -115,7 +117,7 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
         of_how_many={"students": frozenset(facts.students), "first attempts": len(first)},
         left_out={
             "first attempts at items of no known point": sum(
-                each.item not in tested for each in first
+                each.item not in practice.points for each in first
             )
         },
     )
@@ -164,7 +166,7 @@ QUESTION = Question(
     computed_by="Each student stands in the bucket of the first rule that holds: inactive (whole school days "
     "since the last attempt, mistake, message or activity in the course: Mondays to Fridays in a "
     "term and no break), stuck (an item tried several times and never right), repeated mistakes "
-    "(of one type, not resolved), low mastery (several points with a low probability by PFA). "
+    "(of one type, not resolved), low mastery (several points with a low estimated probability). "
     "The thresholds stand in the parameters.",
     parameters=OfHelp,
     row=NeedsHelp,

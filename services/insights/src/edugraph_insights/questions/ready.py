@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Facts, by_point
+from edugraph_insights.facts import Facts
 from edugraph_insights.questions.point import OfPoint, point_named
 from edugraph_insights.questions.question import Question
 
@@ -26,9 +26,7 @@ class Ready(Row):
 def find(facts: Facts, asked: OfPoint) -> Found[Ready]:
     point = point_named(facts, asked.point)
     needs = [need.needs for need in facts.direct_needs([point.id])]
-    first = facts.first_attempts(asked.course)
-    tried = by_point(first, facts.tested_points(each.item for each in first))
-    states = facts.mastery_by_student(tried)
+    states = facts.practice(asked.course).mastery
     names = facts.names()
     rows = []
     students = facts.students if needs else ()

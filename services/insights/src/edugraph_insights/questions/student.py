@@ -8,12 +8,13 @@ from pydantic import Field
 
 from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Facts, Point, by_point, counted
-from edugraph_insights.mastery import Attempts, Mastery
+from edugraph_insights.facts import Facts, Point, counted
+from edugraph_insights.mastery import UNKNOWN, Attempts
 from edugraph_insights.questions.question import Parameters, Question
 
 Text = Annotated[str, Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]
+Estimate = Annotated[float | None, Mark.PERSONAL]
 
 
 class OfStudent(Parameters):
@@ -23,12 +24,18 @@ class OfStudent(Parameters):
 
 
 class PointOfStudent(Row):
-    """One point. `probability` of a right answer is null under 5 first attempts. Findings of `mistakes` name it."""
+    """One point. Findings of `mistakes` name it.
+
+    `probability` is that of a right answer, `low` and `high` are the ends of its 95 % interval. All three are null
+    without a first attempt.
+    """
 
     point: Text
     name: Text
     state: Text
-    probability: Annotated[float | None, Mark.PERSONAL]
+    probability: Estimate
+    low: Estimate
+    high: Estimate
     right: Number
     wrong: Number
     mistakes: Number
@@ -37,11 +44,11 @@ class PointOfStudent(Row):
 
 
 def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
-    attempts = facts.first_attempts(asked.course)
-    tested = facts.tested_points(each.item for each in attempts)
-    tried = by_point(attempts, tested)
-    counts = {point: counted(of_students[asked.student]) for point, of_students in tried.items()}
-    states = facts.mastery_by_student(tried).get(asked.student, {})
+    practice = facts.practice(asked.course)
+    counts = {
+        point: counted(of_students[asked.student]) for point, of_students in practice.tried.items()
+    }
+    states = practice.mastery.get(asked.student, {})
     all_mistakes = facts.mistakes(asked.course)
     found = [row for row in all_mistakes if row["point"] is not None]
     # Two points of one mistake may be synonyms, so a mistake counts once for each canonical point.
@@ -51,13 +58,15 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     rows = []
     for point in counts.keys() | mistakes.keys():
         of_point = counts.get(point, Attempts(0, 0))
-        mastery = states.get(point.id, Mastery(None, "not enough information"))
+        mastery = states.get(point.id, UNKNOWN)
         ends = [row["at"] for row in found if row["point"] == point.id]
         row = PointOfStudent(
             point=point.id,
             name=point.name,
             state=mastery.state,
             probability=mastery.probability,
+            low=mastery.low,
+            high=mastery.high,
             right=of_point.right,
             wrong=of_point.wrong,
             mistakes=mistakes[point],
@@ -68,12 +77,12 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     return Found(
         tuple(rows),
         of_how_many={
-            "first attempts": len(attempts),
+            "first attempts": len(practice.first),
             "mistakes": len({row["record"] for row in all_mistakes}),
         },
         left_out={
             "first attempts at items of no known point": sum(
-                each.item not in tested for each in attempts
+                each.item not in practice.points for each in practice.first
             ),
             "mistakes of no known point": sum(row["point"] is None for row in all_mistakes),
         },
@@ -84,8 +93,9 @@ QUESTION = Question(
     name="student",
     title="One student on one page",
     computed_by="Of each point, first attempts at the items that test it and mistakes whose finding names it. "
-    "The probability is that of performance factors analysis, with fitted coefficients or untuned defaults; "
-    "mastered from 0.75 on, with 5 first attempts or more; long ago: none for 180 days.",
+    "The probability of a right answer is a Bayesian estimate from all first attempts until then, with its 95 % "
+    "interval; too few for an estimate: half the width of the interval is over 0.25; mastered: 0.75 or more; "
+    "long ago: no attempt for 180 days.",
     parameters=OfStudent,
     row=PointOfStudent,
     find=find,

@@ -10,6 +10,7 @@ const MOST_ROWS = 300; // of a table, until all are asked for
 const PAUSE_MS = 50; // in which somebody who types fast goes on
 const FIRST_AGAIN_MS = 5000; // until a block that has no new answer asks again; each time twice as long
 const LAST_AGAIN_MS = 60_000;
+const WIDEST_SHOWN = 0.25; // half the width of the 95 % interval of an estimate
 
 /** Return an element. A property that begins with `on` is a listener, one that is false or null is left out. */
 export function h(tag, properties = {}, ...children) {
@@ -27,6 +28,9 @@ export function value(exact, shown = number(exact), href = null, label = null) {
   const data = h('data', { value: exact ?? '' }, shown);
   return href && exact !== null && exact !== undefined ? h('a', { href, 'aria-label': label && `${label}: ${shown}` }, data) : data;
 }
+
+/** Return an estimate, or null where its 95 % interval is too wide for it to be shown. */
+export const sureEnough = (exact, low, high) => (exact !== null && (high - low) / 2 <= WIDEST_SHOWN ? exact : null);
 
 /** Return what the API says in English alone: a reader of another language is told so. */
 export const asEnglish = english => h('span', {}, language === 'en' ? '' : t('api.english'), h('span', { lang: 'en' }, english));

@@ -2,7 +2,7 @@
 
 import { ask } from '../api.js';
 import { network, withLayers } from '../networks.js';
-import { bar, block, colour, h, hiddenRows, how, recordsLink, searchInput, table, value } from '../parts.js';
+import { bar, block, colour, h, hiddenRows, how, recordsLink, searchInput, sureEnough, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { timeSlider } from '../times.js';
 import { number, share, t, told } from '../words.js';
@@ -89,9 +89,9 @@ function collected(places, rates, levels, student) {
   for (const row of rates) {
     const here = point(row.point, row.name);
     const tried = student ? row.right + row.wrong : row.first_attempts;
-    Object.assign(here, { row, tried, wrong: wrongOf(row, student), students: student ? null : row.students, mastery: student ? row.probability : null });
+    Object.assign(here, { row, tried, wrong: wrongOf(row, student), students: student ? null : row.students, mastery: student ? sureEnough(row.probability, row.low, row.high) : null });
   }
-  for (const row of levels) point(row.point, row.name).mastery = row.mastery;
+  for (const row of levels) point(row.point, row.name).mastery = sureEnough(row.mastery, row.low, row.high);
   return all;
 }
 
@@ -168,6 +168,12 @@ function legend(student, byMastery, hasTrail) {
     hasTrail && h('span', {}, h('i', { class: 'line-of-trail', 'aria-hidden': 'true' }), t('map.trail')));
 }
 
+/** Return the mastery of a point, or why there is none. */
+function masteryOf(point) {
+  if (point.mastery === null && point.tried) return value(null, t('value.too_few'));
+  return bar(point.mastery, recordsLink(point.row?.evidence), point.name);
+}
+
 /** Say what is known of a point, with the latest records. */
 function fill(side, point, { all, neededFor, asked, questions, student, byMastery, exact }) {
   if (!point) {
@@ -183,7 +189,7 @@ function fill(side, point, { all, neededFor, asked, questions, student, byMaster
       h('dt', {}, t('column.wrong')), h('dd', {}, point.wrong === null ? t('map.no_attempts') : bar(point.wrong, records, point.name)),
       h('dt', {}, t('column.first_attempts')), h('dd', {}, value(point.tried, number(point.tried), records, point.name)),
       !student && [h('dt', {}, t('column.students')), h('dd', {}, value(point.students, number(point.students), records, point.name))],
-      (byMastery || student) && [h('dt', {}, t('column.mastery')), h('dd', {}, value(point.mastery, share(point.mastery), records, point.name))],
+      (byMastery || student) && [h('dt', {}, t('column.mastery')), h('dd', {}, masteryOf(point))],
       student && point.row && [h('dt', {}, t('column.state')), h('dd', {}, told('state', point.row.state))],
       h('dt', {}, t('map.needs')), h('dd', {}, names(point.needs.map(need => need.id))),
       h('dt', {}, t('map.needed_for')), h('dd', {}, names(neededFor.get(point.id) ?? []))),
@@ -200,7 +206,7 @@ function pointsTable(points, { all, neededFor, student, byMastery, hidden }) {
   return table(t('map.caption', { n: points.length }), [
     { name: 'name', label: t('column.point'), text: true, key: point => point.name, cell: point => h('a', { href: changed({ point: point.id }), 'data-keep-focus': `point-${point.id}` }, point.name) },
     { name: 'wrong', label: t('column.wrong'), key: point => point.wrong, cell: point => bar(point.wrong, recordsLink(point.row?.evidence), point.name) },
-    ...(byMastery ? [{ name: 'mastery', label: t('column.mastery'), key: point => point.mastery, cell: point => bar(point.mastery, recordsLink(point.row?.evidence), point.name) }] : []),
+    ...(byMastery ? [{ name: 'mastery', label: t('column.mastery'), key: point => point.mastery, cell: masteryOf }] : []),
     ...(student ? [] : [{ name: 'students', label: t('column.students'), key: point => point.students, cell: point => value(point.students, number(point.students), recordsLink(point.row?.evidence), point.name) }]),
     { name: 'tried', label: t('column.first_attempts'), key: point => point.tried, cell: point => value(point.tried, number(point.tried), recordsLink(point.row?.evidence), point.name) },
     { name: 'needs', label: t('map.needs'), text: true, cell: point => listed(point.needs.map(need => need.id)) || '–' },

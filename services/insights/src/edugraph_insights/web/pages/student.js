@@ -2,7 +2,7 @@
 
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
-import { block, colour, h, how, recordsLink, table, value } from '../parts.js';
+import { block, colour, h, how, recordsLink, sureEnough, table, value } from '../parts.js';
 import { link, state } from '../state.js';
 import { day, number, share, t, told } from '../words.js';
 import { recordsTable } from './records.js';
@@ -29,7 +29,7 @@ async function points(one) {
     table(t('student.points_caption', { n: answer.rows.length }), [
       { name: 'name', label: t('column.point'), text: true, key: row => row.name, cell: row => h('a', { href: link('map', { point: row.point, student: one.student }) }, row.name) },
       { name: 'state', label: t('column.state'), text: true, key: row => row.state, cell: row => h('span', { class: `state ${row.state.replaceAll(' ', '-')}` }, told('state', row.state)) },
-      { name: 'probability', label: t('column.probability'), key: row => row.probability, cell: row => value(row.probability, share(row.probability), recordsLink(row.evidence), row.name) },
+      { name: 'probability', label: t('column.probability'), key: row => sureEnough(row.probability, row.low, row.high), cell: probability },
       { name: 'wrong', label: t('column.wrong_number'), key: row => row.wrong, cell: row => value(row.wrong, number(row.wrong), recordsLink(row.evidence), row.name) },
       { name: 'right', label: t('column.right_number'), key: row => row.right, cell: row => value(row.right, number(row.right), recordsLink(row.evidence), row.name) },
       { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), recordsLink(row.evidence), row.name) },
@@ -37,6 +37,15 @@ async function points(one) {
     ], answer.rows, { sort: '-mistakes' }),
     how('student', answer),
   ];
+}
+
+/** Return the probability with its interval, or that there are too few attempts for one. */
+function probability(row) {
+  if (row.probability === null) return value(null, share(null));
+  const exact = sureEnough(row.probability, row.low, row.high);
+  if (exact === null) return value(null, t('value.too_few'));
+  const shown = t('value.with_interval', { value: share(exact), low: share(row.low), high: share(row.high) });
+  return value(exact, shown, recordsLink(row.evidence), row.name);
 }
 
 async function timeline(one) {
