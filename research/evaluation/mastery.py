@@ -299,7 +299,9 @@ def missed(figures: dict[str, float]) -> list[str]:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--answers", type=Path, help="the folder with ASSISTments 2015")
-    arguments.add_argument("--smoke", action="store_true", help="a small school, one seed")
+    arguments.add_argument(
+        "--smoke", action="store_true", help="a small school: only an error counts, not the figures"
+    )
     given = arguments.parse_args()
     figures: dict[str, float] = {}
     if given.answers is not None:
@@ -324,6 +326,8 @@ def main() -> int:
     REPORT.parent.mkdir(exist_ok=True)
     goals = [goal._asdict() for goal in GOALS]
     REPORT.write_text(json.dumps({"figures": figures, "goals": goals}, indent=1), encoding="utf-8")
+    if given.smoke:
+        return 0
     return 1 if misses else 0
 
 

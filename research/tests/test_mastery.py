@@ -20,7 +20,7 @@ from evaluation.mastery import (
 
 
 def test_the_intervals_cover_the_truth_of_a_synthetic_school() -> None:
-    """Out: MISFIT_VARIANCE. Then they cover 87 to 92 %."""
+    """Out: MISFIT_VARIANCE."""
     figures = on_a_synthetic_school(100, 60_000, (3,))
     assert missed(figures) == []
     assert len(figures) == 3
