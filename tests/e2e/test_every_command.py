@@ -2,6 +2,8 @@
 
 import ast
 import json
+import os
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -189,6 +191,28 @@ def test_a_source_is_registered_and_an_import_belongs_to_it(
     assert changed["changed_at"] == "import"
     assert commands.json("sources", "show", name) == changed
     assert changed in commands.json("sources", "list")
+
+
+def test_a_source_is_tried_and_pulled(commands: Commands, tmp_path: Path) -> None:
+    """What is pulled twice is in the graph once. Canvas and OneRoster are asked in tests of their own."""
+    name = f"lms-{uuid4().hex[:8]}"
+    commands.json("sources", "create", name, "--kind", "records")
+    exports = tmp_path / "exports"
+    exports.mkdir()
+    file = _file(exports, f"s-{uuid4().hex[:8]}")
+    hour_ago = time.time() - 3_600  # a file that is being written is left for the next round
+    os.utime(file, (hour_ago, hour_ago))
+    good_rows = 20
+    tried = commands.json("sources", "test", name, str(file), code=1)  # one row is no record
+    assert (tried["report"]["valid"], tried["report"]["rejected"]) == (good_rows, 1)
+    pulled = commands.json("pull", "folder", name, str(exports))
+    (job,) = pulled["jobs"].values()
+    until(lambda: commands.json("jobs", "show", job)["state"] == "succeeded", 60)
+    report = commands.json("jobs", "show", job)
+    assert (report["source_name"], report["written"]) == (name, good_rows)
+    assert commands.json("pull", "folder", name, str(exports))["jobs"] == {}
+    commands.run("pull", "canvas", name, "--url", "http://127.0.0.1:1", code=2)  # without a token
+    commands.run("pull", "oneroster", name, "--url", "http://127.0.0.1:1", code=2)
 
 
 def test_a_curriculum_is_imported(commands: Commands, tmp_path: Path) -> None:

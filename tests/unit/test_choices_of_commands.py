@@ -25,6 +25,8 @@ CONTRACTS = (Of, PairVerdict, Verdict, Kind, CurriculumFormat)
 LOCAL = {
     ("roster", "person_key"): "the column of a OneRoster file that becomes a person's id",
     ("graph export", "form"): "the form of the files that the command line writes",
+    ("pull canvas", "student_key"): "the field of a user of Canvas that becomes a person's id",
+    ("pull oneroster", "person_key"): "the field of a user of OneRoster that becomes a person's id",
 }
 
 

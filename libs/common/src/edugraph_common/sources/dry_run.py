@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import IO
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
@@ -46,7 +46,10 @@ class DryRun(ContractModel):
     the file were read.
     """
 
-    read_plan: ReadPlan = Field(serialization_alias="reading")
+    # The command line reads the answer of the gateway, which names the read plan `reading`.
+    read_plan: ReadPlan = Field(
+        serialization_alias="reading", validation_alias=AliasChoices("read_plan", "reading")
+    )
     read: int
     valid: int
     rejected: int
