@@ -194,7 +194,7 @@ def test_a_source_is_registered_and_an_import_belongs_to_it(
 
 
 def test_a_source_is_tried_and_pulled(commands: Commands, tmp_path: Path) -> None:
-    """What is pulled twice is in the graph once. Canvas and OneRoster are asked in tests of their own."""
+    """A file that is pulled twice is in the graph once. Canvas and OneRoster are asked in tests of their own."""
     name = f"lms-{uuid4().hex[:8]}"
     commands.json("sources", "create", name, "--kind", "records")
     exports = tmp_path / "exports"
@@ -203,7 +203,7 @@ def test_a_source_is_tried_and_pulled(commands: Commands, tmp_path: Path) -> Non
     hour_ago = time.time() - 3_600  # a file that is being written is left for the next round
     os.utime(file, (hour_ago, hour_ago))
     good_rows = 20
-    tried = commands.json("sources", "test", name, str(file), code=1)  # one row is no record
+    tried = commands.json("sources", "test", name, str(file), code=1)  # one row is not a record
     assert (tried["report"]["valid"], tried["report"]["rejected"]) == (good_rows, 1)
     pulled = commands.json("pull", "folder", name, str(exports))
     (job,) = pulled["jobs"].values()
