@@ -47,6 +47,7 @@ TEXT_FIELDS = frozenset(
         "evidence",
         "finding",
         "quote",
+        "wrong_answers",
         *(field for fields in TEXTS_OF_TYPE.values() for field in fields),
     }
     - {"title"}

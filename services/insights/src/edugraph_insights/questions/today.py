@@ -87,9 +87,8 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
     contacts = facts.contacts(asked.course)
     waiting = _waiting(recent_mistakes, contacts, period.days)
     unknown_answers = 0
-    if (
-        not contacts
-    ):  # The school does not record what teachers write, so no mistake is known to wait.
+    # Without contacts, the school does not record what teachers write, and no mistake is known to wait.
+    if not contacts:
         unknown_answers = len(waiting)
         waiting = []
 
