@@ -302,6 +302,7 @@ def addresses_of(marked: Marked, path: str) -> list[str]:
         "{other_group}": ("g-1",),
         "{student}": (STUDENT, RESTRICTED),
         "{goal}": ("nothing",),
+        "{point}": ("nothing",),
         "{label}": ("Student", "ErrorRecord", "KnowledgePoint"),
         "{node}": (f"Student:{STUDENT}", f"Student:{RESTRICTED}", "Course:c-1"),
         "{other}": ("Course:c-1",),

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from edugraph_cli.embedded import report
+from edugraph_cli.embedded.demo import QUESTIONS as DEMO_QUESTIONS
 from edugraph_cli.embedded.report import Report, language_of, write_report
 from edugraph_client import Answer
+from edugraph_insights.questions import QUESTIONS
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -71,3 +74,12 @@ def test_it_says_what_the_answers_say_and_runs_nothing(tmp_path: Path, language:
 )
 def test_the_language_is_that_of_the_messages(environment: dict[str, str], language: str) -> None:
     assert language_of(environment) == language
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("question", DEMO_QUESTIONS)
+def test_each_column_of_a_table_has_its_words(question: str, language: Any) -> None:
+    """Out: any of the words `column.…` of the report or of the page."""
+    words = report._words(language)
+    columns = QUESTIONS[question].row.model_fields.keys() - report._NOT_SHOWN
+    assert [name for name in sorted(columns) if f"column.{name}" not in words] == []

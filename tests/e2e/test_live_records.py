@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -211,7 +212,16 @@ def kill_gateway(system: System, port: str) -> None:
     gateway = system.processes.running["gateway"]
     os.killpg(gateway.pid, signal.SIGKILL)
     gateway.wait()
-    system.processes.start("gateway", gateway_command(), {"EDUGRAPH_PORT": port})
+    # A connection of another test may have the port for a moment, and all tests after this one need the gateway.
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        system.processes.start("gateway", gateway_command(), {"EDUGRAPH_PORT": port})
+        while system.processes.running["gateway"].poll() is None and time.monotonic() < end:
+            with suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
+                return
+            time.sleep(0.2)
+    raise AssertionError("the gateway does not start again")
 
 
 def test_an_erased_person_stays_away_and_a_wrong_row_is_set_aside(

@@ -5,7 +5,12 @@ from collections import defaultdict
 from hypothesis import given
 from rooms import Room
 
-from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record, parse_record
+from edugraph_common.contracts.records import (
+    AttemptRecord,
+    ErrorRecord,
+    Record,
+    parse_record,
+)
 from edugraph_common.runtime.shared_state.course_members import MOST_MEMBERS, names_by_course
 from edugraph_importer.graph import Graph, RecordBatch
 
@@ -32,9 +37,9 @@ def test_all_names_of_a_course_are_told_and_those_of_nobody_else(
     told_by_records = defaultdict[str, set[str]](set)
     called, people = defaultdict[str, set[str]](set), defaultdict[tuple[str, str], set[str]](set)
     in_course = defaultdict[str, set[tuple[str, str]]](set)
+    # Only memberships say to which course a group belongs. An item may be assigned to a group of another course.
     of_group = {
-        (getattr(each.data, "group_id", None), getattr(each.data, "course_id", None))
-        for each in records
+        (each.data.group_id, each.data.course_id) for each in records if isinstance(each.data)
     }
     for record in records:
         data = record.data
