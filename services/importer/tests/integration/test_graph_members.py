@@ -39,7 +39,9 @@ def test_all_names_of_a_course_are_told_and_those_of_nobody_else(
     in_course = defaultdict[str, set[tuple[str, str]]](set)
     # Only memberships say to which course a group belongs. An item may be assigned to a group of another course.
     of_group = {
-        (each.data.group_id, each.data.course_id) for each in records if isinstance(each.data)
+        (each.data.group_id, each.data.course_id)
+        for each in records
+        if isinstance(each.data, MembershipRecord)
     }
     for record in records:
         data = record.data
