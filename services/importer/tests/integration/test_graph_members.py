@@ -11,6 +11,7 @@ from edugraph_common.contracts.records import (
     Record,
     parse_record,
 )
+from edugraph_common.contracts.school_records import MembershipRecord
 from edugraph_common.runtime.shared_state.course_members import MOST_MEMBERS, names_by_course
 from edugraph_importer.graph import Graph, RecordBatch
 
