@@ -20,7 +20,7 @@ from engines import System, family
 from waiting import until
 
 from edugraph_cli.processes import gateway_command, worker_command
-from edugraph_cli.serving import IMPORTS
+from edugraph_cli.serving import IMPORTS, PROCESSES
 from edugraph_common.contracts.live_days import end_of_day
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.runtime.messaging.provisioning import pika_channel
@@ -193,6 +193,12 @@ def test_what_was_accepted_is_there_once_when_workers_and_the_gateway_are_killed
     assert clean.client.graph_digest() == digest
 
 
+def own_environment(system: System, name: str) -> dict[str, str]:
+    """Return the variables that this process alone has, as it was started with."""
+    metrics_port = system.metrics_ports[PROCESSES.index(name)]
+    return {"EDUGRAPH_METRICS_PORT": str(metrics_port), **system.engine.own.get(name, {})}
+
+
 def kill_child(system: System, _port: str) -> None:
     _, *children = family(system.processes.running["importer"].pid)
     if children:
@@ -203,9 +209,8 @@ def kill_worker(system: System, _port: str) -> None:
     worker = system.processes.running["importer"]
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
-    system.processes.start(
-        "importer", worker_command("edugraph_importer.worker", "importer", IMPORTS, 2)
-    )
+    command = worker_command("edugraph_importer.worker", "importer", IMPORTS, 2)
+    system.processes.start("importer", command, own_environment(system, "importer"))
 
 
 def kill_gateway(system: System, port: str) -> None:
@@ -215,7 +220,8 @@ def kill_gateway(system: System, port: str) -> None:
     # A connection of another test may have the port for a moment, and all tests after this one need the gateway.
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
-        system.processes.start("gateway", gateway_command(), {"EDUGRAPH_PORT": port})
+        own = {"EDUGRAPH_PORT": port, **own_environment(system, "gateway")}
+        system.processes.start("gateway", gateway_command(), own)
         while system.processes.running["gateway"].poll() is None and time.monotonic() < end:
             with suppress(httpx.TransportError):
                 httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
