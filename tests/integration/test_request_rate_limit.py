@@ -1,6 +1,7 @@
 """The rate limit of the API on a Redis: its script gives exactly the tokens that a token bucket would give."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import resources
 
 import redis
@@ -17,21 +18,25 @@ OWN_TIME_US = 5 * SECOND_US
 
 @dataclass
 class TokenBucket:
-    """The reference: it is full at first, gets one token in `step_us`, and has never more than `burst`."""
+    """The reference: it is full at first, gets one token in `step_us`, and has never more than `burst`.
+
+    Fractions are exact, where sums of floats may miss a whole token by a little.
+    """
 
     burst: int
     step_us: int
-    tokens: float
+    tokens: Fraction
 
     def rest(self, microseconds: int) -> None:
-        self.tokens = min(self.burst, self.tokens + microseconds / self.step_us)
+        got = Fraction(microseconds, self.step_us)
+        self.tokens = min(Fraction(self.burst), self.tokens + got)
 
-    def take(self, many: int) -> float:
+    def take(self, many: int) -> Fraction:
         """Return 0, or the microseconds to wait."""
         if self.tokens < many:
             return (many - self.tokens) * self.step_us
         self.tokens -= many
-        return 0
+        return Fraction(0)
 
 
 def now_us(server: "redis.Redis") -> int:
@@ -65,7 +70,7 @@ def test_the_script_gives_what_a_token_bucket_gives(
     step_us = step_s * SECOND_US
     keys = {who: f"edugraph:turns:{name}-{who}" for who in CLIENTS}
     server.delete(*keys.values())
-    buckets = {who: TokenBucket(burst, step_us, burst) for who in CLIENTS}
+    buckets = {who: TokenBucket(burst, step_us, Fraction(burst)) for who in CLIENTS}
     for who, tenths_of_steps, many in steps:
         # A rest that ends halfway between two tokens, so that the time of the test decides nothing.
         rest_us = tenths_of_steps * step_us // 10 + (step_us // 20 if tenths_of_steps else 0)
