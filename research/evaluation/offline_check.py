@@ -77,6 +77,10 @@ class Judged:
     rows: list[Row] = field(default_factory=list)
     seconds: float = 0.0
 
+    def add(self, other: "Judged") -> None:
+        self.rows += other.rows
+        self.seconds += other.seconds
+
     def hits(self, places: int) -> Interval:
         ranked = [row["rank"] for row in self.rows if row["rank"] is not None]
         return share(sum(1 <= rank <= places for rank in ranked), len(ranked))
@@ -99,8 +103,10 @@ def checked() -> tuple[str, list[Goal]]:
     """Write the report, and return the page and its goals. Raises FileNotFoundError if there are no labels."""
     analyzer = RuleBasedAnalyzer()
     plain = {each.name: judged(analyzer, each, sample(each, DATA, SAMPLE, SEED)) for each in LINKED}
-    fitted = {each.name: judged_in_halves(each) for each in (*FITTED, *TYPED)}
-    at_new_questions = {each.name: judged_in_halves(each, new_questions=True) for each in FITTED}
+    fitted: dict[str, Judged] = {}
+    at_new_questions: dict[str, Judged] = {}
+    for each in (*FITTED, *TYPED):
+        fitted[each.name], at_new_questions[each.name] = judged_in_halves(each)
     felt, about = moods(analyzer), topics(analyzer)
     goals = goals_of(plain, fitted, at_new_questions, felt)
 
@@ -112,7 +118,7 @@ def checked() -> tuple[str, list[Goal]]:
     report = {
         "points": {name: _figures(each) for name, each in plain.items()},
         "fitted": {name: _figures(each) for name, each in fitted.items()},
-        "new questions": {name: _figures(each) for name, each in at_new_questions.items()},
+        "new questions": {each.name: _figures(at_new_questions[each.name]) for each in FITTED},
         "moods": felt,
         "topics": about,
         "kappa": agreed,
@@ -333,22 +339,19 @@ def judged(analyzer: RuleBasedAnalyzer, data_set: DataSet, samples: Sequence[Sam
     return found
 
 
-def judged_in_halves(data_set: DataSet, *, new_questions: bool = False) -> Judged:
+def judged_in_halves(data_set: DataSet) -> tuple[Judged, Judged]:
     """Fit to each half of a set and judge by the other half. All records of one student are in the same half.
 
-    With `new_questions` a mistake is not judged if a learned one has nearly the same text.
+    The second result has only those mistakes for which no learned one has nearly the same text.
     """
     halves = halves_of(sample(data_set, DATA, ALL, SEED))
-    together = Judged()
+    at_all = Judged()
+    at_new_questions = Judged()
     for learned, held_out in (halves, halves[::-1]):
-        judging = held_out
-        if new_questions:
-            judging = list(unseen(learned, held_out))
         analyzer = RuleBasedAnalyzer(fit_of(learned, together=data_set in TYPED))
-        one = judged(analyzer, data_set, judging)
-        together.rows += one.rows
-        together.seconds += one.seconds
-    return together
+        at_all.add(judged(analyzer, data_set, held_out))
+        at_new_questions.add(judged(analyzer, data_set, list(unseen(learned, held_out))))
+    return at_all, at_new_questions
 
 
 def fit_of(

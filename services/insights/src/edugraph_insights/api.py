@@ -1,9 +1,10 @@
 """GET /v1/insights/…: the questions, each with its own parameters and rows. /healthz and /readyz need no key."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.runtime.service.problems import Problem
@@ -18,6 +19,8 @@ from edugraph_insights.problems import problem_responses
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.question import Question
 from edugraph_insights.sentences import heading
+
+Body = TypeVar("Body", bound=BaseModel)
 
 router = APIRouter()
 bearer = HTTPBearer(
@@ -40,6 +43,21 @@ def admitted(
     changes something without its CSRF token.
     """
     return insights_of(request).admit(token_sent(request.method, request.headers, request.cookies))
+
+
+async def body_as(model: type[Body], request: Request) -> Body:
+    """Return the JSON body of a request as a model. Raises Problem 422.
+
+    Dependencies that have the caller call this, so the body is read after the caller was admitted. FastAPI reads a
+    body that is a parameter before that.
+    """
+    body = await request.body()
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, ("body", *first["loc"])))
+        raise Problem(422, "invalid", f"{place}: {first['msg']}") from None
 
 
 InsightsDep = Annotated[Insights, Depends(insights_of)]

@@ -6,15 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from edugraph_common.contracts.api import Check, GraphSummary, NamedNodes
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.reviews import REVIEW
-from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights import whole_graph
 from edugraph_insights.access import need_scopes
-from edugraph_insights.api import CallerDep, InsightsDep, Purpose
+from edugraph_insights.api import CallerDep, InsightsDep, Purpose, body_as
 from edugraph_insights.problems import problem_responses
 from edugraph_insights.small_groups import SMALLEST_GROUP_STUDENTS
 
@@ -94,13 +93,7 @@ def export_graph(
 async def asked_nodes(request: Request, caller: CallerDep) -> NamedNodes:
     """Return the nodes in the body, which is read once the caller is admitted. Raises Refusal 403, Problem 422."""
     need_scopes(caller, "known")
-    body = await request.body()
-    try:
-        return NamedNodes.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, ("body", *first["loc"])))
-        raise Problem(422, "invalid", f"{place}: {first['msg']}") from None
+    return await body_as(NamedNodes, request)
 
 
 @router.post(

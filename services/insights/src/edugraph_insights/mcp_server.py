@@ -80,9 +80,13 @@ def of_question(question: Question[Any, Any]) -> Askable:
     )
 
 
+def name_of_query(query: GraphQuery) -> str:
+    return f"graph-{query.name}"
+
+
 def of_query(query: GraphQuery) -> Askable:
     return Askable(
-        f"graph-{query.name}",
+        name_of_query(query),
         query.title,
         "",
         query.parameters,
@@ -97,6 +101,9 @@ ASKABLE: Mapping[str, Askable] = {
 }
 
 
+QUERY_NAMES = frozenset(map(name_of_query, QUERIES.values()))
+
+
 def askable_for(caller: Caller) -> dict[str, Askable]:
     """Return what this caller may ask, by name."""
     if caller == ANYBODY:
@@ -105,7 +112,7 @@ def askable_for(caller: Caller) -> dict[str, Askable]:
     for role in caller.roles:
         names |= RULES[role].questions
         if role in ROWS:
-            names |= {of_query(query).name for query in QUERIES.values()}
+            names |= QUERY_NAMES
     return {name: each for name, each in ASKABLE.items() if name in names}
 
 
@@ -130,7 +137,7 @@ class QuestionAsked(ContractModel):
     )
 
 
-class Found(ContractModel):
+class ChoicesShown(ContractModel):
     """Courses, groups and terms of a caller. `left_out` is the number of those for which there is no room."""
 
     courses: tuple[dict[str, Any], ...]
@@ -198,7 +205,8 @@ def list_choices(insights: Insights, caller: Caller, asked: ChoicesAsked) -> dic
                 left_out += 1
             else:
                 found[kind].append(shown)
-    return {**found, "left_out": left_out}
+    shown_choices = ChoicesShown.model_validate({**found, "left_out": left_out})
+    return shown_choices.model_dump(mode="json")
 
 
 def list_questions(_insights: Insights, caller: Caller, asked: QuestionsAsked) -> dict[str, Any]:
@@ -336,7 +344,7 @@ TOOLS: Mapping[str, Tool] = {
             "choices",
             "Which courses, groups and terms may be asked about, with their ids?",
             ChoicesAsked,
-            Found.model_json_schema(),
+            ChoicesShown.model_json_schema(),
             list_choices,
         ),
         Tool(

@@ -21,7 +21,7 @@ from edugraph_common.runtime.shared_state.saved_views import (
     ViewState,
 )
 from edugraph_insights.access import widest_rows
-from edugraph_insights.api import CallerDep, InsightsDep
+from edugraph_insights.api import CallerDep, InsightsDep, body_as
 from edugraph_insights.problems import problem_responses
 from edugraph_insights.queries.registry import QUERIES, GraphQuery
 from edugraph_insights.questions import QUESTIONS
@@ -49,17 +49,8 @@ class View(ContractModel):
 
 
 async def sent_view(request: Request, _caller: CallerDep) -> View:
-    """Return the view in the body. The body is read after the caller was admitted; FastAPI would read it before.
-
-    Raises Problem 422.
-    """
-    body = await request.body()
-    try:
-        return View.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, ("body", *first["loc"])))
-        raise Problem(422, "invalid", f"{place}: {first['msg']}") from None
+    """Return the view in the body. The body is read after the caller was admitted. Raises Problem 422."""
+    return await body_as(View, request)
 
 
 SentView = Annotated[View, Depends(sent_view)]
