@@ -60,7 +60,7 @@ def _refused(scope: "Scope") -> Problem | None:
         return Problem(403, "not-loopback", words)
     origin = headers.get(b"origin")
     is_other_origin = origin is not None and urlsplit(origin).netloc != host
-    is_other_site = headers.get(b"sec-fetch-site") in {"cross-site", "same-site"}
+    is_other_site = headers.get(b"sec-fetch-site", "none") not in {"none", "same-origin"}
     is_page = path in {"/", "/ui"} or path.startswith("/ui/")
     is_navigation = scope["method"] == "GET" and headers.get(b"sec-fetch-mode") == "navigate"
     opens_page = is_page and is_navigation
@@ -71,7 +71,9 @@ def _refused(scope: "Scope") -> Problem | None:
 
 
 def _name_of(host: str) -> str:
-    """Return the name in a Host header without its port, or an empty text if it has none."""
+    """Return the name in a Host header without its port, or an empty text if it has none or is not a host."""
+    if "@" in host:
+        return ""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
