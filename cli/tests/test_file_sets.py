@@ -2,7 +2,9 @@
 
 import io
 import json
+import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,41 @@ def test_no_archive_writes_outside_and_a_damaged_one_is_told(tmp_path: Path) -> 
     assert sorted(tmp_path.parent.rglob("*")) == before
     archive.write_bytes(archive.read_bytes()[:-30])
     with pytest.raises(MalformedFile, match="damaged"), files_of([archive], None):
+        pass
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_an_archive_with_any_wrong_byte_is_read_or_refused_with_a_sentence(
+    method: int, tmp_path: Path
+) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("成绩.ndjson", RECORD * 3)
+        archive.writestr("sub/b.csv", b"item\nq1\n")
+    whole = file.getvalue()
+    damaged = tmp_path / "damaged.zip"
+    for place in range(0, len(whole), 2):
+        wrong = bytearray(whole)
+        wrong[place] ^= 0x5A
+        damaged.write_bytes(wrong)
+        with suppress(MalformedFile), files_of([damaged], None) as found:
+            assert len(found) <= 2
+
+
+@pytest.mark.parametrize(
+    "names", [["x.csv", "x.csv"], ["x.csv", "../x.csv"], ["x", "x/y.csv"], ["n" * 300 + ".csv"]]
+)
+def test_an_archive_whose_files_have_no_room_beside_each_other_is_refused(
+    names: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "given.zip"
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # zipfile says that a name is used twice
+        for name in names:
+            archive.writestr(name, b"item\nq1\n")
+    with pytest.raises(MalformedFile, match="archive"), files_of([path], None):
         pass
 
 

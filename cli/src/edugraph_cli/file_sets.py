@@ -1,6 +1,8 @@
 """Several files in one command: the files in folders and ZIP archives, each with its mapping."""
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,6 +17,15 @@ from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
 MAX_FILES = 10_000
 MAX_UNPACKED_BYTES = 16 << 30
 _MAPPINGS = (".yaml", ".yml")
+# The exceptions of `zipfile` for archives whose bytes are damaged or which need another program.
+_ERRORS_OF_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    UnicodeDecodeError,
+    NotImplementedError,
+)
 
 
 class FileOfSet(NamedTuple):
@@ -103,23 +114,43 @@ def _mapping_of(path: Path, given: Path | None) -> Path | None:
 def _unpack(path: Path, folder: Path) -> None:
     """Unpack an archive. `zipfile` never writes more bytes than the archive says. Raises MalformedFile."""
     try:
-        # Chinese Windows writes names in this encoding if the archive does not say that they are UTF-8.
-        try:
-            archive = zipfile.ZipFile(path, metadata_encoding="gb18030")
-        except UnicodeDecodeError:
-            archive = zipfile.ZipFile(path)
-        with archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            unpacked = sum(entry.file_size for entry in entries)
-            if len(entries) > MAX_FILES or unpacked > MAX_UNPACKED_BYTES:
-                raise MalformedFile(
-                    f"it has {len(entries):,} files and {unpacked:,} bytes unpacked; unpack it in parts"
-                )
-            for entry in entries:
-                # `extract` keeps a name such as ../x inside the folder.
-                if not PurePosixPath(entry.filename).name.startswith("."):
-                    archive.extract(entry, folder)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError):
-        raise MalformedFile("the archive is damaged; pack it anew") from None
+        with _opened_archive(path) as archive:
+            _extract_files(archive, folder)
+    except _ERRORS_OF_DAMAGE:
+        raise MalformedFile("the archive is damaged; pack the files again") from None
     except RuntimeError:
         raise MalformedFile("the archive has a password; unpack it and give its folder") from None
+    except OSError as error:
+        # The disk is full, a name is not allowed, a file stands where a folder must be, or bz2 finds damage.
+        reason = error.strerror or "it is damaged"
+        raise MalformedFile(f"the archive cannot be unpacked: {reason}") from None
+
+
+def _opened_archive(path: Path) -> zipfile.ZipFile:
+    """Open an archive. Chinese Windows writes names as GB 18030 if the archive does not say that they are UTF-8."""
+    try:
+        return zipfile.ZipFile(path, metadata_encoding="gb18030")
+    except UnicodeDecodeError:
+        return zipfile.ZipFile(path)
+
+
+def _extract_files(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Write all files of an archive into a folder. Raises MalformedFile, and the errors of damage."""
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    unpacked_bytes = sum(entry.file_size for entry in entries)
+    if len(entries) > MAX_FILES or unpacked_bytes > MAX_UNPACKED_BYTES:
+        raise MalformedFile(
+            f"it has {len(entries):,} files and {unpacked_bytes:,} bytes unpacked; unpack it in parts"
+        )
+    written: set[str] = set()
+    for entry in entries:
+        if PurePosixPath(entry.filename).name.startswith("."):
+            continue
+        # `extract` keeps a name such as ../x inside the folder.
+        target = archive.extract(entry, folder)
+        if target in written:
+            # The second file has replaced the first one, whose rows would be lost.
+            raise MalformedFile(
+                "the archive has two files with one name; unpack it and give its folder"
+            )
+        written.add(target)
