@@ -82,33 +82,37 @@ def estimate(
             else:
                 questions.setdefault(question.key, question)
     kinds: set[Kind] = {question.document.kind for question in questions.values()}
-    answered = set[str]()
+    answered_keys = set[str]()
     for kind in kinds:
-        answered |= kept(kind, list(questions))
-    asked = [question for key, question in questions.items() if key not in answered]
+        answered_keys |= kept(kind, list(questions))
+    asked = [question for key, question in questions.items() if key not in answered_keys]
     if not asked:
         return Estimate(
-            items, without_text, len(questions), len(answered), 0, 0, 0, 0.0, 0.0, economy
+            items, without_text, len(questions), len(answered_keys), 0, 0, 0, 0.0, 0.0, economy
         )
     kind = asked[0].document.kind
-    made = packs(asked, settings)
-    sent = sum(estimated_request(messages_of(kind, pack, _fence_of_estimate)) for pack in made)
-    received = USUAL_ANSWER[kind] * len(asked)
+    packs_to_send = packs(asked, settings)
+    input_tokens = 0
+    for pack in packs_to_send:
+        input_tokens += estimated_request(messages_of(kind, pack, _fence_of_estimate))
+    output_tokens = USUAL_ANSWER[kind] * len(asked)
     model = settings.model_for(kind)
     price = settings.price_of(model)
     cost = None
     if price is not None:
-        cost = cost_of(price, sent, received, batched=economy)
+        cost = cost_of(price, input_tokens, output_tokens, batched=economy)
     return Estimate(
         items=items,
         without_text=without_text,
         different=len(questions),
-        kept=len(answered),
-        requests=len(made),
-        input_tokens=sent,
-        output_tokens=received,
+        kept=len(answered_keys),
+        requests=len(packs_to_send),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
         cost=cost,
-        minutes=_minutes(settings, model, len(made), sent + received, economy=economy),
+        minutes=_minutes(
+            settings, model, len(packs_to_send), input_tokens + output_tokens, economy=economy
+        ),
         economy=economy,
     )
 

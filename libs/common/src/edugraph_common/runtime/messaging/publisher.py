@@ -85,10 +85,12 @@ def emit(app: Celery, event: Event) -> None:
 
 def describe(body: Any) -> str:
     """Return the description of a message for logs, events and Flower. It never has rows."""
-    return " ".join(f"{key}={value}" for key, value in named_by(body).items()) or "(message)"
+    return (
+        " ".join(f"{key}={value}" for key, value in identifying_fields(body).items()) or "(message)"
+    )
 
 
-def named_by(body: Any) -> dict[str, Any]:
+def identifying_fields(body: Any) -> dict[str, Any]:
     """Return the fields that identify a message. A field with another form may hold anything, so it is left out."""
     if not isinstance(body, dict):
         return {}
@@ -106,7 +108,7 @@ def job_of(args: Sequence[Any]) -> str:
     """Return the id of the job in a task's arguments, or an empty text if they have another form."""
     if not args:
         return ""
-    return str(named_by(args[-1]).get("job_id", ""))
+    return str(identifying_fields(args[-1]).get("job_id", ""))
 
 
 @contextmanager

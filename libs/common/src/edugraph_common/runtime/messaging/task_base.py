@@ -38,7 +38,12 @@ from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.outcomes import FailedOutcome, given_up_state
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.runtime.messaging.dead_letters import WAITED_FOR, publish_dead_letter
-from edugraph_common.runtime.messaging.publisher import broker_errors, describe, job_of, named_by
+from edugraph_common.runtime.messaging.publisher import (
+    broker_errors,
+    describe,
+    identifying_fields,
+    job_of,
+)
 from edugraph_common.runtime.messaging.worker.circuit_breaker import (
     report_away,
     report_failure,
@@ -138,7 +143,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         body = args[-1] if args else None
-        structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **named_by(body))
+        structlog.contextvars.bind_contextvars(
+            tries=self.request.retries + 1, **identifying_fields(body)
+        )
         try:
             answer = self._answered_before() or super().__call__(*args, **kwargs)
             report_success(ROUTES[self.name].queue)

@@ -35,7 +35,7 @@ from edugraph_common.runtime.messaging.dead_letter_store import (
     open_dead_letters,
 )
 from edugraph_common.runtime.messaging.dead_letters import WAITED_FOR
-from edugraph_common.runtime.messaging.publisher import emit, named_by, task_id_for
+from edugraph_common.runtime.messaging.publisher import emit, identifying_fields, task_id_for
 from edugraph_common.runtime.messaging.worker.reject_policy import install_reject_policy
 from edugraph_common.runtime.messaging.worker.server_watch import send_to_pool
 from edugraph_common.runtime.service.settings import Settings
@@ -280,7 +280,7 @@ def _reason(letter: StoredLetter, *, known: bool, readable: bool) -> str:
 
 def _emit_event(app: Celery, letter: StoredLetter, args: tuple[Any, ...], reason: str) -> None:
     task_id = str(letter.headers.get("id"))
-    about = named_by(args[-1] if args else None)
+    about = identifying_fields(args[-1] if args else None)
     # The id contains the time of death: two deaths of one task have different ids, a repeated event has the same id.
     deaths = letter.headers.get("x-death") or [{}]
     died = str(letter.headers.get(DIED) or deaths[0].get("time"))
