@@ -1,12 +1,16 @@
-"""`make packages-test`: the wheels of the client and of the command line install alone, from an index here.
+"""`make packages-test`: wheels install alone from an index here, and the chart comes back from a registry here.
 
 The wheels are built, and an index on the loopback serves them. All other packages come from the index that uv is set
-to. In an empty folder `uvx` runs the command line, and a fresh environment imports the client.
+to. In an empty folder `uvx` runs the command line, and a fresh environment imports the client. The chart is pushed
+as in a release; the one that the registry gives back must name our images by digest.
 """
 
 import functools
+import hashlib
 import http.server
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +22,12 @@ from pathlib import Path
 from set_version import versions
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "deploy" / "images")]
+import release  # noqa: E402
+
+from tools.helm import program  # noqa: E402
+from tools.servers import registry  # noqa: E402
+
 PACKAGES = ("edugraph-common", "edugraph-client", "edugraph-cli")
 CLIENT_SAYS = "from edugraph_client.tasks import import_batch_task; print('client imports')"
 
@@ -44,7 +54,33 @@ def main() -> int:
             print(
                 f"edugraph-client {version}: {output([*client, 'python', '-c', CLIENT_SAYS], empty)}"
             )
+        problem = problem_of_chart(Path(folder), version)
+    if problem:
+        print(problem, file=sys.stderr)
+        return 1
+    print(f"chart {version}: comes from a registry, and names its images by digest")
     return 0
+
+
+def problem_of_chart(folder: Path, version: str) -> str:
+    """Push the chart to a registry here, and render what comes back. Return what is wrong with it."""
+    release.RELEASE = folder / "release"
+    release.RELEASE.mkdir()
+    with registry.running(folder) as address:
+        # No image is built here: each gets a digest of its own.
+        images = {}
+        for service in release.SERVICES:
+            digest = hashlib.sha256(service.encode()).hexdigest()
+            images[f"{address}/edugraph/{service}"] = f"sha256:{digest}"
+        (release.RELEASE / "pushed.json").write_text(json.dumps(images), encoding="utf-8")
+        release.chart(address)
+        chart = [f"oci://{address}/charts/edugraph", "--plain-http", "--version", version]
+        rendered = output([str(program("4")), "template", "edugraph", *chart], folder)
+    named = set(re.findall(r"image: (\S+/edugraph/\S+)", rendered))
+    expected = {f"{image}@{digest}" for image, digest in images.items()}
+    if named != expected:
+        return f"the chart of the registry names {sorted(named)}, and not {sorted(expected)}"
+    return ""
 
 
 def output(command: list[str], folder: Path) -> str:
