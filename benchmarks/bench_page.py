@@ -43,7 +43,7 @@ from edugraph_common.runtime.service.logs import configure_logs
 from edugraph_importer.graph import Graph
 
 RESULTS = Path(__file__).parent / "results"
-PAGES = ("overview", "map", "students", "student", "people", "records", "review")
+PAGES = ("today", "overview", "map", "students", "student", "people", "records", "review")
 WARM, VISITS = 2, 7
 LARGE, POINTS, TEXTS_OF_A_PACK = "large", 5_000, 100  # as many as a message may have
 SEARCHES = ("4999", "49", "point")  # they find one point, some points and all points

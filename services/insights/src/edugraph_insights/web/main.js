@@ -7,10 +7,12 @@ import { imports } from './pages/imports.js';
 import { map } from './pages/map.js';
 import { overview } from './pages/overview.js';
 import { people } from './pages/people.js';
+import { point } from './pages/point.js';
 import { records } from './pages/records.js';
 import { review } from './pages/review.js';
 import { student } from './pages/student.js';
 import { students } from './pages/students.js';
+import { today } from './pages/today.js';
 import { h, refusal } from './parts.js';
 import { account, goneBack, isUnknown, signIn } from './signing.js';
 import { changed, link, state } from './state.js';
@@ -20,12 +22,14 @@ import { LANGUAGES, hasWords, language, speak, t } from './words.js';
 
 // Each page with the question of the API without which it has nothing to say.
 const PAGES = {
+  today: { show: today, needs: 'today' },
   overview: { show: overview, needs: 'weak-points' },
   students: { show: students, needs: 'roster' },
   map: { show: map, needs: 'course-map' },
   people: { show: people, needs: 'ties' },
   review: { show: review, needs: 'review-queue' },
   student: { show: student, needs: 'student', hidden: true },
+  point: { show: point, needs: 'point', hidden: true },
   records: { show: records, needs: 'records', hidden: true },
   imports: { show: imports, needs: 'imports' }, // no question: who may import may see it
 };
@@ -69,7 +73,8 @@ async function showPage(mine) {
   if (mine !== shown) return;
   if (!choices.courses.some(each => each.id === state().course) && choices.courses.length) {
     // The first course, on the first page that is open to the caller, so that there is something to see.
-    location.replace(link(location.hash ? page : firstPage(), { course: choices.courses[0].id, group: '', term: '' }));
+    const first = { course: choices.courses[0].id, group: '' };
+    location.replace(location.hash ? link(page, { ...first, term: '' }) : firstAddress({ ...first, term: lastTerm() }));
     return;
   }
   const known = Object.hasOwn(PAGES, page) ? page : 'overview';
@@ -98,7 +103,20 @@ async function showPage(mine) {
   main.dataset.ready = String(mine);
 }
 
-const firstPage = () => Object.keys(PAGES).find(name => choices?.questions.has(PAGES[name].needs)) ?? 'overview';
+/** Return the address of the first page that is open to the caller. A student begins with the page about themselves. */
+function firstAddress(more = {}) {
+  if (choices && isStudent()) return link('student', { student: choices.person, ...more });
+  const first = Object.keys(PAGES).find(name => choices?.questions.has(PAGES[name].needs)) ?? 'overview';
+  return link(first, more);
+}
+
+const isStudent = () => choices.sees === 'self' && choices.questions.has('student');
+
+/** Return the term of today, or the last one before it: records of earlier terms are not about what is to be done now. */
+function lastTerm() {
+  const begun = choices.terms.filter(each => Date.parse(each.starts) <= Date.now());
+  return begun.sort((a, b) => Date.parse(b.starts) - Date.parse(a.starts))[0]?.id ?? '';
+}
 
 async function asked() {
   const [may, catalogue] = await Promise.all([ask('/choices'), ask('')]);
@@ -117,7 +135,7 @@ function frame(page) {
   head.replaceChildren(
     h('a', { class: 'skip', href: location.hash, onclick: event => { event.preventDefault(); main.focus(); } }, t('nav.skip')),
     h('div', { class: 'bar-of-page' },
-      h('a', { class: 'brand', href: link(firstPage()) }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
+      h('a', { class: 'brand', href: firstAddress() }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
       pageLinks(page),
       h('div', { class: 'tools' }, choices && savedViews(), languages(now), themes(),
         h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
@@ -128,7 +146,7 @@ function frame(page) {
 
 function pageLinks(page) {
   const pages = Object.entries(PAGES).filter(([, each]) => !each.hidden && choices?.questions.has(each.needs));
-  const own = choices?.sees === 'self' && choices.questions.has('student') && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
+  const own = choices && isStudent() && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
   return h('nav', { 'aria-label': t('nav.pages') }, own,
     pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`))));
 }

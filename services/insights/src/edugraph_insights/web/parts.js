@@ -4,7 +4,7 @@ import { askIn, goOn, isPassing } from './api.js';
 import { keepingFocus } from './focus.js';
 import { viewSignal } from './lifetime.js';
 import { changed, link, state } from './state.js';
-import { language, moment, number, share, sorter, t, told } from './words.js';
+import { language, listed, moment, number, plural, share, sorter, t, told } from './words.js';
 
 const MOST_ROWS = 300; // of a table, until all are asked for
 const PAUSE_MS = 50; // in which somebody who types fast goes on
@@ -61,24 +61,28 @@ export function bar(exact, href = null, label = null) {
 /** Return how many rows of an answer are not shown since they are of small groups. */
 export const hiddenRows = answer => answer.left_out['rows of small groups'] ?? 0;
 
-/** Return the page's address of the records that the API gives as evidence. */
-export function recordsLink(evidence) {
+/** Return the page's address of the records that the API gives as evidence; `more` adds to it. */
+export function recordsLink(evidence, more = {}) {
   if (!evidence) return null;
   const { from, to, ...about } = Object.fromEntries(new URLSearchParams(evidence.split('?')[1]));
   const ofAllDays = about.kind === 'progress' ? { term: '', since: '', until: '' } : {}; // it is the latest
-  return link('records', { ...about, ...ofAllDays });
+  return link('records', { ...about, ...ofAllDays, ...more });
 }
 
-/** Return how an answer is computed, of how many, and what was left out. */
-export function how(question, answer) {
-  const counted = Object.entries(answer.of_how_many);
+/** Return how an answer is computed, of how many, and what was left out. The counts may be folded, where the block has them in words. */
+export function how(question, answer, { folds = false } = {}) {
+  const named = counts => counts.map(([name, n], place) => [place ? ' · ' : '', `${told('count', name)} `, value(n)]);
+  const of = Object.entries(answer.of_how_many);
   const left = Object.entries(answer.left_out);
+  const counts = [
+    of.length > 0 && h('p', {}, `${t('how.of')} `, named(of)),
+    left.length > 0 && h('p', { class: 'left-out' }, `${t('how.left_out')} `, named(left)),
+  ];
   return h('footer', { class: 'how' },
-    counted.length > 0 && h('p', {}, `${t('how.of')} `, counted.map(([name, n], place) => [place ? ' · ' : '', `${told('count', name)} `, value(n)])),
-    left.length > 0 && h('p', { class: 'left-out' }, `${t('how.left_out')} `, left.map(([name, n], place) => [place ? ' · ' : '', `${told('count', name)} `, value(n)])),
+    !folds && counts,
     !answer.exact && h('p', { class: 'hidden-groups' }, t('how.hidden')),
-    answer.outdated && h('p', { class: 'left-out', 'data-outdated': '' }, t('how.outdated', { at: moment(answer.as_of) })),
-    h('details', {}, h('summary', {}, t('how.computed')), h('p', {}, told('computed', question) === question ? answer.computed_by : told('computed', question)),
+    answer.outdated && h('p', { class: 'outdated', 'data-outdated': '' }, t('how.outdated', { at: moment(answer.as_of) })),
+    h('details', {}, h('summary', {}, t('how.computed')), folds && counts, h('p', {}, told('computed', question) === question ? answer.computed_by : told('computed', question)),
       h('p', {}, t('how.as_of', { at: moment(answer.as_of) }), ` ${Object.entries(answer.parameters).map(([name, given]) => `${name} = ${given}`).join(' · ')}`), csvButton(question, answer.parameters)));
 }
 
@@ -160,6 +164,45 @@ export function block(heading, content, properties = {}) {
   whole.done = fill();
   return whole;
 }
+
+/** Return two columns of blocks, which stand below each other where there is no room for both. */
+export function columns(main, rail) {
+  const blocks = [...main, ...rail].filter(Boolean);
+  const whole = h('div', { class: 'columns' }, h('div', {}, main), h('div', { class: 'rail' }, rail));
+  whole.done = Promise.all(blocks.map(each => each.done));
+  return whole;
+}
+
+/** Return links to the pages of students, as a list in words. `people` are {student, name}. */
+export function peopleLinks(people) {
+  return h('span', { class: 'people' }, listed(people.map(({ student, name }) => h('a', { href: link('student', { student }) }, name))));
+}
+
+/** Return the words of a sentence around an element, which stands where the sentence has {it}. */
+export function around(key, values, element) {
+  const [before, after] = t(key, { ...values, it: '\u0000' }).split('\u0000');
+  return [before, element, after];
+}
+
+/** Return a button that copies these names, one a line. A browser that refuses the clipboard gets them as a text to copy. */
+export function copyNames(names) {
+  const text = names.join('\n');
+  const said = h('span', { class: 'note', role: 'status' });
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(text);
+      said.textContent = plural('copy.done', names.length);
+    } catch {
+      const box = h('textarea', { readonly: true, rows: Math.min(names.length, 8), 'aria-label': t('copy.by_hand') }, text);
+      said.replaceChildren(box);
+      box.select();
+    }
+  }
+  return h('span', { class: 'copy no-print' }, h('button', { type: 'button', onclick: copy }, plural('copy.names', names.length)), ' ', said);
+}
+
+/** Return a table or another long part behind a heading that opens it. */
+export const folded = (heading, ...inside) => h('details', { class: 'folded' }, h('summary', {}, heading), inside);
 
 /** Say why there is no answer. An error that is not a Problem is a bug: the browser's console has it. */
 export function refusal(problem) {

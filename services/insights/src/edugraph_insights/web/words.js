@@ -27,6 +27,32 @@ export function t(key, values = {}) {
   return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
 }
 
+/** Return a sentence about a number, in the form that the language has for it: `one` or `other`. */
+export function plural(key, n, values = {}) {
+  const form = new Intl.PluralRules(locale()).select(n);
+  return t(`${key}.${form}`, { n: number(n), ...values });
+}
+
+/** Return what stands between two sentences. */
+export const space = () => (language === 'zh' ? '' : ' ');
+
+/** Return sentences as one text. */
+export const sentences = parts => parts.filter(Boolean).join(space());
+
+/** Return elements or texts with the words between them that make a list of them: "A, B and C". */
+export function listed(parts) {
+  const places = parts.map((_, place) => String(place));
+  const form = new Intl.ListFormat(locale(), { type: 'conjunction' });
+  return form.formatToParts(places).map(({ type, value }) => (type === 'element' ? parts[Number(value)] : value));
+}
+
+/** Return the first few names as a list, and how many more there are. */
+export function fewOf(names, most = 3) {
+  const more = names.length - most;
+  if (more <= 0) return listed(names).join('');
+  return listed([...names.slice(0, most), plural('list.more', more)]).join('');
+}
+
 /** Return the words for something that the API calls by English ones; where there are none, the API's. */
 export function told(kind, english) {
   return words[`${kind}.${english}`] ?? english;

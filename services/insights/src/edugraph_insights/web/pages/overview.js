@@ -56,19 +56,20 @@ async function weakest(weak) {
 
 async function trend(asked, questions) {
   const answer = await ask('/trend', asked);
+  return [answer.rows.length > 1 && drawing(answer.rows), trendTable(answer, questions), how('trend', answer)];
+}
+
+/** Return the weeks of an answer to `trend` as a table. */
+export function trendTable(answer, questions) {
   const { rows } = answer;
   const behind = row => (answer.exact && questions.has('records') ? link('records', weekOf(row.week)) : null);
   const count = name => ({ name, label: t(`trend.${name}`), cell: row => value(row[name], number(row[name]), behind(row), dayInWords(row.week)) });
-  return [
-    rows.length > 1 && drawing(rows),
-    table(t('trend.caption', { n: rows.length }), [
-      { name: 'week', label: t('trend.week'), text: true, cell: row => h('time', {}, dayInWords(row.week)) },
-      count('first_attempts'), count('students'),
-      { name: 'right', label: t('column.right'), cell: row => bar(row.right, behind(row), dayInWords(row.week)) },
-      count('mistakes'), count('unresolved'),
-    ], rows, { none: t('trend.none'), hidden: hiddenRows(answer) }),
-    how('trend', answer),
-  ];
+  return table(t('trend.caption', { n: rows.length }), [
+    { name: 'week', label: t('trend.week'), text: true, cell: row => h('time', {}, dayInWords(row.week)) },
+    count('first_attempts'), count('students'),
+    { name: 'right', label: t('column.right'), cell: row => bar(row.right, behind(row), dayInWords(row.week)) },
+    count('mistakes'), count('unresolved'),
+  ], rows, { none: t('trend.none'), hidden: hiddenRows(answer) });
 }
 
 /** Draw first attempts and unresolved mistakes as numbers, to the left, and the share right, to the right. */
