@@ -113,6 +113,9 @@ def test_a_name_is_small_letters_digits_and_hyphens(operator: Key, name: str) ->
         {"time_zone": "../../etc/passwd"},
         {"time_zone": "/etc/passwd"},
         {"mapping": "columns: ["},
+        {"default_course": ""},
+        {"default_course": "x" * 129},
+        {"kind": "xapi", "default_course": "MATH7"},
         {"keys": ["000000000000"]},
         {"keys": ["键"]},
         {"platform": ""},
@@ -153,10 +156,15 @@ def stored_import(guarded: Gateway, report: dict[str, Any]) -> dict[str, Any]:
 def test_the_settings_of_a_source_count_for_its_imports(
     guarded: Gateway, operator: Key, sender: Key
 ) -> None:
-    """Out: `_mapping_of`, `_platform_of` or `_may_analyze` without the source."""
+    """Out: `_mapping_of`, `_platform_of` or `_may_analyze` without the source; `default_course` of a mapping."""
     own_mapping = "{type: course_record, columns: {S: student_id, C: course_id, D: timestamp}}"
     tables = new_name()
-    settings = {"mapping": own_mapping, "time_zone": "Asia/Shanghai", "analyse": False}
+    settings = {
+        "mapping": own_mapping,
+        "time_zone": "Asia/Shanghai",
+        "default_course": "MATH7",
+        "analyse": False,
+    }
     assert operator.create(tables, sender, kind="table", **settings).status_code == 201
     query = {"format": "csv", "analyze": "true", "source": tables}
     rows = "S,C,D\ns1,c1,2026-01-05 08:00\n"
@@ -173,6 +181,14 @@ def test_the_settings_of_a_source_count_for_its_imports(
     mapping = load_mapping(blobs, sender.job(accepted)["job_id"])
     assert mapping is not None
     assert mapping.time_zone == "Europe/Rome"
+    assert "course_id" not in mapping.constants
+    query["mapping"] = own_mapping.replace("C: course_id", "C: null")
+    accepted = sender.http.post("/v1/imports", content=rows, headers=csv, params=query)
+    mapping = load_mapping(blobs, sender.job(accepted)["job_id"])
+    assert mapping is not None
+    assert mapping.constants["course_id"] == "MATH7"
+    shown = operator.http.get(f"/v1/sources/{tables}").json()
+    assert shown["default_course"] == "MATH7"
 
     logs = new_name()
     assert operator.create(logs, sender, kind="openedx", platform="https://a.example").is_success

@@ -75,6 +75,57 @@ def test_a_table_is_read_with_the_mapping_and_the_time_zone_of_the_source() -> N
     assert tried(source("table", mapping=MAPPING), table.getvalue()).report.rejected == 1
 
 
+@pytest.mark.parametrize(
+    ("record_type", "columns", "constants", "expected"),
+    [
+        # A table that names no course is of the default course.
+        ("attempt_record", "Item: item_id, Right: correct", None, {"MATH7"}),
+        ("attempt_record", "Item: item_id, Right: correct", "{course_id: '?'}", {"MATH7"}),
+        ("course_record", "Share: progress", None, {"MATH7"}),
+        ("error_record", "Item: error_text", None, {"MATH7"}),
+        ("membership_record", "Item: group_id", None, {"MATH7"}),
+        # A table that names one is not.
+        ("attempt_record", "Item: item_id, Right: correct, Class: course_id", None, {"C"}),
+        ("attempt_record", "Item: item_id, Right: correct", "{course_id: X}", {"X"}),
+        ("error_record", "Item: error_text, Class: course_ids", None, {"C"}),
+        ("attempt_record", "Item: item_id, Right: correct", "{course_ids: [Y, Z]}", {"Y", "Z"}),
+    ],
+)
+def test_a_table_without_a_course_is_of_the_default_course_of_its_source(
+    record_type: str, columns: str, constants: str | None, expected: set[str]
+) -> None:
+    """Out: `default_course` in `mapping_of_source`, or the check of the fields in `_with_course`."""
+    mapping = (
+        f"{{type: {record_type}, ignore_other_columns: true, "
+        f"columns: {{Pupil: student_id, When: timestamp, {columns}}}"
+    )
+    if constants:
+        mapping += f", constants: {constants}"
+    text = "Pupil,Item,Right,Share,Class,When\ns1,i1,1,50,C,2026-05-01\ns2,i1,0,60,C,2026-05-01\n"
+    of_math = source("table", mapping=mapping + "}", default_course="MATH7")
+    found = tried(of_math, text)
+    assert found.report.valid == 2, found.report
+    assert set(found.named.courses) == expected
+
+
+def test_a_blank_cell_of_a_course_and_a_term_have_no_default_course() -> None:
+    """Out: the check of the type in `_with_course`. A term has no course, so such a row would be set aside."""
+    blank = "Pupil,Item,Right,Class,When\ns1,i1,1,,2026-05-01\n"
+    found = tried(source("table", mapping=MAPPING, default_course="MATH7"), blank)
+    assert (found.report.valid, found.named.courses) == (1, ())
+    terms = "{type: term_record, columns: {T: term, A: starts, B: ends}, constants: {timestamp: 2026-01-01}}"
+    text = "T,A,B\nT1,2026-01-01,2026-06-01\n"
+    found = tried(source("table", mapping=terms, default_course="MATH7"), text)
+    assert found.report.valid == 1, found.report
+
+
+@pytest.mark.parametrize("kind", ["records", "xapi", "openedx", "curriculum"])
+def test_a_source_without_tables_has_no_default_course(kind: str) -> None:
+    """Out: `only_tables_lack_a_course`."""
+    with pytest.raises(ValueError, match="has no default_course"):
+        source(kind, default_course="MATH7")
+
+
 def test_statements_are_read_with_the_prefixes_of_the_platform() -> None:
     """Out: `platforms` of dry_run."""
     event = {

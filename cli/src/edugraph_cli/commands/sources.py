@@ -42,6 +42,9 @@ MappingFile = Annotated[
 TimeZone = Annotated[
     str | None, typer.Option(help="the zone of times that state none, such as Asia/Shanghai")
 ]
+DefaultCourse = Annotated[
+    str | None, typer.Option(help="the id of the course of its tables that name no course")
+]
 Analyse = Annotated[
     bool | None, typer.Option("--analyse/--no-analyse", help="whether the model may read its texts")
 ]
@@ -69,13 +72,14 @@ def create(  # noqa: PLR0917 - they are options of a command
     platform: Platform = None,
     mapping: MappingFile = None,
     time_zone: TimeZone = None,
+    default_course: DefaultCourse = None,
     analyse: Analyse = None,
     changed_at: NewestState = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Create a source. An import names it, or belongs to it if it is the only source of its key."""
-    given = _given(kind, platform, mapping, time_zone, analyse, changed_at, key)
+    given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
     with plain_errors(), Client.from_environment() as client:
         _show(client.create_source({"name": name, **given}), as_json=as_json)
 
@@ -89,13 +93,14 @@ def change(  # noqa: PLR0917 - they are options of a command
     platform: Platform = None,
     mapping: MappingFile = None,
     time_zone: TimeZone = None,
+    default_course: DefaultCourse = None,
     analyse: Analyse = None,
     changed_at: NewestState = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Change the given settings of a source; the keys replace all keys that it had."""
-    given = _given(kind, platform, mapping, time_zone, analyse, changed_at, key)
+    given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
     with plain_errors(), Client.from_environment() as client:
         before = client.source(name).model_dump(
             mode="json", include=set(SourceSettings.model_fields)
@@ -115,8 +120,10 @@ def list_sources(as_json: Json = False) -> None:
     for source in found:
         analysed = "yes" if source.analyse else "no"
         in_use = "yes" if source.in_use else "no"
-        rows.append((source.name, source.kind, ",".join(source.keys) or "–", analysed, in_use))
-    print_rows(("name", "kind", "keys", "analysed", "in use"), rows)
+        course = source.default_course or "–"
+        keys = ",".join(source.keys) or "–"
+        rows.append((source.name, source.kind, keys, analysed, in_use, course))
+    print_rows(("name", "kind", "keys", "analysed", "in use", "default course"), rows)
 
 
 @app.command()
@@ -168,6 +175,7 @@ def _given(  # noqa: PLR0917 - they are the options of two commands
     platform: str | None,
     mapping: Path | None,
     time_zone: str | None,
+    default_course: str | None,
     analyse: bool | None,
     changed_at: str | None,
     keys: list[str] | None,
@@ -184,6 +192,7 @@ def _given(  # noqa: PLR0917 - they are the options of two commands
         "platform": platform,
         "mapping": text,
         "time_zone": time_zone,
+        "default_course": default_course,
         "analyse": analyse,
         "changed_at": changed_at,
         "keys": keys,

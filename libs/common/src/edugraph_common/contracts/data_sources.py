@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.messages import CURRICULUM_FORMATS, ChangeTime, Format
+from edugraph_common.contracts.messages import (
+    CURRICULUM_FORMATS,
+    TABLE_FORMATS,
+    ChangeTime,
+    Format,
+)
+from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 
 LONGEST_MAPPING = 16_384  # characters
@@ -56,6 +62,7 @@ class SourceSettings(ContractModel):
     - `platform`: the address of the platform that writes the logs, if it is not the school's own.
     - `mapping`: the mapping of its tables, as YAML or JSON.
     - `time_zone`: the zone of times in its tables that state none, such as Asia/Shanghai.
+    - `default_course`: the course of its tables that name none. Only kinds of source that send tables have one.
     - `analyse`: whether texts may be sent to the analyzer.
     - `changed_at`: with `import`, each import of the source is its newest state: rows that do not say when they were
       changed count as changed when the import was accepted.
@@ -66,9 +73,18 @@ class SourceSettings(ContractModel):
     platform: Annotated[str | None, Field(min_length=1, max_length=100)] = None
     mapping: Annotated[str | None, Field(max_length=LONGEST_MAPPING)] = None
     time_zone: TimeZone | None = None
+    default_course: Id | None = None
     analyse: bool = True
     changed_at: ChangeTime = "record"
     keys: Annotated[tuple[ClientId, ...], Field(max_length=MOST_KEYS)] = ()
+
+    @model_validator(mode="after")
+    def only_tables_lack_a_course(self) -> Self:
+        """Raises ValueError."""
+        sends_tables = not FORMATS_OF_KIND[self.kind].isdisjoint(TABLE_FORMATS)
+        if self.default_course is not None and not sends_tables:
+            raise ValueError(f"a source of the kind {self.kind} has no default_course")
+        return self
 
 
 class NewSource(SourceSettings):

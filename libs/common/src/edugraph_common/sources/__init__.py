@@ -7,7 +7,7 @@ the blob store, in frames that have the same form for all file formats.
 from edugraph_common.sources.chunking import RawRow
 from edugraph_common.sources.compression import compression_of
 from edugraph_common.sources.encoding import UTF8
-from edugraph_common.sources.mapping import Mapping, parse_mapping
+from edugraph_common.sources.mapping import Mapping, mapping_of_source, parse_mapping
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.read_plan import ReadPlan, make_read_plan, open_text
 from edugraph_common.sources.rows import NotRelevant, Row, Source, read_rows
@@ -44,6 +44,7 @@ __all__ = [
     "load_rows",
     "make_read_plan",
     "mapping_key",
+    "mapping_of_source",
     "open_text",
     "parse_mapping",
     "read_plan_key",

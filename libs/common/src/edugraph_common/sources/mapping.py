@@ -59,6 +59,7 @@ from pydantic import (
 )
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.data_sources import SourceSettings
 from edugraph_common.contracts.messages import ChangeTime
 from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType, shorten
 from edugraph_common.sources.ndjson import MalformedFile
@@ -67,6 +68,7 @@ ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent", "changed_a
 EXCEL = "excel"
 GOOGLE = "google forms"
 _TIMES = frozenset({"timestamp", "changed_at"})
+_COURSE_FIELDS = ("course_id", "course_ids")
 # A suggested mapping has it in place of a value that the file does not state. No import takes it.
 UNKNOWN = "?"
 _PLACEHOLDER = re.compile(r"\{(?:sheet|course|column)\}")
@@ -335,9 +337,27 @@ def _fields_of(record_type: RecordType | None) -> set[str]:
     return fields
 
 
-def parse_mapping(text: str | bytes) -> Mapping:
-    """Return the mapping in a YAML or JSON text. Raises MalformedFile with a sentence that says what is wrong."""
+def mapping_of_source(text: str | bytes, source: SourceSettings | None) -> Mapping:
+    """Return a mapping of a table, which takes from its source the course and the time zone that it does not name.
+
+    Raises MalformedFile with a sentence that says what is wrong.
+    """
+    if source is None:
+        return parse_mapping(text)
+    mapping = parse_mapping(text, source.default_course)
+    if mapping.time_zone is None:
+        return mapping.model_copy(update={"time_zone": source.time_zone})
+    return mapping
+
+
+def parse_mapping(text: str | bytes, default_course: str | None = None) -> Mapping:
+    """Return the mapping in a YAML or JSON text. All rows of a table without a course are of `default_course`.
+
+    Raises MalformedFile with a sentence that says what is wrong.
+    """
     value = _load(text)
+    if default_course is not None:
+        value = _with_course(value, default_course)
     try:
         return Mapping.model_validate(value)
     except ValidationError as error:
@@ -350,6 +370,31 @@ def parse_mapping(text: str | bytes) -> Mapping:
         if where:
             message = f"{where}: {message}"
         raise MalformedFile(f"the mapping cannot be used: {message}") from None
+
+
+def _with_course(value: Any, course_id: str) -> Any:
+    """Return the content of a mapping with a course, unless it names one or its records have none.
+
+    The `?` of a suggested mapping does not name a course. A table whose rows are of several types names its courses
+    itself, because some types have none.
+    """
+    if not isinstance(value, dict) or "course_id" not in _fields_of_type(value.get("type")):
+        return value
+    columns = value.get("columns")
+    constants = value.get("constants") or {}
+    if not isinstance(columns, dict) or not isinstance(constants, dict):
+        return value
+    for field in _COURSE_FIELDS:
+        if field in columns.values() or constants.get(field, UNKNOWN) != UNKNOWN:
+            return value
+    return {**value, "constants": {**constants, "course_id": course_id}}
+
+
+def _fields_of_type(record_type: object) -> Iterable[str]:
+    """Return the fields of the data of a type of records. A type that does not exist has none."""
+    if not isinstance(record_type, str) or record_type not in DATA_OF_TYPE:
+        return ()
+    return DATA_OF_TYPE[record_type].model_fields
 
 
 def with_points(text: str, points: str) -> str:

@@ -20,7 +20,7 @@ from edugraph_common.sources.compression import compression_of
 from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_file
 from edugraph_common.sources.dry_run import DryRun, dry_run
 from edugraph_common.sources.keyed import keyed
-from edugraph_common.sources.mapping import parse_mapping
+from edugraph_common.sources.mapping import mapping_of_source
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.preview import unpacked
@@ -81,9 +81,7 @@ def try_source(
         raise MalformedFile(f"a file of the format {chosen} can only be tried as a whole")
     mapping = None
     if source.mapping is not None and chosen in FORMATS_OF_KIND["table"]:
-        mapping = parse_mapping(source.mapping.encode())
-        if mapping.time_zone is None:
-            mapping = mapping.model_copy(update={"time_zone": source.time_zone})
+        mapping = mapping_of_source(source.mapping.encode(), source)
     found = _Collector(source, check)
     report = dry_run(
         io.BytesIO(text),

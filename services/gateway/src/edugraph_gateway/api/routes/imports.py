@@ -32,7 +32,7 @@ from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.object_store import shown
-from edugraph_common.sources import Mapping, parse_mapping, source_key, store_mapping
+from edugraph_common.sources import Mapping, mapping_of_source, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import Importer, IntakeDep
@@ -305,10 +305,7 @@ def _mapping_of(options: FileImport, source: DataSource | None) -> Mapping | Non
         text = source.mapping
     if text is None:
         return None
-    mapping = parse_mapping(text.encode())
-    if mapping.time_zone is None and source is not None:
-        return mapping.model_copy(update={"time_zone": source.time_zone})
-    return mapping
+    return mapping_of_source(text.encode(), source)
 
 
 def _platform_of(options: FileImport, source: DataSource | None) -> str | None:

@@ -24,7 +24,7 @@ from edugraph_common.runtime.shared_state.source_registry import (
     SourceRegistry,
     UnknownSource,
 )
-from edugraph_common.sources import parse_mapping
+from edugraph_common.sources import mapping_of_source
 from edugraph_gateway.api.dependencies import (
     ApiKeysDep,
     AuditTrailDep,
@@ -207,4 +207,4 @@ def check_settings(wanted: SourceSettings, keys: ApiKeys) -> None:
             reason = f"there is no key {client_id}; see: edugraph keys list"
             raise invalid_fields([(("keys",), reason)])
     if wanted.mapping is not None:
-        parse_mapping(wanted.mapping)
+        mapping_of_source(wanted.mapping, wanted)
