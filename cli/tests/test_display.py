@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edugraph_cli.display import print_answer, print_report
+from edugraph_cli.display import print_answer, print_report, record_name
 from edugraph_cli.progress import Steps, one_line
 from edugraph_client import Answer
 from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.contracts.record_keys import key_in_source
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = st.one_of(
@@ -109,3 +110,36 @@ def test_an_estimate_with_a_wide_interval_is_not_shown(capsys: pytest.CaptureFix
     assert "0.61" in narrow
     assert "too few" not in narrow + never + groups
     assert "0.11" in groups
+
+
+@pytest.mark.parametrize("sent_id", ["5", "a/b", "@lms/5", "@default/5", "第 3 题", "x" * 60])
+@pytest.mark.parametrize("source", ["default", "canvas"])
+def test_a_record_is_shown_with_its_source_and_the_id_that_was_sent(
+    sent_id: str, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Out: `record_name` in `_cell_of`, or the default source in it."""
+    key = key_in_source(source, sent_id)
+    expected = sent_id
+    if source != "default":
+        expected = f"{sent_id} (source {source})"
+    assert record_name(key) == expected
+    row = {"record": key, "records": [key, key], "quote_record": None, "thread": key}
+    print_answer(
+        Answer.model_validate(
+            {"question": "q", "computed_by": "c", "as_of": NOW, "parameters": {}, "exact": True,
+             "of_how_many": {}, "left_out": {}, "rows": [row]}
+        )
+    )  # fmt: skip
+    shown = capsys.readouterr().out.splitlines()[1].split("\t")
+    assert shown == [expected, f"{expected}; {expected}", "–", expected]
+
+
+def test_a_number_of_records_is_shown_as_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    """Out: the check of the type in `_cell_of`."""
+    print_answer(
+        Answer.model_validate(
+            {"question": "q", "computed_by": "c", "as_of": NOW, "parameters": {}, "exact": True,
+             "of_how_many": {}, "left_out": {}, "rows": [{"kind": "mistake", "records": 3}]}
+        )
+    )  # fmt: skip
+    assert "mistake\t3" in capsys.readouterr().out

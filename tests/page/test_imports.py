@@ -158,7 +158,7 @@ def test_progress_that_no_record_gives_is_not_known(visit_demo: Visitor, languag
 
 
 def test_posts_are_listed_and_one_thread_alone_is_a_click_away(visit_demo: Visitor) -> None:
-    """Out: the thread among the parameters of `records`."""
+    """Out: the thread among the parameters of `records`; `recordName` of the thread."""
     in_course = {"type": "course_record", "timestamp": "2026-05-04T08:00:00Z"}
     values: list[dict[str, Any]] = [
         {**in_course, "data": {"student_id": "N1", "course_id": "FORUM"}}
@@ -174,15 +174,17 @@ def test_posts_are_listed_and_one_thread_alone_is_a_click_away(visit_demo: Visit
             {"type": "post_record", "timestamp": f"2026-05-05T08:0{number}:00Z", "data": data}
         )
     with Client(visit_demo.address) as client:
-        *_, report = client.follow(client.import_records(values).job_id)
+        client.create_source({"name": "forum", "kind": "records"})
+        *_, report = client.follow(client.import_records(values, source="forum").job_id)
     assert report.state == "succeeded"
     shown = visit_demo.open("records", course="FORUM", kind="posts", lang="en")
     rows = shown.locator("tbody tr")
     assert [
         f"post number {number}" in rows.nth(2 - number).inner_text() for number in range(3)
     ] == [True] * 3
-    shown.get_by_role("link", name="w1").first.click()
+    shown.get_by_role("link", name="w1 (source forum)").first.click()
     shown.wait_for_function("() => document.querySelectorAll('tbody tr').length === 2")
+    assert shown.get_by_text("w1 (source forum)").count() == 3
     assert shown.locator("select[name=kind]").input_value() == "posts"
 
 

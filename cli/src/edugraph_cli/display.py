@@ -18,6 +18,7 @@ from rich.text import Text
 from edugraph_client import Answer, Refused, Unreachable
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, source_and_id
 
 FAILED = 1
 INVALID = 2
@@ -26,6 +27,10 @@ FORBIDDEN = 4
 SHOWN_REJECTS = 10
 # Columns with an estimate. The columns `low` and `high` of their rows are the ends of its 95 % interval.
 ESTIMATES = ("probability", "mastery")
+# Columns with the key of a record or of a thread of posts.
+KEYS = ("record", "quote_record", "reply_to", "thread")
+# A column with the keys of several records, or in other answers their number.
+RECORDS = "records"
 # An estimate is shown if half the width of its interval is at most this.
 WIDEST_SHOWN = 0.25
 
@@ -188,6 +193,10 @@ def print_answer(answer: Answer) -> None:
 
 def _cell_of(row: Mapping[str, Any], name: str) -> Any:
     """Return a value of a row in a form that is easy to read. An estimate that is not sure enough is not shown."""
+    if name in KEYS and row[name] is not None:
+        return record_name(row[name])
+    if name == RECORDS and isinstance(row[name], list):
+        return _cell([record_name(key) for key in row[name]])
     if name in ESTIMATES and row[name] is not None:
         half_width = (row["high"] - row["low"]) / 2
         if half_width > WIDEST_SHOWN:
@@ -204,6 +213,14 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return "; ".join(map(str, value))
     return value
+
+
+def record_name(key: str) -> str:
+    """Return what people call a record or a thread: the id that its source gave it, and the name of the source."""
+    source, sent_id = source_and_id(key)
+    if source == DEFAULT_SOURCE:
+        return sent_id
+    return f"{sent_id} (source {source})"
 
 
 def say(text: str) -> None:

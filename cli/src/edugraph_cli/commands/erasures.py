@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from edugraph_cli.commands import tasks
-from edugraph_cli.display import plain_errors, say, show_json
+from edugraph_cli.display import plain_errors, record_name, say, show_json
 from edugraph_cli.options import Json, Yes
 from edugraph_client import Client
 from edugraph_common.contracts.api import Accepted
@@ -116,9 +116,8 @@ def _say_what_is_left(result: Mapping[str, Any]) -> None:
     if more_places:
         say(f"Left in {more_places} more places.")
     for mention in result["mentions"]:
-        say(
-            f"The text of {mention['label']} {mention['record_id']} names the person; it is for you to decide."
-        )
+        record = record_name(mention["record_id"])
+        say(f"The text of {mention['label']} {record} names the person; it is for you to decide.")
     more_texts = result["mentions_in_all"] - len(result["mentions"])
     if more_texts:
         say(f"So do {more_texts} more texts.")

@@ -78,6 +78,14 @@ export function share(value) {
 /** Return a share that is part of a record as it is said: the graph does not know it where no record gives it. */
 export const knownShare = value => (value === null ? t('value.unknown') : share(value));
 
+const KEY = /^@([a-z0-9-]{1,40})\/(.*)$/s; // of a record or a thread: its source and the id that the source gave it
+
+/** Return what people call a record or a thread: its id, and the source unless it is the default one. */
+export function recordName(key) {
+  const [, source, id] = KEY.exec(key) ?? [null, 'default', key];
+  return source === 'default' ? id : t('record.of_source', { id, source });
+}
+
 export function day(value) {
   return value ? new Intl.DateTimeFormat(locale(), { dateStyle: 'medium' }).format(new Date(value)) : nothing;
 }

@@ -3,7 +3,7 @@
 import { ask } from '../api.js';
 import { block, h, how, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
-import { knownShare, moment, share, t, told } from '../words.js';
+import { knownShare, moment, recordName, share, t, told } from '../words.js';
 
 const KINDS = ['answers', 'messages', 'posts', 'progress', 'texts']; // attempts and mistakes, unless another is asked for
 const STEP = 200; // what the API gives without a limit
@@ -16,7 +16,7 @@ export function records({ asked }) {
   const about = Object.entries({ student: student ?? of, point, item, thread }).filter(([, each]) => each);
   return [
     h('h1', {}, t('records.title')),
-    h('p', {}, about.map(([name, each], place) => [place ? ' · ' : '', `${t(`column.${name}`)} `, h('strong', {}, each)]),
+    h('p', {}, about.map(([name, each], place) => [place ? ' · ' : '', `${t(`column.${name}`)} `, h('strong', {}, name === 'thread' ? recordName(each) : each)]),
       about.length > 0 && [' ', h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '', of: '', thread: '' }) }, t('records.all'))]),
     kinds(kind, student ?? of),
     block(t(`records_of.${kind}`), async () => {
@@ -53,11 +53,11 @@ export function recordsTable(rows, kind = KINDS[0]) {
       { name: 'text', label: t('column.text'), text: true, cell: row => row.text ?? '–' }],
     messages: [at, person('student'), person('partner'), { name: 'text', label: t('records.message'), text: true, cell: row => row.text ?? '–' }],
     posts: [at, person('student'),
-      { name: 'thread', label: t('column.thread'), text: true, cell: row => (row.thread ? h('a', { href: changed({ thread: row.thread }), title: t('records.thread_alone') }, row.thread) : '–') },
+      { name: 'thread', label: t('column.thread'), text: true, cell: row => (row.thread ? h('a', { href: changed({ thread: row.thread }), title: t('records.thread_alone') }, recordName(row.thread)) : '–') },
       { name: 'question', label: t('records.title_of_post'), text: true, cell: row => row.question ?? '–' },
       { name: 'text', label: t('records.post'), text: true, cell: row => row.text ?? '–' }],
     progress: [at, person('student'), { name: 'progress', label: t('column.progress'), cell: row => value(row.progress, knownShare(row.progress === null ? null : row.progress / 100)) }],
-    texts: [at, { name: 'question', label: t('records.title_of_text'), text: true, cell: row => row.question ?? row.record }],
+    texts: [at, { name: 'question', label: t('records.title_of_text'), text: true, cell: row => row.question ?? recordName(row.record) }],
   };
   return table(t('records.caption', { n: rows.length }), columns[kind] ?? columns.answers, rows);
 }
