@@ -9,7 +9,7 @@ import redis
 
 from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.messages import Analysis
+from edugraph_common.contracts.messages import Analysis, CourseContext
 
 MODELS_PAGE = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
 # The name of a provider in docs/models.md, and the parameters of its models.
@@ -69,6 +69,22 @@ def chats(
         for number in range(count)
     ]
     return Analysis(job_id=job or name, pack="p", kind="interaction", records=tuple(records))
+
+
+def mistake(name: str, text: str) -> Analysis:
+    """A pack of one mistake of the course `name`."""
+    data = {"student_id": "stu-0001", "course_id": name, "error_text": text}
+    record = {
+        "type": "error_record",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": "m1",
+        "data": data,
+    }
+    return Analysis(job_id=name, pack="p", kind="error", records=(record,))
+
+
+def course(name: str, *points: str) -> CourseContext:
+    return CourseContext(course_id=name, name="Maths", knowledge_points=points)
 
 
 def keys(server: "redis.Redis", what: str) -> set[bytes]:

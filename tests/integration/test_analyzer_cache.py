@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import guard
 import pytest
 import redis
-from analyzer_bench import chats, keys, pipeline
+from analyzer_bench import chats, course, keys, mistake, pipeline
 from structlog.testing import capture_logs
 from threads import at_once
 
@@ -89,6 +89,29 @@ def test_another_temperature_is_another_question(server, provider, name) -> None
     pipeline(server, provider, name).analyse(chats(name, 1))
     pipeline(server, provider, name, temperature=0.7).analyse(chats(name, 1))
     assert len(provider.requests()) == 2
+
+
+def test_a_kept_answer_names_the_point_that_was_shown_when_it_was_asked(
+    server, provider, name
+) -> None:
+    """Guard: `with_names` is called before an answer is stored. The list of a course grows, and k1 is another point."""
+    provider.script(faults=[{"kind": "first_id", "every": 1}])
+    one = pipeline(server, provider, name)
+    asked = mistake(name, f"{name}: 1/2 + 1/3 = 2/5")
+    first = one.analyse(asked.model_copy(update={"contexts": (course(name, "unlike fractions"),)}))
+    later = one.analyse(
+        asked.model_copy(
+            update={
+                "job_id": f"{name}-2",
+                "contexts": (course(name, "angles", "unlike fractions"),),
+            }
+        )
+    )
+    assert len(provider.requests()) == 1
+    for result in (first, later):
+        (found,) = result.findings
+        assert [point.name for point in found.finding.knowledge_points] == ["unlike fractions"]
+    assert later.findings[0].origin.cached
 
 
 def test_stats_and_clear(redis_url, provider, name) -> None:

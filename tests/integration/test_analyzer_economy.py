@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from analyzer_bench import Provider, chats
+from analyzer_bench import Provider, chats, course, mistake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -132,6 +132,21 @@ def test_a_pack_is_read_by_one_batch_for_half_the_price(bench: Bench, name: str)
         found.origin.cost for found in result.findings
     ]
     assert_each_once(bench, again)
+
+
+def test_an_id_in_a_batch_means_the_point_that_was_shown_when_it_was_sent(
+    bench: Bench, name: str
+) -> None:
+    """Guard: the points in the state of the batch. A course may have other points when the answer comes."""
+    bench.provider.script(faults=[{"kind": "first_id", "every": 1}])
+    asked = mistake(name, f"{name}: 1/2 + 1/3 = 2/5").model_copy(update={"economy": True})
+    sent = asked.model_copy(update={"contexts": (course(name, "unlike fractions"),)})
+    with pytest.raises(Wait, match="batch"):
+        bench.pipeline().analyse(sent)
+    result = bench.finished(asked.model_copy(update={"contexts": (course(name, "angles"),)}))
+    (found,) = result.findings
+    assert [point.name for point in found.finding.knowledge_points] == ["unlike fractions"]
+    assert sum(bench.asked().values()) == 1
 
 
 def test_a_batch_that_tells_nothing_of_its_tokens_is_estimated(bench: Bench, name: str) -> None:

@@ -203,7 +203,7 @@ def test_a_text_of_the_api_is_read_with_the_known_points_of_its_course(
     (finding,) = one.analyse(message).findings
     if how == MODEL:
         (request,) = provider.requests()
-        assert "known knowledge points: common denominators" in request["body"]
+        assert "known knowledge points: k1: common denominators" in request["body"]
     assert finding.record["data"]["course_id"] == name
 
 
@@ -227,7 +227,7 @@ def test_points_of_like_mistakes_are_told_to_a_provider(server, provider, name) 
     without = Pipeline(settings, server).estimate(message)
     assert len(one.analyse(message).findings) == 1
     (request,) = provider.requests()
-    assert "known knowledge points: unlike fractions" in request["body"]
+    assert "known knowledge points: k1: unlike fractions" in request["body"]
     assert estimated.input_tokens > without.input_tokens
 
 

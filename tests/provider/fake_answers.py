@@ -110,11 +110,18 @@ def spoilt(kind: str, answer: dict[str, Any]) -> str:
         "more_fields": lambda: _text(
             {"answers": [{**entry, "reasoning": "first", "n": [1]} for entry in entries]}
         ),
+        "first_id": lambda: _text({"answers": [_with_first_id(entry) for entry in entries]}),
         "outside_schema": lambda: _text(
             {"answers": [{**entry, "confidence": 9, "do": "this"} for entry in entries]}
         ),
     }
     return ways.get(kind, lambda: _text(answer))()
+
+
+def _with_first_id(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with the first point that the prompt lists, in place of its own points."""
+    points = entry.get("knowledge_points", [])
+    return entry | {"knowledge_points": [{**point, "name": "k1"} for point in points[:1]]}
 
 
 def _with(entries: list[dict[str, Any]], ids: list[str]) -> str:

@@ -176,8 +176,14 @@ def test_knowledge_points_in_the_language_of_the_text_are_told_first() -> None:
     chinese, english = (
         mistake(text, context=context) for text in ("漏乘了", "forgot the second term")
     )
-    assert "points: 移项; 去分母; clearing fractions; signs" in chinese.body + chinese.course
-    assert "points: clearing fractions; signs; 移项; 去分母" in english.body + english.course
+    assert (
+        "points: k1: 移项; k2: 去分母; k3: clearing fractions; k4: signs"
+        in chinese.body + chinese.course
+    )
+    assert (
+        "points: k1: clearing fractions; k2: signs; k3: 移项; k4: 去分母"
+        in english.body + english.course
+    )
 
 
 def test_the_text_comes_after_what_is_known_of_its_course() -> None:

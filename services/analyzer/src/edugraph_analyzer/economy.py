@@ -17,7 +17,7 @@ done        Questions that still have no answer are asked in the normal way, aft
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -208,8 +208,11 @@ class Economy:
             return
 
         keys_by_request = []
+        # The points that a question shows may be others when its answer comes, and its ids mean those of today.
+        points_by_key = {}
         for pack in made:
             keys_by_request.append([question.key for question in pack])
+            points_by_key.update({question.key: question.points for question in pack})
         lines = []
         for number, request in enumerate(requests):
             line = {
@@ -224,6 +227,7 @@ class Economy:
             "name": name,
             "access": access.key,
             "requests": json.dumps(keys_by_request),
+            "points": json.dumps(points_by_key, ensure_ascii=False),
             "file": "",
             "began": str(self._now()),
             "asked_tokens": json.dumps(request_tokens),
@@ -269,6 +273,8 @@ class Economy:
         from edugraph_analyzer.llm.batches import NotThere
 
         files = self._looked_at(state, batches).files
+        # A batch that an earlier release sent has no list, because its questions showed no ids.
+        points_by_key = json.loads(state.get("points", "{}"))
         used = Counter[str]()
         # name of the request -> its estimated tokens.
         asked_tokens = {}
@@ -290,7 +296,7 @@ class Economy:
                     cached_tokens=response.cached_tokens,
                     estimated=response.estimated,
                 )
-                self._keep_answers(keys, response)
+                self._keep_answers(keys, response, points_by_key)
         model = state["model"]
         price = self._settings.price_of(model)
         usage = Usage(
@@ -313,8 +319,16 @@ class Economy:
             )
         self._write(stage="answered", files=json.dumps(files))
 
-    def _keep_answers(self, keys: Sequence[str], response: LLMResponse) -> None:
-        """Store the answers to one request of a batch. `keys` are those of its questions, in their order."""
+    def _keep_answers(
+        self,
+        keys: Sequence[str],
+        response: LLMResponse,
+        points_by_key: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Store the answers to one request of a batch. `keys` are those of its questions, in their order.
+
+        `points_by_key` has the knowledge points that each question showed when it was sent.
+        """
         if self._flight is None or response.filtered:
             return
         questions = []
@@ -322,7 +336,8 @@ class Economy:
         for item_id, key in zip(item_ids(len(keys)), keys, strict=True):
             # A text may have been changed or erased meanwhile. Its answer was paid for, and is not used.
             if key in self._by_key:
-                questions.append(self._by_key[key])
+                shown = tuple(points_by_key.get(key, ()))
+                questions.append(replace(self._by_key[key], points=shown))
                 own_ids.append(item_id)
         if not questions:
             return

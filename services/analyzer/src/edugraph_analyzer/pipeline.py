@@ -38,7 +38,8 @@ from edugraph_analyzer.economy import Economy
 from edugraph_analyzer.estimate import Estimate, estimate
 from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
-from edugraph_analyzer.findings.schema import parse_answers
+from edugraph_analyzer.findings.point_ids import with_names
+from edugraph_analyzer.findings.schema import Answer, parse_answers
 from edugraph_analyzer.llm.rate_limiter import BREAKERS, Breaker, Failing, RateLimiter
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.questions import (
@@ -735,13 +736,18 @@ class Resolver:
 def resolutions_of(
     pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]
 ) -> list[Resolution]:
-    """Return a resolution for each item of a response.
+    """Return a resolution for each item of a response. Ids of knowledge points have become names in it.
 
     The input tokens are split in proportion to the texts, and the output tokens in proportion to the answers.
     """
     kind = pack[0].document.kind
     parsed = parse_answers(kind, response.text, ids)
-    answers = [parsed.valid.get(item_id) for item_id in ids]
+    answers = list[Answer | None]()
+    for question, item_id in zip(pack, ids, strict=True):
+        answer = parsed.valid.get(item_id)
+        if answer is not None:
+            answer = with_names(answer, question.points)
+        answers.append(answer)
     text_tokens = [question.tokens for question in pack]
     answer_tokens = [
         estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edugraph_analyzer.costs import estimated_tokens
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Document, Unreadable
+from edugraph_analyzer.findings.point_ids import with_ids
 from edugraph_analyzer.findings.schema import Answer, schema_of
 from edugraph_analyzer.name_model import FindNames, no_names, whole_names
 from edugraph_analyzer.prompting import prompts
@@ -90,7 +91,8 @@ class TooLong(Unreadable):
 class Question:
     """A document as it leaves this process: `body` and `course` are redacted.
 
-    `tokens` is the estimate for the body. `key` is a SHA-256 digest, the same for the same question. `language` is
+    `points` are the knowledge points that the question shows, in the order of their ids. `tokens` is the estimate for
+    the body. `key` is a SHA-256 digest, the same for the same question. `language` is
     the language that the prompt asks for, or "" if the model finds it without being asked. `alone` says that the
     question must not share a pack.
     """
@@ -99,6 +101,7 @@ class Question:
     redactor: Redactor
     body: str
     course: str
+    points: tuple[str, ...]
     language: str
     key: str
     alone: bool
@@ -157,13 +160,15 @@ def question_of(
         points = tuple(sorted(known, key=lambda point: bool(_HAN.search(point)) != is_chinese))
     # A few knowledge points are part of the course's description. If there are many, each item has its candidates.
     are_few = len(points) <= settings.known_points
-    likeliest: Sequence[str] = ()
+    shown_points = points
     if not are_few:
-        likeliest = candidates(document.text, points, points_of_neighbours, settings.known_points)
+        shown_points = candidates(
+            document.text, points, points_of_neighbours, settings.known_points
+        )
 
     description = _courses_shown(document.courses, redact_course)
     if are_few and points:
-        description.append(("known knowledge points", "; ".join(points)))
+        description.append(("known knowledge points", with_ids(points)))
     # A long description stands once before all items of the pack, and a short one in each item.
     is_before_items = estimated_tokens(_lines(description)) > _COURSE_WITH_ITEM_TOKENS
 
@@ -173,8 +178,8 @@ def question_of(
         course_before_items = _lines(description)
     else:
         lines += description
-    if likeliest:
-        lines.append(("known knowledge points", "; ".join(likeliest)))
+    if not are_few:
+        lines.append(("known knowledge points", with_ids(shown_points)))
     # The text comes last: small models quote what they read last, which must not be the name of a knowledge point.
     lines += sections
     body = _lines(lines)
@@ -185,6 +190,7 @@ def question_of(
         redactor=redactor,
         body=body,
         course=course_before_items,
+        points=shown_points,
         language=_language(redacted),
         key=_key(document, settings, sections, redact),
         alone=speaks_to_model(redacted),

@@ -1,0 +1,96 @@
+"""Short ids of the knowledge points that a prompt shows: k1, k2 and so on.
+
+A model answers with ids, so that a point cannot come back under another name. The ids belong to one question. They
+become names as soon as an answer arrives, because a cached answer serves questions that show other points.
+"""
+
+import re
+from collections.abc import Sequence
+
+from edugraph_analyzer.findings.mapping import same_name
+from edugraph_analyzer.findings.schema import (
+    Answer,
+    ContentAnswer,
+    ErrorAnswer,
+    InteractionAnswer,
+    LinkAnswer,
+    PointAnswer,
+    PrerequisiteAnswer,
+    folded,
+)
+
+_ID = re.compile(r"k([0-9]{1,6})")
+# A model may repeat the name behind the id, as the prompt shows it: "k3: moving terms".
+_ID_AND_NAME = re.compile(r"k([0-9]{1,6})([\s:.,;=)\]–—-]+)(.+)")
+
+
+def with_ids(points: Sequence[str]) -> str:
+    """Return the list of points for a prompt, each with its id."""
+    return "; ".join(f"k{number}: {point}" for number, point in enumerate(points, start=1))
+
+
+def with_names(answer: Answer, points: Sequence[str]) -> Answer:
+    """Return an answer with names in place of ids. `points` are those that its question showed, in their order.
+
+    A point with an id that was not shown is left out, and a prerequisite that needs it too. A name that is not an id
+    stays as it is.
+    """
+    match answer:
+        case InteractionAnswer():
+            return answer
+        case ErrorAnswer():
+            links = list[LinkAnswer]()
+            for link in answer.knowledge_points:
+                name = name_of(link.name, points)
+                if name is not None:
+                    links.append(link.model_copy(update={"name": name}))
+            return answer.model_copy(update={"knowledge_points": links})
+        case ContentAnswer():
+            found = list[PointAnswer]()
+            for point in answer.knowledge_points:
+                name = name_of(point.name, points)
+                if name is not None:
+                    found.append(point.model_copy(update={"name": name}))
+            prerequisites = list[PrerequisiteAnswer]()
+            for prerequisite in answer.prerequisites:
+                name = name_of(prerequisite.point, points)
+                required = name_of(prerequisite.requires, points)
+                if name is not None and required is not None:
+                    named = prerequisite.model_copy(update={"point": name, "requires": required})
+                    prerequisites.append(named)
+            return answer.model_copy(
+                update={"knowledge_points": found, "prerequisites": prerequisites}
+            )
+
+
+def name_of(given: str, points: Sequence[str]) -> str | None:
+    """Return the name that an answer means by an id or by a name. Return None for an id that was not shown.
+
+    An id with the name of another point is not used either, since nobody knows which of the two is meant.
+    """
+    text = folded(given)
+    bare_id = _ID.fullmatch(text)
+    if bare_id is not None:
+        return _point(bare_id[1], points)
+    for point in points:
+        if same_name(point) == same_name(given):
+            return point
+    both = _ID_AND_NAME.fullmatch(text)
+    if both is None:
+        return given
+    number, between, name = both.groups()
+    meant = _point(number, points)
+    if meant is not None and folded(meant) == folded(name):
+        return meant
+    # The name of a new point may begin like an id: "K12 education".
+    is_one_name = between.isspace()
+    if is_one_name:
+        return given
+    return None
+
+
+def _point(number: str, points: Sequence[str]) -> str | None:
+    index = int(number) - 1
+    if not 0 <= index < len(points):
+        return None
+    return points[index]
