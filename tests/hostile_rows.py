@@ -40,6 +40,7 @@ TYPES = (
     "activity_record",
     "point_record",
     "post_record",
+    "person_record",
 )
 FIELDS = (
     "student_id", "student_id_from", "student_id_to", "interaction_type", "teacher_id", "course_id", "topics", "text",
@@ -47,7 +48,7 @@ FIELDS = (
     "item_id", "correct", "score", "response", "knowledge_points", "attempt_number",
     "group_id", "term", "starts", "ends", "breaks", "role", "kind", "duration_seconds",
     "point_id", "name", "names", "requires", "thread_id", "reply_to", "title", "max_score", "hints", "late",
-    "assigned_to", "opens_at", "due_at",
+    "assigned_to", "opens_at", "due_at", "person_id", "also",
 )  # fmt: skip
 MAPPING = parse_mapping(
     "{columns: {art: type, zeit: timestamp, id: record_id, "
@@ -216,6 +217,7 @@ RECORDS: tuple[Tree, ...] = tuple(
             "reply_to": "r",
             "text": "Why?",
         },
+        "person_record": {"person_id": "a", "also": ["lti-a", "0"], "name": "Mei"},
     }.items()
 )
 STATEMENTS: tuple[Tree, ...] = tuple(
@@ -490,6 +492,10 @@ class StagedGraph:
 
     @staticmethod
     def leader_changes() -> tuple[()]:
+        return ()
+
+    @staticmethod
+    def id_claim_changes() -> tuple[()]:
         return ()
 
     def has_erased(self) -> bool:

@@ -61,6 +61,7 @@ class Room:
 
         Of labels and types that nothing has, which are most of them, none is read.
         """
+        self.graph.settle_persons()
         self.graph.settle_prerequisites()
         there = {
             row["name"]

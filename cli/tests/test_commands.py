@@ -256,7 +256,7 @@ def test_every_command_has_a_help_page() -> None:
     for command in (
         ["import"], ["analyze"], ["sources"], ["doctor"], ["forget"], ["demo"], ["jobs", "cancel"],
         ["keys", "create"], ["dead", "replay"], ["topology", "apply"], ["graph", "summary"],
-        ["cache", "clear"], ["erasures", "admit"], ["provider", "check"],
+        ["cache", "clear"], ["erasures", "admit"], ["provider", "check"], ["persons", "show"],
     ):  # fmt: skip
         assert runner.invoke(app, [*command, "--help"]).exit_code == 0
 

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from edugraph_cli import pseudonyms as module
 from edugraph_cli.main import app
 from edugraph_cli.pseudonyms import (
+    ID_FIELDS,
     KEPT_FIELDS,
     PERSON_FIELDS,
     RECORD_FIELDS,
@@ -80,6 +81,10 @@ DATA = {
         {"student_id": student, "course_id": st.just("C1"), "text": st.just("1/2 + 1/3 = 2/5")},
         optional={"student_name": name, "reply_to": st.just("S0104-1"), "thread_id": st.just("r1")},
     ),
+    "person_record": st.fixed_dictionaries(
+        {"person_id": student}, optional={"also": st.lists(student, max_size=3), "name": name}
+    ),
+    "term_record": st.fixed_dictionaries({"term": st.just("2026-1"), "name": st.just("Spring")}),
 }
 
 
@@ -108,9 +113,13 @@ def expected_row(map_file: Path, row: dict[str, Any]) -> Any:
         return record_id
     data = dict(row["data"])
     for field, value in row["data"].items():
-        if field.startswith(("student_id", "teacher_id")):
+        if field == "also":
+            data[field] = [expected_pseudonym(map_file, "person", each) for each in value]
+        elif field.startswith(("student_id", "teacher_id", "person_id")):
             data[field] = expected_pseudonym(map_file, "person", value)
-        elif field.startswith(("student_name", "teacher_name")):
+        elif field.startswith(("student_name", "teacher_name")) or (
+            field == "name" and row["type"] == "person_record"
+        ):
             data[field] = expected_pseudonym(map_file, "name", value)
         elif field in {"reply_to", "thread_id"}:
             data[field] = expected_pseudonym(map_file, "record", value)
@@ -281,6 +290,7 @@ def test_every_field_of_the_contract_is_known() -> None:
     assert fields == {
         *PERSON_FIELDS,
         *PERSON_FIELDS.values(),
+        *ID_FIELDS,
         *RECORD_FIELDS,
         *TEXT_FIELDS,
         *KEPT_FIELDS,

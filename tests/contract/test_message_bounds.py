@@ -123,13 +123,13 @@ BOUNDS += [
     (UndoImport, JOB, "import_id", ["j", "j" * 64], ["", "j" * 65]),
     (RemoveFromGraph, {**JOB, "of": "course"}, "node_id", *STUDENT_ID),
     (RemoveFromGraph, {**JOB, "node_id": "c"}, "of", ["course", "group"], ["student"]),
-    (RenameInGraph, {**JOB, "of": "student", "new_id": "n"}, "node_id", *STUDENT_ID),
-    (RenameInGraph, {**JOB, "of": "student", "node_id": "s"}, "new_id", *STUDENT_ID),
+    (RenameInGraph, {**JOB, "of": "course", "new_id": "n"}, "node_id", *STUDENT_ID),
+    (RenameInGraph, {**JOB, "of": "course", "node_id": "s"}, "new_id", *STUDENT_ID),
     (
         RenameInGraph,
         {**JOB, "node_id": "s", "new_id": "n"},
         "of",
-        ["student", "teacher", "course", "group", "item"],
+        ["course", "group", "item"],
         ["topic"],
     ),
 ]

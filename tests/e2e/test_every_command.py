@@ -111,7 +111,7 @@ def test_of_what_nothing_names_nothing_is_removed_or_renamed(commands: Commands)
         "left": 0,
         "finished": True,
     }
-    assert commands.json("graph", "rename", "teacher", "nobody", "somebody", "--yes", code=1) == {
+    assert commands.json("graph", "rename", "group", "nobody", "somebody", "--yes", code=1) == {
         "moved": 0,
         "finished": True,
         "refused": "missing",
@@ -139,6 +139,8 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert estimate["items"] == 20
     assert commands.json("analyze", "errors", str(analysed), "--follow")["analysis"]["done"] == 20
     assert commands.json("graph", "summary")["nodes"]["ErrorRecord"] >= 20
+    assert commands.json("persons", "contested")["contested"] == []
+    assert commands.json("persons", "show", student)["person"] is None
     digest = commands.json("graph", "digest")["digest"]
     assert len(digest) == 64
     assert commands.json("graph", "verify")["wrong"] == {}

@@ -424,6 +424,10 @@ def test_a_ledger_outlives_all_from_which_its_job_could_be_done_again(
             return ()
 
         @staticmethod
+        def id_claim_changes() -> tuple[()]:
+            return ()
+
+        @staticmethod
         def compact_ledger(is_over: IsOver, _: object) -> Compacted:
             asked.append({*is_over([*kept])})
             return Compacted(7, finished=False)

@@ -209,7 +209,7 @@ def _report(client: httpx.Client, sent: httpx.Response) -> Any:
 
 
 def test_who_leads_a_group_is_said_by_keys_for_rosters_alone(marked: Marked) -> None:
-    """Out: `check_rights` in `read_batch`, `rights` of an upload or a body, `counts_for`, or `log_leader_changes`."""
+    """Out: `check_rights` in `read_batch`, `rights` of an upload or a body, `counts_for`, or `log_noted_changes`."""
     environment = marked.system.engine.environment
     audit = Audit(
         connect(environment["EDUGRAPH_REDIS_URL"]), environment["EDUGRAPH_PRIVACY_SECRET"]
@@ -281,7 +281,7 @@ def _task(client: httpx.Client, sent: httpx.Response) -> Any:
 
 
 def test_nobody_makes_themselves_a_leader_by_taking_back_or_undoing(marked: Marked) -> None:
-    """Out: `requested_by` in `rights_of`, `undo_import`, or `rename_in_graph`."""
+    """Out: `requested_by` in `rights_of` or `undo_import`, or `_own` in `write_claims`."""
     own: tuple[Scope, ...] = ("read:own", "personal", "roster")
     operate: tuple[Scope, ...] = ("operate", "erase")
     own_words = "would make the caller of this import the leader of a group; another caller has to import it"
@@ -327,8 +327,14 @@ def test_nobody_makes_themselves_a_leader_by_taking_back_or_undoing(marked: Mark
             "data": {**data, "group_id": "hidden-2", "teacher_id": "T56"},
         }
         _report(head, head.post("/v1/imports", json={"records": [other]}))
-        path = "/v1/graph/rename?of=teacher&id=T56&to=T55&merge=true"
-        assert _task(mine, mine.post(path))["result"]["refused"] == "own"
+        # By a claim to the id of the leader, the caller would be this leader.
+        claim = {
+            "type": "person_record",
+            "timestamp": "2026-04-01T10:00:00Z",
+            "data": {"person_id": "T55", "also": ["T56"]},
+        }
+        report = _report(mine, mine.post("/v1/imports", json={"records": [claim]}))
+        assert report["reasons"] == {own_words: 1}
         assert _leaders(marked, "hidden-2") == {"T56"}
 
 

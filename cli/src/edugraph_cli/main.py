@@ -25,6 +25,7 @@ from edugraph_cli.commands import (
     jobs,
     keys,
     model,
+    persons,
     pseudonyms,
     pull,
     reviews,
@@ -61,6 +62,7 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(curricula.app, name="curriculum")
 app.add_typer(graph.app, name="graph")
 app.add_typer(imports.app, name="imports")
+app.add_typer(persons.app, name="persons")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")

@@ -45,6 +45,8 @@ TEXT_FIELDS = frozenset(
         "name",
     }
 )
+# The ids in a person_record. Its `name` is the name of the person.
+ID_FIELDS = frozenset({"person_id", "also"})
 # The ids of other records. A discussion often has the id of its first post.
 RECORD_FIELDS = frozenset({"reply_to", "thread_id"})
 KEPT_FIELDS = frozenset(
@@ -247,6 +249,9 @@ def pseudonymize(
         }
     value = row.to_json()
     given = value["data"]
+    if row.type == "person_record":
+        ids = _with_other_ids(given, names)
+        return {**value, "record_id": names.of("record", row.record_id), "data": ids}
     people: list[Word] = []
     for id_field, name_field in PERSON_FIELDS.items():
         person = given.get(id_field)
@@ -271,6 +276,16 @@ def pseudonymize(
         else:
             raise ValueError(f"pseudonymization does not know the field {field}")
     return {**value, "record_id": names.of("record", row.record_id), "data": data}
+
+
+def _with_other_ids(given: dict[str, Any], names: PseudonymMap) -> dict[str, Any]:
+    """Return the fields of a person_record with pseudonyms."""
+    data: dict[str, Any] = {"person_id": names.of("person", given["person_id"])}
+    if given.get("also"):
+        data["also"] = [names.of("person", each) for each in given["also"]]
+    if given.get("name"):
+        data["name"] = names.of("name", given["name"])
+    return data
 
 
 def _replaced(text: str, people: Iterable[Word], find: FindWords) -> str:

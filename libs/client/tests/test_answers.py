@@ -12,6 +12,7 @@ from edugraph_common.contracts.api import (
     Diagnosis,
     Erasures,
     GraphSummary,
+    Persons,
     Restricted,
 )
 from edugraph_common.contracts.doors import is_of_insights
@@ -37,6 +38,7 @@ READ_AS: dict[tuple[str, str], type[BaseModel]] = {
     ("get", "/v1/graph/subgraph"): answers.GraphAnswer,
     ("get", "/v1/graph/path"): answers.PathAnswer,
     ("get", "/v1/graph/summary"): GraphSummary,
+    ("get", "/v1/graph/persons"): Persons,
     ("get", "/v1/graph/check"): Check,
     ("post", "/v1/imports"): Accepted,
     ("post", "/v1/reviews"): Accepted,

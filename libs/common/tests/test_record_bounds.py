@@ -37,6 +37,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "activity_record": {"student_id": "a", "course_id": "c"},
     "point_record": {"point_id": "p"},
     "post_record": {"student_id": "a", "course_id": "c", "text": "Why?"},
+    "person_record": {"person_id": "a"},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
@@ -51,6 +52,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "activity_record": {},
     "point_record": {"names": (), "requires": ()},
     "post_record": {},
+    "person_record": {"also": ()},
 }
 IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
 NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
@@ -157,6 +159,14 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     *(("post_record", name, required(IDS)) for name in ("student_id", "course_id")),
     *(("post_record", name, optional(IDS)) for name in ("thread_id", "reply_to")),
     *(("post_record", name, NAMES) for name in ("student_name", "title")),
+    ("person_record", "person_id", required(IDS)),
+    ("person_record", "name", NAMES),
+    (
+        "person_record",
+        "also",
+        ([[], ["a"], ["b", "b"], ["0", "NULL"], ["x" * 128] * 100],
+         [None, "b", [""], ["b", " "], ["x" * 129], ["a\nb"], [5], [["b"]], ["b"] * 101]),
+    ),
     ("post_record", "text", (["x", "x" * 100_000], ["", " ", "x" * 100_001, None])),
     ("term_record", "term", required(IDS)),
     ("term_record", "name", NAMES),
@@ -414,7 +424,7 @@ def test_moments_are_written_in_utc_and_sort_as_text() -> None:
 
 # --- what is said of one that is none -----------------------------------------------------------------------------
 
-TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record, point_record, post_record"
+TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record, point_record, post_record, person_record"
 WHEN = "an ISO 8601 date and time"
 GOOD = whole("student_interaction")
 

@@ -230,3 +230,45 @@ def test_a_damaged_roster_is_read_or_refused_with_a_sentence(data: st.DataObject
     except MalformedFile:
         return
     assert all(isinstance(each, dict) for each in roster.records)
+
+
+def test_other_ids_of_a_user_become_claims_of_the_person() -> None:
+    """Out: the prefix, the person's own id, or the form of userIds in `_person`."""
+    other_ids: tuple[oneroster.OtherIds, ...] = ("username", "userIds", "identifier", "email")
+    settings = RosterSettings(
+        Platforms({"sis": "sis:"}),
+        READ_AT,
+        ZoneInfo("UTC"),
+        "sis",
+        "identifier",
+        "north",
+        other_ids,
+    )
+    users = [
+        {
+            "sourcedId": "u1",
+            "identifier": "S05",
+            "username": "wang",
+            "userIds": "{LTI:7f3a},{AD: x@y }",
+        },
+        {
+            "sourcedId": "u2",
+            "identifier": "S06",
+            "username": "S06",
+            "userIds": "{LTI:}",
+            "email": "",
+        },
+        {"sourcedId": "u3", "identifier": "", "username": "max"},
+        {"sourcedId": "u4", "identifier": "S07", "username": "eva", "status": "tobedeleted"},
+    ]
+    files = {**FILES, "users.csv": users}
+    roster = read(files, settings)
+    persons = [row for row in roster.records if row.get("type") == "person_record"]
+    assert [row["data"] for row in persons] == [
+        {"person_id": "sis:S05", "also": ["sis:wang", "7f3a", "x@y"]}
+    ]
+    assert isinstance(parse_row(persons[0]), Record)
+    assert persons[0]["record_id"].startswith("north:")
+    ended = [row for row in roster.records if row.get("withdrawn")]
+    assert len(ended) == 1
+    assert not any(row.get("type") == "person_record" for row in read(files).records)

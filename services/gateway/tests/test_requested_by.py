@@ -62,7 +62,7 @@ ASKS = (
     Ask("POST", "/v1/graph/verify", messages.DeriveGraph),
     Ask("POST", "/v1/graph/rebuild", messages.DeriveGraph),
     Ask("POST", "/v1/graph/remove?of=course&id=c", messages.RemoveFromGraph),
-    Ask("POST", "/v1/graph/rename?of=teacher&id=a&to=b", messages.RenameInGraph),
+    Ask("POST", "/v1/graph/rename?of=group&id=a&to=b", messages.RenameInGraph),
     Ask("DELETE", "/v1/students/s1", messages.ErasePerson),
     Ask("POST", "/v1/erasures/replay", messages.ReplayErasures),
 )

@@ -438,7 +438,7 @@ def test_an_erasure_or_a_withdrawal_meanwhile_makes_the_transaction_begin_anew()
     tx = Transaction(more_removals=[])
     Removals(2, 4, 0).check(tx, ["r"])
     Removals(2, 4, 1).check(tx, ["r"])
-    numbers = {"erased": 2, "withdrawn": 4}
+    numbers = {"erased": 2, "withdrawn": 4, "owners": 0}
     assert tx.asked == [
         ("more_removals", {**numbers, "unreviewed": (), "first_reviews": 1}),
         ("more_removals", {**numbers, "unreviewed": ["r"], "first_reviews": 0}),

@@ -24,7 +24,7 @@ HEAD = {"timestamp": "2026-01-01T00:00:00Z"}
 GOLDEN = Path(__file__).parents[3] / "tests" / "contract" / "golden" / "records.v1.ndjson"
 # One record of each type.
 OF_TYPE = {row["type"]: row for row in map(json.loads, GOLDEN.read_text().splitlines())}
-ROSTER = {"membership_record", "term_record"}
+ROSTER = {"membership_record", "person_record", "term_record"}
 
 
 def membership(**data: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def types_of(found: ReadBatch) -> set[str]:
     return {record.type for _, record in found.graph.records}
 
 
-def test_the_types_of_rosters_are_those_that_say_who_is_in_a_group_and_when() -> None:
+def test_the_types_of_rosters_are_those_that_say_who_is_who_and_in_which_group() -> None:
     assert OF_TYPE.keys() == set(RECORD_TYPES)
     assert {
         each for each in RECORD_TYPES if ImportRights(learning=False, roster=True).may_write(each)

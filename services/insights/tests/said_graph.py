@@ -9,11 +9,15 @@ Rows = list[dict[str, Any]]
 class SaidGraph:
     """For each statement of `cypher/`: its rows, or a function of its parameters that gives them.
 
-    Unless a test says since when students are in a course, all were always there.
+    Unless a test says since when students are in a course, all were always there. All ids own themselves.
     """
 
     def __init__(self, **rows: "Rows | Callable[..., Rows]") -> None:
-        always = {"first_standing": always_there, "first_answers": always_there}
+        always: dict[str, Rows | Callable[..., Rows]] = {
+            "first_standing": always_there,
+            "first_answers": always_there,
+            "owner_of": [],
+        }
         self.rows: dict[str, Rows | Callable[..., Rows]] = {**always, **rows}
         self.asked: list[tuple[str, dict[str, Any]]] = []
 

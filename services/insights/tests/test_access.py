@@ -229,10 +229,8 @@ def test_a_teacher_sees_who_is_or_was_lately_in_a_group_of_theirs_that_shows_eac
     teacher = caller("teacher", person="t")
     assert seen(graph, teacher, "records", Parameters(course="C", group="g")) == ("a", "b", "c")
     asked = {"person": "t", "course": "C", "group": "g", "now": NOW.isoformat()}
-    assert graph.asked[0] == (
-        "students_led",
-        {**asked, "since": (NOW - timedelta(days=30)).isoformat()},
-    )
+    since = (NOW - timedelta(days=30)).isoformat()
+    assert ("students_led", {**asked, "since": since}) in graph.asked
     assert seen(graph, teacher, "records", OfTwoCourses(course="C")) == ("b", "c")
     assert seen(graph, teacher, "records", OfTwoCourses(course="C", student="c")) == ("c",)
     with pytest.raises(Refusal) as refused:

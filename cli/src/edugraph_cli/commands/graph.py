@@ -106,7 +106,6 @@ def remove(
 _REFUSALS = {
     "missing": "Nothing names the {of} {old}.",
     "taken": "There is already a {of} {new}. If both are the same, say so with --merge: they cannot be parted again.",
-    "forgotten": "The {of} {new} was forgotten, and nothing may name them. Take another id.",
     "own": "This could make you the leader of a group. Somebody else has to rename the {of}.",
 }
 
@@ -122,7 +121,10 @@ def rename(  # noqa: PLR0917 - these are a command's arguments and options
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Rename OLD to NEW in all records. Importing a file again does not undo this. New records may still say OLD."""
+    """Rename OLD to NEW in all records. Importing a file again does not undo this. New records may still say OLD.
+
+    The ids of a person are joined by a list of them, which is imported (`person_record`).
+    """
     if not yes:
         end = ", and make the two one? They cannot be parted again" if merge else "?"
         typer.confirm(f"Rename the {of} {old} to {new}{end}", abort=True, err=True)

@@ -4,7 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 from zoneinfo import ZoneInfo
 
 import typer
@@ -14,9 +14,10 @@ from edugraph_cli.display import INVALID, print_table, say, stop
 from edugraph_cli.options import Prefixes
 from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_common.sources.oneroster import PersonKey, RosterSettings, read_roster
+from edugraph_common.sources.oneroster import OtherIds, PersonKey, RosterSettings, read_roster
 from edugraph_common.sources.roster_snapshots import end_absent, records_of
 
+OTHER_IDS: tuple[str, ...] = get_args(OtherIds)
 SOURCE_NAME = re.compile(r"[\w-]{1,60}")
 
 
@@ -39,6 +40,13 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
         typer.Option(help="the address of the platform whose ids these are, if it is not your own"),
     ] = None,
     prefixes: Prefixes = "{}",
+    other_ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--other-ids",
+            help=f"a column of users with other ids of a person: {', '.join(OTHER_IDS)}; it may be given again",
+        ),
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -62,10 +70,21 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
         stop(
             f"{source} is not a name for a source; use up to 60 letters, digits, - and _.", INVALID
         )
+    chosen: list[OtherIds] = []
+    for column in other_ids or ():
+        if column not in OTHER_IDS:
+            stop(f"--other-ids takes one of {', '.join(OTHER_IDS)}, and not {column}.", INVALID)
+        chosen.append(cast("OtherIds", column))
     platforms = platforms_of(prefixes, platform)
     try:
         settings = RosterSettings(
-            platforms, datetime.now(UTC), ZoneInfo(time_zone), platform, person_key, source
+            platforms,
+            datetime.now(UTC),
+            ZoneInfo(time_zone),
+            platform,
+            person_key,
+            source,
+            tuple(chosen),
         )
         with file.open("rb") as archive:
             roster = read_roster(archive, settings)

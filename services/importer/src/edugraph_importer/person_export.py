@@ -103,8 +103,8 @@ class PersonExport:
         self._student_id = student_id
         self._graph = graph
         self._blobs = blobs
-        # Files, dead letters and views from before a renaming contain the former id.
-        self._ids = graph.with_former_ids({student_id})
+        # Files, dead letters and views may contain any id of the person.
+        self._ids = graph.ids_of_persons({student_id})
         self._elsewhere = elsewhere
         self._prefixes = prefixes
         self._go_on = go_on
@@ -113,7 +113,7 @@ class PersonExport:
 
     def write(self, file: IO[bytes], now: datetime) -> dict[str, int]:
         """Write the ZIP to `file`. Return the number of entries in each file of the ZIP."""
-        exported = self._graph.export_student(self._student_id)
+        exported = self._graph.export_student(self._ids)
         known = self._graph.look(self._ids)
         records = frozenset(str(record["properties"]["id"]) for record in exported["records"])
         person = Person(self._ids, records, known.names)

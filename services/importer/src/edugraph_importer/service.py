@@ -353,7 +353,7 @@ class Importer:
             written = self.graph.write_batch(batch)
         # If this process dies here, the batch is delivered again, and the ledger answers.
         if batch.withdrawn or any(record.type in ROSTER_TYPES for record in records):
-            self.log_leader_changes()
+            self.log_noted_changes()
         # The ledger may have answered: then the process that wrote the batch may have died before this line.
         courses = touched_by(records)
         if batch.withdrawn:
@@ -399,8 +399,8 @@ class Importer:
             self._begin_again_from(message)
         self._settle(outcome, types)
 
-    def log_leader_changes(self) -> None:
-        """Move the noted changes of group leaders from the graph into the audit log.
+    def log_noted_changes(self) -> None:
+        """Move the noted changes of group leaders and of claims to ids from the graph into the audit log.
 
         If a process dies meanwhile, or two do this at once, a change is still in the log once.
         """
@@ -418,6 +418,20 @@ class Importer:
                     once=change.id,
                 )
             self.graph.forget_leader_changes([change.id for change in changes])
+        while claims := self.graph.id_claim_changes():
+            noted = []
+            for claim in claims:
+                noted.append(claim.id)
+                client = claim.client or UNKNOWN_CLIENT
+                verb = "no longer claims"
+                if claim.claims:
+                    verb = "claims"
+                what = f"{verb} the id {claim.claimed}, by {claim.by}"
+                now = self.now()
+                self.audit.record(
+                    client, "person.claim", what, now, keyed=claim.person, once=claim.id
+                )
+            self.graph.forget_id_claim_changes(noted)
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
         """Settle a batch that was given up. Its job goes on, unless too many batches failed in a row.
@@ -493,7 +507,7 @@ class Importer:
         """
         if self.jobs.is_open(job_id):
             raise Rejected("the import has not ended: cancel it first, then undo it")
-        undone = undo_import(self.graph, self.blobs, job_id, cause, self.log_leader_changes)
+        undone = undo_import(self.graph, self.blobs, job_id, cause, self.log_noted_changes)
         self._send_settler(job_id)
         self.epochs.begin_everywhere()
         return undone
@@ -509,14 +523,14 @@ class Importer:
     ) -> dict[str, Any]:
         """Erase a person by all their ids from every store. Return the report of `Erasure.erase`."""
         report = self.erasure.erase(ids, names, dry_run=dry_run, block=block, cause=cause)
-        self.log_leader_changes()
+        self.log_noted_changes()
         return report
 
     def replay_erasures(self, request_id: str, cause: Cause = NOBODY) -> dict[str, Any]:
         """After a backup was restored, repeat all erasures and undos."""
         erased = self.erasure.replay(cause)
         counts, left = replay_undos(self.graph, self.blobs, cause)
-        self.log_leader_changes()
+        self.log_noted_changes()
         if counts["imports"]:
             self._send_settler(request_id)
             forget_lists(self.members, self.graph)
@@ -681,23 +695,32 @@ class Importer:
         found = self.graph.derive_anew(
             repair=repair, request_id=request_id, go_on=lambda: self.now() < end, cause=cause
         )
-        self.log_leader_changes()
+        self.log_noted_changes()
         self.epochs.begin_everywhere()
         return found
 
     def settle_prerequisites(self, job_id: str) -> SettledPrerequisites:
-        """Decide which prerequisites are followed. End the jobs that waited for this, including the job `job_id`.
+        """Give records to the owners of their ids, and decide which prerequisites are followed.
+
+        End the jobs that waited for this, including the job `job_id`.
 
         A second call changes nothing. Raises Wait while another process does the same.
         """
         with self.jobs.settling():
             # The waiting jobs are read before the claims. A job that changes claims later waits for a later call.
             waiting = self.jobs.deriving({job_id, *self.graph.jobs_with_changed_claims()} - {""})
+            persons = self.graph.settle_persons()
             settled = self.graph.settle_prerequisites()
         changes = settled.changes.pairs
-        if changes or waiting:
+        finished = settled.finished and persons.finished
+        self.log_noted_changes()
+        persons_changed = persons.changed > 0 or persons.moved > 0
+        if persons_changed:
+            log.info("persons_settled", ids=persons.changed, records=persons.moved)
+            forget_lists(self.members, self.graph)
+        if changes or waiting or persons_changed:
             self.epochs.begin_everywhere()
-        if settled.finished:
+        if finished:
             for each, number in waiting.items():
                 self.jobs.derived(each, number)
             # An earlier process may have died after `derived`, before it ended the job that its message names. So
@@ -710,11 +733,11 @@ class Importer:
             with suppress(Rejected):  # The deadline of the job has passed.
                 send_lost_job(self.app, self.blobs, job_id, None, self.now())
         return SettledPrerequisites(
-            finished=settled.finished, changed=len(changes), set_aside=settled.set_aside
+            finished=finished, changed=len(changes), set_aside=settled.set_aside
         )
 
     def _send_settler(self, job_id: str) -> None:
-        """Send a request to derive prerequisites if claims have changed. The gateways send one each minute, too."""
+        """Send a request to settle if claims have changed. The gateways send one each minute, too."""
         if self.graph.jobs_with_changed_claims():
             task_id = task_id_for(job_id, "settle-prerequisites")
             send(
@@ -744,7 +767,7 @@ class Importer:
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         ended = self.graph.end_old_records(lambda: self.now() < end)
         # This task runs each hour. So it also moves the changes of a process that died before it could.
-        self.log_leader_changes()
+        self.log_noted_changes()
         if ended.removed:
             forget_lists(self.members, self.graph)  # A person may no longer be in a course.
         self.epochs.begin_everywhere()
@@ -764,7 +787,7 @@ class Importer:
         """Remove a course or a group from the graph, for ten minutes at most. Return what was removed and left."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         removed = self.graph.remove(of, node_id, lambda: self.now() < end, cause)
-        self.log_leader_changes()
+        self.log_noted_changes()
         self._send_settler(request_id)
         forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
@@ -778,7 +801,7 @@ class Importer:
         renamed = self.graph.rename(
             of, node_id, new_id, lambda: self.now() < end, merge=merge, cause=cause
         )
-        self.log_leader_changes()
+        self.log_noted_changes()
         forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
         return renamed._asdict()

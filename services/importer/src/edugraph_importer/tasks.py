@@ -190,7 +190,7 @@ def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | b
     base=DataImportTask, bind=True, name="settle_prerequisites_task", contract=SettlePrerequisites
 )
 def settle_prerequisites_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Decide which prerequisites are followed, and end the jobs that wait for this. Return SettledPrerequisites."""
+    """Settle persons and prerequisites, and end the jobs that wait for this. Return SettledPrerequisites."""
     return self.importer.settle_prerequisites(
         self.parse(SettlePrerequisites, body).job_id
     ).model_dump(mode="json")

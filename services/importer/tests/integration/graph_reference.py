@@ -1,7 +1,8 @@
 """What the records and findings say, summed up the plain way from them alone: the graph must agree."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,14 +25,26 @@ from edugraph_common.contracts.records import (
     Record,
     StudentInteraction,
     TeacherInteraction,
+    parse_record,
 )
-from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
+from edugraph_common.contracts.school_records import (
+    ActivityRecord,
+    MembershipRecord,
+    PersonRecord,
+    TermRecord,
+)
 from edugraph_importer.graph.model import SEVERITY_WEIGHT
 from edugraph_importer.graph.prerequisites import excluded_edges
 
+PERSON_FIELDS = ("student_id", "student_id_from", "student_id_to", "teacher_id")
 
-def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> None:
+
+def check(room: Any, given: Sequence[Record], findings: Sequence[RecordFinding]) -> None:
+    room.graph.settle_persons()
     room.graph.settle_prerequisites()
+    assert person_records_in(room) == person_records(given)
+    owners = owners_of(claims_to_ids(given))
+    records = [parse_record(with_right_ids(each.to_json(), owners)) for each in given]
     found = {each.record["record_id"]: each.finding for each in findings}
     assert relationships(room, "CHAT_WITH", "message_count") == talks(
         records, "chat", "message_count"
@@ -74,6 +87,51 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
     assert relationships(room, "DEPENDS_ON", "confidence") == followed
     assert relationships(room, "SET_ASIDE", "confidence") == {pair: claims[pair] for pair in aside}
+
+
+def claims_to_ids(records: Iterable[Record]) -> set[tuple[str, str]]:
+    """Return each (person, claimed id)."""
+    claims: set[tuple[str, str]] = set()
+    for person, _, claimed_ids in person_records(records).values():
+        claims |= {(person, each) for each in claimed_ids}
+    return claims
+
+
+def owners_of(claims: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the owner of each id, by the words of the rules and without any algorithm for circles."""
+    claimed_by: dict[str, set[str]] = defaultdict(set)
+    for claimant, claimed in claims:
+        claimed_by[claimed].add(claimant)
+        claimed_by[claimant].update()
+    # id -> all ids that claim it, directly or through others
+    above = {each: set(claimants) for each, claimants in claimed_by.items()}
+    for _ in above:
+        for claimants in above.values():
+            claimants.update(*[above[claimant] for claimant in claimants])
+
+    def circle(each: str) -> set[str]:
+        return {each, *(other for other in above[each] if each in above[other])}
+
+    def owner(each: str) -> str:
+        members = circle(each)
+        owners: set[str] = set()
+        for member in members:
+            for claimant in claimed_by[member] - members:
+                owners.add(owner(claimant))
+        if len(owners) == 1:
+            return owners.pop()
+        return min(members)
+
+    return {each: owner(each) for each in claimed_by}
+
+
+def with_right_ids(row: Mapping[str, Any], owners: Mapping[str, str]) -> dict[str, Any]:
+    """Return a record as JSON as a source with the right ids would give it."""
+    data = dict(row["data"])
+    for name in PERSON_FIELDS:
+        if data.get(name):
+            data[name] = owners.get(data[name], data[name])
+    return {**row, "data": data}
 
 
 def relationships(room: Any, kind: str, value: str) -> dict[tuple[str, str], Any]:
@@ -220,23 +278,39 @@ def terms(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def active_days_in(room: Any) -> dict[tuple[str, str, str], tuple[set[int], set[str]]]:
-    """The active minutes, and the kinds, by student, course and date."""
+def person_records_in(room: Any) -> dict[str, tuple[str, str | None, set[str]]]:
     rows = room.query(
+        "MATCH (n:PersonRecord)-[:OF_PERSON]->(p:PersonId) OPTIONAL MATCH (n)-[:CLAIMS]->(c:PersonId) "
+        "RETURN n.id AS record, p.id AS person, n.name AS name, collect(c.id) AS claimed"
+    )
+    return {row["record"]: (row["person"], row["name"], set(row["claimed"])) for row in rows}
+
+
+def person_records(records: Iterable[Record]) -> dict[str, tuple[str, str | None, set[str]]]:
+    """Return record id -> (person, name, claimed ids)."""
+    found: dict[str, tuple[str, str | None, set[str]]] = {}
+    for record in records:
+        data = record.data
+        if isinstance(data, PersonRecord):
+            claimed = set(data.also) - {data.person_id}
+            found[record.record_id] = (data.person_id, data.name, claimed)
+    return found
+
+
+def active_days_in(room: Any) -> dict[tuple[str, str, str], tuple[set[int], set[str]]]:
+    """The active minutes, and the kinds, by student, course and date. The days of all ids of a student are united."""
+    days: dict[tuple[str, str, str], tuple[set[int], set[str]]] = {}
+    query = (
         "MATCH (s:Student)-[:ACTIVE_ON]->(d:ActiveDay) RETURN s.id AS student, properties(d) AS p"
     )
-    return {
-        (row["student"], row["p"]["course_id"], row["p"]["date"]): (
-            {
-                60 * hour + n
-                for hour, bits in enumerate(row["p"]["hours"])
-                for n in range(60)
-                if bits >> n & 1
-            },
-            set(row["p"].get("kinds") or ()),
-        )
-        for row in rows
-    }
+    for row in room.query(query):
+        day = row["p"]
+        key = (row["student"], day["course_id"], day["date"])
+        minutes, kinds = days.setdefault(key, (set(), set()))
+        for hour, bits in enumerate(day["hours"]):
+            minutes |= {60 * hour + n for n in range(60) if bits >> n & 1}
+        kinds |= set(day.get("kinds") or ())
+    return days
 
 
 def active_days(records: Iterable[Record]) -> dict[tuple[str, str, str], tuple[set[int], set[str]]]:
@@ -285,7 +359,9 @@ def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
             if getattr(record.data, name, None) is not None
         }
         for record in records
-        if not isinstance(record.data, CourseRecord | MembershipRecord | ActivityRecord)
+        if not isinstance(
+            record.data, CourseRecord | MembershipRecord | PersonRecord | ActivityRecord
+        )
     }
 
 
@@ -317,6 +393,8 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
                     (data.student_id_to, data.student_name_to),
                 ]
             case CourseContent() | ItemRecord() | PointRecord() | TermRecord() | ActivityRecord():
+                people = []
+            case PersonRecord():
                 people = []
             case _:
                 people = [(data.student_id, data.student_name)] if data.student_id else []

@@ -48,6 +48,7 @@ ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 
 student = st.sampled_from(["a", "b", "c"])
 teacher = st.sampled_from(["t", "u"])
+person_id = st.sampled_from(["a", "b", "lti-a", "lti-b", "0", "t"])
 course = st.sampled_from(["c", "d"])
 moment = st.sampled_from(
     [f"2026-01-0{day}T0{hour}:00:00.{hour}Z" for day in (1, 2, 3) for hour in (1, 2)]
@@ -170,6 +171,12 @@ DATA = {
          "breaks": st.lists(st.sampled_from(["2026-01-01/2026-01-02", "2026-05-01/2026-05-04T12:00"]), max_size=2)},
     ),
 }  # fmt: skip
+# Many tests follow one student through each record. The ids in these records are not followed.
+WITH_PERSONS = DATA | {
+    "person_record": _fields(
+        {"person_id": person_id}, {"also": st.lists(person_id, max_size=3), "name": called}
+    )
+}
 FINDING: dict[str, st.SearchStrategy[Any]] = {
     "interaction": st.builds(
         InteractionFinding, sentiment=st.none() | st.just("positive"), topics=st.lists(topic, max_size=3).map(tuple),
@@ -197,15 +204,15 @@ FINDING: dict[str, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def record_lists(draw: st.DrawFn) -> list[Record]:
-    kinds = draw(st.lists(st.sampled_from(list(DATA)), min_size=1, max_size=14))
+def record_lists(draw: st.DrawFn, data: dict[str, st.SearchStrategy[Any]] = DATA) -> list[Record]:
+    kinds = draw(st.lists(st.sampled_from(list(data)), min_size=1, max_size=14))
     return [
         parse_record(
             {
                 "type": kind,
                 "timestamp": draw(moment),
                 "record_id": f"r{number}",
-                "data": draw(DATA[kind]),
+                "data": draw(data[kind]),
             }
         )
         for number, kind in enumerate(kinds)

@@ -66,6 +66,11 @@ def mistake(student: str, number: int = 0, text: str = "wrong") -> dict[str, Any
     }
 
 
+def claims(person: str, *also: str) -> dict[str, Any]:
+    data = {"person_id": person, "also": also}
+    return {"type": "person_record", "timestamp": "2026-01-01", "data": data}
+
+
 def write(graph: Graph, *rows: dict[str, Any]) -> Any:
     records: list[tuple[int, Record]] = list(enumerate(map(parse_record, rows), start=1))
     return graph.write_batch(RecordBatch(uuid4().hex, 0, records, (), len(rows)))
@@ -87,13 +92,34 @@ def test_an_unknown_id_leaves_nothing_behind_unless_it_is_to_be_blocked(
     assert write(erasure.graph, mistake("nobody")).rejected == 1
 
 
-def test_who_was_renamed_is_erased_and_refused_under_both_ids(erasure: Erasure, room: Any) -> None:
-    """To take the guard out: let `erase` not ask for the ids from before."""
-    write(erasure.graph, mistake("4"))
-    erasure.graph.rename("student", "4", "2026-4", lambda: True)
-    erasure.erase(("2026-4",))
-    assert len(tombstones(room)) == 2
-    assert [write(erasure.graph, mistake(each)).rejected for each in ("4", "2026-4")] == [1, 1]
+@pytest.mark.parametrize("erased", ["4", "2026-4", "uuid-4"])
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_all_ids_of_a_person_are_erased_refused_and_admitted_together(
+    erasure: Erasure, room: Any, erased: str, is_settled: bool
+) -> None:
+    """Out: `_all_ids` in `erase`, its settler, or `join_tombstones`."""
+    write(erasure.graph, mistake("4"), mistake("5"), mistake("uuid-4"))
+    write(erasure.graph, claims("2026-4", "4", "uuid-4", "shared"), claims("5", "shared"))
+    if is_settled:
+        erasure.graph.settle_persons()
+    ids = ("2026-4", "4", "uuid-4")
+    preview = erasure.erase((erased,), dry_run=True)
+    assert preview["ids"] == sorted(ids)
+    assert preview["removed"]["graph"] == {"Student": 1, "records": 3}
+    erasure.erase((erased,))
+    assert [row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")] == ["5"]
+    # The other person's claim is the only one to the shared id now.
+    assert {row["id"] for row in room.query("MATCH (p:PersonId) RETURN p.id AS id")} == {
+        "5",
+        "shared",
+    }
+    assert len(tombstones(room)) == 3
+    assert [write(erasure.graph, mistake(each)).rejected for each in ids] == [1, 1, 1]
+    # A list that ties an id to the forgotten person is set aside.
+    assert write(erasure.graph, claims("new", "uuid-4"), claims("6", "7")).rejected == 1
+    erasure.admit((erased,))
+    assert erasure.blobs.keys(ERASURES) == []
+    assert [write(erasure.graph, mistake(each)).rejected for each in ids] == [0, 0, 0]
 
 
 def test_somebody_of_whom_only_a_file_knows_is_blocked(erasure: Erasure, room: Any) -> None:

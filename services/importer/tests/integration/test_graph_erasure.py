@@ -21,6 +21,7 @@ from .random_imports import (
     EXAMPLES,
     FEW_EXAMPLES,
     ON_EMBEDDED,
+    WITH_PERSONS,
     batch,
     finding_lists,
     in_order,
@@ -190,7 +191,7 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
 
 
 def check_was_never_there(room: Any, data: st.DataObject) -> None:
-    records, gone = data.draw(record_lists()), data.draw(student)
+    records, gone = data.draw(record_lists(WITH_PERSONS)), data.draw(student)
     findings = latest_only(data.draw(finding_lists(records)))
     others = [record for record in records if gone not in {named for _, named in students(record)}]
     kept = {record.record_id for record in others}

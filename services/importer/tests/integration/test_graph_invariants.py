@@ -15,6 +15,7 @@ from edugraph_importer.graph import Graph, RecordBatch
 from .graph_reference import check
 from .random_imports import (
     EXAMPLES,
+    WITH_PERSONS,
     batch,
     cut,
     deliver,
@@ -32,7 +33,7 @@ from .random_imports import (
 @EXAMPLES
 @given(data=st.data())
 def test_the_graph_is_that_of_one_import_in_order(room: Any, data: st.DataObject) -> None:
-    records = data.draw(record_lists())
+    records = data.draw(record_lists(WITH_PERSONS))
     findings = data.draw(finding_lists(records))
     expected = in_order(room, records, findings)
     check(room, records, latest_only(findings))

@@ -25,15 +25,11 @@ from .random_imports import (
 )
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
-    "student": ("student_id", "student_id_from", "student_id_to"),
-    "teacher": ("teacher_id",),
     "course": ("course_id", "course_ids"),
     "group": ("group_id",),
     "item": ("item_id",),
 }
 TO: Mapping[str, tuple[str, str, str]] = {  # an id, one that is new, and one that is another's
-    "student": ("a", "z", "b"),
-    "teacher": ("t", "z", "u"),
     "course": ("c", "z", "d"),
     "group": ("g", "z", "h"),
     "item": ("i", "z", "j"),
@@ -75,7 +71,7 @@ def test_the_graph_is_that_of_records_with_the_new_id(room: Any, data: st.DataOb
     """To take the guard out: in `renaming._renamed`, return `locked.outdated`; leave `_put_said` out."""
     records = data.draw(record_lists())
     findings = latest_only(data.draw(finding_lists(records)))
-    of: Renamable = data.draw(st.sampled_from(["student", "teacher", "course", "group", "item"]))
+    of: Renamable = data.draw(st.sampled_from(["course", "group", "item"]))
     old, *news = TO[of]
     new = data.draw(st.sampled_from(news))
     others = [parse_record(renamed(each.to_json(), of, old, new)) for each in records]
@@ -98,8 +94,8 @@ def test_the_graph_is_that_of_records_with_the_new_id(room: Any, data: st.DataOb
     assert content(room) == expected
 
 
-def attempt(number: int, student: str, **more: Any) -> Record:
-    data = {"student_id": student, "item_id": "i", "correct": True, **more}
+def attempt(number: int, item: str, **more: Any) -> Record:
+    data = {"student_id": "a", "item_id": item, "correct": True, **more}
     return parse_record(
         {
             "type": "attempt_record",
@@ -112,61 +108,49 @@ def attempt(number: int, student: str, **more: Any) -> Record:
 
 def test_without_time_it_goes_on_when_it_is_asked_again(room: Any) -> None:
     room.empty()
-    room.graph.write_batch(batch([attempt(number, "a") for number in range(150)], "job", 0))
-    assert room.graph.rename("student", "a", "z", lambda: False) == (100, False, None)
-    assert room.graph.rename("student", "a", "z", lambda: True) == (50, True, None)
-    assert room.graph.rename("student", "a", "z", lambda: True).refused == "missing"
-    assert room.query("MATCH (s:Student) RETURN s.id AS id") == [{"id": "z"}]
+    room.graph.write_batch(batch([attempt(number, "i") for number in range(150)], "job", 0))
+    assert room.graph.rename("item", "i", "z", lambda: False) == (100, False, None)
+    assert room.graph.rename("item", "i", "z", lambda: True) == (50, True, None)
+    assert room.graph.rename("item", "i", "z", lambda: True).refused == "missing"
+    assert room.query("MATCH (i:Item) RETURN i.id AS id") == [{"id": "z"}]
     assert room.query("MATCH ()-[r:PRACTISED]->() RETURN r.tries AS tries") == [{"tries": 150}]
 
 
 def test_two_are_made_one_only_when_that_is_said(room: Any) -> None:
     """To take the guard out: let `_begin` not look whether the new id is taken."""
     room.empty()
-    room.graph.write_batch(batch([attempt(0, "a"), attempt(1, "b")], "job", 0))
+    room.graph.write_batch(batch([attempt(0, "i"), attempt(1, "j")], "job", 0))
     before = room.digest()
-    assert room.graph.rename("student", "a", "b", lambda: True).refused == "taken"
-    assert room.graph.rename("student", "nobody", "b", lambda: True).refused == "missing"
+    assert room.graph.rename("item", "i", "j", lambda: True).refused == "taken"
+    assert room.graph.rename("item", "nothing", "j", lambda: True).refused == "missing"
     assert room.digest() == before
-    assert room.graph.rename("student", "a", "b", lambda: True, merge=True) == (1, True, None)
-    # A later file still has the old id: whose it is was said already.
-    room.graph.write_batch(batch([attempt(2, "a")], "later", 0))
-    assert room.graph.rename("student", "a", "b", lambda: True) == (1, True, None)
+    assert room.graph.rename("item", "i", "j", lambda: True, merge=True) == (1, True, None)
+    # A later file still has the old id: which item it is was said already.
+    room.graph.write_batch(batch([attempt(2, "i")], "later", 0))
+    assert room.graph.rename("item", "i", "j", lambda: True) == (1, True, None)
     assert room.query("MATCH ()-[r:PRACTISED]->() RETURN r.tries AS tries") == [{"tries": 3}]
-
-
-def test_who_was_forgotten_or_restricted_is_so_under_either_id(room: Any) -> None:
-    """To take the guard out: let `set_former_ids` leave `restricted`, or `_begin` not ask for tombstones."""
-    room.empty()
-    room.graph.write_batch(batch([attempt(0, "a"), attempt(1, "b"), attempt(2, "gone")], "job", 0))
-    room.graph.erase_student("gone")
-    assert room.graph.rename("student", "a", "gone", lambda: True).refused == "forgotten"
-    room.graph.restrict_student("a", restricted=True)
-    room.graph.rename("student", "a", "z", lambda: True)
-    assert room.graph.restricted_students() == {"a", "z"}
-    room.graph.rename("student", "z", "y", lambda: True)
-    assert room.graph.with_former_ids(["y", "b"]) == {"a", "b", "y", "z"}
 
 
 def test_what_is_found_later_counts_for_the_new_id_and_the_name_comes_along(room: Any) -> None:
     """To take the guards out: let `_lock_records` find no renamed records; leave `_put_said` out."""
     room.empty()
-    data = {"student_id": "a", "student_name": "Ana", "course_id": "c", "error_text": "1 - 2 = 1"}
+    data = {"student_id": "a", "course_id": "c", "course_name": "Sums", "error_text": "1 - 2 = 1"}
     record = parse_record(
         {"type": "error_record", "timestamp": "2026-01-01", "record_id": "r", "data": data}
     )
     room.graph.write_batch(batch([record], "job", 0))
-    assert room.graph.rename("student", "a", "z", lambda: True).finished
+    assert room.graph.rename("course", "c", "z", lambda: True).finished
     found = ErrorFinding(
         error_types=(FoundErrorType(name="sign errors", confidence=1),), confidence=1
     )
     room.graph.write_findings(
         pack([RecordFinding(record=record.to_json(), finding=found, origin=ORIGIN)], "job", 0)
     )
-    mistakes = room.query(
-        "MATCH (s:Student)-[r:HAS_ERROR]->() RETURN s.id AS id, s.name AS name, r.course_id AS course"
-    )
-    assert mistakes == [{"id": "z", "name": "Ana", "course": "c"}]
+    mistakes = room.query("MATCH ()-[r:HAS_ERROR]->() RETURN r.course_id AS course")
+    assert mistakes == [{"course": "z"}]
+    assert room.query("MATCH (c:Course) RETURN c.id AS id, c.name AS name") == [
+        {"id": "z", "name": "Sums"}
+    ]
 
 
 def test_the_texts_of_a_course_are_sought_by_its_new_id(room: Any) -> None:
@@ -187,8 +171,8 @@ def test_what_reviewers_said_of_an_item_is_said_of_its_new_id(room: Any, verdict
     """To take the guard out: leave `_move_reviews` out."""
     room.empty()
     records = [
-        attempt(0, "a", knowledge_points=["P"]),
-        attempt(1, "a", item_id="j", knowledge_points=["Q"]),
+        attempt(0, "i", knowledge_points=["P"]),
+        attempt(1, "j", knowledge_points=["Q"]),
     ]
 
     def said(item: str, point: str, day: int, verdict: str) -> ItemReview:

@@ -1,4 +1,4 @@
-"""Each change of who leads a group stands in the audit log once, whenever a process dies, on the real servers."""
+"""Each change of who leads a group, and of who claims an id, stands in the audit log once, whenever a process dies, on the real servers."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,11 +66,11 @@ def dies(*_: Any, **__: Any) -> Any:
     raise Died
 
 
-@pytest.mark.parametrize("where", ["log_leader_changes", "forget_leader_changes", "_settle", None])
+@pytest.mark.parametrize("where", ["log_noted_changes", "forget_leader_changes", "_settle", None])
 def test_a_change_is_logged_once_though_the_process_dies(
     importer: Importer, monkeypatch: pytest.MonkeyPatch, where: str | None
 ) -> None:
-    """Out: the call in `write_batch`, or `once` in `log_leader_changes`."""
+    """Out: the call in `write_batch`, or `once` in `log_noted_changes`."""
     client = uuid4().hex
     batch = planned(importer, client)
     if where:
@@ -94,7 +94,7 @@ def test_the_hourly_task_logs_what_a_dead_process_left(
     client = uuid4().hex
     batch = planned(importer, client)
     with monkeypatch.context() as patch:
-        patch.setattr(Importer, "log_leader_changes", dies)
+        patch.setattr(Importer, "log_noted_changes", dies)
         with pytest.raises(Died):
             importer.write_batch(batch)
     assert entries_of(importer, client) == []
@@ -103,32 +103,60 @@ def test_the_hourly_task_logs_what_a_dead_process_left(
 
 
 def test_several_processes_at_once_log_each_change_once(importer: Importer) -> None:
-    """Out: `once` in `log_leader_changes`."""
+    """Out: `once` in `log_noted_changes`."""
     clients = [uuid4().hex for _ in range(5)]
     for client in clients:
         importer.graph.write_batch(read_batch(importer.blobs, planned(importer, client)).graph)
     with ThreadPoolExecutor(4) as threads:
-        for done in [threads.submit(importer.log_leader_changes) for _ in range(8)]:
+        for done in [threads.submit(importer.log_noted_changes) for _ in range(8)]:
             done.result()
     assert [len(entries_of(importer, client)) for client in clients] == [1] * 5
     assert importer.audit.verify().fault is None
 
 
 def test_each_request_logs_its_changes_before_it_ends(importer: Importer) -> None:
-    """Out: `log_leader_changes` in any of these methods of the service."""
+    """Out: `log_noted_changes` in any of these methods of the service."""
     client = uuid4().hex
     importer.write_batch(planned(importer, client))
     cause = Cause("head", "the request")
     importer.rename_in_graph("group", "8B", "9A", merge=False, cause=cause)
-    importer.rename_in_graph("teacher", client, f"{client}-2", merge=False, cause=cause)
     importer.remove_from_graph("group", "9A", "request", cause)
     newest = [
         each for each in entries_of(importer, "head") if each.what.endswith("by the request")
-    ][:5]
+    ][:3]
     assert sorted(each.what.split(",")[0] for each in newest) == [
         "does not lead group 8B",
         "does not lead group 9A",
-        "does not lead group 9A",
-        "leads group 9A",
         "leads group 9A",
     ]
+
+
+def test_each_claim_to_an_id_and_its_end_are_in_the_log_once(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: the loop over `id_claim_changes`, or its `once`."""
+    client = uuid4().hex
+    batches = []
+    for also in (["17"], []):
+        at = "2026-01-02" if not also else "2026-01-01"
+        row = {"type": "person_record", "timestamp": at, "data": {"person_id": "S05", "also": also}}
+        rights = ImportRights(roster=True, client=client)
+        job = ImportJob(job_id=uuid4().hex, records=[row], rights=rights)
+        importer.jobs.create(job.job_id, "import", "inline", NOW)
+        found = importer.plan(job)
+        assert found is not None
+        batches += found[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(Graph, "forget_id_claim_changes", dies)
+        with pytest.raises(Died):
+            importer.write_batch(batches[0])
+    for batch in batches:
+        importer.write_batch(batch)
+    claimed = importer.audit.object_of("student", "17")
+    logged = [each for each in importer.audit.newest() if each.action == "person.claim"]
+    assert [(each.who, each.what) for each in reversed(logged)] == [
+        (client, f"claims the id {claimed}, by job {batches[0].job_id}"),
+        (client, f"no longer claims the id {claimed}, by job {batches[1].job_id}"),
+    ]
+    assert {each.object for each in logged} == {importer.audit.object_of("student", "S05")}
+    assert importer.graph.id_claim_changes() == ()

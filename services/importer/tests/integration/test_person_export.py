@@ -159,14 +159,22 @@ def test_of_a_dead_letter_what_is_theirs_is_in_it_and_of_the_audit_log_what_is_a
     assert asked == ["S01"]
 
 
+def joined(graph: Graph) -> None:
+    """Let S02 claim the id S01."""
+    row = {"type": "person_record", "timestamp": "2026-03-01"}
+    claim = parse_record({**row, "data": {"person_id": "S02", "also": ["S01"]}})
+    graph.write_batch(RecordBatch("claims", 0, [(1, claim)], (), 1))
+    assert graph.settle_persons().moved == 1
+
+
 def test_saved_views_that_are_theirs_or_name_them_are_in_it(graph: Graph, tmp_path: Path) -> None:
-    """Out: `_views`, the names, the records or the former ids there; `exclude` tells whose a teacher's view is."""
+    """Out: `_views`, the names, the records or the other ids there; `exclude` tells whose a teacher's view is."""
     data = {"student_id": "S01", "student_name": "Ana Quetzal", "course_id": "c", "error_text": "x"}
     record = parse_record(
         {"type": "error_record", "timestamp": "2026-03-01", "record_id": "r1", "data": data}
     )
     graph.write_batch(RecordBatch("j", 0, [(1, record)], (), 1))
-    graph.rename("student", "S01", "S02", lambda: True, merge=False)
+    joined(graph)
 
     def view(name: str, person: str | None = "teacher-1", **values: str) -> SavedView:
         return SavedView(
@@ -190,12 +198,12 @@ def test_saved_views_that_are_theirs_or_name_them_are_in_it(graph: Graph, tmp_pa
     assert "A saved view could not be read" in found["index"]
 
 
-def test_what_came_under_an_id_of_before_is_in_it(graph: Graph, tmp_path: Path) -> None:
-    """Out: `with_former_ids` in PersonExport."""
+def test_what_came_under_another_id_is_in_it(graph: Graph, tmp_path: Path) -> None:
+    """Out: `ids_of_persons` in PersonExport."""
     data = {"student_id": "S01", "course_id": "c", "error_text": "x"}
     row = {"type": "error_record", "timestamp": "2026-03-01", "record_id": "r1", "data": data}
     graph.write_batch(RecordBatch("j", 0, [(1, parse_record(row))], (), 1))
-    graph.rename("student", "S01", "S02", lambda: True, merge=False)
+    joined(graph)
     blobs = Blobs(str(tmp_path))
     with blobs.write("jobs/j/source.ndjson") as file:
         file.write(json.dumps(row).encode() + b"\n")

@@ -53,8 +53,9 @@ TYPES: dict[str, tuple[dict[str, Any], ...]] = {
     "membership_record": tuple(
         {"teacher_id": "t", "group_id": group, "role": "leader"} for group in ("g", "h")
     ),
+    "person_record": tuple({"person_id": "a", "also": [other]} for other in ("17", "18")),
 }
-ROSTER = ("membership_record",)
+ROSTER = ("membership_record", "person_record")
 RIGHTS = (
     ImportRights(roster=True),
     ImportRights(learning=True, roster=False),

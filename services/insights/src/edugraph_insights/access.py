@@ -99,6 +99,7 @@ WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "reviews": ("read", "personal"),
     "export": ("read", "personal"),
     "known": ("read", "personal"),
+    "persons": ("read", "personal"),
     "check": ("operate",),
 }
 WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
@@ -160,6 +161,18 @@ def person_of(caller: Caller) -> str:
     return caller.person
 
 
+def owner_of(graph: Graph, person_id: str) -> str:
+    """Return the id at whose node the records of a person are. `person_id` may be any id of the person."""
+    for row in graph.read("owner_of", id=person_id):
+        return str(row["owner"])
+    return person_id
+
+
+def own_person(graph: Graph, caller: Caller) -> str:
+    """Return the id at whose node the records of the caller's own person are. Raises Refusal 403 without a person."""
+    return owner_of(graph, person_of(caller))
+
+
 def roster(
     graph: Graph,
     caller: Caller,
@@ -183,9 +196,9 @@ def roster(
     if rule.rows == "cells":
         return Roster(_entered(graph, asked.course, now), in_cells=True)
     if rule.rows == "self":
-        permitted = _not_restricted(graph, person_of(caller))
+        permitted = _not_restricted(graph, own_person(graph, caller))
     elif rule.rows == "own groups":
-        permitted = _of_teacher(graph, person_of(caller), asked, now, moment)
+        permitted = _of_teacher(graph, own_person(graph, caller), asked, now, moment)
     elif asked.student is not None:
         permitted = _not_restricted(graph, asked.student)
     elif asked.group is not None:

@@ -7,11 +7,12 @@ from typing import Any
 from edugraph_common.runtime.service import metrics
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import Caller
-from edugraph_insights.access import Roster, Rule, refuse_detail, roster, rule_for
+from edugraph_insights.access import Roster, Rule, owner_of, refuse_detail, roster, rule_for
 from edugraph_insights.answer_cache import key_of
 from edugraph_insights.answers import Answer
 from edugraph_insights.available import courses_of, nearest
 from edugraph_insights.facts import Facts, as_term
+from edugraph_insights.graph import Graph
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.sentences import said
@@ -46,6 +47,7 @@ def ask(
     now = insights.now()
     rule = rule_for(caller, question.name)
     asked = asked.completed(insights.settings.help_thresholds.get(asked.course, HelpThresholds()))
+    asked = _about_owner(insights.graph, asked)
     # The epochs are read before the graph, so that a cached answer is never older than its epochs.
     epochs: tuple[object, ...] = ()
     if insights.answers:
@@ -105,6 +107,13 @@ def _computed_or_proposals(
         proposals = ", ".join(f"{choice.id} ({choice.name})" for choice in meant)
         words = f"There is no course {asked.course}; did you mean {proposals}?"
         raise NoSuchCourse(problem.status, problem.name, words) from None
+
+
+def _about_owner(graph: Graph, asked: Parameters) -> Parameters:
+    """Return the question with the id at whose node the records of the student are."""
+    if asked.student is None:
+        return asked
+    return asked.model_copy(update={"student": owner_of(graph, asked.student)})
 
 
 def _kept(insights: Insights, key: bytes) -> bytes | None:

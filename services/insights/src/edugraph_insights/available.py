@@ -7,7 +7,7 @@ from typing import Any
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.runtime.shared_state.callers import Caller
-from edugraph_insights.access import FORMER_MEMBERS, Rows, person_of, widest_rows
+from edugraph_insights.access import FORMER_MEMBERS, Rows, owner_of, person_of, widest_rows
 from edugraph_insights.graph import Graph, Row
 from edugraph_insights.insights import Insights
 
@@ -100,7 +100,8 @@ def _courses_and_groups(graph: Graph, caller: Caller, sees: Rows, now: datetime)
     if sees == "everybody":
         groups = graph.read("all_groups", limit=MOST_CHOICES)
         return graph.read("all_courses", limit=MOST_CHOICES), groups
-    person = person_of(caller)
+    own_id = person_of(caller)
+    person = owner_of(graph, own_id)
     if sees == "self":
         learned = graph.read("courses_of_students", students=[person])
         return graph.read("courses", courses=[row["id"] for row in learned]), []

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from edugraph_common.contracts.api import Check, GraphSummary, NamedNodes
+from edugraph_common.contracts.api import Check, GraphSummary, NamedNodes, Persons
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.reviews import REVIEW
 from edugraph_insights import whole_graph
 from edugraph_insights.access import need_scopes
@@ -46,6 +47,23 @@ def graph_summary(caller: CallerDep, insights: InsightsDep) -> GraphSummary:
     if at_least:
         found = whole_graph.rounded_summary(found)
     return found.model_copy(update={"links": {"self": "/v1/graph/summary"}})
+
+
+@router.get("/v1/graph/persons")
+def list_person_ids(
+    caller: CallerDep,
+    insights: InsightsDep,
+    of: Annotated[Id | None, Query(alias="id", description="an id of one person")] = None,
+    purpose: Purpose = "",
+) -> Persons:
+    """Return what person_records claim: the contested ids, and the ids of one person.
+
+    Persons with a restricted id are left out.
+    """
+    need_scopes(caller, "persons")
+    insights.note_shown(caller, "persons", ("student", of or ""), purpose)
+    found = whole_graph.persons(insights.graph, of)
+    return found.model_copy(update={"links": {"self": "/v1/graph/persons"}})
 
 
 @router.get(

@@ -9,7 +9,15 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from edugraph_common.contracts.api import Check, GraphSummary, Mistakes, NamedNodes
+from edugraph_common.contracts.api import (
+    Check,
+    ContestedId,
+    GraphSummary,
+    Mistakes,
+    NamedNodes,
+    PersonIds,
+    Persons,
+)
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.graph_schema import (
@@ -22,12 +30,15 @@ from edugraph_common.contracts.graph_schema import (
     RELATIONSHIPS,
     REVIEW_LABELS,
 )
+from edugraph_common.contracts.id_owners import IdOwners, id_owners
 from edugraph_common.contracts.reviews import LABEL_OF
 from edugraph_insights.graph import STATEMENTS, Graph
 from edugraph_insights.small_groups import rounded
 
 MAX_FREQUENT_MISTAKES = 20
 REVIEWS_AT_ONCE = 1_000
+SHOWN_CONTESTED = 1_000  # ids
+SHOWN_CLAIMANTS = 10  # persons for each contested id
 EXPORTED_AT_ONCE = 500  # nodes in a page; each has all relationships that begin at it
 _EXPORTED = RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
 # Properties that the hash leaves out. `restricted`, `former_ids`, `renamed` and `missing_since` do not come from
@@ -35,7 +46,7 @@ _EXPORTED = RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
 # versions, and so they differ between two runs with the same records.
 _NO_CONTENT = {
     "restricted", "finding_key", "former_ids", "missing_since", "renamed",
-    "accepted", "row", "changed_at", "reading", "history", "content_hash",
+    "accepted", "row", "changed_at", "reading", "history", "content_hash", "restricted_by_alias",
 }  # fmt: skip
 
 
@@ -200,6 +211,54 @@ def _known_ids(graph: Graph, label: str, ids: Iterable[str]) -> list[str]:
     return [row["id"] for row in rows]
 
 
+def persons(graph: Graph, person_id: str | None = None) -> Persons:
+    """Return what the person_records claim, the contested ids, and the ids of one person if `person_id` is given.
+
+    All claims count. A person who is restricted under any id is left out of the answer, as if no claim named the
+    person. Raises Retryable.
+    """
+    restricted = {node_id for label, node_id in _hidden(graph) if label == "Student"}
+    claims = []
+    for row in graph.scan(STATEMENTS["id_claims"]):
+        claims.append((row["person"], row["claimed"]))
+    found = id_owners(claims)
+    hidden_owners = {found.of(each) for each in restricted}
+    shown: list[ContestedId] = []
+    for contested_id, owners in sorted(found.contested.items()):
+        if found.of(contested_id) in hidden_owners:
+            continue
+        known = [each for each in owners if each not in hidden_owners]
+        claimed_by = tuple(known[:SHOWN_CLAIMANTS])
+        shown.append(ContestedId(id=contested_id, persons=len(owners), claimed_by=claimed_by))
+    person = None
+    owner_of_person = found.owners.get(person_id or "")
+    if owner_of_person is not None and owner_of_person not in hidden_owners:
+        person = _person_ids(found, owner_of_person)
+    joined = 0
+    for each, owner in found.owners.items():
+        if each != owner:
+            joined += 1
+    return Persons(
+        claims=len(claims),
+        joined=joined,
+        contested_in_all=len(found.contested),
+        contested=tuple(shown[:SHOWN_CONTESTED]),
+        person=person,
+    )
+
+
+def _person_ids(found: IdOwners, owner: str) -> PersonIds:
+    ids = []
+    for each, owner_of_each in found.owners.items():
+        if owner_of_each == owner:
+            ids.append(each)
+    contested = []
+    for each, claimants in found.contested.items():
+        if owner in claimants:
+            contested.append(each)
+    return PersonIds(owner=owner, ids=tuple(sorted(ids)), contested=tuple(sorted(contested)))
+
+
 def check(graph: Graph) -> Check:
     """Return what is wrong with the graph and what to do about it, for `edugraph doctor`."""
     try:
@@ -259,7 +318,9 @@ def digest_rows(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> Iterator[
                 "[each IN labels(b) WHERE each <> 'Record'][0] AS lb, b.id AS b, properties(r) AS p"
             )
             for row in read(query):
-                yield [name, row["la"], row["a"], row["lb"], row["b"], _plain_all(row["p"])]
+                properties = _plain_all(row["p"])
+                properties.pop("given_id", None)  # the id that the source gives; see `_NO_CONTENT`
+                yield [name, row["la"], row["a"], row["lb"], row["b"], properties]
 
     for row in rows():
         yield json.dumps(

@@ -293,3 +293,50 @@ def test_a_graph_that_is_away_is_told_by_the_check(client: TestClient) -> None:
     answer = get(client, "check", "operate")
     assert (answer.status_code, answer.json()["ok"]) == (200, False)
     assert get(client, "summary", "read").status_code == 503
+
+
+def person_record(person_id: str, *also: str) -> Record:
+    data = {"person_id": person_id, "also": list(also)}
+    return parse_record({"type": "person_record", "timestamp": "2026-03-01", "data": data})
+
+
+def test_persons_have_the_ids_that_are_claimed_for_them(room: Room, client: TestClient) -> None:
+    """Out: the direction of `id_claims`, `DISTINCT`, `contested`, or `found.owners.get`."""
+    twice = parse_record({**person_record("S05", "17").to_json(), "record_id": "again"})
+    records = [person_record("S05", "17", "0"), person_record("17", "uuid"), twice]
+    written(room, School([*records, person_record("S06", "0"), person_record("S07")], []))
+    answer = get(client, "persons?id=uuid", "read", "personal").json()
+    assert (answer["claims"], answer["joined"]) == (4, 2)
+    assert answer["contested"] == [{"id": "0", "persons": 2, "claimed_by": ["S05", "S06"]}]
+    assert answer["person"] == {
+        "owner": "S05",
+        "ids": ["17", "S05", "uuid"],
+        "contested": ["0"],
+    }
+    for unknown in ("persons", "persons?id=nobody"):
+        assert get(client, unknown, "read", "personal").json()["person"] is None
+    assert get(client, "persons", "read").status_code == 403
+
+
+def test_a_restricted_person_is_in_no_list_of_ids(room: Room, client: TestClient) -> None:
+    """Out: `hidden_owners` in any of its places, or the records of persons in `hidden`."""
+    attempt = {"student_id": "17", "item_id": "q", "correct": True}
+    head = {"type": "attempt_record", "timestamp": "2026-03-01"}
+    records = [
+        person_record("S05", "17", "0"),
+        person_record("S06", "0"),
+        person_record("S08", "9"),
+    ]
+    written(room, School([*records, parse_record({**head, "data": attempt})], []))
+    room.graph.restrict_student("17", restricted=True)
+    for asked in ("S05", "17", "0"):
+        answer = get(client, f"persons?id={asked}", "read", "personal").json()
+        person = answer["person"]
+        assert person is None or asked == "0"
+        assert "S05" not in str(answer)
+        assert "17" not in str(answer)
+    assert answer["contested"] == [{"id": "0", "persons": 2, "claimed_by": ["S06"]}]
+    with room.reading() as graph:
+        exported = str(list(export(graph)))
+    assert "S05" not in exported
+    assert "S08" in exported

@@ -29,6 +29,7 @@ from edugraph_common.contracts.api import (
     Erasures,
     GraphSummary,
     NamedNodes,
+    Persons,
     Restricted,
 )
 from edugraph_common.contracts.data_sources import DataSource, SourceCursor
@@ -436,6 +437,13 @@ class AsyncClient:
         """Return those of these nodes that are in the graph, and the titles that the graph has for the items."""
         body = asked.model_dump(mode="json")
         return await self._api.model(NamedNodes, "/v1/graph/known", "POST", json=body)
+
+    async def person_ids(self, person_id: str | None = None) -> Persons:
+        """Return what person_records claim: the contested ids, and the ids of one person if `person_id` is given."""
+        query = {"id": person_id} if person_id else {}
+        return await self._api.model(
+            Persons, "/v1/graph/persons", params=query, timeout=WHOLE_GRAPH_SECONDS
+        )
 
     @asynccontextmanager
     async def reviews(self) -> AsyncIterator[AsyncIterator[str]]:

@@ -30,6 +30,7 @@ from edugraph_common.contracts.api import (
     Erasures,
     GraphSummary,
     NamedNodes,
+    Persons,
     Restricted,
 )
 from edugraph_common.contracts.data_sources import DataSource, SourceCursor
@@ -425,6 +426,13 @@ class Client:
         """Return those of these nodes that are in the graph, and the titles that the graph has for the items."""
         body = asked.model_dump(mode="json")
         return self._api.model(NamedNodes, "/v1/graph/known", "POST", json=body)
+
+    def person_ids(self, person_id: str | None = None) -> Persons:
+        """Return what person_records claim: the contested ids, and the ids of one person if `person_id` is given."""
+        query = {"id": person_id} if person_id else {}
+        return self._api.model(
+            Persons, "/v1/graph/persons", params=query, timeout=WHOLE_GRAPH_SECONDS
+        )
 
     @contextmanager
     def reviews(self) -> Iterator[Iterator[str]]:

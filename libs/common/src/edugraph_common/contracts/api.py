@@ -64,6 +64,41 @@ class NamedNodes(ContractModel):
     item_titles: dict[str, str] = {}
 
 
+class ContestedId(ContractModel):
+    """An id that several persons claim. `persons` is their number, and `claimed_by` has some of their ids."""
+
+    id: str
+    persons: int
+    claimed_by: tuple[str, ...]
+
+
+class PersonIds(ContractModel):
+    """The ids that mean one person by the claims of all person_records.
+
+    `owner` stands for all of them. `contested` has the ids that this person and others claim, so they belong to none.
+    """
+
+    owner: str
+    ids: tuple[str, ...]
+    contested: tuple[str, ...] = ()
+
+
+class Persons(ContractModel):
+    """The claims of all person_records.
+
+    `claims` is the number of claims, and `joined` the number of ids whose owner has another id. `contested` has some
+    of the `contested_in_all` ids that several persons claim. `person` is the one with the id that was asked for, if
+    a claim names it.
+    """
+
+    claims: int
+    joined: int
+    contested_in_all: int
+    contested: tuple[ContestedId, ...]
+    person: PersonIds | None = None
+    links: dict[str, str] = {}
+
+
 class Check(MessageModel):
     """The result of one check: of a server, of a worker, or of a worker's connection to a server.
 

@@ -7,8 +7,9 @@ has `RECORD_LABEL` beside its own label.
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
 # ClaimChange: one node for each transaction that changed which prerequisites are claimed. It is deleted when the
 # prerequisites have been derived again.
-# LeaderChange: one node for each change of who leads a group. It is deleted when the change is in the audit log.
-CHANGE_LABELS = ("ClaimChange", "LeaderChange")
+# IdClaimChange and LeaderChange: one node for each change of who claims an id, and of who leads a group. It is
+# deleted when the change is in the audit log.
+CHANGE_LABELS = ("ClaimChange", "IdClaimChange", "LeaderChange")
 RECORD_LABELS = (
     "Attempt",
     "CourseContent",
@@ -17,6 +18,7 @@ RECORD_LABELS = (
     "ErrorRecord",
     "Interaction",
     "Membership",
+    "PersonRecord",
 )
 # The second label of each record. Its constraint lets one id have one record, whatever the type of the record.
 RECORD_LABEL = "Record"
@@ -26,6 +28,7 @@ ENTITY_LABELS = (
     "Group",
     "Item",
     "KnowledgePoint",
+    "PersonId",  # an id that a PersonRecord names; a student or teacher with this id is another node
     "Student",
     "Teacher",
     "Term",
@@ -65,6 +68,7 @@ RELATIONSHIPS = (
     "ASSIGNED_TO",
     "CALLED",
     "CHAT_WITH",
+    "CLAIMS",
     "CONCERNS",
     "CONTAINS",
     "DEFINES",
@@ -85,6 +89,7 @@ RELATIONSHIPS = (
     "NOT_TESTS",
     "OF_COURSE",
     "OF_ITEM",
+    "OF_PERSON",
     "OF_TYPE",
     "PRACTISED",
     "PROPOSED_SAME",

@@ -53,7 +53,7 @@ CURRICULUM_FORMATS: frozenset[Format] = frozenset(get_args(CurriculumFormat))
 TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables in binary files
 Compression = Literal["gzip", "zstd"]
 Removable = Literal["course", "group"]
-Renamable = Literal["student", "teacher", "course", "group", "item"]
+Renamable = Literal["course", "group", "item"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 # The acceptance number of a job. The gateway assigns it when the request arrives, and each number is greater than the
 # one before. A job keeps its number when it is redelivered, resumed, replayed or recreated. None counts as 0.

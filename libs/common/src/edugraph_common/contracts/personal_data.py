@@ -171,6 +171,20 @@ _GRAPH = (
         ),
     ),
     DataPlace(
+        "graph.person_records",
+        Store.GRAPH,
+        ("PersonRecord.*", "PersonId.*", "CLAIMS.*", "OF_PERSON.*"),
+        "personal",
+        Words(
+            "which ids a person has, as schools and platforms state it, and the name that the record gives",
+            "学校和平台给出的同一人的各个编号，以及记录中给出的姓名",
+        ),
+        Words("ids that mean one person are known", "知道哪些编号是同一个人"),
+        _GRAPH_LIFE,
+        eraser="graph",
+        exporter="graph",
+    ),
+    DataPlace(
         "graph.of_persons",
         Store.GRAPH,
         tuple(
@@ -373,17 +387,18 @@ _GRAPH = (
         ),
     ),
     DataPlace(
-        "graph.leader_changes",
+        "graph.noted_changes",
         Store.GRAPH,
-        ("LeaderChange.*",),
+        ("LeaderChange.*", "IdClaimChange.*"),
         "pseudonymous",
         Words(
-            "changes of leaders that are not in the audit log yet: the person as HMAC, the group, the client",
-            "尚未写入审计日志的班组负责人变更：人员的 HMAC、班组、客户端",
+            "changes of leaders and of claims to ids that are not in the audit log yet: the person and the id as "
+            "HMAC, the group, the client",
+            "尚未写入审计日志的班组负责人变更和编号归属声明变更：人员和编号的 HMAC、班组、客户端",
         ),
         Words(
-            "each change of who leads a group is in the audit log",
-            "班组负责人的每次变更都要写入审计日志",
+            "each change of who leads a group, and of who claims an id, is in the audit log",
+            "班组负责人和编号归属声明的每次变更都要写入审计日志",
         ),
         Words("seconds, an hour after a crash", "数秒；进程中断后一小时"),
         left=Words("it moves into the audit log", "随后移入审计日志"),
@@ -1004,8 +1019,8 @@ _REDIS = (
         "none",
         _NO_PERSON,
         Words(
-            "random ids of changes of leaders that are in the audit log",
-            "已写入审计日志的班组负责人变更的随机编号",
+            "random ids of changes of leaders and of claims to ids that are in the audit log",
+            "已写入审计日志的班组负责人变更和编号归属声明变更的随机编号",
         ),
         Words("30 days", "30 天"),
     ),

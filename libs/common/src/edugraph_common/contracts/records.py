@@ -33,7 +33,12 @@ from edugraph_common.contracts.record_fields import (
     Text,
     Timestamp,
 )
-from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
+from edugraph_common.contracts.school_records import (
+    ActivityRecord,
+    MembershipRecord,
+    PersonRecord,
+    TermRecord,
+)
 
 SHOWN_VALUE = 80  # characters of a wrong value that an error quotes
 
@@ -282,6 +287,7 @@ Data = (
     | ActivityRecord
     | PointRecord
     | PostRecord
+    | PersonRecord
 )
 RecordType = Literal[
     "student_interaction",
@@ -296,11 +302,14 @@ RecordType = Literal[
     "activity_record",
     "point_record",
     "post_record",
+    "person_record",
 ]
 RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
-# The types that say who belongs to a group and who leads it, and so whom a teacher may see. All others are learning
-# records.
-ROSTER_TYPES: frozenset[RecordType] = frozenset({"membership_record", "term_record"})
+# The types that say which ids mean one person, who belongs to a group and who leads it, and so whom a teacher may
+# see. All others are learning records.
+ROSTER_TYPES: frozenset[RecordType] = frozenset(
+    {"membership_record", "person_record", "term_record"}
+)
 DATA_OF_TYPE: dict[str, type[Data]] = dict(
     zip(
         RECORD_TYPES,
@@ -317,6 +326,7 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
             ActivityRecord,
             PointRecord,
             PostRecord,
+            PersonRecord,
         ),
         strict=True,
     )
@@ -442,6 +452,17 @@ def content_hash(record_type: str, time: str, data: Data) -> str:
     return hashlib.sha256(_CANONICAL.encode(whole).encode()).hexdigest()
 
 
+def default_id(record_type: str, timestamp: datetime, data: Data) -> str:
+    """Return the id of a record that comes without one: a hash of its content.
+
+    A person_record has a hash of its `person_id`, so that the next list of a person's ids corrects the last one.
+    """
+    if isinstance(data, PersonRecord):
+        whole = {"type": record_type, "person_id": data.person_id}
+        return hashlib.sha256(_CANONICAL.encode(whole).encode()).hexdigest()
+    return content_hash(record_type, iso(timestamp), data)
+
+
 class InvalidRecord(Exception):
     """One record is not valid. The records beside it are not affected."""
 
@@ -496,7 +517,7 @@ def parse_record(value: object) -> Record:
         raise InvalidRecord(
             "withdrawn", "a record", "true", "takes a record back, where only records are taken"
         )
-    record_id = head.record_id or content_hash(kind, iso(head.timestamp), data)
+    record_id = head.record_id or default_id(kind, head.timestamp, data)
     return Record.model_construct(
         type=cast("RecordType", kind),
         timestamp=head.timestamp,

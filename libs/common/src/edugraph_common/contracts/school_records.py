@@ -1,4 +1,4 @@
-"""Records about the organisation and use of a school: members of groups, terms, activity."""
+"""Records about the organisation and use of a school: ids of persons, members of groups, terms, activity."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -81,6 +81,22 @@ class TermRecord(_Lasting):
     term: Id
     name: Name | None = None
     breaks: tuple[Interval, ...] = Field(default=(), max_length=100)
+
+
+class PersonRecord(ContractModel):
+    """The other ids of a person, as a school or a platform knows them. The person claims each id in `also`.
+
+    Without `also` the record claims nothing, and so a later version of a record can end its claims.
+    """
+
+    person_id: Id
+    also: tuple[Id, ...] = Field(default=(), max_length=100)
+    name: Name | None = None
+
+    @property
+    def claimed(self) -> tuple[str, ...]:
+        """The claimed ids without duplicates, in the given order. The person's own id needs no claim."""
+        return tuple(each for each in dict.fromkeys(self.also) if each != self.person_id)
 
 
 class ActivityRecord(ContractModel):

@@ -17,7 +17,7 @@ from edugraph_common.sources.students import (
     ID_OF_NAME,
     STUDENT_FIELDS,
     People,
-    as_id,
+    ids_in,
     may_lack_a_student,
     names_without_id,
 )
@@ -35,7 +35,9 @@ DATES = frozenset(
     }
 )
 DEADLINES = frozenset({"due_at"})  # here a day without a time is its end
-LISTS = frozenset({"topics", "course_ids", "knowledge_points", "breaks", "names", "requires"})
+LISTS = frozenset(
+    {"topics", "course_ids", "knowledge_points", "breaks", "names", "requires", "also"}
+)
 PERCENTAGES = frozenset({"progress"})  # here "85 %" is 85
 SHARES = frozenset({"score"})  # from 0 to 1; here "85 %" is 0.85
 _COUNTS = {
@@ -70,6 +72,8 @@ IDS = frozenset(
         "thread_id",
         "reply_to",
         "standard_id",
+        "person_id",
+        "also",
     }
 )
 
@@ -126,6 +130,7 @@ class CellReader:
         self._constants = dict(mapping.constants)
         if mapping.type:
             self._constants["type"] = mapping.type
+        self._list_separator = mapping.list_separator
         self._columns = {field: column for column, field in mapping.columns.items() if field}
         self._cells = [
             (columns.index(column), field, cell_parser(mapping, field))
@@ -178,10 +183,18 @@ class CellReader:
             try:
                 given[field] = parse(cells[place])
             except ValueError:
-                given[field] = cell_text(cells[place])
+                text = cell_text(cells[place])
+                given[field] = text
+                if field in LISTS:
+                    given[field] = _parse_list(self._list_separator, text)
                 unusable.add(field)
-        ids = {field: as_id(given[field]) for field in STUDENT_FIELDS & given.keys()}
-        has_an_id = any(each for field, each in ids.items() if field not in unusable)
+        ids: set[str] = set()
+        has_an_id = False
+        for field in STUDENT_FIELDS & given.keys():
+            found = set(ids_in(given[field])) - {""}
+            ids |= found
+            if found and field not in unusable:
+                has_an_id = True
         whole = {**self._constants, **given, "data": {"teacher_id": given.get("teacher_id")}}
         names: Iterable[str]
         if has_an_id or may_lack_a_student(whole):
@@ -191,7 +204,7 @@ class CellReader:
         else:
             constants = (value for value in self._constants.values() if isinstance(value, str))
             names = chain(map(cell_text, cells), constants)
-        return People(frozenset(ids.values()) - {""}, tuple(names))
+        return People(frozenset(ids), tuple(names))
 
     def by_column(self, problem: InvalidRecord) -> InvalidRecord:
         """Return the same problem with the column in place of the field."""

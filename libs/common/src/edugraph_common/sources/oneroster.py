@@ -1,6 +1,7 @@
-"""Rosters: the CSV files of OneRoster 1.1 and 1.2 in a ZIP archive become memberships and terms.
+"""Rosters: the CSV files of OneRoster 1.1 and 1.2 in a ZIP archive become memberships, terms and ids of persons.
 
-A class becomes a group, an enrollment a membership, and an academic session a term. In both versions the end date is
+A class becomes a group, an enrollment a membership, and an academic session a term. A user with other ids becomes a
+person_record, if the caller says which columns have them. In both versions the end date is
 not part of the time. https://www.imsglobal.org/spec/oneroster/v1p2
 """
 
@@ -8,6 +9,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -28,7 +30,11 @@ _ROLES = {"student": "student", "teacher": "teacher", "aide": "teacher"}
 _FIRST_HAN = "\u2e80"  # names with characters from here on are written without a space, the family name first
 
 PersonKey = Literal["sourcedId", "username", "identifier", "email"]
+# The columns of users.csv that may have other ids of a person.
+OtherIds = Literal["sourcedId", "username", "identifier", "email", "userIds"]
 Row = dict[str, str]
+# An entry of the column userIds, such as {LTI:7f3a}: the system and the id that it gave.
+_USER_ID = re.compile(r"\{[^:{}]*:([^{}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class RosterSettings:
     - `zone`: the time zone of dates.
     - `read_at`: the time of rows without a time.
     - `source`: the name of the list, if there are several. Each list has its own records.
+    - `other_ids`: the columns of users.csv with other ids of the same person.
     """
 
     platforms: Platforms
@@ -48,6 +55,7 @@ class RosterSettings:
     platform: str | None = None
     person_key: PersonKey = "sourcedId"
     source: str | None = None
+    other_ids: tuple[OtherIds, ...] = ()
 
     def id(self, name: str) -> str:
         return self.platforms.account_id(self.platform, name)
@@ -75,6 +83,8 @@ def read_roster(file: IO[bytes], settings: RosterSettings) -> Roster:
         for session in sessions.values():
             roster.records.append(_term(session, settings))
 
+        for row in users.values():
+            roster.records += _person(row, settings)
         enrolled = set[str]()
         for row in rows.of("enrollments.csv"):
             user_id = row.get("userSourcedId", "")
@@ -109,6 +119,26 @@ def _term(session: Row, settings: RosterSettings) -> dict[str, Any]:
         "ends": _moment(session.get("endDate"), settings),
     }
     return _record("term_record", "academicSession", session, term, settings)
+
+
+def _person(user: Row, settings: RosterSettings) -> list[dict[str, Any]]:
+    """Return the record of a user's ids, or nothing if the user has no other ids in the chosen columns."""
+    person = user.get(settings.person_key)
+    if not person:
+        return []
+    also: list[str] = []
+    for column in settings.other_ids:
+        value = user.get(column, "")
+        if column == "userIds":
+            # Other systems have given these ids, so they have no prefix of this platform.
+            given = [each.strip() for each in _USER_ID.findall(value)]
+            also += filter(None, given)
+        elif value and value != person:
+            also.append(settings.id(value))
+    if not also:
+        return []
+    data = {"person_id": settings.id(person), "also": also, "name": _name(user)}
+    return [_record("person_record", "user", user, data, settings)]
 
 
 def _sessions_of(of_class: Row, sessions: Mapping[str, Row]) -> list[Row]:

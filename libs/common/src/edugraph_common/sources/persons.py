@@ -19,13 +19,14 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
+from itertools import chain
 
 from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.sources.chunking import RawRow
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.read_plan import ReadPlan
 from edugraph_common.sources.rows import Source
-from edugraph_common.sources.students import ID_OF_NAME, STUDENT_FIELDS, People, as_id, plain_hash
+from edugraph_common.sources.students import ID_OF_NAME, STUDENT_FIELDS, People, ids_in, plain_hash
 
 _ID_BYTES = 32
 _PIECE_BYTES = 8
@@ -124,7 +125,7 @@ class PersonIndex:
 
 def people_of_mapping(mapping: Mapping) -> People:
     """Return the ids and names of students in the mapping itself."""
-    ids = {as_id(each) for each in _given_values(mapping, STUDENT_FIELDS)} - {""}
+    ids = set(chain.from_iterable(map(ids_in, _given_values(mapping, STUDENT_FIELDS)))) - {""}
     names = [each for each in _given_values(mapping, ID_OF_NAME) if isinstance(each, str)]
     return People(frozenset(ids), tuple(names))
 

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.records import DATA_OF_TYPE
 
-STUDENT_FIELDS = frozenset({"student_id", "student_id_from", "student_id_to"})
+# Fields with ids that may belong to students. `also` has a list of ids.
+STUDENT_FIELDS = frozenset({"also", "person_id", "student_id", "student_id_from", "student_id_to"})
 # The field with the name of a student -> the field with the id.
 ID_OF_NAME: Mapping[str, str] = {
     "student_name": "student_id",
@@ -42,6 +43,13 @@ def as_id(value: object) -> str:
     return ""
 
 
+def ids_in(value: object) -> Iterator[str]:
+    """Yield the ids in the value of a field for one id or for a list of ids. A value that cannot be an id is ""."""
+    values = value if isinstance(value, list | tuple) else (value,)
+    for each in values:
+        yield as_id(each)
+
+
 def plain_hash(student_id: str) -> str:
     """Return the hash of an id. A rejected row may have an id that a record cannot have, with a lone surrogate."""
     return hashlib.sha256(student_id.encode(errors="surrogatepass")).hexdigest()
@@ -56,7 +64,7 @@ def students_of_record(value: Any) -> Iterator[str]:
         found = waiting.pop()
         if isinstance(found, dict):
             for name in STUDENT_FIELDS & found.keys():
-                yield as_id(found[name])
+                yield from ids_in(found[name])
             waiting += [each for each in found.values() if isinstance(each, dict | list)]
         elif isinstance(found, list):
             waiting += found

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -122,6 +123,7 @@ class Erasure:
     rewrite_letters: RewriteLetters
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    new_id: Callable[[], str] = lambda: uuid4().hex
 
     def erase(
         self,
@@ -134,12 +136,13 @@ class Erasure:
     ) -> dict[str, Any]:
         """Erase a person with all these ids from every store. Return what was removed, and what was left and why.
 
-        Ids that the person had before a renaming are included. With `dry_run` everything is counted and nothing is
-        changed. If nothing is known about the person, no tombstone is written, unless `block` is set. A second call
-        removes nothing. Raises Wait while another person is being erased, since both would replace the same files.
+        All ids of the person by the claims of person_records are included, and ids from before a renaming. With
+        `dry_run` everything is counted and nothing is removed. If nothing is known about the person, no tombstone is
+        written, unless `block` is set. A second call removes nothing. Raises Wait while another person is being
+        erased, since both would replace the same files.
         """
         with self.jobs.erasing() as go_on:
-            ids = self.graph.with_former_ids(ids)
+            ids = self._all_ids(ids)
             known = self.graph.look(ids)
             is_known = known.is_there or known.erased
             if dry_run or not (is_known or block):
@@ -148,20 +151,53 @@ class Erasure:
                 if dry_run and known.is_there:
                     report.removed["graph"] = {"Student": 1, "records": len(known.records)}
                 if dry_run or not report.found:
-                    return report.to_json(known=is_known or report.found, dry_run=dry_run)
-            self._note(self.graph.block(ids))
+                    found = report.to_json(known=is_known or report.found, dry_run=dry_run)
+                    return found | {"ids": sorted(ids)}
+            ids = self._block(ids)
             known = self.graph.look(ids)
             person = Person(frozenset(ids), known.records, frozenset({*known.names, *names}))
             report = self._clean(person, go_on, dry_run=False)
             graph: Counter[str] = Counter()
-            for student_id in sorted(ids):
-                erased = self.graph.erase_student(student_id, cause)
-                graph.update(erased)
+            # Claims that end meanwhile move records from one of these ids to another. Nothing new names them, so a
+            # second pass finds such records.
+            while removed := self._erase_from_graph(ids, cause):
+                graph.update(removed)
+            self._settle_persons()
             forget_lists(self.members, self.graph)
             self.epochs.begin_everywhere()
             report.removed["graph"] = dict(graph)
         report.mentions = self._mentions(person)
         return report.to_json(known=True, dry_run=False)
+
+    def _erase_from_graph(self, ids: Collection[str], cause: Cause) -> Counter[str]:
+        """Erase these ids. Return the numbers of removed nodes by label, which are empty if nothing was left."""
+        removed: Counter[str] = Counter()
+        for student_id in sorted(ids):
+            removed.update(self.graph.erase_student(student_id, cause))
+        return removed
+
+    def _settle_persons(self) -> None:
+        """Move all records to the owners of their ids. Another settler that runs meanwhile stops."""
+        while not self.graph.settle_persons().finished:
+            pass
+
+    def _all_ids(self, ids: Collection[str]) -> frozenset[str]:
+        """Return all ids of a person by the present claims. All records with these ids stand at one of these ids."""
+        self._settle_persons()
+        return self.graph.ids_of_persons(ids)
+
+    def _block(self, ids: frozenset[str]) -> frozenset[str]:
+        """Refuse new data about a person. Return all ids of the person.
+
+        A claim that was written before the ids were blocked may have added an id.
+        """
+        person = self.new_id()
+        blocked: frozenset[str] = frozenset()
+        while blocked != ids:
+            self._note(self.graph.block(sorted(ids), person), person)
+            blocked = ids
+            ids = self._all_ids(ids)
+        return ids
 
     def admit(self, ids: Collection[str]) -> dict[str, Any]:
         """Allow records of an erased person to be imported again. The erased data does not come back by itself."""
@@ -174,25 +210,38 @@ class Erasure:
     def replay(self, cause: Cause = NOBODY) -> dict[str, Any]:
         """Erase again all persons whose erasure is noted in the blob store. A restored backup may contain them."""
         with self.jobs.erasing() as go_on:
-            tombstones = [tombstone_of(key) for key in self.blobs.keys(ERASURES)]
+            tombstones: dict[str, str | None] = {}
+            for key in self.blobs.keys(ERASURES):
+                tombstones[tombstone_of(key)] = self._person_of(key)
             self.graph.bring_back(tombstones)
             who = ErasedPeople(self.graph.told_apart())
-            students = [each for each in self.graph.students() if who.is_among((each,))]
+            students = sorted({each for each in self.graph.students() if who.is_among((each,))})
             for student_id in students:
                 self.graph.erase_student(student_id, cause)
                 go_on()
+            self._settle_persons()
             forget_lists(self.members, self.graph)
             self.epochs.begin_everywhere()
             report = self._clean(who, go_on, dry_run=False)
             report.removed["graph"] = {"Student": len(students)}
         return {"erasures": len(tombstones), **report.to_json(known=True, dry_run=False)}
 
-    def _note(self, tombstones: Collection[str]) -> None:
-        """Note the erasure in the blob store too. It is repeated from there if an older backup is restored."""
+    def _note(self, tombstones: Collection[str], person: str) -> None:
+        """Note the erasure in the blob store too. It is repeated from there if an older backup is restored.
+
+        `person` is the text that the tombstones of one person share.
+        """
         for tombstone in tombstones:
             if not self.blobs.exists(erasure_key(tombstone)):
+                noted = {"at": self.now().isoformat(), "person": person}
                 with self.blobs.write(erasure_key(tombstone)) as file:
-                    file.write(json.dumps({"at": self.now().isoformat()}).encode())
+                    file.write(json.dumps(noted).encode())
+
+    def _person_of(self, key: str) -> str | None:
+        """Return the text that a noted tombstone shares with the person's others. Earlier releases noted none."""
+        with self.blobs.open(key) as file:
+            person: str | None = json.loads(file.read()).get("person")
+        return person
 
     def clean(self, job_id: str) -> dict[str, Any]:
         """Remove all erased persons from the files and texts of an ended job, unless the job runs again.

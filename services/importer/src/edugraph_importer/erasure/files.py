@@ -51,7 +51,7 @@ from edugraph_common.sources.stored import (
     write_index,
     write_persons,
 )
-from edugraph_common.sources.students import ID_OF_NAME, as_id
+from edugraph_common.sources.students import ID_OF_NAME, ids_in
 
 _SOURCE = re.compile(
     r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet|case|outline|openstax|coherence_map)"
@@ -330,7 +330,10 @@ class _Eraser:
             self.leave(key, _OPEN)
             return
         for name in theirs:
-            constants |= {name: _GONE, name.replace("_id", "_name"): _GONE}
+            constants[name] = _GONE
+            for name_field, id_field in ID_OF_NAME.items():
+                if name in (name_field, id_field):
+                    constants[name_field] = _GONE
         for name, cell in cells:
             values[name][cell] = _GONE
         with self._blobs.write(key) as file:
@@ -339,7 +342,7 @@ class _Eraser:
     def _is_given(self, field_name: str, value: Any) -> bool:
         """Return whether a mapping sets this field to the person's id or name."""
         if field_name in STUDENT_FIELDS:
-            return self._who.is_among((as_id(value),))
+            return self._who.is_among(ids_in(value))
         if (
             field_name not in ID_OF_NAME
             or not isinstance(value, str)

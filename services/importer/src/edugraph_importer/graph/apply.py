@@ -49,8 +49,10 @@ from edugraph_importer.graph.model import (
     NO_VERSION,
     STATED_IMPORTANCE,
     Node,
+    Pair,
     PersonInGroup,
 )
+from edugraph_importer.graph.owners import note_claims, read_owners
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.stored_records import RecordVerdicts, stored_records
 from edugraph_importer.graph.sums import raise_contains, write_days, write_related
@@ -157,8 +159,8 @@ def apply(
 
     `unreviewed` has the records of this transaction that had no review when it began. `wanted` receives the nodes
     that still have to be locked when StaleRead is raised. `leaders` notes changes of group leaders. `job_id` names
-    the job that waits for the prerequisites, if any. Return whether the prerequisites have to be derived. Raise
-    CallerWouldLead if the caller's own person would lead a group at new times.
+    the job that waits for the settler, if any. Return whether prerequisites or owners of ids have to be derived.
+    Raise CallerWouldLead if the caller's own person would lead a group at new times.
 
     All transactions take their locks in this order: superseded records, then the nodes that records link to, then the
     nodes `Withdrawn`. Everything that needs no locks is computed before.
@@ -166,9 +168,14 @@ def apply(
     staged = UnitOfWork.staged()
     # id of a record -> the people and groups of its versions before and after this transaction
     memberships: dict[str, set[PersonInGroup]] = defaultdict(set)
+    id_claims: dict[str, set[Pair]] = {}  # id of a new person_record -> its (person, claimed id)
+    owners = read_owners(tx, records.records, before.owners)
     for record in records.records:
-        facts = record_facts.facts_of(record, _version_properties(records, record))
+        resolved = owners.resolve(record)
+        facts = record_facts.facts_of(resolved, _version_properties(records, record), record)
         staged.add(facts)
+        if facts.id_claims:
+            id_claims[record.record_id] = facts.id_claims
         if facts.memberships:
             memberships[record.record_id].update(facts.memberships)
     noted = {record_id: version for record_id, (version, _) in records.noted.items()}
@@ -176,7 +183,10 @@ def apply(
     write_noted(tx, records.noted)
     changes = FindingChanges()
     for update in findings:
-        staged.add(changes.add(update))
+        resolved_update = update
+        if update.record.record_id in records.events:
+            resolved_update = replace(update, record=owners.resolve(update.record))
+        staged.add(changes.add(resolved_update))
     nodes = superseded.nodes.union(staged.nodes, wanted)
     learns = superseded.outdated.learns.union(staged.learns)
     tests = {*superseded.item_names.tests, *staged.item_names.tests}
@@ -190,7 +200,7 @@ def apply(
     unit.count_groups(superseded.group_counts, -1)
     unit.merge(staged)
     write_records(tx, staged)
-    write_days(tx, staged.active_days)
+    write_days(tx, staged.active_days, owners.of)
     before.check(tx, unreviewed)
     # `check` counts the nodes `Withdrawn`. So this transaction creates its own ones after the check.
     hold_keys(tx, records.unknown)
@@ -218,6 +228,11 @@ def apply(
     for record_id, people in superseded.memberships.items():
         memberships[record_id].update(people)
     leaders.write(tx, unit.leading, memberships)
+    old_id_claims = superseded.id_claims
+    leaders.refuse_own_claims(tx, id_claims, old_id_claims)
+    leaders.write_claims(tx, id_claims, old_id_claims)
+    if note_claims(tx, id_claims, old_id_claims, job_id=job_id):
+        claims_changed = True
     return claims_changed
 
 
@@ -326,7 +341,9 @@ def begin(
     end_of_job: str | None = found.get("job")
     if outcome is None and end_of_job:
         raise Rejected(ENDED_JOB[end_of_job])
-    removals = Removals(found["erased"], found["withdrawn"], found["reviewed"])
+    removals = Removals(
+        found["erased"], found["withdrawn"], found["reviewed"], found.get("owners") or 0
+    )
     return removals, outcome
 
 

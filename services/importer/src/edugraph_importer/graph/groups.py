@@ -3,14 +3,16 @@
 MEMBER_OF and LEADS are derived from the memberships of one person. For a group only counts are stored: the group of a
 large course may have a million members, and none of them is read when another member comes or goes.
 
-Each change of who leads a group is noted for the audit log, and nobody makes themselves a leader (docs/adr/0095). A
-note is a node of the graph, which is written in the transaction of the change. The service moves it into the audit
-log afterwards. So a change is in the log even if the process dies between the two.
+Each change of who leads a group is noted for the audit log, and nobody makes themselves a leader (docs/adr/0095).
+Changes of who claims an id are noted in the same way (docs/adr/0110). A note is a node of the graph, which is
+written in the transaction of the change. The service moves it into the audit log afterwards. So a change is in the
+log even if the process dies between the two.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +22,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import person_mark
 from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.model import GroupCounts, Node, Pair, PersonInGroup
+from edugraph_importer.graph.owners import Claims, changed_claims, ids_of_persons
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import Leading
@@ -188,6 +191,21 @@ class LeaderChange:
     leads: bool
 
 
+@dataclass(frozen=True)
+class IdClaimChange:
+    """A note about a claim of a person to an id, or about the end of the claim.
+
+    `person` and `claimed` are the HMACs of both ids that the audit log shows.
+    """
+
+    id: str
+    client: str
+    by: str
+    person: str
+    claimed: str
+    claims: bool
+
+
 class CallerWouldLead(Rejected):
     """A transaction would make the caller's own person the leader of a group.
 
@@ -216,7 +234,9 @@ class LeaderNotes:
 
         `memberships` maps the id of each record that the transaction writes or removes to its people and groups.
         """
-        own = {each for each in leading.gains() if self.cause.is_caller(each[1])}
+        gains = leading.gains()
+        own_ids = self._own(tx, [person_id for _, person_id, _ in gains])
+        own = {each for each in gains if each[1] in own_ids}
         if own:
             raise CallerWouldLead(
                 record_id for record_id, pairs in memberships.items() if not own.isdisjoint(pairs)
@@ -229,7 +249,48 @@ class LeaderNotes:
             rows.append(row)
         run_rows(tx, "note_leader_changes", rows)
 
+    def refuse_own_claims(self, tx: neo4j.Transaction, new: Claims, old: Claims) -> None:
+        """Raise CallerWouldLead if a change of claims is about the caller's own person.
+
+        By a claim to the id of a leader, or by the end of one, callers could make themselves leaders. `new` has the
+        claims of written records, and `old` those of removed ones.
+        """
+        own = self._own(tx, chain.from_iterable(changed_claims(new, old)))
+        if not own:
+            return
+        record_ids: set[str] = set()
+        for claims in (new, old):
+            for record_id, pairs in claims.items():
+                if not own.isdisjoint(chain.from_iterable(pairs)):
+                    record_ids.add(record_id)
+        raise CallerWouldLead(record_ids)
+
+    def write_claims(self, tx: neo4j.Transaction, new: Claims, old: Claims) -> None:
+        """Note the changes of claims of a transaction. The arguments are those of `refuse_own_claims`."""
+        rows: list[Row] = []
+        for (person_id, claimed), begins in changed_claims(new, old).items():
+            row: Row = {"client": self.cause.client, "by": self.cause.by, "claims": begins}
+            row["person"] = self._tombstones.in_audit_log("Student", person_id)
+            row["claimed"] = self._tombstones.in_audit_log("Student", claimed)
+            rows.append(row)
+        run_rows(tx, "note_id_claim_changes", rows)
+
+    def _own(self, tx: neo4j.Transaction, person_ids: Iterable[str]) -> set[str]:
+        """Return those of these ids that belong to the caller's own person."""
+        if not self.cause.marks:
+            return set()
+        own: set[str] = set()
+        for person_id, ids in ids_of_persons(tx, set(person_ids)).items():
+            if any(self.cause.is_caller(each) for each in ids):
+                own.add(person_id)
+        return own
+
 
 def forget_notes(tx: neo4j.Transaction, note_ids: Collection[str]) -> None:
     """Delete notes that are in the audit log."""
     tx.run(CYPHER["forget_leader_changes"], ids=sorted(note_ids)).consume()
+
+
+def forget_claim_notes(tx: neo4j.Transaction, note_ids: Collection[str]) -> None:
+    """Delete notes that are in the audit log."""
+    tx.run(CYPHER["forget_id_claim_changes"], ids=sorted(note_ids)).consume()

@@ -41,6 +41,7 @@ LABEL_OF_TYPE = {
     "term_record": "Definition",
     "point_record": "Definition",
     "post_record": "Interaction",
+    "person_record": "PersonRecord",
 }
 
 # Severity -> weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
@@ -291,6 +292,7 @@ class Facts:
     `nodes` has all nodes to lock. `rows` has (name of the statement, row). `fields` has (node, name, value); the
     latest record decides each field. `spellings` has positive or negative changes of the numbers of mentions.
     `contains` has (course, point) and `prerequisites` has (point, required point); both come from point_records.
+    `id_claims` has (person, claimed id).
     """
 
     version_key: str
@@ -309,6 +311,7 @@ class Facts:
     active_days: list[tuple[Day, Activity]] = field(default_factory=list)
     contains: set[Pair] = field(default_factory=set)
     prerequisites: set[Pair] = field(default_factory=set)
+    id_claims: set[Pair] = field(default_factory=set)
 
 
 @dataclass(slots=True)

@@ -25,7 +25,12 @@ from edugraph_common.contracts.records import (
     TeacherInteraction,
     iso,
 )
-from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
+from edugraph_common.contracts.school_records import (
+    ActivityRecord,
+    MembershipRecord,
+    PersonRecord,
+    TermRecord,
+)
 from edugraph_importer.graph.model import (
     KEYS_IN_COURSE,
     LEARNS_FIELDS,
@@ -75,15 +80,23 @@ _LAST_MINUTE = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _ONE_MINUTE
 _MINUTES = 24 * 60  # in a day
 
 
-def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 - one case for each type of record
-    """Return the facts that the record states. `version` has the properties with the key of its version."""
+def facts_of(  # noqa: C901 - one case for each type of record
+    record: Record, version: Row = NO_VERSION, from_source: Record | None = None
+) -> Facts:
+    """Return the facts that the record states. `version` has the properties with the key of its version.
+
+    `from_source` is the record as its source gives it. It may name persons by other ids, which `record` has replaced
+    by their owners.
+    """
     facts = Facts(record.version_key, set(nodes(record)))
+    as_given = from_source or record
     row: Row = {
         "id": record.record_id,
-        "hash": record.content_hash,
+        "hash": as_given.content_hash,
         "type": record.type,
         "at": time_of(record.version_key),
         **version,
+        **given_ids(record, as_given),
     }
     match record.data:
         case StudentInteraction() as data:
@@ -144,11 +157,32 @@ def facts_of(record: Record, version: Row = NO_VERSION) -> Facts:  # noqa: C901 
             _add_item_record(facts, row, data)
         case PointRecord() as data:
             _add_point_record(facts, row, data)
-        case MembershipRecord() | TermRecord() as data:
+        case MembershipRecord() | PersonRecord() | TermRecord() as data:
             _add_school_record(facts, row, data)
-        case ActivityRecord() as data:
-            facts.active_days += days_of(data, record.timestamp)
+        case ActivityRecord():
+            assert isinstance(as_given.data, ActivityRecord)  # noqa: S101 - both are of one type
+            facts.active_days += days_of(as_given.data, record.timestamp)
     return facts
+
+
+def given_ids(record: Record, as_given: Record) -> Row:
+    """Return the ids of the source that differ from those in the record, by column of its statement."""
+    if as_given is record:
+        return {}
+    columns = {
+        "student_id": "given",
+        "student_id_from": "from_given",
+        "student_id_to": "to_given",
+        "teacher_id": "given",
+    }
+    if record.type == "teacher_interaction":
+        columns = {"teacher_id": "from_given", "student_id": "to_given"}
+    row: Row = {"renamed": True}
+    for name, column in columns.items():
+        given_id = getattr(as_given.data, name, None)
+        if given_id is not None and given_id != getattr(record.data, name):
+            row[column] = given_id
+    return row
 
 
 def _add_student_interaction(facts: Facts, row: Row, data: StudentInteraction) -> None:
@@ -262,7 +296,16 @@ def _add_point_record(facts: Facts, row: Row, data: PointRecord) -> None:
     facts.called += called("KnowledgePoint", said.id, said.spelled)
 
 
-def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | TermRecord) -> None:
+def _add_school_record(
+    facts: Facts, row: Row, data: MembershipRecord | PersonRecord | TermRecord
+) -> None:
+    if isinstance(data, PersonRecord):
+        row |= {"person": data.person_id, "name": data.name}
+        facts.rows.append(("create_person_record", row))
+        for claimed in data.claimed:
+            facts.rows.append(("claim_id", {"id": row["id"], "claimed": claimed}))
+            facts.id_claims.add((data.person_id, claimed))
+        return
     row |= {"term": data.term, "starts": _iso_text(data.starts), "ends": _iso_text(data.ends)}
     if isinstance(data, TermRecord):
         breaks = list(data.breaks) or None
@@ -306,8 +349,14 @@ def mistakes(
 
 
 def nodes(record: Record) -> Iterator[Node]:  # noqa: C901 - one case for each type of record
-    """Yield the people, courses, groups, terms, items, points, topics and error types that the record names."""
+    """Yield the people, courses, groups, terms, items, points, topics and error types that the record names.
+
+    A person_record names ids and no people: it does not say that anybody with these ids has records.
+    """
     data = record.data
+    if isinstance(data, PersonRecord):
+        yield from (("PersonId", person_id) for _, person_id in students(record))
+        return
     for _, student_id in students(record):
         yield "Student", student_id
     if isinstance(data, ErrorRecord | AttemptRecord):
@@ -358,8 +407,12 @@ def derive_facts(record: Record) -> None:
 
 
 def students(record: Record) -> Iterator[tuple[str, str]]:
-    """Yield (field, student id)."""
+    """Yield (field, student id). The ids in a person_record may belong to students."""
     data = record.data
+    if isinstance(data, PersonRecord):
+        yield "data.person_id", data.person_id
+        yield from (("data.also", claimed) for claimed in data.claimed)
+        return
     if isinstance(data, StudentInteraction):
         yield "data.student_id_from", data.student_id_from
         yield "data.student_id_to", data.student_id_to

@@ -31,13 +31,15 @@ from edugraph_importer.graph.model import (
     Mention,
     Node,
     Outdated,
+    Pair,
     version_key,
 )
+from edugraph_importer.graph.owners import note_claims
 from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write, remove_days
 from edugraph_importer.graph.statements import CYPHER, run_rows
 from edugraph_importer.graph.stored_records import RecordVerdicts
 from edugraph_importer.graph.sums import RelatedSums, related_by_links, write_related
-from edugraph_importer.graph.take_back import item_names, mentions, recompute
+from edugraph_importer.graph.take_back import id_claims, item_names, mentions, recompute
 from edugraph_importer.graph.tombstones import ErasedStudents, Tombstones, erased_among
 from edugraph_importer.graph.unit_of_work import (
     delete_orphans,
@@ -231,7 +233,14 @@ def _left(connection: Connection, label: str, node_id: str) -> int:
 
 
 # The labels of records that name students. Definitions and the texts of a course name none.
-_RECORD_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction", "Membership")
+_RECORD_LABELS = (
+    "Attempt",
+    "CourseRecord",
+    "ErrorRecord",
+    "Interaction",
+    "Membership",
+    "PersonRecord",
+)
 
 
 TEXT_FIELDS = (
@@ -279,6 +288,7 @@ class Footprint:
 
     `records` has their ids by label, and `named` the nodes that they link to. `spellings`, `related`, `item_names`,
     `group_counts` and `called` have the counts of these records, which are subtracted from the graph.
+    `id_claims` maps the id of a person_record to its (person, claimed id).
     """
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -289,6 +299,7 @@ class Footprint:
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
     related: RelatedSums = field(default_factory=Counter)
+    id_claims: dict[str, set[Pair]] = field(default_factory=dict)
     relationships: int = 0
 
     @property
@@ -314,7 +325,8 @@ def erase(
     for label in _RECORD_LABELS:
         ids = sorted(footprint.records[label])
         tx.run(CYPHER[f"lock_records_{label}"], ids=ids).consume()
-    nodes = footprint.nodes | wanted
+    # Imports lock the ids in a person_record. So from here to the tombstone no such record with this id is written.
+    nodes = footprint.nodes | wanted | {("PersonId", student_id)}
     unit = lock_and_load(tx, nodes | {("Student", student_id)}, (), footprint.item_names.tests)
     # The footprint was read before the locks, to know what to lock. A record may have changed it meanwhile.
     if _read_footprint(tx, student_id) != footprint:
@@ -322,13 +334,18 @@ def erase(
     tx.run(CYPHER["create_tombstone"], id=tombstones.of(student_id)).consume()
     groups.note_end(tx, "Student", student_id, footprint.named, unit.leading)
     leaders.write(tx, unit.leading)
+    leaders.write_claims(tx, {}, footprint.id_claims)
+    note_claims(tx, {}, footprint.id_claims)
 
     days = tx.run(CYPHER["delete_active_days"], id=student_id).single(strict=True)["deleted"]
     record_ids = set(chain.from_iterable(footprint.records.values()))
-    was_there = bool(record_ids) or footprint.relationships > 0 or days > 0
-    removed = Counter(
-        {"Student": int(was_there), "relationships": footprint.relationships, "ActiveDay": days}
-    )
+    # A person_record has one relationship to its person and one to each claimed id, and none to a student.
+    person_records = len(footprint.records["PersonRecord"])
+    of_persons = person_records + sum(map(len, footprint.id_claims.values()))
+    was_there = footprint.relationships > of_persons or days > 0
+    removed = Counter[str](ActiveDay=days)
+    removed["relationships"] = footprint.relationships
+    removed["Student"] = int(was_there)
     for label in _RECORD_LABELS:
         ids = sorted(footprint.records[label])
         tx.run(CYPHER[f"delete_records_{label}"], ids=ids).consume()
@@ -349,6 +366,8 @@ def erase(
     resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
     removed.update(delete_orphans(tx, nodes))
+    if person_records == 0:
+        del removed["PersonId"]  # this transaction created it as a lock
     tx.run(CYPHER["delete_reviews"], ids=sorted(record_ids)).consume()
     _clear_ledger(tx, student_id, record_ids)
     return {name: count for name, count in sorted(removed.items()) if count}
@@ -369,6 +388,7 @@ def _read_footprint(tx: neo4j.Transaction, student_id: str) -> Footprint:
             if row["label"] == "ErrorType" and row["stated"] is not None:
                 footprint.called.update(record_facts.called("ErrorType", row["end"], row["stated"]))
         footprint.related.update(related_by_links(links))
+        footprint.id_claims.update(id_claims(links))
     for row in tx.run(CYPHER["relationships_of_student"], id=student_id):
         footprint.relationships += 1
         footprint.named.add((row["label"], row["id"]))

@@ -1,4 +1,4 @@
-"""Renaming: all records of a person, a course, a group or an item get another id for it.
+"""Renaming: all records of a course, a group or an item get another id for it. Persons have claims (`persons`).
 
 The ids and content hashes of the records do not change, so that a second import of their file changes nothing
 (docs/adr/0071). Everything that follows from the records is recomputed for both ids. Each transaction takes a few
@@ -39,7 +39,6 @@ from edugraph_importer.graph.take_back import (
     lock_superseded,
     recompute,
 )
-from edugraph_importer.graph.tombstones import Tombstones, erased_among
 from edugraph_importer.graph.unit_of_work import (
     LATEST_FIELDS,
     UnitOfWork,
@@ -51,14 +50,12 @@ from edugraph_importer.graph.unit_of_work import (
 )
 from edugraph_importer.graph.versions import stored_versions
 
-# "missing": no record names the old id. "taken": another node has the new id. "forgotten": the student with the new
-# id was erased. "own": the caller's own person would lead a group.
-Refusal = Literal["missing", "taken", "forgotten", "own"]
-_REFUSALS: tuple[Refusal | None, ...] = (None, "missing", "taken", "forgotten", "own")
+# "missing": no record names the old id. "taken": another node has the new id. "own": the caller's own person would
+# lead a group.
+Refusal = Literal["missing", "taken", "own"]
+_REFUSALS: tuple[Refusal | None, ...] = (None, "missing", "taken", "own")
 
 LABEL_OF_RENAMABLE: dict[Renamable, str] = {
-    "student": "Student",
-    "teacher": "Teacher",
     "course": "Course",
     "group": "Group",
     "item": "Item",
@@ -66,14 +63,6 @@ LABEL_OF_RENAMABLE: dict[Renamable, str] = {
 
 # Label of the renamed node -> label of a record -> the statements that move the record's links.
 _MOVES: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "Student": {
-        "Interaction": ("move_sent_Student", "move_received"),
-        "ErrorRecord": ("move_made",),
-        "Attempt": ("move_tried",),
-        "CourseRecord": ("move_has_record",),
-        "Membership": ("move_membership_Student",),
-    },
-    "Teacher": {"Interaction": ("move_sent_Teacher",), "Membership": ("move_membership_Teacher",)},
     "Course": {
         **{
             label: (f"move_in_course_{label}",)
@@ -120,7 +109,6 @@ def rename(
     connection: Connection,
     write: Write,
     renaming: Renaming,
-    tombstones: Tombstones,
     leaders: LeaderNotes,
     *,
     merge: bool,
@@ -132,18 +120,18 @@ def rename(
     caller's own person the leader of a group and `_begin` did not see it.
     """
     moved = 0
-    refused = _REFUSALS[write(_begin, renaming, tombstones, leaders.cause, merge=merge)]
+    refused = _REFUSALS[write(_begin, renaming, leaders.cause, merge=merge)]
     if refused is not None:
         return Renamed(0, finished=True, refused=refused)
-    while more := write(_move, f"to_rename_{renaming.label}", renaming, tombstones, leaders):
+    while more := write(_move, f"to_rename_{renaming.label}", renaming, leaders):
         moved += more
         if not go_on():
             return Renamed(moved, finished=False)
     for ids in _naming_course(connection, "memberships_after", renaming):
-        moved += write(_move, "memberships_of_course", renaming, tombstones, leaders, ids=ids)
+        moved += write(_move, "memberships_of_course", renaming, leaders, ids=ids)
         if not go_on():
             return Renamed(moved, finished=False)
-    for days in _days(connection, renaming):
+    for days in _naming_course(connection, "days_after", renaming):
         moved += write(_move_days, renaming, days)
         if not go_on():
             return Renamed(moved, finished=False)
@@ -151,9 +139,7 @@ def rename(
     return Renamed(moved, finished=True)
 
 
-def _begin(
-    tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, cause: Cause, *, merge: bool
-) -> int:
+def _begin(tx: neo4j.Transaction, renaming: Renaming, cause: Cause, *, merge: bool) -> int:
     """Note the old id on the node with the new id, or refuse. Return the index of the reason in `_REFUSALS`."""
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
@@ -169,8 +155,6 @@ def _begin(
     # Days of activity have the course only as a property, so a course may have days without having a node.
     if old_node is None and label != "Course":
         refused = "missing"
-    elif label == "Student" and erased_among(tx, [new], tombstones):
-        refused = "forgotten"
     elif new_node is not None and not merge and old not in known_ids:
         refused = "taken"
     elif _would_lead(tx, renaming, cause):
@@ -179,21 +163,17 @@ def _begin(
         delete_orphans(tx, {(label, old), (label, new)})
         return _REFUSALS.index(refused)
     former = {old, *known_ids, *(old_node["former"] or ())} - {new}
-    restricted = bool(old_node["restricted"])
-    statement = CYPHER[f"set_former_ids_{label}"]
-    tx.run(statement, id=new, former=sorted(former), restricted=restricted).consume()
+    tx.run(CYPHER[f"set_former_ids_{label}"], id=new, former=sorted(former)).consume()
     if label == "Item":
         _move_reviews(tx, renaming)
     return _REFUSALS.index(None)
 
 
 def _would_lead(tx: neo4j.Transaction, renaming: Renaming, cause: Cause) -> bool:
-    """Return whether the caller would get the memberships of another person, or would lead the group with the new id.
+    """Return whether the caller would lead the group with the new id.
 
     This is decided before anything is moved, since a renaming must not stop halfway.
     """
-    if renaming.label in ("Student", "Teacher"):
-        return cause.is_caller(renaming.new)
     if renaming.label != "Group":
         return False
     leaders = list(tx.run(CYPHER["leaders_of_group"], id=renaming.old))
@@ -211,7 +191,6 @@ def _move(
     tx: neo4j.Transaction,
     page: str,
     renaming: Renaming,
-    tombstones: Tombstones,
     leaders: LeaderNotes,
     *,
     ids: Sequence[str] = (),
@@ -220,8 +199,7 @@ def _move(
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
     rows = list(tx.run(CYPHER[page], id=old, ids=ids, limit=RECORDS_AT_ONCE))
-    # A student who is being erased must not get more records. The erasure waits for the records that are locked here.
-    if not rows or (label == "Student" and erased_among(tx, [new], tombstones)):
+    if not rows:
         return 0
     ids_by_label: dict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=lambda each: str(each["id"])):
@@ -320,15 +298,6 @@ def _put_said(
 _FIELDS_IN = {"CourseRecord": "course_records", "Definition": "definitions"}
 
 
-def _days(connection: Connection, renaming: Renaming) -> Iterator[Sequence[str]]:
-    """Yield ids of days of activity, some at a time. The caller moves them before it asks for the next ones."""
-    label, old, _ = renaming
-    if label == "Student":
-        while rows := connection.read(CYPHER["days_of_student"], id=old, limit=RECORDS_AT_ONCE):
-            yield [row["id"] for row in rows]
-    yield from _naming_course(connection, "days_after", renaming)
-
-
 def _naming_course(
     connection: Connection, statement: str, renaming: Renaming
 ) -> Iterator[Sequence[str]]:
@@ -350,22 +319,30 @@ def _move_days(tx: neo4j.Transaction, renaming: Renaming, ids: Sequence[str]) ->
     """Add days of activity to the days of the new id, and delete the old ones. Return their number."""
     begin(tx, "ImportBatch", "")
     renamed: dict[str, Day] = {}  # id of an old day -> the day under the new id
-    students: set[Node] = set()
     for day_id in ids:
         day = Day(*json.loads(day_id))
-        student_id = renaming.of("Student", day.student_id)
-        course_id = renaming.of("Course", day.course_id)
-        renamed[day_id] = Day(student_id, course_id, day.date)
-        students.add(("Student", day.student_id))
-        students.add(("Student", student_id))
+        renamed[day_id] = day._replace(course_id=renaming.of("Course", day.course_id))
+    owners = _owners_of_days(tx, renamed)
+    students: set[Node] = {("Student", owner) for owner in owners.values()}
     lock_and_load(tx, students, ())
+    # A settler may have moved the days to another student before they were locked.
+    if _owners_of_days(tx, renamed) != owners:
+        raise StaleRead
     rows = list(tx.run(CYPHER["active_days"], ids=sorted(ids)))
     moved: dict[Day, Activity] = {}
     add_days(moved, [(renamed[row["id"]], Activity.read(row)) for row in rows])
-    write_days(tx, moved)
+    write_days(tx, moved, owners.__getitem__)
     tx.run(CYPHER["end_active_days"], ids=sorted(ids)).consume()
     delete_orphans(tx, students)
     return len(rows)
+
+
+def _owners_of_days(tx: neo4j.Transaction, days: Mapping[str, Day]) -> dict[str, str]:
+    """Return the id of a student in these days -> the id of the node at which the days are."""
+    owners: dict[str, str] = {}
+    for row in tx.run(CYPHER["students_of_days"], ids=sorted(days)):
+        owners[days[row["id"]].student_id] = row["student"]
+    return owners
 
 
 def _move_reviews(tx: neo4j.Transaction, renaming: Renaming) -> None:

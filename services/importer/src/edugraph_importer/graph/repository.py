@@ -31,6 +31,7 @@ from edugraph_common.contracts.reviews import (
 from edugraph_importer.graph import (
     apply,
     migrations,
+    persons,
     prerequisites,
     rebuild,
     removal,
@@ -45,8 +46,10 @@ from edugraph_importer.graph.groups import (
     NOTES_AT_ONCE,
     CallerWouldLead,
     Cause,
+    IdClaimChange,
     LeaderChange,
     LeaderNotes,
+    forget_claim_notes,
     forget_notes,
 )
 from edugraph_importer.graph.history import Entry
@@ -242,7 +245,7 @@ class Graph:
 
     def jobs_with_changed_claims(self) -> set[str]:
         """Return the jobs that changed claims since the last settling. "" stands for a change without a job."""
-        return {row["job_id"] for row in self._connection.read(CYPHER["claim_changes"])}
+        return {row["job_id"] for row in self._connection.read(CYPHER["jobs_with_changed_claims"])}
 
     def settle_prerequisites(self) -> prerequisites.Settled:
         """Decide which prerequisites are followed, if claims changed. A second call changes nothing."""
@@ -276,36 +279,41 @@ class Graph:
             )
         return tuple(contexts)
 
-    def export_student(self, student_id: str) -> dict[str, list[dict[str, Any]]]:
-        """Return all data about the student: `student`, `relationships` to others, `records` and their `reviews`."""
+    def export_student(self, ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+        """Return all data about a student with these ids.
+
+        It has `student`, `relationships` to others, `records` and their `reviews`.
+        """
         statements = {
             "student": "properties_of_student",
             "relationships": "relationships_of_student",
             "records": "whole_records_of_student",
             "reviews": "reviews_of_student",
         }
-        exported = {}
+        exported: dict[str, list[dict[str, Any]]] = {}
         for name, statement in statements.items():
-            rows = self._connection.read(CYPHER[statement], id=student_id)
-            exported[name] = [row.data() for row in rows]
+            exported[name] = []
+            for student_id in sorted(ids):
+                rows = self._connection.read(CYPHER[statement], id=student_id)
+                for row in rows:
+                    # A list of a person's ids, and its review, would come once for each id.
+                    if row.data() not in exported[name]:
+                        exported[name].append(row.data())
         return exported
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> bool:
-        """Restrict a student or lift the restriction. Return False if the student is unknown.
+        """Restrict a student or lift the restriction, for all ids of the person. Return False if nobody has the id.
 
         Data about a restricted student is neither analysed nor shown.
         """
-
-        def work(tx: neo4j.Transaction) -> bool:
-            migrations.check_graph(tx)
-            mark = True if restricted else None
-            found = tx.run(CYPHER["restrict_student"], id=student_id, restricted=mark).single()
-            return found is not None
-
-        return self._write(work)
+        return self._write(persons.restrict, student_id, restricted=restricted)
 
     def restricted_students(self) -> set[str]:
-        return {row["id"] for row in self._connection.read(CYPHER["restricted_students"])}
+        """Return all ids of the restricted students."""
+        restricted: set[str] = set()
+        for row in self._connection.read(CYPHER["restricted_students"]):
+            restricted |= {row["id"], *row["others"]}
+        return restricted
 
     def course_members(self, course_id: str, limit: int) -> set[str]:
         """Return the names of the people of a course, about `limit` of them at most."""
@@ -376,6 +384,15 @@ class Graph:
         """Delete notes that are in the audit log. A second call changes nothing."""
         self._write(forget_notes, note_ids)
 
+    def id_claim_changes(self) -> tuple[IdClaimChange, ...]:
+        """Return the oldest noted changes of claims to ids, which may already be in the audit log."""
+        rows = self._connection.read(CYPHER["id_claim_changes"], limit=NOTES_AT_ONCE)
+        return tuple(IdClaimChange(**row.data()) for row in rows)
+
+    def forget_id_claim_changes(self, note_ids: Collection[str]) -> None:
+        """Delete notes that are in the audit log. A second call changes nothing."""
+        self._write(forget_claim_notes, note_ids)
+
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return the rejects of the records of a written batch that the graph itself refused, without `raw`."""
         rejects: list[Reject] = []
@@ -387,33 +404,36 @@ class Graph:
         """Return what the graph knows about a person. Nothing is changed."""
         return self._write(removal.look, student_ids, self._tombstones)
 
-    def block(self, student_ids: Iterable[str]) -> list[str]:
-        """Refuse records that name these students from now on, and return their tombstones.
+    def block(self, student_ids: Iterable[str], person: str | None = None) -> list[str]:
+        """Refuse records that name these ids of one person from now on, and return their tombstones.
 
-        A second call changes nothing.
+        `person` is a random text. Tombstones with the same one are deleted together (`unblock`).
         """
         made = [self._tombstones.of(each) for each in student_ids]
-        self.bring_back(made)
+        self.bring_back(dict.fromkeys(made, person))
         return made
 
-    def bring_back(self, tombstones: Collection[str]) -> None:
-        """Create tombstones that are missing in a restored backup of the graph."""
+    def bring_back(self, tombstones: Mapping[str, str | None]) -> None:
+        """Create tombstones that are missing, for example in a restored backup of the graph.
+
+        `tombstones` maps each to the text that it shares with the person's other tombstones, if there is one.
+        """
         self._write(create_tombstones, tombstones)
 
     def unblock(self, student_ids: Iterable[str]) -> list[str]:
-        """Allow records of erased students to be imported again. Return their tombstones."""
+        """Allow records of erased persons to be imported again. Return the tombstones of all ids of these persons."""
         tombstones = [self._tombstones.of(each) for each in student_ids]
-        self._write(delete_tombstones, tombstones)
-        return tombstones
+        return self._write(delete_tombstones, tombstones)
 
     def students(self) -> Iterator[str]:
-        """Yield the ids of all students in ascending order."""
-        after = ""
-        while rows := self._connection.read(
-            CYPHER["next_ids_Student"], after=after, limit=TEXTS_AT_ONCE
-        ):
-            yield from (row["id"] for row in rows)
-            after = rows[-1]["id"]
+        """Yield the ids of all students, then all ids in person_records. An id may come twice."""
+        for label in ("Student", "PersonId"):
+            after = ""
+            while rows := self._connection.read(
+                CYPHER[f"next_ids_{label}"], after=after, limit=TEXTS_AT_ONCE
+            ):
+                yield from (row["id"] for row in rows)
+                after = rows[-1]["id"]
 
     def erased_among(self, student_ids: Collection[str]) -> frozenset[str]:
         """Return the students among these that were erased."""
@@ -516,16 +536,27 @@ class Graph:
             self._connection,
             self._write,
             wanted,
-            self._tombstones,
             leaders,
             merge=merge,
             go_on=go_on,
         )
 
-    def with_former_ids(self, student_ids: Collection[str]) -> frozenset[str]:
-        """Return the ids, together with the former ids of these students from before a renaming."""
-        rows = self._connection.read(CYPHER["former_ids"], ids=sorted(student_ids))
-        return frozenset(student_ids).union(*(row["former"] or () for row in rows))
+    def settle_persons(self) -> persons.SettledPersons:
+        """Derive the owners of ids if claims changed, and move records to them. A second call changes nothing."""
+        leaders = self._leaders(Cause(by="the claims to ids"))
+        return persons.settle(self._connection, self._write, leaders)
+
+    def ids_of_persons(self, person_ids: Collection[str]) -> frozenset[str]:
+        """Return all ids of the persons with these ids, as far as the owners are settled.
+
+        Ids from before a renaming by an earlier release are included.
+        """
+        found = set(person_ids)
+        for row in self._connection.read(CYPHER["ids_of_persons"], ids=sorted(found)):
+            found |= {row["owner"], *row["others"]}
+        for row in self._connection.read(CYPHER["former_ids"], ids=sorted(found)):
+            found.update(row["former"] or ())
+        return frozenset(found)
 
     def derive_anew(
         self,

@@ -10,7 +10,7 @@ activity at the end of this module only grow.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import neo4j
@@ -303,8 +303,13 @@ def add_days(days: dict[Day, Activity], more: Iterable[tuple[Day, Activity]]) ->
         days.setdefault(day, Activity()).add(activity)
 
 
-def write_days(tx: neo4j.Transaction, days: Mapping[Day, Activity]) -> None:
-    """Add activity to the days in the graph. The students must be locked, so that nobody else changes their days."""
+def write_days(
+    tx: neo4j.Transaction, days: Mapping[Day, Activity], owner_of: Callable[[str], str]
+) -> None:
+    """Add activity to the days in the graph. The owners must be locked, so that nobody else changes their days.
+
+    `owner_of` returns the owner of an id. A day keeps the id of its source, so that persons can be parted again.
+    """
     if not days:
         return
     by_id = {day.id: day for day in sorted(days)}
@@ -314,7 +319,7 @@ def write_days(tx: neo4j.Transaction, days: Mapping[Day, Activity]) -> None:
     for day_id, day in by_id.items():
         row: Row = {
             "id": day_id,
-            "student": day.student_id,
+            "student": owner_of(day.student_id),
             "course": day.course_id,
             "date": day.date,
         }

@@ -91,7 +91,8 @@ class SupersededVersions:
     `records` has their ids by label, `findings` their findings by id, and `nodes` the nodes that they link to.
     `spellings`, `related`, `item_names`, `group_counts` and `called` have their counts, which are subtracted from the
     graph. `claims` has the prerequisites that the records themselves state. `memberships` maps the id of a membership
-    to its people and groups. `outdated` has the aggregates to recompute.
+    to its people and groups. `id_claims` maps the id of a person_record to its (person, claimed id).
+    `outdated` has the aggregates to recompute.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -104,6 +105,7 @@ class SupersededVersions:
     called: Counter[Called] = field(default_factory=Counter)
     claims: set[Pair] = field(default_factory=set)
     memberships: dict[str, set[PersonInGroup]] = field(default_factory=dict)
+    id_claims: dict[str, set[Pair]] = field(default_factory=dict)
     outdated: Outdated = field(default_factory=Outdated)
 
 
@@ -149,12 +151,21 @@ def lock_superseded(
     return locked
 
 
+def read_links(tx: neo4j.Transaction, records: Mapping[str, list[str]]) -> SupersededVersions:
+    """Read the links of these records, which must be locked. `records` maps a label to ids."""
+    found = SupersededVersions()
+    for label, record_ids in records.items():
+        _read_links(tx, found, label, record_ids)
+    return found
+
+
 def _read_links(
     tx: neo4j.Transaction, locked: SupersededVersions, label: str, record_ids: list[str]
 ) -> None:
     """Read the links of the versions: their nodes, their counts, and the aggregates that they have a part in."""
     rows = list(tx.run(CYPHER[f"links_of_{label}"], ids=record_ids))
     locked.related.update(related_by_links(rows))
+    locked.id_claims.update(id_claims(rows))
     links_of_record: dict[str, list[neo4j.Record]] = defaultdict(list)
     for row in rows:
         links_of_record[row["record"]].append(row)
@@ -272,6 +283,21 @@ def _recompute_learns(tx: neo4j.Transaction, unit: UnitOfWork, pairs: Iterable[P
 def given_fields(row: neo4j.Record, names: Iterable[str]) -> Fields:
     """Return the values that a record has for these fields, with the record's version key."""
     return read_fields(row["properties"] | {"stamp": version_key(row)}, names)
+
+
+def id_claims(links: Iterable[neo4j.Record]) -> dict[str, set[Pair]]:
+    """Return id of a person_record -> its (person, claimed id), for the person_records with these links."""
+    persons: dict[str, str] = {}  # id of a person_record -> its person
+    claimed: dict[str, list[str]] = defaultdict(list)  # id of a person_record -> the claimed ids
+    for row in links:
+        if row["type"] == "OF_PERSON":
+            persons[row["record"]] = row["end"]
+        elif row["type"] == "CLAIMS":
+            claimed[row["record"]].append(row["end"])
+    found: dict[str, set[Pair]] = {}
+    for record_id, ids in claimed.items():
+        found[record_id] = {(persons[record_id], each) for each in ids}
+    return found
 
 
 def mentions(row: neo4j.Record) -> Iterator[Mention]:

@@ -5,7 +5,7 @@ therefore keyed with a secret of the installation, which is backed up separately
 """
 
 import hmac
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 import neo4j
@@ -76,15 +76,23 @@ def erased_among(
     return frozenset(by_hash[row["id"]] for row in rows)
 
 
-def create_tombstones(tx: neo4j.Transaction, made: Collection[str]) -> None:
+def create_tombstones(tx: neo4j.Transaction, made: Mapping[str, str | None]) -> None:
     """Create tombstones, so that records of these students are refused from now on.
+
+    `made` maps each tombstone to a random text that the tombstones of one person share, or to None.
 
     This is a transaction of its own before the erasure. From then on imports write nothing about these students, so
     that the batches of a large import cannot make the erasure start again and again.
     """
-    for each in sorted(made):
+    for each, person in sorted(made.items()):
         tx.run(CYPHER["create_tombstone"], id=each).consume()
+        if person is not None:
+            tx.run(CYPHER["join_tombstones"], id=each, person=person).consume()
 
 
-def delete_tombstones(tx: neo4j.Transaction, made: Collection[str]) -> None:
-    tx.run(CYPHER["delete_tombstones"], ids=sorted(made)).consume()
+def delete_tombstones(tx: neo4j.Transaction, made: Collection[str]) -> list[str]:
+    """Delete these tombstones, and all others of the same persons. Return what was deleted, and `made`."""
+    rows = tx.run(CYPHER["tombstones_of_persons"], ids=sorted(made))
+    deleted = sorted({*made, *(row["id"] for row in rows)})
+    tx.run(CYPHER["delete_tombstones"], ids=deleted).consume()
+    return deleted

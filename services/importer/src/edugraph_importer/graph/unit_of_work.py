@@ -71,6 +71,8 @@ _RECORD_STATEMENTS = (
     "assigned_to_Group",
     "create_membership_Student",
     "create_membership_Teacher",
+    "create_person_record",
+    "claim_id",
     "create_term_definition",
     "create_point_definition",
     "requires",
@@ -414,7 +416,7 @@ def lock_and_load(
         # The statement that locks the nodes also reads them. A read before the lock could be out of date.
         for node_id, properties in row["nodes"]:
             unit.load_node((label, node_id), properties)
-    _load_learns(tx, unit, learns)
+    load_learns(tx, unit, learns)
     _load_tests(tx, unit, tests)
     return unit
 
@@ -434,7 +436,8 @@ def delete_orphans(tx: neo4j.Transaction, nodes: Iterable[Node]) -> Counter[str]
     return deleted
 
 
-def _load_learns(tx: neo4j.Transaction, unit: UnitOfWork, learns: Iterable[Pair]) -> None:
+def load_learns(tx: neo4j.Transaction, unit: UnitOfWork, learns: Iterable[Pair]) -> None:
+    """Read LEARNS of these pairs, whose students must be locked."""
     rows: list[Row] = [
         {"student": student_id, "course": course_id} for student_id, course_id in learns
     ]

@@ -176,11 +176,12 @@ class RowsNeeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """The numbers of erased students, withdrawn records and reviewed records when the transaction began."""
+    """The numbers of erased students, withdrawn records, reviewed records and changes of owners at the beginning."""
 
     erased: int
     withdrawn: int
     reviewed: int = 0
+    owners: int = 0
 
     def check(self, tx: neo4j.Transaction, unreviewed: Sequence[str] = ()) -> None:
         """Raise StaleRead if a number has grown. Call this under the locks, after all records are written.
@@ -188,7 +189,8 @@ class Removals:
         `unreviewed` has the records of this transaction that had no review when it began.
 
         An erasure locks the student before it creates the tombstone. So if the number of tombstones is the same now,
-        no student of this transaction can be erased before it ends.
+        no student of this transaction can be erased before it ends. In the same way, a change of owners locks the
+        nodes of the old owners and of the new ones.
 
         A transaction that withdraws or reviews a record that is not in the graph holds the key of the record. Either
         it has ended before this transaction wrote the record, and is seen now, or it waits and finds the record.
@@ -199,6 +201,7 @@ class Removals:
             CYPHER["more_removals"],
             erased=self.erased,
             withdrawn=self.withdrawn,
+            owners=self.owners,
             first_reviews=first_reviews,
             unreviewed=() if first_reviews else unreviewed,
         )

@@ -51,6 +51,11 @@ WHERE coalesce(s.restricted, false) = false
   AND (m.starts IS NULL OR m.starts <= datetime($now)) AND (m.ends IS NULL OR m.ends > datetime($since))
 RETURN DISTINCT s.id AS student
 
+// name: owner_of
+// Returns the owner of an id, if the owner has another id.
+MATCH (p:PersonId {id: $id}) WHERE p.owner IS NOT NULL
+RETURN p.owner AS owner
+
 // name: not_restricted
 // Returns those of these students who are in the graph and not restricted.
 UNWIND $students AS id

@@ -13,12 +13,19 @@ OPTIONAL MATCH (k:KnowledgePoint {id: id})
 RETURN id, k.name AS name, mistakes, students ORDER BY mistakes DESC, id ASC
 
 // name: hidden
-// Returns restricted students, and their records and days.
+// Returns restricted students, and their records and days. The records of persons that name a restricted student are
+// hidden with all ids in them.
 MATCH (s:Student) WHERE s.restricted
 OPTIONAL MATCH (s)--(m)
 WHERE m:ActiveDay OR m:Attempt OR m:CourseRecord OR m:ErrorRecord OR m:Interaction OR m:Membership
 UNWIND [s, m] AS n
 WITH n WHERE n IS NOT NULL
+RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id
+UNION
+MATCH (s:Student) WHERE s.restricted
+MATCH (p:PersonId {id: s.id})<-[:OF_PERSON|CLAIMS]-(r:PersonRecord)
+MATCH (r)-[:OF_PERSON|CLAIMS]->(other:PersonId)
+UNWIND [r, other] AS n
 RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id
 
 // name: hidden_names
@@ -31,6 +38,11 @@ WITH DISTINCT n WHERE NOT EXISTS {
     AND NOT EXISTS { MATCH (r)--(t:Student) WHERE t.restricted }
 }
 RETURN labels(n)[0] AS label, n.id AS id
+
+// name: id_claims
+// Returns each claim of a person to another id.
+MATCH (p:PersonId)<-[:OF_PERSON]-(n:PersonRecord)-[:CLAIMS]->(c:PersonId)
+RETURN DISTINCT p.id AS person, c.id AS claimed
 
 // name: exported_nodes
 MATCH (n:{label}) WHERE n.id > $after RETURN n.id AS id, properties(n) AS p ORDER BY n.id LIMIT $limit

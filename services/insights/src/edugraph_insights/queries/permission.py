@@ -11,7 +11,7 @@ from edugraph_insights.access import (
     MAX_STUDENTS,
     WIDEST_FIRST,
     Rows,
-    person_of,
+    own_person,
     students_of_course,
 )
 from edugraph_insights.graph import Graph
@@ -58,7 +58,7 @@ def visible_graph_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetim
             words = f"Without the right to see persons there are no records to narrow; leave out {', '.join(detail)}."
             raise Refusal(403, "rows", words, caller.client_id)
         return VisibleGraph(graph, {})
-    person = person_of(caller)
+    person = own_person(graph, caller)
     if widest == "self":
         persons = _self(graph, person, asked.group, now)
     else:

@@ -35,6 +35,7 @@ RECORD_TYPES = (
     "activity_record",
     "point_record",
     "post_record",
+    "person_record",
     "unknown",
 )
 STATUSES = (

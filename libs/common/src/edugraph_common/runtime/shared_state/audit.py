@@ -56,6 +56,7 @@ Action = Literal[
     "graph.rename",
     "graph.review",
     "group.leader",
+    "person.claim",
     "job.submit",
     "job.cancel",
     "job.delete",

@@ -23,14 +23,11 @@ from edugraph_gateway.api.dependencies import (
     IntakeDep,
     Operator,
 )
-from edugraph_gateway.auth.admission import missing_scope
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.rights import requested_by
 from edugraph_gateway.submission.submit import Task
-
-PERSONS: frozenset[Renamable] = frozenset({"student", "teacher"})
 
 router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 429, 503))
 
@@ -85,17 +82,11 @@ async def rename_in_graph(  # noqa: PLR0917 - FastAPI reads the parameters of a 
 ) -> Accepted:
     """Change an id in all records. The result of the task has the number of records, or the reason for none.
 
-    The id of a person needs the scope erase as well, because two persons who became one cannot be separated again.
+    The ids of a person are joined by a person_record.
     """
-    is_person = of in PERSONS
-    if is_person and not caller.may("erase"):
-        raise missing_scope(caller, "erase")
     if node_id == new_id:
         raise Problem(422, "invalid", "to: it is the id that it has already")
-    if is_person:
-        note = partial(trail.did, caller, "graph.rename", of, of=(of, node_id))
-    else:
-        note = partial(trail.did, caller, "graph.rename", f"{of} {node_id} to {new_id}", of=None)
+    note = partial(trail.did, caller, "graph.rename", f"{of} {node_id} to {new_id}", of=None)
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     request_id = intake.submitter.new_id()
     message = RenameInGraph(

@@ -4,6 +4,12 @@ UNWIND $ids AS id
 MATCH (d:ActiveDay {id: id})
 RETURN id, d.hours AS hours, d.kinds AS kinds
 
+// name: students_of_days
+// Returns the students at whose nodes these days are.
+UNWIND $ids AS id
+MATCH (d:ActiveDay {id: id})<-[:ACTIVE_ON]-(s)
+RETURN id, s.id AS student
+
 // name: create_active_days
 // Creates days on which students were active. The course is a property, because a relationship to it would make the
 // course a hub.

@@ -1,8 +1,11 @@
 // name: records_of_student
 // Returns all records that a student sent, received, made or tried, and the records about the student in courses and
-// groups.
+// groups, and all records of persons that name the id.
 MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
 RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS record, n.timestamp AS timestamp
+UNION ALL
+MATCH (p:PersonId {id: $id})<-[:OF_PERSON|CLAIMS]-(n)
+RETURN 'PersonRecord' AS label, n.id AS record, n.timestamp AS timestamp
 
 // name: relationships_of_student
 // Returns a student's relationships to other nodes than records. Relationships to records are counted elsewhere.
@@ -12,7 +15,7 @@ RETURN type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS prop
 
 // name: delete_records
 // Deletes records with all their relationships.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 DETACH DELETE n
@@ -25,6 +28,19 @@ DETACH DELETE s
 // name: create_tombstone
 // Stores the hash of an id, so that a repeated message does not bring the student back.
 MERGE (t:Tombstone {id: $id})
+
+// name: join_tombstones
+// Gives a tombstone, and all others that it was joined with before, the text that the tombstones of one person share.
+MATCH (t:Tombstone {id: $id})
+OPTIONAL MATCH (o:Tombstone) WHERE o.person = t.person
+SET o.person = $person
+SET t.person = $person
+
+// name: tombstones_of_persons
+// Returns the tombstones that share the text of a person with one of these.
+MATCH (t:Tombstone) WHERE t.id IN $ids
+MATCH (o:Tombstone) WHERE o.person = t.person
+RETURN DISTINCT o.id AS id
 
 // name: names_Student
 // Returns the names that all records give to a student. If a student sent a message to themselves, the sender's name
@@ -76,11 +92,16 @@ MATCH (b:ImportBatch {id: row.id})
 SET b.outcome = row.outcome, b.set_aside = row.set_aside, b.quoted = row.quoted
 
 // name: known_names
-// Returns the names of a student, in the graph and in each record that names the student.
+// Returns the names of a student, in the graph and in each record that names the student. The name in a record of a
+// person who claims the id is left out: the claim may be wrong, and then it is another person's name.
 MATCH (s:Student {id: $id})
 OPTIONAL MATCH (s)-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_MEMBERSHIP]-()
 OPTIONAL MATCH (s)-[:HAS_RECORD]->(c:CourseRecord)
 RETURN s.name AS name, collect(DISTINCT r.name) AS called, collect(DISTINCT c.student_name) AS stated
+UNION ALL
+MATCH (p:PersonId {id: $id})
+OPTIONAL MATCH (p)<-[:OF_PERSON]-(n:PersonRecord)
+RETURN null AS name, [] AS called, collect(DISTINCT n.name) AS stated
 
 // name: any_tombstone
 // Returns a row if any student was ever erased.

@@ -1,7 +1,7 @@
 // name: lock_records
 // Locks records in the given order and reads their stored properties. The lock is not taken by setting the key: Neo4j
 // 2026.08 would then refuse a new record with that key in the same transaction, although the old one was deleted.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 SET n.content_hash = n.content_hash
@@ -113,13 +113,14 @@ WHERE d.description IS NOT NULL OR d.category IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, d.description AS description, d.category AS category
 
 // name: delete_orphans
-// Deletes nodes that no record names any more. A restricted node stays, for records that come later. A proposal of an
-// encoder does not keep a node. Both numbers are known without reading relationships, and a node may have millions of
-// them.
-// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
+// Deletes nodes that no record names any more. A restricted node stays, for records that come later, and an id stays
+// until the settler has given its records back to it. A proposal of an encoder does not keep a node. Both numbers are
+// known without reading relationships, and a node may have millions of them.
+// for: Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 WHERE COUNT { (n)--() } = COUNT { (n)-[:PROPOSED_SAME]-() } AND n.restricted IS NULL
+  AND n.owner IS NULL AND n.places IS NULL
 DETACH DELETE n
 RETURN count(*) AS deleted
 

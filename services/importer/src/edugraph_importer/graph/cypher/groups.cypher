@@ -85,3 +85,21 @@ RETURN p.id AS person
 UNWIND $ids AS id
 MATCH (n:LeaderChange {id: id})
 DELETE n
+
+// name: note_id_claim_changes
+// Notes changes of who claims which id, until they are in the audit log.
+UNWIND $rows AS row
+CREATE (:IdClaimChange {id: randomUUID(), at: timestamp(), client: row.client, by: row.by, person: row.person,
+  claimed: row.claimed, claims: row.claims})
+
+// name: id_claim_changes
+// Returns the noted changes of claims, the oldest first.
+MATCH (n:IdClaimChange)
+RETURN n.id AS id, n.client AS client, n.by AS by, n.person AS person, n.claimed AS claimed, n.claims AS claims
+ORDER BY n.at, n.id LIMIT $limit
+
+// name: forget_id_claim_changes
+// Deletes notes of changes that are in the audit log.
+UNWIND $ids AS id
+MATCH (n:IdClaimChange {id: id})
+DELETE n

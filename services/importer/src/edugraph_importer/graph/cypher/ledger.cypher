@@ -1,6 +1,7 @@
 // name: begin
 // Returns the facts that a transaction needs at its beginning: the schema version; the numbers of erased students,
-// withdrawn records and reviewed records, which only grow and which the count store answers at once; the outcome of
+// withdrawn records and reviewed records, which only grow and which the count store answers at once; the number of
+// times that ids got other owners, if any did; the outcome of
 // the batch or pack if it was written before; and after that whether its job is undone or closed. In this order, a
 // transaction that misses a row that was just deleted sees that the job is closed. It is one statement, because each
 // statement takes about a millisecond, however small it is.
@@ -14,13 +15,16 @@ MATCH (w:Withdrawn) WITH count(w) AS value RETURN 'withdrawn' AS name, value
 UNION ALL
 MATCH (h:ReviewedRecord) WITH count(h) AS value RETURN 'reviewed' AS name, value
 UNION ALL
+MATCH (l:Lock {id: 'owners'}) RETURN 'owners' AS name, l.changes AS value
+UNION ALL
 MATCH (b:{label} {id: $id}) RETURN 'outcome' AS name, b.outcome AS value
 UNION ALL
 MATCH (j:ImportJob {id: $job_id})
 RETURN 'job' AS name, CASE WHEN j.undone THEN 'undone' WHEN j.closed IS NOT NULL THEN 'closed' ELSE null END AS value
 
 // name: more_removals
-// Returns a row if one of the first two numbers of `begin` has grown, or if a record has its first review. No count
+// Returns a row if one of the first two numbers of `begin` or the number of owners has grown, or if a record has its first
+// review. No count
 // is used: in a transaction that wrote a batch, the count store goes through everything that was written, which takes
 // longer than skipping the nodes of one label.
 MATCH (t:Tombstone) WITH t SKIP $erased LIMIT 1 RETURN t.id AS id
@@ -30,6 +34,8 @@ UNION ALL
 MATCH (h:ReviewedRecord) WITH h LIMIT $first_reviews RETURN h.id AS id
 UNION ALL
 MATCH (h:ReviewedRecord) WHERE h.id IN $unreviewed WITH h LIMIT 1 RETURN h.id AS id
+UNION ALL
+MATCH (l:Lock {id: 'owners'}) WHERE l.changes > $owners RETURN l.id AS id
 
 // name: write_batch_outcome
 // Writes the ledger row of a batch. Many batches share the node of the job, so no property is set on an existing

@@ -1,11 +1,23 @@
 // name: note_claim_change
-// Notes that a transaction changed claims. Each note is a separate node, so that no transaction waits for another
-// one.
+// Notes that a transaction changed claimed prerequisites. Each note is a separate node, so that no transaction waits for
+// another one.
 CREATE (:ClaimChange {id: randomUUID(), job_id: $job_id})
 
+// name: note_change_of_id_claims
+// Notes that a transaction changed claims to ids of persons.
+CREATE (:ClaimChange {id: randomUUID(), job_id: $job_id, about: 'persons'})
+
 // name: claim_changes
-// Returns the changes of claims that are not settled yet.
-MATCH (c:ClaimChange) RETURN c.id AS id, c.job_id AS job_id
+// Returns the changes of claimed prerequisites that are not settled yet.
+MATCH (c:ClaimChange) WHERE c.about IS NULL RETURN c.id AS id
+
+// name: id_claims_to_settle
+// Returns the changes of claims to ids of persons that are not settled yet.
+MATCH (c:ClaimChange) WHERE c.about = 'persons' RETURN c.id AS id
+
+// name: jobs_with_changed_claims
+// Returns the jobs that changed claims of either kind since they were settled.
+MATCH (c:ClaimChange) RETURN DISTINCT c.job_id AS job_id
 
 // name: delete_claim_changes
 // Deletes the notes of changes that are settled.

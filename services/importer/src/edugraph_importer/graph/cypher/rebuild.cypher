@@ -1,12 +1,12 @@
 // name: next_ids
 // Returns the next nodes in the order of their ids.
-// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id ORDER BY id LIMIT $limit
 
 // name: derived_nodes
 // Returns the stored properties of nodes whose properties are derived from records.
-// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 RETURN n.id AS id, properties(n) AS properties

@@ -20,6 +20,9 @@ RETURN 'Interaction' AS label, collect([n.id, [n.record_type, n.timestamp, n.con
 UNION ALL
 MATCH (n:Membership) WHERE n.id IN $ids
 RETURN 'Membership' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
+UNION ALL
+MATCH (n:PersonRecord) WHERE n.id IN $ids
+RETURN 'PersonRecord' AS label, collect([n.id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.changed_at, n.accepted, n.row, n.history]]) AS versions
 
 // name: tombstones
 // Returns the (hashed) students among these that were erased.
@@ -45,7 +48,7 @@ SET w.history = row.history
 
 // name: hold_keys
 // Creates placeholders, so that no other transaction can create a record with these ids before this transaction ends.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 ON CREATE SET n.held = true
@@ -53,7 +56,7 @@ RETURN count(n.held) AS held
 
 // name: set_version
 // Sets the version key of a record whose content stays, and the other versions that it remembers.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n.reading = row.reading, n.changed_at = datetime(row.changed), n.accepted = row.accepted, n.row = row.row,
@@ -62,7 +65,7 @@ SET n.reading = row.reading, n.changed_at = datetime(row.changed), n.accepted = 
 // name: lock
 // Creates the missing nodes, locks all of them in the given order, and reads them. Setting a property to its present
 // value takes the lock and writes nothing. (Setting an absent property to null takes no lock.)
-// for: Course, Group, Item, Student, Teacher, Term
+// for: Course, Group, Item, PersonId, Student, Teacher, Term
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 SET n.id = id
@@ -91,11 +94,11 @@ UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
+CREATE (a)-[:SENT {name: row.from_name, given_id: row.from_given}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
-  interaction_type: 'chat', text: row.text, message_count: row.count
-})-[:RECEIVED_BY {name: row.to_name}]->(b)
+  interaction_type: 'chat', text: row.text, message_count: row.count, renamed: row.renamed
+})-[:RECEIVED_BY {name: row.to_name, given_id: row.to_given}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
 // name: create_like
@@ -104,11 +107,11 @@ UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
+CREATE (a)-[:SENT {name: row.from_name, given_id: row.from_given}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
-  interaction_type: 'like', text: row.text, like_count: row.count
-})-[:RECEIVED_BY {name: row.to_name}]->(b)
+  interaction_type: 'like', text: row.text, like_count: row.count, renamed: row.renamed
+})-[:RECEIVED_BY {name: row.to_name, given_id: row.to_given}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
 // name: create_post
@@ -116,10 +119,10 @@ FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_CO
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
-CREATE (s)-[:SENT {name: row.name}]->(n:Interaction:Record {
+CREATE (s)-[:SENT {name: row.name, given_id: row.given}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
-  thread_id: row.thread, reply_mark: row.reply_mark, title: row.title, text: row.text
+  thread_id: row.thread, reply_mark: row.reply_mark, title: row.title, text: row.text, renamed: row.renamed
 })-[:IN_COURSE]->(c)
 
 // name: create_teacher_interaction
@@ -128,11 +131,11 @@ UNWIND $rows AS row
 MATCH (a:Teacher {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction:Record {
+CREATE (a)-[:SENT {name: row.from_name, given_id: row.from_given}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
-  subject: row.subject, text: row.text, feedback: row.feedback, interaction_count: row.count
-})-[:RECEIVED_BY {name: row.to_name}]->(b)
+  subject: row.subject, text: row.text, feedback: row.feedback, interaction_count: row.count, renamed: row.renamed
+})-[:RECEIVED_BY {name: row.to_name, given_id: row.to_given}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
 // name: create_error_record
@@ -141,11 +144,11 @@ UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
 OPTIONAL MATCH (t:ErrorType {id: row.error_type})
-CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord:Record {
+CREATE (s)-[:MADE {name: row.name, given_id: row.given}]->(n:ErrorRecord:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   question: row.question, error_text: row.error_text, severity: row.severity,
-  occurrence_count: row.count, resolved: row.resolved
+  occurrence_count: row.count, resolved: row.resolved, renamed: row.renamed
 })-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
 FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE {stated_as: row.spelled}]->(type))
 
@@ -154,7 +157,7 @@ FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
-CREATE (s)-[:HAS_RECORD]->(n:CourseRecord:Record {
+CREATE (s)-[:HAS_RECORD {given_id: row.given}]->(n:CourseRecord:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
@@ -178,12 +181,12 @@ UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (i:Item {id: row.item})
 OPTIONAL MATCH (c:Course {id: row.course})
-CREATE (s)-[:TRIED {name: row.name}]->(n:Attempt:Record {
+CREATE (s)-[:TRIED {name: row.name, given_id: row.given}]->(n:Attempt:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   outcome: row.outcome, correct: row.correct, score: row.score, attempt_number: row.number, question: row.question,
   response: row.response, duration_seconds: row.seconds, item_title: row.title, knowledge_points: row.points,
-  max_score: row.max_score, hints: row.hints, late: row.late
+  max_score: row.max_score, hints: row.hints, late: row.late, renamed: row.renamed
 })-[:OF_ITEM]->(i)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
@@ -214,12 +217,29 @@ CREATE (n)-[:ASSIGNED_TO {opens_at: datetime(row.opens), due_at: datetime(row.du
 UNWIND $rows AS row
 MATCH (p:{label} {id: row.person})
 MATCH (g:Group {id: row.group})
-CREATE (p)-[:HAS_MEMBERSHIP {name: row.name}]->(n:Membership:Record {
+CREATE (p)-[:HAS_MEMBERSHIP {name: row.name, given_id: row.given}]->(n:Membership:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
   starts: datetime(row.starts), ends: datetime(row.ends), term: row.term, leads: row.leads,
   group_name: row.group_name, course_id: row.course
 })-[:IN_GROUP]->(g)
+
+// name: create_person_record
+// Creates the record of a person's ids.
+UNWIND $rows AS row
+MATCH (p:PersonId {id: row.person})
+CREATE (n:PersonRecord:Record {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  name: row.name
+})-[:OF_PERSON]->(p)
+
+// name: claim_id
+// Links the record of a person to another id that the person claims.
+UNWIND $rows AS row
+MATCH (n:PersonRecord {id: row.id})
+MATCH (p:PersonId {id: row.claimed})
+CREATE (n)-[:CLAIMS]->(p)
 
 // name: create_term_definition
 // Creates the definition of a term.

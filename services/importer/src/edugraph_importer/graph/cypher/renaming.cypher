@@ -1,32 +1,14 @@
 // name: in_use
-// Returns the former ids of a node, and whether it is restricted, if a relationship names it.
-// for: Course, Group, Item, Student, Teacher
+// Returns the former ids of a node, if a relationship names it.
+// for: Course, Group, Item
 MATCH (n:{label} {id: $id}) WHERE EXISTS { (n)--() }
-RETURN n.former_ids AS former, n.restricted AS restricted
+RETURN n.former_ids AS former
 
 // name: set_former_ids
-// Notes the former ids of a node. If a student was restricted under one of them, the restriction stays.
-// for: Course, Group, Item, Student, Teacher
+// Notes the former ids of a node.
+// for: Course, Group, Item
 MATCH (n:{label} {id: $id})
-SET n.former_ids = $former, n.restricted = CASE WHEN $restricted THEN true ELSE n.restricted END
-
-// name: former_ids
-// Returns the former ids of these students.
-UNWIND $ids AS id
-MATCH (s:Student {id: id})
-RETURN s.former_ids AS former
-
-// name: to_rename_Student
-// Returns some records that name this student.
-MATCH (s:Student {id: $id})
-MATCH (s)-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
-RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
-
-// name: to_rename_Teacher
-// Returns some records that name this teacher.
-MATCH (t:Teacher {id: $id})
-MATCH (t)-[:SENT|HAS_MEMBERSHIP]->(n)
-RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
+SET n.former_ids = $former
 
 // name: to_rename_Course
 // Returns some records of this course.
@@ -51,68 +33,6 @@ RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.con
 UNWIND $ids AS member
 MATCH (n:Membership {id: member}) WHERE n.course_id = $id
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
-
-// name: move_sent
-// Makes another node the sender of interactions. A student and a teacher may have the same id.
-// for: Student, Teacher
-UNWIND $ids AS id
-MATCH (n:Interaction {id: id})
-MATCH (n)<-[r:SENT]-(p) WHERE p.id = $old AND '{label}' IN labels(p)
-MATCH (q:{label} {id: $new})
-CREATE (q)-[:SENT {name: r.name}]->(n)
-SET n.renamed = true
-DELETE r
-
-// name: move_received
-// Makes another student the receiver of interactions.
-UNWIND $ids AS id
-MATCH (n:Interaction {id: id})
-MATCH (n)-[r:RECEIVED_BY]->(p) WHERE p.id = $old
-MATCH (q:Student {id: $new})
-CREATE (n)-[:RECEIVED_BY {name: r.name}]->(q)
-SET n.renamed = true
-DELETE r
-
-// name: move_made
-// Gives mistakes to another student.
-UNWIND $ids AS id
-MATCH (n:ErrorRecord {id: id})
-MATCH (n)<-[r:MADE]-(p) WHERE p.id = $old
-MATCH (q:Student {id: $new})
-CREATE (q)-[:MADE {name: r.name}]->(n)
-SET n.renamed = true
-DELETE r
-
-// name: move_tried
-// Gives attempts to another student.
-UNWIND $ids AS id
-MATCH (n:Attempt {id: id})
-MATCH (n)<-[r:TRIED]-(p) WHERE p.id = $old
-MATCH (q:Student {id: $new})
-CREATE (q)-[:TRIED {name: r.name}]->(n)
-SET n.renamed = true
-DELETE r
-
-// name: move_has_record
-// Gives course_records to another student.
-UNWIND $ids AS id
-MATCH (n:CourseRecord {id: id})
-MATCH (n)<-[r:HAS_RECORD]-(p) WHERE p.id = $old
-MATCH (q:Student {id: $new})
-CREATE (q)-[:HAS_RECORD]->(n)
-SET n.renamed = true
-DELETE r
-
-// name: move_membership
-// Gives memberships to another person. A student and a teacher may have the same id.
-// for: Student, Teacher
-UNWIND $ids AS id
-MATCH (n:Membership {id: id})
-MATCH (n)<-[r:HAS_MEMBERSHIP]-(p) WHERE p.id = $old AND '{label}' IN labels(p)
-MATCH (q:{label} {id: $new})
-CREATE (q)-[:HAS_MEMBERSHIP {name: r.name}]->(n)
-SET n.renamed = true
-DELETE r
 
 // name: move_in_course
 // Moves records to another course. A record that is already in both is in the new course once.
@@ -184,12 +104,6 @@ UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 MATCH (n)-[r]-(m) WHERE m.id = $node AND $of IN labels(m)
 RETURN id AS record, n.timestamp AS timestamp, r.name AS name, properties(n) AS properties ORDER BY type(r) DESC
-
-// name: days_of_student
-// Returns some days on which a student was active.
-MATCH (s:Student {id: $id})
-MATCH (s)-[:ACTIVE_ON]->(d)
-RETURN d.id AS id LIMIT $limit
 
 // name: reviewed_tests
 // Returns the points for which reviewers decided whether an item tests them.

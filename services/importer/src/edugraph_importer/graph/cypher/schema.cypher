@@ -1,12 +1,12 @@
 // name: constraint
 // Makes `id` the unique key of a label. This needs a transaction of its own, before any data is loaded.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, LeaderChange, Tombstone, Withdrawn, Lock, Schema, Record
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, Tombstone, Withdrawn, Lock, Schema, Record
 CREATE CONSTRAINT edugraph_{label} IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE
 
 // name: drop_index
 // Drops the index that remained when the server was killed while it created a constraint. The server refuses to drop
 // the index of an existing constraint.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, LeaderChange, Tombstone, Withdrawn, Lock, Schema, Record
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, Tombstone, Withdrawn, Lock, Schema, Record
 DROP INDEX edugraph_{label} IF EXISTS
 
 // name: schema_version
@@ -72,6 +72,10 @@ CREATE INDEX edugraph_text_course IF NOT EXISTS FOR (n:CourseContent) ON (n.cour
 // name: accepted_index
 // Creates the index that finds jobs by their acceptance numbers.
 CREATE INDEX edugraph_job_accepted IF NOT EXISTS FOR (j:ImportJob) ON (j.accepted)
+
+// name: owner_index
+// Creates the index that finds the other ids of a person.
+CREATE INDEX edugraph_person_owner IF NOT EXISTS FOR (p:PersonId) ON (p.owner)
 
 // name: quoted_index
 // Creates the index that finds the batches whose report quotes a text. Most reports quote nothing and are not in the

@@ -1,6 +1,6 @@
 // name: links_of
 // Returns the relationships of these records, and the nodes at their ends.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,
