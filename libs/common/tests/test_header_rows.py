@@ -61,6 +61,13 @@ def test_the_columns_of_a_mapping_are_the_header_wherever_they_stand() -> None:
     assert columns_of(*below) == ("Report", "of", "all", "schools")
 
 
+def test_lists_in_the_cells_of_a_column_do_not_hide_the_columns_of_a_mapping() -> None:
+    """Each row has more semicolons than commas. Out: the wanted columns in `columns_named`."""
+    rows = ["S1,a; b; c", "S2,d; e; f", "S3,g; h; i"]
+    wanted = ("Student no", "Other ids")
+    assert columns_of("Student no,Other ids", *rows, wanted=wanted) == wanted
+
+
 def test_a_header_of_two_rows_with_merged_cells() -> None:
     """Out: `_is_second_row`; the groups in `_combined`."""
     rows = [

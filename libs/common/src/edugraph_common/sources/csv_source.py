@@ -217,8 +217,8 @@ def read_header(head: bytes, delimiter: str | None, wanted: Collection[str] = ()
     """Return the header of a table. `head` is the first part of the text, in UTF-8.
 
     A first line such as `sep=;`, which gives Excel the delimiter, is skipped, and so are titles above the header. If
-    `delimiter` is None, that delimiter is used, or else the one that gives the most columns. `wanted` are the columns
-    that a mapping names. Raises MalformedFile.
+    `delimiter` is None, that delimiter is used, or else the one that gives the most of the `wanted` columns, then the
+    most columns. `wanted` are the columns that a mapping names. Raises MalformedFile.
     """
     text = head.removeprefix(BOM)
     if not text.strip():
@@ -245,7 +245,11 @@ def read_header(head: bytes, delimiter: str | None, wanted: Collection[str] = ()
         found.append(header)
     if not found:
         raise MalformedFile("the header is not valid CSV: a quote in it does not close")
-    return max(found, key=lambda header: len(header.columns))
+
+    def columns_named(header: Header) -> tuple[int, int]:
+        return len(set(wanted).intersection(header.columns)), len(header.columns)
+
+    return max(found, key=columns_named)
 
 
 class _Line(NamedTuple):
