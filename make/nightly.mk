@@ -7,10 +7,16 @@ NIGHTLY := coverage embedded-tests research-test "invariants EXAMPLES=50" traps-
 
 EXAMPLES ?= 200
 ORDERS ?= 2000
+PUPILS ?= 2000
+SHUFFLES ?= 10
 
 version-order: env-dev test-servers ## ORDERS=2000 random orders of imports, withdrawals and undos against a fold of their rows, on Neo4j
 	@$(ON_TEST_SERVERS) EDUGRAPH_EXAMPLES=$(ORDERS) $(RUN) pytest --timeout 36000 -m real -k fold \
 	  services/importer/tests/integration/test_version_order.py $(PYTEST_ARGS)
+
+one-person: env-dev test-servers ## PUPILS=2000 pupils from five sources with other ids, in SHUFFLES=10 random orders, on Neo4j: each is one person
+	@$(ON_TEST_SERVERS) EDUGRAPH_PUPILS=$(PUPILS) EDUGRAPH_ORDERS=$(SHUFFLES) $(RUN) pytest --timeout 36000 -m real \
+	  services/importer/tests/integration/test_one_person.py $(PYTEST_ARGS)
 
 invariants: env-dev test-servers ## the properties of the graph on both engines, each tried on EXAMPLES=200 made-up schools instead of 15
 	@$(ON_TEST_SERVERS) EDUGRAPH_EXAMPLES=$(EXAMPLES) $(RUN) pytest $(SHARED_OUT) --timeout 3600 \
@@ -29,4 +35,4 @@ nightly: env-dev ## coverage, the tests on the embedded engines, the tests of re
 
 weekly: env-dev ## mutants of all modules, properties of the graph on 200 examples, its tests on the next Neo4j, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes
 	@python3 -m tools.steps mutants invariants later-neo4j traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
-.PHONY: invariants version-order later-neo4j nightly weekly
+.PHONY: invariants version-order one-person later-neo4j nightly weekly

@@ -281,7 +281,7 @@ def _task(client: httpx.Client, sent: httpx.Response) -> Any:
 
 
 def test_nobody_makes_themselves_a_leader_by_taking_back_or_undoing(marked: Marked) -> None:
-    """Out: `requested_by` in `rights_of` or `undo_import`, or `_own` in `write_claims`."""
+    """Out: `requested_by` in `rights_of` or `undo_import`, or `_own` in `refuse_own_claims`."""
     own: tuple[Scope, ...] = ("read:own", "personal", "roster")
     operate: tuple[Scope, ...] = ("operate", "erase")
     own_words = "would make the caller of this import the leader of a group; another caller has to import it"

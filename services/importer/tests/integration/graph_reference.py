@@ -134,6 +134,27 @@ def with_right_ids(row: Mapping[str, Any], owners: Mapping[str, str]) -> dict[st
     return {**row, "data": data}
 
 
+def content(room: Any) -> tuple[str, Any]:
+    """Return the digest without claims, and the united days of each person. The graph is changed for this."""
+    room.graph.settle_persons()
+    room.graph.settle_prerequisites()
+    days: dict[tuple[str, str, str], tuple[list[int], set[str]]] = {}
+    rows = room.query(
+        "MATCH (s:Student)-[:ACTIVE_ON]->(d) "
+        "RETURN s.id AS student, d.course_id AS course, d.date AS date, d.hours AS hours, d.kinds AS kinds"
+    )
+    for row in rows:
+        key = (row["student"], row["course"], row["date"])
+        hours, kinds = days.get(key, ([0] * 24, set()))
+        both = [one | other for one, other in zip(hours, row["hours"], strict=True)]
+        days[key] = (both, kinds | set(row["kinds"] or ()))
+    for label in ("PersonRecord", "PersonId", "ActiveDay"):
+        room.driver.execute_query(
+            f"MATCH (n:{label}) DETACH DELETE n", database_=room.settings.database
+        )
+    return room.digest(), days
+
+
 def relationships(room: Any, kind: str, value: str) -> dict[tuple[str, str], Any]:
     rows = room.query(f"MATCH (a)-[r:{kind}]->(b) RETURN a.id AS a, b.id AS b, r.{value} AS value")
     assert len(rows) == len({(row["a"], row["b"]) for row in rows})

@@ -17,7 +17,7 @@ from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch, apply, persons, unit_of_work
 from edugraph_importer.graph.persons import SettledPersons
 
-from .graph_reference import owners_of, with_right_ids
+from .graph_reference import content, owners_of, with_right_ids
 from .random_imports import (
     SLOW_EXAMPLES,
     batch,
@@ -43,27 +43,6 @@ def attempt(record_id: str, student: str, **more: Any) -> Record:
     data = {"student_id": student, "item_id": "q1", "correct": True, "course_id": "c", **more}
     head = {"type": "attempt_record", "timestamp": "2026-03-01T08:00:00Z", "record_id": record_id}
     return parse_record({**head, "data": data})
-
-
-def content(room: Room) -> tuple[str, Any]:
-    """Return the digest without claims, and the united days of each person. The graph is changed for this."""
-    room.graph.settle_persons()
-    room.graph.settle_prerequisites()
-    days: dict[tuple[str, str, str], tuple[list[int], set[str]]] = {}
-    rows = room.query(
-        "MATCH (s:Student)-[:ACTIVE_ON]->(d) "
-        "RETURN s.id AS student, d.course_id AS course, d.date AS date, d.hours AS hours, d.kinds AS kinds"
-    )
-    for row in rows:
-        key = (row["student"], row["course"], row["date"])
-        hours, kinds = days.get(key, ([0] * 24, set()))
-        both = [one | other for one, other in zip(hours, row["hours"], strict=True)]
-        days[key] = (both, kinds | set(row["kinds"] or ()))
-    for label in ("PersonRecord", "PersonId", "ActiveDay"):
-        room.driver.execute_query(
-            f"MATCH (n:{label}) DETACH DELETE n", database_=room.settings.database
-        )
-    return room.digest(), days
 
 
 def deliver_all(room: Room, messages: Sequence[RecordBatch | Findings | None]) -> None:
@@ -344,7 +323,7 @@ def test_a_restriction_belongs_to_an_id_and_holds_for_the_person(room: Room, gra
 def test_nobody_becomes_a_leader_by_a_claim(
     room: Room, graph: Graph, claim: tuple[str, str]
 ) -> None:
-    """Out: `_own` in `write_claims`, or the other ids of a person in it."""
+    """Out: `_own` in `refuse_own_claims`, or the other ids of a person in it."""
     data = {"group_id": "8B", "teacher_id": "T2", "role": "leader"}
     row = {"type": "membership_record", "timestamp": "2026-03-01", "record_id": "m", "data": data}
     graph.write_batch(batch([parse_record(row), person("me", "mine")], "j", 0))

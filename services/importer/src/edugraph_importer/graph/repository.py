@@ -292,13 +292,12 @@ class Graph:
         }
         exported: dict[str, list[dict[str, Any]]] = {}
         for name, statement in statements.items():
-            exported[name] = []
+            # A list of a person's ids, and its review, come once for each id.
+            different: dict[str, dict[str, Any]] = {}
             for student_id in sorted(ids):
-                rows = self._connection.read(CYPHER[statement], id=student_id)
-                for row in rows:
-                    # A list of a person's ids, and its review, would come once for each id.
-                    if row.data() not in exported[name]:
-                        exported[name].append(row.data())
+                for row in self._connection.read(CYPHER[statement], id=student_id):
+                    different.setdefault(repr(row.data()), row.data())
+            exported[name] = list(different.values())
         return exported
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> bool:
