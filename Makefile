@@ -134,6 +134,9 @@ bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses 
 bench-growth: env-dev test-servers ## whether writes cost more in a larger graph: 10,000 and 100,000 records; BENCH_ARGS="--sizes 10000 1000000" (half an hour)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_growth.py $(BENCH_ARGS)
 
+bench-persons: env-dev test-servers ## seconds until a late list of 10,000 ids with 20 records each is applied (goal 300); BENCH_ARGS="--aliases 1000"
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_persons.py $(BENCH_ARGS)
+
 bench-first-load: env-dev ## seconds of a first load by neo4j-admin database import, beside the importer's (BENCH_ARGS="--records 100000")
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_first_load.py $(BENCH_ARGS)
 

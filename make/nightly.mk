@@ -1,6 +1,6 @@
 # What is too slow for each change, named and timed. docs/testing.md has how long each step takes.
 NIGHTLY := coverage embedded-tests research-test "invariants EXAMPLES=50" traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" \
-  "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "bench-mastery BENCH_ARGS=--smoke" "bench-growth BENCH_ARGS=--smoke" \
+  "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "bench-mastery BENCH_ARGS=--smoke" "bench-growth BENCH_ARGS=--smoke" "bench-persons BENCH_ARGS=--smoke" \
   "bench-insights BENCH_ARGS=--smoke" \
   "evaluate EVALUATE_ARGS=--help" "fuzz FUZZ_SEED=$$(( $$(date +%s) / 86400 ))" test-servers-stop \
   "chaos CHAOS_SEEDS=1 CHAOS_RECORDS=10000 CHAOS_TEXTS=200" up observe observe-stop down servers-stop
@@ -15,7 +15,7 @@ version-order: env-dev test-servers ## ORDERS=2000 random orders of imports, wit
 	  services/importer/tests/integration/test_version_order.py $(PYTEST_ARGS)
 
 one-person: env-dev test-servers ## PUPILS=2000 pupils from five sources with other ids, in SHUFFLES=10 random orders, on Neo4j: each is one person
-	@$(ON_TEST_SERVERS) EDUGRAPH_PUPILS=$(PUPILS) EDUGRAPH_ORDERS=$(SHUFFLES) $(RUN) pytest --timeout 36000 -m real \
+	@$(ON_TEST_SERVERS) EDUGRAPH_PUPILS=$(PUPILS) EDUGRAPH_SHUFFLES=$(SHUFFLES) $(RUN) pytest --timeout 36000 -m real \
 	  services/importer/tests/integration/test_one_person.py $(PYTEST_ARGS)
 
 invariants: env-dev test-servers ## the properties of the graph on both engines, each tried on EXAMPLES=200 made-up schools instead of 15

@@ -27,7 +27,7 @@ from .graph_reference import content, with_right_ids
 from .random_imports import batch
 
 PUPILS = int(os.environ.get("EDUGRAPH_PUPILS", "12"))
-ORDERS = int(os.environ.get("EDUGRAPH_ORDERS", "3"))
+ORDERS = int(os.environ.get("EDUGRAPH_SHUFFLES", "3"))
 ROWS_OF_A_BATCH = 500 if PUPILS > 500 else 5
 READ_AT = datetime(2026, 8, 1, tzinfo=UTC)
 PLATFORMS = Platforms({"lms.example": ""}, "https://log.example")
