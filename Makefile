@@ -128,6 +128,9 @@ bench-stored-files: env-dev ## what cheap files cost, and how fast an erasure fi
 bench-gateway: env-dev test-servers ## submissions a second (goal 300), latency at that rate, memory of a 2 GB upload
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_gateway.py $(BENCH_ARGS)
 
+bench-live: env-dev test-servers ## seconds from the POST of a statement to the graph at 500 a second for ten minutes; BENCH_ARGS="--minutes 1 --rate 200"
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_live.py $(BENCH_ARGS)
+
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py $(BENCH_ARGS)
 

@@ -185,6 +185,7 @@ ROWS: dict[str, list[Way] | See | str] = {
         Way((env("workers.splits", "EDUGRAPH_IMPORTS_FROM", "s3://exports/2026/"),), {"splits"}, 80, METADATA),
     ],
     "EDUGRAPH_PLATFORM_PREFIXES": "names of platforms, which nobody calls",
+    "EDUGRAPH_XAPI_ORIGINS": "pages in browsers, which nobody calls",
     "EDUGRAPH_METRICS_HOST": "where a pod listens",
     "EDUGRAPH_HOST": "where a pod listens",
     "EDUGRAPH_INSIGHTS_HOST": "where a pod listens",

@@ -58,7 +58,7 @@ class Numbers:
 
 def gatherer(broker: Broker) -> LiveGatherer:
     numbers: Any = Numbers()
-    return LiveGatherer(numbers, broker, lambda: NOW, CapacityLimiter(1))
+    return LiveGatherer(numbers, broker, lambda: NOW, CapacityLimiter(1), {})
 
 
 def records(number: int, text: str = "x", first: int = 0) -> tuple[dict[str, Any], ...]:

@@ -55,6 +55,13 @@ NewestState = Annotated[
         help="`import` makes each of its imports its newest state, also where timestamps are earlier than before",
     ),
 ]
+Strict = Annotated[
+    bool | None,
+    typer.Option(
+        "--strict/--lax",
+        help="whether live statements that break a rule of the xAPI specification are refused",
+    ),
+]
 Keys = Annotated[
     list[str] | None,
     typer.Option(
@@ -75,11 +82,14 @@ def create(  # noqa: PLR0917 - they are options of a command
     default_course: DefaultCourse = None,
     analyse: Analyse = None,
     changed_at: NewestState = None,
+    strict: Strict = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Create a source. An import names it, or belongs to it if it is the only source of its key."""
-    given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
+    given = _given(
+        kind, platform, mapping, time_zone, default_course, analyse, changed_at, strict, key
+    )
     with plain_errors(), Client.from_environment() as client:
         _show(client.create_source({"name": name, **given}), as_json=as_json)
 
@@ -96,11 +106,14 @@ def change(  # noqa: PLR0917 - they are options of a command
     default_course: DefaultCourse = None,
     analyse: Analyse = None,
     changed_at: NewestState = None,
+    strict: Strict = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Change the given settings of a source; the keys replace all keys that it had."""
-    given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
+    given = _given(
+        kind, platform, mapping, time_zone, default_course, analyse, changed_at, strict, key
+    )
     with plain_errors(), Client.from_environment() as client:
         before = client.source(name).model_dump(
             mode="json", include=set(SourceSettings.model_fields)
@@ -178,6 +191,7 @@ def _given(  # noqa: PLR0917 - they are the options of two commands
     default_course: str | None,
     analyse: bool | None,
     changed_at: str | None,
+    strict: bool | None,
     keys: list[str] | None,
 ) -> dict[str, Any]:
     """Return the settings that the options give. End the command if the mapping file cannot be read."""
@@ -195,6 +209,7 @@ def _given(  # noqa: PLR0917 - they are the options of two commands
         "default_course": default_course,
         "analyse": analyse,
         "changed_at": changed_at,
+        "strict": strict,
         "keys": keys,
     }
     return {setting: value for setting, value in given.items() if value is not None}

@@ -36,7 +36,9 @@ from edugraph_gateway.api.routes import (
     sources,
     students,
     tasks,
+    xapi,
 )
+from edugraph_gateway.api.xapi_headers import XapiHeaders
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import NotThere
 from edugraph_gateway.operations.reaper import keep_reaping
@@ -81,7 +83,7 @@ def make_application(gateway: Gateway) -> FastAPI:
     )
     application.state.gateway = gateway
     of_work, of_graph = (
-        (imports, live_records, previews, analyses, jobs, tasks, dead_letters),
+        (imports, live_records, xapi, previews, analyses, jobs, tasks, dead_letters),
         (graph, documents, students, reviews),
     )
     for module in (*of_work, *of_graph, sources, source_trials, health, diagnosis, audit):
@@ -113,6 +115,7 @@ def make_application(gateway: Gateway) -> FastAPI:
     if gateway.settings.auth == "off" and not gateway.settings.open_to_network:
         application.add_middleware(LoopbackOnly, answer=problem_answer)
     application.add_middleware(NotStored)
+    application.add_middleware(XapiHeaders, origins=gateway.settings.xapi_origins)
     observe(application, gateway)
     return application
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from anyio import CapacityLimiter
 
@@ -28,12 +29,16 @@ from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
 from edugraph_common.runtime.shared_state.callers import KeyRing
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.live_counts import LiveCounts
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.oidc import Issuer
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
+from edugraph_common.runtime.shared_state.recent_statements import RecentStatements
 from edugraph_common.runtime.shared_state.sessions import Sessions
 from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
 from edugraph_common.runtime.shared_state.task_owners import TaskOwners
+from edugraph_common.sources import Platforms
+from edugraph_common.sources.platforms import platform_key
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
@@ -53,6 +58,7 @@ from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.live_records import LiveGatherer
 from edugraph_gateway.submission.publisher import Publisher, open_publisher
 from edugraph_gateway.submission.request_body import BodyLimits
+from edugraph_gateway.submission.statements import StatementReceiver
 from edugraph_gateway.submission.submit import JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots
 
@@ -70,6 +76,8 @@ class Gateway:
     admission: Admission
     intake: Intake
     live: LiveGatherer
+    statements: StatementReceiver
+    live_counts: LiveCounts
     jobs: Jobs
     task_owners: TaskOwners
     blobs: Blobs
@@ -122,6 +130,11 @@ def open_gateway(
     task_owners = TaskOwners(client)
     api_keys = KeysWithBootstrap(client, bootstrap_key)
     acceptance_numbers = AcceptanceNumbers(client)
+    prefixes = {}
+    for address, prefix in settings.platform_prefixes.items():
+        prefixes[platform_key(address)] = prefix
+    live = LiveGatherer(acceptance_numbers, publisher, now, threads, prefixes)
+    live_counts = LiveCounts(client)
     submitter = JobSubmitter(
         jobs=jobs,
         task_owners=task_owners,
@@ -166,7 +179,17 @@ def open_gateway(
             preview_slots=CapacityLimiter(PREVIEWS_AT_A_TIME),
             sources=SourceRegistry(client),
         ),
-        live=LiveGatherer(acceptance_numbers, publisher, now, threads),
+        live=live,
+        statements=StatementReceiver(
+            live=live,
+            recent=RecentStatements(client),
+            counts=live_counts,
+            platforms=Platforms(prefixes),
+            now=now,
+            new_id=lambda: str(uuid4()),
+            threads=threads,
+        ),
+        live_counts=live_counts,
         jobs=jobs,
         task_owners=task_owners,
         blobs=blobs,

@@ -1,14 +1,19 @@
 """The settings of a gateway: environment variables that begin with EDUGRAPH_, and nothing else."""
 
-from typing import Literal, Self
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from edugraph_common.contracts.messages import INLINE_BYTES
 from edugraph_common.runtime.service.loopback_only import refuse_open_network
 from edugraph_common.runtime.service.settings import OidcSettings, Settings
 
 GIBIBYTE = 1 << 30
+_ORIGIN = re.compile(
+    r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?|https?://\[[0-9a-f:]+\](?::[0-9]{1,5})?"
+)
 
 
 class GatewaySettings(OidcSettings, Settings):
@@ -58,6 +63,22 @@ class GatewaySettings(OidcSettings, Settings):
     upload_idle_timeout_seconds: float = Field(
         default=30.0, gt=0, description="longest wait for the next bytes of a body"
     )
+
+    xapi_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="origins, divided by spaces, whose pages may send xAPI statements: https://lms.example.org",
+    )
+
+    @field_validator("xapi_origins", mode="before")
+    @classmethod
+    def origins_are_whole(cls, value: object) -> object:
+        """Split the text at spaces. Raises ValueError for a value that is not an origin."""
+        origins = value
+        if isinstance(value, str):
+            origins = tuple(value.split())
+        if isinstance(origins, tuple) and not all(map(_ORIGIN.fullmatch, origins)):
+            raise ValueError("each must be a scheme and a host: https://lms.example.org")
+        return origins
 
     @model_validator(mode="after")
     def without_keys_it_is_on_the_loopback(self) -> Self:

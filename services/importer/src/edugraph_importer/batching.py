@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import assert_never
 
@@ -39,12 +40,14 @@ from edugraph_common.sources import (
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.keyed import keyed
+from edugraph_common.sources.live_statements import read_statement_row
 from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import (
     as_invalid_record,
     latest_timestamp,
     make_reject,
     parse_rows,
+    read_values,
 )
 from edugraph_common.sources.split_budget import CountedFile, SplitBudget
 from edugraph_common.sources.stored import (
@@ -249,6 +252,7 @@ def batches_of(message: LiveBatch) -> list[ImportBatch]:
             accepted_at=message.accepted_at,
             acceptance=part.acceptance,
             rights=part.rights,
+            platforms=part.platforms,
         )
         batches.append(batch)
     return batches
@@ -303,7 +307,11 @@ def _rows_of(blobs: Blobs, message: ImportBatch) -> Iterable[Row]:
     """Return the lines of a batch with their rows. Raises Rejected and Retryable like `read_batch`."""
     if message.records is not None:
         numbered = enumerate(message.records, start=message.first_line)
-        return parse_rows(numbered, latest_timestamp(message.accepted_at))
+        latest = latest_timestamp(message.accepted_at)
+        if message.platforms is None:
+            return parse_rows(numbered, latest)
+        read = partial(read_statement_row, platforms=message.platforms)
+        return read_values(numbered, read, latest)
     if message.rows is not None:
         return load_rows(blobs, message.rows, message.accepted_at)
     raise Rejected("the message has neither rows nor records")

@@ -1,7 +1,7 @@
 """Sources: the places that data comes from, such as a learning platform, a gradebook or a roster."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -67,6 +67,8 @@ class SourceSettings(ContractModel):
     - `changed_at`: with `import`, each import of the source is its newest state: rows that do not say when they were
       changed count as changed when the import was accepted.
     - `keys`: the ids of the API keys that write it, or oidc:SUBJECT for people who sign in.
+    - `strict`: of statements that are sent live, whether a request is refused if one of them breaks a rule of the
+      xAPI specification.
     """
 
     kind: SourceKind
@@ -77,6 +79,7 @@ class SourceSettings(ContractModel):
     analyse: bool = True
     changed_at: ChangeTime = "record"
     keys: Annotated[tuple[ClientId, ...], Field(max_length=MOST_KEYS)] = ()
+    strict: bool = False
 
     @model_validator(mode="after")
     def only_tables_lack_a_course(self) -> Self:
@@ -102,6 +105,30 @@ class SourceCursor(ContractModel):
 
     version: Annotated[int, Field(ge=0)] = 0
     places: Annotated[dict[CursorKey, CursorValue], Field(max_length=MOST_PLACES)] = {}
+
+
+class LiveDay(ContractModel):
+    """A day (UTC) of a source in numbers: the requests and statements that it sent live.
+
+    - `accepted`: statements or records that were accepted. The job of the day has what became of them.
+    - `known`: statements that the source had sent before with the same content, so that they were not sent on.
+    - `conflicts`: statements with the id of another statement, which were left out.
+    - `refused`: requests that were refused because of their content.
+    - `attachments` and `attachment_bytes`: files of statements, which are not kept.
+    - `broken_rules`: rule of the xAPI specification -> how often an accepted statement broke it.
+    """
+
+    source: SourceName
+    day: date
+    job_id: str
+    last_accepted: datetime | None = None
+    accepted: int = 0
+    known: int = 0
+    conflicts: int = 0
+    refused: int = 0
+    attachments: int = 0
+    attachment_bytes: int = 0
+    broken_rules: dict[str, int] = {}
 
 
 class DataSource(SourceSettings):

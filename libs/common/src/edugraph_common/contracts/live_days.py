@@ -4,7 +4,7 @@ A live batch takes day and number from its acceptance number, which is the time 
 1970. So the number of a batch never changes, and no two batches of a job have the same number.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 _PREFIX = "live-"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -14,7 +14,12 @@ _MICROSECONDS_OF_DAY = 86_400_000_000
 def live_job_id(source_name: str, acceptance: int) -> str:
     """Return the id of the job of a source and of the day, in UTC, of an acceptance number."""
     accepted = _BEGINNING + timedelta(microseconds=acceptance)
-    return f"{_PREFIX}{source_name}-{accepted.date().isoformat()}"
+    return live_job_id_of_day(source_name, accepted.date())
+
+
+def live_job_id_of_day(source_name: str, day: date) -> str:
+    """Return the id of the job of a source and of a day in UTC."""
+    return f"{_PREFIX}{source_name}-{day.isoformat()}"
 
 
 def live_batch_number(acceptance: int) -> int:

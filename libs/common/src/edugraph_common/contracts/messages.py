@@ -225,12 +225,13 @@ class ImportBatch(Message):
     """import.batch: write one batch. Exactly one of `rows` and `records` is set.
 
     `expected`: the number of rows that the split saw, so that the rows of an unreadable batch are counted as failed.
-    `economy` and `rights`: see ImportJob.
+    `economy` and `rights`: see ImportJob. `platforms`: see LivePart.
     """
 
     batch: int = Field(ge=0)
     rows: ByteRange | None = None
     records: tuple[dict[str, Any], ...] | None = None
+    platforms: dict[str, str] | None = None
     first_line: int = Field(default=1, ge=1, description="of inline records")
     analyze: bool = False
     economy: bool = False
@@ -242,16 +243,22 @@ class ImportBatch(Message):
     rights: ImportRights = ImportRights()
 
 
+# The type of a row of a live part that has a statement (`sources.live_statements`). No record has this type.
+STATEMENT_ROW = "statement"
+
+
 class LivePart(Sent):
     """Records that one caller sent to one source.
 
     `acceptance` is the part's own acceptance number. It names the job and the batch of the part
-    (`contracts.live_days`). `rights`: see ImportJob.
+    (`contracts.live_days`). `rights`: see ImportJob. `platforms`: if it is set, the records are xAPI statements
+    (`sources.live_statements`), and it has the prefix of the ids of each platform.
     """
 
     acceptance: int = Field(ge=0)
     rights: ImportRights = ImportRights()
     records: tuple[dict[str, Any], ...] = Field(min_length=1)
+    platforms: dict[str, str] | None = None
 
 
 class LiveBatch(Message):

@@ -918,6 +918,50 @@ _REDIS = (
         left=Words("it names callers and no student", "其中是调用者，而非学生"),
     ),
     DataPlace(
+        "redis.statements",
+        Store.REDIS,
+        ("edugraph:{members}:statements:*",),
+        "personal",
+        Words(
+            "the xAPI statements of the last ten minutes, as they were sent",
+            "最近十分钟收到的 xAPI 语句，保持发送时的内容",
+        ),
+        Words(
+            "to see that a statement was sent twice, and to show one by its id",
+            "识别重复发送的语句，并按编号显示语句",
+        ),
+        Words(
+            "ten to twenty minutes, or until somebody is erased", "十至二十分钟，或直到有人被删除"
+        ),
+        eraser="members",
+        left=Words(
+            "a statement that is accepted during an erasure stays for its ten minutes; the graph refuses it",
+            "删除期间收到的语句会保留十分钟；图谱拒绝写入",
+        ),
+    ),
+    DataPlace(
+        "redis.statement_moments",
+        Store.REDIS,
+        ("edugraph:statement-moments:*",),
+        "pseudonymous",
+        Words(
+            "the ids that statements without id and time were given, by hashes of their contents",
+            "没有编号和时间的语句所获得的编号，以内容的散列值为键",
+        ),
+        Words("to take such a statement once", "使这样的语句只写入一次"),
+        Words("twenty minutes at most", "最多二十分钟"),
+        left=Words("a hash of a whole statement, for minutes", "整条语句的散列值，只保留数分钟"),
+    ),
+    DataPlace(
+        "redis.live_counts",
+        Store.REDIS,
+        ("edugraph:live-counts:*",),
+        "none",
+        _NO_PERSON,
+        Words("how much each source sent live on each day", "各来源每天实时发送的数量"),
+        Words("40 days", "40 天"),
+    ),
+    DataPlace(
         "redis.sessions",
         Store.REDIS,
         ("edugraph:session:*", "edugraph:sessions"),

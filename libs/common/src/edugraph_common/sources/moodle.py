@@ -9,7 +9,7 @@ https://github.com/xAPI-vle/moodle-logstore_xapi
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from edugraph_common.sources.chunking import RawRow
@@ -225,6 +225,20 @@ def mark_summaries(rows: Iterable[RawRow]) -> Iterator[RawRow]:
             yield _marked(first) if attempt in answered else first
     for row, attempt in waiting:
         yield _marked(row) if attempt in answered else row
+
+
+def mark_summaries_of_request(statements: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the statements of one request, with a mark in each summary whose questions are in the request, too."""
+    places = [_place_in(statement) for statement in statements]
+    answered = set()
+    for place in places:
+        if place and not place.is_summary:
+            answered.add(place.attempt)
+    marked = []
+    for statement, place in zip(statements, places, strict=True):
+        is_counted = place is not None and place.is_summary and place.attempt in answered
+        marked.append({**statement, COUNTED_BY_QUESTIONS: True} if is_counted else statement)
+    return marked
 
 
 def _marked(row: RawRow) -> RawRow:

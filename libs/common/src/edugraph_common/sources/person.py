@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from edugraph_common.contracts.messages import STATEMENT_ROW
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.record_fields import normal_id
@@ -31,6 +32,8 @@ SHORTEST_WORD = 3  # characters of an id that is searched in other people's text
 _REJECT_FIELDS = frozenset(
     name for name, field in Reject.model_fields.items() if field.is_required()
 )
+
+_TYPES_OF_ROWS = frozenset({*DATA_OF_TYPE, STATEMENT_ROW})
 
 
 def quoted_ids(ids: Iterable[str], record_keys: Iterable[str]) -> frozenset[str]:
@@ -191,7 +194,7 @@ class Scrubbed:
             return False
         kind, data = value.get("type"), value.get("data", value)
         names: Iterable[str] = names_without_id(data) if isinstance(data, dict) else ()
-        if isinstance(kind, str) and kind in DATA_OF_TYPE:
+        if isinstance(kind, str) and kind in _TYPES_OF_ROWS:
             names = people_of_record(value).names
         return any(map(self._who.is_written_in, names))
 

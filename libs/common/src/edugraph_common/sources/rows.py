@@ -1,6 +1,6 @@
 """Rows of a source: the content of a row, and the handling of wrong rows without affecting their neighbours."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -23,6 +23,7 @@ from edugraph_common.sources.ndjson import MAX_ROW_BYTES
 from edugraph_common.sources.students import People
 
 RowT = TypeVar("RowT")
+ReadT = TypeVar("ReadT")
 
 Line = int
 """The number of a line in its file, from 1."""
@@ -121,9 +122,16 @@ def parse_rows(
     rows: Iterable[tuple[Line, Any]], latest: datetime | None = None
 ) -> Iterator[tuple[Line, Record | Withdrawal | Reject]]:
     """Yield the contents of decoded records of a message. A wrong record does not affect its neighbours."""
+    return read_values(rows, parse_row, latest)
+
+
+def read_values(
+    rows: Iterable[tuple[Line, Any]], read: Callable[[Any], ReadT], latest: datetime | None = None
+) -> Iterator[tuple[Line, ReadT | Reject]]:
+    """Yield what `read` returns for each decoded row, or its reject. `read` raises InvalidRecord."""
     for line, value in rows:
         try:
-            yield line, check_timestamp(parse_row(value), latest)
+            yield line, check_timestamp(read(value), latest)
         except Exception as fault:  # noqa: BLE001 - the boundary of the row
             yield (
                 line,

@@ -4,6 +4,7 @@ Senders leave out more than the specification allows, so a part that is missing 
 https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -252,6 +253,34 @@ def statement_id(value: dict[str, Any]) -> str:
     content["timestamp"] = _as_moment(value.get("timestamp") or value.get("stored"))
     canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return str(uuid5(_NAMESPACE, escaped(canonical)))
+
+
+def content_key(value: dict[str, Any]) -> str:
+    """Return a hash of the content that two statements with one id must have in common.
+
+    The specification leaves out what a receiver adds, and the words that only describe verbs and activities.
+    """
+    content = {}
+    for name, part in value.items():
+        if name not in _NOT_THE_SENDERS and name != "timestamp" and part is not None:
+            content[name] = _without_descriptions(part)
+    content["timestamp"] = _as_moment(value.get("timestamp"))
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def _without_descriptions(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_descriptions(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {}
+    for name, part in value.items():
+        if name == "extensions":
+            kept[name] = part
+        elif name not in {"display", "definition"}:
+            kept[name] = _without_descriptions(part)
+    return kept
 
 
 def _as_moment(given: Any) -> Any:

@@ -18,6 +18,7 @@ from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.api_keys import ApiKeys
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.live_counts import LiveCounts
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.sessions import token_sent
 from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
@@ -33,6 +34,7 @@ from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.live_records import LiveGatherer
+from edugraph_gateway.submission.statements import StatementReceiver
 
 AUDIT_TIMEOUT_SECONDS = 2.0
 bearer = HTTPBearer(
@@ -151,6 +153,8 @@ EndingDep = Annotated[Event, part(lambda gateway: gateway.ending)]
 EventStreamsDep = Annotated[EventStreams, part(lambda gateway: gateway.event_streams)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
 LiveDep = Annotated[LiveGatherer, part(lambda gateway: gateway.live)]
+LiveCountsDep = Annotated[LiveCounts, part(lambda gateway: gateway.live_counts)]
+StatementsDep = Annotated[StatementReceiver, part(lambda gateway: gateway.statements)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
 RestrictionsDep = Annotated[Restrictions, part(lambda gateway: gateway.restrictions)]

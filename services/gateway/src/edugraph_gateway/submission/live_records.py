@@ -6,10 +6,10 @@ moment, of all sources, share a message (docs/adr/0116-live-records-are-gathered
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import CapacityLimiter
 
@@ -37,16 +37,28 @@ MOST_WAITING_BYTES = 32 * INLINE_BYTES
 
 @dataclass(frozen=True)
 class LiveRecords:
-    """The records of one request. `source` is the name of their source."""
+    """The records of one request. `source` is the name of their source.
+
+    With `are_statements` they are rows of xAPI statements (`sources.live_statements`).
+    """
 
     caller: Caller
     source: str
     records: Sequence[dict[str, Any]]
+    are_statements: bool = False
 
     @property
-    def sender(self) -> tuple[str, Caller]:
-        """The source and the caller that all records of a part have in common."""
-        return self.source, self.caller
+    def sender(self) -> "Sender":
+        """The facts that all records of a part have in common."""
+        return Sender(self.source, self.caller, self.are_statements)
+
+
+class Sender(NamedTuple):
+    """The source, the caller and the kind of records."""
+
+    source: str
+    caller: Caller
+    are_statements: bool
 
 
 @dataclass
@@ -59,7 +71,7 @@ class _Waiting:
     requests: list[LiveRecords] = field(default_factory=list)
     records: int = 0
     bytes: int = 0
-    sent: "asyncio.Future[dict[tuple[str, Caller], str]]" = field(
+    sent: "asyncio.Future[dict[Sender, str]]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
@@ -73,7 +85,9 @@ class LiveGatherer:
         publisher: Publisher,
         now: Callable[[], datetime],
         threads: CapacityLimiter,
+        platform_prefixes: Mapping[str, str],
     ) -> None:
+        self._platforms = dict(platform_prefixes)
         self._acceptance_numbers = acceptance_numbers
         self._publisher = publisher
         self._now = now
@@ -145,9 +159,9 @@ class LiveGatherer:
             # All clients may be gone, and asyncio would warn of an error that nobody read.
             waiting.sent.exception()
 
-    async def _confirmed(self, requests: Sequence[LiveRecords]) -> dict[tuple[str, Caller], str]:
+    async def _confirmed(self, requests: Sequence[LiveRecords]) -> dict[Sender, str]:
         """Publish the message of these requests. Return the job of each part when the broker has confirmed it."""
-        records: dict[tuple[str, Caller], list[dict[str, Any]]] = {}
+        records: dict[Sender, list[dict[str, Any]]] = {}
         for request in requests:
             records.setdefault(request.sender, []).extend(request.records)
         first_number = await in_time(
@@ -158,11 +172,15 @@ class LiveGatherer:
         parts = []
         job_ids = {}
         for acceptance, (sender, sent) in enumerate(records.items(), start=first_number):
-            source, caller = sender
-            job_id = live_job_id(source, acceptance)
+            job_id = live_job_id(sender.source, acceptance)
             job_ids[sender] = job_id
-            rights = rights_of(caller, job_id, source)
-            parts.append(LivePart(acceptance=acceptance, rights=rights, records=tuple(sent)))
+            part = LivePart(
+                acceptance=acceptance,
+                rights=rights_of(sender.caller, job_id, sender.source),
+                records=tuple(sent),
+                platforms=self._platforms if sender.are_statements else None,
+            )
+            parts.append(part)
         now = self._now()
         message = LiveBatch(
             job_id=live_job_id(parts[0].rights.source, first_number),

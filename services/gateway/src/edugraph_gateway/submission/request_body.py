@@ -42,7 +42,17 @@ async def json_body(request: Request, limits: BodyLimits) -> bytes:
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != "application/json" or "content-encoding" in request.headers:
         raise Problem(415, "content-type", "Send application/json with records, not packed.")
-    chunks = _chunks(request, limits.max_json_bytes, limits.idle_timeout_seconds)
+    return await body_of(request, limits)
+
+
+async def body_of(request: Request, limits: BodyLimits, max_bytes: int | None = None) -> bytes:
+    """Return the whole body, which has at most as many bytes as a JSON body, or `max_bytes`.
+
+    Raises Problem 413 and 408.
+    """
+    if max_bytes is None:
+        max_bytes = limits.max_json_bytes
+    chunks = _chunks(request, max_bytes, limits.idle_timeout_seconds)
     return b"".join([chunk async for chunk in chunks])
 
 

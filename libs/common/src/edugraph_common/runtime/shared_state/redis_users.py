@@ -72,6 +72,9 @@ ACCESS: dict[RedisService, Access] = {
             "redis.held",
             "redis.dead_letters",
             "redis.sources",
+            "redis.statements",
+            "redis.statement_moments",
+            "redis.live_counts",
         ),
         reads=(
             _RESULTS,
@@ -105,6 +108,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.members_known",
             "redis.course_contexts",
             "redis.members_asked",
+            "redis.statements",
             "redis.answer_epochs",
             "redis.turns",
             "redis.to_clean",

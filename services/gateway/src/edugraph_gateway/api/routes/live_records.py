@@ -1,18 +1,38 @@
-"""POST /v1/sources/{name}/records: records of a running system, in the graph within moments."""
+"""POST /v1/sources/{name}/records: records of a running system, in the graph within moments.
 
+GET /v1/sources/{name}/live counts what the source sent on a day.
+"""
+
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.data_sources import LiveDay
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.live_days import live_job_id_of_day
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.runtime.service.problems import Refusal
-from edugraph_gateway.api.dependencies import Importer, IntakeDep, LiveDep
-from edugraph_gateway.api.routes.sources import Name
+from edugraph_common.runtime.shared_state.live_counts import LAST_ACCEPTED
+from edugraph_gateway.api.dependencies import (
+    ClockDep,
+    Importer,
+    IntakeDep,
+    LiveCountsDep,
+    LiveDep,
+    SourceReader,
+    SourcesDep,
+)
+from edugraph_gateway.api.routes.sources import Name, show_source
+from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, not_found_for, problem_responses
 from edugraph_gateway.submission.live_records import QUEUE, LiveRecords
 from edugraph_gateway.submission.request_body import json_body
+from edugraph_gateway.submission.statements import RULE
+from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS
 
 router = APIRouter(tags=["sources"])
 
@@ -46,7 +66,14 @@ _BODY = {
     openapi_extra=_BODY,
 )
 async def send_records(
-    *, request: Request, caller: Importer, intake: IntakeDep, live: LiveDep, name: Name
+    *,
+    request: Request,
+    caller: Importer,
+    intake: IntakeDep,
+    live: LiveDep,
+    counts: LiveCountsDep,
+    now: ClockDep,
+    name: Name,
 ) -> RecordsAccepted:
     """Take records of a running system. The broker has confirmed them when the answer comes.
 
@@ -64,5 +91,43 @@ async def send_records(
     except Refusal:
         raise not_found_for(caller.client_id, "source", name) from None
     job_id = await live.send(LiveRecords(caller, name, records))
+    with suppress(Retryable):  # the records are accepted
+        await in_time(
+            lambda: counts.add(name, {"accepted": len(records)}, now(), accepted=True),
+            WRITE_TIMEOUT_SECONDS,
+            intake.submitter.threads,
+        )
     links = {"job": f"/v1/jobs/{job_id}", "rejects": f"/v1/jobs/{job_id}/rejects"}
     return RecordsAccepted(accepted=len(records), job_id=job_id, links=links)
+
+
+@router.get("/v1/sources/{name}/live", responses=problem_responses(401, 403, 404, 422, 429, 503))
+def show_live_day(
+    *,
+    caller: SourceReader,
+    sources: SourcesDep,
+    counts: LiveCountsDep,
+    now: ClockDep,
+    name: Name,
+    day: date | None = None,
+) -> LiveDay:
+    """Return the numbers of a day in UTC, or of today: what the source sent live. They are kept for 40 days."""
+    show_source(caller=caller, sources=sources, name=name)
+    shown_day = day or now().astimezone(UTC).date()
+    stored = counts.of(name, shown_day)
+    last_accepted = stored.pop(LAST_ACCEPTED, None)
+    rules = {}
+    numbers = {}
+    for counted, number in stored.items():
+        if counted.startswith(RULE):
+            rules[counted.removeprefix(RULE)] = int(number)
+        else:
+            numbers[counted] = int(number)
+    return LiveDay(
+        source=name,
+        day=shown_day,
+        job_id=live_job_id_of_day(name, shown_day),
+        last_accepted=datetime.fromisoformat(last_accepted) if last_accepted else None,
+        broken_rules=rules,
+        **numbers,
+    )

@@ -1,0 +1,406 @@
+"""The receiver of xAPI statements behind a real gateway, and the client `tincan` as senders use it."""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import tincan
+from gateway_alone import Gateway, api_key, gateway, virtual_host
+from waiting import until
+
+from edugraph_common.contracts.permissions import Scope
+from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.recent_statements import (
+    MOMENTS,
+    MOST_BYTES,
+    STATEMENTS,
+    Moment,
+    Recent,
+    RecentStatements,
+)
+
+pytestmark = pytest.mark.real
+LMS = "https://lms.example"
+# The beginning of ten minutes in the future: Redis deletes a key whose end has passed.
+NOW = datetime(2100, 1, 1, tzinfo=UTC)
+VERSION = {"X-Experience-API-Version": "1.0.3"}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with (
+        virtual_host() as addresses,
+        gateway(
+            addresses,
+            tmp_path_factory.mktemp("xapi"),
+            auth="on",
+            xapi_origins=f"{LMS} http://localhost:3000",
+            platform_prefixes=json.dumps({LMS: "lms:"}),
+        ) as running,
+    ):
+        yield running
+
+
+class Sender:
+    """A key with a source of the kind xapi."""
+
+    def __init__(self, guarded: Gateway, *scopes: Scope, **settings: Any) -> None:
+        self.guarded = guarded
+        self.bearer = api_key(guarded.environment, *scopes)
+        _, self.key_id, self.secret = self.bearer["Authorization"].split("_")
+        self.source = f"x-{uuid4().hex[:8]}"
+        operator = api_key(guarded.environment, "operate")
+        body = {"name": self.source, "kind": "xapi", "keys": [self.key_id], **settings}
+        with guarded.client(headers=operator) as client:
+            client.post("/v1/sources", json=body).raise_for_status()
+
+    def request(self, method: str, path: str = "/xapi/statements", **more: Any) -> httpx.Response:
+        more.setdefault("headers", {**self.bearer, **VERSION})
+        with self.guarded.client() as client:
+            return client.request(method, path, **more)
+
+    def live_day(self) -> dict[str, Any]:
+        with self.guarded.client(headers=self.bearer) as client:
+            answer = client.get(f"/v1/sources/{self.source}/live").raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@pytest.fixture
+def sender(guarded: Gateway) -> Sender:
+    guarded.take("live_records")
+    return Sender(guarded, "submit", "personal")
+
+
+def statement(student: str = "ann", **more: Any) -> dict[str, Any]:
+    return {
+        "actor": {"account": {"homePage": LMS, "name": student}},
+        "verb": {"id": "http://adlnet.gov/expapi/verbs/answered"},
+        "object": {"id": f"{LMS}/q/1"},
+        "result": {"success": True},
+        "timestamp": "2026-09-21T09:00:00Z",
+        **more,
+    }
+
+
+def sent_statements(guarded: Gateway) -> list[dict[str, Any]]:
+    """Return the statements of all messages that wait for the importer, and take the messages away."""
+    found = []
+    for _, [args, _, _] in guarded.take("live_records"):
+        for part in args[-1]["parts"]:
+            # Out: `platform_key` in gateway.py.
+            assert part["platforms"] == {"lms.example": "lms:"}
+            for row in part["records"]:
+                assert all(
+                    each["student_id"].startswith(("lms:", "ann@")) for each in row["students"]
+                )
+                found.append(row["data"])
+    return found
+
+
+def test_tincan_sends_reads_and_is_told_of_a_conflict(guarded: Gateway, sender: Sender) -> None:
+    """Out: Basic, the answer of About, PUT, the list of ids, or GET by id."""
+    store = tincan.RemoteLRS(
+        endpoint=f"{guarded.url}/xapi/",
+        version="1.0.1",
+        username=sender.key_id,
+        password=sender.secret,
+    )
+    about = store.about()
+    assert about.success
+    assert "1.0.3" in about.content.version
+
+    said = tincan.Statement(
+        actor=tincan.Agent(mbox="mailto:ann@school.example", name="Ann"),
+        verb=tincan.Verb(id="http://adlnet.gov/expapi/verbs/passed"),
+        object=tincan.Activity(id=f"{LMS}/q/7"),
+        result=tincan.Result(success=True),
+    )
+    saved = store.save_statement(said)
+    assert saved.success, saved.data
+    many = [
+        tincan.Statement(statement("ben", id=str(uuid4()))),
+        tincan.Statement(statement("cem", timestamp="2026-09-21T09:10:00Z")),
+    ]
+    all_saved = store.save_statements(many)
+    assert all_saved.success, all_saved.data
+    found = store.retrieve_statement(many[0].id)
+    assert found.success, found.data
+    assert found.content.actor.account.name == "ben"
+    sent = sent_statements(guarded)
+    assert len(sent) == 3
+    assert {each["actor"].get("mbox") or each["actor"]["account"]["name"] for each in sent} == {
+        "mailto:ann@school.example",
+        "ben",
+        "cem",
+    }
+    # tincan sends a statement that has an id by PUT.
+    other = tincan.Statement(statement("dan", id=str(many[0].id)))
+    refused = store.save_statement(other)
+    assert (refused.success, refused.response.status) == (False, 409)
+    assert sent_statements(guarded) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "answered"),
+    [
+        ("1.0.3", "1.0.3"),
+        ("1.0", "1.0.3"),
+        ("1.0.1", "1.0.3"),
+        ("2.0.0", "2.0.0"),
+        ("2.0", "2.0.0"),
+    ],
+)
+def test_both_versions_are_taken(sender: Sender, version: str, answered: str) -> None:
+    headers = {**sender.bearer, "X-Experience-API-Version": version}
+    answer = sender.request("POST", json=statement(), headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["X-Experience-API-Version"] == answered
+    [statement_id] = answer.json()
+    found = sender.request("GET", params={"statementId": statement_id}, headers=headers)
+    assert (found.status_code, found.json()["id"]) == (200, statement_id)
+
+
+@pytest.mark.parametrize("version", [None, "", "0.95", "1.1.0", "3.0", "1.0.x", "é"])
+def test_another_version_is_refused(sender: Sender, version: str | None) -> None:
+    """Out: `check_version`. About needs no version."""
+    headers: dict[str, Any] = dict(sender.bearer)
+    if version is not None:
+        headers["X-Experience-API-Version"] = version.encode()
+    assert sender.request("POST", json=statement(), headers=headers).status_code == 400
+    about = sender.request("GET", "/xapi/about", headers=headers)
+    assert (about.status_code, about.json()) == (200, {"version": ["1.0.3", "2.0.0"]})
+    assert about.headers["X-Experience-API-Version"] == "1.0.3"
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_a_wrong_login_is_refused(sender: Sender, guarded: Gateway) -> None:
+    right = basic(sender.key_id, sender.secret)
+    wrong = (
+        basic(sender.key_id, "0" * 64),
+        basic("0" * 12, sender.secret),
+        basic(sender.key_id, ""),
+        basic(f"x_{sender.key_id}", sender.secret),
+        "Basic é",
+        "Basic " + "A" * 4_000,
+        "Digest x",
+        "",
+    )
+    for given in wrong:
+        headers = {**VERSION, "Authorization": given.encode()}
+        answer = sender.request("POST", json=statement(), headers=headers)
+        assert answer.status_code == 401, given
+        assert answer.headers["X-Experience-API-Version"] == "1.0.3"
+    headers = {**VERSION, "Authorization": right}
+    assert sender.request("POST", json=statement(), headers=headers).status_code == 200
+    reader = api_key(guarded.environment, "read", "personal")
+    answer = sender.request("POST", json=statement(), headers={**VERSION, **reader})
+    assert answer.status_code == 403
+    # The key has no scope personal, so it sends and does not read.
+    without = Sender(guarded, "submit")
+    [statement_id] = without.request("POST", json=statement()).json()
+    assert without.request("GET", params={"statementId": statement_id}).status_code == 403
+
+
+def test_pages_of_listed_origins_send_and_others_do_not(sender: Sender) -> None:
+    """Out: the middleware; its list."""
+    asked = {
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization,content-type,x-experience-api-version",
+    }
+    for origin, is_listed in ((LMS, True), ("https://evil.example", False), ("null", False)):
+        preflight = sender.request("OPTIONS", headers={**asked, "Origin": origin})
+        assert (preflight.status_code == 200) == is_listed
+        headers = {**sender.bearer, **VERSION, "Origin": origin}
+        sent = sender.request("POST", json=statement(), headers=headers)
+        allowed = sent.headers.get("Access-Control-Allow-Origin")
+        assert allowed == (LMS if is_listed else None)
+        if is_listed:
+            assert "X-Experience-API-Version" in sent.headers["Access-Control-Expose-Headers"]
+            assert "Access-Control-Allow-Credentials" not in sent.headers
+            refused = sender.request("POST", json=statement(), headers={"Origin": origin})
+            assert refused.status_code == 401
+            assert refused.headers["Access-Control-Allow-Origin"] == origin
+        other = sender.request("GET", "/v1/jobs", headers=headers)
+        assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_put_needs_the_id_and_answers_without_content(sender: Sender, guarded: Gateway) -> None:
+    statement_id = str(uuid4())
+    params = {"statementId": statement_id}
+    for status, given, body in (
+        (400, {}, statement()),
+        (400, params, [statement()]),
+        (400, params, statement(id=str(uuid4()))),
+        (400, {**params, "other": "x"}, statement()),
+        (204, params, statement()),
+        (204, params, statement(id=statement_id.upper())),
+        (409, params, statement("ben")),
+    ):
+        answer = sender.request("PUT", params=given, json=body)
+        assert answer.status_code == status, answer.text
+        assert (answer.content == b"") == (status == 204)
+    [sent] = sent_statements(guarded)
+    assert sent["id"] == statement_id
+
+
+def test_files_are_counted_and_dropped(sender: Sender, guarded: Gateway) -> None:
+    """Out: the counts of `Attachments`; the bytes would be in the message."""
+    with_file = statement(
+        attachments=[
+            {
+                "usageType": "http://id.example/usage",
+                "display": {"en": "essay"},
+                "contentType": "text/plain",
+                "length": 6,
+                "sha2": "a" * 64,
+            }
+        ]
+    )
+    body = (
+        b"--b\r\nContent-Type: application/json\r\n\r\n"
+        + json.dumps(with_file).encode()
+        + b"\r\n--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: binary\r\n"
+        + b"X-Experience-API-Hash: "
+        + b"a" * 64
+        + b"\r\n\r\nsecret\r\n--b--\r\n"
+    )
+    headers = {**sender.bearer, **VERSION, "Content-Type": "multipart/mixed; boundary=b"}
+    assert sender.request("POST", content=body, headers=headers).status_code == 200
+    [sent] = sent_statements(guarded)
+    assert "secret" not in json.dumps(sent)
+    counted = sender.live_day()
+    assert (counted["attachments"], counted["attachment_bytes"]) == (1, 6)
+    too_large = body.replace(b"secret", b"x" * (5 << 20))
+    assert sender.request("POST", content=too_large, headers=headers).status_code == 413
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        headers = {**sender.bearer, **VERSION, "Content-Type": kind}
+        assert sender.request("POST", content=b"{}", headers=headers).status_code == 400
+
+
+def test_a_strict_source_refuses_what_a_lax_one_counts(guarded: Gateway, sender: Sender) -> None:
+    wrong = statement(context={"registration": "7"})
+    answer = sender.request("POST", json=[statement(), wrong])
+    assert answer.status_code == 200
+    assert sender.live_day()["broken_rules"] == {"id": 1}
+    strict = Sender(guarded, "submit", strict=True)
+    answer = strict.request("POST", json=[statement(), wrong])
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:edugraph:problem:statement")
+    assert "context.registration" in answer.json()["detail"]
+    counted = strict.live_day()
+    assert (counted["refused"], counted["accepted"]) == (1, 0)
+    assert strict.request("POST", json=[statement()]).status_code == 200
+
+
+def test_another_source_does_not_see_a_statement(guarded: Gateway, sender: Sender) -> None:
+    """Out: the source in `_place`. Ids of two sources may be equal."""
+    other = Sender(guarded, "submit", "personal")
+    given = str(uuid4())
+    assert sender.request("POST", json=statement(id=given)).status_code == 200
+    assert other.request("GET", params={"statementId": given}).status_code == 404
+    assert other.request("POST", json=statement("ben", id=given)).status_code == 200
+    assert len(sent_statements(guarded)) == 2
+
+
+def test_only_a_source_of_statements_takes_them(guarded: Gateway) -> None:
+    key = api_key(guarded.environment, "submit")
+    key_id = key["Authorization"].split("_")[1]
+    operator = api_key(guarded.environment, "operate")
+    with guarded.client(headers=operator) as client:
+        body = {"name": f"t-{uuid4().hex[:8]}", "kind": "records", "keys": [key_id]}
+        client.post("/v1/sources", json=body).raise_for_status()
+    with guarded.client(headers={**key, **VERSION}) as client:
+        assert client.post("/xapi/statements", json=statement()).status_code == 422
+
+
+def test_a_statement_is_not_shown_after_an_erasure_or_of_a_restricted_student(
+    guarded: Gateway, sender: Sender
+) -> None:
+    """Out: the prefix of STATEMENTS, which `CourseMembers.forget` deletes; `may_be_shown`."""
+    members = CourseMembers(connect(guarded.environment["EDUGRAPH_REDIS_URL"]))
+    held = "lms:held"
+    [shown_id, held_id] = sender.request("POST", json=[statement(), statement("held")]).json()
+    for statement_id in (shown_id, held_id):
+        assert sender.request("GET", params={"statementId": statement_id}).status_code == 200
+    members.forget()
+    members.tell_restricted([held], members.epoch())
+    try:
+        assert sender.request("GET", params={"statementId": shown_id}).status_code == 404
+        sender.request("POST", json=[statement(), statement("held")])
+
+        def status(statement_id: str) -> int:
+            return sender.request("GET", params={"statementId": statement_id}).status_code
+
+        until(lambda: (status(shown_id), status(held_id)) == (200, 404), 20)
+    finally:
+        members.forget()
+        members.tell_restricted((), members.epoch())
+
+
+def test_get_lists_nothing(sender: Sender) -> None:
+    for params in ({}, {"agent": "x"}, {"statementId": str(uuid4()), "limit": "1"}):
+        answer = sender.request("GET", params=params)
+        assert (answer.status_code, answer.json()["type"]) == (400, "urn:edugraph:problem:not-lrs")
+    assert sender.request("GET", params={"statementId": "no-such"}).status_code == 404
+
+
+# The memory, in Redis and with a clock of the test.
+
+
+def recent_statements(guarded: Gateway) -> RecentStatements:
+    client = connect(guarded.environment["EDUGRAPH_REDIS_URL"])
+    for key in client.scan_iter(match=f"{STATEMENTS}*"):
+        client.delete(key)
+    for key in client.scan_iter(match=f"{MOMENTS}*"):
+        client.delete(key)
+    return RecentStatements(client)
+
+
+@pytest.mark.parametrize("begin", [NOW, NOW + timedelta(minutes=9, seconds=59)])
+def test_a_statement_is_remembered_for_ten_minutes(guarded: Gateway, begin: datetime) -> None:
+    """Out: the keys of the ten minutes before; the comparison with KEPT."""
+    memory = recent_statements(guarded)
+    memory.remember("lms", {"a": Recent("c", begin, {"id": "a"})}, begin)
+    for seconds, is_there in ((0, True), (599, True), (600, False), (1_300, False)):
+        now = begin + timedelta(seconds=seconds)
+        found = memory.find("lms", ["a", "b"], now)
+        assert ("a" in found) == is_there, seconds
+    assert memory.find("lms", ["a"], begin)["a"] == Recent("c", begin, {"id": "a"})
+    assert memory.find("other", ["a"], begin) == {}
+
+
+def test_a_moment_is_that_of_the_first_sending_for_ten_minutes(guarded: Gateway) -> None:
+    memory = recent_statements(guarded)
+    begin = NOW + timedelta(minutes=9)
+    first = Moment("a", begin)
+    for seconds, name in ((0, "a"), (300, "a"), (599, "a")):
+        now = begin + timedelta(seconds=seconds)
+        given = {"content": Moment("a" if not seconds else "b", now)}
+        assert memory.moments("lms", given, now) == {"content": first}, name
+    now = begin + timedelta(seconds=2_000)
+    assert memory.moments("lms", {"content": Moment("z", now)}, now) == {
+        "content": Moment("z", now)
+    }
+
+
+def test_the_memory_is_bounded(guarded: Gateway) -> None:
+    """Out: the comparison with MOST_BYTES; LARGEST_STATEMENT_BYTES."""
+    memory = recent_statements(guarded)
+    client = connect(guarded.environment["EDUGRAPH_REDIS_URL"])
+    memory.remember(
+        "lms", {"large": Recent("c", NOW, {"x": [uuid4().hex for _ in range(2_000)]})}, NOW
+    )
+    assert memory.find("lms", ["large"], NOW)["large"].statement is None
+    [key] = client.scan_iter(match=f"{STATEMENTS}*")
+    client.hset(key, "bytes", MOST_BYTES)
+    memory.remember("lms", {"a": Recent("c", NOW, None)}, NOW)
+    assert memory.find("lms", ["a", "large"], NOW).keys() == {"large"}
