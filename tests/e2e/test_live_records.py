@@ -1,13 +1,10 @@
 """Records that a running system sends are in the graph once, whatever is killed, and like those of a file."""
 
 import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,11 +13,10 @@ import anyio
 import httpx
 import neo4j
 import pytest
-from engines import System, family
+from engines import System
+from killing import PATIENCE_SECONDS, kill_child, kill_gateway, kill_worker
 from waiting import until
 
-from edugraph_cli.processes import gateway_command, worker_command
-from edugraph_cli.serving import IMPORTS, PROCESSES
 from edugraph_common.contracts.live_days import end_of_day
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.runtime.messaging.provisioning import pika_channel
@@ -30,7 +26,6 @@ from edugraph_gateway.operations.reaper import DAY_KEPT_OPEN, QUIET_SECONDS, rea
 from edugraph_gateway.settings import GatewaySettings
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
-PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -191,43 +186,6 @@ def test_what_was_accepted_is_there_once_when_workers_and_the_gateway_are_killed
                 of_source += [record(n) for n in portion]
         import_file(clean, source, of_source)
     assert clean.client.graph_digest() == digest
-
-
-def own_environment(system: System, name: str) -> dict[str, str]:
-    """Return the variables that this process alone has, as it was started with."""
-    metrics_port = system.metrics_ports[PROCESSES.index(name)]
-    return {"EDUGRAPH_METRICS_PORT": str(metrics_port), **system.engine.own.get(name, {})}
-
-
-def kill_child(system: System, _port: str) -> None:
-    _, *children = family(system.processes.running["importer"].pid)
-    if children:
-        os.kill(children[0], signal.SIGKILL)
-
-
-def kill_worker(system: System, _port: str) -> None:
-    worker = system.processes.running["importer"]
-    os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait()
-    command = worker_command("edugraph_importer.worker", "importer", IMPORTS, 2)
-    system.processes.start("importer", command, own_environment(system, "importer"))
-
-
-def kill_gateway(system: System, port: str) -> None:
-    gateway = system.processes.running["gateway"]
-    os.killpg(gateway.pid, signal.SIGKILL)
-    gateway.wait()
-    # A connection of another test may have the port for a moment, and all tests after this one need the gateway.
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        own = {"EDUGRAPH_PORT": port, **own_environment(system, "gateway")}
-        system.processes.start("gateway", gateway_command(), own)
-        while system.processes.running["gateway"].poll() is None and time.monotonic() < end:
-            with suppress(httpx.TransportError):
-                httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
-                return
-            time.sleep(0.2)
-    raise AssertionError("the gateway does not start again")
 
 
 def test_an_erased_person_stays_away_and_a_wrong_row_is_set_aside(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -73,6 +73,9 @@ class Memory:
         assert now >= NOW
         return {content: self.given.setdefault(content, each) for content, each in given.items()}
 
+    def of(self, _source: str, _day: date) -> dict[str, str]:
+        return {name: str(number) for name, number in self.counts.items()}
+
     def add(
         self, _source: str, counts: Mapping[str, int], _now: datetime, *, accepted: bool = False
     ) -> None:
@@ -97,12 +100,12 @@ class Gathering:
 
 
 class Room:
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, **settings: Any) -> None:
         self.memory: Any = Memory()
         self.live: Any = Gathering()
         self.now = NOW
         self.ids = iter(f"new-{number}" for number in range(100))
-        self.source = DataSource(name="lms", kind="xapi", created=NOW, strict=strict)
+        self.source = DataSource(name="lms", kind="xapi", created=NOW, strict=strict, **settings)
         self.receiver = StatementReceiver(
             live=self.live,
             recent=self.memory,
@@ -300,3 +303,35 @@ def test_a_wrong_multipart_body_is_refused(content_type: str, body: bytes) -> No
     with pytest.raises(Problem) as refused:
         split_files(content_type, body)
     assert refused.value.status == 400
+
+
+def test_an_observed_source_is_answered_and_nothing_is_sent_or_remembered() -> None:
+    """Out: `_observe`."""
+    room = Room(live="observe")
+    given = [
+        statement(id=FIRST_ID),
+        statement(actor={"name": "Nobody"}),
+        statement(verb={"id": "https://verbs.example/secret"}),
+        without_time(),
+    ]
+    ids = room.send(*given)
+    assert (ids[0], ids[3], len(set(ids))) == (FIRST_ID, "new-0", 4)
+    assert room.live.sent == []
+    assert room.memory.recent == {}
+    counted = room.memory.counts
+    assert counted["observed"] == 4
+    assert (counted["outcome: attempt_record"], counted["outcome: not relevant"]) == (2, 1)
+    assert "secret" not in str(counted)
+    assert "accepted" not in counted
+
+
+def test_older_statements_are_left_out_and_answered() -> None:
+    """Out: `_without_older`. A backfill brings them."""
+    room = Room(live_from=NOW)
+    old = statement(id=FIRST_ID)
+    new = statement(id=OTHER_ID, timestamp="2026-09-21T10:00:00Z")
+    assert room.send(old, new) == [FIRST_ID, OTHER_ID]
+    assert room.sent_ids == [OTHER_ID]
+    assert (room.memory.counts["older"], room.memory.counts["accepted"]) == (1, 1)
+    assert room.send(without_time()) == ["new-0"]
+    assert len(room.live.sent) == 2

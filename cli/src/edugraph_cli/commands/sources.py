@@ -1,5 +1,6 @@
-"""`edugraph sources create|change|list|show|test`: the sources that data comes from."""
+"""`edugraph sources create|change|list|show|live|test`: the sources that data comes from."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -20,7 +21,12 @@ from edugraph_cli.display import (
 from edugraph_cli.options import Json
 from edugraph_cli.source_trials import MOST_BYTES, known_nodes, print_trial
 from edugraph_client import Client
-from edugraph_common.contracts.data_sources import DataSource, SourceKind, SourceSettings
+from edugraph_common.contracts.data_sources import (
+    DataSource,
+    LiveMode,
+    SourceKind,
+    SourceSettings,
+)
 from edugraph_common.contracts.messages import ChangeTime, Format
 from edugraph_common.sources.source_trial import SourceTrial
 
@@ -62,6 +68,21 @@ Strict = Annotated[
         help="whether live statements that break a rule of the xAPI specification are refused",
     ),
 ]
+Live = Annotated[
+    LiveMode | None,
+    typer.Option(
+        help="what is done with what it sends live: `observe` counts what would become of it and writes nothing, "
+        "`paused` refuses it for now",
+    ),
+]
+LiveFrom = Annotated[
+    datetime | None,
+    typer.Option(
+        "--live-from",
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"],
+        help="what it sends live with an earlier time is left out; a date is the beginning of the day in UTC",
+    ),
+]
 Keys = Annotated[
     list[str] | None,
     typer.Option(
@@ -83,13 +104,14 @@ def create(  # noqa: PLR0917 - they are options of a command
     analyse: Analyse = None,
     changed_at: NewestState = None,
     strict: Strict = None,
+    live: Live = None,
+    live_from: LiveFrom = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Create a source. An import names it, or belongs to it if it is the only source of its key."""
-    given = _given(
-        kind, platform, mapping, time_zone, default_course, analyse, changed_at, strict, key
-    )
+    given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
+    given |= _given_live(strict, live, live_from)
     with plain_errors(), Client.from_environment() as client:
         _show(client.create_source({"name": name, **given}), as_json=as_json)
 
@@ -107,13 +129,14 @@ def change(  # noqa: PLR0917 - they are options of a command
     analyse: Analyse = None,
     changed_at: NewestState = None,
     strict: Strict = None,
+    live: Live = None,
+    live_from: LiveFrom = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Change the given settings of a source; the keys replace all keys that it had."""
-    given = _given(
-        kind, platform, mapping, time_zone, default_course, analyse, changed_at, strict, key
-    )
+    given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
+    given |= _given_live(strict, live, live_from)
     with plain_errors(), Client.from_environment() as client:
         before = client.source(name).model_dump(
             mode="json", include=set(SourceSettings.model_fields)
@@ -144,6 +167,29 @@ def show(name: Name, as_json: Json = False) -> None:
     """Show a source with all its settings."""
     with plain_errors(), Client.from_environment() as client:
         _show(client.source(name), as_json=as_json)
+
+
+@app.command("live")
+def show_live(
+    name: Name,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a day in UTC; today without it")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how much a source sent live on a day, how much waits, and how much was set aside or left out."""
+    with plain_errors(), Client.from_environment() as client:
+        found = client.live_day(name, day.date() if day else None)
+    if as_json:
+        show_json(found.model_dump(mode="json"))
+        return
+    numbers = found.model_dump(mode="json", exclude={"source", "outcomes", "broken_rules"})
+    shown = {title.replace("_", " "): value for title, value in numbers.items() if value}
+    print_table(f"Source {name}", shown)
+    if found.outcomes:
+        print_table("Outcomes, if they were written", found.outcomes)
+    if found.broken_rules:
+        print_table("Broken rules of xAPI", found.broken_rules)
 
 
 @app.command("test")
@@ -191,7 +237,6 @@ def _given(  # noqa: PLR0917 - they are the options of two commands
     default_course: str | None,
     analyse: bool | None,
     changed_at: str | None,
-    strict: bool | None,
     keys: list[str] | None,
 ) -> dict[str, Any]:
     """Return the settings that the options give. End the command if the mapping file cannot be read."""
@@ -209,9 +254,19 @@ def _given(  # noqa: PLR0917 - they are the options of two commands
         "default_course": default_course,
         "analyse": analyse,
         "changed_at": changed_at,
-        "strict": strict,
         "keys": keys,
     }
+    return {setting: value for setting, value in given.items() if value is not None}
+
+
+def _given_live(
+    strict: bool | None, live: str | None, live_from: datetime | None
+) -> dict[str, Any]:
+    """Return the settings that the options give for what a source sends live."""
+    moment = None
+    if live_from is not None:
+        moment = live_from if live_from.tzinfo else live_from.replace(tzinfo=UTC)
+    given = {"strict": strict, "live": live, "live_from": moment and moment.isoformat()}
     return {setting: value for setting, value in given.items() if value is not None}
 
 

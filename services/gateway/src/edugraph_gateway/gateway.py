@@ -38,7 +38,6 @@ from edugraph_common.runtime.shared_state.sessions import Sessions
 from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
 from edugraph_common.runtime.shared_state.task_owners import TaskOwners
 from edugraph_common.sources import Platforms
-from edugraph_common.sources.platforms import platform_key
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
@@ -130,11 +129,18 @@ def open_gateway(
     task_owners = TaskOwners(client)
     api_keys = KeysWithBootstrap(client, bootstrap_key)
     acceptance_numbers = AcceptanceNumbers(client)
-    prefixes = {}
-    for address, prefix in settings.platform_prefixes.items():
-        prefixes[platform_key(address)] = prefix
-    live = LiveGatherer(acceptance_numbers, publisher, now, threads, prefixes)
+    platforms = Platforms.of_addresses(settings.platform_prefixes)
+    live = LiveGatherer(acceptance_numbers, publisher, now, threads, platforms.prefixes)
     live_counts = LiveCounts(client)
+    statements = StatementReceiver(
+        live=live,
+        recent=RecentStatements(client),
+        counts=live_counts,
+        platforms=platforms,
+        now=now,
+        new_id=lambda: str(uuid4()),
+        threads=threads,
+    )
     submitter = JobSubmitter(
         jobs=jobs,
         task_owners=task_owners,
@@ -180,15 +186,7 @@ def open_gateway(
             sources=SourceRegistry(client),
         ),
         live=live,
-        statements=StatementReceiver(
-            live=live,
-            recent=RecentStatements(client),
-            counts=live_counts,
-            platforms=Platforms(prefixes),
-            now=now,
-            new_id=lambda: str(uuid4()),
-            threads=threads,
-        ),
+        statements=statements,
         live_counts=live_counts,
         jobs=jobs,
         task_owners=task_owners,

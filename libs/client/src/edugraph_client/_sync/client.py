@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any, Self
@@ -33,7 +34,7 @@ from edugraph_common.contracts.api import (
     Persons,
     Restricted,
 )
-from edugraph_common.contracts.data_sources import DataSource, SourceCursor
+from edugraph_common.contracts.data_sources import DataSource, LiveDay, SourceCursor
 from edugraph_common.contracts.messages import Format, Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -311,6 +312,12 @@ class Client:
 
     def source(self, name: str) -> DataSource:
         return self._api.model(DataSource, f"/v1/sources/{quote(name, safe='')}")
+
+    def live_day(self, name: str, day: date | None = None) -> LiveDay:
+        """Return the numbers of a day (UTC), or of today: what a source sent live."""
+        params = {} if day is None else {"day": day.isoformat()}
+        path = f"/v1/sources/{quote(name, safe='')}/live"
+        return self._api.model(LiveDay, path, params=params)
 
     def source_cursor(self, name: str) -> SourceCursor:
         """Return how far a connector has pulled a source."""

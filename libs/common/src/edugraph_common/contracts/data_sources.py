@@ -5,7 +5,14 @@ from datetime import date, datetime
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import (
@@ -24,6 +31,8 @@ MOST_PLACES = 20_000
 # `records`: lines of the contract. `table`: CSV files, workbooks, Parquet. `xapi`: statements. `openedx`: tracking
 # logs. `roster`: lists of classes, as lines or tables. `curriculum`: standards, outlines and tables of contents.
 SourceKind = Literal["records", "table", "xapi", "openedx", "roster", "curriculum"]
+
+LiveMode = Literal["on", "observe", "paused"]
 
 FORMATS_OF_KIND: Mapping[SourceKind, frozenset[Format]] = {
     "records": frozenset({"ndjson"}),
@@ -69,6 +78,9 @@ class SourceSettings(ContractModel):
     - `keys`: the ids of the API keys that write it, or oidc:SUBJECT for people who sign in.
     - `strict`: of statements that are sent live, whether a request is refused if one of them breaks a rule of the
       xAPI specification.
+    - `live`: what is done with records and statements that are sent live. `observe` counts what would become of the
+      first 10,000 of a day and writes nothing; `paused` refuses them with 503, so that the sender keeps them.
+    - `live_from`: live records and statements with an earlier time are left out, where a file has them.
     """
 
     kind: SourceKind
@@ -80,6 +92,8 @@ class SourceSettings(ContractModel):
     changed_at: ChangeTime = "record"
     keys: Annotated[tuple[ClientId, ...], Field(max_length=MOST_KEYS)] = ()
     strict: bool = False
+    live: LiveMode = "on"
+    live_from: AwareDatetime | None = None
 
     @model_validator(mode="after")
     def only_tables_lack_a_course(self) -> Self:
@@ -116,6 +130,12 @@ class LiveDay(ContractModel):
     - `refused`: requests that were refused because of their content.
     - `attachments` and `attachment_bytes`: files of statements, which are not kept.
     - `broken_rules`: rule of the xAPI specification -> how often an accepted statement broke it.
+    - `older`: rows before `live_from`, which were left out.
+    - `observed`: rows that were looked at while the source was observed. They were not written.
+    - `outcomes`: what would become of them -> their number: a type of record, why a row would be set aside, or `not
+      relevant`.
+    - `written_until`: when the importer last changed the job of the day. `waiting` rows were accepted, and the job
+      has not counted them yet. `rejected` is the number of rows that the job has set aside.
     """
 
     source: SourceName
@@ -129,6 +149,12 @@ class LiveDay(ContractModel):
     attachments: int = 0
     attachment_bytes: int = 0
     broken_rules: dict[str, int] = {}
+    older: int = 0
+    observed: int = 0
+    outcomes: dict[str, int] = {}
+    written_until: datetime | None = None
+    waiting: int = 0
+    rejected: int = 0
 
 
 class DataSource(SourceSettings):

@@ -39,6 +39,14 @@ class Platforms:
     prefixes: Mapping[str, str] = field(default_factory=dict)
     log: str | None = None
 
+    @classmethod
+    def of_addresses(cls, prefixes: Mapping[str, str], log: str | None = None) -> "Platforms":
+        """Return the rule for the prefixes of platforms by their addresses, as the setting has them."""
+        by_key = {}
+        for address, prefix in prefixes.items():
+            by_key[platform_key(address)] = prefix
+        return cls(by_key, log)
+
     def account_id(self, platform: str | None, name: str) -> str:
         """Return the id of a person, or of a course in a log, that a platform calls `name`."""
         if not platform:

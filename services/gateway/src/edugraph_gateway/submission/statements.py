@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
@@ -32,9 +33,11 @@ from edugraph_common.sources import Platforms
 from edugraph_common.sources.live_statements import statement_row
 from edugraph_common.sources.moodle import mark_summaries_of_request
 from edugraph_common.sources.statements import content_key, statement_id, verb_iri
+from edugraph_common.sources.xapi import read_statement
 from edugraph_common.sources.xapi_rules import broken_rules
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.live_records import LiveGatherer, LiveRecords
+from edugraph_gateway.submission.live_sources import is_too_old, observed
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS
 
 MOST_STATEMENTS = INLINE_RECORDS
@@ -103,6 +106,8 @@ class StatementReceiver:
             await self._count(request, Counter(refused=1))
             words = f"{wrong.field}: {wrong.reason}. Nothing of the request was taken."
             raise Problem(400, "statement", words) from None
+        if request.source is not None and request.source.live == "observe":
+            return await self._observe(request, rules)
         with_ids = await self._with_ids(request)
         # Two statements without ids and with equal contents are one.
         named = {statement["id"]: statement for statement in reversed(with_ids)}
@@ -110,6 +115,7 @@ class StatementReceiver:
         now = self.now()
         known = await self._in_time(lambda: self.recent.find(request.source_name, list(named), now))
         found = _sorted(named, contents, known)
+        older = _without_older(found.new, request.source)
         if found.conflicts and request.is_single:
             await self._count(request, Counter(conflicts=1))
             words = f"Another statement with the id {found.conflicts[0][:64]} was accepted before."
@@ -125,12 +131,26 @@ class StatementReceiver:
             accepted=len(found.new),
             known=found.known,
             conflicts=len(found.conflicts),
+            older=older,
             attachments=request.attachments.number,
             attachment_bytes=request.attachments.bytes,
         )
-        for rule, number in rules.items():
-            counts[RULE + rule] = number
+        counts.update(_named_rules(rules))
         await self._count(request, counts, accepted=bool(found.new))
+        return [statement["id"] for statement in with_ids]
+
+    async def _observe(self, request: Request, rules: Mapping[str, int]) -> list[str]:
+        """Count what would become of the statements. Return ids for them. Nothing is sent on or remembered."""
+        now = self.now()
+        name = request.source_name
+        with_ids = await self._with_ids(request)
+        stored = await self._in_time(lambda: self.counts.of(name, now.date()))
+        read = partial(read_statement, platforms=self.platforms)
+        younger = [each for each in with_ids if not is_too_old(request.source, _moment(each))]
+        counts = observed(younger, read, stored, now)
+        counts["older"] = len(with_ids) - len(younger)
+        counts.update(_named_rules(rules))
+        await self._count(request, counts)
         return [statement["id"] for statement in with_ids]
 
     async def find(self, source_name: str, wanted_id: str) -> dict[str, Any] | None:
@@ -269,6 +289,18 @@ def _sorted(
         else:
             found.conflicts.append(name)
     return found
+
+
+def _without_older(statements: dict[str, dict[str, Any]], source: DataSource | None) -> int:
+    """Take the statements out that are too old for the source. Return their number."""
+    older = [name for name, each in statements.items() if is_too_old(source, _moment(each))]
+    for name in older:
+        del statements[name]
+    return len(older)
+
+
+def _named_rules(rules: Mapping[str, int]) -> dict[str, int]:
+    return {RULE + rule: number for rule, number in rules.items()}
 
 
 def _as_stored(

@@ -3,6 +3,7 @@
 GET /v1/sources/{name}/live counts what the source sent on a day.
 """
 
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -15,22 +16,33 @@ from edugraph_common.contracts.data_sources import LiveDay
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.live_days import live_job_id_of_day
 from edugraph_common.contracts.messages import INLINE_RECORDS
+from edugraph_common.contracts.records import Record, Withdrawal, parse_row
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.live_counts import LAST_ACCEPTED
+from edugraph_common.sources.rights import check_rights
 from edugraph_gateway.api.dependencies import (
     ClockDep,
     Importer,
     IntakeDep,
+    JobsDep,
     LiveCountsDep,
     LiveDep,
     SourceReader,
     SourcesDep,
 )
+from edugraph_gateway.api.routes.previews import MARK_ID
 from edugraph_gateway.api.routes.sources import Name, show_source
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, not_found_for, problem_responses
 from edugraph_gateway.submission.live_records import QUEUE, LiveRecords
+from edugraph_gateway.submission.live_sources import (
+    OUTCOME,
+    is_too_old,
+    observed,
+    refuse_paused,
+)
 from edugraph_gateway.submission.request_body import json_body
+from edugraph_gateway.submission.rights import rights_of
 from edugraph_gateway.submission.statements import RULE
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS
 
@@ -87,18 +99,37 @@ async def send_records(
     except ValidationError as error:
         raise invalid(error) from None
     try:
-        await intake.use_source(caller, name, "ndjson")
+        source = await intake.use_source(caller, name, "ndjson")
     except Refusal:
         raise not_found_for(caller.client_id, "source", name) from None
-    job_id = await live.send(LiveRecords(caller, name, records))
+    refuse_paused(source)
+    at = now()
+    threads = intake.submitter.threads
+    younger = tuple(each for each in records if not is_too_old(source, each.get("timestamp")))
+    numbers = Counter(older=len(records) - len(younger))
+    job_id = live_job_id_of_day(name, at.astimezone(UTC).date())
+    if source is not None and source.live == "observe":
+        stored = await in_time(lambda: counts.of(name, at.date()), WRITE_TIMEOUT_SECONDS, threads)
+        rights = rights_of(caller, MARK_ID, name)
+
+        def read(row: Any) -> Record | Withdrawal:
+            content = parse_row(row)
+            if isinstance(content, Record):
+                check_rights(content, rights, MARK_ID)
+            return content
+
+        numbers.update(observed(younger, read, stored, at))
+    elif younger:
+        job_id = await live.send(LiveRecords(caller, name, younger))
+        numbers["accepted"] = len(younger)
     with suppress(Retryable):  # the records are accepted
         await in_time(
-            lambda: counts.add(name, {"accepted": len(records)}, now(), accepted=True),
+            lambda: counts.add(name, numbers, at, accepted=numbers["accepted"] > 0),
             WRITE_TIMEOUT_SECONDS,
-            intake.submitter.threads,
+            threads,
         )
     links = {"job": f"/v1/jobs/{job_id}", "rejects": f"/v1/jobs/{job_id}/rejects"}
-    return RecordsAccepted(accepted=len(records), job_id=job_id, links=links)
+    return RecordsAccepted(accepted=numbers["accepted"], job_id=job_id, links=links)
 
 
 @router.get("/v1/sources/{name}/live", responses=problem_responses(401, 403, 404, 422, 429, 503))
@@ -107,6 +138,7 @@ def show_live_day(
     caller: SourceReader,
     sources: SourcesDep,
     counts: LiveCountsDep,
+    jobs: JobsDep,
     now: ClockDep,
     name: Name,
     day: date | None = None,
@@ -114,20 +146,33 @@ def show_live_day(
     """Return the numbers of a day in UTC, or of today: what the source sent live. They are kept for 40 days."""
     show_source(caller=caller, sources=sources, name=name)
     shown_day = day or now().astimezone(UTC).date()
+    job_id = live_job_id_of_day(name, shown_day)
     stored = counts.of(name, shown_day)
     last_accepted = stored.pop(LAST_ACCEPTED, None)
     rules = {}
-    numbers = {}
+    outcomes = {}
+    numbers: dict[str, Any] = {}
     for counted, number in stored.items():
         if counted.startswith(RULE):
             rules[counted.removeprefix(RULE)] = int(number)
+        elif counted.startswith(OUTCOME):
+            outcomes[counted.removeprefix(OUTCOME)] = int(number)
         else:
             numbers[counted] = int(number)
+    report = jobs.report(job_id, now())
+    if report is not None:
+        # The counts of the gateway are a courtesy, and those of the job are exact.
+        numbers["waiting"] = max(0, numbers.get("accepted", 0) - report.read)
+        numbers["written_until"] = report.updated
+        numbers["rejected"] = report.rejected
+    else:
+        numbers["waiting"] = numbers.get("accepted", 0)
     return LiveDay(
         source=name,
         day=shown_day,
-        job_id=live_job_id_of_day(name, shown_day),
+        job_id=job_id,
         last_accepted=datetime.fromisoformat(last_accepted) if last_accepted else None,
         broken_rules=rules,
+        outcomes=outcomes,
         **numbers,
     )

@@ -7,7 +7,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 
 from edugraph_common.contracts.messages import Format
-from edugraph_common.sources.platforms import Platforms, platform_key
+from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import MAX_FUTURE
 from edugraph_common.sources.source_trial import SourceTrial, try_source
@@ -60,8 +60,7 @@ async def try_file(
     source = await anyio.to_thread.run_sync(
         partial(show_source, caller=caller, sources=sources, name=name)
     )
-    by_key = {platform_key(address): prefix for address, prefix in prefixes.items()}
-    platforms = Platforms(by_key, source.platform)
+    platforms = Platforms.of_addresses(prefixes, source.platform)
     check = partial(check_rights, rights=rights_of(caller, MARK_ID, source.name), job_id=MARK_ID)
     latest = clock() + MAX_FUTURE
 

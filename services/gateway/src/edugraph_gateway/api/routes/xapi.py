@@ -27,6 +27,7 @@ from edugraph_gateway.problems import not_found_for, problem_responses
 from edugraph_gateway.submission import statements as receiving
 from edugraph_gateway.submission.attachments import JSON, MOST_BYTES, split_files
 from edugraph_gateway.submission.live_records import QUEUE
+from edugraph_gateway.submission.live_sources import refuse_paused
 from edugraph_gateway.submission.request_body import BodyLimits, body_of
 
 STATEMENT_PARAMETERS = frozenset({"statementId", "format", "attachments"})
@@ -134,6 +135,7 @@ async def post_statements(
     body, attachments = await _body(request, intake.limits)
     statements, is_single = receiving.parsed_statements(body)
     source = await intake.use_source(caller, None, "xapi")
+    refuse_paused(source)
     return await receiver.receive(
         receiving.Request(caller, source, statements, is_single, attachments)
     )
@@ -167,6 +169,7 @@ async def put_statement(
     if not isinstance(given, str) or given.strip().lower() != wanted.strip().lower():
         raise Problem(400, "statement", "The id of the statement is not that of statementId.")
     source = await intake.use_source(caller, None, "xapi")
+    refuse_paused(source)
     statement = {**statement, "id": wanted}
     await receiver.receive(receiving.Request(caller, source, [statement], True, attachments))
     return Response(status_code=204)
