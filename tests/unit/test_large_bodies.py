@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.app import make_application as gateway_application
@@ -33,8 +34,13 @@ def opened_insights() -> Insights:
     )
 
 
-def sent(app: FastAPI, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, int]:
-    """Send a body of 4 MiB in chunks. Return the status of the answer, and how many bytes the application took."""
+def sent(
+    app: FastAPI, method: str, path: str, headers: Mapping[str, str], body_bytes: int = BODY_BYTES
+) -> tuple[int, int]:
+    """Send a body in chunks, and end the connection before the body's end.
+
+    Return the status of the answer, and how many bytes the application took.
+    """
     taken_bytes = 0
     statuses: list[int] = []
     scope = {
@@ -54,7 +60,7 @@ def sent(app: FastAPI, method: str, path: str, headers: Mapping[str, str]) -> tu
 
     async def receive() -> dict[str, Any]:
         nonlocal taken_bytes
-        if taken_bytes >= BODY_BYTES:
+        if taken_bytes >= body_bytes:
             return {"type": "http.disconnect"}
         taken_bytes += CHUNK_BYTES
         return {"type": "http.request", "body": b" " * CHUNK_BYTES, "more_body": True}
@@ -108,3 +114,17 @@ def test_with_a_key_insights_reads_no_more_than_it_needs(
         )
         assert status == 413
         assert taken_bytes <= (0 if declared else MOST_BODY_BYTES + CHUNK_BYTES)
+
+
+@pytest.mark.parametrize("body_bytes", [0, CHUNK_BYTES])
+def test_a_connection_that_ends_before_its_body_is_not_a_bug(
+    monkeypatch: pytest.MonkeyPatch, body_bytes: int
+) -> None:
+    """Anybody could else fill the log with bugs. Out: ClientDisconnect in `EXPECTED_ERRORS` of insights."""
+    insights = opened_insights()
+    monkeypatch.setattr(type(insights), "admit", lambda *_: Caller("key", (), ("teacher",), "T01"))
+    app = insights_application(insights)
+    with capture_logs() as lines:
+        status, _ = sent(app, "POST", "/v1/insights/views", {}, body_bytes)
+    assert status == 400
+    assert "insights_bug" not in {each["event"] for each in lines}

@@ -158,6 +158,18 @@ def test_the_index_forgets_sessions_that_have_ended_by_themselves(redis: Any) ->
     assert [each.began for each in sessions.all().values()] == [later]
 
 
+@pytest.mark.parametrize("entry", ["", "not JSON", "{}", "[]", '{"client_id": 5}'])
+def test_an_entry_of_the_index_that_cannot_be_read_stops_nobody(redis: Any, entry: str) -> None:
+    """Out: let `all` raise."""
+    sessions = Sessions(redis, made_issuer())
+    redis.hset(INDEX, "edugraph:session:strange", entry)
+    session_id = sessions.begin(made_session(NOW, "read"), NOW)
+    assert sessions.caller(session_id, NOW)
+    assert len(sessions.all()) == 1
+    assert sessions.end_of("oidc:u") == 1
+    assert sessions.caller(session_id, NOW) is None
+
+
 @pytest.mark.parametrize("token", ["", "es_", "es_unknown", "eg_0_0", "es_" + "x" * 200])
 def test_what_is_no_session_is_nobody(redis: Any, token: str) -> None:
     assert Sessions(redis, made_issuer()).caller(token, NOW) is None

@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey
 from made_issuer import SessionRedis
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.runtime.shared_state.oidc import Issuer
+from edugraph_common.runtime.shared_state.oidc import LEEWAY_SECONDS, Issuer
 from edugraph_common.runtime.shared_state.sessions import COOKIE, Sessions
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
@@ -364,6 +364,30 @@ def test_a_logout_token_of_another_person_or_session_ends_nothing_here(world: Wo
     for body in ({}, {"logout_token": "x"}, {"logout_token": ""}):
         assert browser.post("/ui/backchannel-logout", data=body).status_code == 400
     assert state_of(browser)[0] == "in"
+
+
+def test_a_logout_token_that_is_sent_again_ends_no_later_session(world: World) -> None:
+    """A copy of the token could else sign the person out again and again. Out: `began_before` in `end_of`."""
+    browser = world.browser()
+    world.sign_in(browser)
+    token = world.token("logout", **LOGOUT)
+    form = {"logout_token": token}
+    assert browser.post("/ui/backchannel-logout", data=form).status_code == 200
+    world.now += timedelta(seconds=LEEWAY_SECONDS + 1)
+    world.sign_in(browser)
+    assert browser.post("/ui/backchannel-logout", data=form).status_code == 200
+    assert state_of(browser)[0] == "in"
+
+
+@pytest.mark.parametrize("other", ["u2", "u1"])
+def test_tokens_of_another_person_renew_no_session(world: World, other: str) -> None:
+    """Out: the comparison in `Login.renewed`."""
+    browser = world.browser()
+    world.sign_in(browser)
+    world.changed = {"access": {"sub": other}}
+    world.now += timedelta(minutes=6)
+    assert state_of(browser)[0] == {"u1": "in", "u2": "ended"}[other]
+    assert len(world.redis.hashes["edugraph:sessions"]) == {"u1": 1, "u2": 0}[other]
 
 
 def test_without_redis_nobody_is_let_in(world: World) -> None:

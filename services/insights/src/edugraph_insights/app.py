@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -36,6 +37,7 @@ from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
 
 RETRY_AFTER_SECONDS = 5
 COMPRESSED_FROM_BYTES = 1024
+EXPECTED_ERRORS = (Problem, Failure, RequestValidationError, HTTPException, ClientDisconnect)
 
 
 def make_application(insights: Insights) -> FastAPI:
@@ -69,7 +71,7 @@ def make_application(insights: Insights) -> FastAPI:
         application.include_router(module.router)
     application.router.routes.append(Route(PATH, endpoint=agents))
 
-    for error_type in (Problem, Failure, RequestValidationError, HTTPException):
+    for error_type in EXPECTED_ERRORS:
         application.add_exception_handler(error_type, answer_error)
 
     # FastAPI makes all schemas except that of problems.
@@ -112,6 +114,10 @@ def error_answer(error: Exception) -> Response:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         return problem_answer(Problem(422, "invalid", f"{place}: {first['msg']}"))
+    if isinstance(error, ClientDisconnect):
+        return problem_answer(
+            Problem(400, "disconnected", "The connection ended before the body did.")
+        )
     if isinstance(error, HTTPException):
         status = error.status_code if error.status_code in TITLES else 400
         name = {404: "not-found", 405: "method"}.get(status, "request")

@@ -116,7 +116,7 @@ async def asked_nodes(request: Request, caller: CallerDep) -> NamedNodes:
 
 @router.post(
     "/v1/graph/known",
-    responses=problem_responses(401, 403, 413, 422, 429, 503),
+    responses=problem_responses(400, 401, 403, 408, 413, 422, 429, 503),
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -20,6 +20,7 @@ TITLES = {
     404: "There is no such thing",
     405: "This address does not take that method",
     406: "This form of answer is not given",
+    408: "The body did not come in time",
     413: "The request is too large",
     422: "The question cannot be answered as it was asked",
     429: "Too many requests",

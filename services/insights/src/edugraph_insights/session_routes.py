@@ -4,7 +4,7 @@ The part of the page that a person looked at stands behind the # of the address,
 page itself remembers it and goes back there after signing in.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import parse_qs
 
@@ -16,6 +16,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.permissions import Role
 from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.oidc import LEEWAY_SECONDS
 from edugraph_common.runtime.shared_state.sessions import COOKIE, Sessions, csrf_token, token_sent
 from edugraph_insights.api import InsightsDep
 from edugraph_insights.insights import Insights
@@ -26,6 +27,8 @@ LOGIN = "/ui/login"
 CALLBACK = "/ui/callback"
 ATTEMPT_COOKIE = "edugraph_login"
 ATTEMPT_SECONDS = 600
+# A session that begins so long after the issuer made a logout token may be one that the token is meant for.
+MOST_CLOCK_DIFFERENCE = timedelta(seconds=LEEWAY_SECONDS)
 UNKEPT = {**HEADERS, "Cache-Control": "no-store"}
 
 router = APIRouter(include_in_schema=False)
@@ -158,7 +161,8 @@ async def log_out_by_issuer(request: Request, insights: InsightsDep) -> Response
         if logged_out is None:
             return False
         # The token is also valid if the session has ended by itself.
-        ended = sessions.end_of(logged_out.client_id, logged_out.sid)
+        latest = logged_out.at + MOST_CLOCK_DIFFERENCE
+        ended = sessions.end_of(logged_out.client_id, logged_out.sid, latest)
         insights.audit.record(
             logged_out.client_id or "issuer", "session.end", f"{ended} by the issuer", now
         )

@@ -88,7 +88,7 @@ def list_views(insights: InsightsDep, caller: CallerDep) -> Views:
     VIEWS,
     status_code=201,
     summary="Save a view",
-    responses=problem_responses(401, 403, 413, 422, 429, 503),
+    responses=problem_responses(400, 401, 403, 408, 413, 422, 429, 503),
     openapi_extra=_described_body(),
 )
 def add_view(view: SentView, insights: InsightsDep, caller: CallerDep) -> KeptView:
@@ -104,7 +104,7 @@ def add_view(view: SentView, insights: InsightsDep, caller: CallerDep) -> KeptVi
 @router.put(
     f"{VIEWS}/{{view_id}}",
     summary="Rename a view, or save another state in it",
-    responses=problem_responses(401, 403, 404, 413, 422, 429, 503),
+    responses=problem_responses(400, 401, 403, 404, 408, 413, 422, 429, 503),
     openapi_extra=_described_body(),
 )
 def replace_view(

@@ -16,8 +16,12 @@ MOST_HEADER_BYTES = 64 * 1024
 class ImpatientProtocol(HttpToolsProtocol):
     """Closes a connection whose request headers take longer than 10 seconds or are too large.
 
-    Trailers, which may follow a chunked body, are kept in memory like headers, so the same limit holds for them.
-    Bodies have their own limits.
+    The 10 seconds begin with the connection, with the first byte of a request, and with the end of an answer. After
+    an answer uvicorn itself waits only for a silent client, and not for one that sends blank lines or the rest of a
+    body that nobody reads.
+
+    Trailers, which may follow a chunked body, are kept in memory like headers, so the same limit of bytes holds for
+    them. Bodies have their own limits.
     """
 
     _headers_timer: asyncio.TimerHandle | None = None
@@ -51,6 +55,12 @@ class ImpatientProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0
         super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        is_next_request_there = not self.cycle.response_complete
+        if not is_next_request_there and not self.transport.is_closing():
+            self._await_headers()
 
     def _await_headers(self) -> None:
         self._headers_are_there()

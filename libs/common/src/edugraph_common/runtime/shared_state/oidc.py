@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import httpx
@@ -60,11 +60,13 @@ class Endpoints(NamedTuple):
 class LoggedOut(NamedTuple):
     """The sessions that a logout token ends: the session `sid`, or all sessions of `client_id` if `sid` is empty.
 
-    `client_id` is empty if the token names only the session.
+    `client_id` is empty if the token names only the session. `at` is when the issuer made the token. A copy of
+    the token may be sent again later, so it ends no session that began after it.
     """
 
     client_id: str
     sid: str
+    at: datetime
 
 
 class Issuer:
@@ -136,7 +138,7 @@ class Issuer:
         client_id = ""
         if subject:
             client_id = f"oidc:{subject}"
-        return LoggedOut(client_id, session or "")
+        return LoggedOut(client_id, session or "", datetime.fromtimestamp(claims["iat"], UTC))
 
     def claims(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
         """Return the claims of a token for this audience, or None if it is invalid.

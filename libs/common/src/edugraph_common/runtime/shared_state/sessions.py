@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol, cast
 
@@ -21,6 +22,7 @@ import redis
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+from pydantic import ValidationError
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.runtime.service.problems import Refusal
@@ -132,23 +134,33 @@ class Sessions:
             self._redis.delete(key)
             self._redis.hdel(INDEX, key)
 
-    def end_of(self, client_id: str, sid: str = "") -> int:
-        """End the sessions of a person, or only the one that the issuer calls `sid`. Return how many there were."""
-        mine = {
-            key: each
-            for key, each in self.all().items()
-            if each.client_id == client_id or not client_id
-        }
-        chosen = [key for key, each in mine.items() if not sid or each.sid == sid]
-        for key in chosen:
-            self.end_by_key(key)
-        return len(chosen)
+    def end_of(self, client_id: str, sid: str = "", began_before: datetime | None = None) -> int:
+        """End the sessions of a person, or only the one that the issuer calls `sid`. Return how many there were.
+
+        Sessions that began at `began_before` or later stay.
+        """
+        ended = 0
+        for key, each in self.all().items():
+            is_of_person = not client_id or each.client_id == client_id
+            is_chosen = not sid or each.sid == sid
+            is_later = began_before is not None and each.began >= began_before
+            if is_of_person and is_chosen and not is_later:
+                self.end_by_key(key)
+                ended += 1
+        return ended
 
     def all(self) -> dict[str, OpenSession]:
-        """Return the sessions by the names of their keys. Some may have ended by themselves."""
+        """Return the sessions by the names of their keys. Some may have ended by themselves.
+
+        An entry that cannot be read is left out. It must not keep people from signing in.
+        """
         with redis_errors():
             found = cast("dict[str, str]", self._redis.hgetall(INDEX))
-        return {key: OpenSession.model_validate_json(text) for key, text in found.items()}
+        sessions: dict[str, OpenSession] = {}
+        for key, text in found.items():
+            with suppress(ValidationError):
+                sessions[key] = OpenSession.model_validate_json(text)
+        return sessions
 
     def caller(self, token: str, now: datetime) -> Caller | None:
         """Return whose session it is, with the rights that the issuer gave last.
