@@ -1,10 +1,12 @@
 """A name or an id is found beside every kind of neighbour, and not inside of a longer word."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.words import standing_alone
+from edugraph_common.contracts.words import as_searched, standing_alone
 
 # A few characters of each kind. A digit is a kind of its own, and so are the letters of each script.
 DIGITS = "0179"
@@ -21,7 +23,7 @@ HAN_NAMES = st.text("欧阳思齐王小明阿依古丽", min_size=2, max_size=5)
 def found(word: str, text: str) -> bool:
     pattern = standing_alone([word])
     assert pattern is not None
-    return pattern.search(text) is not None
+    return pattern.search(as_searched(text)) is not None
 
 
 def kind_of(character: str) -> str:
@@ -77,6 +79,31 @@ def test_a_name_is_found_as_people_write_its_inside(
     for each in between:
         assert found(name, around.format(form.format(each))), each
     assert not found(name, around.format(form.format("x")))
+
+
+WIDE = str.maketrans(
+    {chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)} | {" ": "\u3000"}
+)
+BOLD = str.maketrans({chr(ord("A") + each): chr(0x1D400 + each) for each in range(26)})
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u202e\u2060\ufeff\ufe0f\U000e0041"
+
+
+@given(word=IDS | LATIN_NAMES | HAN_NAMES, behind=st.sampled_from(["", " ", "的", "_", ".csv"]))
+def test_a_word_is_found_in_each_form_of_its_characters(word: str, behind: str) -> None:
+    """Out: NFC, NFKC or the category Cf in `as_searched`."""
+    forms = [word.translate(WIDE), word.translate(BOLD), unicodedata.normalize("NFD", word)]
+    forms += [each.join(word) for each in INVISIBLE]
+    for form in forms:
+        assert found(word, f"和{form}{behind}"), ascii(form)
+        assert found(form, f"和{word}{behind}"), ascii(form)
+
+
+@pytest.mark.parametrize("behind", ["\u00b2", "\u2460", "\u00bd"])
+def test_a_digit_that_counts_something_is_not_a_part_of_an_id(behind: str) -> None:
+    """Out: the category No in `_plain`."""
+    assert found("S107", f"S107{behind}")
+    assert not found("S1071", f"S107{behind}")
+    assert not found("S1072", f"S107{behind}")
 
 
 @pytest.mark.parametrize(

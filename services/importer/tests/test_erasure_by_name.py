@@ -290,6 +290,30 @@ def test_a_namesake_of_somebody_else_opens_no_file(tmp_path: Path) -> None:
     assert index.may_hold((), ["somebody"])
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Quillon Zephyr", "Quillon_Zephyr"),
+        ("Quillon Zephyr", "QUILLON  zephyr"),
+        ("Quillon Zephyr", "Ｑｕｉｌｌｏｎ\u3000Ｚｅｐｈｙｒ"),
+        ("Quillon Zephyr", "Quil\u00adlon Zephyr"),
+        ("阿依古丽·买买提", "阿依古丽买买提"),
+        ("阿依古丽买买提", "阿依古丽\u200b买买提"),
+        ("阿依古丽·买买提", "阿依古丽・买买提"),
+        ("Zoë O'Neill", "zoe\u0308 o’neill"),
+    ],
+)
+def test_a_file_with_another_spelling_of_the_name_is_opened(name: str, written: str) -> None:
+    """Out: `fixed_parts` or `as_searched` in persons.py."""
+    builder = PersonIndexBuilder(ReadPlan())
+    row = json.dumps(record("course_record", student_name=written, course_id="c")).encode()
+    builder.add([RawRow(1, row)])
+    index = PersonIndex(builder.to_bytes())
+    assert Person(frozenset(), names=frozenset({name})).is_written_in(written)
+    assert index.may_hold((), [name])
+    assert not index.may_hold((), [f"{name}x"])
+
+
 def test_an_index_of_very_many_texts_denies_no_word() -> None:
     """Out: the bound, so that a file of nothing but rejects costs a minute. Or the flag, so that it denies a name."""
     builder = PersonIndexBuilder(ReadPlan())

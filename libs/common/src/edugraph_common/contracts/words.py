@@ -5,11 +5,15 @@ A word ends where the kind of character changes: `S107` is found in `S107_report
 `Miami`. Scripts without spaces between words have no such ends, so a Chinese name is found wherever its
 characters occur.
 
-People write the inside of a name in several ways: `Mia Berg` is found in `Mia_Berg.csv` and in `Mia  Berg`.
+People write the inside of a name in several ways: `Mia Berg` is found in `Mia_Berg.csv` and in `Mia  Berg`. They also
+write the characters in several forms: full-width letters, accents apart from their letters, and invisible characters
+between them. So words are searched in the form of a text that `as_searched` returns.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 # The letters of the scripts that separate words by spaces. Each entry is the inside of a character class.
 _SCRIPTS = (
@@ -22,14 +26,46 @@ _SCRIPTS = (
     "\u0900-\u0965",  # Devanagari
 )
 _KINDS = (r"\d", *_SCRIPTS)
-_POINTS_IN_NAMES = "\u00b7\u2022\u2027\u2219\u22c5\u30fb\uff0e\uff65"
-_APOSTROPHES = "'\u2018\u2019\u02bc\u00b4\u0060\uff07"
+_POINT = "\u00b7"
+_POINTS_IN_NAMES = "\u2022\u2027\u2219\u22c5\u30fb\uff0e\uff65"
+_OTHER_APOSTROPHES = "\u2018\u2019\u02bc\u00b4\u0060\uff07"
+_ONE_SIGN = str.maketrans(
+    dict.fromkeys(_POINTS_IN_NAMES, _POINT) | dict.fromkeys(_OTHER_APOSTROPHES, "'")
+)
 # A character inside of a name -> the pattern of the characters that people write instead.
-_OTHER_SPELLINGS = {
-    " ": r"[\s_.\-]+",
-    **dict.fromkeys(_POINTS_IN_NAMES, rf"[\s_.\-{_POINTS_IN_NAMES}]*"),
-    **dict.fromkeys(_APOSTROPHES, f"[{_APOSTROPHES}]"),
-}
+_OTHER_SPELLINGS = {" ": r"[\s_.\-]+", _POINT: rf"[\s_.\-{_POINT}]*"}
+# Characters that have a plain form, or none at all, are among these.
+_NOT_PLAIN = re.compile(r"[^\x00-\x7f\u4e00-\u9fff]+")
+# Selectors choose how the character before them looks.
+_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
+
+
+def as_searched(text: str) -> str:
+    """Return a text in the form in which words are searched, which has one form of each character.
+
+    Letters have their usual width and shape, and invisible characters are left out.
+    """
+    if text.isascii():
+        return text.replace("`", "'")
+    one_sign = unicodedata.normalize("NFC", text).translate(_ONE_SIGN)
+    return _NOT_PLAIN.sub(lambda found: "".join(map(_plain, found[0])), one_sign)
+
+
+@lru_cache(maxsize=4_096)
+def _plain(character: str) -> str:
+    """Return the usual form of a character, or "" if the character is invisible."""
+    category = unicodedata.category(character)
+    if category == "Cf" or character in _SELECTORS:
+        return ""
+    # A digit such as \u00b2 or \u2460 counts something, and is not a part of the number before it.
+    if category == "No":
+        return character
+    return unicodedata.normalize("NFKC", character)
+
+
+def fixed_parts(word: str) -> list[str]:
+    """Return the parts of a word, as they are searched, that stand in each of its spellings."""
+    return re.split(rf"[\s{_POINT}]+", as_searched(word))
 
 
 def not_after(first: str) -> str:
@@ -49,9 +85,10 @@ def not_before(last: str) -> str:
 
 
 def standing_alone(words: Iterable[str], *, ignore_case: bool = False) -> re.Pattern[str] | None:
-    """Return a pattern that finds any of the words, or None if there are no words."""
+    """Return a pattern that finds any of the words in a text of `as_searched`, or None if there are no words."""
     # The longest word comes first, because a pattern takes the first alternative that matches at a position.
-    given = sorted({word for word in words if word}, key=lambda word: (-len(word), word))
+    searched = {as_searched(word) for word in words}
+    given = sorted(searched - {""}, key=lambda word: (-len(word), word))
     if not given:
         return None
     alone = []

@@ -6,7 +6,6 @@ its fields, and never by its text.
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,7 @@ from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.record_keys import source_and_id
 from edugraph_common.contracts.records import DATA_OF_TYPE, shorten
-from edugraph_common.contracts.words import standing_alone
+from edugraph_common.contracts.words import as_searched, standing_alone
 from edugraph_common.sources.students import (
     STUDENT_FIELDS,
     names_without_id,
@@ -70,15 +69,11 @@ class Person:
 
     @cached_property
     def _words(self) -> re.Pattern[str] | None:
-        words = [unicodedata.normalize("NFC", each) for each in (*self.ids, *self.names)]
-        return standing_alone(words, ignore_case=True)
+        return standing_alone((*self.ids, *self.names), ignore_case=True)
 
     def is_named_in(self, text: str) -> bool:
         """Return whether a text contains an id or a name as a word, in any Unicode form."""
-        return (
-            self._words is not None
-            and self._words.search(unicodedata.normalize("NFC", text)) is not None
-        )
+        return self._words is not None and self._words.search(as_searched(text)) is not None
 
     def is_quoted(self, found: str) -> bool:
         """Return whether the wrong value in a report is one of the ids, or a text that names the person.
@@ -94,18 +89,13 @@ class Person:
 
     @cached_property
     def written(self) -> re.Pattern[str] | None:
-        """The pattern that finds the person in texts of people (NFC), or None if there is nothing to find."""
+        """The pattern that finds the person in texts of people, as they are searched, or None without a word."""
         words = (*self.names, *(each for each in self.ids if len(each) >= SHORTEST_WORD))
-        return standing_alone(
-            [unicodedata.normalize("NFC", each) for each in words], ignore_case=True
-        )
+        return standing_alone(words, ignore_case=True)
 
     def is_written_in(self, text: str) -> bool:
         """Return whether a text of people names the person, ignoring case. Short ids do not count."""
-        return (
-            self.written is not None
-            and self.written.search(unicodedata.normalize("NFC", text)) is not None
-        )
+        return self.written is not None and self.written.search(as_searched(text)) is not None
 
 
 @dataclass(frozen=True)

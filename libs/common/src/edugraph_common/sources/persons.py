@@ -6,8 +6,9 @@ tombstone.
 
 Some texts have no ids: rows that cannot be decoded, and texts that may name a student whose id is missing. An erasure
 searches ids and names as words in them. Therefore the index also has a hash of each piece of one to three characters
-of such a text: the text can only contain a word if all pieces of the word are there. If there is too much of such
-text, the index says that it may hold any word. The index never misses a person whom a search of all rows would find
+of such a text: the text can only contain a word if all pieces of the word are there. Pieces with a space or a point
+do not count, since people write something else in their place. If there is too much of such text, the index says that
+it may hold any word. The index never misses a person whom a search of all rows would find
 (`edugraph_importer.erasure.files.StudentRows` searches the rows).
 
 The hashes have no key, since the index is stored beside the rows, which hold the ids themselves. It is written again
@@ -15,13 +16,13 @@ when a person is removed from the rows.
 """
 
 import struct
-import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from itertools import chain
 
 from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.contracts.words import as_searched, fixed_parts
 from edugraph_common.sources.chunking import RawRow
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.read_plan import ReadPlan
@@ -118,9 +119,10 @@ class PersonIndex:
     def _may_hold_word(self, word: str) -> bool:
         if self._may_hold_any_word:
             return True
-        return all(
-            _has(self._pieces, _PIECE_BYTES, _hash_of_piece(piece)) for piece in _pieces_of(word)
-        )
+        pieces: set[str] = set()
+        for part in fixed_parts(word):
+            pieces |= _pieces_of(part)
+        return all(_has(self._pieces, _PIECE_BYTES, _hash_of_piece(piece)) for piece in pieces)
 
 
 def people_of_mapping(mapping: Mapping) -> People:
@@ -154,7 +156,7 @@ def people_of(source: Source, row: RawRow) -> People | None:
 
 
 def _pieces_of(text: str) -> set[str]:
-    text = unicodedata.normalize("NFC", text).translate(_DOTTED_AND_DOTLESS).casefold()
+    text = as_searched(text).translate(_DOTTED_AND_DOTLESS).casefold()
     pieces: set[str] = set()
     for length in range(1, _LONGEST_PIECE + 1):
         pieces.update(text[start : start + length] for start in range(len(text) - length + 1))

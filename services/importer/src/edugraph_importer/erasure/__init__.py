@@ -6,7 +6,6 @@ comes last, because it knows the ids of the person's records. An erasure that br
 
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from edugraph_common.contracts.messages import Findings, ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import Eraser, patterns_of, record_mark
 from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.contracts.words import as_searched
 from edugraph_common.runtime.messaging.dead_letters import Rewritten
 from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
@@ -443,8 +443,7 @@ def is_named_in(view: SavedView, who: Who, written: re.Pattern[str] | None) -> b
         return True
     if written is None:
         return False
-    words = unicodedata.normalize("NFC", view.words())
-    return written.search(words) is not None
+    return written.search(as_searched(view.words())) is not None
 
 
 def _letter_without(who: Who) -> Callable[[bytes], bytes]:

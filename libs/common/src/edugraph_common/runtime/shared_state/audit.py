@@ -245,9 +245,8 @@ class Audit:
             entry = _entry_of(text)
             if newer is None:
                 last = entry.place
-            if entry.action == UNREADABLE or not hmac.compare_digest(
-                entry.hash, self._hash_of(entry)
-            ):
+            # An entry that cannot be read has no hash.
+            if not hmac.compare_digest(entry.hash, self._hash_of(entry)):
                 return Verified(
                     number_of_entries,
                     last,
