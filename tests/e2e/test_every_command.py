@@ -193,6 +193,13 @@ def test_a_source_is_registered_and_an_import_belongs_to_it(
     assert changed["changed_at"] == "import"
     assert commands.json("sources", "show", name) == changed
     assert changed in commands.json("sources", "list")
+    day = commands.json("sources", "live", name, "--day", "2026-09-21")
+    assert (day["job_id"], day["accepted"]) == (f"live-{name}-2026-09-21", 0)
+    begin = "2026-09-21T00:00:00Z"
+    paused = commands.json(
+        "sources", "change", name, "--live", "paused", "--live-from", "2026-09-21"
+    )
+    assert (paused["live"], paused["live_from"], paused["analyse"]) == ("paused", begin, False)
 
 
 def test_a_source_is_tried_and_pulled(commands: Commands, tmp_path: Path) -> None:
