@@ -68,6 +68,7 @@ BOUNDS: list[tuple[type[Any], dict[str, Any], str, list[Any], list[Any]]] = [
     (ImportBatch, BATCH, "generation", [0], [-1]),
     (LivePart, PART, "acceptance", [0], [-1]),
     (LivePart, PART, "records", [[{}]], [[]]),
+    (LivePart, {"acceptance": 1}, "packed", ["x"], [""]),
     (LiveBatch, LIVE, "parts", [[PART]], [[]]),
     (AnalysisBatch, OF_A_KIND, "batch", [0], [-1]),
     (AnalysisBatch, OF_A_KIND, "expected", [None, 0], [-1]),

@@ -31,10 +31,11 @@ LONGEST_CUT_SECONDS = 2.0
 
 
 class Apart(NamedTuple):
-    """A system that reaches its servers by way of the proxies."""
+    """A system that reaches its servers by way of the proxies. `servers` has their own addresses."""
 
     system: System
     proxies: dict[str, Proxy]
+    servers: dict[str, str]
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def apart(tmp_path: Path) -> Iterator[Apart]:
             environment[name] = proxy.address
         engine = Engine(name="cut", folder=tmp_path, environment=environment)
         pools = Pools(importer=2, findings=1, analyzer=1)
-        yield Apart(stack.enter_context(engine.serve(pools)), proxies)
+        yield Apart(stack.enter_context(engine.serve(pools)), proxies, addresses)
 
 
 def statement(number: int, run: str) -> dict[str, Any]:
@@ -85,11 +86,11 @@ def send_until_accepted(url: str, statements: list[dict[str, Any]]) -> None:
     raise AssertionError("never accepted")
 
 
-def in_graph() -> list[str]:
+def in_graph(servers: dict[str, str]) -> list[str]:
     """Return the ids of all attempts, each as often as it is there. It asks Neo4j without the proxy."""
-    auth = (os.environ["EDUGRAPH_NEO4J_USER"], os.environ["EDUGRAPH_NEO4J_PASSWORD"])
+    auth = (servers["EDUGRAPH_NEO4J_USER"], servers["EDUGRAPH_NEO4J_PASSWORD"])
     with neo4j.GraphDatabase.driver(
-        os.environ["EDUGRAPH_NEO4J_URI"], auth=auth, notifications_min_severity="OFF"
+        servers["EDUGRAPH_NEO4J_URI"], auth=auth, notifications_min_severity="OFF"
     ) as driver:
         rows = driver.execute_query("MATCH (n:Attempt) RETURN n.id AS id").records
     return sorted(row["id"] for row in rows)
@@ -127,4 +128,4 @@ def test_what_was_accepted_is_there_once(apart: Apart) -> None:
         for each in sending:
             each.result(timeout=PATIENCE_SECONDS)
     wanted = sorted(each["id"] for statements in requests for each in statements)
-    until(lambda: in_graph() == wanted, 120)
+    until(lambda: in_graph(apart.servers) == wanted, 120)

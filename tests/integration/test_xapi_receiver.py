@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import tincan
 from gateway_alone import Gateway, api_key, gateway, virtual_host
 from waiting import until
 
+from edugraph_common.contracts.packed_rows import unpack_rows
 from edugraph_common.contracts.permissions import Scope
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import connect
@@ -96,7 +98,7 @@ def sent_statements(guarded: Gateway) -> list[dict[str, Any]]:
         for part in args[-1]["parts"]:
             # Out: `platform_key` in gateway.py.
             assert part["platforms"] == {"lms.example": "lms:"}
-            for row in part["records"]:
+            for row in unpack_rows(part["packed"]):
                 assert all(
                     each["student_id"].startswith(("lms:", "ann@")) for each in row["students"]
                 )
@@ -351,6 +353,27 @@ def test_get_lists_nothing(sender: Sender) -> None:
         answer = sender.request("GET", params=params)
         assert (answer.status_code, answer.json()["type"]) == (400, "urn:edugraph:problem:not-lrs")
     assert sender.request("GET", params={"statementId": "no-such"}).status_code == 404
+
+
+def test_many_messages_that_wait_refuse_no_statement(
+    guarded: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Out: no look at the number of messages. An outage of hours leaves many small ones."""
+    folder = tmp_path_factory.mktemp("deep")
+    with (
+        gateway(guarded.environment, folder, auth="off", max_queue_depth="1") as running,
+        running.client(headers=VERSION) as client,
+    ):
+        for _ in range(4):
+            for _ in range(2):
+                made = statement(id=str(uuid4()))
+                assert client.post("/xapi/statements", json=made).status_code == 200
+                records = {"records": [{"type": "error_record"}]}
+                answer = client.post("/v1/sources/default/records", json=records)
+                assert answer.status_code == 202
+            time.sleep(0.4)
+        assert running.queued("live_records") > 1
+    guarded.take("live_records")
 
 
 # The memory, in Redis and with a clock of the test.

@@ -239,14 +239,18 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
 
 
 def batches_of(message: LiveBatch) -> list[ImportBatch]:
-    """Return the parts of a live batch as batches of the jobs of their sources and days."""
+    """Return the parts of a live batch as batches of the jobs of their sources and days.
+
+    Raises Rejected for packed records that cannot be read.
+    """
     batches = []
     for part in message.parts:
+        records = part.rows()
         batch = ImportBatch(
             job_id=live_job_id(part.rights.source, part.acceptance),
             batch=live_batch_number(part.acceptance),
-            records=part.records,
-            expected=len(part.records),
+            records=records,
+            expected=len(records),
             traceparent=message.traceparent,
             deadline=message.deadline,
             accepted_at=message.accepted_at,

@@ -318,7 +318,11 @@ class Importer:
 
     def live_failed(self, message: LiveBatch, reason: str) -> None:
         """Settle the parts of a live batch that was given up, except those that were written."""
-        for batch in batches_of(message):
+        try:
+            batches = batches_of(message)
+        except Rejected:
+            return  # Nobody knows how many records it had. Its dead letter says why it was given up.
+        for batch in batches:
             self._open_day(batch)
             self._settle(_failed(batch, reason))
 

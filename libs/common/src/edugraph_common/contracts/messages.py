@@ -11,6 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
+from edugraph_common.contracts.packed_rows import unpack_rows
 from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of
@@ -253,12 +254,28 @@ class LivePart(Sent):
     `acceptance` is the part's own acceptance number. It names the job and the batch of the part
     (`contracts.live_days`). `rights`: see ImportJob. `platforms`: if it is set, the records are xAPI statements
     (`sources.live_statements`), and it has the prefix of the ids of each platform.
+
+    Exactly one of `records` and `packed` is set. The gateway packs the records, and a dead letter has them plain.
     """
 
     acceptance: int = Field(ge=0)
     rights: ImportRights = ImportRights()
-    records: tuple[dict[str, Any], ...] = Field(min_length=1)
+    records: tuple[dict[str, Any], ...] | None = Field(default=None, min_length=1)
+    packed: str | None = Field(default=None, min_length=1)
     platforms: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def has_rows(self) -> Self:
+        """Raises ValueError."""
+        if (self.records is None) == (self.packed is None):
+            raise ValueError("exactly one of records and packed must be there")
+        return self
+
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """Return the records. Raises Rejected for packed ones that cannot be read."""
+        if self.packed is not None:
+            return unpack_rows(self.packed)
+        return self.records or ()
 
 
 class LiveBatch(Message):

@@ -2,6 +2,9 @@
 
 A message of the broker and a transaction of the graph cost the same for one record as for fifty. So all requests of a
 moment, of all sources, share a message (docs/adr/0116-live-records-are-gathered.md).
+
+The number of waiting messages has no limit, since a gateway makes a few each second whatever comes. The bytes of the
+queue have one, and the broker refuses what is beyond it.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from anyio import CapacityLimiter
 from edugraph_common.contracts.errors import Failure, QueueFull, Retryable
 from edugraph_common.contracts.live_days import live_job_id
 from edugraph_common.contracts.messages import INLINE_BYTES, INLINE_RECORDS, LiveBatch, LivePart
+from edugraph_common.contracts.packed_rows import pack_rows
 from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
 from edugraph_common.runtime.shared_state.callers import Caller
@@ -24,7 +28,6 @@ from edugraph_gateway.submission.publisher import Publisher
 from edugraph_gateway.submission.rights import rights_of
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS, deadline_of_job
 
-QUEUE = "live_records"
 TASK = "import_live_task"
 GATHERED_SECONDS = 0.25
 # Records of one message. A request that is larger than these limits has a message of its own.
@@ -177,7 +180,7 @@ class LiveGatherer:
             part = LivePart(
                 acceptance=acceptance,
                 rights=rights_of(sender.caller, job_id, sender.source),
-                records=tuple(sent),
+                packed=pack_rows(sent),
                 platforms=self._platforms if sender.are_statements else None,
             )
             parts.append(part)

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected, Wait
+from edugraph_common.contracts.packed_rows import with_plain_rows
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.service.settings import Settings
@@ -178,7 +179,10 @@ def made_letter(
     body: bytes,
     now: datetime,
 ) -> StoredLetter:
-    """Return the letter of a message. Its name is the same each time the message is delivered."""
+    """Return the letter of a message. Its name is the same each time the message is delivered.
+
+    Packed records of a live message are plain in the letter, so that an erasure, an export and an operator read them.
+    """
     plain_headers = {str(name): _json_value(value) for name, value in headers.items()}
     plain_properties = {name: _json_value(properties.get(name)) for name in _PROPERTIES}
     lasting_headers = {}
@@ -197,7 +201,7 @@ def made_letter(
         since=min(now, _died(plain_headers) or now),
         properties=plain_properties,
         headers=plain_headers,
-        **_body_fields(body),
+        **_body_fields(with_plain_rows(body)),
     )
 
 

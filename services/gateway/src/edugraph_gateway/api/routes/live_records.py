@@ -34,7 +34,7 @@ from edugraph_gateway.api.routes.previews import MARK_ID
 from edugraph_gateway.api.routes.sources import Name, show_source
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, not_found_for, problem_responses
-from edugraph_gateway.submission.live_records import QUEUE, LiveRecords
+from edugraph_gateway.submission.live_records import LiveRecords
 from edugraph_gateway.submission.live_sources import (
     OUTCOME,
     is_too_old,
@@ -92,7 +92,6 @@ async def send_records(
     The records of all requests within a quarter of a second are written together. Send a refused request again: a
     record that has an id is written once, however often it is sent.
     """
-    intake.backpressure.check(QUEUE)
     body = await json_body(request, intake.limits)
     try:
         records = RecordsToSend.model_validate_json(body).records

@@ -26,7 +26,6 @@ from edugraph_gateway.auth.admission import missing_scope
 from edugraph_gateway.problems import not_found_for, problem_responses
 from edugraph_gateway.submission import statements as receiving
 from edugraph_gateway.submission.attachments import JSON, MOST_BYTES, split_files
-from edugraph_gateway.submission.live_records import QUEUE
 from edugraph_gateway.submission.live_sources import refuse_paused
 from edugraph_gateway.submission.request_body import BodyLimits, body_of
 
@@ -131,7 +130,6 @@ async def post_statements(
     check_version(request)
     if request.query_params:
         raise Problem(400, "statement", "POST has no parameters here.")
-    intake.backpressure.check(QUEUE)
     body, attachments = await _body(request, intake.limits)
     statements, is_single = receiving.parsed_statements(body)
     source = await intake.use_source(caller, None, "xapi")
@@ -159,7 +157,6 @@ async def put_statement(
     check_version(request)
     if wanted is None or set(request.query_params) != {"statementId"}:
         raise Problem(400, "statement", "PUT has the one parameter statementId.")
-    intake.backpressure.check(QUEUE)
     body, attachments = await _body(request, intake.limits)
     statements, is_single = receiving.parsed_statements(body)
     if not is_single:
