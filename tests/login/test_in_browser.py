@@ -29,7 +29,7 @@ def test_somebody_signs_in_comes_back_to_their_view_and_signs_out(
     page.get_by_role("link", name="Sign in").click()
     fill_in(page)
     expect(page.get_by_text("Tessa Berg (teacher)")).to_be_visible()
-    expect(page.locator("tr[data-row=S1]")).to_be_visible()
+    expect(page.locator("[data-row=S1]")).to_be_visible()
     assert page.url == view
     [cookie] = [each for each in context.cookies() if each["name"] == "edugraph_session"]
     assert cookie["httpOnly"]

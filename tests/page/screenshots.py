@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 IMAGES, ALL = ROOT / "docs" / "images", ROOT / ".run" / "screenshots"
 SIZES = ((1280, 800), (1920, 1080), (390, 844))
-IN_DOCS = {("overview", (1280, 800)), ("map", (1280, 800))}
+IN_DOCS = {("today", (1280, 800)), ("overview", (1280, 800)), ("map", (1280, 800))}
+TERM = "2026-spring"
 COURSES = {"en": "ALG", "zh": "MATH8"}
 POINTS, STUDENTS = {"en": "linearequations", "zh": "二次根式"}, {"en": "S017", "zh": "S001"}
 
@@ -30,6 +31,8 @@ def main() -> None:
     ):
         for language, course in COURSES.items():
             pages: dict[str, dict[str, str]] = {
+                "today": {"term": TERM},
+                "point": {"point": POINTS[language], "term": TERM},
                 "overview": {},
                 "students": {},
                 "student": {"student": STUDENTS[language]},

@@ -256,6 +256,13 @@ def test_what_comes_first_is_counted_among_those_who_are_wrong(visit: Visitor) -
     assert shown == [str(len(both))]
 
 
+def test_the_map_leads_to_those_who_got_a_point_wrong(visit: Visitor) -> None:
+    shown = visit.open("map", lang="en", point="linearequations", **ALGEBRA)
+    shown.get_by_role("link", name="Who got it wrong?").click()
+    shown.wait_for_selector("[data-page=point] .idea")
+    assert visit.ready().locator("h1").inner_text() == "linear equations"
+
+
 def test_a_point_that_is_not_there_is_a_sentence(visit: Visitor) -> None:
     visit.allowed = ("404",)
     shown = visit.open("point", lang="en", point=HOSTILE, **ALGEBRA)

@@ -99,7 +99,7 @@ function csvButton(question, parameters) {
 /**
  * Return a table. `columns` are {name, label, cell(row), key(row), text, prose}: with `key` it can be sorted by, in the state `sort`.
  * What is `prose` has room for words on a small screen. The first column heads its row. Of a long table only the first rows are
- * there, and how many are not.
+ * there, and how many are not. On a phone, each row of a table that cannot be sorted is a card.
  */
 export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0, most = MOST_ROWS } = {}) {
   const wanted = sort === undefined ? '' : state().sort ?? sort;
@@ -113,18 +113,20 @@ export function table(caption, columns, rows, { sort, none = t('table.none'), hi
     const label = sortable ? h('a', { href: changed({ sort: next }), 'data-keep-focus': `sort-${each.name}` }, each.label, chosen ? (down ? ' ▼' : ' ▲') : '') : each.label;
     return h('th', { scope: 'col', class: each.text ? null : 'figure', 'aria-sort': chosen ? (down ? 'descending' : 'ascending') : null }, label);
   });
+  const isCards = sort === undefined;
   const listed = state().rows === 'all' ? ordered : ordered.slice(0, most);
-  const body = listed.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? null },
-    columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? each.prose && 'prose' : 'figure' }, each.cell(row)))));
+  const body = listed.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? null, role: isCards && 'row' },
+    columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? each.prose && 'prose' : 'figure', 'data-label': place ? each.label : null, role: isCards && (place ? 'cell' : 'rowheader') }, each.cell(row)))));
   const wide = (words, look) => h('tr', {}, h('td', { colspan: columns.length, class: look }, words));
   const rest = ordered.length - listed.length;
   const whole = h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },
-    h('table', {}, h('caption', {}, caption), h('thead', {}, h('tr', {}, heads)),
-      h('tbody', {}, body, !body.length && !hidden && wide(none, 'none'), hidden > 0 && wide(t('table.hidden_rows', { n: hidden }), 'hidden'))));
+    h('table', { class: isCards && 'cards-on-phone', role: isCards && 'table' }, h('caption', {}, caption), h('thead', { role: isCards && 'rowgroup' }, h('tr', { role: isCards && 'row' }, heads)),
+      h('tbody', { role: isCards && 'rowgroup' }, body, !body.length && !hidden && wide(none, 'none'), hidden > 0 && wide(t('table.hidden_rows', { n: hidden }), 'hidden'))));
   return [whole, rest > 0 && h('p', { class: 'left-out' }, `${t('table.rest', { n: rest })} `, h('a', { href: changed({ rows: 'all' }) }, t('table.all')))];
 }
 
-function compare(a, b, down) {
+/** Return the order of two values for a sort. */
+export function compare(a, b, down) {
   const [noA, noB] = [a === null || a === undefined, b === null || b === undefined];
   if (noA || noB) return noA - noB; // what has no value stands last, whichever way
   const order = typeof a === 'string' ? sorter().compare(a, b) : a - b;

@@ -185,6 +185,7 @@ function fill(side, point, { all, neededFor, asked, questions, student, byMaster
   const latest = h('div');
   side.replaceChildren(
     h('h3', {}, point.name),
+    h('p', { class: 'no-print' }, questions.has('together') && !student && h('a', { href: link('point', { point: point.id }) }, t('map.who'))),
     h('dl', {},
       h('dt', {}, t('column.wrong')), h('dd', {}, point.wrong === null ? t('map.no_attempts') : bar(point.wrong, records, point.name)),
       h('dt', {}, t('column.first_attempts')), h('dd', {}, value(point.tried, number(point.tried), records, point.name)),

@@ -29,10 +29,10 @@ async function standing(weak, asked, questions) {
   return [
     h('dl', { class: 'cards' },
       card('students', of.students, number(of.students), seesPersons ? link('students') : null),
-      card('active', of['students with attempts'], number(of['students with attempts']), seesPersons ? link('students', { sort: '-first_attempts' }) : null),
+      card('active', of['students with attempts'], number(of['students with attempts']), seesPersons ? link('students', { view: 'table', sort: '-first_attempts' }) : null),
       card('attempts', of['first attempts'], number(of['first attempts']), questions.has('records') ? link('records') : null),
       hard && card('right', course?.right, share(course?.right), questions.has('records') ? link('records') : null),
-      hard && card('progress', course?.median_progress, knownShare(course?.median_progress), seesPersons ? link('students', { sort: 'progress' }) : null)),
+      hard && card('progress', course?.median_progress, knownShare(course?.median_progress), seesPersons ? link('students', { view: 'table', sort: 'progress' }) : null)),
     of.students === 0 && h('p', { class: 'left-out' }, t('overview.no_students')),
     hard && how('difficulty', hard),
   ];

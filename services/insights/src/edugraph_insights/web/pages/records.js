@@ -42,11 +42,12 @@ export function recordsList(rows) {
     row.question && h('p', {}, row.question), row.text && h('p', {}, h('q', {}, row.text)))));
 }
 
-export function recordsTable(rows, kind = KINDS[0]) {
+/** Return records as a table. Those of one student do not name the student in each row. */
+export function recordsTable(rows, kind = KINDS[0], { ofOne = false } = {}) {
   const person = name => ({ name, label: t(`column.${name}`), text: true, cell: row => (row[name] ? h('a', { href: link('student', { student: row[name] }) }, row[name]) : '–') });
   const at = { name: 'at', label: t('column.at'), text: true, cell: row => h('time', {}, moment(row.at)) };
   const columns = {
-    answers: [at, person('student'),
+    answers: [at, ...(ofOne ? [] : [person('student')]),
       { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
       { name: 'outcome', label: t('column.outcome'), cell: row => value(row.outcome, share(row.outcome === null ? null : row.outcome / 1000)) },
       { name: 'question', label: t('column.question'), text: true, cell: row => row.question ?? row.item ?? '–' },

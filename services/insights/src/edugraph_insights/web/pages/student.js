@@ -1,13 +1,16 @@
-// One student on one page: what is mastered, what is not, and the records of it in time.
+// One student on one page: what is seen at each point, what comes next, and the records of it in time.
 
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
-import { block, colour, h, how, recordsLink, sureEnough, table, value } from '../parts.js';
+import { levelOf } from '../heat.js';
+import { block, colour, columns, h, how, recordsLink, sureEnough, value } from '../parts.js';
+import { whyOf } from '../reasons.js';
 import { link, state } from '../state.js';
-import { day, number, share, t, told } from '../words.js';
+import { day, dayInWords, number, plural, share, t, told } from '../words.js';
 import { recordsTable } from './records.js';
 
 const MOST_DRAWN = 1000; // records of the timeline
+const MOST_STEPS = 3;
 const HALF = 500; // thousandths
 
 export function student({ asked, questions }) {
@@ -15,42 +18,89 @@ export function student({ asked, questions }) {
   const title = h('h1', {}, t('student.title', { who: one.student ?? '' }));
   if (!one.student) return [h('h1', {}, t('student.none')), h('p', {}, h('a', { href: link('students') }, t('nav.students')))];
   title.done = ask('/roster', one).then(answer => { title.textContent = t('student.title', { who: answer.rows[0]?.name ?? one.student }); }, () => {});
+  const points = () => ask('/student', one);
   return [
     title,
+    questions.has('needs-help') && why(one, questions),
     questions.has('course-map') && h('p', { class: 'no-print' }, h('a', { href: link('map', { student: one.student }) }, t('student.map'))),
-    block(t('student.points'), () => points(one), { 'data-question': 'student' }),
-    block(t('student.timeline'), () => timeline(one), { 'data-question': 'records' }),
+    columns([
+      block(t('student.points'), () => seen(points, one), { 'data-question': 'student' }),
+      block(t('student.timeline'), () => timeline(one), { 'data-question': 'records' }),
+    ], [
+      questions.has('next') && block(t('student.next'), () => next(points, one), { 'data-question': 'next' }),
+      questions.has('handed-in') && block(t('student.handed_in'), () => handedIn(asked, one), { 'data-question': 'handed-in' }),
+    ]),
   ];
 }
 
-async function points(one) {
-  const answer = await ask('/student', one);
+/** Return the sentence of why the student needs help, which fills itself. */
+function why(one, questions) {
+  const place = h('p', { class: 'lead' });
+  place.done = Promise.all([ask('/needs-help', one), questions.has('attention') ? ask('/attention', one) : null])
+    .then(([help, care]) => { place.textContent = whyOf(help.rows[0], care?.rows[0]?.unanswered); }, () => {});
+  return place;
+}
+
+async function seen(points, one) {
+  const answer = await points();
   return [
-    table(t('student.points_caption', { n: answer.rows.length }), [
-      { name: 'name', label: t('column.point'), text: true, key: row => row.name, cell: row => h('a', { href: link('map', { point: row.point, student: one.student }) }, row.name) },
-      { name: 'state', label: t('column.state'), text: true, key: row => row.state, cell: row => h('span', { class: `state ${row.state.replaceAll(' ', '-')}` }, told('state', row.state)) },
-      { name: 'probability', label: t('column.probability'), key: row => sureEnough(row.probability, row.low, row.high), cell: probability },
-      { name: 'wrong', label: t('column.wrong_number'), key: row => row.wrong, cell: row => value(row.wrong, number(row.wrong), recordsLink(row.evidence), row.name) },
-      { name: 'right', label: t('column.right_number'), key: row => row.right, cell: row => value(row.right, number(row.right), recordsLink(row.evidence), row.name) },
-      { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), recordsLink(row.evidence), row.name) },
-      { name: 'last', label: t('column.last'), key: row => row.last, cell: row => h('time', {}, day(row.last)) },
-    ], answer.rows, { sort: '-mistakes' }),
-    how('student', answer),
+    answer.rows.length === 0 && h('p', { class: 'none' }, t('student.nothing')),
+    h('ul', { class: 'seen' }, answer.rows.map(row => h('li', { 'data-row': row.point },
+      h('a', { class: 'name', href: link('map', { point: row.point, student: one.student }) }, row.name),
+      tile(row),
+      h('p', {}, sentence(row))))),
+    how('student', answer, { folds: true }),
   ];
 }
 
-/** Return the probability with its interval, or that there are too few attempts for one. */
-function probability(row) {
-  if (row.probability === null) return value(null, share(null));
+/** Return the right answers of all as a tile, which opens the records. */
+function tile(row) {
+  const tried = row.right + row.wrong;
+  const cell = { first_attempts: tried, right: row.right, share: tried > 0 ? row.right / tried : null };
+  const level = levelOf(cell) ?? 'untried';
+  const shown = tried > 0 ? `${number(row.right)}/${number(tried)}` : '–';
+  return h('a', { class: `tile ${level}`, href: recordsLink(row.evidence), 'aria-label': t('heat.cell', { who: row.name, point: t(`heat_level.${level}`), right: row.right, n: tried }) }, shown);
+}
+
+/** Return what is seen at a point in words: right answers, an estimate or that there are too few for one, and mistakes. */
+function sentence(row) {
+  const tried = row.right + row.wrong;
+  const counted = tried > 0 ? t('student.right_of', { n: number(row.right), of: number(tried) }) : t('student.no_attempt');
   const exact = sureEnough(row.probability, row.low, row.high);
-  if (exact === null) return value(null, t('value.too_few'));
-  const shown = t('value.with_interval', { value: share(exact), low: share(row.low), high: share(row.high) });
-  return value(exact, shown, recordsLink(row.evidence), row.name);
+  const estimate = exact === null
+    ? t('student.too_few')
+    : t('student.estimate', { state: told('state', row.state), value: share(exact), low: share(row.low), high: share(row.high) });
+  const found = row.mistakes > 0 && [' ', plural('student.mistakes', row.mistakes)];
+  return [h('span', {}, counted), h('span', { class: 'quiet' }, tried > 0 && estimate, found)];
+}
+
+/** Show the first steps to the point at which the student is weakest. */
+async function next(points, one) {
+  const goal = (await points()).rows.find(row => row.state !== 'mastered');
+  if (!goal) return h('p', { class: 'none' }, t('student.no_goal'));
+  const answer = await ask('/next', { ...one, goal: goal.point });
+  const steps = answer.rows.slice(0, MOST_STEPS);
+  return [
+    h('p', {}, t('student.goal', { name: goal.name })),
+    h('ol', { class: 'lines' }, steps.map(row => h('li', {}, h('a', { href: link('map', { point: row.point, student: one.student }) }, row.name), h('span', { class: 'note' }, told('next', row.action))))),
+    how('next', answer, { folds: true }),
+  ];
+}
+
+async function handedIn(asked, one) {
+  const answer = await ask('/handed-in', asked);
+  const missing = answer.rows.filter(row => row.missing.includes(one.student)).reverse();
+  const nothing = answer.rows.length > 0 ? 'student.all_handed_in' : 'missing.no_tasks';
+  return [
+    missing.length === 0 && h('p', { class: 'none' }, t(nothing)),
+    missing.length > 0 && h('ul', { class: 'lines' }, missing.map(row => h('li', {}, row.name, h('span', { class: 'note' }, t('missing.due', { day: dayInWords(row.due_at.slice(0, 10)) }))))),
+    how('handed-in', answer, { folds: true }),
+  ];
 }
 
 async function timeline(one) {
   const answer = await ask('/records', { ...one, limit: MOST_DRAWN });
-  return [answer.rows.length > 1 && drawing(answer.rows), recordsTable(answer.rows), how('records', answer)];
+  return [answer.rows.length > 1 && drawing(answer.rows), recordsTable(answer.rows, undefined, { ofOne: true }), how('records', answer, { folds: true })];
 }
 
 /** Draw right answers above, partly right ones between, wrong ones and mistakes below. */

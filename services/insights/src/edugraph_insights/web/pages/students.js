@@ -1,10 +1,14 @@
-// Whom should I look at first? Every student of the course or group: who needs help and why, and mistakes that nobody
-// has answered.
+// Whom should I look at first? Every student of the course or group: who needs help and why, as a list of persons or
+// as a table of all figures.
 
 import { ask } from '../api.js';
-import { bar, block, h, how, recordsLink, searchInput, table, value } from '../parts.js';
-import { link, state } from '../state.js';
-import { day, knownShare, number, t, told } from '../words.js';
+import { bar, block, compare, copyNames, folded, h, how, peopleLinks, recordsLink, searchInput, table, value } from '../parts.js';
+import { whyOf } from '../reasons.js';
+import { changed, link, state } from '../state.js';
+import { day, knownShare, number, plural, share, t, told } from '../words.js';
+
+const MOST_PERSONS = 300; // of a list, until all are asked for
+const NO_SIGN = 'no sign';
 
 export function students({ asked, questions }) {
   return [h('h1', {}, t('students.title')), block(t('students.list'), () => list(asked, questions), { 'data-question': 'roster' })];
@@ -22,38 +26,114 @@ async function list(asked, questions) {
   const all = roster.rows.map(row => ({ ...row, help: helped.get(row.student), unanswered: cared.get(row.student)?.unanswered ?? 0, hours: cared.get(row.student)?.median_hours_to_contact ?? null }));
   const sought = (state().find ?? '').trim().toLowerCase();
   const rows = all.filter(row => `${row.name ?? ''} ${row.student}`.toLowerCase().includes(sought));
-  const who = row => row.name ?? row.student;
+  const first = help ? 'help' : '-unanswered';
+  const isTable = state().view === 'table';
   return [
     search(all.length, rows.length),
-    table(t('students.caption', { n: rows.length, of: all.length }), [
-      { name: 'name', label: t('column.student'), text: true, key: who, cell: row => questions.has('student') ? h('a', { href: link('student', { student: row.student }) }, who(row)) : who(row) },
-      ...(help ? [
-        { name: 'help', label: t('column.help'), text: true, key: row => row.help?.place, cell: row => told('bucket', row.help?.bucket ?? '–') },
-        { name: 'why', label: t('column.why'), text: true, prose: true, cell: row => why(row.help) },
-      ] : []),
-      ...(attention ? [{ name: 'unanswered', label: t('column.unanswered'), key: row => row.unanswered, cell: row => value(row.unanswered, number(row.unanswered), records(row, questions), who(row)) }] : []),
-      { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), records(row, questions), who(row)) },
-      { name: 'right', label: t('column.right'), key: row => row.right, cell: row => bar(row.right, records(row, questions), who(row)) },
-      { name: 'first_attempts', label: t('column.first_attempts'), key: row => row.first_attempts, cell: row => value(row.first_attempts, number(row.first_attempts), records(row, questions), who(row)) },
-      { name: 'progress', label: t('column.progress'), key: row => row.progress, cell: row => value(row.progress, knownShare(row.progress === null ? null : row.progress / 100), questions.has('records') ? recordsLink(row.progress_evidence) : null, who(row)) },
-      ...(attention ? [{ name: 'hours', label: t('column.hours'), key: row => row.hours, cell: row => value(row.hours, number(row.hours), records(row, questions), who(row)) }] : []),
-      { name: 'last', label: t('column.last'), key: row => row.last, cell: row => h('time', {}, day(row.last)) },
-    ], rows, { sort: help ? 'help' : '-unanswered' }),
-    help && how('needs-help', help),
-    how('roster', roster),
-    attention && how('attention', attention),
+    h('div', { class: 'choices no-print', role: 'group', 'aria-label': t('students.view') }, ['', 'table'].map(each => choice('view', each, state().view ?? '', t(`students_view.${each || 'list'}`)))),
+    isTable ? wholeTable(rows, all.length, { help, attention, questions, first }) : persons(rows, { help, attention, questions, first }),
+    help && how('needs-help', help, { folds: true }),
+    how('roster', roster, { folds: true }),
+    attention && how('attention', attention, { folds: true }),
   ];
 }
 
-/** Say why a student is in a bucket, with what stands behind each reason. */
-function why(help) {
-  if (!help?.reasons.length) return '–';
-  const behind = { stuck: help.stuck_at, 'repeated mistakes': help.repeated, 'low mastery': help.low_at };
-  const days = help.school_days_inactive === null ? t('reason.never') : number(help.school_days_inactive);
-  return help.reasons.map(reason => t(`reason.${reason}`, { days, what: (behind[reason] ?? []).join(t('list.comma')) })).join(' · ');
+const choice = (name, value, now, label) => h('a', { class: 'choice', href: changed({ [name]: value }), 'aria-current': value === now ? 'true' : null, 'data-keep-focus': `${name}-${value}` }, label);
+const nameOf = row => row.name ?? row.student;
+const records = (row, questions) => (questions.has('records') ? recordsLink(row.evidence) : null);
+
+const KEYS = {
+  help: row => row.help?.place,
+  name: nameOf,
+  right: row => row.right,
+  unanswered: row => row.unanswered,
+  last: row => row.last,
+};
+
+/** Return the students as a list: those who need help with a sentence each, those without a sign as names alone. */
+function persons(rows, { help, attention, questions, first }) {
+  const orders = { ...(help ? { help: t('students.by_need') } : {}), name: t('students.by_name'), right: t('column.right'), ...(attention ? { '-unanswered': t('column.unanswered') } : {}), last: t('column.last') };
+  const given = state().sort ?? first;
+  const wanted = Object.hasOwn(orders, given) ? given : first;
+  const key = KEYS[wanted.replace(/^-/, '')];
+  const ordered = [...rows].sort((a, b) => compare(key(a), key(b), wanted.startsWith('-')));
+  const shown = state().rows === 'all' ? ordered : ordered.slice(0, MOST_PERSONS);
+  const more = ordered.length - shown.length;
+  const chosen = chosenPersons();
+  const people = of => h('ul', { class: 'persons' }, of.map(row => person(row, attention, questions, chosen)));
+  const groups = wanted === 'help' ? grouped(shown, people, questions) : people(shown);
+  return [
+    h('div', { class: 'choices no-print', role: 'group', 'aria-label': t('students.order') }, Object.entries(orders).map(([name, label]) => choice('sort', name, wanted, label))),
+    rows.length > 0 ? groups : h('p', { class: 'none' }, t('table.none')),
+    more > 0 && h('p', { class: 'note' }, t('table.rest', { n: number(more) }), ' ', h('a', { href: changed({ rows: 'all' }), 'data-keep-focus': 'all-students' }, t('table.all'))),
+    chosen.bar,
+  ];
 }
 
-const records = (row, questions) => (questions.has('records') ? recordsLink(row.evidence) : null);
+function grouped(rows, people, questions) {
+  const isFolded = row => row.help?.bucket === NO_SIGN && row.unanswered === 0;
+  const needing = rows.filter(row => row.help?.reasons.length);
+  const fine = rows.filter(isFolded);
+  const others = rows.filter(row => !row.help?.reasons.length && !isFolded(row));
+  const head = (words, of) => h('h3', { class: 'group' }, words, ' ', h('data', { value: of.length, class: 'of' }, number(of.length)));
+  const names = questions.has('student') ? peopleLinks(fine.map(row => ({ student: row.student, name: nameOf(row) }))) : fine.map(nameOf).join(t('list.comma'));
+  return [
+    needing.length > 0 && [head(t('students.help'), needing), people(needing)],
+    others.length > 0 && [head(t('students.others'), others), people(others)],
+    fine.length > 0 && folded(plural('students.fine', fine.length), h('p', {}, names)),
+  ];
+}
+
+function person(row, attention, questions, chosen) {
+  const who = nameOf(row);
+  const right = row.first_attempts > 0
+    ? figure(value(row.right, share(row.right)), plural('students.right_of', row.first_attempts))
+    : figure(value(null, '–'), t('students.no_attempt'));
+  const waiting = attention
+    ? figure([value(row.unanswered, number(row.unanswered)), h('span', { class: 'of' }, t('missing.of', { n: number(row.mistakes) }))], t('students.unanswered'))
+    : figure(value(row.mistakes, number(row.mistakes)), t('column.mistakes'));
+  const all = records(row, questions);
+  return h('li', { class: 'person', 'data-row': row.student },
+    h('span', { class: 'pick no-print' }, h('input', { type: 'checkbox', 'aria-label': t('students.choose', { who }), onchange: event => chosen.change(row.student, who, event.target.checked) })),
+    h('div', { class: 'text' },
+      h('p', { class: 'name' }, questions.has('student') ? h('a', { href: link('student', { student: row.student }) }, who) : who),
+      h('p', { class: 'why' }, whyOf(row.help, row.unanswered))),
+    right, waiting,
+    figure(h('time', {}, day(row.last)), t('students.last')),
+    all && h('p', { class: 'do no-print' }, h('a', { class: 'button', href: all, 'aria-label': t('students.records_of', { who }) }, t('students.records'))));
+}
+
+const figure = (shown, unit) => h('p', { class: 'figure' }, h('span', { class: 'strong' }, shown), h('span', { class: 'unit' }, unit));
+
+/** Return a bar that offers the names of the chosen students to copy, and the function that a change of the choice calls. */
+function chosenPersons() {
+  const names = new Map(); // student -> name
+  const place = h('div', { class: 'chosen no-print', hidden: true });
+  function change(student, name, isChosen) {
+    if (isChosen) names.set(student, name);
+    else names.delete(student);
+    place.hidden = names.size === 0;
+    place.replaceChildren(h('span', { role: 'status' }, plural('students.chosen', names.size)), ' ', copyNames([...names.values()]));
+  }
+  return { bar: place, change };
+}
+
+function wholeTable(rows, all, { help, attention, questions, first }) {
+  return table(t('students.caption', { n: rows.length, of: all }), [
+    { name: 'name', label: t('column.student'), text: true, key: nameOf, cell: row => questions.has('student') ? h('a', { href: link('student', { student: row.student }) }, nameOf(row)) : nameOf(row) },
+    ...(help ? [
+      { name: 'help', label: t('column.help'), text: true, key: row => row.help?.place, cell: row => told('bucket', row.help?.bucket ?? '–') },
+      { name: 'why', label: t('column.why'), text: true, prose: true, cell: row => whyOf(row.help) || '–' },
+    ] : []),
+    ...(attention ? [{ name: 'unanswered', label: t('column.unanswered'), key: row => row.unanswered, cell: row => value(row.unanswered, number(row.unanswered), records(row, questions), nameOf(row)) }] : []),
+    { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), records(row, questions), nameOf(row)) },
+    { name: 'right', label: t('column.right'), key: row => row.right, cell: row => bar(row.right, records(row, questions), nameOf(row)) },
+    { name: 'first_attempts', label: t('column.first_attempts'), key: row => row.first_attempts, cell: row => value(row.first_attempts, number(row.first_attempts), records(row, questions), nameOf(row)) },
+    { name: 'progress', label: t('column.progress'), key: row => row.progress, cell: row => value(row.progress, knownShare(row.progress === null ? null : row.progress / 100), questions.has('records') ? recordsLink(row.progress_evidence) : null, nameOf(row)) },
+    ...(attention ? [{ name: 'hours', label: t('column.hours'), key: row => row.hours, cell: row => value(row.hours, number(row.hours), records(row, questions), nameOf(row)) }] : []),
+    { name: 'last', label: t('column.last'), key: row => row.last, cell: row => h('time', {}, day(row.last)) },
+  ], rows, { sort: first });
+}
 
 function search(all, shown) {
   return h('p', { class: 'search no-print' }, h('label', {}, `${t('students.find')} `, searchInput({ 'aria-describedby': 'found' })), ' ', h('span', { id: 'found' }, t('students.found', { n: shown, of: all })));
