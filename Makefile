@@ -96,6 +96,7 @@ check: env-dev ## lint, format, types, import contracts, plain English and open 
 	@$(RUN) python scripts/privacy_page.py --check
 	@$(RUN) python scripts/redis_users.py --check
 	@$(RUN) python scripts/set_version.py --check >/dev/null
+	@$(RUN) python scripts/chart_page.py --check
 
 format: env-dev ## format the code
 	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format

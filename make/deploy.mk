@@ -16,6 +16,10 @@ chart-checkov: $(if $(shell command -v uv),,.run/uv/bin/uv) ## checkov on the re
 	@$(UV) tool run --quiet --from checkov==3.3.30 checkov --config-file deploy/k8s/tests/checkov.yaml --directory .run/chart
 .PHONY: chart-checkov
 
+chart-page: env-dev ## write deploy/k8s/README.md and the descriptions of the schema from the comments of values.yaml
+	@$(RUN) python scripts/chart_page.py
+.PHONY: chart-page
+
 version: env-dev ## write the version of a release everywhere: VERSION=0.2.0; without it, print the version
 	@$(RUN) python scripts/set_version.py $(VERSION)
 

@@ -29,12 +29,42 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* The account of a component: one for each, unless serviceAccount.name says otherwise. Call with (dict "root" $ "component" NAME). */}}
 {{- define "edugraph.serviceAccount" -}}
-{{- if .Values.serviceAccount.create -}}
-{{- default (include "edugraph.fullname" .) .Values.serviceAccount.name -}}
+{{- $account := .root.Values.serviceAccount -}}
+{{- if $account.name -}}
+{{- $account.name -}}
+{{- else if $account.create -}}
+{{- printf "%s-%s" (include "edugraph.fullname" .root) .component -}}
 {{- else -}}
-{{- default "default" .Values.serviceAccount.name -}}
+default
 {{- end -}}
+{{- end -}}
+
+{{/* The components that have pods, as a YAML list. */}}
+{{- define "edugraph.components" -}}
+- gateway
+- insights
+- test
+{{- if .Values.flower.enabled }}
+- flower
+{{- end }}
+{{- if .Values.webhooks.url }}
+- webhooks
+{{- end }}
+{{- if .Values.prepare.enabled }}
+- prepare
+{{- end }}
+{{- range $name, $own := .Values.workers }}
+{{- if $own }}
+- {{ $name }}
+{{- end }}
+{{- end }}
+{{- range $name := list "rabbitmq" "redis" "neo4j" }}
+{{- if (index $.Values $name).enabled }}
+- {{ $name }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* The name of an image. Call with (dict "root" $ "image" VALUES "own" true|false): own ones share images.registry and

@@ -32,7 +32,6 @@ capabilities: {drop: [ALL]}
 
 {{/* The head of every pod's spec. */}}
 {{- define "edugraph.podHead" -}}
-serviceAccountName: {{ include "edugraph.serviceAccount" . }}
 automountServiceAccountToken: false
 # Addresses come from values; a variable for each Service of the namespace would only be in the way.
 enableServiceLinks: false
@@ -45,20 +44,9 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* Where a pod runs. Call with (dict "root" $ "component" NAME "where" VALUES "blobs" true|false). */}}
+{{/* Where a pod runs unless its values say otherwise. Call with (dict "root" $ "component" NAME "blobs" true|false). */}}
 {{- define "edugraph.placement" -}}
-{{- with .where.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .where.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .where.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- if .where.affinity }}
-affinity: {{- toYaml .where.affinity | nindent 2 }}
-{{- else if and .blobs (eq (include "edugraph.blobsOnOneNode" .root) "true") }}
+{{- if and .blobs (eq (include "edugraph.blobsOnOneNode" .root) "true") }}
 affinity:
   podAffinity:
     {{- if eq .component "gateway" }}
@@ -147,4 +135,70 @@ edugraph.io/blobs: volume
 {{/* Restarts pods when the secrets or settings they read have changed. */}}
 {{- define "edugraph.checksums" -}}
 checksum/settings: {{ include (print $.Template.BasePath "/settings.yaml") . | sha256sum }}
+{{- end -}}
+
+{{/* An object that makes pods, with the values that all components have: labels, places, volumes and so on. Environment
+variables are merged by name, because the API server refuses a name that stands twice. Labels of the chart cannot be
+changed: selectors and network policies know pods by them.
+Call with (dict "root" $ "component" NAME "options" VALUES "object" OBJECT). */}}
+{{- define "edugraph.pods" -}}
+{{- $options := .options }}
+{{- $object := .object }}
+{{- $template := $object.spec.template }}
+{{- $spec := $template.spec }}
+{{- $_ := set $spec "serviceAccountName" (include "edugraph.serviceAccount" .) }}
+{{- if $options.podLabels }}
+{{- $_ := set $template.metadata "labels" (merge $template.metadata.labels $options.podLabels) }}
+{{- end }}
+{{- if $options.podAnnotations }}
+{{- $_ := set $template.metadata "annotations" (mergeOverwrite (default dict $template.metadata.annotations) $options.podAnnotations) }}
+{{- end }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "topologySpreadConstraints" }}
+{{- with get $options $key }}
+{{- $_ := set $spec $key . }}
+{{- end }}
+{{- end }}
+{{- if $options.strategy }}
+{{- $_ := set $object.spec "strategy" $options.strategy }}
+{{- end }}
+{{- if not (kindIs "invalid" $options.revisionHistoryLimit) }}
+{{- $_ := set $object.spec "revisionHistoryLimit" $options.revisionHistoryLimit }}
+{{- end }}
+{{- if $options.extraVolumes }}
+{{- $_ := set $spec "volumes" (concat (default list $spec.volumes) $options.extraVolumes) }}
+{{- end }}
+{{- if $options.initContainers }}
+{{- $_ := set $spec "initContainers" (concat (default list $spec.initContainers) $options.initContainers) }}
+{{- end }}
+{{- range $container := $spec.containers }}
+{{- if $options.extraVolumeMounts }}
+{{- $_ := set $container "volumeMounts" (concat (default list $container.volumeMounts) $options.extraVolumeMounts) }}
+{{- end }}
+{{- if $options.envFrom }}
+{{- $_ := set $container "envFrom" (concat (default list $container.envFrom) $options.envFrom) }}
+{{- end }}
+{{- if $options.env }}
+{{- $_ := set $container "env" (include "edugraph.mergedEnv" (dict "own" (default list $container.env) "more" $options.env) | fromYamlArray) }}
+{{- end }}
+{{- end }}
+{{- toYaml $object }}
+{{- end -}}
+
+{{/* The variables of `own` with those of `more` in their place, and the rest of `more` behind them. */}}
+{{- define "edugraph.mergedEnv" -}}
+{{- $waiting := dict }}
+{{- range .more }}
+{{- $_ := set $waiting .name . }}
+{{- end }}
+{{- $merged := list }}
+{{- range concat .own .more }}
+{{- if not (hasKey $waiting .name) }}
+{{- $merged = append $merged . }}
+{{- else if get $waiting .name }}
+{{- $merged = append $merged (get $waiting .name) }}
+{{- /* It stands there now, so it is left out where it comes again. */}}
+{{- $_ := set $waiting .name false }}
+{{- end }}
+{{- end }}
+{{- toYaml $merged }}
 {{- end -}}

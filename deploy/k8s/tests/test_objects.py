@@ -106,7 +106,7 @@ def test_selectors_never_change_with_the_version(chart):
         ("insights.pdb.enabled=false", "PodDisruptionBudget", "edugraph-insights"),
         ("networkPolicy.enabled=false", "NetworkPolicy", "edugraph-deny"),
         ("workers.analyzer=null", "Deployment", "edugraph-analyzer"),
-        ("serviceAccount.create=false", "ServiceAccount", "edugraph"),
+        ("serviceAccount.create=false", "ServiceAccount", "edugraph-gateway"),
         ('secrets.existingSecret="mine"', "Secret", "edugraph-credentials"),
         ('blobs.url="s3://bucket/x"', "PersistentVolumeClaim", "edugraph-blobs"),
         ('blobs.volume.existingClaim="mine"', "PersistentVolumeClaim", "edugraph-blobs"),

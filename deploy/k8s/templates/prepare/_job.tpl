@@ -9,7 +9,9 @@ containers:
     imagePullPolicy: {{ .Values.images.pullPolicy }}
     command: [edugraph, topology, apply]
     securityContext: {{- include "edugraph.containerSecurity" . | nindent 6 }}
-    envFrom: {{- include "edugraph.envFrom" . | nindent 6 }}
+    # It knows no blob store, so it gets no credentials of one.
+    envFrom:
+      - configMapRef: {name: {{ include "edugraph.fullname" . }}-settings}
     env:
       {{- include "edugraph.rabbitmqEnv" (dict "root" . "service" "") | nindent 6 }}
       {{- if .Values.rabbitmq.enabled }}
@@ -25,7 +27,9 @@ containers:
     imagePullPolicy: {{ .Values.images.pullPolicy }}
     command: [python, -m, edugraph_importer.prepare]
     securityContext: {{- include "edugraph.containerSecurity" . | nindent 6 }}
-    envFrom: {{- include "edugraph.envFrom" . | nindent 6 }}
+    # It knows no blob store, so it gets no credentials of one.
+    envFrom:
+      - configMapRef: {name: {{ include "edugraph.fullname" . }}-settings}
     env:
       {{- include "edugraph.neo4jEnv" . | nindent 6 }}
       {{- include "edugraph.privacyEnv" . | nindent 6 }}
