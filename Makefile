@@ -132,6 +132,10 @@ bench-gateway: env-dev test-servers ## submissions a second (goal 300), latency 
 bench-live: env-dev test-servers ## seconds from the POST of a statement to the graph at 500 a second for ten minutes; BENCH_ARGS="--minutes 1 --rate 200"
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_live.py $(BENCH_ARGS)
 
+xapi-js-test: env-dev test-servers ## the receiver of statements with npm's @xapi/xapi as it is (installed into .run)
+	@npm install --silent --no-audit --no-fund --prefix $(RUN_DIR)/xapi-js @xapi/xapi@3
+	@$(ON_TEST_SERVERS) XAPI_NODE_MODULES=$(abspath $(RUN_DIR))/xapi-js/node_modules $(RUN) pytest tests/integration/test_xapi_receiver.py -k client_of_pages
+
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py $(BENCH_ARGS)
 

@@ -100,7 +100,8 @@ async def measure(system: System, given: argparse.Namespace) -> dict[str, Any]:
             task.add_done_callback(sending.discard)
             if number == requests // 4:
                 memory_before = resident_mb(system)
-        lasted = time.monotonic() - began
+        planned_seconds = requests * given.size / given.rate
+        lasted = max(planned_seconds, time.monotonic() - began)
         memory_after = resident_mb(system)
         await asyncio.gather(*sending)
         run.is_sent = True
@@ -195,7 +196,7 @@ async def closed_loop(client: httpx.AsyncClient, size: int, seconds: float) -> i
 def percentiles(seconds: list[float]) -> dict[str, float]:
     if len(seconds) < 2:
         return {"p50_seconds": float("inf"), "p95_seconds": float("inf")}
-    cuts = quantiles(seconds, n=100)
+    cuts = quantiles(seconds, n=100, method="inclusive")
     return {
         "p50_seconds": round(cuts[49], 3),
         "p95_seconds": round(cuts[94], 3),

@@ -1,5 +1,5 @@
 # What is too slow for each change, named and timed. docs/testing.md has how long each step takes.
-NIGHTLY := coverage embedded-tests research-test "invariants EXAMPLES=50" traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" \
+NIGHTLY := coverage embedded-tests research-test "invariants EXAMPLES=50" traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" "bench-live BENCH_ARGS=--smoke" \
   "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "bench-mastery BENCH_ARGS=--smoke" "bench-growth BENCH_ARGS=--smoke" "bench-persons BENCH_ARGS=--smoke" \
   "bench-insights BENCH_ARGS=--smoke" \
   "evaluate EVALUATE_ARGS=--help" "fuzz FUZZ_SEED=$$(( $$(date +%s) / 86400 ))" test-servers-stop \

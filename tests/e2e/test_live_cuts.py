@@ -25,7 +25,7 @@ from edugraph_cli.serving import Pools
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 SERVERS = ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_NEO4J_URI")
 VERSION = {"X-Experience-API-Version": "1.0.3"}
-SEED = os.environ.get("EDUGRAPH_LIVE_SEED", "1")
+SEED = os.environ.get("LIVE_SEED", "1")
 REQUESTS, SIZE, CLIENTS = 150, 4, 5
 LONGEST_CUT_SECONDS = 2.0
 

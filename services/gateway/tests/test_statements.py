@@ -169,6 +169,15 @@ def test_a_statement_whose_message_failed_keeps_its_id_and_moment() -> None:
     assert room.live.sent[0]["data"]["stored"] == NOW.isoformat()
 
 
+def test_statements_keep_their_order() -> None:
+    """Out: `setdefault` in place of another order. The position decides between statements of one request."""
+    room = Room()
+    names = [f"student-{number}" for number in range(5)]
+    room.send(*(statement(name) for name in names), statement("student-0"))
+    sent = [row["data"]["actor"]["account"]["name"] for row in room.live.sent]
+    assert sent == names
+
+
 def test_a_moment_that_the_sender_gave_as_stored_is_kept() -> None:
     room = Room()
     given = without_time(stored="2026-09-20T00:00:00Z")

@@ -109,8 +109,10 @@ class StatementReceiver:
         if request.source is not None and request.source.live == "observe":
             return await self._observe(request, rules)
         with_ids = await self._with_ids(request)
-        # Two statements without ids and with equal contents are one.
-        named = {statement["id"]: statement for statement in reversed(with_ids)}
+        named: dict[str, dict[str, Any]] = {}
+        for statement in with_ids:
+            # Two statements without ids and with equal contents are one.
+            named.setdefault(statement["id"], statement)
         contents = {name: content_key(statement) for name, statement in named.items()}
         now = self.now()
         known = await self._in_time(lambda: self.recent.find(request.source_name, list(named), now))
