@@ -201,9 +201,11 @@ def test_formulas_are_shown_as_they_must_stand_in_json() -> None:
 
 
 def test_instructions_come_first_and_are_the_same_for_all() -> None:
-    one, other = (messages_of("error", [mistake(text)], new_id) for text in ("漏乘", "变号"))
+    one, other = (
+        messages_of("error", [mistake(text)], new_id) for text in ("漏乘了一项", "变号了")
+    )
     assert one[0] == other[0]
-    assert "漏乘" not in one[0]["content"]
+    assert "漏乘了一项" not in one[0]["content"]
 
 
 def test_requests_of_a_kind_begin_alike_whatever_their_packs() -> None:

@@ -170,6 +170,22 @@ def test_what_was_rejected_of_a_mistake_does_not_count_and_what_was_accepted_cou
     assert (facts.severity, facts.difficulty) == ("high", "beginner")
 
 
+@pytest.mark.parametrize("label", ["ErrorRecord", "Attempt"])
+def test_a_type_that_is_proposed_is_in_the_graph_only_when_it_was_accepted(label: str) -> None:
+    """Guard: `proposed_types` apart from the links. Without it free words of a model are types of the school."""
+    proposed = (FoundErrorType(name="Carries Nothing", confidence=0.75),)
+    found = MISTAKE.model_copy(update={"other_error_types": proposed})
+    facts = finding_facts.facts_of(found)
+    assert facts.links == finding_facts.facts_of(MISTAKE).links
+    assert set(facts.mentions()) == set(finding_facts.facts_of(MISTAKE).mentions())
+
+    accepted = reviewed(found, label, {"error_type": ["carriesnothing"]})
+    link = accepted.links["OF_TYPE"]["carriesnothing"]
+    assert link == {"found_as": ["Carries Nothing"], "confidence": 1.0}
+    left = reviewed(found, label, {}, error_type=["carriesnothing"])
+    assert left.links == facts.links
+
+
 def test_what_was_found_and_accepted_keeps_its_own_confidence() -> None:
     assert (
         reviewed(MISTAKE, "ErrorRecord", {"error_type": ["sign"]}).links

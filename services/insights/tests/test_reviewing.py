@@ -45,6 +45,25 @@ def test_what_counts_is_what_was_not_rejected_and_what_was_accepted_instead() ->
     assert effective(claims, "error_type") == set()
 
 
+def test_a_proposed_type_counts_when_it_is_accepted_and_never_measures_the_analyser() -> None:
+    """Guards: `proposed` in `effective` and in `Claim.drawn`. Without the second, the drawn tenth has proposals."""
+    listed = [{"name": "sign error", "confidence": 0.9}]
+    others = [{"name": f"new {number}", "confidence": 0.9} for number in range(60)]
+    # A proposal with the name of a listed type is the listed type.
+    others.append({"name": "Sign  Error", "confidence": 1.0})
+    found = {"error_types": listed, "other_error_types": others}
+    said = {"accepted": {"error_type": ["new 7"]}, "rejected": {"error_type": ["new 8"]}}
+    claims = list(claims_of(row([]) | {"finding": json.dumps({"finding": found})}))
+    assert len(claims) == 61
+    assert [claim.target for claim in claims if not claim.proposed] == ["signerror"]
+    assert not any(claim.drawn for claim in claims if claim.proposed)
+    assert effective(claims, "error_type") == {"signerror"}
+    judged = claims_of(
+        row([]) | {"finding": json.dumps({"finding": found}), "verdicts": json.dumps(said)}
+    )
+    assert effective(list(judged), "error_type") == {"signerror", "new 7"}
+
+
 def test_about_a_tenth_is_drawn_and_the_same_for_everybody() -> None:
     """Out: ONE_OF in `is_drawn`, or any part of a claim's key."""
     keys = [key_of("r", "hash", "knowledge_point", f"point {number}") for number in range(5_000)]

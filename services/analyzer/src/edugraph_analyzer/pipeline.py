@@ -736,7 +736,7 @@ class Resolver:
 def resolutions_of(
     pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]
 ) -> list[Resolution]:
-    """Return a resolution for each item of a response. Ids of knowledge points have become names in it.
+    """Return a resolution for each item of a response. Ids of points and of kinds have become names in it.
 
     The input tokens are split in proportion to the texts, and the output tokens in proportion to the answers.
     """
@@ -746,7 +746,7 @@ def resolutions_of(
     for question, item_id in zip(pack, ids, strict=True):
         answer = parsed.valid.get(item_id)
         if answer is not None:
-            answer = with_names(answer, question.points)
+            answer = with_names(answer, question.points, question.error_types)
         answers.append(answer)
     text_tokens = [question.tokens for question in pack]
     answer_tokens = [

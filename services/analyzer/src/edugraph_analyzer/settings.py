@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from edugraph_analyzer.error_types import ErrorTypes, Language, of_file, shipped
 from edugraph_analyzer.models_file import (
     Endpoint,
     Limits,
@@ -127,6 +128,15 @@ class AnalyzerSettings(BaseSettings):
         ge=1,
         description="knowledge points of a course sent with a text; of more, those that the text is likeliest about",
     )
+    error_types_file: Path | None = Field(
+        default=None,
+        description="the school's own kinds of mistakes, one a line: English name | Chinese name | meaning; "
+        "empty: the list that comes with EduGraph; a change asks all mistakes again",
+    )
+    error_types_language: Language = Field(
+        default="en",
+        description="language of the names of kinds of mistakes, whatever language a text has: en or zh",
+    )
 
     redaction: bool = Field(
         default=True,
@@ -187,6 +197,7 @@ class AnalyzerSettings(BaseSettings):
         "openai_api_key",
         "openai_base_url",
         "models_file",
+        "error_types_file",
         "interaction_model",
         "error_model",
         "knowledge_points_model",
@@ -211,9 +222,10 @@ class AnalyzerSettings(BaseSettings):
         return self.openai_api_key.get_secret_value()
 
     @model_validator(mode="after")
-    def models_file_is_readable(self) -> "AnalyzerSettings":
-        """Read the file, so that a mistake in it is reported at the start and not at the first text."""
+    def files_are_readable(self) -> "AnalyzerSettings":
+        """Read the files, so that a mistake in them is reported at the start and not at the first text."""
         _ = self.models
+        _ = self.error_types
         return self
 
     @model_validator(mode="after")
@@ -230,6 +242,12 @@ class AnalyzerSettings(BaseSettings):
         if self.models_file:
             return read_models_file(self.models_file, os.environ)
         return ModelsFile()
+
+    @cached_property
+    def error_types(self) -> ErrorTypes:
+        if self.error_types_file:
+            return of_file(self.error_types_file, self.error_types_language)
+        return shipped(self.error_types_language)
 
     @property
     def has_provider(self) -> bool:

@@ -6,7 +6,7 @@ depend on the confidence. The agreement of reviewers with these claims shows how
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,8 @@ class Claim:
 
     `target` is the id of the node of this type or point, `name` the spelling in the finding. `verdict` is the last
     verdict, None if there is none or if it was taken back. `instead` are the targets of the same aspect that
-    reviewers accepted and that the analyser did not find.
+    reviewers accepted and that the analyser did not find. `proposed` says that the list of the school does not have
+    this type of mistake. Such a claim counts only if a reviewer accepts it.
     """
 
     record: str
@@ -38,6 +39,7 @@ class Claim:
     confidence: float
     verdict: str | None
     instead: tuple[str, ...]
+    proposed: bool = False
 
     @property
     def key(self) -> str:
@@ -45,7 +47,8 @@ class Claim:
 
     @property
     def drawn(self) -> bool:
-        return is_drawn(self.key)
+        """Whether the claim measures the analyser. A proposal does not, and is never drawn."""
+        return not self.proposed and is_drawn(self.key)
 
 
 def claims_of(row: Row) -> Iterator[Claim]:
@@ -54,12 +57,9 @@ def claims_of(row: Row) -> Iterator[Claim]:
     said = json.loads(row["verdicts"]) if row["verdicts"] else {"accepted": {}, "rejected": {}}
     text_hash = hash_of_texts(row["type"], row)
     for aspect, under in _FOUND_UNDER.items():
-        named: dict[str, dict[str, Any]] = {}
-        for each in found.get(under, ()):
-            target = canonical_name(each["name"])
-            # If a finding has two spellings of one target, the surer one counts, as in the graph.
-            if target not in named or named[target]["confidence"] < each["confidence"]:
-                named[target] = each
+        named = _by_target(found.get(under, ()))
+        proposed = _by_target(found.get(f"other_{under}", ()))
+        named |= {target: each for target, each in proposed.items() if target not in named}
         accepted = said["accepted"].get(aspect, ())
         rejected = said["rejected"].get(aspect, ())
         instead = tuple(sorted(set(accepted) - named.keys()))
@@ -78,7 +78,18 @@ def claims_of(row: Row) -> Iterator[Claim]:
                 each["confidence"],
                 verdict,
                 instead,
+                proposed.get(target) is each,
             )
+
+
+def _by_target(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return target -> claim. If a finding has two spellings of one target, the surer one counts, as in the graph."""
+    named: dict[str, dict[str, Any]] = {}
+    for each in found:
+        target = canonical_name(each["name"])
+        if target not in named or named[target]["confidence"] < each["confidence"]:
+            named[target] = each
+    return named
 
 
 def key_of(*parts: str) -> str:
@@ -97,7 +108,10 @@ def effective(claims: list[Claim], aspect: str) -> set[str]:
     for claim in claims:
         if claim.aspect != aspect:
             continue
-        if claim.verdict != "rejected":
+        counts = claim.verdict != "rejected"
+        if claim.proposed:
+            counts = claim.verdict == "accepted"
+        if counts:
             targets.add(claim.target)
         targets.update(claim.instead)
     return targets

@@ -1127,6 +1127,14 @@ def review_queue(
             ("knowledge_point", each.name, each.confidence)
             for each in found[record_id].knowledge_points
         ]
+        proposed = {
+            ("error_type", canonical_name(each.name)) for each in found[record_id].other_error_types
+        } - {("error_type", canonical_name(name)) for _, name, _ in claims}
+        claims += [
+            ("error_type", each.name, each.confidence)
+            for each in found[record_id].other_error_types
+            if ("error_type", canonical_name(each.name)) in proposed
+        ]
         # What was accepted counts, found or not; one target of each aspect was found at least.
         found_aspects = {aspect for aspect, _, _ in claims}
         effective = {
@@ -1142,8 +1150,10 @@ def review_queue(
             if aspect == "knowledge_point" and verdict != "rejected":
                 effective.add(target)
             key = json.dumps([record_id, text_hash(record), aspect, target], ensure_ascii=False)
+            is_proposed = (aspect, target) in proposed
             drawn = int(hashlib.sha256(key.encode()).hexdigest()[:15], 16) % 10 == 0
-            if drawn or confidence < 0.6:
+            drawn = drawn and not is_proposed
+            if drawn or confidence < 0.6 or is_proposed:
                 rows[record_id, aspect, target] = {
                     "confidence": confidence,
                     "drawn": drawn,

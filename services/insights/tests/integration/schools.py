@@ -48,6 +48,8 @@ STUDENTS = [f"s{number:02}" for number in range(14)]
 # Enough items of one point that something can be said of mastery.
 EXERCISES = ["e1", "e2", "e3", "e4", "e5", "e6"]
 COURSES, ITEMS, POINTS = ["C", "D"], ["i", "j", "k"], ["P1", "P2", "P3", "P4"]
+# Kinds of mistakes that the list of the school does not have. An analyser may propose a kind that is listed as well.
+NEW_TYPES = ["carries nothing", "Sign"]
 TOPICS, TYPES, TERMS = ["Exams", "Fractions"], ["sign", "unit"], ["T1", "T2"]
 
 student = st.sampled_from(STUDENTS)
@@ -230,6 +232,10 @@ def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
         found = ErrorFinding(
             knowledge_points=tuple(linked),
             error_types=types,
+            other_error_types=tuple(
+                FoundErrorType(name=name, confidence=draw(share))
+                for name in draw(st.sets(st.sampled_from(NEW_TYPES), max_size=1))
+            ),
             confidence=draw(share),
             evidence=evidence,
         )

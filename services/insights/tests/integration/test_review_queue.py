@@ -37,7 +37,8 @@ def verdicts_of(draw: st.DrawFn, school: School) -> Said:
     said: Said = {}
     for each in school.findings:
         if isinstance(each.finding, ErrorFinding):
-            names = [("error_type", found.name) for found in each.finding.error_types]
+            types = (*each.finding.error_types, *each.finding.other_error_types)
+            names = [("error_type", found.name) for found in types]
             names += [
                 ("knowledge_point", name)
                 for name in ("P1", "P2", *(f.name for f in each.finding.knowledge_points))

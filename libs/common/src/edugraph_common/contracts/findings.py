@@ -83,8 +83,15 @@ class LinkedPoint(MessageModel):
 
 
 class ErrorFinding(Quoting):
+    """A diagnosis of a mistake.
+
+    `other_error_types` are kinds that the list of the school does not have. They are proposals for reviewers, and are
+    in the graph only after one of them accepted them.
+    """
+
     kind: Literal["error"] = "error"
     error_types: tuple[FoundErrorType, ...] = ()
+    other_error_types: tuple[FoundErrorType, ...] = ()
     knowledge_points: tuple[LinkedPoint, ...] = ()
     difficulty: Level | None = None
     severity: Severity | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from edugraph_analyzer.documents import Document
+from edugraph_analyzer.error_types import OTHER
 from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.schema import (
     Answer,
@@ -75,9 +76,14 @@ def _error_finding(answer: ErrorAnswer, context: MappingContext) -> ErrorFinding
     evidence = context.evidence_of(answer)
     spelling = {same_name(point): point for point in context.document.known_points}
     error_types = []
+    other_error_types = []
     for error_type in _distinct(answer.error_types, lambda found: found.name):
         confidence = context.capped(error_type.confidence, evidence)
-        error_types.append(FoundErrorType(name=error_type.name, confidence=confidence))
+        if error_type.name.startswith(OTHER):
+            name = error_type.name.removeprefix(OTHER)
+            other_error_types.append(FoundErrorType(name=name, confidence=confidence))
+        else:
+            error_types.append(FoundErrorType(name=error_type.name, confidence=confidence))
     points = []
     for point in _distinct(answer.knowledge_points, lambda found: found.name):
         name = spelling.get(same_name(point.name), point.name)
@@ -85,6 +91,7 @@ def _error_finding(answer: ErrorAnswer, context: MappingContext) -> ErrorFinding
         points.append(LinkedPoint(name=name, strength=point.strength, confidence=confidence))
     return ErrorFinding(
         error_types=tuple(error_types),
+        other_error_types=tuple(other_error_types),
         knowledge_points=tuple(points),
         difficulty=answer.difficulty,
         severity=answer.severity,

@@ -7,6 +7,7 @@ become names as soon as an answer arrives, because a cached answer serves questi
 import re
 from collections.abc import Sequence
 
+from edugraph_analyzer.error_types import ErrorTypes
 from edugraph_analyzer.findings.mapping import same_name
 from edugraph_analyzer.findings.schema import (
     Answer,
@@ -16,6 +17,7 @@ from edugraph_analyzer.findings.schema import (
     LinkAnswer,
     PointAnswer,
     PrerequisiteAnswer,
+    TypeAnswer,
     folded,
 )
 
@@ -29,38 +31,49 @@ def with_ids(points: Sequence[str]) -> str:
     return "; ".join(f"k{number}: {point}" for number, point in enumerate(points, start=1))
 
 
-def with_names(answer: Answer, points: Sequence[str]) -> Answer:
+def with_names(answer: Answer, points: Sequence[str], error_types: ErrorTypes) -> Answer:
     """Return an answer with names in place of ids. `points` are those that its question showed, in their order.
 
-    A point with an id that was not shown is left out, and a prerequisite that needs it too. A name that is not an id
-    stays as it is.
+    A point or a kind with an id that was not shown is left out, and a prerequisite that needs the point too. The name
+    of a new point stays as it is. The name of a new kind of mistake begins with "other: ".
     """
     match answer:
         case InteractionAnswer():
             return answer
         case ErrorAnswer():
-            links = list[LinkAnswer]()
-            for link in answer.knowledge_points:
-                name = name_of(link.name, points)
-                if name is not None:
-                    links.append(link.model_copy(update={"name": name}))
-            return answer.model_copy(update={"knowledge_points": links})
+            return _mistake(answer, points, error_types)
         case ContentAnswer():
-            found = list[PointAnswer]()
-            for point in answer.knowledge_points:
-                name = name_of(point.name, points)
-                if name is not None:
-                    found.append(point.model_copy(update={"name": name}))
-            prerequisites = list[PrerequisiteAnswer]()
-            for prerequisite in answer.prerequisites:
-                name = name_of(prerequisite.point, points)
-                required = name_of(prerequisite.requires, points)
-                if name is not None and required is not None:
-                    named = prerequisite.model_copy(update={"point": name, "requires": required})
-                    prerequisites.append(named)
-            return answer.model_copy(
-                update={"knowledge_points": found, "prerequisites": prerequisites}
-            )
+            return _course_text(answer, points)
+
+
+def _mistake(answer: ErrorAnswer, points: Sequence[str], error_types: ErrorTypes) -> ErrorAnswer:
+    links = list[LinkAnswer]()
+    for link in answer.knowledge_points:
+        name = name_of(link.name, points)
+        if name is not None:
+            links.append(link.model_copy(update={"name": name}))
+    types = list[TypeAnswer]()
+    for error_type in answer.error_types:
+        name = error_types.chosen(error_type.name)
+        if name is not None:
+            types.append(error_type.model_copy(update={"name": name}))
+    return answer.model_copy(update={"knowledge_points": links, "error_types": types})
+
+
+def _course_text(answer: ContentAnswer, points: Sequence[str]) -> ContentAnswer:
+    found = list[PointAnswer]()
+    for point in answer.knowledge_points:
+        name = name_of(point.name, points)
+        if name is not None:
+            found.append(point.model_copy(update={"name": name}))
+    prerequisites = list[PrerequisiteAnswer]()
+    for prerequisite in answer.prerequisites:
+        name = name_of(prerequisite.point, points)
+        required = name_of(prerequisite.requires, points)
+        if name is not None and required is not None:
+            named = prerequisite.model_copy(update={"point": name, "requires": required})
+            prerequisites.append(named)
+    return answer.model_copy(update={"knowledge_points": found, "prerequisites": prerequisites})
 
 
 def name_of(given: str, points: Sequence[str]) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edugraph_analyzer.costs import estimated_tokens
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Document, Unreadable
+from edugraph_analyzer.error_types import ErrorTypes
 from edugraph_analyzer.findings.point_ids import with_ids
 from edugraph_analyzer.findings.schema import Answer, schema_of
 from edugraph_analyzer.name_model import FindNames, no_names, whole_names
@@ -28,6 +29,8 @@ _ENVELOPE_TOKENS = 32
 # A course description of at most this many tokens stands in each item, so that items of many courses share a pack.
 _COURSE_WITH_ITEM_TOKENS = 60
 _JSON_OF_KEY = json.JSONEncoder(ensure_ascii=False)
+# A kind of mistake in a worked example, by its English name in the list that comes with the product.
+_EXAMPLE_TYPE = re.compile(r"\{\{error type ([^{}]+)\}\}")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _LATIN_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 
@@ -91,10 +94,10 @@ class TooLong(Unreadable):
 class Question:
     """A document as it leaves this process: `body` and `course` are redacted.
 
-    `points` are the knowledge points that the question shows, in the order of their ids. `tokens` is the estimate for
-    the body. `key` is a SHA-256 digest, the same for the same question. `language` is
-    the language that the prompt asks for, or "" if the model finds it without being asked. `alone` says that the
-    question must not share a pack.
+    `points` are the knowledge points that the question shows, in the order of their ids. `error_types` are the kinds
+    of mistakes that a model chooses from. `tokens` is the estimate for the body. `key` is a SHA-256 digest, the same
+    for the same question. `language` is the language that the prompt asks for, or "" if the model finds it without
+    being asked. `alone` says that the question must not share a pack.
     """
 
     document: Document
@@ -102,6 +105,7 @@ class Question:
     body: str
     course: str
     points: tuple[str, ...]
+    error_types: ErrorTypes
     language: str
     key: str
     alone: bool
@@ -191,6 +195,7 @@ def question_of(
         body=body,
         course=course_before_items,
         points=shown_points,
+        error_types=settings.error_types,
         language=_language(redacted),
         key=_key(document, settings, sections, redact),
         alone=speaks_to_model(redacted),
@@ -245,6 +250,9 @@ def _key(
         parts.append(f"address {address}")
     if asked.extra_body or asked.reasoning_effort:
         parts.append(f"{asked.reasoning_effort} {json.dumps(asked.extra_body, sort_keys=True)}")
+    if kind == "error":
+        # A kept answer has names of this list.
+        parts.append(f"error types {settings.error_types.digest}")
     if settings.one_student_per_pack:
         # Answers that were given beside the texts of other students are not used then.
         parts.append("one student per pack")
@@ -341,9 +349,21 @@ def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str])
         [*shown, *reminder]
     )
     return [
-        {"role": "system", "content": prompts.instructions(prompts.version_of(kind))},
+        {"role": "system", "content": instructions_of(kind, pack[0].error_types)},
         {"role": "user", "content": asked},
     ]
+
+
+def instructions_of(kind: Kind, error_types: ErrorTypes) -> str:
+    """Return the instructions for a kind of text, with the list of the kinds of mistakes.
+
+    The worked examples name their kinds as the list does, so a school that changes the list changes them as well.
+    """
+    text = prompts.instructions(prompts.version_of(kind))
+    if kind != "error":
+        return text
+    text = text.replace("{{error types}}", error_types.listed)
+    return _EXAMPLE_TYPE.sub(lambda found: error_types.id_of(found[1]), text)
 
 
 def with_schema(request: LLMRequest) -> list[Message]:

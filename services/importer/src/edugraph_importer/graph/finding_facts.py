@@ -94,6 +94,8 @@ class FindingFacts:
     """The facts of one finding.
 
     `links` has the links by relationship type. `prerequisites` maps (point, required point) to the confidence.
+    `proposed_types` maps the ids of types of mistakes that the school's list does not have to their spellings. They
+    become links when a reviewer accepts them.
     """
 
     links: Mapping[str, Links] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class FindingFacts:
     sentiment: str | None = None
     severity: str | None = None
     difficulty: str | None = None
+    proposed_types: Mapping[str, list[str]] = field(default_factory=dict)
 
     def links_of(self, relationship_type: str) -> Links:
         return self.links.get(relationship_type, {})
@@ -169,7 +172,10 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
         for end in rejected.get(aspect, ()):
             of_type.pop(end, None)
         for end in accepted.get(aspect, ()):
-            of_type.setdefault(end, dict(_ACCEPTED[relationship_type]))
+            link = dict(_ACCEPTED[relationship_type])
+            if relationship_type == "OF_TYPE":
+                link["found_as"] = facts.proposed_types.get(end, [])
+            of_type.setdefault(end, link)
 
     rejected_points = set(rejected.get("knowledge_point", ()))
     found_claims = facts.prerequisites.items()
@@ -190,7 +196,13 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
         if value in rejected.get(aspect, ()):
             value = None
         single_values[aspect] = value
-    return FindingFacts(links, claims, **single_values)
+    return FindingFacts(
+        links,
+        claims,
+        sentiment=single_values.get("sentiment"),
+        severity=single_values.get("severity"),
+        difficulty=single_values.get("difficulty"),
+    )
 
 
 def _add_claims(links: Links, claims: Mapping[Pair, float]) -> None:
@@ -215,7 +227,12 @@ def facts_of(finding: Finding) -> FindingFacts:
                 _raise(concerns[canonical_name(point.name)], "strength", point.strength)
                 _raise(concerns[canonical_name(point.name)], "confidence", point.confidence)
             links = {"OF_TYPE": of_type, "CONCERNS": concerns}
-            return FindingFacts(links, severity=finding.severity, difficulty=finding.difficulty)
+            return FindingFacts(
+                links,
+                severity=finding.severity,
+                difficulty=finding.difficulty,
+                proposed_types=spellings_by_id(found.name for found in finding.other_error_types),
+            )
         case ContentFinding():
             return _facts_of_content(finding)
 

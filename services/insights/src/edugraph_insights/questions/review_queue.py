@@ -39,7 +39,8 @@ class ToReview(Row):
 
     The review of a finding has `record`, `text_hash`, `aspect` and `target`, the review of an item has `item` and
     `target`. `confidence` is the confidence of the analyser, or the share of wrong answers to the item that name the
-    point. `known` says whether the course teaches the point, and is null for a type of mistake. `instead` are the
+    point. `known` says whether the course teaches the point. It is false for a type of mistake that the list of the
+    school does not have, and null for the other types. `instead` are the
     targets that reviewers accepted and the analyser did not find.
     """
 
@@ -73,6 +74,9 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
     wanted: list[tuple[GraphRow, Claim]] = []
     for row in mistakes:
         for claim in claims[row["record"]]:
+            if claim.proposed:
+                wanted.append((row, claim))
+                continue
             all_claims.append(claim)
             if claim.drawn or claim.confidence < asked.unsure_below:
                 wanted.append((row, claim))
@@ -88,6 +92,7 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
         rows.append(Measured(_of_text(row, claim, asked, known), frozenset({row["student"]})))
     rows += _of_items(facts, mistakes, claims, canonical, known)
     rows.sort(key=lambda each: order(each.row))
+    shown_claims = sum(not claim.proposed for _, claim in wanted)
     drawn = [claim for claim in all_claims if claim.drawn]
     judged = [claim for claim in drawn if claim.verdict]
     return Found(
@@ -99,11 +104,12 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
             "findings drawn": len(drawn),
             "drawn and judged": len(judged),
             "drawn and accepted": sum(claim.verdict == "accepted" for claim in judged),
+            "proposed types": sum(claim.proposed for _, claim in wanted),
             "to review": len(rows),
             "judged of them": sum(each.row.verdict is not None for each in rows),
         },
         left_out={
-            "findings that are sure and not drawn": len(all_claims) - len(wanted),
+            "findings that are sure and not drawn": len(all_claims) - shown_claims,
             "more to review: raise `limit`": len(rows[asked.limit :]),
         },
     )
@@ -113,6 +119,8 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
     is_known: bool | None = None
     if claim.aspect == "knowledge_point":
         is_known = claim.target in known
+    elif claim.proposed:
+        is_known = False
     return ToReview(
         key=claim.key,
         kind="finding",
@@ -196,9 +204,15 @@ def _of_items(
 
 
 def order(row: ToReview) -> tuple[int, float, str]:
-    """Sort unsure findings first, then points of items, then drawn findings. A verdict does not move a row."""
+    """Sort unsure findings first, then points of items and new types of mistakes, then drawn findings.
+
+    A verdict does not move a row.
+    """
     if row.unsure:
         return 0, row.confidence, row.key
+    is_new_type = row.aspect == "error_type" and row.known is False
+    if is_new_type:
+        return 1, -row.mistakes, row.key
     if row.kind == "tests":
         return 1, -row.mistakes, row.key
     return 2, row.confidence, row.key
@@ -208,8 +222,9 @@ QUESTION = Question(
     name="review-queue",
     title="What should a person look at, of what an analyser found?",
     computed_by="Points and types that an analyser found in the mistakes of the course: those below the confidence, "
-    "and a tenth of all, drawn by a hash, however sure. An item may test a point that its wrong answers name and no "
-    "record does. The agreement is the share accepted of those drawn and judged.",
+    "and a tenth of all, drawn by a hash, however sure. Types of mistakes that the school's list does not have count "
+    "only when a person accepts them. An item may test a point that its wrong answers name and no record does. "
+    "The agreement is the share accepted of those drawn and judged.",
     parameters=Queue,
     row=ToReview,
     find=find,

@@ -292,7 +292,9 @@ function verdict(row, choices) {
 }
 
 function details(row) {
-  const known = row.known === null ? null : row.known ? t('review.known') : t('review.not_known');
+  const isNewType = row.aspect === 'error_type' && row.known === false;
+  const notKnown = isNewType ? t('review.new_type') : t('review.not_known');
+  const known = row.known === null ? null : row.known ? t('review.known') : notKnown;
   const why = row.kind === 'tests' ? t('review.why_tests', { n: row.mistakes }) : [row.unsure && t('review.why_unsure'), row.drawn && t('review.why_drawn')].filter(Boolean).join(t('list.comma'));
   const term = (words, content) => content && [h('dt', {}, words), h('dd', {}, content)];
   return h('dl', {},
