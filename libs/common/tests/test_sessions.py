@@ -158,6 +158,14 @@ def test_the_index_forgets_sessions_that_have_ended_by_themselves(redis: Any) ->
     assert [each.began for each in sessions.all().values()] == [later]
 
 
+def test_bytes_that_are_no_text_are_no_session(redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: UnicodeDecodeError in `find`."""
+    sessions = Sessions(redis, made_issuer())
+    session_id = sessions.begin(made_session(NOW, "read"), NOW)
+    monkeypatch.setattr(redis, "get", lambda _: b"\xff\xfe".decode())
+    assert sessions.caller(session_id, NOW) is None
+
+
 @pytest.mark.parametrize("entry", ["", "not JSON", "{}", "[]", '{"client_id": 5}'])
 def test_an_entry_of_the_index_that_cannot_be_read_stops_nobody(redis: Any, entry: str) -> None:
     """Out: let `all` raise."""

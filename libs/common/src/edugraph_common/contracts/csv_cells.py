@@ -1,11 +1,15 @@
 """Texts in the cells of a CSV file that people open in a spreadsheet."""
 
-# A spreadsheet runs a cell that begins with one of these as a formula. Some cells hold texts of students.
-_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
+import re
+
+# A spreadsheet runs a cell that begins with one of these signs as a formula, and the full-width signs as well. Some
+# leave out what is invisible before the sign. A spreadsheet whose cells end at a semicolon or a tab makes several
+# cells of one text, and a line break in a text begins a new row in a program that ignores quotes.
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+_BLANKS = r"\s\x00-\x1f\u00ad\u200b-\u200f\u2060\ufeff"
+_FORMULA = re.compile(rf"(^|[;\t\r\n])([{_BLANKS}\"]*)(?=[{_SIGNS}])")
 
 
 def harmless(text: str) -> str:
-    """Return a text that a spreadsheet does not run. An apostrophe is put before a text that looks like a formula."""
-    if text.startswith(_FORMULA_BEGINS):
-        return f"'{text}"
-    return text
+    """Return a text that a spreadsheet does not run. An apostrophe is put before what looks like a formula."""
+    return _FORMULA.sub(r"\1\2'", text)

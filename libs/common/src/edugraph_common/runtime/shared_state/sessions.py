@@ -116,8 +116,12 @@ class Sessions:
         """Return None for a session that has ended or never was."""
         if not session_id.startswith(PREFIX) or len(session_id) > _MAX_ID_LENGTH:
             return None
-        with redis_errors():
-            text = cast("str | None", self._redis.get(_key(session_id)))
+        try:
+            with redis_errors():
+                text = cast("str | None", self._redis.get(_key(session_id)))
+        except UnicodeDecodeError:
+            # Somebody else wrote these bytes, since a stored session is ASCII.
+            return None
         if not text:
             return None
         session = _opened(session_id, text)
