@@ -85,6 +85,42 @@ def test_a_tile_says_what_the_api_answers_and_opens_its_records(visit: Visitor) 
     shown.wait_for_selector("[data-page=records] tbody tr[data-row]")
 
 
+def test_without_a_term_an_action_opens_the_days_that_it_is_about(visit: Visitor) -> None:
+    """To take the guard out: leave `during` out of `repeat` in today.js."""
+    answer = visit.answer("today", **asked(visit))
+    since = "2026-05-04"
+    for row in answer["rows"]:
+        row["evidence"] = f"/v1/insights/records?course=ALG&from={since}T00%3A00%3A00%2B00%3A00"
+    answer_with(visit, "today", answer)
+    shown = visit.open("today", course="ALG", lang="en")
+    assert "Records from 4 May 2026 on count here." in shown.locator("main").inner_text()
+    link = shown.locator("[data-action=repeat] .button").get_attribute("href")
+    assert f"since={since}" in str(link)
+    shown = visit.open("today", course="ALG", lang="en", since="2026-03-01")
+    assert "on count here." not in shown.locator("[data-question=today]").inner_text()
+    link = shown.locator("[data-action=repeat] .button").get_attribute("href")
+    assert "since=2026-03-01" in str(link)
+
+
+def test_the_colour_of_a_tile_is_by_the_mean_outcome(visit: Visitor) -> None:
+    """To take the guard out: choose the level by the right answers alone in `levelOf` of heat.js."""
+    answer = visit.answer("grid", **asked(visit))
+    cases = [(0, 0.2), (1, 0.4), (2, 0.45), (2, 0.6), (3, 0.9)]
+    rows = []
+    for number, (right, share) in enumerate(cases):
+        given = {"point": f"p{number}", "name": f"p{number}", "right": right, "share": share}
+        rows.append(answer["rows"][0] | given | {"first_attempts": 3, "tries": 3})
+    answer_with(visit, "grid", answer | {"rows": rows})
+    shown = visit.open("today", lang="en", **ALGEBRA)
+    shades = {}
+    for tile in shown.locator(".heat a.tile").all():
+        [shade] = set(str(tile.get_attribute("class")).split()) & set(LEVELS)
+        point = str(tile.get_attribute("aria-label")).split(", ")[1].split(":")[0]
+        shades[point] = shade
+    assert [shades[f"p{number}"] for number in range(5)] == ["none", "less", "less", "more", "all"]
+    assert visit.values(".heat .sum") == ["1", "1", "1", "0", "0"]
+
+
 def test_the_tiles_have_one_tab_stop_and_arrows_move(visit: Visitor) -> None:
     """To take the guards out: leave `tabindex` out of a cell, or the `continue` out of `move`, in heat.js."""
     answer = visit.answer("grid", **asked(visit))
@@ -270,6 +306,17 @@ def test_a_point_that_is_not_there_is_a_sentence(visit: Visitor) -> None:
     assert not shown.query_selector("main img")
     shown = visit.open("point", lang="en", **ALGEBRA)
     assert shown.locator("h1").inner_text() == LANGUAGES["en"]["point.none"]
+
+
+@pytest.mark.parametrize("page", ["today", "point", "students", "student"])
+def test_on_paper_nothing_is_wider_than_the_sheet(visit: Visitor, page: str) -> None:
+    """To take the guard out: leave `.rail` out of the print rules in page.css."""
+    visit.page.set_viewport_size({"width": 800, "height": 1100})
+    more = {"point": "linearequations", "student": "S018"}
+    shown = visit.open(page, lang="en", **ALGEBRA, **more)
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown.emulate_media(media="print")
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 800
 
 
 def test_tiles_can_be_told_apart_in_forced_colours(visit: Visitor) -> None:
