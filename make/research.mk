@@ -21,7 +21,10 @@ privacy-check: env-research ## what the redaction finds of labelled secrets, and
 bench-mastery: env-research ## how sure and how right the estimate of mastery is, against the truth of a synthetic school (a minute) and, with --answers FOLDER, real answers
 	@$(RESEARCH) -m evaluation.mastery $(BENCH_ARGS)
 
+bench-needs-help: env-research ## whether needs-help names the weakest students of synthetic schools, and not too many of them (two minutes)
+	@$(RESEARCH) -m evaluation.needs_help $(BENCH_ARGS)
+
 bench-candidates: env-research ## how often the right knowledge point is among those that a model is shown, when half of the labels are known (a minute)
 	@$(RESEARCH) -m evaluation.candidates
 
-.PHONY: bench-candidates env-research research-test evaluate evaluate-offline privacy-check bench-mastery
+.PHONY: bench-candidates bench-needs-help env-research research-test evaluate evaluate-offline privacy-check bench-mastery

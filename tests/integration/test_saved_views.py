@@ -79,7 +79,7 @@ states = st.one_of(
         lambda course, low: {
             "kind": "question",
             "name": "needs-help",
-            "values": {"course": course, "low_mastery": low},
+            "values": {"course": course, "low_estimate": low},
         },
         ids,
         st.floats(0, 1).map(str),

@@ -206,13 +206,18 @@ class School:
         for student in self.students:
             for point in self.practised_points(student):
                 level = student.skills[point].at(self.weeks, student.forgetting)
-                knows = sigmoid(AVERAGE_DISCRIMINATION * (level - self.hard[point]))
-                mastery = AVERAGE_GUESS + (1 - AVERAGE_GUESS - AVERAGE_SLIP) * knows
+                mastery = self.mastery(point, level)
                 yield {
                     "student_id": student.id,
                     "knowledge_point": point,
                     "mastery": round(mastery, 6),
                 }
+
+    def mastery(self, point: str, level: float) -> float:
+        """Return the true mastery of a point by a student of this level."""
+        distance = level - self.hard[point]
+        knows = sigmoid(AVERAGE_DISCRIMINATION * distance)
+        return AVERAGE_GUESS + (1 - AVERAGE_GUESS - AVERAGE_SLIP) * knows
 
     def practised_points(self, student: Student) -> list[str]:
         """Return the points whose items the student has seen."""

@@ -23,6 +23,10 @@ LEVEL_STUDENTS = 500
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
+# The place of an attempt among the others of a student: its time, its number and its record.
+Place = tuple[datetime, int, str]
+
+
 class Attempt(NamedTuple):
     """One try at an item. `outcome` is in thousandths. The attempt with the smallest `place` is the first one."""
 
@@ -36,7 +40,7 @@ class Attempt(NamedTuple):
     response: str | None
 
     @property
-    def place(self) -> tuple[datetime, int, str]:
+    def place(self) -> Place:
         return self.at, self.number, self.record
 
 
@@ -222,14 +226,27 @@ class Facts:
         for point, of_students in by_point(first_ever, points).items():
             for student, tries in of_students.items():
                 counts[student][point.id] = counted(tries)
-        answers: dict[str, Answers] = {}
+        answers = AnswersAtPoints({}, {})
         if counts:
             answers = self._answers_at_points(course)
-        mastery, abilities = mastery_of_students(counts, answers, self.until)
-        return Practice(first, points, by_point(first, points), mastery, abilities)
+        mastery, _ = mastery_of_students(counts, answers.first, self.until)
+        return Practice(first, points, by_point(first, points), mastery, answers.all)
 
-    def _answers_at_points(self, course: str) -> dict[str, Answers]:
-        """Return the first attempts at each point of a course, from which the level of the point is estimated.
+    def abilities(self, attempts: Iterable[Attempt], practice: "Practice") -> dict[str, Ability]:
+        """Return the ability of each student with an attempt at a known point, from all attempts in the course.
+
+        `practice` was made from these attempts. Second and later attempts at an item count as the first ones do: they
+        say more about the order of students than first attempts alone (docs/adr/0117).
+        """
+        counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
+        for point, of_students in by_point(attempts, practice.points).items():
+            for student, tries in of_students.items():
+                counts[student][point.id] = counted(tries)
+        _, abilities = mastery_of_students(counts, practice.all_answers, self.until)
+        return abilities
+
+    def _answers_at_points(self, course: str) -> "AnswersAtPoints":
+        """Return the attempts at each point of a course, from which the level of the point is estimated.
 
         They are those of up to LEVEL_STUDENTS students of the course who had joined it, whoever asks, so that the
         estimate of a student is the same in each question. A caller who sees only cells gets those of the cells.
@@ -253,7 +270,12 @@ class Facts:
         rows = self.graph.read(
             "first_outcomes", students=sorted(joined), course=course, until=self.until.isoformat()
         )
-        return {row["point"]: Answers(row["right"], row["number"]) for row in rows}
+        answers = AnswersAtPoints({}, {})
+        for row in rows:
+            point = row["point"]
+            answers.first[point] = Answers(row["right"], row["number"])
+            answers.all[point] = Answers(row["right_tries"], row["tries"])
+        return answers
 
     def assignments(self, course: str) -> tuple[list[Assignment], int]:
         """Return what is to be handed in in a course, with its due date, and the number of assignments without one.
@@ -323,7 +345,10 @@ class Facts:
         return self._by_student("messages", course)
 
     def mistake_types(self, course: str) -> list[Row]:
-        """Return a row for each mistake and each of its types. Mistakes without a type are left out."""
+        """Return a row for each mistake and each of its types. Mistakes without a type are left out.
+
+        `item` may be None. `points` are those that the item tests and those behind the mistake.
+        """
         return self._by_student("mistake_types", course)
 
     def moods(self, course: str) -> list[Row]:
@@ -645,19 +670,26 @@ def has_standings(graph: Graph, course: str) -> bool:
     return bool(graph.read("students_of_course", course=course, limit=1))
 
 
+class AnswersAtPoints(NamedTuple):
+    """The first attempts, and all attempts, at the items of each point, by id of the point."""
+
+    first: dict[str, Answers]
+    all: dict[str, Answers]
+
+
 class Practice(NamedTuple):
     """The attempts of students in a course, and their mastery.
 
     `first` are the first attempts in the period, `points` the points that their items test by item, and `tried` the
-    first attempts of the period by point and student. `mastery` is student -> id of a point -> mastery, and
-    `abilities` is student -> ability, both estimated from all first attempts until the end of the period.
+    first attempts of the period by point and student. `mastery` is student -> id of a point -> mastery, estimated
+    from all first attempts until the end of the period. `all_answers` are the attempts of the course by point.
     """
 
     first: list[Attempt]
     points: dict[str, list[Point]]
     tried: dict[Point, dict[str, list[Attempt]]]
     mastery: dict[str, dict[str, Mastery]]
-    abilities: dict[str, Ability]
+    all_answers: dict[str, Answers]
 
 
 def first_by_item(attempts: Iterable[Attempt]) -> list[Attempt]:

@@ -57,6 +57,12 @@ class SchoolDays:
         """Return the number of days with lessons between the two days. Neither of them is counted."""
         return bisect_left(self._days, self._before) - bisect_right(self._days, day)
 
+    def first_of_last(self, number: int) -> date:
+        """Return the first of the last `number` days with lessons, or a day a year ago if there are fewer."""
+        if number > len(self._days):
+            return self._before - DAY * LONGEST_LOOK_BACK_DAYS
+        return self._days[-number]
+
 
 def monday(moment: datetime) -> date:
     """Return the Monday of the week in which a moment lies."""

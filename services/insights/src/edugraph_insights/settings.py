@@ -16,16 +16,25 @@ class HelpThresholds(ContractModel):
     inactive_school_days: int = Field(
         default=7, ge=1, le=365, description="whole school days without activity"
     )
+    recent_school_days: int = Field(
+        default=15,
+        ge=1,
+        le=365,
+        description="school days before today whose tries and mistakes count, beside those of today",
+    )
     stuck_tries: int = Field(
         default=3, ge=2, le=100, description="tries at one item, none of them right"
     )
     same_mistakes: int = Field(
         default=3, ge=2, le=100, description="unresolved mistakes of one type"
     )
-    low_mastery: float = Field(
-        default=0.4, ge=0, le=1, description="probability under which mastery is low"
+    low_estimate: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="estimated share right, where an average student of the course has 0.5, under which a student is "
+        "below the course",
     )
-    low_points: int = Field(default=2, ge=1, le=100, description="points of low mastery")
 
 
 class InsightsSettings(OidcSettings):

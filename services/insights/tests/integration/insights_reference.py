@@ -429,9 +429,14 @@ def difficulty(school: School, course: str) -> dict[Any, dict[str, Any]]:
 
 def levels(school: School, course: str) -> dict[str, tuple[float, float]]:
     """The level of each point on the logit and its variance, from the first attempts of the students of the course."""
+    return levels_of(of_points(school, course))
+
+
+def levels_of(tried: dict[str, dict[str, list[int]]]) -> dict[str, tuple[float, float]]:
+    """`tried` is point -> student -> outcomes."""
     right: dict[str, int] = defaultdict(int)
     number: dict[str, int] = defaultdict(int)
-    for point, students in of_points(school, course).items():
+    for point, students in tried.items():
         outcomes = [outcome for each in students.values() for outcome in each]
         right[point] = sum(outcome >= 500 for outcome in outcomes)
         number[point] = len(outcomes)
@@ -676,63 +681,142 @@ def school_days(school: School, after: date, before: date) -> int:
     return number
 
 
-def needs_help(school: School, course: str, limits: dict[str, Any]) -> dict[Any, dict[str, Any]]:
-    rows = {}
-    made = mistakes(school, course)
-    estimated = estimates(school, course)
+def abilities(school: School, course: str) -> dict[str, tuple[Any, Any, Any]]:
+    """Student -> the share right beside an average student, and the ends of its interval.
+
+    It is made from all attempts at items of known points, retries included.
+    """
+    every: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for r in attempts(school, course):
+        for point in tests(school)[r.data.item_id]:
+            every[point][r.data.student_id].append(r.data.outcome_thousandths)
+    of_course = levels_of(every)
+    found = {}
+    for who in {who for students in every.values() for who in students}:
+        mine = {point: every[point][who] for point in sorted(every) if who in every[point]}
+        _, ability, error = estimates_of(mine, of_course)
+        ends = (ability, ability - Z * error, ability + Z * error)
+        middle, low, high = (1 / (1 + exp(-each)) for each in ends)
+        found[who] = middle, low, high
+    return found
+
+
+def was_right_later(
+    school: School, who: str, where: tuple[str, str | None, set[str]], since: Any
+) -> bool:
+    """Whether a student was right at an item, or at first at an item of some points, after `since`.
+
+    `where` are the course, the item and the points; `since` is a moment, or the place of an attempt.
+    """
+    course, item, points = where
+    first = {r.record_id for r in first_attempts(school, course)}
+    for r in attempts(school, course):
+        place = (r.timestamp, r.data.attempt_number or 0, r.record_id)
+        is_later = place > since if isinstance(since, tuple) else r.timestamp > since
+        if r.data.student_id != who or r.data.outcome_thousandths < 500 or not is_later:
+            continue
+        is_at_point = r.record_id in first and bool(tests(school)[r.data.item_id] & points)
+        if r.data.item_id == item or is_at_point:
+            return True
+    return False
+
+
+def days_of_activity(school: School, course: str, who: str) -> list[date]:
+    days = [r.timestamp.date() for r in attempts(school, course) if r.data.student_id == who]
+    made = mistakes(school, course).values()
+    days += [r.timestamp.date() for r, _ in made if r.data.student_id == who]
+    written = (*of(school.records, "student_interaction"), *of(school.records, "post_record"))
+    for r in (*written, *of(school.records, "activity_record")):
+        mine = getattr(r.data, "student_id_from", None) or getattr(r.data, "student_id", None)
+        if mine == who and r.data.course_id == course:
+            days.append(r.timestamp.date())
+    return days
+
+
+def stuck_items(school: School, course: str, who: str, limits: dict[str, Any]) -> list[str]:
+    tries: dict[str, int] = defaultdict(int)
+    for r in attempts(school, course):
+        recent = school_days(school, r.timestamp.date(), NOW.date()) < limits["recent_school_days"]
+        if r.data.student_id != who or not recent or r.data.outcome_thousandths >= 500:
+            continue
+        place = (r.timestamp, r.data.attempt_number or 0, r.record_id)
+        where = (course, r.data.item_id, tests(school)[r.data.item_id])
+        if not was_right_later(school, who, where, place):
+            tries[r.data.item_id] += 1
+    return sorted(item for item, number in tries.items() if number >= limits["stuck_tries"])
+
+
+def repeated_types(school: School, course: str, who: str, limits: dict[str, Any]) -> list[str]:
     found = {each.record["record_id"]: each.finding for each in school.findings}
-    for who in roster(school, course):
-        days = [r.timestamp.date() for r in attempts(school, course) if r.data.student_id == who]
-        days += [r.timestamp.date() for r, _ in made.values() if r.data.student_id == who]
-        written = (*of(school.records, "student_interaction"), *of(school.records, "post_record"))
-        for r in (*written, *of(school.records, "activity_record")):
-            mine = getattr(r.data, "student_id_from", None) or getattr(r.data, "student_id", None)
-            if mine == who and r.data.course_id == course:
-                days.append(r.timestamp.date())
-        idle = school_days(school, max(days), NOW.date()) if days else None
-        tries: dict[str, list[int]] = defaultdict(list)
-        for r in attempts(school, course):
-            if r.data.student_id == who:
-                tries[r.data.item_id].append(r.data.outcome_thousandths)
-        stuck = sorted(
-            i for i, each in tries.items() if len(each) >= limits["stuck_tries"] and max(each) < 500
-        )
-        times: dict[str, int] = defaultdict(int)
-        for record_id, (r, _) in made.items():
-            stated = [each for each in (getattr(r.data, "error_type", None),) if each]
-            of_types = {*stated} | {
-                each.name for each in getattr(found.get(record_id), "error_types", ())
-            }
-            if r.data.student_id == who and not getattr(r.data, "resolved", None):
-                for kind in of_types:
-                    times[kind] += getattr(r.data, "occurrence_count", None) or 1
-        repeated = sorted(
-            kind for kind, number in times.items() if number >= limits["same_mistakes"]
-        )
+    times: dict[str, int] = defaultdict(int)
+    for record_id, (r, behind) in mistakes(school, course).items():
+        recent = school_days(school, r.timestamp.date(), NOW.date()) < limits["recent_school_days"]
+        if r.data.student_id != who or not recent or getattr(r.data, "resolved", None):
+            continue
+        item = getattr(r.data, "item_id", None)
+        points = {*behind} | (tests(school)[item] if item else set())
+        if was_right_later(school, who, (course, item, points), r.timestamp):
+            continue
+        stated = [each for each in (getattr(r.data, "error_type", None),) if each]
+        types = (each.name for each in getattr(found.get(record_id), "error_types", ()))
+        for kind in {*stated, *types}:
+            times[kind] += getattr(r.data, "occurrence_count", None) or 1
+    return sorted(kind for kind, number in times.items() if number >= limits["same_mistakes"])
+
+
+def needs_help(
+    school: School, course: str, limits: dict[str, Any]
+) -> tuple[dict[Any, dict[str, Any]], int]:
+    """The rows, and how many are inactive if these are more than a half, so that nobody is said to be."""
+    active = {who: days_of_activity(school, course, who) for who in roster(school, course)}
+    idle = {
+        who: school_days(school, max(days), NOW.date()) if days else None
+        for who, days in active.items()
+    }
+    least = limits["inactive_school_days"]
+    inactive = {who for who, number in idle.items() if number is None or number >= least}
+    all_are = 2 * len(inactive) > len(idle)
+    of_all = abilities(school, course)
+    estimated = estimates(school, course)
+    rows = {}
+    for who, days in active.items():
+        stuck = stuck_items(school, course, who, limits)
+        repeated = repeated_types(school, course, who, limits)
         mine, _, _ = estimated.get(who, ({}, 0.0, 0.0))
-        known = {
-            point: each[0]
+        low_points = {
+            point
             for point, each in mine.items()
-            if state_of(each) != "too few for an estimate"
+            if state_of(each) != "too few for an estimate" and each[0] < 0.5
         }
-        low = {point for point, each in known.items() if each < limits["low_mastery"]}
+        estimate, low, high = of_all.get(who, (None, None, None))
+        outcomes = [
+            r.data.outcome_thousandths >= 500
+            for r in attempts(school, course)
+            if r.data.student_id == who
+        ]
+        is_low = estimate is not None and estimate < limits["low_estimate"]
+        is_weak = estimate is None or estimate < 0.5
         holds = {
-            "inactive": idle is None or idle >= limits["inactive_school_days"],
-            "stuck": bool(stuck),
-            "repeated mistakes": bool(repeated),
-            "low mastery": len(low) >= limits["low_points"],
+            "below the course": is_low and 4 * sum(outcomes) < 3 * len(outcomes),
+            "stuck": is_weak and bool(stuck),
+            "repeated mistakes": is_weak and bool(repeated),
+            "inactive": who in inactive and not all_are,
         }
         reasons = tuple(rule for rule, does in holds.items() if does)
+        is_known = low is not None and high is not None and high - low <= 0.5
         rows[who] = {
-            "bucket": [*reasons, "no sign" if known else "too little is known"][0],
+            "bucket": [*reasons, "no sign" if is_known else "too little is known"][0],
             "reasons": reasons,
+            "estimate": estimate,
+            "low": low,
+            "high": high,
             "last_active": max(days, default=None),
-            "school_days_inactive": idle,
+            "school_days_inactive": idle[who],
             "stuck_at": tuple(stuck),
             "repeated": tuple(repeated),
-            "low": low,
+            "low_points": low_points,
         }
-    return rows
+    return rows, len(inactive) if all_are else 0
 
 
 def today(school: School, course: str, helped: Sequence[Any]) -> dict[Any, dict[str, Any]]:
@@ -791,11 +875,7 @@ def point_to_repeat(school: School, course: str, days: dict[str, int]) -> dict[s
 def students_to_speak_with(
     school: School, course: str, days: dict[str, int], helped: Sequence[Any]
 ) -> dict[str, Any]:
-    is_over = sum("inactive" in row.reasons for row in helped) * 2 > len(helped)
-    reasons = {
-        row.student: [each for each in row.reasons if each != "inactive" or not is_over]
-        for row in helped
-    }
+    reasons = {row.student: row.reasons for row in helped}
     in_need = [who for who, each in reasons.items() if each]
     chosen = in_need[:3]
     if not chosen:

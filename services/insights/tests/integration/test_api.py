@@ -179,11 +179,14 @@ def test_thresholds_come_from_the_question_else_from_the_settings_of_the_course(
 ) -> None:
     """Out: `completed` of the question, or the order in which it takes them."""
     app: Any = client.app
-    more = {"auth": "off", "help_thresholds": {"C": HelpThresholds(stuck_tries=9, low_points=4)}}
+    more = {
+        "auth": "off",
+        "help_thresholds": {"C": HelpThresholds(stuck_tries=9, recent_school_days=4)},
+    }
     settings = app.state.insights.settings.model_copy(update=more)
     app.state.insights = replace(app.state.insights, settings=settings)
-    counted = get(client, "/needs-help?course=C&low_points=3").json()["parameters"]
-    assert (counted["stuck_tries"], counted["low_points"], counted["same_mistakes"]) == (
+    counted = get(client, "/needs-help?course=C&recent_school_days=3").json()["parameters"]
+    assert (counted["stuck_tries"], counted["recent_school_days"], counted["same_mistakes"]) == (
         "9",
         "3",
         "3",
@@ -204,7 +207,7 @@ def test_thresholds_come_from_the_question_else_from_the_settings_of_the_course(
         ("/weak-points?course=C&term=none", "student", {}, 404, "not-found"),
         ("/next?course=C&student=s1&goal=none", "student", {}, 404, "not-found"),
         ("/ties?course=C&student=s1", "counsellor", {}, 422, "invalid"),
-        ("/needs-help?course=C&low_mastery=2", "teacher", {}, 422, "invalid"),
+        ("/needs-help?course=C&low_estimate=2", "teacher", {}, 422, "invalid"),
         ("/weak-points?course=C", "student", {"Accept": "image/png"}, 406, "form"),
         ("/no-such-question?course=C", "student", {}, 404, "not-found"),
     ],

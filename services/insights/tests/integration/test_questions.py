@@ -44,9 +44,9 @@ from .schools import (
 LIMITS = {
     "inactive_school_days": 20,
     "stuck_tries": 2,
+    "recent_school_days": 15,
     "same_mistakes": 3,
-    "low_mastery": 0.5,
-    "low_points": 1,
+    "low_estimate": 0.4,
 }
 
 
@@ -298,19 +298,37 @@ def test_questions_about_a_student_and_two_courses_equal_the_reference(
 
 
 @EXAMPLES
-@given(school=schools())
+@given(school=schools(), recent_school_days=st.sampled_from([65, 365]))
 def test_questions_for_tutors_and_of_a_term_equal_the_reference(
-    room: Room, insights: Insights, school: School
+    room: Room, insights: Insights, school: School, recent_school_days: int
 ) -> None:
-    """Out: the breaks of a term; the beginning of the term that was asked for, or its end, in `facts_of`."""
+    """Out, each alone: the breaks of a term; the beginning of the term that was asked for, or its end, in `facts_of`;
+    in needs-help the days that are recent, the later right answers of `_stuck` and of `_repeated`, and the average.
+    """
     written(room, school)
+    # Without terms, the first of the two days with attempts is 65 school days ago.
+    limits = {**LIMITS, "recent_school_days": recent_school_days}
     for course in COURSES:
         if not reference.roster(school, course):
             continue
-        rows = asked(insights, "needs-help", course=course, **LIMITS).rows
-        expected = reference.needs_help(school, course, LIMITS)
-        low = {who: each.pop("low") for who, each in expected.items()}
+        answer = asked(insights, "needs-help", course=course, **limits)
+        rows = answer.rows
+        expected, inactive = reference.needs_help(school, course, limits)
+        low = {who: each.pop("low_points") for who, each in expected.items()}
         same({row.student: row for row in rows}, expected)
+        said = "inactivity of students, since most of the course is inactive"
+        assert answer.left_out.get(said, 0) == inactive
+        names = [(row.student, round(row.estimate or 0.5, 9)) for row in rows]
+        ordered = sorted(
+            names,
+            key=lambda each: (
+                not set(expected[each[0]]["reasons"]) - {"inactive"},
+                not expected[each[0]]["reasons"],
+                each[1],
+                each[0],
+            ),
+        )
+        assert names == ordered
         assert {
             row.student: {reference.point_of(school, each) for each in row.low_at} for row in rows
         } == low

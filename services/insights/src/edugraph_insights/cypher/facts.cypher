@@ -25,18 +25,19 @@ RETURN student ORDER BY reverse(student) LIMIT $limit
 
 // name: first_outcomes
 // Returns, for each canonical point, how many first attempts of these students in a course until a moment were at an
-// item that tests it, and how many of them were right.
+// item that tests it, and how many of them were right; and the same of all attempts.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND a.timestamp <= datetime($until) AND a.outcome IS NOT NULL
 MATCH (a)-[:OF_ITEM]->(i:Item)
 WITH s, i, a ORDER BY a.timestamp, coalesce(a.attempt_number, 0), a.id
-WITH s, i, head(collect(a.outcome)) AS outcome
-WITH i, count(*) AS number, sum(CASE WHEN outcome >= 500 THEN 1 ELSE 0 END) AS right
+WITH s, i, collect(a.outcome) AS outcomes
+WITH i, count(*) AS number, sum(CASE WHEN head(outcomes) >= 500 THEN 1 ELSE 0 END) AS right,
+  sum(size(outcomes)) AS tries, sum(size([each IN outcomes WHERE each >= 500])) AS right_tries
 MATCH (i)-[:TESTS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
-WITH DISTINCT i, coalesce(p.id, k.id) AS point, number, right
-RETURN point, sum(number) AS number, sum(right) AS right
+WITH DISTINCT i, coalesce(p.id, k.id) AS point, number, right, tries, right_tries
+RETURN point, sum(number) AS number, sum(right) AS right, sum(tries) AS tries, sum(right_tries) AS right_tries
 
 // name: tested_points
 // Returns the points that these items test, as canonical points.
@@ -214,16 +215,21 @@ OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.shown_as, p.name, p.id, k.name, k.id) AS name
 
 // name: mistake_types
-// Returns a row for each mistake of these students in a course during a period and each canonical type of it. A record
-// may stand for several mistakes, and says whether they are resolved.
+// Returns a row for each mistake of these students in a course during a period and each canonical type of it, with its
+// item, and the points that the item tests or that are behind the mistake. A record may stand for several mistakes, and
+// says whether they are resolved.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
 MATCH (m)-[:OF_TYPE]->(t:ErrorType)
 OPTIONAL MATCH (p:ErrorType {id: t.canonical})
-RETURN s.id AS student, ['record', 'type', 'name', 'occurrences', 'resolved'] AS columns,
-  collect(DISTINCT [m.id, coalesce(p.id, t.id), coalesce(p.name, p.id, t.name, t.id), coalesce(m.occurrence_count, 1),
-    coalesce(m.resolved, false)]) AS rows
+WITH DISTINCT s, m, coalesce(p.id, t.id) AS type, coalesce(p.name, p.id, t.name, t.id) AS name
+OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)
+WITH s, m, type, name, i.id AS item, [(i)-[:TESTS]->(k:KnowledgePoint) | coalesce(k.canonical, k.id)] +
+  [(m)-[:CONCERNS]->(k:KnowledgePoint) | coalesce(k.canonical, k.id)] AS points
+RETURN s.id AS student, ['record', 'at', 'type', 'name', 'occurrences', 'resolved', 'item', 'points'] AS columns,
+  collect([m.id, toString(m.timestamp), type, name, coalesce(m.occurrence_count, 1), coalesce(m.resolved, false),
+    item, points]) AS rows
 
 // name: moods
 // Returns a row for each text of these students in a course during a period and each topic of it, with its mood. The

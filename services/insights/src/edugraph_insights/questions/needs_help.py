@@ -1,36 +1,47 @@
 """Question 3: who needs help now, and why?"""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from math import exp
 from typing import Annotated, Any, Self
 
 from pydantic import Field
 
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts
-from edugraph_insights.mastery import TOO_FEW
+from edugraph_insights.facts import Attempt, Facts, Place, Point, first_by_item
+from edugraph_insights.mastery import MASTERED_PROBABILITY, TOO_FEW, Ability, Mastery, is_shown
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import SchoolDays
 from edugraph_insights.settings import HelpThresholds
+from edugraph_insights.statistics import NORMAL_95
 
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
-# The first rule that holds gives the bucket.
-RULES = ("inactive", "stuck", "repeated mistakes", "low mastery")
+PersonalShare = Annotated[float | None, Mark.PERSONAL]
+BELOW = "below the course"
+STUCK = "stuck"
+REPEATED = "repeated mistakes"
+INACTIVE = "inactive"
+# The first rule that holds gives the bucket. Inactivity comes last, so that it does not hide another reason.
+RULES = (BELOW, STUCK, REPEATED, INACTIVE)
 TOO_LITTLE = "too little is known"
 NO_SIGN = "no sign"
 BUCKETS = (*RULES, TOO_LITTLE, NO_SIGN)
+# An average student of the course is right at this share of the questions.
+AVERAGE = 0.5
+# If more than this share of the students is inactive, the course is, and inactivity is not a reason.
+MOST_INACTIVE_SHARE = 0.5
 
 
 class OfHelp(Parameters):
     """Parameters of needs-help. Thresholds that are not given are taken from the settings of the course."""
 
     inactive_school_days: int | None = Field(default=None, ge=1, le=365)
+    recent_school_days: int | None = Field(default=None, ge=1, le=365)
     stuck_tries: int | None = Field(default=None, ge=2, le=100)
     same_mistakes: int | None = Field(default=None, ge=2, le=100)
-    low_mastery: float | None = Field(default=None, ge=0, le=1)
-    low_points: int | None = Field(default=None, ge=1, le=100)
+    low_estimate: float | None = Field(default=None, ge=0, le=1)
 
     def completed(self, thresholds: HelpThresholds) -> Self:
         given = self.model_dump(include=set(HelpThresholds.model_fields), exclude_none=True)
@@ -45,19 +56,54 @@ class OfHelp(Parameters):
 class NeedsHelp(Row):
     """One student in one `bucket`. `reasons` are all rules that hold; the first of them is the bucket.
 
-    `school_days_inactive` is null if no activity is known. `stuck_at` are items, `repeated` are types of mistakes and
-    `low_at` are points.
+    `estimate` is the estimated share right of this student at questions that an average student of the course gets
+    right in a half of the cases, with the ends of its 95 % interval. All three are null without a first attempt at
+    an item of a known point. `school_days_inactive` is null if no activity is known. `stuck_at` are items, `repeated`
+    are types of mistakes, and `low_at` are points whose estimated mastery is below a half.
     """
 
     student: Annotated[str, Mark.PERSONAL]
     bucket: Annotated[str, Mark.PERSONAL]
     reasons: Texts
+    estimate: PersonalShare = None
+    low: PersonalShare = None
+    high: PersonalShare = None
     last_active: Annotated[date | None, Mark.PERSONAL]
     school_days_inactive: Annotated[int | None, Mark.PERSONAL]
     stuck_at: Texts = ()
     repeated: Texts = ()
     low_at: Texts = ()
     evidence: Evidence = None
+
+
+class LastRight:
+    """When students were last right: at an item by any attempt, at a point by a first attempt at one of its items."""
+
+    def __init__(self, attempts: Sequence[Attempt], points: Mapping[str, list[Point]]) -> None:
+        self._at_items: dict[tuple[str, str], Place] = {}
+        self._at_points: dict[tuple[str, str], Place] = {}
+        for attempt in attempts:
+            if attempt.outcome >= HALF:
+                _keep_latest(self._at_items, (attempt.student, attempt.item), attempt.place)
+        for attempt in first_by_item(attempts):
+            if attempt.outcome < HALF:
+                continue
+            for point in points.get(attempt.item, ()):
+                _keep_latest(self._at_points, (attempt.student, point.id), attempt.place)
+
+    def place(self, student: str, item: str | None, points: Iterable[str]) -> Place | None:
+        """Return the place of the latest right attempt at the item, or first attempt at one of the points.
+
+        None if there is none.
+        """
+        found = [self._at_points.get((student, point)) for point in points]
+        if item is not None:
+            found.append(self._at_items.get((student, item)))
+        return max((place for place in found if place is not None), default=None)
+
+
+def _keep_latest(places: dict[tuple[str, str], Place], key: tuple[str, str], place: Place) -> None:
+    places[key] = max(place, places.get(key, place))
 
 
 def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
@@ -69,58 +115,88 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     limits = asked.thresholds
     active = facts.last_activity(asked.course)
     days = SchoolDays(facts.terms(), facts.until.date())
+    recent_from = datetime.combine(days.first_of_last(limits.recent_school_days), time(), UTC)
+    if facts.since is not None:
+        recent_from = max(recent_from, facts.since)
     practice = facts.practice(asked.course, attempts)
-    first = practice.first
+    abilities = facts.abilities(attempts, practice)
     names: dict[str, str] = {}
     for points in practice.points.values():
         names |= {point.id: point.name for point in points}
-    in_time = [attempt for attempt in attempts if facts.since is None or attempt.at >= facts.since]
-    stuck_at = _never_right(in_time, limits.stuck_tries)
-    repeated = _repeated(facts.mistake_types(asked.course), limits.same_mistakes)
+    last_right = LastRight(attempts, practice.points)
+    mostly_right = _mostly_right(attempts)
+    recent = [attempt for attempt in attempts if attempt.at >= recent_from]
+    stuck_at = _stuck(recent, practice.points, last_right, limits.stuck_tries)
+    mistakes = [row for row in facts.mistake_types(asked.course) if row["at"] >= recent_from]
+    repeated = _repeated(mistakes, last_right, limits.same_mistakes)
+    idle = {each: _idle_school_days(facts, days, active.get(each)) for each in facts.students}
+    inactive = {
+        student
+        for student, number in idle.items()
+        if number is None or number >= limits.inactive_school_days
+    }
+    # An answer about one student does not know the others.
+    is_about_several = asked.student is None
+    are_most_inactive = len(inactive) > MOST_INACTIVE_SHARE * len(facts.students)
+    is_course_inactive = is_about_several and are_most_inactive
     rows = []
     for student in facts.students:
-        known: dict[str, float] = {}  # point -> probability of a right answer, where it can be said
-        for point, mastery in practice.mastery.get(student, {}).items():
-            if mastery.probability is None or mastery.state == TOO_FEW:
-                continue
-            known[point] = mastery.probability
-        low = [point for point, probability in known.items() if probability < limits.low_mastery]
-        last = active.get(student)
-        idle = _idle_school_days(facts, days, last)
+        estimate, low, high = _estimate(abilities.get(student))
+        is_low = estimate is not None and estimate < limits.low_estimate
+        # A student without an estimate is judged by the plain rules.
+        is_below_average = estimate is None or estimate < AVERAGE
         holds = {
-            "inactive": idle is None or idle >= limits.inactive_school_days,
-            "stuck": bool(stuck_at[student]),
-            "repeated mistakes": bool(repeated[student]),
-            "low mastery": len(low) >= limits.low_points,
+            BELOW: is_low and student not in mostly_right,
+            STUCK: is_below_average and bool(stuck_at[student]),
+            REPEATED: is_below_average and bool(repeated[student]),
+            INACTIVE: student in inactive and not is_course_inactive,
         }
         reasons = tuple(rule for rule in RULES if holds[rule])
-        if reasons:
-            bucket = reasons[0]
-        elif known:
-            bucket = NO_SIGN
-        else:
-            bucket = TOO_LITTLE
+        low_points = _low_points(practice.mastery.get(student, {}))
+        last = active.get(student)
         row = NeedsHelp(
             student=student,
-            bucket=bucket,
+            bucket=_bucket(reasons, low, high),
             reasons=reasons,
+            estimate=estimate,
+            low=low,
+            high=high,
             last_active=last,
-            school_days_inactive=None if last is None else idle,
+            school_days_inactive=None if last is None else idle[student],
             stuck_at=tuple(sorted(stuck_at[student])),
             repeated=tuple(sorted(repeated[student])),
-            low_at=tuple(sorted(names[point] for point in low)),
+            low_at=tuple(sorted(names[point] for point in low_points)),
             evidence=asked.model_copy(update={"student": student}).records(),
         )
         rows.append(Measured(row, frozenset({student})))
+    left_out = {
+        "first attempts at items of no known point": sum(
+            each.item not in practice.points for each in practice.first
+        )
+    }
+    if is_course_inactive:
+        left_out["inactivity of students, since most of the course is inactive"] = len(inactive)
     return Found(
         tuple(rows),
-        of_how_many={"students": frozenset(facts.students), "first attempts": len(first)},
-        left_out={
-            "first attempts at items of no known point": sum(
-                each.item not in practice.points for each in first
-            )
+        of_how_many={
+            "students": frozenset(facts.students),
+            "first attempts": len(practice.first),
         },
+        left_out=left_out,
     )
+
+
+def _mostly_right(attempts: Iterable[Attempt]) -> set[str]:
+    """Return the students with so large a share of right attempts that a point with it would be mastered.
+
+    They do not need help, even where the others of the course are right nearly always.
+    """
+    right: dict[str, int] = defaultdict(int)
+    number: dict[str, int] = defaultdict(int)
+    for attempt in attempts:
+        number[attempt.student] += 1
+        right[attempt.student] += attempt.outcome >= HALF
+    return {each for each in number if right[each] / number[each] >= MASTERED_PROBABILITY}
 
 
 def _idle_school_days(facts: Facts, days: SchoolDays, last_active: date | None) -> int | None:
@@ -135,23 +211,76 @@ def _idle_school_days(facts: Facts, days: SchoolDays, last_active: date | None) 
     return None
 
 
-def _never_right(attempts: Iterable[Attempt], tries: int) -> dict[str, set[str]]:
-    """Return, for each student, the items tried at least `tries` times and never with an outcome of 0.5 or more."""
-    outcomes: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+def _estimate(ability: Ability | None) -> tuple[float | None, float | None, float | None]:
+    """Return an ability and the ends of its 95 % interval as shares right, where 0.5 is the average of the course."""
+    if ability is None:
+        return None, None, None
+    margin = NORMAL_95 * ability.error
+    ends = (ability.value - margin, ability.value + margin)
+    low, high = (_share(end) for end in ends)
+    return _share(ability.value), low, high
+
+
+def _share(logit: float) -> float:
+    return 1 / (1 + exp(-logit))
+
+
+def _bucket(reasons: Sequence[str], low: float | None, high: float | None) -> str:
+    if reasons:
+        return reasons[0]
+    if low is None or high is None or not is_shown(low, high):
+        return TOO_LITTLE
+    return NO_SIGN
+
+
+def _low_points(mastery: Mapping[str, Mastery]) -> list[str]:
+    """Return the points whose estimated mastery can be shown and is below a half."""
+    found = []
+    for point, each in mastery.items():
+        if each.probability is None or each.state == TOO_FEW:
+            continue
+        if each.probability < AVERAGE:
+            found.append(point)
+    return found
+
+
+def _stuck(
+    attempts: Iterable[Attempt],
+    points: Mapping[str, list[Point]],
+    last_right: LastRight,
+    tries: int,
+) -> dict[str, set[str]]:
+    """Return, for each student, the titles of the items at which the student is stuck.
+
+    These are items with at least `tries` of these attempts after the student was last right at the item, by any
+    attempt, or at one of its points, by a first attempt at another item.
+    """
+    numbers: dict[tuple[str, str, str], int] = defaultdict(int)
     for attempt in attempts:
-        outcomes[attempt.student, attempt.item, attempt.title].append(attempt.outcome)
+        ids = [point.id for point in points.get(attempt.item, ())]
+        right = last_right.place(attempt.student, attempt.item, ids)
+        if right is None or attempt.place > right:
+            numbers[attempt.student, attempt.item, attempt.title] += 1
     found: dict[str, set[str]] = defaultdict(set)
-    for (student, _, title), outcomes_of_item in outcomes.items():
-        if len(outcomes_of_item) >= tries and max(outcomes_of_item) < HALF:
+    for (student, _, title), number in numbers.items():
+        if number >= tries:
             found[student].add(title)
     return found
 
 
-def _repeated(mistakes: Iterable[dict[str, Any]], times: int) -> dict[str, set[str]]:
-    """Return, for each student, the error types with at least `times` unresolved mistakes."""
+def _repeated(
+    mistakes: Iterable[dict[str, Any]], last_right: LastRight, times: int
+) -> dict[str, set[str]]:
+    """Return, for each student, the error types with at least `times` of these mistakes.
+
+    A mistake does not count if its record says that it is resolved, or if the student was right later: at its item,
+    or at another item of one of its points by a first attempt.
+    """
     made: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in mistakes:
-        if not row["resolved"]:
+        right = last_right.place(row["student"], row["item"], row["points"])
+        was_right_later = right is not None and right[0] > row["at"]
+        if not row["resolved"] and not was_right_later:
             made[row["student"], row["type"], row["name"]] += row["occurrences"]
     found: dict[str, set[str]] = defaultdict(set)
     for (student, _, name), number in made.items():
@@ -160,17 +289,35 @@ def _repeated(mistakes: Iterable[dict[str, Any]], times: int) -> dict[str, set[s
     return found
 
 
+def _order(row: NeedsHelp) -> tuple[int, float, str]:
+    """Students with a reason in their work come first, then those who are inactive alone, each by the estimate."""
+    rank = 2
+    if row.reasons == (INACTIVE,):
+        rank = 1
+    elif row.reasons:
+        rank = 0
+    estimate = AVERAGE
+    if row.estimate is not None:
+        estimate = row.estimate
+    return rank, estimate, row.student
+
+
 QUESTION = Question(
     name="needs-help",
     title="Who needs help now, and why?",
-    computed_by="Each student stands in the bucket of the first rule that holds: inactive (whole school days "
-    "since the last attempt, mistake, message or activity in the course: Mondays to Fridays in a "
-    "term and no break), stuck (an item tried several times and never right), repeated mistakes "
-    "(of one type, not resolved), low mastery (several points with a low estimated probability). "
-    "The thresholds stand in the parameters.",
+    computed_by="Each student stands in the bucket of the first rule that holds. Below the course: the estimated "
+    "share right at questions that an average student of the course gets right in a half of the cases, from all "
+    "attempts until then, retries included, is low, and less than three quarters of these are right. Stuck: an item "
+    "was tried several times in the last school days without a right answer. Repeated mistakes: several of one type "
+    "in the last school days that are not resolved. These two end with a later right attempt at the item, or "
+    "right first attempt at another item of the point, and count only for students below the average of the "
+    "course or without an estimate. Inactive: whole school days since the last attempt, mistake, message or "
+    "activity in the course (Mondays to Fridays in a term and no break); if more than half of the students are "
+    "inactive, the course is, and nobody is said to be. The order is that of the estimate, which is shown with "
+    "its 95 % interval. The thresholds stand in the parameters.",
     parameters=OfHelp,
     row=NeedsHelp,
     find=find,
-    order=lambda row: (BUCKETS.index(row.bucket), -len(row.reasons), row.student),
+    order=_order,
     quotes=True,
 )

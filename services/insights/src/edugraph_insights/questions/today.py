@@ -11,7 +11,7 @@ from edugraph_insights.questions import needs_help
 from edugraph_insights.questions.grid import Cell, tries_of
 from edugraph_insights.questions.needs_help import NeedsHelp, OfHelp
 from edugraph_insights.questions.question import OfSeveral, Question
-from edugraph_insights.school_days import DAY, LONGEST_LOOK_BACK_DAYS, SchoolDays
+from edugraph_insights.school_days import DAY, SchoolDays
 
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 PersonalText = Annotated[str | None, Mark.PERSONAL]
@@ -28,8 +28,6 @@ MOST_PERSONS_TO_SPEAK_WITH = 3
 # A mistake waits for an answer from this many whole school days on.
 WAITING_SCHOOL_DAYS = 5
 MOST_RECORDS = 50
-# If more than this share of the students is inactive, the course is over, and inactivity is not a reason to speak.
-MOST_INACTIVE_SHARE = 0.5
 
 
 class ForToday(OfHelp, OfSeveral):
@@ -145,11 +143,7 @@ def _period(facts: Facts, last_day: date) -> Period:
     days = SchoolDays(facts.terms(), last_day + DAY)
     if facts.since is not None:
         return Period(facts.since, days)
-    first_day = last_day
-    for _ in range(LONGEST_LOOK_BACK_DAYS):
-        if days.since(first_day - DAY) >= RECENT_SCHOOL_DAYS:
-            break
-        first_day -= DAY
+    first_day = days.first_of_last(RECENT_SCHOOL_DAYS)
     return Period(datetime.combine(first_day, time(), UTC), days)
 
 
@@ -223,19 +217,17 @@ def _speak(
     since: datetime,
 ) -> Action | None:
     """Return the first students of needs-help with their reasons, or None if nobody needs help."""
-    inactive = sum("inactive" in row.reasons for row in rows)
-    is_course_inactive = inactive > MOST_INACTIVE_SHARE * len(rows)
     reasons_of: dict[str, tuple[str, ...]] = {}
     for row in sorted(rows, key=needs_help.QUESTION.order):
-        reasons = row.reasons
-        if is_course_inactive:
-            reasons = tuple(each for each in reasons if each != "inactive")
-        if reasons:
-            reasons_of[row.student] = reasons
+        if row.reasons:
+            reasons_of[row.student] = row.reasons
     students = list(reasons_of)[:MOST_PERSONS_TO_SPEAK_WITH]
     if not students:
         return None
-    wrong = [(each["at"], each["record"]) for each in mistakes if each["student"] in students]
+    wrong = []
+    for mistake in mistakes:
+        if mistake["student"] in students:
+            wrong.append((mistake["at"], mistake["record"]))
     for attempt in attempts:
         is_recent = attempt.at >= since
         if is_recent and attempt.student in students and attempt.outcome < HALF:
@@ -260,8 +252,10 @@ def _waiting(
     for mistake in mistakes:
         student = mistake["student"]
         at = mistake["at"]
-        is_answered = any(contact > at for contact in contacts.get(student, ()))
-        is_old = days.since(at.astimezone(UTC).date()) >= WAITING_SCHOOL_DAYS
+        last_contact = max(contacts.get(student, ()), default=at)
+        is_answered = last_contact > at
+        day = at.astimezone(UTC).date()
+        is_old = days.since(day) >= WAITING_SCHOOL_DAYS
         if is_old and not is_answered and not mistake["resolved"]:
             found.append(Waiting(student, mistake["record"], at))
     return sorted(found, key=lambda each: (each.at, each.record))
@@ -272,6 +266,7 @@ def _answer(waiting: Sequence[Waiting], mistakes: int, days: SchoolDays) -> Acti
     if not waiting:
         return None
     students = dict.fromkeys(each.student for each in waiting)
+    oldest_day = waiting[0].at.astimezone(UTC).date()
     return Action(
         rank=0,
         kind="answer",
@@ -279,7 +274,7 @@ def _answer(waiting: Sequence[Waiting], mistakes: int, days: SchoolDays) -> Acti
         student_names=(),
         number=len(waiting),
         out_of=mistakes,
-        school_days=days.since(waiting[0].at.astimezone(UTC).date()),
+        school_days=days.since(oldest_day),
         records=tuple(each.record for each in waiting[:MOST_RECORDS]),
     )
 

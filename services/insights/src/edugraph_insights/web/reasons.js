@@ -13,7 +13,7 @@ export function whyOf(help, unanswered = 0) {
 function inWords(reason, help) {
   const days = help.school_days_inactive;
   if (reason === 'inactive') return days === null ? t('why.never') : plural('why.inactive', days);
-  const behind = { stuck: help.stuck_at, 'repeated mistakes': help.repeated, 'low mastery': help.low_at };
+  const behind = { stuck: help.stuck_at, 'repeated mistakes': help.repeated };
   const sentence = t(`why.${reason}`, { what: fewOf(behind[reason] ?? []) });
   const hasPoints = reason === 'below the course' && help.low_at.length > 0;
   return sentences([sentence, hasPoints && t('why.low_at', { what: fewOf(help.low_at) })]);
