@@ -138,3 +138,13 @@ def test_a_dead_letter_has_plain_records_that_an_erasure_finds() -> None:
         assert scrubbed.removed == 1
         assert f'"{name}"' not in scrubbed.text
         assert f'"{left}"' in scrubbed.text
+
+
+def test_a_statement_that_names_a_person_without_an_id_is_found_by_the_name() -> None:
+    """Out: STATEMENT_ROW in `_TYPES_OF_ROWS`."""
+    statement = {"actor": {"name": "Ann Lee"}, "verb": {"id": "https://v.example"}}
+    row = statement_row(statement, Platforms())
+    assert row["students"] == []
+    for names, removed in (({"Ann Lee"}, 1), ({"Ben Lee"}, 0)):
+        person = Person(frozenset({"s-1"}), names=frozenset(names))
+        assert Scrubbed(person, json.dumps({"records": [row]})).removed == removed
