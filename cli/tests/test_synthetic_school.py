@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 
@@ -26,6 +27,40 @@ def school() -> School:
 @pytest.fixture(scope="module")
 def values(school) -> list[dict]:
     return list(school.records())
+
+
+def is_judged(value: dict) -> bool:
+    """Return whether a record is an attempt that was right or wrong. Nobody has judged homework."""
+    return value["type"] == "attempt_record" and "correct" in value["data"]
+
+
+class WithoutHomework(School):
+    """A school that has neither homework nor hints."""
+
+    def homework(self, *_: object) -> Iterator[dict]:
+        return iter(())
+
+    def handed_in(self, *_: object) -> Iterator[dict]:
+        return iter(())
+
+    def hints(self, *_: object) -> int:
+        return 0
+
+
+def test_homework_and_hints_change_no_other_record_and_no_truth() -> None:
+    """Out: `self.random` in place of `self.aside`. The records without both are those of a school that has neither."""
+    with_both, without = School(40, 3, 4_000), WithoutHomework(40, 3, 4_000)
+    left = []
+    for value in with_both.records():
+        value["data"].pop("hints", None)
+        if "-homework-" not in value["record_id"]:
+            left.append(value)
+    others = []
+    for value in without.records():
+        value["data"].pop("hints", None)
+        others.append(value)
+    assert left == others
+    assert list(with_both.truth()) == list(without.truth())
 
 
 @settings(max_examples=8, deadline=None)
@@ -84,7 +119,7 @@ def test_a_student_tries_again_only_what_was_wrong(values) -> None:
     last: dict[tuple[str, str], dict] = {}
     again, read = 0, set()
     for value in values:
-        if value["type"] == "attempt_record" and value["record_id"] not in read:
+        if is_judged(value) and value["record_id"] not in read:
             read.add(value["record_id"])
             data = value["data"]
             key = data["student_id"], data["item_id"]
@@ -109,7 +144,7 @@ def test_the_truth_is_a_chance_and_who_knows_more_answers_more(school, values) -
     right: Counter[str] = Counter()
     tried: Counter[str] = Counter()
     for value in values:
-        if value["type"] == "attempt_record" and value["data"]["attempt_number"] == 1:
+        if is_judged(value) and value["data"]["attempt_number"] == 1:
             right[value["data"]["student_id"]] += value["data"]["correct"]
             tried[value["data"]["student_id"]] += 1
     low, high = ([each for each in part if tried[each]] for part in (best[:20], best[-20:]))

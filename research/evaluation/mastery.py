@@ -196,9 +196,10 @@ def practice_of(
     stated: dict[str, str] = {}  # item -> point
     latest: dict[str, dict[str, Any]] = {}  # id of a record -> its latest version
     for record in school.records():
-        if record["type"] == "item_record":
+        if record["type"] == "item_record" and "knowledge_points" in record["data"]:
             stated[record["data"]["item_id"]] = record["data"]["knowledge_points"][0]
-        if record["type"] == "attempt_record":
+        # Nobody has judged homework, so it says nothing of mastery.
+        if record["type"] == "attempt_record" and "correct" in record["data"]:
             latest[record["record_id"]] = record
     # (course, student, item) -> the first attempt
     first: dict[tuple[str, str, str], Tried] = {}

@@ -5,7 +5,12 @@ student, the difficulty of items, guesses and slips, learning by doing, forgetti
 students who leave, and one item in ten whose record names a wrong point. True mastery of a point is the chance of a
 right answer to an average item that the student has not seen.
 
-The same arguments give the same records, so the order of calls of the random generator must not change.
+In some weeks of a term each course has homework: a written task for the course or for its groups, which students
+hand in, hand in late, or do not hand in. Nobody has judged it. Attempts say how many hints were used, except at some
+items.
+
+The same arguments give the same records, so the order of calls of a random generator must not change. Homework and
+hints have a generator of their own, so that the other records are the same as without them.
 """
 
 from collections import Counter
@@ -32,6 +37,14 @@ MOST_TRIES = 4  # at one item in a row
 RECORDS_OF_A_PRACTICE = 1.2
 # The kinds of practice, with their shares in percent.
 SHARES = {"attempt": 56, "use": 20, "mistake": 6, "progress": 6, "chat": 8, "lesson": 4}
+# The weeks of a term in which homework is set, from 0. It is due in the week after that.
+HOMEWORK_WEEKS = (2, 8)
+HANDED_IN_LATE = 0.15  # share of the works that are handed in
+SAID_TO_BE_LATE = 0.5  # share of the late works; the source says nothing about the other half
+MORE_TIME = 0.03  # share of the works that a teacher allowed to be handed in after the date
+MOST_HINTS = 3  # at one attempt
+# The platform does not count the hints at the items of a point that have these numbers.
+ITEMS_WITHOUT_HINTS = frozenset({10, 20, 30})
 AVERAGE_GUESS = 0.15
 AVERAGE_SLIP = 0.06
 AVERAGE_DISCRIMINATION = 1.4
@@ -136,6 +149,9 @@ class School:
             self.courses += [self.course(language, given) for given in words["courses"]]
         self.students = [self.student(number) for number in range(students)]
         self.sizes = Counter(student.language for student in self.students)
+        # Homework and hints, and how often each student asks for a hint.
+        self.aside = Random(f"{seed} homework and hints")  # noqa: S311 - a simulation keeps no secret
+        self.asks = {student.id: self.aside.uniform(0, 0.5) for student in self.students}
         self.made = 0  # records so far
 
     def course(self, language: str, given: Value) -> Course:
@@ -243,18 +259,18 @@ class School:
             begins = datetime.combine(term["starts"], datetime.min.time(), UTC)
             yield from self.lessons_begin(number, begins)
             for week_of_term in range(term["weeks"]):
-                yield from self.week(number, week, begins + timedelta(weeks=week_of_term))
+                monday = begins + timedelta(weeks=week_of_term)
+                if week_of_term in HOMEWORK_WEEKS:
+                    yield from self.homework(number, week_of_term, monday)
+                if week_of_term - 1 in HOMEWORK_WEEKS:
+                    yield from self.handed_in(number, week, week_of_term - 1, monday)
+                yield from self.week(number, week, monday)
                 week += 1
 
     def record(self, kind: str, at: datetime, data: Value, record_id: str | None = None) -> Value:
         """Return a record. Without `record_id` it gets a new id."""
         self.made += 1
-        return {
-            "type": kind,
-            "timestamp": at.isoformat(),
-            "record_id": record_id or f"{self.prefix}-{self.made:08}",
-            "data": data,
-        }
+        return record_of(kind, at, data, record_id or f"{self.prefix}-{self.made:08}")
 
     def definitions(self) -> Iterator[Value]:
         """Yield the terms, the texts of courses, which name the prerequisites of each point, and the items."""
@@ -290,14 +306,91 @@ class School:
                 }
                 yield self.record("item_record", first, {**data, "knowledge_points": [item.stated]})
 
+    def homework(self, term: int, week_of_term: int, monday: datetime) -> Iterator[Value]:
+        """Yield the homework of a week: of every second course for the course, of the others for each group."""
+        for place, course in enumerate(self.courses):
+            if course.term != term:
+                continue
+            item_id = homework_id(course, week_of_term)
+            words = self.languages[course.language]
+            task = {
+                "item_id": item_id,
+                "title": words["homework"].format(course=course.name, number=week_of_term + 1),
+                "question": words["task"].format(course=course.name),
+                "course_id": course.id,
+                "max_score": 20,
+                "opens_at": monday.isoformat(),
+            }
+            if place % 2 == 0:
+                due = {"assigned_to": "course", "due_at": self.due_at(monday, 1).isoformat()}
+                yield record_of("item_record", monday, {**task, **due}, f"{self.prefix}-{item_id}")
+                continue
+            for number in range(1, self.groups_of(course) + 1):
+                due = {
+                    "assigned_to": "group",
+                    "group_id": self.group(course, number)["group_id"],
+                    "due_at": self.due_at(monday, number).isoformat(),
+                }
+                record_id = f"{self.prefix}-{item_id}-{number}"
+                yield record_of("item_record", monday, {**task, **due}, record_id)
+
+    def due_at(self, monday: datetime, group: int) -> datetime:
+        """Return when homework of this week is due. The groups have two days of the next week in turn."""
+        return monday + timedelta(days=10 + group % 2, hours=20)
+
+    def groups_of(self, course: Course) -> int:
+        return (self.sizes[course.language] - 1) // GROUP_SIZE + 1
+
+    def handed_in(
+        self, term: int, week: int, week_of_homework: int, monday: datetime
+    ) -> Iterator[Value]:
+        """Yield what students hand in of the homework of the last week. `monday` is that of this week."""
+        for place, course in enumerate(self.courses):
+            if course.term != term:
+                continue
+            item_id = homework_id(course, week_of_homework)
+            words = self.languages[course.language]
+            for student in self.students:
+                is_there = student.language == course.language and student.is_there(week)
+                chance = min(0.95, 0.8 * student.diligence)
+                if not is_there or self.aside.random() > chance:
+                    continue
+                group = 1
+                if place % 2:
+                    group = student.number // GROUP_SIZE + 1
+                due_at = self.due_at(monday - timedelta(weeks=1), group)
+                data: Value = {
+                    "student_id": student.id,
+                    "course_id": course.id,
+                    "item_id": item_id,
+                    "response": self.aside.choice(words["essays"]).format(course=course.name),
+                    "hints": self.hints(student),
+                }
+                at = due_at - timedelta(minutes=self.aside.randrange(5_000))
+                if self.aside.random() < HANDED_IN_LATE:
+                    at = due_at + timedelta(minutes=self.aside.randrange(1, 1_500))
+                    if self.aside.random() < SAID_TO_BE_LATE:
+                        data["late"] = True
+                elif self.aside.random() < MORE_TIME:
+                    at = due_at + timedelta(minutes=self.aside.randrange(1, 1_500))
+                    data["late"] = False
+                record_id = f"{self.prefix}-{item_id}-{student.id}"
+                yield record_of("attempt_record", at, data, record_id)
+
+    def hints(self, student: Student) -> int:
+        """Return how many hints a student uses at one attempt."""
+        hints = 0
+        while hints < MOST_HINTS and self.aside.random() < self.asks[student.id]:
+            hints += 1
+        return hints
+
     def lessons_begin(self, term: int, begins: datetime) -> Iterator[Value]:
         """Yield the memberships of the teachers who lead the groups of a term."""
         for course in self.courses:
             if course.term != term:
                 continue
             words = self.languages[course.language]
-            groups = (self.sizes[course.language] - 1) // GROUP_SIZE + 1
-            for number in range(1, groups + 1):
+            for number in range(1, self.groups_of(course) + 1):
                 family = self.random.choice(words["family_names"])
                 data = {"teacher_id": f"{self.prefix}-t-{course.id}-{number}", "role": "leader"}
                 name = {"teacher_name": words["teacher"].format(family=family)}
@@ -462,6 +555,8 @@ class School:
                 "response": self.random.choice(responses).format(value=value),
                 "duration_seconds": self.random.randrange(15, 400),
             }
+            if item.number not in ITEMS_WITHOUT_HINTS:
+                data["hints"] = self.hints(student)
             yield self.record("attempt_record", at + timedelta(minutes=2 * (number - 1)), data)
             if right or self.random.random() > student.persistence:
                 return
@@ -529,6 +624,14 @@ class School:
             "definition": {"name": {course.language: item.title}},
         }
         return {"object": asked, "result": result}
+
+
+def record_of(kind: str, at: datetime, data: Value, record_id: str) -> Value:
+    return {"type": kind, "timestamp": at.isoformat(), "record_id": record_id, "data": data}
+
+
+def homework_id(course: Course, week_of_term: int) -> str:
+    return f"{course.id}-homework-{week_of_term + 1}"
 
 
 def agent(student: Student) -> Value:

@@ -1,6 +1,6 @@
 """The questions for missing work and for used help answer what the records say. The reference never asks the graph."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rooms import Room
 
+from edugraph_cli.synthetic_school import School
 from edugraph_common.contracts.records import Record, Withdrawal, parse_record
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_importer.graph import RecordBatch
@@ -142,7 +143,7 @@ def joined(records: Sequence[Record], who: str, course: str, moment: datetime) -
         for each in of(records, "course_record")
         if (each.data.student_id, each.data.course_id) == (who, course)
     ]
-    [enrolled] = [each.data.enrollment_date for each in standings]
+    [enrolled] = {each.data.enrollment_date for each in standings}
     if enrolled is not None:
         return bool(enrolled <= moment)
     return True if standings[0].timestamp <= moment else None
@@ -263,7 +264,12 @@ def help_used(
         if data.course_id == course and data.student_id in students and data.hints is not None:
             hints[data.student_id, data.item_id].append(data.hints)
     return {
-        key: (len(each), len(each) - each.count(0), sum(each), 1 - each.count(0) / len(each))
+        key: (
+            len(each),
+            len(each) - each.count(0),
+            sum(each),
+            (len(each) - each.count(0)) / len(each),
+        )
         for key, each in hints.items()
     }
 
@@ -445,3 +451,38 @@ def test_as_of_a_day_nothing_later_is_known(room: Room, insights: Insights) -> N
     [row] = asked(insights, "handed-in", course="C", as_of=date(2026, 3, 11)).rows
     assert (row.unknown, row.late, row.missing) == (0, 1, ("s1",))
     assert asked(insights, "handed-in", course="C", as_of=date(2026, 3, 9)).rows == ()
+
+
+def test_missing_work_and_used_help_of_a_synthetic_school_equal_the_reference(
+    room: Room, insights: Insights
+) -> None:
+    """Out: `assigned_to` of the homework, `late` or the hints of the attempts, or the items without hints."""
+    of_courses = {"attempt_record", "course_record", "membership_record"}
+    records = []
+    for value in School(60, 2, 4_000).records():
+        is_read = value["type"] in of_courses or "assigned_to" in value["data"]
+        if is_read and datetime.fromisoformat(value["timestamp"]) <= NOW:
+            records.append(parse_record(value))
+    written(room, records)
+    left = that_count(records, ())
+    courses = {each.data.course_id for each in of(left, "item_record")}
+    seen: Counter[str] = Counter()
+    for name in sorted(courses):
+        students = students_of(left, name)
+        if not students:
+            continue
+        answer = asked(insights, "handed-in", course=name)
+        assert rows_of(answer) == handed_in(left, Asked(name, students))
+        for row in answer.rows:
+            seen["of a group" if row.group else "of a course"] += 1
+            for state in ("handed_in", "late", "not_handed_in"):
+                seen[state] += getattr(row, state)
+        answer = asked(insights, "help-used", course=name)
+        assert {
+            (row.student, row.item): (row.attempts, row.attempts_with_help, row.hints, row.share)
+            for row in answer.rows
+        } == help_used(left, name, students)
+        seen["help"] += answer.of_how_many["students who used help"]
+        seen["without hints"] += answer.left_out["attempts whose hints no record says"]
+    wanted = {"of a group", "of a course", "handed_in", "late", "not_handed_in", "help"}
+    assert not {name for name in (*wanted, "without hints") if seen[name] == 0}
