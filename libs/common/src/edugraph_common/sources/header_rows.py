@@ -1,5 +1,6 @@
 """The place of the header in the first rows of a table, below titles and remarks, and headers of two rows."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
@@ -10,6 +11,12 @@ from edugraph_common.sources.marks import read_mark
 LOOKED_AT = 40  # rows; titles and remarks are above the header
 _FEWEST_COLUMNS = 3  # of a table whose title may be a line without separators
 _FEWEST_NAMES = 2  # in a row of a header
+# A cell below the name of an item that has only its points: "（100分）", "(max 20)", "[out of 8 marks]", "/10".
+_ONLY_POINTS = re.compile(
+    r"[(（\[/\s]*(?:满分|分值|max(?:imum)?\.?|out of|total)?\s*[:：]?\s*\d+(?:[.,]\d+)?"
+    r"\s*(?:分|题|points?|pts?\.?|marks?|%|％)?[)）\]\s]*",
+    re.IGNORECASE,
+)
 
 Row = Sequence[str]
 
@@ -108,11 +115,14 @@ def _is_second_row(upper: Row, lower: Row) -> bool:
     """Return whether a row is the second one of a header, whose cells for ids and names are merged with those above.
 
     An example is 学号, 姓名, 作业, (blank) above (blank), (blank), 作业1, 作业2. Another one is a row of groups
-    above the names of all columns.
+    above the names of all columns. A third one is a row with the points of the items above it, such as "/ 40".
     """
     below = _filled(lower)
     if len(below) < _FEWEST_NAMES or any(map(read_mark, below)):
         return False
+    are_points = all(map(_ONLY_POINTS.fullmatch, below))
+    if are_points and _has_person(_filled(upper)):
+        return True
     if not any(_cell(lower, place) and not _cell(upper, place) for place in range(len(lower))):
         return False
     merged = [_cell(upper, place) for place in range(len(upper)) if not _cell(lower, place)]
@@ -133,7 +143,7 @@ def _is_unique(row: Row) -> bool:
 def _combined(upper: Row, lower: Row) -> tuple[str, ...]:
     """Return the names of the columns of a header of two rows.
 
-    The names begin with those of their groups if they are not unique without them.
+    The names begin with those of their groups if they are not unique without them, and if they are only points.
     """
     is_unique = _is_unique(lower)
     names: list[str] = []
@@ -144,7 +154,8 @@ def _combined(upper: Row, lower: Row) -> tuple[str, ...]:
         if above:
             group = above if below else ""
         name = below or above
-        if below and group and not is_unique:
+        needs_group = not is_unique or _ONLY_POINTS.fullmatch(below)
+        if below and group and needs_group:
             name = f"{group} {below}"
         names.append(name)
     return tuple(names)

@@ -179,11 +179,13 @@ def _constants_of_marks(
     """Return the course and the time of a table of marks that has no columns for them, and add what is asked."""
     constants: dict[str, str] = {}
     fields = set(found.fields.values())
-    if "course_id" not in fields and found.layout is None:
+    item_id = str(found.items.get("item_id", ""))
+    if "course_id" not in fields and "{course}" not in item_id:
         questions.append(_NO_COURSE)
     elif "course_id" not in fields:
-        assert found.layout is not None  # noqa: S101 - the branch before this one
-        course = found.layout.course_of(origin.file_name)
+        course = None
+        if found.layout is not None:
+            course = found.layout.course_of(origin.file_name)
         constants["course_id"] = course or UNKNOWN
         question = "no column names the course: name it in place of the ?"
         if course:

@@ -6,7 +6,7 @@ columns of marks. Nothing is guessed about points: they come from the file, or a
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from statistics import median
@@ -389,6 +389,7 @@ class Gradebook:
             self._id_places, key=lambda place: preferred.index(person_name(self.header[place]))
         )
         usable = []
+        numberings = []
         for place in places:
             column = self.header[place]
             cells = self._cells_of(place)
@@ -396,17 +397,16 @@ class Gradebook:
             is_numbering = (
                 plain(column) == "id" and "id" not in trusted and are_row_numbers(column, cells)
             )
-            if cells and not is_numbering:
+            if cells and is_numbering:
+                numberings.append(place)
+            elif cells:
                 usable.append(place)
         complete = [place for place in usable if self._is_complete(place)]
         if complete:
             column = self.header[complete[0]]
             is_trusted = person_name(column) in trusted
             if not is_trusted and are_row_numbers(column, self._cells_of(complete[0])):
-                self._open_points.append(
-                    f"{column} counts the students: if other classes have the same numbers, choose another column, "
-                    "or students of different classes become one"
-                )
+                self._note_numbering(column)
             self._note_two_rows(complete[0])
             passed_over = [self.header[place] for place in usable[: usable.index(complete[0])]]
             if passed_over:
@@ -419,7 +419,17 @@ class Gradebook:
                 f"{self.header[usable[0]]} is blank in some rows, which are set aside"
             )
             return usable[0]
-        return self._name_as_id()
+        name_place = self._name_as_id()
+        if name_place is None and numberings:
+            self._note_numbering(self.header[numberings[0]])
+            return numberings[0]
+        return name_place
+
+    def _note_numbering(self, column: str) -> None:
+        self._open_points.append(
+            f"{column} counts the students: if other classes have the same numbers, choose another column, "
+            "or students of different classes become one"
+        )
 
     def _note_two_rows(self, id_place: int) -> None:
         """Ask about students with more than one row in a table that has one row for each student."""
@@ -698,6 +708,8 @@ class Gradebook:
         """Return the suggestion for a table with one mark in each row, or None if it is not one."""
         mark_places = [place for place in self._places_of(self._words.marks) if place != id_place]
         points_places = _places_of_any(self._words.points, map(plain, self.header))
+        if mark_places and not points_places:
+            points_places = self._totals_with_points(mark_places[0])
         if not mark_places or (self.layout is None and not points_places):
             return None
         place = mark_places[0]
@@ -724,6 +736,32 @@ class Gradebook:
             items["one_attempt"] = True
         self._open_points.insert(0, f"{column.name} becomes an attempt at the item of its row")
         return self._suggested([column], fields, items, {}, asked)
+
+    def _totals_with_points(self, mark_place: int) -> list[int]:
+        """Return the columns of totals, such as 总分, that have the points of the item of each row.
+
+        Such a column has one number for all rows of an item, no mark is larger, and some item has several rows.
+        """
+        item_places = self._places_of(self._words.items)
+        if not item_places:
+            return []
+        found = []
+        for place in _places_of_any(self._words.totals, map(plain, self.header)):
+            points_of: dict[str, set[float]] = defaultdict(set)
+            rows_with_marks = 0
+            is_largest = True
+            for row in self.students:
+                points = read_mark(_cell(row, place))
+                mark = read_mark(_cell(row, mark_place))
+                if points is not None:
+                    points_of[_cell(row, item_places[0])].add(points.value)
+                if points is not None and mark is not None:
+                    rows_with_marks += 1
+                    is_largest = is_largest and mark.value <= points.value
+            has_one_number = all(len(points) == 1 for points in points_of.values())
+            if has_one_number and is_largest and rows_with_marks > len(points_of) > 0:
+                found.append(place)
+        return found
 
     def _of_letters(
         self, candidates: Sequence[_Column], fields: dict[str, str]
