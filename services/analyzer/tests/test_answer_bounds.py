@@ -36,6 +36,7 @@ SAMPLES: dict[Kind, dict[str, Any]] = {
     },
     "error": {
         "id": "r",
+        "shows_mistake": "yes",
         "evidence": ["said"],
         "error_types": [TYPE],
         "knowledge_points": [LINK],

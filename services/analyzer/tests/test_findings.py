@@ -189,6 +189,37 @@ def test_known_points_keep_the_spelling_of_the_course() -> None:
     assert [point.name for point in found.knowledge_points] == ["moving terms"]
 
 
+@pytest.mark.parametrize(
+    ("said", "points"),
+    [
+        ("no", []),
+        (" NO. ", []),
+        ("yes", ["moving terms"]),
+        ("cannot tell", ["moving terms"]),
+        ("perhaps", ["moving terms"]),
+        (None, ["moving terms"]),
+        (["no"], ["moving terms"]),
+    ],
+)
+def test_a_text_without_a_mistake_has_no_kinds_and_no_points(said: object, points: list) -> None:
+    """Guard: `shows_mistake` in `_error_finding`. Without it "bye" gets a point to work on."""
+    made = answer("error", ERROR | {"shows_mistake": said, "severity": "high"})
+    found = to_finding(made, context("error", "wrote 3x + 2x", ("moving terms",)))
+    assert [point.name for point in found.knowledge_points] == points
+    assert [each.name for each in found.error_types] == (["sign error"] if points else [])
+    assert (found.severity, found.difficulty) == (("high", "beginner") if points else (None, None))
+    assert found.evidence == ("3x + 2x",)
+
+
+def test_a_model_says_whether_there_is_a_mistake_before_it_names_one() -> None:
+    """Providers generate the fields in the order of the schema."""
+    entry = schema_of("error")["properties"]["answers"]["items"]
+    fields = list(entry["properties"])
+    assert fields.index("shows_mistake") < min(
+        fields.index(name) for name in ("evidence", "error_types", "knowledge_points")
+    )
+
+
 def test_points_stand_in_the_order_of_the_text_and_none_needs_itself() -> None:
     found = to_finding(
         answer("knowledge_points", CONTENT), context("knowledge_points", "a ratio, then slope")

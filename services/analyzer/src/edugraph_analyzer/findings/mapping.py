@@ -72,8 +72,17 @@ def to_finding(answer: Answer, context: MappingContext) -> Finding:
 
 
 def _error_finding(answer: ErrorAnswer, context: MappingContext) -> ErrorFinding:
-    """Return the finding of a mistake. A knowledge point that the course has gets the course's spelling."""
+    """Return the finding of a mistake. A knowledge point that the course has gets the course's spelling.
+
+    A text that shows no mistake, such as "bye", has neither kinds nor points, whatever else its answer says.
+    """
     evidence = context.evidence_of(answer)
+    if answer.shows_mistake == "no":
+        return ErrorFinding(
+            confidence=context.capped(answer.confidence, evidence),
+            evidence=evidence,
+            evidence_found=bool(evidence),
+        )
     spelling = {same_name(point): point for point in context.document.known_points}
     error_types = []
     other_error_types = []

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -170,7 +170,12 @@ class LinkAnswer(Wire):
 
 
 class ErrorAnswer(Wire):
+    """A diagnosis. `shows_mistake` comes first, so that a model decides it before it names anything."""
+
     id: str
+    shows_mistake: Annotated[
+        Literal["yes", "no", "cannot tell"] | None, BeforeValidator(_word), WrapValidator(_or_none)
+    ] = None
     evidence: Quotes = Field(default_factory=list)
     error_types: Annotated[
         list[TypeAnswer], Field(max_length=3), BeforeValidator(_readable(TypeAnswer, 3))
