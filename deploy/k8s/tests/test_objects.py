@@ -215,6 +215,39 @@ def test_monitoring_wraps_the_files_as_they_are(chart, find):
         assert groups == yaml.safe_load((CHART / "alerts" / "rules.yaml").read_text())["groups"]
 
 
+def test_alerts_lead_to_the_runbook_where_its_address_is_known(chart, find):
+    """To take the guard out: leave runbook_url out of the release's own rule."""
+    address = "https://docs.example.org/runbook.html"
+    objects = chart.render("monitoring.enabled=true", f'monitoring.rules.runbookUrl="{address}"')
+    groups = find(objects, "PrometheusRule", "edugraph")["spec"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) > 15
+    for rule in rules:
+        notes = rule["annotations"]
+        assert notes["runbook_url"] == f"{address}#{rule['alert'].lower()}"
+        assert notes["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+@pytest.mark.parametrize(
+    ("budget", "shown"), [("0.001", "0.001"), ("0.0005", "0.0005"), ("0.05", "0.05")]
+)
+def test_the_error_budget_reaches_its_alerts_and_no_others(chart, find, budget, shown):
+    plain = find(chart.render("monitoring.enabled=true"), "PrometheusRule", "edugraph")
+    other = find(
+        chart.render("monitoring.enabled=true", f"monitoring.rules.errorBudget={budget}"),
+        "PrometheusRule",
+        "edugraph",
+    )
+    changed = []
+    for before, after in zip(plain["spec"]["groups"], other["spec"]["groups"], strict=True):
+        for old, new in zip(before["rules"], after["rules"], strict=True):
+            if old != new:
+                changed.append(new["alert"])
+                assert new["expr"] == old["expr"].replace("* 0.005", f"* {shown}")
+                assert new["expr"].count(f"* {shown}") == 2
+    assert changed == ["EduGraphErrorBudgetBurnsFast", "EduGraphErrorBudgetBurnsSlowly"]
+
+
 def test_all_that_is_scraped_names_its_release(chart):
     objects = chart.render("monitoring.enabled=true", "flower.enabled=true")
     specs = [o["spec"] for o in objects if o["kind"] in {"ServiceMonitor", "PodMonitor"}]

@@ -102,6 +102,9 @@ def test_without_authentication_the_network_is_named(chart, find):
         ("workerDefaults.autoscaling.keda.messagesPerPod=0", "messagesPerPod"),
         ('gateway.env=[{"value":"x"}]', "env"),
         ('monitoring.interval="often"', "interval"),
+        ("monitoring.rules.errorBudget=0", "errorBudget"),
+        ("monitoring.rules.errorBudget=0.5", "errorBudget"),
+        ('monitoring.rules.runbookUrl="docs/runbook.md"', "runbookUrl"),
         ('webhooks.url="ftp://a.example"', "url"),
     ],
 )
