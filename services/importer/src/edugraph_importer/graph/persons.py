@@ -15,9 +15,11 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import neo4j
 
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.id_owners import id_owners
 from edugraph_importer.graph import migrations
 from edugraph_importer.graph.driver import Connection, StaleRead
@@ -25,14 +27,13 @@ from edugraph_importer.graph.groups import LeaderNotes
 from edugraph_importer.graph.model import Node, Outdated
 from edugraph_importer.graph.owners import ids_of_persons
 from edugraph_importer.graph.statements import CYPHER, Row
-from edugraph_importer.graph.take_back import lock_superseded, read_links, recompute
+from edugraph_importer.graph.take_back import read_links, recompute
 from edugraph_importer.graph.unit_of_work import (
     delete_orphans,
-    load_learns,
     lock_and_load,
     write_changed_state,
 )
-from edugraph_importer.graph.versions import stored_versions
+from edugraph_importer.graph.versions import StoredVersion
 
 IDS_AT_ONCE = 100  # whose owners change, or whose records are moved, in one transaction
 RECORDS_AT_ONCE = 1_000  # to move in one transaction
@@ -216,22 +217,27 @@ def _move(tx: neo4j.Transaction, ids: Sequence[str], epoch: int, leaders: Leader
             named[row["record"]] = row["hash"]
     if not named:
         return 0
-    # The records are read and locked as if they were removed, since the sums of both persons change.
-    versions = stored_versions(tx, named)
-    if {record_id: version.content_hash for record_id, version in versions.items()} != named:
-        raise StaleRead
-    locked = lock_superseded(tx, versions)
-    outdated = locked.outdated
+    # The sums of both persons change, as if the records were removed from one and written for the other.
+    records: dict[str, set[str]] = defaultdict(set)  # label of a record -> ids
+    owners: dict[Node, set[str]] = defaultdict(
+        set
+    )  # a node from which records go -> the owners of these records
     persons: set[Node] = set()
     for label, links in found.items():
         for link in links:
+            records[link["label"]].add(link["record"])
+            owners[label, link["place"]].add(link["owner"])
             persons |= {(label, link["place"]), (label, link["owner"])}
-    unit = lock_and_load(tx, locked.nodes | persons, outdated.learns)
+    ids_of_label = {label: sorted(record_ids) for label, record_ids in sorted(records.items())}
+    _lock_records(tx, ids_of_label, named)
+    before = read_links(tx, ids_of_label)
+    outdated = _at_both(before.outdated, owners)
+    outdated.fields = persons
+    outdated.any_field = True
+    unit = lock_and_load(tx, before.nodes | persons, outdated.learns)
     for label, links in found.items():
         _move_links(tx, label, links)
-    after = read_links(tx, locked.records)
-    load_learns(tx, unit, after.outdated.learns)
-    recompute(tx, unit, _of_both(outdated, after.outdated, persons))
+    recompute(tx, unit, outdated)
     leaders.write(tx, unit.leading)
     write_changed_state(tx, unit)
     delete_orphans(tx, persons)
@@ -248,19 +254,50 @@ def _move_links(tx: neo4j.Transaction, label: str, links: Iterable[Row]) -> None
             tx.run(CYPHER[statement], rows=rows).consume()
 
 
-def _of_both(before: Outdated, after: Outdated, persons: set[Node]) -> Outdated:
-    """Return the sums, memberships and names that change when records move from one person to another."""
-    both = Outdated(
-        mistakes=before.mistakes | after.mistakes,
-        practised=before.practised | after.practised,
-        learns=before.learns | after.learns,
-        memberships=before.memberships | after.memberships,
-        fields=persons,
-        any_field=True,
-    )
-    for outdated in (before, after):
-        for name, pairs in outdated.interactions.items():
-            both.interactions[name] |= pairs
+def _lock_records(
+    tx: neo4j.Transaction, records: Mapping[str, list[str]], hashes: Mapping[str, str]
+) -> None:
+    """Lock records. Raises StaleRead if one has another content by now, or is missing.
+
+    `records` maps a label to sorted ids, and `hashes` an id to the content hash that was read.
+    """
+    found: dict[str, str] = {}
+    for label in RECORD_LABELS:
+        if label not in records:
+            continue
+        result = tx.run(CYPHER[f"lock_records_{label}"], ids=records[label])
+        row = result.single(strict=True)
+        for record_id, properties, *_ in row["records"]:
+            found[record_id] = StoredVersion.read(label, properties).content_hash
+    if found != hashes:
+        raise StaleRead
+
+
+def _at_both(before: Outdated, owners: Mapping[Node, Collection[str]]) -> Outdated:
+    """Return the sums and memberships that change when records move to other persons.
+
+    `before` has those of the records before they move, and `owners` says where records of each node go. If several
+    owners get records of one node, some of the returned pairs have no record.
+    """
+
+    def at(label: str, person_id: str) -> set[str]:
+        return {person_id, *owners.get((label, person_id), ())}
+
+    both = Outdated()
+    for student_id, error_type, course_id in before.mistakes:
+        both.mistakes |= {(each, error_type, course_id) for each in at("Student", student_id)}
+    for student_id, item_id in before.practised:
+        both.practised |= {(each, item_id) for each in at("Student", student_id)}
+    for student_id, course_id in before.learns:
+        both.learns |= {(each, course_id) for each in at("Student", student_id)}
+    for label, person_id, group_id in before.memberships:
+        both.memberships |= {(label, each, group_id) for each in at(label, person_id)}
+    for name, pairs in before.interactions.items():
+        sender = "Student"
+        if name == "teaches":
+            sender = "Teacher"
+        for from_id, to_id in pairs:
+            both.interactions[name].update(product(at(sender, from_id), at("Student", to_id)))
     return both
 
 

@@ -133,6 +133,8 @@ def lock_superseded(
         for record_id, properties, finding, verdicts, *_ in row["records"]:
             found[record_id] = StoredVersion.read(label, properties)
             if record_id in superseded:
+                time_of_record = found[record_id].timestamp
+                locked.outdated.version_keys.add(f"{time_of_record}|{record_id}")
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
         if found != expected:
             raise StaleRead
@@ -152,7 +154,10 @@ def lock_superseded(
 
 
 def read_links(tx: neo4j.Transaction, records: Mapping[str, list[str]]) -> SupersededVersions:
-    """Read the links of these records, which must be locked. `records` maps a label to ids."""
+    """Read the links of these records, which must be locked. `records` maps a label to ids.
+
+    The keys of their versions are left out.
+    """
     found = SupersededVersions()
     for label, record_ids in records.items():
         _read_links(tx, found, label, record_ids)
@@ -173,7 +178,6 @@ def _read_links(
         locked.spellings.update(mentions(row))
         if row["label"] in IDENTIFIED_LABELS and row["stated"] is not None:
             locked.called.update(record_facts.called(row["label"], row["end"], row["stated"]))
-        locked.outdated.version_keys.add(version_key(row))
     for links in links_of_record.values():
         _note_outdated(locked, label, links)
 

@@ -416,7 +416,7 @@ def lock_and_load(
         # The statement that locks the nodes also reads them. A read before the lock could be out of date.
         for node_id, properties in row["nodes"]:
             unit.load_node((label, node_id), properties)
-    load_learns(tx, unit, learns)
+    _load_learns(tx, unit, learns)
     _load_tests(tx, unit, tests)
     return unit
 
@@ -436,8 +436,7 @@ def delete_orphans(tx: neo4j.Transaction, nodes: Iterable[Node]) -> Counter[str]
     return deleted
 
 
-def load_learns(tx: neo4j.Transaction, unit: UnitOfWork, learns: Iterable[Pair]) -> None:
-    """Read LEARNS of these pairs, whose students must be locked."""
+def _load_learns(tx: neo4j.Transaction, unit: UnitOfWork, learns: Iterable[Pair]) -> None:
     rows: list[Row] = [
         {"student": student_id, "course": course_id} for student_id, course_id in learns
     ]

@@ -3,7 +3,7 @@
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
-RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,
+RETURN n.id AS record, n.interaction_type AS interaction_type,
   type(r) AS type, labels(m)[0] AS label, m.id AS end, r.stated_as AS stated, r.found_as AS found,
   r.strength AS strength, r.confidence AS confidence
 
