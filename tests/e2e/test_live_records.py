@@ -212,6 +212,50 @@ def test_an_erased_person_stays_away_and_a_wrong_row_is_set_aside(
     assert gone not in httpx.get(f"{clean.url}/v1/jobs/{report.job_id}", timeout=30).text
 
 
+def students_in_graph(system: System) -> dict[str, str]:
+    """Return the key of each error record -> the student who made it."""
+    found = system.engine.environment
+    auth = (found["EDUGRAPH_NEO4J_USER"], found["EDUGRAPH_NEO4J_PASSWORD"])
+    with neo4j.GraphDatabase.driver(
+        found["EDUGRAPH_NEO4J_URI"], auth=auth, notifications_min_severity="OFF"
+    ) as driver:
+        query = "MATCH (s)-[:MADE]->(n:ErrorRecord) RETURN s.id AS student, n.id AS id"
+        rows = driver.execute_query(query).records
+    return {row["id"]: row["student"] for row in rows}
+
+
+def list_of_ids(person: str, *also: str, day: int) -> dict[str, Any]:
+    return {
+        "type": "person_record",
+        "timestamp": f"2026-03-{day:02d}T08:00:00Z",
+        "data": {"person_id": person, "also": list(also)},
+    }
+
+
+@pytest.mark.timeout(400)
+def test_live_records_with_any_id_of_a_person_are_of_this_person(
+    clean: System, sources: tuple[str, str]
+) -> None:
+    """Out: `owners.resolve` in `apply`; the settler in `settle_prerequisites`."""
+    source = sources[0]
+    name = uuid4().hex[:8]
+    person, first, second = (f"{each}-{name}" for each in ("S05", "17", "lti"))
+    assert send(clean.url, source, [record(0, first)]).status_code == 202
+    until(lambda: in_graph(clean) == keys(source, (0,)), 60)
+    import_file(clean, source, [list_of_ids(person, first, day=1)])
+    assert students_in_graph(clean) == dict.fromkeys(keys(source, (0,)), person)
+
+    assert send(clean.url, source, [record(1, first)]).status_code == 202
+    until(lambda: len(in_graph(clean)) == 2, 60)
+    assert students_in_graph(clean) == dict.fromkeys(keys(source, (0, 1)), person)
+
+    # A list may come live, too. The gateway asks for a settler each minute.
+    live = [record(2, second), list_of_ids(person, first, second, day=2)]
+    assert send(clean.url, source, live).status_code == 202
+    expected = dict.fromkeys(keys(source, (0, 1, 2)), person)
+    until(lambda: students_in_graph(clean) == expected, PATIENCE_SECONDS)
+
+
 def test_a_restricted_person_is_written_and_not_shown(
     clean: System, sources: tuple[str, str]
 ) -> None:
