@@ -8,7 +8,6 @@ FEW_WEEKS = (8, 14)
 
 
 def test_the_first_names_are_the_weakest_and_not_too_many_are_named() -> None:
-    """Out, each alone: the order by the estimate, `recent_from`, and `is_below_average`."""
     figures = figures_of(weeks_of(STUDENTS, SEED, FEW_WEEKS))
     # One school has eight courses, so its figures vary more than those of the bench.
     assert (

@@ -302,9 +302,7 @@ def test_questions_about_a_student_and_two_courses_equal_the_reference(
 def test_questions_for_tutors_and_of_a_term_equal_the_reference(
     room: Room, insights: Insights, school: School, recent_school_days: int
 ) -> None:
-    """Out, each alone: the breaks of a term; the beginning of the term that was asked for, or its end, in `facts_of`;
-    in needs-help the days that are recent, the later right answers of `_stuck` and of `_repeated`, and the average.
-    """
+    """Out: the breaks of a term; the beginning of the term that was asked for, or its end, in `facts_of`."""
     written(room, school)
     # Without terms, the first of the two days with attempts is 65 school days ago.
     limits = {**LIMITS, "recent_school_days": recent_school_days}
