@@ -123,7 +123,7 @@ class RecordsOfCourse:
                     {
                         "student": student,
                         "item": data["item_id"],
-                        "title": data["item_title"],
+                        "title": data["item_id"],
                         "record": record["record_id"],
                         "at": at,
                         "number": data["attempt_number"],
