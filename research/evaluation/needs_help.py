@@ -118,7 +118,8 @@ class RecordsOfCourse:
             if record["type"] in {"teacher_interaction", "course_record"}:
                 continue
             self.active[student] = max(at, self.active.get(student, at))
-            if record["type"] == "attempt_record":
+            # Homework that was handed in without an outcome does not count.
+            if record["type"] == "attempt_record" and "correct" in data:
                 self.attempts.append(
                     {
                         "student": student,
@@ -126,7 +127,7 @@ class RecordsOfCourse:
                         "title": data["item_id"],
                         "record": record["record_id"],
                         "at": at,
-                        "number": data["attempt_number"],
+                        "number": data.get("attempt_number", 0),
                         "outcome": 1000 * data["correct"],
                         "response": None,
                     }
