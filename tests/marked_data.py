@@ -24,8 +24,8 @@ from waiting import until
 
 from edugraph_cli.serving import Pools
 from edugraph_client import Client, FileSource
-from edugraph_common.contracts.doors import is_of_insights
 from edugraph_common.contracts.permissions import SCOPES, Role, Scope
+from edugraph_common.contracts.public_paths import is_of_insights
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.runtime.shared_state.api_keys import ApiKeys
 from edugraph_common.runtime.shared_state.job_store import connect

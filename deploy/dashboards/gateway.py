@@ -1,4 +1,4 @@
-"""The write door."""
+"""The dashboard of the gateway."""
 
 from http_service import HttpService
 from panels import Query, Row, course, series

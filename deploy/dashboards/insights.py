@@ -1,4 +1,4 @@
-"""The read door."""
+"""The dashboard of insights."""
 
 from http_service import HttpService
 

@@ -374,15 +374,15 @@ def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(
         generation=0,
     )
     world.jobs.cancel(world.job_id, NOW)
-    for standing in ("cancelled", "stale"):
+    for message_state in ("cancelled", "stale"):
         assert world.windows.take(world.job_id, 0, START, NOW, most=9, pack_records=PACK) == (
-            standing,
+            message_state,
             [],
         )
-        assert world.windows.ask([request], "batch-0") == standing
+        assert world.windows.ask([request], "batch-0") == message_state
         world.jobs.resume(world.job_id, NOW)
     unsaid = world.windows.take(world.job_id, None, START, NOW, most=9, pack_records=PACK)
-    assert unsaid.standing == "open"  # a message without a generation is never stale
+    assert unsaid.message_state == "open"  # a message without a generation is never stale
 
 
 TEXT_AND_MISTAKES: tuple[tuple[Kind, int, int], ...] = (

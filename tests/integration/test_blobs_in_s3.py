@@ -21,7 +21,7 @@ from s3fs import S3FileSystem
 from waiting import until
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.runtime.shared_state.object_store import READ_BYTES, Blobs, Gone
+from edugraph_common.runtime.shared_state.object_store import READ_BYTES, BlobMissing, Blobs
 from tools.s3 import S3
 
 pytestmark = pytest.mark.real
@@ -222,7 +222,7 @@ def test_the_upload_of_a_process_that_was_killed_is_never_seen(
         process.kill()
     assert not blobs.exists("jobs/1/source")
     assert blobs.keys("jobs") == []
-    with pytest.raises(Gone):
+    with pytest.raises(BlobMissing):
         blobs.open("jobs/1/source")
     # The rules of the bucket must end the upload in this state.
     until(lambda: bucket.unfinished() == ["edugraph/jobs/1/source"], 5)

@@ -25,7 +25,7 @@ from edugraph_common.runtime.messaging.dead_letter_store import (
     REPLAYED,
     ROWS,
     TRIES,
-    UNTOLD,
+    WITHOUT_RECORDED_END,
     DeadLetterStore,
     StoredLetter,
     Unreadable,
@@ -88,9 +88,9 @@ def letter(
     return made_letter(queue, properties, told, body, NOW)
 
 
-def delete(store: DeadLetterStore, ref: str, *, told: bool = False) -> None:
+def delete(store: DeadLetterStore, ref: str, *, is_end_recorded: bool = False) -> None:
     with store.claimed(ref):
-        store.delete(ref, told=told)
+        store.delete(ref, is_end_recorded=is_end_recorded)
 
 
 def bodies(store: DeadLetterStore) -> list[bytes]:
@@ -129,7 +129,7 @@ def test_a_letter_is_one_object_and_a_row_without_its_records(store: DeadLetterS
     in_redis = [
         client.hgetall(ROWS),
         client.zrange(f"{KEYS}:queue:{QUEUE}", 0, -1),
-        client.smembers(UNTOLD),
+        client.smembers(WITHOUT_RECORDED_END),
     ]
     assert "Ana" not in str(in_redis)
     assert bodies(store) == [BODY]
@@ -156,7 +156,7 @@ def test_no_id_of_a_task_leads_out_of_the_folder(
     assert [path.parent.as_posix() for path in files] == [f"{FOLDER}/{QUEUE}"]
     assert store.counts()[QUEUE] == 1
     [ref] = store.stored()
-    delete(store, ref, told=True)
+    delete(store, ref, is_end_recorded=True)
     assert store.stored() == []
 
 
@@ -247,8 +247,8 @@ def test_a_letter_that_comes_again_after_it_was_deleted_does_not_come_back(
         assert store.rewrite(ref, lambda _: b"", dry_run=False)
     else:
         with store.claimed(ref):
-            store.delete(ref, told=how == "sent again")
-            store.told(ref)
+            store.delete(ref, is_end_recorded=how == "sent again")
+            store.note_recorded_end(ref)
     store.keep(letter())
     assert (store.stored(), store.counts()[QUEUE]) == ([], 0)
 
@@ -262,10 +262,10 @@ def test_what_breaks_off_between_object_and_row_is_done_when_the_letter_comes_ag
             store.keep(letter())
     # Somebody reads the letters before it comes again, and makes the row. Its end has not been told yet.
     assert (len(store.stored()), store.counts()[QUEUE]) == (1, 1)
-    assert store.untold(QUEUE) == []
+    assert store.without_recorded_end(QUEUE) == []
     store.keep(letter())
     assert (len(store.stored()), store.counts()[QUEUE]) == (1, 1)
-    assert store.untold(QUEUE) == [letter().ref]
+    assert store.without_recorded_end(QUEUE) == [letter().ref]
 
 
 def test_a_row_is_never_there_without_its_object(
@@ -282,18 +282,18 @@ def test_a_row_is_never_there_without_its_object(
 # --- deleting and telling -----------------------------------------------------------------------------------------
 
 
-def test_a_letter_that_was_dropped_untold_is_hidden_until_somebody_has_told_its_end(
+def test_a_letter_that_was_dropped_before_its_end_is_recorded_stays_hidden_until_then(
     store: DeadLetterStore,
 ) -> None:
-    """Out: `is_untold` in `delete`, and the job of the task waits for it for ever."""
+    """Out: `lacks_recorded_end` in `delete`, and the job of the task waits for it for ever."""
     store.keep(letter())
     ref = letter().ref
     delete(store, ref)
     assert (store.oldest(QUEUE, 1), store.of_task(QUEUE, "t"), store.rows([ref])) == ([], [], [])
-    assert store.untold(QUEUE) == store.stored() == [ref]
+    assert store.without_recorded_end(QUEUE) == store.stored() == [ref]
     with store.claimed(ref):
-        store.told(ref)
-    assert store.untold(QUEUE) == store.stored() == []
+        store.note_recorded_end(ref)
+    assert store.without_recorded_end(QUEUE) == store.stored() == []
 
 
 def test_the_letters_of_one_task_are_found_and_of_no_other(store: DeadLetterStore) -> None:
@@ -323,7 +323,7 @@ def test_one_process_at_a_time_works_on_a_letter(store: DeadLetterStore) -> None
         thread = threading.Thread(target=rewrite)
         thread.start()
         started.wait(5)
-        store.delete(ref, told=True)
+        store.delete(ref, is_end_recorded=True)
     thread.join(10)
     # It found the letter gone, and did not bring it back.
     assert done == [False]
@@ -353,7 +353,7 @@ def test_rows_that_redis_lost_are_made_again_by_whoever_reads_next(store: DeadLe
     assert sorted(store.rows(store.oldest(QUEUE, 9)), key=str) == sorted(before, key=str)
     assert store.of_task(QUEUE, "b") == [letter("b").ref]
     # A job that Redis lost is sent again as a whole, so nobody tells it of an old failure.
-    assert store.untold(QUEUE) == []
+    assert store.without_recorded_end(QUEUE) == []
 
 
 def test_the_sweeper_makes_rows_and_objects_agree(store: DeadLetterStore) -> None:
@@ -372,7 +372,7 @@ def test_the_sweeper_makes_rows_and_objects_agree(store: DeadLetterStore) -> Non
 def test_the_sweeper_ends_what_a_killed_process_left(store: DeadLetterStore, clock: Clock) -> None:
     """A letter that is deleted and whose object is still there; a part of one; a file that is not a letter."""
     store.keep(letter())
-    store.client.srem(UNTOLD, letter().ref)
+    store.client.srem(WITHOUT_RECORDED_END, letter().ref)
     blob = Path(store.blobs._root) / FOLDER / f"{letter().ref}.json"
     kept = blob.read_bytes()
     delete(store, letter().ref)
@@ -416,7 +416,7 @@ def test_a_damaged_object_is_named_and_hides_no_other(
     assert store.counts()[QUEUE] == 2
     with pytest.raises(Unreadable, match="damaged"):
         store.read(letter("a").ref)
-    delete(store, letter("a").ref, told=True)
+    delete(store, letter("a").ref, is_end_recorded=True)
     assert store.stored() == store.oldest(QUEUE, 9) == [letter("b").ref]
 
 
@@ -521,9 +521,9 @@ def test_a_letter_is_listed_exactly_while_it_was_stored_and_not_dropped(
         elif step == "erase" and task_id in stored:
             store.rewrite(ref, lambda body: body.replace(b"Ana Ruiz", b""), dry_run=False)
             erased.add(task_id)
-        elif step == "tell" and store.is_untold(ref):
+        elif step == "tell" and store.lacks_recorded_end(ref):
             with store.claimed(ref):
-                store.told(ref)
+                store.note_recorded_end(ref)
         elif step == "lose rows":
             store.client.delete(ROWS, INDEXED, f"{KEYS}:queue:{QUEUE}")
         elif step == "sweep":

@@ -109,7 +109,7 @@ def test_a_worker_stores_its_letters_and_acknowledges_them(bench: Bench) -> None
     tasks = [bench.send("reject", text="Ana") for _ in range(3)]
     until(lambda: sorted(left(bench)) == sorted(tasks))
     assert bench.depth("data_import.dead") == 0
-    until(lambda: bench.letters.untold(QUEUE) == [])
+    until(lambda: bench.letters.without_recorded_end(QUEUE) == [])
     [letter] = [bench.letters.read(ref) for ref in bench.letters.of_task(QUEUE, tasks[0])]
     assert letter
     assert json.loads(letter.content)[0][0]["text"] == "Ana"
@@ -117,7 +117,7 @@ def test_a_worker_stores_its_letters_and_acknowledges_them(bench: Bench) -> None
 
 @pytest.mark.real
 def test_letters_are_found_without_a_worker_and_told_when_one_comes(bench: Bench) -> None:
-    """The workers died before they could. Out: `_tell_untold` in the listener."""
+    """The workers died before they could. Out: `_record_ends` in the listener."""
     bench.start(without="dead letters")
     listener = bench.listen("dead_letter")
     rejected = bench.send("reject")
@@ -127,9 +127,9 @@ def test_letters_are_found_without_a_worker_and_told_when_one_comes(bench: Bench
     bench.stop_workers()
     assert operator(bench).counts()[QUEUE] == 2
     assert bench.depth("data_import.dead") == 0
-    assert len(bench.letters.untold(QUEUE)) == 2
+    assert len(bench.letters.without_recorded_end(QUEUE)) == 2
     bench.start()
-    until(lambda: bench.letters.untold(QUEUE) == [])
+    until(lambda: bench.letters.without_recorded_end(QUEUE) == [])
     assert bench.state(garbled) == "FAILURE"
     told = {json.loads(message["body"])["data"]["task_id"] for message in bench.take(listener)}
     assert told == {rejected, garbled}
@@ -151,7 +151,11 @@ def test_a_letter_that_was_stored_and_not_acknowledged_is_one_letter(bench: Benc
         )
     [stored] = bench.letters.stored()
     bench.start()
-    until(lambda: bench.letters.untold(QUEUE) == [] and bench.depth("data_import.dead") == 0)
+    until(
+        lambda: (
+            bench.letters.without_recorded_end(QUEUE) == [] and bench.depth("data_import.dead") == 0
+        )
+    )
     assert bench.letters.stored() == [stored]
     assert left(bench) == [task_id]
     assert bench.state(task_id) == "FAILURE"
@@ -306,7 +310,7 @@ def test_a_letter_that_is_sent_again_has_the_mark_of_who_sends_it(
 
 @pytest.mark.real
 def test_the_chord_of_a_task_whose_end_nobody_told_is_kept(bench: Bench) -> None:
-    """Its workers died and none has come since. Out: `is_told`, and the body of the chord never runs."""
+    """Its workers died and none has come since. Out: `is_end_recorded`, and the body of the chord never runs."""
     bench.policy(delivery_limit=1)
     bench.start(without="dead letters", concurrency=2)
     [_, crashed], body = bench.chord({}, {"action": "crash", "times": 2})
@@ -314,7 +318,7 @@ def test_the_chord_of_a_task_whose_end_nobody_told_is_kept(bench: Bench) -> None
     assert operator(bench).replay(QUEUE, crashed).replayed == 1
     [outcomes] = until(lambda: bench.noted("body", body), 20)
     assert [outcome["state"] for outcome in json.loads(outcomes)] == ["written", "written"]
-    assert bench.letters.untold(QUEUE) == []
+    assert bench.letters.without_recorded_end(QUEUE) == []
 
 
 @pytest.mark.real
@@ -479,7 +483,7 @@ def test_no_letter_of_a_person_is_left_when_letters_arrive_during_the_erasure(be
     until(
         lambda: (
             bench.depth(QUEUE) == bench.depth("data_import.dead") == 0
-            and not bench.letters.untold(QUEUE)
+            and not bench.letters.without_recorded_end(QUEUE)
         ),
         60,
     )

@@ -80,16 +80,16 @@ def test_a_job_is_created_once(jobs: Jobs) -> None:
 
 
 def test_a_job_of_a_later_release_waits_for_it(jobs: Jobs) -> None:
-    """To take the guard out: let `standing` read no version."""
+    """To take the guard out: let `message_state` read no version."""
     job_id = started(jobs, 1)
-    assert jobs.standing(job_id, 0) == "open"
+    assert jobs.message_state(job_id, 0) == "open"
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
     assert client.hget(f"edugraph:job:{{{job_id}}}", "schema") == str(JOB_SCHEMA_VERSION)
     client.hset(f"edugraph:job:{{{job_id}}}", "schema", str(JOB_SCHEMA_VERSION + 1))
     with pytest.raises(Wait, match="the job's state in Redis has schema version"):
-        jobs.standing(job_id, 0)
+        jobs.message_state(job_id, 0)
     client.hdel(f"edugraph:job:{{{job_id}}}", "schema")
-    assert jobs.standing(job_id, 0) == "open"
+    assert jobs.message_state(job_id, 0) == "open"
     client.close()
 
 
@@ -295,7 +295,7 @@ def test_a_window_is_sent_once_by_whoever_claims_it_first(jobs: Jobs) -> None:
     jobs.cancel(job_id, NOW)
     assert jobs.begin(job_id, 3, NOW) == "cancelled"
     assert jobs.resume(job_id, NOW) == 1
-    assert [jobs.standing(job_id, generation) for generation in (0, 1)] == ["stale", "open"]
+    assert [jobs.message_state(job_id, generation) for generation in (0, 1)] == ["stale", "open"]
     assert [jobs.begin(job_id, 3, NOW, generation=generation) for generation in (0, 1)] == [
         "stale",
         "begun",

@@ -464,7 +464,7 @@ def test_a_job_that_has_ended_is_deleted_and_a_late_word_brings_nothing_back(
     assert jobs.delete(job, NOW)
     assert jobs.report(job, NOW) is None
     assert not server.zscore(JOBS, job)
-    assert jobs.standing(job, 0) == "cancelled"
+    assert jobs.message_state(job, 0) == "cancelled"
     jobs.settle_batch(BatchOutcome(job_id=job, batch=0, state="written", read=1, written=1), NOW)
     assert jobs.report(job, NOW) is None
     left = {

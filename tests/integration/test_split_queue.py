@@ -107,7 +107,7 @@ def test_waiting_splits_hold_up_no_batch_and_waiting_batches_no_split(bench: Ben
 
 
 def test_a_split_of_a_cancelled_job_is_left_out_and_resumed_it_is_done(bench: Bench) -> None:
-    """Out: the standing in Importer.split."""
+    """Out: the state of the message in Importer.split."""
     bench.stop_workers()
     bench.start_service("edugraph_importer.worker", "data_import")
     job_id = _submit_large(bench, TASKS[0])

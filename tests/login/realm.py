@@ -34,7 +34,7 @@ PEOPLE: Mapping[str, Person] = {
 
 
 def make_realm(keycloak: Keycloak, client_secret: str, address: str) -> str:
-    """Return the issuer, by its https address if it has one. `address` is the one address of both doors."""
+    """Return the issuer, by its https address if it has one. `address` is the one address of both services."""
     with httpx.Client(base_url=keycloak.url, timeout=60) as admin:
         login = {
             "grant_type": "password",

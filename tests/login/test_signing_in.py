@@ -1,4 +1,4 @@
-"""Signing in by the real form: roles and rows, both doors, signing out, an ended session, forged requests, frames."""
+"""Signing in by the real form: roles and rows, both services, signing out, an ended session, forged requests, frames."""
 
 import re
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_a_head_sees_courses_and_nobody_in_them(school: School) -> None:
 
 
 def test_a_stranger_signs_in_and_sees_nothing(school: School, teacher: httpx.Client) -> None:
-    """Of every operation of both doors that reads. Out: let a caller without roles have those of a student."""
+    """Of every operation of both services that reads. Out: let a caller without roles have those of a student."""
     with school.signed_in("stranger") as visitor:
         told = session(visitor)
         assert (told["state"], told["roles"]) == ("in", [])

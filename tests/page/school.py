@@ -22,7 +22,7 @@ from edugraph_cli.processes import free_port
 from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import Pools, serving
 from edugraph_client import Client
-from edugraph_common.contracts.doors import is_of_insights
+from edugraph_common.contracts.public_paths import is_of_insights
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from edugraph_cli.front_proxy import start_front_proxy
 from edugraph_cli.processes import Processes, free_port
 from edugraph_cli.serving import Served
-from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
+from edugraph_common.contracts.public_paths import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
 from edugraph_common.runtime.service import metrics
 from edugraph_gateway.app import make_application as gateway_application
 from edugraph_gateway.gateway import open_gateway

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from edugraph_cli.processes import free_port
 from edugraph_cli.serving import Served, answers
 from edugraph_client import ClientSettings
-from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_EXACT, INSIGHTS_PATHS
+from edugraph_common.contracts.public_paths import GATEWAY_EXACT, INSIGHTS_EXACT, INSIGHTS_PATHS
 
 # The address at which the command line looks for the gateway.
 DEFAULT_URL: str = ClientSettings.model_fields["url"].default

@@ -11,7 +11,7 @@ import yaml
 from addresses import in_ci
 from rendered_chart import CHART, Chart
 
-from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
+from edugraph_common.contracts.public_paths import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
 
 VERSIONS = ("1.29", "1.33", "1.37")
 MODELS = {

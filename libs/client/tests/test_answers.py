@@ -15,8 +15,8 @@ from edugraph_common.contracts.api import (
     Persons,
     Restricted,
 )
-from edugraph_common.contracts.doors import is_of_insights
 from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.contracts.public_paths import is_of_insights
 from edugraph_gateway.app import make_application as gateway_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings

@@ -19,7 +19,7 @@ from s3fs import S3FileSystem
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import OutsideFile
-from edugraph_common.runtime.shared_state.object_store import Blobs, Changed, Gone, is_below
+from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs, Changed, is_below
 from tools.s3 import S3
 
 
@@ -362,9 +362,9 @@ def test_a_file_outside_that_is_gone_is_not_called_changed(tmp_path: Path) -> No
     blobs, url = Blobs("/nowhere", [f"file://{tmp_path}"]), f"file://{tmp_path}/a"
     then = blobs.look_outside(url)
     (tmp_path / "a").unlink()
-    with pytest.raises(Gone):
+    with pytest.raises(BlobMissing):
         blobs.look_outside(url)
-    with pytest.raises(Gone):
+    with pytest.raises(BlobMissing):
         blobs.read(url, 0, 1, then)
 
 

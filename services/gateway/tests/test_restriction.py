@@ -23,7 +23,7 @@ from edugraph_gateway.operations.restriction import (
     json_without,
     rejects_without,
     report_without,
-    told_by_importer,
+    restricted_from_importer,
 )
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -154,14 +154,16 @@ class Told:
 def test_the_importer_is_asked_where_it_has_told_nothing_and_has_a_moment(
     looks: int, asked_before: bool
 ) -> None:
-    """Out: `ask()`, `to_ask` or the end of the waiting in told_by_importer."""
+    """Out: `ask()`, `to_ask` or the end of the waiting in restricted_from_importer."""
     asked, slept = list[bool](), list[float]()
     members: Any = Told(looks, asked_before=asked_before)
     most = round(TELL_WITHIN_SECONDS / LOOK_AGAIN_SECONDS)
     if looks < most:
-        assert told_by_importer(members, lambda: asked.append(True), slept.append) == {"S01"}
+        assert restricted_from_importer(members, lambda: asked.append(True), slept.append) == {
+            "S01"
+        }
     else:
         with pytest.raises(Retryable):
-            told_by_importer(members, lambda: asked.append(True), slept.append)
+            restricted_from_importer(members, lambda: asked.append(True), slept.append)
     assert len(asked) == (looks > 0 and not asked_before)
     assert sum(slept) <= TELL_WITHIN_SECONDS + LOOK_AGAIN_SECONDS

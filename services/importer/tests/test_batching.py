@@ -116,7 +116,7 @@ GRADES = parse_mapping(
 def test_a_workbook_is_converted_once_and_whoever_splits_it_again_finds_the_same_batches(
     blobs: Blobs,
 ) -> None:
-    """To take the guard out: let `count_batches` raise Gone."""
+    """To take the guard out: let `count_batches` raise BlobMissing."""
     data = xlsx(
         {"A": [["who", "Q1", "Q2"], *([f"S{n}", 1, None if n % 2 else 0] for n in range(25))]}
     )
@@ -132,7 +132,7 @@ def test_a_workbook_is_converted_once_and_whoever_splits_it_again_finds_the_same
 def test_a_split_that_another_one_overtook_takes_its_index(
     blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To take the guard out: let `count_batches` raise Gone."""
+    """To take the guard out: let `count_batches` raise BlobMissing."""
     wide = b"who,Q1\n" + b"".join(b"S%d,1\n" % number for number in range(5))
     job = job_of(blobs, wide, "csv", ".csv")
     store_mapping(blobs, "j", GRADES)

@@ -78,7 +78,7 @@ class Stores:
         self.changed.add(f"cleaned {job_id}")
 
     @staticmethod
-    def told_apart() -> Any:
+    def erased_test() -> Any:
         return lambda _: False
 
     def clean_later(self, job_id: str) -> None:

@@ -14,7 +14,7 @@ class SaidGraph:
 
     def __init__(self, **rows: "Rows | Callable[..., Rows]") -> None:
         always: dict[str, Rows | Callable[..., Rows]] = {
-            "first_standing": always_there,
+            "first_course_record": always_there,
             "first_answers": always_there,
             "owner_of": [],
         }

@@ -63,7 +63,7 @@ def in_course(*ids: str) -> dict[str, Any]:
     """What a graph says of a course that these students take, from the beginning on."""
     return {
         "students_of_course": students(*ids),
-        "first_standing": lambda students, **_: [
+        "first_course_record": lambda students, **_: [
             {"student": who, "at": None} for who in students if who in ids
         ],
     }
@@ -156,7 +156,7 @@ def test_a_whole_course_is_in_order_for_an_analyst_and_for_who_sees_everybody() 
     )
     assert seen(graph, ANYBODY, "weak-points", Parameters(course="C")) == tuple("abcdefghijkl")
     whole_course = ("students_of_course", {"course": "C", "limit": 10_001})
-    since_when = ("first_standing", {"students": list("abcdefghijkl"), "course": "C"})
+    since_when = ("first_course_record", {"students": list("abcdefghijkl"), "course": "C"})
     assert graph.asked == [whole_course, since_when, whole_course]  # each list is read once
 
 
@@ -166,12 +166,12 @@ def test_who_joins_a_course_is_in_no_cell_until_ten_have_joined() -> None:
     day = NOW - timedelta(days=2)
     graph = SaidGraph(
         students_of_course=students(*was_there, *joined),
-        first_standing=[{"student": who, "at": day} for who in joined],
+        first_course_record=[{"student": who, "at": day} for who in joined],
     )
     assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == tuple(was_there)
     assert seen(graph, ANYBODY, "weak-points", Parameters(course="C")) == (*was_there, *joined)
     graph.rows["students_of_course"] = students(*was_there, *joined, "v")
-    graph.rows["first_standing"] = [{"student": who, "at": day} for who in (*joined, "v")]
+    graph.rows["first_course_record"] = [{"student": who, "at": day} for who in (*joined, "v")]
     assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == (
         *was_there,
         *joined,
@@ -269,7 +269,7 @@ def test_as_of_a_day_who_was_in_the_course_or_group_then_is_meant() -> None:
     then = NOW - timedelta(days=200)
     graph = SaidGraph(
         students_of_course=students(*"abc"),
-        first_standing=lambda students, **_: [
+        first_course_record=lambda students, **_: [
             row
             for row in (
                 {"student": "b", "at": then},

@@ -203,7 +203,7 @@ def test_an_answer_is_kept_for_the_same_question_of_the_same_students_and_time(
 def test_what_was_left_out_for_one_teacher_is_not_said_to_another(school: Asked) -> None:
     """Both have the same students in the course, and one has somebody else. Out: `outsiders` of `read_by`."""
     in_course = TWELVE[:6]
-    school.graph.rows["first_standing"] = lambda students, **_: [
+    school.graph.rows["first_course_record"] = lambda students, **_: [
         {"student": who, "at": None} for who in students if who in in_course
     ]
     name = "students who are not in the course"

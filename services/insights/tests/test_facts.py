@@ -49,7 +49,7 @@ def test_who_is_in_a_course_is_told_by_one_rule_for_the_whole_of_it_and_for_a_gr
             students_of_course=students(*of_course),
             students_with_answers=students("a"),
             students_of_group=group,
-            first_standing=[],
+            first_course_record=[],
             first_answers=[{"student": "a", "at": now}],
         )
         whole = students_of_course(graph, "C")[0]

@@ -71,7 +71,7 @@ def signing_in(release: Release, report: Report) -> None:
                 _answered(gateway, _token(issuer), HTTPStatus.SERVICE_UNAVAILABLE)
         with _step(
             report,
-            "9 a teacher signs in through the chart's own policies, and both doors know them",
+            "9 a teacher signs in through the chart's own policies, and both services know them",
         ) as figures:
             release.run_helm(
                 "upgrade", *release.chart(*issuer.settings()), "--wait", "--timeout", "600s"
@@ -147,7 +147,7 @@ def _issuer(release: Release) -> Iterator[Issuer]:
 
 
 def _reached(release: Release, issuer: Issuer, expected: str) -> list[str]:
-    """Try the issuer's port from both doors. Raises Failed unless it answers as expected."""
+    """Try the issuer's port from both services. Raises Failed unless it answers as expected."""
     address = urlsplit(issuer.url).netloc
     told = []
     for door in ("gateway", "insights"):

@@ -19,13 +19,13 @@ Tokens = Annotated[int, Field(ge=0)]
 PerMinute = Annotated[int, Field(ge=1)]
 
 
-class _Told(BaseModel):
+class _ModelsFileEntry(BaseModel):
     """Part of the file. A misspelt name is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-class Price(_Told):
+class Price(_ModelsFileEntry):
     """The price of a million tokens, in the one currency of the table.
 
     Without `cached`, input that the provider had in its own cache costs what other input costs. `batch` is the share
@@ -38,7 +38,7 @@ class Price(_Told):
     batch: float = Field(default=1.0, ge=0, le=1)
 
 
-class Limits(_Told):
+class Limits(_ModelsFileEntry):
     """The limits of a provider: requests and tokens in a minute, and requests at the same time."""
 
     requests_per_minute: PerMinute | None = None
@@ -46,7 +46,7 @@ class Limits(_Told):
     concurrency: PerMinute | None = None
 
 
-class Parameters(_Told):
+class Parameters(_ModelsFileEntry):
     """The parameters of requests to a model. Missing ones are found by asking, or come from the settings."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | Literal["default"] | None = None
@@ -100,7 +100,7 @@ class Endpoint(Limits):
     keys: tuple[SecretStr, ...] = Field(default=(), exclude=True)
 
 
-class ModelsFile(_Told):
+class ModelsFile(_ModelsFileEntry):
     """The whole file. The endpoints are asked in their order: a later one only while the earlier ones fail."""
 
     currency: str = ""

@@ -89,7 +89,7 @@ class AnalyzerService:
         Nothing is yielded for a cancelled job. Nothing is yielded either for a message that refers to its rows and
         has the number of its records: its packs are published in a window, a few at a time.
         """
-        if self.jobs.standing(message.job_id, message.generation) in ("cancelled", "stale"):
+        if self.jobs.message_state(message.job_id, message.generation) in ("cancelled", "stale"):
             return
         if message.records is None:
             if message.rows is None or message.expected is None:
@@ -125,9 +125,9 @@ class AnalyzerService:
         if load_job(self.blobs, job_id) is None:
             # If Redis loses the job, a pack can create it again from the stored request.
             store_analysis(self.blobs, request)
-            if self.jobs.standing(job_id, request.generation) == "unknown" and not self._recreate(
-                request
-            ):
+            if self.jobs.message_state(
+                job_id, request.generation
+            ) == "unknown" and not self._recreate(request):
                 return
         if self.windows.ask([request], START) == "unknown":
             self._begin_again(request)
@@ -186,7 +186,7 @@ class AnalyzerService:
             most=most,
             pack_records=self.pack_size,
         )
-        if taken.standing == "unknown":
+        if taken.message_state == "unknown":
             self._begin_again(message)
         for pack in taken.packs:
             # A pack of a resumed job is another task, so that the result of the earlier task does not count for it.
@@ -266,14 +266,14 @@ class AnalyzerService:
 
     def _is_left_out(self, message: Analysis) -> bool:
         """Return whether a pack must not be analysed. A job that Redis has lost is started again, if it can be."""
-        standing = self.jobs.standing(message.job_id, message.generation)
-        if standing == "cancelled":
+        message_state = self.jobs.message_state(message.job_id, message.generation)
+        if message_state == "cancelled":
             # A pack that the provider has in a batch goes on: it cancels the batch.
             has_batch = message.economy and self.pipeline.is_under_way(message)
             return not has_batch
-        if standing == "stale":
+        if message_state == "stale":
             return True
-        if standing == "unknown" and message.rows is not None:
+        if message_state == "unknown" and message.rows is not None:
             return self._begin_again(message)
         return False
 
@@ -356,7 +356,7 @@ class AnalyzerService:
 
     def window_failed(self, message: AnalysisWindow, reason: str) -> None:
         """Fail the job, since nobody would publish its packs. The job can be resumed."""
-        if self.jobs.standing(message.job_id, message.generation) == "open":
+        if self.jobs.message_state(message.job_id, message.generation) == "open":
             self.jobs.fail(message.job_id, reason, self.now())
 
     def batch_failed(self, message: AnalysisBatch, reason: str) -> None:

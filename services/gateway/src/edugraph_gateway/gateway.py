@@ -46,7 +46,7 @@ from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.held_queues import HeldQueues, keep_reading_reports
 from edugraph_gateway.operations.readiness import Probes, make_probes
-from edugraph_gateway.operations.restriction import Restrictions, told_by_importer
+from edugraph_gateway.operations.restriction import Restrictions, restricted_from_importer
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.operations.worker_checks import WorkerChecks
@@ -194,7 +194,7 @@ def open_gateway(
         publisher=publisher,
         results=results,
         restrictions=Restrictions(
-            lambda: told_by_importer(CourseMembers(client), ask_for_restricted)
+            lambda: restricted_from_importer(CourseMembers(client), ask_for_restricted)
         ),
         probes=probes,
         dead_letters=dead_letters,

@@ -25,7 +25,7 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
-from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs
 from edugraph_common.sources import (
     NotRelevant,
     Platforms,
@@ -107,9 +107,9 @@ def is_long_to_split(blobs: Blobs, job: ImportJob) -> bool:
     size = job.unpacked_bytes
     if size is None and _compression(job) is None:
         with (
-            suppress(Gone),
+            suppress(BlobMissing),
             blobs.open(job.source) as file,
-        ):  # Gone: it was split and deleted after `is_split`.
+        ):  # BlobMissing: it was split and deleted after `is_split`.
             size = file.seek(0, 2)
     return size is None or size > SPLIT_AT_ONCE_BYTES
 
@@ -140,7 +140,7 @@ def count_batches(
     if not blobs.exists(key):
         try:
             _split(blobs, job, job.source, prefixes, go_on)
-        except Gone:
+        except BlobMissing:
             # The message was delivered twice, and the other delivery has split and deleted the file meanwhile.
             if not blobs.exists(key):
                 raise

@@ -22,7 +22,7 @@ from edugraph_common.contracts.personal_data import PLACES, Exporter
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.runtime.shared_state.audit import Entry
 from edugraph_common.runtime.shared_state.fit_store import fit_keys, read_fit
-from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs
 from edugraph_common.runtime.shared_state.saved_views import SavedView
 from edugraph_common.sources import (
     Platforms,
@@ -266,7 +266,7 @@ class PersonExport:
         for key in fit_keys(self._blobs):
             try:
                 _, rows = read_fit(self._blobs, key)
-            except (ValueError, Gone):
+            except (ValueError, BlobMissing):
                 self._problems.append(f"{key} could not be read")
                 continue
             for row in rows:

@@ -161,10 +161,10 @@ class Importer:
         If a file cannot be used at all, or was changed, its job ends as failed. The message does not become a dead
         letter, since dead letters count as failures of the importer.
         """
-        standing = self.jobs.standing(job.job_id, job.generation)
-        if standing in ("cancelled", "stale"):
+        message_state = self.jobs.message_state(job.job_id, job.generation)
+        if message_state in ("cancelled", "stale"):
             return None
-        if standing == "unknown":
+        if message_state == "unknown":
             # Redis has lost the job and the state of its batches. The graph's ledger answers for written batches.
             job = job.model_copy(update={"next_batch": 0})
             if not self.recreate(job):
@@ -187,7 +187,7 @@ class Importer:
             generation=job.generation,
         )
         if claim == "unknown":
-            # Redis has lost the job since `standing` read it, so the job is recreated like any unknown job.
+            # Redis has lost the job since `message_state` read it, so the job is recreated like any unknown job.
             return self.plan(job, at_once=at_once)
         if claim == "busy":
             raise Wait(
@@ -242,7 +242,7 @@ class Importer:
 
         Splits have a queue of their own, so that batches and small jobs do not wait for them (ADR 34).
         """
-        if self.jobs.standing(message.job_id, message.generation) in ("cancelled", "stale"):
+        if self.jobs.message_state(message.job_id, message.generation) in ("cancelled", "stale"):
             log.info("split_left_out", reason="its job was cancelled or resumed")
         elif self._scan(message) is not None:
             job = ImportJob(**message.model_dump(exclude={"then"}))
@@ -258,7 +258,7 @@ class Importer:
         """
 
         def go_on() -> None:
-            if self.jobs.standing(job.job_id, job.generation) in ("cancelled", "stale"):
+            if self.jobs.message_state(job.job_id, job.generation) in ("cancelled", "stale"):
                 raise SplitEnded
 
         try:
@@ -290,11 +290,11 @@ class Importer:
 
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
         """Write a batch. It is left out if its job was cancelled, or was resumed, which sent the same batch again."""
-        standing = self.jobs.standing(message.job_id, message.generation)
-        if standing == "unknown":
+        message_state = self.jobs.message_state(message.job_id, message.generation)
+        if message_state == "unknown":
             self._begin_again_from(message)
-        if standing in ("cancelled", "stale"):
-            log.info("batch_left_out", batch=message.batch, reason=standing)
+        if message_state in ("cancelled", "stale"):
+            log.info("batch_left_out", batch=message.batch, reason=message_state)
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
         return self._write(message)
 
@@ -328,7 +328,7 @@ class Importer:
 
     def _open_day(self, batch: ImportBatch) -> None:
         """Create the job of a source and day if Redis does not know it."""
-        if self.jobs.standing(batch.job_id, None) != "unknown":
+        if self.jobs.message_state(batch.job_id, None) != "unknown":
             return
         # Without the constraints of the graph a record could be written twice.
         self.graph.prepare()
@@ -399,7 +399,7 @@ class Importer:
         if not self.jobs.unsettled(message.job_id, this_batch):
             return
         # Redis lost the job while this batch was being written, so no other message may continue the job.
-        if self.jobs.standing(message.job_id, message.generation) == "unknown":
+        if self.jobs.message_state(message.job_id, message.generation) == "unknown":
             self._begin_again_from(message)
         self._settle(outcome, types)
 
@@ -460,14 +460,14 @@ class Importer:
     def sum_up(self, message: ImportAggregate) -> ImportReport:
         """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
         job = message.job
-        standing = self.jobs.standing(message.job_id, job.generation)
-        if standing == "unknown":
+        message_state = self.jobs.message_state(message.job_id, job.generation)
+        if message_state == "unknown":
             self._begin_again(job)
-        elif standing not in ("cancelled", "stale"):
+        elif message_state not in ("cancelled", "stale"):
             self._carry_on(message)
         report = self.jobs.report(message.job_id, self.now())
         if report is None:
-            # Redis has lost the job since `standing` read it.
+            # Redis has lost the job since `message_state` read it.
             self._begin_again(job)
             report = self.jobs.report(message.job_id, self.now())
         if report is None:
@@ -625,7 +625,7 @@ class Importer:
         """End the whole import as failed, unless it was cancelled. If Redis has lost the job, it is created again."""
         if self.fail(job.job_id, reason):
             return
-        if self.jobs.standing(job.job_id, job.generation) == "unknown" and self.recreate(job):
+        if self.jobs.message_state(job.job_id, job.generation) == "unknown" and self.recreate(job):
             self.fail(job.job_id, reason)
 
     def fail(self, job_id: str, reason: str) -> bool:
@@ -731,7 +731,7 @@ class Importer:
             # that job is finished too.
             for each in sorted({job_id, *waiting}):
                 self._finish(each)
-        if self.jobs.standing(job_id, None) == "unknown":
+        if self.jobs.message_state(job_id, None) == "unknown":
             # Redis may have lost a job that waited only for this, or the id belongs to a request. Requests are not
             # stored.
             with suppress(Rejected):  # The deadline of the job has passed.
@@ -887,7 +887,7 @@ class Importer:
             message.job_id, message.pack, progress, self.now(), error, claims_changed=claims_changed
         ):
             telemetry.findings(done, failed)
-        elif self.jobs.standing(message.job_id, message.generation) == "unknown":
+        elif self.jobs.message_state(message.job_id, message.generation) == "unknown":
             # Redis lost the job after its last pack was analysed, so no other message may continue the job.
             self._bring_back(message.job_id, message.generation)
         shown = {"job_id": message.job_id, "pack": message.pack, "done": done, "failed": failed}

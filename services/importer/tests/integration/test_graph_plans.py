@@ -519,7 +519,7 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
         used = "MATCH (c:Course {id: 'c1'}) UNWIND range(1, 20000) AS n CREATE (:Attempt {id: 'x' + n})-[:IN_COURSE]->(c)"
         tx.run(used).consume()
         of_students = (
-            "standing_until",
+            "latest_progress_until",
             "message_records",
             "posts",
             "post_records",

@@ -187,7 +187,7 @@ def test_a_job_whose_batches_fail_in_a_row_is_failed_as_a_whole_and_others_go_on
     batches, after = planned[bad.job_id] or ([], None)
     states = [
         importer.batch_failed(batch, "the disk is full").state
-        if importer.jobs.standing(bad.job_id, 0) == "open"
+        if importer.jobs.message_state(bad.job_id, 0) == "open"
         else importer.write_batch(batch).state
         for batch in batches
     ]
@@ -227,7 +227,7 @@ def test_a_success_in_between_starts_the_count_again(importer: Importer) -> None
             importer.write_batch(batch)
         elif batch.batch < 2 * FAILED_BATCHES_IN_A_ROW - 2:
             importer.batch_failed(batch, "the disk is full")
-    assert importer.jobs.standing(job.job_id, 0) == "open"
+    assert importer.jobs.message_state(job.job_id, 0) == "open"
 
 
 def test_when_a_text_is_in_the_graph_what_was_told_of_its_course_is_old(importer: Importer) -> None:

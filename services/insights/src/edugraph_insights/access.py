@@ -12,7 +12,7 @@ from typing import Literal
 from edugraph_common.contracts.permissions import Role, Scope
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
-from edugraph_insights.facts import has_standings
+from edugraph_insights.facts import has_course_records
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters
@@ -276,8 +276,8 @@ def _in_course(
 ) -> frozenset[str]:
     """Return those of these students who are in a course, with `until` only those who joined by this moment."""
     statement = "first_answers"
-    if has_standings(graph, course):
-        statement = "first_standing"
+    if has_course_records(graph, course):
+        statement = "first_course_record"
     found = set()
     for row in graph.read(statement, students=sorted(students), course=course):
         joined = row["at"] or ALWAYS
@@ -307,9 +307,9 @@ def _joined(graph: Graph, course: str) -> dict[str, datetime]:
 
 def students_of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]:
     """Return the students of a course, and the name of the statement that reads when they joined."""
-    # `has_standings` would read the first row of this statement. Here all rows are read anyway.
+    # `has_course_records` would read the first row of this statement. Here all rows are read anyway.
     rows = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1)
-    statement = "first_standing"
+    statement = "first_course_record"
     if not rows:
         rows = graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1)
         statement = "first_answers"

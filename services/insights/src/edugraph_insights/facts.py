@@ -179,7 +179,7 @@ class Facts:
     since: datetime | None
     until: datetime
     term: Term | None = None  # the term in the parameters of the question
-    in_past: bool = False  # True: standings are those at `until`. False: they are the latest.
+    in_past: bool = False  # True: progress is that at `until`. False: it is the latest.
     outsiders: int = 0
     in_cells: bool = False
     beside: "Facts | None" = None  # facts about the other group, if a question compares two
@@ -257,8 +257,8 @@ class Facts:
             joined = set(students)
         else:
             chosen = "level_students_with_answers"
-            if has_standings(self.graph, course):
-                statement = "first_standing"
+            if has_course_records(self.graph, course):
+                statement = "first_course_record"
                 chosen = "level_students"
             rows = self.graph.read(chosen, course=course, limit=LEVEL_STUDENTS)
             students = [row["student"] for row in rows]
@@ -311,7 +311,9 @@ class Facts:
 
     def joined(self, course: str) -> dict[str, Joined]:
         """Return when each of the students joined a course."""
-        statement = "first_standing" if has_standings(self.graph, course) else "first_answers"
+        statement = "first_answers"
+        if has_course_records(self.graph, course):
+            statement = "first_course_record"
         of_whom = {"students": list(self.students), "course": course}
         first = {row["student"]: row["at"] for row in self.graph.read(statement, **of_whom)}
         enrolled = {row["student"]: row["at"] for row in self.graph.read("enrolled", **of_whom)}
@@ -427,7 +429,7 @@ class Facts:
             {**row, "verdict": row["stamp"] and row["stamp"].rpartition("|")[2]} for row in rows
         ]
 
-    def standing_for(self, points: Iterable[str]) -> dict[str, str]:
+    def canonical_points(self, points: Iterable[str]) -> dict[str, str]:
         """Return the canonical point of each of these points that exists."""
         return {
             row["called"]: row["point"]
@@ -529,24 +531,24 @@ class Facts:
         """Return the progress of the students by id. Students whose records give no progress are left out."""
         return {
             student: progress
-            for student, progress in self.standing(course).items()
+            for student, progress in self.latest_progress(course).items()
             if progress is not None
         }
 
-    def standing(self, course: str) -> dict[str, float | None]:
+    def latest_progress(self, course: str) -> dict[str, float | None]:
         """Return the students who are in the course, with their progress or None if no record gives it."""
         of_whom = {"students": list(self.students), "course": course}
         if self.in_past:
-            rows = self.graph.read("standing_until", **of_whom, until=self.until.isoformat())
+            rows = self.graph.read("latest_progress_until", **of_whom, until=self.until.isoformat())
             latest_last = sorted(rows, key=lambda row: (row["at"], row["record"]))
         else:
-            rows = self.graph.read("standing", **of_whom)
+            rows = self.graph.read("latest_progress", **of_whom)
             latest_last = rows  # The graph has one row for each student.
-        standing = dict[str, float | None].fromkeys(row["student"] for row in rows)
+        progress_of = dict[str, float | None].fromkeys(row["student"] for row in rows)
         for row in latest_last:
             if row["progress"] is not None:
-                standing[row["student"]] = float(row["progress"])
-        return standing
+                progress_of[row["student"]] = float(row["progress"])
+        return progress_of
 
     def course_name(self, course: str) -> str | None:
         """Return the name of the course, or None if the course does not exist."""
@@ -661,8 +663,8 @@ class Facts:
         return {"since": (self.since or _BEGINNING).isoformat(), "until": self.until.isoformat()}
 
 
-def has_standings(graph: Graph, course: str) -> bool:
-    """Return whether there are records of the standing of students in a course.
+def has_course_records(graph: Graph, course: str) -> bool:
+    """Return whether there are records of the progress of students in a course.
 
     If there are, the students of these records are in the course. Otherwise the students with answers or mistakes
     are, so that questions also work for a school that imports answers only. Raises what `Graph.read` raises.

@@ -1148,7 +1148,7 @@ def groups(
     return rows
 
 
-def standings(school: School, course: str) -> dict[Any, dict[str, Any]]:
+def course_rows(school: School, course: str) -> dict[Any, dict[str, Any]]:
     """Of each student of a course: what the question `roster` says."""
     outcomes: dict[str, list[Any]] = defaultdict(list)
     for r in first_attempts(school, course):

@@ -101,7 +101,7 @@ def posts(draw: st.DrawFn, first: int) -> list[tuple[str, int, dict[str, Any]]]:
 
 @st.composite
 def schools(draw: st.DrawFn) -> School:
-    """Attempts, mistakes, messages, texts and standings of 14 students in two courses, and what was found in them."""
+    """Attempts, mistakes, messages, texts and course records of 14 students in two courses, and what was found in them."""
     values: list[tuple[str, int, dict[str, Any]]] = []
     for who, where in draw(st.sets(st.tuples(student, course), min_size=8)):
         progress = draw(st.none() | st.integers(0, 100))

@@ -109,7 +109,7 @@ def test_questions_about_a_course_equal_the_reference(
         found = asked(insights, "attention", course=course).rows
         same({row.student: row for row in found}, reference.attention(school, course))
         found = asked(insights, "roster", course=course).rows
-        same({row.student: row for row in found}, reference.standings(school, course))
+        same({row.student: row for row in found}, reference.course_rows(school, course))
         found = asked(insights, "course-map", course=course).rows
         same({(row.point, row.needs): row for row in found}, reference.course_map(school, course))
 
@@ -552,7 +552,7 @@ DATED = ("weak-points", "returning-mistakes", "difficulty", "items", "mastery", 
 def test_as_of_a_day_the_answer_is_that_of_its_end(room: Room, school: School, later: Any) -> None:
     """What was answered at the end of a day is answered later as of that day. Which item tests what was known then.
 
-    To take a guard out: let `standing` read the latest progress, or `_there_by` return all.
+    To take a guard out: let `latest_progress` read the latest progress, or `_there_by` return all.
     """
     tests: dict[str, set[str]] = defaultdict(set)
     for r in of(school.records, "attempt_record") + of(school.records, "item_record"):

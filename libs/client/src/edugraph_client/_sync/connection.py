@@ -14,7 +14,7 @@ from edugraph_client import _sync_io as io
 from edugraph_client.errors import is_for_now, pause_seconds, refusal, unreachable
 from edugraph_client.files import CHUNK_BYTES
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.doors import is_of_insights
+from edugraph_common.contracts.public_paths import is_of_insights
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -119,7 +119,7 @@ def count_rows(blobs: Blobs, job_id: str) -> int:
 
 
 def stored_rows(blobs: Blobs, job_id: str) -> Iterator[RowChunk]:
-    """Yield the rows of each batch of a split file. Raises Gone and Rejected."""
+    """Yield the rows of each batch of a split file. Raises BlobMissing and Rejected."""
     ranges = all_ranges(blobs, job_id)
     with blobs.open(frames_key(job_id)) as file:
         for each in ranges:

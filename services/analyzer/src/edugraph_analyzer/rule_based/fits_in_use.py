@@ -9,7 +9,7 @@ from edugraph_analyzer.rule_based.fitted import Fit
 from edugraph_common.contracts.fits import fit_folder
 from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.runtime.shared_state.fit_store import read_fit
-from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs
 
 LOOKED_AT_SECONDS = 60.0  # after so long a process sees a new fit, and that rows of one went
 COURSES = 32  # whose fits a process holds; one of 3,000 rows takes about 20 MB
@@ -48,5 +48,5 @@ class FitsInUse:
     def _load(self, key: str) -> Fit | None:
         try:
             return Fit.of(*read_fit(self._blobs, key))
-        except Gone:  # it was dropped since the folder was listed
+        except BlobMissing:  # it was dropped since the folder was listed
             return None

@@ -190,14 +190,19 @@ class DeadLetterOperator:
             if self._is_done(letter.header("id")):
                 self._store.delete(ref)
                 return Replayed(skipped=1)
-            is_told = REASON in letter.headers or not self._store.is_untold(ref)
-            self._publish(channel, letter, person, is_told=is_told)
+            is_end_recorded = REASON in letter.headers or not self._store.lacks_recorded_end(ref)
+            self._publish(channel, letter, person, is_end_recorded=is_end_recorded)
             # The replayed task will report its own end.
-            self._store.delete(ref, told=True)
+            self._store.delete(ref, is_end_recorded=True)
             return Replayed(replayed=1)
 
     def _publish(
-        self, channel: BlockingChannel, letter: StoredLetter, person: str | None, *, is_told: bool
+        self,
+        channel: BlockingChannel,
+        letter: StoredLetter,
+        person: str | None,
+        *,
+        is_end_recorded: bool,
     ) -> None:
         task = letter.header("task")
         route = ROUTES.get(task)
@@ -213,7 +218,7 @@ class DeadLetterOperator:
                 "the body of this dead letter is not that of a task: drop it"
             ) from None
         headers = without_death(letter.headers) | {REPLAYED: self._store.now().isoformat()}
-        if is_told:
+        if is_end_recorded:
             # The chord received the failure when the task died, so it must not get a second result of this member.
             embed = {**embed, "chord": None, "chain": None, "callbacks": None}
             headers |= {"group": None, "group_index": None}

@@ -73,7 +73,7 @@ class Restrictions:
         return False
 
 
-def told_by_importer(
+def restricted_from_importer(
     members: CourseMembers, ask: Callable[[], None], sleep: Callable[[float], None] = time.sleep
 ) -> frozenset[str]:
     """Return the ids of all restricted students, from the list that the importer wrote into Redis.

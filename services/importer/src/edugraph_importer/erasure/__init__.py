@@ -214,7 +214,7 @@ class Erasure:
             for key in self.blobs.keys(ERASURES):
                 tombstones[tombstone_of(key)] = self._person_of(key)
             self.graph.bring_back(tombstones)
-            who = ErasedPeople(self.graph.told_apart())
+            who = ErasedPeople(self.graph.erased_test())
             students = sorted({each for each in self.graph.students() if who.is_among((each,))})
             for student_id in students:
                 self.graph.erase_student(student_id, cause)
@@ -254,7 +254,7 @@ class Erasure:
             if self.jobs.is_open(job_id):
                 return {}
             marks = self.jobs.marks_to_clean()
-            who = ErasedPeople(self.graph.told_apart(), marks)
+            who = ErasedPeople(self.graph.erased_test(), marks)
             erased = erase_from_blobs(
                 self.blobs,
                 who,
@@ -280,7 +280,7 @@ class Erasure:
         # The note is deleted first: a letter that is stored from now on is noted again. If this process dies, the
         # message of this task is delivered again.
         self.jobs.cleaned(LETTERS_TO_CLEAN, ())
-        who = ErasedPeople(self.graph.told_apart())
+        who = ErasedPeople(self.graph.erased_test())
         rewritten = self.rewrite_letters(_letter_without(who), dry_run=False, go_on=go_on)
         return {"removed": {"dead_letters": {"letters": rewritten.changed}}}
 

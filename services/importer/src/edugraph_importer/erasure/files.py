@@ -23,7 +23,7 @@ from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.runtime.shared_state.fit_store import fit_keys, leave_rows_out
-from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs
 from edugraph_common.sources import (
     STUDENT_FIELDS,
     Platforms,
@@ -162,7 +162,7 @@ def may_name(blobs: Blobs, job_id: str, keys: Collection[str], who: Who) -> bool
     try:
         with blobs.open(persons_key(job_id)) as file:
             index = PersonIndex(file.read())
-    except Gone:
+    except BlobMissing:
         return True
     if isinstance(who, Person):
         return index.may_hold(who.ids, {*who.ids, *who.names})
@@ -185,7 +185,7 @@ def erase_from_fits(
             rows += leave_rows_out(
                 blobs, key, lambda row: who.is_among(row.students), dry_run=dry_run
             )
-        except Gone:
+        except BlobMissing:
             continue
         except ValueError as problem:
             left[key] = (
@@ -252,7 +252,7 @@ class _Eraser:
         """Erase the person from one blob. Return the number of erased rows or rejects. Report an unreadable blob."""
         try:
             return self._erase_rows(job_id, key, is_open=is_open)
-        except (Gone, FileNotFoundError, EmptyFile):
+        except (BlobMissing, FileNotFoundError, EmptyFile):
             return 0
         except (MalformedFile, Rejected) as problem:
             self.leave(key, str(problem))
@@ -310,7 +310,7 @@ class _Eraser:
         """
         try:
             plan = json.loads(self._blobs.read(key, 0, _LONGEST_PLAN))
-        except (ValueError, Gone):
+        except (ValueError, BlobMissing):
             return  # The file of this plan was reported as unreadable.
         mapping = plan
         if not key.endswith("/mapping.json"):

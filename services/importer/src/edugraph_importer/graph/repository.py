@@ -444,7 +444,7 @@ class Graph:
         """Return whether any student was ever erased."""
         return any(self._connection.read(CYPHER["any_tombstone"]))
 
-    def told_apart(self) -> Callable[[str], bool]:
+    def erased_test(self) -> Callable[[str], bool]:
         """Return a function that takes the plain hash of an id and returns whether its student was erased before."""
         known = {row["id"] for row in self._connection.read(CYPHER["all_tombstones"])}
         return lambda plain: self._tombstones.keyed(plain) in known

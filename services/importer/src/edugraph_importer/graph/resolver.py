@@ -26,7 +26,7 @@ from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.model import Node, Pair, time_of
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.unit_of_work import (
-    Standing,
+    NameState,
     UnitOfWork,
     delete_orphans,
     lock_and_load,
@@ -116,9 +116,9 @@ def resolve(
     `judged` has nodes with a new review. All these nodes must be locked. If other nodes have to be locked as well,
     they are added to `wanted` and StaleRead is raised. The transaction then starts again with them.
     """
-    before: dict[str, dict[str, Standing]] = defaultdict(dict)  # label -> id -> its former standing
+    before: dict[str, dict[str, NameState]] = defaultdict(dict)  # label -> id -> its former state
     for label, node_id in judged:
-        before[label][node_id] = replace(unit.standings[label, node_id])
+        before[label][node_id] = replace(unit.name_states[label, node_id])
     for label in NAMED_LABELS:
         _count_called(tx, unit, label, before[label])
         changed = before[label]
@@ -126,16 +126,16 @@ def resolve(
             continue
         unit.changed_nodes.update((label, node_id) for node_id in changed)
         _place_unreviewed(tx, unit, label, changed, wanted)
-        if any(unit.standings[label, node_id].verdicts for node_id in changed):
+        if any(unit.name_states[label, node_id].verdicts for node_id in changed):
             _place_reviewed(tx, unit, label, changed, wanted)
 
 
 def _count_called(
-    tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: dict[str, Standing]
+    tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: dict[str, NameState]
 ) -> None:
     """Write the changed numbers of CALLED, and count the appeared and disappeared relationships in `unit`.
 
-    `before` receives the former standing of each node whose counts change.
+    `before` receives the former state of each node whose counts change.
     """
     rows: list[Row] = []
     for called, change in sorted(unit.called.items()):
@@ -147,13 +147,13 @@ def _count_called(
             an_id = row["from"]
             name = row["to"]
             for node_id in (an_id, name):
-                before.setdefault(node_id, replace(unit.standings[label, node_id]))
+                before.setdefault(node_id, replace(unit.name_states[label, node_id]))
 
             appeared = row["records"] > 0
             change = 1 if appeared else -1
-            unit.standings[label, an_id].names += change
+            unit.name_states[label, an_id].names += change
             if name != an_id:
-                unit.standings[label, name].claims += change
+                unit.name_states[label, name].claims += change
             if not appeared:
                 without_records.append({"from": an_id, "to": name})
     run_rows(tx, f"remove_called_{label}", without_records)
@@ -163,13 +163,13 @@ def _place_unreviewed(
     tx: neo4j.Transaction,
     unit: UnitOfWork,
     label: str,
-    before: Mapping[str, Standing],
+    before: Mapping[str, NameState],
     wanted: set[Node],
 ) -> None:
-    """Set the canonical node of the nodes that were not reviewed. `before` has their former standing."""
+    """Set the canonical node of the nodes that were not reviewed. `before` has their former state."""
     claimed_names: list[str] = []
     for node_id, old in before.items():
-        new = unit.standings[label, node_id]
+        new = unit.name_states[label, node_id]
         if new.verdicts:
             continue
         is_claimed_once = new.names == 0 and new.claims == 1
@@ -182,11 +182,11 @@ def _place_unreviewed(
     if claimed_names:
         for row in tx.run(CYPHER[f"claimers_{label}"], ids=sorted(claimed_names)):
             claimer = (label, row["claimer"])
-            if claimer in unit.standings:
-                unit.standings[label, row["id"]].canonical = unit.standings[claimer].canonical
+            if claimer in unit.name_states:
+                unit.name_states[label, row["id"]].canonical = unit.name_states[claimer].canonical
             else:
                 wanted.add(claimer)
-    if not wanted <= unit.standings.keys():
+    if not wanted <= unit.name_states.keys():
         raise StaleRead
 
 
@@ -194,30 +194,30 @@ def _place_reviewed(
     tx: neo4j.Transaction,
     unit: UnitOfWork,
     label: str,
-    before: Mapping[str, Standing],
+    before: Mapping[str, NameState],
     wanted: set[Node],
 ) -> None:
     """Read and resolve the classes with reviewed members, both in their former and in their present form."""
-    known: dict[str, Standing] = {}
-    for (standing_label, node_id), standing in unit.standings.items():
-        if standing_label == label:
-            known[node_id] = standing
+    known: dict[str, NameState] = {}
+    for (state_label, node_id), name_state in unit.name_states.items():
+        if state_label == label:
+            known[node_id] = name_state
     component = _read_component(tx, label, before, known)
     for node_id in component.members:
-        if (label, node_id) not in unit.standings:
+        if (label, node_id) not in unit.name_states:
             wanted.add((label, node_id))
-    if not wanted <= unit.standings.keys():
+    if not wanted <= unit.name_states.keys():
         raise StaleRead
     component.ids = {node_id for node_id in component.members if known[node_id].names}
     run_rows(tx, f"set_skipped_{label}", _apply(unit, label, component))
 
 
 def _read_component(
-    tx: neo4j.Transaction, label: str, before: Mapping[str, Standing], known: dict[str, Standing]
+    tx: neo4j.Transaction, label: str, before: Mapping[str, NameState], known: dict[str, NameState]
 ) -> Component:
     """Return all nodes that may be joined with the nodes of `before`, with their claims and verdicts.
 
-    `before` has the former standing of the nodes that change, and `known` the present one. Standings that are read
+    `before` has the former state of the nodes that change, and `known` the present one. Name states that are read
     here are added to `known`.
     """
 
@@ -233,7 +233,7 @@ def _read_component(
         unknown = sorted(ids - known.keys())
         if unknown:
             for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=unknown):
-                known[row["id"]] = Standing.read(row["id"], row["properties"])
+                known[row["id"]] = NameState.read(row["id"], row["properties"])
 
     component = Component()
     frontier = set(before)
@@ -266,9 +266,9 @@ def _apply(unit: UnitOfWork, label: str, component: Component) -> list[Row]:
     """Set the resolved canonical nodes in `unit`. Return, for each verdict, a row with whether it was skipped."""
     canonical, skipped = component.resolve()
     for node_id, stands_for_it in canonical.items():
-        standing = unit.standings[label, node_id]
-        if standing.canonical != stands_for_it:
-            standing.canonical = stands_for_it
+        name_state = unit.name_states[label, node_id]
+        if name_state.canonical != stands_for_it:
+            name_state.canonical = stands_for_it
             unit.changed_nodes.add((label, node_id))
     rows: list[Row] = []
     for a, b in sorted(component.verdicts):
@@ -344,15 +344,17 @@ def derive_classes(
         component.verdicts[pair] = (row["same"], time_of(row["stamp"]))
     verdicts = Counter(chain.from_iterable(judged))
 
-    before = {node_id: replace(unit.standings[label, node_id]) for node_id in ids}
+    before = {node_id: replace(unit.name_states[label, node_id]) for node_id in ids}
     for node_id in ids:
-        standing = unit.standings[label, node_id]
-        standing.names = names[node_id]
-        standing.claims = len(component.claims.get(node_id, ()))
-        standing.verdicts = verdicts[node_id]
+        name_state = unit.name_states[label, node_id]
+        name_state.names = names[node_id]
+        name_state.claims = len(component.claims.get(node_id, ()))
+        name_state.verdicts = verdicts[node_id]
     rows = _apply(unit, label, component)
 
-    wrong_nodes = [node_id for node_id in ids if unit.standings[label, node_id] != before[node_id]]
+    wrong_nodes = [
+        node_id for node_id in ids if unit.name_states[label, node_id] != before[node_id]
+    ]
     unit.changed_nodes.update((label, node_id) for node_id in wrong_nodes)
     write_changed_state(tx, unit)
     wrong_verdicts: list[Pair] = []
@@ -365,5 +367,5 @@ def derive_classes(
             wrong_verdicts.append(pair)
             wrong_rows.append(verdict)
     run_rows(tx, f"set_skipped_{label}", wrong_rows)
-    delete_orphans(tx, unit.standings)
+    delete_orphans(tx, unit.name_states)
     return wrong_nodes, wrong_verdicts

@@ -91,8 +91,8 @@ def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted:
             continue
         for row in tx.run(CYPHER[f"judge_{label}"], rows=rows):
             if row["is_new"]:
-                unit.standings[label, row["from"]].verdicts += 1
-                unit.standings[label, row["to"]].verdicts += 1
+                unit.name_states[label, row["from"]].verdicts += 1
+                unit.name_states[label, row["to"]].verdicts += 1
     resolver.resolve(tx, unit, judged, wanted)
     write_changed_state(tx, unit)
     delete_orphans(tx, wanted)

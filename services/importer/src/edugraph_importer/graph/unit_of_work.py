@@ -125,7 +125,7 @@ def field_properties(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Standing:
+class NameState:
     """The place of an id or a name among its synonyms.
 
     `canonical` is the node that stands for all of them. `names` is the number of names that records give to this id;
@@ -259,7 +259,7 @@ class UnitOfWork:
     """The rows, totals and state of one transaction.
 
     `rows` has the rows to write, by the name of the statement. `nodes` has all nodes that the rows name. `fields`,
-    `spellings`, `standings`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
+    `spellings`, `name_states`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
     `removed_learns` has the pairs that no record in the graph states any more. `sums` and `active_days` are added to
     the graph. `called` has changes of the numbers of records that call an id by a name.
     `stored_tests` has TESTS as the graph has them, and `tests_said` the last reviews of them. `memberships` has the
@@ -271,7 +271,7 @@ class UnitOfWork:
     nodes: set[Node] = field(default_factory=set)
     fields: dict[Node, Fields] = field(default_factory=dict)
     spellings: dict[Node, Counter[str]] = field(default_factory=dict)
-    standings: dict[Node, Standing] = field(default_factory=dict)
+    name_states: dict[Node, NameState] = field(default_factory=dict)
     changed_nodes: set[Node] = field(default_factory=set)
     learns: dict[Pair, Fields] = field(default_factory=dict)
     new_learns: set[Pair] = field(default_factory=set)
@@ -300,7 +300,7 @@ class UnitOfWork:
             self.fields[node] = read_fields(properties, LATEST_FIELDS[label])
         if label in NAMED_LABELS:
             self.spellings[node] = read_counts(properties)
-            self.standings[node] = Standing.read(node[1], properties)
+            self.name_states[node] = NameState.read(node[1], properties)
         if label == "Item":
             self.item_names.titles[node[1]] = read_counts(properties)
         if label == "Group":
@@ -530,8 +530,8 @@ def _node_properties(unit: UnitOfWork, node: Node) -> dict[str, Any]:
         properties |= field_properties(unit.fields[node], LATEST_FIELDS[label])
     if label in NAMED_LABELS:
         properties |= name_properties(unit.spellings[node])
-        if node in unit.standings:
-            properties |= unit.standings[node].properties()
+        if node in unit.name_states:
+            properties |= unit.name_states[node].properties()
     if label == "KnowledgePoint" and properties["title"]:
         # The title from a point_record is the name. The spellings stay beside it.
         properties["spelled"] = properties["name"]

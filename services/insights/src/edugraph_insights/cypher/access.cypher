@@ -3,7 +3,7 @@
 RETURN 1 AS one
 
 // name: students_of_course
-// Returns the students of a course: those with a record of their standing in it.
+// Returns the students of a course: those with a course record in it.
 MATCH (c:Course {id: $course})<-[:LEARNS]-(s:Student)
 WHERE coalesce(s.restricted, false) = false
 RETURN s.id AS student
@@ -16,8 +16,8 @@ WHERE coalesce(s.restricted, false) = false
 RETURN DISTINCT s.id AS student
 LIMIT $limit
 
-// name: first_standing
-// Returns when these students joined a course: the time of the first record of their standing in it.
+// name: first_course_record
+// Returns when these students joined a course: the time of the first course record in it.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
 WHERE c.id = $course

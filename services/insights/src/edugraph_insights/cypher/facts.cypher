@@ -10,7 +10,7 @@ RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome', '
     CASE WHEN $responses THEN a.response ELSE null END]) AS rows
 
 // name: level_students
-// Returns students of a course by a record of their standing. The order of their ids, read backwards, mixes older and
+// Returns students of a course by a course record. The order of their ids, read backwards, mixes older and
 // newer students.
 MATCH (c:Course {id: $course})<-[:LEARNS]-(s:Student)
 WHERE coalesce(s.restricted, false) = false
@@ -109,14 +109,14 @@ RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.shown_as,
 MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
 RETURN DISTINCT coalesce(k.canonical, k.id) AS point
 
-// name: standing
-// Returns the latest standing of these students in a course.
+// name: latest_progress
+// Returns the latest progress of these students in a course.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[r:LEARNS]->(c) WHERE c.id = $course
 RETURN s.id AS student, r.progress AS progress
 
-// name: standing_until
-// Returns the records, until a moment, of the standing of these students in a course.
+// name: latest_progress_until
+// Returns the records, until a moment, of the progress of these students in a course.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp <= datetime($until)

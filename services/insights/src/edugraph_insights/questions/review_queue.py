@@ -83,7 +83,7 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
     points = {claim.target for _, claim in wanted if claim.aspect == "knowledge_point"}
     for claims_of_record in claims.values():
         points |= effective(claims_of_record, "knowledge_point")
-    canonical = facts.standing_for(points)
+    canonical = facts.canonical_points(points)
     taught = facts.points_of(asked.course)
     known = {point for point in points if canonical.get(point) in taught}
 

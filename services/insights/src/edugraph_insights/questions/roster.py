@@ -33,13 +33,14 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
     mistakes: dict[str, dict[str, datetime]] = {}
     for row in facts.mistakes(asked.course):
         mistakes.setdefault(row["student"], {})[row["record"]] = row["at"]
-    standings = dict[str, float | None].fromkeys(facts.students) | facts.standing(asked.course)
+    progress_of = dict[str, float | None].fromkeys(facts.students)
+    progress_of |= facts.latest_progress(asked.course)
     rows = []
-    for student, progress in standings.items():
+    for student, progress in progress_of.items():
         first = tried.get(student, [])
         made = mistakes.get(student, {})
         of_student = asked.model_copy(update={"student": student})
-        standing = Standing(
+        enrolled = Standing(
             student=student,
             name=names.get(student),
             progress=progress,
@@ -50,17 +51,17 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
             evidence=of_student.records(),
             progress_evidence=of_student.records(kind="progress"),
         )
-        rows.append(Measured(standing, frozenset({student})))
+        rows.append(Measured(enrolled, frozenset({student})))
     return Found(
         tuple(rows),
         of_how_many={
-            "students": frozenset(standings),
+            "students": frozenset(progress_of),
             "students with attempts": frozenset(tried),
             "students with mistakes": frozenset(mistakes),
         },
         left_out={
             "students whose progress no record gives": sum(
-                progress is None for progress in standings.values()
+                progress is None for progress in progress_of.values()
             ),
         },
     )

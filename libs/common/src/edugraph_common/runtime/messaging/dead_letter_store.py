@@ -27,7 +27,7 @@ from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.service.settings import Settings
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
-from edugraph_common.runtime.shared_state.object_store import Blobs, Gone
+from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs
 
 FOLDER = "dead"
 REASON, TRIES, DIED = "x-edugraph-reason", "x-edugraph-tries", "x-edugraph-died"
@@ -38,7 +38,8 @@ REPLAYED = "edugraph_replayed"
 KEYS = "edugraph:{dead-letters}"
 ROWS = f"{KEYS}:rows"  # QUEUE/NAME -> JSON of a DeadLetter
 DELETED = f"{KEYS}:deleted"  # QUEUE/NAME, scored by the time when the letter was deleted
-UNTOLD = f"{KEYS}:untold"  # letters whose end no worker has recorded yet in the task's result and its job
+# Letters whose end is not yet in the result of the task and in its job.
+WITHOUT_RECORDED_END = f"{KEYS}:untold"
 INDEXED = f"{KEYS}:indexed"  # exists if every object has a row
 ERASED = f"{KEYS}:erased"  # exists for a while after an erasure
 
@@ -235,7 +236,7 @@ class DeadLetterStore:
             # A letter with a row is added too: its worker may have died before it recorded the end. Recording an end
             # twice is safe.
             with redis_errors():
-                self.client.sadd(UNTOLD, ref)
+                self.client.sadd(WITHOUT_RECORDED_END, ref)
         self._clean_after_erasure()
 
     def note_erasure(self) -> None:
@@ -294,7 +295,7 @@ class DeadLetterStore:
         try:
             with self.blobs.open(_key(ref)) as file:
                 return StoredLetter.model_validate_json(file.read())
-        except Gone:
+        except BlobMissing:
             return None
         except ValidationError:
             raise Unreadable(
@@ -324,39 +325,39 @@ class DeadLetterStore:
         with redis_errors():
             return self.client.hexists(ROWS, ref)
 
-    def delete(self, ref: str, *, told: bool = False) -> None:
+    def delete(self, ref: str, *, is_end_recorded: bool = False) -> None:
         """Delete a letter permanently. The caller must have claimed it.
 
         If no worker has recorded the task's end yet, the letter is hidden, and its object stays until a worker has.
-        `told` says that the end need not be recorded any more.
+        `is_end_recorded` says that the end need not be recorded any more.
         """
         queue, name = ref.split("/", 1)
         with redis_errors():
             pipe = self.client.pipeline()
-            if told:
-                pipe.srem(UNTOLD, ref)
+            if is_end_recorded:
+                pipe.srem(WITHOUT_RECORDED_END, ref)
             pipe.zadd(DELETED, {ref: self.now().timestamp()})
             pipe.zrem(_of_queue(queue), name)
             pipe.hdel(ROWS, ref)
-            pipe.sismember(UNTOLD, ref)
-            is_untold = bool(pipe.execute()[-1])
-        if not is_untold:
+            pipe.sismember(WITHOUT_RECORDED_END, ref)
+            lacks_recorded_end = bool(pipe.execute()[-1])
+        if not lacks_recorded_end:
             self.blobs.delete(_key(ref))
 
-    def untold(self, queue: str) -> list[str]:
+    def without_recorded_end(self, queue: str) -> list[str]:
         """Return the letters of a queue for which the end of the task has not been recorded yet."""
         with redis_errors():
-            refs = cast("set[str]", self.client.smembers(UNTOLD))
+            refs = cast("set[str]", self.client.smembers(WITHOUT_RECORDED_END))
         return sorted(ref for ref in refs if ref.startswith(f"{queue}/"))
 
-    def is_untold(self, ref: str) -> bool:
+    def lacks_recorded_end(self, ref: str) -> bool:
         with redis_errors():
-            return bool(self.client.sismember(UNTOLD, ref))
+            return bool(self.client.sismember(WITHOUT_RECORDED_END, ref))
 
-    def told(self, ref: str) -> None:
+    def note_recorded_end(self, ref: str) -> None:
         """Note that the end of a letter's task was recorded. The caller must have claimed the letter."""
         with redis_errors():
-            self.client.srem(UNTOLD, ref)
+            self.client.srem(WITHOUT_RECORDED_END, ref)
         if self._is_deleted(ref):
             self.blobs.delete(_key(ref))
 
@@ -378,7 +379,7 @@ class DeadLetterStore:
             if content:
                 self._write(letter.with_content(content))
             else:
-                self.delete(ref, told=True)
+                self.delete(ref, is_end_recorded=True)
         return True
 
     def export(self, queue: str) -> Iterator[str]:
@@ -435,7 +436,7 @@ class DeadLetterStore:
         for ref in indexed.keys() - stored:
             with suppress(Wait), self.claimed(ref, 0):
                 if not self.blobs.exists(_key(ref)):
-                    self.delete(ref, told=True)
+                    self.delete(ref, is_end_recorded=True)
         for key in self.strange():
             deleted += self._sweep_strange(key, timedelta(seconds=PART_SECONDS))
         with redis_errors():
@@ -455,13 +456,13 @@ class DeadLetterStore:
             since = letter.since.timestamp()
             if not self._is_deleted(ref):
                 self._index(letter)
-            elif not self.is_untold(ref):
+            elif not self.lacks_recorded_end(ref):
                 # A process died between hiding the letter and deleting its object.
                 self.blobs.delete(_key(ref))
                 return True
         if since >= oldest_kept:
             return False
-        self.delete(ref, told=True)
+        self.delete(ref, is_end_recorded=True)
         return True
 
     def _sweep_strange(self, key: str, kept: timedelta) -> bool:

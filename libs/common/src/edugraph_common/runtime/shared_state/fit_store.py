@@ -17,7 +17,7 @@ def write_fit(blobs: Blobs, header: FitHeader, rows: list[LabelledRow]) -> str:
 
 
 def read_fit(blobs: Blobs, key: str) -> tuple[FitHeader, list[LabelledRow]]:
-    """Return the header and the rows of a fit. Raises Gone, and ValueError if the blob is not a fit."""
+    """Return the header and the rows of a fit. Raises BlobMissing, and ValueError if the blob is not a fit."""
     with blobs.open(key) as file:
         first, *rest = file.read().splitlines()
     return FitHeader.model_validate_json(first), [

@@ -86,7 +86,7 @@ PARTS = (
 # The version of the form in which a job is stored. It is written with each job; a job without it has version 1.
 JOB_SCHEMA_VERSION = 1
 
-Standing = Literal["open", "ended", "cancelled", "stale", "unknown"]
+MessageState = Literal["open", "ended", "cancelled", "stale", "unknown"]
 Claim = Literal["begun", "unknown", "cancelled", "stale", "sent", "busy"]
 
 
@@ -292,7 +292,7 @@ class Jobs:
         with redis_errors():
             self._redis.hdel(_job(job_id, "windows"), str(first_batch))
 
-    def standing(self, job_id: str, generation: int | None) -> Standing:
+    def message_state(self, job_id: str, generation: int | None) -> MessageState:
         """Return the state of a job for work of this generation.
 
         Work is "stale" if the open job has a later generation. Work without a generation is never stale. Work that is
@@ -651,7 +651,7 @@ class Jobs:
 
     def is_cancelled(self, job_id: str) -> bool:
         """Return whether the job was cancelled or failed as a whole: its tasks that have not begun are skipped."""
-        return self.standing(job_id, 0) == "cancelled"
+        return self.message_state(job_id, 0) == "cancelled"
 
     def is_open(self, job_id: str) -> bool:
         """Return whether the job may still read its file. A job that Redis does not know is not open."""

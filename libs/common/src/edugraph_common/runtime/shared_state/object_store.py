@@ -39,7 +39,7 @@ READ_BYTES = 8 << 20
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|::|(^|/)\.\.?(/|$)")  # fsspec chains filesystems by `::`
 
 
-class Gone(Rejected):
+class BlobMissing(Rejected):
     """The blob does not exist, or not any more."""
 
 
@@ -128,7 +128,7 @@ class Blobs:
     def open(self, key: str) -> IO[bytes]:
         """Open a blob to read it from beginning to end. Use `read` for a range of it.
 
-        Raises Gone when there is no such blob, and Rejected for a file outside that is not allowed.
+        Raises BlobMissing when there is no such blob, and Rejected for a file outside that is not allowed.
         """
         return self._open(key, READ_BYTES)
 
@@ -150,7 +150,7 @@ class Blobs:
             return file.read(length)
 
     def look_outside(self, url: str) -> OutsideFile:
-        """Return the current facts about a file outside. Raises Gone and Rejected like `open`."""
+        """Return the current facts about a file outside. Raises BlobMissing and Rejected like `open`."""
         with _present(url):
             fs, path = self._place(url)
             info = fs.info(path)
@@ -414,7 +414,7 @@ def _present(key: str) -> Iterator[None]:
         except FileNotFoundError as error:
             if isinstance(error.__cause__, Redirected):
                 raise error.__cause__ from None
-            raise Gone(f"the blob {shown(key)} is gone") from None
+            raise BlobMissing(f"the blob {shown(key)} is gone") from None
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Sessions of people who signed in. Insights writes them to Redis, and insights and the gateway read them there.
 
 The cookie names a session. A session is looked up at each request and is not remembered, so that signing out ends it
-at both doors at once. A request that changes something also needs the session's CSRF token, since a browser sends the
-cookie with requests from any page. The token is made of the session's id, which no script can read.
+at both services at once. A request that changes something also needs the session's CSRF token, since a browser sends
+the cookie with requests from any page. The token is made of the session's id, which no script can read.
 
 The rights of a session are those of the issuer's access token that it keeps. Each door checks the issuer's signature
 itself, so nobody gains a right by writing sessions into Redis. A token counts for ten minutes from the moment when

@@ -43,7 +43,7 @@ from edugraph_common.runtime.service.settings import Settings
 # The time that a child waits before it puts a letter back that could not be stored or recorded.
 RETRY_AFTER_SECONDS = 5.0
 # The interval at which a worker looks for letters of its queues that another process stored.
-UNTOLD_SECONDS = 60.0
+RECORD_ENDS_SECONDS = 60.0
 log = structlog.get_logger()
 
 
@@ -81,9 +81,9 @@ class DeadLetterListener(bootsteps.ConsumerStep):
     def start(self, consumer: Any) -> None:
         self.worker = consumer
         super().start(consumer)
-        self._timer = consumer.timer.call_repeatedly(UNTOLD_SECONDS, self._tell_untold)
+        self._timer = consumer.timer.call_repeatedly(RECORD_ENDS_SECONDS, self._record_ends)
         # The pool accepts work only after the event loop has begun to run.
-        consumer.timer.call_after(0, self._tell_untold)
+        consumer.timer.call_after(0, self._record_ends)
 
     def stop(self, consumer: Any) -> None:
         self._cancel_timer()
@@ -130,7 +130,7 @@ class DeadLetterListener(bootsteps.ConsumerStep):
         )
         send_to_pool(self.worker, send)
 
-    def _tell_untold(self) -> None:
+    def _record_ends(self) -> None:
         if self._is_telling:
             return  # the last call still runs or waits for a free child
         self._is_telling = True
@@ -163,7 +163,7 @@ def handle_in_child(delivered: Delivered) -> bool:
     def handle() -> None:
         store: DeadLetterStore = app.open_dead_letters()
         store.keep(made_letter(*delivered, now=store.now()))
-        tell_untold(app, store, delivered.queue)
+        record_ends(app, store, delivered.queue)
 
     return _is_done(handle)
 
@@ -174,7 +174,7 @@ def tell_in_child(queues: tuple[str, ...]) -> None:
 
     def tell() -> None:
         for queue in queues:
-            tell_untold(app, app.open_dead_letters(), queue)
+            record_ends(app, app.open_dead_letters(), queue)
 
     _is_done(tell)
 
@@ -192,17 +192,17 @@ def _is_done(do: Callable[[], None]) -> bool:
     return False
 
 
-def tell_untold(app: Any, store: DeadLetterStore, queue: str) -> None:
+def record_ends(app: Any, store: DeadLetterStore, queue: str) -> None:
     """Record the ends of the queue's tasks that are not recorded yet. Raises Retryable or Wait."""
-    for ref in store.untold(queue):
+    for ref in store.without_recorded_end(queue):
         with store.claimed(ref):
             # Another worker may have recorded the end meanwhile.
-            if store.is_untold(ref):
-                _tell_one(app, store, ref)
-                store.told(ref)
+            if store.lacks_recorded_end(ref):
+                _record_one_end(app, store, ref)
+                store.note_recorded_end(ref)
 
 
-def _tell_one(app: Any, store: DeadLetterStore, ref: str) -> None:
+def _record_one_end(app: Any, store: DeadLetterStore, ref: str) -> None:
     try:
         letter = store.read(ref)
     except Unreadable:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
+from edugraph_common.contracts.public_paths import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
 
 parts = st.text("abcdefgz/-_.", max_size=12)
 
