@@ -45,6 +45,7 @@ from edugraph_common.contracts.outcomes import (
 )
 from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of, parse_record
 from edugraph_common.contracts.reviews import Review
+from edugraph_common.contracts.school_records import PersonRecord
 from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
 from edugraph_common.runtime.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
@@ -376,6 +377,8 @@ class Importer:
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
             # Rows that are not in the graph may name an erased person, too.
             self.jobs.clean_later(message.job_id)
+        if REFUSED in written.reasons:
+            self._note_tied_ids(records)
         store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
             courses_without_list = members.keys() - self.members.of(members).keys()
@@ -388,6 +391,15 @@ class Importer:
         with telemetry.step("settle"):
             self._settle_written(message, outcome, [record.type for record in records])
         return outcome
+
+    def _note_tied_ids(self, records: Sequence[Record]) -> None:
+        """Note the tombstones of ids that the person_records of a batch tie to erased persons."""
+        ids: set[str] = set()
+        for record in records:
+            if isinstance(record.data, PersonRecord):
+                ids |= {record.data.person_id, *record.data.claimed}
+        if ids:
+            self.erasure.note_tied(ids)
 
     def _settle_written(
         self, message: ImportBatch, outcome: BatchOutcome, types: Sequence[str]
@@ -430,6 +442,8 @@ class Importer:
                 verb = "no longer claims"
                 if claim.claims:
                     verb = "claims"
+                if claim.claims is None:
+                    verb = "was forgotten, and a list still gives this person"
                 what = f"{verb} the id {claim.claimed}, by {claim.by}"
                 now = self.now()
                 self.audit.record(

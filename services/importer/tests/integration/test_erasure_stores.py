@@ -122,6 +122,22 @@ def test_all_ids_of_a_person_are_erased_refused_and_admitted_together(
     assert [write(erasure.graph, mistake(each)).rejected for each in ids] == [0, 0, 0]
 
 
+def test_an_id_that_a_list_ties_to_a_forgotten_person_stays_refused_after_a_restore(
+    erasure: Erasure, room: Any
+) -> None:
+    """Out: `note_tied`, or its second reading of the tombstones."""
+    erasure.erase(("4",), block=True)
+    write(erasure.graph, claims("2026-4", "4"))
+    erasure.note_tied(("2026-4", "4", "5"))
+    assert len(erasure.blobs.keys(ERASURES)) == 2
+    room.driver.execute_query("MATCH (t:Tombstone) DELETE t")  # as an older backup is
+    erasure.replay()
+    assert write(erasure.graph, mistake("2026-4")).rejected == 1
+    erasure.admit(("4",))
+    assert erasure.blobs.keys(ERASURES) == []
+    assert write(erasure.graph, mistake("2026-4")).written == 1
+
+
 def test_somebody_of_whom_only_a_file_knows_is_blocked(erasure: Erasure, room: Any) -> None:
     with erasure.blobs.write("jobs/j/source.ndjson") as file:
         file.write(json.dumps(mistake("4")).encode() + b"\n")

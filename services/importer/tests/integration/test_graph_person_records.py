@@ -10,6 +10,7 @@ from rooms import Room
 from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.records import Record, Withdrawal, parse_record, parse_row
 from edugraph_importer.graph import Cause, Graph, RecordBatch, apply
+from edugraph_importer.graph.tombstones import refuse_tied_ids
 from edugraph_importer.graph.versions import REFUSED
 
 from .random_imports import batch
@@ -41,7 +42,7 @@ def person_ids(room: Room) -> set[str]:
     return {row["id"] for row in room.query("MATCH (p:PersonId) RETURN p.id AS id")}
 
 
-def noted(graph: Graph) -> list[tuple[str, str, str, str, bool]]:
+def noted(graph: Graph) -> list[tuple[str, str, str, str, bool | None]]:
     """Return client, cause, person, claimed id and whether it begins; and forget the notes, as the log does."""
     changes = graph.id_claim_changes()
     graph.forget_id_claim_changes([each.id for each in changes])
@@ -166,6 +167,59 @@ def test_a_list_that_names_a_forgotten_person_is_set_aside(
     assert reject.reason == REFUSED
     assert reject.found == ""
     assert person_ids(room) == {"S06", "18"}
+
+
+def test_ids_that_a_list_ties_to_a_forgotten_person_are_refused_unless_they_are_known(
+    graph: Graph,
+) -> None:
+    """Out: `refuse_tied_ids`; a label in `known_ids`; `SET o.person`; `write_ties`."""
+    lead = {"group_id": "8B", "teacher_id": "t", "role": "leader"}
+    row = {"type": "membership_record", "timestamp": "2026-03-01", "record_id": "m", "data": lead}
+    graph.write_batch(batch([attempt("x", "known"), parse_record(row)], "j", 0))
+    graph.write_batch(batch([person("S06", "listed")], "j", 1))
+    while changes := graph.id_claim_changes():
+        graph.forget_id_claim_changes([each.id for each in changes])
+    graph.block(["S05"], "one person")
+    ids = ["S05", "new", "known", "t", "listed", "beside"]
+    rows = [person("S05", *ids[1:]), attempt("y", "beside")]
+    outcome = graph.write_batch(batch(rows, "k", 0))
+    assert (outcome.written, outcome.rejected) == (1, 1)
+    assert graph.erased_among(ids) == {"S05", "new"}
+    assert graph.write_batch(batch([attempt("z", "new")], "k", 1)).rejected == 1
+    assert graph.write_batch(batch([attempt("z", "known")], "k", 2)).written == 1
+    known = graph.id_claim_changes()
+    assert [each.claims for each in known] == [None] * 4
+    assert len({each.claimed for each in known}) == 4
+    # The same list again changes nothing. Who admits the person admits the tied id, too.
+    assert graph.write_batch(batch([person("S05", *ids[1:])], "k", 3)).rejected == 1
+    assert graph.erased_among(ids) == {"S05", "new"}
+    graph.unblock(["S05"])
+    assert graph.erased_among(ids) == set()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("room", ["neo4j"], indirect=True)
+def test_an_id_that_becomes_known_beside_the_list_is_refused_or_left_alone(
+    room: Room, graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of the id is written when the list has locked the id. Out: the nodes in `wanted`."""
+    graph.block(["S05"])
+    refuse = refuse_tied_ids
+    writers: list[Future[Any]] = []
+
+    def with_writer(*given: Any) -> dict[str, str]:
+        if not writers:
+            message = batch([attempt("x", "new")], "j", 0)
+            writers.append(threads.submit(graph.write_batch, message))
+            wait(writers, timeout=1.0)
+        return refuse(*given)
+
+    monkeypatch.setattr(apply, "refuse_tied_ids", with_writer)
+    with ThreadPoolExecutor(1) as threads:
+        graph.write_batch(batch([person("S05", "new")], "k", 0))
+        assert writers[0].result().rejected == 1
+    assert graph.erased_among(["new"]) == {"new"}
+    assert room.query("MATCH (s:Student {id: 'new'}) RETURN s.id") == []
 
 
 @pytest.mark.real

@@ -226,7 +226,16 @@ class Erasure:
             report.removed["graph"] = {"Student": len(students)}
         return {"erasures": len(tombstones), **report.to_json(known=True, dry_run=False)}
 
-    def _note(self, tombstones: Collection[str], person: str) -> None:
+    def note_tied(self, ids: Collection[str]) -> None:
+        """Note the tombstones of these ids in the blob store. A list may have tied an id to an erased person."""
+        noted = self.graph.tombstones_among(ids)
+        for tombstone, person in noted.items():
+            self._note([tombstone], person)
+        # A person who is admitted meanwhile must not be erased again after a backup was restored.
+        for tombstone in noted.keys() - self.graph.tombstones_among(ids).keys():
+            self.blobs.delete(erasure_key(tombstone))
+
+    def _note(self, tombstones: Collection[str], person: str | None) -> None:
         """Note the erasure in the blob store too. It is repeated from there if an older backup is restored.
 
         `person` is the text that the tombstones of one person share.

@@ -57,7 +57,7 @@ from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.stored_records import RecordVerdicts, stored_records
 from edugraph_importer.graph.sums import raise_contains, write_days, write_related
 from edugraph_importer.graph.take_back import lock_superseded, recompute, remove_superseded
-from edugraph_importer.graph.tombstones import ErasedStudents, Tombstones
+from edugraph_importer.graph.tombstones import ErasedStudents, Tombstones, refuse_tied_ids
 from edugraph_importer.graph.unit_of_work import (
     UnitOfWork,
     delete_orphans,
@@ -276,6 +276,10 @@ def write_batch(
     verdicts = RecordVerdicts(
         tx, [record.record_id for record in classified.records], before.reviewed
     )
+    tied = erased.tied_ids(records)
+    for other_id in tied:
+        wanted |= {("Student", other_id), ("Teacher", other_id), ("PersonId", other_id)}
+    leaders = LeaderNotes(batch.cause, tombstones)
     claims_changed = apply(
         tx,
         classified,
@@ -283,9 +287,10 @@ def write_batch(
         before,
         unreviewed=verdicts.without,
         wanted=wanted,
-        leaders=LeaderNotes(batch.cause, tombstones),
+        leaders=leaders,
         job_id=batch.job_id,
     )
+    leaders.write_ties(tx, refuse_tied_ids(tx, tied, tombstones))
     outcome = _batch_outcome(batch, classified, time.monotonic() - start)
     outcome = outcome.model_copy(update={"claims_changed": claims_changed})
     # The first batch of a job creates the node of the job. The ledger row comes last, so that no other transaction

@@ -195,7 +195,8 @@ class LeaderChange:
 class IdClaimChange:
     """A note about a claim of a person to an id, or about the end of the claim.
 
-    `person` and `claimed` are the HMACs of both ids that the audit log shows.
+    `person` and `claimed` are the HMACs of both ids that the audit log shows. `claims` is None if the person was
+    erased, so that the claim was set aside, and the claimed id is still known.
     """
 
     id: str
@@ -203,7 +204,7 @@ class IdClaimChange:
     by: str
     person: str
     claimed: str
-    claims: bool
+    claims: bool | None
 
 
 class CallerWouldLead(Rejected):
@@ -272,6 +273,16 @@ class LeaderNotes:
             row: Row = {"client": self.cause.client, "by": self.cause.by, "claims": begins}
             row["person"] = self._tombstones.in_audit_log("Student", person_id)
             row["claimed"] = self._tombstones.in_audit_log("Student", claimed)
+            rows.append(row)
+        run_rows(tx, "note_id_claim_changes", rows)
+
+    def write_ties(self, tx: neo4j.Transaction, tied: Mapping[str, str]) -> None:
+        """Note the ids that a list ties to an erased person and that are still known: other id -> erased id."""
+        rows: list[Row] = []
+        for other_id, erased_id in sorted(tied.items()):
+            row: Row = {"client": self.cause.client, "by": self.cause.by, "claims": None}
+            row["person"] = self._tombstones.in_audit_log("Student", erased_id)
+            row["claimed"] = self._tombstones.in_audit_log("Student", other_id)
             rows.append(row)
         run_rows(tx, "note_id_claim_changes", rows)
 

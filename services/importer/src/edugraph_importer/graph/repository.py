@@ -59,6 +59,7 @@ from edugraph_importer.graph.tombstones import (
     create_tombstones,
     delete_tombstones,
     erased_among,
+    tombstones_among,
 )
 from edugraph_importer.graph.versions import RowsNeeded
 
@@ -418,6 +419,10 @@ class Graph:
         `tombstones` maps each to the text that it shares with the person's other tombstones, if there is one.
         """
         self._write(create_tombstones, tombstones)
+
+    def tombstones_among(self, student_ids: Collection[str]) -> dict[str, str | None]:
+        """Return the tombstones of these ids -> the text that they share with others of the same person, if any."""
+        return self._write(tombstones_among, student_ids, self._tombstones)
 
     def unblock(self, student_ids: Iterable[str]) -> list[str]:
         """Allow records of erased persons to be imported again. Return the tombstones of all ids of these persons."""

@@ -14,12 +14,13 @@ from pydantic import SecretStr
 from edugraph_common.contracts.records import (
     Record,
 )
+from edugraph_common.contracts.school_records import PersonRecord
 from edugraph_common.runtime.shared_state.audit import keyed_object
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.graph import (
     record_facts,
 )
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 
 _PREFIX = "h1:"  # names the kind of the hash
 
@@ -66,6 +67,18 @@ class ErasedStudents:
             None,
         )
 
+    def tied_ids(self, records: Iterable[Record]) -> dict[str, str]:
+        """Return the other ids in person_records that name an erased person -> the erased id."""
+        tied: dict[str, str] = {}
+        for record in records:
+            if not isinstance(record.data, PersonRecord):
+                continue
+            ids = {record.data.person_id, *record.data.claimed}
+            erased = ids & self._students
+            if erased:
+                tied |= dict.fromkeys(ids - erased, min(erased))
+        return tied
+
 
 def erased_among(
     tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones
@@ -74,6 +87,34 @@ def erased_among(
     by_hash = {tombstones.of(each): each for each in student_ids}
     rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash)) if by_hash else ()
     return frozenset(by_hash[row["id"]] for row in rows)
+
+
+def refuse_tied_ids(
+    tx: neo4j.Transaction, tied: Mapping[str, str], tombstones: Tombstones
+) -> dict[str, str]:
+    """Refuse the ids that a list ties to erased persons, if the graph knows nothing of them. Return the known ids.
+
+    `tied` and the returned mapping have other id -> erased id. The nodes of the other ids must be locked. A known id
+    is left alone: a wrong list must not erase or block anybody.
+    """
+    if not tied:
+        return {}
+    rows = tx.run(CYPHER["known_ids"], ids=sorted(tied))
+    known = {row["id"] for row in rows}
+    new: list[Row] = []
+    for other_id, erased_id in sorted(tied.items()):
+        if other_id not in known:
+            new.append({"id": tombstones.of(other_id), "erased": tombstones.of(erased_id)})
+    run_rows(tx, "tie_tombstones", new)
+    return {other_id: tied[other_id] for other_id in sorted(known)}
+
+
+def tombstones_among(
+    tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones
+) -> dict[str, str | None]:
+    """Return the tombstones of these ids -> the text that they share with others of the same person, if any."""
+    ids = sorted(tombstones.of(each) for each in student_ids)
+    return {row["id"]: row["person"] for row in tx.run(CYPHER["tombstones"], ids=ids)}
 
 
 def create_tombstones(tx: neo4j.Transaction, made: Mapping[str, str | None]) -> None:

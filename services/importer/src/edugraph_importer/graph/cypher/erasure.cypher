@@ -36,6 +36,27 @@ OPTIONAL MATCH (o:Tombstone) WHERE o.person = t.person
 SET o.person = $person
 SET t.person = $person
 
+// name: tie_tombstones
+// Stores the hashes of ids that a list ties to an erased person. They share the text of the person.
+UNWIND $rows AS row
+MATCH (t:Tombstone {id: row.erased})
+MERGE (o:Tombstone {id: row.id})
+SET o.person = t.person
+
+// name: known_ids
+// Returns those of these ids with a person in the graph, or with a record of a person's ids.
+UNWIND $ids AS id
+MATCH (n:Student {id: id}) WHERE EXISTS { (n)--() }
+RETURN id
+UNION
+UNWIND $ids AS id
+MATCH (n:Teacher {id: id}) WHERE EXISTS { (n)--() }
+RETURN id
+UNION
+UNWIND $ids AS id
+MATCH (n:PersonId {id: id}) WHERE EXISTS { (n)--() }
+RETURN id
+
 // name: tombstones_of_persons
 // Returns the tombstones that share the text of a person with one of these.
 MATCH (t:Tombstone) WHERE t.id IN $ids

@@ -26,7 +26,7 @@ RETURN 'PersonRecord' AS label, collect([n.id, [n.record_type, n.timestamp, n.co
 
 // name: tombstones
 // Returns the (hashed) students among these that were erased.
-MATCH (t:Tombstone) WHERE t.id IN $ids RETURN t.id AS id
+MATCH (t:Tombstone) WHERE t.id IN $ids RETURN t.id AS id, t.person AS person
 
 // name: withdrawn
 // Returns the versions that these (hashed) ids remember, for the ids that are or were withdrawn.
