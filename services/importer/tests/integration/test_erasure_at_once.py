@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,9 @@ from engines import real_servers
 from importers import importer_on, no_letters
 
 from edugraph_common.contracts.errors import Wait
-from edugraph_common.contracts.messages import ImportBatch, ImportJob
+from edugraph_common.contracts.messages import ImportBatch, ImportJob, ImportRights
 from edugraph_common.runtime.shared_state.job_store import connect
-from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.object_store import ERASURES, Blobs
 from edugraph_common.sources.person import Who
 from edugraph_common.sources.stored import stored_rows
 from edugraph_importer.erasure.files import erase_from_blobs
@@ -45,12 +45,17 @@ def chat(number: int) -> str:
     )
 
 
-def imported(importer: Importer) -> str:
-    """The id of a job of its own, which has ended."""
+CHATS = [chat(number) for number in range(60)]
+
+
+def imported(importer: Importer, lines: Sequence[str] = CHATS) -> str:
+    """Import these lines by a job of its own, and return its id. The job has ended."""
     job_id = uuid4().hex
-    job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.ndjson", batch_size=10)
+    rights = ImportRights(roster=True)
+    source = f"jobs/{job_id}/source.ndjson"
+    job = ImportJob(job_id=job_id, source=source, batch_size=10, rights=rights)
     with importer.blobs.write(job.source or "") as file:
-        file.writelines(chat(number).encode() for number in range(60))
+        file.writelines(line.encode() for line in lines)
     importer.jobs.create(job_id, "import", "a.ndjson", NOW)
     planned = importer.plan(job)
     assert planned is not None
@@ -115,6 +120,19 @@ def test_no_erasure_undoes_what_another_wrote(
         list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
     for job_id in ids:
         assert rows(importer, job_id) == kept_without_the_first_three()
+
+
+def test_an_id_that_a_list_ties_to_a_forgotten_person_is_noted_for_a_restore(
+    importer: Importer,
+) -> None:
+    """Out: `_note_tied_ids` in the writing of a batch."""
+    importer.erasure.erase(("S05",), block=True)
+    before = importer.blobs.keys(ERASURES)
+    data = {"person_id": "S05", "also": ["2026-5"]}
+    row = {"type": "person_record", "timestamp": "2026-01-01", "record_id": "p", "data": data}
+    imported(importer, [json.dumps(row) + "\n"])
+    assert importer.graph.erased_among(["S05", "2026-5"]) == {"S05", "2026-5"}
+    assert len(importer.blobs.keys(ERASURES)) == len(before) + 1
 
 
 def test_insights_is_told_of_what_was_written_and_of_who_was_erased(importer: Importer) -> None:

@@ -190,7 +190,7 @@ def test_ids_that_a_list_ties_to_a_forgotten_person_are_refused_unless_they_are_
     known = graph.id_claim_changes()
     assert [each.claims for each in known] == [None] * 4
     assert len({each.claimed for each in known}) == 4
-    # The same list again changes nothing. Who admits the person admits the tied id, too.
+    # The same list again changes nothing. The person is admitted together with the tied id.
     assert graph.write_batch(batch([person("S05", *ids[1:])], "k", 3)).rejected == 1
     assert graph.erased_among(ids) == {"S05", "new"}
     graph.unblock(["S05"])
