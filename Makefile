@@ -27,7 +27,7 @@ help-all: ## list all targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .run/uv/bin/uv:
-	python3 -m venv .run/uv && .run/uv/bin/pip --quiet install uv
+	@python3 -m venv .run/uv && .run/uv/bin/pip --quiet install uv
 
 # What `make env-page` installed stays: a sync removes whatever it was not asked for.
 DRIVER_OF_BROWSER = $(if $(wildcard .venv/lib/python3*/site-packages/playwright),--group page)

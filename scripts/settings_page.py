@@ -49,7 +49,9 @@ def _without(fields: dict[str, FieldInfo], names: set[str]) -> dict[str, FieldIn
 
 
 def _row(model: type[BaseSettings], name: str, field: FieldInfo) -> str:
-    return f"| `{_variable(model, name, field)}` | {_default(field)} | {_meaning(field)} |\n"
+    # A bar inside of a cell would begin another cell.
+    meaning = _meaning(field).replace("|", "\\|")
+    return f"| `{_variable(model, name, field)}` | {_default(field)} | {meaning} |\n"
 
 
 def _variable(model: type[BaseSettings], name: str, field: FieldInfo) -> str:

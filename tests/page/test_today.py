@@ -132,7 +132,7 @@ def test_the_tiles_have_one_tab_stop_and_arrows_move(visit: Visitor) -> None:
     shown.locator(".heat a[tabindex='0']").focus()
     first = shown.evaluate(FOCUSED)
     shown.keyboard.press("ArrowDown")
-    assert "students have less than half right" in shown.evaluate(FOCUSED)
+    assert "students have less than half of the points" in shown.evaluate(FOCUSED)
     shown.keyboard.press("ArrowUp")
     assert shown.evaluate(FOCUSED) == first
     empty = shown.locator(".heat td.empty").first
@@ -229,6 +229,32 @@ def test_a_quiet_day_is_said_and_so_is_that_nothing_is_known(visit: Visitor, lan
         said.append(shown.locator("[data-question=today] .none").inner_text())
         visit.page.unroute("**/v1/insights/today?*")
     assert said == [LANGUAGES[language][f"today.{each}"] for each in ("nothing", "unknown")]
+
+
+@pytest.mark.parametrize("page", ["today", "students"])
+def test_that_most_of_a_course_is_inactive_is_said_once(visit: Visitor, page: str) -> None:
+    """Out: `courseInactive` in today.js or students.js."""
+    answer = visit.answer("needs-help", **asked(visit))
+    answer["left_out"]["inactivity of students, since most of the course is inactive"] = 9
+    answer_with(visit, "needs-help", answer)
+    shown = visit.open(page, lang="en", **ALGEBRA)
+    note = "Most of the course has been inactive lately (9 students)"
+    assert shown.get_by_text(note).count() == 1
+
+
+@pytest.mark.parametrize("page", ["today", "student"])
+def test_work_of_which_nothing_is_known_is_not_called_handed_in(visit: Visitor, page: str) -> None:
+    """Out: `unknown` in today.js or student.js."""
+    answer = missing_tasks(visit)
+    student = visit.answer("roster", **asked(visit))["rows"][0]["student"]
+    for row in answer["rows"]:
+        row |= {"not_handed_in": 0, "missing": [], "handed_in": 0, "late": 0, "late_students": []}
+        row |= {"unknown": 1, "unknown_students": [student]}
+    answer_with(visit, "handed-in", answer)
+    shown = visit.open(page, lang="en", student=student, **ALGEBRA)
+    block = shown.locator("[data-question=handed-in]")
+    assert f"Not known for {len(answer['rows'])} tasks" in block.inner_text()
+    assert block.locator(".none").count() == 0
 
 
 def test_names_are_copied_one_a_line(visit: Visitor) -> None:

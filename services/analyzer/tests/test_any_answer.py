@@ -18,7 +18,7 @@ from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
 from edugraph_analyzer.llm.client import LLMClient
 from edugraph_analyzer.llm.rate_limiter import Slot
-from edugraph_analyzer.llm.responses import Asked, ErrorAnswer, response_of
+from edugraph_analyzer.llm.responses import AnsweredError, Asked, response_of
 from edugraph_analyzer.pipeline import Resolver
 from edugraph_analyzer.prompting.questions import LLMRequest, Question, Unanswerable, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
@@ -340,7 +340,7 @@ def test_a_value_that_is_nested_more_deeply_than_it_can_be_written_is_read_as_no
     for _ in range(5_000):
         deep = {"content": [deep]}
     assert response_of({"choices": [{"message": {"content": deep}}]}, Asked(10)).text == ""
-    with pytest.raises(ErrorAnswer):
+    with pytest.raises(AnsweredError):
         response_of({"error": {"message": deep}}, Asked(10))
 
 

@@ -102,7 +102,11 @@ class ErrorTypes:
             if named_index != index:
                 return None
             return self.names[index]
-        name = _OTHER.sub("", given, count=1).strip()
+        given_name = given.strip(_AROUND_NAMES)
+        begins_with_other = _OTHER.match(given_name)
+        name = given_name
+        if begins_with_other is not None:
+            name = given_name[begins_with_other.end() :].strip(_AROUND_NAMES)
         if not name:
             return None
         known = self._index_by_name.get(_folded(name))

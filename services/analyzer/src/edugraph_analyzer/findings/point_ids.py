@@ -82,7 +82,7 @@ def name_of(given: str, points: Sequence[str]) -> str | None:
     An id with the name of another point is not used either, since nobody knows which of the two is meant.
     """
     text = folded(given)
-    bare_id = _ID.fullmatch(text)
+    bare_id = _ID.fullmatch(text.rstrip(" ;:,."))
     if bare_id is not None:
         return _point(bare_id[1], points)
     for point in points:
@@ -97,7 +97,8 @@ def name_of(given: str, points: Sequence[str]) -> str | None:
         return meant
     # The name of a new point may begin like an id: "K12 education".
     is_one_name = between.isspace()
-    if is_one_name:
+    is_shown_name = any(folded(point) == folded(name) for point in points)
+    if is_one_name and not is_shown_name:
         return given
     return None
 

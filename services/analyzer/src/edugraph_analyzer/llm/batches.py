@@ -15,7 +15,7 @@ import openai
 
 from edugraph_analyzer.llm.access import Access
 from edugraph_analyzer.llm.refusals import NOT_FOUND, meaning_of, refusal, retry_after, words_of
-from edugraph_analyzer.llm.responses import Asked, ErrorAnswer, Unreadable, response_of
+from edugraph_analyzer.llm.responses import AnsweredError, Asked, Unreadable, response_of
 from edugraph_analyzer.prompting.questions import LLMResponse
 from edugraph_common.contracts.errors import ProviderBusy, Refused
 
@@ -126,7 +126,7 @@ class ProviderBatches:
                 tokens = asked_tokens.get(name, 0)
                 try:
                     found[name] = response_of(body, Asked(tokens))
-                except ErrorAnswer:
+                except AnsweredError:
                     continue
                 except Unreadable as error:
                     found[name] = LLMResponse("", True, tokens, error.output_tokens, estimated=True)

@@ -32,7 +32,7 @@ from edugraph_analyzer.llm.refusals import (
     retry_after,
     words_of,
 )
-from edugraph_analyzer.llm.responses import Asked, ErrorAnswer, Unreadable, body_of, response_of
+from edugraph_analyzer.llm.responses import AnsweredError, Asked, Unreadable, body_of, response_of
 from edugraph_analyzer.models_file import Endpoint, Parameters
 from edugraph_analyzer.prompting.questions import (
     Cancelled,
@@ -295,7 +295,7 @@ class LLMClient:
             raw: httpx2.Response = given.http_response
             try:
                 return raw, response_of(body_of(raw.read()), asked)
-            except ErrorAnswer as error:
+            except AnsweredError as error:
                 raise ProviderError(
                     error.status, error.words, raw.headers, error.output_tokens
                 ) from None

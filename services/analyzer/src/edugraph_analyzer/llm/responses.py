@@ -1,7 +1,7 @@
 """Read the answer of a provider: its text, its tokens, or the error that it names.
 
 A body is JSON or server-sent events. Nothing in it is trusted, since any value may have any type. A body that cannot
-be read raises Unreadable. Every other answer becomes an LLMResponse or raises ErrorAnswer.
+be read raises Unreadable. Every other answer becomes an LLMResponse or raises AnsweredError.
 """
 
 import json
@@ -42,7 +42,7 @@ class Unreadable(Exception):
         self.is_billed = is_billed
 
 
-class ErrorAnswer(Exception):
+class AnsweredError(Exception):
     """The body names an error, although the status of the response is a success.
 
     `words` are for matching only. `output_tokens` is the estimate for the text that came before the error.
@@ -84,7 +84,7 @@ def body_of(content: bytes) -> Any:
 
 
 def response_of(body: Any, asked: Asked) -> LLMResponse:
-    """Return the response in the JSON value of a body. Raises Unreadable and ErrorAnswer."""
+    """Return the response in the JSON value of a body. Raises Unreadable and AnsweredError."""
     fields = _object(body)
     choice = _first(fields.get("choices"))
     message = choice.get("message")
@@ -95,7 +95,7 @@ def response_of(body: Any, asked: Asked) -> LLMResponse:
     error = _error_in(fields, choice)
     if error is not None:
         status, words = error
-        raise ErrorAnswer(status, words, estimated_tokens(text))
+        raise AnsweredError(status, words, estimated_tokens(text))
     if finish in _BROKEN_OFF:
         raise Unreadable(f"the provider broke off its answer ({finish})", estimated_tokens(text))
     if not isinstance(message, dict):

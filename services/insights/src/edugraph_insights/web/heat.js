@@ -54,7 +54,8 @@ export function heatMap(rows) {
     drawn(firstPeople, firstPoints),
     h('p', { class: 'note no-print' }, t('heat.keys')),
     (more > 0 || morePoints > 0) && h('p', { class: 'note' },
-      more > 0 && [h('a', { href: changed({ rows: 'all' }), 'data-keep-focus': 'all-students' }, plural('heat.all_students', people.length)), ' '],
+      more > 0 && shown !== 'all' && [h('a', { href: changed({ rows: 'all' }), 'data-keep-focus': 'all-students' }, plural('heat.all_students', Math.min(people.length, MOST_STUDENTS))), ' '],
+      more > 0 && shown === 'all' && [t('table.rest', { n: number(more) }), ' '],
       morePoints > 0 && h('a', { href: changed({ points: 'all' }), 'data-keep-focus': 'all-points' }, plural('heat.more_points', morePoints))),
   ];
 }
@@ -68,7 +69,7 @@ function legend() {
 
 function drawn(people, points) {
   const heads = points.map(each => h('th', { scope: 'col', class: 'point' }, h('a', { href: link('point', { point: each.point }), tabindex: -1 }, each.name)));
-  const sums = points.map(each => h('td', { 'data-point': each.point }, h('a', { href: link('point', { point: each.point }), tabindex: -1, 'aria-label': t('heat.sum', { point: each.name, n: each.wrong, of: each.tried }) },
+  const sums = points.map(each => h('td', { 'data-point': each.point }, h('a', { href: link('point', { point: each.point }), tabindex: -1, 'aria-label': plural('heat.sum', each.wrong, { point: each.name, of: number(each.tried) }) },
     h('data', { value: each.wrong, class: 'strong' }, number(each.wrong)), h('span', { class: 'of' }, `/${number(each.tried)}`))));
   const table = h('table', { class: 'heat', role: 'grid', onkeydown: event => move(event, table) },
     h('caption', {}, t('heat.caption', { n: people.length, points: points.length })),

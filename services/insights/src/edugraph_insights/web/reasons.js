@@ -1,5 +1,6 @@
 // Why a student needs help, in full sentences.
 
+import { h, sureEnough } from './parts.js';
 import { fewOf, plural, sentences, t } from './words.js';
 
 /** Return why a student stands where a row of needs-help says. `unanswered`: mistakes after which no teacher wrote. */
@@ -11,10 +12,18 @@ export function whyOf(help, unanswered = 0) {
 }
 
 function inWords(reason, help) {
-  const days = help.school_days_inactive;
+  const days = help.school_days_inactive ?? null;
   if (reason === 'inactive') return days === null ? t('why.never') : plural('why.inactive', days);
   const behind = { stuck: help.stuck_at, 'repeated mistakes': help.repeated };
   const sentence = t(`why.${reason}`, { what: fewOf(behind[reason] ?? []) });
-  const hasPoints = reason === 'below the course' && help.low_at.length > 0;
-  return sentences([sentence, hasPoints && t('why.low_at', { what: fewOf(help.low_at) })]);
+  if (reason !== 'below the course') return sentences([sentence]);
+  const points = help.low_at ?? [];
+  const isSure = sureEnough(help.estimate ?? null, help.low ?? null, help.high ?? null) !== null;
+  return sentences([sentence, !isSure && t('why.few_answers'), points.length > 0 && t('why.low_at', { what: fewOf(points) })]);
+}
+
+/** Return a note that most of the course is inactive, so that nobody is named for this reason; nothing if they are not. */
+export function courseInactive(help) {
+  const away = help?.left_out['inactivity of students, since most of the course is inactive'] ?? 0;
+  return away > 0 && h('p', { class: 'note' }, plural('help.course_inactive', away));
 }

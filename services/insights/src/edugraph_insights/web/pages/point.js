@@ -49,7 +49,7 @@ async function wrong(students) {
   }
   const inOrder = [...ideas].sort(([a, rowsA], [b, rowsB]) => Number(a === '') - Number(b === '') || rowsB.length - rowsA.length);
   return [
-    h('p', { class: 'lead' }, missed.length > 0 ? t('today.wrong', { n: number(missed.length), of: number(tried) }) : t(tried > 0 ? 'point.nobody' : 'point.untried')),
+    h('p', { class: 'lead' }, missed.length > 0 ? plural('today.wrong', missed.length, { of: number(tried) }) : t(tried > 0 ? 'point.nobody' : 'point.untried')),
     missed.length > 0 && copyNames(missed.map(row => named(row).name)),
     inOrder.map(([idea, rows]) => one(idea, rows, missed.length)),
     how('point', answer, { folds: true }),

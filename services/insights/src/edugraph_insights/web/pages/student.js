@@ -28,7 +28,7 @@ export function student({ asked, questions }) {
       block(t('student.timeline'), () => timeline(one), { 'data-question': 'records' }),
     ], [
       questions.has('next') && block(t('student.next'), () => next(points, one), { 'data-question': 'next' }),
-      questions.has('handed-in') && block(t('student.handed_in'), () => handedIn(asked, one), { 'data-question': 'handed-in' }),
+      questions.has('handed-in') && block(t('student.handed_in'), () => handedIn(one), { 'data-question': 'handed-in' }),
     ]),
   ];
 }
@@ -87,12 +87,16 @@ async function next(points, one) {
   ];
 }
 
-async function handedIn(asked, one) {
-  const answer = await ask('/handed-in', asked);
-  const missing = answer.rows.filter(row => row.missing.includes(one.student)).reverse();
+async function handedIn(one) {
+  const [answer, roster] = await Promise.all([ask('/handed-in', { ...one, student: undefined }), ask('/roster', one)]);
+  // The address may have another id of the student.
+  const id = roster.rows[0]?.student ?? one.student;
+  const missing = answer.rows.filter(row => row.missing.includes(id)).reverse();
+  const unknown = answer.rows.filter(row => row.unknown_students.includes(id));
   const nothing = answer.rows.length > 0 ? 'student.all_handed_in' : 'missing.no_tasks';
   return [
-    missing.length === 0 && h('p', { class: 'none' }, t(nothing)),
+    missing.length === 0 && unknown.length === 0 && h('p', { class: 'none' }, t(nothing)),
+    unknown.length > 0 && h('p', { class: 'note' }, plural('missing.unknown', unknown.length)),
     missing.length > 0 && h('ul', { class: 'lines' }, missing.map(row => h('li', {}, row.name, h('span', { class: 'note' }, t('missing.due', { day: dayInWords(row.due_at.slice(0, 10)) }))))),
     how('handed-in', answer, { folds: true }),
   ];

@@ -3,7 +3,7 @@
 
 import { ask } from '../api.js';
 import { bar, block, compare, copyNames, folded, h, how, peopleLinks, recordsLink, searchInput, table, value } from '../parts.js';
-import { whyOf } from '../reasons.js';
+import { courseInactive, whyOf } from '../reasons.js';
 import { changed, link, state } from '../state.js';
 import { day, knownShare, number, plural, share, t, told } from '../words.js';
 
@@ -30,6 +30,7 @@ async function list(asked, questions) {
   const isTable = state().view === 'table';
   return [
     search(all.length, rows.length),
+    courseInactive(help),
     h('div', { class: 'choices no-print', role: 'group', 'aria-label': t('students.view') }, ['', 'table'].map(each => choice('view', each, state().view ?? '', t(`students_view.${each || 'list'}`)))),
     isTable ? wholeTable(rows, all.length, { help, attention, questions, first }) : persons(rows, { help, attention, questions, first }),
     help && how('needs-help', help, { folds: true }),
@@ -57,11 +58,11 @@ function persons(rows, { help, attention, questions, first }) {
   const wanted = Object.hasOwn(orders, given) ? given : first;
   const key = KEYS[wanted.replace(/^-/, '')];
   const ordered = [...rows].sort((a, b) => compare(key(a), key(b), wanted.startsWith('-')));
-  const shown = state().rows === 'all' ? ordered : ordered.slice(0, MOST_PERSONS);
-  const more = ordered.length - shown.length;
+  const most = state().rows === 'all' ? ordered.length : MOST_PERSONS;
+  const more = Math.max(ordered.length - most, 0);
   const chosen = chosenPersons();
   const people = of => h('ul', { class: 'persons' }, of.map(row => person(row, attention, questions, chosen)));
-  const groups = wanted === 'help' ? grouped(shown, people, questions) : people(shown);
+  const groups = wanted === 'help' ? grouped(ordered, most, people, questions) : people(ordered.slice(0, most));
   return [
     h('div', { class: 'choices no-print', role: 'group', 'aria-label': t('students.order') }, Object.entries(orders).map(([name, label]) => choice('sort', name, wanted, label))),
     rows.length > 0 ? groups : h('p', { class: 'none' }, t('table.none')),
@@ -70,16 +71,28 @@ function persons(rows, { help, attention, questions, first }) {
   ];
 }
 
-function grouped(rows, people, questions) {
-  const isFolded = row => row.help?.bucket === NO_SIGN && row.unanswered === 0;
-  const needing = rows.filter(row => row.help?.reasons.length);
-  const fine = rows.filter(isFolded);
-  const others = rows.filter(row => !row.help?.reasons.length && !isFolded(row));
-  const head = (words, of) => h('h3', { class: 'group' }, words, ' ', h('data', { value: of.length, class: 'of' }, number(of.length)));
-  const names = questions.has('student') ? peopleLinks(fine.map(row => ({ student: row.student, name: nameOf(row) }))) : fine.map(nameOf).join(t('list.comma'));
+/** Return the group of a student in the list by need. */
+function groupOf(row) {
+  if (row.help?.reasons.length) return 'help';
+  if (row.unanswered > 0) return 'others';
+  if (!row.help) return 'not_looked_at';
+  return row.help.bucket === NO_SIGN ? 'fine' : 'too_few';
+}
+
+/** Return all groups with the numbers of their students, and the first `most` students. */
+function grouped(rows, most, people, questions) {
+  const shown = new Set(rows.slice(0, most));
+  const of = group => rows.filter(row => groupOf(row) === group);
+  const head = (words, all) => h('h3', { class: 'group' }, words, ' ', h('data', { value: all.length, class: 'of' }, number(all.length)));
+  const group = name => {
+    const all = of(name);
+    return all.length > 0 && [head(t(`students.${name}`), all), people(all.filter(row => shown.has(row)))];
+  };
+  const fine = of('fine');
+  const drawn = fine.filter(row => shown.has(row));
+  const names = questions.has('student') ? peopleLinks(drawn.map(row => ({ student: row.student, name: nameOf(row) }))) : drawn.map(nameOf).join(t('list.comma'));
   return [
-    needing.length > 0 && [head(t('students.help'), needing), people(needing)],
-    others.length > 0 && [head(t('students.others'), others), people(others)],
+    ['help', 'others', 'too_few', 'not_looked_at'].map(group),
     fine.length > 0 && folded(plural('students.fine', fine.length), h('p', {}, names)),
   ];
 }

@@ -3,7 +3,7 @@
 import { ask } from '../api.js';
 import { heatMap } from '../heat.js';
 import { around, block, columns, copyNames, folded, h, how, peopleLinks, recordsLink, value } from '../parts.js';
-import { whyOf } from '../reasons.js';
+import { courseInactive, whyOf } from '../reasons.js';
 import { sparkLine } from '../spark.js';
 import { link, state } from '../state.js';
 import { dayInWords, listed, number, plural, share, space, t } from '../words.js';
@@ -28,10 +28,11 @@ export function today({ asked, questions }) {
 }
 
 async function actions(asked, questions) {
+  // The two others only add figures to the sentences, so that today is shown without them, too.
   const [answer, help, care] = await Promise.all([
     ask('/today', asked),
-    questions.has('needs-help') ? ask('/needs-help', asked) : null,
-    questions.has('attention') ? ask('/attention', asked) : null,
+    questions.has('needs-help') ? ask('/needs-help', asked).catch(() => null) : null,
+    questions.has('attention') ? ask('/attention', asked).catch(() => null) : null,
   ]);
   const helped = new Map((help?.rows ?? []).map(row => [row.student, row]));
   const cared = new Map((care?.rows ?? []).map(row => [row.student, row]));
@@ -41,6 +42,7 @@ async function actions(asked, questions) {
   return [
     old >= OLD_SCHOOL_DAYS && h('p', { class: 'note' }, plural('today.old', old)),
     since && h('p', { class: 'note' }, t('today.since', { day: dayInWords(since) })),
+    courseInactive(help),
     answer.rows.length > 0 ? h('ol', { class: 'actions' }, answer.rows.map(row => h('li', { 'data-action': row.kind }, shown[row.kind](row)))) : nothing(answer),
     how('today', answer, { folds: true }),
   ];
@@ -69,7 +71,7 @@ const action = (heading, why, href, label) => [
 function repeat(row) {
   const days = during(row);
   const point = h('a', { href: link('point', { point: row.point, ...days }) }, row.name);
-  const wrong = t('today.wrong', { n: number(row.number), of: number(row.out_of) });
+  const wrong = plural('today.wrong', row.number, { of: number(row.out_of) });
   const gap = row.gap && [space(), ...around('today.gap', { n: number(row.gap_students) }, h('a', { href: link('point', { point: row.gap, ...days }) }, row.gap_name))];
   return action(around('today.repeat', {}, point), [wrong, gap].filter(Boolean), link('point', { point: row.point, ...days }), plural('today.see', row.number));
 }
@@ -103,8 +105,11 @@ async function missing(asked) {
   const [answer, roster] = await Promise.all([ask('/handed-in', asked), ask('/roster', asked)]);
   const names = new Map(roster.rows.map(row => [row.student, row.name ?? row.student]));
   const open = answer.rows.filter(row => row.not_handed_in > 0).reverse(); // the last due first
+  const unknown = answer.rows.filter(row => row.unknown > 0 && row.not_handed_in === 0);
+  const nothing = answer.rows.length > 0 ? 'missing.nobody' : 'missing.no_tasks';
   return [
-    open.length === 0 && h('p', { class: 'none' }, t(answer.rows.length > 0 ? 'missing.nobody' : 'missing.no_tasks')),
+    open.length === 0 && unknown.length === 0 && h('p', { class: 'none' }, t(nothing)),
+    unknown.length > 0 && h('p', { class: 'note' }, plural('missing.unknown', unknown.length)),
     open.slice(0, MOST_TASKS).map(row => task(row, names)),
     open.length > MOST_TASKS && folded(plural('missing.more', open.length - MOST_TASKS), open.slice(MOST_TASKS).map(row => task(row, names))),
     how('handed-in', answer, { folds: true }),
