@@ -89,6 +89,8 @@ def test_each_kind_has_one_name_however_a_model_spells_it(language: Language) ->
             f" {each.chinese} ",
             f"other: {each.english}",
             f"其他：{each.chinese}",
+            f"`{each.english}`",
+            f"other: `{each.english}`.",
         ]
         for spelling in spellings:
             assert names(found(asked, spelling)) == ([name], []), spelling
@@ -103,6 +105,7 @@ def test_a_kind_that_the_list_does_not_have_is_a_proposal() -> None:
     )
     assert names(found(asked, "skips the units row")) == ([], ["skips the units row"])
     assert names(found(asked, "other: [STUDENT_1] again")) == ([], [])
+    assert names(found(asked, "grammar (other: article)")) == ([], ["grammar (other: article)"])
 
 
 @pytest.mark.parametrize(

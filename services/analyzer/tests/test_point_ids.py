@@ -80,6 +80,7 @@ def names_in(answer: ErrorAnswer | ContentAnswer) -> list[str]:
     [
         ("k2", "average speed"),
         ("K2", "average speed"),
+        ("k2;", "average speed"),
         ("[k2]", "average speed"),
         (" ｋ２. ", "average speed"),
         ("k2: average speed", "average speed"),
@@ -92,6 +93,7 @@ def names_in(answer: ErrorAnswer | ContentAnswer) -> list[str]:
         ("k4", None),
         ("k999999", None),
         ("k2: ratios", None),
+        ("k1 average speed", None),
         ("k2, k3", None),
         ("k9: area under a curve", None),
     ],

@@ -24,6 +24,8 @@ OTHER = "other: "
 # A longer list costs more tokens than texts do.
 MOST_TYPES = 200
 _AROUND_NAMES = " \t\n\r\"'`“”[](){}.:"
+# Brackets may belong to a new name, so that only these characters are taken off.
+_QUOTES = " \t\n\r\"'`“”."
 _OTHER = re.compile(r"\s*(?:other|其他|其它)\s*[:：]\s*", re.IGNORECASE)
 _ID = re.compile(r"e([0-9]{1,6})(?:[\s:.,;=)\]–—-]+(.*))?")
 _FIELDS = 3
@@ -102,11 +104,11 @@ class ErrorTypes:
             if named_index != index:
                 return None
             return self.names[index]
-        given_name = given.strip(_AROUND_NAMES)
+        given_name = given.strip(_QUOTES)
         begins_with_other = _OTHER.match(given_name)
         name = given_name
         if begins_with_other is not None:
-            name = given_name[begins_with_other.end() :].strip(_AROUND_NAMES)
+            name = given_name[begins_with_other.end() :].strip(_QUOTES)
         if not name:
             return None
         known = self._index_by_name.get(_folded(name))
