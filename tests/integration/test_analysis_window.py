@@ -382,7 +382,7 @@ def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(
         assert world.windows.ask([request], "batch-0") == message_state
         world.jobs.resume(world.job_id, NOW)
     unsaid = world.windows.take(world.job_id, None, START, NOW, most=9, pack_records=PACK)
-    assert unsaid.message_state == "open"  # a message without a generation is never stale
+    assert unsaid.state == "open"  # a message without a generation is never stale
 
 
 TEXT_AND_MISTAKES: tuple[tuple[Kind, int, int], ...] = (

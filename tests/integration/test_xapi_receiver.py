@@ -28,6 +28,7 @@ from edugraph_common.runtime.shared_state.recent_statements import (
     Moment,
     Recent,
     RecentStatements,
+    packed_statement,
 )
 
 pytestmark = pytest.mark.real
@@ -418,12 +419,14 @@ def recent_statements(guarded: Gateway) -> RecentStatements:
 def test_a_statement_is_remembered_for_ten_minutes(guarded: Gateway, begin: datetime) -> None:
     """Out: the keys of the ten minutes before; the comparison with KEPT."""
     memory = recent_statements(guarded)
-    memory.remember("lms", {"a": Recent("c", begin, {"id": "a"})}, begin)
+    memory.remember("lms", {"a": Recent("c", begin, packed_statement({"id": "a"}))}, begin)
     for seconds, is_there in ((0, True), (599, True), (600, False), (1_300, False)):
         now = begin + timedelta(seconds=seconds)
         found = memory.find("lms", ["a", "b"], now)
         assert ("a" in found) == is_there, seconds
-    assert memory.find("lms", ["a"], begin)["a"] == Recent("c", begin, {"id": "a"})
+    assert memory.find("lms", ["a"], begin)["a"] == Recent(
+        "c", begin, packed_statement({"id": "a"})
+    )
     assert memory.find("other", ["a"], begin) == {}
 
 
@@ -441,15 +444,34 @@ def test_a_moment_is_that_of_the_first_sending_for_ten_minutes(guarded: Gateway)
     }
 
 
+def test_a_content_that_comes_again_and_again_is_one_within_ten_minutes(guarded: Gateway) -> None:
+    """Out: that a content which is known from the ten minutes before gets no entry in the present ones."""
+    memory = recent_statements(guarded)
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    used: list[Moment] = []
+    for number, (minutes, seconds) in enumerate(((9, 0), (11, 0), (19, 30), (21, 30), (29, 29))):
+        now = midnight + timedelta(minutes=minutes, seconds=seconds)
+        given = Moment(f"new-{number}", now)
+        found = memory.moments("lms", {"content": given}, now)["content"]
+        is_within = bool(used) and now - used[-1].at < timedelta(minutes=10)
+        expected = used[-1] if is_within else given
+        assert found == expected, (minutes, seconds)
+        if not is_within:
+            used.append(given)
+    assert [each.statement_id for each in used] == ["new-0", "new-2"]
+
+
 def test_the_memory_is_bounded(guarded: Gateway) -> None:
     """Out: the comparison with MOST_BYTES; LARGEST_STATEMENT_BYTES."""
     memory = recent_statements(guarded)
     client = connect(guarded.environment["EDUGRAPH_REDIS_URL"])
     memory.remember(
-        "lms", {"large": Recent("c", NOW, {"x": [uuid4().hex for _ in range(2_000)]})}, NOW
+        "lms",
+        {"large": Recent("c", NOW, packed_statement({"x": [uuid4().hex for _ in range(2_000)]}))},
+        NOW,
     )
     assert memory.find("lms", ["large"], NOW)["large"].statement is None
     [key] = client.scan_iter(match=f"{STATEMENTS}*")
     client.hset(key, "bytes", MOST_BYTES)
-    memory.remember("lms", {"a": Recent("c", NOW, None)}, NOW)
+    memory.remember("lms", {"a": Recent("c", NOW, "")}, NOW)
     assert memory.find("lms", ["a", "large"], NOW).keys() == {"large"}

@@ -3,6 +3,7 @@
 import csv
 import io
 import unicodedata
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,14 @@ def test_no_text_is_run_and_nothing_is_left_out(text: str) -> None:
     csv.writer(file).writerow([made])
     assert len(made) >= len(text)
     assert made.replace("'", "") == text.replace("'", "")
+
+
+def test_a_text_of_line_breaks_takes_no_time() -> None:
+    """Out: the possessive repetition in `_FORMULA`."""
+    text = "\n" * 100_000
+    began = process_time()
+    assert harmless(text) == text
+    assert process_time() - began < 1.0
 
 
 @pytest.mark.parametrize("text", ["", "x = 3, -3", "a-b", "3 + 4", "'=1", "mia@school", "温度：-5"])

@@ -121,7 +121,7 @@ def test_a_blank_cell_of_a_course_and_a_term_have_no_default_course() -> None:
 
 @pytest.mark.parametrize("kind", ["records", "xapi", "openedx", "curriculum"])
 def test_a_source_without_tables_has_no_default_course(kind: str) -> None:
-    """Out: `only_tables_lack_a_course`."""
+    """Out: `only_tables_have_a_default_course`."""
     with pytest.raises(ValueError, match="has no default_course"):
         source(kind, default_course="MATH7")
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from time import process_time
 from typing import Any
 
 import pytest
@@ -312,6 +314,37 @@ def test_a_wrong_multipart_body_is_refused(content_type: str, body: bytes) -> No
     with pytest.raises(Problem) as refused:
         split_files(content_type, body)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"application/json; a*",
+        b"application/json; " + b"a=b; " * 20_000,
+        b"application/json " + b"(" * 5_000,
+    ],
+)
+def test_no_header_of_a_part_takes_long_or_ends_the_reading(head: bytes) -> None:
+    """Out: a parser of mail in place of the split at the boundary."""
+    body = b"--b\r\nContent-Type: " + head + b"\r\n\r\n[1]\r\n--b--"
+    began = process_time()
+    with suppress(Problem):
+        split_files("multipart/mixed; boundary=b", body)
+    assert process_time() - began < 1.0
+
+
+def test_parts_of_parts_are_not_read() -> None:
+    nested = b"x"
+    for number in range(1_200):
+        mark = b"%d" % number
+        nested = b"Content-Type: multipart/mixed; boundary=%s\r\n\r\n--%s\r\n%s\r\n--%s--" % (
+            mark,
+            mark,
+            nested,
+            mark,
+        )
+    with pytest.raises(Problem):
+        split_files("multipart/mixed; boundary=b", b"--b\r\n" + nested + b"\r\n--b--")
 
 
 def test_an_observed_source_is_answered_and_nothing_is_sent_or_remembered() -> None:

@@ -380,7 +380,7 @@ def test_a_row_of_another_import_is_asked_for_if_its_version_is_the_record() -> 
 def test_of_imports_that_cannot_be_undone_the_first_and_the_greatest_are_enough() -> None:
     """Out: `remembered` keeps all, or leaves the first one out."""
     many = [entry_of(chat("r", text=str(number)), number, 0) for number in range(1, 9)]
-    assert remembered(many, 6) == (many[0], many[4], *many[5:])
+    assert remembered(many, undoable_from=6) == (many[0], many[4], *many[5:])
     assert decide(remembered(many, 100)) == decide(many)
 
 

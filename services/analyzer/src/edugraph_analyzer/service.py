@@ -186,7 +186,7 @@ class AnalyzerService:
             most=most,
             pack_records=self.pack_size,
         )
-        if taken.message_state == "unknown":
+        if taken.state == "unknown":
             self._begin_again(message)
         for pack in taken.packs:
             # A pack of a resumed job is another task, so that the result of the earlier task does not count for it.

@@ -56,7 +56,12 @@ from edugraph_common.runtime.shared_state.course_members import (
     CourseMembers,
     names_by_course,
 )
-from edugraph_common.runtime.shared_state.job_store import CLAIM_SECONDS, Jobs, NewJob
+from edugraph_common.runtime.shared_state.job_store import (
+    CLAIM_SECONDS,
+    SETTLING_WAIT_SECONDS,
+    Jobs,
+    NewJob,
+)
 from edugraph_common.runtime.shared_state.object_store import (
     EXPORTS,
     Blobs,
@@ -97,7 +102,7 @@ LOST_ANALYSIS = (
     "is in the graph; send its records again to have the rest, nothing is written twice."
 )
 SPLIT_QUEUE_SECONDS = 15.0  # the wait before a large file is sent again to a queue that refused it
-DERIVING = "the prerequisites that its texts changed are being derived"
+DERIVING = "prerequisites and owners of ids are being derived"
 DERIVING_SECONDS = 60.0  # a job that waits for prerequisites does not count as lost for this long
 # After this number of failed batches in a row the rest of the job is left out. It would fail as well, and the queues
 # stay free for other jobs.
@@ -373,6 +378,9 @@ class Importer:
         kept = [record for line, record in found.graph.records if line not in refused_lines]
         members = names_by_course(kept)
         self.members.add(members, epoch, self.now())
+        if any(isinstance(each.data, PersonRecord) and each.data.name for each in kept):
+            # The names of a list are names in each course of the person.
+            forget_lists(self.members, self.graph)
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
             # Rows that are not in the graph may name an erased person, too.
@@ -745,6 +753,9 @@ class Importer:
             # that job is finished too.
             for each in sorted({job_id, *waiting}):
                 self._finish(each)
+        if not finished and waiting:
+            # Another process overtook this one and may have deleted the note of the job. So this message comes again.
+            raise Wait("another process gives records to their owners", SETTLING_WAIT_SECONDS)
         if self.jobs.message_state(job_id, None) == "unknown":
             # Redis may have lost a job that waited only for this, or the id belongs to a request. Requests are not
             # stored.

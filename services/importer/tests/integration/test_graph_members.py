@@ -11,7 +11,7 @@ from edugraph_common.contracts.records import (
     Record,
     parse_record,
 )
-from edugraph_common.contracts.school_records import MembershipRecord
+from edugraph_common.contracts.school_records import MembershipRecord, PersonRecord
 from edugraph_common.runtime.shared_state.course_members import MOST_MEMBERS, names_by_course
 from edugraph_importer.graph import Graph, RecordBatch
 
@@ -44,6 +44,8 @@ def test_all_names_of_a_course_are_told_and_those_of_nobody_else(
         for each in records
         if isinstance(each.data, MembershipRecord)
     }
+    # A list of a person's ids names the person, too.
+    listed = {each.data.name for each in records if isinstance(each.data, PersonRecord)}
     for record in records:
         data = record.data
         stated = (
@@ -67,10 +69,31 @@ def test_all_names_of_a_course_are_told_and_those_of_nobody_else(
                     told_by_records[course] |= {name} if name and course in stated else set()
     for course, members in in_course.items():
         told = graph.course_members(course, MOST_MEMBERS)
-        assert called[course] <= told <= set().union(*(people[who] for who in members))
+        known = set().union(*(people[who] for who in members)) | listed
+        assert called[course] <= told <= known
     assert {course: names for course, names in names_by_course(records).items() if names} == {
         course: names for course, names in told_by_records.items() if names
     }
+
+
+def test_the_name_in_a_list_of_ids_is_a_name_of_the_course(graph: Graph) -> None:
+    """Statements with anonymous ids have no names. Out: the last two parts of `course_members`."""
+    attempt = {"student_id": "anon-1", "item_id": "q", "course_id": "A", "correct": True}
+    member = {"group_id": "8B", "course_id": "B", "student_id": "S2", "role": "member"}
+    rows = [
+        {"type": "attempt_record", "timestamp": "2026-03-01", "record_id": "a", "data": attempt},
+        {"type": "membership_record", "timestamp": "2026-03-01", "record_id": "m", "data": member},
+    ]
+    names = (("S1", "anon-1", "Mia Berg"), ("S2", "anon-2", "Jonas Feld"), ("S3", "x", "Nobody"))
+    for person_id, also, name in names:
+        data = {"person_id": person_id, "also": [also], "name": name}
+        row = {"type": "person_record", "timestamp": "2026-03-01", "record_id": f"of {person_id}"}
+        rows.append({**row, "data": data})
+    records = [(line, parse_record(row)) for line, row in enumerate(rows, start=1)]
+    graph.write_batch(RecordBatch("list", 0, records, (), len(records)))
+    graph.settle_persons()
+    assert graph.course_members("A", MOST_MEMBERS) == {"Mia Berg"}
+    assert graph.course_members("B", MOST_MEMBERS) == {"Jonas Feld"}
 
 
 def test_a_course_that_is_not_there_has_no_members(graph: Graph) -> None:

@@ -96,8 +96,8 @@ class SourceSettings(ContractModel):
     live_from: AwareDatetime | None = None
 
     @model_validator(mode="after")
-    def only_tables_lack_a_course(self) -> Self:
-        """Raises ValueError."""
+    def only_tables_have_a_default_course(self) -> Self:
+        """Raise ValueError if a source that sends no tables has a default course."""
         sends_tables = not FORMATS_OF_KIND[self.kind].isdisjoint(TABLE_FORMATS)
         if self.default_course is not None and not sends_tables:
             raise ValueError(f"a source of the kind {self.kind} has no default_course")

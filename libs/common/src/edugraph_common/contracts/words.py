@@ -37,7 +37,7 @@ _OTHER_SPELLINGS = {" ": r"[\s_.\-]+", _POINT: rf"[\s_.\-{_POINT}]*"}
 # Characters that have a plain form, or none at all, are among these.
 _NOT_PLAIN = re.compile(r"[^\x00-\x7f\u4e00-\u9fff]+")
 # Selectors choose how the character before them looks.
-_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
+_SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 
 
 def as_searched(text: str) -> str:
@@ -48,7 +48,9 @@ def as_searched(text: str) -> str:
     if text.isascii():
         return text.replace("`", "'")
     one_sign = unicodedata.normalize("NFC", text).translate(_ONE_SIGN)
-    return _NOT_PLAIN.sub(lambda found: "".join(map(_plain, found[0])), one_sign)
+    plain = _NOT_PLAIN.sub(lambda found: "".join(map(_plain, found[0])), one_sign)
+    # A letter and its accent may stand side by side now.
+    return unicodedata.normalize("NFC", plain)
 
 
 @lru_cache(maxsize=4_096)

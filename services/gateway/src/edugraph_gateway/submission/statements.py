@@ -28,6 +28,7 @@ from edugraph_common.runtime.shared_state.recent_statements import (
     Moment,
     Recent,
     RecentStatements,
+    packed_statement,
 )
 from edugraph_common.sources import Platforms
 from edugraph_common.sources.live_statements import statement_row
@@ -114,6 +115,7 @@ class StatementReceiver:
             # Two statements without ids and with equal contents are one.
             named.setdefault(statement["id"], statement)
         contents = {name: content_key(statement) for name, statement in named.items()}
+        marked = _marked(named)
         now = self.now()
         known = await self._in_time(lambda: self.recent.find(request.source_name, list(named), now))
         found = _sorted(named, contents, known)
@@ -123,11 +125,11 @@ class StatementReceiver:
             words = f"Another statement with the id {found.conflicts[0][:64]} was accepted before."
             raise Problem(409, "statement", words)
         if found.new:
-            await self._send(request, found.new)
+            await self._send(request, [marked[name] for name in found.new])
             recent = {}
             for name, statement in found.new.items():
                 shown = _as_stored(statement, request.caller, name, now)
-                recent[name] = Recent(contents[name], now, shown)
+                recent[name] = Recent(contents[name], now, packed_statement(shown))
             await self._try(lambda: self.recent.remember(request.source_name, recent, now))
         counts = Counter(
             accepted=len(found.new),
@@ -148,7 +150,8 @@ class StatementReceiver:
         with_ids = await self._with_ids(request)
         stored = await self._in_time(lambda: self.counts.of(name, now.date()))
         read = partial(read_statement, platforms=self.platforms)
-        younger = [each for each in with_ids if not is_too_old(request.source, _moment(each))]
+        marked = mark_summaries_of_request(with_ids)
+        younger = [each for each in marked if not is_too_old(request.source, _moment(each))]
         counts = observed(younger, read, stored, now)
         counts["older"] = len(with_ids) - len(younger)
         counts.update(_named_rules(rules))
@@ -197,10 +200,10 @@ class StatementReceiver:
         name = request.source_name
         return await self._in_time(lambda: self.recent.moments(name, given, now))
 
-    async def _send(self, request: Request, statements: Mapping[str, dict[str, Any]]) -> None:
+    async def _send(self, request: Request, statements: Sequence[dict[str, Any]]) -> None:
         """Return when the broker has these statements. Raises Retryable, QueueFull, Rejected."""
         rows = []
-        for statement in mark_summaries_of_request(list(statements.values())):
+        for statement in statements:
             rows.append(statement_row(statement, self.platforms))
         records = LiveRecords(request.caller, request.source_name, rows, are_statements=True)
         await self.live.send(records)
@@ -274,6 +277,14 @@ def _needs_both(statement: Mapping[str, Any]) -> bool:
 
 def _moment(statement: Mapping[str, Any]) -> Any:
     return statement.get("timestamp") or statement.get("stored")
+
+
+def _marked(named: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return id -> statement, where the summaries of a quiz are marked if its questions are in the request.
+
+    The questions may be known already and the summary be new, so that all statements of the request are looked at.
+    """
+    return dict(zip(named, mark_summaries_of_request(list(named.values())), strict=True))
 
 
 def _sorted(

@@ -241,10 +241,13 @@ class Erasure:
         `person` is the text that the tombstones of one person share.
         """
         for tombstone in tombstones:
-            if not self.blobs.exists(erasure_key(tombstone)):
-                noted = {"at": self.now().isoformat(), "person": person}
-                with self.blobs.write(erasure_key(tombstone)) as file:
-                    file.write(json.dumps(noted).encode())
+            key = erasure_key(tombstone)
+            if self.blobs.exists(key) and self._person_of(key) == person:
+                continue
+            # The person of an earlier note may be the owner of more ids now.
+            noted = {"at": self.now().isoformat(), "person": person}
+            with self.blobs.write(key) as file:
+                file.write(json.dumps(noted).encode())
 
     def _person_of(self, key: str) -> str | None:
         """Return the text that a noted tombstone shares with the person's others. Earlier releases noted none."""

@@ -24,12 +24,12 @@ _FIELDS_OF_A_PACK = 4
 
 
 class Taken(NamedTuple):
-    """Packs that were taken. `message_state` is "open", or the reason why there are none.
+    """Packs that were taken. `state` is that of the job: "open", or the reason why there are none.
 
     The caller must send each pack and call `sent` for it.
     """
 
-    message_state: Literal["open"] | WhyNot
+    state: Literal["open"] | WhyNot
     packs: list[Analysis]
 
 
@@ -95,14 +95,14 @@ class AnalysisWindows:
         arguments = [_script_argument(generation), by, most, pack_records, now.timestamp()]
         with redis_errors():
             answer = cast("list[str]", self._take(keys_of_job(job_id), arguments))
-        message_state, *values = answer
+        state, *values = answer
         packs = []
         for start in range(0, len(values), _FIELDS_OF_A_PACK):
             name, first, count, request = values[start : start + _FIELDS_OF_A_PACK]
             packs.append(
                 pack_of(AnalysisBatch.model_validate_json(request), name, int(first), int(count))
             )
-        return Taken(cast("Literal['open'] | WhyNot", message_state), packs)
+        return Taken(cast("Literal['open'] | WhyNot", state), packs)
 
     def sent(self, job_id: str, by: str, pack: str) -> None:
         """Note that the pack (or START) that `by` claimed is in the queue, so that nobody sends it again."""

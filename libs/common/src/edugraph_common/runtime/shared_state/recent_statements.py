@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import redis
 
@@ -33,11 +33,30 @@ _SIZE = "bytes"  # no statement has this name, since their names have a slash
 
 
 class Recent(NamedTuple):
-    """A remembered statement. `content` is `statements.content_key`. `statement` is None if it was too large."""
+    """A remembered statement. `content` is `statements.content_key`.
+
+    `packed` is the statement, packed into a text, or "" if it was too large. A request may look for a thousand
+    statements, which together may unpack to far more than the memory of the gateway, so only a GET unpacks one.
+    """
 
     content: str
     at: datetime
-    statement: dict[str, Any] | None
+    packed: str
+
+    @property
+    def statement(self) -> dict[str, Any] | None:
+        if not self.packed:
+            return None
+        unpacked: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(self.packed)))
+        return unpacked
+
+
+def packed_statement(statement: dict[str, Any]) -> str:
+    """Return a statement as a text, or "" if it is too large to be remembered."""
+    packed = zlib.compress(json.dumps(statement).encode(), level=1)
+    if len(packed) > LARGEST_STATEMENT_BYTES:
+        return ""
+    return base64.b64encode(packed).decode()
 
 
 class Moment(NamedTuple):
@@ -102,26 +121,31 @@ class RecentStatements:
             return {}
         present, before = _keys(MOMENTS, now)
         places = {content: _place(source, content) for content in given}
+        known: dict[str, Moment] = {}
         with redis_errors():
-            is_full = int(self._redis.hlen(present)) + len(given) > MOST_MOMENTS
+            # A content that is known from the ten minutes before gets no entry in the present ones: its next sending
+            # would be compared with a moment that was never used.
+            earlier = cast("list[str | None]", self._redis.hmget(before, list(places.values())))
+            for content, text in zip(given, earlier, strict=True):
+                if text is not None and now - _moment(text).at < KEPT:
+                    known[content] = _moment(text)
+            new = [content for content in given if content not in known]
+            if not new:
+                return known
+            is_full = int(self._redis.hlen(present)) + len(new) > MOST_MOMENTS
             pipe = self._redis.pipeline()
-            for content, moment in given.items():
-                if not is_full:
+            if not is_full:
+                for content in new:
+                    moment = given[content]
                     text = f"{moment.statement_id} {moment.at.isoformat()}"
                     pipe.hsetnx(present, places[content], text)
-            if not is_full:
                 pipe.expireat(present, _end(now))
-            pipe.hmget(present, list(places.values()))
-            pipe.hmget(before, list(places.values()))
-            *_, now_texts, before_texts = pipe.execute()
-        known = {}
-        for content, text, earlier in zip(given, now_texts, before_texts, strict=True):
-            moment = given[content]
+            pipe.hmget(present, [places[content] for content in new])
+            *_, texts = pipe.execute()
+        for content, text in zip(new, texts, strict=True):
+            known[content] = given[content]
             if text is not None:
-                moment = _moment(text)
-            if earlier is not None and now - _moment(earlier).at < KEPT:
-                moment = _moment(earlier)
-            known[content] = moment
+                known[content] = _moment(text)
         return known
 
 
@@ -150,18 +174,10 @@ def _moment(text: str) -> Moment:
 
 
 def _written(recent: Recent) -> str:
-    packed = b""
-    if recent.statement is not None:
-        packed = zlib.compress(json.dumps(recent.statement).encode(), level=1)
-    if len(packed) > LARGEST_STATEMENT_BYTES:
-        packed = b""
     at = recent.at.astimezone(UTC).isoformat()
-    return f"{recent.content} {at} {base64.b64encode(packed).decode()}"
+    return f"{recent.content} {at} {recent.packed}"
 
 
 def _read(text: str) -> Recent:
     content, at, packed = text.split(" ")
-    statement = None
-    if packed:
-        statement = json.loads(zlib.decompress(base64.b64decode(packed)))
-    return Recent(content, datetime.fromisoformat(at), statement)
+    return Recent(content, datetime.fromisoformat(at), packed)

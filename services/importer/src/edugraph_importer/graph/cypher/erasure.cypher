@@ -41,6 +41,7 @@ SET t.person = $person
 UNWIND $rows AS row
 MATCH (t:Tombstone {id: row.erased})
 MERGE (o:Tombstone {id: row.id})
+SET t.person = coalesce(t.person, randomUUID())
 SET o.person = t.person
 
 // name: known_ids

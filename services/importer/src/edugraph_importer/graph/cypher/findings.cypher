@@ -125,8 +125,8 @@ DETACH DELETE n
 RETURN count(*) AS deleted
 
 // name: course_members
-// Returns the names of the people whose records are in a course: the name of the person's node, and the name in the
-// record.
+// Returns the names of the people whose records are in a course: the name of the person's node, the name in the
+// record, and the name in a list of the person's ids.
 MATCH (c:Course {id: $id})
 MATCH (c)<-[:IN_COURSE]-(n)<-[r:SENT|MADE|TRIED|HAS_RECORD]-(p)
 WHERE coalesce(p.name, r.name) IS NOT NULL
@@ -141,6 +141,20 @@ MATCH (c:Course {id: $id})
 MATCH (c)<-[:OF_COURSE]-(g)<-[:IN_GROUP]-(n)<-[r:HAS_MEMBERSHIP]-(p)
 WHERE coalesce(p.name, r.name) IS NOT NULL
 RETURN DISTINCT p.name AS name, r.name AS called LIMIT $limit
+UNION
+MATCH (c:Course {id: $id})
+MATCH (c)<-[:IN_COURSE]-()-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD]-(p)
+WITH DISTINCT p LIMIT $limit
+MATCH (i:PersonId {id: p.id})
+MATCH (i)<-[:OF_PERSON]-(n) WHERE n.name IS NOT NULL
+RETURN DISTINCT n.name AS name, null AS called
+UNION
+MATCH (c:Course {id: $id})
+MATCH (c)<-[:OF_COURSE]-()<-[:IN_GROUP]-()<-[:HAS_MEMBERSHIP]-(p)
+WITH DISTINCT p LIMIT $limit
+MATCH (i:PersonId {id: p.id})
+MATCH (i)<-[:OF_PERSON]-(n) WHERE n.name IS NOT NULL
+RETURN DISTINCT n.name AS name, null AS called
 
 // name: course_contexts
 // Returns the name, the description and the knowledge points of a course.
