@@ -98,6 +98,7 @@ ROWS: dict[str, list[Way] | See | str] = {
         Way((*login("https://id.example.org"), "networkPolicy.issuerPorts=[8444]"), DOORS, 8444),
     ],
     "login.redirectUrl": "a browser goes there, and no pod",
+    "monitoring.rules.runbookUrl": "a person opens it from an alert, and no pod",
     "blobs.url": [
         Way(('blobs.url="s3://bucket/edugraph"', 'blobs.credentialsSecret="keys"'), STORE, 443),
         Way(('blobs.url="s3://bucket"',), STORE, 80, METADATA),
