@@ -283,7 +283,7 @@ def test_each_word_that_a_form_is_found_by_is_in_its_hint(form: Form) -> None:
 @settings(
     max_examples=50, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
-@given(is_end_recorded=st.from_regex(injection._SPEAKS_TO_MODEL))
+@given(told=st.from_regex(injection._SPEAKS_TO_MODEL))
 def test_no_words_to_the_model_are_passed_over_unread(told: str) -> None:
     """Out: any word of `_WORDS_TO_MODEL`."""
     plain = plain_reading(told)[0]
