@@ -542,7 +542,9 @@ def test_every_number_of_the_overview_leads_to_records_that_are_there(visit: Vis
     assert len(links) > 15
     for address in sorted(set(links)):
         visit.page.goto(f"{visit.address}/ui/{address}")
-        visit.page.wait_for_selector("tbody tr[data-row]")
+        # Records are rows of a table, and students are persons in a list. Those without a sign are names in a fold.
+        shown = "main tbody tr[data-row], main .person, main .people a"
+        visit.page.wait_for_selector(shown, state="attached")
         assert not visit.page.query_selector(".refusal")
 
 
