@@ -35,6 +35,7 @@ from edugraph_insights.mastery import (
     levels_of,
     mastery_of_students,
 )
+from evaluation.goals import Goal, missed_goals, print_goals
 
 HELD_OUT = 0.2  # of the students of ASSISTments
 SPLIT_SEED = 0
@@ -46,12 +47,6 @@ REPORT = Path(__file__).resolve().parents[2] / ".run" / "mastery.json"
 # The estimate without the last answer at the point. Insights does not use it.
 COUNTS_ALONE = Constants(-0.472, 1.161, 1.088, 0.387, 0.0, 0.0)
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-
-
-class Goal(NamedTuple):
-    name: str
-    least: float = 0.0
-    most: float = 1.0
 
 
 GOALS = (
@@ -290,11 +285,7 @@ def on_a_synthetic_school(students: int, records: int, seeds: Iterable[int]) -> 
 
 def missed(figures: dict[str, float]) -> list[str]:
     """Return the names of the measured figures that miss their goals."""
-    return [
-        goal.name
-        for goal in GOALS
-        if goal.name in figures and not goal.least <= figures[goal.name] <= goal.most
-    ]
+    return missed_goals(GOALS, figures)
 
 
 def main() -> int:
@@ -314,16 +305,7 @@ def main() -> int:
     else:
         figures |= on_a_synthetic_school(STUDENTS, RECORDS, SEEDS)
     misses = missed(figures)
-    for goal in GOALS:
-        if goal.name not in figures:
-            continue
-        bound = f"at least {goal.least}"
-        if goal.most < 1:
-            bound = f"at most {goal.most}"
-        verdict = "ok"
-        if goal.name in misses:
-            verdict = "MISSED"
-        print(f"{goal.name:<70}{figures[goal.name]:>8.4f}  {bound:<16}{verdict}")
+    print_goals(GOALS, figures)
     REPORT.parent.mkdir(exist_ok=True)
     goals = [goal._asdict() for goal in GOALS]
     REPORT.write_text(json.dumps({"figures": figures, "goals": goals}, indent=1), encoding="utf-8")

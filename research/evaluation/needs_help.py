@@ -18,6 +18,7 @@ from edugraph_cli.synthetic_school import GROUP_SIZE, Course, School
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.needs_help import INACTIVE, QUESTION, NeedsHelp, OfHelp
 from edugraph_insights.settings import HelpThresholds
+from evaluation.goals import Goal, missed_goals, print_goals
 
 # The bound and the order of the names were chosen on the schools 3 to 6.
 SEEDS = (7, 8, 9, 10)
@@ -30,12 +31,6 @@ SMALLEST_COURSE = 50
 SMALLEST_CLASS = 20  # of up to 28 students; the class of the others is smaller, and is not judged
 WEAKEST_SHARE = 0.25
 Row = dict[str, Any]
-
-
-class Goal(NamedTuple):
-    name: str
-    least: float = 0.0
-    most: float = 1.0
 
 
 GOALS = (
@@ -161,7 +156,7 @@ class RecordsOfCourse:
             ]
         if statement in {"students_of_course", "level_students"}:
             return [{"student": each} for each in sorted(self.joined)]
-        if statement == "first_standing":
+        if statement == "first_course_record":
             return [{"student": each, "at": at} for each, at in self.joined.items()]
         if statement == "first_outcomes":
             return self._outcomes(set(asked["students"]))
@@ -302,7 +297,7 @@ def figures_of(answers: Iterable[CourseWeek]) -> dict[str, float]:
 
 def missed(figures: Mapping[str, float]) -> list[str]:
     """Return the names of the figures that miss their goals."""
-    return [goal.name for goal in GOALS if not goal.least <= figures[goal.name] <= goal.most]
+    return missed_goals(GOALS, figures)
 
 
 def main() -> int:
@@ -323,14 +318,7 @@ def main() -> int:
         print(
             f"{week:<8}{first:>18.2f}{of_class:>18.2f}{fmean(flagged):>10.2f}{max(flagged):>8.2f}"
         )
-    for goal in GOALS:
-        bound = f"at least {goal.least}"
-        if goal.most < 1:
-            bound = f"at most {goal.most}"
-        verdict = "ok"
-        if goal.name in misses:
-            verdict = "MISSED"
-        print(f"{goal.name:<78}{figures[goal.name]:>7.3f}  {bound:<15}{verdict}")
+    print_goals(GOALS, figures)
     return 1 if misses else 0
 
 
