@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import neo4j
 
@@ -297,11 +297,10 @@ class LeaderNotes:
         return own
 
 
-def forget_notes(tx: neo4j.Transaction, note_ids: Collection[str]) -> None:
-    """Delete notes that are in the audit log."""
-    tx.run(CYPHER["forget_leader_changes"], ids=sorted(note_ids)).consume()
-
-
-def forget_claim_notes(tx: neo4j.Transaction, note_ids: Collection[str]) -> None:
-    """Delete notes that are in the audit log."""
-    tx.run(CYPHER["forget_id_claim_changes"], ids=sorted(note_ids)).consume()
+def forget_notes(
+    tx: neo4j.Transaction,
+    label: Literal["IdClaimChange", "LeaderChange"],
+    note_ids: Collection[str],
+) -> None:
+    """Delete notes that are in the audit log. `label` is the kind of the notes."""
+    tx.run(CYPHER[f"forget_changes_{label}"], ids=sorted(note_ids)).consume()

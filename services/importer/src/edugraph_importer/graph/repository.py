@@ -49,7 +49,6 @@ from edugraph_importer.graph.groups import (
     IdClaimChange,
     LeaderChange,
     LeaderNotes,
-    forget_claim_notes,
     forget_notes,
 )
 from edugraph_importer.graph.history import Entry
@@ -382,7 +381,7 @@ class Graph:
 
     def forget_leader_changes(self, note_ids: Collection[str]) -> None:
         """Delete notes that are in the audit log. A second call changes nothing."""
-        self._write(forget_notes, note_ids)
+        self._write(forget_notes, "LeaderChange", note_ids)
 
     def id_claim_changes(self) -> tuple[IdClaimChange, ...]:
         """Return the oldest noted changes of claims to ids, which may already be in the audit log."""
@@ -391,7 +390,7 @@ class Graph:
 
     def forget_id_claim_changes(self, note_ids: Collection[str]) -> None:
         """Delete notes that are in the audit log. A second call changes nothing."""
-        self._write(forget_claim_notes, note_ids)
+        self._write(forget_notes, "IdClaimChange", note_ids)
 
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return the rejects of the records of a written batch that the graph itself refused, without `raw`."""

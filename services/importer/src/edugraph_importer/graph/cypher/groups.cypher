@@ -80,10 +80,11 @@ ORDER BY n.at, n.id LIMIT $limit
 MATCH (g:Group {id: $id})<-[:LEADS]-(p)
 RETURN p.id AS person
 
-// name: forget_leader_changes
+// name: forget_changes
 // Deletes notes of changes that are in the audit log.
+// for: IdClaimChange, LeaderChange
 UNWIND $ids AS id
-MATCH (n:LeaderChange {id: id})
+MATCH (n:{label} {id: id})
 DELETE n
 
 // name: note_id_claim_changes
@@ -97,9 +98,3 @@ CREATE (:IdClaimChange {id: randomUUID(), at: timestamp(), client: row.client, b
 MATCH (n:IdClaimChange)
 RETURN n.id AS id, n.client AS client, n.by AS by, n.person AS person, n.claimed AS claimed, n.claims AS claims
 ORDER BY n.at, n.id LIMIT $limit
-
-// name: forget_id_claim_changes
-// Deletes notes of changes that are in the audit log.
-UNWIND $ids AS id
-MATCH (n:IdClaimChange {id: id})
-DELETE n

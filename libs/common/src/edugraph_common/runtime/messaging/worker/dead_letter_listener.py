@@ -75,7 +75,7 @@ class DeadLetterListener(bootsteps.ConsumerStep):
             name for name in consumer.app.amqp.queues.consume_from if name in QUEUES
         )
         self._timer: Any = None
-        self._is_telling = False
+        self._is_recording = False
         install_reject_policy(consumer)
 
     def start(self, consumer: Any) -> None:
@@ -131,16 +131,16 @@ class DeadLetterListener(bootsteps.ConsumerStep):
         send_to_pool(self.worker, send)
 
     def _record_ends(self) -> None:
-        if self._is_telling:
+        if self._is_recording:
             return  # the last call still runs or waits for a free child
-        self._is_telling = True
+        self._is_recording = True
 
         def end(_: object) -> None:
-            self._is_telling = False
+            self._is_recording = False
 
         send = partial(
             self.worker.pool.apply_async,
-            tell_in_child,
+            record_ends_in_child,
             (self.queues,),
             callback=end,
             error_callback=end,
@@ -168,15 +168,15 @@ def handle_in_child(delivered: Delivered) -> bool:
     return _is_done(handle)
 
 
-def tell_in_child(queues: tuple[str, ...]) -> None:
+def record_ends_in_child(queues: tuple[str, ...]) -> None:
     """Record the ends of tasks whose letters another process has stored."""
     app: Any = current_app
 
-    def tell() -> None:
+    def record() -> None:
         for queue in queues:
             record_ends(app, app.open_dead_letters(), queue)
 
-    _is_done(tell)
+    _is_done(record)
 
 
 def _is_done(do: Callable[[], None]) -> bool:
