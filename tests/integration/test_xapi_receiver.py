@@ -17,8 +17,8 @@ import tincan
 from gateway_alone import Gateway, api_key, gateway, virtual_host
 from waiting import until
 
-from edugraph_common.contracts.packed_rows import unpack_rows
 from edugraph_common.contracts.permissions import Scope
+from edugraph_common.runtime.messaging.packed_rows import unpack_rows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.recent_statements import (

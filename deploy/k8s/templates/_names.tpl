@@ -93,7 +93,7 @@ images.tag, those of the bundled servers images.serverRegistry. */}}
 {{- end -}}
 
 {{/* Which service answers which path, where one address leads to both; the longest one that fits counts. The same as
-edugraph_common/contracts/doors.py, which a test compares. */}}
+edugraph_common/contracts/public_paths.py, which a test compares. */}}
 {{- define "edugraph.paths" -}}
 - {path: /v1/graph/verify, exact: true, service: gateway}
 - {path: /v1/graph/rebuild, exact: true, service: gateway}

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import LivePart
-from edugraph_common.contracts.packed_rows import (
+from edugraph_common.runtime.messaging.dead_letter_store import made_letter
+from edugraph_common.runtime.messaging.packed_rows import (
     LARGEST_ROWS_BYTES,
     pack_rows,
+    rows_of,
     unpack_rows,
     with_plain_rows,
 )
-from edugraph_common.runtime.messaging.dead_letter_store import made_letter
 from edugraph_common.sources import Platforms
 from edugraph_common.sources.live_statements import statement_row
 from edugraph_common.sources.person import Person, Scrubbed
@@ -114,8 +115,8 @@ def test_another_body_is_unchanged(body: bytes) -> None:
 def test_a_part_has_packed_or_plain_rows() -> None:
     """Out: `has_rows`."""
     rows = ({"a": 1},)
-    assert LivePart(acceptance=1, packed=pack_rows(rows)).rows() == rows
-    assert LivePart(acceptance=1, records=rows).rows() == rows
+    assert rows_of(LivePart(acceptance=1, packed=pack_rows(rows))) == rows
+    assert rows_of(LivePart(acceptance=1, records=rows)) == rows
     for wrong in ({}, {"packed": pack_rows(rows), "records": rows}):
         with pytest.raises(ValueError, match="exactly one"):
             LivePart(acceptance=1, **wrong)  # type: ignore[arg-type]

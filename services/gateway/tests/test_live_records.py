@@ -16,6 +16,7 @@ from edugraph_common.contracts.live_days import (
     live_job_id,
 )
 from edugraph_common.contracts.messages import INLINE_BYTES, LiveBatch, person_mark
+from edugraph_common.runtime.messaging.packed_rows import rows_of
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.operations.dead_letter_operator import with_sender
 from edugraph_gateway.submission.live_records import (
@@ -87,7 +88,7 @@ def test_the_requests_of_a_moment_share_a_message_with_a_part_for_each_sender() 
     [message] = broker.messages
     found = []
     for part in message.parts:
-        ids = [record["record_id"] for record in part.rows()]
+        ids = [record["record_id"] for record in rows_of(part)]
         found.append((part.acceptance - NUMBER, part.rights.client, part.rights.source, ids))
     assert found == [
         (0, "k1", "canvas", ["r0", "r1", "r4"]),
@@ -121,7 +122,7 @@ def test_a_message_has_at_most_a_thousand_records_and_a_mebibyte(
         return await all_of(gatherer(broker), *sent)
 
     assert set(asyncio.run(run())) == {"live-canvas-2026-09-21"}
-    assert [len(message.parts[0].rows()) for message in broker.messages] == sizes
+    assert [len(rows_of(message.parts[0])) for message in broker.messages] == sizes
 
 
 def test_a_refused_message_refuses_all_its_requests_and_no_other() -> None:
@@ -192,7 +193,7 @@ def test_a_client_that_goes_away_takes_no_other_with_it() -> None:
         return await stays
 
     assert asyncio.run(run()) == "live-canvas-2026-09-21"
-    assert len(broker.messages[0].parts[0].rows()) == 2
+    assert len(rows_of(broker.messages[0].parts[0])) == 2
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 40, "live-2026-01-01"])
@@ -226,7 +227,7 @@ def test_a_letter_that_is_sent_again_has_the_mark_of_its_sender_in_each_part() -
         [part] = LiveBatch.model_validate(again).parts
         job_id = f"live-{name}-2026-09-21"
         assert part.rights.marks == tuple(person_mark(job_id, each) for each in ("T1", "T7", "T8"))
-        assert part.rows() == message.parts[0].rows()
+        assert rows_of(part) == rows_of(message.parts[0])
     assert with_sender({"parts": [7, {}, {"acceptance": "x"}]}, "T7")["parts"] == [
         7,
         {},

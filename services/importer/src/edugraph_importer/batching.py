@@ -25,6 +25,7 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
+from edugraph_common.runtime.messaging.packed_rows import rows_of
 from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs
 from edugraph_common.sources import (
     NotRelevant,
@@ -245,7 +246,7 @@ def batches_of(message: LiveBatch) -> list[ImportBatch]:
     """
     batches = []
     for part in message.parts:
-        records = part.rows()
+        records = rows_of(part)
         batch = ImportBatch(
             job_id=live_job_id(part.rights.source, part.acceptance),
             batch=live_batch_number(part.acceptance),

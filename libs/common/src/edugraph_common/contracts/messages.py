@@ -11,7 +11,6 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
-from edugraph_common.contracts.packed_rows import unpack_rows
 from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of
@@ -256,6 +255,7 @@ class LivePart(Sent):
     (`sources.live_statements`), and it has the prefix of the ids of each platform.
 
     Exactly one of `records` and `packed` is set. The gateway packs the records, and a dead letter has them plain.
+    `runtime.messaging.packed_rows` returns them in both cases.
     """
 
     acceptance: int = Field(ge=0)
@@ -270,12 +270,6 @@ class LivePart(Sent):
         if (self.records is None) == (self.packed is None):
             raise ValueError("exactly one of records and packed must be there")
         return self
-
-    def rows(self) -> tuple[dict[str, Any], ...]:
-        """Return the records. Raises Rejected for packed ones that cannot be read."""
-        if self.packed is not None:
-            return unpack_rows(self.packed)
-        return self.records or ()
 
 
 class LiveBatch(Message):

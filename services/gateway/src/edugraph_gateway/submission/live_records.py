@@ -19,7 +19,7 @@ from anyio import CapacityLimiter
 from edugraph_common.contracts.errors import Failure, QueueFull, Retryable
 from edugraph_common.contracts.live_days import live_job_id
 from edugraph_common.contracts.messages import INLINE_BYTES, INLINE_RECORDS, LiveBatch, LivePart
-from edugraph_common.contracts.packed_rows import pack_rows
+from edugraph_common.runtime.messaging.packed_rows import pack_rows
 from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
 from edugraph_common.runtime.shared_state.callers import Caller

@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected, Wait
-from edugraph_common.contracts.packed_rows import with_plain_rows
 from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.runtime.messaging.packed_rows import with_plain_rows
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.service.settings import Settings
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import LivePart
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -41,6 +42,13 @@ def unpack_rows(packed: str) -> tuple[dict[str, Any], ...]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise Rejected("the packed records of the message cannot be read")
     return tuple(rows)
+
+
+def rows_of(part: LivePart) -> tuple[dict[str, Any], ...]:
+    """Return the records of a part. Raises Rejected for packed ones that cannot be read."""
+    if part.packed is not None:
+        return unpack_rows(part.packed)
+    return part.records or ()
 
 
 def with_plain_rows(body: bytes) -> bytes:
