@@ -93,6 +93,9 @@ def test_a_stranger_signs_in_and_sees_nothing(school: School, teacher: httpx.Cli
             path: visitor.get(path, params=needed).status_code for path in paths - open_to_all
         }
         assert len(answers) > 25
+        # The receiver of statements takes keys and tokens of programs, and no session.
+        of_programs = [path for path in answers if path.startswith("/xapi/")]
+        assert {answers.pop(path) for path in of_programs} == {401}
         # 422: what has to be given is looked at first, in the same way for everybody.
         assert set(answers.values()) <= {403, 404, 422}, answers
 
