@@ -192,7 +192,13 @@ class Connection:
         if not self._is_demo_engine:
             self._create_constraint(RECORD_LABEL)
 
-        indexes = ["accepted_index", "course_index", "owner_index", "quoted_index"]
+        indexes = [
+            "accepted_index",
+            "course_index",
+            "owner_index",
+            "quoted_index",
+            "tombstone_index",
+        ]
         indexes += [
             name for name in CYPHER if name.startswith(("canonical_index_", "latest_index_"))
         ]

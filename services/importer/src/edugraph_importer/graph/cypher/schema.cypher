@@ -77,6 +77,10 @@ CREATE INDEX edugraph_job_accepted IF NOT EXISTS FOR (j:ImportJob) ON (j.accepte
 // Creates the index that finds the other ids of a person.
 CREATE INDEX edugraph_person_owner IF NOT EXISTS FOR (p:PersonId) ON (p.owner)
 
+// name: tombstone_index
+// Creates the index that finds the other tombstones of a person.
+CREATE INDEX edugraph_tombstone_person IF NOT EXISTS FOR (t:Tombstone) ON (t.person)
+
 // name: quoted_index
 // Creates the index that finds the batches whose report quotes a text. Most reports quote nothing and are not in the
 // index.
