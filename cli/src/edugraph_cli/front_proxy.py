@@ -16,6 +16,7 @@ from edugraph_common.contracts.public_paths import GATEWAY_EXACT, INSIGHTS_EXACT
 DEFAULT_URL: str = ClientSettings.model_fields["url"].default
 # The same limits as in the Caddyfile of compose.
 HEADERS_TIMEOUT = "10s"
+BODY_TIMEOUT_NANOSECONDS = 10_000_000_000
 INSIGHTS_BODY_BYTES = 64 * 1024
 
 
@@ -48,7 +49,8 @@ def proxy_config(gateway: str, insights: str, *, port: int) -> dict[str, Any]:
         condition = {}
         if paths:
             condition["match"] = [{"path": list(paths)}]
-        return {**condition, "handle": [*before, proxy], "terminal": True}
+        slow = {"handler": "timeouts", "read_timeout": BODY_TIMEOUT_NANOSECONDS}
+        return {**condition, "handle": [slow, *before, proxy], "terminal": True}
 
     of_insights = list(INSIGHTS_EXACT)
     for path in INSIGHTS_PATHS:
@@ -58,6 +60,7 @@ def proxy_config(gateway: str, insights: str, *, port: int) -> dict[str, Any]:
         "listen": [f"127.0.0.1:{port}"],
         "automatic_https": {"disable": True},
         "read_header_timeout": HEADERS_TIMEOUT,
+        "read_idle_timeout": -1,
         "routes": [
             route(gateway, GATEWAY_EXACT),
             route(insights, tuple(of_insights), limit),
