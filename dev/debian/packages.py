@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +83,14 @@ def debian_number() -> float | None:
 
 
 def apt_install(*packages: str) -> None:
-    """Install packages of this system."""
+    """Install packages of this system. Processes that install at the same time wait for each other."""
     _need_root()
+    # apt-get waits for the lock of an installation, but not for the lock of the lists that an update writes.
+    with cache.locked(cache.folder() / "apt-get.lock", "another apt-get"):
+        _apt_install(packages)
+
+
+def _apt_install(packages: Collection[str]) -> None:
     say(f"installing {' '.join(packages)} with apt-get")
     log, env = cache.folder() / "apt.log", {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300"]
