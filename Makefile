@@ -136,6 +136,10 @@ xapi-js-test: env-dev test-servers ## the receiver of statements with npm's @xap
 	@npm install --silent --no-audit --no-fund --prefix $(RUN_DIR)/xapi-js @xapi/xapi@3
 	@$(ON_TEST_SERVERS) XAPI_NODE_MODULES=$(abspath $(RUN_DIR))/xapi-js/node_modules $(RUN) pytest tests/integration/test_xapi_receiver.py -k client_of_pages
 
+xapi-conformance: env-dev test-servers ## ADL's conformance suite against the receiver; SUITE=folder is a checkout of lrs-conformance-test-suite
+	@npm install --silent --no-audit --no-fund --prefix $(SUITE)
+	@$(ON_TEST_SERVERS) XAPI_SUITE=$(abspath $(SUITE)) $(RUN) pytest -rA --no-header tests/integration/test_xapi_conformance.py
+
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py $(BENCH_ARGS)
 

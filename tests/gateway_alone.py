@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pika
@@ -28,6 +29,7 @@ RECORD = {
     "timestamp": "2026-01-05T08:00:00Z",
     "data": {"course_id": "c-1", "content": "Fractions are parts of a whole."},
 }
+XAPI_VERSION = {"X-Experience-API-Version": "1.0.3"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,31 @@ def api_key(environment: Mapping[str, str], *scopes: Scope) -> dict[str, str]:
     """A new key of these scopes, as the header that carries it."""
     keys = ApiKeys(connect(environment["EDUGRAPH_REDIS_URL"]))
     return {"Authorization": f"Bearer {keys.create('test', scopes, datetime.now(UTC)).token}"}
+
+
+class XapiSender:
+    """A key with a source of the kind xapi."""
+
+    def __init__(self, guarded: Gateway, *scopes: Scope, **settings: Any) -> None:
+        self.guarded = guarded
+        self.bearer = api_key(guarded.environment, *scopes)
+        _, self.key_id, self.secret = self.bearer["Authorization"].split("_")
+        self.source = f"x-{uuid4().hex[:8]}"
+        operator = api_key(guarded.environment, "operate")
+        body = {"name": self.source, "kind": "xapi", "keys": [self.key_id], **settings}
+        with guarded.client(headers=operator) as client:
+            client.post("/v1/sources", json=body).raise_for_status()
+
+    def request(self, method: str, path: str = "/xapi/statements", **more: Any) -> httpx.Response:
+        more.setdefault("headers", {**self.bearer, **XAPI_VERSION})
+        with self.guarded.client() as client:
+            return client.request(method, path, **more)
+
+    def live_day(self) -> dict[str, Any]:
+        with self.guarded.client(headers=self.bearer) as client:
+            answer = client.get(f"/v1/sources/{self.source}/live").raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
 
 
 def post_records(client: httpx.Client, **headers: str) -> httpx.Response:

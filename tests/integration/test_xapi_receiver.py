@@ -7,17 +7,23 @@ import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 import tincan
-from gateway_alone import Gateway, api_key, gateway, virtual_host
+from gateway_alone import (
+    XAPI_VERSION,
+    Gateway,
+    XapiSender,
+    api_key,
+    gateway,
+    virtual_host,
+)
 from waiting import until
 
-from edugraph_common.contracts.permissions import Scope
 from edugraph_common.runtime.messaging.packed_rows import unpack_rows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import connect
@@ -37,7 +43,6 @@ LMS = "https://lms.example"
 NODE_MODULES = os.environ.get("XAPI_NODE_MODULES", "")
 # The beginning of ten minutes in the future: Redis deletes a key whose end has passed.
 NOW = datetime(2100, 1, 1, tzinfo=UTC)
-VERSION = {"X-Experience-API-Version": "1.0.3"}
 
 
 @pytest.fixture(scope="module")
@@ -55,35 +60,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
-class Sender:
-    """A key with a source of the kind xapi."""
-
-    def __init__(self, guarded: Gateway, *scopes: Scope, **settings: Any) -> None:
-        self.guarded = guarded
-        self.bearer = api_key(guarded.environment, *scopes)
-        _, self.key_id, self.secret = self.bearer["Authorization"].split("_")
-        self.source = f"x-{uuid4().hex[:8]}"
-        operator = api_key(guarded.environment, "operate")
-        body = {"name": self.source, "kind": "xapi", "keys": [self.key_id], **settings}
-        with guarded.client(headers=operator) as client:
-            client.post("/v1/sources", json=body).raise_for_status()
-
-    def request(self, method: str, path: str = "/xapi/statements", **more: Any) -> httpx.Response:
-        more.setdefault("headers", {**self.bearer, **VERSION})
-        with self.guarded.client() as client:
-            return client.request(method, path, **more)
-
-    def live_day(self) -> dict[str, Any]:
-        with self.guarded.client(headers=self.bearer) as client:
-            answer = client.get(f"/v1/sources/{self.source}/live").raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
-
-
 @pytest.fixture
-def sender(guarded: Gateway) -> Sender:
+def sender(guarded: Gateway) -> XapiSender:
     guarded.take("live_records")
-    return Sender(guarded, "submit", "personal")
+    return XapiSender(guarded, "submit", "personal")
 
 
 def statement(student: str = "ann", **more: Any) -> dict[str, Any]:
@@ -111,7 +91,7 @@ def sent_statements(guarded: Gateway) -> list[dict[str, Any]]:
     return found
 
 
-def test_tincan_sends_reads_and_is_told_of_a_conflict(guarded: Gateway, sender: Sender) -> None:
+def test_tincan_sends_reads_and_is_told_of_a_conflict(guarded: Gateway, sender: XapiSender) -> None:
     """Out: Basic, the answer of About, PUT, the list of ids, or GET by id."""
     store = tincan.RemoteLRS(
         endpoint=f"{guarded.url}/xapi/",
@@ -156,7 +136,7 @@ def test_tincan_sends_reads_and_is_told_of_a_conflict(guarded: Gateway, sender: 
 
 @pytest.mark.skipif(not NODE_MODULES, reason="make xapi-js-test installs @xapi/xapi by npm")
 def test_the_client_of_pages_sends_reads_and_is_told_of_a_conflict(
-    guarded: Gateway, sender: Sender
+    guarded: Gateway, sender: XapiSender
 ) -> None:
     script = Path(__file__).with_name("xapi_client.js")
     done = subprocess.run(
@@ -186,7 +166,7 @@ def test_the_client_of_pages_sends_reads_and_is_told_of_a_conflict(
         ("2.0", "2.0.0"),
     ],
 )
-def test_both_versions_are_taken(sender: Sender, version: str, answered: str) -> None:
+def test_both_versions_are_taken(sender: XapiSender, version: str, answered: str) -> None:
     headers = {**sender.bearer, "X-Experience-API-Version": version}
     answer = sender.request("POST", json=statement(), headers=headers)
     assert answer.status_code == 200, answer.text
@@ -197,7 +177,7 @@ def test_both_versions_are_taken(sender: Sender, version: str, answered: str) ->
 
 
 @pytest.mark.parametrize("version", [None, "", "0.95", "1.1.0", "3.0", "1.0.x", "é"])
-def test_another_version_is_refused(sender: Sender, version: str | None) -> None:
+def test_another_version_is_refused(sender: XapiSender, version: str | None) -> None:
     """Out: `check_version`. About needs no version."""
     headers: dict[str, Any] = dict(sender.bearer)
     if version is not None:
@@ -206,13 +186,15 @@ def test_another_version_is_refused(sender: Sender, version: str | None) -> None
     about = sender.request("GET", "/xapi/about", headers=headers)
     assert (about.status_code, about.json()) == (200, {"version": ["1.0.3", "2.0.0"]})
     assert about.headers["X-Experience-API-Version"] == "1.0.3"
+    without_key = sender.request("GET", "/xapi/about", headers={})
+    assert (without_key.status_code, without_key.json()) == (200, about.json())
 
 
 def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def test_a_wrong_login_is_refused(sender: Sender, guarded: Gateway) -> None:
+def test_a_wrong_login_is_refused(sender: XapiSender, guarded: Gateway) -> None:
     right = basic(sender.key_id, sender.secret)
     wrong = (
         basic(sender.key_id, "0" * 64),
@@ -225,22 +207,22 @@ def test_a_wrong_login_is_refused(sender: Sender, guarded: Gateway) -> None:
         "",
     )
     for given in wrong:
-        headers = {**VERSION, "Authorization": given.encode()}
+        headers = {**XAPI_VERSION, "Authorization": given.encode()}
         answer = sender.request("POST", json=statement(), headers=headers)
         assert answer.status_code == 401, given
         assert answer.headers["X-Experience-API-Version"] == "1.0.3"
-    headers = {**VERSION, "Authorization": right}
+    headers = {**XAPI_VERSION, "Authorization": right}
     assert sender.request("POST", json=statement(), headers=headers).status_code == 200
     reader = api_key(guarded.environment, "read", "personal")
-    answer = sender.request("POST", json=statement(), headers={**VERSION, **reader})
+    answer = sender.request("POST", json=statement(), headers={**XAPI_VERSION, **reader})
     assert answer.status_code == 403
     # The key has no scope personal, so it sends and does not read.
-    without = Sender(guarded, "submit")
+    without = XapiSender(guarded, "submit")
     [statement_id] = without.request("POST", json=statement()).json()
     assert without.request("GET", params={"statementId": statement_id}).status_code == 403
 
 
-def test_pages_of_listed_origins_send_and_others_do_not(sender: Sender) -> None:
+def test_pages_of_listed_origins_send_and_others_do_not(sender: XapiSender) -> None:
     """Out: the middleware; its list."""
     asked = {
         "Access-Control-Request-Method": "PUT",
@@ -249,7 +231,7 @@ def test_pages_of_listed_origins_send_and_others_do_not(sender: Sender) -> None:
     for origin, is_listed in ((LMS, True), ("https://evil.example", False), ("null", False)):
         preflight = sender.request("OPTIONS", headers={**asked, "Origin": origin})
         assert (preflight.status_code == 200) == is_listed
-        headers = {**sender.bearer, **VERSION, "Origin": origin}
+        headers = {**sender.bearer, **XAPI_VERSION, "Origin": origin}
         sent = sender.request("POST", json=statement(), headers=headers)
         allowed = sent.headers.get("Access-Control-Allow-Origin")
         assert allowed == (LMS if is_listed else None)
@@ -263,7 +245,7 @@ def test_pages_of_listed_origins_send_and_others_do_not(sender: Sender) -> None:
         assert "Access-Control-Allow-Origin" not in other.headers
 
 
-def test_put_needs_the_id_and_answers_without_content(sender: Sender, guarded: Gateway) -> None:
+def test_put_needs_the_id_and_answers_without_content(sender: XapiSender, guarded: Gateway) -> None:
     statement_id = str(uuid4())
     params = {"statementId": statement_id}
     for status, given, body in (
@@ -282,7 +264,7 @@ def test_put_needs_the_id_and_answers_without_content(sender: Sender, guarded: G
     assert sent["id"] == statement_id
 
 
-def test_files_are_counted_and_dropped(sender: Sender, guarded: Gateway) -> None:
+def test_files_are_counted_and_dropped(sender: XapiSender, guarded: Gateway) -> None:
     """Out: the counts of `Attachments`; the bytes would be in the message."""
     with_file = statement(
         attachments=[
@@ -303,7 +285,7 @@ def test_files_are_counted_and_dropped(sender: Sender, guarded: Gateway) -> None
         + b"a" * 64
         + b"\r\n\r\nsecret\r\n--b--\r\n"
     )
-    headers = {**sender.bearer, **VERSION, "Content-Type": "multipart/mixed; boundary=b"}
+    headers = {**sender.bearer, **XAPI_VERSION, "Content-Type": "multipart/mixed; boundary=b"}
     assert sender.request("POST", content=body, headers=headers).status_code == 200
     [sent] = sent_statements(guarded)
     assert "secret" not in json.dumps(sent)
@@ -312,16 +294,108 @@ def test_files_are_counted_and_dropped(sender: Sender, guarded: Gateway) -> None
     too_large = body.replace(b"secret", b"x" * (5 << 20))
     assert sender.request("POST", content=too_large, headers=headers).status_code == 413
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
-        headers = {**sender.bearer, **VERSION, "Content-Type": kind}
+        headers = {**sender.bearer, **XAPI_VERSION, "Content-Type": kind}
         assert sender.request("POST", content=b"{}", headers=headers).status_code == 400
 
 
-def test_a_strict_source_refuses_what_a_lax_one_counts(guarded: Gateway, sender: Sender) -> None:
+def with_files(described: list[dict[str, Any]], *parts: tuple[str, str]) -> dict[str, Any]:
+    """Return the request of a statement with these descriptions. A part is the hash of a file and its encoding."""
+    body = "--b\r\nContent-Type: application/json\r\n\r\n"
+    body += json.dumps(statement(attachments=described, timestamp=datetime.now(UTC).isoformat()))
+    for sha2, encoding in parts:
+        body += f"\r\n--b\r\nX-Experience-API-Hash: {sha2}\r\n"
+        body += f"Content-Transfer-Encoding: {encoding}\r\n\r\nbytes"
+    return {"content": body + "\r\n--b--\r\n"}
+
+
+def file_with_hash(letter: str, **more: str) -> dict[str, Any]:
+    return {
+        "usageType": "http://id.example/usage",
+        "display": {"en": "essay"},
+        "contentType": "text/plain",
+        "length": 5,
+        "sha2": letter * 64,
+        **more,
+    }
+
+
+def test_a_strict_source_compares_the_files_with_their_descriptions(guarded: Gateway) -> None:
+    """Out: each sentence of `_wrong_files`."""
+    strict = XapiSender(guarded, "submit", strict=True)
+    of_parts = {"Content-Type": "multipart/mixed; boundary=b"}
+    headers = {**strict.bearer, **XAPI_VERSION, **of_parts}
+    a = ("a" * 64, "binary")
+    b = ("b" * 64, "binary")
+    elsewhere = file_with_hash("b", fileUrl="https://files.example/b")
+    for status, request in (
+        (200, with_files([file_with_hash("a")], a)),
+        (200, with_files([file_with_hash("A")], a)),
+        (200, with_files([file_with_hash("a"), elsewhere], a)),
+        (200, with_files([elsewhere])),
+        (400, with_files([file_with_hash("a")])),
+        (400, with_files([file_with_hash("a")], b)),
+        (400, with_files([file_with_hash("a")], a, b)),
+        (400, with_files([file_with_hash("a")], (a[0], "base64"))),
+    ):
+        answer = strict.request("POST", headers=headers, **request)
+        assert answer.status_code == status, answer.text
+    alone = statement(attachments=[file_with_hash("a")])
+    assert strict.request("POST", json=alone).status_code == 400
+
+
+def test_a_voided_statement_is_not_shown(guarded: Gateway, sender: XapiSender) -> None:
+    """Out: `hide`. Another source voids nothing of this one."""
+    [statement_id] = sender.request("POST", json=statement()).json()
+    void = {
+        "actor": {"account": {"homePage": LMS, "name": "admin"}},
+        "verb": {"id": "http://adlnet.gov/expapi/verbs/voided"},
+        "object": {"objectType": "StatementRef", "id": statement_id.upper()},
+        "timestamp": "2026-09-21T09:20:00Z",
+    }
+    params = {"statementId": statement_id}
+    assert XapiSender(guarded, "submit").request("POST", json=void).status_code == 200
+    assert sender.request("GET", params=params).status_code == 200
+    assert sender.request("POST", json=void).status_code == 200
+    assert sender.request("GET", params=params).status_code == 404
+    # A statement that voids another one cannot be voided.
+    [void_id] = sender.request("POST", json={**void, "id": str(uuid4())}).json()
+    again = {**void, "object": {"objectType": "StatementRef", "id": void_id}}
+    assert sender.request("POST", json=again).status_code == 200
+    assert sender.request("GET", params={"statementId": void_id}).status_code == 200
+    # Its id and its content are remembered: the same statement is known, and another one is a conflict.
+    assert sender.request("PUT", params=params, json=statement()).status_code == 204
+    assert sender.request("PUT", params=params, json=statement("ben")).status_code == 409
+
+
+def test_an_answer_has_lists_of_activities_and_says_until_when_it_is_whole(
+    sender: XapiSender,
+) -> None:
+    """Out: `with_lists_of_activities`, for a statement or its SubStatement; the header."""
+    context = {"contextActivities": {"parent": {"id": f"{LMS}/course/view.php?id=7"}}}
+    planned = statement("ben", objectType="SubStatement", context=context)
+    sent = statement(context=context, object=planned)
+    [statement_id] = sender.request("POST", json=sent).json()
+    before = datetime.now(UTC)
+    params = {"statementId": statement_id}
+    found = sender.request("GET", params=params)
+    for part in (found.json(), found.json()["object"]):
+        assert isinstance(part["context"]["contextActivities"]["parent"], list)
+    until_when = datetime.fromisoformat(found.headers["X-Experience-API-Consistent-Through"])
+    assert before <= until_when <= datetime.now(UTC)
+    modified = parsedate_to_datetime(found.headers["Last-Modified"])
+    assert modified == datetime.fromisoformat(found.json()["stored"]).replace(microsecond=0)
+    head = sender.request("HEAD", params=params)
+    assert (head.status_code, head.content) == (200, b"")
+
+
+def test_a_strict_source_refuses_what_a_lax_one_counts(
+    guarded: Gateway, sender: XapiSender
+) -> None:
     wrong = statement(context={"registration": "7"})
     answer = sender.request("POST", json=[statement(), wrong])
     assert answer.status_code == 200
     assert sender.live_day()["broken_rules"] == {"id": 1}
-    strict = Sender(guarded, "submit", strict=True)
+    strict = XapiSender(guarded, "submit", strict=True)
     answer = strict.request("POST", json=[statement(), wrong])
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:edugraph:problem:statement")
     assert "context.registration" in answer.json()["detail"]
@@ -330,9 +404,9 @@ def test_a_strict_source_refuses_what_a_lax_one_counts(guarded: Gateway, sender:
     assert strict.request("POST", json=[statement()]).status_code == 200
 
 
-def test_another_source_does_not_see_a_statement(guarded: Gateway, sender: Sender) -> None:
+def test_another_source_does_not_see_a_statement(guarded: Gateway, sender: XapiSender) -> None:
     """Out: the source in `_place`. Ids of two sources may be equal."""
-    other = Sender(guarded, "submit", "personal")
+    other = XapiSender(guarded, "submit", "personal")
     given = str(uuid4())
     assert sender.request("POST", json=statement(id=given)).status_code == 200
     assert other.request("GET", params={"statementId": given}).status_code == 404
@@ -347,12 +421,12 @@ def test_only_a_source_of_statements_takes_them(guarded: Gateway) -> None:
     with guarded.client(headers=operator) as client:
         body = {"name": f"t-{uuid4().hex[:8]}", "kind": "records", "keys": [key_id]}
         client.post("/v1/sources", json=body).raise_for_status()
-    with guarded.client(headers={**key, **VERSION}) as client:
+    with guarded.client(headers={**key, **XAPI_VERSION}) as client:
         assert client.post("/xapi/statements", json=statement()).status_code == 422
 
 
 def test_a_statement_is_not_shown_after_an_erasure_or_of_a_restricted_student(
-    guarded: Gateway, sender: Sender
+    guarded: Gateway, sender: XapiSender
 ) -> None:
     """Out: the prefix of STATEMENTS, which `CourseMembers.forget` deletes; `may_be_shown`."""
     members = CourseMembers(connect(guarded.environment["EDUGRAPH_REDIS_URL"]))
@@ -375,7 +449,7 @@ def test_a_statement_is_not_shown_after_an_erasure_or_of_a_restricted_student(
         members.tell_restricted((), members.epoch())
 
 
-def test_get_lists_nothing(sender: Sender) -> None:
+def test_get_lists_nothing(sender: XapiSender) -> None:
     for params in ({}, {"agent": "x"}, {"statementId": str(uuid4()), "limit": "1"}):
         answer = sender.request("GET", params=params)
         assert (answer.status_code, answer.json()["type"]) == (400, "urn:edugraph:problem:not-lrs")
@@ -389,7 +463,7 @@ def test_many_messages_that_wait_refuse_no_statement(
     folder = tmp_path_factory.mktemp("deep")
     with (
         gateway(guarded.environment, folder, auth="off", max_queue_depth="1") as running,
-        running.client(headers=VERSION) as client,
+        running.client(headers=XAPI_VERSION) as client,
     ):
         for _ in range(4):
             for _ in range(2):

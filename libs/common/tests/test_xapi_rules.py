@@ -49,8 +49,12 @@ WHOLE: dict[str, Any] = {
         }
     ],
 }
+MAIL = {"mbox": "mailto:ann@school.example"}
+APPLICATION = {"account": {"homePage": "https://lms.example", "name": "an application"}}
 FORMS: list[dict[str, Any]] = [
     WHOLE,
+    {**WHOLE, "result": {"duration": "P4W"}},
+    {**WHOLE, "authority": {"objectType": "Group", "member": [APPLICATION, MAIL]}},
     {**WHOLE, "object": {**ANN}},
     {**WHOLE, "object": {"objectType": "StatementRef", "id": WHOLE["id"]}, "context": {}},
     {
@@ -125,6 +129,11 @@ def test_a_statement_of_the_specification_breaks_no_rule(statement: dict[str, An
         ("result.success", "yes", "type", "result.success"),
         ("result.duration", "1 hour", "duration", "result.duration"),
         ("result.duration", "PT", "duration", "result.duration"),
+        ("result.duration", "P4W1D", "duration", "result.duration"),
+        ("authority", {"objectType": "Group", "mbox": "mailto:g@school.example"}, "group", "authority"),
+        ("authority", {"objectType": "Group", "member": [APPLICATION]}, "group", "authority"),
+        ("authority", {"objectType": "Group", "member": [APPLICATION, ANN, ANN]}, "group", "authority"),
+        ("authority", {"objectType": "Group", "member": [MAIL, MAIL]}, "group", "authority"),
         ("context.language", "e", "language", "context.language"),
         ("context.contextActivities", {"parents": []}, "unknown property", "context.contextActivities"),
         ("context.team", ANN, "group", "context.team"),

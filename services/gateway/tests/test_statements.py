@@ -69,6 +69,11 @@ class Memory:
             raise Retryable("Redis is away")
         self.recent.update(statements)
 
+    def hide(self, source: str, ids: Sequence[str], now: datetime) -> None:
+        found = self.find(source, ids, now)
+        hidden = {each: recent._replace(packed="") for each, recent in found.items()}
+        self.remember(source, hidden, now)
+
     def moments(
         self, _source: str, given: Mapping[str, Moment], now: datetime
     ) -> dict[str, Moment]:
@@ -291,7 +296,8 @@ def test_files_of_a_request_are_counted_and_dropped() -> None:
         b"--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: binary\r\n"
         b"X-Experience-API-Hash: 00\r\n\r\nsecret\r\n--b--\r\n"
     )
-    assert split_files("multipart/mixed; boundary=b", body) == (b"[1]", Attachments(1, 6))
+    found = Attachments(1, 6, hashes=frozenset({"00"}))
+    assert split_files("multipart/mixed; boundary=b", body) == (b"[1]", found)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def make_application(gateway: Gateway) -> FastAPI:
     if gateway.settings.auth == "off" and not gateway.settings.open_to_network:
         application.add_middleware(LoopbackOnly, answer=problem_answer)
     application.add_middleware(NotStored)
-    application.add_middleware(XapiHeaders, origins=gateway.settings.xapi_origins)
+    application.add_middleware(XapiHeaders, origins=gateway.settings.xapi_origins, now=gateway.now)
     observe(application, gateway)
     return application
 

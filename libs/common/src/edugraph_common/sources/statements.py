@@ -6,7 +6,7 @@ https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid5
@@ -253,6 +253,32 @@ def statement_id(value: dict[str, Any]) -> str:
     content["timestamp"] = _as_moment(value.get("timestamp") or value.get("stored"))
     canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return str(uuid5(_NAMESPACE, escaped(canonical)))
+
+
+def attachments_of(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the descriptions of the files of a decoded statement and of its SubStatement."""
+    found = []
+    for part in (value, value.get("object")):
+        listed = part.get("attachments") if isinstance(part, dict) else None
+        if isinstance(listed, list):
+            found += [each for each in listed if isinstance(each, dict)]
+    return found
+
+
+def with_lists_of_activities(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a decoded statement in which each kind of context activities is a list, as receivers show them."""
+    shown = dict(value)
+    context = shown.get("context")
+    activities = context.get("contextActivities") if isinstance(context, dict) else None
+    if isinstance(context, dict) and isinstance(activities, dict):
+        lists = {}
+        for kind, named in activities.items():
+            lists[kind] = [named] if isinstance(named, dict) else named
+        shown["context"] = {**context, "contextActivities": lists}
+    of_statement = shown.get("object")
+    if isinstance(of_statement, dict) and of_statement.get("objectType") == "SubStatement":
+        shown["object"] = with_lists_of_activities(of_statement)
+    return shown
 
 
 def content_key(value: dict[str, Any]) -> str:

@@ -56,8 +56,9 @@ _TIMESTAMP = re.compile(
 )
 _NEGATIVE_ZERO = re.compile(r".*-00(?::?00)?")
 _NUMBER = r"\d+(?:[.,]\d+)?"
+# ISO 8601 has weeks alone, or the other units.
 _DURATION = re.compile(
-    rf"P(?!$)(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
+    rf"P{_NUMBER}W|P(?!$)(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}D)?"
     rf"(?:T(?=\d)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?"
 )
 _VERSION = re.compile(r"(?:1\.0|2\.0)(?:\.\d+)?")
@@ -99,7 +100,7 @@ def _statement(value: Any, field: str) -> Iterator[Broken]:
             "context": _context,
             "timestamp": _timestamp,
             "stored": _timestamp,
-            "authority": _actor,
+            "authority": _authority,
             "version": _matching("version", _VERSION),
             "attachments": _list_of(_attachment),
         },
@@ -152,6 +153,19 @@ def _group(value: Any, field: str) -> Iterator[Broken]:
     identifiers = _identifiers(value)
     has_members = bool(value.get("member"))
     if identifiers > 1 or (identifiers == 0 and not has_members):
+        yield Broken("group", field)
+
+
+def _authority(value: Any, field: str) -> Iterator[Broken]:
+    """Yield the broken rules of an authority. A group is one of OAuth: an application and its user, without an id."""
+    yield from _actor(value, field)
+    if not isinstance(value, dict) or value.get("objectType") != "Group":
+        return
+    members = value.get("member")
+    if not isinstance(members, list):
+        members = []
+    applications = [each for each in members if isinstance(each, dict) and "account" in each]
+    if _identifiers(value) > 0 or len(members) != 2 or not applications:
         yield Broken("group", field)
 
 

@@ -8,13 +8,14 @@ from edugraph_common.runtime.service.problems import Problem
 from edugraph_gateway.submission.statements import Attachments
 
 JSON = "application/json"
+HASH_HEADER = "X-Experience-API-Hash"
 # Bytes of a request with its files. It is in memory as a whole.
 MOST_BYTES = 4 << 20
 MOST_PARTS = 1_000
 
 
 def split_files(content_type: str, body: bytes) -> tuple[bytes, Attachments]:
-    """Return the JSON of the statements, and the number and size of the files. Raises Problem 400.
+    """Return the JSON of the statements, and the headers of their files in short. Raises Problem 400.
 
     The body is split at its boundary alone. A parser of mail also reads parts of parts, and the parameters of each
     header in quadratic time.
@@ -40,11 +41,23 @@ def split_files(content_type: str, body: bytes) -> tuple[bytes, Attachments]:
     if first_head.get_content_type() != JSON:
         raise _wrong(f"begins with a part that is not {JSON}")
     size = 0
+    hashes = set()
+    are_binary = True
     for head_of_file, content in files:
-        if "X-Experience-API-Hash" not in head_of_file:
-            raise _wrong("has a file without X-Experience-API-Hash")
+        if HASH_HEADER not in head_of_file:
+            raise _wrong(f"has a file without {HASH_HEADER}")
+        hashes.add(str(head_of_file[HASH_HEADER]).strip().lower())
+        encoding = str(head_of_file.get("Content-Transfer-Encoding", ""))
+        if encoding.strip().lower() != "binary":
+            are_binary = False
         size += len(content)
-    return statements, Attachments(len(files), size)
+    found = Attachments(
+        number=len(files),
+        bytes=size,
+        hashes=frozenset(hashes),
+        are_binary=are_binary,
+    )
+    return statements, found
 
 
 def _wrong(reason: str) -> Problem:

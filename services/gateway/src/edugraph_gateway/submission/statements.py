@@ -6,7 +6,7 @@ those of the last ten minutes only (docs/adr/0121-statements-are-received-live.m
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -33,7 +33,14 @@ from edugraph_common.runtime.shared_state.recent_statements import (
 from edugraph_common.sources import Platforms
 from edugraph_common.sources.live_statements import statement_row
 from edugraph_common.sources.moodle import mark_summaries_of_request
-from edugraph_common.sources.statements import content_key, statement_id, verb_iri
+from edugraph_common.sources.statements import (
+    VOIDED,
+    attachments_of,
+    content_key,
+    statement_id,
+    verb_iri,
+    with_lists_of_activities,
+)
 from edugraph_common.sources.xapi import read_statement
 from edugraph_common.sources.xapi_rules import broken_rules
 from edugraph_gateway.deadlines import in_time
@@ -51,10 +58,16 @@ log = structlog.get_logger()
 
 
 class Attachments(NamedTuple):
-    """The files that came with a request. They are counted and not kept."""
+    """The files that came with a request. They are counted and not kept.
+
+    `hashes` has the hash that the header of each file states. `are_binary`: each part with a file says that its
+    encoding is binary.
+    """
 
     number: int = 0
     bytes: int = 0
+    hashes: frozenset[str] = frozenset()
+    are_binary: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,8 +142,12 @@ class StatementReceiver:
             recent = {}
             for name, statement in found.new.items():
                 shown = _as_stored(statement, request.caller, name, now)
-                recent[name] = Recent(contents[name], now, packed_statement(shown))
+                voids = verb_iri(statement) == VOIDED
+                packed = packed_statement(shown)
+                recent[name] = Recent(contents[name], now, packed, is_voiding=voids)
             await self._try(lambda: self.recent.remember(request.source_name, recent, now))
+            voided = _voided_by(found.new.values())
+            await self._try(lambda: self.recent.hide(request.source_name, voided, now))
         counts = Counter(
             accepted=len(found.new),
             known=found.known,
@@ -243,22 +260,14 @@ def _checked(request: Request) -> Counter[str]:
     if len(request.statements) > MOST_STATEMENTS:
         raise _Wrong("(body)", f"has more than {MOST_STATEMENTS:,} statements")
     rules: Counter[str] = Counter()
-    given = set()
     is_strict = request.source is not None and request.source.strict
+    _check_ids(request.statements)
+    wrong_files = _wrong_files(request)
+    if wrong_files:
+        rules["attachment"] += 1
+    if wrong_files and is_strict:
+        raise _Wrong("attachments", wrong_files)
     for statement in request.statements:
-        if verb_iri(statement) is None:
-            raise _Wrong("verb.id", "the IRI of a verb is missing")
-        for name in ("actor", "object"):
-            if not isinstance(statement.get(name), dict):
-                raise _Wrong(name, "an object is missing")
-        try:
-            name = statement_id(statement)
-        except InvalidRecord as wrong:
-            raise _Wrong(wrong.field, wrong.reason) from None
-        if statement.get("id") is not None:
-            if name in given:
-                raise _Wrong("id", "two statements of the request have one id")
-            given.add(name)
         broken = broken_rules(statement)
         if broken and is_strict:
             shown = ", ".join(
@@ -268,6 +277,48 @@ def _checked(request: Request) -> Counter[str]:
         # A statement that breaks a rule in several fields counts once.
         rules.update({each.rule for each in broken})
     return rules
+
+
+def _check_ids(statements: Sequence[dict[str, Any]]) -> None:
+    """Raise _Wrong for a statement that cannot be read, and for two to which the sender gave one id."""
+    given = set()
+    for statement in statements:
+        if verb_iri(statement) is None:
+            raise _Wrong("verb.id", "the IRI of a verb is missing")
+        for name in ("actor", "object"):
+            if not isinstance(statement.get(name), dict):
+                raise _Wrong(name, "an object is missing")
+        try:
+            name = statement_id(statement)
+        except InvalidRecord as wrong:
+            raise _Wrong(wrong.field, wrong.reason) from None
+        if statement.get("id") is None:
+            continue
+        if name in given:
+            raise _Wrong("id", "two statements of the request have one id")
+        given.add(name)
+
+
+def _wrong_files(request: Request) -> str:
+    """Return what is wrong with the files of a request as a whole, or "". The files themselves are not looked at."""
+    described = set()
+    without_address = set()
+    for statement in request.statements:
+        for attachment in attachments_of(statement):
+            sha2 = attachment.get("sha2")
+            if not isinstance(sha2, str):
+                continue
+            described.add(sha2.lower())
+            if attachment.get("fileUrl") is None:
+                without_address.add(sha2.lower())
+    files = request.attachments
+    if not files.are_binary:
+        return "a file does not say that its transfer encoding is binary"
+    if files.hashes - described:
+        return "a file has a hash that no statement names"
+    if without_address - files.hashes:
+        return "a statement names a file that did not come"
+    return ""
 
 
 def _needs_both(statement: Mapping[str, Any]) -> bool:
@@ -316,6 +367,16 @@ def _named_rules(rules: Mapping[str, int]) -> dict[str, int]:
     return {RULE + rule: number for rule, number in rules.items()}
 
 
+def _voided_by(statements: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the ids of the statements that these void."""
+    found = []
+    for statement in statements:
+        target = statement["object"]
+        if verb_iri(statement) == VOIDED and target.get("objectType") == "StatementRef":
+            found.append(str(target.get("id")).strip().lower())
+    return found
+
+
 def _as_stored(
     statement: Mapping[str, Any], caller: Caller, name: str, now: datetime
 ) -> dict[str, Any]:
@@ -328,7 +389,7 @@ def _as_stored(
     return {
         "version": "1.0.3",
         "timestamp": _moment(statement) or stored,
-        **statement,
+        **with_lists_of_activities(statement),
         "id": name,
         "stored": stored,
         "authority": authority,

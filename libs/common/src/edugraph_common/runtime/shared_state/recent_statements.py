@@ -29,19 +29,23 @@ MOST_BYTES = 24 << 20
 MOST_MOMENTS = 60_000
 # A larger statement is remembered without its content, so a GET does not find it.
 LARGEST_STATEMENT_BYTES = 16 << 10
+_VOIDING = "voiding"
+_OTHER = "other"
 _SIZE = "bytes"  # no statement has this name, since their names have a slash
 
 
 class Recent(NamedTuple):
     """A remembered statement. `content` is `statements.content_key`.
 
-    `packed` is the statement, packed into a text, or "" if it was too large. A request may look for a thousand
-    statements, which together may unpack to far more than the memory of the gateway, so only a GET unpacks one.
+    `packed` is the statement, packed into a text, or "" if it was too large or was voided. A request may look for a
+    thousand statements, which together may unpack to far more than the memory of the gateway, so only a GET unpacks
+    one. `is_voiding`: it voids another statement, so that it cannot be voided itself.
     """
 
     content: str
     at: datetime
     packed: str
+    is_voiding: bool = False
 
     @property
     def statement(self) -> dict[str, Any] | None:
@@ -112,6 +116,14 @@ class RecentStatements:
             pipe.expireat(key, _end(now))
             pipe.execute()
 
+    def hide(self, source: str, ids: Sequence[str], now: datetime) -> None:
+        """Keep what identifies these statements, and forget their contents, since they were voided."""
+        hidden = {}
+        for statement_id, recent in self.find(source, ids, now).items():
+            if not recent.is_voiding:
+                hidden[statement_id] = recent._replace(packed="")
+        self.remember(source, hidden, now)
+
     def moments(self, source: str, given: Mapping[str, Moment], now: datetime) -> dict[str, Moment]:
         """Return, for each content, its id and moment: those of its first sending within ten minutes.
 
@@ -175,9 +187,10 @@ def _moment(text: str) -> Moment:
 
 def _written(recent: Recent) -> str:
     at = recent.at.astimezone(UTC).isoformat()
-    return f"{recent.content} {at} {recent.packed}"
+    kind = _VOIDING if recent.is_voiding else _OTHER
+    return f"{recent.content} {at} {kind} {recent.packed}"
 
 
 def _read(text: str) -> Recent:
-    content, at, packed = text.split(" ")
-    return Recent(content, datetime.fromisoformat(at), packed)
+    content, at, kind, packed = text.split(" ")
+    return Recent(content, datetime.fromisoformat(at), packed, is_voiding=kind == _VOIDING)

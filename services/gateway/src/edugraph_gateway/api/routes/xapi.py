@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -9,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.permissions import SCOPES, Scope
+from edugraph_common.contracts.permissions import Scope
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import Caller
@@ -76,7 +78,6 @@ def admitted_client(*any_of: Scope, personal: bool = False) -> Any:
     return Depends(admit)
 
 
-Client = Annotated[Caller, admitted_client(*SCOPES)]
 Sender = Annotated[Caller, admitted_client("submit")]
 SenderWhoReads = Annotated[Caller, admitted_client("submit", personal=True)]
 StatementId = Annotated[str | None, Query(alias="statementId", max_length=128)]
@@ -103,9 +104,10 @@ def _described(schema: dict[str, Any] | None) -> dict[str, Any]:
     return described
 
 
-@router.get("/about", responses=problem_responses(401, 403, 429, 503))
-async def about(request: Request, _caller: Client) -> About:
-    """Return the versions of xAPI that the receiver takes.
+@router.head("/about", include_in_schema=False)
+@router.get("/about")
+async def about(request: Request) -> About:
+    """Return the versions of xAPI that the receiver takes. It needs no key, as the specification asks.
 
     A client that names a version 1.0 gets those of 1.0 alone, since such clients fail at a version that they do not
     know.
@@ -172,6 +174,7 @@ async def put_statement(
     return Response(status_code=204)
 
 
+@router.head("/statements", include_in_schema=False)
 @router.get(
     "/statements",
     response_model=dict[str, Any],
@@ -207,7 +210,9 @@ async def get_statement(
             return True
 
         if await anyio.to_thread.run_sync(may_be_shown):
-            return JSONResponse(statement)
+            stored = datetime.fromisoformat(statement["stored"])
+            headers = {"Last-Modified": format_datetime(stored.astimezone(UTC), usegmt=True)}
+            return JSONResponse(statement, headers=headers)
     raise not_found_for(caller.client_id, "statement", wanted)
 
 
