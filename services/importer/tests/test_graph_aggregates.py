@@ -486,13 +486,12 @@ def test_practice_is_made_anew_from_the_attempts_that_stay() -> None:
         day: int, outcome: int, number: int | None = None, item: str = "i"
     ) -> dict[str, Any]:
         return {
-            "student": "a", "item": item, "record": f"r{day}", "timestamp": at(day), "number": number,
+            "item": item, "record": f"r{day}", "timestamp": at(day), "number": number,
             "outcome": outcome,
         }  # fmt: skip
 
-    tx = Transaction(
-        recompute_practised=[attempt(3, 1000, 2), attempt(2, 250, 1), attempt(1, 0, item="j")]
-    )
+    attempts = [attempt(3, 1000, 2), attempt(2, 250, 1), attempt(1, 0, item="j")]
+    tx = Transaction(recompute_practised=[{"student": "a", "attempts": attempts}])
     recompute(tx, UnitOfWork.staged(), Outdated(practised={("b", "i"), ("a", "j"), ("a", "i")}))
     asked = [{"student": "a", "items": ["i", "j"]}, {"student": "b", "items": ["i"]}]
     assert tx.rows("recompute_practised") == tx.rows("remove_practised") == asked

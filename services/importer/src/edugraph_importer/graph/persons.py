@@ -27,13 +27,12 @@ from edugraph_importer.graph.groups import LeaderNotes
 from edugraph_importer.graph.model import Node, Outdated
 from edugraph_importer.graph.owners import ids_of_persons
 from edugraph_importer.graph.statements import CYPHER, Row
-from edugraph_importer.graph.take_back import read_links, recompute
+from edugraph_importer.graph.take_back import read_parts, recompute
 from edugraph_importer.graph.unit_of_work import (
     delete_orphans,
     lock_and_load,
     write_changed_state,
 )
-from edugraph_importer.graph.versions import StoredVersion
 
 IDS_AT_ONCE = 100  # whose owners change, or whose records are moved, in one transaction
 RECORDS_AT_ONCE = 1_000  # to move in one transaction
@@ -212,9 +211,10 @@ def _move(tx: neo4j.Transaction, ids: Sequence[str], epoch: int, leaders: Leader
     for label in _PERSON_LABELS:
         limit = RECORDS_AT_ONCE - len(named)
         found[label] = []
-        for row in tx.run(CYPHER[f"links_to_move_{label}"], rows=rows, limit=limit):
-            found[label].append(row.data())
-            named[row["record"]] = row["hash"]
+        result = tx.run(CYPHER[f"links_to_move_{label}"], rows=rows, limit=limit)
+        for link in result.single(strict=True)["links"]:
+            found[label].append(link)
+            named[link["record"]] = link["hash"]
     if not named:
         return 0
     # The sums of both persons change, as if the records were removed from one and written for the other.
@@ -230,11 +230,11 @@ def _move(tx: neo4j.Transaction, ids: Sequence[str], epoch: int, leaders: Leader
             persons |= {(label, link["place"]), (label, link["owner"])}
     ids_of_label = {label: sorted(record_ids) for label, record_ids in sorted(records.items())}
     _lock_records(tx, ids_of_label, named)
-    before = read_links(tx, ids_of_label)
-    outdated = _at_both(before.outdated, owners)
+    before, nodes = read_parts(tx, ids_of_label)
+    outdated = _at_both(before, owners)
     outdated.fields = persons
     outdated.any_field = True
-    unit = lock_and_load(tx, before.nodes | persons, outdated.learns)
+    unit = lock_and_load(tx, nodes | persons, outdated.learns)
     for label, links in found.items():
         _move_links(tx, label, links)
     recompute(tx, unit, outdated)
@@ -265,10 +265,9 @@ def _lock_records(
     for label in RECORD_LABELS:
         if label not in records:
             continue
-        result = tx.run(CYPHER[f"lock_records_{label}"], ids=records[label])
-        row = result.single(strict=True)
-        for record_id, properties, *_ in row["records"]:
-            found[record_id] = StoredVersion.read(label, properties).content_hash
+        result = tx.run(CYPHER[f"lock_contents_{label}"], ids=records[label])
+        for record_id, content_hash in result.single(strict=True)["records"]:
+            found[record_id] = content_hash
     if found != hashes:
         raise StaleRead
 

@@ -207,8 +207,9 @@ def recompute_practised(tx: neo4j.Transaction, pairs: Collection[Pair]) -> None:
         rows.append({"student": student_id, "items": item_ids})
     sums = Sums()
     for row in tx.run(CYPHER["recompute_practised"], rows=rows):
-        place = attempt_place(version_key(row), row["number"])
-        sums.practice[row["student"], row["item"]].add(row["outcome"], place)
+        for attempt in row["attempts"]:
+            place = attempt_place(version_key(attempt), attempt["number"])
+            sums.practice[row["student"], attempt["item"]].add(attempt["outcome"], place)
     run_rows(tx, "remove_practised", rows)
     sums.write(tx)
 

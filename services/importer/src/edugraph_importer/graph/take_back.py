@@ -153,15 +153,23 @@ def lock_superseded(
     return locked
 
 
-def read_links(tx: neo4j.Transaction, records: Mapping[str, list[str]]) -> SupersededVersions:
-    """Read the links of these records, which must be locked. `records` maps a label to ids.
+def read_parts(
+    tx: neo4j.Transaction, records: Mapping[str, list[str]]
+) -> tuple[Outdated, set[Node]]:
+    """Return the aggregates that these records have a part in, and the nodes to which they link.
 
-    The keys of their versions are left out.
+    `records` maps a label to ids. The records must be locked, and link to a person: `ends_of` knows no other labels.
     """
     found = SupersededVersions()
     for label, record_ids in records.items():
-        _read_links(tx, found, label, record_ids)
-    return found
+        result = tx.run(CYPHER[f"ends_of_{label}"], ids=record_ids)
+        for record in result.single(strict=True)["records"]:
+            links: list[Row] = []
+            for link in record["ends"]:
+                found.nodes.add((link["label"], link["end"]))
+                links.append(record | link)
+            _note_outdated(found, label, links)
+    return found.outdated, found.nodes
 
 
 def _read_links(
@@ -182,7 +190,9 @@ def _read_links(
         _note_outdated(locked, label, links)
 
 
-def _note_outdated(locked: SupersededVersions, label: str, links: Sequence[neo4j.Record]) -> None:
+def _note_outdated(
+    locked: SupersededVersions, label: str, links: Sequence[neo4j.Record | Row]
+) -> None:
     """Note the aggregates that a record has a part in. They follow from combinations of the ends of its `links`."""
     outdated = locked.outdated
     ends: dict[str, set[str]] = defaultdict(set)  # relationship type -> ids at its ends

@@ -52,8 +52,25 @@ RETURN n.epoch AS epoch
 UNWIND $rows AS row
 MATCH (p:{label} {id: row.place})
 MATCH (p)-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n) WHERE coalesce(r.given_id, p.id) = row.given
-RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS record, n.content_hash AS hash,
-  row.given AS given, row.place AS place, row.owner AS owner LIMIT $limit
+WITH DISTINCT row, n LIMIT $limit
+RETURN collect({label: [each IN labels(n) WHERE each <> 'Record'][0], record: n.id, hash: n.content_hash,
+  given: row.given, place: row.place, owner: row.owner}) AS links
+
+// name: lock_contents
+// Locks records in the given order and returns their content hashes. `lock_records` returns the whole version.
+// for: Attempt, CourseRecord, ErrorRecord, Interaction, Membership
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+SET n.content_hash = n.content_hash
+RETURN collect([id, n.content_hash]) AS records
+
+// name: ends_of
+// Returns the types of the relationships of these records, with the nodes at their ends.
+// for: Attempt, CourseRecord, ErrorRecord, Interaction, Membership
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})-[r]-(m)
+WITH n, collect({type: type(r), label: labels(m)[0], end: m.id}) AS ends
+RETURN collect({record: n.id, interaction_type: n.interaction_type, ends: ends}) AS records
 
 // name: move_sent
 // Makes the owner the sender of interactions. A student and a teacher may have the same id.

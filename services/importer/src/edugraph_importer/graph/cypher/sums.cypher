@@ -122,11 +122,12 @@ MATCH (s:Student {id: row.student})-[r:PRACTISED]->(i) WHERE i.id IN row.items
 DELETE r
 
 // name: recompute_practised
-// Returns the attempts of students at some items. An attempt without an outcome is not a try.
+// Returns the attempts of students at some items, in a row for each student. An attempt without an outcome is not a
+// try.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i) WHERE i.id IN row.items AND n.outcome IS NOT NULL
-RETURN row.student AS student, i.id AS item, n.id AS record, n.timestamp AS timestamp, n.attempt_number AS number,
-  n.outcome AS outcome
+RETURN row.student AS student, collect({item: i.id, record: n.id, timestamp: n.timestamp, number: n.attempt_number,
+  outcome: n.outcome}) AS attempts
 
 // name: add_relates_to
 // Adds to the number of records that show a mistake of the type with the point behind it, and to the sums of strength
