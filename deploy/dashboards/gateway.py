@@ -1,12 +1,12 @@
 """The dashboard of the gateway."""
 
 from http_service import HttpService
-from panels import Query, Row, course, series
+from panels import Query, Row, course, highest, series
 
 from edugraph_common.runtime.service import metrics
 
 TITLE = "EduGraph / Gateway"
-ABOUT = "HTTP by route and status."
+ABOUT = "HTTP by route and status, jobs, and sources that send live."
 
 ROWS = (
     *HttpService(
@@ -35,6 +35,30 @@ ROWS = (
                     "{{outcome}}",
                 ),
                 width=24,
+            ),
+        ),
+    ),
+    Row(
+        "Sources that send live",
+        (
+            course(
+                "Rows of yesterday and today",
+                "short",
+                "Many rejected rows: EduGraphLiveRowsRejected in the runbook.",
+                Query(highest(metrics.LIVE_ROWS, "source", "state"), "{{source}} {{state}}"),
+            ),
+            course(
+                "Waiting, with nothing written",
+                "s",
+                "EduGraphLiveRowsWait in the runbook: the importer does not keep up, or a server is away.",
+                Query(highest(metrics.LIVE_LAG, "source"), "{{source}}"),
+                red=300,
+            ),
+            course(
+                "Since the last row",
+                "s",
+                "Longer than the source is usually silent: look whether its sender runs.",
+                Query(f"time() - {highest(metrics.LIVE_LAST_ACCEPTED, 'source')}", "{{source}}"),
             ),
         ),
     ),

@@ -26,7 +26,8 @@ from waiting import until
 
 from edugraph_common.runtime.messaging.packed_rows import unpack_rows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
-from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.live_counts import LiveCounts
 from edugraph_common.runtime.shared_state.recent_statements import (
     MOMENTS,
     MOST_BYTES,
@@ -36,6 +37,8 @@ from edugraph_common.runtime.shared_state.recent_statements import (
     RecentStatements,
     packed_statement,
 )
+from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
+from edugraph_gateway.operations.live_sources import LiveDays
 
 pytestmark = pytest.mark.real
 LMS = "https://lms.example"
@@ -296,6 +299,28 @@ def test_files_are_counted_and_dropped(sender: XapiSender, guarded: Gateway) -> 
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         headers = {**sender.bearer, **XAPI_VERSION, "Content-Type": kind}
         assert sender.request("POST", content=b"{}", headers=headers).status_code == 400
+
+
+def test_the_figures_of_a_source_have_the_rows_that_wait(
+    guarded: Gateway, sender: XapiSender
+) -> None:
+    """Out: `first_accepted` is replaced by each request."""
+    begin = datetime.now(UTC)
+    assert sender.request("POST", json=statement("ann")).status_code == 200
+    between = datetime.now(UTC)
+    assert sender.request("POST", json=statement("ben")).status_code == 200
+    client = connect(guarded.environment["EDUGRAPH_REDIS_URL"])
+
+    def tomorrow() -> datetime:
+        return datetime.now(UTC) + timedelta(days=1)
+
+    days = LiveDays(SourceRegistry(client), LiveCounts(client), Jobs(client), tomorrow)
+    [found] = [each for each in days.recent() if each.source == sender.source and each.accepted]
+    assert (found.accepted, found.waiting) == (2, 2)
+    assert found.first_accepted is not None
+    assert begin <= found.first_accepted <= between
+    assert found.last_accepted is not None
+    assert found.last_accepted >= between
 
 
 def with_files(described: list[dict[str, Any]], *parts: tuple[str, str]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_fig
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.held_queues import HeldQueues, keep_reading_reports
+from edugraph_gateway.operations.live_sources import LiveDays
 from edugraph_gateway.operations.readiness import Probes, make_probes
 from edugraph_gateway.operations.restriction import Restrictions, restricted_from_importer
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
@@ -90,6 +91,7 @@ class Gateway:
     diagnose: Callable[[], list[Check]]
     broker_figures: BrokerFigures
     analysis_backlog: AnalysisBacklog
+    live_days: LiveDays
     queue_depth: Callable[[str], int]
     # The value is None if workers send no reports.
     read_reports: Callable[[], Coroutine[Any, Any, None]] | None
@@ -212,6 +214,7 @@ def open_gateway(
         ),
         broker_figures=broker_figures(settings, celery_app, letter_store.counts),
         analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
+        live_days=LiveDays(SourceRegistry(client), live_counts, jobs, now),
         queue_depth=queue_depth(celery_app),
         end_records=partial(end_old_records, submitter),
         read_reports=partial(keep_reading_reports, celery_app, held_queues)

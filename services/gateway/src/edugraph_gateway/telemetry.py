@@ -8,6 +8,7 @@ from edugraph_common.runtime.service.http_telemetry import Telemetry
 from edugraph_common.runtime.service.instruments import exposition, open_all
 from edugraph_common.runtime.service.metrics_server import serve_metrics
 from edugraph_gateway.gateway import Gateway
+from edugraph_gateway.operations.live_sources import LiveFigures
 
 
 def observe(application: FastAPI, gateway: Gateway) -> None:
@@ -25,8 +26,9 @@ def serve_own_metrics(gateway: Gateway) -> None:
     if gateway.settings.metrics_port:
         figures = gateway.broker_figures
         backlog = gateway.analysis_backlog
+        live = LiveFigures(gateway.live_days)
         serve_metrics(
             gateway.settings.metrics_host,
             gateway.settings.metrics_port,
-            lambda: exposition(figures, backlog),
+            lambda: exposition(figures, backlog, live),
         )

@@ -141,6 +141,7 @@ class LiveDay(ContractModel):
     source: SourceName
     day: date
     job_id: str
+    first_accepted: datetime | None = None
     last_accepted: datetime | None = None
     accepted: int = 0
     known: int = 0

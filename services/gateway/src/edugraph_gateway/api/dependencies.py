@@ -29,6 +29,7 @@ from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
+from edugraph_gateway.operations.live_sources import LiveDays
 from edugraph_gateway.operations.readiness import Probes
 from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskResults
@@ -153,6 +154,7 @@ EndingDep = Annotated[Event, part(lambda gateway: gateway.ending)]
 EventStreamsDep = Annotated[EventStreams, part(lambda gateway: gateway.event_streams)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
 LiveDep = Annotated[LiveGatherer, part(lambda gateway: gateway.live)]
+LiveDaysDep = Annotated[LiveDays, part(lambda gateway: gateway.live_days)]
 LiveCountsDep = Annotated[LiveCounts, part(lambda gateway: gateway.live_counts)]
 StatementsDep = Annotated[StatementReceiver, part(lambda gateway: gateway.statements)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]

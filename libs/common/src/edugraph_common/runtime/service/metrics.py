@@ -341,6 +341,31 @@ WEBHOOK_EVENTS = Counter(
     "given up (after a day), unreadable",
     (Label("outcome", _words(WebhookOutcome)),),
 )
+LIVE_STATES = ("accepted", "waiting", "rejected")
+# A source is written by keys that an operator gives out, so a school has some dozens at most.
+_source = Label("source", bound="the sources that sent something yesterday or today", most=200)
+LIVE_ROWS = Gauge(
+    "gateway",
+    "live_rows",
+    "Rows that sources sent live yesterday and today (UTC). accepted: the broker has confirmed them; waiting: the "
+    "importer has not counted them yet; rejected: it has set them aside",
+    (_source, Label("state", LIVE_STATES)),
+    opened_apart=True,
+)
+LIVE_LAG = Gauge(
+    "gateway",
+    "live_lag_seconds",
+    "Time for which live rows have waited and none was written; 0 if none waits",
+    (_source,),
+    opened_apart=True,
+)
+LIVE_LAST_ACCEPTED = Gauge(
+    "gateway",
+    "live_last_accepted_seconds",
+    "When the last live row of a source was accepted, in seconds since 1970",
+    (_source,),
+    opened_apart=True,
+)
 ANALYSIS_WAITING = Gauge(
     "gateway",
     "analysis_records_waiting",

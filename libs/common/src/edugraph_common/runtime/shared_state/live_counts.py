@@ -9,6 +9,7 @@ import redis
 from edugraph_common.runtime.service.redis_errors import redis_errors
 
 KEPT = timedelta(days=40)
+FIRST_ACCEPTED = "first_accepted"
 LAST_ACCEPTED = "last_accepted"
 
 
@@ -29,6 +30,7 @@ class LiveCounts:
                 if number:
                     pipe.hincrby(key, name, number)
             if accepted:
+                pipe.hsetnx(key, FIRST_ACCEPTED, now.isoformat())
                 pipe.hset(key, LAST_ACCEPTED, now.isoformat())
             pipe.expire(key, KEPT)
             pipe.execute()

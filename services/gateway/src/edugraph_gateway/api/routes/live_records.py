@@ -5,7 +5,7 @@ GET /v1/sources/{name}/live counts what the source sent on a day.
 
 from collections import Counter
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -18,14 +18,13 @@ from edugraph_common.contracts.live_days import live_job_id_of_day
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.contracts.records import Record, Withdrawal, parse_row
 from edugraph_common.runtime.service.problems import Refusal
-from edugraph_common.runtime.shared_state.live_counts import LAST_ACCEPTED
 from edugraph_common.sources.rights import check_rights
 from edugraph_gateway.api.dependencies import (
     ClockDep,
     Importer,
     IntakeDep,
-    JobsDep,
     LiveCountsDep,
+    LiveDaysDep,
     LiveDep,
     SourceReader,
     SourcesDep,
@@ -36,14 +35,12 @@ from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, not_found_for, problem_responses
 from edugraph_gateway.submission.live_records import LiveRecords
 from edugraph_gateway.submission.live_sources import (
-    OUTCOME,
     is_too_old,
     observed,
     refuse_paused,
 )
 from edugraph_gateway.submission.request_body import json_body
 from edugraph_gateway.submission.rights import rights_of
-from edugraph_gateway.submission.statements import RULE
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS
 
 router = APIRouter(tags=["sources"])
@@ -136,42 +133,11 @@ def show_live_day(
     *,
     caller: SourceReader,
     sources: SourcesDep,
-    counts: LiveCountsDep,
-    jobs: JobsDep,
+    days: LiveDaysDep,
     now: ClockDep,
     name: Name,
     day: date | None = None,
 ) -> LiveDay:
     """Return the numbers of a day in UTC, or of today: what the source sent live. They are kept for 40 days."""
     show_source(caller=caller, sources=sources, name=name)
-    shown_day = day or now().astimezone(UTC).date()
-    job_id = live_job_id_of_day(name, shown_day)
-    stored = counts.of(name, shown_day)
-    last_accepted = stored.pop(LAST_ACCEPTED, None)
-    rules = {}
-    outcomes = {}
-    numbers: dict[str, Any] = {}
-    for counted, number in stored.items():
-        if counted.startswith(RULE):
-            rules[counted.removeprefix(RULE)] = int(number)
-        elif counted.startswith(OUTCOME):
-            outcomes[counted.removeprefix(OUTCOME)] = int(number)
-        else:
-            numbers[counted] = int(number)
-    report = jobs.report(job_id, now())
-    if report is not None:
-        # The counts of the gateway are a courtesy, and those of the job are exact.
-        numbers["waiting"] = max(0, numbers.get("accepted", 0) - report.read)
-        numbers["written_until"] = report.updated
-        numbers["rejected"] = report.rejected
-    else:
-        numbers["waiting"] = numbers.get("accepted", 0)
-    return LiveDay(
-        source=name,
-        day=shown_day,
-        job_id=job_id,
-        last_accepted=datetime.fromisoformat(last_accepted) if last_accepted else None,
-        broken_rules=rules,
-        outcomes=outcomes,
-        **numbers,
-    )
+    return days.of(name, day or now().astimezone(UTC).date())

@@ -1,0 +1,127 @@
+"""The numbers of live rows: a day of a source for the API, and the figures of all sources for metrics."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from prometheus_client import Metric
+from prometheus_client.registry import Collector
+
+from edugraph_common.contracts.data_sources import LiveDay
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.live_days import live_job_id_of_day
+from edugraph_common.runtime.service import metrics
+from edugraph_common.runtime.service.cached import cached_for
+from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.live_counts import (
+    FIRST_ACCEPTED,
+    LAST_ACCEPTED,
+    LiveCounts,
+)
+from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
+from edugraph_gateway.submission.live_sources import OUTCOME
+from edugraph_gateway.submission.statements import RULE
+
+LOOK_INTERVAL_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class LiveDays:
+    """Reads the days of sources. Each method raises Retryable when Redis does not answer."""
+
+    sources: SourceRegistry
+    counts: LiveCounts
+    jobs: Jobs
+    now: Callable[[], datetime]
+
+    def of(self, source: str, day: date) -> LiveDay:
+        """Return the numbers of a day (UTC) of a source."""
+        job_id = live_job_id_of_day(source, day)
+        stored = self.counts.of(source, day)
+        first_accepted = stored.pop(FIRST_ACCEPTED, None)
+        last_accepted = stored.pop(LAST_ACCEPTED, None)
+        rules = {}
+        outcomes = {}
+        numbers: dict[str, Any] = {}
+        for counted, number in stored.items():
+            if counted.startswith(RULE):
+                rules[counted.removeprefix(RULE)] = int(number)
+            elif counted.startswith(OUTCOME):
+                outcomes[counted.removeprefix(OUTCOME)] = int(number)
+            else:
+                numbers[counted] = int(number)
+        report = self.jobs.report(job_id, self.now())
+        if report is not None:
+            # The counts of the gateway are a courtesy, and those of the job are exact.
+            numbers["waiting"] = max(0, numbers.get("accepted", 0) - report.read)
+            numbers["written_until"] = report.updated
+            numbers["rejected"] = report.rejected
+        else:
+            numbers["waiting"] = numbers.get("accepted", 0)
+        return LiveDay(
+            source=source,
+            day=day,
+            job_id=job_id,
+            first_accepted=_moment(first_accepted),
+            last_accepted=_moment(last_accepted),
+            broken_rules=rules,
+            outcomes=outcomes,
+            **numbers,
+        )
+
+    def recent(self) -> list[LiveDay]:
+        """Return yesterday and today of each source: what came before midnight may be written after it."""
+        today = self.now().astimezone(UTC).date()
+        found = []
+        for source in self.sources.all():
+            for day in (today - timedelta(days=1), today):
+                found.append(self.of(source.name, day))
+        return found
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    return datetime.fromisoformat(text)
+
+
+def lag_seconds(day: LiveDay, now: datetime) -> float:
+    """Return since when rows of a day wait while nothing of it is written, or 0 if no row waits."""
+    written_until = day.written_until or day.first_accepted
+    if not day.waiting or written_until is None:
+        return 0.0
+    return max(0.0, (now - written_until).total_seconds())
+
+
+class LiveFigures(Collector):
+    """The figures of all sources that sent something live. They are missing while Redis does not answer."""
+
+    def __init__(self, days: LiveDays, clock: Callable[[], float] = time.monotonic) -> None:
+        self._days = days
+        self._families = cached_for(LOOK_INTERVAL_SECONDS, self._read, clock)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families()
+
+    def _read(self) -> list[Metric]:
+        rows = metrics.LIVE_ROWS.family()
+        lag = metrics.LIVE_LAG.family()
+        last = metrics.LIVE_LAST_ACCEPTED.family()
+        now = self._days.now()
+        try:
+            days = self._days.recent()
+        except Failure:
+            return []
+        by_source: dict[str, list[LiveDay]] = {}
+        for day in days:
+            if day.last_accepted is not None:
+                by_source.setdefault(day.source, []).append(day)
+        for source, of_source in by_source.items():
+            for state in metrics.LIVE_STATES:
+                rows.add_metric([source, state], sum(getattr(day, state) for day in of_source))
+            lag.add_metric([source], max(lag_seconds(day, now) for day in of_source))
+            newest = max(day.last_accepted for day in of_source if day.last_accepted)
+            last.add_metric([source], newest.timestamp())
+        return [rows, lag, last]
