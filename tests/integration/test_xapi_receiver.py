@@ -323,6 +323,21 @@ def test_the_figures_of_a_source_have_the_rows_that_wait(
     assert found.last_accepted >= between
 
 
+@pytest.mark.parametrize(
+    ("live", "status", "in_use"),
+    [("on", 200, True), ("observe", 200, False), ("paused", 503, False)],
+)
+def test_only_a_source_that_takes_what_is_sent_is_in_use(
+    guarded: Gateway, live: str, status: int, in_use: bool
+) -> None:
+    """Out: `is_live`. The kind of a source in use can never be changed."""
+    sender = XapiSender(guarded, "submit", live=live)
+    assert sender.request("POST", json=statement()).status_code == status
+    with guarded.client(headers=api_key(guarded.environment, "operate")) as operator:
+        source = operator.get(f"/v1/sources/{sender.source}").raise_for_status().json()
+    assert source["in_use"] == in_use
+
+
 def with_files(described: list[dict[str, Any]], *parts: tuple[str, str]) -> dict[str, Any]:
     """Return the request of a statement with these descriptions. A part is the hash of a file and its encoding."""
     body = "--b\r\nContent-Type: application/json\r\n\r\n"

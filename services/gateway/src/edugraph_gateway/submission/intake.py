@@ -43,18 +43,28 @@ class Intake:
         )
 
     async def use_source(
-        self, caller: Caller, named: str | None, file_format: Format | None = None
+        self,
+        caller: Caller,
+        named: str | None,
+        file_format: Format | None = None,
+        *,
+        is_live: bool = False,
     ) -> DataSource | None:
         """Return the source of new work, and note that it is in use. None means the default source.
 
-        An import has a `file_format`, which the source must take.
+        An import has a `file_format`, which the source must take. A source that is paused or observed is not in use
+        by what `is_live`.
 
         Raises Refusal 422 for a source that is not the caller's, Problem 422, Retryable.
         """
         try:
             return await in_time(
                 lambda: self.sources.use(
-                    caller.client_id, named, file_format, may_any=caller is ANYBODY
+                    caller.client_id,
+                    named,
+                    file_format,
+                    may_any=caller is ANYBODY,
+                    is_live=is_live,
                 ),
                 WRITE_TIMEOUT_SECONDS,
                 self.submitter.threads,

@@ -157,10 +157,12 @@ class SourceRegistry:
         file_format: Format | None,
         *,
         may_any: bool = False,
+        is_live: bool = False,
     ) -> DataSource | None:
         """Return the source of work of this client, and note that it is in use. None means the default source.
 
-        An import has a `file_format`.
+        An import has a `file_format`. Live work (`is_live`) writes nothing in a source that is paused or observed, so
+        the source is not in use by it.
 
         Raises WrongFormat and the errors of `choose`.
         """
@@ -175,6 +177,8 @@ class SourceRegistry:
                     f"The source {source.name} is of the kind {source.kind} and takes "
                     f"{', '.join(sorted(formats))}; the file is sent as {file_format}."
                 )
+            if is_live and source.live != "on":
+                return source
             pipe.multi()
             pipe.sadd(USED, source.name)
             return source

@@ -95,7 +95,7 @@ async def send_records(
     except ValidationError as error:
         raise invalid(error) from None
     try:
-        source = await intake.use_source(caller, name, "ndjson")
+        source = await intake.use_source(caller, name, "ndjson", is_live=True)
     except Refusal:
         raise not_found_for(caller.client_id, "source", name) from None
     refuse_paused(source)

@@ -134,7 +134,7 @@ async def post_statements(
         raise Problem(400, "statement", "POST has no parameters here.")
     body, attachments = await _body(request, intake.limits)
     statements, is_single = receiving.parsed_statements(body)
-    source = await intake.use_source(caller, None, "xapi")
+    source = await intake.use_source(caller, None, "xapi", is_live=True)
     refuse_paused(source)
     return await receiver.receive(
         receiving.Request(caller, source, statements, is_single, attachments)
@@ -167,7 +167,7 @@ async def put_statement(
     given = statement.get("id", wanted)
     if not isinstance(given, str) or given.strip().lower() != wanted.strip().lower():
         raise Problem(400, "statement", "The id of the statement is not that of statementId.")
-    source = await intake.use_source(caller, None, "xapi")
+    source = await intake.use_source(caller, None, "xapi", is_live=True)
     refuse_paused(source)
     statement = {**statement, "id": wanted}
     await receiver.receive(receiving.Request(caller, source, [statement], True, attachments))
@@ -196,7 +196,7 @@ async def get_statement(
     if wanted is None or not set(request.query_params) <= STATEMENT_PARAMETERS:
         words = "This receiver answers by statementId, for ten minutes. It is not a learning record store."
         raise Problem(400, "not-lrs", words)
-    source = await intake.use_source(caller, None, "xapi")
+    source = await intake.use_source(caller, None, "xapi", is_live=True)
     source_name = DEFAULT_SOURCE if source is None else source.name
     statement = await receiver.find(source_name, wanted)
     if statement is not None:
