@@ -57,7 +57,7 @@ ROWS = (
             course(
                 "Since the last row",
                 "s",
-                "Longer than the source is usually silent: look whether its sender runs.",
+                "EduGraphLiveSourceSilent in the runbook: look whether its sender runs.",
                 Query(f"time() - {highest(metrics.LIVE_LAST_ACCEPTED, 'source')}", "{{source}}"),
             ),
         ),

@@ -200,6 +200,10 @@ def test_a_source_is_registered_and_an_import_belongs_to_it(
         "sources", "change", name, "--live", "paused", "--live-from", "2026-09-21"
     )
     assert (paused["live"], paused["live_from"], paused["analyse"]) == ("paused", begin, False)
+    hours = ["--silent-after", "30", "--school-hours", "07:30-15:00"]
+    expected = commands.json("sources", "change", name, *hours)
+    assert (expected["silent_after_minutes"], expected["school_hours"]) == (30, "07:30-15:00")
+    commands.run("sources", "change", name, "--school-hours", "15:00-07:30", code=2)
 
 
 def test_a_source_is_tried_and_pulled(commands: Commands, tmp_path: Path) -> None:

@@ -315,7 +315,8 @@ def test_the_figures_of_a_source_have_the_rows_that_wait(
         return datetime.now(UTC) + timedelta(days=1)
 
     days = LiveDays(SourceRegistry(client), LiveCounts(client), Jobs(client), tomorrow)
-    [found] = [each for each in days.recent() if each.source == sender.source and each.accepted]
+    [of_source] = [of for source, of in days.recent() if source.name == sender.source]
+    [found] = [each for each in of_source if each.accepted]
     assert (found.accepted, found.waiting) == (2, 2)
     assert found.first_accepted is not None
     assert begin <= found.first_accepted <= between

@@ -1,15 +1,20 @@
 """The metrics of sources that send live."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
-from edugraph_common.contracts.data_sources import LiveDay
+from edugraph_common.contracts.data_sources import DataSource, LiveDay
 from edugraph_common.contracts.errors import Retryable
-from edugraph_gateway.operations.live_sources import LiveDays, LiveFigures, lag_seconds
+from edugraph_gateway.operations.live_sources import (
+    LiveDays,
+    LiveFigures,
+    is_silent,
+    lag_seconds,
+)
 
 NOW = datetime(2026, 9, 22, 0, 10, tzinfo=UTC)
 TODAY = NOW.date()
@@ -44,22 +49,72 @@ def test_the_lag_is_the_time_since_something_was_written(found: LiveDay, seconds
     assert lag_seconds(found, NOW) == seconds
 
 
+def source(name: str = "lms", **more: Any) -> DataSource:
+    return DataSource(name=name, kind="records", created=NOW, **more)
+
+
+SHANGHAI = {"silent_after_minutes": 30, "school_hours": "08:00-16:00", "time_zone": "Asia/Shanghai"}
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("last_accepted", "now", "settings", "silent"),
+    [
+        # A Tuesday. The school begins at 08:00, which is midnight in UTC.
+        (None, "2026-09-22T08:29:00+08:00", SHANGHAI, False),
+        (None, "2026-09-22T08:31:00+08:00", SHANGHAI, True),
+        ("2026-09-21T15:59:00+08:00", "2026-09-22T08:29:00+08:00", SHANGHAI, False),
+        ("2026-09-22T07:00:00+08:00", "2026-09-22T08:31:00+08:00", SHANGHAI, True),
+        ("2026-09-22T08:05:00+08:00", "2026-09-22T08:31:00+08:00", SHANGHAI, False),
+        ("2026-09-22T15:00:00+08:00", "2026-09-22T15:59:00+08:00", SHANGHAI, True),
+        ("2026-09-22T15:00:00+08:00", "2026-09-22T16:00:00+08:00", SHANGHAI, False),
+        ("2026-09-22T15:00:00+08:00", "2026-09-22T23:00:00+08:00", SHANGHAI, False),
+        # Saturday in Shanghai, and still Friday in UTC.
+        (None, "2026-09-26T08:31:00+08:00", SHANGHAI, False),
+        (None, "2026-09-28T08:31:00+08:00", SHANGHAI, True),
+        (None, "2026-09-22T08:31:00+08:00", {**SHANGHAI, "live": "paused"}, False),
+        (None, "2026-09-22T08:31:00+08:00", {**SHANGHAI, "live": "observe"}, False),
+        (None, "2026-09-22T08:31:00+08:00", {}, False),
+        # Without a zone the hours are in UTC.
+        (None, "2026-09-22T08:31:00+00:00", {"silent_after_minutes": 30}, True),
+        # The clocks have gone back in the night before.
+        (
+            None,
+            "2026-10-26T08:31:00+01:00",
+            {"silent_after_minutes": 30, "time_zone": "Europe/Berlin"},
+            True,
+        ),
+    ],
+)
+def test_a_source_is_silent_in_its_school_hours_alone(
+    last_accepted: str | None, now: str, settings: dict[str, Any], silent: bool
+) -> None:
+    """Out: the hours, the days, the zone, the beginning of the hours, or the state `live`."""
+    last = at(last_accepted) if last_accepted else None
+    assert is_silent(source(**settings), last, at(now)) == silent
+
+
+@pytest.mark.parametrize("hours", ["16:00-08:00", "08:00-08:00", "8:00-16:00", "08:00-24:00", "x"])
+def test_other_hours_are_refused(hours: str) -> None:
+    with pytest.raises(ValidationError, match="school_hours"):
+        source(school_hours=hours)
+
+
 @dataclass
 class Days:
-    days: Mapping[str, list[LiveDay]] = field(default_factory=dict)
+    sources: list[tuple[DataSource, list[LiveDay]]] = field(default_factory=list)
     is_away: bool = False
 
     def now(self) -> datetime:
         return NOW
 
-    def recent(self) -> list[LiveDay]:
+    def recent(self) -> list[tuple[DataSource, list[LiveDay]]]:
         if self.is_away:
             raise Retryable("Redis is away")
-        return [
-            each.model_copy(update={"source": name})
-            for name, of in self.days.items()
-            for each in of
-        ]
+        return self.sources
 
 
 def figures_of(days: Days) -> dict[tuple[str, ...], float]:
@@ -78,13 +133,16 @@ def test_what_came_before_midnight_and_waits_is_counted_after_it() -> None:
         YESTERDAY, accepted=40, waiting=7, rejected=2, first_accepted=before, last_accepted=before
     )
     today = day(accepted=3, first_accepted=NOW, last_accepted=NOW, written_until=NOW)
-    figures = figures_of(Days({"lms": [yesterday, today], "silent": [day(YESTERDAY), day()]}))
-    assert figures == {
+    unused = [day(YESTERDAY), day()]
+    expected = source("silent", silent_after_minutes=5, school_hours="00:00-23:59")
+    sources = [(source(), [yesterday, today]), (source("unused"), unused), (expected, unused)]
+    assert figures_of(Days(sources)) == {
         ("edugraph_live_rows", "lms", "accepted"): 43,
         ("edugraph_live_rows", "lms", "waiting"): 7,
         ("edugraph_live_rows", "lms", "rejected"): 2,
         ("edugraph_live_lag_seconds", "lms"): 900,
         ("edugraph_live_last_accepted_seconds", "lms"): NOW.timestamp(),
+        ("edugraph_live_source_silent", "silent"): 1,
     }
 
 

@@ -83,6 +83,20 @@ LiveFrom = Annotated[
         help="what it sends live with an earlier time is left out; a date is the beginning of the day in UTC",
     ),
 ]
+SilentAfter = Annotated[
+    int | None,
+    typer.Option(
+        "--silent-after",
+        min=1,
+        max=1_440,
+        metavar="MINUTES",
+        help="an alert tells if it sends nothing live for so long in school hours, Monday to Friday",
+    ),
+]
+SchoolHours = Annotated[
+    str | None,
+    typer.Option(metavar="08:00-16:00", help="in its time zone, or else in UTC"),
+]
 Keys = Annotated[
     list[str] | None,
     typer.Option(
@@ -106,12 +120,15 @@ def create(  # noqa: PLR0917 - they are options of a command
     strict: Strict = None,
     live: Live = None,
     live_from: LiveFrom = None,
+    silent_after: SilentAfter = None,
+    school_hours: SchoolHours = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Create a source. An import names it, or belongs to it if it is the only source of its key."""
     given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
     given |= _given_live(strict, live, live_from)
+    given |= _given_alert(silent_after, school_hours)
     with plain_errors(), Client.from_environment() as client:
         _show(client.create_source({"name": name, **given}), as_json=as_json)
 
@@ -131,12 +148,15 @@ def change(  # noqa: PLR0917 - they are options of a command
     strict: Strict = None,
     live: Live = None,
     live_from: LiveFrom = None,
+    silent_after: SilentAfter = None,
+    school_hours: SchoolHours = None,
     key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Change the given settings of a source; the keys replace all keys that it had."""
     given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
     given |= _given_live(strict, live, live_from)
+    given |= _given_alert(silent_after, school_hours)
     with plain_errors(), Client.from_environment() as client:
         before = client.source(name).model_dump(
             mode="json", include=set(SourceSettings.model_fields)
@@ -267,6 +287,12 @@ def _given_live(
     if live_from is not None:
         moment = live_from if live_from.tzinfo else live_from.replace(tzinfo=UTC)
     given = {"strict": strict, "live": live, "live_from": moment and moment.isoformat()}
+    return {setting: value for setting, value in given.items() if value is not None}
+
+
+def _given_alert(silent_after: int | None, school_hours: str | None) -> dict[str, Any]:
+    """Return the settings that the options give for the alert about a silent source."""
+    given = {"silent_after_minutes": silent_after, "school_hours": school_hours}
     return {setting: value for setting, value in given.items() if value is not None}
 
 

@@ -58,10 +58,22 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
+def _begin_before_end(hours: str) -> str:
+    begin, _, end = hours.partition("-")
+    if begin >= end:
+        raise ValueError("ends before it begins; write it as 08:00-16:00")
+    return hours
+
+
 NewSourceName = Annotated[SourceName, AfterValidator(_not_reserved)]
 TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_known_time_zone)]
 CursorKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:_.-]{1,64}$")]
 CursorValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:_.+-]{1,64}$")]
+SchoolHours = Annotated[
+    str,
+    StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"),
+    AfterValidator(_begin_before_end),
+]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=300)]
 
 
@@ -81,6 +93,8 @@ class SourceSettings(ContractModel):
     - `live`: what is done with records and statements that are sent live. `observe` counts what would become of the
       first 10,000 of a day and writes nothing; `paused` refuses them with 503, so that the sender keeps them.
     - `live_from`: live records and statements with an earlier time are left out, where a file has them.
+    - `silent_after_minutes`: an alert tells if nothing came live for so long, Monday to Friday within `school_hours`.
+      The hours are in `time_zone`, or else in UTC.
     """
 
     kind: SourceKind
@@ -94,6 +108,8 @@ class SourceSettings(ContractModel):
     strict: bool = False
     live: LiveMode = "on"
     live_from: AwareDatetime | None = None
+    silent_after_minutes: Annotated[int | None, Field(ge=1, le=1_440)] = None
+    school_hours: SchoolHours = "08:00-16:00"
 
     @model_validator(mode="after")
     def only_tables_have_a_default_course(self) -> Self:

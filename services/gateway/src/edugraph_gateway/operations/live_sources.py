@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from datetime import time as datetime_time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
-from edugraph_common.contracts.data_sources import LiveDay
+from edugraph_common.contracts.data_sources import DataSource, LiveDay
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.live_days import live_job_id_of_day
 from edugraph_common.runtime.service import metrics
@@ -25,6 +27,7 @@ from edugraph_gateway.submission.live_sources import OUTCOME
 from edugraph_gateway.submission.statements import RULE
 
 LOOK_INTERVAL_SECONDS = 30.0
+SCHOOL_DAYS = 5  # Monday to Friday
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,13 @@ class LiveDays:
             **numbers,
         )
 
-    def recent(self) -> list[LiveDay]:
-        """Return yesterday and today of each source: what came before midnight may be written after it."""
+    def recent(self) -> list[tuple[DataSource, list[LiveDay]]]:
+        """Return each source with its yesterday and today: what came before midnight may be written after it."""
         today = self.now().astimezone(UTC).date()
+        days = (today - timedelta(days=1), today)
         found = []
         for source in self.sources.all():
-            for day in (today - timedelta(days=1), today):
-                found.append(self.of(source.name, day))
+            found.append((source, [self.of(source.name, day) for day in days]))
         return found
 
 
@@ -95,8 +98,26 @@ def lag_seconds(day: LiveDay, now: datetime) -> float:
     return max(0.0, (now - written_until).total_seconds())
 
 
+def is_silent(source: DataSource, last_accepted: datetime | None, now: datetime) -> bool:
+    """Return whether a source that should send has sent nothing for too long in the school hours of this day."""
+    if source.silent_after_minutes is None or source.live != "on":
+        return False
+    zone = ZoneInfo(source.time_zone or "UTC")
+    local_day = now.astimezone(zone).date()
+    first, _, last = source.school_hours.partition("-")
+    begin = datetime.combine(local_day, datetime_time.fromisoformat(first), zone)
+    end = datetime.combine(local_day, datetime_time.fromisoformat(last), zone)
+    is_school_day = local_day.weekday() < SCHOOL_DAYS
+    if not is_school_day or not begin <= now < end:
+        return False
+    since = begin.astimezone(UTC)
+    if last_accepted is not None:
+        since = max(since, last_accepted)
+    return now - since > timedelta(minutes=source.silent_after_minutes)
+
+
 class LiveFigures(Collector):
-    """The figures of all sources that sent something live. They are missing while Redis does not answer."""
+    """The figures of sources that sent something live, or should. They are missing while Redis does not answer."""
 
     def __init__(self, days: LiveDays, clock: Callable[[], float] = time.monotonic) -> None:
         self._days = days
@@ -109,19 +130,22 @@ class LiveFigures(Collector):
         rows = metrics.LIVE_ROWS.family()
         lag = metrics.LIVE_LAG.family()
         last = metrics.LIVE_LAST_ACCEPTED.family()
+        silent = metrics.LIVE_SILENT.family()
         now = self._days.now()
         try:
-            days = self._days.recent()
+            sources = self._days.recent()
         except Failure:
             return []
-        by_source: dict[str, list[LiveDay]] = {}
-        for day in days:
-            if day.last_accepted is not None:
-                by_source.setdefault(day.source, []).append(day)
-        for source, of_source in by_source.items():
+        for source, of_source in sources:
+            name = source.name
+            moments = [day.last_accepted for day in of_source if day.last_accepted is not None]
+            newest = max(moments, default=None)
+            if source.silent_after_minutes is not None:
+                silent.add_metric([name], is_silent(source, newest, now))
+            if newest is None:
+                continue
             for state in metrics.LIVE_STATES:
-                rows.add_metric([source, state], sum(getattr(day, state) for day in of_source))
-            lag.add_metric([source], max(lag_seconds(day, now) for day in of_source))
-            newest = max(day.last_accepted for day in of_source if day.last_accepted)
-            last.add_metric([source], newest.timestamp())
-        return [rows, lag, last]
+                rows.add_metric([name, state], sum(getattr(day, state) for day in of_source))
+            lag.add_metric([name], max(lag_seconds(day, now) for day in of_source))
+            last.add_metric([name], newest.timestamp())
+        return [rows, lag, last, silent]

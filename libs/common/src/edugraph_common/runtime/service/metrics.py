@@ -366,6 +366,14 @@ LIVE_LAST_ACCEPTED = Gauge(
     (_source,),
     opened_apart=True,
 )
+LIVE_SILENT = Gauge(
+    "gateway",
+    "live_source_silent",
+    "1 if a source sends nothing for longer than its setting silent_after_minutes in school hours, else 0; missing "
+    "without the setting",
+    (_source,),
+    opened_apart=True,
+)
 ANALYSIS_WAITING = Gauge(
     "gateway",
     "analysis_records_waiting",
