@@ -54,6 +54,7 @@ from edugraph_common.contracts.outcomes import (
     SettledPrerequisites,
 )
 from edugraph_common.contracts.records import (
+    DATA_OF_TYPE,
     RECORD_TYPES,
     InvalidRecord,
     Record,
@@ -219,6 +220,17 @@ def test_golden_records_are_read_and_keep_their_ids() -> None:
     parsed = [parse_record(json.loads(line)) for line in lines]
     assert len({record.type for record in parsed}) == len(RECORD_TYPES)
     assert [record.content_hash[:12] for record in parsed] == json.loads(golden("record_hashes"))
+
+
+@pytest.mark.parametrize("kind", RECORD_TYPES)
+def test_each_field_of_a_record_is_in_a_golden_line(kind: str) -> None:
+    """A new field needs a line of its own. Out: a line of `records.v1.ndjson`."""
+    given: set[str] = set()
+    for line in (GOLDEN / "records.v1.ndjson").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        if record["type"] == kind:
+            given |= record["data"].keys()
+    assert set(DATA_OF_TYPE[kind].model_fields) - given == set()
 
 
 def test_golden_envelopes_are_read() -> None:

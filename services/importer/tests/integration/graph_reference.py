@@ -1,6 +1,5 @@
 """What the records and findings say, summed up the plain way from them alone: the graph must agree."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,7 +20,6 @@ from edugraph_common.contracts.records import (
     ErrorRecord,
     ItemRecord,
     PointRecord,
-    PostRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -36,6 +34,8 @@ from edugraph_common.contracts.school_records import (
 from edugraph_importer.graph.model import SEVERITY_WEIGHT
 from edugraph_importer.graph.prerequisites import excluded_edges
 
+from .stored_fields import compare_fields
+
 PERSON_FIELDS = ("student_id", "student_id_from", "student_id_to", "teacher_id")
 
 
@@ -45,14 +45,13 @@ def check(room: Any, given: Sequence[Record], findings: Sequence[RecordFinding])
     assert person_records_in(room) == person_records(given)
     owners = owners_of(claims_to_ids(given))
     records = [parse_record(with_right_ids(each.to_json(), owners)) for each in given]
+    compare_fields(room, records)
     found = {each.record["record_id"]: each.finding for each in findings}
     assert relationships(room, "CHAT_WITH", "message_count") == talks(
         records, "chat", "message_count"
     )
     assert relationships(room, "LIKES", "like_count") == talks(records, "like", "like_count")
     assert taught_in(room) == taught(records)
-    assert texts_in(room) == texts(records)
-    assert answers_in(room) == answers(records)
     for node, called_in_records in names(records).items():
         label, node_id = node
         [row] = room.query(f"MATCH (n:{label} {{id: $id}}) RETURN n.name AS name", id=node_id)
@@ -71,7 +70,6 @@ def check(room: Any, given: Sequence[Record], findings: Sequence[RecordFinding])
     assert points_tested_in(room) == points_of_items(records)
     assert items_in(room) == items(records)
     assert assignments_in(room) == assignments(records)
-    assert help_in(room) == help_used(records)
     for kind, leads in (("MEMBER_OF", False), ("LEADS", True)):
         assert memberships_in(room, kind) == memberships(records, leads=leads)
     assert groups_in(room) == groups(records)
@@ -353,55 +351,6 @@ def active_days(records: Iterable[Record]) -> dict[tuple[str, str, str], tuple[s
     return days
 
 
-TEXTS = {
-    "Interaction": ("text", "feedback", "subject", "title", "thread_id"),
-    "ErrorRecord": ("question", "error_text"),
-    "Attempt": ("question", "response"),
-    "Definition": ("title", "question"),
-    "CourseContent": ("title", "content"),
-}
-
-
-def texts_in(room: Any) -> dict[str, dict[str, str]]:
-    """What was said, by record id."""
-    return {
-        row["p"]["id"]: {name: row["p"][name] for name in fields if row["p"].get(name) is not None}
-        for label, fields in TEXTS.items()
-        for row in room.query(f"MATCH (n:{label}) RETURN properties(n) AS p")
-    }
-
-
-def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
-    fields = [name for names in TEXTS.values() for name in names]
-    return {
-        record.record_id: {
-            name: getattr(record.data, name)
-            for name in fields
-            if getattr(record.data, name, None) is not None
-        }
-        for record in records
-        if not isinstance(
-            record.data, CourseRecord | MembershipRecord | PersonRecord | ActivityRecord
-        )
-    }
-
-
-def answers_in(room: Any) -> dict[str, str]:
-    """The hash of the id of the post that a post answers, by record id."""
-    rows = room.query(
-        "MATCH (n:Interaction) WHERE n.reply_mark IS NOT NULL RETURN n.id AS id, n.reply_mark AS mark"
-    )
-    return {row["id"]: row["mark"] for row in rows}
-
-
-def answers(records: Iterable[Record]) -> dict[str, str]:
-    return {
-        record.record_id: hashlib.sha256(f"record {record.data.reply_to}".encode()).hexdigest()[:24]
-        for record in records
-        if isinstance(record.data, PostRecord) and record.data.reply_to
-    }
-
-
 def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
     """Of each person and course, the name that the latest record gives; two, where it gives one person two names."""
     latest: dict[tuple[str, str], set[str | None]] = {}
@@ -422,7 +371,9 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
         named = [("Student", *person) for person in people]
         if isinstance(data, TeacherInteraction | MembershipRecord) and data.teacher_id:
             named.append(("Teacher", data.teacher_id, data.teacher_name))
-        if isinstance(data, CourseRecord | ErrorRecord | CourseContent):
+        if isinstance(data, ErrorRecord):
+            named.append(("Course", data.courses[0], data.course_name))
+        if isinstance(data, CourseRecord | CourseContent):
             named.append(("Course", data.course_id, data.course_name))
         for label, node_id, name in named:
             latest.setdefault((label, node_id), {None})
@@ -831,22 +782,3 @@ def assignments(records: Iterable[Record]) -> Assignments:
             assignee = (data.course_id if is_course else data.group_id) or ""
             found[record.record_id] = (data.item_id, label, assignee, data.opens_at, data.due_at)
     return found
-
-
-Help = tuple[int | None, float | None, bool | None]
-
-
-def help_in(room: Any) -> dict[str, Help]:
-    rows = room.query("MATCH (n:Attempt) RETURN properties(n) AS p")
-    return {
-        row["p"]["id"]: (row["p"].get("hints"), row["p"].get("max_score"), row["p"].get("late"))
-        for row in rows
-    }
-
-
-def help_used(records: Iterable[Record]) -> dict[str, Help]:
-    return {
-        record.record_id: (record.data.hints, record.data.max_score, record.data.late)
-        for record in records
-        if isinstance(record.data, AttemptRecord)
-    }
