@@ -151,7 +151,7 @@ class RecordsOfCourse:
             return [{"item": item, "point": point, "name": point} for item, point in named]
         if statement == "last_activity":
             return [
-                {"student": each, "at": self.active.get(each), "day": None}
+                {"student": each, "at": self.active.get(each), "days": []}
                 for each in asked["students"]
             ]
         if statement in {"students_of_course", "level_students"}:

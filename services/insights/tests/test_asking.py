@@ -64,8 +64,12 @@ class Asked:
     answers: AnswerCache | None = None
     found: list[Facts] = field(default_factory=list)
     noted: list[tuple[Any, ...]] = field(default_factory=list)
-    settings: Any = field(default_factory=lambda: SimpleNamespace(help_thresholds={}))
+    settings: Any = field(
+        default_factory=lambda: SimpleNamespace(help_thresholds={}, school_time_zone="UTC")
+    )
     large: LargeQuestions = field(default_factory=lambda: LargeQuestions(longest_wait_seconds=0.0))
+
+    zone = UTC
 
     def now(self) -> datetime:
         return NOW

@@ -114,7 +114,7 @@ class SyntheticClass:
             terms=[],
             names=[],
             last_activity=[
-                {"student": student, "at": NOW, "day": None} for student in self.students
+                {"student": student, "at": NOW, "days": []} for student in self.students
             ],
             students_of_course=[{"student": self.students[0]}],
             level_students=[{"student": student} for student in self.students],

@@ -10,7 +10,8 @@ def as_query(parameters: Mapping[str, Parameter]) -> dict[str, str | list[str]]:
     """Return the parameters as text, without those that are None.
 
     The suffix `_` is removed: `from` cannot be a name in Python, so callers write `from_`. Several values stand in a
-    list. A day and a moment without a time zone stay as they are; insights reads them in UTC.
+    list. A day and a moment without a time zone stay as they are; insights reads them in the time
+    zone of the school.
     """
     query: dict[str, str | list[str]] = {}
     for name, value in parameters.items():

@@ -1,7 +1,7 @@
 """Answer a question: find the permitted students and the period, read the graph, publish what may be published."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from edugraph_common.runtime.service import metrics
@@ -15,6 +15,7 @@ from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.graph import Graph
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.school_days import end_of
 from edugraph_insights.sentences import said
 from edugraph_insights.settings import HelpThresholds
 from edugraph_insights.small_groups import publish
@@ -47,7 +48,7 @@ def ask(
     now = insights.now()
     rule = rule_for(caller, question.name)
     asked = asked.completed(insights.settings.help_thresholds.get(asked.course, HelpThresholds()))
-    asked = _about_owner(insights.graph, asked)
+    asked = _about_owner(insights.graph, asked.in_zone(insights.zone))
     # The epochs are read before the graph, so that a cached answer is never older than its epochs.
     epochs: tuple[object, ...] = ()
     if insights.answers:
@@ -191,7 +192,7 @@ def facts_of(
         until = min(asked.until, now)
     in_past = asked.as_of is not None
     if asked.as_of is not None:
-        until = min(until, datetime.combine(asked.as_of, time.max, UTC))
+        until = min(until, end_of(asked.as_of, insights.zone))
     term = None
     if asked.term is not None:
         rows = insights.graph.read("term", term=asked.term)
@@ -218,5 +219,6 @@ def facts_of(
         in_past=in_past,
         outsiders=permitted.outsiders,
         in_cells=permitted.in_cells,
+        zone=insights.zone,
     )
     return permitted, facts

@@ -38,13 +38,14 @@ class Choices(ContractModel):
 
     `sees` says which rows the caller may see. A caller who sees only cells may ask only about whole courses, so
     `groups` and `terms` are empty. `person` is the caller's own id in the graph. `imports` and `reviews` say whether
-    the caller may import files and review findings.
+    the caller may import files and review findings. `time_zone` is that of the school.
     """
 
     sees: Rows
     person: str | None
     imports: bool
     reviews: bool
+    time_zone: str
     courses: tuple[Choice, ...]
     groups: tuple[GroupChoice, ...]
     terms: tuple[TermChoice, ...]
@@ -62,7 +63,8 @@ def available(insights: Insights, caller: Caller) -> Choices:
         person=caller.person,
         imports=caller.may("submit", "roster"),
         reviews=caller.may("review"),
-        courses=tuple(Choice(**row) for row in courses),
+        time_zone=insights.settings.school_time_zone,
+        courses=_as_choices(courses),
         groups=tuple(GroupChoice(**row) for row in groups),
         terms=tuple(TermChoice(**row) for row in terms),
     )
@@ -71,7 +73,11 @@ def available(insights: Insights, caller: Caller) -> Choices:
 def courses_of(insights: Insights, caller: Caller) -> tuple[Choice, ...]:
     """Return the courses of a caller, at most 2,000. Raises Refusal 403 and Retryable."""
     courses, _ = _courses_and_groups(insights.graph, caller, widest_rows(caller), insights.now())
-    return tuple(Choice(**row) for row in courses)
+    return _as_choices(courses)
+
+
+def _as_choices(rows: Iterable[Row]) -> tuple[Choice, ...]:
+    return tuple(Choice(**row) for row in rows)
 
 
 def nearest(given: str, choices: Sequence[Choice]) -> list[Choice]:

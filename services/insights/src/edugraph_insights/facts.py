@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import NamedTuple
 
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.graph import Graph, Row
 from edugraph_insights.mastery import Ability, Answers, Attempts, Mastery, mastery_of_students
-from edugraph_insights.school_days import Term, breaks_of
+from edugraph_insights.school_days import Term, breaks_of, day_of
 
 # One goal may need this many points, directly and indirectly. The walk stops when there are more.
 MAX_POINTS_BEFORE = 500
@@ -21,6 +21,7 @@ STEPS_BACK = 4
 # The levels of the points of a course are estimated from the answers of this many students.
 LEVEL_STUDENTS = 500
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+MINUTES_OF_DAY = 24 * 60
 
 
 # The place of an attempt among the others of a student: its time, its number and its record.
@@ -183,6 +184,7 @@ class Facts:
     outsiders: int = 0
     in_cells: bool = False
     beside: "Facts | None" = None  # facts about the other group, if a question compares two
+    zone: tzinfo = UTC  # the time zone of the school
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
         """Return all attempts in a course until `until`, also those before `since`."""
@@ -380,7 +382,10 @@ class Facts:
         return {record_mark(row["record"]): Post(**row) for row in rows}
 
     def last_activity(self, course: str) -> dict[str, date]:
-        """Return the last day until `until` on which each student was active in the course, also before `since`."""
+        """Return the last day until `until` on which each student was active in the course, also before `since`.
+
+        The graph has the active minutes of days in UTC, from which the day of the school is computed here.
+        """
         last: dict[str, date] = {}
         until = self.until.isoformat()
         rows = self.graph.read(
@@ -391,13 +396,11 @@ class Facts:
             day=until[:10],
         )
         for row in rows:
-            days: list[date] = []
-            if row["at"]:
-                days.append(row["at"].date())
-            if row["day"]:
-                days.append(date.fromisoformat(row["day"]))
-            if days:
-                last[row["student"]] = max(days)
+            moments = [_last_minute(day["date"], day["hours"], self.until) for day in row["days"]]
+            moments.append(row["at"])
+            known = [moment for moment in moments if moment is not None]
+            if known:
+                last[row["student"]] = day_of(max(known), self.zone)
         return last
 
     def terms(self) -> tuple[Term, ...]:
@@ -725,6 +728,23 @@ def counted(tries: Sequence[Attempt]) -> Attempts:
 
 def as_term(row: Row) -> Term:
     return Term(row["starts"], row["ends"], breaks_of(row["breaks"] or ()))
+
+
+def _last_minute(day: str, hours: Sequence[int], until: datetime) -> datetime | None:
+    """Return the beginning of the last active minute of a day in UTC that does not come after `until`, or None.
+
+    Bit n of a number in `hours` stands for minute n of the hour.
+    """
+    begins = datetime.combine(date.fromisoformat(day), time(), UTC)
+    minutes_until = (until - begins) // timedelta(minutes=1)
+    active = 0
+    for hour, minutes in enumerate(hours):
+        active |= minutes << 60 * hour
+    if minutes_until < MINUTES_OF_DAY:
+        active &= (1 << minutes_until + 1) - 1
+    if active == 0:
+        return None
+    return begins + timedelta(minutes=active.bit_length() - 1)
 
 
 def wrong_share(attempts: list[Attempt]) -> float:

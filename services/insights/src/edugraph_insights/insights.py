@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -101,6 +102,11 @@ class Insights:
     answers: AnswerCache | None = None
     rate_limiter: RateLimiter | None = None
     large: LargeQuestions = field(default_factory=LargeQuestions)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of the school."""
+        return ZoneInfo(self.settings.school_time_zone)
 
     def admit(self, token: str) -> Caller:
         """Return the caller. Raises Refusal 401, Problem 429, and Retryable if the caller cannot be looked up."""

@@ -7,6 +7,7 @@ import uvicorn
 from edugraph_common.runtime.service.instruments import exposition
 from edugraph_common.runtime.service.logs import configure_logs
 from edugraph_common.runtime.service.metrics_server import serve_metrics
+from edugraph_common.runtime.service.settings import settings_or_exit
 from edugraph_common.runtime.service.slow_headers import ImpatientProtocol
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
@@ -17,7 +18,7 @@ GRACE_SECONDS = 30  # for running requests at a shutdown
 
 
 def main() -> None:
-    settings = InsightsSettings()
+    settings = settings_or_exit(InsightsSettings)
     configure_logs(settings.log_format, settings.log_level)
     application = make_application(open_insights(settings))
     if settings.metrics_port:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.data_sources import TimeZone
 from edugraph_common.runtime.service.loopback_only import refuse_open_network
 from edugraph_common.runtime.service.settings import OidcSettings
 
@@ -108,6 +109,12 @@ class InsightsSettings(OidcSettings):
         gt=0,
         le=60,
         description="time of one statement; a question that needs longer is refused and offers a narrower one",
+    )
+
+    school_time_zone: TimeZone = Field(
+        default="UTC",
+        description="time zone of the school by its IANA name, such as Asia/Shanghai: days, weeks and moments "
+        "without a time zone are those of its clocks",
     )
 
     answer_cache_bytes: int = Field(

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise, permutations
 from math import exp, isclose, log, pi, sqrt
 from statistics import correlation, mean, median
@@ -558,7 +558,7 @@ def mastery(school: School, course: str) -> dict[Any, dict[str, Any]]:
 
 def trend(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
     def week_of(moment: datetime) -> str:
-        year, week, _ = moment.isocalendar()
+        year, week, _ = moment.astimezone(school.zone).isocalendar()
         return date.fromisocalendar(year, week, 1).isoformat()
 
     tried: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -669,7 +669,7 @@ def school_days(school: School, after: date, before: date) -> int:
     terms = [r.data for r in of(school.records, "term_record")]
     number, day = 0, after + timedelta(days=1)
     while day < before:
-        noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=school.zone)
         taught = not terms
         for term in terms:
             breaks = [tuple(map(datetime.fromisoformat, each.split("/"))) for each in term.breaks]
@@ -722,21 +722,34 @@ def was_right_later(
 
 
 def days_of_activity(school: School, course: str, who: str) -> list[date]:
-    days = [r.timestamp.date() for r in attempts(school, course) if r.data.student_id == who]
+    days = [
+        r.timestamp.astimezone(school.zone).date()
+        for r in attempts(school, course)
+        if r.data.student_id == who
+    ]
     made = mistakes(school, course).values()
-    days += [r.timestamp.date() for r, _ in made if r.data.student_id == who]
+    days += [
+        r.timestamp.astimezone(school.zone).date() for r, _ in made if r.data.student_id == who
+    ]
     written = (*of(school.records, "student_interaction"), *of(school.records, "post_record"))
     for r in (*written, *of(school.records, "activity_record")):
         mine = getattr(r.data, "student_id_from", None) or getattr(r.data, "student_id", None)
         if mine == who and r.data.course_id == course:
-            days.append(r.timestamp.date())
+            days.append(r.timestamp.astimezone(school.zone).date())
     return days
 
 
 def stuck_items(school: School, course: str, who: str, limits: dict[str, Any]) -> list[str]:
     tries: dict[str, int] = defaultdict(int)
     for r in attempts(school, course):
-        recent = school_days(school, r.timestamp.date(), NOW.date()) < limits["recent_school_days"]
+        recent = (
+            school_days(
+                school,
+                r.timestamp.astimezone(school.zone).date(),
+                NOW.astimezone(school.zone).date(),
+            )
+            < limits["recent_school_days"]
+        )
         if r.data.student_id != who or not recent or r.data.outcome_thousandths >= 500:
             continue
         place = (r.timestamp, r.data.attempt_number or 0, r.record_id)
@@ -750,7 +763,14 @@ def repeated_types(school: School, course: str, who: str, limits: dict[str, Any]
     found = {each.record["record_id"]: each.finding for each in school.findings}
     times: dict[str, int] = defaultdict(int)
     for record_id, (r, behind) in mistakes(school, course).items():
-        recent = school_days(school, r.timestamp.date(), NOW.date()) < limits["recent_school_days"]
+        recent = (
+            school_days(
+                school,
+                r.timestamp.astimezone(school.zone).date(),
+                NOW.astimezone(school.zone).date(),
+            )
+            < limits["recent_school_days"]
+        )
         if r.data.student_id != who or not recent or getattr(r.data, "resolved", None):
             continue
         item = getattr(r.data, "item_id", None)
@@ -770,7 +790,7 @@ def needs_help(
     """The rows, and how many are inactive if these are more than a half, so that nobody is said to be."""
     active = {who: days_of_activity(school, course, who) for who in roster(school, course)}
     idle = {
-        who: school_days(school, max(days), NOW.date()) if days else None
+        who: school_days(school, max(days), NOW.astimezone(school.zone).date()) if days else None
         for who, days in active.items()
     }
     least = limits["inactive_school_days"]
@@ -823,8 +843,11 @@ def today(school: School, course: str, helped: Sequence[Any]) -> dict[Any, dict[
     """Kind -> the action. `helped` are the rows of needs-help in their order, which have a reference of their own."""
     made = [r for r, _ in mistakes(school, course).values()]
     moments = [r.timestamp for r in (*attempts(school, course), *made)]
-    tomorrow = max(moments, default=NOW).date() + timedelta(days=1)
-    days = {r.record_id: school_days(school, r.timestamp.date(), tomorrow) for r in school.records}
+    tomorrow = max(moments, default=NOW).astimezone(school.zone).date() + timedelta(days=1)
+    days = {
+        r.record_id: school_days(school, r.timestamp.astimezone(school.zone).date(), tomorrow)
+        for r in school.records
+    }
     actions = {
         "repeat": point_to_repeat(school, course, days),
         "speak": students_to_speak_with(school, course, days, helped),
@@ -1052,7 +1075,7 @@ def mood(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict
         )
         if not counts or finding is None or finding.sentiment is None:
             continue
-        year, week, _ = r.timestamp.isocalendar()
+        year, week, _ = r.timestamp.astimezone(school.zone).isocalendar()
         over = {
             canonical_name(each)
             for each in (*finding.topics, *(getattr(r.data, "topics", None) or ()))
@@ -1114,14 +1137,15 @@ def groups(
     windows = [term_of(school, term) for _, term in sides]
     weeks = []
     for starts, ends in windows:
-        begins = (starts or NOW).date()
+        begins = (starts or NOW).astimezone(school.zone).date()
         begins -= timedelta(days=begins.weekday())
-        weeks.append((begins, (min(ends or NOW, NOW) - timedelta(seconds=1)).date()))
+        last_moment = min(ends or NOW, NOW) - timedelta(seconds=1)
+        weeks.append((begins, last_moment.astimezone(school.zone).date()))
     last = min((until - begins).days // 7 + 1 for begins, until in weeks)
     made: list[list[tuple[Any, int]]] = []
     for (people, _), window, (begins, _) in zip(sides, windows, weeks, strict=True):
         dated = [
-            (r, (r.timestamp.date() - begins).days // 7 + 1)
+            (r, (r.timestamp.astimezone(school.zone).date() - begins).days // 7 + 1)
             for r in first_attempts(school, course, window, people)
         ]
         made.append([(r, week) for r, week in dated if week <= last])

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -70,6 +70,7 @@ class School:
     records: list[Record]
     findings: list[RecordFinding]
     same: tuple[tuple[str, str], ...] = ()  # points that a reviewer judged the same
+    zone: tzinfo = UTC
 
 
 def at(number_of_hours: int) -> str:
@@ -263,7 +264,7 @@ def slower(school: School, times: int) -> School:
         )
         for each in school.findings
     ]
-    return School([*records.values()], findings, school.same)
+    return replace(school, records=[*records.values()], findings=findings)
 
 
 def written(room: Room, school: School) -> None:
@@ -294,9 +295,11 @@ def reading(
     audit: Any = None,
     now: datetime = NOW,
     answers: AnswerCache | None = None,
+    zone: str = "UTC",
 ) -> Insights:
     """Insights on the graph of a room."""
     found = InsightsSettings(
+        school_time_zone=zone,
         redis_url="redis://127.0.0.1:1",
         neo4j_uri=room.settings.uri,
         neo4j_user=room.settings.user,

@@ -1,11 +1,13 @@
 """Each question answers what the records say, on each engine; the reference never asks the graph."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise, product
 from math import isclose, prod
 from typing import Any
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -167,6 +169,35 @@ def test_what_to_do_today_equals_the_reference(
         same({row.kind: row for row in rows}, expected)
         kinds = [kind for kind in ("repeat", "speak", "answer") if kind in expected]
         assert [(row.rank, row.kind) for row in rows] == list(enumerate(kinds, start=1))
+
+
+@settings(EXAMPLES, max_examples=3)
+@given(
+    school=schools(),
+    zone=st.sampled_from(["Asia/Kathmandu", "America/Los_Angeles", "Pacific/Kiritimati"]),
+)
+def test_days_and_weeks_are_those_of_the_time_zone_of_the_school(
+    room: Room, school: School, zone: str
+) -> None:
+    """Clocks change in Los Angeles on the 8th of March. Out, each alone: `facts.zone` in trend, mood and today."""
+    school = replace(school, zone=ZoneInfo(zone))
+    written(room, school)
+    insights = reading(room, zone=zone)
+    for course in COURSES:
+        if not reference.roster(school, course):
+            continue
+        found = asked(insights, "trend", course=course).rows
+        same({row.week: row for row in found}, reference.trend(school, course))
+        found = asked(insights, "mood", course=course).rows
+        same({(row.week, row.topic): row for row in found}, reference.mood(school, course))
+        helped = asked(insights, "needs-help", course=course, **LIMITS).rows
+        expected, _ = reference.needs_help(school, course, LIMITS)
+        for each in expected.values():
+            del each["low_points"]
+        same({row.student: row for row in helped}, expected)
+        today = asked(insights, "today", course=course, **LIMITS).rows
+        same({row.kind: row for row in today}, reference.today(school, course, helped))
+    insights.graph.close()
 
 
 @pytest.mark.thorough

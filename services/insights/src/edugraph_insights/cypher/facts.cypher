@@ -258,14 +258,15 @@ WHERE size(courses) = 0 OR $course IN courses
 RETURN a.id AS sender, b.id AS receiver, sum(coalesce(n.message_count, n.like_count, 1)) AS times
 
 // name: last_activity
-// Returns when each of these students last tried an item, made a mistake or wrote in a course, and the last day on which
-// they used it.
+// Returns when each of these students last tried an item, made a mistake or wrote in a course, and the active minutes of
+// the last two days on which they used it. On the last of them, all minutes may come after the end of the period.
 UNWIND $students AS id
 MATCH (s:Student {id: id})
 OPTIONAL MATCH (s)-[:TRIED|MADE|SENT]->(n)-[:IN_COURSE]->(c) WHERE c.id = $course AND n.timestamp <= datetime($until)
 WITH s, max(n.timestamp) AS at
 OPTIONAL MATCH (s)-[:ACTIVE_ON]->(d:ActiveDay) WHERE d.course_id = $course AND d.date <= $day
-RETURN s.id AS student, at, max(d.date) AS day
+WITH s, at, d ORDER BY d.date DESC
+RETURN s.id AS student, at, collect(d {.date, .hours})[..2] AS days
 
 // name: terms
 // Returns the terms of the school. A year has only a few.

@@ -1,7 +1,7 @@
 """Parameters and answers of the general queries."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from datetime import datetime, tzinfo
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field
 
@@ -9,6 +9,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import Id, normal_id
 from edugraph_insights.queries.links import LABELS, TYPES
 from edugraph_insights.questions.question import From, To
+from edugraph_insights.school_days import period_in_utc
 
 MOST_NODES = 150  # in one answer, by default
 MOST_DEPTH = 4
@@ -46,13 +47,18 @@ class Narrowed(ContractModel):
     since: From | None = Field(
         default=None,
         alias="from",
-        description="only records from this moment on, or from the beginning of this day; in UTC by default",
+        description="only records from this moment on, or from the beginning of this day; in the time zone of "
+        "the school by default",
     )
     until: To | None = Field(
         default=None,
         alias="to",
         description="only records until this moment, or until the end of this day",
     )
+
+    def in_zone(self, zone: tzinfo) -> Self:
+        """Return the same query with `since` and `until` in UTC. `zone` is the time zone of the school."""
+        return self.model_copy(update=period_in_utc(self.since, self.until, zone))
 
 
 class Search(Narrowed):

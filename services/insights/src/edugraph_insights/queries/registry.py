@@ -66,6 +66,7 @@ def run_query(
 
     Raises Refusal 403 and 404, TooLarge, Busy, and Retryable.
     """
+    asked = asked.in_zone(insights.zone)
     visible = visible_graph_of(insights.graph, caller, asked, insights.now())
     named = []
     for parameter in ("node", "other"):

@@ -164,7 +164,7 @@ def _week(facts: Facts, at: datetime) -> int | None:
     begins = facts.since
     if facts.term is not None and facts.term.starts is not None:
         begins = facts.term.starts
-    return Term(begins).week_of(at)
+    return Term(begins).week_of(at, facts.zone)
 
 
 def _values(

@@ -53,8 +53,8 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
     for text, (at, negative) in texts.items():
         number_in_term = None
         if facts.term:
-            number_in_term = facts.term.week_of(at)
-        weeks = ((ALL, None), (monday(at).isoformat(), number_in_term))
+            number_in_term = facts.term.week_of(at, facts.zone)
+        weeks = ((ALL, None), (monday(at, facts.zone).isoformat(), number_in_term))
         for week, topic in product(weeks, topics[text]):
             cells[Cell(*week, *topic)].append((text[1], negative))
     rows = []
@@ -63,7 +63,7 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
         share = sum(negative for _, negative in written) / len(written)
         asked_of = asked
         if cell.week:
-            asked_of = asked.in_week(date.fromisoformat(cell.week))
+            asked_of = asked.in_week(date.fromisoformat(cell.week), facts.zone)
         behind = asked_of.records(kind="messages")
         measured = Mood(
             **cell._asdict(),

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date
 from math import exp
 from typing import Annotated, Any, Self
 
@@ -13,7 +13,7 @@ from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Attempt, Facts, Place, Point, first_by_item
 from edugraph_insights.mastery import MASTERED_PROBABILITY, TOO_FEW, Ability, Mastery, is_shown
 from edugraph_insights.questions.question import Parameters, Question
-from edugraph_insights.school_days import SchoolDays
+from edugraph_insights.school_days import SchoolDays, beginning_of, day_of
 from edugraph_insights.settings import HelpThresholds
 from edugraph_insights.statistics import NORMAL_95
 
@@ -114,8 +114,8 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     """Return the answer, computed from all attempts in the course."""
     limits = asked.thresholds
     active = facts.last_activity(asked.course)
-    days = SchoolDays(facts.terms(), facts.until.date())
-    recent_from = datetime.combine(days.first_of_last(limits.recent_school_days), time(), UTC)
+    days = SchoolDays(facts.terms(), day_of(facts.until, facts.zone), facts.zone)
+    recent_from = beginning_of(days.first_of_last(limits.recent_school_days), facts.zone)
     if facts.since is not None:
         recent_from = max(recent_from, facts.since)
     practice = facts.practice(asked.course, attempts)
@@ -207,7 +207,7 @@ def _idle_school_days(facts: Facts, days: SchoolDays, last_active: date | None) 
     if last_active is not None:
         return days.since(last_active)
     if facts.since is not None:
-        return days.since(facts.since.date())
+        return days.since_moment(facts.since)
     return None
 
 

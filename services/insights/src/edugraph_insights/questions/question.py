@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, tzinfo
 from typing import Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -13,6 +13,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Found, R
 from edugraph_insights.facts import Facts
+from edugraph_insights.school_days import DAY, beginning_of, end_of, period_in_utc
 from edugraph_insights.sentences import Language
 from edugraph_insights.settings import HelpThresholds
 
@@ -20,9 +21,10 @@ PointId = Annotated[str, Field(min_length=1, max_length=8_000)]
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _known_in_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC if it has a time zone. Otherwise it is one of the school's time zone, see `in_zone`."""
     if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
+        return moment
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -32,20 +34,27 @@ def _in_utc(moment: datetime) -> datetime:
 def _beginning(given: object) -> object:
     """Return the first moment of a day, or what was given."""
     if isinstance(given, str) and _DAY.fullmatch(given):
-        return f"{given}T00:00:00Z"
+        return f"{given}T00:00:00"
     return given
 
 
 def _end(given: object) -> object:
     """Return the last moment of a day, or what was given."""
     if isinstance(given, str) and _DAY.fullmatch(given):
-        return f"{given}T23:59:59.999999Z"
+        return f"{given}T23:59:59.999999"
     return given
 
 
-# A moment without a time zone is in UTC.
-From = Annotated[datetime, BeforeValidator(_beginning), AfterValidator(_in_utc)]
-To = Annotated[datetime, BeforeValidator(_end), AfterValidator(_in_utc)]
+def _second(moment: datetime) -> datetime:
+    """Return the same time, and the second one of a time that the clocks of a zone show twice."""
+    return moment.replace(fold=1)
+
+
+# A moment without a time zone is in the time zone of the school.
+From = Annotated[datetime, BeforeValidator(_beginning), AfterValidator(_known_in_utc)]
+To = Annotated[
+    datetime, BeforeValidator(_end), AfterValidator(_known_in_utc), AfterValidator(_second)
+]
 
 
 class Parameters(ContractModel):
@@ -64,7 +73,8 @@ class Parameters(ContractModel):
     since: From | None = Field(
         default=None,
         alias="from",
-        description="only records from this moment on, or from the beginning of this day; in UTC by default",
+        description="only records from this moment on, or from the beginning of this day; in the time zone of "
+        "the school by default",
     )
     until: To | None = Field(
         default=None,
@@ -76,7 +86,8 @@ class Parameters(ContractModel):
     )
     as_of: date | None = Field(
         default=None,
-        description="a day: only records until its end in UTC, and the members of the course or group on that day",
+        description="a day: only records until its end in the time zone of the school, and the members of the course "
+        "or group on that day",
     )
     language: Language = Field(
         default="en",
@@ -111,10 +122,14 @@ class Parameters(ContractModel):
             name: v.isoformat() if isinstance(v, date) else str(v) for name, v in values.items()
         }
 
-    def in_week(self, monday: date) -> Self:
+    def in_zone(self, zone: tzinfo) -> Self:
+        """Return the same question with `since` and `until` in UTC. `zone` is the time zone of the school."""
+        return self.model_copy(update=period_in_utc(self.since, self.until, zone))
+
+    def in_week(self, monday: date, zone: tzinfo) -> Self:
         """Return the same question about one week, or about the part of the week that lies in the period."""
-        begins = datetime.combine(monday, time(), UTC)
-        ends = begins + timedelta(days=7) - timedelta(microseconds=1)
+        begins = beginning_of(monday, zone)
+        ends = end_of(monday + DAY * 6, zone)
         since = max(begins, self.since or begins)
         until = min(ends, self.until or ends)
         return self.model_copy(update={"since": since, "until": until})

@@ -1,7 +1,7 @@
 """What should a teacher of this course do today? At most three actions, each with its persons and records."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Annotated, Any, NamedTuple
 
 from edugraph_common.contracts.records import HALF
@@ -11,7 +11,7 @@ from edugraph_insights.questions import needs_help
 from edugraph_insights.questions.grid import Cell, tries_of
 from edugraph_insights.questions.needs_help import NeedsHelp, OfHelp
 from edugraph_insights.questions.question import OfSeveral, Question
-from edugraph_insights.school_days import DAY, SchoolDays
+from edugraph_insights.school_days import DAY, SchoolDays, beginning_of, day_of
 
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 PersonalText = Annotated[str | None, Mark.PERSONAL]
@@ -110,7 +110,8 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
             }
         )
         rows.append(Measured(row, frozenset(action.students)))
-    days_until_now = SchoolDays(facts.terms(), facts.until.date())
+    until_day = day_of(facts.until, facts.zone)
+    days_until_now = SchoolDays(facts.terms(), until_day, facts.zone)
     recent_students = {each.student for each in attempts if each.at >= period.since}
     return Found(
         tuple(rows),
@@ -135,16 +136,16 @@ def _last_day(
     """Return the day of the last attempt or mistake, or of the end of the period if there is none."""
     moments = [each.at for each in attempts]
     moments += [each["at"] for each in mistakes.values()]
-    return max(moments, default=facts.until).astimezone(UTC).date()
+    return day_of(max(moments, default=facts.until), facts.zone)
 
 
 def _period(facts: Facts, last_day: date) -> Period:
     """Return the period in the parameters of the question, or else the last school days until the last record."""
-    days = SchoolDays(facts.terms(), last_day + DAY)
+    days = SchoolDays(facts.terms(), last_day + DAY, facts.zone)
     if facts.since is not None:
         return Period(facts.since, days)
     first_day = days.first_of_last(RECENT_SCHOOL_DAYS)
-    return Period(datetime.combine(first_day, time(), UTC), days)
+    return Period(beginning_of(first_day, facts.zone), days)
 
 
 def _repeat(
@@ -254,8 +255,7 @@ def _waiting(
         at = mistake["at"]
         last_contact = max(contacts.get(student, ()), default=at)
         is_answered = last_contact > at
-        day = at.astimezone(UTC).date()
-        is_old = days.since(day) >= WAITING_SCHOOL_DAYS
+        is_old = days.since_moment(at) >= WAITING_SCHOOL_DAYS
         if is_old and not is_answered and not mistake["resolved"]:
             found.append(Waiting(student, mistake["record"], at))
     return sorted(found, key=lambda each: (each.at, each.record))
@@ -266,7 +266,6 @@ def _answer(waiting: Sequence[Waiting], mistakes: int, days: SchoolDays) -> Acti
     if not waiting:
         return None
     students = dict.fromkeys(each.student for each in waiting)
-    oldest_day = waiting[0].at.astimezone(UTC).date()
     return Action(
         rank=0,
         kind="answer",
@@ -274,7 +273,7 @@ def _answer(waiting: Sequence[Waiting], mistakes: int, days: SchoolDays) -> Acti
         student_names=(),
         number=len(waiting),
         out_of=mistakes,
-        school_days=days.since(oldest_day),
+        school_days=days.since_moment(waiting[0].at),
         records=tuple(each.record for each in waiting[:MOST_RECORDS]),
     )
 

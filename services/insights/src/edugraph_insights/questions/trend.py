@@ -1,13 +1,13 @@
 """The trend: how does the course go, week by week?"""
 
 from collections import defaultdict
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Annotated
 
 from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Attempt, Facts, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
-from edugraph_insights.school_days import monday
+from edugraph_insights.school_days import beginning_of, monday
 from edugraph_insights.statistics import mean
 
 
@@ -31,25 +31,25 @@ def find(facts: Facts, asked: Parameters) -> Found[Week]:
     tried: dict[date, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
     first = facts.first_attempts(asked.course)
     for each in first:
-        tried[monday(each.at)][each.student].append(each)
+        tried[monday(each.at, facts.zone)][each.student].append(each)
     made: dict[date, dict[str, tuple[str, bool]]] = defaultdict(dict)
     for told in facts.mistakes(asked.course):  # a row for each point behind it
-        made[monday(told["at"])][told["record"]] = told["student"], told["resolved"]
+        made[monday(told["at"], facts.zone)][told["record"]] = told["student"], told["resolved"]
     rows: list[Measured[Week]] = []
     for week in tried.keys() | made.keys():
         attempts = tried.get(week, {})
         mistakes = made.get(week, {})
         open_ones = [student for student, resolved in mistakes.values() if not resolved]
-        begins = datetime.combine(week, time(), UTC)
+        begins = beginning_of(week, facts.zone)
         row = Week(
             week=week.isoformat(),
-            school_week=facts.term.week_of(begins) if facts.term else None,
+            school_week=facts.term.week_of(begins, facts.zone) if facts.term else None,
             first_attempts=sum(map(len, attempts.values())),
             students=len(attempts),
             right=mean([1 - wrong_share(of_student) for of_student in attempts.values()]),
             mistakes=len(mistakes),
             unresolved=len(open_ones),
-            evidence=asked.in_week(week).records(),
+            evidence=asked.in_week(week, facts.zone).records(),
         )
         parts = (
             frozenset(attempts),
@@ -70,7 +70,7 @@ def find(facts: Facts, asked: Parameters) -> Found[Week]:
 QUESTION = Question(
     name="trend",
     title="How does this course go, week by week?",
-    computed_by="Of each week, from its Monday on in UTC: first attempts, the mean over students of their share "
+    computed_by="Of each week, from its Monday on: first attempts, the mean over students of their share "
     "right, and mistakes; unresolved are those of the week's mistakes which no record says are resolved.",
     parameters=Parameters,
     row=Week,

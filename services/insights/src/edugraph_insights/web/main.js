@@ -18,7 +18,7 @@ import { account, goneBack, isUnknown, signIn } from './signing.js';
 import { changed, link, state } from './state.js';
 import { chosenDays, timesAsked } from './times.js';
 import { savedViews } from './views.js';
-import { LANGUAGES, hasWords, language, speak, t } from './words.js';
+import { LANGUAGES, hasWords, language, showIn, speak, t } from './words.js';
 
 // Each page with the question of the API without which it has nothing to say.
 const PAGES = {
@@ -120,6 +120,7 @@ function lastTerm() {
 
 async function asked() {
   const [may, catalogue] = await Promise.all([ask('/choices'), ask('')]);
+  showIn(may.time_zone);
   return { ...may, questions: new Set([...catalogue.questions.map(each => each.name), ...(may.imports ? ['imports'] : [])]) };
 }
 

@@ -1,29 +1,29 @@
-// In which time is asked about: in a term, on some days of it, or both. Days are those of UTC, as weeks and terms are.
+// In which time is asked about: in a term, on some days of it, or both. Days are those of the school's time zone.
 
 import { h } from './parts.js';
 import { changed, state } from './state.js';
-import { dayInWords, t } from './words.js';
+import { dayInWords, dayOf, t } from './words.js';
 
 const DAY_MS = 86_400_000;
 const PAUSE_MS = 300; // in which somebody who moves a slider goes on
 const NO_TRACE_DAYS = 365; // that can be chosen where nothing says when the course began
 
-const dayOf = moment => new Date(moment).toISOString().slice(0, 10);
+/** Return a day such as 2026-03-02 from its number, and the other way round. Day 0 is 1970-01-01. */
+const dayNumbered = number => new Date(number * DAY_MS).toISOString().slice(0, 10);
+const numberOf = day => Date.parse(day) / DAY_MS;
 
 /** Return `from` and `to` of a question: of the term and of the chosen days, whichever is narrower. */
 export function timesAsked(term) {
   const { since, until } = state();
-  const [from, to] = [since && `${since}T00:00:00Z`, until && `${until}T23:59:59.999Z`];
-  return {
-    from: from && term?.starts && Date.parse(term.starts) > Date.parse(from) ? term.starts : from || term?.starts,
-    to: to && term?.ends && Date.parse(term.ends) < Date.parse(to) ? term.ends : to || term?.ends,
-  };
+  const isSinceLater = since && (!term || dayOf(term.starts) < since);
+  const isUntilEarlier = until && (!term || until < dayOf(term.ends));
+  return { from: isSinceLater ? since : term?.starts, to: isUntilEarlier ? until : term?.ends };
 }
 
 /** Return the state that shows a week alone, of the days that are chosen now. */
 export function weekOf(monday) {
   const { since = '', until = '\uffff' } = state();
-  const sunday = dayOf(Date.parse(monday) + 6 * DAY_MS);
+  const sunday = dayNumbered(numberOf(monday) + 6);
   return { since: monday > since ? monday : since, until: sunday < until ? sunday : until };
 }
 
@@ -42,20 +42,20 @@ function inWords(since, until) {
 
 /** Return two sliders, for the first and the last day that count, and a sentence that names them. */
 export function timeSlider(trend) {
-  const last = Math.floor(Date.parse(trend.as_of) / DAY_MS);
-  const first = trend.rows.length ? Date.parse(trend.rows[0].week) / DAY_MS : last - NO_TRACE_DAYS;
+  const last = numberOf(dayOf(trend.as_of));
+  const first = trend.rows.length ? numberOf(trend.rows[0].week) : last - NO_TRACE_DAYS;
   if (!(first < last)) return null;
   const given = { since: first, until: last };
   for (const name of ['since', 'until']) {
-    const day = Date.parse(state()[name]) / DAY_MS;
+    const day = numberOf(state()[name]);
     if (Number.isInteger(day)) given[name] = Math.min(last, Math.max(first, day));
   }
   const said = h('output', { id: 'days' }, '');
   const slider = name => h('input', { type: 'range', name, min: first, max: last, value: given[name], 'data-keep-focus': `time-${name}`, 'aria-describedby': 'days' });
   const [since, until] = [slider('since'), slider('until')];
-  const chosen = () => ({ since: Number(since.value) === first ? '' : dayOf(since.value * DAY_MS), until: Number(until.value) === last ? '' : dayOf(until.value * DAY_MS) });
+  const chosen = () => ({ since: Number(since.value) === first ? '' : dayNumbered(since.value), until: Number(until.value) === last ? '' : dayNumbered(until.value) });
   const say = () => {
-    for (const each of [since, until]) each.setAttribute('aria-valuetext', dayInWords(dayOf(each.value * DAY_MS)));
+    for (const each of [since, until]) each.setAttribute('aria-valuetext', dayInWords(dayNumbered(each.value)));
     said.textContent = inWords(chosen().since, chosen().until);
   };
   let waiting;

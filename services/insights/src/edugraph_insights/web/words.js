@@ -6,6 +6,7 @@ export const LANGUAGES = { en: 'English', zh: '中文' };
 let words = {};
 let spoken = ''; // the language of the words that are loaded
 export let language = 'en';
+let schoolZone; // IANA name of the time zone of the school; undefined until the page knows it
 
 /** Whether there are words of any language yet. */
 export const hasWords = () => spoken !== '';
@@ -86,18 +87,30 @@ export function recordName(key) {
   return source === 'default' ? id : t('record.of_source', { id, source });
 }
 
-export function day(value) {
-  return value ? new Intl.DateTimeFormat(locale(), { dateStyle: 'medium' }).format(new Date(value)) : nothing;
+/** Show moments from now on by the clocks of a time zone. */
+export function showIn(zone) {
+  schoolZone = zone;
 }
 
-/** Return a day of UTC, such as 2026-03-02, as it is said. What is no day stays as it is. */
+/** Return the day of a moment, such as 2026-03-02, in the time zone of the school. */
+export function dayOf(value) {
+  const parts = new Intl.DateTimeFormat('en-CA', { timeZone: schoolZone, year: 'numeric', month: '2-digit', day: '2-digit' });
+  return parts.format(new Date(value));
+}
+
+/** Return the day of a moment as it is said, in the time zone of the school or in another one. */
+export function day(value, timeZone = schoolZone) {
+  return value ? new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeZone }).format(new Date(value)) : nothing;
+}
+
+/** Return a day, such as 2026-03-02, as it is said. What is no day stays as it is. */
 export function dayInWords(value) {
   const at = new Date(`${value}T00:00:00Z`);
   return Number.isNaN(at.getTime()) ? value : new Intl.DateTimeFormat(locale(), { dateStyle: 'long', timeZone: 'UTC' }).format(at);
 }
 
 export function moment(value) {
-  const style = { dateStyle: 'medium', timeStyle: 'short' };
+  const style = { dateStyle: 'medium', timeStyle: 'short', timeZone: schoolZone };
   return value ? new Intl.DateTimeFormat(locale(), style).format(new Date(value)) : nothing;
 }
 

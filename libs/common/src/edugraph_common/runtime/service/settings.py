@@ -1,15 +1,25 @@
 """Settings that several services share. They are read from environment variables EDUGRAPH_… only."""
 
 import re
-from typing import Annotated, Literal, Self
+import sys
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 JOB_RETENTION_DAYS = 30
 AUDIT_RETENTION_DAYS = 365
 DEAD_LETTER_RETENTION_DAYS = 30
 LATE_MESSAGES_DAYS = 8  # more than the week that is the deadline of a job
+
+S = TypeVar("S", bound=BaseSettings)
 
 # Each service has its own user of the broker.
 Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]
@@ -247,6 +257,22 @@ class OidcSettings(BaseSettings):
 
 def passwords_of(users: dict[Service, SecretStr]) -> dict[Service, str]:
     return {service: password.get_secret_value() for service, password in users.items()}
+
+
+def settings_or_exit(kind: type[S]) -> S:
+    """Return settings of this kind, or end the process with a sentence for each setting that is wrong or missing.
+
+    The sentences name no values, since a value may be a password.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        sentences = []
+        for each in error.errors(include_input=False, include_url=False):
+            says = each["msg"].removeprefix("Value error, ")
+            names = [f"EDUGRAPH_{part}".upper() for part in each["loc"][:1]]
+            sentences.append(" ".join([*names, says]))
+    sys.exit("\n".join(sentences))
 
 
 def secret_of(setting: SecretStr | None) -> str | None:

@@ -80,7 +80,7 @@ function drawing(rows) {
       height: 220,
       scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }, share: { range: [0, 1] } },
       axes: [
-        { ...axis, values: (_, seconds) => seconds.map(each => day(each * 1000)), space: 110 },
+        { ...axis, values: (_, seconds) => seconds.map(each => day(each * 1000, 'UTC')), space: 110 },
         { ...axis, size: 60 },
         { ...axis, scale: 'share', side: 1, grid: { show: false }, values: (_, shares) => shares.map(share), size: 60 },
       ],

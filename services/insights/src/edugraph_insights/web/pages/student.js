@@ -6,7 +6,7 @@ import { levelOf } from '../heat.js';
 import { block, colour, columns, h, how, recordsLink, sureEnough, value } from '../parts.js';
 import { whyOf } from '../reasons.js';
 import { link, state } from '../state.js';
-import { day, dayInWords, number, plural, share, t, told } from '../words.js';
+import { day, dayInWords, dayOf, number, plural, share, t, told } from '../words.js';
 import { recordsTable } from './records.js';
 
 const MOST_DRAWN = 1000; // records of the timeline
@@ -97,7 +97,7 @@ async function handedIn(one) {
   return [
     missing.length === 0 && unknown.length === 0 && h('p', { class: 'none' }, t(nothing)),
     unknown.length > 0 && h('p', { class: 'note' }, plural('missing.unknown', unknown.length)),
-    missing.length > 0 && h('ul', { class: 'lines' }, missing.map(row => h('li', {}, row.name, h('span', { class: 'note' }, t('missing.due', { day: dayInWords(row.due_at.slice(0, 10)) }))))),
+    missing.length > 0 && h('ul', { class: 'lines' }, missing.map(row => h('li', {}, row.name, h('span', { class: 'note' }, t('missing.due', { day: dayInWords(dayOf(row.due_at)) }))))),
     how('handed-in', answer, { folds: true }),
   ];
 }

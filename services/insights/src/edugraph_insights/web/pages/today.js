@@ -6,7 +6,7 @@ import { around, block, columns, copyNames, folded, h, how, peopleLinks, records
 import { courseInactive, whyOf } from '../reasons.js';
 import { sparkLine } from '../spark.js';
 import { link, state } from '../state.js';
-import { dayInWords, listed, number, plural, share, space, t } from '../words.js';
+import { dayInWords, dayOf, listed, number, plural, share, space, t } from '../words.js';
 import { trendTable } from './overview.js';
 
 const MOST_TASKS = 3;
@@ -57,7 +57,7 @@ function nothing(answer) {
 /** Return the days that an action is about, for links to the same figures. */
 function during(row) {
   const from = row && new URLSearchParams((row.evidence ?? '').split('?')[1]).get('from');
-  return from && !state().term && !state().since ? { since: from.slice(0, 10) } : {};
+  return from && !state().term && !state().since ? { since: dayOf(from) } : {};
 }
 
 const people = row => row.students.map((student, place) => ({ student, name: row.student_names[place] }));
@@ -120,7 +120,7 @@ function task(row, names) {
   const missed = row.missing.map(student => ({ student, name: names.get(student) ?? student }));
   return h('div', { class: 'task', 'data-item': row.item },
     h('h3', {}, row.name, ' ', h('span', { class: 'of' }, h('data', { value: row.not_handed_in }, number(row.not_handed_in)), t('missing.of', { n: number(row.students) }))),
-    h('p', { class: 'note' }, t('missing.due', { day: dayInWords(row.due_at.slice(0, 10)) })),
+    h('p', { class: 'note' }, t('missing.due', { day: dayInWords(dayOf(row.due_at)) })),
     h('p', {}, peopleLinks(missed)),
     copyNames(missed.map(each => each.name)));
 }
