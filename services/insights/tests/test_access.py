@@ -32,9 +32,9 @@ OF_COURSES = (
 )
 OF_PERSONS = (
     "student next needs-help attention ties records roster review-queue review-points handed-in "
-    "help-used grid point today together ready answers changes"
+    "help-used grid point today together ready answers changes due"
 )
-OF_ONE = "records help-used grid point"
+OF_ONE = "records help-used grid point due"
 TABLE: dict[str, tuple[str, str]] = {
     "analyst": ("cells", OF_COURSES),
     "head": ("cells", OF_COURSES),

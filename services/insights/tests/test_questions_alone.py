@@ -1,9 +1,17 @@
 """The rules of single questions that need no graph."""
 
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edugraph_insights.facts import Attempt
+from edugraph_insights.questions.due import box_of
 from edugraph_insights.questions.together import groups_of
+
+BEGINNING = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @given(st.integers(3, 200))
@@ -15,3 +23,35 @@ def test_students_are_parted_into_as_few_groups_of_three_to_six_as_possible(numb
     assert min(sizes) >= 3
     assert max(sizes) <= 6
     assert (len(groups) - 1) * 6 < number
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30 * 24), st.sampled_from([0, 400, 600, 1000])), min_size=1),
+    st.sampled_from(["UTC", "Asia/Kathmandu", "America/Los_Angeles"]),
+)
+def test_a_box_is_one_more_than_the_right_days_since_the_last_wrong_one(
+    answers: list[tuple[int, int]], zone: str
+) -> None:
+    """Out, each alone: the end at the last box; the way back to the first; the mean of a day."""
+    clock = ZoneInfo(zone)
+    moments = [(BEGINNING + timedelta(hours=hour), outcome) for hour, outcome in sorted(answers)]
+    tries = [
+        Attempt("s", "i", at, number, f"r{number}", outcome, "i", None)
+        for number, (at, outcome) in enumerate(moments)
+    ]
+    days = groupby(moments, lambda each: each[0].astimezone(clock).date())
+    days_right = []
+    for _, of_day in days:
+        outcomes = [outcome for _, outcome in of_day]
+        days_right.append(sum(outcomes) >= 500 * len(outcomes))
+    right_in_row = 0
+    for is_right in reversed(days_right):
+        if not is_right:
+            break
+        right_in_row += 1
+    has_wrong_day = right_in_row < len(days_right)
+    box = box_of(tries, clock)
+    assert box.number == min(6, right_in_row + has_wrong_day)
+    last_day = moments[-1][0].astimezone(clock).date()
+    assert box.last_practised == last_day
+    assert box.due_on == last_day + timedelta(days=2 ** (box.number - 1))

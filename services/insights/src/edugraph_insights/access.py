@@ -49,6 +49,7 @@ ABOUT_PERSONS = frozenset(
         "ready",
         "answers",
         "changes",
+        "due",
     }
 )
 # A caller could choose two groups as small as they like, so this question is not answered in cells.
@@ -83,6 +84,7 @@ RULES: Mapping[Role, Rule] = {
                 "help-used",
                 "grid",
                 "point",
+                "due",
             }
         ),
     ),

@@ -579,6 +579,33 @@ def trend(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dic
     return rows
 
 
+def due(school: School, course: str, until: datetime) -> dict[Any, dict[str, Any]]:
+    """The boxes are found backwards: one for each right day since the last wrong one, and that one itself."""
+    tries: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for r in attempts(school, course):
+        for point in tests(school)[r.data.item_id] if r.timestamp <= until else ():
+            tries[r.data.student_id, point].append(r)
+    rows = {}
+    for key, made in tries.items():
+        days: dict[date, list[int]] = defaultdict(list)
+        for r in made:
+            day = r.timestamp.astimezone(school.zone).date()
+            days[day].append(r.data.outcome_thousandths)
+        right = [mean(days[day]) >= 500 for day in sorted(days, reverse=True)]
+        box = min(6, right.index(False) + 1 if False in right else len(right))
+        last = max(days)
+        overdue = (until.astimezone(school.zone).date() - last).days - 2 ** (box - 1)
+        if overdue >= 0:
+            rows[key] = {
+                "tries": len(made),
+                "box": box,
+                "last_practised": last,
+                "due_on": last + timedelta(days=2 ** (box - 1)),
+                "days_overdue": overdue,
+            }
+    return rows
+
+
 def attention(school: School, course: str) -> dict[Any, dict[str, Any]]:
     contacts: dict[str, list[datetime]] = defaultdict(list)
     for r in of(school.records, "teacher_interaction"):

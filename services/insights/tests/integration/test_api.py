@@ -250,7 +250,7 @@ def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None
         "roster",
         "course-map",
     }
-    assert names["student"] == {"student", "next", "help-used", "grid", "point", *course}
+    assert names["student"] == {"student", "next", "help-used", "grid", "point", "due", *course}
     assert "records" not in names["head"]
 
 

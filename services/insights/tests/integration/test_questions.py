@@ -197,6 +197,11 @@ def test_days_and_weeks_are_those_of_the_time_zone_of_the_school(
         same({row.student: row for row in helped}, expected)
         today = asked(insights, "today", course=course, **LIMITS).rows
         same({row.kind: row for row in today}, reference.today(school, course, helped))
+        for passed in (timedelta(days=1), timedelta(days=3), timedelta(days=20)):
+            until = BEGINNING + passed
+            due = asked(insights, "due", course=course, until=until).rows
+            expected = reference.due(school, course, until)
+            same({(row.student, row.point): row for row in due}, expected)
     insights.graph.close()
 
 

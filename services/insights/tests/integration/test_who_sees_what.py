@@ -74,6 +74,7 @@ PERSONAL_READS = (
     "ready",
     "answers",
     "changes",
+    "due",
 )
 
 

@@ -9,6 +9,7 @@ from edugraph_insights.questions import (
     changes,
     course_map,
     difficulty,
+    due,
     earlier_gaps,
     grid,
     groups,
@@ -74,5 +75,6 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         answers,
         changes,
         spread,
+        due,
     )
 }
