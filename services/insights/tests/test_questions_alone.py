@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edugraph_insights.facts import Attempt
@@ -25,6 +25,7 @@ def test_students_are_parted_into_as_few_groups_of_three_to_six_as_possible(numb
     assert (len(groups) - 1) * 6 < number
 
 
+@example([(24 * day, 1000) for day in range(8)], "UTC")
 @given(
     st.lists(st.tuples(st.integers(0, 30 * 24), st.sampled_from([0, 400, 600, 1000])), min_size=1),
     st.sampled_from(["UTC", "Asia/Kathmandu", "America/Los_Angeles"]),
