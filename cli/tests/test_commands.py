@@ -280,6 +280,12 @@ def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPat
         "left_in_all": 5,
         "mentions": [mention],
         "mentions_in_all": 2,
+        "ids": [{"student_id": "4"}, {"student_id": "S04"}],
+        "claims": [
+            {"person_id": "S04", "also": ["4", "shared"]},
+            {"person_id": "S05", "also": ["shared"]},
+        ],
+        "claims_in_all": 3,
     }
     task = {"task_id": "t", "state": "SUCCESS", "error": None, "result": result}
     monkeypatch.setattr(
@@ -291,6 +297,9 @@ def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPat
     assert "Left in 4 more places." in done.output
     assert "The text of Interaction r-7 names the person" in done.output
     assert "So do 1 more texts." in done.output
+    assert "Ids of this person: 4, S04." in done.output
+    assert "S04 claims 4, shared.\nNot erased, since others claim it too: shared." in done.output
+    assert "S05 claims shared.\n1 more persons claim" in done.output
     assert "'rows': 3" in done.output
     assert "texts': 0" not in done.output
     as_json = runner.invoke(app, ["forget", "4", "--yes", "--follow", "--json"])

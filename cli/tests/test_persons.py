@@ -1,13 +1,16 @@
 """`edugraph persons` says whose an id is, and which ids are nobody's."""
 
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from edugraph_cli.main import app
-from edugraph_common.contracts.api import ContestedId, PersonIds, Persons
+from edugraph_common.contracts.api import Accepted, ContestedId, PersonIds, Persons
+from edugraph_common.contracts.records import Record, Withdrawal, parse_row
+from edugraph_common.contracts.school_records import PersonRecord
 
 runner = CliRunner()
 KNOWN = PersonIds(owner="S05", ids=("17", "S05"), contested=("0",))
@@ -15,6 +18,12 @@ CONTESTED = ContestedId(id="0", persons=200, claimed_by=("S05", "S06"))
 
 
 class Gateway:
+    sent: list[tuple[list[dict[str, Any]], dict[str, Any]]] = []
+
+    def import_records(self, records: list[dict[str, Any]], **options: Any) -> Accepted:
+        self.sent.append((records, options))
+        return Accepted(job_id="job-1", task_id="task-1")
+
     def person_ids(self, person_id: str | None = None) -> Persons:
         person = KNOWN if person_id in KNOWN.ids else None
         return Persons(
@@ -27,6 +36,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     def client() -> Any:
         return nullcontext(Gateway())
 
+    monkeypatch.setattr(Gateway, "sent", [])
     monkeypatch.setattr("edugraph_cli.commands.persons.Client.from_environment", client)
 
 
@@ -47,3 +57,35 @@ def test_contested_ids_are_listed_with_who_claims_them() -> None:
     answer = said("contested")
     assert "201 claims, by which 1 ids belong to a person with another id." in answer
     assert "0 200 S05, S06" in answer
+
+
+def test_to_part_an_id_withdraws_the_record_that_joined_it_and_no_other() -> None:
+    """Out: the id in the record's id, or its hash of only the person."""
+    assert "Accepted as job job-1." in said("join", "S05", "17", "card/5", "17")
+    said("join", "S06", "17", "--source", "lms")
+    said("part", "17", "--source", "lms")
+    (joined, no_options), (again, options), (parted, same_options) = Gateway.sent
+    records = [parse_row(each) for each in joined]
+    claimed: dict[str, str] = {}
+    for each in records:
+        assert isinstance(each, Record)
+        assert isinstance(each.data, PersonRecord)
+        assert each.data.person_id == "S05"
+        [other_id] = each.data.claimed
+        claimed[other_id] = each.record_id
+        assert abs((datetime.now(UTC) - each.timestamp).total_seconds()) < 60
+    assert list(claimed) == ["17", "card/5"]
+    assert len(set(claimed.values())) == 2
+    # A second statement about the same id is a later version of the first one.
+    [later] = map(parse_row, again)
+    [withdrawal] = map(parse_row, parted)
+    assert isinstance(withdrawal, Withdrawal)
+    assert later.record_id == withdrawal.record_id == claimed["17"]
+    assert records[0].timestamp < later.timestamp < withdrawal.timestamp
+    assert (no_options, options, same_options) == ({}, {"source": "lms"}, {"source": "lms"})
+
+
+def test_the_own_id_of_a_person_is_not_joined() -> None:
+    done = runner.invoke(app, ["persons", "join", "S05", "17", "S05"])
+    assert done.exit_code == 2
+    assert Gateway.sent == []

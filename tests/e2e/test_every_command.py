@@ -141,6 +141,12 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("graph", "summary")["nodes"]["ErrorRecord"] >= 20
     assert commands.json("persons", "contested")["contested"] == []
     assert commands.json("persons", "show", student)["person"] is None
+    joined = commands.json("persons", "join", student, "card-1", "--follow")
+    assert (joined["state"], joined["written"]) == ("succeeded", 1)
+    assert commands.json("persons", "show", "card-1")["person"]["owner"] == student
+    parted = commands.json("persons", "part", "card-1", "card-2", "--follow")
+    assert (parted["written"], parted["unknown"]) == (2, 1)
+    assert commands.json("persons", "show", "card-1")["person"] is None
     digest = commands.json("graph", "digest")["digest"]
     assert len(digest) == 64
     assert commands.json("graph", "verify")["wrong"] == {}

@@ -93,6 +93,7 @@ def _end(client: Client, accepted: Accepted, follow: bool, as_json: bool) -> Non
         task = client.follow_task(accepted.task_id)
         result = task["result"]
         if not as_json and isinstance(result, dict) and "left" in result:
+            _say_who_claims(result)
             _say_what_is_left(result)
             removed = {
                 store: counts for store, counts in result["removed"].items() if any(counts.values())
@@ -107,6 +108,21 @@ def _end(client: Client, accepted: Accepted, follow: bool, as_json: bool) -> Non
     say(
         f"Accepted. This command shows SUCCESS when it is done: edugraph tasks show {accepted.task_id}"
     )
+
+
+def _say_who_claims(result: Mapping[str, Any]) -> None:
+    """Print the ids that a dry run names, and the persons who claim them and other ids of this person."""
+    ids = [each["student_id"] for each in result.get("ids", ())]
+    if ids:
+        say(f"Ids of this person: {', '.join(ids)}.")
+    for claim in result.get("claims", ()):
+        say(f"{claim['person_id']} claims {', '.join(claim['also'])}.")
+        contested = sorted(set(claim["also"]) - set(ids))
+        if contested and claim["person_id"] in ids:
+            say(f"Not erased, since others claim it too: {', '.join(contested)}.")
+    more_claims = result.get("claims_in_all", 0) - len(result.get("claims", ()))
+    if more_claims:
+        say(f"{more_claims} more persons claim ids of this person, or ids that this person claims.")
 
 
 def _say_what_is_left(result: Mapping[str, Any]) -> None:

@@ -1,16 +1,22 @@
-"""`edugraph persons contested|show`."""
+"""`edugraph persons contested|show|join|part`."""
 
-from typing import Annotated
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
+from edugraph_cli.commands.importing import finish
 from edugraph_cli.display import plain_errors, print_rows, say, show_json
-from edugraph_cli.options import Json
+from edugraph_cli.options import Follow, Json, SourceOption
 from edugraph_client import Client
 
 app = typer.Typer(
-    no_args_is_help=True, help="Which ids mean one person, by the lists that were imported."
+    no_args_is_help=True,
+    help="Which ids mean one person, by imported lists and by what people state here.",
 )
+OtherIds = Annotated[list[str], typer.Argument(metavar="ID...", help="other ids of the person")]
 
 
 @app.command()
@@ -50,3 +56,58 @@ def show(
     say(f"Ids: {', '.join(found.person.ids)}")
     if found.person.contested:
         say(f"Claimed by others as well: {', '.join(found.person.contested)}")
+
+
+@app.command()
+def join(
+    person_id: Annotated[
+        str, typer.Argument(metavar="PERSON", help="the id that stands for the person")
+    ],
+    ids: OtherIds,
+    source: SourceOption = None,
+    follow: Follow = False,
+    as_json: Json = False,
+) -> None:
+    """State that other ids mean this person too. Their records move to the person before the job ends.
+
+    The statement replaces an earlier one of this command about the same id. Lists keep their claims, so an id that a
+    list gives to somebody else becomes contested.
+    """
+    if person_id in ids:
+        raise typer.BadParameter(f"{person_id} is the person's own id.")
+    now = datetime.now(UTC).isoformat()
+    statements: list[dict[str, Any]] = []
+    for other_id in dict.fromkeys(ids):
+        data = {"person_id": person_id, "also": [other_id]}
+        statements.append({**_statement(other_id, now), "type": "person_record", "data": data})
+    _send(statements, source, follow=follow, as_json=as_json)
+
+
+@app.command()
+def part(
+    ids: OtherIds, source: SourceOption = None, follow: Follow = False, as_json: Json = False
+) -> None:
+    """Take back what `join` stated about these ids. Their records return to the ids of their sources.
+
+    Lists keep their claims. The job counts an id about which `join` stated nothing as unknown.
+    """
+    now = datetime.now(UTC).isoformat()
+    statements = [{**_statement(each, now), "withdrawn": True} for each in dict.fromkeys(ids)]
+    _send(statements, source, follow=follow, as_json=as_json)
+
+
+def _statement(other_id: str, now: str) -> dict[str, Any]:
+    """Return the id and the time of the record that joins an id. There is one record for each id."""
+    record_id = f"joined-{hashlib.sha256(other_id.encode()).hexdigest()}"
+    return {"record_id": record_id, "timestamp": now}
+
+
+def _send(
+    statements: Sequence[dict[str, Any]], source: str | None, *, follow: bool, as_json: bool
+) -> None:
+    options: dict[str, Any] = {}
+    if source is not None:
+        options["source"] = source
+    with plain_errors(), Client.from_environment() as client:
+        accepted = client.import_records(statements, **options)
+        finish(client, accepted, follow=follow, as_json=as_json)

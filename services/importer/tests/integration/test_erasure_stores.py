@@ -21,6 +21,7 @@ from edugraph_common.runtime.shared_state.fit_store import write_fit
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_common.runtime.shared_state.object_store import ERASURES, Blobs, export_key
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
+from edugraph_common.sources.person import Person, Scrubbed
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, RecordBatch
@@ -97,14 +98,22 @@ def test_an_unknown_id_leaves_nothing_behind_unless_it_is_to_be_blocked(
 def test_all_ids_of_a_person_are_erased_refused_and_admitted_together(
     erasure: Erasure, room: Any, erased: str, is_settled: bool
 ) -> None:
-    """Out: `_all_ids` in `erase`, its settler, or `join_tombstones`."""
+    """Out: `_all_ids` in `erase`, its settler, `join_tombstones`, `claims_of_persons` in `claims_about`, or a field in `_shown_person`."""
     write(erasure.graph, mistake("4"), mistake("5"), mistake("uuid-4"))
     write(erasure.graph, claims("2026-4", "4", "uuid-4", "shared"), claims("5", "shared"))
     if is_settled:
         erasure.graph.settle_persons()
     ids = ("2026-4", "4", "uuid-4")
     preview = erasure.erase((erased,), dry_run=True)
-    assert preview["ids"] == sorted(ids)
+    assert preview["ids"] == [{"student_id": each} for each in sorted(ids)]
+    assert preview["claims"] == [
+        {"person_id": "2026-4", "also": ["4", "shared", "uuid-4"]},
+        {"person_id": "5", "also": ["shared"]},
+    ]
+    # The result of this task stays in Redis for days. An erasure of any id takes the id out of it.
+    for each in ids:
+        left = Scrubbed(Person(frozenset({each})), json.dumps(preview)).text
+        assert f'"{each}"' not in left
     assert preview["removed"]["graph"] == {"Student": 1, "records": 3}
     erasure.erase((erased,))
     assert [row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")] == ["5"]

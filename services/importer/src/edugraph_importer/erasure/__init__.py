@@ -138,8 +138,9 @@ class Erasure:
 
         All ids of the person by the claims of person_records are included, and ids from before a renaming. With
         `dry_run` everything is counted and nothing is removed. If nothing is known about the person, no tombstone is
-        written, unless `block` is set. A second call removes nothing. Raises Wait while another person is being
-        erased, since both would replace the same files.
+        written, unless `block` is set. A second call removes nothing. If nothing is removed, the ids of the person
+        and the claims to them are returned as well. Raises Wait while another person is being erased, since both
+        would replace the same files.
         """
         with self.jobs.erasing() as go_on:
             ids = self._all_ids(ids)
@@ -152,7 +153,7 @@ class Erasure:
                     report.removed["graph"] = {"Student": 1, "records": len(known.records)}
                 if dry_run or not report.found:
                     found = report.to_json(known=is_known or report.found, dry_run=dry_run)
-                    return found | {"ids": sorted(ids)}
+                    return found | self._shown_person(ids)
             ids = self._block(ids)
             known = self.graph.look(ids)
             person = Person(frozenset(ids), known.records, frozenset({*known.names, *names}))
@@ -175,6 +176,21 @@ class Erasure:
         for student_id in sorted(ids):
             removed.update(self.graph.erase_student(student_id, cause))
         return removed
+
+    def _shown_person(self, ids: Collection[str]) -> dict[str, Any]:
+        """Return the ids of a person, and some of the claims to them and to the other ids that the person claims.
+
+        Others claim these other ids as well: they are contested, belong to none, and are not erased. Each id stands
+        in the field of a record, so that an erasure finds it in the result of this task.
+        """
+        claims: list[dict[str, Any]] = []
+        for person_id, claimed in self.graph.claims_about(ids).items():
+            claims.append({"person_id": person_id, "also": list(claimed)})
+        return {
+            "ids": [{"student_id": each} for each in sorted(ids)],
+            "claims": claims[:MAX_SHOWN],
+            "claims_in_all": len(claims),
+        }
 
     def _settle_persons(self) -> None:
         """Move all records to the owners of their ids. Another settler that runs meanwhile stops."""

@@ -1,6 +1,7 @@
 """The interface of the graph for the importer's service."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -560,6 +561,16 @@ class Graph:
         for row in self._connection.read(CYPHER["former_ids"], ids=sorted(found)):
             found.update(row["former"] or ())
         return frozenset(found)
+
+    def claims_about(self, person_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Return person -> claimed ids, for all claims to these ids and to the other ids that their persons claim."""
+        ids = set(person_ids)
+        for row in self._connection.read(CYPHER["claims_of_persons"], ids=sorted(person_ids)):
+            ids.add(row["claimed"])
+        claimed: dict[str, set[str]] = defaultdict(set)
+        for row in self._connection.read(CYPHER["claimants_of"], ids=sorted(ids)):
+            claimed[row["person"]].add(row["claimed"])
+        return {person: tuple(sorted(found)) for person, found in sorted(claimed.items())}
 
     def derive_anew(
         self,

@@ -9,6 +9,20 @@ MATCH (p:PersonId)<-[:OF_PERSON]-(n:PersonRecord)
 MATCH (n)-[:CLAIMS]->(c)
 RETURN p.id AS person, collect(DISTINCT c.id) AS claimed
 
+// name: claims_of_persons
+// Returns the claims of these persons.
+MATCH (p:PersonId) WHERE p.id IN $ids
+MATCH (p)<-[:OF_PERSON]-(n)
+MATCH (n)-[:CLAIMS]->(c)
+RETURN DISTINCT p.id AS person, c.id AS claimed
+
+// name: claimants_of
+// Returns the persons who claim these ids.
+MATCH (c:PersonId) WHERE c.id IN $ids
+MATCH (c)<-[:CLAIMS]-(n)
+MATCH (n)-[:OF_PERSON]->(p)
+RETURN DISTINCT c.id AS claimed, p.id AS person
+
 // name: placed_ids
 // Returns the ids whose owner has another id, and the ids with records that stand elsewhere than at their owner.
 MATCH (p:PersonId) WHERE p.owner IS NOT NULL OR p.places IS NOT NULL
