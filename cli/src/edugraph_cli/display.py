@@ -29,6 +29,8 @@ SHOWN_REJECTS = 10
 ESTIMATES = ("probability", "mastery")
 # Columns with the key of a record or of a thread of posts.
 KEYS = ("record", "quote_record", "reply_to", "thread")
+# Columns that are left out: the address of other rows, and the parts of the name of a record.
+NOT_SHOWN = ("evidence", "source_name", "sent_id")
 # A column with the keys of several records, or in other answers their number.
 RECORDS = "records"
 # An estimate is shown if half the width of its interval is at most this.
@@ -175,7 +177,7 @@ def print_answer(answer: Answer) -> None:
     rows = answer.rows
     columns: list[str] = []
     if rows:
-        columns = [name for name in rows[0] if name != "evidence"]
+        columns = [name for name in rows[0] if name not in NOT_SHOWN]
     cells = []
     for row in rows:
         cells.append([_cell_of(row, name) for name in columns])

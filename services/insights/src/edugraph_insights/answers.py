@@ -12,6 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import Field
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.record_keys import source_and_id
 
 
 class Mark(Enum):
@@ -53,6 +54,17 @@ class Row(ContractModel):
         return next(
             (each for each in cls.model_fields[name].metadata if isinstance(each, Mark)), None
         )
+
+
+def as_sent(record: str | None) -> dict[str, str]:
+    """Return the fields `source_name` and `sent_id` of a row about the record with this key.
+
+    Without a record there are no fields.
+    """
+    if record is None:
+        return {}
+    source, sent_id = source_and_id(record)
+    return {"source_name": source, "sent_id": sent_id}
 
 
 R = TypeVar("R", bound=Row)

@@ -191,6 +191,8 @@ def at_point(
             "kinds": tuple(sorted(times, key=lambda kind: (-times[kind], kind))),
             "quote": quote,
             "quote_record": quote_record,
+            "source_name": None if quote_record is None else "default",
+            "sent_id": quote_record,
         }
     return rows
 

@@ -110,6 +110,27 @@ def test_who_answered_is_in_a_course_in_which_nobody_stands(client: TestClient, 
         assert weak["of_how_many"]["students"] == len(students)
 
 
+def test_a_row_has_the_source_and_the_id_of_its_record_apart(
+    client: TestClient, room: Room
+) -> None:
+    """Out: `as_sent` in `records.py`, `point.py` or `review_queue.py`."""
+    data = {"student_id": "s9", "course_id": "D", "knowledge_points": ["P"], "item_id": "i9"}
+    answered = {"type": "attempt_record", "timestamp": at(2), "record_id": "@canvas/a/5"}
+    answered["data"] = {**data, "correct": False, "response": "1/2"}
+    written(room, School([parse_record(answered)], []))
+    app: Any = client.app
+    app.state.insights = replace(
+        app.state.insights, settings=app.state.insights.settings.model_copy(update={"auth": "off"})
+    )
+    [row] = client.get("/v1/insights/records?course=D").json()["rows"]
+    assert (row["record"], row["source_name"], row["sent_id"]) == ("@canvas/a/5", "canvas", "a/5")
+    [row] = client.get("/v1/insights/point?course=D&point=P").json()["rows"]
+    assert (row["quote_record"], row["sent_id"]) == ("@canvas/a/5", "a/5")
+    table = client.get("/v1/insights/records?course=D", headers={"Accept": "text/csv"})
+    [cells] = csv.DictReader(io.StringIO(table.text))
+    assert (cells["source_name"], cells["sent_id"]) == ("canvas", "a/5")
+
+
 def test_csv_has_the_columns_of_the_rows_and_no_formula(client: TestClient) -> None:
     """To take the guard out: let `_cell` return what it is given."""
     answer = get(client, "/records?course=C", Accept="text/csv")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.runtime.service.problems import Problem
-from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row, as_sent
 from edugraph_insights.facts import Facts, MistakeAtPoint, Point
 from edugraph_insights.questions.grid import Cell, tries_in_period
 from edugraph_insights.questions.question import Parameters, PointId, Question
@@ -28,7 +28,7 @@ class AtPoint(Row):
     """One student at the point. The state is `wrong` or `right` by the mean outcome of the first attempts.
 
     `kinds` are the types of the mistakes, the most frequent first. `quote` are words of the latest mistake that has
-    any, and `quote_record` is the id of this mistake.
+    any, and `quote_record` is the key of this mistake. `sent_id` is the id that its source gives it.
     """
 
     student: Annotated[str, Mark.PERSONAL]
@@ -44,6 +44,8 @@ class AtPoint(Row):
     kinds: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
     quote: Annotated[str | None, Mark.PERSONAL] = None
     quote_record: Annotated[str | None, Mark.PERSONAL] = None
+    source_name: Annotated[str | None, Mark.PERSONAL] = None
+    sent_id: Annotated[str | None, Mark.PERSONAL] = None
     evidence: Evidence = None
 
 
@@ -94,6 +96,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             kinds=_kinds(made),
             quote=quote,
             quote_record=quote_record,
+            **as_sent(quote_record),
             evidence=asked.model_copy(update={"student": student}).records(point=point.id),
         )
         rows.append(Measured(row, frozenset({student})))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edugraph_common.contracts.record_fields import Id
-from edugraph_insights.answers import Found, Mark, Measured, Row
+from edugraph_insights.answers import Found, Mark, Measured, Row, as_sent
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters, PointId, Question
 
@@ -41,7 +41,7 @@ class OfRecords(Parameters):
 
 
 class BehindNumber(Row):
-    """One record.
+    """One record. `record` is its key in EduGraph, and `sent_id` the id that its source gives it.
 
     `outcome` is in thousandths. It is null if the record only says that something was wrong, or if nobody has judged
     the answer. `progress` is in percent.
@@ -51,6 +51,8 @@ class BehindNumber(Row):
     """
 
     record: Personal
+    source_name: Personal
+    sent_id: Personal
     kind: Personal
     student: Annotated[str | None, Mark.PERSONAL] = None
     at: Annotated[datetime, Mark.PERSONAL]
@@ -78,7 +80,7 @@ def find(facts: Facts, asked: OfRecords) -> Found[BehindNumber]:
             rows = facts.progress_records(asked.course, limit)
         case "texts":
             rows = facts.text_records(asked.course, limit)
-    shown = [BehindNumber(**row) for row in rows[: asked.limit]]
+    shown = [BehindNumber(**row, **as_sent(row["record"])) for row in rows[: asked.limit]]
     return Found(
         tuple(Measured(row, frozenset(filter(None, (row.student, row.partner)))) for row in shown),
         of_how_many={"students": frozenset(facts.students), "records shown": len(shown)},

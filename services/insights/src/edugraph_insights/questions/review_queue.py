@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edugraph_insights.answers import Found, Mark, Measured, Row
+from edugraph_insights.answers import Found, Mark, Measured, Row, as_sent
 from edugraph_insights.facts import Facts
 from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.questions.question import OfSeveral, OfToday, Question
@@ -38,10 +38,10 @@ class ToReview(Row):
     """One claim to review. `kind` is finding (about a text) or tests (that an item tests a point), as in a review.
 
     The review of a finding has `record`, `text_hash`, `aspect` and `target`, the review of an item has `item` and
-    `target`. `confidence` is the confidence of the analyser, or the share of wrong answers to the item that name the
-    point. `known` says whether the course teaches the point. It is false for a type of mistake that the list of the
-    school does not have, and null for the other types. `instead` are the
-    targets that reviewers accepted and the analyser did not find.
+    `target`. `record` is a key, and `sent_id` the id that the source of the record gives it. `confidence` is the
+    confidence of the analyser, or the share of wrong answers to the item that name the point. `known` says whether
+    the course teaches the point. It is false for a type of mistake that the list of the school does not have, and
+    null for the other types. `instead` are the targets that reviewers accepted and the analyser did not find.
     """
 
     key: Text
@@ -56,6 +56,8 @@ class ToReview(Row):
     instead: Texts = ()
     known: Annotated[bool | None, Mark.PERSONAL] = None
     record: Perhaps = None
+    source_name: Perhaps = None
+    sent_id: Perhaps = None
     text_hash: Perhaps = None
     student: Perhaps = None
     at: Annotated[datetime | None, Mark.PERSONAL] = None
@@ -134,6 +136,7 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
         instead=claim.instead,
         known=is_known,
         record=claim.record,
+        **as_sent(claim.record),
         text_hash=claim.text_hash,
         student=row["student"],
         at=row["at"],
