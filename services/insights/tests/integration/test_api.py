@@ -116,8 +116,8 @@ def test_a_row_has_the_source_and_the_id_of_its_record_apart(
     """Out: `as_sent` in `records.py`, `point.py` or `review_queue.py`."""
     data = {"student_id": "s9", "course_id": "D", "knowledge_points": ["P"], "item_id": "i9"}
     answered = {"type": "attempt_record", "timestamp": at(2), "record_id": "@canvas/a/5"}
-    answered["data"] = {**data, "correct": False, "response": "1/2"}
-    written(room, School([parse_record(answered)], []))
+    wrong = {**data, "correct": False, "response": "1/2"}
+    written(room, School([parse_record({**answered, "data": wrong})], []))
     app: Any = client.app
     app.state.insights = replace(
         app.state.insights, settings=app.state.insights.settings.model_copy(update={"auth": "off"})

@@ -82,6 +82,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
         if quoted is not None:
             quote = quoted.quote
             quote_record = quoted.record
+        as_it_was_sent = as_sent(quote_record)
         row = AtPoint(
             student=student,
             student_name=names.get(student),
@@ -96,7 +97,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             kinds=_kinds(made),
             quote=quote,
             quote_record=quote_record,
-            **as_sent(quote_record),
+            **as_it_was_sent,
             evidence=asked.model_copy(update={"student": student}).records(point=point.id),
         )
         rows.append(Measured(row, frozenset({student})))

@@ -123,6 +123,7 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
         is_known = claim.target in known
     elif claim.proposed:
         is_known = False
+    as_it_was_sent = as_sent(claim.record)
     return ToReview(
         key=claim.key,
         kind="finding",
@@ -136,7 +137,7 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
         instead=claim.instead,
         known=is_known,
         record=claim.record,
-        **as_sent(claim.record),
+        **as_it_was_sent,
         text_hash=claim.text_hash,
         student=row["student"],
         at=row["at"],
