@@ -74,6 +74,35 @@ def test_a_scope_opens_its_own_operations_only(guarded: Gateway, client: httpx.C
     assert client.get("/v1/jobs", headers=submitter).status_code == 403
 
 
+# What a key may ask that has the scope erase alone. None of the answers names a person: tombstones are keyed hashes.
+OF_ERASERS = {
+    ("delete", "/v1/students/{student_id}"),
+    ("get", "/v1/erasures"),
+    ("post", "/v1/erasures/replay"),
+    ("delete", "/v1/erasures/{student_id}"),
+    ("post", "/v1/students/{student_id}/restriction"),
+    ("post", "/v1/students/{student_id}/restriction/lift"),
+    ("get", "/v1/caller"),
+    ("get", "/xapi/about"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+}
+
+
+def test_a_key_that_erases_reads_nobody(guarded: Gateway, client: httpx.Client) -> None:
+    """Out: let `Exporter`, `PersonalOfficer`, `PersonalReader` or another dependency admit `erase`."""
+    eraser = api_key(guarded.environment, "erase")
+    operations = _operations(client, api_key(guarded.environment, "read"))
+    answered = set()
+    for method, path in operations:
+        answer = client.request(
+            method, path.replace("{", "").replace("}", ""), headers=eraser, content=b"{}"
+        )
+        if answer.status_code != 403:
+            answered.add((method, path))
+    assert answered == OF_ERASERS
+
+
 def test_an_operator_renames_courses_and_no_persons(guarded: Gateway, client: httpx.Client) -> None:
     """Out: `of` of Renamable, or the comparison of both ids in `rename_in_graph`."""
     operator = api_key(guarded.environment, "operate")

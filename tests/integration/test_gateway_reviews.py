@@ -65,7 +65,8 @@ def test_reviews_are_handed_on_with_who_said_it_and_when(
     assert finding == FINDING
     assert {name: pair[name] for name in PAIR} == PAIR
     assert {name: prerequisite[name] for name in PREREQUISITE} == PREREQUISITE
-    assert pair["by"]
+    key_id = operator.headers["Authorization"].split("_")[1]
+    assert pair["by"] == prerequisite["by"] == key_id
     assert pair["at"].startswith("20")
     audit = Audit(connect(running.environment["EDUGRAPH_REDIS_URL"]), "x" * 16, 1)
     entry = next(audit.newest())

@@ -10,6 +10,7 @@ from dataclasses import replace
 from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 import uvicorn
@@ -46,10 +47,12 @@ DAY = "2026-03-02T08:00:00Z"
 
 
 class Keys:
-    """API keys whose tokens name the role; `nobody` has none."""
+    """API keys whose tokens name the role; `nobody` has none, and `eraser` only erases."""
 
     def caller(self, token: str, _now: Any) -> Caller | None:
         name = token.removeprefix("eg_")
+        if name == "eraser":
+            return Caller("test-document-eraser", ("erase",), (), None)
         roles: Any = () if name == "nobody" else (name,)
         return (
             Caller(f"test-document-{name}", SCOPES if roles else (), roles, "t") if token else None
@@ -141,3 +144,33 @@ def test_made_up_questions_are_answered_as_the_document_says(address: str, role:
     told = ", ".join(f"{status}: {number:,}" for status, number in sorted(answers.items()))
     print(f"{answers.total():,} cases as {role}, answers {told}")  # noqa: T201 - pytest -s shows it
     assert answers.total() >= CASES // 3
+
+
+# What a caller without any role may ask. None of the answers is about persons.
+OF_ERASERS = {"/healthz", "/readyz", "/v1/insights"}
+ASKED = {
+    "course": "C",
+    "student": "s1",
+    "label": "Student",
+    "node": "Student:s1",
+    "other": "Student:s2",
+    "point": "P",
+}
+
+
+def test_a_key_that_erases_reads_nobody(address: str) -> None:
+    """Out: `rule_for` in access.py, `need_scopes` in graph_api.py, or `widest_rows`."""
+    eraser = {"Authorization": "Bearer eg_eraser"}
+    with httpx.Client(base_url=address, headers=eraser, timeout=60) as client:
+        document = client.get("/v1/insights/openapi.json").json()
+        answered = set()
+        for path, methods in document["paths"].items():
+            asked = {}
+            for parameter in methods.get("get", {}).get("parameters", ()):
+                if parameter["required"] or parameter["name"] == "course":
+                    asked[parameter["name"]] = ASKED.get(parameter["name"], "g")
+            if "get" in methods and client.get(path, params=asked).status_code != 403:
+                answered.add(path)
+        known = client.post("/v1/graph/known", json={"nodes": ["Student:s1"]})
+        assert known.status_code == 403
+    assert answered == OF_ERASERS

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import neo4j
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +88,29 @@ def test_what_takes_much_too_long_is_given_up_early(
     else:
         graph.read_by_student("attempts", people(2_000))
     assert len(graph.portions) == portions
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Neo.ClientError.Transaction.TransactionTimedOut",
+        "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
+        "Neo.TransientError.Transaction.Terminated",
+    ],
+)
+def test_a_statement_that_the_server_ends_is_busy(
+    monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Out: `_OUT_OF_TIME` in graph.py. Such a question was answered as if the graph were away."""
+
+    def ended(*_: Any) -> Any:
+        error = neo4j.exceptions.ClientError()
+        error._neo4j_code = code
+        raise error
+
+    graph = Graph(SETTINGS)
+    monkeypatch.setattr(graph, "_session", ended)
+    with pytest.raises(Busy) as busy:
+        graph.read("all_courses")
+    assert (busy.value.status, busy.value.name) == (503, "busy")
+    assert busy.value.retry_after

@@ -1,5 +1,6 @@
 """Each change of who leads a group, and of who claims an id, stands in the audit log once, whenever a process dies, on the real servers."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,11 +12,17 @@ import pytest
 from engines import real_servers
 from importers import importer_on
 
-from edugraph_common.contracts.messages import ImportBatch, ImportJob, ImportRights
+from edugraph_common.contracts.messages import (
+    ImportBatch,
+    ImportJob,
+    ImportRights,
+    LiveBatch,
+    LivePart,
+)
 from edugraph_common.runtime.shared_state.audit import ENDED, ENTRIES, Entry
 from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.object_store import Blobs
-from edugraph_importer.batching import read_batch
+from edugraph_importer.batching import batches_of, read_batch
 from edugraph_importer.graph import Cause, Graph
 from edugraph_importer.service import Importer
 
@@ -56,6 +63,32 @@ def entries_of(importer: Importer, client: str) -> list[Entry]:
         for each in importer.audit.newest()
         if each.action == "group.leader" and each.who == client
     ]
+
+
+@pytest.mark.parametrize("kind", ["inline", "file", "live"])
+def test_the_log_says_who_brought_data_in(importer: Importer, kind: str) -> None:
+    """Out: `audit.record` in `_prepare_import` or in `_open_day`."""
+    client = uuid4().hex
+    job_id = uuid4().hex
+    head = {"type": "course_content", "timestamp": "2026-01-01T00:00:00Z"}
+    record = {**head, "data": {"course_id": "c", "content": "Fractions"}}
+    rights = ImportRights(learning=True, client=client)
+    job = ImportJob(job_id=job_id, records=[record], rights=rights)
+    if kind == "file":
+        key = f"jobs/{job_id}/source"
+        with importer.blobs.write(key) as file:
+            file.write(json.dumps(record).encode())
+        job = ImportJob(job_id=job_id, source=key, rights=rights)
+    if kind == "live":
+        part = LivePart(acceptance=1, rights=rights, records=(record,))
+        [batch] = batches_of(LiveBatch(job_id="live", parts=(part,)))
+        job_id = batch.job_id
+        importer.live_failed(LiveBatch(job_id="live", parts=(part,)), "the test gives it up")
+    else:
+        importer.jobs.create(job_id, "import", kind, NOW)
+        assert importer.plan(job) is not None
+    brought = [each.who for each in importer.audit.newest() if each.what == job_id]
+    assert brought == [client]
 
 
 class Died(BaseException):
