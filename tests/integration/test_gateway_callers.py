@@ -74,7 +74,7 @@ def test_a_scope_opens_its_own_operations_only(guarded: Gateway, client: httpx.C
     assert client.get("/v1/jobs", headers=submitter).status_code == 403
 
 
-# What a key may ask that has the scope erase alone. None of the answers names a person: tombstones are keyed hashes.
+# A key that has the scope erase alone may ask these. No answer names a person: tombstones are keyed hashes.
 OF_ERASERS = {
     ("delete", "/v1/students/{student_id}"),
     ("get", "/v1/erasures"),

@@ -146,7 +146,7 @@ def test_made_up_questions_are_answered_as_the_document_says(address: str, role:
     assert answers.total() >= CASES // 3
 
 
-# What a caller without any role may ask. None of the answers is about persons.
+# A caller without any role may ask these. None of the answers is about persons.
 OF_ERASERS = {"/healthz", "/readyz", "/v1/insights"}
 ASKED = {
     "course": "C",

@@ -611,7 +611,7 @@ def test_the_index_denies_nobody_whom_a_reading_of_everything_finds(
                     read_batch(ground.blobs, message).graph.rejects,
                 )
             if not has_index:
-                ground.put(f"jobs/{form}/persons", struct.pack(">Q?", 0, True))
+                ground.put(f"jobs/{form}/persons", struct.pack(">8sQ?", b"persons2", 0, True))
         who = Person(frozenset({student}), names=frozenset({name}) - {""})
         erased = erase_from_blobs(ground.blobs, who, lambda _: False, lambda: None, PREFIXES)
         content = {key: data for key, data in ground.all().items() if not key.endswith("/persons")}

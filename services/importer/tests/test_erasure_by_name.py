@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import struct
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,12 @@ from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_common.sources.chunking import RawRow
 from edugraph_common.sources.person import ErasedPeople, Person
-from edugraph_common.sources.persons import MOST_CHARACTERS, PersonIndex, PersonIndexBuilder
+from edugraph_common.sources.persons import (
+    MOST_CHARACTERS,
+    PersonIndex,
+    PersonIndexBuilder,
+    is_current,
+)
 from edugraph_common.sources.read_plan import ReadPlan
 from edugraph_common.sources.stored import index_persons, persons_key, stored_rows
 from edugraph_common.sources.students import plain_hash
@@ -347,6 +353,29 @@ def test_a_mapping_that_gives_the_name_by_itself_loses_it(tmp_path: Path) -> Non
     assert [NAMES[0] in plan for plan in plans] == [False, False]
     assert all("Ann" in plan for plan in plans)
     assert len(lines_left(blobs, "j")) == 1
+
+
+@pytest.mark.parametrize("old", [struct.pack(">Q?", 0, False), b"", b"persons1 of another form"])
+def test_an_index_of_another_form_is_not_trusted_and_written_again(
+    tmp_path: Path, old: bytes
+) -> None:
+    """Out: `is_current` in `_index_of` or in `has_person_index`: the person stayed in files of an earlier release."""
+    blobs = Blobs(str(tmp_path))
+    rows = [record("course_record", student_name=NAMES[0], course_id="c")]
+    split(blobs, "ndjson", as_file("ndjson", rows, escaped=False))
+    written = blobs.read(persons_key("ndjson"), 0, 1 << 20)
+    with blobs.write(persons_key("ndjson")) as file:
+        file.write(old)
+    dry = erase_from_blobs(blobs, WHO, lambda _: False, lambda: None, dry_run=True)
+    erased = erase_from_blobs(blobs, WHO, lambda _: False, lambda: None)
+    assert (dry.rows, erased.rows) == (1, 1)
+    assert lines_left(blobs, "ndjson") == []
+    with blobs.write(persons_key("ndjson")) as file:
+        file.write(old)
+    index_persons(blobs, "ndjson")
+    again = blobs.read(persons_key("ndjson"), 0, 1 << 20)
+    assert is_current(again)
+    assert len(again) < len(written), "the person is not in the rows any more"
 
 
 @settings(deadline=None, max_examples=40)

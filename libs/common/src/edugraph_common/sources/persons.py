@@ -34,8 +34,12 @@ _PIECE_BYTES = 8
 _LONGEST_PIECE = 3
 # Making the pieces of this many characters takes about a second. An index of more text would exclude hardly any word.
 MOST_CHARACTERS = 2_000_000
-# (number of ids, whether any word may be there)
-_HEAD = struct.Struct(">Q?")
+# Indexes of earlier releases may miss a person, so they are written again. Their first byte is 0. Use another form if
+# the pieces of a text, the hashes or the order in the file change.
+_FORM = b"persons2"
+# (form, number of ids, whether any word may be there)
+_HEAD = struct.Struct(f">{len(_FORM)}sQ?")
+FORM_BYTES = len(_FORM)
 # A regular expression that ignores case treats these characters as an "i", and `casefold` does not.
 _DOTTED_AND_DOTLESS = {0x130: "i", 0x131: "i"}
 
@@ -90,26 +94,38 @@ class PersonIndexBuilder:
             if self._may_hold_any_word
             else sorted({_hash_of_piece(each) for each in self._pieces})
         )
-        return _HEAD.pack(len(ids), self._may_hold_any_word) + b"".join(ids) + b"".join(pieces)
+        head = _HEAD.pack(_FORM, len(ids), self._may_hold_any_word)
+        return head + b"".join(ids) + b"".join(pieces)
 
 
 class PersonIndex:
-    """An index that was written. `data` are the bytes of the builder."""
+    """An index that was written. `data` are the bytes of the builder.
+
+    An index of an earlier release, which is not `is_current`, may hold anybody.
+    """
 
     def __init__(self, data: bytes) -> None:
-        number, self._may_hold_any_word = _HEAD.unpack_from(data)
+        self.is_current = is_current(data)
+        number = 0
+        self._may_hold_any_word = True
+        if self.is_current:
+            _, number, self._may_hold_any_word = _HEAD.unpack_from(data)
         end = _HEAD.size + number * _ID_BYTES
         self._ids = data[_HEAD.size : end]
         self._pieces = data[end:]
 
     def may_hold(self, ids: Iterable[str], words: Iterable[str]) -> bool:
         """Return whether a row may have one of the ids in a field, or one of the words in a text without an id."""
+        if not self.is_current:
+            return True
         if any(_has(self._ids, _ID_BYTES, bytes.fromhex(plain_hash(each))) for each in ids):
             return True
         return any(self._may_hold_word(word) for word in words if word)
 
     def has_one_of(self, is_sought: Callable[[str], bool]) -> bool:
         """Return whether a row has an id in a field whose hash is sought. Hashes are those of `plain_hash`."""
+        if not self.is_current:
+            return True
         return any(is_sought(each) for each in self._hashes_of_ids())
 
     def _hashes_of_ids(self) -> Iterator[str]:
@@ -123,6 +139,11 @@ class PersonIndex:
         for part in fixed_parts(word):
             pieces |= _pieces_of(part)
         return all(_has(self._pieces, _PIECE_BYTES, _hash_of_piece(piece)) for piece in pieces)
+
+
+def is_current(data: bytes) -> bool:
+    """Return whether bytes that begin like these are an index as this release writes it."""
+    return data[:FORM_BYTES] == _FORM
 
 
 def people_of_mapping(mapping: Mapping) -> People:

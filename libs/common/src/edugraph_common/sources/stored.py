@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange
-from edugraph_common.runtime.shared_state.object_store import Blobs, shown
+from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs, shown
 from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.frames import pack_rows, unpack_rows
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, as_ndjson
-from edugraph_common.sources.persons import PersonIndexBuilder
+from edugraph_common.sources.persons import FORM_BYTES, PersonIndexBuilder, is_current
 from edugraph_common.sources.read_plan import ReadPlan
 from edugraph_common.sources.rows import Row, latest_timestamp, read_rows
 
@@ -77,13 +77,21 @@ def index_persons(blobs: Blobs, job_id: str, go_on: Callable[[], None] = lambda:
 
     `go_on` is called for each batch.
     """
-    if blobs.exists(persons_key(job_id)):
+    if has_person_index(blobs, job_id):
         return
     persons = PersonIndexBuilder(stored_read_plan(blobs, job_id) or ReadPlan())
     for rows in stored_rows(blobs, job_id):
         go_on()
         persons.add(rows)
     write_persons(blobs, job_id, persons)
+
+
+def has_person_index(blobs: Blobs, job_id: str) -> bool:
+    """Return whether there is an index of persons that this release can use."""
+    try:
+        return is_current(blobs.read(persons_key(job_id), 0, FORM_BYTES))
+    except BlobMissing:
+        return False
 
 
 def write_persons(blobs: Blobs, job_id: str, persons: PersonIndexBuilder) -> None:

@@ -157,12 +157,23 @@ def may_name(blobs: Blobs, job_id: str, keys: Collection[str], who: Who) -> bool
 
     `keys` has the keys of the job's blobs. Only the index of persons is read. Without an index anybody may be named.
     """
+    return _may_hold(_index_of(blobs, job_id, keys), who)
+
+
+def _index_of(blobs: Blobs, job_id: str, keys: Collection[str]) -> PersonIndex | None:
+    """Return the index of persons of a job, or None if there is none."""
     if persons_key(job_id) not in keys:
-        return True
+        return None
     try:
         with blobs.open(persons_key(job_id)) as file:
-            index = PersonIndex(file.read())
+            return PersonIndex(file.read())
     except BlobMissing:
+        return None
+
+
+def _may_hold(index: PersonIndex | None, who: Who) -> bool:
+    """Return whether rows with this index can name the person, or one of the erased persons."""
+    if index is None:
         return True
     if isinstance(who, Person):
         return index.may_hold(who.ids, {*who.ids, *who.names})
@@ -225,12 +236,18 @@ class _Eraser:
         if broken_off and not is_open and not self._dry_run:
             # The split broke off. Without an index nobody reads the frames.
             self._blobs.delete(frames_key(job_id))
-        if is_split and not is_open and not self._dry_run and persons_key(job_id) not in keys:
-            # The process that split the file died before it wrote the index of persons, or the job did not end.
+        index = _index_of(self._blobs, job_id, keys)
+        is_to_index = persons_key(job_id) not in keys
+        if index is not None and not index.is_current:
+            is_to_index = True
+        if is_to_index and is_split and not is_open and not self._dry_run:
+            # The process that split the file died before it wrote the index of persons, the job did not end, or an
+            # earlier release wrote the index.
             with suppress(Rejected):  # The fault in the rows is reported below, when they are read.
                 index_persons(self._blobs, job_id, self._go_on)
-                keys = [*keys, persons_key(job_id)]
-        may_hold = may_name(self._blobs, job_id, keys, self._who)
+                keys = sorted({*keys, persons_key(job_id)})
+                index = _index_of(self._blobs, job_id, keys)
+        may_hold = _may_hold(index, self._who)
         # The rows come last, since the index of persons is written again with them. Until then the index says that
         # the other blobs may name the person, also when a repeated erasure begins from the start.
         for key in sorted(keys, key=lambda key: (key == frames_key(job_id), key)):
