@@ -28,6 +28,8 @@ from edugraph_common.contracts.school_records import MembershipRecord, PersonRec
 WITHOUT_NODE = {
     "activity_record": {"student_id", "course_id", "activity_id", "kind", "duration_seconds"}
 }
+# The embedded engine keeps one label of a node, so `Record` would find nothing there.
+RECORDS = "MATCH (n) WHERE n.record_type IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -196,10 +198,10 @@ PLACES: dict[str, dict[str, Place]] = {
 def stored_in(room: Any) -> dict[str, dict[str, Any]]:
     """Return record id -> field -> value, as the graph has them. Fields without a value are left out."""
     stored: dict[str, Stored] = {}
-    for row in room.query("MATCH (n:Record) RETURN n.id AS id, properties(n) AS p"):
+    for row in room.query(f"{RECORDS} RETURN n.id AS id, properties(n) AS p"):
         stored[row["id"]] = Stored(row["p"])
     rows = room.query(
-        "MATCH (n:Record)-[r]-(m) RETURN n.id AS id, type(r) AS type, properties(r) AS p, "
+        f"{RECORDS} MATCH (n)-[r]-(m) RETURN n.id AS id, type(r) AS type, properties(r) AS p, "
         "labels(m)[0] AS label, m.id AS other"
     )
     for row in rows:
