@@ -86,16 +86,28 @@ WIDE = str.maketrans(
 )
 BOLD = str.maketrans({chr(ord("A") + each): chr(0x1D400 + each) for each in range(26)})
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u202e\u2060\ufeff\ufe0f\U000e0041"
+MARKS = "\u034f\u0332\u0337\u0488\u05b8\u0640\u064e\u1ab0\u1dc0\u20de\ufe20"
+FILLERS = "\u115f\u1160\u17b4\u180b\u3164\uffa0"
 
 
 @given(word=IDS | LATIN_NAMES | HAN_NAMES, behind=st.sampled_from(["", " ", "的", "_", ".csv"]))
 def test_a_word_is_found_in_each_form_of_its_characters(word: str, behind: str) -> None:
-    """Out: NFC, NFKC or the category Cf in `as_searched`."""
+    """Out: NFC, NFKC, `_MARKS`, `_FILLERS` or the category Cf in `as_searched`."""
     forms = [word.translate(WIDE), word.translate(BOLD), unicodedata.normalize("NFD", word)]
-    forms += [each.join(word) for each in INVISIBLE]
+    forms += [each.join(word) for each in INVISIBLE + MARKS + FILLERS]
     for form in forms:
         assert found(word, f"和{form}{behind}"), ascii(form)
         assert found(form, f"和{word}{behind}"), ascii(form)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("محمد", "مُحَمَّد"), ("محمد", "محـمد"), ("שלום", "שָׁלוֹם"), ("Öz", "O\u0332\u0308z")],
+)
+def test_vowels_and_decoration_hide_no_name(name: str, written: str) -> None:
+    """Out: `_MARKS` in `as_searched`."""
+    assert found(name, f"{written}_1")
+    assert found(written, name)
 
 
 @pytest.mark.parametrize("behind", ["\u00b2", "\u2460", "\u00bd"])
@@ -114,6 +126,8 @@ def test_a_digit_that_counts_something_is_not_a_part_of_an_id(behind: str) -> No
         ("S1-2", "S1_2"),
         ("S1.2", "S1-2"),
         ("Mia Berg", "Mia Bergmann"),
+        ("José", "Jose"),
+        ("Jose", "Jose\u0301"),
     ],
 )
 def test_another_word_is_not_a_spelling(word: str, text: str) -> None:

@@ -36,6 +36,15 @@ _ONE_SIGN = str.maketrans(
 _OTHER_SPELLINGS = {" ": r"[\s_.\-]+", _POINT: rf"[\s_.\-{_POINT}]*"}
 # Characters that have a plain form, or none at all, are among these.
 _NOT_PLAIN = re.compile(r"[^\x00-\x7f\u4e00-\u9fff]+")
+# Marks above, below or through a letter that have no letter of their own with it. People add them as decoration, or
+# leave them out, such as the vowels of Arabic and Hebrew. The Arabic line between two letters is among them.
+_MARKS = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640"
+    "\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff"
+    "\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+# Letters without a shape, which Unicode does not count among the invisible characters.
+_FILLERS = frozenset("\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
 # Selectors choose how the character before them looks.
 _SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 
@@ -43,21 +52,22 @@ _SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0
 def as_searched(text: str) -> str:
     """Return a text in the form in which words are searched, which has one form of each character.
 
-    Letters have their usual width and shape, and invisible characters are left out.
+    Letters have their usual width and shape. Invisible characters are left out, and marks that do not make another
+    letter.
     """
     if text.isascii():
         return text.replace("`", "'")
     one_sign = unicodedata.normalize("NFC", text).translate(_ONE_SIGN)
     plain = _NOT_PLAIN.sub(lambda found: "".join(map(_plain, found[0])), one_sign)
     # A letter and its accent may stand side by side now.
-    return unicodedata.normalize("NFC", plain)
+    return _MARKS.sub("", unicodedata.normalize("NFC", plain))
 
 
 @lru_cache(maxsize=4_096)
 def _plain(character: str) -> str:
     """Return the usual form of a character, or "" if the character is invisible."""
     category = unicodedata.category(character)
-    if category == "Cf" or character in _SELECTORS:
+    if category == "Cf" or character in _SELECTORS or character in _FILLERS:
         return ""
     # A digit such as \u00b2 or \u2460 counts something, and is not a part of the number before it.
     if category == "No":
