@@ -299,3 +299,23 @@ def test_a_text_may_end_with_the_name_of_a_member(text: str) -> None:
     redacted = redactor.redact(text)
     assert "PERSON_1" in redacted
     assert redactor.restore(redacted) == text
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["Quill\u043en Z\u0435phyr", "\u0395rin", "Q\u3164uillon", "Quil\u1160lon", "\u041ca\u0445"],
+)
+def test_letters_that_look_like_others_hide_no_name(written: str) -> None:
+    """Out: `_in_one_script` or `_FILLERS`."""
+    people = tuple(map(student, ("Quillon Zephyr", "Erin Max")))
+    redacted = Redactor(people).redact(
+        f"{written} hit me, \u0438 \u043e\u043d \u0441\u043aa\u0437a\u043b"
+    )
+    assert redacted.startswith("[STUDENT_1] hit me")
+    assert redacted.endswith("\u0438 \u043e\u043d \u0441\u043aa\u0437a\u043b")
+
+
+def test_a_word_of_another_script_is_not_read_as_a_latin_one() -> None:
+    """Out: `_LATIN` in `_in_one_script`."""
+    russian = "\u0420\u043e\u0445\u0430"
+    assert Redactor((student("Poxa Berg"),)).redact(f"Poxa, {russian}") == f"[STUDENT_1], {russian}"

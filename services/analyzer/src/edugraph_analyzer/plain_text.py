@@ -1,5 +1,6 @@
 """The plain reading of a text, on which patterns are matched: without width, accents and invisible characters."""
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -8,12 +9,23 @@ _SAME = str.maketrans(
 )
 # Accents, and characters without width.
 _DROPPED = frozenset({"Mn", "Cf"})
+# Letters without a shape, which are of no such category.
+_FILLERS = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+# Cyrillic and Greek letters that look like Latin ones. In a word with Latin letters they stand for these.
+_LOOKALIKES = str.maketrans(
+    "\u0410\u0412\u0415\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0405\u0422\u0425\u0430\u0435\u0456\u0458\u043e"
+    "\u0440\u0441\u0455\u0443\u0445\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf",
+    "ABEIJKMHOPCSTXaeijopcsyxABEZHIKMNOPTYXo",
+)
+_WORD = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f]+")
+_LATIN = re.compile("[A-Za-z]")
 
 
 def plain_reading(text: str) -> tuple[str, list[int] | range]:
     """Return the plain text, and for each of its characters the index in `text` from which it comes."""
     if text.isascii():
         return text, range(len(text))
+    text = _WORD.sub(_in_one_script, text)
     plain: list[str] = []
     origin: list[int] = []
     for index, char in enumerate(text):
@@ -31,8 +43,17 @@ def folded(plain: str) -> str:
     return plain.replace("ı", "i").replace("İ", "i").replace("ſ", "s").lower()
 
 
+def _in_one_script(word: re.Match[str]) -> str:
+    """Return a word of the same length, without letters of other scripts that look like its Latin ones."""
+    if word[0].isascii() or not _LATIN.search(word[0]):
+        return word[0]
+    return word[0].translate(_LOOKALIKES)
+
+
 @lru_cache(maxsize=4_096)
 def _undone(char: str) -> str:
+    if char in _FILLERS:
+        return ""
     # Characters such as ① count things and are not digits of a number.
     if unicodedata.category(char) == "No":
         return char
