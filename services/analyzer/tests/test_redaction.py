@@ -319,3 +319,13 @@ def test_a_word_of_another_script_is_not_read_as_a_latin_one() -> None:
     """Out: `_LATIN` in `_in_one_script`."""
     russian = "\u0420\u043e\u0445\u0430"
     assert Redactor((student("Poxa Berg"),)).redact(f"Poxa, {russian}") == f"[STUDENT_1], {russian}"
+
+
+@pytest.mark.parametrize(
+    "gap", ["**", "_", " ~ ", "\u2022", "\U0001f600", "\u2764\ufe0f", " - ", ". "]
+)
+def test_signs_between_the_groups_hide_no_mobile_number(gap: str) -> None:
+    """Out: a sign of `_GAP`."""
+    written = gap.join(("138", "1234", "5678"))
+    assert Redactor(()).redact(f"call {written} now") == "call [PHONE_1] now"
+    assert Redactor(()).redact(f"so 13{gap}8 = {gap}5") == f"so 13{gap}8 = {gap}5"

@@ -177,7 +177,12 @@ _PHONE_CUES = (
 _PHONE_HINT = r"电话|手机|座机|联系方式|打给我|传真|号码|拨打|短信|phone|mobile|cell|call|ring|tel|fax|text|whats|sms|number|landline|reach|contact|message|answer"
 # Words behind a number that say which number it is, at the end of a line or part of a sentence.
 _PHONE_CUES_BEHIND = r"(?:office|mobile|cell|fax|landline|手机|座机|传真)"
-_REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\d{4}|[\s\-.]\d{3}[\s\-.]\d{5}|\d[\s\-.]\d{4}[\s\-.]\d{3})"
+# Signs between the groups of a number, with those of Markdown, or a picture.
+_GAP = r"(?:[\s\-.*_~\u00b7\u2022]{1,3}|[\u2600-\u27bf\U0001f000-\U0001faff])"
+_REST_OF_MOBILE = (
+    rf"(?:\d{{8}}|{_GAP}\d{{4}}{_GAP}\d{{4}}|{_GAP}\d{{8}}|\d{{4}}{_GAP}\d{{4}}|{_GAP}\d{{3}}{_GAP}\d{{5}}"
+    rf"|\d{_GAP}\d{{4}}{_GAP}\d{{3}})"
+)
 _DIGIT_HAN = "〇零一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
 _HAN_VALUE = {char: str(place) for place, char in enumerate("零一二三四五六七八九")} | {
     "〇": "0",
@@ -228,7 +233,7 @@ def _chinese_mobile(match: Found) -> tuple[int, int] | None:
     before = match.string[max(0, match.start() - 4) : match.start()]
     if _CALCULATED.search(before):
         return None
-    is_grouped = re.search(r"\d[\s\-.]\d", match[0]) is not None
+    is_grouped = re.search(rf"\d{_GAP}\d", match[0]) is not None
     if is_grouped:
         return match.span()
     if _QUANTITY.match(match.string, match.end()):
