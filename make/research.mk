@@ -27,4 +27,7 @@ bench-needs-help: env-research ## whether needs-help names the weakest students 
 bench-candidates: env-research ## how often the right knowledge point is among those that a model is shown, when half of the labels are known (a minute)
 	@$(RESEARCH) -m evaluation.candidates
 
-.PHONY: bench-candidates bench-needs-help env-research research-test evaluate evaluate-offline privacy-check bench-mastery
+bench-small-groups: env-research ## what an outsider learns of one student from numbers with noise, and what a reader learns of a class (to be measured)
+	@$(RESEARCH) -m evaluation.small_group_attacks $(BENCH_ARGS)
+
+.PHONY: bench-small-groups bench-candidates bench-needs-help env-research research-test evaluate evaluate-offline privacy-check bench-mastery

@@ -764,9 +764,13 @@ def test_an_analyst_is_told_what_is_hidden(visit_guarded: Visitor) -> None:
     weak = visit.answer("weak-points", key=key, course=COURSE)
     assert weak["left_out"]["rows of small groups"]
     text = shown.locator("[data-question=weak-points]").inner_text()
-    assert "Groups of fewer than 10 students are hidden" in text
+    assert "Protected by noise" in text
     assert f"rows of small groups {weak['left_out']['rows of small groups']}" in text
     assert "Hidden rows: " in shown.locator("[data-question=weak-points] tbody").inner_text()
+    for row in weak["rows"]:
+        assert (row["noise"] is None) == (row["wrong"] is None)
+    protected = [row["noise"] for row in weak["rows"] if row["noise"] is not None]
+    assert text.count("±") == len(protected) + 2, "beside each share, and twice in the sentence"
     hidden = shown.locator("[data-card=active]").inner_text()
     assert ("hidden" in hidden) == ("students with attempts" not in weak["of_how_many"])
     assert not shown.query_selector("nav a[href*=students]")

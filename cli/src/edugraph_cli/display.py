@@ -178,6 +178,8 @@ def print_answer(answer: Answer) -> None:
     columns: list[str] = []
     if rows:
         columns = [name for name in rows[0] if name not in NOT_SHOWN]
+        if answer.exact:
+            columns = [name for name in columns if name != "noise"]
     cells = []
     for row in rows:
         cells.append([_cell_of(row, name) for name in columns])
@@ -189,7 +191,9 @@ def print_answer(answer: Answer) -> None:
         if numbers:
             counts = [f"{name} {number:,}" for name, number in numbers.items()]
             say(f"{title}: {', '.join(counts)}")
-    about = "" if answer.exact else "; small groups are left out and numbers rounded"
+    if answer.protection:
+        say(answer.protection)
+    about = "" if answer.exact else "; not exact"
     say(f"As of {answer.as_of:%FT%H:%M}{about}")
 
 

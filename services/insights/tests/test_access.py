@@ -1,6 +1,6 @@
 """Who may ask what, and of whom: the table of roles, and the students to whom a question is narrowed, without a graph."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -16,10 +16,12 @@ from edugraph_insights.access import (
     refuse_detail,
     roster,
     rule_for,
+    rules_of,
     widest_rows,
 )
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.questions.earlier_gaps import OfGaps
 from edugraph_insights.questions.question import Parameters
 
 from .said_graph import Rows, SaidGraph, students
@@ -37,7 +39,7 @@ OF_PERSONS = (
 OF_ONE = "records help-used grid point due"
 TABLE: dict[str, tuple[str, str]] = {
     "analyst": ("cells", OF_COURSES),
-    "head": ("cells", OF_COURSES),
+    "head": ("everybody", f"{OF_COURSES} {OF_PERSONS} groups"),
     "teacher": ("own groups", f"{OF_COURSES} {OF_PERSONS} groups"),
     "student": (
         "self",
@@ -46,7 +48,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "counsellor": ("everybody", "mood ties attention roster"),
     "officer": ("nobody", ""),
 }
-WIDEST_FIRST = ["everybody", "own groups", "self", "cells"]
+WIDEST_FIRST = ["everybody", "own groups", "self", "groups", "cells"]
 
 
 class OfTwoCourses(Parameters):
@@ -160,22 +162,65 @@ def test_a_whole_course_is_in_order_for_an_analyst_and_for_who_sees_everybody() 
     assert graph.asked == [whole_course, since_when, whole_course]  # each list is read once
 
 
-def test_who_joins_a_course_is_in_no_cell_until_ten_have_joined() -> None:
-    """To take the guard out: return everybody from `entered`. Who sees everybody sees them at once."""
+def test_who_joins_a_course_is_in_no_cell_until_the_week_is_closed() -> None:
+    """To take the guard out: take all who have joined. Who sees everybody sees them at once."""
     was_there, joined = "abcdefghijkl", "mnopqrstu"
-    day = NOW - timedelta(days=2)
+    monday = datetime.combine(NOW.date() - timedelta(days=NOW.weekday()), time(), UTC)
     graph = SaidGraph(
         students_of_course=students(*was_there, *joined),
-        first_course_record=[{"student": who, "at": day} for who in joined],
+        first_course_record=[{"student": who, "at": monday} for who in joined],
     )
-    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == tuple(was_there)
-    assert seen(graph, ANYBODY, "weak-points", Parameters(course="C")) == (*was_there, *joined)
-    graph.rows["students_of_course"] = students(*was_there, *joined, "v")
-    graph.rows["first_course_record"] = [{"student": who, "at": day} for who in (*joined, "v")]
-    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == (
-        *was_there,
-        *joined,
-        "v",
+    asked = Parameters(course="C")
+    before = monday - timedelta(seconds=1)
+    analyst = caller("analyst")
+    assert seen(graph, analyst, "weak-points", asked, members_at=before) == tuple(was_there)
+    assert seen(graph, ANYBODY, "weak-points", asked) == (*was_there, *joined)
+    graph.rows["first_course_record"] = [{"student": who, "at": before} for who in joined]
+    everybody = (*was_there, *joined)
+    assert seen(graph, analyst, "weak-points", asked, members_at=before) == everybody
+
+
+@pytest.mark.parametrize(
+    ("sees", "rows", "questions"),
+    [
+        ("persons", "everybody", set(QUESTIONS)),
+        ("groups", "groups", {*OF_COURSES.split(), "groups"}),
+        ("cells", "cells", set(OF_COURSES.split())),
+    ],
+)
+def test_a_head_sees_what_the_school_sets(sees: Any, rows: str, questions: set[str]) -> None:
+    """To take the guard out: let `rule_for` take the rules of the default."""
+    rules = rules_of(sees)
+    assert widest_rows(caller("head"), rules) == rows
+    for question in QUESTIONS:
+        if question in questions:
+            assert rule_for(caller("head"), question, rules).rows == rows
+        else:
+            with pytest.raises(Refusal) as refused:
+                rule_for(caller("head"), question, rules)
+            assert refused.value.status == 403
+    assert rule_for(caller("analyst"), "weak-points", rules).rows == "cells"
+
+
+def test_a_head_who_sees_groups_asks_about_no_student() -> None:
+    """To take the guard out: let `refuse_detail` pass rows of groups. A group may be asked about."""
+    rule = rules_of("groups")["head"]
+    graph = SaidGraph(students_of_group=students("a", "b"), **in_course("a", "b"))
+    asked = Parameters(course="C", group="g")
+    assert roster(graph, caller("head"), rule, asked, NOW).students == ("a", "b")  # type: ignore[arg-type]
+    with pytest.raises(Refusal, match="leave out student"):
+        roster(graph, caller("head"), rule, Parameters(course="C", student="a"), NOW)  # type: ignore[arg-type]
+
+
+def test_thresholds_are_fixed_for_who_sees_cells() -> None:
+    """To take the guard out: leave `min_confidence` out of `fixed_in_cells`."""
+    rule = rule_for(caller("analyst"), "earlier-gaps")
+    refuse_detail(caller("analyst"), rule, OfGaps(course="C"))
+    with pytest.raises(Refusal, match="leave out min_confidence"):
+        refuse_detail(caller("analyst"), rule, OfGaps(course="C", min_confidence=0.5))
+    teacher = caller("teacher")
+    refuse_detail(
+        teacher, rule_for(teacher, "earlier-gaps"), OfGaps(course="C", min_confidence=0.5)
     )
 
 

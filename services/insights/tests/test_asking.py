@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from pydantic import SecretStr
 
 from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.answer_cache import AnswerCache
-from edugraph_insights.answers import Count, Found, Measured, Name, Row
+from edugraph_insights.answers import Count, Found, Measured, Name, Row, number_of
 from edugraph_insights.asking import ask
 from edugraph_insights.facts import Facts
 from edugraph_insights.insights import MANY_STUDENTS, LargeQuestions
@@ -25,6 +26,12 @@ from edugraph_insights.settings import HelpThresholds
 from .said_graph import SaidGraph, students
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+SETTINGS = SimpleNamespace(
+    help_thresholds={},
+    school_time_zone="UTC",
+    head_sees="persons",
+    privacy_secret=SecretStr("of the tests alone"),
+)
 DAY = timedelta(days=1)
 YESTERDAY = (NOW - DAY).date()
 END_OF_YESTERDAY = NOW - timedelta(microseconds=1)
@@ -37,14 +44,21 @@ ANALYST, TEACHER, OTHER_TEACHER = (
 
 
 class Line(Row):
+    identity: ClassVar[tuple[str, ...]] = ("name",)
+
     name: Name
     students: Count
 
 
 class Compared(Parameters):
+    other: str | None = None
     other_group: str | None = None
     other_term: str | None = None
     least: int | None = None
+
+    @property
+    def courses(self) -> tuple[str, ...]:
+        return (self.course, self.other) if self.other else (self.course,)
 
     @property
     def beside(self) -> Parameters | None:
@@ -64,9 +78,7 @@ class Asked:
     answers: AnswerCache | None = None
     found: list[Facts] = field(default_factory=list)
     noted: list[tuple[Any, ...]] = field(default_factory=list)
-    settings: Any = field(
-        default_factory=lambda: SimpleNamespace(help_thresholds={}, school_time_zone="UTC")
-    )
+    settings: Any = field(default_factory=lambda: SETTINGS)
     large: LargeQuestions = field(default_factory=lambda: LargeQuestions(longest_wait_seconds=0.0))
 
     zone = UTC
@@ -80,7 +92,8 @@ class Asked:
     def find(self, facts: Facts, asked: Any) -> Found[Line]:
         self.found.append(facts)
         of = frozenset(facts.students)
-        rows = tuple(Measured(Line(name=name, students=len(of)), of) for name in "ba")
+        figures = {"students": number_of("students", of)}
+        rows = tuple(Measured(Line(name=name, students=len(of)), of, figures) for name in "ba")
         return Found(
             rows, {"students": of, "records": 3}, {"small": 0, "gone": 5, "least": asked.least}
         )
@@ -158,19 +171,61 @@ def test_an_answer_says_what_was_found_and_nothing_of_nobody(school: Asked) -> N
     assert answer.links == {"self": "/v1/insights/weak-points", "how": "docs/insights.md"}
 
 
-def test_who_sees_cells_gets_what_may_be_published(school: Asked) -> None:
-    """To take the guard out: show what was found."""
+def test_who_sees_cells_gets_numbers_with_noise_of_the_last_closed_week(school: Asked) -> None:
+    """To take the guard out: show what was found, or take the time of the question."""
     answer = school.ask(ANALYST)
     assert not answer.exact
-    assert [row.students for row in answer.rows] == [10, 10]
-    assert answer.of_how_many == {"students": 10, "records": 5}
+    assert "noise" in answer.protection
+    assert answer.as_of == datetime(2026, 5, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    assert len({row.students for row in answer.rows}) == 1, "the same number of the same students"
+    assert all(7 <= row.students <= 17 for row in answer.rows)
+    # Nobody says whose the records are, so they are not shown.
+    assert answer.left_out == {"totals of small groups": 1}
+    assert list(answer.of_how_many) == ["students"]
+    assert school.ask(ANALYST) == answer
     school.graph.rows["students_of_course"] = students(*TWELVE[:9])
     few = Asked(school.graph).ask(ANALYST)
-    # Of nine students nobody counts, so the question is asked of nobody.
-    assert ({row.students for row in few.rows}, few.of_how_many) == (
-        {0},
-        {"students": 0, "records": 5},
-    )
+    assert (few.rows, few.of_how_many) == ((), {})
+    assert few.left_out == {"rows of small groups": 2, "totals of small groups": 2}
+
+
+def test_a_new_week_ends_an_answer_in_cells(school: Asked) -> None:
+    """Out: the closed week of the key."""
+    school.ask(ANALYST)
+    school.now = lambda: NOW + 6 * DAY  # type: ignore[method-assign]
+    school.ask(ANALYST)
+    assert len({facts.until for facts in school.found}) == 1
+    school.now = lambda: NOW + 7 * DAY  # type: ignore[method-assign]
+    assert school.ask(ANALYST).as_of == NOW + 7 * DAY - timedelta(microseconds=1)
+
+
+def test_without_a_secret_there_is_no_noise_and_so_no_answer(school: Asked) -> None:
+    """Out: the refusal. Who sees persons needs no noise."""
+    school.settings = SimpleNamespace(**{**vars(SETTINGS), "privacy_secret": None})
+    with pytest.raises(Problem, match="EDUGRAPH_PRIVACY_SECRET") as problem:
+        school.ask(ANALYST)
+    assert problem.value.status == 503
+    assert school.ask().exact
+
+
+@pytest.mark.parametrize(
+    ("others", "is_shown"),
+    [
+        (TWELVE, True),
+        (TWELVE[1:], False),
+        ([*TWELVE, *(f"t{n}" for n in range(9))], False),
+        ([*TWELVE, *(f"t{n}" for n in range(10))], True),
+        ([f"t{n}" for n in range(10)], True),
+    ],
+)
+def test_two_courses_are_compared_if_their_students_differ_by_nobody_or_by_ten(
+    school: Asked, others: list[str], is_shown: bool
+) -> None:
+    """Out: either side of the difference."""
+    of = {"C": students(*TWELVE), "D": students(*others)}
+    school.graph.rows["students_of_course"] = lambda course, **_: of[course]
+    assert bool(school.ask(ANALYST, other="D").rows) == is_shown
+    assert school.ask(other="D").rows
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,12 @@ def _used(monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]) -> Any:
     askable = Askable("what", "Words.", "", Asked, None, lambda *_: Rows())
     monkeypatch.setattr(mcp_server, "ASKABLE", {"what": askable})
     asked = {"question": "what", **arguments}
-    return use(cast("Any", SimpleNamespace()), ANYBODY, "ask", asked)
+    return use(
+        cast("Any", SimpleNamespace(settings=SimpleNamespace(head_sees="persons"))),
+        ANYBODY,
+        "ask",
+        asked,
+    )
 
 
 @pytest.mark.parametrize("arguments", [{}, {"texts": False}])
@@ -191,7 +196,7 @@ def test_a_role_is_shown_its_own_questions_alone(role: Role) -> None:
     names = set(askable_for(caller))
     queries = {name for name in names if name.startswith("graph-")}
     assert bool(queries) == (role in {"analyst", "head", "teacher", "student"})
-    assert ("student" in names) == (role in {"teacher", "student"})
+    assert ("student" in names) == (role in {"head", "teacher", "student"})
     assert bool(names) == (role != "officer")
     assert bool(tools_for(caller)) == (role != "officer")
 

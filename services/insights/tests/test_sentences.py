@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import edugraph_insights.questions
-from edugraph_insights.asking import OTHER_OUTSIDERS, OUTSIDERS
+from edugraph_insights.asking import HIDDEN_COURSES, OTHER_OUTSIDERS, OUTSIDERS, PROTECTION
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.review_points import NO_ENCODER
 from edugraph_insights.sentences import heading, said
@@ -21,6 +21,7 @@ PUT_TOGETHER = {
     "points that are needed from further away than the first 500: at least",
     "rows of small groups",
     "totals of small groups",
+    HIDDEN_COURSES,
 }
 
 
@@ -48,6 +49,11 @@ def test_each_question_has_its_title_and_how_it_is_computed_in_chinese() -> None
             question.name
         )
         assert said("title", question.name, question.title, "en") == question.title
+
+
+def test_the_protection_of_cells_is_told_in_chinese() -> None:
+    assert CHINESE.search(said("protection", "cells", PROTECTION, "zh"))
+    assert said("protection", "cells", PROTECTION, "en") == PROTECTION
 
 
 def test_each_column_has_a_chinese_heading_that_no_other_of_its_table_has() -> None:

@@ -1,222 +1,200 @@
-"""What an analyst may see: nothing of a small group, and nothing of one by the difference of two numbers."""
+"""What an analyst may see of a row: nothing of a small group, numbers with noise, and nothing of one person."""
 
-from datetime import date, timedelta
-from itertools import combinations
+from collections import Counter
 from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edugraph_insights.access import IN_CELLS
 from edugraph_insights.answers import (
+    Amount,
+    Contrast,
     Count,
     Difference,
     Evidence,
-    Found,
+    Figure,
+    FromCatalogue,
     Mark,
     Measured,
     Name,
+    Noise,
+    Ratio,
     Row,
     Share,
+    mean_of,
+    number_of,
+    share_of,
 )
+from edugraph_insights.cell_noise import LARGEST_NOISE, CellNoise
 from edugraph_insights.questions import QUESTIONS
-from edugraph_insights.small_groups import entered, publish
+from edugraph_insights.small_groups import published_row, published_total
 
-DAY = date(2026, 3, 2)
+SECRET = "of the tests alone"
+CLASS = [f"s{number:02}" for number in range(44)]
 
 
 class Cell(Row):
     name: Name
-    share: Share
-    difference: Difference
-    students: Count
+    share: Share = 0.5
+    difference: Difference = 0.1
+    students: Count = 7
+    records: Count = 8
+    sure: FromCatalogue = 0.25
     quotes: Annotated[tuple[str, ...], Mark.PERSONAL] = ("a student's words",)
     evidence: Evidence = "/v1/insights/records"
+    noise: Noise = None
 
 
-# Groups that overlap: of 40 students, those from one number to another.
-bounds = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted)
-groups = bounds.map(lambda ends: frozenset(f"s{number}" for number in range(*ends)))
+def shown(students: list[str], figures: dict[str, Figure], secret: str = SECRET) -> Cell | None:
+    measured = Measured(Cell(name="P"), frozenset(students), figures)
+    return published_row(measured, CLASS, CellNoise(secret), None)
 
 
-@st.composite
-def answers(draw: st.DrawFn) -> Found[Cell]:
-    rows = []
-    for number in range(draw(st.integers(0, 8))):
-        students = draw(groups)
-        part = frozenset(sorted(students)[: draw(st.integers(0, 40))])
-        cell = Cell(
-            name=f"P{number}",
-            share=draw(st.none() | st.floats(0, 1)),
-            difference=draw(st.none() | st.floats(-1, 1)),
-            students=len(students),
-        )
-        rows.append(Measured(cell, students, (part,) if draw(st.booleans()) else ()))
-    return Found(
-        tuple(rows),
-        {"students": draw(groups), "with attempts": draw(groups), "attempts": 17},
-        {"gone": 3},
-    )
+@pytest.mark.parametrize(("number", "is_shown"), [(0, True), (1, False), (9, False), (10, True)])
+def test_a_row_is_about_nobody_or_about_ten(number: int, is_shown: bool) -> None:
+    """To take the guard out: publish rows of any size."""
+    assert (shown(CLASS[:number], {}) is not None) == is_shown
 
 
-@given(answers())
-def test_nothing_published_is_about_one_to_nine_students(found: Found[Cell]) -> None:
-    """Neither a row, nor a part of one, nor a total, nor who is in one of them and not in another.
-
-    To take the guard out: let `fit` not look at the differences, or at the parts.
-    """
-    shown = publish(found)
-    published = [group for row in shown.rows for group in (row.students, *row.parts)]
-    totals = [found.of_how_many[name] for name in shown.of_how_many]
-    published += [total for total in totals if isinstance(total, frozenset)]
-    for group in published:
-        assert len(group) == 0 or len(group) >= 10
-    for one, other in combinations(published, 2):
-        for difference in (one - other, other - one):
-            assert len(difference) == 0 or len(difference) >= 10
-
-
-@given(answers())
-def test_what_is_published_is_coarse_and_quotes_nobody(found: Found[Cell]) -> None:
-    """To take the guard out: let `without_detail` pass one mark over."""
-    shown = publish(found)
-    for each in shown.rows:
-        row = each.row
-        assert row.quotes == ()
-        assert row.evidence is None
-        assert row.students % 5 == 0
-        assert abs(row.students - len(each.students)) <= 2
-        assert row.share is None or 0.05 <= row.share <= 0.95
-        assert row.difference is None or -0.9 <= row.difference <= 0.9
-    assert all(isinstance(total, int) and total % 5 == 0 for total in shown.of_how_many.values())
-    assert len(shown.rows) + shown.left_out.get("rows of small groups", 0) == len(found.rows)
-
-
-@given(answers(), st.randoms(use_true_random=False))
-def test_the_same_rows_are_published_in_whatever_order_they_are_found(
-    found: Found[Cell], random
-) -> None:
-    """Otherwise asking again would publish other cells, and their differences."""
-    shuffled = list(found.rows)
-    random.shuffle(shuffled)
-    again = Found(tuple(shuffled), dict(reversed(found.of_how_many.items())), found.left_out)
-    assert publish(again) == publish(found)
-
-
-@given(st.lists(st.lists(st.integers(0, 12), max_size=3), max_size=12), st.data())
-def test_between_any_two_days_ten_or_more_enter_or_nobody(
-    weeks: list[list[int]], data: st.DataObject
-) -> None:
-    """Each week has some days on which so many join, and on each day the answer is asked before and after midnight.
-
-    To take the guard out: let everybody enter at once, or let those of today enter.
-    """
-    joined: dict[str, date] = {}
-    shown: list[frozenset[str]] = []
-    for week, days in enumerate(weeks):
-        for day, number in enumerate(days):
-            today = DAY + timedelta(weeks=week, days=day)
-            for half in (number // 2, number - number // 2):  # more may come while the day lasts
-                # Ids say nothing of the time: who comes later may stand anywhere in their order.
-                ids = data.draw(st.lists(st.integers(0, 10**6), min_size=half, max_size=half))
-                joined |= {f"{n}-{len(joined) + place}": today for place, n in enumerate(ids)}
-                shown.append(frozenset(entered(joined, today)))
-            shown.append(frozenset(entered(joined, today + timedelta(days=1))))
-    for earlier, later in combinations(shown, 2):
-        assert earlier <= later
-        assert not 0 < len(later - earlier) < 10
-    assert len(joined) - len(shown[-1] if shown else ()) < 10, "no more than nine wait"
-
-
-@given(st.integers(10, 30))
-def test_a_whole_class_is_published(n: int) -> None:
-    """The rule withholds what is small, not everything."""
-    students = frozenset(map(str, range(n)))
-    cell = Cell(name="P", share=0.5, difference=0.1, students=n)
-    shown = publish(Found((Measured(cell, students),), {"students": students}))
-    assert [each.row.share for each in shown.rows] == [0.5]
-    assert shown.of_how_many == {"students": 5 * round(n / 5)}
-
-
-def of(first: int, end: int) -> frozenset[str]:
-    return frozenset(f"s{number:02}" for number in range(first, end))
-
-
-def test_of_totals_that_tell_of_each_other_the_largest_is_published_and_of_equal_ones_the_first_by_name() -> (
-    None
-):
-    """In whatever order they are found; a count and a total of nobody tell of nobody, and stand beside any other."""
-    totals: dict[str, frozenset[str] | int] = {
-        "students": of(1, 21), "late": of(0, 20), "in time": of(0, 15), "answers": 17, "nobody": of(0, 0),
-    }  # fmt: skip
-    shown = publish(Found((), totals, {"gone": 3, "a single one": 1}))
-    assert shown.of_how_many == {"late": 20, "answers": 15, "nobody": 0}
-    assert shown.left_out == {"gone": 5, "totals of small groups": 2}
-
-
-def test_of_rows_that_tell_of_each_other_the_largest_is_published_and_nine_students_are_too_few() -> (
-    None
-):
-    cells = {
-        "a": of(0, 15),
-        "b": of(0, 20),
-        "c": of(1, 21),
-        "d": of(30, 39),
-        "e": of(0, 0),
-        "f": of(0, 10),
+@pytest.mark.parametrize(("number", "is_shown"), [(10, False), (24, False), (25, True), (44, True)])
+def test_a_share_stands_on_25_students(number: int, is_shown: bool) -> None:
+    """To take the guard out: publish shares of any number. A count of the same row is shown."""
+    students = CLASS[:number]
+    figures: dict[str, Figure] = {
+        "share": share_of("right", set(students[:5]), students),
+        "students": number_of("tried", students),
     }
-    rows = tuple(
-        Measured(Cell(name=name, share=0.5, difference=0, students=len(who)), who)
-        for name, who in cells.items()
-    )
-    shown = publish(Found(rows, {}))
-    assert [each.row.name for each in shown.rows] == ["b", "f", "e"]
-    assert shown.left_out == {"rows of small groups": 3}
+    row = shown(students, figures)
+    assert row is not None
+    assert (row.share is not None) == is_shown
+    assert (row.noise is not None) == is_shown
+    assert abs((row.students or 0) - number) <= LARGEST_NOISE
 
 
-@pytest.mark.parametrize(("part", "shown"), [(9, 0), (10, 1), (15, 1), (16, 0), (25, 1), (0, 1)])
-def test_a_row_whose_part_is_small_or_nearly_all_is_left_out(part: int, shown: int) -> None:
-    """To take the guard out: let `fit` not look at the differences among the groups of one row."""
-    cell = Cell(name="P", share=0.5, difference=0, students=25)
-    assert len(publish(Found((Measured(cell, of(0, 25), (of(0, part),)),), {})).rows) == shown
+def test_a_number_without_a_figure_and_what_tells_of_a_person_are_not_shown() -> None:
+    """To take the guard out: leave fields without a figure as they are."""
+    row = shown(CLASS, {"students": number_of("tried", CLASS)})
+    assert row is not None
+    assert (row.share, row.difference, row.records, row.noise) == (None, None, None, None)
+    assert (row.name, row.sure, row.quotes, row.evidence) == ("P", 0.25, (), None)
 
 
-@pytest.mark.parametrize(
-    ("share", "shown"),
-    [(0, 0.05), (0.06, 0.06), (0.123, 0.12), (0.949, 0.95), (0.94, 0.94), (1, 0.95), (None, None)],
+def test_a_row_about_no_student_is_exact_and_quotes_nobody() -> None:
+    row = shown([], {})
+    assert row is not None
+    assert (row.share, row.students, row.quotes, row.evidence) == (0.5, 7, (), None)
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=25, max_size=44),
+    st.sampled_from([0.0, -1.0]),
+    st.text(max_size=5),
 )
-def test_a_share_is_shown_in_hundredths_from_5_to_95(
-    share: float | None, shown: float | None
+def test_the_noise_of_a_share_is_at_most_5_students(
+    values: list[float], lowest: float, secret: str
 ) -> None:
-    cell = Cell(name="P", share=share, difference=None, students=12)
-    [row] = publish(Found((Measured(cell, of(0, 12)),), {})).rows
-    assert (row.row.share, row.row.difference) == (shown, None)
-
-
-@pytest.mark.parametrize(
-    ("exact", "shown"), [(-1, -0.9), (-0.89, -0.89), (0.127, 0.13), (0.89, 0.89), (1, 0.9)]
-)
-def test_a_difference_is_shown_in_hundredths_up_to_90(exact: float, shown: float) -> None:
-    cell = Cell(name="P", share=None, difference=exact, students=12)
-    [row] = publish(Found((Measured(cell, of(0, 12)),), {})).rows
-    assert (row.row.difference, row.row.share) == (shown, None)
-
-
-@pytest.mark.parametrize(
-    ("joined", "inside"),
-    [((9,), 0), ((9, 1), 10), ((10,), 10), ((12,), 12), ((4, 5, 3, 9), 12), ((11, 12), 23)],
-)
-def test_all_who_wait_enter_together_when_a_day_is_over_on_which_ten_wait(
-    joined: tuple[int, ...], inside: int
-) -> None:
-    """Ids stand in the opposite order of days."""
-    days = {
-        f"s{90 - 20 * day + number:02}": DAY + timedelta(days=day)
-        for day, students in enumerate(joined)
-        for number in range(students)
+    of = {
+        student: lowest + value * (1 - lowest)
+        for student, value in zip(CLASS, values, strict=False)
     }
-    first = sorted(days, key=lambda student: days[student])[:inside]
-    assert entered(days, DAY + timedelta(days=len(joined))) == tuple(sorted(first))
+    row = shown(CLASS, {"share": mean_of("right", of, lowest=lowest)}, secret)
+    assert row is not None
+    assert row.share is not None
+    assert row.noise is not None
+    exact = sum(of.values()) / len(of)
+    largest = LARGEST_NOISE * (1 - lowest) / len(of)
+    assert abs(row.share - exact) <= largest + 0.005 + 1e-9
+    assert lowest <= row.share <= 1
+    assert row.noise >= 1.5 * (1 - lowest) / len(of)
+    assert round(row.share, 2) == row.share
+
+
+def test_a_mirrored_share_has_the_noise_of_the_share_that_it_mirrors() -> None:
+    """Otherwise the mean of the two questions has less noise. Out: `is_mirrored`."""
+    right = {student: number / 43 for number, student in enumerate(CLASS)}
+    wrong = {student: 1 - share for student, share in right.items()}
+    one = shown(CLASS, {"share": mean_of("right", right)})
+    other = shown(CLASS, {"share": mean_of("right", wrong, is_mirrored=True)})
+    assert one is not None
+    assert other is not None
+    assert one.share == pytest.approx(1 - (other.share or 0), abs=0.011)
+    assert one.share != 0.5
+
+
+def test_a_difference_needs_enough_students_on_both_sides() -> None:
+    """To take the guard out: count a missing share as 0."""
+    some = set(CLASS[::2])
+    whole = share_of("a", some, CLASS)
+    few = share_of("b", some, CLASS[:24])
+    enough = share_of("b", some, CLASS[:25])
+    for less, is_shown in ((few, False), (enough, True)):
+        row = shown(CLASS, {"difference": Contrast(whole, less)})
+        assert row is not None
+        assert (row.difference is not None) == is_shown
+
+
+def test_records_have_noise_of_the_student_with_most() -> None:
+    """A student with 40 of the records is hidden by noise of that size. Out: `largest`."""
+    by_student = dict.fromkeys(CLASS, 1) | {CLASS[0]: 40}
+    errors = []
+    for number in range(200):
+        row = shown(CLASS, {"records": Amount("attempts", by_student)}, f"secret {number}")
+        assert row is not None
+        errors.append((row.records or 0) - 83)
+    assert 40 < (sum(error**2 for error in errors) / 200) ** 0.5 < 80
+    assert min(errors) >= -83
+
+
+@given(st.lists(st.integers(0, 43), unique=True), st.integers(0, 30))
+def test_a_count_is_never_below_nobody(members: list[int], secret: int) -> None:
+    row = shown(
+        CLASS, {"students": number_of("mastered", [CLASS[n] for n in members])}, f"of {secret}"
+    )
+    assert row is not None
+    assert row.students is not None
+    assert row.students >= 0
+    assert row.students - len(members) <= LARGEST_NOISE
+
+
+@pytest.mark.parametrize(
+    ("total", "is_shown"),
+    [
+        (frozenset(CLASS[:9]), False),
+        (frozenset(CLASS[:10]), True),
+        (Counter(CLASS[:9] * 3), False),
+        (Counter(CLASS[:10]), True),
+        (17, False),
+    ],
+)
+def test_a_total_is_about_ten_students_whom_it_names(
+    total: frozenset[str] | Counter[str] | int, is_shown: bool
+) -> None:
+    """To take the guard out: show totals without their students, or of any size."""
+    found = published_total(("C", "first attempts"), total, CLASS, CellNoise(SECRET))
+    assert (found is not None) == is_shown
+
+
+def test_totals_of_the_catalogue_and_of_nobody_are_exact() -> None:
+    noise = CellNoise(SECRET)
+    assert published_total(("C", "points that the course teaches"), 17, CLASS, noise) == 17
+    assert published_total(("C", "students"), frozenset(), CLASS, noise) == 0
+
+
+def test_a_row_of_a_question_for_analysts_has_an_identity_among_its_names() -> None:
+    """By it a cell is found again in another week. To take the guard out: leave out one `identity`."""
+    for name in IN_CELLS:
+        row = QUESTIONS[name].row
+        assert row.identity, name
+        for field in row.identity:
+            assert row.mark_of(field) is Mark.NAME, (name, field)
+
+
+def test_ratio_is_the_exact_share_without_noise() -> None:
+    """The parts and wholes of a figure give the number that the row has."""
+    ratio = Ratio("negative", {"a": 1.0, "b": 2.0}, {"a": 2, "b": 4})
+    assert sum(ratio.parts.values()) / sum(ratio.wholes.values()) == 0.5
 
 
 def test_a_field_without_a_mark_cannot_be_defined() -> None:

@@ -25,7 +25,7 @@ SHARES = frozenset(
     }
 )
 # Ids and addresses do not help a reader who sees the name beside them.
-_NOT_SHOWN = frozenset({"point", "evidence"})
+_NOT_SHOWN = frozenset({"point", "evidence", "noise"})
 _NOTHING = "–"
 
 

@@ -30,13 +30,17 @@ class Question(AnswerModel):
 
 
 class Answer(AnswerModel):
-    """An answer. `computed_by` says how the numbers are computed. If `exact` is false, small groups are left out."""
+    """An answer. `computed_by` says how the numbers are computed.
+
+    If `exact` is false, `protection` says how the numbers are protected.
+    """
 
     question: str
     computed_by: str
     as_of: datetime
     parameters: dict[str, str]
     exact: bool
+    protection: str = ""
     of_how_many: dict[str, int]
     left_out: dict[str, int]
     rows: tuple[dict[str, Any], ...]

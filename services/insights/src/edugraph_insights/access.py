@@ -5,7 +5,7 @@ afterwards, or counted. Restricted students are never permitted.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -16,13 +16,13 @@ from edugraph_insights.facts import has_course_records
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters
-from edugraph_insights.small_groups import entered
+from edugraph_insights.settings import HeadSees
 
 MAX_STUDENTS = 10_000  # in one question
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 # A teacher sees former members of a group for this long.
 FORMER_MEMBERS = timedelta(days=30)
-Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
+Rows = Literal["everybody", "own groups", "self", "groups", "cells", "nobody"]
 
 # Questions whose answers need not name a person.
 IN_CELLS = frozenset(
@@ -65,9 +65,15 @@ class Rule:
     questions: frozenset[str]
 
 
+# The rule of heads for each value of EDUGRAPH_HEAD_SEES.
+OF_HEADS: Mapping[HeadSees, Rule] = {
+    "persons": Rule("everybody", EVERY_QUESTION),
+    "groups": Rule("groups", IN_CELLS | OF_TWO_GROUPS),
+    "cells": Rule("cells", IN_CELLS),
+}
 RULES: Mapping[Role, Rule] = {
     "analyst": Rule("cells", IN_CELLS),
-    "head": Rule("cells", IN_CELLS),
+    "head": OF_HEADS["persons"],
     "teacher": Rule("own groups", EVERY_QUESTION),
     "student": Rule(
         "self",
@@ -104,31 +110,41 @@ WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "persons": ("read", "personal"),
     "check": ("operate",),
 }
-WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
+WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "groups", "cells")
 
 
 @dataclass(frozen=True)
 class Roster:
     """The students that one question is about, and whether their numbers are published in cells only.
 
-    `outsiders` is the number of students who were asked about too, but are not in the course.
+    `outsiders` is the number of students who were asked about too, but are not in the course. `joined` says for the
+    students of cells when they joined the course.
     """
 
     students: tuple[str, ...]
     in_cells: bool
     outsiders: int = 0
+    joined: Mapping[str, datetime] = field(default_factory=dict)
 
 
-def rule_for(caller: Caller, question: str) -> Rule:
+def rules_of(head_sees: HeadSees) -> Mapping[Role, Rule]:
+    """Return the rules of all roles in a school whose heads see this."""
+    return {**RULES, "head": OF_HEADS[head_sees]}
+
+
+def rule_for(caller: Caller, question: str, rules_of_roles: Mapping[Role, Rule] = RULES) -> Rule:
     """Return the rule that lets this caller ask this question. Raises Refusal 403."""
     if caller == ANYBODY:
         return WITHOUT_AUTHENTICATION
-    rules = [RULES[role] for role in caller.roles if question in RULES[role].questions]
+    of_caller = [rules_of_roles[role] for role in caller.roles]
+    rules = [rule for rule in of_caller if question in rule.questions]
     if not rules:
         have = "it has none"
         if caller.roles:
             have = f"it has {', '.join(caller.roles)}"
-        needed = ", ".join(role for role, rule in RULES.items() if question in rule.questions)
+        needed = ", ".join(
+            role for role, rule in rules_of_roles.items() if question in rule.questions
+        )
         words = f"The question {question} needs one of the roles {needed}; {have}. A role is given with the key"
         raise Refusal(
             403, "role", f"{words} (edugraph keys create --role) or in the token.", caller.client_id
@@ -144,11 +160,12 @@ def need_scopes(caller: Caller, what: str) -> None:
             raise Refusal(403, "scope", words, caller.client_id)
 
 
-def widest_rows(caller: Caller) -> Rows:
+def widest_rows(caller: Caller, rules_of_roles: Mapping[Role, Rule] = RULES) -> Rows:
     """Return the widest rows that this caller sees in a question. Raises Refusal 403 without any question."""
     if caller == ANYBODY:
         return WITHOUT_AUTHENTICATION.rows
-    seen = [RULES[role].rows for role in caller.roles if RULES[role].questions]
+    of_caller = [rules_of_roles[role] for role in caller.roles]
+    seen = [rule.rows for rule in of_caller if rule.questions]
     if not seen:
         words = "No question is open to this caller. A role is given with the key (edugraph keys create --role)."
         raise Refusal(403, "role", words, caller.client_id)
@@ -186,7 +203,8 @@ def roster(
 ) -> Roster:
     """Return the students that a question is about and that the caller may see: of a course, a group, or one student.
 
-    For a caller who may see everybody, a group has its members at `members_at`, or of today. A teacher sees the
+    For a caller who sees cells, these are the students who had joined the course at `members_at`, the end of a closed
+    week. For a caller who may see everybody, a group has its members at `members_at`, or of today. A teacher sees the
     members of today and of a short while ago; as of a day, only those of them who were members on that day. Members
     of a group count only if they are students of the course.
 
@@ -196,7 +214,9 @@ def roster(
     refuse_detail(caller, rule, asked)
     moment = members_at or now
     if rule.rows == "cells":
-        return Roster(_entered(graph, asked.course, now), in_cells=True)
+        known = joined(graph, asked.course)
+        by_then = {student: at for student, at in known.items() if at <= moment}
+        return Roster(tuple(sorted(by_then)), in_cells=True, joined=by_then)
     if rule.rows == "self":
         permitted = _not_restricted(graph, own_person(graph, caller))
     elif rule.rows == "own groups":
@@ -225,7 +245,13 @@ def roster(
 
 
 def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
-    """Raise Refusal 403 if the caller sees cells only and gave a parameter that could make a cell small."""
+    """Raise Refusal 403 if the caller sees cells only and gave a parameter that would make other cells.
+
+    A caller who sees groups may not ask about one student.
+    """
+    if rule.rows == "groups" and asked.student is not None:
+        words = "Heads of this school see groups and no persons; leave out student."
+        raise Refusal(403, "rows", words, caller.client_id)
     if rule.rows != "cells":
         return
     given: dict[str, object] = {
@@ -237,6 +263,11 @@ def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
         "as_of": asked.as_of,
     }
     detail = [name for name, value in given.items() if value is not None]
+    # A threshold that a caller may move is a free choice of sets.
+    fields = type(asked).model_fields
+    detail += [
+        name for name in asked.fixed_in_cells if getattr(asked, name) != fields[name].default
+    ]
     if detail:
         words = f"Without the right to see persons a question is about a whole course; leave out {', '.join(detail)}."
         raise Refusal(403, "rows", words, caller.client_id)
@@ -288,18 +319,12 @@ def _in_course(
     return frozenset(found)
 
 
-def _entered(graph: Graph, course: str, now: datetime) -> tuple[str, ...]:
-    """Return the students who count in the cells of a course."""
-    days = {student: at.date() for student, at in _joined(graph, course).items()}
-    return entered(days, now.date())
-
-
 def _there_by(graph: Graph, course: str, moment: datetime) -> tuple[str, ...]:
     """Return the students who had joined a course by a moment. Students never leave a course."""
-    return tuple(student for student, at in _joined(graph, course).items() if at <= moment)
+    return tuple(student for student, at in joined(graph, course).items() if at <= moment)
 
 
-def _joined(graph: Graph, course: str) -> dict[str, datetime]:
+def joined(graph: Graph, course: str) -> dict[str, datetime]:
     """Return the time when each student joined a course, ALWAYS if no record says it."""
     students, statement = students_of_course(graph, course)
     rows = graph.read(statement, students=list(students), course=course)

@@ -1,5 +1,6 @@
 """GET /v1/insights/…: the questions, each with its own parameters and rows. /healthz and /readyz need no key."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security
@@ -7,10 +8,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.permissions import Role
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_common.runtime.shared_state.sessions import token_sent
-from edugraph_insights.access import EVERY_QUESTION, RULES
+from edugraph_insights.access import EVERY_QUESTION, Rule, rules_of
 from edugraph_insights.answers import Answer
 from edugraph_insights.asking import ask
 from edugraph_insights.exports import PARQUET, as_csv, as_parquet
@@ -109,23 +111,26 @@ def readyz(insights: InsightsDep) -> Health:
 
 
 @router.get("/v1/insights", tags=["insights"], responses=problem_responses(401, 429, 503))
-def catalogue(caller: CallerDep) -> Catalogue:
+def catalogue(caller: CallerDep, insights: InsightsDep) -> Catalogue:
     """Return the questions that this caller may ask."""
+    rules = rules_of(insights.settings.head_sees)
     permitted: set[str] = set()
     if caller == ANYBODY:
         permitted |= EVERY_QUESTION
     for role in caller.roles:
-        permitted |= RULES[role].questions
+        permitted |= rules[role].questions
     return Catalogue(
         questions=tuple(
-            _described(question) for question in QUESTIONS.values() if question.name in permitted
+            _described(question, rules)
+            for question in QUESTIONS.values()
+            if question.name in permitted
         )
     )
 
 
-def _described(question: Question[Any, Any]) -> Described:
+def _described(question: Question[Any, Any], rules: Mapping[Role, Rule]) -> Described:
     parameters = [field.alias or name for name, field in question.parameters.model_fields.items()]
-    roles = [role for role, rule in RULES.items() if question.name in rule.questions]
+    roles = [role for role, rule in rules.items() if question.name in rule.questions]
     return Described(
         name=question.name,
         title=question.title,

@@ -7,10 +7,22 @@ from typing import Any
 from edugraph_common.runtime.service import metrics
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import Caller
-from edugraph_insights.access import Roster, Rule, owner_of, refuse_detail, roster, rule_for
+from edugraph_insights.access import (
+    Roster,
+    Rule,
+    joined,
+    owner_of,
+    refuse_detail,
+    roster,
+    rule_for,
+    rules_of,
+)
 from edugraph_insights.answer_cache import key_of
-from edugraph_insights.answers import Answer
+from edugraph_insights.answers import Answer, size_of
 from edugraph_insights.available import courses_of, nearest
+from edugraph_insights.cell_noise import CellNoise
+from edugraph_insights.cells import CellsOfQuestion, Published
+from edugraph_insights.closed_weeks import end_of_closed_week
 from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.graph import Graph
 from edugraph_insights.insights import Insights
@@ -18,11 +30,17 @@ from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import end_of
 from edugraph_insights.sentences import said
 from edugraph_insights.settings import HelpThresholds
-from edugraph_insights.small_groups import publish
+from edugraph_insights.small_groups import is_small
 
 # Names of counts in `left_out`.
+HIDDEN_COURSES = "pairs of courses whose students differ by few"
 OUTSIDERS = "students who are not in the course"
 OTHER_OUTSIDERS = "students of the other group who are not in the course"
+PROTECTION = (
+    "Protected by noise: a count is ± 1.5 students from protection, a share ± 1.5 ÷ students (column noise). "
+    "Rows are shown from 10 students on, shares from 25 on. A row shows the end of the last closed week by which ten "
+    "or more of its students had other records than before."
+)
 # The end of a term is not part of the term. This is the difference to its last moment.
 _LAST_MOMENT = timedelta(microseconds=1)
 
@@ -46,7 +64,7 @@ def ask(
     Raises Refusal 403 and 404, Problem 404 if the course does not exist, TooLarge, Busy, and Retryable.
     """
     now = insights.now()
-    rule = rule_for(caller, question.name)
+    rule = rule_for(caller, question.name, rules_of(insights.settings.head_sees))
     asked = asked.completed(insights.settings.help_thresholds.get(asked.course, HelpThresholds()))
     asked = _about_owner(insights.graph, asked.in_zone(insights.zone))
     # The epochs are read before the graph, so that a cached answer is never older than its epochs.
@@ -57,7 +75,9 @@ def ask(
     if asked.beside is not None:
         _, other = facts_of(insights, caller, rule, asked.beside, now)
         facts = replace(facts, beside=other)
-    key = key_of(question.name, asked.model_dump(), epochs, permitted.in_cells, *read_by(facts))
+    # Cells change when a week is over, also without a write.
+    closed_week = facts.until if permitted.in_cells else None
+    key = key_of(question.name, asked.model_dump(), epochs, closed_week, *read_by(facts))
     kept = _kept(insights, key)
     if kept is None:
         students = len(facts.students)
@@ -68,9 +88,7 @@ def ask(
             # while this one waited.
             kept = _kept(insights, key)
             if kept is None:
-                answer = _computed_or_proposals(
-                    insights, caller, question, asked, facts, in_cells=permitted.in_cells
-                )
+                answer = _computed_or_proposals(insights, caller, question, asked, facts)
                 if insights.answers:
                     insights.answers.keep(key, answer.model_dump_json().encode())
     if kept is not None:
@@ -92,15 +110,15 @@ def _computed_or_proposals(
     question: Question[Any, Any],
     asked: Parameters,
     facts: Facts,
-    *,
-    in_cells: bool,
 ) -> Answer[Any]:
     """Return the answer from the graph. Raises what `computed` raises.
 
     If the course does not exist, the problem names those that the caller may have meant, among their own.
     """
     try:
-        return computed(question, asked, facts, in_cells=in_cells)
+        if facts.in_cells:
+            return computed_in_cells(insights, question, asked, facts)
+        return computed(question, asked, facts)
     except NoSuchCourse as problem:
         meant = nearest(asked.course, courses_of(insights, caller))
         if not meant:
@@ -132,43 +150,94 @@ def read_by(facts: Facts) -> tuple[object, ...]:
     return (facts.students, facts.outsiders, facts.since, facts.term, *beside)
 
 
-def computed(
-    question: Question[Any, Any], asked: Parameters, facts: Facts, *, in_cells: bool
-) -> Answer[Any]:
-    """Return the answer from the graph. With `in_cells` only those parts remain that may be published.
+def computed(question: Question[Any, Any], asked: Parameters, facts: Facts) -> Answer[Any]:
+    """Return the exact answer from the graph.
 
     Raises Problem 404 if the course does not exist, TooLarge, Busy, and Retryable.
     """
-    if facts.course_name(asked.course) is None:
-        raise NoSuchCourse(404, "not-found", f"There is no course {asked.course}; check the id.")
+    need_course(facts, asked)
     found = question.find(facts, asked)
     outsiders = {OUTSIDERS: facts.outsiders}
     if facts.beside is not None:
         outsiders[OTHER_OUTSIDERS] = facts.beside.outsiders
-    found = replace(found, left_out={**found.left_out, **outsiders})
-    if in_cells:
-        found = publish(found)
+    exact = Published(
+        tuple(each.row for each in found.rows),
+        {name: size_of(total) for name, total in found.of_how_many.items()},
+        {**found.left_out, **outsiders},
+    )
+    return answer_of(question, asked, facts, exact, protection="")
+
+
+def computed_in_cells(
+    insights: Insights,
+    question: Question[Any, Any],
+    asked: Parameters,
+    facts: Facts,
+) -> Answer[Any]:
+    """Return the part of the answer that may be published, with noise.
+
+    Raises what `computed` raises, and Problem 503 without EDUGRAPH_PRIVACY_SECRET, from which the noise comes.
+    """
+    need_course(facts, asked)
+    secret = insights.settings.privacy_secret
+    if secret is None:
+        words = "Numbers of cells need EDUGRAPH_PRIVACY_SECRET, the key of their noise: the operator sets it."
+        raise Problem(503, "not-set-up", words)
+    protection = said("protection", "cells", PROTECTION, asked.language)
+    if differs_by_few(insights.graph, asked, facts):
+        hidden: Published[Any] = Published((), {}, {HIDDEN_COURSES: 1})
+        return answer_of(question, asked, facts, hidden, protection)
+    cells = CellsOfQuestion(question, asked, facts, facts.joined_cells)
+    published = cells.published(CellNoise(secret.get_secret_value()))
+    return answer_of(question, asked, facts, published, protection)
+
+
+def differs_by_few(graph: Graph, asked: Parameters, facts: Facts) -> bool:
+    """Return whether the students of two courses differ by one to nine on one side.
+
+    Then a number about the students of both courses, beside one about a whole course, would show these few.
+    """
+    this = frozenset(facts.joined_cells)
+    for course in asked.courses:
+        other = frozenset(s for s, at in joined(graph, course).items() if at <= facts.until)
+        if is_small(len(this - other)) or is_small(len(other - this)):
+            return True
+    return False
+
+
+def need_course(facts: Facts, asked: Parameters) -> None:
+    """Raise Problem 404 if the course does not exist."""
+    if facts.course_name(asked.course) is None:
+        raise NoSuchCourse(404, "not-found", f"There is no course {asked.course}; check the id.")
+
+
+def answer_of(
+    question: Question[Any, Any],
+    asked: Parameters,
+    facts: Facts,
+    shown: Published[Any],
+    protection: str,
+) -> Answer[Any]:
+    """Return what is shown as an answer in the language of the question."""
 
     def count_name(name: str) -> str:
         return said("count", name, name, asked.language)
 
-    of_how_many = {}
-    for name, total in found.of_how_many.items():
-        of_how_many[count_name(name)] = total if isinstance(total, int) else len(total)
+    of_how_many = {count_name(name): number for name, number in shown.of_how_many.items()}
     left_out = {}
-    for name, number in found.left_out.items():
+    for name, number in shown.left_out.items():
         if number:
             left_out[count_name(name)] = number
-    rows = [each.row for each in found.rows]
     return Answer[question.row](  # type: ignore[name-defined]
         question=said("title", question.name, question.title, asked.language),
         computed_by=said("computed", question.name, question.computed_by, asked.language),
         as_of=facts.until,
         parameters=asked.given(),
-        exact=not in_cells,
+        exact=not protection,
+        protection=protection,
         of_how_many=of_how_many,
         left_out=left_out,
-        rows=tuple(sorted(rows, key=question.order)),
+        rows=tuple(sorted(shown.rows, key=question.order)),
         links={"self": f"/v1/insights/{question.name}", "how": "docs/insights.md"},
     )
 
@@ -205,8 +274,11 @@ def facts_of(
                 since = term.starts
         if term.ends is not None:
             until = min(until, term.ends - _LAST_MOMENT)
+    if rule.rows == "cells":
+        until = end_of_closed_week(now, insights.zone)
     members_at = now
-    is_about_end_of_period = in_past or asked.beside is not None
+    is_in_cells = rule.rows == "cells"
+    is_about_end_of_period = in_past or is_in_cells or asked.beside is not None
     if is_about_end_of_period:
         members_at = until
     permitted = roster(insights.graph, caller, rule, asked, now, members_at=members_at)
@@ -216,9 +288,10 @@ def facts_of(
         since,
         until,
         term,
-        in_past=in_past,
+        in_past=in_past or permitted.in_cells,
         outsiders=permitted.outsiders,
         in_cells=permitted.in_cells,
         zone=insights.zone,
+        joined_cells=permitted.joined,
     )
     return permitted, facts

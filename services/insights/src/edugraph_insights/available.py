@@ -7,7 +7,14 @@ from typing import Any
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.runtime.shared_state.callers import Caller
-from edugraph_insights.access import FORMER_MEMBERS, Rows, owner_of, person_of, widest_rows
+from edugraph_insights.access import (
+    FORMER_MEMBERS,
+    Rows,
+    owner_of,
+    person_of,
+    rules_of,
+    widest_rows,
+)
 from edugraph_insights.graph import Graph, Row
 from edugraph_insights.insights import Insights
 
@@ -53,7 +60,8 @@ class Choices(ContractModel):
 
 def available(insights: Insights, caller: Caller) -> Choices:
     """Return the courses, groups and terms of a caller, at most 2,000 of each. Raises Refusal 403 and Retryable."""
-    sees = widest_rows(caller)
+    rules = rules_of(insights.settings.head_sees)
+    sees = widest_rows(caller, rules)
     courses, groups = _courses_and_groups(insights.graph, caller, sees, insights.now())
     terms: Iterable[Row] = ()
     if sees != "cells":
@@ -72,7 +80,9 @@ def available(insights: Insights, caller: Caller) -> Choices:
 
 def courses_of(insights: Insights, caller: Caller) -> tuple[Choice, ...]:
     """Return the courses of a caller, at most 2,000. Raises Refusal 403 and Retryable."""
-    courses, _ = _courses_and_groups(insights.graph, caller, widest_rows(caller), insights.now())
+    rules = rules_of(insights.settings.head_sees)
+    sees = widest_rows(caller, rules)
+    courses, _ = _courses_and_groups(insights.graph, caller, sees, insights.now())
     return _as_choices(courses)
 
 
@@ -103,7 +113,7 @@ def _courses_and_groups(graph: Graph, caller: Caller, sees: Rows, now: datetime)
     """Return the rows of the courses and of the groups that the caller may ask about. No other rows are read."""
     if sees == "cells":
         return graph.read("all_courses", limit=MOST_CHOICES), []
-    if sees == "everybody":
+    if sees in {"everybody", "groups"}:
         groups = graph.read("all_groups", limit=MOST_CHOICES)
         return graph.read("all_courses", limit=MOST_CHOICES), groups
     own_id = person_of(caller)

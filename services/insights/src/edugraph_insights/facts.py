@@ -1,14 +1,14 @@
 """Facts that questions read from the graph about permitted students: attempts, points, mistakes, prerequisites."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import NamedTuple
 
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import HALF
-from edugraph_insights.graph import Graph, Row
+from edugraph_insights.graph import Reader, Row
 from edugraph_insights.mastery import Ability, Answers, Attempts, Mastery, mastery_of_students
 from edugraph_insights.school_days import Term, breaks_of, day_of
 
@@ -170,12 +170,13 @@ class Facts:
     """The graph as one question may see it: only `students`, from `since` until `until`.
 
     `outsiders` is the number of students of the group who are not in the course. No records of theirs are read. With
-    `in_cells` the answer is for a caller who sees only cells, so no other students are read at all.
+    `in_cells` the answer is for a caller who sees only cells, so no other students are read at all, and
+    `joined_cells` says when each of them joined the course.
 
     Each method raises what `Graph.read` raises.
     """
 
-    graph: Graph
+    graph: Reader
     students: tuple[str, ...]
     since: datetime | None
     until: datetime
@@ -183,6 +184,7 @@ class Facts:
     in_past: bool = False  # True: progress is that at `until`. False: it is the latest.
     outsiders: int = 0
     in_cells: bool = False
+    joined_cells: Mapping[str, datetime] = field(default_factory=dict)
     beside: "Facts | None" = None  # facts about the other group, if a question compares two
     zone: tzinfo = UTC  # the time zone of the school
 
@@ -229,7 +231,9 @@ class Facts:
             for student, tries in of_students.items():
                 counts[student][point.id] = counted(tries)
         answers = AnswersAtPoints({}, {})
-        if counts:
+        if counts and self.in_cells:
+            answers = self._answers_of_cells(counts)
+        elif counts:
             answers = self._answers_at_points(course)
         mastery, _ = mastery_of_students(counts, answers.first, self.until)
         return Practice(first, points, by_point(first, points), mastery, answers.all)
@@ -251,24 +255,20 @@ class Facts:
         """Return the attempts at each point of a course, from which the level of the point is estimated.
 
         They are those of up to LEVEL_STUDENTS students of the course who had joined it, whoever asks, so that the
-        estimate of a student is the same in each question. A caller who sees only cells gets those of the cells.
+        estimate of a student is the same in each question.
         """
         statement = "first_answers"
-        if self.in_cells:
-            students = list(self.students[:LEVEL_STUDENTS])
-            joined = set(students)
-        else:
-            chosen = "level_students_with_answers"
-            if has_course_records(self.graph, course):
-                statement = "first_course_record"
-                chosen = "level_students"
-            rows = self.graph.read(chosen, course=course, limit=LEVEL_STUDENTS)
-            students = [row["student"] for row in rows]
-            later = set()
-            for row in self.graph.read(statement, students=students, course=course):
-                if row["at"] is not None and row["at"] > self.until:
-                    later.add(row["student"])
-            joined = set(students) - later
+        chosen = "level_students_with_answers"
+        if has_course_records(self.graph, course):
+            statement = "first_course_record"
+            chosen = "level_students"
+        rows = self.graph.read(chosen, course=course, limit=LEVEL_STUDENTS)
+        students = [row["student"] for row in rows]
+        later = set()
+        for row in self.graph.read(statement, students=students, course=course):
+            if row["at"] is not None and row["at"] > self.until:
+                later.add(row["student"])
+        joined = set(students) - later
         rows = self.graph.read(
             "first_outcomes", students=sorted(joined), course=course, until=self.until.isoformat()
         )
@@ -278,6 +278,20 @@ class Facts:
             answers.first[point] = Answers(row["right"], row["number"])
             answers.all[point] = Answers(row["right_tries"], row["tries"])
         return answers
+
+    def _answers_of_cells(self, counts: Mapping[str, Mapping[str, Attempts]]) -> "AnswersAtPoints":
+        """Return the first attempts at each point by up to LEVEL_STUDENTS students of the cells.
+
+        `counts` are their first attempts by student and point. No other students are read.
+        """
+        right: Counter[str] = Counter()
+        number: Counter[str] = Counter()
+        for student in self.students[:LEVEL_STUDENTS]:
+            for point, attempts in counts.get(student, {}).items():
+                right[point] += attempts.right
+                number[point] += attempts.right + attempts.wrong
+        answers = {point: Answers(right[point], number[point]) for point in number}
+        return AnswersAtPoints(answers, answers)
 
     def assignments(self, course: str) -> tuple[list[Assignment], int]:
         """Return what is to be handed in in a course, with its due date, and the number of assignments without one.
@@ -666,7 +680,7 @@ class Facts:
         return {"since": (self.since or _BEGINNING).isoformat(), "until": self.until.isoformat()}
 
 
-def has_course_records(graph: Graph, course: str) -> bool:
+def has_course_records(graph: Reader, course: str) -> bool:
     """Return whether there are records of the progress of students in a course.
 
     If there are, the students of these records are in the course. Otherwise the students with answers or mistakes

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from importlib.resources import files
 from math import ceil
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Protocol
 
 import neo4j
 from neo4j.exceptions import AuthError, DriverError, Neo4jError
@@ -39,6 +39,16 @@ _OUT_OF_TIME = (
     "Transaction.Terminated",
 )
 Row = dict[str, Any]
+
+
+class Reader(Protocol):
+    """A source of rows for the statements of questions: the graph, or rows of it that were read before."""
+
+    def read(self, statement: str, **parameters: Any) -> list[Row]: ...
+
+    def read_by_student(
+        self, statement: str, students: Sequence[str], **parameters: Any
+    ) -> list[Row]: ...
 
 
 class Graph:

@@ -251,6 +251,15 @@ def is_shown(low: float, high: float) -> bool:
     return (high - low) / 2 <= WIDEST_SHOWN
 
 
+def probabilities(each: Mapping[str, Mastery]) -> dict[str, float]:
+    """Return the probability of a right answer by student, without those who have no estimate."""
+    found = {}
+    for student, one in each.items():
+        if one.probability is not None:
+            found[student] = one.probability
+    return found
+
+
 def mean_mastery(each: Sequence[Mastery]) -> tuple[float, float, float]:
     """Return the mean probability of these estimates, which have a value, and the ends of its 95 % interval.
 

@@ -22,10 +22,11 @@ from starlette.types import Receive, Scope, Send
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.permissions import Role
 from edugraph_common.contracts.reviews import TEXTS_OF_TYPE
 from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
-from edugraph_insights.access import RULES
+from edugraph_insights.access import RULES, Rule, rules_of
 from edugraph_insights.asking import ask
 from edugraph_insights.available import available
 from edugraph_insights.insights import Insights
@@ -104,13 +105,13 @@ ASKABLE: Mapping[str, Askable] = {
 QUERY_NAMES = frozenset(map(name_of_query, QUERIES.values()))
 
 
-def askable_for(caller: Caller) -> dict[str, Askable]:
+def askable_for(caller: Caller, rules: Mapping[Role, Rule] = RULES) -> dict[str, Askable]:
     """Return what this caller may ask, by name."""
     if caller == ANYBODY:
         return dict(ASKABLE)
     names: set[str] = set()
     for role in caller.roles:
-        names |= RULES[role].questions
+        names |= rules[role].questions
         if role in ROWS:
             names |= QUERY_NAMES
     return {name: each for name, each in ASKABLE.items() if name in names}
@@ -176,8 +177,9 @@ ANSWER_SCHEMA = {
         "computed_by": {"type": "string", "description": "how the numbers are computed"},
         "exact": {
             "type": "boolean",
-            "description": "false: small groups are left out, and numbers are rounded",
+            "description": "false: numbers are protected by noise, and small groups are left out",
         },
+        "protection": {"type": "string", "description": "how the numbers are protected"},
         "of_how_many": {"type": "object", "description": "what was counted"},
         "left_out": {"type": "object", "description": "what was not counted, and why"},
         "rows": {"type": "array", "items": {"type": "object"}},
@@ -209,21 +211,22 @@ def list_choices(insights: Insights, caller: Caller, asked: ChoicesAsked) -> dic
     return shown_choices.model_dump(mode="json")
 
 
-def list_questions(_insights: Insights, caller: Caller, asked: QuestionsAsked) -> dict[str, Any]:
+def list_questions(insights: Insights, caller: Caller, asked: QuestionsAsked) -> dict[str, Any]:
     """Return the questions that the caller may ask, or all about one of them. Raises Problem 404."""
-    askable = askable_for(caller)
+    askable = askable_for(caller, rules_of(insights.settings.head_sees))
     if not asked.name:
         shown = [QuestionShown(name=each.name, title=each.title) for each in askable.values()]
     elif asked.name in askable:
         shown = [_shown_whole(askable[asked.name])]
     else:
-        raise Problem(404, "not-found", _no_question(caller))
+        raise Problem(404, "not-found", _no_question(insights, caller))
     listed = QuestionsShown(questions=tuple(shown))
     return listed.model_dump(mode="json", exclude_defaults=True)
 
 
-def _no_question(caller: Caller) -> str:
-    return f"There is no question of this name for this caller; there are {', '.join(askable_for(caller))}."
+def _no_question(insights: Insights, caller: Caller) -> str:
+    askable = askable_for(caller, rules_of(insights.settings.head_sees))
+    return f"There is no question of this name for this caller; there are {', '.join(askable)}."
 
 
 def _shown_whole(each: Askable) -> QuestionShown:
@@ -278,7 +281,7 @@ def answer_question(insights: Insights, caller: Caller, asked: QuestionAsked) ->
     """
     each = ASKABLE.get(asked.question)
     if each is None:
-        raise Problem(404, "not-found", _no_question(caller))
+        raise Problem(404, "not-found", _no_question(insights, caller))
     parameters = each.parameters.model_validate(asked.parameters)
     answer = each.answer(insights, caller, parameters)
     # Only rows hold texts of people: the `question` of the answer is its title, the `question` of a row is a text.

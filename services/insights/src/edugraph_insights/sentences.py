@@ -13,7 +13,7 @@ from typing import Literal
 WORDS = Path(__file__).parent / "web" / "words"
 
 Language = Literal["en", "zh"]
-Kind = Literal["title", "computed", "count"]
+Kind = Literal["title", "computed", "count", "protection"]
 
 
 def said(kind: Kind, name: str, english: str, language: Language) -> str:

@@ -38,6 +38,9 @@ class HelpThresholds(ContractModel):
     )
 
 
+HeadSees = Literal["persons", "groups", "cells"]
+
+
 class InsightsSettings(OidcSettings):
     """The settings of insights. Insights has no access to the broker or to the object store."""
 
@@ -88,7 +91,14 @@ class InsightsSettings(OidcSettings):
         description="redis:// or rediss://: API keys, sessions, the audit log, and the epochs of answers"
     )
     privacy_secret: SecretStr | None = Field(
-        default=None, min_length=16, description="key of the hashes of persons in the audit log"
+        default=None,
+        min_length=16,
+        description="key of the hashes of persons in the audit log, and of the noise that analysts see",
+    )
+    head_sees: HeadSees = Field(
+        default="persons",
+        description="what callers with the role head see of the school: persons (each read is in the audit log), "
+        "exact numbers of groups and courses, or cells as analysts do",
     )
 
     view_retention_days: int = Field(

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
+from engines import PRIVACY_SECRET
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from rooms import Room
 
 from edugraph_common.contracts.canonical_names import canonical_name
@@ -306,6 +308,7 @@ def reading(
         neo4j_password=room.settings.password,
         neo4j_database=room.settings.database,
         query_timeout_seconds=30,
+        privacy_secret=SecretStr(PRIVACY_SECRET),
     )
     return Insights(
         settings=found,

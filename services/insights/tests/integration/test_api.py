@@ -261,7 +261,7 @@ def test_what_cannot_be_written_into_the_audit_log_is_not_shown(client: TestClie
 def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None:
     names = {
         role: {each["name"] for each in get(client, "", role).json()["questions"]}
-        for role in ("student", "head")
+        for role in ("student", "analyst")
     }
     course = {
         "weak-points",
@@ -272,7 +272,7 @@ def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None
         "course-map",
     }
     assert names["student"] == {"student", "next", "help-used", "grid", "point", "due", *course}
-    assert "records" not in names["head"]
+    assert "records" not in names["analyst"]
 
 
 def test_the_document_describes_each_question(client: TestClient) -> None:

@@ -86,8 +86,8 @@ UNWIND $students AS id
 MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY|TRIED]-(n)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
   AND n.outcome IS NULL AND coalesce(n.text, n.response) IS NOT NULL
-RETURN s.id AS student, ['record', 'read', 'evidence', 'confidence', 'sentiment', 'reviewed'] AS columns,
-  collect([n.id, n.finding IS NOT NULL, n.found_evidence IS NOT NULL, n.found_confidence, n.found_sentiment,
+RETURN s.id AS student, ['record', 'at', 'read', 'evidence', 'confidence', 'sentiment', 'reviewed'] AS columns,
+  collect([n.id, toString(n.timestamp), n.finding IS NOT NULL, n.found_evidence IS NOT NULL, n.found_confidence, n.found_sentiment,
     n.verdicts IS NOT NULL]) AS rows
 
 // name: texts_of_course

@@ -83,6 +83,6 @@ QUESTION = Question(
     parameters=OfItem,
     row=AnswerGiven,
     find=find,
-    order=lambda row: (row.item, -row.students, row.response),
+    order=lambda row: (row.item, -(row.students or 0), row.response),
     quotes=True,
 )

@@ -1,6 +1,8 @@
 """The map of a course: which points does it have, and what does each of them need first?"""
 
-from edugraph_insights.answers import Found, Measured, Name, Row, Share
+from typing import ClassVar
+
+from edugraph_insights.answers import Found, FromCatalogue, Measured, Name, Row
 from edugraph_insights.facts import Facts, by_point
 from edugraph_insights.questions.question import OfToday, Question
 
@@ -8,11 +10,13 @@ from edugraph_insights.questions.question import OfToday, Question
 class PlaceOnMap(Row):
     """A point and one of its direct prerequisites. A point without prerequisites has one row with empty `needs`."""
 
+    identity: ClassVar[tuple[str, ...]] = ("point", "needs")
+
     point: Name
     name: Name
     needs: Name = ""
     needs_name: Name = ""
-    confidence: Share = None
+    confidence: FromCatalogue = None
 
 
 def find(facts: Facts, asked: OfToday) -> Found[PlaceOnMap]:

@@ -1,8 +1,8 @@
 """Question 7: how hard is this course, and which of two is harder?"""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -11,12 +11,18 @@ from edugraph_insights.answers import (
     Count,
     Difference,
     Evidence,
+    Figure,
     Found,
     Mark,
     Measured,
     Name,
+    Noise,
+    Ratio,
     Row,
     Share,
+    mean_of,
+    number_of,
+    statistic,
 )
 from edugraph_insights.facts import Attempt, Facts, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
@@ -40,6 +46,8 @@ class OfTwoCourses(Parameters):
 class Difficulty(Row):
     """One course. If two courses are compared, the row of the first has `verdict` and `harder_by`."""
 
+    identity: ClassVar[tuple[str, ...]] = ("course",)
+
     course: Name
     right: Share
     median_progress: Share
@@ -47,15 +55,22 @@ class Difficulty(Row):
     students_with_progress: Count
     students_of_both: Count
     harder_by: Difference = None
-    verdict: Annotated[str, Mark.NAME] = ""
+    # An analyst gets the difference without a verdict, which would tell which side of a bound the exact one is on.
+    verdict: Annotated[str | None, Mark.PERSONAL] = ""
     evidence: Evidence = None
     progress_evidence: Evidence = None
+    noise: Noise = None
 
 
 def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
     courses = asked.courses
     has_two_courses = len(courses) > 1
-    wrong = {course: _wrong_shares(facts, course) for course in courses}
+    tried = {course: facts.first_attempts(course) for course in courses}
+    wrong: dict[str, dict[str, float]] = {}
+    first_attempts: dict[str, Counter[str]] = {}
+    for course, attempts in tried.items():
+        wrong[course] = _wrong_shares(attempts)
+        first_attempts[course] = Counter(each.student for each in attempts)
     known = {course: facts.progress(course) for course in courses}
     both: frozenset[str] = frozenset()
     if has_two_courses:
@@ -82,7 +97,17 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
             progress_evidence=of_course.records(kind="progress"),
             **comparison,
         )
-        rows.append(Measured(row, frozenset(wrong[course]), (frozenset(progress), both)))
+        figures: dict[str, Figure] = {}
+        name = statistic("right", course)
+        figures["right"] = mean_of(name, wrong[course], is_mirrored=True)
+        name = statistic("tried", course)
+        figures["students"] = number_of(name, wrong[course])
+        if has_two_courses:
+            name = statistic("tried both", *courses)
+            figures["students_of_both"] = number_of(name, both)
+        if comparison:
+            figures["harder_by"] = _harder_by(wrong, courses, both)
+        rows.append(Measured(row, frozenset(wrong[course]), figures, first_attempts[course]))
     with_progress = frozenset(known[asked.course])
     return Found(
         tuple(rows),
@@ -94,10 +119,22 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
     )
 
 
-def _wrong_shares(facts: Facts, course: str) -> dict[str, float]:
-    """Return student -> share of the first attempts in a course that were wrong."""
+def _harder_by(
+    wrong: dict[str, dict[str, float]], courses: tuple[str, ...], both: frozenset[str]
+) -> Ratio:
+    """Return the mean difference of the shares wrong, over the students who took both courses."""
+    this, other = courses
+    differences: dict[str, float] = {}
+    for student in both:
+        differences[student] = wrong[this][student] - wrong[other][student]
+    name = statistic("harder by", this, other)
+    return mean_of(name, differences, lowest=-1.0)
+
+
+def _wrong_shares(first_attempts: list[Attempt]) -> dict[str, float]:
+    """Return student -> share of these first attempts that were wrong."""
     tries_by_student: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in facts.first_attempts(course):
+    for attempt in first_attempts:
         tries_by_student[attempt.student].append(attempt)
     return {student: wrong_share(tries) for student, tries in tries_by_student.items()}
 

@@ -1,22 +1,32 @@
 """Question 2: which earlier gap is behind these mistakes?"""
 
-from typing import Annotated
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from edugraph_insights.answers import (
+    Contrast,
     Count,
     Difference,
     Evidence,
+    Figure,
     Found,
+    FromCatalogue,
     Mark,
     Measured,
     Name,
+    Noise,
     Row,
     Share,
+    mean_of,
+    number_of,
+    share_of,
+    statistic,
 )
-from edugraph_insights.facts import Facts, wrong_share
-from edugraph_insights.mastery import is_shown, mean_mastery
+from edugraph_insights.facts import Attempt, Facts, wrong_share
+from edugraph_insights.mastery import Mastery, is_shown, mean_mastery, probabilities
 from edugraph_insights.questions.question import Parameters, Question
 
 # With fewer students a row has no score.
@@ -35,6 +45,10 @@ class OfGaps(Parameters):
         default=0.0, ge=0, le=1, description="the smallest confidence of a prerequisite that counts"
     )
 
+    @property
+    def fixed_in_cells(self) -> tuple[str, ...]:
+        return ("min_confidence",)
+
 
 class EarlierGap(Row):
     """A point and one of its direct or indirect prerequisites, `gap`. `score` is null if too few students tried both.
@@ -45,18 +59,21 @@ class EarlierGap(Row):
     `way` are the points from the direct prerequisite of `point` up to the gap, `way_names` their names.
     """
 
+    identity: ClassVar[tuple[str, ...]] = ("point", "gap")
+
     point: Name
     name: Name
     gap: Name
     gap_name: Name
     score: Difference
-    confidence: Share
+    confidence: FromCatalogue
     class_mastery: Share
     difference: Difference
     students: Count
     way: Names = ()
     way_names: Names = ()
     evidence: Evidence = None
+    noise: Noise = None
 
 
 def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
@@ -66,13 +83,22 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
     rows = []
     for need in facts.needs_before(of_point, asked.min_confidence):
         gap = need.needs.id
-        both = of_point[need.point].keys() & of_point.get(gap, {}).keys()
-        wrong_gap = {s for s in both if wrong_share(of_point[gap][s]) > MOSTLY_WRONG}
-        wrong = {s for s in both if wrong_share(of_point[need.point][s]) > MOSTLY_WRONG}
+        at_point = of_point[need.point]
+        at_gap = of_point.get(gap, {})
+        both = at_point.keys() & at_gap.keys()
+        wrong_gap = _wrong_at(at_gap, both)
+        wrong = _wrong_at(at_point, both)
         right_gap = both - wrong_gap
         level = None
+        levels: dict[str, Mastery] = {}
+        # The mastery of a student depends on the answers of others, so the tries of the student are compared.
+        tries: dict[str, tuple[int, int]] = {}
+        for student in sorted(both):
+            levels[student] = practice.mastery[student][gap]
+            tries[student] = (len(at_point[student]), len(at_gap[student]))
         if both:
-            middle, low, high = mean_mastery([practice.mastery[s][gap] for s in sorted(both)])
+            estimates = list(levels.values())
+            middle, low, high = mean_mastery(estimates)
             if is_shown(low, high):
                 level = middle
         difference = None
@@ -80,6 +106,7 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
             wrong_after_wrong = len(wrong & wrong_gap) / len(wrong_gap)
             wrong_after_right = len(wrong & right_gap) / len(right_gap)
             difference = wrong_after_wrong - wrong_after_right
+        parts = (wrong_gap, right_gap)
         score = None
         if difference is not None and level is not None:
             score = need.confidence * (1 - level) * difference
@@ -97,15 +124,56 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
             way_names=tuple(each.name for each in need.way),
             evidence=asked.records(point=gap),
         )
-        parts = (frozenset(wrong_gap), frozenset(right_gap))
-        rows.append(Measured(row, frozenset(both), parts))
+        figures = _figures(row, asked.course, wrong, parts, levels)
+        rows.append(Measured(row, frozenset(both), figures, tries))
+    without_number = sum(each.row.score is None for each in rows)
     return Found(
         tuple(rows),
         of_how_many={"students": frozenset(facts.students), "points with attempts": len(of_point)},
-        left_out={
-            "gaps without a number: too few students": sum(r.row.score is None for r in rows)
-        },
+        left_out={"gaps without a number: too few students": without_number},
     )
+
+
+def _wrong_at(tries: Mapping[str, list[Attempt]], students: AbstractSet[str]) -> set[str]:
+    """Return those of the students who are mostly wrong in these first attempts."""
+    found = set()
+    for student in students:
+        share = wrong_share(tries[student])
+        if share > MOSTLY_WRONG:
+            found.add(student)
+    return found
+
+
+def _figures(
+    row: EarlierGap,
+    course: str,
+    wrong: AbstractSet[str],
+    parts: tuple[AbstractSet[str], AbstractSet[str]],
+    levels: Mapping[str, Mastery],
+) -> dict[str, Figure]:
+    """Return the figures of a row. `parts` are the students who are wrong at the gap, and those who are right."""
+    wrong_gap, right_gap = parts
+    about = (course, row.point, row.gap)
+    wrong_name = statistic("wrong after wrong", *about)
+    right_name = statistic("wrong after right", *about)
+    after_wrong = share_of(wrong_name, wrong, sorted(wrong_gap))
+    after_right = share_of(right_name, wrong, sorted(right_gap))
+
+    figures: dict[str, Figure] = {}
+    students_name = statistic("tried both", *about)
+    figures["students"] = number_of(students_name, levels)
+    mastery_name = statistic("mastery", course, row.gap)
+    figures["class_mastery"] = mean_of(mastery_name, probabilities(levels))
+    figures["difference"] = Contrast(after_wrong, after_right)
+    return figures
+
+
+def derived(row: EarlierGap) -> EarlierGap:
+    score = None
+    if row.difference is not None and row.class_mastery is not None:
+        confidence = row.confidence or 0.0
+        score = confidence * (1 - row.class_mastery) * row.difference
+    return row.model_copy(update={"score": score})
 
 
 QUESTION = Question(
@@ -118,4 +186,5 @@ QUESTION = Question(
     row=EarlierGap,
     find=find,
     order=lambda row: (row.score is None, -(row.score or 0.0), row.point, row.gap),
+    derived=derived,
 )

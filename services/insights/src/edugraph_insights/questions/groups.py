@@ -215,7 +215,7 @@ def _compared(
         other_students=len(values[1]),
     )
     groups = [frozenset(each) for each in values]
-    return Measured(row, groups[0] | groups[1], tuple(groups))
+    return Measured(row, groups[0] | groups[1])
 
 
 QUESTION = Question(

@@ -80,8 +80,7 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Assigned]:
             unknown_students=tuple(unknown),
             evidence=asked.records(item=assignment.item),
         )
-        parts = tuple(map(frozenset, in_state.values()))
-        rows.append(Measured(row, frozenset(students), parts))
+        rows.append(Measured(row, frozenset(students)))
     not_due = len(assignments) - len(due)
     return Found(
         tuple(rows),

@@ -3,19 +3,24 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import (
     Count,
     Difference,
     Evidence,
+    Figure,
     Found,
     Mark,
     Measured,
     Name,
+    Noise,
     Row,
     Share,
+    mean_of,
+    number_of,
+    statistic,
 )
 from edugraph_insights.facts import Attempt, Facts
 from edugraph_insights.questions.question import Parameters, Question
@@ -31,6 +36,8 @@ class ItemQuality(Row):
     `wrong_answers` are the answers that at least three students gave, the most frequent first.
     """
 
+    identity: ClassVar[tuple[str, ...]] = ("item",)
+
     item: Name
     name: Name
     right: Share
@@ -38,6 +45,7 @@ class ItemQuality(Row):
     discrimination: Difference
     wrong_answers: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
     evidence: Evidence = None
+    noise: Noise = None
 
 
 @dataclass
@@ -75,12 +83,21 @@ def find(facts: Facts, asked: Parameters) -> Found[ItemQuality]:
             wrong_answers=_common_wrong_answers(attempts),
             evidence=asked.records(item=item),
         )
-        rows.append(Measured(row, frozenset(each.student for each in attempts)))
+        about = (asked.course, item)
+        outcomes: dict[str, float] = {}
+        for attempt in attempts:
+            outcomes[attempt.student] = attempt.outcome / 1000
+        figures: dict[str, Figure] = {}
+        right_name = statistic("right at item", *about)
+        figures["right"] = mean_of(right_name, outcomes)
+        students_name = statistic("tried item", *about)
+        figures["students"] = number_of(students_name, outcomes)
+        rows.append(Measured(row, frozenset(outcomes), figures))
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "first attempts": len(first_attempts),
+            "first attempts": Counter(each.student for each in first_attempts),
             "items": len(of_item),
         },
         left_out={

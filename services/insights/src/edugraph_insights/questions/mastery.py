@@ -1,8 +1,24 @@
 """Mastery: how well is each point mastered?"""
 
-from edugraph_insights.answers import Count, Evidence, Found, Measured, Name, Row, Share
+from collections import Counter
+from typing import ClassVar
+
+from edugraph_insights.answers import (
+    Count,
+    Evidence,
+    Figure,
+    Found,
+    Measured,
+    Name,
+    Noise,
+    Row,
+    Share,
+    mean_of,
+    number_of,
+    statistic,
+)
 from edugraph_insights.facts import Facts
-from edugraph_insights.mastery import mean_mastery
+from edugraph_insights.mastery import mean_mastery, probabilities
 from edugraph_insights.questions.question import Parameters, Question
 
 
@@ -12,6 +28,8 @@ class PointMastery(Row):
     `low` and `high` are the ends of the 95 % interval of the mean.
     """
 
+    identity: ClassVar[tuple[str, ...]] = ("point",)
+
     point: Name
     name: Name
     mastery: Share
@@ -20,6 +38,7 @@ class PointMastery(Row):
     mastered: Count
     students: Count
     evidence: Evidence = None
+    noise: Noise = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[PointMastery]:
@@ -41,12 +60,20 @@ def find(facts: Facts, asked: Parameters) -> Found[PointMastery]:
             students=len(of_students),
             evidence=asked.records(point=point.id),
         )
-        rows.append(Measured(row, frozenset(of_students), (mastered,)))
+        about = (asked.course, point.id)
+        figures: dict[str, Figure] = {
+            "mastery": mean_of(statistic("mastery", *about), probabilities(of_students)),
+            "mastered": number_of(statistic("mastered", *about), mastered),
+            "students": number_of(statistic("tried", *about), of_students),
+        }
+        # The mastery of a student depends on the answers of others, so the tries of the student are compared.
+        tries_of = {student: len(tries) for student, tries in attempts.items()}
+        rows.append(Measured(row, frozenset(of_students), figures, tries_of))
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "first attempts": len(practice.first),
+            "first attempts": Counter(each.student for each in practice.first),
         },
     )
 

@@ -1,11 +1,26 @@
 """Question 10: how does the mood move, and over what?"""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import date, datetime
 from itertools import product
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
-from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Amount,
+    Count,
+    Evidence,
+    Figure,
+    Found,
+    Mark,
+    Measured,
+    Name,
+    Noise,
+    Ratio,
+    Row,
+    Share,
+    number_of,
+    statistic,
+)
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import monday
@@ -20,6 +35,8 @@ class Mood(Row):
     the week in the term of the question.
     """
 
+    identity: ClassVar[tuple[str, ...]] = ("week", "topic")
+
     week: Name
     school_week: Annotated[int | None, Mark.NAME]
     topic: Name
@@ -28,6 +45,7 @@ class Mood(Row):
     texts: Count
     students: Count
     evidence: Evidence = None
+    noise: Noise = None
 
 
 class Cell(NamedTuple):
@@ -41,29 +59,35 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
     told = facts.moods(asked.course)
     with_mood = [row for row in told if row["mood"] is not None]
     topics: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(lambda: {(ALL, ALL)})
-    texts: dict[
-        tuple[str, str], tuple[datetime, bool]
-    ] = {}  # (record, student) -> when, and whether negative
+    # (record, student) -> when, and whether negative
+    texts: dict[tuple[str, str], tuple[datetime, bool]] = {}
     for row in with_mood:
-        text = row["record"], row["student"]
-        texts[text] = row["at"], row["mood"] == "negative"
+        text = (row["record"], row["student"])
+        is_negative = row["mood"] == "negative"
+        texts[text] = (row["at"], is_negative)
         if row["topic"] is not None:
-            topics[text] = topics[text] | {(row["topic"], row["name"])}
+            topic = (row["topic"], row["name"])
+            topics[text] = topics[text] | {topic}
     cells: dict[Cell, list[tuple[str, bool]]] = defaultdict(list)
-    for text, (at, negative) in texts.items():
+    for text, (at, is_negative) in texts.items():
+        _, student = text
         number_in_term = None
         if facts.term:
             number_in_term = facts.term.week_of(at, facts.zone)
-        weeks = ((ALL, None), (monday(at, facts.zone).isoformat(), number_in_term))
+        week_of_text = monday(at, facts.zone).isoformat()
+        weeks = ((ALL, None), (week_of_text, number_in_term))
         for week, topic in product(weeks, topics[text]):
-            cells[Cell(*week, *topic)].append((text[1], negative))
+            cell = Cell(*week, *topic)
+            cells[cell].append((student, is_negative))
     rows = []
     for cell, written in cells.items():
         students = frozenset(student for student, _ in written)
-        share = sum(negative for _, negative in written) / len(written)
+        number_negative = sum(is_negative for _, is_negative in written)
+        share = number_negative / len(written)
         asked_of = asked
         if cell.week:
-            asked_of = asked.in_week(date.fromisoformat(cell.week), facts.zone)
+            begins = date.fromisoformat(cell.week)
+            asked_of = asked.in_week(begins, facts.zone)
         behind = asked_of.records(kind="messages")
         measured = Mood(
             **cell._asdict(),
@@ -72,18 +96,38 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
             students=len(students),
             evidence=behind,
         )
-        rows.append(Measured(measured, students))
+        about = (asked.course, cell.week, cell.topic)
+        figures = _figures(about, written)
+        rows.append(Measured(measured, students, figures))
+    of_record = {row["record"]: row["student"] for row in with_mood}
+    without_mood = {row["record"] for row in told if row["mood"] is None}
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
             "students with a mood": frozenset(row["student"] for row in with_mood),
-            "texts with a mood": len({row["record"] for row in with_mood}),
+            "texts with a mood": Counter(of_record.values()),
         },
-        left_out={
-            "texts without a mood": len({row["record"] for row in told if row["mood"] is None})
-        },
+        left_out={"texts without a mood": len(without_mood)},
     )
+
+
+def _figures(about: tuple[str, str, str], written: list[tuple[str, bool]]) -> dict[str, Figure]:
+    """Return the figures of texts: their students, and whether each is negative."""
+    texts_of: Counter[str] = Counter()
+    negative_of: Counter[str] = Counter()
+    for student, negative in written:
+        texts_of[student] += 1
+        negative_of[student] += int(negative)
+
+    figures: dict[str, Figure] = {}
+    negative_name = statistic("negative", *about)
+    figures["negative"] = Ratio(negative_name, negative_of, texts_of)
+    texts_name = statistic("texts", *about)
+    figures["texts"] = Amount(texts_name, texts_of)
+    students_name = statistic("wrote", *about)
+    figures["students"] = number_of(students_name, texts_of)
+    return figures
 
 
 QUESTION = Question(

@@ -100,6 +100,11 @@ class Parameters(ContractModel):
         return (self.course,)
 
     @property
+    def fixed_in_cells(self) -> tuple[str, ...]:
+        """The parameters that are thresholds. They are fixed for callers who see only cells."""
+        return ()
+
+    @property
     def person(self) -> str | None:
         """The student that the question is about, for the audit log, or None if it is not about one student."""
         return self.student
@@ -180,7 +185,8 @@ class Question(Generic[P, R]):
     """A question.
 
     `find` returns the exact answer and does not decide what is shown. `order` is the sort key of the rows. `quotes`
-    is true if rows name persons or quote records, so that an exact answer is a read of personal data.
+    is true if rows name persons or quote records, so that an exact answer is a read of personal data. `derived` fills
+    in the fields of a row that are computed from its published numbers, if it is shown with noise.
     """
 
     name: str
@@ -191,3 +197,4 @@ class Question(Generic[P, R]):
     find: Callable[[Facts, P], Found[R]]
     order: Callable[[R], Any]
     quotes: bool = False
+    derived: Callable[[R], R] | None = None

@@ -1,7 +1,25 @@
 """Question 5: which mistakes come back, and does practice help?"""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
 from edugraph_common.contracts.records import HALF
-from edugraph_insights.answers import Count, Evidence, Found, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Count,
+    Evidence,
+    Figure,
+    Found,
+    Measured,
+    Name,
+    Noise,
+    Row,
+    Share,
+    mean_of,
+    number_of,
+    share_of,
+    statistic,
+)
 from edugraph_insights.facts import Attempt, Facts, by_point
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
@@ -10,10 +28,13 @@ from edugraph_insights.statistics import mean
 RIGHTS = 2
 # The learning curve has this many first attempts of each student of the cohort.
 CURVE = 3
+CURVE_FIELDS = ("right_first", "right_second", "right_third")
 
 
 class ReturningMistake(Row):
     """One point. `right_first`, `…_second` and `…_third` are the learning curve of the students in `cohort`."""
+
+    identity: ClassVar[tuple[str, ...]] = ("point",)
 
     point: Name
     name: Name
@@ -25,6 +46,7 @@ class ReturningMistake(Row):
     right_third: Share
     cohort: Count
     evidence: Evidence = None
+    noise: Noise = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[ReturningMistake]:
@@ -57,17 +79,46 @@ def find(facts: Facts, asked: Parameters) -> Found[ReturningMistake]:
             cohort=len(cohort),
             evidence=asked.records(point=point.id),
         )
-        parts = (frozenset(after_two_rights), practised_again, frozenset(cohort))
-        rows.append(Measured(row, frozenset(tries_by_student), parts))
+        about = (asked.course, point.id)
+        figures = _curve(about, cohort)
+        returned_name = statistic("returned", *about)
+        came_back = frozenset(returned)
+        figures["returned"] = share_of(returned_name, came_back, sorted(after_two_rights))
+        numbers: dict[str, Iterable[str]] = {
+            "students_with_two_rights": after_two_rights,
+            "practised_again": practised_again,
+            "cohort": cohort,
+        }
+        for name, counted in numbers.items():
+            number_name = statistic(name, *about)
+            figures[name] = number_of(number_name, counted)
+        students = frozenset(tries_by_student)
+        tries_of: dict[str, int] = {}
+        for student, tries in tries_by_student.items():
+            tries_of[student] = len(tries)
+        rows.append(Measured(row, students, figures, tries_of))
+    first_of = Counter(each.student for each in first)
     return Found(
         tuple(rows),
-        of_how_many={"students": frozenset(facts.students), "first attempts": len(first)},
+        of_how_many={"students": frozenset(facts.students), "first attempts": first_of},
         left_out={
             "first attempts at items of no known point": sum(
                 each.item not in points for each in first
             )
         },
     )
+
+
+def _curve(about: tuple[str, str], cohort: Mapping[str, list[Attempt]]) -> dict[str, Figure]:
+    """Return the figures of the learning curve."""
+    figures: dict[str, Figure] = {}
+    for step, name in enumerate(CURVE_FIELDS):
+        outcomes: dict[str, float] = {}
+        for student, tries in cohort.items():
+            outcomes[student] = tries[step].outcome / 1000
+        curve_name = statistic(name, *about)
+        figures[name] = mean_of(curve_name, outcomes)
+    return figures
 
 
 def _has_mistake(attempts: list[Attempt]) -> bool:
@@ -94,5 +145,5 @@ QUESTION = Question(
     parameters=Parameters,
     row=ReturningMistake,
     find=find,
-    order=lambda row: (-(row.returned or 0.0), -row.students_with_two_rights, row.point),
+    order=lambda row: (-(row.returned or 0.0), -(row.students_with_two_rights or 0), row.point),
 )

@@ -1,9 +1,23 @@
 """How is the class spread over each point?"""
 
 from collections import defaultdict
-from typing import Literal
+from typing import ClassVar, Literal
 
-from edugraph_insights.answers import Count, Evidence, Found, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Count,
+    Evidence,
+    Figure,
+    Found,
+    Measured,
+    Name,
+    Noise,
+    Row,
+    Share,
+    mean_of,
+    number_of,
+    share_of,
+    statistic,
+)
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.grid import tries_in_period
 from edugraph_insights.questions.question import Parameters, Question
@@ -19,6 +33,8 @@ class Spread(Row):
     The mean outcome is 0, more than 0 and below 0.5, 0.5 or more and below 1, and 1.
     """
 
+    identity: ClassVar[tuple[str, ...]] = ("point",)
+
     point: Name
     name: Name
     students: Count
@@ -28,6 +44,7 @@ class Spread(Row):
     half_or_more: Share
     all_right: Share
     evidence: Evidence = None
+    noise: Noise = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Spread]:
@@ -36,26 +53,33 @@ def find(facts: Facts, asked: Parameters) -> Found[Spread]:
     everybody: set[str] = set()
     for point, cells in found.cells.items():
         students_in: dict[Band, set[str]] = defaultdict(set)
-        shares = []
+        shares: dict[str, float] = {}
         for student, cell in cells.items():
             if cell.share is not None:
                 students_in[_band(cell.share)].add(student)
-                shares.append(cell.share)
+                shares[student] = cell.share
         if not shares:
             continue
-        students = frozenset[str]().union(*students_in.values())
+        students = frozenset(shares)
         everybody |= students
         shares_in = {band: len(students_in[band]) / len(students) for band in BANDS}
         row = Spread(
             point=point.id,
             name=point.name,
             students=len(students),
-            right=mean(shares),
+            right=mean(list(shares.values())),
             **shares_in,
             evidence=asked.records(point=point.id),
         )
-        parts = tuple(frozenset(students_in[band]) for band in BANDS)
-        rows.append(Measured(row, students, parts))
+        about = (asked.course, point.id)
+        figures: dict[str, Figure] = {
+            "students": number_of(statistic("tried", *about), shares),
+            "right": mean_of(statistic("right", *about), shares),
+        }
+        for band in BANDS:
+            figures[band] = share_of(statistic(band, *about), students_in[band], sorted(shares))
+        tries_of = {student: len(cells[student].first_attempts) for student in shares}
+        rows.append(Measured(row, students, figures, tries_of))
     return Found(
         tuple(rows),
         of_how_many={

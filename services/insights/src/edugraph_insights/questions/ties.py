@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import Annotated
 
-from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row, Total
 from edugraph_insights.communities import communities
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import OfSeveral, Question
@@ -42,7 +42,7 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Tied]:
         exchanged[receiver][sender] += times
     mutual = {pair for pair in weights if pair in sent and pair[::-1] in sent}
     students, without = frozenset(facts.students), len(facts.students) - len(exchanged)
-    of_how_many: dict[str, frozenset[str] | int] = {
+    of_how_many: dict[str, Total] = {
         "students": students,
         "students with a tie": frozenset(exchanged),
         "pairs with a tie": len(weights),

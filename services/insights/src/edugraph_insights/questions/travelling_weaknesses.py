@@ -1,11 +1,26 @@
 """Question 13: which weakness travels to the next course?"""
 
 from collections.abc import Set as AbstractSet
+from typing import ClassVar
 
 from pydantic import Field
 
 from edugraph_common.contracts.record_fields import Id
-from edugraph_insights.answers import Count, Difference, Evidence, Found, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Count,
+    Difference,
+    Evidence,
+    Figure,
+    Found,
+    Measured,
+    Name,
+    Noise,
+    Row,
+    Share,
+    number_of,
+    share_of,
+    statistic,
+)
 from edugraph_insights.facts import Facts, by_point, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 
@@ -26,6 +41,8 @@ class ToNextCourse(Parameters):
 class TravellingWeakness(Row):
     """One point. `difference` is the share wrong in the next course: those wrong in this one − those right in it."""
 
+    identity: ClassVar[tuple[str, ...]] = ("point",)
+
     point: Name
     name: Name
     difference: Difference
@@ -34,6 +51,7 @@ class TravellingWeakness(Row):
     students_wrong: Count
     students_right: Count
     evidence: Evidence = None
+    noise: Noise = None
 
 
 def find(facts: Facts, asked: ToNextCourse) -> Found[TravellingWeakness]:
@@ -77,7 +95,22 @@ def find(facts: Facts, asked: ToNextCourse) -> Found[TravellingWeakness]:
             students_right=len(right),
             evidence=asked.records(point=point.id),
         )
-        rows.append(Measured(row, frozenset(in_order), (wrong, frozenset(right))))
+        about = (asked.course, asked.next_course, point.id)
+        figures: dict[str, Figure] = {}
+        name = statistic("wrong after wrong", *about)
+        figures["wrong_after_wrong"] = share_of(name, wrong_later, sorted(wrong))
+        name = statistic("wrong after right", *about)
+        figures["wrong_after_right"] = share_of(name, wrong_later, sorted(right))
+        name = statistic("wrong before", *about)
+        figures["students_wrong"] = number_of(name, wrong)
+        name = statistic("right before", *about)
+        figures["students_right"] = number_of(name, right)
+        tries: dict[str, tuple[int, int]] = {}
+        for student in in_order:
+            number_before = len(tries_before[student])
+            number_after = len(tries_after[student])
+            tries[student] = (number_before, number_after)
+        rows.append(Measured(row, frozenset(in_order), figures, tries))
     in_both = frozenset(attempt.student for attempt in before) & frozenset(
         attempt.student for attempt in after
     )
@@ -98,6 +131,13 @@ def _share(students: AbstractSet[str], wrong_later: AbstractSet[str]) -> float |
     return len(students & wrong_later) / len(students)
 
 
+def derived(row: TravellingWeakness) -> TravellingWeakness:
+    if row.wrong_after_wrong is None or row.wrong_after_right is None:
+        return row
+    difference = row.wrong_after_wrong - row.wrong_after_right
+    return row.model_copy(update={"difference": difference})
+
+
 QUESTION = Question(
     name="travelling-weaknesses",
     title="Which weakness travels to the next course?",
@@ -109,4 +149,5 @@ QUESTION = Question(
     row=TravellingWeakness,
     find=find,
     order=lambda row: (row.difference is None, -(row.difference or 0.0), row.point),
+    derived=derived,
 )

@@ -1,10 +1,25 @@
 """The trend: how does the course go, week by week?"""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import date
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import (
+    Amount,
+    Count,
+    Evidence,
+    Figure,
+    Found,
+    Mark,
+    Measured,
+    Name,
+    Noise,
+    Row,
+    Share,
+    mean_of,
+    number_of,
+    statistic,
+)
 from edugraph_insights.facts import Attempt, Facts, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import beginning_of, monday
@@ -17,6 +32,8 @@ class Week(Row):
     `school_week` is the number of the week in the term of the question. `students` are those with first attempts.
     """
 
+    identity: ClassVar[tuple[str, ...]] = ("week",)
+
     week: Name
     school_week: Annotated[int | None, Mark.NAME]
     first_attempts: Count
@@ -25,6 +42,7 @@ class Week(Row):
     mistakes: Count
     unresolved: Count
     evidence: Evidence = None
+    noise: Noise = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Week]:
@@ -40,29 +58,37 @@ def find(facts: Facts, asked: Parameters) -> Found[Week]:
         attempts = tried.get(week, {})
         mistakes = made.get(week, {})
         open_ones = [student for student, resolved in mistakes.values() if not resolved]
+        right = {student: 1 - wrong_share(tries) for student, tries in attempts.items()}
         begins = beginning_of(week, facts.zone)
         row = Week(
             week=week.isoformat(),
             school_week=facts.term.week_of(begins, facts.zone) if facts.term else None,
             first_attempts=sum(map(len, attempts.values())),
             students=len(attempts),
-            right=mean([1 - wrong_share(of_student) for of_student in attempts.values()]),
+            right=mean(list(right.values())),
             mistakes=len(mistakes),
             unresolved=len(open_ones),
             evidence=asked.in_week(week, facts.zone).records(),
         )
-        parts = (
-            frozenset(attempts),
-            frozenset(student for student, _ in mistakes.values()),
-            frozenset(open_ones),
-        )
-        rows.append(Measured(row, frozenset[str]().union(*parts), parts))
+        about = (asked.course, week.isoformat())
+        tries_of = {student: len(tries) for student, tries in attempts.items()}
+        mistakes_of = Counter(student for student, _ in mistakes.values())
+        # No record says when a mistake was resolved, so that the unresolved ones of a closed week may change by one.
+        figures: dict[str, Figure] = {
+            "first_attempts": Amount(statistic("first attempts of week", *about), tries_of),
+            "students": number_of(statistic("tried in week", *about), attempts),
+            "right": mean_of(statistic("right in week", *about), right),
+            "mistakes": Amount(statistic("mistakes of week", *about), mistakes_of),
+        }
+        rows.append(Measured(row, frozenset(attempts) | frozenset(mistakes_of), figures))
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "first attempts": len(first),
-            "mistakes": sum(map(len, made.values())),
+            "first attempts": Counter(each.student for each in first),
+            "mistakes": Counter(
+                student for of_week in made.values() for student, _ in of_week.values()
+            ),
         },
     )
 

@@ -1,15 +1,29 @@
 """Question 14: what do mistakes need that the course never teaches?"""
 
-from collections import defaultdict
-from typing import Annotated
+from collections import Counter, defaultdict
+from typing import Annotated, ClassVar
 
-from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row
+from edugraph_insights.answers import (
+    Amount,
+    Count,
+    Evidence,
+    Figure,
+    Found,
+    Mark,
+    Measured,
+    Name,
+    Row,
+    number_of,
+    statistic,
+)
 from edugraph_insights.facts import Facts, Point
 from edugraph_insights.questions.question import OfToday, Question
 
 
 class UntaughtPoint(Row):
     """One point. `needed_for` are the points behind mistakes that need it; empty if mistakes concern only itself."""
+
+    identity: ClassVar[tuple[str, ...]] = ("point",)
 
     point: Name
     name: Name
@@ -44,12 +58,20 @@ def find(facts: Facts, asked: OfToday) -> Found[UntaughtPoint]:
                 needed_for=tuple(sorted(needed_for[point])),
                 evidence=asked.records(point=point.id) if point in direct else None,
             )
-            rows.append(Measured(row, students))
+            about = (asked.course, point.id)
+            mistakes_of = Counter(student for student, _ in pairs)
+            figures: dict[str, Figure] = {
+                "mistakes": Amount(statistic("mistakes needing", *about), mistakes_of),
+                "students": number_of(statistic("needing", *about), students),
+            }
+            rows.append(Measured(row, students, figures))
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "mistakes of known points": len({row["record"] for row in mistakes}),
+            "mistakes of known points": Counter(
+                {row["record"]: row["student"] for row in mistakes}.values()
+            ),
             "points that the course teaches": len(taught),
         },
     )
@@ -63,5 +85,5 @@ QUESTION = Question(
     parameters=OfToday,
     row=UntaughtPoint,
     find=find,
-    order=lambda row: (-row.mistakes, row.point),
+    order=lambda row: (-(row.mistakes or 0), row.point),
 )

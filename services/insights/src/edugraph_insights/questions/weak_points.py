@@ -1,6 +1,23 @@
 """Question 1: which points is this class weak in?"""
 
-from edugraph_insights.answers import Count, Evidence, Found, Measured, Name, Row, Share
+from collections import Counter
+from typing import ClassVar
+
+from edugraph_insights.answers import (
+    Amount,
+    Count,
+    Evidence,
+    Figure,
+    Found,
+    Measured,
+    Name,
+    Noise,
+    Row,
+    Share,
+    mean_of,
+    number_of,
+    statistic,
+)
 from edugraph_insights.facts import Facts, by_point, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean, wilson_lower
@@ -9,6 +26,8 @@ from edugraph_insights.statistics import mean, wilson_lower
 class WeakPoint(Row):
     """One point. `wrong` is the mean over students, so students with many attempts do not count more."""
 
+    identity: ClassVar[tuple[str, ...]] = ("point",)
+
     point: Name
     name: Name
     wrong: Share
@@ -16,6 +35,7 @@ class WeakPoint(Row):
     students: Count
     first_attempts: Count
     evidence: Evidence = None
+    noise: Noise = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[WeakPoint]:
@@ -23,7 +43,8 @@ def find(facts: Facts, asked: Parameters) -> Found[WeakPoint]:
     points = facts.tested_points(each.item for each in first)
     rows = []
     for point, of_students in by_point(first, points).items():
-        wrong = mean([wrong_share(attempts) for attempts in of_students.values()])
+        wrong_of = {student: wrong_share(tries) for student, tries in of_students.items()}
+        wrong = mean(list(wrong_of.values()))
         row = WeakPoint(
             point=point.id,
             name=point.name,
@@ -33,13 +54,20 @@ def find(facts: Facts, asked: Parameters) -> Found[WeakPoint]:
             first_attempts=sum(map(len, of_students.values())),
             evidence=asked.records(point=point.id),
         )
-        rows.append(Measured(row, frozenset(of_students)))
+        about = (asked.course, point.id)
+        tries_of = {student: len(tries) for student, tries in of_students.items()}
+        figures: dict[str, Figure] = {
+            "wrong": mean_of(statistic("right", *about), wrong_of, is_mirrored=True),
+            "students": number_of(statistic("tried", *about), of_students),
+            "first_attempts": Amount(statistic("first attempts", *about), tries_of),
+        }
+        rows.append(Measured(row, frozenset(of_students), figures))
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
             "students with attempts": frozenset(each.student for each in first),
-            "first attempts": len(first),
+            "first attempts": Counter(each.student for each in first),
         },
         left_out={
             "first attempts at items of no known point": sum(
@@ -47,6 +75,12 @@ def find(facts: Facts, asked: Parameters) -> Found[WeakPoint]:
             )
         },
     )
+
+
+def derived(row: WeakPoint) -> WeakPoint:
+    if row.wrong is None or not row.students:
+        return row
+    return row.model_copy(update={"wrong_at_least": wilson_lower(row.wrong, row.students)})
 
 
 QUESTION = Question(
@@ -58,4 +92,5 @@ QUESTION = Question(
     row=WeakPoint,
     find=find,
     order=lambda row: (-(row.wrong_at_least or 0.0), row.point),
+    derived=derived,
 )

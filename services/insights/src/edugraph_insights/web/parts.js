@@ -50,12 +50,12 @@ export function searchInput(properties = {}) {
   return input;
 }
 
-/** Return a share as a number and a bar of that length. */
-export function bar(exact, href = null, label = null) {
+/** Return a share as a number and a bar of that length. `noise` is its typical error if it is protected by noise. */
+export function bar(exact, href = null, label = null, noise = null) {
   if (exact === null || exact === undefined) return value(exact, share(exact)); // a bar would be that of 0 %
   const filled = h('span', { class: 'filled' });
   filled.style.width = `${100 * exact}%`;
-  return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
+  return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), noise && h('span', { class: 'noise' }, ` ± ${share(noise)}`), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
 }
 
 /** Return how many rows of an answer are not shown since they are of small groups. */

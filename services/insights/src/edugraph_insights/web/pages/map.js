@@ -206,7 +206,7 @@ function pointsTable(points, { all, neededFor, student, byMastery, hidden }) {
   const listed = ids => ids.map(id => all.get(id).name).join(t('list.comma'));
   return table(t('map.caption', { n: points.length }), [
     { name: 'name', label: t('column.point'), text: true, key: point => point.name, cell: point => h('a', { href: changed({ point: point.id }), 'data-keep-focus': `point-${point.id}` }, point.name) },
-    { name: 'wrong', label: t('column.wrong'), key: point => point.wrong, cell: point => bar(point.wrong, recordsLink(point.row?.evidence), point.name) },
+    { name: 'wrong', label: t('column.wrong'), key: point => point.wrong, cell: point => bar(point.wrong, recordsLink(point.row?.evidence), point.name, point.row?.noise) },
     ...(byMastery ? [{ name: 'mastery', label: t('column.mastery'), key: point => point.mastery, cell: masteryOf }] : []),
     ...(student ? [] : [{ name: 'students', label: t('column.students'), key: point => point.students, cell: point => value(point.students, number(point.students), recordsLink(point.row?.evidence), point.name) }]),
     { name: 'tried', label: t('column.first_attempts'), key: point => point.tried, cell: point => value(point.tried, number(point.tried), recordsLink(point.row?.evidence), point.name) },

@@ -32,7 +32,7 @@ async function standing(weak, asked, questions) {
       card('active', of['students with attempts'], number(of['students with attempts']), seesPersons ? link('students', { view: 'table', sort: '-first_attempts' }) : null),
       card('attempts', of['first attempts'], number(of['first attempts']), questions.has('records') ? link('records') : null),
       hard && card('right', course?.right, share(course?.right), questions.has('records') ? link('records') : null),
-      hard && card('progress', course?.median_progress, knownShare(course?.median_progress), seesPersons ? link('students', { view: 'table', sort: 'progress' }) : null)),
+      hard && card('progress', course?.median_progress ?? (hard.exact ? null : undefined), knownShare(course?.median_progress), seesPersons ? link('students', { view: 'table', sort: 'progress' }) : null)),
     of.students === 0 && h('p', { class: 'left-out' }, t('overview.no_students')),
     hard && how('difficulty', hard),
   ];
@@ -44,7 +44,7 @@ async function weakest(weak) {
   return [
     table(t('overview.weakest_caption', { n: rows.length, of: answer.rows.length }), [
       { name: 'name', label: t('column.point'), text: true, cell: row => h('a', { href: link('map', { point: row.point }) }, row.name) },
-      { name: 'wrong', label: t('column.wrong'), cell: row => bar(row.wrong, recordsLink(row.evidence), row.name) },
+      { name: 'wrong', label: t('column.wrong'), cell: row => bar(row.wrong, recordsLink(row.evidence), row.name, row.noise) },
       { name: 'low', label: t('column.wrong_at_least'), cell: row => value(row.wrong_at_least, share(row.wrong_at_least), recordsLink(row.evidence), row.name) },
       { name: 'students', label: t('column.students'), cell: row => value(row.students, number(row.students), recordsLink(row.evidence), row.name) },
       { name: 'first_attempts', label: t('column.first_attempts'), cell: row => value(row.first_attempts, number(row.first_attempts), recordsLink(row.evidence), row.name) },
@@ -67,7 +67,7 @@ export function trendTable(answer, questions) {
   return table(t('trend.caption', { n: rows.length }), [
     { name: 'week', label: t('trend.week'), text: true, cell: row => h('time', {}, dayInWords(row.week)) },
     count('first_attempts'), count('students'),
-    { name: 'right', label: t('column.right'), cell: row => bar(row.right, behind(row), dayInWords(row.week)) },
+    { name: 'right', label: t('column.right'), cell: row => bar(row.right, behind(row), dayInWords(row.week), row.noise) },
     count('mistakes'), count('unresolved'),
   ], rows, { none: t('trend.none'), hidden: hiddenRows(answer) });
 }
