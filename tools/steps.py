@@ -45,6 +45,7 @@ class Steps:
         self._stop_at_failure = stop_at_failure
         self._lock = threading.Lock()
         self._running: list[subprocess.Popen[bytes]] = []
+        self._is_interrupted = False
         # The time at which a step that was interrupted is killed, or None while nothing is interrupted.
         self._kill_at: float | None = None
 
@@ -68,11 +69,16 @@ class Steps:
             if not goes_on:
                 return
 
+    def interrupt(self) -> None:
+        """Let the run stop soon. This is for a signal handler, which may not wait for the lock of `stop`."""
+        self._is_interrupted = True
+
     def stop(self) -> None:
-        """Interrupt all steps that run, and start no other."""
+        """Interrupt all steps that run, once, and start no other."""
         with self._lock:
-            if self._kill_at is None:
-                self._kill_at = time.monotonic() + SECONDS_TO_END
+            if self._kill_at is not None:
+                return
+            self._kill_at = time.monotonic() + SECONDS_TO_END
             for process in self._running:
                 _signal(process, signal.SIGINT)
 
@@ -82,11 +88,7 @@ class Steps:
         process = self._start(target, output)
         if process is None:
             return False
-        try:
-            code = self._wait(process)
-        except KeyboardInterrupt:
-            self.stop()
-            code = self._wait(process)
+        code = self._wait(process)
         with self._lock:
             self._running.remove(process)
             is_stopped = self._kill_at is not None
@@ -103,7 +105,7 @@ class Steps:
         """Start one step, or return None if the run was stopped before."""
         command = ["make", "--no-print-directory", *shlex.split(target)]
         with self._lock:
-            if self._kill_at is not None:
+            if self._kill_at is not None or self._is_interrupted:
                 return None
             # In a process group of its own, so that a signal reaches all programs of this step and of no other.
             if output is None:
@@ -125,6 +127,8 @@ class Steps:
             try:
                 return process.wait(SECONDS_BETWEEN_LOOKS)
             except subprocess.TimeoutExpired:
+                if self._is_interrupted:
+                    self.stop()
                 if self._kill_at is not None and time.monotonic() > self._kill_at:
                     _signal(process, signal.SIGKILL)
 
@@ -142,20 +146,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("targets", nargs="+")
     parser.add_argument("--beside", nargs="+", default=[], metavar="TARGET")
     chosen = parser.parse_args(arguments)
-    began = time.monotonic()
     steps = Steps(stop_at_failure=chosen.stop)
+    before = signal.signal(signal.SIGINT, lambda *_: steps.interrupt())
+    try:
+        return _run_all(steps, chosen)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run_all(steps: Steps, chosen: argparse.Namespace) -> int:
+    """Run all steps, print the table, and return the exit code."""
+    began = time.monotonic()
     beside = threading.Thread(target=steps.run_beside, args=(chosen.beside,))
     if chosen.beside:
         beside.start()
     steps.run(chosen.targets)
     if chosen.beside:
-        try:
-            # A `join` that is interrupted takes the thread for ended (Python 3.11).
-            while beside.is_alive():
-                time.sleep(SECONDS_BETWEEN_LOOKS)
-        except KeyboardInterrupt:
-            steps.stop()
-            beside.join()
+        beside.join()
     print(f"\n{'step':<50}{'':<8}{'seconds':>8}")
     for step in steps.ended:
         print(f"{step.target:<50}{step.result:<8}{step.seconds:>8.0f}")
