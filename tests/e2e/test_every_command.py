@@ -210,6 +210,8 @@ def test_a_source_is_registered_and_an_import_belongs_to_it(
     expected = commands.json("sources", "change", name, *hours)
     assert (expected["silent_after_minutes"], expected["school_hours"]) == (30, "07:30-15:00")
     commands.run("sources", "change", name, "--school-hours", "15:00-07:30", code=2)
+    never = commands.json("sources", "change", name, "--silent-after", "0")
+    assert never["silent_after_minutes"] is None
 
 
 def test_a_source_is_tried_and_pulled(commands: Commands, tmp_path: Path) -> None:

@@ -103,6 +103,14 @@ def test_other_hours_are_refused(hours: str) -> None:
         source(school_hours=hours)
 
 
+@pytest.mark.parametrize("minutes", [480, 1_440])
+def test_a_silence_that_is_longer_than_the_school_hours_is_refused(minutes: int) -> None:
+    """Out: the comparison. Then the alert could never fire."""
+    assert source(silent_after_minutes=479).silent_after_minutes == 479
+    with pytest.raises(ValidationError, match="480 minutes"):
+        source(silent_after_minutes=minutes)
+
+
 @dataclass
 class Days:
     sources: list[tuple[DataSource, list[LiveDay]]] = field(default_factory=list)
@@ -133,9 +141,8 @@ def test_what_came_before_midnight_and_waits_is_counted_after_it() -> None:
         YESTERDAY, accepted=40, waiting=7, rejected=2, first_accepted=before, last_accepted=before
     )
     today = day(accepted=3, first_accepted=NOW, last_accepted=NOW, written_until=NOW)
-    unused = [day(YESTERDAY), day()]
     expected = source("silent", silent_after_minutes=5, school_hours="00:00-23:59")
-    sources = [(source(), [yesterday, today]), (source("unused"), unused), (expected, unused)]
+    sources = [(source(), [yesterday, today]), (expected, [])]
     assert figures_of(Days(sources)) == {
         ("edugraph_live_rows", "lms", "accepted"): 43,
         ("edugraph_live_rows", "lms", "waiting"): 7,

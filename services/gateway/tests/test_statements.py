@@ -57,6 +57,7 @@ class Memory:
         self.recent: dict[str, Recent] = {}
         self.given: dict[str, Moment] = {}
         self.counts: dict[str, int] = {}
+        self.days: list[date] = []
         self.is_away = False
 
     def find(self, _source: str, ids: Sequence[str], now: datetime) -> dict[str, Recent]:
@@ -84,11 +85,17 @@ class Memory:
         return {name: str(number) for name, number in self.counts.items()}
 
     def add(
-        self, _source: str, counts: Mapping[str, int], _now: datetime, *, accepted: bool = False
+        self,
+        _source: str,
+        counts: Mapping[str, int],
+        day: date,
+        *,
+        accepted_at: datetime | None = None,
     ) -> None:
         if self.is_away:
             raise Retryable("Redis is away")
-        for name, number in {**counts, "times": accepted}.items():
+        self.days.append(day)
+        for name, number in {**counts, "times": accepted_at is not None}.items():
             if number:
                 self.counts[name] = self.counts.get(name, 0) + number
 
@@ -183,6 +190,17 @@ def test_statements_keep_their_order() -> None:
     room.send(*(statement(name) for name in names), statement("student-0"))
     sent = [row["data"]["actor"]["account"]["name"] for row in room.live.sent]
     assert sent == names
+
+
+def test_a_request_that_lasts_over_midnight_is_counted_on_the_day_of_its_job() -> None:
+    """Out: the day of the job. Then rows would wait for ever on one day, and the alert would fire."""
+    room = Room()
+    room.now = datetime(2026, 9, 22, 0, 0, 0, 100, tzinfo=UTC)
+    room.send(statement())
+    assert room.memory.days == [date(2026, 9, 21)]
+    room.send(statement())
+    # Nothing is sent on, so there is no job.
+    assert room.memory.days == [date(2026, 9, 21), date(2026, 9, 22)]
 
 
 def test_a_moment_that_the_sender_gave_as_stored_is_kept() -> None:

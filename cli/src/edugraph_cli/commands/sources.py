@@ -87,10 +87,10 @@ SilentAfter = Annotated[
     int | None,
     typer.Option(
         "--silent-after",
-        min=1,
+        min=0,
         max=1_440,
         metavar="MINUTES",
-        help="an alert tells if it sends nothing live for so long in school hours, Monday to Friday",
+        help="an alert tells if it sends nothing live for so long in school hours, Monday to Friday; 0: never",
     ),
 ]
 SchoolHours = Annotated[
@@ -292,8 +292,12 @@ def _given_live(
 
 def _given_alert(silent_after: int | None, school_hours: str | None) -> dict[str, Any]:
     """Return the settings that the options give for the alert about a silent source."""
-    given = {"silent_after_minutes": silent_after, "school_hours": school_hours}
-    return {setting: value for setting, value in given.items() if value is not None}
+    given: dict[str, Any] = {}
+    if silent_after is not None:
+        given["silent_after_minutes"] = silent_after or None
+    if school_hours is not None:
+        given["school_hours"] = school_hours
+    return given
 
 
 def _show(source: DataSource, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ A live batch takes day and number from its acceptance number, which is the time 
 1970. So the number of a batch never changes, and no two batches of a job have the same number.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 _PREFIX = "live-"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,7 +32,11 @@ def is_live_job(job_id: str) -> bool:
     return job_id.startswith(_PREFIX)
 
 
+def day_of_live_job(job_id: str) -> date:
+    """Return the day, in UTC, of a live job."""
+    return date.fromisoformat(job_id[-len("2026-01-31") :])
+
+
 def end_of_day(job_id: str) -> datetime:
     """Return when the day of a live job ends."""
-    day = job_id[-len("2026-01-31") :]
-    return datetime.fromisoformat(f"{day}T00:00:00+00:00") + timedelta(days=1)
+    return datetime.combine(day_of_live_job(job_id) + timedelta(days=1), time(), UTC)

@@ -41,8 +41,10 @@ class LiveDays:
 
     def of(self, source: str, day: date) -> LiveDay:
         """Return the numbers of a day (UTC) of a source."""
+        return self._read(source, day, self.counts.of(source, day))
+
+    def _read(self, source: str, day: date, stored: dict[str, str]) -> LiveDay:
         job_id = live_job_id_of_day(source, day)
-        stored = self.counts.of(source, day)
         first_accepted = stored.pop(FIRST_ACCEPTED, None)
         last_accepted = stored.pop(LAST_ACCEPTED, None)
         rules = {}
@@ -53,7 +55,7 @@ class LiveDays:
                 rules[counted.removeprefix(RULE)] = int(number)
             elif counted.startswith(OUTCOME):
                 outcomes[counted.removeprefix(OUTCOME)] = int(number)
-            else:
+            elif counted in LiveDay.model_fields:
                 numbers[counted] = int(number)
         report = self.jobs.report(job_id, self.now())
         if report is not None:
@@ -75,13 +77,22 @@ class LiveDays:
         )
 
     def recent(self) -> list[tuple[DataSource, list[LiveDay]]]:
-        """Return each source with its yesterday and today: what came before midnight may be written after it."""
+        """Return sources with those of their last two days that have counts.
+
+        Rows that came before midnight may be written after it. Sources that send nothing live are left out, and those
+        above a number that no school has.
+        """
         today = self.now().astimezone(UTC).date()
-        days = (today - timedelta(days=1), today)
-        found = []
+        found: list[tuple[DataSource, list[LiveDay]]] = []
         for source in self.sources.all():
-            found.append((source, [self.of(source.name, day) for day in days]))
-        return found
+            days = []
+            for day in (today - timedelta(days=1), today):
+                stored = self.counts.of(source.name, day)
+                if stored:
+                    days.append(self._read(source.name, day, stored))
+            if days or source.silent_after_minutes is not None:
+                found.append((source, days))
+        return found[: metrics.MOST_LIVE_SOURCES]
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from edugraph_common.contracts.data_sources import DataSource
 from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.live_days import day_of_live_job
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.contracts.records import InvalidRecord
@@ -137,8 +138,11 @@ class StatementReceiver:
             await self._count(request, Counter(conflicts=1))
             words = f"Another statement with the id {found.conflicts[0][:64]} was accepted before."
             raise Problem(409, "statement", words)
+        # The day of a request that lasts over midnight is that of its job.
+        day = now.astimezone(UTC).date()
         if found.new:
-            await self._send(request, [marked[name] for name in found.new])
+            job_id = await self._send(request, [marked[name] for name in found.new])
+            day = day_of_live_job(job_id)
             recent = {}
             for name, statement in found.new.items():
                 shown = _as_stored(statement, request.caller, name, now)
@@ -157,7 +161,7 @@ class StatementReceiver:
             attachment_bytes=request.attachments.bytes,
         )
         counts.update(_named_rules(rules))
-        await self._count(request, counts, accepted=bool(found.new))
+        await self._count(request, counts, day, accepted_at=now if found.new else None)
         return [statement["id"] for statement in with_ids]
 
     async def _observe(self, request: Request, rules: Mapping[str, int]) -> list[str]:
@@ -217,19 +221,26 @@ class StatementReceiver:
         name = request.source_name
         return await self._in_time(lambda: self.recent.moments(name, given, now))
 
-    async def _send(self, request: Request, statements: Sequence[dict[str, Any]]) -> None:
-        """Return when the broker has these statements. Raises Retryable, QueueFull, Rejected."""
+    async def _send(self, request: Request, statements: Sequence[dict[str, Any]]) -> str:
+        """Return the job of these statements when the broker has them. Raises Retryable, QueueFull, Rejected."""
         rows = []
         for statement in statements:
             rows.append(statement_row(statement, self.platforms))
         records = LiveRecords(request.caller, request.source_name, rows, are_statements=True)
-        await self.live.send(records)
+        return await self.live.send(records)
 
     async def _count(
-        self, request: Request, counts: Mapping[str, int], *, accepted: bool = False
+        self,
+        request: Request,
+        counts: Mapping[str, int],
+        day: date | None = None,
+        *,
+        accepted_at: datetime | None = None,
     ) -> None:
+        """Add to the counts of a day, or of the present one."""
         name = request.source_name
-        await self._try(lambda: self.counts.add(name, counts, self.now(), accepted=accepted))
+        of_day = day or self.now().astimezone(UTC).date()
+        await self._try(lambda: self.counts.add(name, counts, of_day, accepted_at=accepted_at))
 
     async def _try(self, work: Callable[[], None]) -> None:
         """Do what an accepted request does not depend on: the broker has its statements already."""

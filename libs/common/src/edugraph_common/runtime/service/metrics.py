@@ -343,7 +343,13 @@ WEBHOOK_EVENTS = Counter(
 )
 LIVE_STATES = ("accepted", "waiting", "rejected")
 # A source is written by keys that an operator gives out, so a school has some dozens at most.
-_source = Label("source", bound="the sources that sent something yesterday or today", most=200)
+MOST_LIVE_SOURCES = 200
+_source = Label(
+    "source", bound="the sources that sent something yesterday or today", most=MOST_LIVE_SOURCES
+)
+_expected_source = Label(
+    "source", bound="the sources with silent_after_minutes", most=MOST_LIVE_SOURCES
+)
 LIVE_ROWS = Gauge(
     "gateway",
     "live_rows",
@@ -371,7 +377,7 @@ LIVE_SILENT = Gauge(
     "live_source_silent",
     "1 if a source sends nothing for longer than its setting silent_after_minutes in school hours, else 0; missing "
     "without the setting",
-    (_source,),
+    (_expected_source,),
     opened_apart=True,
 )
 ANALYSIS_WAITING = Gauge(

@@ -20,18 +20,23 @@ class LiveCounts:
         self._redis = client
 
     def add(
-        self, source: str, counts: Mapping[str, int], now: datetime, *, accepted: bool = False
+        self,
+        source: str,
+        counts: Mapping[str, int],
+        day: date,
+        *,
+        accepted_at: datetime | None = None,
     ) -> None:
-        """Add to the counts of the present day (UTC). `accepted` says that something was accepted at this moment."""
-        key = _key(source, now.date())
+        """Add to the counts of a day (UTC): that of the job in which the rows are, if some were accepted."""
+        key = _key(source, day)
         with redis_errors():
             pipe = self._redis.pipeline()
             for name, number in counts.items():
                 if number:
                     pipe.hincrby(key, name, number)
-            if accepted:
-                pipe.hsetnx(key, FIRST_ACCEPTED, now.isoformat())
-                pipe.hset(key, LAST_ACCEPTED, now.isoformat())
+            if accepted_at is not None:
+                pipe.hsetnx(key, FIRST_ACCEPTED, accepted_at.isoformat())
+                pipe.hset(key, LAST_ACCEPTED, accepted_at.isoformat())
             pipe.expire(key, KEPT)
             pipe.execute()
 

@@ -29,8 +29,7 @@ MOST_BYTES = 24 << 20
 MOST_MOMENTS = 60_000
 # A larger statement is remembered without its content, so a GET does not find it.
 LARGEST_STATEMENT_BYTES = 16 << 10
-_VOIDING = "voiding"
-_OTHER = "other"
+_VOIDING = "!"  # before a packed statement that voids another one; packed texts have no such sign
 _SIZE = "bytes"  # no statement has this name, since their names have a slash
 
 
@@ -118,11 +117,19 @@ class RecentStatements:
 
     def hide(self, source: str, ids: Sequence[str], now: datetime) -> None:
         """Keep what identifies these statements, and forget their contents, since they were voided."""
-        hidden = {}
+        hidden: dict[Any, Any] = {}
         for statement_id, recent in self.find(source, ids, now).items():
             if not recent.is_voiding:
-                hidden[statement_id] = recent._replace(packed="")
-        self.remember(source, hidden, now)
+                hidden[_place(source, statement_id)] = _written(recent._replace(packed=""))
+        if not hidden:
+            return
+        # Statements without contents need almost no room, so a full memory takes them.
+        key = _keys(STATEMENTS, now)[0]
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            pipe.hset(key, mapping=hidden)
+            pipe.expireat(key, _end(now))
+            pipe.execute()
 
     def moments(self, source: str, given: Mapping[str, Moment], now: datetime) -> dict[str, Moment]:
         """Return, for each content, its id and moment: those of its first sending within ten minutes.
@@ -187,10 +194,11 @@ def _moment(text: str) -> Moment:
 
 def _written(recent: Recent) -> str:
     at = recent.at.astimezone(UTC).isoformat()
-    kind = _VOIDING if recent.is_voiding else _OTHER
-    return f"{recent.content} {at} {kind} {recent.packed}"
+    mark = _VOIDING if recent.is_voiding else ""
+    return f"{recent.content} {at} {mark}{recent.packed}"
 
 
 def _read(text: str) -> Recent:
-    content, at, kind, packed = text.split(" ")
-    return Recent(content, datetime.fromisoformat(at), packed, is_voiding=kind == _VOIDING)
+    content, at, packed = text.split(" ")
+    is_voiding = packed.startswith(_VOIDING)
+    return Recent(content, datetime.fromisoformat(at), packed.removeprefix(_VOIDING), is_voiding)

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.data_sources import LiveDay
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.contracts.live_days import live_job_id_of_day
+from edugraph_common.contracts.live_days import day_of_live_job, live_job_id_of_day
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.contracts.records import Record, Withdrawal, parse_row
 from edugraph_common.runtime.service.problems import Refusal
@@ -118,9 +118,10 @@ async def send_records(
     elif younger:
         job_id = await live.send(LiveRecords(caller, name, younger))
         numbers["accepted"] = len(younger)
+    accepted_at = at if numbers["accepted"] else None
     with suppress(Retryable):  # the records are accepted
         await in_time(
-            lambda: counts.add(name, numbers, at, accepted=numbers["accepted"] > 0),
+            lambda: counts.add(name, numbers, day_of_live_job(job_id), accepted_at=accepted_at),
             WRITE_TIMEOUT_SECONDS,
             threads,
         )
