@@ -374,7 +374,7 @@ def test_each_role_begins_with_its_own_page_in_the_last_term(visit_guarded: Visi
         assert shown.locator(f"[data-page={page}]").count() == 1, key
         assert f"term={last}" in shown.url
     visit_guarded.page.goto("about:blank")
-    shown = landed(visit_guarded, "eg_head")
+    shown = landed(visit_guarded, "eg_analyst")
     assert shown.locator("[data-page=overview]").count() == 1
 
 
