@@ -147,11 +147,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--beside", nargs="+", default=[], metavar="TARGET")
     chosen = parser.parse_args(arguments)
     steps = Steps(stop_at_failure=chosen.stop)
-    before = signal.signal(signal.SIGINT, lambda *_: steps.interrupt())
+    # The steps are in other process groups, so a signal to this process does not reach them.
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, lambda *_: steps.interrupt())
     try:
         return _run_all(steps, chosen)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run_all(steps: Steps, chosen: argparse.Namespace) -> int:

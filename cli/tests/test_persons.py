@@ -81,9 +81,21 @@ def test_to_part_an_id_withdraws_the_record_that_joined_it_and_no_other() -> Non
     [withdrawal] = map(parse_row, parted)
     assert isinstance(withdrawal, Withdrawal)
     assert later.record_id == withdrawal.record_id == claimed["17"]
+    # An erasure finds the withdrawal by the id.
+    assert parted[0]["data"] == {"person_id": "17"}
     times = [each["timestamp"] for [each, *_] in (joined, again, parted)]
     assert times == sorted(set(times))
     assert (no_options, options, same_options) == ({}, {"source": "lms"}, {"source": "lms"})
+
+
+def test_an_id_is_the_same_in_each_form_of_its_letters() -> None:
+    """Out: `normal_id`. Then `part` would withdraw a record that `join` never sent."""
+    said("join", "S05", "Ren\u00e9", " Rene\u0301 ")
+    said("part", "Rene\u0301")
+    (joined, _), (parted, _) = Gateway.sent
+    assert [each["record_id"] for each in joined] == [each["record_id"] for each in parted]
+    done = runner.invoke(app, ["persons", "join", "Ren\u00e9", "Rene\u0301"])
+    assert done.exit_code == 2
 
 
 def test_the_own_id_of_a_person_is_not_joined() -> None:

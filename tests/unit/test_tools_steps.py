@@ -107,13 +107,16 @@ def test_a_step_that_does_not_end_when_it_is_interrupted_is_killed(
     assert table(capfd.readouterr().out)["deaf"] == "stopped"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("arguments", [["long"], ["good", "--beside", "long"]])
-def test_who_interrupts_the_run_interrupts_its_steps(arguments: list[str], folder: Path) -> None:
+def test_who_interrupts_the_run_interrupts_its_steps(
+    arguments: list[str], number: signal.Signals, folder: Path
+) -> None:
     command = [sys.executable, "-m", "tools.steps", *arguments]
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as run:
         until((folder / "long.begun").exists, 60)
-        run.send_signal(signal.SIGINT)
+        run.send_signal(number)
         printed, _ = run.communicate(timeout=60)
     assert run.returncode == 1
     assert table(printed)["long"] == "stopped"

@@ -16,7 +16,7 @@ from edugraph_common.contracts.personal_data import PLACES, Store
 from edugraph_common.runtime.messaging.dead_letters import Rewritten
 from edugraph_common.runtime.shared_state.job_store import LETTERS_TO_CLEAN
 from edugraph_common.runtime.shared_state.object_store import Blobs
-from edugraph_importer.erasure import Erasure, tell_restricted
+from edugraph_importer.erasure import MAX_SHOWN, Erasure, tell_restricted
 from edugraph_importer.graph import Cause, Graph, GraphSettings
 from edugraph_importer.graph.persons import SettledPersons
 from edugraph_importer.graph.removal import Known
@@ -36,6 +36,10 @@ class Stores:
     @staticmethod
     def ids_of_persons(ids: Any) -> frozenset[str]:
         return frozenset(ids)
+
+    @staticmethod
+    def claims_about(_ids: Any) -> dict[str, tuple[str, ...]]:
+        return {}
 
     def look(self, ids: Any) -> Known:
         return Known(frozenset(), frozenset({"record"}), is_there=bool(ids), erased=False)
@@ -169,6 +173,23 @@ def test_every_store_with_an_eraser_is_cleaned(tmp_path: Path, dry_run: bool) ->
     assert stores.changed == (set() if dry_run else everywhere)
     left = {job: blobs.exists(f"jobs/{job}/source.ndjson") for job in ("open", "ended")}
     assert left == {"open": True, "ended": dry_run}
+
+
+@dataclass
+class ManyClaims(Stores):
+    """The graph of a person Z9 whose id 0 is claimed by more persons than a dry run shows."""
+
+    @staticmethod
+    def claims_about(_ids: Any) -> dict[str, tuple[str, ...]]:
+        claims = {f"A{number:03}": ("0",) for number in range(2 * MAX_SHOWN)}
+        return {**claims, "Z9": ("0", "Z10")}
+
+
+def test_a_dry_run_shows_the_claim_of_the_person_before_those_of_others(tmp_path: Path) -> None:
+    """Out: the order. The claim says which ids are not erased, and might be cut off."""
+    shown = _erasure(ManyClaims(), Blobs(str(tmp_path))).erase(("Z9",), dry_run=True)
+    assert shown["claims"][0] == {"person_id": "Z9", "also": ["0", "Z10"]}
+    assert (len(shown["claims"]), shown["claims_in_all"]) == (MAX_SHOWN, 2 * MAX_SHOWN + 1)
 
 
 def test_letters_that_were_stored_after_an_erasure_are_cleaned(tmp_path: Path) -> None:

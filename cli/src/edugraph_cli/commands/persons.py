@@ -11,6 +11,7 @@ from edugraph_cli.commands.importing import finish
 from edugraph_cli.display import plain_errors, print_rows, say, show_json
 from edugraph_cli.options import Follow, Json, SourceOption
 from edugraph_client import Client
+from edugraph_common.contracts.record_fields import normal_id
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,12 +74,14 @@ def join(
     The statement replaces an earlier one of this command about the same id. Lists keep their claims, so an id that a
     list gives to somebody else becomes contested.
     """
-    if person_id in ids:
+    [person] = _normal_ids([person_id])
+    other_ids = _normal_ids(ids)
+    if person in other_ids:
         raise typer.BadParameter(f"{person_id} is the person's own id.")
     now = datetime.now(UTC).isoformat()
     statements: list[dict[str, Any]] = []
-    for other_id in dict.fromkeys(ids):
-        data = {"person_id": person_id, "also": [other_id]}
+    for other_id in other_ids:
+        data = {"person_id": person, "also": [other_id]}
         statements.append({**_statement(other_id, now), "type": "person_record", "data": data})
     _send(statements, source, follow=follow, as_json=as_json)
 
@@ -89,11 +92,22 @@ def part(
 ) -> None:
     """Take back what `join` stated about these ids. Their records return to the ids of their sources.
 
-    Lists keep their claims. The job counts an id about which `join` stated nothing as unknown.
+    Give the source with which `join` stated it. Lists keep their claims. The job counts an id as unknown if `join`
+    stated nothing about it in this source.
     """
     now = datetime.now(UTC).isoformat()
-    statements = [{**_statement(each, now), "withdrawn": True} for each in dict.fromkeys(ids)]
+    statements: list[dict[str, Any]] = []
+    for other_id in _normal_ids(ids):
+        # An erasure of the person finds the withdrawal by the id in its data.
+        data = {"person_id": other_id}
+        withdrawal = {"type": "person_record", "data": data, "withdrawn": True}
+        statements.append({**_statement(other_id, now), **withdrawal})
     _send(statements, source, follow=follow, as_json=as_json)
+
+
+def _normal_ids(ids: Sequence[str]) -> list[str]:
+    """Return each id once, in the form in which records have it."""
+    return list(dict.fromkeys(normal_id(each.strip()) for each in ids))
 
 
 def _statement(other_id: str, now: str) -> dict[str, Any]:

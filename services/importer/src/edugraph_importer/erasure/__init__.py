@@ -184,8 +184,10 @@ class Erasure:
         in the field of a record, so that an erasure finds it in the result of this task.
         """
         claims: list[dict[str, Any]] = []
-        for person_id, claimed in self.graph.claims_about(ids).items():
-            claims.append({"person_id": person_id, "also": list(claimed)})
+        found = self.graph.claims_about(ids)
+        # The person's own claims say what is not erased, so they come first.
+        for person_id in sorted(found, key=lambda each: each not in ids):
+            claims.append({"person_id": person_id, "also": list(found[person_id])})
         return {
             "ids": [{"student_id": each} for each in sorted(ids)],
             "claims": claims[:MAX_SHOWN],
