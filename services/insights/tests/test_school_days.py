@@ -208,3 +208,16 @@ def test_a_wrong_setting_ends_the_start_with_one_sentence(
         main()
     said = "EDUGRAPH_SCHOOL_TIME_ZONE is not the name of a time zone, such as Asia/Shanghai"
     assert ended.value.code == said
+
+
+def test_a_setting_that_is_not_json_ends_the_start_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Out: `SettingsError` in `settings_or_exit`. Its traceback would show the value."""
+    monkeypatch.setenv("EDUGRAPH_HELP_THRESHOLDS", "{secret")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = str(ended.value)
+    assert "help_thresholds" in said
+    assert "secret" not in said
+    assert "\n" not in said

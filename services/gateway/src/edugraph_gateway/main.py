@@ -7,6 +7,7 @@ from types import FrameType
 import uvicorn
 
 from edugraph_common.runtime.service.logs import configure_logs
+from edugraph_common.runtime.service.settings import settings_or_exit
 from edugraph_common.runtime.service.slow_headers import ImpatientProtocol
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import Gateway, open_gateway
@@ -20,7 +21,7 @@ GRACE_SECONDS = 30
 
 
 def main() -> None:
-    settings = GatewaySettings()
+    settings = settings_or_exit(GatewaySettings)
     configure_logs(settings.log_format, settings.log_level)
     gateway = open_gateway(settings)
     application = make_application(gateway)

@@ -36,7 +36,7 @@ from edugraph_common.runtime.service.build_info import describe_build
 from edugraph_common.runtime.service.instruments import exposition, open_all
 from edugraph_common.runtime.service.logs import configure_logs
 from edugraph_common.runtime.service.metrics_server import serve_metrics
-from edugraph_common.runtime.service.settings import BrokerSettings
+from edugraph_common.runtime.service.settings import BrokerSettings, settings_or_exit
 
 QUEUE = WEBHOOKS
 ROUTING_KEYS = ("import.completed", "dead_letter")
@@ -404,7 +404,7 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def main(delays: Sequence[int] = DELAYS_SECONDS) -> None:
-    settings = WebhookSettings()
+    settings = settings_or_exit(WebhookSettings)
     configure_logs(settings.log_format, settings.log_level)
     open_all(metrics.INSTRUMENTS, ["webhooks"])
     describe_build("webhooks", distribution="edugraph-gateway")

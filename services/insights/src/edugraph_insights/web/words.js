@@ -94,8 +94,9 @@ export function showIn(zone) {
 
 /** Return the day of a moment, such as 2026-03-02, in the time zone of the school. */
 export function dayOf(value) {
-  const parts = new Intl.DateTimeFormat('en-CA', { timeZone: schoolZone, year: 'numeric', month: '2-digit', day: '2-digit' });
-  return parts.format(new Date(value));
+  const format = new Intl.DateTimeFormat('en', { timeZone: schoolZone, calendar: 'iso8601', year: 'numeric', month: '2-digit', day: '2-digit' });
+  const parts = Object.fromEntries(format.formatToParts(new Date(value)).map(part => [part.type, part.value]));
+  return `${parts.year}-${parts.month}-${parts.day}`;
 }
 
 /** Return the day of a moment as it is said, in the time zone of the school or in another one. */

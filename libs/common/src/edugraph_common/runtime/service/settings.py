@@ -12,7 +12,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 JOB_RETENTION_DAYS = 30
 AUDIT_RETENTION_DAYS = 365
@@ -266,6 +266,9 @@ def settings_or_exit(kind: type[S]) -> S:
     """
     try:
         return kind()
+    except SettingsError as error:
+        # A list or an object that is not JSON. The message of the library names the field and no value.
+        sys.exit(f"{error}: write it as JSON")
     except ValidationError as error:
         sentences = []
         for each in error.errors(include_input=False, include_url=False):
