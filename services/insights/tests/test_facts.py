@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,3 +58,23 @@ def test_who_is_in_a_course_is_told_by_one_rule_for_the_whole_of_it_and_for_a_gr
         found = roster(graph, ANYBODY, rule, Parameters(course="C", group="g"), now)
         assert {*found.students} == {"a", "b"} & {*whole}
         assert found.outsiders == (2 if of_course else 1)
+
+
+@pytest.mark.parametrize(
+    ("in_past", "in_cells", "statement"),
+    [
+        (False, False, "latest_progress"),
+        (True, False, "latest_progress_until"),
+        (False, True, "latest_progress_until"),
+    ],
+)
+def test_progress_is_that_of_a_past_day_and_of_a_closed_week(
+    in_past: bool, in_cells: bool, statement: str
+) -> None:
+    """Out: either of the two."""
+    graph = SaidGraph(latest_progress=[], latest_progress_until=[])
+    facts = Facts(
+        graph, (), None, datetime(2026, 6, 1, tzinfo=UTC), in_past=in_past, in_cells=in_cells
+    )
+    facts.latest_progress("C")
+    assert [asked for asked, _ in graph.asked] == [statement]

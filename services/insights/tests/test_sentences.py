@@ -1,11 +1,13 @@
 """What answers say in Chinese: nothing of a question is left in English."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import edugraph_insights.questions
 from edugraph_insights.asking import HIDDEN_COURSES, OTHER_OUTSIDERS, OUTSIDERS, PROTECTION
+from edugraph_insights.cells import HIDDEN_ROWS, HIDDEN_TOTALS
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.review_points import NO_ENCODER
 from edugraph_insights.sentences import heading, said
@@ -19,8 +21,8 @@ PUT_TOGETHER = {
     "students, since under 60% of them have a tie in this data",
     "items without a correlation, under 30 first attempts",
     "points that are needed from further away than the first 500: at least",
-    "rows of small groups",
-    "totals of small groups",
+    *HIDDEN_ROWS.values(),
+    *HIDDEN_TOTALS.values(),
     HIDDEN_COURSES,
 }
 
@@ -54,6 +56,25 @@ def test_each_question_has_its_title_and_how_it_is_computed_in_chinese() -> None
 def test_the_protection_of_cells_is_told_in_chinese() -> None:
     assert CHINESE.search(said("protection", "cells", PROTECTION, "zh"))
     assert said("protection", "cells", PROTECTION, "en") == PROTECTION
+
+
+def test_the_error_of_numbers_of_records_is_told_in_each_place() -> None:
+    """The error is that of students times the records of one student. Out: say ± 1.5 students of each count."""
+    words = Path(edugraph_insights.questions.__file__).parents[1] / "web" / "words"
+    in_english = "a number of records is ± 1.5 times the records of the student with most"
+    in_chinese = "记录数的误差约为 ± 1.5 乘以记录最多的学生的记录数"
+    assert in_english in PROTECTION
+    assert in_english in json.loads((words / "en.json").read_text("utf-8"))["how.hidden"]
+    assert in_chinese in json.loads((words / "zh.json").read_text("utf-8"))["how.hidden"]
+    assert in_chinese in said("protection", "cells", PROTECTION, "zh")
+
+
+def test_the_page_counts_all_hidden_rows() -> None:
+    """Out: one of the names in parts.js."""
+    parts = Path(edugraph_insights.questions.__file__).parents[1] / "web" / "parts.js"
+    text = parts.read_text("utf-8")
+    for name in HIDDEN_ROWS.values():
+        assert f"'{name}'" in text
 
 
 def test_each_column_has_a_chinese_heading_that_no_other_of_its_table_has() -> None:

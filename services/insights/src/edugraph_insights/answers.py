@@ -41,7 +41,8 @@ Noise = Annotated[
     float | None,
     Mark.NOISE,
     Field(
-        description="typical error of the shares of this row by their protection (1.5 ÷ students); null if exact"
+        description="typical error of the shares of this row by their protection (1.5 ÷ students, and more for shares"
+        " of records); null if exact"
     ),
 ]
 Evidence = Annotated[

@@ -21,7 +21,7 @@ from edugraph_insights.answer_cache import key_of
 from edugraph_insights.answers import Answer, size_of
 from edugraph_insights.available import courses_of, nearest
 from edugraph_insights.cell_noise import CellNoise
-from edugraph_insights.cells import CellsOfQuestion, Published
+from edugraph_insights.cells import CellsOfQuestion, Published, differ_by_few
 from edugraph_insights.closed_weeks import end_of_closed_week
 from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.graph import Graph
@@ -30,16 +30,16 @@ from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import end_of
 from edugraph_insights.sentences import said
 from edugraph_insights.settings import HelpThresholds
-from edugraph_insights.small_groups import is_small
 
 # Names of counts in `left_out`.
 HIDDEN_COURSES = "pairs of courses whose students differ by few"
 OUTSIDERS = "students who are not in the course"
 OTHER_OUTSIDERS = "students of the other group who are not in the course"
 PROTECTION = (
-    "Protected by noise: a count is ± 1.5 students from protection, a share ± 1.5 ÷ students (column noise). "
-    "Rows are shown from 10 students on, shares from 25 on. A row shows the end of the last closed week by which ten "
-    "or more of its students had other records than before."
+    "Protected by noise: a number of students is ± 1.5 from protection; a number of records is ± 1.5 times the "
+    "records of the student with most; a share of students ± 1.5 ÷ students, and a share of records more "
+    "(column noise). Rows are shown from 10 students on, shares from 25 on. A row shows the end of the last closed "
+    "week by which ten or more of its students had other records than before."
 )
 # The end of a term is not part of the term. This is the difference to its last moment.
 _LAST_MOMENT = timedelta(microseconds=1)
@@ -184,25 +184,14 @@ def computed_in_cells(
         words = "Numbers of cells need EDUGRAPH_PRIVACY_SECRET, the key of their noise: the operator sets it."
         raise Problem(503, "not-set-up", words)
     protection = said("protection", "cells", PROTECTION, asked.language)
-    if differs_by_few(insights.graph, asked, facts):
+    joins = [joined(insights.graph, course) for course in asked.courses]
+    # Each row is checked once more at its own state, which may be of an earlier week.
+    if differ_by_few((facts.joined_cells, *joins), facts.until):
         hidden: Published[Any] = Published((), {}, {HIDDEN_COURSES: 1})
         return answer_of(question, asked, facts, hidden, protection)
-    cells = CellsOfQuestion(question, asked, facts, facts.joined_cells)
+    cells = CellsOfQuestion(question, asked, facts, facts.joined_cells, tuple(joins))
     published = cells.published(CellNoise(secret.get_secret_value()))
     return answer_of(question, asked, facts, published, protection)
-
-
-def differs_by_few(graph: Graph, asked: Parameters, facts: Facts) -> bool:
-    """Return whether the students of two courses differ by one to nine on one side.
-
-    Then a number about the students of both courses, beside one about a whole course, would show these few.
-    """
-    this = frozenset(facts.joined_cells)
-    for course in asked.courses:
-        other = frozenset(s for s, at in joined(graph, course).items() if at <= facts.until)
-        if is_small(len(this - other)) or is_small(len(other - this)):
-            return True
-    return False
 
 
 def need_course(facts: Facts, asked: Parameters) -> None:
@@ -288,7 +277,7 @@ def facts_of(
         since,
         until,
         term,
-        in_past=in_past or permitted.in_cells,
+        in_past=in_past,
         outsiders=permitted.outsiders,
         in_cells=permitted.in_cells,
         zone=insights.zone,

@@ -1,6 +1,7 @@
 """The answer to a question for a caller who sees only cells: exact answers at ends of weeks, shown with noise."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -9,7 +10,9 @@ from typing import Any, Generic
 from edugraph_insights.answers import Amount, Contrast, Figure, Found, Measured, R, size_of
 from edugraph_insights.cell_noise import CellNoise
 from edugraph_insights.closed_weeks import (
+    MOST_WEEKS_BACK,
     Data,
+    NoState,
     RememberedReader,
     end_of_earlier_week,
     state_of,
@@ -17,10 +20,19 @@ from edugraph_insights.closed_weeks import (
 )
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import P, Question
-from edugraph_insights.small_groups import amounts_of, published_row, published_total
+from edugraph_insights.small_groups import amounts_of, is_small, published_row, published_total
 
-HIDDEN_ROWS = "rows of small groups"
-HIDDEN_TOTALS = "totals of small groups"
+# Names of the counts in `left_out`, by why a row or a total is hidden.
+HIDDEN_ROWS = {
+    NoState.SMALL: "rows of small groups",
+    NoState.TOO_LONG_AGO: f"rows without ten students with new records in one week, for {MOST_WEEKS_BACK} weeks",
+    NoState.FEW_DIFFER: "rows of two courses whose students differed by few",
+}
+HIDDEN_TOTALS = {
+    NoState.SMALL: "totals of small groups",
+    NoState.TOO_LONG_AGO: f"totals without ten students with new records in one week, for {MOST_WEEKS_BACK} weeks",
+    NoState.FEW_DIFFER: "totals of two courses whose students differed by few",
+}
 # Names a row, or a total by its name, within an answer.
 CellName = tuple[object, ...]
 
@@ -40,6 +52,8 @@ class _Week(Generic[R]):
 
     found: Found[R]
     roster: tuple[str, ...]
+    # Whether the students of two courses differed by few.
+    has_few_apart: bool
 
     @cached_property
     def rows(self) -> dict[CellName, Measured[R]]:
@@ -58,6 +72,22 @@ class _Week(Generic[R]):
 def name_of(measured: Measured[Any]) -> CellName:
     row = measured.row
     return tuple(getattr(row, name) for name in type(row).identity)
+
+
+def differ_by_few(joins: Sequence[Mapping[str, datetime]], until: datetime) -> bool:
+    """Return whether the students of the first course and of another differ by one to nine on one side.
+
+    Then a number about the students of both courses, beside one about a whole course, would show these few. `joins`
+    say for each course when its students joined it. Students who joined after `until` do not count.
+    """
+    rosters = []
+    for joined in joins:
+        rosters.append({student for student, at in joined.items() if at <= until})
+    first = rosters[0]
+    for other in rosters[1:]:
+        if is_small(len(first - other)) or is_small(len(other - first)):
+            return True
+    return False
 
 
 def total_name(name: str) -> CellName:
@@ -91,75 +121,102 @@ def _amounts_of(figure: Figure) -> Iterator[tuple[str, object]]:
 class CellsOfQuestion(Generic[P, R]):
     """The cells of one question about one course.
 
-    `joined` says when each student of the course joined it. `facts` end with the last closed week.
+    `joined` says when each student of the course joined it, `others` the same of the other courses of the question.
+    `facts` end with the last closed week.
     """
 
     question: Question[P, R]
     asked: P
     facts: Facts
     joined: Mapping[str, datetime]
+    others: tuple[Mapping[str, datetime], ...] = ()
     _weeks: dict[int, _Week[R]] = field(default_factory=dict)
 
     def published(self, noise: CellNoise) -> Published[R]:
         """Return what may be published of the exact answers. Raises what `question.find` raises."""
         latest = self._week(0)
-        first = min([self._reader.earliest, *self._known_joins()])
-        number = weeks_between(first, self.facts.until, self.facts.zone)
         rows = []
-        hidden_rows = 0
+        hidden: Counter[str] = Counter()
         for name in latest.rows:
-            row = self._row(name, number, noise)
-            if row is None:
-                hidden_rows += 1
+            row = self._row(name, noise)
+            if isinstance(row, NoState):
+                hidden[HIDDEN_ROWS[row]] += 1
             else:
                 rows.append(row)
         totals = {}
-        hidden_totals = 0
         for total_of in latest.found.of_how_many:
-            total = self._total(total_of, number, noise)
-            if total is None:
-                hidden_totals += 1
+            total = self._total(total_of, noise)
+            if isinstance(total, NoState):
+                hidden[HIDDEN_TOTALS[total]] += 1
             else:
                 totals[total_of] = total
-        left_out = {HIDDEN_ROWS: hidden_rows, HIDDEN_TOTALS: hidden_totals}
-        return Published(tuple(rows), totals, left_out)
+        return Published(tuple(rows), totals, dict(hidden))
 
-    def _row(self, name: CellName, number: int, noise: CellNoise) -> R | None:
-        """Return a row as it was at its state. A row about no student says what is known today."""
+    def _row(self, name: CellName, noise: CellNoise) -> R | NoState:
+        """Return a row as it was at its state, or why it is hidden.
+
+        A row about no student says what is known today.
+        """
         measured = self._week(0).rows[name]
         if not measured.students:
-            return published_row(measured, (), noise, self.question.derived)
-        weeks_back = self._state(name, number)
-        if weeks_back is None:
-            return None
+            shown = published_row(measured, (), noise, self.question.derived)
+            return shown or NoState.SMALL
+        weeks_back = self._state(name)
+        if isinstance(weeks_back, NoState):
+            return weeks_back
         week = self._week(weeks_back)
-        return published_row(week.rows[name], week.roster, noise, self.question.derived)
+        if week.has_few_apart:
+            return NoState.FEW_DIFFER
+        if name not in week.rows:  # All its students had left it, and some came back since.
+            return NoState.SMALL
+        shown = published_row(week.rows[name], week.roster, noise, self.question.derived)
+        return shown or NoState.SMALL
 
-    def _total(self, name: str, number: int, noise: CellNoise) -> int | None:
-        total = self._week(0).found.of_how_many[name]
-        roster = self._week(0).roster
-        named = (self.asked.course, name)
+    def _total(self, name: str, noise: CellNoise) -> int | NoState:
+        week = self._week(0)
+        total = week.found.of_how_many[name]
         if not isinstance(total, int) and size_of(total):
-            weeks_back = self._state(total_name(name), number)
-            if weeks_back is None:
-                return None
+            weeks_back = self._state(total_name(name))
+            if isinstance(weeks_back, NoState):
+                return weeks_back
             week = self._week(weeks_back)
-            total = week.found.of_how_many[name]
-            roster = week.roster
-        return published_total(named, total, roster, noise)
+        if week.has_few_apart:
+            return NoState.FEW_DIFFER
+        if name not in week.found.of_how_many:
+            return NoState.SMALL
+        named = (self.asked.course, name)
+        shown = published_total(named, week.found.of_how_many[name], week.roster, noise)
+        return NoState.SMALL if shown is None else shown
 
-    def _state(self, name: CellName, number: int) -> int | None:
-        """Return how many weeks before the last closed one a cell has its state, or None if it has none."""
+    def _state(self, name: CellName) -> int | NoState:
+        """Return how many weeks before the last closed one a cell has its state, or why it has none."""
+        number = self._number_of_weeks
+        quiet = self._quiet_weeks
 
         def data_at(week: int) -> Data:
             if week < 0:
                 return {}
             return self._week(number - 1 - week).data.get(name, {})
 
-        week = state_of(data_at, number)
-        if week is None:
-            return None
+        week = state_of(data_at, number - quiet, can_shrink=self.question.can_shrink)
+        if isinstance(week, NoState):
+            return week
         return number - 1 - week
+
+    @cached_property
+    def _number_of_weeks(self) -> int:
+        """The number of weeks since the first record, once the last week was computed."""
+        first = min([self._reader.earliest, *self._known_joins()])
+        return weeks_between(first, self.facts.until, self.facts.zone)
+
+    @cached_property
+    def _quiet_weeks(self) -> int:
+        """The number of weeks without a record at the end. A course that is over is not looked at in these weeks."""
+        times = self._known_joins()
+        if self._reader.latest is not None:
+            times.append(self._reader.latest)
+        last = max(times, default=self.facts.until)
+        return weeks_between(last, self.facts.until, self.facts.zone) - 1
 
     @cached_property
     def _reader(self) -> RememberedReader:
@@ -173,5 +230,7 @@ class CellsOfQuestion(Generic[P, R]):
             until = end_of_earlier_week(self.facts.until, weeks_back, self.facts.zone)
             roster = tuple(sorted(s for s, at in self.joined.items() if at <= until))
             facts = replace(self.facts, graph=self._reader, students=roster, until=until)
-            self._weeks[weeks_back] = _Week(self.question.find(facts, self.asked), roster)
+            has_few_apart = differ_by_few((self.joined, *self.others), until)
+            found = self.question.find(facts, self.asked)
+            self._weeks[weeks_back] = _Week(found, roster, has_few_apart)
         return self._weeks[weeks_back]

@@ -181,7 +181,7 @@ class Facts:
     since: datetime | None
     until: datetime
     term: Term | None = None  # the term in the parameters of the question
-    in_past: bool = False  # True: progress is that at `until`. False: it is the latest.
+    in_past: bool = False  # the question is about a day in the past
     outsiders: int = 0
     in_cells: bool = False
     joined_cells: Mapping[str, datetime] = field(default_factory=dict)
@@ -555,7 +555,8 @@ class Facts:
     def latest_progress(self, course: str) -> dict[str, float | None]:
         """Return the students who are in the course, with their progress or None if no record gives it."""
         of_whom = {"students": list(self.students), "course": course}
-        if self.in_past:
+        is_of_then = self.in_past or self.in_cells
+        if is_of_then:
             rows = self.graph.read("latest_progress_until", **of_whom, until=self.until.isoformat())
             latest_last = sorted(rows, key=lambda row: (row["at"], row["record"]))
         else:

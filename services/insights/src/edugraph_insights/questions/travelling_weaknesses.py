@@ -150,4 +150,6 @@ QUESTION = Question(
     find=find,
     order=lambda row: (row.difference is None, -(row.difference or 0.0), row.point),
     derived=derived,
+    # A student who tries the point in this course again after the next one began leaves the row.
+    can_shrink=True,
 )

@@ -58,8 +58,14 @@ export function bar(exact, href = null, label = null, noise = null) {
   return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), noise && h('span', { class: 'noise' }, ` ± ${share(noise)}`), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
 }
 
-/** Return how many rows of an answer are not shown since they are of small groups. */
-export const hiddenRows = answer => answer.left_out['rows of small groups'] ?? 0;
+const HIDDEN_ROWS = [
+  'rows of small groups',
+  'rows without ten students with new records in one week, for 26 weeks',
+  'rows of two courses whose students differed by few',
+];
+
+/** Return how many rows of an answer are not shown since they would say something of few students. */
+export const hiddenRows = answer => HIDDEN_ROWS.reduce((sum, name) => sum + (answer.left_out[name] ?? 0), 0);
 
 /** Return the page's address of the records that the API gives as evidence; `more` adds to it. */
 export function recordsLink(evidence, more = {}) {
