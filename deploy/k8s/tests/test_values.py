@@ -69,6 +69,15 @@ def test_what_the_cluster_lacks(chart, setting, api):
     assert api in refusal
 
 
+def test_insights_reads_what_the_school_sets(chart, find):
+    """Out: either variable of the template."""
+    objects = chart.render('insights.headSees="cells"', 'insights.schoolTimeZone="Asia/Shanghai"')
+    pod = find(objects, "Deployment", "edugraph-insights")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert {"name": "EDUGRAPH_HEAD_SEES", "value": "cells"} in container["env"]
+    assert {"name": "EDUGRAPH_SCHOOL_TIME_ZONE", "value": "Asia/Shanghai"} in container["env"]
+
+
 def test_without_authentication_the_network_is_named(chart, find):
     objects = chart.render('gateway.auth.mode="off"', "gateway.auth.openToNetwork=true")
     for name in ("gateway", "insights"):
@@ -98,6 +107,7 @@ def test_without_authentication_the_network_is_named(chart, find):
         ("podSecurity.runAsUser=0", "runAsUser"),
         ('workers.importer.queues=["imports"]', "workers"),
         ('workers.importer.service="flower"', "workers"),
+        ('insights.headSees="all"', "headSees"),
         ("workers.importer.replica=3", "workers"),
         ("workerDefaults.autoscaling.keda.messagesPerPod=0", "messagesPerPod"),
         ('gateway.env=[{"value":"x"}]', "env"),
