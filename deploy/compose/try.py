@@ -40,10 +40,11 @@ READY_WITHIN = 300  # seconds, of the services once the servers are healthy
 IMPORTED_WITHIN = 300  # seconds, for each file; a refused login is seen at once and ends the wait
 FILES_PORT = 8000
 UNFINISHED = ("queued", "running", "waiting")
-# What the clients of RabbitMQ, Redis and Neo4j say when a login is refused, and pydantic when an address is missing.
+# What the clients of RabbitMQ, Redis and Neo4j say when a login is refused, and services when an address is missing.
 REFUSED_LOGIN = re.compile(
     r".*(?:AuthenticationError|NOAUTH|WRONGPASS|ACCESS_REFUSED|AuthError|Security\.Unauthorized).*"
     r"|validation errors? for \w*Settings\n.*"
+    r"|EDUGRAPH_\w+ Field required"
 )
 COMPLAINT = re.compile(r"\"level\": \"(?:warning|error|critical)\"|Traceback|Error")
 
