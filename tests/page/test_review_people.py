@@ -519,7 +519,8 @@ def test_only_who_may_see_persons_finds_the_pages(visit_guarded: Visitor) -> Non
     for key, there in {
         "eg_teacher:T01": {"people", "review"},
         "eg_counsellor": {"people"},
-        "eg_head": set(),
+        "eg_head": {"people", "review"},
+        "eg_analyst": set(),
     }.items():
         visit.page.add_init_script(with_key(key))
         shown = visit.open("overview", course=COURSE, lang="en")
