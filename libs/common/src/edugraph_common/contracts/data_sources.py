@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, time
+from functools import cache
 from typing import Annotated, Literal, Self
 from zoneinfo import available_timezones
 
@@ -50,9 +51,15 @@ def _not_reserved(name: str) -> str:
     return name
 
 
-def _known_time_zone(name: str) -> str:
+@cache
+def _time_zones() -> frozenset[str]:
+    """Return the names of all time zones. They are looked up once, since that opens some hundred files."""
     # The time zone of this machine is not one by its name, and pages do not know these names.
-    if name not in available_timezones() - {"Factory", "localtime"}:
+    return frozenset(available_timezones() - {"Factory", "localtime"})
+
+
+def _known_time_zone(name: str) -> str:
+    if name not in _time_zones():
         raise ValueError("is not the name of a time zone, such as Asia/Shanghai")
     return name
 
