@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -286,12 +287,21 @@ class Bench:
         until(lambda: self.depth("data_import") == number, 60)
 
     def empty(self) -> None:
-        """When the broker has noticed that the workers are gone, and put back what they held."""
+        """Purge both queues when the broker has noticed that the workers are gone, and put back what they held.
+
+        A message that is on its way from one queue to the other is in neither for a moment. So two purges in a row
+        have to find nothing.
+        """
+        queues = ("data_import", "data_import.dead")
         with pika_channel(self.settings) as channel:
-            for queue in ("data_import", "data_import.dead"):
+            for queue in queues:
                 ask = partial(channel.queue_declare, queue, passive=True)
                 until(lambda ask=ask: ask().method.consumer_count == 0, 60)  # type: ignore[misc]
-                channel.queue_purge(queue)
+            purges_without_messages = 0
+            while purges_without_messages < 2:
+                purged = sum(channel.queue_purge(queue).method.message_count for queue in queues)
+                purges_without_messages = purges_without_messages + 1 if purged == 0 else 0
+                time.sleep(0.1)
         self.forget_dead()
 
     def send(self, action: str = "work", *, name: str = TRAP, **fields: Any) -> str:
