@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import repeat
@@ -32,6 +33,7 @@ REQUEST = LLMRequest("interaction", [{"role": "user", "content": "u"}], 100, ite
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 SIZED = HEAD + b"Content-Length: 100000000\r\n\r\n"
+PACKED = HEAD + b"Content-Encoding: gzip\r\nContent-Length: 100000000\r\n\r\n"
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 BAD = b"HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -143,6 +145,16 @@ DRIPS = {
     "interim responses": (b"", repeat(b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n")),
     "the first line": (b"HTTP/1.1 200 ", repeat(b"O")),
     "the body of a refusal": (BAD, repeat(b"1\r\n \r\n")),
+    "a compressed answer, which never has a byte": (
+        PACKED + gzip.compress(b"")[:10],
+        repeat(b"\x00\x00\x00\xff\xff"),
+    ),
+    "what follows the end of compressed bytes": (PACKED + gzip.compress(b""), repeat(b"y")),
+    "the extension of a chunk": (CHUNKED + b"1;", repeat(b"y")),
+    "the body of a redirect": (
+        b"HTTP/1.1 307 Moved\r\nLocation: /x\r\nContent-Length: 100000000\r\n\r\n",
+        repeat(b"y"),
+    ),
     "nothing": (b"", iter([b""])),
 }
 
@@ -172,7 +184,7 @@ def test_an_answer_that_drips_is_ended_in_time(what: str) -> None:
 
 BOMB = gzip.compress(bytes(8 * 2**20))
 ENCODED = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB)
-TWICE = gzip.compress(BOMB)
+DEFLATED = zlib.compress(bytes(8 * 2**20))
 FLOODS = {
     "a body of a known length": (SIZED, b" " * 65_536),
     "chunks": (CHUNKED, b"10000\r\n" + b" " * 65_536 + b"\r\n"),
@@ -182,10 +194,17 @@ FLOODS = {
     "a stream": (EVENTS, b": wait\n\n" * 10_000),
     "a compressed answer": (HEAD + ENCODED + BOMB, b""),
     "a compressed refusal": (BAD.partition(b"\r\n")[0] + b"\r\n" + ENCODED + BOMB, b""),
-    "an answer that is compressed twice": (
-        HEAD + b"Content-Encoding: gzip, gzip\r\nContent-Length: %d\r\n\r\n" % len(TWICE) + TWICE,
+    "a deflated answer": (
+        HEAD
+        + b"Content-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(DEFLATED)
+        + DEFLATED,
         b"",
     ),
+    "chunks that are compressed": (
+        HEAD + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"%x\r\n" % len(BOMB) + BOMB + b"\r\n",
+    ),
+    "a stream that is compressed": (EVENTS[:-2] + b"Content-Encoding: gzip\r\n\r\n" + BOMB, b""),
 }
 
 
@@ -198,6 +217,43 @@ def test_an_answer_that_is_too_large_is_ended(what: str, monkeypatch: pytest.Mon
         asking = client(f"http://{address}", gate, seconds=LATEST_SECONDS)
         with pytest.raises(Retryable, match=r"too large|failed or was cut"):
             asking.complete(REQUEST)
+    assert gate.paused == ["failed"]
+
+
+# The inner bytes have an end, and 16 MiB behind it that a chain of decompressors drops without yielding anything.
+CHAINED = gzip.compress(gzip.compress(b"") + bytes(16 * 2**20))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        b"Content-Encoding: gzip, gzip",
+        b"Content-Encoding: gzip\r\nContent-Encoding: GZIP",
+        b"Content-Encoding: gzip,identity, deflate",
+        b"Content-Encoding: zstd,br",
+    ],
+)
+def test_an_answer_that_is_compressed_more_than_once_is_not_decompressed(names: bytes) -> None:
+    """Out: EncodedTwice. Then an answer of 64 KiB keeps its thread for minutes, beyond every deadline."""
+    head = HEAD + names + b"\r\nContent-Length: %d\r\n\r\n" % len(CHAINED)
+    gate = Gate()
+    with serving(dripping(head + CHAINED, iter([b""]))) as address:
+        asking = client(f"http://{address}", gate, seconds=LATEST_SECONDS)
+        with pytest.raises(Retryable, match="compressed more than once"):
+            asking.complete(REQUEST)
+    assert gate.paused == ["failed"]
+
+
+@pytest.mark.parametrize("name", [b"br", b"compress", b"x-unknown", b"\xff"])
+def test_an_answer_in_an_unknown_encoding_cannot_be_read(name: bytes) -> None:
+    body = b"\x1b\xff\xfe" * 9
+    head = HEAD + b"Content-Encoding: " + name + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
+    gate = Gate()
+    with (
+        serving(dripping(head + body, iter([b""]))) as address,
+        pytest.raises(Retryable, match="cannot be read"),
+    ):
+        client(f"http://{address}", gate, seconds=LATEST_SECONDS).complete(REQUEST)
     assert gate.paused == ["failed"]
 
 

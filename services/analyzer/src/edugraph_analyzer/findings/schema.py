@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 
 from edugraph_common.contracts.findings import Importance, Kind, Sentiment
@@ -57,6 +58,29 @@ class Wire(BaseModel):
     """Part of a model's answer. The strict schema requires every field; see `schema_of`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, value: Any) -> Any:
+        """Name fields as the schema does: "Knowledge Points" and "knowledgePoints" are knowledge_points.
+
+        A field that has its right name is never replaced by another one.
+        """
+        if not isinstance(value, dict) or value.keys() >= cls.model_fields.keys():
+            return value
+        names = {_letters_of(name): name for name in cls.model_fields}
+        renamed = dict[str, Any]()
+        for given, field in value.items():
+            name = names.get(_letters_of(given))
+            if name is not None:
+                renamed.setdefault(name, field)
+        return renamed | {name: value[name] for name in cls.model_fields if name in value}
+
+
+def _letters_of(name: str) -> str:
+    """Return the letters and digits of a field's name, to compare by."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(char for char in plain if char.isalnum())
 
 
 def _one_line(value: str) -> str:
@@ -316,7 +340,8 @@ def entries_of(value: Any) -> list[dict[str, Any]] | None:
         return [entry for entry in value if isinstance(entry, dict)]
     if not isinstance(value, dict) or not value:
         return None
-    if "id" in value or "confidence" in value:
+    names = {_letters_of(name) for name in value}
+    if "id" in names or "confidence" in names:
         return [value]
     if all(isinstance(entry, dict) for entry in value.values()):
         return [{"id": item_id} | entry for item_id, entry in value.items()]
@@ -326,6 +351,8 @@ def entries_of(value: Any) -> list[dict[str, Any]] | None:
 def _id_in(entry: dict[str, Any]) -> str:
     """Return the id of an answer to compare by, or an empty text if it has none."""
     item_id = entry.get("id")
+    if item_id is None:
+        item_id = next((entry[name] for name in entry if _letters_of(name) == "id"), None)
     if isinstance(item_id, float) and item_id.is_integer():
         item_id = int(item_id)
     if isinstance(item_id, bool) or not isinstance(item_id, str | int):

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import httpx2
@@ -23,6 +24,8 @@ from edugraph_common.contracts.errors import ProviderBusy, Refused
 _PAUSE_SECONDS = 30.0
 # The provider's clock and ours differ by at most this time.
 _SKEW_SECONDS = 3_600
+# At most this number of entries of a list is read, since a list may never end.
+_MOST_LISTED = 1_000
 _OK = 200
 _OVER = frozenset({"completed", "failed", "expired", "cancelled"})
 
@@ -55,47 +58,53 @@ class ProviderBatches:
         with self._verdicts():
             file = (_file_name(name), lines, "application/jsonl")
             expiry: Any = {"anchor": "created_at", "seconds": kept_seconds}
-            return self._sdk.files.create(file=file, purpose="batch", expires_after=expiry).id
+            created = self._sdk.files.create(file=file, purpose="batch", expires_after=expiry)
+            return _id_of(created)
 
     def uploads(self, name: str, since: float) -> list[str]:
         """Return the ids of the files that were uploaded under a name. Raises NotThere."""
         found = []
         with self._verdicts():
-            for file in self._sdk.files.list(purpose="batch", order="desc", limit=100):
+            files = self._sdk.files.list(purpose="batch", order="desc", limit=100)
+            for file in islice(files, _MOST_LISTED):
                 if file.created_at < since - _SKEW_SECONDS:
                     break
                 if file.filename == _file_name(name):
-                    found.append(file.id)
+                    found.append(_id_of(file))
         return found
 
     def create(self, file_id: str, name: str, kept_seconds: int) -> str:
         """Start a batch and return its id. Raises NotThere if none was started."""
         with self._verdicts():
             expiry: Any = {"anchor": "created_at", "seconds": kept_seconds}
-            return self._sdk.batches.create(
+            created = self._sdk.batches.create(
                 input_file_id=file_id,
                 endpoint="/v1/chat/completions",
                 completion_window="24h",
                 metadata={"edugraph": name},
                 output_expires_after=expiry,
-            ).id
+            )
+            return _id_of(created)
 
     def find(self, name: str, since: float) -> str | None:
         """Return the id of the batch that was started under a name, if there is one."""
         with self._verdicts():
-            for batch in self._sdk.batches.list(limit=100):
+            for batch in islice(self._sdk.batches.list(limit=100), _MOST_LISTED):
                 if batch.created_at < since - _SKEW_SECONDS:
                     break
                 if (batch.metadata or {}).get("edugraph") == name:
-                    return batch.id
+                    return _id_of(batch)
         return None
 
     def look(self, batch_id: str) -> BatchState:
         """Return the state of a batch. Raises NotThere."""
         with self._verdicts():
             batch = self._sdk.batches.retrieve(batch_id)
-        files = tuple(each for each in (batch.output_file_id, batch.error_file_id) if each)
-        return BatchState(batch.status in _OVER, files)
+            is_over = batch.status in _OVER
+            files = [each for each in (batch.output_file_id, batch.error_file_id) if each]
+            if not all(isinstance(each, str) for each in files):
+                raise TypeError("the id of a file is not a text")
+        return BatchState(is_over, tuple(files))
 
     def cancel(self, batch_id: str) -> None:
         """Stop a batch. A batch that is over, or is being stopped, is left as it is."""
@@ -157,9 +166,25 @@ class ProviderBatches:
             sentence = refusal(error.status_code, words, self._access.name)
             self._access.memory.remember_refusal(self._access.name, sentence)
             raise Refused(sentence) from None
-        except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
+        # The SDK does not check the values of a body, so a value of another type raises one of the others.
+        except (
+            openai.OpenAIError,
+            httpx2.HTTPError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+        ) as error:
             reason = f"the provider's batches do not answer ({type(error).__name__})"
             raise ProviderBusy(reason, _PAUSE_SECONDS) from None
+
+
+def _id_of(created: Any) -> str:
+    """Return the id of a file or batch. Raises ValueError if the provider gave none."""
+    if not isinstance(created.id, str) or not created.id:
+        raise ValueError("the id is not a text")
+    return created.id
 
 
 def _file_name(name: str) -> str:

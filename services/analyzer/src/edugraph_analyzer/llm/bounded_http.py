@@ -22,6 +22,17 @@ _PIECE_BYTES = 2**14
 _OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
+class EncodedTwice(httpx2.HTTPError):
+    """The answer is compressed more than once.
+
+    Decompressors of a chain hand on what follows the end of their data without yielding anything. So 64 KiB can keep
+    a chain busy for minutes, in which nobody looks at the deadline.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the answer is compressed more than once")
+
+
 class TooLarge(httpx2.HTTPError):
     """The answer has more than MOST_BYTES."""
 
@@ -107,7 +118,10 @@ class BoundedTransport(httpx2.BaseTransport):
             transport._pool._network_backend = BoundedBackend()  # noqa: SLF001
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the response with its whole body. Raises TooLarge, and the exceptions of the other transport."""
+        """Return the response with its whole body.
+
+        Raises TooLarge, EncodedTwice, and the exceptions of the other transport.
+        """
         times: Mapping[str, float | None] = request.extensions.get("timeout", {})
         seconds = times.get("read") or 0.0
         connect_seconds = times.get("connect") or 0.0
@@ -125,6 +139,8 @@ class BoundedTransport(httpx2.BaseTransport):
         try:
             response = self._transport.handle_request(request)
             try:
+                if len(encodings_of(response.headers)) > 1:
+                    raise EncodedTwice
                 body = read_whole(response.iter_bytes(), exchange)
             finally:
                 response.close()
@@ -142,6 +158,12 @@ class BoundedTransport(httpx2.BaseTransport):
 
     def close(self) -> None:
         self._transport.close()
+
+
+def encodings_of(headers: httpx2.Headers) -> list[str]:
+    """Return the names of the encodings that were applied to a body, except "identity"."""
+    named = headers.get("content-encoding", "").split(",")
+    return [name.strip() for name in named if name.strip().lower() not in ("", "identity")]
 
 
 def read_whole(pieces: Iterable[bytes], exchange: Exchange) -> bytes:

@@ -21,7 +21,7 @@ from edugraph_analyzer import telemetry
 from edugraph_analyzer.findings.schema import schema_of
 from edugraph_analyzer.llm.access import Access
 from edugraph_analyzer.llm.batches import ProviderBatches
-from edugraph_analyzer.llm.bounded_http import BoundedClient, TooLarge
+from edugraph_analyzer.llm.bounded_http import BoundedClient, EncodedTwice, TooLarge
 from edugraph_analyzer.llm.capabilities import EndpointCapabilities, EndpointMemory
 from edugraph_analyzer.llm.rate_limiter import RateLimiter, Slot, name_of_key
 from edugraph_analyzer.llm.refusals import (
@@ -453,7 +453,7 @@ class LLMClient:
         while cause is not None:
             if isinstance(cause, Failure | Cancelled):
                 return cause
-            if isinstance(cause, TooLarge):
+            if isinstance(cause, TooLarge | EncodedTwice):
                 error = cause
             cause = cause.__cause__ or cause.__context__
         if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
@@ -462,6 +462,9 @@ class LLMClient:
         elif isinstance(error, TooLarge):
             status = "unreadable"
             reason = "the provider's answer is too large to be one"
+        elif isinstance(error, EncodedTwice):
+            status = "unreadable"
+            reason = "the provider's answer cannot be read: it is compressed more than once"
         elif isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
             status = "cut"
             reason = "the connection to the provider failed or was cut"
