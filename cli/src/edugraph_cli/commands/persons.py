@@ -78,11 +78,7 @@ def join(
     other_ids = _normal_ids(ids)
     if person in other_ids:
         raise typer.BadParameter(f"{person_id} is the person's own id.")
-    now = datetime.now(UTC).isoformat()
-    statements: list[dict[str, Any]] = []
-    for other_id in other_ids:
-        data = {"person_id": person, "also": [other_id]}
-        statements.append({**_statement(other_id, now), "type": "person_record", "data": data})
+    statements = joining(person, other_ids, datetime.now(UTC))
     _send(statements, source, follow=follow, as_json=as_json)
 
 
@@ -95,14 +91,28 @@ def part(
     Give the source with which `join` stated it. Lists keep their claims. The job counts an id as unknown if `join`
     stated nothing about it in this source.
     """
-    now = datetime.now(UTC).isoformat()
+    statements = parting(_normal_ids(ids), datetime.now(UTC))
+    _send(statements, source, follow=follow, as_json=as_json)
+
+
+def joining(person: str, other_ids: Sequence[str], now: datetime) -> list[dict[str, Any]]:
+    """Return the records which state at `now` that other ids mean this person."""
     statements: list[dict[str, Any]] = []
-    for other_id in _normal_ids(ids):
+    for other_id in other_ids:
+        data = {"person_id": person, "also": [other_id]}
+        statements.append({**_statement(other_id, now), "type": "person_record", "data": data})
+    return statements
+
+
+def parting(ids: Sequence[str], now: datetime) -> list[dict[str, Any]]:
+    """Return the records which take back at `now` what was stated about these ids."""
+    statements: list[dict[str, Any]] = []
+    for other_id in ids:
         # An erasure of the person finds the withdrawal by the id in its data.
         data = {"person_id": other_id}
         withdrawal = {"type": "person_record", "data": data, "withdrawn": True}
         statements.append({**_statement(other_id, now), **withdrawal})
-    _send(statements, source, follow=follow, as_json=as_json)
+    return statements
 
 
 def _normal_ids(ids: Sequence[str]) -> list[str]:
@@ -110,10 +120,10 @@ def _normal_ids(ids: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(normal_id(each.strip()) for each in ids))
 
 
-def _statement(other_id: str, now: str) -> dict[str, Any]:
+def _statement(other_id: str, now: datetime) -> dict[str, Any]:
     """Return the id and the time of the record that joins an id. There is one record for each id."""
     record_id = f"joined-{hashlib.sha256(other_id.encode()).hexdigest()}"
-    return {"record_id": record_id, "timestamp": now}
+    return {"record_id": record_id, "timestamp": now.isoformat()}
 
 
 def _send(

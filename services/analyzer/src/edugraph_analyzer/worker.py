@@ -26,7 +26,7 @@ from edugraph_common.runtime.messaging.worker.task_logs import log_tasks
 from edugraph_common.runtime.messaging.worker.task_traces import trace_tasks
 from edugraph_common.runtime.messaging.worker.threads import run_in_threads
 from edugraph_common.runtime.service.cached import cached_for
-from edugraph_common.runtime.service.settings import Settings
+from edugraph_common.runtime.service.settings import Settings, settings_or_exit
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
@@ -109,4 +109,4 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     return app
 
 
-app = make_worker(Settings(), AnalyzerSettings())
+app = make_worker(settings_or_exit(Settings), settings_or_exit(AnalyzerSettings))

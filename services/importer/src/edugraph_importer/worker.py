@@ -18,7 +18,7 @@ from edugraph_common.runtime.messaging.worker.metrics import measure_worker
 from edugraph_common.runtime.messaging.worker.setup import set_up_worker
 from edugraph_common.runtime.messaging.worker.task_logs import log_tasks
 from edugraph_common.runtime.messaging.worker.task_traces import trace_tasks
-from edugraph_common.runtime.service.settings import Settings, secret_of
+from edugraph_common.runtime.service.settings import Settings, secret_of, settings_or_exit
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import Audit
@@ -137,4 +137,4 @@ def _open_graph() -> Graph:
     return Graph(settings)
 
 
-app = make_worker(Settings())
+app = make_worker(settings_or_exit(Settings))
