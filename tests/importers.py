@@ -13,6 +13,7 @@ from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
 from edugraph_importer.erasure import Erasure
@@ -55,6 +56,7 @@ def importer_on(
         graph,
         jobs,
         AnalysisWindows(client),
+        LiveWaiting(client),
         members,
         epochs,
         blobs,

@@ -48,7 +48,7 @@ ROWS = (
                 Query(highest(metrics.LIVE_ROWS, "source", "state"), "{{source}} {{state}}"),
             ),
             course(
-                "Waiting, with nothing written",
+                "Age of the oldest row that waits",
                 "s",
                 "EduGraphLiveRowsWait in the runbook: the importer does not keep up, or a server is away.",
                 Query(highest(metrics.LIVE_LAG, "source"), "{{source}}"),

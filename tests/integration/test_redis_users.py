@@ -315,7 +315,7 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "answer_epochs": ("i", "n"),
     **dict.fromkeys(("turns", "to_clean"), ("gi", "")),
     **dict.fromkeys(("clients", "sources", "statement_moments", "live_counts"), ("g", "")),
-    "statements": ("gi", ""),
+    **dict.fromkeys(("statements", "live_waiting"), ("gi", "")),
     "keys": ("", "gn"),
     "sessions": ("n", "g"),
     "reading_turns": ("n", ""),

@@ -28,6 +28,7 @@ from edugraph_common.runtime.messaging.packed_rows import unpack_rows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_common.runtime.shared_state.live_counts import LiveCounts
+from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.recent_statements import (
     MOMENTS,
     MOST_BYTES,
@@ -314,9 +315,15 @@ def test_the_figures_of_a_source_have_the_rows_that_wait(
     def tomorrow() -> datetime:
         return datetime.now(UTC) + timedelta(days=1)
 
-    days = LiveDays(SourceRegistry(client), LiveCounts(client), Jobs(client), tomorrow)
-    [of_source] = [of for source, of in days.recent() if source.name == sender.source]
-    [found] = [each for each in of_source if each.accepted]
+    days = LiveDays(
+        SourceRegistry(client), LiveCounts(client), LiveWaiting(client), Jobs(client), tomorrow
+    )
+    [recent] = [each for each in days.recent() if each.source.name == sender.source]
+    [found] = [each for each in recent.days if each.accepted]
+    # Nothing takes the messages of this gateway, so the first statement is the one that waits.
+    assert recent.oldest_waiting is not None
+    assert begin <= recent.oldest_waiting <= between
+    assert found.oldest_waiting == recent.oldest_waiting
     assert (found.accepted, found.waiting) == (2, 2)
     assert found.first_accepted is not None
     assert begin <= found.first_accepted <= between

@@ -12,6 +12,7 @@ from edugraph_common.contracts.errors import Retryable
 from edugraph_gateway.operations.live_sources import (
     LiveDays,
     LiveFigures,
+    RecentSource,
     is_silent,
     lag_seconds,
 )
@@ -26,27 +27,18 @@ def day(of: date = TODAY, **more: Any) -> LiveDay:
 
 
 @pytest.mark.parametrize(
-    ("found", "seconds"),
+    ("oldest_waiting", "seconds"),
     [
-        (day(), 0),
-        (day(first_accepted=NOW - timedelta(minutes=9), waiting=0), 0),
-        # Nothing of the day was written yet.
-        (day(first_accepted=NOW - timedelta(minutes=9), waiting=3), 540),
-        # Something was written, and since then nothing more.
-        (
-            day(
-                first_accepted=NOW - timedelta(hours=9),
-                written_until=NOW - timedelta(minutes=2),
-                waiting=3,
-            ),
-            120,
-        ),
+        (None, 0),
+        (NOW - timedelta(minutes=9), 540),
         # The clocks of two machines differ.
-        (day(written_until=NOW + timedelta(seconds=5), waiting=3), 0),
+        (NOW + timedelta(seconds=5), 0),
     ],
 )
-def test_the_lag_is_the_time_since_something_was_written(found: LiveDay, seconds: float) -> None:
-    assert lag_seconds(found, NOW) == seconds
+def test_the_lag_is_the_age_of_the_oldest_row_that_waits(
+    oldest_waiting: datetime | None, seconds: float
+) -> None:
+    assert lag_seconds(oldest_waiting, NOW) == seconds
 
 
 def source(name: str = "lms", **more: Any) -> DataSource:
@@ -113,13 +105,13 @@ def test_a_silence_that_is_longer_than_the_school_hours_is_refused(minutes: int)
 
 @dataclass
 class Days:
-    sources: list[tuple[DataSource, list[LiveDay]]] = field(default_factory=list)
+    sources: list[RecentSource] = field(default_factory=list)
     is_away: bool = False
 
     def now(self) -> datetime:
         return NOW
 
-    def recent(self) -> list[tuple[DataSource, list[LiveDay]]]:
+    def recent(self) -> list[RecentSource]:
         if self.is_away:
             raise Retryable("Redis is away")
         return self.sources
@@ -135,14 +127,21 @@ def figures_of(days: Days) -> dict[tuple[str, ...], float]:
 
 
 def test_what_came_before_midnight_and_waits_is_counted_after_it() -> None:
-    """Out: yesterday in `recent`; the sum, or the largest lag, of both days."""
+    """Out: the sum of both days; the lag of a source without recent days."""
     before = NOW - timedelta(minutes=15)
     yesterday = day(
         YESTERDAY, accepted=40, waiting=7, rejected=2, first_accepted=before, last_accepted=before
     )
     today = day(accepted=3, first_accepted=NOW, last_accepted=NOW, written_until=NOW)
     expected = source("silent", silent_after_minutes=5, school_hours="00:00-23:59")
-    sources = [(source(), [yesterday, today]), (expected, [])]
+    sources = [
+        # Something was written a second ago, and a row of yesterday waits still.
+        RecentSource(source(), [yesterday, today], before),
+        RecentSource(expected, []),
+        # Nothing came for two days, and the server has been away for longer.
+        RecentSource(source("older"), [], NOW - timedelta(days=3)),
+        RecentSource(source("done"), [day(accepted=1, last_accepted=before)]),
+    ]
     assert figures_of(Days(sources)) == {
         ("edugraph_live_rows", "lms", "accepted"): 43,
         ("edugraph_live_rows", "lms", "waiting"): 7,
@@ -150,6 +149,12 @@ def test_what_came_before_midnight_and_waits_is_counted_after_it() -> None:
         ("edugraph_live_lag_seconds", "lms"): 900,
         ("edugraph_live_last_accepted_seconds", "lms"): NOW.timestamp(),
         ("edugraph_live_source_silent", "silent"): 1,
+        ("edugraph_live_lag_seconds", "older"): 259_200,
+        ("edugraph_live_rows", "done", "accepted"): 1,
+        ("edugraph_live_rows", "done", "waiting"): 0,
+        ("edugraph_live_rows", "done", "rejected"): 0,
+        ("edugraph_live_lag_seconds", "done"): 0,
+        ("edugraph_live_last_accepted_seconds", "done"): before.timestamp(),
     }
 
 

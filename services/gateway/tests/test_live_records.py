@@ -1,7 +1,7 @@
 """Live records are gathered into messages, and answered after the broker's confirm."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from edugraph_common.contracts.live_days import (
 from edugraph_common.contracts.messages import INLINE_BYTES, LiveBatch, person_mark
 from edugraph_common.runtime.messaging.packed_rows import rows_of
 from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.live_waiting import WaitingBatch
 from edugraph_gateway.operations.dead_letter_operator import with_sender
 from edugraph_gateway.submission.live_records import (
     MOST_WAITING_BYTES,
@@ -57,9 +58,28 @@ class Numbers:
         return first
 
 
-def gatherer(broker: Broker) -> LiveGatherer:
+class Waiting:
+    """The acceptance numbers that wait, by source, as Redis keeps them. `is_away` stands for a Redis that is gone."""
+
+    def __init__(self) -> None:
+        self.numbers: set[WaitingBatch] = set()
+        self.is_away = False
+
+    def add(self, batches: Collection[WaitingBatch]) -> None:
+        self.numbers.update(batches)
+
+    def remove(self, batches: Collection[WaitingBatch]) -> None:
+        if self.is_away:
+            raise Retryable("Redis is away")
+        self.numbers.difference_update(batches)
+
+
+def gatherer(broker: Broker, waiting: Waiting | None = None) -> LiveGatherer:
     numbers: Any = Numbers()
-    return LiveGatherer(numbers, broker, lambda: NOW, CapacityLimiter(1), {})
+    kept: Any = waiting or Waiting()
+    return LiveGatherer(
+        numbers, kept, broker, lambda: NOW, CapacityLimiter(1), platform_prefixes={}
+    )
 
 
 def records(number: int, text: str = "x", first: int = 0) -> tuple[dict[str, Any], ...]:
@@ -233,3 +253,45 @@ def test_a_letter_that_is_sent_again_has_the_mark_of_its_sender_in_each_part() -
         {},
         {"acceptance": "x"},
     ]
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+def test_batches_wait_from_before_they_are_sent_until_they_are_refused(is_accepted: bool) -> None:
+    """Out: `add` before the message; `remove` after a refusal."""
+    waiting = Waiting()
+    seen_by_the_broker: list[set[WaitingBatch]] = []
+
+    async def confirm() -> None:
+        seen_by_the_broker.append(set(waiting.numbers))
+        if not is_accepted:
+            raise QueueFull("full")
+
+    async def run() -> list[Any]:
+        requests = [LiveRecords(SENDER, source, records(2)) for source in ("canvas", "moodle")]
+        return await all_of(gatherer(Broker(confirm), waiting), *requests)
+
+    answers = asyncio.run(run())
+    both = {WaitingBatch("canvas", NUMBER), WaitingBatch("moodle", NUMBER + 1)}
+    assert seen_by_the_broker == [both]
+    if is_accepted:
+        assert waiting.numbers == both
+    else:
+        assert waiting.numbers == set()
+        assert all(isinstance(answer, QueueFull) for answer in answers)
+
+
+def test_a_refusal_is_told_even_if_redis_is_away() -> None:
+    """Out: `suppress` around `remove`: the sender would get another error than that of the broker."""
+    waiting = Waiting()
+    waiting.is_away = True
+
+    async def refuse() -> None:
+        raise QueueFull("full")
+
+    async def run() -> list[Any]:
+        return await all_of(
+            gatherer(Broker(refuse), waiting), LiveRecords(SENDER, "canvas", records(1))
+        )
+
+    [answer] = asyncio.run(run())
+    assert isinstance(answer, QueueFull)

@@ -61,7 +61,11 @@ def make_application(gateway: Gateway) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
         working = [
-            asyncio.create_task(keep_reaping(gateway.intake.submitter, gateway.queue_depth)),
+            asyncio.create_task(
+                keep_reaping(
+                    gateway.intake.submitter, gateway.queue_depth, gateway.forget_lost_batches
+                )
+            ),
             asyncio.create_task(keep_sweeping(gateway.sweep, gateway.end_records)),
         ]
         if gateway.read_reports is not None:

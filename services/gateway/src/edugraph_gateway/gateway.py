@@ -30,6 +30,7 @@ from edugraph_common.runtime.shared_state.callers import KeyRing
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_common.runtime.shared_state.live_counts import LiveCounts
+from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.oidc import Issuer
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
@@ -46,6 +47,7 @@ from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.held_queues import HeldQueues, keep_reading_reports
 from edugraph_gateway.operations.live_sources import LiveDays
+from edugraph_gateway.operations.lost_batches import LostBatches
 from edugraph_gateway.operations.readiness import Probes, make_probes
 from edugraph_gateway.operations.restriction import Restrictions, restricted_from_importer
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
@@ -92,6 +94,7 @@ class Gateway:
     broker_figures: BrokerFigures
     analysis_backlog: AnalysisBacklog
     live_days: LiveDays
+    forget_lost_batches: Callable[[], int]
     queue_depth: Callable[[str], int]
     # The value is None if workers send no reports.
     read_reports: Callable[[], Coroutine[Any, Any, None]] | None
@@ -132,7 +135,14 @@ def open_gateway(
     api_keys = KeysWithBootstrap(client, bootstrap_key)
     acceptance_numbers = AcceptanceNumbers(client)
     platforms = Platforms.of_addresses(settings.platform_prefixes)
-    live = LiveGatherer(acceptance_numbers, publisher, now, threads, platforms.prefixes)
+    live = LiveGatherer(
+        acceptance_numbers,
+        LiveWaiting(client),
+        publisher,
+        now,
+        threads,
+        platform_prefixes=platforms.prefixes,
+    )
     live_counts = LiveCounts(client)
     statements = StatementReceiver(
         live=live,
@@ -214,7 +224,15 @@ def open_gateway(
         ),
         broker_figures=broker_figures(settings, celery_app, letter_store.counts),
         analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
-        live_days=LiveDays(SourceRegistry(client), live_counts, jobs, now),
+        live_days=LiveDays(SourceRegistry(client), live_counts, LiveWaiting(client), jobs, now),
+        forget_lost_batches=LostBatches(
+            sources=SourceRegistry(client),
+            waiting=LiveWaiting(client),
+            jobs=jobs,
+            queue_depth=queue_depth(celery_app),
+            held_queues=held_queues.reasons,
+            now=now,
+        ).forget,
         queue_depth=queue_depth(celery_app),
         end_records=partial(end_old_records, submitter),
         read_reports=partial(keep_reading_reports, celery_app, held_queues)

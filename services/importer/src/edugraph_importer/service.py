@@ -62,6 +62,7 @@ from edugraph_common.runtime.shared_state.job_store import (
     Jobs,
     NewJob,
 )
+from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting, WaitingBatch
 from edugraph_common.runtime.shared_state.object_store import (
     EXPORTS,
     Blobs,
@@ -144,6 +145,7 @@ class Importer:
     graph: Graph
     jobs: Jobs
     windows: AnalysisWindows
+    live_waiting: LiveWaiting
     members: CourseMembers
     epochs: AnswerEpochs
     blobs: Blobs
@@ -311,19 +313,35 @@ class Importer:
         after the last part if a part was rejected.
         """
         rejected: list[Rejected] = []
-        for batch in batches_of(message):
+        batches = batches_of(message)
+        waiting = _waiting_of(message)
+        self._note_waiting(batches, waiting)
+        for batch, waiting_batch in zip(batches, waiting, strict=True):
             self._open_day(batch)
             try:
                 self._write(batch)
             except Rejected as problem:
                 # The other parts belong to other sources or callers.
                 rejected.append(problem)
+            else:
+                self.live_waiting.remove([waiting_batch])
         if rejected:
             raise rejected[0]
         return len(message.parts)
 
+    def _note_waiting(
+        self, batches: Sequence[ImportBatch], waiting: Sequence[WaitingBatch]
+    ) -> None:
+        """Note again that the batches wait that have no outcome. Redis may have lost what the gateway noted."""
+        still_waiting = []
+        for batch, waiting_batch in zip(batches, waiting, strict=True):
+            if self.jobs.unsettled(batch.job_id, range(batch.batch, batch.batch + 1)):
+                still_waiting.append(waiting_batch)
+        self.live_waiting.add(still_waiting)
+
     def live_failed(self, message: LiveBatch, reason: str) -> None:
         """Settle the parts of a live batch that was given up, except those that were written."""
+        self.live_waiting.remove(_waiting_of(message))
         try:
             batches = batches_of(message)
         except Rejected:
@@ -967,6 +985,11 @@ class Importer:
             data=data,
         )
         emit(self.app, event)
+
+
+def _waiting_of(message: LiveBatch) -> list[WaitingBatch]:
+    """Return the parts of a live batch as the gateway has counted them."""
+    return [WaitingBatch(part.rights.source, part.acceptance) for part in message.parts]
 
 
 def _failed(message: ImportBatch, reason: str) -> BatchOutcome:

@@ -24,6 +24,7 @@ from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
 from edugraph_common.runtime.shared_state.server_checks import ask_blobs, ask_redis
@@ -74,8 +75,11 @@ def make_worker(settings: Settings) -> App:
             GraphSettings(), kept, telemetry.graph_version, partial(read_stored_rows, blobs)
         )
         epochs = AnswerEpochs(client)
+        windows = AnalysisWindows(client)
+        live_waiting = LiveWaiting(client)
         texts = RedisTexts(client)
-        audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)
+        privacy_secret = secret_of(settings.privacy_secret)
+        audit = Audit(client, privacy_secret, settings.audit_retention_days)
         letters = open_dead_letters(settings)
         prefixes = {
             platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()
@@ -84,7 +88,8 @@ def make_worker(settings: Settings) -> App:
             app=app,
             graph=graph,
             jobs=jobs,
-            windows=AnalysisWindows(client),
+            windows=windows,
+            live_waiting=live_waiting,
             members=members,
             epochs=epochs,
             blobs=blobs,

@@ -168,6 +168,8 @@ class LiveDay(ContractModel):
     - `observed`: rows that were looked at while the source was observed. They were not written.
     - `outcomes`: what would become of them -> their number: a type of record, why a row would be set aside, or `not
       relevant`.
+    - `oldest_waiting`: when the oldest of the rows was accepted that wait to be written. Rows that were given up wait
+      no longer; they are dead letters.
     - `written_until`: when the importer last changed the job of the day. `waiting` rows were accepted, and the job
       has not counted them yet. `rejected` is the number of rows that the job has set aside.
     """
@@ -189,6 +191,7 @@ class LiveDay(ContractModel):
     outcomes: dict[str, int] = {}
     written_until: datetime | None = None
     waiting: int = 0
+    oldest_waiting: datetime | None = None
     rejected: int = 0
 
 

@@ -8,13 +8,12 @@ from datetime import UTC, date, datetime, time, timedelta
 
 _PREFIX = "live-"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECONDS_OF_DAY = 86_400_000_000
+MICROSECONDS_OF_DAY = 86_400_000_000
 
 
 def live_job_id(source_name: str, acceptance: int) -> str:
     """Return the id of the job of a source and of the day, in UTC, of an acceptance number."""
-    accepted = _BEGINNING + timedelta(microseconds=acceptance)
-    return live_job_id_of_day(source_name, accepted.date())
+    return live_job_id_of_day(source_name, accepted_at(acceptance).date())
 
 
 def live_job_id_of_day(source_name: str, day: date) -> str:
@@ -24,7 +23,17 @@ def live_job_id_of_day(source_name: str, day: date) -> str:
 
 def live_batch_number(acceptance: int) -> int:
     """Return the number of a batch within its job: the microseconds since the day began."""
-    return acceptance % _MICROSECONDS_OF_DAY
+    return acceptance % MICROSECONDS_OF_DAY
+
+
+def accepted_at(acceptance: int) -> datetime:
+    """Return the time of acceptance that an acceptance number states."""
+    return _BEGINNING + timedelta(microseconds=acceptance)
+
+
+def first_of_day(day: date) -> int:
+    """Return the smallest acceptance number of a day in UTC."""
+    return (datetime.combine(day, time(), UTC) - _BEGINNING) // timedelta(microseconds=1)
 
 
 def is_live_job(job_id: str) -> bool:

@@ -962,6 +962,18 @@ _REDIS = (
         Words("40 days", "40 天"),
     ),
     DataPlace(
+        "redis.live_waiting",
+        Store.REDIS,
+        ("edugraph:live-waiting:*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "when the live rows of each source were accepted that are not written yet",
+            "各来源尚未写入的实时数据是何时接收的",
+        ),
+        Words("until they are written, 40 days at most", "直到写入为止，最多 40 天"),
+    ),
+    DataPlace(
         "redis.sessions",
         Store.REDIS,
         ("edugraph:session:*", "edugraph:sessions"),

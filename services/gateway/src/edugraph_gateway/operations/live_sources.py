@@ -22,6 +22,7 @@ from edugraph_common.runtime.shared_state.live_counts import (
     LAST_ACCEPTED,
     LiveCounts,
 )
+from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
 from edugraph_gateway.submission.live_sources import OUTCOME
 from edugraph_gateway.submission.statements import RULE
@@ -31,11 +32,24 @@ SCHOOL_DAYS = 5  # Monday to Friday
 
 
 @dataclass(frozen=True)
+class RecentSource:
+    """A source and those of its last two days (UTC) that have counts.
+
+    `oldest_waiting`: when the oldest of its rows was accepted that are not written yet, or None if no row waits.
+    """
+
+    source: DataSource
+    days: list[LiveDay]
+    oldest_waiting: datetime | None = None
+
+
+@dataclass(frozen=True)
 class LiveDays:
     """Reads the days of sources. Each method raises Retryable when Redis does not answer."""
 
     sources: SourceRegistry
     counts: LiveCounts
+    waiting: LiveWaiting
     jobs: Jobs
     now: Callable[[], datetime]
 
@@ -71,27 +85,32 @@ class LiveDays:
             job_id=job_id,
             first_accepted=_moment(first_accepted),
             last_accepted=_moment(last_accepted),
+            oldest_waiting=self.waiting.oldest_of_day(source, day),
             broken_rules=rules,
             outcomes=outcomes,
             **numbers,
         )
 
-    def recent(self) -> list[tuple[DataSource, list[LiveDay]]]:
-        """Return sources with those of their last two days that have counts.
+    def recent(self) -> list[RecentSource]:
+        """Return the sources that send live, or should.
 
         Rows that came before midnight may be written after it. Sources that send nothing live are left out, and those
         above a number that no school has.
         """
         today = self.now().astimezone(UTC).date()
-        found: list[tuple[DataSource, list[LiveDay]]] = []
-        for source in self.sources.all():
+        found: list[RecentSource] = []
+        sources = self.sources.all()
+        oldest = self.waiting.oldest([source.name for source in sources])
+        for source in sources:
             days = []
             for day in (today - timedelta(days=1), today):
                 stored = self.counts.of(source.name, day)
                 if stored:
                     days.append(self._read(source.name, day, stored))
-            if days or source.silent_after_minutes is not None:
-                found.append((source, days))
+            oldest_waiting = oldest.get(source.name)
+            sends_live = bool(days) or oldest_waiting is not None
+            if sends_live or source.silent_after_minutes is not None:
+                found.append(RecentSource(source, days, oldest_waiting))
         return found[: metrics.MOST_LIVE_SOURCES]
 
 
@@ -101,12 +120,12 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text)
 
 
-def lag_seconds(day: LiveDay, now: datetime) -> float:
-    """Return since when rows of a day wait while nothing of it is written, or 0 if no row waits."""
-    written_until = day.written_until or day.first_accepted
-    if not day.waiting or written_until is None:
+def lag_seconds(oldest_waiting: datetime | None, now: datetime) -> float:
+    """Return the age of the oldest row that waits, or 0 if no row waits."""
+    if oldest_waiting is None:
         return 0.0
-    return max(0.0, (now - written_until).total_seconds())
+    # The clock of another gateway may be ahead.
+    return max(0.0, (now - oldest_waiting).total_seconds())
 
 
 def is_silent(source: DataSource, last_accepted: datetime | None, now: datetime) -> bool:
@@ -147,16 +166,18 @@ class LiveFigures(Collector):
             sources = self._days.recent()
         except Failure:
             return []
-        for source, of_source in sources:
+        for recent in sources:
+            source = recent.source
             name = source.name
-            moments = [day.last_accepted for day in of_source if day.last_accepted is not None]
+            moments = [day.last_accepted for day in recent.days if day.last_accepted is not None]
             newest = max(moments, default=None)
             if source.silent_after_minutes is not None:
                 silent.add_metric([name], is_silent(source, newest, now))
+            if newest is not None or recent.oldest_waiting is not None:
+                lag.add_metric([name], lag_seconds(recent.oldest_waiting, now))
             if newest is None:
                 continue
             for state in metrics.LIVE_STATES:
-                rows.add_metric([name, state], sum(getattr(day, state) for day in of_source))
-            lag.add_metric([name], max(lag_seconds(day, now) for day in of_source))
+                rows.add_metric([name, state], sum(getattr(day, state) for day in recent.days))
             last.add_metric([name], newest.timestamp())
         return [rows, lag, last, silent]

@@ -52,13 +52,20 @@ NOT_DELIVERED = (
 log = structlog.get_logger()
 
 
-async def keep_reaping(submitter: JobSubmitter, queue_depth: Callable[[str], int]) -> None:
+async def keep_reaping(
+    submitter: JobSubmitter,
+    queue_depth: Callable[[str], int],
+    forget_lost_batches: Callable[[], int],
+) -> None:
     """Reap every minute, until the task is cancelled. `queue_depth` returns the number of messages in a queue."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
             await reap(submitter, queue_depth)
             await clean(submitter)
+            lost = await anyio.to_thread.run_sync(forget_lost_batches)
+            if lost:
+                log.warning("live_batches_lost", batches=lost)
         except Failure as away:
             log.warning("reaper_waits", reason=away.reason)
 

@@ -10,6 +10,7 @@ queue have one, and the broker refuses what is beyond it.
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from edugraph_common.runtime.messaging.packed_rows import pack_rows
 from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
 from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting, WaitingBatch
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.publisher import Publisher
 from edugraph_gateway.submission.rights import rights_of
@@ -85,13 +87,16 @@ class LiveGatherer:
     def __init__(
         self,
         acceptance_numbers: AcceptanceNumbers,
+        waiting: LiveWaiting,
         publisher: Publisher,
         now: Callable[[], datetime],
         threads: CapacityLimiter,
+        *,
         platform_prefixes: Mapping[str, str],
     ) -> None:
         self._platforms = dict(platform_prefixes)
         self._acceptance_numbers = acceptance_numbers
+        self._waiting_batches = waiting
         self._publisher = publisher
         self._now = now
         self._threads = threads
@@ -167,14 +172,13 @@ class LiveGatherer:
         records: dict[Sender, list[dict[str, Any]]] = {}
         for request in requests:
             records.setdefault(request.sender, []).extend(request.records)
-        first_number = await in_time(
-            lambda: self._acceptance_numbers.take(len(records)),
-            WRITE_TIMEOUT_SECONDS,
-            self._threads,
+        batches = await in_time(
+            lambda: self._begin(list(records)), WRITE_TIMEOUT_SECONDS, self._threads
         )
         parts = []
         job_ids = {}
-        for acceptance, (sender, sent) in enumerate(records.items(), start=first_number):
+        for batch, (sender, sent) in zip(batches, records.items(), strict=True):
+            acceptance = batch.acceptance
             job_id = live_job_id(sender.source, acceptance)
             job_ids[sender] = job_id
             part = LivePart(
@@ -185,12 +189,35 @@ class LiveGatherer:
             )
             parts.append(part)
         now = self._now()
+        first = batches[0]
         message = LiveBatch(
-            job_id=live_job_id(parts[0].rights.source, first_number),
+            job_id=live_job_id(first.source, first.acceptance),
             parts=tuple(parts),
             accepted_at=now.timestamp(),
             deadline=deadline_of_job(now),
         )
-        task_id = task_id_for(message.job_id, f"live-{first_number}")
-        await self._publisher.send(TASK, message, task_id=task_id)
+        task_id = task_id_for(message.job_id, f"live-{first.acceptance}")
+        try:
+            await self._publisher.send(TASK, message, task_id=task_id)
+        except Failure:
+            # If the broker has the message all the same, the importer adds its batches again.
+            with suppress(Retryable):
+                await in_time(
+                    lambda: self._waiting_batches.remove(batches),
+                    WRITE_TIMEOUT_SECONDS,
+                    self._threads,
+                )
+            raise
         return job_ids
+
+    def _begin(self, senders: Sequence[Sender]) -> list[WaitingBatch]:
+        """Return a batch for each sender, with its acceptance number. Raises Retryable.
+
+        The batches wait from before they are sent, because an importer may write them before the confirm comes.
+        """
+        first_number = self._acceptance_numbers.take(len(senders))
+        batches = []
+        for acceptance, sender in enumerate(senders, start=first_number):
+            batches.append(WaitingBatch(sender.source, acceptance))
+        self._waiting_batches.add(batches)
+        return batches

@@ -361,7 +361,7 @@ LIVE_ROWS = Gauge(
 LIVE_LAG = Gauge(
     "gateway",
     "live_lag_seconds",
-    "Time for which live rows have waited and none was written; 0 if none waits",
+    "Age of the oldest live row that was accepted and is neither written nor given up; 0 if none waits",
     (_source,),
     opened_apart=True,
 )

@@ -75,6 +75,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.statements",
             "redis.statement_moments",
             "redis.live_counts",
+            "redis.live_waiting",
         ),
         reads=(
             _RESULTS,
@@ -109,6 +110,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.course_contexts",
             "redis.members_asked",
             "redis.statements",
+            "redis.live_waiting",
             "redis.answer_epochs",
             "redis.turns",
             "redis.to_clean",
