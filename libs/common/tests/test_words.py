@@ -1,12 +1,13 @@
 """A name or an id is found beside every kind of neighbour, and not inside of a longer word."""
 
+import time
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.words import as_searched, standing_alone
+from edugraph_common.contracts.words import as_searched, is_in, standing_alone
 
 # A few characters of each kind. A digit is a kind of its own, and so are the letters of each script.
 DIGITS = "0179"
@@ -149,3 +150,108 @@ def test_of_two_ids_at_one_place_the_shorter_one_is_found_as_well() -> None:
 @pytest.mark.parametrize("words", [[], [""]])
 def test_there_is_no_pattern_for_nothing(words: list[str]) -> None:
     assert standing_alone(words) is None
+
+
+# --- escapes of programs, and names that are spelt out -------------------------------------------------------------
+
+
+def json_escaped(text: str) -> str:
+    units = text.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[index : index + 4]}" for index in range(0, len(units), 4))
+
+
+def percent_encoded(text: str, encoding: str = "utf-8") -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode(encoding))
+
+
+ESCAPED = {
+    "decimal": lambda text: "".join(f"&#{ord(each)};" for each in text),
+    "decimal without an end": lambda text: "".join(f"&#{ord(each)}" for each in text),
+    "hexadecimal": lambda text: "".join(f"&#x{ord(each):x};" for each in text),
+    "twice": lambda text: "".join(f"&amp;#{ord(each)};" for each in text),
+    "three times": lambda text: "".join(f"&amp;amp;#X{ord(each):X};" for each in text),
+    "one of them": lambda text: f"&#{ord(text[0])};{text[1:]}",
+    "an address": percent_encoded,
+    "an address in an address": lambda text: percent_encoded(text).replace("%", "%25"),
+    "JSON": json_escaped,
+    "JSON in JSON": lambda text: json_escaped(text).replace("\\", "\\\\"),
+}
+BESIDE = ["", " ", "的", "_", "/", ";", "和"]
+HIDDEN_WORDS = IDS | st.from_regex(r"[A-Z][a-zé]{2,8}", fullmatch=True) | HAN_NAMES
+
+
+@settings(max_examples=60)
+@given(HIDDEN_WORDS, st.sampled_from(sorted(ESCAPED)), *[st.sampled_from(BESIDE)] * 2)
+def test_no_escape_hides_a_word(word: str, way: str, before: str, behind: str) -> None:
+    """Out: any branch of `_unescaped`, or `escapes_in` in `readings_of`."""
+    text = f"{before}{ESCAPED[way](word)}{behind}"
+    assert is_in(standing_alone([word]), text), text
+    assert not is_in(standing_alone([f"{word}9Q"]), text)
+
+
+@pytest.mark.parametrize("name", ["李华", "欧阳思齐"])
+def test_a_name_in_an_address_of_an_old_system_is_found(name: str) -> None:
+    assert is_in(standing_alone([name]), f"/{percent_encoded(name, 'gb18030')}.doc")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Tom & Li", "Tom &amp; Li"),
+        ("O'Brien", "O&#39;Brien"),
+        ("O'Brien", "O&rsquo;Brien"),
+        ("José", "Jos&eacute;"),
+        ("Mia Berg", "Mia%20Berg.csv"),
+        ("Mia Berg", "Mia&nbsp;Berg"),
+        ("Mia", "&quot;Mia&quot;"),
+        ("Mia", "&lt;b&gt;Mia&lt;/b&gt;"),
+        ("𠮷野", "\\ud842\\udfb7\\u91ce"),
+        # These only look like escapes.
+        ("13812345678", "100%13812345678"),
+        ("20240317", "20%20240317"),
+        ("AT&Tom", "AT&Tom"),
+    ],
+)
+def test_signs_of_names_are_found_behind_escapes_and_beside_what_looks_like_one(
+    name: str, text: str
+) -> None:
+    """Out: the first reading in `readings_of`."""
+    assert is_in(standing_alone([name]), text)
+
+
+@settings(max_examples=60)
+@given(
+    st.from_regex(r"[A-Z][a-zé]{1,8}", fullmatch=True),
+    st.sampled_from("-._*·"),
+    *[st.sampled_from(["", " ", "的", "(", "9", ", "])] * 2,
+)
+def test_a_name_that_is_spelt_out_is_found(name: str, sign: str, before: str, behind: str) -> None:
+    """Out: `spelt_out_in` in `readings_of`."""
+    spelt = sign.join(name)
+    assert is_in(standing_alone([name]), f"{before}{spelt}{behind}")
+    assert not is_in(standing_alone([name]), f"x{spelt}")
+    if len(name) > 2:
+        assert is_in(standing_alone([name]), f"so {' '.join(name)}!")
+
+
+@settings(max_examples=40)
+@given(HAN_NAMES, st.sampled_from([" ", "-", "_", ".", "*", "·", "\u3000"]))
+def test_signs_between_its_characters_hide_no_chinese_name(name: str, sign: str) -> None:
+    """Out: `_BETWEEN_UNSPACED` in `readings_of`."""
+    assert is_in(standing_alone([name]), f"我和{sign.join(name)}一起")
+
+
+@pytest.mark.parametrize(
+    ("word", "text"), [("An", "a n"), ("Mia", "M-ia"), ("12", "1-2"), ("Al", "a l")]
+)
+def test_what_is_no_spelling_out_is_not_read_as_one(word: str, text: str) -> None:
+    assert not is_in(standing_alone([word], ignore_case=True), text)
+
+
+@pytest.mark.parametrize(
+    "part", ["&amp;", "%25", "\\", "&#1", "a-", "李 ", "%E6", "&" + "a" * 31, "a "]
+)
+def test_hostile_texts_take_time_in_proportion_to_their_length(part: str) -> None:
+    began = time.process_time()
+    is_in(standing_alone(["Mia Berg"]), part * (200_000 // len(part)))
+    assert time.process_time() - began < 5

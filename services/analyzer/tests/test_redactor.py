@@ -1,5 +1,7 @@
 """How private spans become placeholders and come back, whatever finds them: here they are given."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from edugraph_analyzer import redaction
 from edugraph_analyzer.course_names import CourseNames
+from edugraph_analyzer.documents import Person
 from edugraph_analyzer.private_forms import FORMS, MOST_DIGITS, Needs
 from edugraph_analyzer.private_names import INTRODUCTIONS
 from edugraph_analyzer.redaction import TAGS, Redactor, holds_placeholder
@@ -177,3 +180,63 @@ def test_nothing_private_is_nothing_changed(finds) -> None:
     finds()
     assert Redactor(()).redact("") == ""
     assert Redactor(()).redact("ab") == "ab"
+
+
+# --- escapes of programs, and names that are spelt out -------------------------------------------------------------
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "decimal": lambda text: "".join(f"&#{ord(each)};" for each in text),
+    "hexadecimal": lambda text: "".join(f"&#x{ord(each):x};" for each in text),
+    "twice": lambda text: "".join(f"&amp;#{ord(each)};" for each in text),
+    "one of them": lambda text: f"{text[:-1]}&#{ord(text[-1])};",
+    "an address": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "JSON": lambda text: "".join(f"\\u{ord(each):04x}" for each in text),
+}
+PRIVATE = {
+    "王小明": Redactor((Person("STUDENT", "王小明", is_name=True),)),
+    "Kowalczyk": Redactor((Person("STUDENT", "Ada Kowalczyk", is_name=True),)),
+    "欧阳思齐": Redactor((), members=(CourseNames(["欧阳思齐"]),)),
+    "Zephyrine": Redactor((), members=(CourseNames(["Zephyrine Quill"]),)),
+    "13812345678": Redactor(()),
+    "mia.berg@example.org": Redactor(()),
+}
+
+
+@pytest.mark.parametrize("way", ESCAPES)
+@pytest.mark.parametrize("private", PRIVATE)
+@pytest.mark.parametrize("around", ["{}", "昨天和{}一起", "I met {} & co.", "100%, {}; 5 %"])
+def test_no_escape_hides_what_is_private(private: str, way: str, around: str) -> None:
+    """Out: `escapes_in` in `readings_of`, or the places that `_without` gives."""
+    escaped = ESCAPES[way](private)
+    text = around.format(escaped)
+    redactor = replace(PRIVATE[private], originals={}, _placeholders={}, _counts={})
+    redacted = redactor.redact(text)
+    assert escaped not in redacted
+    [placeholder] = redactor.originals
+    assert redacted == around.format(placeholder)
+    assert redactor.restore(redacted) == text
+
+
+@pytest.mark.parametrize("private", ["Kowalczyk", "Zephyrine"])
+@pytest.mark.parametrize("sign", ["-", ".", "_", "*", "·", " "])
+@pytest.mark.parametrize("around", ["{}", "and {} said", "和{}一起", "({})"])
+def test_a_name_that_is_spelt_out_is_private(private: str, sign: str, around: str) -> None:
+    """Out: `spelt_out_in` in `readings_of`."""
+    text = around.format(sign.join(private))
+    redactor = replace(PRIVATE[private], originals={}, _placeholders={}, _counts={})
+    redacted = redactor.redact(text)
+    assert sign.join(private[1:]) not in redacted
+    assert redactor.restore(redacted) == text
+
+
+@pytest.mark.parametrize("text", ["100%13812345678", "a&13812345678", "50%\u002013812345678"])
+def test_what_only_looks_like_an_escape_hides_nothing(text: str) -> None:
+    """Out: the first reading of `readings_of`."""
+    assert "13812345678" not in Redactor(()).redact(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["x &lt; y &amp; z", "100%20", "i.e. a-b-c", "R&D &c.", "\\u0041bc"]
+)
+def test_escapes_without_anything_private_stay(text: str) -> None:
+    assert Redactor(()).redact(text) == text

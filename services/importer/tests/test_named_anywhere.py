@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 from typing import Any, cast
+from urllib.parse import quote
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -70,6 +71,13 @@ def plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).translate({0x200B: None, 0xAD: None})
 
 
+def spelt_out(word: str) -> list[str]:
+    """Return a name of one word with a sign between its characters. Ids and names of several words have no such form."""
+    if not word.isalpha():
+        return []
+    return ["-".join(word), ".".join(word), " ".join(word)]
+
+
 @st.composite
 def words_with_neighbours(draw: st.DrawFn) -> tuple[str, str, str]:
     word = draw(st.sampled_from((STUDENT, ID_AT_LMS, *NAMES)))
@@ -83,6 +91,12 @@ def words_with_neighbours(draw: st.DrawFn) -> tuple[str, str, str]:
         word.translate(FULL_WIDTH),
         "\u200b".join(word),
         "\u00ad".join(word),
+        unicodedata.normalize("NFKC", word.translate(FULL_WIDTH)),
+        "".join(f"&#{ord(each)};" for each in word),
+        "".join(f"&amp;#x{ord(each):x};" for each in word),
+        quote(word, safe=""),
+        "".join(f"\\u{ord(each):04x}" for each in word),
+        *spelt_out(word),
     )
     written = draw(st.sampled_from(forms))
     return before, written, behind

@@ -139,7 +139,7 @@ def _rule() -> tuple[FindWords, str]:
     """Return the function that finds names in texts, and its description. The analyzer's one is preferred."""
     try:
         from edugraph_analyzer.documents import Person
-        from edugraph_analyzer.plain_text import folded, plain_reading
+        from edugraph_analyzer.plain_text import folded, readings_of
         from edugraph_analyzer.private_names import own_names
     except ModuleNotFoundError:
         return (
@@ -148,11 +148,14 @@ def _rule() -> tuple[FindWords, str]:
         )
 
     def find(text: str, words: Iterable[Word]) -> Iterator[tuple[int, int, Word]]:
-        plain, origin = plain_reading(text)
-        for word in words:
-            for start, end, _ in own_names(
-                plain, folded(plain), [Person("STUDENT", word.value, word.is_name)]
-            ):
-                yield origin[start], origin[end - 1] + 1, word
+        found = dict[tuple[int, int, Word], None]()
+        sought = list(words)
+        for reading in readings_of(text):
+            lower = folded(reading.plain)
+            for word in sought:
+                people = [Person("STUDENT", word.value, word.is_name)]
+                for start, end, _ in own_names(reading.plain, lower, people):
+                    found[reading.starts[start], reading.ends[end - 1], word] = None
+        yield from found
 
     return find, "the analyzer's rules"

@@ -2,7 +2,11 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
+
+from edugraph_common.contracts.words import Replacement, escapes_in, replaced, spelt_out_in
 
 _SAME = str.maketrans(
     {"’": "'", "‘": "'", "`": "'", "‐": "-", "‑": "-", "–": "-", "—": "-", "−": "-"}
@@ -19,6 +23,63 @@ _LOOKALIKES = str.maketrans(
 )
 _WORD = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f]+")
 _LATIN = re.compile("[A-Za-z]")
+
+
+class Reading(NamedTuple):
+    """A plain text, and for each of its characters the place in the original text from which it comes."""
+
+    plain: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+
+def readings_of(text: str) -> list[Reading]:
+    """Return the plain readings of a text: as it is, and without the escapes of programs and the spelling out.
+
+    A text may only look like an escape, such as the percentage before a number, so the first reading is needed too.
+    """
+    plain, origin = plain_reading(text)
+    readings = [Reading(plain, origin, range(1, len(text) + 1))]
+    if not isinstance(origin, range):
+        readings = [Reading(plain, origin, [start + 1 for start in origin])]
+    replacements = list(escapes_in(text))
+    if replacements:
+        readings.append(_without(text, replacements))
+    last = readings[-1]
+    spelt_out = list(spelt_out_in(last.plain))
+    if spelt_out:
+        starts, ends = _places(last.plain, spelt_out)
+        readings.append(
+            Reading(
+                replaced(last.plain, spelt_out),
+                [last.starts[start] for start in starts],
+                [last.ends[end - 1] for end in ends],
+            )
+        )
+    return readings
+
+
+def _without(text: str, escapes: Sequence[Replacement]) -> Reading:
+    """Return the plain reading of a text without its escapes."""
+    starts, ends = _places(text, escapes)
+    plain, origin = plain_reading(replaced(text, escapes))
+    return Reading(plain, [starts[index] for index in origin], [ends[index] for index in origin])
+
+
+def _places(text: str, replacements: Sequence[Replacement]) -> tuple[list[int], list[int]]:
+    """Return where each character of the replaced text begins and ends in the text."""
+    starts = list[int]()
+    ends = list[int]()
+    done = 0
+    for replacement in replacements:
+        starts += range(done, replacement.start)
+        ends += range(done + 1, replacement.start + 1)
+        starts += [replacement.start] * len(replacement.characters)
+        ends += [replacement.end] * len(replacement.characters)
+        done = replacement.end
+    starts += range(done, len(text))
+    ends += range(done + 1, len(text) + 1)
+    return starts, ends
 
 
 def plain_reading(text: str) -> tuple[str, list[int] | range]:

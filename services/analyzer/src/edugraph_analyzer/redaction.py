@@ -16,7 +16,7 @@ from functools import lru_cache
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Person
 from edugraph_analyzer.name_model import FindNames, no_names
-from edugraph_analyzer.plain_text import folded, plain_reading
+from edugraph_analyzer.plain_text import folded, readings_of
 from edugraph_analyzer.private_forms import FORMS, Form, Needs, Span
 from edugraph_analyzer.private_names import INTRODUCTIONS, own_names
 
@@ -62,20 +62,18 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """Return `text` with a placeholder such as [STUDENT_1] in the place of each private span."""
-        plain, origin = plain_reading(text)
-        spans = self._private_spans(plain)
+        private = list[Span]()
+        for reading in readings_of(text):
+            for start, end, tag in self._private_spans(reading.plain):
+                private.append((reading.starts[start], reading.ends[end - 1], tag))
+        spans = _merged(private)
         # A student may write [STUDENT_1]. Such a number is not used for a placeholder.
         taken = set[str]()
         if spans:
             taken = {mark.upper() for mark in _OWN_MARK.findall(text)}
         pieces = list[str]()
         done = 0  # the index in `text` up to which the text is in `pieces`
-        for start, end, tag in spans:
-            first = origin[start]
-            beyond = origin[end - 1] + 1
-            # One original character may become several plain ones, and so be in two spans.
-            if first < done:
-                continue
+        for first, beyond, tag in spans:
             original = text[first:beyond]
             while (tag, original) not in self._placeholders:
                 self._counts[tag] = self._counts.get(tag, 0) + 1
@@ -101,10 +99,7 @@ class Redactor:
         return _PLACEHOLDER.sub(original, text)
 
     def _private_spans(self, plain: str) -> list[Span]:
-        """Return start, end and tag of all private spans of a plain text, in order and without overlaps.
-
-        Overlapping spans become one, with the tag that comes first in TAGS, so that no private character is left.
-        """
+        """Return start, end and tag of all private spans of a plain text. They may overlap."""
         lower = folded(plain)
         found = list(own_names(plain, lower, self.people))
         for names in self.members or (_course_of(self.people),):
@@ -112,15 +107,23 @@ class Redactor:
         for form in _forms_that_may_match(Needs.met_by(plain)):
             found += form.spans(plain, lower)
         found += self.find_names(plain)
-        merged: list[Span] = []
-        for start, end, tag in sorted(found):
-            if not merged or start >= merged[-1][1]:
-                merged.append((start, end, tag))
-                continue
-            start_before, end_before, tag_before = merged.pop()
-            first_tag = min(tag, tag_before, key=TAGS.index)
-            merged.append((start_before, max(end, end_before), first_tag))
-        return merged
+        return found
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    """Return spans in order and without overlaps.
+
+    Overlapping spans become one, with the tag that comes first in TAGS, so that no private character is left.
+    """
+    merged: list[Span] = []
+    for start, end, tag in sorted(spans):
+        if not merged or start >= merged[-1][1]:
+            merged.append((start, end, tag))
+            continue
+        start_before, end_before, tag_before = merged.pop()
+        first_tag = min(tag, tag_before, key=TAGS.index)
+        merged.append((start_before, max(end, end_before), first_tag))
+    return merged
 
 
 @lru_cache(maxsize=4_096)

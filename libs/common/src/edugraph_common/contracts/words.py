@@ -8,12 +8,17 @@ characters occur.
 People write the inside of a name in several ways: `Mia Berg` is found in `Mia_Berg.csv` and in `Mia  Berg`. They also
 write the characters in several forms: full-width letters, accents apart from their letters, and invisible characters
 between them. So words are searched in the form of a text that `as_searched` returns.
+
+Programs write characters as escapes, such as `&#26446;` and `%E6%9D%8E`, and people spell names out, such as `M-i-a`
+and `M i a`. A text may also only look like this, so it is searched both as it is and with these replaced.
 """
 
+import html
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 # The letters of the scripts that separate words by spaces. Each entry is the inside of a character class.
 _SCRIPTS = (
@@ -47,6 +52,91 @@ _MARKS = re.compile(
 _FILLERS = frozenset("\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
 # Selectors choose how the character before them looks.
 _SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+# An entity of HTML, bytes in an address, or characters in JSON. Each may have been escaped up to four times.
+_ESCAPE = re.compile(
+    r"&(?:amp;){0,3}(?:\#[0-9]{1,7}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});?"
+    r"|(?:%(?:25){0,3}[0-9A-Fa-f]{2})+"
+    r"|(?:\\{1,4}u[0-9A-Fa-f]{4})+"
+)
+_MOST_ESCAPED = 4
+_BYTE = re.compile("%(?:25){0,3}([0-9A-Fa-f]{2})")
+_UNIT = re.compile("u([0-9A-Fa-f]{4})")
+# Single letters with the same sign between all of them. Two letters with a space between them are too often words.
+_SPELT_OUT = re.compile(
+    "|".join(
+        rf"(?<![{script}])[{script}](?:(?P<sign{number}>[-._*{_POINT}])[{script}](?:(?P=sign{number})[{script}])*"
+        rf"|(?: [{script}]){{2,}})(?![{script}])"
+        for number, script in enumerate(_SCRIPTS)
+    )
+)
+_SIGN_BETWEEN_LETTERS = re.compile(r"[\W_]")
+# Letters of scripts without spaces between words: kana, Chinese characters, Korean syllables and Thai.
+_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3"
+_BETWEEN_UNSPACED = re.compile(rf"(?<=[{_UNSPACED}])[ \-._*{_POINT}]{{1,2}}(?=[{_UNSPACED}])")
+
+
+class Replacement(NamedTuple):
+    """The place of an escape or of a name that is spelt out, and the characters that it stands for."""
+
+    start: int
+    end: int
+    characters: str
+
+
+def escapes_in(text: str) -> Iterator[Replacement]:
+    """Yield the escapes of a text, in order. A part that only looks like an escape is left out."""
+    if "&" not in text and "%" not in text and "\\" not in text:
+        return
+    for found in _ESCAPE.finditer(text):
+        characters = _unescaped(found[0])
+        if characters != found[0]:
+            yield Replacement(found.start(), found.end(), characters)
+
+
+def spelt_out_in(text: str) -> Iterator[Replacement]:
+    """Yield the runs of single letters in a text with the same sign between them, in order."""
+    for found in _SPELT_OUT.finditer(text):
+        letters = _SIGN_BETWEEN_LETTERS.sub("", found[0])
+        yield Replacement(found.start(), found.end(), letters)
+
+
+def replaced(text: str, replacements: Sequence[Replacement]) -> str:
+    """Return a text with the characters of the replacements in their places."""
+    pieces = list[str]()
+    done = 0
+    for replacement in replacements:
+        pieces += [text[done : replacement.start], replacement.characters]
+        done = replacement.end
+    return "".join([*pieces, text[done:]])
+
+
+def readings_of(text: str) -> list[str]:
+    """Return the forms of a text in which words are searched: as it is, and without escapes and spelling out."""
+    readings = [as_searched(text)]
+    unescaped = as_searched(replaced(text, list(escapes_in(text))))
+    readings.append(unescaped)
+    readings.append(replaced(unescaped, list(spelt_out_in(unescaped))))
+    readings.append(_BETWEEN_UNSPACED.sub("", unescaped))
+    return list(dict.fromkeys(readings))
+
+
+def _unescaped(escape: str) -> str:
+    """Return the characters of an escape, or the escape itself if it stands for none."""
+    if escape.startswith("&"):
+        for _ in range(_MOST_ESCAPED):
+            escape = html.unescape(escape)
+        return escape
+    if escape.startswith("%"):
+        data = bytes.fromhex("".join(_BYTE.findall(escape)))
+        # Addresses have UTF-8, and those of old Chinese systems have GB 18030.
+        for encoding in ("utf-8", "gb18030"):
+            try:
+                return data.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+        return escape
+    units = bytes.fromhex("".join(_UNIT.findall(escape)))
+    return units.decode("utf-16-be", "replace")
 
 
 def as_searched(text: str) -> str:
@@ -109,6 +199,13 @@ def standing_alone(words: Iterable[str], *, ignore_case: bool = False) -> re.Pat
         after = not_before(word[-1])
         alone.append(before + _spelled(word) + after)
     return re.compile("|".join(alone), re.IGNORECASE if ignore_case else re.NOFLAG)
+
+
+def is_in(pattern: re.Pattern[str] | None, text: str) -> bool:
+    """Return whether a pattern of `standing_alone` finds a word in a text, in whatever form the text has it."""
+    if pattern is None:
+        return False
+    return any(pattern.search(reading) for reading in readings_of(text))
 
 
 def _spelled(word: str) -> str:

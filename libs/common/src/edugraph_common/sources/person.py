@@ -17,7 +17,7 @@ from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.record_keys import source_and_id
 from edugraph_common.contracts.records import DATA_OF_TYPE, shorten
-from edugraph_common.contracts.words import as_searched, standing_alone
+from edugraph_common.contracts.words import is_in, standing_alone
 from edugraph_common.sources.students import (
     STUDENT_FIELDS,
     names_without_id,
@@ -73,7 +73,7 @@ class Person:
 
     def is_named_in(self, text: str) -> bool:
         """Return whether a text contains an id or a name as a word, in any Unicode form."""
-        return self._words is not None and self._words.search(as_searched(text)) is not None
+        return is_in(self._words, text)
 
     def is_quoted(self, found: str) -> bool:
         """Return whether the wrong value in a report is one of the ids, or a text that names the person.
@@ -95,7 +95,7 @@ class Person:
 
     def is_written_in(self, text: str) -> bool:
         """Return whether a text of people names the person, ignoring case. Short ids do not count."""
-        return self.written is not None and self.written.search(as_searched(text)) is not None
+        return is_in(self.written, text)
 
 
 @dataclass(frozen=True)

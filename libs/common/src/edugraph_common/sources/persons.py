@@ -22,7 +22,7 @@ from hashlib import blake2b
 from itertools import chain
 
 from edugraph_common.contracts.records import InvalidRecord
-from edugraph_common.contracts.words import as_searched, fixed_parts
+from edugraph_common.contracts.words import as_searched, fixed_parts, readings_of
 from edugraph_common.sources.chunking import RawRow
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.read_plan import ReadPlan
@@ -36,7 +36,7 @@ _LONGEST_PIECE = 3
 MOST_CHARACTERS = 2_000_000
 # Indexes of earlier releases may miss a person, so they are written again. Their first byte is 0. Use another form if
 # the pieces of a text, the hashes or the order in the file change.
-_FORM = b"persons2"
+_FORM = b"persons3"
 # (form, number of ids, whether any word may be there)
 _HEAD = struct.Struct(f">{len(_FORM)}sQ?")
 FORM_BYTES = len(_FORM)
@@ -80,7 +80,8 @@ class PersonIndexBuilder:
     def _add_text(self, text: str) -> None:
         self._characters += len(text)
         if not self._may_hold_any_word:
-            self._pieces |= _pieces_of(text)
+            for reading in readings_of(text):
+                self._pieces |= _pieces_of(reading)
 
     @property
     def _may_hold_any_word(self) -> bool:

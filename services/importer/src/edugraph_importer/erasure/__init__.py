@@ -22,7 +22,7 @@ from edugraph_common.contracts.messages import Findings, ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import Eraser, patterns_of, record_mark
 from edugraph_common.contracts.records import InvalidRecord
-from edugraph_common.contracts.words import as_searched
+from edugraph_common.contracts.words import is_in
 from edugraph_common.runtime.messaging.dead_letters import Rewritten
 from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
@@ -471,9 +471,7 @@ def is_named_in(view: SavedView, who: Who, written: re.Pattern[str] | None) -> b
         return True
     if isinstance(who, Person) and not who.records.isdisjoint(names):
         return True
-    if written is None:
-        return False
-    return written.search(as_searched(view.words())) is not None
+    return is_in(written, view.words())
 
 
 def _letter_without(who: Who) -> Callable[[bytes], bytes]:
