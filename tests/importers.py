@@ -13,6 +13,7 @@ from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.live_texts import LiveTextNumbers
 from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
@@ -57,6 +58,7 @@ def importer_on(
         jobs,
         AnalysisWindows(client),
         LiveWaiting(client),
+        LiveTextNumbers(client),
         members,
         epochs,
         blobs,

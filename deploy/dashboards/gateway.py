@@ -55,6 +55,12 @@ ROWS = (
                 red=300,
             ),
             course(
+                "Texts of yesterday and today",
+                "short",
+                "Many texts over the budget: a larger --live-texts of the source, or leave them.",
+                Query(highest(metrics.LIVE_TEXTS, "source", "state"), "{{source}} {{state}}"),
+            ),
+            course(
                 "Since the last row",
                 "s",
                 "EduGraphLiveSourceSilent in the runbook: look whether its sender runs.",

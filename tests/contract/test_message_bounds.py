@@ -23,6 +23,7 @@ from edugraph_common.contracts.messages import (
     ImportJob,
     LiveBatch,
     LivePart,
+    LiveTexts,
     Message,
     NamedPoint,
     OutsideFile,
@@ -43,6 +44,7 @@ JOB = {"job_id": "j"}
 RANGE = {"source": "s", "offset": 0, "length": 0, "first_line": 1}
 BATCH = {**JOB, "batch": 0}
 PART = {"acceptance": 1, "records": [{}]}
+TEXTS = {"most": 1, "day": "2026-09-21", "share_percent": 1}
 LIVE = {**JOB, "parts": [PART]}
 OF_A_KIND = {**BATCH, "kind": "error"}
 PACK = {**JOB, "pack": "p", "kind": "error", "records": [{}]}
@@ -69,11 +71,15 @@ BOUNDS: list[tuple[type[Any], dict[str, Any], str, list[Any], list[Any]]] = [
     (LivePart, PART, "acceptance", [0], [-1]),
     (LivePart, PART, "records", [[{}]], [[]]),
     (LivePart, {"acceptance": 1}, "packed", ["x"], [""]),
+    (LiveTexts, TEXTS, "most", [1], [0]),
+    (LiveTexts, TEXTS, "share_percent", [1, 100], [0, 101]),
     (LiveBatch, LIVE, "parts", [[PART]], [[]]),
     (AnalysisBatch, OF_A_KIND, "batch", [0], [-1]),
     (AnalysisBatch, OF_A_KIND, "expected", [None, 0], [-1]),
     (AnalysisBatch, OF_A_KIND, "kind", ["interaction", "error", "knowledge_points"], ["mood"]),
     (AnalysisBatch, OF_A_KIND, "pack_records", [None, 1, 100], [0, 101]),
+    (AnalysisBatch, OF_A_KIND, "share_percent", [None, 1, 100], [0, 101]),
+    (Analysis, PACK, "share_percent", [None, 1, 100], [0, 101]),
     (AnalysisWindow, JOB, "generation", [None, 0], [-1]),
     (Analysis, REFERRED, "count", [1, 100], [0, 101]),
     (Analysis, REFERRED, "first", [0], [-1]),

@@ -206,6 +206,11 @@ def test_a_source_is_registered_and_an_import_belongs_to_it(
         "sources", "change", name, "--live", "paused", "--live-from", "2026-09-21"
     )
     assert (paused["live"], paused["live_from"], paused["analyse"]) == ("paused", begin, False)
+    budget = ["--live-texts", "200", "--live-share", "10"]
+    limited = commands.json("sources", "change", name, *budget)
+    assert (limited["live_texts_a_day"], limited["live_share_percent"]) == (200, 10)
+    none = commands.json("sources", "change", name, "--live-texts", "0")
+    assert (none["live_texts_a_day"], none["live_share_percent"]) == (None, 10)
     hours = ["--silent-after", "30", "--school-hours", "07:30-15:00"]
     expected = commands.json("sources", "change", name, *hours)
     assert (expected["silent_after_minutes"], expected["school_hours"]) == (30, "07:30-15:00")

@@ -22,7 +22,13 @@ from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.runtime.messaging.provisioning import pika_channel
 from edugraph_common.runtime.service.settings import Settings
 from edugraph_gateway.gateway import Gateway, open_gateway
-from edugraph_gateway.operations.reaper import DAY_KEPT_OPEN, QUIET_SECONDS, reap
+from edugraph_gateway.operations.reaper import (
+    DAY_KEPT_OPEN,
+    QUIET_SECONDS,
+    TEXTS_AWAITED,
+    TEXTS_LOST,
+    reap,
+)
 from edugraph_gateway.settings import GatewaySettings
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
@@ -345,6 +351,35 @@ def test_the_job_of_a_day_is_left_alone_and_ends_after_its_day(
     assert job_when(clean, job_id, read=1).state == "running"
     assert reaped(clean, after + timedelta(seconds=1)) == []
     assert job_when(clean, job_id, read=1).state == "succeeded"
+
+
+def test_texts_are_analysed_up_to_the_number_of_the_day(clean: System) -> None:
+    """Out: `texts_to_analyse` in the route; `analyze` in `batches_of`; TEXTS_AWAITED in the reaper."""
+    name = f"s-{uuid4().hex[:8]}"
+    clean.client.create_source({"name": name, "kind": "records", "live_texts_a_day": 3})
+    accepted = send(clean.url, name, [record(number) for number in range(5)])
+    job_id = accepted.json()["job_id"]
+    job_when(clean, job_id, read=5)
+    until(lambda: clean.client.job(job_id).analysis.done == 3, 60)
+    found = clean.client.live_day(name)
+    assert (found.accepted, found.texts, found.over_budget) == (5, 3, 2)
+    assert len(in_graph(clean)) == 5
+    # The same rows once more: the number of the day is used up, and nothing is analysed again.
+    assert send(clean.url, name, [record(number) for number in range(5)]).status_code == 202
+    report = job_when(clean, job_id, read=10)
+    assert (report.analysis.expected, report.over_budget, report.unchanged) == (3, 7, 5)
+
+    # A text whose analysis is lost keeps the job of the day open for a week.
+    jobs = gateway_of(clean, timedelta()).jobs
+    jobs._redis.hincrby(f"edugraph:job:{{{job_id}}}", "analysis_expected", 1)
+    ended = end_of_day(job_id) - datetime.now(UTC)
+    reaped(clean, ended + TEXTS_AWAITED - timedelta(hours=1))
+    assert clean.client.job(job_id).state == "running"
+    reaped(clean, ended + TEXTS_AWAITED + timedelta(hours=1))
+    assert (clean.client.job(job_id).state, clean.client.job(job_id).error) == (
+        "failed",
+        TEXTS_LOST,
+    )
 
 
 def gateway_of(system: System, after: timedelta) -> Gateway:

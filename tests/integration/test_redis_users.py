@@ -306,9 +306,9 @@ def test_what_a_service_must_not_do_is_refused(
 WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("job", "job_tasks", "job_outcomes", "job_counts", "task_owners"), ("gia", "")),
     **dict.fromkeys(("results", "deliveries"), ("ia", "g")),
-    "chords": ("i", ""),
+    **dict.fromkeys(("chords", "live_texts"), ("i", "")),
     "answers": ("ia", ""),
-    "asking": ("a", ""),
+    **dict.fromkeys(("asking", "live_turns"), ("a", "")),
     **dict.fromkeys(("members", "members_known", "course_contexts"), ("i", "a")),
     "restricted": ("i", "ga"),
     "members_asked": ("gia", ""),

@@ -440,6 +440,7 @@ def test_a_ledger_outlives_all_from_which_its_job_could_be_done_again(
         nobody,
         nobody,
         nobody,
+        nobody,
         epochs,
         blobs,
         nobody,

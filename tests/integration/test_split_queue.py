@@ -134,6 +134,7 @@ def test_without_the_queue_a_large_file_waits(tmp_path: Path) -> None:
             nobody,
             nobody,
             nobody,
+            nobody,
             blobs,
             nobody,
             nobody,

@@ -160,3 +160,20 @@ def test_what_came_before_midnight_and_waits_is_counted_after_it() -> None:
 
 def test_the_figures_are_missing_while_redis_is_away() -> None:
     assert figures_of(Days(is_away=True)) == {}
+
+
+def test_the_texts_over_the_budget_are_those_of_both_days() -> None:
+    """Out: the condition on `live_texts_a_day`, or the sums."""
+    days = []
+    for of in (YESTERDAY, TODAY):
+        days.append(day(of, accepted=9, last_accepted=NOW, texts=4, over_budget=3))
+    sources = [
+        RecentSource(source("with", live_texts_a_day=4), days),
+        RecentSource(source("without"), days),
+    ]
+    found = figures_of(Days(sources))
+    texts = {name: value for name, value in found.items() if name[0] == "edugraph_live_texts"}
+    assert texts == {
+        ("edugraph_live_texts", "with", "analysed"): 8,
+        ("edugraph_live_texts", "with", "over_budget"): 6,
+    }

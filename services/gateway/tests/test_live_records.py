@@ -15,7 +15,7 @@ from edugraph_common.contracts.live_days import (
     live_batch_number,
     live_job_id,
 )
-from edugraph_common.contracts.messages import INLINE_BYTES, LiveBatch, person_mark
+from edugraph_common.contracts.messages import INLINE_BYTES, LiveBatch, LiveTexts, person_mark
 from edugraph_common.runtime.messaging.packed_rows import rows_of
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.live_waiting import WaitingBatch
@@ -295,3 +295,26 @@ def test_a_refusal_is_told_even_if_redis_is_away() -> None:
 
     [answer] = asyncio.run(run())
     assert isinstance(answer, QueueFull)
+
+
+def test_each_part_says_how_many_of_its_texts_are_analysed() -> None:
+    """Out: `texts` in `sender` or in the part."""
+    broker = Broker()
+    texts = LiveTexts(most=5, day=NOW.date(), share_percent=20)
+
+    async def run() -> list[Any]:
+        return await all_of(
+            gatherer(broker),
+            LiveRecords(SENDER, "canvas", records(1), texts=texts),
+            LiveRecords(SENDER, "moodle", records(1, first=1)),
+            # Its settings were changed within the moment.
+            LiveRecords(SENDER, "canvas", records(1, first=2)),
+        )
+
+    asyncio.run(run())
+    [message] = broker.messages
+    assert [(part.rights.source, part.texts) for part in message.parts] == [
+        ("canvas", texts),
+        ("moodle", None),
+        ("canvas", None),
+    ]

@@ -1,11 +1,12 @@
 """Sources that are paused or observed, and the moment from which a source is taken."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from edugraph_common.contracts.data_sources import DataSource, LiveMode
+from edugraph_common.contracts.messages import LiveTexts
 from edugraph_common.contracts.records import parse_row
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_gateway.submission.live_sources import (
@@ -14,6 +15,7 @@ from edugraph_gateway.submission.live_sources import (
     is_too_old,
     observed,
     refuse_paused,
+    texts_to_analyse,
 )
 
 NOW = datetime(2026, 9, 21, 10, tzinfo=UTC)
@@ -85,3 +87,32 @@ def test_only_the_first_rows_of_a_day_are_observed() -> None:
     stored = {OBSERVED: str(MOST_OBSERVED - 2)}
     counts = observed([record()] * 5, parse_row, stored, NOW)
     assert counts[OBSERVED] == 2
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "day"),
+    [
+        (None, "2026-09-21T23:30:00+00:00", date(2026, 9, 21)),
+        # The school has the next day already, or still the day before.
+        ("Asia/Shanghai", "2026-09-21T23:30:00+00:00", date(2026, 9, 22)),
+        ("America/Santiago", "2026-09-22T01:30:00+00:00", date(2026, 9, 21)),
+        # A batch of the last second of a day that is 25 hours long.
+        ("Europe/Berlin", "2026-10-25T22:59:59+00:00", date(2026, 10, 25)),
+    ],
+)
+def test_texts_count_on_the_day_of_their_source(zone: str | None, now: str, day: date) -> None:
+    """Out: `time_zone` in `texts_to_analyse`."""
+    given = source().model_copy(
+        update={"time_zone": zone, "live_texts_a_day": 7, "live_share_percent": 30}
+    )
+    found = texts_to_analyse(given, datetime.fromisoformat(now))
+    assert found == LiveTexts(most=7, day=day, share_percent=30)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"live_texts_a_day": None}, {"live_texts_a_day": 7, "analyse": False}]
+)
+def test_texts_are_analysed_only_if_the_source_says_so(settings: dict[str, Any]) -> None:
+    """Out: each condition in `texts_to_analyse`."""
+    assert texts_to_analyse(source().model_copy(update=settings), NOW) is None
+    assert texts_to_analyse(None, NOW) is None

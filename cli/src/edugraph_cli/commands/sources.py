@@ -83,6 +83,26 @@ LiveFrom = Annotated[
         help="what it sends live with an earlier time is left out; a date is the beginning of the day in UTC",
     ),
 ]
+LiveTexts = Annotated[
+    int | None,
+    typer.Option(
+        "--live-texts",
+        min=0,
+        max=100_000,
+        metavar="NUMBER",
+        help="how many texts that it sends live are analysed a day; more are written and counted; 0: none",
+    ),
+]
+LiveShare = Annotated[
+    int | None,
+    typer.Option(
+        "--live-share",
+        min=1,
+        max=100,
+        metavar="PERCENT",
+        help="the part of the model provider's limit that these texts may take",
+    ),
+]
 SilentAfter = Annotated[
     int | None,
     typer.Option(
@@ -120,6 +140,8 @@ def create(  # noqa: PLR0917 - they are options of a command
     strict: Strict = None,
     live: Live = None,
     live_from: LiveFrom = None,
+    live_texts: LiveTexts = None,
+    live_share: LiveShare = None,
     silent_after: SilentAfter = None,
     school_hours: SchoolHours = None,
     key: Keys = None,
@@ -128,6 +150,7 @@ def create(  # noqa: PLR0917 - they are options of a command
     """Create a source. An import names it, or belongs to it if it is the only source of its key."""
     given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
     given |= _given_live(strict, live, live_from)
+    given |= _given_texts(live_texts, live_share)
     given |= _given_alert(silent_after, school_hours)
     with plain_errors(), Client.from_environment() as client:
         _show(client.create_source({"name": name, **given}), as_json=as_json)
@@ -148,6 +171,8 @@ def change(  # noqa: PLR0917 - they are options of a command
     strict: Strict = None,
     live: Live = None,
     live_from: LiveFrom = None,
+    live_texts: LiveTexts = None,
+    live_share: LiveShare = None,
     silent_after: SilentAfter = None,
     school_hours: SchoolHours = None,
     key: Keys = None,
@@ -156,6 +181,7 @@ def change(  # noqa: PLR0917 - they are options of a command
     """Change the given settings of a source; the keys replace all keys that it had."""
     given = _given(kind, platform, mapping, time_zone, default_course, analyse, changed_at, key)
     given |= _given_live(strict, live, live_from)
+    given |= _given_texts(live_texts, live_share)
     given |= _given_alert(silent_after, school_hours)
     with plain_errors(), Client.from_environment() as client:
         before = client.source(name).model_dump(
@@ -288,6 +314,16 @@ def _given_live(
         moment = live_from if live_from.tzinfo else live_from.replace(tzinfo=UTC)
     given = {"strict": strict, "live": live, "live_from": moment and moment.isoformat()}
     return {setting: value for setting, value in given.items() if value is not None}
+
+
+def _given_texts(live_texts: int | None, live_share: int | None) -> dict[str, Any]:
+    """Return the settings that the options give for the analysis of live texts."""
+    given: dict[str, Any] = {}
+    if live_texts is not None:
+        given["live_texts_a_day"] = live_texts or None
+    if live_share is not None:
+        given["live_share_percent"] = live_share
+    return given
 
 
 def _given_alert(silent_after: int | None, school_hours: str | None) -> dict[str, Any]:

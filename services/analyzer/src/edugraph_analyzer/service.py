@@ -11,6 +11,7 @@ import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
+from edugraph_analyzer.live_share import LiveShare
 from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_analyzer.rule_based import encoder, same_points
@@ -69,7 +70,7 @@ class AnalyzerService:
 
     `now` returns aware times. `pack_size` is the number of records of a pack. At most `packs_in_queue` packs of one
     job are in the queue at a time. `findings_waiting` returns the number of messages with findings that are not
-    written yet, and raises Retryable.
+    written yet, and raises Retryable. Without a provider there is no `live_share`.
     """
 
     app: Celery
@@ -82,6 +83,7 @@ class AnalyzerService:
     pack_size: int
     packs_in_queue: int
     findings_waiting: Callable[[], int] = lambda: 0
+    live_share: LiveShare | None = None
 
     def packs(self, message: AnalysisBatch) -> Iterator[Analysis]:
         """Yield all records of a message's kind in packs. The packs are the same each time.
@@ -117,6 +119,7 @@ class AnalyzerService:
                 acceptance=message.acceptance,
                 generation=message.generation,
                 economy=message.economy,
+                share_percent=message.share_percent,
             )
 
     def _begin(self, request: AnalysisBatch) -> None:
@@ -212,6 +215,7 @@ class AnalyzerService:
         try:
             if self._is_left_out(message):
                 raise Cancelled  # noqa: TRY301 - the pipeline raises it as well, right before a request
+            self._await_turn(message)
             result = self.pipeline.analyse(message, after_texts=self._after_texts(message))
         except Cancelled:
             log.info("pack_left_out", reason="its job was cancelled, resumed or lost")
@@ -255,6 +259,7 @@ class AnalyzerService:
         send(self.app, "record_findings_task", findings, task_id=task_id, urgent=is_of_small_job)
         if message.rows is not None:
             self.publish_packs(message)
+        self._end_turn(message)
         return PackOutcome(
             job_id=message.job_id,
             pack=message.pack,
@@ -263,6 +268,15 @@ class AnalyzerService:
             failed=len(result.failed),
             cached=sum(found.origin.cached for found in result.findings),
         )
+
+    def _await_turn(self, message: Analysis) -> None:
+        """Raise Wait until it is the turn of a pack of live texts."""
+        if self.live_share is not None:
+            self.live_share.await_turn(message, self.now())
+
+    def _end_turn(self, message: Analysis) -> None:
+        if self.live_share is not None:
+            self.live_share.end(message)
 
     def _is_left_out(self, message: Analysis) -> bool:
         """Return whether a pack must not be analysed. A job that Redis has lost is started again, if it can be."""
@@ -351,6 +365,7 @@ class AnalyzerService:
         """Count the records of this pack as failed: they will have no findings."""
         records = message.count or len(message.records)
         self._settle_failed(message.job_id, {message.pack: records}, reason)
+        self._end_turn(message)
         if message.rows is not None:
             self.publish_packs(message)
 

@@ -8,6 +8,7 @@ from typing import get_args
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.documents import StoredBatches
+from edugraph_analyzer.live_share import LiveShare
 from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.provider_check import check_provider
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
@@ -30,6 +31,7 @@ from edugraph_common.runtime.service.settings import Settings, settings_or_exit
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.live_texts import LiveTurns
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.server_checks import ask_blobs, ask_redis
 
@@ -70,12 +72,20 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     }
     app.checks = (partial(check_provider, model),)
 
+    def requests_per_minute(kind: Kind) -> int:
+        of_model, _ = limits[models[kind]]
+        return of_model
+
     @cache
     def service() -> AnalyzerService:
         client = connect(settings.redis_url.get_secret_value())
         jobs = Jobs(client, settings.job_retention_seconds)
         members = CourseMembers(client)
         blobs = Blobs(settings.blob_url, settings.imports_from)
+        live_share = None
+        if model.has_provider:
+            turns = LiveTurns(client)
+            live_share = LiveShare(turns, requests_per_minute, model.one_student_per_pack)
         return AnalyzerService(
             app=app,
             pipeline=Pipeline(
@@ -96,6 +106,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
             findings_waiting=cached_for(
                 LOOK_SECONDS, partial(queue_depth(app), ROUTES["record_findings_task"].queue)
             ),
+            live_share=live_share,
         )
 
     making = threading.Lock()

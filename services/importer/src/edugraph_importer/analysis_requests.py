@@ -84,6 +84,8 @@ class AnalysisRequests:
             return 0
         contexts = self.course_contexts(sorted(course_ids))
         common: dict[str, Any] = {name: getattr(message, name) for name in _HANDED_ON}
+        if message.texts is not None:
+            common["share_percent"] = message.texts.share_percent
         if message.economy:
             # A batch request to the model provider takes many records, so that its files are worth their cost.
             common["pack_records"] = PACK_RECORDS
@@ -150,7 +152,16 @@ class AnalysisRequests:
         self, request: AnalysisBatch, records: Sequence[Record], contexts: tuple[CourseContext, ...]
     ) -> None:
         """Send the course texts among the records in packs."""
-        names = ("job_id", "traceparent", "deadline", "acceptance", "generation", "kind", "economy")
+        names = (
+            "job_id",
+            "traceparent",
+            "deadline",
+            "acceptance",
+            "generation",
+            "kind",
+            "economy",
+            "share_percent",
+        )
         common: dict[str, Any] = {name: getattr(request, name) for name in names}
         texts = [record for record in records if kind_to_read(record) == "knowledge_points"]
         size = _contents(request)

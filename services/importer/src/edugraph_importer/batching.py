@@ -258,6 +258,8 @@ def batches_of(message: LiveBatch) -> list[ImportBatch]:
             acceptance=part.acceptance,
             rights=part.rights,
             platforms=part.platforms,
+            analyze=part.texts is not None,
+            texts=part.texts,
         )
         batches.append(batch)
     return batches

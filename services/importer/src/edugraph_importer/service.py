@@ -16,6 +16,7 @@ from celery import Celery
 
 from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event, EventType
+from edugraph_common.contracts.findings import kind_to_read
 from edugraph_common.contracts.live_days import is_live_job
 from edugraph_common.contracts.messages import (
     COMPARED_POINTS,
@@ -62,6 +63,7 @@ from edugraph_common.runtime.shared_state.job_store import (
     Jobs,
     NewJob,
 )
+from edugraph_common.runtime.shared_state.live_texts import LiveTextNumbers
 from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting, WaitingBatch
 from edugraph_common.runtime.shared_state.object_store import (
     EXPORTS,
@@ -146,6 +148,7 @@ class Importer:
     jobs: Jobs
     windows: AnalysisWindows
     live_waiting: LiveWaiting
+    live_texts: LiveTextNumbers
     members: CourseMembers
     epochs: AnswerEpochs
     blobs: Blobs
@@ -412,11 +415,31 @@ class Importer:
             requests = AnalysisRequests(
                 self.app, self.windows, self.blobs, self.graph.course_contexts, self.now
             )
-            asked = requests.ask(message, kept, sorted(refused_lines))
-            outcome = outcome.model_copy(update={"analysis_expected": asked})
+            analysed, over_budget = self._within_budget(message, kept)
+            asked = requests.ask(message, analysed, sorted(refused_lines))
+            counts = {"analysis_expected": asked, "over_budget": over_budget}
+            outcome = outcome.model_copy(update=counts)
         with telemetry.step("settle"):
             self._settle_written(message, outcome, [record.type for record in records])
         return outcome
+
+    def _within_budget(
+        self, message: ImportBatch, records: Sequence[Record]
+    ) -> tuple[Sequence[Record], int]:
+        """Return the records whose texts are analysed, and the number of texts beyond the number of the day.
+
+        The texts of a file have no such number.
+        """
+        texts = message.texts
+        if texts is None:
+            return records, 0
+        with_text = [record for record in records if kind_to_read(record) is not None]
+        if not with_text:
+            return (), 0
+        number = self.live_texts.take(
+            message.rights.source, texts, message.acceptance or 0, len(with_text)
+        )
+        return with_text[:number], len(with_text) - number
 
     def _note_tied_ids(self, records: Sequence[Record]) -> None:
         """Note the tombstones of ids that the person_records of a batch tie to erased persons."""
@@ -654,8 +677,12 @@ class Importer:
     def _bring_back(self, job_id: str, generation: int | None) -> None:
         """Send a lost job again from its beginning if it was stored. Otherwise create it as a failed job.
 
+        The next batch creates the job of a source and day again.
+
         A job that was not stored is an analysis. Its counts were only in Redis, and its records only in its messages.
         """
+        if is_live_job(job_id):
+            return
         with suppress(Rejected):  # The deadline has passed. The findings are written all the same.
             if not send_lost_job(self.app, self.blobs, job_id, generation, self.now()):
                 self.jobs.create(job_id, "analysis", "inline", self.now())

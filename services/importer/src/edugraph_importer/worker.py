@@ -24,6 +24,7 @@ from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.live_texts import LiveTextNumbers
 from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
@@ -77,6 +78,7 @@ def make_worker(settings: Settings) -> App:
         epochs = AnswerEpochs(client)
         windows = AnalysisWindows(client)
         live_waiting = LiveWaiting(client)
+        live_texts = LiveTextNumbers(client)
         texts = RedisTexts(client)
         privacy_secret = secret_of(settings.privacy_secret)
         audit = Audit(client, privacy_secret, settings.audit_retention_days)
@@ -90,6 +92,7 @@ def make_worker(settings: Settings) -> App:
             jobs=jobs,
             windows=windows,
             live_waiting=live_waiting,
+            live_texts=live_texts,
             members=members,
             epochs=epochs,
             blobs=blobs,

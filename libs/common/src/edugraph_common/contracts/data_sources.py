@@ -99,6 +99,9 @@ class SourceSettings(ContractModel):
     - `live`: what is done with records and statements that are sent live. `observe` counts what would become of the
       first 10,000 of a day and writes nothing; `paused` refuses them with 503, so that the sender keeps them.
     - `live_from`: live records and statements with an earlier time are left out, where a file has them.
+    - `live_texts_a_day`: how many texts of live rows are analysed on a day of `time_zone`, or else of UTC. Without it
+      none is. Texts beyond the number are written and counted, and not analysed.
+    - `live_share_percent`: the part of the model provider's limit of requests that live texts of the source may take.
     - `silent_after_minutes`: an alert tells if nothing came live for so long, Monday to Friday within `school_hours`.
       The hours are in `time_zone`, or else in UTC.
     """
@@ -114,6 +117,8 @@ class SourceSettings(ContractModel):
     strict: bool = False
     live: LiveMode = "on"
     live_from: AwareDatetime | None = None
+    live_texts_a_day: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    live_share_percent: Annotated[int, Field(ge=1, le=100)] = 20
     silent_after_minutes: Annotated[int | None, Field(ge=1, le=1_440)] = None
     school_hours: SchoolHours = "08:00-16:00"
 
@@ -170,6 +175,8 @@ class LiveDay(ContractModel):
       relevant`.
     - `oldest_waiting`: when the oldest of the rows was accepted that wait to be written. Rows that were given up wait
       no longer; they are dead letters.
+    - `texts`: texts that are analysed or wait for it. `over_budget`: texts beyond `live_texts_a_day`, which were
+      written and are not analysed. Both come from the job of the day.
     - `written_until`: when the importer last changed the job of the day. `waiting` rows were accepted, and the job
       has not counted them yet. `rejected` is the number of rows that the job has set aside.
     """
@@ -192,6 +199,8 @@ class LiveDay(ContractModel):
     written_until: datetime | None = None
     waiting: int = 0
     oldest_waiting: datetime | None = None
+    texts: int = 0
+    over_budget: int = 0
     rejected: int = 0
 
 

@@ -46,6 +46,11 @@ def day_of_live_job(job_id: str) -> date:
     return date.fromisoformat(job_id[-len("2026-01-31") :])
 
 
+def source_of_live_job(job_id: str) -> str:
+    """Return the name of the source of a live job."""
+    return job_id[len(_PREFIX) : -len("-2026-01-31")]
+
+
 def end_of_day(job_id: str) -> datetime:
     """Return when the day of a live job ends."""
     return datetime.combine(day_of_live_job(job_id) + timedelta(days=1), time(), UTC)

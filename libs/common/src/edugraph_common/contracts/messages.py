@@ -5,6 +5,7 @@ Each task takes exactly one argument: the JSON of its message.
 
 import hashlib
 from collections.abc import Iterable
+from datetime import date
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -221,17 +222,30 @@ class SplitSource(ImportJob):
     )
 
 
+class LiveTexts(Sent):
+    """How many texts of live rows the analyzer may read.
+
+    - `most`: the number of texts of the source and of the day `day`, which is a day of the source's time zone.
+    - `share_percent`: the part of the model provider's limit of requests that these texts may take.
+    """
+
+    most: int = Field(ge=1)
+    day: date
+    share_percent: int = Field(ge=1, le=100)
+
+
 class ImportBatch(Message):
     """import.batch: write one batch. Exactly one of `rows` and `records` is set.
 
     `expected`: the number of rows that the split saw, so that the rows of an unreadable batch are counted as failed.
-    `economy` and `rights`: see ImportJob. `platforms`: see LivePart.
+    `economy` and `rights`: see ImportJob. `platforms` and `texts`: see LivePart.
     """
 
     batch: int = Field(ge=0)
     rows: ByteRange | None = None
     records: tuple[dict[str, Any], ...] | None = None
     platforms: dict[str, str] | None = None
+    texts: LiveTexts | None = None
     first_line: int = Field(default=1, ge=1, description="of inline records")
     analyze: bool = False
     economy: bool = False
@@ -252,7 +266,8 @@ class LivePart(Sent):
 
     `acceptance` is the part's own acceptance number. It names the job and the batch of the part
     (`contracts.live_days`). `rights`: see ImportJob. `platforms`: if it is set, the records are xAPI statements
-    (`sources.live_statements`), and it has the prefix of the ids of each platform.
+    (`sources.live_statements`), and it has the prefix of the ids of each platform. `texts`: if it is not set, no text
+    is read.
 
     Exactly one of `records` and `packed` is set. The gateway packs the records, and a dead letter has them plain.
     `runtime.messaging.packed_rows` returns them in both cases.
@@ -263,6 +278,7 @@ class LivePart(Sent):
     records: tuple[dict[str, Any], ...] | None = Field(default=None, min_length=1)
     packed: str | None = Field(default=None, min_length=1)
     platforms: dict[str, str] | None = None
+    texts: LiveTexts | None = None
 
     @model_validator(mode="after")
     def has_rows(self) -> Self:
@@ -310,6 +326,7 @@ class AnalysisBatch(Message):
     - `generation`: see ImportJob. A message without it is never skipped.
     - `left_out`: the lines of rows that the graph refused because their student was erased. Their texts are not read.
     - `economy`: see ImportJob.
+    - `share_percent`: see LiveTexts. Texts of files have no share of their own.
     """
 
     batch: int = Field(ge=0)
@@ -325,6 +342,7 @@ class AnalysisBatch(Message):
     generation: int | None = Field(default=None, ge=0)
     left_out: tuple[int, ...] = ()
     economy: bool = False
+    share_percent: int | None = Field(default=None, ge=1, le=100)
 
 
 def own_contexts(
@@ -365,7 +383,7 @@ class Analysis(Message):
 
     Exactly one of `records` and `rows` is set. `rows` are the rows of the whole batch. The pack is `count` of the
     batch's records of this kind, beginning with number `first`, which counts from 0. `accepted_at` and `economy`: see
-    ImportJob. `contexts_key`, `generation` and `left_out`: see AnalysisBatch.
+    ImportJob. `contexts_key`, `generation`, `left_out` and `share_percent`: see AnalysisBatch.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -381,6 +399,7 @@ class Analysis(Message):
     generation: int | None = Field(default=None, ge=0)
     left_out: tuple[int, ...] = ()
     economy: bool = False
+    share_percent: int | None = Field(default=None, ge=1, le=100)
 
     @model_validator(mode="after")
     def has_records_or_rows(self) -> Self:

@@ -87,6 +87,7 @@ class BatchOutcome(MessageModel):
     errors: tuple[Reject, ...] = ()
     error: str | None = Field(default=None, description="why the whole batch failed")
     analysis_expected: int = 0
+    over_budget: int = Field(default=0, description="live texts that are not analysed")
     claims_changed: bool = Field(
         default=False, description="prerequisites are to be derived before the job ends"
     )
@@ -251,6 +252,9 @@ class JobReport(MessageModel):
     not_relevant: dict[str, int] = {}
     errors: tuple[Reject, ...] = ()
     analysis: AnalysisProgress = AnalysisProgress()
+    over_budget: int = Field(
+        default=0, description="live texts beyond the number of the day, which are not analysed"
+    )
     waiting_for: str | None = None
     deriving: bool = Field(
         default=False,

@@ -974,6 +974,30 @@ _REDIS = (
         Words("until they are written, 40 days at most", "直到写入为止，最多 40 天"),
     ),
     DataPlace(
+        "redis.live_texts",
+        Store.REDIS,
+        ("edugraph:live-texts:*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "how many live texts of each source are analysed on each day",
+            "各来源每天分析多少条实时文本",
+        ),
+        Words("8 days", "8 天"),
+    ),
+    DataPlace(
+        "redis.live_turns",
+        Store.REDIS,
+        ("edugraph:live-turns:*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "when packs of live texts may be sent to the model",
+            "实时文本的各个分析包何时可以发给模型",
+        ),
+        Words("until the pack is analysed, 8 days at most", "直到该包分析完毕，最多 8 天"),
+    ),
+    DataPlace(
         "redis.sessions",
         Store.REDIS,
         ("edugraph:session:*", "edugraph:sessions"),

@@ -77,6 +77,8 @@ class LiveDays:
             numbers["waiting"] = max(0, numbers.get("accepted", 0) - report.read)
             numbers["written_until"] = report.updated
             numbers["rejected"] = report.rejected
+            numbers["texts"] = report.analysis.expected
+            numbers["over_budget"] = report.over_budget
         else:
             numbers["waiting"] = numbers.get("accepted", 0)
         return LiveDay(
@@ -159,6 +161,7 @@ class LiveFigures(Collector):
     def _read(self) -> list[Metric]:
         rows = metrics.LIVE_ROWS.family()
         lag = metrics.LIVE_LAG.family()
+        texts = metrics.LIVE_TEXTS.family()
         last = metrics.LIVE_LAST_ACCEPTED.family()
         silent = metrics.LIVE_SILENT.family()
         now = self._days.now()
@@ -179,5 +182,9 @@ class LiveFigures(Collector):
                 continue
             for state in metrics.LIVE_STATES:
                 rows.add_metric([name, state], sum(getattr(day, state) for day in recent.days))
+            if source.live_texts_a_day is not None:
+                texts.add_metric([name, "analysed"], sum(day.texts for day in recent.days))
+                over_budget = sum(day.over_budget for day in recent.days)
+                texts.add_metric([name, "over_budget"], over_budget)
             last.add_metric([name], newest.timestamp())
-        return [rows, lag, last, silent]
+        return [rows, lag, texts, last, silent]

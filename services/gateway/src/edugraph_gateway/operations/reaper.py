@@ -25,7 +25,7 @@ from edugraph_common.runtime.messaging.celery_app import HARD_TIME_LIMIT_SECONDS
 from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.service import metrics
 from edugraph_common.runtime.service.problems import Problem
-from edugraph_common.runtime.shared_state.job_store import QuietJob
+from edugraph_common.runtime.shared_state.job_store import Jobs, QuietJob
 from edugraph_gateway.operations.resume import open_again
 from edugraph_gateway.submission.submit import JobSubmitter, Task
 
@@ -39,6 +39,11 @@ IMPORT_QUEUES = ("data_import", "import_splits")
 LIVE_QUEUES = ("live_records",)
 # A batch that was accepted at midnight may be tried again for some minutes.
 DAY_KEPT_OPEN = timedelta(hours=1)
+# A text that was not analysed within its deadline never is.
+TEXTS_AWAITED = timedelta(seconds=JOB_DEADLINE_SECONDS) + DAY_KEPT_OPEN
+TEXTS_LOST = (
+    "Some of its texts were not analysed within a week. All of its records are in the graph."
+)
 MOST_RESTARTS = 3
 NO_PROGRESS = (
     f"It was sent again {MOST_RESTARTS} times and made no progress. "
@@ -100,10 +105,10 @@ async def reap(
         for job in jobs.quiet(submitter.now(), quiet_seconds):
             if _may_wait(job, delivered):
                 continue
-            if not is_live_job(job.job_id):
+            if is_live_job(job.job_id):
+                _end_day(jobs, job, submitter.now())
+            else:
                 lost.append(job.job_id)
-            elif submitter.now() > end_of_day(job.job_id) + DAY_KEPT_OPEN:
-                jobs.end_day(job.job_id, submitter.now())
         return lost
 
     for job_id in await anyio.to_thread.run_sync(find):
@@ -115,6 +120,16 @@ async def reap(
         task_id = task_id_for(settle.job_id, "settle-prerequisites")
         await submitter.publisher.send("settle_prerequisites_task", settle, task_id=task_id)
     return reaped
+
+
+def _end_day(jobs: Jobs, job: QuietJob, now: datetime) -> None:
+    """End the job of a source and day, if its day is over and its texts are analysed or too old."""
+    day_ended = end_of_day(job.job_id)
+    if now <= day_ended + DAY_KEPT_OPEN:
+        return
+    state = jobs.end_day(job.job_id, now)
+    if state is None and job.is_analysed and now > day_ended + TEXTS_AWAITED:
+        jobs.fail(job.job_id, TEXTS_LOST, now)
 
 
 def _may_wait(job: QuietJob, delivered: Mapping[str, datetime | None]) -> bool:

@@ -19,7 +19,13 @@ from anyio import CapacityLimiter
 
 from edugraph_common.contracts.errors import Failure, QueueFull, Retryable
 from edugraph_common.contracts.live_days import live_job_id
-from edugraph_common.contracts.messages import INLINE_BYTES, INLINE_RECORDS, LiveBatch, LivePart
+from edugraph_common.contracts.messages import (
+    INLINE_BYTES,
+    INLINE_RECORDS,
+    LiveBatch,
+    LivePart,
+    LiveTexts,
+)
 from edugraph_common.runtime.messaging.packed_rows import pack_rows
 from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
@@ -44,26 +50,29 @@ MOST_WAITING_BYTES = 32 * INLINE_BYTES
 class LiveRecords:
     """The records of one request. `source` is the name of their source.
 
-    With `are_statements` they are rows of xAPI statements (`sources.live_statements`).
+    With `are_statements` they are rows of xAPI statements (`sources.live_statements`). `texts` says how many of their
+    texts are analysed.
     """
 
     caller: Caller
     source: str
     records: Sequence[dict[str, Any]]
     are_statements: bool = False
+    texts: LiveTexts | None = None
 
     @property
     def sender(self) -> "Sender":
         """The facts that all records of a part have in common."""
-        return Sender(self.source, self.caller, self.are_statements)
+        return Sender(self.source, self.caller, self.are_statements, self.texts)
 
 
 class Sender(NamedTuple):
-    """The source, the caller and the kind of records."""
+    """The source, the caller, the kind of records, and how many of their texts are analysed."""
 
     source: str
     caller: Caller
     are_statements: bool
+    texts: LiveTexts | None
 
 
 @dataclass
@@ -186,6 +195,7 @@ class LiveGatherer:
                 rights=rights_of(sender.caller, job_id, sender.source),
                 packed=pack_rows(sent),
                 platforms=self._platforms if sender.are_statements else None,
+                texts=sender.texts,
             )
             parts.append(part)
         now = self._now()

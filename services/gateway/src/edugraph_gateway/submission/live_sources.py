@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from edugraph_common.contracts.data_sources import DataSource
+from edugraph_common.contracts.messages import LiveTexts
 from edugraph_common.contracts.outcomes import WITHDRAWAL
 from edugraph_common.contracts.records import Record, Withdrawal
 from edugraph_common.runtime.service.problems import Problem
@@ -45,6 +47,18 @@ def is_too_old(source: DataSource | None, moment: Any) -> bool:
         return _MOMENT.validate_python(moment) < source.live_from
     except ValidationError:
         return False
+
+
+def texts_to_analyse(source: DataSource | None, now: datetime) -> LiveTexts | None:
+    """Return how many of the texts that the source sends now are analysed, or None for a source without any."""
+    if source is None or not source.analyse or source.live_texts_a_day is None:
+        return None
+    zone = ZoneInfo(source.time_zone or "UTC")
+    return LiveTexts(
+        most=source.live_texts_a_day,
+        day=now.astimezone(zone).date(),
+        share_percent=source.live_share_percent,
+    )
 
 
 def observed(

@@ -46,7 +46,7 @@ from edugraph_common.sources.xapi import read_statement
 from edugraph_common.sources.xapi_rules import broken_rules
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.live_records import LiveGatherer, LiveRecords
-from edugraph_gateway.submission.live_sources import is_too_old, observed
+from edugraph_gateway.submission.live_sources import is_too_old, observed, texts_to_analyse
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS
 
 MOST_STATEMENTS = INLINE_RECORDS
@@ -226,7 +226,13 @@ class StatementReceiver:
         rows = []
         for statement in statements:
             rows.append(statement_row(statement, self.platforms))
-        records = LiveRecords(request.caller, request.source_name, rows, are_statements=True)
+        records = LiveRecords(
+            request.caller,
+            request.source_name,
+            rows,
+            are_statements=True,
+            texts=texts_to_analyse(request.source, self.now()),
+        )
         return await self.live.send(records)
 
     async def _count(

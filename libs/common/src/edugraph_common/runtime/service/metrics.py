@@ -350,6 +350,9 @@ _source = Label(
 _expected_source = Label(
     "source", bound="the sources with silent_after_minutes", most=MOST_LIVE_SOURCES
 )
+_budgeted_source = Label(
+    "source", bound="the sources with live_texts_a_day", most=MOST_LIVE_SOURCES
+)
 LIVE_ROWS = Gauge(
     "gateway",
     "live_rows",
@@ -363,6 +366,15 @@ LIVE_LAG = Gauge(
     "live_lag_seconds",
     "Age of the oldest live row that was accepted and is neither written nor given up; 0 if none waits",
     (_source,),
+    opened_apart=True,
+)
+LIVE_TEXT_STATES = ("analysed", "over_budget")
+LIVE_TEXTS = Gauge(
+    "gateway",
+    "live_texts",
+    "Texts of live rows of yesterday and today (UTC), of sources with live_texts_a_day. analysed: they are, or wait "
+    "for it; over_budget: beyond the number of the day, so they are not",
+    (_budgeted_source, Label("state", LIVE_TEXT_STATES)),
     opened_apart=True,
 )
 LIVE_LAST_ACCEPTED = Gauge(

@@ -980,7 +980,15 @@ def _report(
         if value.lstrip("-").isdigit():
             number[key] = int(value)
     waiting = _waits_for(job_id, fields, now, held_queues)
-    counts = ("batches", "batches_done", "expected", "read", *ROW_COUNTS, "unknown")
+    counts = (
+        "batches",
+        "batches_done",
+        "expected",
+        "read",
+        *ROW_COUNTS,
+        "unknown",
+        "over_budget",
+    )
     return JobReport(
         job_id=job_id,
         kind=cast("Any", fields["kind"]),

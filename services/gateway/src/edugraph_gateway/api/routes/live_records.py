@@ -38,6 +38,7 @@ from edugraph_gateway.submission.live_sources import (
     is_too_old,
     observed,
     refuse_paused,
+    texts_to_analyse,
 )
 from edugraph_gateway.submission.request_body import json_body
 from edugraph_gateway.submission.rights import rights_of
@@ -116,7 +117,8 @@ async def send_records(
 
         numbers.update(observed(younger, read, stored, at))
     elif younger:
-        job_id = await live.send(LiveRecords(caller, name, younger))
+        texts = texts_to_analyse(source, at)
+        job_id = await live.send(LiveRecords(caller, name, younger, texts=texts))
         numbers["accepted"] = len(younger)
     accepted_at = at if numbers["accepted"] else None
     with suppress(Retryable):  # the records are accepted

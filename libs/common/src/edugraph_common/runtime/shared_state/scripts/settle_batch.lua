@@ -13,7 +13,7 @@ local function skip(name, number, sign)
 end
 
 local function count(outcome, sign)
-  local names = {'read', 'written', 'replaced', 'unchanged', 'older', 'taken_back', 'rejected', 'failed', 'unknown', 'analysis_expected'}
+  local names = {'read', 'written', 'replaced', 'unchanged', 'older', 'taken_back', 'rejected', 'failed', 'unknown', 'analysis_expected', 'over_budget'}
   for _, name in ipairs(names) do
     -- A worker of another release may know fewer counts.
     redis.call('HINCRBY', job, name, sign * (outcome[name] or 0))
