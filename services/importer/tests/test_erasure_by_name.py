@@ -307,10 +307,15 @@ def test_a_namesake_of_somebody_else_opens_no_file(tmp_path: Path) -> None:
         ("阿依古丽买买提", "阿依古丽\u200b买买提"),
         ("阿依古丽·买买提", "阿依古丽・买买提"),
         ("Zoë O'Neill", "zoe\u0308 o’neill"),
+        ("Zoë O'Neill", "Zo&euml; O&#39;Neill"),
+        ("Zoë O'Neill", "Zo%C3%AB%20O%27Neill"),
+        ("欧阳思齐", "&amp;#27431;&#38451;\\u601d&#x9f50;"),
+        ("欧阳思齐", "欧 阳 思 齐"),
+        ("Quillon Zephyr", "Q-u-i-l-l-o-n Zephyr"),
     ],
 )
 def test_a_file_with_another_spelling_of_the_name_is_opened(name: str, written: str) -> None:
-    """Out: `fixed_parts` or `as_searched` in persons.py."""
+    """Out: `fixed_parts`, `as_searched` or `readings_of` in persons.py."""
     builder = PersonIndexBuilder(ReadPlan())
     row = json.dumps(record("course_record", student_name=written, course_id="c")).encode()
     builder.add([RawRow(1, row)])
