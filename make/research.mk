@@ -27,7 +27,10 @@ bench-needs-help: env-research ## whether needs-help names the weakest students 
 bench-candidates: env-research ## how often the right knowledge point is among those that a model is shown, when half of the labels are known (a minute)
 	@$(RESEARCH) -m evaluation.candidates
 
+prerequisites-check: env-research ## what the offline rules state of prerequisites in textbooks, BOOKS=folder has checkouts of openstax/osbooks-* (a minute)
+	@$(RESEARCH) -m evaluation.prerequisites_check $(BOOKS)
+
 bench-small-groups: env-research ## what an outsider learns of one student from numbers with noise, and what a reader learns of a class (to be measured)
 	@$(RESEARCH) -m evaluation.small_group_attacks $(BENCH_ARGS)
 
-.PHONY: bench-small-groups bench-candidates bench-needs-help env-research research-test evaluate evaluate-offline privacy-check bench-mastery
+.PHONY: prerequisites-check bench-small-groups bench-candidates bench-needs-help env-research research-test evaluate evaluate-offline privacy-check bench-mastery
