@@ -90,6 +90,44 @@ def test_it_says_what_it_removed_and_only_a_hash_stays(graph: Graph, room: Any) 
     ]
 
 
+def test_the_texts_of_others_have_titles_of_threads_items_and_groups(graph: Graph) -> None:
+    """Out: any of the last five of TEXT_FIELDS, or Membership in TEXT_LABELS. An erasure searches these texts."""
+    write(
+        graph,
+        record(
+            "post_record",
+            "p",
+            student_id="bob",
+            course_id="c",
+            text="t",
+            title="of 1",
+            thread_id="about 2",
+        ),
+        record(
+            "attempt_record",
+            "a",
+            student_id="bob",
+            item_id="i",
+            correct=True,
+            item_title="essay of 3",
+            knowledge_points=["sums", "by 4"],
+        ),
+        record(
+            "membership_record",
+            "m",
+            student_id="bob",
+            group_id="g",
+            group_name="friends of 5",
+            term="term of 6",
+        ),
+    )
+    found = {record_id: text for _, record_id, text in graph.texts()}
+    assert {word for text in found.values() for word in text.split() if word.isdigit()} == set(
+        "123456"
+    )
+    assert len(found) == 3
+
+
 def test_others_keep_what_others_said_of_them(graph: Graph, room: Any) -> None:
     write(
         graph,

@@ -252,6 +252,11 @@ TEXT_FIELDS = (
     "response",
     "title",
     "content",
+    "thread_id",
+    "item_title",
+    "knowledge_points",
+    "group_name",
+    "term",
 )
 
 

@@ -66,7 +66,7 @@ from edugraph_importer.graph.versions import RowsNeeded
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TEXT_LABELS = ("Attempt", "CourseContent", "Definition", "ErrorRecord", "Interaction")
+TEXT_LABELS = ("Attempt", "CourseContent", "Definition", "ErrorRecord", "Interaction", "Membership")
 TEXTS_AT_ONCE = 5_000
 # A job may wait for days before its file is written, and files may be deleted later than their retention says.
 SPARE_DAYS = 30
@@ -462,8 +462,11 @@ class Graph:
                 CYPHER[f"texts_after_{label}"], after=after, limit=TEXTS_AT_ONCE
             ):
                 for row in rows:
-                    texts = [row["properties"].get(name) for name in removal.TEXT_FIELDS]
-                    yield label, row["id"], "\n".join(filter(None, texts))
+                    texts: list[str] = []
+                    for name in removal.TEXT_FIELDS:
+                        value = row["properties"].get(name) or []
+                        texts += [value] if isinstance(value, str) else value
+                    yield label, row["id"], "\n".join(texts)
                 after = rows[-1]["id"]
 
     def erase_student(self, student_id: str, cause: Cause = NOBODY) -> dict[str, int]:

@@ -140,6 +140,6 @@ DELETE t
 
 // name: texts_after
 // Returns the next records with all their properties.
-// for: Attempt, CourseContent, Definition, ErrorRecord, Interaction
+// for: Attempt, CourseContent, Definition, ErrorRecord, Interaction, Membership
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id, properties(n) AS properties ORDER BY id LIMIT $limit
