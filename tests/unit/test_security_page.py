@@ -1,6 +1,7 @@
 """SECURITY.md says how to report a weakness, which versions get fixes, and what the threats are."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,12 +39,22 @@ def test_the_table_says_which_versions_get_fixes() -> None:
 
 
 def test_the_threat_model_has_its_parts_on_two_pages() -> None:
-    """Out: an asset, a boundary, an attacker, or what is left."""
+    """Out: a row of an asset or an attacker, or what is left."""
     text = chapter("Threat model")
-    assert len(rows_of(text.partition("### What is worth protecting")[2])) >= 5
-    assert len(re.findall(r"^\d\. \*\*", text, re.MULTILINE)) >= 5
+    assert len(rows_of(text.partition("### What is worth protecting")[2])) >= 6
     attackers = rows_of(text.partition("### Who may attack")[2])
-    assert len(attackers) >= 6
+    assert len(attackers) >= 7
     assert all(len(row) == 3 and all(row) for row in attackers)
-    assert len(re.findall(r"^- ", text.partition("### What is left")[2], re.MULTILINE)) >= 5
+    assert len(re.findall(r"^- ", text.partition("### What is left")[2], re.MULTILINE)) >= 8
     assert len(text.split()) <= 2 * WORDS_ON_A_PAGE
+
+
+def test_each_trust_boundary_is_drawn_and_described() -> None:
+    """Out: a line of the drawing, or a boundary in the list."""
+    text = chapter("Threat model").partition("### Trust boundaries")[2]
+    drawing = re.search(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert drawing
+    drawn = re.findall(r"\((\d)\)─*>", drawing[1])
+    described = re.findall(r"^(\d)\. \*\*", text, re.MULTILINE)
+    assert described == ["1", "2", "3", "4", "5"]
+    assert Counter(drawn) == Counter({"1": 2, "2": 1, "3": 3, "4": 1, "5": 1})
