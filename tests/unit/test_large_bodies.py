@@ -1,6 +1,7 @@
 """Nobody can make a service read a large body that it does not need. What a service reads is counted at its edge."""
 
 from collections.abc import Mapping
+from itertools import cycle, islice, product
 from typing import Any
 
 import anyio
@@ -98,6 +99,35 @@ def test_without_a_key_no_body_is_read(service: str) -> None:
             status, taken_bytes = sent(app, method, path, {"Content-Type": "application/json"})
             assert status in {307, 401, 403, 404, 405, 413, 503}, (method, path, status)
             assert taken_bytes <= MOST_BODY_BYTES + CHUNK_BYTES, (method, path, taken_bytes)
+
+
+LYING_HEADERS: tuple[dict[str, str], ...] = (
+    {"Content-Length": "10"},
+    {"Content-Length": "0"},
+    {"Content-Length": "-1"},
+    {"Content-Length": "1e3"},
+    {"Content-Length": "10, 10"},
+    {"Content-Length": "9" * 30},
+    {"Content-Encoding": "gzip"},
+    {"Content-Type": "multipart/form-data; boundary=x"},
+    {"Content-Type": "application/x-www-form-urlencoded"},
+    {"Transfer-Encoding": "gzip, chunked"},
+    {"Expect": "100-continue"},
+)
+
+
+@pytest.mark.loopback("a Redis that is not there, to which refusals are noted")
+@pytest.mark.parametrize("service", ["gateway", "insights"])
+def test_no_method_and_no_header_that_lies_makes_a_body_be_read(service: str) -> None:
+    """Out: BoundedBodies in app.py of insights, or the admission before a body of the gateway."""
+    app = gateway() if service == "gateway" else insights_application(opened_insights())
+    methods = (*CHANGES, "GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY", "post", "X")
+    ways = cycle(product(LYING_HEADERS, methods))
+    for path in addresses(app) * 2:
+        for headers, method in islice(ways, 3):
+            status, taken_bytes = sent(app, method, path, headers)
+            assert status < 500 or status == 503, (method, path, headers, status)
+            assert taken_bytes <= MOST_BODY_BYTES + CHUNK_BYTES, (method, path, headers)
 
 
 @pytest.mark.parametrize("declared", [{}, {"Content-Length": str(BODY_BYTES)}])
