@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import pytest
 
+from edugraph_analyzer import provider_check
 from edugraph_analyzer.llm import bounded_http
 from edugraph_analyzer.llm.client import LLMClient
 from edugraph_analyzer.llm.rate_limiter import Slot
@@ -319,3 +320,30 @@ def test_a_batch_that_drips_or_floods_is_ended_too(monkeypatch: pytest.MonkeyPat
             with pytest.raises(Wait, match="do not answer"):
                 batches.answers("f", {})
             assert time.monotonic() - began < LATEST_SECONDS
+
+
+MOVED = (
+    b"HTTP/1.1 308 Moved\r\nLocation: https://new.test/v1?key=SECRET\r\nContent-Length: 0\r\n\r\n"
+)
+CHECKED = {
+    "a drip": (SIZED, repeat(b"{"), "does not answer (ReadTimeout)"),
+    "a drip of a header": (HEAD + b"X: ", repeat(b"y"), "does not answer (ReadTimeout)"),
+    "a bomb": (HEAD + ENCODED + BOMB, iter([b""]), "does not answer (TooLarge)"),
+    "a redirect": (MOVED, iter([b""]), "redirects to https://new.test (308)"),
+}
+
+
+@pytest.mark.parametrize("what", CHECKED)
+def test_the_check_of_the_provider_ends_too(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker checks its provider before it takes tasks. Out: BoundedClient in provider_check.py."""
+    monkeypatch.setattr(bounded_http, "MOST_BYTES", 2**18)
+    monkeypatch.setattr(provider_check, "TIMEOUT_SECONDS", TIMEOUT_SECONDS)
+    begin, pieces, problem = CHECKED[what]
+    with serving(dripping(begin, pieces)) as address:
+        settings = AnalyzerSettings(openai_api_key="k", openai_base_url=f"http://{address}/v1")
+        began = time.monotonic()
+        check = provider_check.check_provider(settings)
+        assert time.monotonic() - began < LATEST_SECONDS
+    [said] = check.problems
+    assert problem in said
+    assert "SECRET" not in said

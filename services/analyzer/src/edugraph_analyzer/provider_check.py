@@ -1,7 +1,9 @@
 """Check whether the provider answers and accepts the keys. The list of models is asked for, which costs nothing."""
 
-import httpx
+import httpx2
 
+from edugraph_analyzer.llm.bounded_http import BoundedClient
+from edugraph_analyzer.llm.refusals import moved_to
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.api import Check
 
@@ -44,9 +46,16 @@ def _problem(address: str, key: str) -> str | None:
     if key:
         headers["Authorization"] = f"Bearer {key}"
     try:
-        answer = httpx.get(f"{address}/models", headers=headers, timeout=TIMEOUT_SECONDS)
-    except httpx.HTTPError as error:
+        # An answer that drips would otherwise hold up the start of a worker for ever.
+        with BoundedClient(timeout=TIMEOUT_SECONDS) as client:
+            answer = client.get(f"{address}/models", headers=headers)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         return f"{address} does not answer ({type(error).__name__})"
+    if answer.has_redirect_location:
+        there = moved_to(address, answer.headers["location"])
+        return (
+            f"{address} redirects to {there} ({answer.status_code}), and redirects are not followed"
+        )
     if answer.status_code in (401, 403):
         return f"{address} refuses the key ({answer.status_code})"
     return None
