@@ -54,6 +54,17 @@ ROWS = (
                 red=10_000,
             ),
             course(
+                "Bytes that wait, of those that fit",
+                "percentunit",
+                "At 1 the queue refuses messages, and senders get 503: EduGraphQueueFillsUp in the runbook.",
+                Query(
+                    f"{highest(metrics.QUEUE_BYTES, 'queue')} / "
+                    f"{highest(metrics.QUEUE_MOST_BYTES, 'queue')}",
+                    "{{queue}}",
+                ),
+                red=0.8,
+            ),
+            course(
                 "Messages that workers have",
                 "short",
                 "At most two for each child of a pool; the same for an hour: the tasks do not end.",

@@ -29,7 +29,7 @@ from edugraph_common.runtime.messaging.provisioning import (
 )
 from edugraph_common.runtime.messaging.publisher import LARGEST_BODY, send
 from edugraph_common.runtime.messaging.task_base import backoff
-from edugraph_common.runtime.messaging.topology import TASK_QUEUE_BYTES, policies
+from edugraph_common.runtime.messaging.topology import policies
 from edugraph_gateway.submission.async_publisher import AsyncPublisher, task_message
 
 pytestmark = pytest.mark.real
@@ -126,14 +126,23 @@ def test_full_queue_refuses_what_is_sent(fresh: Bench, guarded: bool) -> None:
         assert fresh.depth("data_import") < 100
 
 
+MIB = 1_024**2
+BYTES = {"import_splits": 32 * MIB, "live_records": 1_196 * MIB}
+
+
 def test_each_task_queue_is_bounded_in_bytes() -> None:
     """That it is in effect is what check_topology says. Out: max-length-bytes in topology.policies."""
     for queue in QUEUES:
         definition = policies()[f"edugraph.{queue}"]["definition"]
         assert (definition["max-length-bytes"], definition["overflow"]) == (
-            TASK_QUEUE_BYTES,
+            BYTES.get(queue, 614 * MIB),
             "reject-publish",
         )
+    # All queues fit the bundled broker's volume of 4 GiB, with a quarter for dead letters.
+    whole = sum(
+        policies()[f"edugraph.{queue}"]["definition"]["max-length-bytes"] for queue in QUEUES
+    )
+    assert whole <= 3 * 1_024 * MIB
 
 
 @both

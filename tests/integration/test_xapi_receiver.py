@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 import tincan
 from gateway_alone import (
@@ -22,6 +23,7 @@ from gateway_alone import (
     gateway,
     virtual_host,
 )
+from service_settings import settings_from
 from waiting import until
 
 from edugraph_common.runtime.messaging.packed_rows import unpack_rows
@@ -39,6 +41,7 @@ from edugraph_common.runtime.shared_state.recent_statements import (
     packed_statement,
 )
 from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
+from edugraph_gateway.operations.broker_figures import QueueFigures, look_by_management
 from edugraph_gateway.operations.live_sources import LiveDays
 
 pytestmark = pytest.mark.real
@@ -300,6 +303,57 @@ def test_files_are_counted_and_dropped(sender: XapiSender, guarded: Gateway) -> 
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         headers = {**sender.bearer, **XAPI_VERSION, "Content-Type": kind}
         assert sender.request("POST", content=b"{}", headers=headers).status_code == 400
+
+
+def test_a_full_queue_refuses_statements_and_keeps_what_it_took(
+    guarded: Gateway, sender: XapiSender
+) -> None:
+    """Nobody takes messages, as without Neo4j. Out: the refusal of the broker in the publisher."""
+    vhost = guarded.environment["EDUGRAPH_BROKER_URL"].rpartition("/")[2]
+    url = (
+        f"{guarded.environment['EDUGRAPH_BROKER_MANAGEMENT_URL']}/api/policies/{vhost}/little-room"
+    )
+    definition = {"max-length-bytes": 20_000, "overflow": "reject-publish"}
+    policy = {
+        "pattern": "^live_records$",
+        "apply-to": "queues",
+        "priority": 99,
+        "definition": definition,
+    }
+    accepted = []
+    refused = None
+    httpx.put(url, json=policy, timeout=10).raise_for_status()
+    try:
+        for _ in range(40):
+            sent = statement("ann", id=str(uuid4()), result={"response": os.urandom(4_000).hex()})
+            answer = sender.request("POST", json=sent)
+            if answer.status_code != 200:
+                refused = answer
+                break
+            accepted += answer.json()
+        addresses = ("BROKER_URL", "BROKER_MANAGEMENT_URL", "REDIS_URL", "BLOB_URL")
+        names = [f"EDUGRAPH_{each}" for each in addresses]
+        settings = settings_from({name: guarded.environment[name] for name in names})
+
+        def figures() -> QueueFigures:
+            return look_by_management(settings).queues["live_records"]
+
+        # The broker tells its figures each five seconds.
+        until(lambda: (figures().bytes or 0) > 10_000, 20)
+        assert figures().most_bytes == 20_000
+    finally:
+        httpx.delete(url, timeout=10).raise_for_status()
+    assert refused is not None
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert len(accepted) >= 3, "there was room for three"
+    assert [each["id"] for each in sent_statements(guarded)] == accepted
+
+    def is_accepted() -> bool:
+        return sender.request("POST", json=statement("ann", id=str(uuid4()))).status_code == 200
+
+    # The broker removes the policy a moment later.
+    until(is_accepted, 20)
 
 
 def test_the_figures_of_a_source_have_the_rows_that_wait(

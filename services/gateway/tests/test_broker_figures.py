@@ -56,7 +56,14 @@ def test_it_looks_once_in_five_seconds() -> None:
         return Look(
             {
                 "data_import": QueueFigures(
-                    ready=3, dead=1, unacked=2, consumers=0, published=3, redelivered=4
+                    ready=3,
+                    dead=1,
+                    unacked=2,
+                    consumers=0,
+                    published=3,
+                    redelivered=4,
+                    bytes=700,
+                    most_bytes=900,
                 )
             }
         )
@@ -71,6 +78,8 @@ def test_it_looks_once_in_five_seconds() -> None:
     assert value(found, "queue_consumers", queue="data_import") == 0
     assert value(found, "queue_oldest_seconds", queue="data_import") == LOOK_INTERVAL_SECONDS
     assert value(found, "dead_letters", queue="data_import") == 5
+    assert value(found, "queue_bytes", queue="data_import") == 700
+    assert value(found, "queue_most_bytes", queue="data_import") == 900
     assert value(found, "queue_redelivered_total", queue="data_import") == 4
 
 

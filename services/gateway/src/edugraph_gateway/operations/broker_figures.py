@@ -21,7 +21,10 @@ from edugraph_common.runtime.service.settings import Settings
 LOOK_INTERVAL_SECONDS = 5.0
 # The number of remembered looks at a queue, which is enough for a day.
 MAX_LOOKS = 20_000
-_COLUMNS = "name,messages_ready,messages_unacknowledged,consumers,message_stats.publish,message_stats.redeliver"
+_COLUMNS = (
+    "name,messages_ready,messages_unacknowledged,message_bytes,consumers,message_stats.publish,"
+    "message_stats.redeliver,effective_policy_definition"
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class QueueFigures:
     """The figures of a queue. A figure that the broker does not report is None.
 
     `published` counts messages since the start of the broker. `dead` counts dead letters that are not stored yet.
+    `most_bytes` is the number of bytes from which the queue refuses messages.
     """
 
     ready: int
@@ -37,6 +41,8 @@ class QueueFigures:
     consumers: int | None = None
     published: int | None = None
     redelivered: int | None = None
+    bytes: int | None = None
+    most_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,22 +119,30 @@ class BrokerFigures(Collector):
         dead = metrics.DEAD_LETTERS.family()
         consumers = metrics.QUEUE_CONSUMERS.family()
         redelivered = metrics.QUEUE_REDELIVERED.family()
+        held_bytes = metrics.QUEUE_BYTES.family()
+        most_bytes = metrics.QUEUE_MOST_BYTES.family()
         for resource, raised in look.alarms.items():
             alarms.add_metric([resource], raised)
         for name, figures in look.queues.items():
             messages.add_metric([name, "ready"], figures.ready)
             if stored is not None:
                 dead.add_metric([name], figures.dead + stored[name])
-            if figures.unacked is not None:
-                messages.add_metric([name, "unacked"], figures.unacked)
-            if figures.consumers is not None:
-                consumers.add_metric([name], figures.consumers)
-            if figures.redelivered is not None:
-                redelivered.add_metric([name], figures.redelivered)
+            _add(messages, [name, "unacked"], figures.unacked)
+            _add(consumers, [name], figures.consumers)
+            _add(redelivered, [name], figures.redelivered)
+            _add(held_bytes, [name], figures.bytes)
+            _add(most_bytes, [name], figures.most_bytes)
             if figures.published is not None:
                 age_seconds = self._heads[name].age(self._clock(), figures.published, figures.ready)
                 oldest.add_metric([name], age_seconds)
-        return [readable, alarms, messages, oldest, dead, consumers, redelivered]
+        queues = [messages, held_bytes, most_bytes, oldest, dead, consumers, redelivered]
+        return [readable, alarms, *queues]
+
+
+def _add(family: Any, labels: list[str], figure: int | None) -> None:
+    """Add a figure that the broker has reported."""
+    if figure is not None:
+        family.add_metric(labels, figure)
 
 
 def broker_figures(
@@ -136,11 +150,12 @@ def broker_figures(
 ) -> BrokerFigures:
     """Return the collector. Without the address of the management API, it has fewer figures."""
     if settings.on_rabbitmq and settings.broker_management_url is not None:
-        return BrokerFigures(lambda: _look_by_management(settings), stored)
+        return BrokerFigures(lambda: look_by_management(settings), stored)
     return BrokerFigures(lambda: _look_by_declaration(app, consumers=settings.on_rabbitmq), stored)
 
 
-def _look_by_management(settings: Settings) -> Look:
+def look_by_management(settings: Settings) -> Look:
+    """Return the figures of the broker's management API. Raises Failure."""
     with management(settings) as api:
         answer = (
             api.get(f"/api/queues/{vhost(settings)}", params={"columns": _COLUMNS})
@@ -168,6 +183,8 @@ def _look_by_management(settings: Settings) -> Look:
             consumers=row.get("consumers", 0),
             published=counted.get("publish", 0),
             redelivered=counted.get("redeliver", 0),
+            bytes=row.get("message_bytes"),
+            most_bytes=row.get("effective_policy_definition", {}).get("max-length-bytes"),
             dead=dead.get("messages_ready", 0) + dead.get("messages_unacknowledged", 0),
         )
     return Look(queues, alarms)

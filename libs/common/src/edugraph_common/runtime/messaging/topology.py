@@ -29,10 +29,13 @@ WEBHOOKS = "edugraph.webhooks"
 DELIVERY_LIMIT = 5
 # By default a quorum queue drops a message that was put back 20 times.
 NO_LIMIT = -1
-# The size limit of the bodies in one task queue. Five full queues fit the bundled broker's volume of 4 GiB, with room
-# for dead letters. A full disk would raise an alarm, which also stops workers, since they publish before they
-# acknowledge.
+# The size limit of the bodies in one task queue. All full queues together fit the bundled broker's volume of 4 GiB,
+# with room for dead letters. A full disk would raise an alarm, which also stops workers, since they publish before
+# they acknowledge.
 TASK_QUEUE_BYTES = 614 * 1024**2
+# Messages about large files refer to the file, so tens of thousands fit into little room. Live records need more
+# room, since they wait in their queue while the graph is away.
+_BYTES_OF_QUEUE = {"import_splits": 32 * 1024**2, "live_records": 1_196 * 1024**2}
 # RabbitMQ closes the channel of a consumer that holds a message for longer than this. So it is longer than the hard
 # time limit of a task (3,600 s) and the time of delivery together.
 CONSUMER_TIMEOUT_MS = 4_500_000
@@ -104,6 +107,11 @@ def policies(
     return found
 
 
+def most_bytes(queue: str) -> int:
+    """Return the size limit of the bodies in a task queue."""
+    return _BYTES_OF_QUEUE.get(queue, TASK_QUEUE_BYTES)
+
+
 def _policy_of_task_queue(queue: str) -> dict[str, Any]:
     return {
         "pattern": f"^{queue}$",
@@ -116,7 +124,7 @@ def _policy_of_task_queue(queue: str) -> dict[str, Any]:
             # At least once: a message leaves the task queue only when the dead-letter queue has it.
             "dead-letter-strategy": "at-least-once",
             "delivery-limit": DELIVERY_LIMIT,
-            "max-length-bytes": TASK_QUEUE_BYTES,
+            "max-length-bytes": most_bytes(queue),
             # The sender gets an error if there is no room. The default would drop the oldest message.
             "overflow": "reject-publish",
         },

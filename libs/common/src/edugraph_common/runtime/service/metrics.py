@@ -411,6 +411,20 @@ QUEUE_MESSAGES = Gauge(
     (_queue, Label("state", ("ready", "unacked"))),
     opened_apart=True,
 )
+QUEUE_BYTES = Gauge(
+    "gateway",
+    "queue_bytes",
+    "Bytes of the messages in a queue",
+    (_queue,),
+    opened_apart=True,
+)
+QUEUE_MOST_BYTES = Gauge(
+    "gateway",
+    "queue_most_bytes",
+    "Bytes of messages that a queue takes; it refuses more",
+    (_queue,),
+    opened_apart=True,
+)
 QUEUE_CONSUMERS = Gauge(
     "gateway", "queue_consumers", "Workers that consume from a queue", (_queue,), opened_apart=True
 )
