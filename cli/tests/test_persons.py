@@ -59,41 +59,57 @@ def test_contested_ids_are_listed_with_who_claims_them() -> None:
     assert "0 200 S05, S06" in answer
 
 
-def test_to_part_an_id_withdraws_the_record_that_joined_it_and_no_other() -> None:
+def sent_records() -> list[list[Record | Withdrawal]]:
+    """Return the rows of each import, as the importer reads them."""
+    found = []
+    for rows, _ in Gateway.sent:
+        read: list[Record | Withdrawal] = []
+        for row in rows:
+            parsed = parse_row(row)
+            assert isinstance(parsed, Record | Withdrawal)
+            read.append(parsed)
+        found.append(read)
+    return found
+
+
+def decision(record: Record | Withdrawal) -> tuple[str, tuple[str, ...]]:
+    """Return the person and the ids that a record gives to the person."""
+    assert isinstance(record, Record)
+    assert isinstance(record.data, PersonRecord)
+    assert record.data.decides
+    return record.data.person_id, record.data.claimed
+
+
+def test_a_decision_replaces_the_earlier_one_about_the_same_id() -> None:
     """Out: the id in the record's id, or its hash of only the person."""
     assert "Accepted as job job-1." in said("join", "S05", "17", "card/5", "17")
     said("join", "S06", "17", "--source", "lms")
     said("part", "17", "--source", "lms")
-    (joined, no_options), (again, options), (parted, same_options) = Gateway.sent
-    records = [parse_row(each) for each in joined]
-    claimed: dict[str, str] = {}
-    for each in records:
-        assert isinstance(each, Record)
-        assert isinstance(each.data, PersonRecord)
-        assert each.data.person_id == "S05"
-        [other_id] = each.data.claimed
-        claimed[other_id] = each.record_id
-        assert abs((datetime.now(UTC) - each.timestamp).total_seconds()) < 60
-    assert list(claimed) == ["17", "card/5"]
-    assert len(set(claimed.values())) == 2
-    # A second statement about the same id is a later version of the first one.
-    [later] = map(parse_row, again)
-    [withdrawal] = map(parse_row, parted)
+    said("withdraw", "17", "--source", "lms")
+    joined, [again], [parted], [withdrawal] = sent_records()
+    assert [decision(each) for each in joined] == [("S05", ("17",)), ("S05", ("card/5",))]
+    assert decision(again) == ("S06", ("17",))
+    assert decision(parted) == ("17", ("17",))
     assert isinstance(withdrawal, Withdrawal)
-    assert later.record_id == withdrawal.record_id == claimed["17"]
-    # An erasure finds the withdrawal by the id.
-    assert parted[0]["data"] == {"person_id": "17"}
-    times = [each["timestamp"] for [each, *_] in (joined, again, parted)]
+    first, other = joined
+    assert {again.record_id, parted.record_id, withdrawal.record_id} == {first.record_id}
+    assert other.record_id != first.record_id
+    times = [datetime.fromisoformat(rows[0]["timestamp"]) for rows, _ in Gateway.sent]
     assert times == sorted(set(times))
-    assert (no_options, options, same_options) == ({}, {"source": "lms"}, {"source": "lms"})
+    assert abs((datetime.now(UTC) - times[0]).total_seconds()) < 60
+    [row] = Gateway.sent[-1][0]
+    # An erasure finds the withdrawal by the id.
+    assert row["data"] == {"person_id": "17"}
+    options = [each for _, each in Gateway.sent]
+    assert options == [{}, {"source": "lms"}, {"source": "lms"}, {"source": "lms"}]
 
 
 def test_an_id_is_the_same_in_each_form_of_its_letters() -> None:
-    """Out: `normal_id`. Then `part` would withdraw a record that `join` never sent."""
+    """Out: `normal_id`. Then `withdraw` would take back a record that `join` never sent."""
     said("join", "S05", "Ren\u00e9", " Rene\u0301 ")
-    said("part", "Rene\u0301")
-    (joined, _), (parted, _) = Gateway.sent
-    assert [each["record_id"] for each in joined] == [each["record_id"] for each in parted]
+    said("withdraw", "Rene\u0301")
+    [joined], [withdrawn] = sent_records()
+    assert joined.record_id == withdrawn.record_id
     done = runner.invoke(app, ["persons", "join", "Ren\u00e9", "Rene\u0301"])
     assert done.exit_code == 2
 

@@ -144,8 +144,11 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     joined = commands.json("persons", "join", student, "card-1", "--follow")
     assert (joined["state"], joined["written"]) == ("succeeded", 1)
     assert commands.json("persons", "show", "card-1")["person"]["owner"] == student
-    parted = commands.json("persons", "part", "card-1", "card-2", "--follow")
-    assert (parted["written"], parted["unknown"]) == (2, 1)
+    parted = commands.json("persons", "part", "card-1", "--follow")
+    assert (parted["state"], parted["written"]) == ("succeeded", 1)
+    assert commands.json("persons", "show", "card-1")["person"]["ids"] == ["card-1"]
+    withdrawn = commands.json("persons", "withdraw", "card-1", "card-2", "--follow")
+    assert (withdrawn["written"], withdrawn["unknown"]) == (2, 1)
     assert commands.json("persons", "show", "card-1")["person"] is None
     digest = commands.json("graph", "digest")["digest"]
     assert len(digest) == 64

@@ -90,6 +90,51 @@ def test_cases_of_the_rule(name: str) -> None:
         assert found.contested == {each: tuple(by.split()) for each, by in contested.items()}
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    claims=claim_sets,
+    decisions=st.lists(st.tuples(ids, ids), max_size=4),
+    data=st.data(),
+)
+def test_only_decisions_count_for_an_id_that_an_operator_decided_about(
+    claims: list[tuple[str, str]], decisions: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    """Out: `claimants.update`."""
+    decided = {each for _, each in decisions}
+    counting = set(decisions) | {claim for claim in claims if claim[1] not in decided}
+    owners, contested = by_the_rule(counting)
+    found = id_owners(claims, data.draw(st.permutations(decisions)))
+    for each in {*owners, *(claimed for _, claimed in claims)}:
+        assert found.of(each) == owners.get(each, each)
+    assert found.contested == contested
+
+
+DECIDED: dict[str, tuple[str, str, str, str]] = {
+    # name: claims, decisions, owner of 17, contested ids
+    "one of two claimants": ("S05-17 S06-17", "S05-17", "S05", ""),
+    "somebody whom no list names": ("S05-17", "S07-17", "S07", ""),
+    "nobody else": ("S05-17", "17-17", "17", ""),
+    "nobody else, and the claims of the id stay": ("S05-17 17-x", "17-17", "17", ""),
+    "two decisions that differ": ("S05-17", "S05-17 S06-17", "17", "17"),
+}
+
+
+@pytest.mark.parametrize("name", DECIDED)
+def test_a_decision_gives_a_contested_id_to_one_person(name: str) -> None:
+    claims, decisions, owner, contested = DECIDED[name]
+    found = id_owners(pairs(claims), pairs(decisions))
+    assert found.of("17") == owner
+    assert " ".join(found.contested) == contested
+
+
+def pairs(text: str) -> list[tuple[str, str]]:
+    found = []
+    for each in text.split():
+        person, claimed = each.split("-")
+        found.append((person, claimed))
+    return found
+
+
 def test_two_hundred_claims_to_0_join_nobody() -> None:
     found = id_owners((f"S{number}", "0") for number in range(200))
     assert all(each == owner for each, owner in found.owners.items())

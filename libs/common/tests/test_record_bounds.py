@@ -52,7 +52,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "activity_record": {},
     "point_record": {"names": (), "requires": ()},
     "post_record": {},
-    "person_record": {"also": ()},
+    "person_record": {"also": (), "decides": False},
 }
 IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
 NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
@@ -161,6 +161,7 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     *(("post_record", name, NAMES) for name in ("student_name", "title")),
     ("person_record", "person_id", required(IDS)),
     ("person_record", "name", NAMES),
+    ("person_record", "decides", ([True, False], ["perhaps", None])),
     (
         "person_record",
         "also",

@@ -79,6 +79,24 @@ def test_a_type_that_the_caller_may_not_write_is_set_aside_with_a_sentence(
 
 
 @pytest.mark.parametrize(
+    "rights", [ImportRights(roster=True), ImportRights(roster=True, operate=True)]
+)
+def test_only_an_operator_decides_about_an_id(rights: ImportRights) -> None:
+    """Out: `decides` in `check_rights`, or `operate` in the messages."""
+    stated = {"person_id": "S05", "also": ["17"]}
+    claim = {"type": "person_record", **HEAD, "data": stated}
+    decision = {**claim, "record_id": "d", "data": {**stated, "decides": True}}
+    found = inline(rights, claim, decision)
+    decided = [record.data.decides for _, record in found.graph.records]  # type: ignore[union-attr]
+    reasons = [(each.field, each.reason.split(",")[0]) for each in found.graph.rejects]
+    if rights.operate:
+        assert (decided, reasons) == ([False, True], [])
+    else:
+        assert decided == [False]
+        assert reasons == [("data.decides", "needs the scope operate")]
+
+
+@pytest.mark.parametrize(
     "data",
     [
         {"teacher_id": "T01", "role": "leader"},

@@ -1,4 +1,4 @@
-"""`edugraph persons contested|show|join|part`."""
+"""`edugraph persons contested|show|join|part|withdraw`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from edugraph_common.contracts.record_fields import normal_id
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Which ids mean one person, by imported lists and by what people state here.",
+    help="Which ids mean one person, by imported lists and by decisions that are made here.",
 )
 OtherIds = Annotated[list[str], typer.Argument(metavar="ID...", help="other ids of the person")]
 
@@ -69,50 +69,52 @@ def join(
     follow: Follow = False,
     as_json: Json = False,
 ) -> None:
-    """State that other ids mean this person too. Their records move to the person before the job ends.
+    """Decide that other ids mean this person, whatever lists claim. It needs the scopes roster and operate.
 
-    The statement replaces an earlier one of this command about the same id. Lists keep their claims, so an id that a
-    list gives to somebody else becomes contested.
+    The records with these ids move to the person before the job ends. The decision replaces an earlier one about the
+    same id in the same source.
     """
     [person] = _normal_ids([person_id])
     other_ids = _normal_ids(ids)
     if person in other_ids:
         raise typer.BadParameter(f"{person_id} is the person's own id.")
-    statements = joining(person, other_ids, datetime.now(UTC))
-    _send(statements, source, follow=follow, as_json=as_json)
+    now = datetime.now(UTC)
+    decisions: list[dict[str, Any]] = []
+    for other_id in other_ids:
+        decisions.append(_decision(person, other_id, now))
+    _send(decisions, source, follow=follow, as_json=as_json)
 
 
 @app.command()
 def part(
     ids: OtherIds, source: SourceOption = None, follow: Follow = False, as_json: Json = False
 ) -> None:
-    """Take back what `join` stated about these ids. Their records return to the ids of their sources.
+    """Decide that each of these ids means nobody else, whatever lists claim. It needs the scopes roster and operate.
 
-    Give the source with which `join` stated it. Lists keep their claims. The job counts an id as unknown if `join`
-    stated nothing about it in this source.
+    The records with these ids return to them before the job ends. The decision replaces an earlier one about the same
+    id in the same source.
     """
-    statements = parting(_normal_ids(ids), datetime.now(UTC))
-    _send(statements, source, follow=follow, as_json=as_json)
+    now = datetime.now(UTC)
+    decisions: list[dict[str, Any]] = []
+    for each in _normal_ids(ids):
+        decisions.append(_decision(each, each, now))
+    _send(decisions, source, follow=follow, as_json=as_json)
 
 
-def joining(person: str, other_ids: Sequence[str], now: datetime) -> list[dict[str, Any]]:
-    """Return the records which state at `now` that other ids mean this person."""
-    statements: list[dict[str, Any]] = []
-    for other_id in other_ids:
-        data = {"person_id": person, "also": [other_id]}
-        statements.append({**_statement(other_id, now), "type": "person_record", "data": data})
-    return statements
+@app.command()
+def withdraw(
+    ids: OtherIds, source: SourceOption = None, follow: Follow = False, as_json: Json = False
+) -> None:
+    """Take back what `join` or `part` decided about these ids, so that the claims of lists count again.
 
-
-def parting(ids: Sequence[str], now: datetime) -> list[dict[str, Any]]:
-    """Return the records which take back at `now` what was stated about these ids."""
-    statements: list[dict[str, Any]] = []
-    for other_id in ids:
+    Give the source of the decision. The job counts an id as unknown if nothing was decided about it in this source.
+    """
+    now = datetime.now(UTC)
+    withdrawals: list[dict[str, Any]] = []
+    for each in _normal_ids(ids):
         # An erasure of the person finds the withdrawal by the id in its data.
-        data = {"person_id": other_id}
-        withdrawal = {"type": "person_record", "data": data, "withdrawn": True}
-        statements.append({**_statement(other_id, now), **withdrawal})
-    return statements
+        withdrawals.append(_about(each, now) | {"data": {"person_id": each}, "withdrawn": True})
+    _send(withdrawals, source, follow=follow, as_json=as_json)
 
 
 def _normal_ids(ids: Sequence[str]) -> list[str]:
@@ -120,18 +122,23 @@ def _normal_ids(ids: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(normal_id(each.strip()) for each in ids))
 
 
-def _statement(other_id: str, now: datetime) -> dict[str, Any]:
-    """Return the id and the time of the record that joins an id. There is one record for each id."""
-    record_id = f"joined-{hashlib.sha256(other_id.encode()).hexdigest()}"
-    return {"record_id": record_id, "timestamp": now.isoformat()}
+def _decision(person_id: str, decided_id: str, now: datetime) -> dict[str, Any]:
+    data = {"person_id": person_id, "also": [decided_id], "decides": True}
+    return _about(decided_id, now) | {"data": data}
+
+
+def _about(decided_id: str, now: datetime) -> dict[str, Any]:
+    """Return the beginning of the record of the decision about an id. There is one such record for each id."""
+    record_id = f"decided-{hashlib.sha256(decided_id.encode()).hexdigest()}"
+    return {"type": "person_record", "record_id": record_id, "timestamp": now.isoformat()}
 
 
 def _send(
-    statements: Sequence[dict[str, Any]], source: str | None, *, follow: bool, as_json: bool
+    records: Sequence[dict[str, Any]], source: str | None, *, follow: bool, as_json: bool
 ) -> None:
     options: dict[str, Any] = {}
     if source is not None:
         options["source"] = source
     with plain_errors(), Client.from_environment() as client:
-        accepted = client.import_records(statements, **options)
+        accepted = client.import_records(records, **options)
         finish(client, accepted, follow=follow, as_json=as_json)

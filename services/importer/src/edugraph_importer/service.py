@@ -493,6 +493,8 @@ class Importer:
                     verb = "claims"
                 if claim.claims is None:
                     verb = "was forgotten, and a list still gives this person"
+                elif claim.decides:
+                    verb = f"by decision {verb}"
                 what = f"{verb} the id {claim.claimed}, by {claim.by}"
                 now = self.now()
                 self.audit.record(

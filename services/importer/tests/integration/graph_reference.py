@@ -43,7 +43,7 @@ def check(room: Any, given: Sequence[Record], findings: Sequence[RecordFinding])
     room.graph.settle_persons()
     room.graph.settle_prerequisites()
     assert person_records_in(room) == person_records(given)
-    owners = owners_of(claims_to_ids(given))
+    owners = owners_of(counting_claims(given))
     records = [parse_record(with_right_ids(each.to_json(), owners)) for each in given]
     compare_fields(room, records)
     found = {each.record["record_id"]: each.finding for each in findings}
@@ -87,12 +87,18 @@ def check(room: Any, given: Sequence[Record], findings: Sequence[RecordFinding])
     assert relationships(room, "SET_ASIDE", "confidence") == {pair: claims[pair] for pair in aside}
 
 
-def claims_to_ids(records: Iterable[Record]) -> set[tuple[str, str]]:
-    """Return each (person, claimed id)."""
-    claims: set[tuple[str, str]] = set()
-    for person, _, claimed_ids in person_records(records).values():
-        claims |= {(person, each) for each in claimed_ids}
-    return claims
+def counting_claims(records: Iterable[Record]) -> set[tuple[str, str]]:
+    """Return each (person, claimed id) that counts. For a decided id only decisions count."""
+    stated: set[tuple[str, str, bool]] = set()
+    for person, _, claims, decisions in person_records(records).values():
+        stated |= {(person, each, False) for each in claims}
+        stated |= {(person, each, True) for each in decisions}
+    decided = {each for _, each, decides in stated if decides}
+    counting: set[tuple[str, str]] = set()
+    for person, each, decides in stated:
+        if decides or each not in decided:
+            counting.add((person, each))
+    return counting
 
 
 def owners_of(claims: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -297,22 +303,35 @@ def terms(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def person_records_in(room: Any) -> dict[str, tuple[str, str | None, set[str]]]:
+# (person, name, claimed ids, decided ids)
+PersonFacts = tuple[str, str | None, set[str], set[str]]
+
+
+def person_records_in(room: Any) -> dict[str, PersonFacts]:
     rows = room.query(
-        "MATCH (n:PersonRecord)-[:OF_PERSON]->(p:PersonId) OPTIONAL MATCH (n)-[:CLAIMS]->(c:PersonId) "
-        "RETURN n.id AS record, p.id AS person, n.name AS name, collect(c.id) AS claimed"
+        "MATCH (n:PersonRecord)-[:OF_PERSON]->(p:PersonId) OPTIONAL MATCH (n)-[r:CLAIMS|DECIDES]->(c:PersonId) "
+        "RETURN n.id AS record, p.id AS person, n.name AS name, collect([type(r), c.id]) AS ends"
     )
-    return {row["record"]: (row["person"], row["name"], set(row["claimed"])) for row in rows}
+    found: dict[str, PersonFacts] = {}
+    for row in rows:
+        claims = {end for kind, end in row["ends"] if kind == "CLAIMS"}
+        decisions = {end for kind, end in row["ends"] if kind == "DECIDES"}
+        found[row["record"]] = (row["person"], row["name"], claims, decisions)
+    return found
 
 
-def person_records(records: Iterable[Record]) -> dict[str, tuple[str, str | None, set[str]]]:
-    """Return record id -> (person, name, claimed ids)."""
-    found: dict[str, tuple[str, str | None, set[str]]] = {}
+def person_records(records: Iterable[Record]) -> dict[str, PersonFacts]:
+    found: dict[str, PersonFacts] = {}
     for record in records:
         data = record.data
         if isinstance(data, PersonRecord):
-            claimed = set(data.also) - {data.person_id}
-            found[record.record_id] = (data.person_id, data.name, claimed)
+            if data.decides:
+                claims: set[str] = set()
+                decisions = set(data.also)
+            else:
+                claims = set(data.also) - {data.person_id}
+                decisions = set()
+            found[record.record_id] = (data.person_id, data.name, claims, decisions)
     return found
 
 

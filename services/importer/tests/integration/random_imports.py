@@ -174,7 +174,8 @@ DATA = {
 # Many tests follow one student through each record. The ids in these records are not followed.
 WITH_PERSONS = DATA | {
     "person_record": _fields(
-        {"person_id": person_id}, {"also": st.lists(person_id, max_size=3), "name": called}
+        {"person_id": person_id},
+        {"also": st.lists(person_id, max_size=3), "name": called, "decides": st.booleans()},
     )
 }
 FINDING: dict[str, st.SearchStrategy[Any]] = {

@@ -76,8 +76,14 @@ def end_of(type_: str, label: str | None = None) -> Place:
     return lambda stored: _only(stored.ends(type_, label))
 
 
-def ends_of(type_: str) -> Place:
-    return lambda stored: stored.ends(type_)
+def ends_of(*types: str) -> Place:
+    def read(stored: Stored) -> list[str]:
+        ends: list[str] = []
+        for type_ in types:
+            ends += stored.ends(type_)
+        return sorted(ends)
+
+    return read
 
 
 def on_link(type_: str, name: str) -> Place:
@@ -191,7 +197,11 @@ PLACES: dict[str, dict[str, Place]] = {
         "course_id": IN_COURSE,
         "requires": ends_of("REQUIRES"),
     },
-    "person_record": {"person_id": end_of("OF_PERSON"), "also": ends_of("CLAIMS")},
+    "person_record": {
+        "person_id": end_of("OF_PERSON"),
+        "also": ends_of("CLAIMS", "DECIDES"),
+        "decides": lambda stored: bool(stored.ends("DECIDES")),
+    },
 }
 
 
@@ -255,10 +265,22 @@ def _stated_value(data: Any, name: str) -> Any:
             return sorted({each for each in (data.course_id, *data.course_ids) if each})
         case MembershipRecord(), _:
             return _stated_of_membership(data, name)
-        case PersonRecord(), "also":
-            return sorted(set(value) - {data.person_id})
+        case PersonRecord(), _:
+            return _stated_of_person(data, name)
         case ErrorRecord(), _:
             return _stated_of_mistake(data, name)
+    return value
+
+
+def _stated_of_person(data: PersonRecord, name: str) -> Any:
+    value = getattr(data, name)
+    if name == "decides":
+        # A record without other ids decides nothing.
+        return value and bool(data.also)
+    if name == "also" and data.decides:
+        return sorted(set(value))
+    if name == "also":
+        return sorted(set(value) - {data.person_id})
     return value
 
 

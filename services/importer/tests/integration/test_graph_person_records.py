@@ -19,10 +19,11 @@ OFFICE = ImportRights(roster=True, client="office")
 
 
 def person(person_id: str, *also: str, day: int = 1, **more: Any) -> Record:
-    """A person_record without an id, as lists bring it."""
-    data = {"person_id": person_id, "also": list(also), **more}
-    at = f"2026-03-0{day}T08:00:00Z"
-    return parse_record({"type": "person_record", "timestamp": at, "data": data})
+    """A person_record, which has no record_id if it comes from a list."""
+    row: dict[str, Any] = {"type": "person_record", "timestamp": f"2026-03-0{day}T08:00:00Z"}
+    if "record_id" in more:
+        row["record_id"] = more.pop("record_id")
+    return parse_record({**row, "data": {"person_id": person_id, "also": list(also), **more}})
 
 
 def attempt(record_id: str, student: str) -> Record:
@@ -260,6 +261,25 @@ def test_an_export_has_the_records_that_name_the_id(graph: Graph) -> None:
     assert (claim["label"], claim["role"]) == ("PersonRecord", "CLAIMS")
     assert claim["properties"]["also"] == ["17"]
     assert not {"S05", "18", "Ana"} & set(map(str, claim["properties"].values()))
+
+
+def test_a_decision_goes_with_each_of_its_ids_and_is_in_their_exports(graph: Graph) -> None:
+    """Out: `DECIDES` in `records_of_student`, or in `whole_records_of_student`."""
+    records = [
+        person("S05", "17", decides=True, record_id="d1", name="Ana"),
+        person("18", "18", decides=True, record_id="d2"),
+    ]
+    graph.write_batch(batch(records, "j", 0))
+    [own] = graph.export_student(["S05"])["records"]
+    assert own["properties"]["also"] == ["17"]
+    [decided] = graph.export_student(["17"])["records"]
+    assert (decided["role"], decided["properties"]["also"]) == ("DECIDES", ["17"])
+    assert not {"S05", "Ana"} & set(map(str, decided["properties"].values()))
+    [alone] = graph.export_student(["18"])["records"]
+    assert (alone["role"], alone["properties"]["also"]) == ("OF_PERSON", ["18"])
+    for person_id in ("17", "18"):
+        assert graph.erase_student(person_id)["PersonRecord"] == 1
+    assert graph.export_student(["S05"])["records"] == []
 
 
 def test_the_name_of_a_claimant_is_no_name_of_the_claimed(graph: Graph) -> None:

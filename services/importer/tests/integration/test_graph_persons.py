@@ -17,7 +17,7 @@ from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch, apply, persons, unit_of_work
 from edugraph_importer.graph.persons import SettledPersons
 
-from .graph_reference import content, owners_of, with_right_ids
+from .graph_reference import content, counting_claims, owners_of, with_right_ids
 from .random_imports import (
     SLOW_EXAMPLES,
     batch,
@@ -32,11 +32,18 @@ from .random_imports import (
 any_id = st.sampled_from(["a", "b", "t", "u", "0", "nobody"])
 
 
-def person(person_id: str, *also: str, day: int = 1, record_id: str | None = None) -> Record:
-    row = {"type": "person_record", "timestamp": f"2026-03-{day:02}T08:00:00Z"}
+def person(
+    person_id: str,
+    *also: str,
+    day: int = 1,
+    record_id: str | None = None,
+    decides: bool = False,
+) -> Record:
+    row: dict[str, Any] = {"type": "person_record", "timestamp": f"2026-03-{day:02}T08:00:00Z"}
     if record_id is not None:
         row["record_id"] = record_id
-    return parse_record({**row, "data": {"person_id": person_id, "also": list(also)}})
+    row["data"] = {"person_id": person_id, "also": list(also), "decides": decides}
+    return parse_record(row)
 
 
 def attempt(record_id: str, student: str, **more: Any) -> Record:
@@ -66,21 +73,22 @@ def test_the_graph_is_that_of_right_ids_from_the_start(room: Room, data: st.Data
     lists: list[Record] = []
     for number in range(data.draw(st.integers(1, 4))):
         also = data.draw(st.lists(any_id, min_size=1, max_size=3))
-        lists.append(person(data.draw(any_id), *also, record_id=f"p{number}"))
+        decides = data.draw(st.booleans())
+        lists.append(person(data.draw(any_id), *also, record_id=f"p{number}", decides=decides))
     # Some lists are replaced by later versions, and others are withdrawn.
     later: dict[str, Record] = {}
     for each in data.draw(st.lists(st.sampled_from(lists), max_size=2)):
         also = data.draw(st.lists(any_id, max_size=2))
-        version = person(data.draw(any_id), *also, day=2, record_id=each.record_id)
+        decides = data.draw(st.booleans())
+        version = person(data.draw(any_id), *also, day=2, record_id=each.record_id, decides=decides)
         later[each.record_id] = version
     withdrawn = set(data.draw(st.lists(st.sampled_from(lists), max_size=1).map(tuple)))
     gone = sorted({each.record_id for each in withdrawn})
-    claims: list[tuple[str, str]] = []
+    current: list[Record] = []
     for each in lists:
         if each.record_id not in gone:
-            current: Any = later.get(each.record_id, each).data
-            claims += [(current.person_id, claimed) for claimed in current.claimed]
-    owners = owners_of(claims)
+            current.append(later.get(each.record_id, each))
+    owners = owners_of(counting_claims(current))
 
     right = [parse_record(with_right_ids(each.to_json(), owners)) for each in records]
     room.empty()
@@ -161,6 +169,51 @@ def test_a_contested_id_is_its_own_person_in_any_order_of_the_lists(
             graph.write_batch(batch([record], "j", number))
             graph.settle_persons()
         assert placed(room) == {"0": [("r1", None)], "S05": [("r2", "17")]}
+
+
+def test_an_operator_decides_whose_a_contested_id_is(room: Room, graph: Graph) -> None:
+    """Out: `decisions` in `_changes`, or `decides` in `IdClaim`."""
+    lists = [person("S05", "0"), person("S06", "0")]
+    graph.write_batch(batch([*lists, attempt("r1", "0")], "j", 0))
+    graph.settle_persons()
+    before = room.digest()
+    assert list(placed(room)) == ["0"]
+
+    def decide(person_id: str, day: int) -> None:
+        decision = person(person_id, "0", day=day, record_id="decided", decides=True)
+        graph.write_batch(batch([decision], "decisions", day))
+        graph.settle_persons()
+
+    decide("S06", 2)
+    assert placed(room) == {"S06": [("r1", "0")]}
+    graph.write_batch(batch([person("S07", "0")], "j", 1))
+    graph.settle_persons()
+    assert placed(room) == {"S06": [("r1", "0")]}
+    decide("0", 3)
+    assert placed(room) == {"0": [("r1", None)]}
+    graph.write_batch(batch([], "back", 0, ["decided", "S07"]))
+    graph.write_batch(batch([person("S07", day=2)], "j", 2))
+    graph.settle_persons()
+    assert placed(room) == {"0": [("r1", None)]}
+    assert room.query("MATCH ()-[r:DECIDES]->() RETURN r") == []
+    graph.write_batch(batch([person("S06", day=2)], "j", 3))
+    graph.settle_persons()
+    assert placed(room) == {"S05": [("r1", "0")]}
+    assert before != room.digest()
+
+
+def test_a_claim_that_becomes_a_decision_is_settled(room: Room, graph: Graph) -> None:
+    """The pair of ids is the same, and what counts is not. Out: `decides` in `IdClaim`."""
+    records = [person("S05", "0", record_id="p"), person("S06", "0"), attempt("r1", "0")]
+    graph.write_batch(batch(records, "j", 0))
+    graph.settle_persons()
+    decision = person("S05", "0", day=2, record_id="p", decides=True)
+    graph.write_batch(batch([decision], "j", 1))
+    graph.settle_persons()
+    assert placed(room) == {"S05": [("r1", "0")]}
+    graph.write_batch(batch([person("S05", "0", day=3, record_id="p")], "j", 2))
+    graph.settle_persons()
+    assert placed(room) == {"0": [("r1", None)]}
 
 
 class _Killed(Exception):

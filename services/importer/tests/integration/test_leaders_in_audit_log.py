@@ -167,13 +167,14 @@ def test_each_request_logs_its_changes_before_it_ends(importer: Importer) -> Non
 def test_each_claim_to_an_id_and_its_end_are_in_the_log_once(
     importer: Importer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Out: the loop over `id_claim_changes`, or its `once`."""
+    """Out: the loop over `id_claim_changes`, its `once`, or `decides` in the note."""
     client = uuid4().hex
     batches = []
-    for also in (["17"], []):
-        at = "2026-01-02" if not also else "2026-01-01"
-        row = {"type": "person_record", "timestamp": at, "data": {"person_id": "S05", "also": also}}
-        rights = ImportRights(roster=True, client=client)
+    stated: list[dict[str, Any]] = [{"also": ["17"]}, {}, {"also": ["17"], "decides": True}]
+    for day, more in enumerate(stated, start=1):
+        data = {"person_id": "S05", **more}
+        row = {"type": "person_record", "timestamp": f"2026-01-0{day}", "data": data}
+        rights = ImportRights(roster=True, operate=True, client=client)
         job = ImportJob(job_id=uuid4().hex, records=[row], rights=rights)
         importer.jobs.create(job.job_id, "import", "inline", NOW)
         found = importer.plan(job)
@@ -190,6 +191,7 @@ def test_each_claim_to_an_id_and_its_end_are_in_the_log_once(
     assert [(each.who, each.what) for each in reversed(logged)] == [
         (client, f"claims the id {claimed}, by job {batches[0].job_id}"),
         (client, f"no longer claims the id {claimed}, by job {batches[1].job_id}"),
+        (client, f"by decision claims the id {claimed}, by job {batches[2].job_id}"),
     ]
     assert {each.object for each in logged} == {importer.audit.object_of("student", "S05")}
     assert importer.graph.id_claim_changes() == ()

@@ -218,10 +218,12 @@ def persons(graph: Graph, person_id: str | None = None) -> Persons:
     person. Raises Retryable.
     """
     restricted = {node_id for label, node_id in _hidden(graph) if label == "Student"}
-    claims = []
+    claims: list[tuple[str, str]] = []
+    decisions: list[tuple[str, str]] = []
     for row in graph.scan(STATEMENTS["id_claims"]):
-        claims.append((row["person"], row["claimed"]))
-    found = id_owners(claims)
+        stated = decisions if row["decides"] else claims
+        stated.append((row["person"], row["claimed"]))
+    found = id_owners(claims, decisions)
     hidden_owners = {found.of(each) for each in restricted}
     shown: list[ContestedId] = []
     for contested_id, owners in sorted(found.contested.items()):
@@ -239,7 +241,7 @@ def persons(graph: Graph, person_id: str | None = None) -> Persons:
         if each != owner:
             joined += 1
     return Persons(
-        claims=len(claims),
+        claims=len(claims) + len(decisions),
         joined=joined,
         contested_in_all=len(found.contested),
         contested=tuple(shown[:SHOWN_CONTESTED]),

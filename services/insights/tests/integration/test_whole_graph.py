@@ -318,6 +318,19 @@ def test_persons_have_the_ids_that_are_claimed_for_them(room: Room, client: Test
     assert get(client, "persons", "read").status_code == 403
 
 
+def test_an_id_of_which_an_operator_decided_is_not_contested(
+    room: Room, client: TestClient
+) -> None:
+    """Out: `decisions` in `persons`, or `decides` in `id_claims`."""
+    decided = {"person_id": "S06", "also": ["0"], "decides": True}
+    row = {"type": "person_record", "timestamp": "2026-03-01", "record_id": "d", "data": decided}
+    records = [person_record("S05", "0"), person_record("S06", "0"), parse_record(row)]
+    written(room, School(records, []))
+    answer = get(client, "persons?id=0", "read", "personal").json()
+    assert (answer["claims"], answer["contested"]) == (3, [])
+    assert answer["person"]["ids"] == ["0", "S06"]
+
+
 def test_a_restricted_person_is_in_no_list_of_ids(room: Room, client: TestClient) -> None:
     """Out: `hidden_owners` in any of its places, or the records of persons in `hidden`."""
     attempt = {"student_id": "17", "item_id": "q", "correct": True}

@@ -71,6 +71,7 @@ RELATIONSHIPS = (
     "CLAIMS",
     "CONCERNS",
     "CONTAINS",
+    "DECIDES",
     "DEFINES",
     "DEPENDS_ON",
     "DESCRIBES",

@@ -5,6 +5,8 @@
 - If they have several owners, the id is contested: nobody knows whose it is, and it owns itself.
 - Ids that claim each other in a circle are one person, under the smallest of them. The rules above then hold for all
   ids of the circle together.
+- If an operator decided about an id, only decisions count among the claims to this id. A decision can also say that
+  an id means nobody else: then the id claims itself.
 
 The result does not depend on the order of the claims. A claim of one person never joins two others: two persons who
 claim one id, such as `0` or the address of a family, stay two.
@@ -30,13 +32,17 @@ class IdOwners:
         return self.owners.get(person_id, person_id)
 
 
-def id_owners(claims: Iterable[tuple[str, str]]) -> IdOwners:
-    """Return the owners that follow from claims. A claim is (id of the person, claimed id)."""
-    claimants: dict[str, set[str]] = defaultdict(
-        set
-    )  # claimed id -> ids of the persons who claim it
+def id_owners(
+    claims: Iterable[tuple[str, str]], decisions: Iterable[tuple[str, str]] = ()
+) -> IdOwners:
+    """Return the owners that follow from claims and decisions. Each of them is (id of the person, claimed id)."""
+    claimants: dict[str, set[str]] = defaultdict(set)  # claimed id -> the persons who claim it
     for person_id, claimed in claims:
         claimants[claimed].add(person_id)
+    deciders: dict[str, set[str]] = defaultdict(set)  # decided id -> the persons who get it
+    for person_id, decided in decisions:
+        deciders[decided].add(person_id)
+    claimants.update(deciders)
     owners: dict[str, str] = {}
     contested: dict[str, tuple[str, ...]] = {}
     for circle in _circles(claimants):

@@ -173,7 +173,7 @@ _GRAPH = (
     DataPlace(
         "graph.person_records",
         Store.GRAPH,
-        ("PersonRecord.*", "PersonId.*", "CLAIMS.*", "OF_PERSON.*"),
+        ("PersonRecord.*", "PersonId.*", "CLAIMS.*", "DECIDES.*", "OF_PERSON.*"),
         "personal",
         Words(
             "which ids a person has, as schools and platforms state it, and the name that the record gives",

@@ -86,17 +86,23 @@ class TermRecord(_Lasting):
 class PersonRecord(ContractModel):
     """The other ids of a person, as a school or a platform knows them. The person claims each id in `also`.
 
-    Without `also` the record claims nothing, and so a later version of a record can end its claims.
+    Without `also` the record claims nothing, and so a later version of a record can end its claims. With `decides`
+    the record is an operator's decision: for the ids in `also`, other claims do not count. The own id in `also` then
+    says that this id belongs to nobody else.
     """
 
     person_id: Id
     also: tuple[Id, ...] = Field(default=(), max_length=100)
     name: Name | None = None
+    decides: bool = False
 
     @property
     def claimed(self) -> tuple[str, ...]:
         """The claimed ids without duplicates, in the given order. The person's own id needs no claim."""
-        return tuple(each for each in dict.fromkeys(self.also) if each != self.person_id)
+        ids = dict.fromkeys(self.also)
+        if not self.decides:
+            ids.pop(self.person_id, None)
+        return tuple(ids)
 
 
 class ActivityRecord(ContractModel):

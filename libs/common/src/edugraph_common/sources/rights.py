@@ -2,7 +2,7 @@
 
 from edugraph_common.contracts.messages import ImportRights, person_mark
 from edugraph_common.contracts.records import ROSTER_TYPES, InvalidRecord, Record
-from edugraph_common.contracts.school_records import MembershipRecord
+from edugraph_common.contracts.school_records import MembershipRecord, PersonRecord
 
 OWN_LEADER = (
     "would make the caller of this import the leader of a group; another caller has to import it"
@@ -21,6 +21,9 @@ def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
             "type", "a type of record that the caller may import", record.type, reason
         )
     data = record.data
+    if isinstance(data, PersonRecord) and data.decides and not rights.operate:
+        reason = "needs the scope operate, which the caller of this import does not have"
+        raise InvalidRecord("data.decides", "a claim without a decision", "true", reason)
     if not rights.marks or not isinstance(data, MembershipRecord) or not data.leads:
         return
     person_id = data.teacher_id or data.student_id or ""

@@ -26,6 +26,7 @@ def rights_of(caller: Caller, job_id: str, source_name: str) -> ImportRights:
     return ImportRights(
         learning=caller.may("submit"),
         roster=caller.may("roster"),
+        operate=caller.may("operate"),
         source=source_name,
         **requested_by(caller, job_id),
     )

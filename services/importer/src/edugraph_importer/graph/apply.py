@@ -48,8 +48,8 @@ from edugraph_importer.graph.model import (
     LABEL_OF_TYPE,
     NO_VERSION,
     STATED_IMPORTANCE,
+    IdClaim,
     Node,
-    Pair,
     PersonInGroup,
 )
 from edugraph_importer.graph.owners import note_claims, read_owners
@@ -168,7 +168,7 @@ def apply(
     staged = UnitOfWork.staged()
     # id of a record -> the people and groups of its versions before and after this transaction
     memberships: dict[str, set[PersonInGroup]] = defaultdict(set)
-    id_claims: dict[str, set[Pair]] = {}  # id of a new person_record -> its (person, claimed id)
+    id_claims: dict[str, set[IdClaim]] = {}  # id of a new person_record -> its claims
     owners = read_owners(tx, records.records, before.owners)
     for record in records.records:
         resolved = owners.resolve(record)

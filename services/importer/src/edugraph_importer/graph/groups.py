@@ -12,7 +12,6 @@ log even if the process dies between the two.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ import neo4j
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import person_mark
 from edugraph_common.contracts.records import iso
-from edugraph_importer.graph.model import GroupCounts, Node, Pair, PersonInGroup
+from edugraph_importer.graph.model import GroupCounts, IdClaim, Node, Pair, PersonInGroup
 from edugraph_importer.graph.owners import Claims, changed_claims, ids_of_persons
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.tombstones import Tombstones
@@ -196,7 +195,8 @@ class IdClaimChange:
     """A note about a claim of a person to an id, or about the end of the claim.
 
     `person` and `claimed` are the HMACs of both ids that the audit log shows. `claims` is None if the person was
-    erased, so that the claim was set aside, and the claimed id is still known.
+    erased, so that the claim was set aside, and the claimed id is still known. `decides` is true for a decision of an
+    operator.
     """
 
     id: str
@@ -205,6 +205,7 @@ class IdClaimChange:
     person: str
     claimed: str
     claims: bool | None
+    decides: bool
 
 
 class CallerWouldLead(Rejected):
@@ -256,21 +257,22 @@ class LeaderNotes:
         By a claim to the id of a leader, or by the end of one, callers could make themselves leaders. `new` has the
         claims of written records, and `old` those of removed ones.
         """
-        own = self._own(tx, chain.from_iterable(changed_claims(new, old)))
+        own = self._own(tx, _ids_in(changed_claims(new, old)))
         if not own:
             return
         record_ids: set[str] = set()
         for claims in (new, old):
-            for record_id, pairs in claims.items():
-                if not own.isdisjoint(chain.from_iterable(pairs)):
+            for record_id, claims_of_record in claims.items():
+                if not own.isdisjoint(_ids_in(claims_of_record)):
                     record_ids.add(record_id)
         raise CallerWouldLead(record_ids)
 
     def write_claims(self, tx: neo4j.Transaction, new: Claims, old: Claims) -> None:
         """Note the changes of claims of a transaction. The arguments are those of `refuse_own_claims`."""
         rows: list[Row] = []
-        for (person_id, claimed), begins in changed_claims(new, old).items():
+        for (person_id, claimed, decides), begins in changed_claims(new, old).items():
             row: Row = {"client": self.cause.client, "by": self.cause.by, "claims": begins}
+            row["decides"] = decides
             row["person"] = self._tombstones.in_audit_log("Student", person_id)
             row["claimed"] = self._tombstones.in_audit_log("Student", claimed)
             rows.append(row)
@@ -281,6 +283,7 @@ class LeaderNotes:
         rows: list[Row] = []
         for other_id, erased_id in sorted(tied.items()):
             row: Row = {"client": self.cause.client, "by": self.cause.by, "claims": None}
+            row["decides"] = False
             row["person"] = self._tombstones.in_audit_log("Student", erased_id)
             row["claimed"] = self._tombstones.in_audit_log("Student", other_id)
             rows.append(row)
@@ -295,6 +298,12 @@ class LeaderNotes:
             if any(self.cause.is_caller(each) for each in ids):
                 own.add(person_id)
         return own
+
+
+def _ids_in(claims: Iterable[IdClaim]) -> Iterator[str]:
+    for person_id, claimed, _ in claims:
+        yield person_id
+        yield claimed
 
 
 def forget_notes(

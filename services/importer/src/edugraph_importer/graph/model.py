@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # (id, id): a relationship's start and end
+IdClaim = tuple[str, str, bool]  # (person, claimed id, whether it is an operator's decision)
 PersonInGroup = tuple[str, str, str]  # (label of the person, their id, group id)
 # (student id, error type id, course id): one HAS_ERROR relationship
 MistakeKey = tuple[str, str, str]
@@ -292,7 +293,7 @@ class Facts:
     `nodes` has all nodes to lock. `rows` has (name of the statement, row). `fields` has (node, name, value); the
     latest record decides each field. `spellings` has positive or negative changes of the numbers of mentions.
     `contains` has (course, point) and `prerequisites` has (point, required point); both come from point_records.
-    `id_claims` has (person, claimed id).
+    `id_claims` has the claims of a person_record.
     """
 
     version_key: str
@@ -311,7 +312,7 @@ class Facts:
     active_days: list[tuple[Day, Activity]] = field(default_factory=list)
     contains: set[Pair] = field(default_factory=set)
     prerequisites: set[Pair] = field(default_factory=set)
-    id_claims: set[Pair] = field(default_factory=set)
+    id_claims: set[IdClaim] = field(default_factory=set)
 
 
 @dataclass(slots=True)

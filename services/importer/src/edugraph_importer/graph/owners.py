@@ -14,7 +14,7 @@ import neo4j
 
 from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.school_records import PersonRecord
-from edugraph_importer.graph.model import Pair
+from edugraph_importer.graph.model import IdClaim
 from edugraph_importer.graph.statements import CYPHER
 
 # The fields of all records that hold the id of a person, except those of a person_record.
@@ -73,21 +73,21 @@ def ids_of_persons(tx: neo4j.Transaction, person_ids: Collection[str]) -> dict[s
     return found
 
 
-Claims = Mapping[str, Collection[Pair]]
-"""The id of a person_record -> its (person, claimed id)."""
+Claims = Mapping[str, Collection[IdClaim]]
+"""The id of a person_record -> its claims."""
 
 
-def changed_claims(new: Claims, old: Claims) -> dict[Pair, bool]:
+def changed_claims(new: Claims, old: Claims) -> dict[IdClaim, bool]:
     """Return the claims that records begin to state (True), and those that they end to state (False).
 
     `new` has the claims of written records, and `old` those of removed ones.
     """
-    numbers = Counter[Pair]()
-    for pairs in new.values():
-        numbers.update(pairs)
-    for pairs in old.values():
-        numbers.subtract(pairs)
-    return {pair: number > 0 for pair, number in sorted(numbers.items()) if number != 0}
+    numbers = Counter[IdClaim]()
+    for claims in new.values():
+        numbers.update(claims)
+    for claims in old.values():
+        numbers.subtract(claims)
+    return {claim: number > 0 for claim, number in sorted(numbers.items()) if number != 0}
 
 
 def note_claims(tx: neo4j.Transaction, new: Claims, old: Claims, job_id: str = "") -> bool:

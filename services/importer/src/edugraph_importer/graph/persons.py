@@ -24,7 +24,7 @@ from edugraph_common.contracts.id_owners import id_owners
 from edugraph_importer.graph import migrations
 from edugraph_importer.graph.driver import Connection, StaleRead
 from edugraph_importer.graph.groups import LeaderNotes
-from edugraph_importer.graph.model import Node, Outdated
+from edugraph_importer.graph.model import Node, Outdated, Pair
 from edugraph_importer.graph.owners import ids_of_persons
 from edugraph_importer.graph.statements import CYPHER, Row
 from edugraph_importer.graph.take_back import read_parts, recompute
@@ -121,10 +121,13 @@ def settle(connection: Connection, write: Write, leaders: LeaderNotes) -> Settle
 
 def _changes(connection: Connection) -> dict[str, str]:
     """Return id -> its owner, for the ids whose stored owner is another one."""
-    claims: list[tuple[str, str]] = []
+    claims: list[Pair] = []
+    decisions: list[Pair] = []
     for row in connection.read(CYPHER["claims_to_ids"]):
-        claims += [(row["person"], claimed) for claimed in row["claimed"]]
-    owners = id_owners(claims)
+        found = decisions if row["decides"] else claims
+        for claimed in row["claimed"]:
+            found.append((row["person"], claimed))
+    owners = id_owners(claims, decisions)
     stored: dict[str, str] = {}
     for row in connection.read(CYPHER["placed_ids"]):
         stored[row["id"]] = Placed.read(row).owner

@@ -302,9 +302,10 @@ def _add_school_record(
     if isinstance(data, PersonRecord):
         row |= {"person": data.person_id, "name": data.name}
         facts.rows.append(("create_person_record", row))
+        statement = "decide_id" if data.decides else "claim_id"
         for claimed in data.claimed:
-            facts.rows.append(("claim_id", {"id": row["id"], "claimed": claimed}))
-            facts.id_claims.add((data.person_id, claimed))
+            facts.rows.append((statement, {"id": row["id"], "claimed": claimed}))
+            facts.id_claims.add((data.person_id, claimed, data.decides))
         return
     row |= {"term": data.term, "starts": _iso_text(data.starts), "ends": _iso_text(data.ends)}
     if isinstance(data, TermRecord):

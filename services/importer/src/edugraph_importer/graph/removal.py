@@ -27,11 +27,11 @@ from edugraph_importer.graph.model import (
     LABEL_OF_TYPE,
     Called,
     GroupCounts,
+    IdClaim,
     ItemNames,
     Mention,
     Node,
     Outdated,
-    Pair,
     version_key,
 )
 from edugraph_importer.graph.owners import note_claims
@@ -293,7 +293,7 @@ class Footprint:
 
     `records` has their ids by label, and `named` the nodes that they link to. `spellings`, `related`, `item_names`,
     `group_counts` and `called` have the counts of these records, which are subtracted from the graph.
-    `id_claims` maps the id of a person_record to its (person, claimed id).
+    `id_claims` maps the id of a person_record to its claims.
     """
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -304,7 +304,7 @@ class Footprint:
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
     related: RelatedSums = field(default_factory=Counter)
-    id_claims: dict[str, set[Pair]] = field(default_factory=dict)
+    id_claims: dict[str, set[IdClaim]] = field(default_factory=dict)
     relationships: int = 0
 
     @property

@@ -26,6 +26,7 @@ from edugraph_importer.graph.model import (
     POINT_FIELDS,
     Called,
     GroupCounts,
+    IdClaim,
     InteractionSum,
     ItemNames,
     Mention,
@@ -91,7 +92,7 @@ class SupersededVersions:
     `records` has their ids by label, `findings` their findings by id, and `nodes` the nodes that they link to.
     `spellings`, `related`, `item_names`, `group_counts` and `called` have their counts, which are subtracted from the
     graph. `claims` has the prerequisites that the records themselves state. `memberships` maps the id of a membership
-    to its people and groups. `id_claims` maps the id of a person_record to its (person, claimed id).
+    to its people and groups. `id_claims` maps the id of a person_record to its claims.
     `outdated` has the aggregates to recompute.
     """
 
@@ -105,7 +106,7 @@ class SupersededVersions:
     called: Counter[Called] = field(default_factory=Counter)
     claims: set[Pair] = field(default_factory=set)
     memberships: dict[str, set[PersonInGroup]] = field(default_factory=dict)
-    id_claims: dict[str, set[Pair]] = field(default_factory=dict)
+    id_claims: dict[str, set[IdClaim]] = field(default_factory=dict)
     outdated: Outdated = field(default_factory=Outdated)
 
 
@@ -299,18 +300,19 @@ def given_fields(row: neo4j.Record, names: Iterable[str]) -> Fields:
     return read_fields(row["properties"] | {"stamp": version_key(row)}, names)
 
 
-def id_claims(links: Iterable[neo4j.Record]) -> dict[str, set[Pair]]:
-    """Return id of a person_record -> its (person, claimed id), for the person_records with these links."""
+def id_claims(links: Iterable[neo4j.Record]) -> dict[str, set[IdClaim]]:
+    """Return id of a person_record -> its claims, for the person_records with these links."""
     persons: dict[str, str] = {}  # id of a person_record -> its person
-    claimed: dict[str, list[str]] = defaultdict(list)  # id of a person_record -> the claimed ids
+    claiming: list[neo4j.Record] = []
     for row in links:
         if row["type"] == "OF_PERSON":
             persons[row["record"]] = row["end"]
-        elif row["type"] == "CLAIMS":
-            claimed[row["record"]].append(row["end"])
-    found: dict[str, set[Pair]] = {}
-    for record_id, ids in claimed.items():
-        found[record_id] = {(persons[record_id], each) for each in ids}
+        elif row["type"] in ("CLAIMS", "DECIDES"):
+            claiming.append(row)
+    found: dict[str, set[IdClaim]] = defaultdict(set)
+    for row in claiming:
+        decides = row["type"] == "DECIDES"
+        found[row["record"]].add((persons[row["record"]], row["end"], decides))
     return found
 
 

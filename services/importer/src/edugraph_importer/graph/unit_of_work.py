@@ -73,6 +73,7 @@ _RECORD_STATEMENTS = (
     "create_membership_Teacher",
     "create_person_record",
     "claim_id",
+    "decide_id",
     "create_term_definition",
     "create_point_definition",
     "requires",

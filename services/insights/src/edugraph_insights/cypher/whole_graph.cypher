@@ -23,8 +23,8 @@ WITH n WHERE n IS NOT NULL
 RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id
 UNION
 MATCH (s:Student) WHERE s.restricted
-MATCH (p:PersonId {id: s.id})<-[:OF_PERSON|CLAIMS]-(r:PersonRecord)
-MATCH (r)-[:OF_PERSON|CLAIMS]->(other:PersonId)
+MATCH (p:PersonId {id: s.id})<-[:OF_PERSON|CLAIMS|DECIDES]-(r:PersonRecord)
+MATCH (r)-[:OF_PERSON|CLAIMS|DECIDES]->(other:PersonId)
 UNWIND [r, other] AS n
 RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id
 
@@ -40,9 +40,9 @@ WITH DISTINCT n WHERE NOT EXISTS {
 RETURN labels(n)[0] AS label, n.id AS id
 
 // name: id_claims
-// Returns each claim of a person to another id.
-MATCH (p:PersonId)<-[:OF_PERSON]-(n:PersonRecord)-[:CLAIMS]->(c:PersonId)
-RETURN DISTINCT p.id AS person, c.id AS claimed
+// Returns each claim of a person to an id, and whether it is an operator's decision.
+MATCH (p:PersonId)<-[:OF_PERSON]-(n:PersonRecord)-[r:CLAIMS|DECIDES]->(c:PersonId)
+RETURN DISTINCT p.id AS person, c.id AS claimed, type(r) = 'DECIDES' AS decides
 
 // name: exported_nodes
 MATCH (n:{label}) WHERE n.id > $after RETURN n.id AS id, properties(n) AS p ORDER BY n.id LIMIT $limit

@@ -4,7 +4,7 @@
 MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
 RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS record, n.timestamp AS timestamp
 UNION ALL
-MATCH (p:PersonId {id: $id})<-[:OF_PERSON|CLAIMS]-(n)
+MATCH (p:PersonId {id: $id})<-[:OF_PERSON|CLAIMS|DECIDES]-(n)
 RETURN 'PersonRecord' AS label, n.id AS record, n.timestamp AS timestamp
 
 // name: relationships_of_student

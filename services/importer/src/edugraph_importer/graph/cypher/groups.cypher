@@ -91,10 +91,11 @@ DELETE n
 // Notes changes of who claims which id, until they are in the audit log.
 UNWIND $rows AS row
 CREATE (:IdClaimChange {id: randomUUID(), at: timestamp(), client: row.client, by: row.by, person: row.person,
-  claimed: row.claimed, claims: row.claims})
+  claimed: row.claimed, claims: row.claims, decides: row.decides})
 
 // name: id_claim_changes
 // Returns the noted changes of claims, the oldest first.
 MATCH (n:IdClaimChange)
-RETURN n.id AS id, n.client AS client, n.by AS by, n.person AS person, n.claimed AS claimed, n.claims AS claims
+RETURN n.id AS id, n.client AS client, n.by AS by, n.person AS person, n.claimed AS claimed, n.claims AS claims,
+  n.decides AS decides
 ORDER BY n.at, n.id LIMIT $limit

@@ -4,22 +4,22 @@ MATCH (p:PersonId) WHERE p.id IN $ids AND p.owner IS NOT NULL
 RETURN p.id AS id, p.owner AS owner
 
 // name: claims_to_ids
-// Returns all claims to ids.
+// Returns all claims to ids. `decides` says whether they are decisions of an operator.
 MATCH (p:PersonId)<-[:OF_PERSON]-(n:PersonRecord)
-MATCH (n)-[:CLAIMS]->(c)
-RETURN p.id AS person, collect(DISTINCT c.id) AS claimed
+MATCH (n)-[r:CLAIMS|DECIDES]->(c)
+RETURN p.id AS person, type(r) = 'DECIDES' AS decides, collect(DISTINCT c.id) AS claimed
 
 // name: claims_of_persons
 // Returns the claims of these persons.
 MATCH (p:PersonId) WHERE p.id IN $ids
 MATCH (p)<-[:OF_PERSON]-(n)
-MATCH (n)-[:CLAIMS]->(c)
+MATCH (n)-[:CLAIMS|DECIDES]->(c)
 RETURN DISTINCT p.id AS person, c.id AS claimed
 
 // name: claimants_of
 // Returns the persons who claim these ids.
 MATCH (c:PersonId) WHERE c.id IN $ids
-MATCH (c)<-[:CLAIMS]-(n)
+MATCH (c)<-[:CLAIMS|DECIDES]-(n)
 MATCH (n)-[:OF_PERSON]->(p)
 RETURN DISTINCT c.id AS claimed, p.id AS person
 

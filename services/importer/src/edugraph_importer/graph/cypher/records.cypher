@@ -241,6 +241,13 @@ MATCH (n:PersonRecord {id: row.id})
 MATCH (p:PersonId {id: row.claimed})
 CREATE (n)-[:CLAIMS]->(p)
 
+// name: decide_id
+// Links the record of a person to an id of which an operator decided that it means this person.
+UNWIND $rows AS row
+MATCH (n:PersonRecord {id: row.id})
+MATCH (p:PersonId {id: row.claimed})
+CREATE (n)-[:DECIDES]->(p)
+
 // name: create_term_definition
 // Creates the definition of a term.
 UNWIND $rows AS row
