@@ -12,10 +12,10 @@ Call with (dict "root" $ "component" NAME).
 {{- end }}
 {{- $service := default $component $group.service }}
 {{- $isDoor := has $service (list "gateway" "insights") }}
-{{- $hasBlobs := has $service (list "gateway" "importer" "analyzer") }}
+{{- $hasBlobs := has $service (list "gateway" "importer" "analyzer" "backup") }}
 
 {{- $env := dict }}
-{{- $own := default dict (get $values $component) }}
+{{- $own := default dict (get $values (ternary "backups" $component (eq $component "backup"))) }}
 {{- range concat (default list $own.env) (default list $group.env) }}
 {{- $_ := set $env .name (default "" .value) }}
 {{- end }}
@@ -34,6 +34,9 @@ Call with (dict "root" $ "component" NAME).
 {{- end }}
 {{- end }}
 {{- $stores := list }}
+{{- if and (eq $component "backup") $values.backups.url }}
+{{- $stores = append $stores (dict "part" "blobs" "url" $values.backups.url) }}
+{{- end }}
 {{- if and $hasBlobs $values.blobs.url }}
 {{- $stores = append $stores (dict "part" "blobs" "url" $values.blobs.url) }}
 {{- end }}
@@ -61,7 +64,8 @@ Call with (dict "root" $ "component" NAME).
 {{- /* The name in the URL of an object store is a bucket: its address is Amazon's, or the endpoint's. */}}
 {{- $bucket := "^(s3a?|gs|gcs|abfss?|az|adl|oss|cos|swift)://" }}
 {{- $endpoint := coalesce (get $env "AWS_ENDPOINT_URL_S3") (get $env "AWS_ENDPOINT_URL") $values.blobs.endpoint "https://s3.amazonaws.com" }}
-{{- $ownKeys := or $values.blobs.credentialsSecret (hasKey $env "AWS_ACCESS_KEY_ID") }}
+{{- $secret := default $values.blobs.credentialsSecret (ternary $values.backups.credentialsSecret "" (eq $component "backup")) }}
+{{- $ownKeys := or $secret (hasKey $env "AWS_ACCESS_KEY_ID") }}
 {{- $cloud := false }}
 {{- range $stores }}
 {{- if regexMatch $bucket .url }}

@@ -55,6 +55,9 @@ default
 {{- if .Values.prepare.enabled }}
 - prepare
 {{- end }}
+{{- if .Values.backups.enabled }}
+- backup
+{{- end }}
 {{- range $name, $own := .Values.workers }}
 {{- if $own }}
 - {{ $name }}

@@ -105,6 +105,8 @@ def _pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
             yield name, item["spec"]
         elif "template" in item.get("spec", {}):
             yield name, item["spec"]["template"]["spec"]
+        elif item["kind"] == "CronJob":
+            yield name, item["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
 @pytest.fixture

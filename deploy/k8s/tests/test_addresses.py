@@ -21,6 +21,7 @@ COMPONENTS = (
     "flower",
     "webhooks",
     "prepare",
+    "backup",
     "rabbitmq",
     "redis",
     "neo4j",
@@ -80,6 +81,12 @@ def webhooks(url: str) -> tuple[str, ...]:
     return (f"webhooks={json.dumps({'url': url, 'existingSecret': 'hook'})}",)
 
 
+def backups(url: str, *secrets: str) -> tuple[str, ...]:
+    told = {"enabled": True, "url": url} | dict.fromkeys(secrets, "keys")
+    return tuple(f"backups.{name}={json.dumps(value)}" for name, value in told.items())
+
+
+BACKED_UP = ('blobs.url="s3://bucket/edugraph"', 'blobs.credentialsSecret="keys"')
 GRAPH = {*IMPORTERS, "insights", "prepare"}
 BROKER = {"gateway", "flower", "prepare", "webhooks", *WORKERS}
 STORE = {"gateway", *WORKERS}
@@ -99,6 +106,14 @@ ROWS: dict[str, list[Way] | See | str] = {
     ],
     "login.redirectUrl": "a browser goes there, and no pod",
     "monitoring.rules.runbookUrl": "a person opens it from an alert, and no pod",
+    "backups.existingClaim": "a claim has no address",
+    "backups.url": [
+        Way(backups("s3://backups/school"), {"backup"}, 443),
+        Way(backups("s3://backups/school", "credentialsSecret"), {"backup"}, 443),
+        Way(backups("s3://backups/school"), {"backup"}, 80, METADATA),
+        Way((*backups("s3://backups/school"), "networkPolicy.blobsPorts=[9000]"), {"backup"}, 9000),
+        Way((*backups("s3://b/a"), *BACKED_UP), {"backup", *STORE}, 443),
+    ],
     "blobs.url": [
         Way(('blobs.url="s3://bucket/edugraph"', 'blobs.credentialsSecret="keys"'), STORE, 443),
         Way(('blobs.url="s3://bucket"',), STORE, 80, METADATA),
@@ -329,7 +344,7 @@ USUAL_PORTS = {"http": 80, "https": 443, "neo4j+s": 7687, "s3": 443}
 # Settings that all pods have, and some do not use.
 NOT_USED_BY = {
     "EDUGRAPH_BLOB_URL": {"insights", "flower", "webhooks", "prepare", "test"},
-    "EDUGRAPH_REDIS_URL": {"prepare", "webhooks"},
+    "EDUGRAPH_REDIS_URL": {"prepare", "webhooks", "backup"},
     "EDUGRAPH_OIDC_REDIRECT_URL": {"insights"},  # a browser goes there
 }
 
@@ -341,7 +356,7 @@ def _addresses(objects, pods):
     }
     for name, spec in pods(objects).items():
         owner = re.sub(r"^\w+/edugraph-", "", name)
-        owner = re.sub(r"^(prepare|test)-.*", r"\1", owner)
+        owner = re.sub(r"^(prepare|test|backup)-.*", r"\1", owner)
         if name.startswith("StatefulSet/"):
             continue  # servers call nobody
         for container in containers(spec):

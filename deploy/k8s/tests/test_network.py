@@ -13,6 +13,7 @@ COMPONENTS = (
     "flower",
     "webhooks",
     "prepare",
+    "backup",
     "rabbitmq",
     "redis",
     "neo4j",

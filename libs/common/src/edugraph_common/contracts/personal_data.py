@@ -1396,7 +1396,10 @@ _ELSEWHERE = (
             "图谱、Redis、文件的备份，以及 `edugraph dead export` 的文件",
         ),
         Words("to come back after a loss", "丢失后恢复"),
-        Words("as you keep them", "由贵方决定"),
+        Words(
+            "those of the chart for `backups.keepDays` (14 days), erased persons included; others as you keep them",
+            "Helm chart 的备份按 `backups.keepDays`（14 天）保留，期间被删除的人也在其中；其他备份由贵方决定",
+        ),
         left=Words("after a restore, erasures are brought in again", "恢复后重新执行删除"),
     ),
 )

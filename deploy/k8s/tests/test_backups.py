@@ -1,0 +1,108 @@
+"""CronJobs of backups: which there are, what each may touch, and that its server works with it."""
+
+import pytest
+from rendered_chart import CHART, variables
+
+ON = ("backups.enabled=true", 'backups.existingClaim="kept"')
+KINDS = ("graph", "redis", "objects", "erasures")
+
+
+def jobs(objects):
+    prefix = "edugraph-backup-"
+    return {
+        item["metadata"]["name"].removeprefix(prefix): item["spec"]
+        for item in objects
+        if item["kind"] == "CronJob"
+    }
+
+
+def pod(job):
+    return job["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def test_there_is_none_unless_it_is_asked_for(chart, find):
+    objects = chart.render()
+    assert jobs(objects) == {}
+    (server,) = find(objects, "StatefulSet", "edugraph-neo4j")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert server["command"] == ["neo4j", "console"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ((), set()),
+        (('backups.graph.schedule=""',), {"graph"}),
+        (
+            ('neo4j={"enabled":false,"external":{"existingSecret":"x","uri":"bolt://g"}}',),
+            {"graph"},
+        ),
+        (('redis={"enabled":false,"external":{"existingSecret":"x"}}',), {"redis"}),
+        (('backups.objects.schedule=""', 'backups.erasures.schedule=""'), {"objects", "erasures"}),
+    ],
+)
+def test_each_kind_has_a_schedule_or_none(chart, settings, missing):
+    found = jobs(chart.render(*ON, *settings))
+    assert set(found) == set(KINDS) - missing
+    assert all(job["concurrencyPolicy"] == "Forbid" for job in found.values())
+
+
+def test_a_job_touches_the_shared_folder_of_its_server_or_the_blobs_and_the_backups(chart):
+    """Out: subPath: a job could change the files of a database that runs."""
+    found = jobs(chart.render(*ON))
+    for kind, server in (("graph", "neo4j"), ("redis", "redis")):
+        (container,) = pod(found[kind])["containers"]
+        mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+        assert set(mounts) == {"tmp", "backups", "shared"}
+        assert mounts["shared"]["subPath"] == "backup"
+        claims = [
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in pod(found[kind])["volumes"]
+            if "persistentVolumeClaim" in volume
+        ]
+        assert claims == ["kept", f"data-edugraph-{server}-0"]
+        assert not variables(container)
+    (container,) = pod(found["objects"])["containers"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {"tmp", "backups", "blobs"}
+
+
+def test_a_bucket_needs_no_volume_and_has_its_own_login(chart):
+    urls = ('blobs.url="s3://bucket"', 'blobs.credentialsSecret="blobs"')
+    to = ("backups.enabled=true", 'backups.url="s3://kept/a"', 'backups.credentialsSecret="both"')
+    (container,) = pod(jobs(chart.render(*urls, *to))["objects"])["containers"]
+    assert "--to=s3://kept/a" in container["args"]
+    assert {"secretRef": {"name": "both"}} in container["envFrom"]
+    assert {"secretRef": {"name": "blobs"}} not in container["envFrom"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {"tmp"}
+
+
+def test_the_servers_start_with_the_scripts_that_answer(chart, find):
+    objects = chart.render(*ON)
+    for server, script, key in (
+        ("neo4j", "neo4j-start.sh", "start.sh"),
+        ("redis", "redis-backups.sh", "backups.sh"),
+    ):
+        data = find(objects, "ConfigMap", f"edugraph-{server}")["data"]
+        assert data[key].strip() == (CHART / "files" / script).read_text(encoding="utf-8").strip()
+    neo4j = find(objects, "StatefulSet", "edugraph-neo4j")["spec"]["template"]["spec"]
+    (container,) = neo4j["containers"]
+    assert container["command"] == ["sh", "/etc/edugraph/neo4j/start.sh", "neo4j", "/data/backup"]
+    probe = container["startupProbe"]
+    # A dump or a load may take as long as the job waits.
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 10800
+    redis = find(objects, "StatefulSet", "edugraph-redis")["spec"]["template"]["spec"]
+    assert ". /etc/edugraph/backups.sh\nexec redis-server" in redis["containers"][0]["command"][-1]
+
+
+def test_a_place_is_asked_for(chart):
+    assert "set backups.url, or backups.existingClaim" in chart.refusal("backups.enabled=true")
+
+
+def test_a_job_follows_the_volume_that_it_reads(chart):
+    for kind, where in {"graph": "neo4j", "redis": "redis", "objects": "gateway"}.items():
+        affinity = pod(jobs(chart.render(*ON))[kind])["affinity"]["podAffinity"]
+        (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert term["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == where
+    shared = chart.render(*ON, 'blobs.volume.accessMode="ReadWriteMany"')
+    assert "affinity" not in pod(jobs(shared)["objects"])
