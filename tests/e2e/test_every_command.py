@@ -145,7 +145,7 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert (joined["state"], joined["written"]) == ("succeeded", 1)
     assert commands.json("persons", "show", "card-1")["person"]["owner"] == student
     parted = commands.json("persons", "part", "card-1", "--follow")
-    assert (parted["state"], parted["written"]) == ("succeeded", 1)
+    assert (parted["state"], parted["replaced"]) == ("succeeded", 1)
     assert commands.json("persons", "show", "card-1")["person"]["ids"] == ["card-1"]
     withdrawn = commands.json("persons", "withdraw", "card-1", "card-2", "--follow")
     assert (withdrawn["written"], withdrawn["unknown"]) == (2, 1)
