@@ -9,7 +9,6 @@ from engines import PRIVACY_SECRET
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.runtime.messaging.dead_letters import Rewritten
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
-from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs
@@ -49,9 +48,8 @@ def importer_on(
     nobody = cast("Any", None)
     jobs = Jobs(client)
     members = CourseMembers(client)
-    epochs = AnswerEpochs(client)
     texts = RedisTexts(client)
-    erasure = Erasure(graph, jobs, blobs, texts, members, epochs, rewrite_letters, now)
+    erasure = Erasure(graph, jobs, blobs, texts, members, rewrite_letters, now)
     return Importer(
         nobody,
         graph,
@@ -60,7 +58,6 @@ def importer_on(
         LiveWaiting(client),
         LiveTextNumbers(client),
         members,
-        epochs,
         blobs,
         erasure,
         elsewhere=nobody,

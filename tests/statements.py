@@ -28,6 +28,10 @@ class Transaction:
         self._names = {text: name for name, text in CYPHER.items()}
         self.answers: dict[str, Any] = answers
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        # Notes as in a `ChangingTransaction`.
+        self.has_changed = False
+        self.kind = "records"
+        self.courses: set[str] = set()
 
     def run(self, statement: str, **parameters: Any) -> Rows:
         name = self._names[statement]

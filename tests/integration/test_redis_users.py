@@ -17,7 +17,7 @@ from own_redis import OwnRedis, own_redis
 from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
 from edugraph_client import Client
 from edugraph_common.contracts.personal_data import PLACES, Store, keys_in_redis
-from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
+from edugraph_common.runtime.shared_state.graph_changes import STREAM, GraphChanges
 from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 from edugraph_common.runtime.shared_state.redis_users import (
@@ -122,13 +122,13 @@ def test_who_has_the_login_of_a_service_makes_no_key_and_is_told_how(
     assert refused
 
 
-def test_insights_limits_its_callers_and_reads_epochs_with_its_own_user(
+def test_insights_limits_its_callers_and_reads_changes_with_its_own_user(
     servers: tuple[dict[str, str], Own],
 ) -> None:
     with connect(servers[1]["insights"][REDIS]) as client:
         limiter = RateLimiter(client, 60, 1, keys="edugraph:reading-turns:")
         assert limiter.take("somebody") == 0
-        assert AnswerEpochs(client).of(["c-1"])
+        assert not GraphChanges(client).since(None).is_known
 
 
 def _get(key: str) -> Callable[["redis.Redis"], Any]:
@@ -163,7 +163,7 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     (
         "insights",
         "say that something was written",
-        lambda client: client.hset("edugraph:answer-epochs", "", "x"),
+        lambda client: client.xadd(STREAM, {"word": "x"}),
     ),
     ("insights", "take a turn of the gateway", _set("edugraph:turns:x")),
     ("insights", "read a result", _get("celery-task-meta-x")),
@@ -312,7 +312,7 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("members", "members_known", "course_contexts"), ("i", "a")),
     "restricted": ("i", "ga"),
     "members_asked": ("gia", ""),
-    "answer_epochs": ("i", "n"),
+    "graph_changes": ("i", "n"),
     **dict.fromkeys(("turns", "to_clean"), ("gi", "")),
     **dict.fromkeys(("clients", "sources", "statement_moments", "live_counts"), ("g", "")),
     **dict.fromkeys(("statements", "live_waiting"), ("gi", "")),

@@ -30,7 +30,6 @@ from edugraph_common.runtime.messaging.dead_letter_store import DIED, made_lette
 from edugraph_common.runtime.messaging.provisioning import apply_topology, management, vhost
 from edugraph_common.runtime.messaging.topology import policies
 from edugraph_common.runtime.service.settings import Settings
-from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import ENDED, ENTRIES, Audit
 from edugraph_common.runtime.shared_state.job_store import (
     ENDING_RECORDS,
@@ -396,7 +395,7 @@ def test_the_broker_is_told_how_long_dead_letters_stay(tmp_path: Path) -> None:
 
 
 def test_a_ledger_outlives_all_from_which_its_job_could_be_done_again(
-    jobs: Jobs, server: "redis.Redis", tmp_path: Path
+    jobs: Jobs, tmp_path: Path
 ) -> None:
     """Out: `known`, or the folders, in `Importer.end_old_records`."""
     nobody, blobs, asked = cast("Any", None), Blobs(str(tmp_path)), list[set[str]]()
@@ -428,11 +427,15 @@ def test_a_ledger_outlives_all_from_which_its_job_could_be_done_again(
             return ()
 
         @staticmethod
+        def tell_changes() -> None:
+            asked.append({"told"})
+
+        @staticmethod
         def compact_ledger(is_over: IsOver, _: object) -> Compacted:
             asked.append({*is_over([*kept])})
             return Compacted(7, finished=False)
 
-    epochs, graph = AnswerEpochs(server), cast("Any", Ledger())
+    graph = cast("Any", Ledger())
     importer = Importer(
         nobody,
         graph,
@@ -441,7 +444,6 @@ def test_a_ledger_outlives_all_from_which_its_job_could_be_done_again(
         nobody,
         nobody,
         nobody,
-        epochs,
         blobs,
         nobody,
         elsewhere=nobody,
@@ -449,7 +451,7 @@ def test_a_ledger_outlives_all_from_which_its_job_could_be_done_again(
         audit=nobody,
     )
     ended = importer.end_old_records()
-    assert asked == [{"swept-nothing"}]
+    assert asked == [{"told"}, {"swept-nothing"}]
     assert ended == {"blanked": 0, "removed": 0, "orphans": 0, "ledger_rows": 7, "finished": False}
 
 

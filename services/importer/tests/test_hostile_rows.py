@@ -110,7 +110,6 @@ def test_counting_the_rows_of_a_failed_batch_never_raises(
         nothing,
         nothing,
         nothing,
-        nothing,
         blobs,
         erasure=nothing,
         elsewhere=nothing,

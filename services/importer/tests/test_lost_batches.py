@@ -50,7 +50,6 @@ def test_only_the_lost_batches_of_the_window_are_settled(
         nothing,
         nothing,
         nothing,
-        nothing,
         erasure=nothing,
         elsewhere=nothing,
         now=lambda: NOW,

@@ -166,7 +166,7 @@ class Texts:
     def restricted() -> set[str]:
         return set()
 
-    def begin_everywhere(self) -> None: ...
+    def tell_changes(self) -> None: ...
 
     def letters(
         self, change: Callable[[bytes], bytes], *, go_on: Callable[[], None], dry_run: bool
@@ -263,7 +263,6 @@ def test_nothing_that_names_the_person_is_left_unseen(words: tuple[str, str, str
             everything,
             everything,
             blobs,
-            everything,
             everything,
             everything,
             stores.letters,

@@ -50,7 +50,6 @@ from edugraph_common.contracts.school_records import PersonRecord
 from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
 from edugraph_common.runtime.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
-from edugraph_common.runtime.shared_state.answer_epochs import ALL_COURSES, AnswerEpochs, touched_by
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import (
     MOST_MEMBERS,
@@ -76,7 +75,6 @@ from edugraph_common.runtime.shared_state.object_store import (
 )
 from edugraph_common.runtime.shared_state.stored_jobs import load_job, store_job
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_common.sources.rows import as_invalid_record
 from edugraph_common.sources.stored import index_persons
 from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import AnalysisRequests
@@ -150,7 +148,6 @@ class Importer:
     live_waiting: LiveWaiting
     live_texts: LiveTextNumbers
     members: CourseMembers
-    epochs: AnswerEpochs
     blobs: Blobs
     erasure: Erasure
     elsewhere: Elsewhere
@@ -382,14 +379,10 @@ class Importer:
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
             written = self.graph.write_batch(batch)
+        # The change of the batch is in the stream of changes now.
         # If this process dies here, the batch is delivered again, and the ledger answers.
         if batch.withdrawn or any(record.type in ROSTER_TYPES for record in records):
             self.log_noted_changes()
-        # The ledger may have answered: then the process that wrote the batch may have died before this line.
-        courses = touched_by(records)
-        if batch.withdrawn:
-            courses |= {ALL_COURSES}
-        self.epochs.begin(courses)
         refused: Sequence[Reject] = ()
         if written.rejected > len(batch.rejects):
             refused = self.graph.rejects(message.job_id, message.batch)
@@ -578,7 +571,7 @@ class Importer:
             raise Rejected("the import has not ended: cancel it first, then undo it")
         undone = undo_import(self.graph, self.blobs, job_id, cause, self.log_noted_changes)
         self._send_settler(job_id)
-        self.epochs.begin_everywhere()
+        self.graph.tell_changes()
         return undone
 
     def erase_person(
@@ -603,7 +596,8 @@ class Importer:
         if counts["imports"]:
             self._send_settler(request_id)
             forget_lists(self.members, self.graph)
-            self.epochs.begin_everywhere()
+        # A backup was restored, so records may have gone and come without a word.
+        self.graph.tell_changes("whole")
         not_undone = [
             {"store": "graph", "key": job_id, "reason": reason} for job_id, reason in left.items()
         ]
@@ -707,7 +701,6 @@ class Importer:
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with telemetry.retries_of(self.graph):
             outcome = self.graph.write_findings(message)
-        self.epochs.begin(touched_by(valid_records(message)))
         if outcome.failed > message.failed:
             self.erasure.note_refused(message)
         if message.pack.startswith("knowledge_points-"):
@@ -728,7 +721,7 @@ class Importer:
     def write_reviews(self, reviews: Sequence[Review], request_id: str) -> None:
         self.graph.write_reviews(reviews)
         self._send_settler(request_id)
-        self.epochs.begin_everywhere()
+        self.graph.tell_changes()
 
     def compare_points(self, job_id: str) -> dict[str, int]:
         """Ask the analyzer which knowledge points may mean the same.
@@ -754,7 +747,7 @@ class Importer:
                 "points_not_compared",
                 reason="the analyzer has no sentence encoder (its extra `offline`)",
             )
-        self.epochs.begin_everywhere()
+        self.graph.tell_changes()
         return {"proposed": proposed}
 
     def derive_anew(
@@ -769,7 +762,7 @@ class Importer:
             repair=repair, request_id=request_id, go_on=lambda: self.now() < end, cause=cause
         )
         self.log_noted_changes()
-        self.epochs.begin_everywhere()
+        self.graph.tell_changes("whole")
         return found
 
     def settle_prerequisites(self, job_id: str) -> SettledPrerequisites:
@@ -792,7 +785,10 @@ class Importer:
             log.info("persons_settled", ids=persons.changed, records=persons.moved)
             forget_lists(self.members, self.graph)
         if changes or waiting or persons_changed:
-            self.epochs.begin_everywhere()
+            self.graph.tell_changes()
+        else:
+            # An earlier process may have died before it told what it had moved.
+            self.graph.tell_noted_changes()
         if finished:
             for each, number in waiting.items():
                 self.jobs.derived(each, number)
@@ -846,7 +842,7 @@ class Importer:
         self.log_noted_changes()
         if ended.removed:
             forget_lists(self.members, self.graph)  # A person may no longer be in a course.
-        self.epochs.begin_everywhere()
+        self.graph.tell_changes()
         folders = frozenset(self.blobs.folders(JOBS_FOLDER))
 
         def is_over(job_ids: Collection[str]) -> set[str]:
@@ -866,7 +862,7 @@ class Importer:
         self.log_noted_changes()
         self._send_settler(request_id)
         forget_lists(self.members, self.graph)
-        self.epochs.begin_everywhere()
+        self.graph.tell_changes()
         return removed._asdict()
 
     def rename_in_graph(
@@ -879,7 +875,7 @@ class Importer:
         )
         self.log_noted_changes()
         forget_lists(self.members, self.graph)
-        self.epochs.begin_everywhere()
+        self.graph.tell_changes()
         return renamed._asdict()
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
@@ -890,7 +886,7 @@ class Importer:
         found = self.graph.restrict_student(student_id, restricted=restricted)
         # The list of restricted students in Redis is out of date now.
         forget_lists(self.members, self.graph)
-        self.epochs.begin_everywhere()
+        self.graph.tell_changes()
         return {"found": found, "restricted": restricted and found}
 
     def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:
@@ -1043,12 +1039,3 @@ def within_a_message(points: Sequence[NamedPoint]) -> tuple[NamedPoint, ...]:
     return tuple(
         each for each, size in zip(points, sizes, strict=True) if size < LARGEST_BODY - INLINE_BYTES
     )
-
-
-def valid_records(message: Findings) -> Iterator[Record]:
-    """Yield the valid records of findings. The graph has also left out the invalid ones."""
-    for finding in message.findings:
-        try:
-            yield parse_record(finding.record)
-        except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
-            as_invalid_record(fault)

@@ -20,9 +20,9 @@ from edugraph_common.runtime.messaging.worker.task_logs import log_tasks
 from edugraph_common.runtime.messaging.worker.task_traces import trace_tasks
 from edugraph_common.runtime.service.settings import Settings, secret_of, settings_or_exit
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
-from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.graph_changes import GraphChanges
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_common.runtime.shared_state.live_texts import LiveTextNumbers
 from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
@@ -72,10 +72,14 @@ def make_worker(settings: Settings) -> App:
         jobs = Jobs(client, settings.job_retention_seconds)
         blobs = Blobs(settings.blob_url, settings.imports_from)
         members = CourseMembers(client)
+        changes = GraphChanges(client)
         graph = Graph(
-            GraphSettings(), kept, telemetry.graph_version, partial(read_stored_rows, blobs)
+            GraphSettings(),
+            kept,
+            telemetry.graph_version,
+            partial(read_stored_rows, blobs),
+            changes.append,
         )
-        epochs = AnswerEpochs(client)
         windows = AnalysisWindows(client)
         live_waiting = LiveWaiting(client)
         live_texts = LiveTextNumbers(client)
@@ -94,7 +98,6 @@ def make_worker(settings: Settings) -> App:
             live_waiting=live_waiting,
             live_texts=live_texts,
             members=members,
-            epochs=epochs,
             blobs=blobs,
             erasure=Erasure(
                 graph=graph,
@@ -102,7 +105,6 @@ def make_worker(settings: Settings) -> App:
                 blobs=blobs,
                 texts=texts,
                 members=members,
-                epochs=epochs,
                 rewrite_letters=partial(rewrite_dead_letters, settings, letters),
                 now=now,
                 platform_prefixes=prefixes,

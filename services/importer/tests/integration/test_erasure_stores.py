@@ -15,7 +15,6 @@ from importers import no_letters
 from edugraph_common.contracts.fits import FitHeader, LabelledRow
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.fit_store import write_fit
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
@@ -46,7 +45,6 @@ def erasure(graph: Graph, client: "redis.Redis", tmp_path: Path) -> Erasure:
         blobs,
         RedisTexts(client),
         members,
-        AnswerEpochs(client),
         no_letters,
         lambda: NOW,
     )

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import neo4j
 import pytest
@@ -18,6 +18,7 @@ from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import RecordBatch, renaming, retention
+from edugraph_importer.graph.changes import ChangingTransaction
 from edugraph_importer.graph.statements import CYPHER
 from edugraph_insights.graph import STATEMENTS
 
@@ -590,7 +591,7 @@ def _rolled_back(room: Room) -> Iterator[neo4j.Transaction]:
         room.driver.session(database=room.settings.database) as session,
         session.begin_transaction() as tx,
     ):
-        yield tx
+        yield cast("neo4j.Transaction", ChangingTransaction(tx, "word"))
         tx.rollback()
 
 

@@ -24,7 +24,6 @@ from dev.debian import packages as debian
 from edugraph_cli.backups import Clock, parsed, run
 from edugraph_cli.processes import free_port
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_common.runtime.shared_state.object_store import ERASURES, Blobs
@@ -187,9 +186,9 @@ def test_a_restore_and_a_replay_bring_nobody_back(tmp_path: Path) -> None:
             graph.prepare()
             room = Room(graph, driver, settings)
             blobs = Blobs(str(tmp_path / "blobs"))
-            members, epochs = CourseMembers(client), AnswerEpochs(client)
+            members = CourseMembers(client)
             texts, jobs = RedisTexts(client), Jobs(client)
-            erasure = Erasure(graph, jobs, blobs, texts, members, epochs, no_letters, lambda: NOW)
+            erasure = Erasure(graph, jobs, blobs, texts, members, no_letters, lambda: NOW)
             write(graph, "first", "anna", "ben", "carl")
             client.set("a-key", "as it was")
             before = room.digest()

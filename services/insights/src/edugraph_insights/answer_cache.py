@@ -1,7 +1,7 @@
 """A cache of answers in this process. Answers are kept as JSON, so that no caller can change the answer of another.
 
 A key is a hash of everything that an answer depends on: the question with its parameters, the students, the period,
-and the epochs of its courses (docs/adr/0064). When an epoch changes, the older answer is not found anymore. It is
+and the epochs of its courses (docs/adr/0128). When an epoch changes, the older answer is not found anymore. It is
 dropped after a minute.
 """
 
@@ -19,7 +19,7 @@ KEPT_SECONDS = 60.0
 class AnswerCache:
     """A cache of answers that threads may share.
 
-    `epochs` returns the epochs of courses (`AnswerEpochs.of`). `max_bytes` limits the JSON of all answers together.
+    `epochs` returns the epochs of courses (`CourseEpochs.of`). `max_bytes` limits the JSON of all answers together.
     """
 
     def __init__(

@@ -13,16 +13,17 @@ from edugraph_common.contracts.errors import Retryable
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.service.settings import secret_of
-from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller, KeyRing
+from edugraph_common.runtime.shared_state.graph_changes import GraphChanges
 from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.oidc import Issuer, keeper_of
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 from edugraph_common.runtime.shared_state.saved_views import SavedViews
 from edugraph_common.runtime.shared_state.sessions import PREFIX, Sessions, not_known
 from edugraph_insights.answer_cache import AnswerCache
+from edugraph_insights.epochs import CourseEpochs
 from edugraph_insights.graph import Graph
 from edugraph_insights.login import Login, NotSignedIn
 from edugraph_insights.problems import Busy
@@ -204,7 +205,8 @@ def open_insights(
             login = Login(settings, issuer)
     answers = None
     if settings.answer_cache_bytes:
-        answers = AnswerCache(settings.answer_cache_bytes, AnswerEpochs(client).of)
+        epochs = CourseEpochs(GraphChanges(client).since)
+        answers = AnswerCache(settings.answer_cache_bytes, epochs.of)
     return Insights(
         settings=settings,
         graph=Graph(settings),

@@ -88,7 +88,7 @@ class InsightsSettings(OidcSettings):
     )
 
     redis_url: SecretStr = Field(
-        description="redis:// or rediss://: API keys, sessions, the audit log, and the epochs of answers"
+        description="redis:// or rediss://: API keys, sessions, the audit log, and the changes of the graph"
     )
     privacy_secret: SecretStr | None = Field(
         default=None,

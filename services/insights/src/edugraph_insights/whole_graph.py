@@ -42,11 +42,12 @@ SHOWN_CLAIMANTS = 10  # persons for each contested id
 EXPORTED_AT_ONCE = 500  # nodes in a page; each has all relationships that begin at it
 _EXPORTED = RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
 # Properties that the hash leaves out. `restricted`, `former_ids`, `renamed` and `missing_since` do not come from
-# records, and `finding_key` names a job. The others hold the key of a version, or what a record remembers of other
-# versions, and so they differ between two runs with the same records.
+# records. `finding_key` names a job, and `written` and `changed` name a transaction. The others hold the key of a
+# version, or what a record remembers of other versions, and so they differ between two runs with the same records.
 _NO_CONTENT = {
     "restricted", "finding_key", "former_ids", "missing_since", "renamed",
     "accepted", "row", "changed_at", "reading", "history", "content_hash", "restricted_by_alias",
+    "written", "changed",
 }  # fmt: skip
 
 

@@ -9,7 +9,9 @@ LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
 # prerequisites have been derived again.
 # IdClaimChange and LeaderChange: one node for each change of who claims an id, and of who leads a group. It is
 # deleted when the change is in the audit log.
-CHANGE_LABELS = ("ClaimChange", "IdClaimChange", "LeaderChange")
+# RecordChange: one node for each transaction that changed records and has no row in the ledger. It is deleted when
+# the change is in the stream of changes.
+CHANGE_LABELS = ("ClaimChange", "IdClaimChange", "LeaderChange", "RecordChange")
 RECORD_LABELS = (
     "Attempt",
     "CourseContent",
@@ -47,7 +49,7 @@ TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` is the schema version of the graph. `prepare` brings an older graph to SCHEMA_VERSION.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 # A student's day in a course. It has the sum of the activity records, and a record cannot be subtracted from it.
 DAY_LABELS = ("ActiveDay",)
 LABELS = (

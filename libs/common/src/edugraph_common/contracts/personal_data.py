@@ -406,7 +406,7 @@ _GRAPH = (
     DataPlace(
         "graph.form",
         Store.GRAPH,
-        ("ClaimChange.*", "Schema.*"),
+        ("ClaimChange.*", "RecordChange.*", "Schema.*"),
         "none",
         _NO_PERSON,
         Words(
@@ -826,15 +826,16 @@ _REDIS = (
         _SECONDS,
     ),
     DataPlace(
-        "redis.answer_epochs",
+        "redis.graph_changes",
         Store.REDIS,
-        ("edugraph:answer-epochs",),
+        ("edugraph:graph-changes",),
         "none",
         _NO_PERSON,
         Words(
-            "which courses were changed since an answer was kept", "自保存答复以来哪些课程有变化"
+            "which courses each change of the graph concerns, with a random word for each",
+            "图谱的每次变更涉及哪些课程，每次变更有一个随机标识",
         ),
-        Words("an hour after the last change", "最后一次变化后一小时"),
+        Words("the last 10,000 changes", "最近 10000 次变更"),
     ),
     DataPlace(
         "redis.asking",

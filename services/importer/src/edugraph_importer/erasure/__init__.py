@@ -24,7 +24,6 @@ from edugraph_common.contracts.personal_data import Eraser, patterns_of, record_
 from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.contracts.words import is_in
 from edugraph_common.runtime.messaging.dead_letters import Rewritten
-from edugraph_common.runtime.shared_state.answer_epochs import AnswerEpochs
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import LETTERS_TO_CLEAN, Jobs
 from edugraph_common.runtime.shared_state.object_store import (
@@ -119,7 +118,6 @@ class Erasure:
     blobs: Blobs
     texts: RedisTexts
     members: CourseMembers
-    epochs: AnswerEpochs
     rewrite_letters: RewriteLetters
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -165,7 +163,7 @@ class Erasure:
                 graph.update(removed)
             self._settle_persons()
             forget_lists(self.members, self.graph)
-            self.epochs.begin_everywhere()
+            self.graph.tell_changes()
             report.removed["graph"] = dict(graph)
         report.mentions = self._mentions(person)
         return report.to_json(known=True, dry_run=False)
@@ -222,7 +220,7 @@ class Erasure:
         with self.jobs.erasing():
             for tombstone in self.graph.unblock(ids):
                 self.blobs.delete(erasure_key(tombstone))
-            self.epochs.begin_everywhere()
+            self.graph.tell_changes()
         return {"admitted": len(ids)}
 
     def replay(self, cause: Cause = NOBODY) -> dict[str, Any]:
@@ -239,7 +237,7 @@ class Erasure:
                 go_on()
             self._settle_persons()
             forget_lists(self.members, self.graph)
-            self.epochs.begin_everywhere()
+            self.graph.tell_changes()
             report = self._clean(who, go_on, dry_run=False)
             report.removed["graph"] = {"Student": len(students)}
         return {"erasures": len(tombstones), **report.to_json(known=True, dry_run=False)}

@@ -31,6 +31,7 @@ from edugraph_common.contracts.records import (
     microseconds,
     parse_record,
 )
+from edugraph_common.runtime.shared_state.graph_changes import touched_by
 from edugraph_common.sources.rights import OWN_LEADER
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import (
@@ -40,6 +41,11 @@ from edugraph_importer.graph import (
     prerequisites,
     record_facts,
     resolver,
+)
+from edugraph_importer.graph.changes import (
+    change_for_ledger,
+    change_was_in_ledger,
+    note_courses,
 )
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.groups import Cause, LeaderNotes
@@ -180,6 +186,10 @@ def apply(
             memberships[record.record_id].update(facts.memberships)
     noted = {record_id: version for record_id, (version, _) in records.noted.items()}
     superseded = lock_superseded(tx, records.superseded, noted)
+    # A record may have been in other courses before.
+    note_courses(tx, superseded.courses)
+    note_courses(tx, touched_by(records.records))
+    note_courses(tx, touched_by(update.record for update in findings))
     write_noted(tx, records.noted)
     changes = FindingChanges()
     for update in findings:
@@ -194,7 +204,8 @@ def apply(
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
-    remove_superseded(tx, unit, superseded, staged.fields)
+    written_ids = {record.record_id for record in records.records}
+    remove_superseded(tx, unit, superseded, staged.fields, written_ids)
     unit.count_spellings(superseded.spellings, -1)
     unit.add_item_names(superseded.item_names, -1)
     unit.count_groups(superseded.group_counts, -1)
@@ -342,7 +353,8 @@ def begin(
     rows = tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id, job_id=job_id)
     found = {row["name"]: row["value"] for row in rows}
     migrations.check_version(*found["schema"])
-    outcome: str | None = found.get("outcome")
+    outcome, change = found.get("outcome") or (None, None)
+    change_was_in_ledger(tx, change)
     end_of_job: str | None = found.get("job")
     if outcome is None and end_of_job:
         raise Rejected(ENDED_JOB[end_of_job])
@@ -522,4 +534,5 @@ def _write_ledger(
     row: Row,
     outcome: BatchOutcome | FindingsOutcome,
 ) -> None:
+    row = {**row, **change_for_ledger(tx)}
     tx.run(CYPHER[statement], outcome=outcome.model_dump_json(), **row).consume()

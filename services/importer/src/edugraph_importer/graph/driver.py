@@ -39,6 +39,8 @@ from edugraph_common.contracts.errors import (
     what,
 )
 from edugraph_common.contracts.graph_schema import LABELS, RECORD_LABEL
+from edugraph_common.runtime.shared_state.graph_changes import GraphChange, new_word
+from edugraph_importer.graph.changes import ChangingTransaction
 from edugraph_importer.graph.statements import CYPHER
 
 P = ParamSpec("P")
@@ -102,13 +104,22 @@ class StaleRead(Exception):
 class Connection:
     """A connection that opens at its first use in each process. A forked child opens its own connection.
 
-    Threads may share it. `retries` counts the transactions that had to be retried, by the server's code.
+    Threads may share it. `retries` counts the transactions that had to be retried, by the server's code. `new_word`
+    returns the word of a transaction. `tell_change` is called with each change that is in the ledger, after the
+    commit and before `write` returns.
     """
 
     def __init__(
-        self, settings: GraphSettings, *, transaction_seconds: float = TRANSACTION_SECONDS
+        self,
+        settings: GraphSettings,
+        *,
+        transaction_seconds: float = TRANSACTION_SECONDS,
+        new_word: Callable[[], str] = new_word,
+        tell_change: Callable[[GraphChange], None] = lambda _: None,
     ) -> None:
         self._settings = settings
+        self._new_word = new_word
+        self._tell_change = tell_change
         self._transaction_seconds = transaction_seconds
         self._driver: neo4j.Driver | None = None
         self._owner_pid = 0
@@ -122,15 +133,24 @@ class Connection:
         """Run `work` in one transaction, and run it again if another transaction was in the way."""
         fence = getattr(self._own_to_thread, "fence", None)
 
-        def written(tx: neo4j.Transaction) -> T:
+        def written(tx: neo4j.Transaction) -> tuple[T, GraphChange | None]:
             if self._is_demo_engine:
                 tx = _begin_on_demo_engine(tx)
+            changing = ChangingTransaction(tx, self._new_word())
+            tx = cast("neo4j.Transaction", changing)
             if fence is not None:
                 fence(tx)
-            return work(tx, *args, **kwargs)
+            result = work(tx, *args, **kwargs)
+            changing.leave_note()
+            return result, changing.in_ledger
 
         with self._translated_errors():
-            return self._transaction(neo4j.WRITE_ACCESS, written, self._transaction_seconds)
+            result, change = self._transaction(
+                neo4j.WRITE_ACCESS, written, self._transaction_seconds
+            )
+        if change is not None:
+            self._tell_change(change)
+        return result
 
     @contextmanager
     def fenced(self, fence: Callable[[neo4j.Transaction], None]) -> Iterator[None]:
@@ -194,13 +214,16 @@ class Connection:
 
         indexes = [
             "accepted_index",
+            "changed_index",
             "course_index",
             "owner_index",
             "quoted_index",
             "tombstone_index",
         ]
         indexes += [
-            name for name in CYPHER if name.startswith(("canonical_index_", "latest_index_"))
+            name
+            for name in CYPHER
+            if name.startswith(("canonical_index_", "latest_index_", "written_index_"))
         ]
         for name in indexes:
             if self._is_demo_engine and not _demo_engine_has_index(name):

@@ -308,8 +308,8 @@ def _ids_in(claims: Iterable[IdClaim]) -> Iterator[str]:
 
 def forget_notes(
     tx: neo4j.Transaction,
-    label: Literal["IdClaimChange", "LeaderChange"],
+    label: Literal["IdClaimChange", "LeaderChange", "RecordChange"],
     note_ids: Collection[str],
 ) -> None:
-    """Delete notes that are in the audit log. `label` is the kind of the notes."""
+    """Delete notes that are in the audit log or in the stream of changes. `label` is their kind."""
     tx.run(CYPHER[f"forget_changes_{label}"], ids=sorted(note_ids)).consume()

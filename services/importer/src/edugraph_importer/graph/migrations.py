@@ -15,6 +15,7 @@ import neo4j
 
 from edugraph_common.contracts.errors import Awaited, Failure, OtherVersion, Wait
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
+from edugraph_importer.graph.changes import note_kind
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.statements import CYPHER
 
@@ -146,11 +147,15 @@ def stored_version(connection: Connection) -> tuple[int | None, int | None]:
 
 
 def _begin_graph(tx: neo4j.Transaction, version: int) -> None:
+    # Readers may still have what they have read in another graph.
+    note_kind(tx, "whole")
     tx.run(CYPHER["set_schema_version"], version=version).consume()
 
 
 def _set_progress(tx: neo4j.Transaction, target: int, reached: int) -> None:
     unfinished_from = None if reached == target else reached
+    if reached == target:
+        note_kind(tx, "whole")
     tx.run(
         CYPHER["set_migration_progress"], version=target, unfinished_from=unfinished_from
     ).consume()
@@ -219,5 +224,6 @@ def _lease_renewed(connection: Connection, owner: str) -> Iterator[None]:
         renewing.join()
 
 
-# Version -> the step to the next version. It is empty: no release had an earlier version than this one.
-STEPS: Mapping[int, Step] = {}
+# Version -> the step to the next version. Graphs of earlier versions are imported again.
+# 10: records have no word. Version 11 has indexes of words, and notes of changes.
+STEPS: Mapping[int, Step] = {10: Connection.create_constraints}

@@ -20,6 +20,7 @@ from edugraph_common.contracts.records import Record, escaped
 from edugraph_common.sources.person import quoted_ids
 from edugraph_importer.graph import groups, migrations, record_facts, resolver
 from edugraph_importer.graph.apply import Beside, Kept, RecordBatch, apply, begin, updates_of
+from edugraph_importer.graph.changes import note_kind
 from edugraph_importer.graph.driver import Connection, StaleRead
 from edugraph_importer.graph.groups import Cause, LeaderNotes
 from edugraph_importer.graph.history import Entry
@@ -342,6 +343,7 @@ def erase(
     leaders.write_claims(tx, {}, footprint.id_claims)
     note_claims(tx, {}, footprint.id_claims)
 
+    note_kind(tx, "people")
     days = tx.run(CYPHER["delete_active_days"], id=student_id).single(strict=True)["deleted"]
     record_ids = set(chain.from_iterable(footprint.records.values()))
     # A person_record has one relationship to its person and one to each claimed id, and none to a student.

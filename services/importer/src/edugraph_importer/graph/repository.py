@@ -29,6 +29,12 @@ from edugraph_common.contracts.reviews import (
     PrerequisiteReview,
     Review,
 )
+from edugraph_common.runtime.shared_state.graph_changes import (
+    ALL_COURSES,
+    ChangeKind,
+    GraphChange,
+    new_word,
+)
 from edugraph_importer.graph import (
     apply,
     migrations,
@@ -126,7 +132,8 @@ class Graph:
     Every method raises ServerAway (the database does not answer, or refuses the login), Retryable (it is busy) or
     Rejected (it refuses a statement). Methods that write raise Wait if a later release has written the graph.
     `note_version` is called with the schema version of the graph after each write and each `prepare`.
-    `read_rows` reads records from the stored rows of imports.
+    `read_rows` reads records from the stored rows of imports. `tell_change` is called with the change of each batch
+    and pack of findings before the method returns, also if it was written before, and by `tell_changes`.
     """
 
     def __init__(
@@ -135,8 +142,10 @@ class Graph:
         kept: RecordRetention | None = None,
         note_version: Callable[[int], None] = lambda _: None,
         read_rows: "ReadRows" = keep_no_rows,
+        tell_change: Callable[[GraphChange], None] = lambda _: None,
     ) -> None:
-        self._connection = Connection(settings)
+        self._connection = Connection(settings, tell_change=tell_change)
+        self._tell_change = tell_change
         self._retention = kept
         self._read_rows = read_rows
         self._migrate_up_to = settings.migrate_up_to
@@ -383,6 +392,24 @@ class Graph:
     def forget_leader_changes(self, note_ids: Collection[str]) -> None:
         """Delete notes that are in the audit log. A second call changes nothing."""
         self._write(forget_notes, "LeaderChange", note_ids)
+
+    def tell_changes(self, kind: ChangeKind = "records") -> None:
+        """Tell all noted changes of records, and one more change of this kind that concerns all courses.
+
+        Call it at the end of each work that changes the graph, except batches and findings. The additional change is
+        for what no word is written on: names, restrictions, verdicts about pairs. If the process dies meanwhile, the
+        next call tells the same changes again.
+        """
+        self.tell_noted_changes()
+        self._tell_change(GraphChange(new_word(), kind))
+
+    def tell_noted_changes(self) -> None:
+        """Tell the changes of records that are noted in the graph, and delete their notes."""
+        while rows := self._connection.read(CYPHER["noted_record_changes"], limit=NOTES_AT_ONCE):
+            words = [row["word"] for row in rows]
+            for row in rows:
+                self._tell_change(GraphChange.read(row["word"], row["kind"], (ALL_COURSES,)))
+            self._connection.write(forget_notes, "RecordChange", words)
 
     def id_claim_changes(self) -> tuple[IdClaimChange, ...]:
         """Return the oldest noted changes of claims to ids, which may already be in the audit log."""
@@ -643,6 +670,7 @@ class Graph:
             self._note_version(other.version)
             raise
         self._note_version(SCHEMA_VERSION)
+        self.tell_noted_changes()
 
 
 def _place_in_course(row: neo4j.Record) -> tuple[bool, int, str]:

@@ -6,6 +6,7 @@ again from the records that remain. Nothing else is touched.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import product
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from edugraph_common.contracts.graph_schema import (
     NAMED_LABELS,
     RECORD_LABELS,
 )
+from edugraph_common.runtime.shared_state.graph_changes import ALL_COURSES
 from edugraph_importer.graph import finding_facts, groups, record_facts
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
@@ -81,6 +83,8 @@ _SUM_OF_INTERACTION: Mapping[str | None, InteractionSum] = {
     "like": "likes",
     None: "teaches",
 }
+# The records that change only the answers of the courses that they are in.
+_OF_THEIR_COURSES = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 # The relationships by which a text or a definition states that a point belongs to its course.
 _STATES_POINT = ("DESCRIBES", "DEFINES")
 
@@ -93,7 +97,8 @@ class SupersededVersions:
     `spellings`, `related`, `item_names`, `group_counts` and `called` have their counts, which are subtracted from the
     graph. `claims` has the prerequisites that the records themselves state. `memberships` maps the id of a membership
     to its people and groups. `id_claims` maps the id of a person_record to its claims.
-    `outdated` has the aggregates to recompute.
+    `outdated` has the aggregates to recompute. `courses` has the courses whose answers the records change, or
+    ALL_COURSES.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -108,6 +113,7 @@ class SupersededVersions:
     memberships: dict[str, set[PersonInGroup]] = field(default_factory=dict)
     id_claims: dict[str, set[IdClaim]] = field(default_factory=dict)
     outdated: Outdated = field(default_factory=Outdated)
+    courses: set[str] = field(default_factory=set)
 
 
 def lock_superseded(
@@ -189,6 +195,15 @@ def _read_links(
             locked.called.update(record_facts.called(row["label"], row["end"], row["stated"]))
     for links in links_of_record.values():
         _note_outdated(locked, label, links)
+        locked.courses |= _courses_of(label, links)
+
+
+def _courses_of(label: str, links: Sequence[neo4j.Record]) -> set[str]:
+    """Return the courses whose answers a record changes, by its links. It is ALL_COURSES if any answer may change."""
+    courses: set[str] = set()
+    if label in _OF_THEIR_COURSES:
+        courses = {row["end"] for row in links if row["type"] == "IN_COURSE"}
+    return courses or {ALL_COURSES}
 
 
 def _note_outdated(
@@ -232,10 +247,12 @@ def remove_superseded(
     unit: UnitOfWork,
     superseded: SupersededVersions,
     newer: Mapping[Node, Fields],
+    replaced: AbstractSet[str],
 ) -> None:
-    """Remove the versions and recompute their  `superseded.nodes` must be locked.
+    """Remove the versions and recompute what they have a part in. `superseded.nodes` must be locked.
 
-    `newer` has the fields that the records to write next give. The caller handles prerequisites and orphaned nodes.
+    `newer` has the fields that the records to write next give, and `replaced` the ids of these records. The caller
+    handles prerequisites and orphaned nodes.
     """
     if not superseded.records:
         return
@@ -251,8 +268,13 @@ def remove_superseded(
                 unit.changed_nodes.add(node)
     # The old nodes are deleted first, because the newer versions have the same ids and must not be counted twice.
     for label in RECORD_LABELS:
-        if superseded.records[label]:
-            tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
+        ids = superseded.records[label]
+        gone = [record_id for record_id in ids if record_id not in replaced]
+        next_versions = [record_id for record_id in ids if record_id in replaced]
+        if gone:
+            tx.run(CYPHER[f"delete_records_{label}"], ids=gone).consume()
+        if next_versions:
+            tx.run(CYPHER[f"delete_replaced_{label}"], ids=next_versions).consume()
     recompute(tx, unit, superseded.outdated)
     unit.called.subtract(superseded.called)
 

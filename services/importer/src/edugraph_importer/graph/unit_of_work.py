@@ -23,6 +23,7 @@ import neo4j
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
 from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.changes import note_kind
 from edugraph_importer.graph.model import (
     LEARNS_FIELDS,
     POINT_FIELDS,
@@ -434,6 +435,9 @@ def delete_orphans(tx: neo4j.Transaction, nodes: Iterable[Node]) -> Counter[str]
         if ids[label]:
             row = tx.run(CYPHER[f"delete_orphans_{label}"], ids=ids[label]).single()
             deleted[label] = row["deleted"] if row else 0
+    if deleted["Student"]:
+        # No node with the word of this transaction is left of them.
+        note_kind(tx, "people")
     return deleted
 
 

@@ -32,7 +32,7 @@ _KEEPING = frozenset(
     {"content_hash", "reading", "accepted", "row", "changed_at", "history",
      "reply_mark", "finding", "finding_key", "verdicts", "restricted", "canonical", "names", "claims",
      "spellings", "spelling_counts", "stamp", "stamps", "former_ids", "renamed", "named", "described", "rated",
-     "shown_as", "given_id", "restricted_by_alias", "owner", "places"}
+     "shown_as", "given_id", "restricted_by_alias", "owner", "places", "written", "changed"}
 )  # fmt: skip
 
 

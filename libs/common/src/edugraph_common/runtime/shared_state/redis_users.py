@@ -88,11 +88,11 @@ ACCESS: dict[RedisService, Access] = {
         appends=("redis.audit",),
         commands=("+info",),
     ),
-    # Insights looks up callers, keeps sessions and saved views, and writes to the audit log. The importer writes the
-    # epochs of the answers.
+    # Insights looks up callers, keeps sessions and saved views, and writes to the audit log. The importer appends
+    # the changes of the graph.
     "insights": Access(
         uses=("redis.audit_keys", "redis.sessions", "redis.reading_turns", "redis.views"),
-        reads=("redis.keys", "redis.answer_epochs", "redis.audit_ended"),
+        reads=("redis.keys", "redis.graph_changes", "redis.audit_ended"),
         appends=("redis.audit",),
     ),
     # An erasure searches results, answers of the model and saved views. The export of a person searches the audit
@@ -112,7 +112,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.statements",
             "redis.live_waiting",
             "redis.live_texts",
-            "redis.answer_epochs",
+            "redis.graph_changes",
             "redis.turns",
             "redis.to_clean",
             "redis.views",

@@ -16,14 +16,15 @@ RETURN id, s.id AS student
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 CREATE (s)-[:ACTIVE_ON]->(d:ActiveDay {
-  id: row.id, course_id: row.course, date: row.date, hours: row.hours, active_minutes: row.minutes, kinds: row.kinds
+  id: row.id, course_id: row.course, date: row.date, hours: row.hours, active_minutes: row.minutes, kinds: row.kinds,
+  written: $word
 })
 
 // name: set_active_days
 // Sets the activity of days.
 UNWIND $rows AS row
 MATCH (d:ActiveDay {id: row.id})
-SET d.hours = row.hours, d.active_minutes = row.minutes, d.kinds = row.kinds
+SET d.hours = row.hours, d.active_minutes = row.minutes, d.kinds = row.kinds, d.written = $word
 
 // name: delete_active_days
 // Deletes all days of a student.

@@ -14,7 +14,25 @@ WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE', 'TRIED', 'HAS_RECORD', 'HAS
 RETURN type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS properties
 
 // name: delete_records
-// Deletes records with all their relationships.
+// Deletes records with all their relationships. Their students, who must be locked, get the word, since nothing else is
+// left of the records.
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+OPTIONAL MATCH (n)--(s:Student)
+WITH n, collect(s) AS students
+FOREACH (student IN students | SET student.changed = $word)
+DETACH DELETE n
+
+// name: delete_replaced
+// Deletes versions of records whose next version is written in the same transaction, with the word.
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+DETACH DELETE n
+
+// name: release_keys
+// Deletes the nodes that held keys. They were never records.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})

@@ -13,7 +13,7 @@ RETURN collect([id, [n.record_type, n.timestamp, n.content_hash, n.reading, n.ch
 // for: Attempt, CourseContent, ErrorRecord, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
-SET n += row.p
+SET n += row.p, n.written = $word
 
 // name: link_ABOUT
 // Links an interaction, or an answer without an outcome, to a topic that was found in it.
@@ -22,7 +22,7 @@ UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 MATCH (t:Topic {id: row.end})
 MERGE (n)-[r:ABOUT]->(t)
-SET r += row.p
+SET r += row.p, n.written = $word
 
 // name: link_OF_TYPE
 // Links a mistake to an error type that was found in it.
@@ -31,7 +31,7 @@ UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 MATCH (t:ErrorType {id: row.end})
 MERGE (n)-[r:OF_TYPE]->(t)
-SET r += row.p
+SET r += row.p, n.written = $word
 
 // name: link_CONCERNS
 // Links a mistake to a knowledge point that was found behind it.
@@ -40,7 +40,7 @@ UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 MATCH (t:KnowledgePoint {id: row.end})
 MERGE (n)-[r:CONCERNS]->(t)
-SET r += row.p
+SET r += row.p, n.written = $word
 
 // name: link_DESCRIBES
 // Links a text to a knowledge point that was found in it.
@@ -49,7 +49,7 @@ UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 MATCH (t:KnowledgePoint {id: row.end})
 MERGE (n)-[r:DESCRIBES]->(t)
-SET r += row.p
+SET r += row.p, n.written = $word
 
 // name: unlink_ABOUT
 // Removes a topic that is no longer found. It stays if the record itself states it. `read_learns` says why the far
@@ -57,7 +57,7 @@ SET r += row.p
 // for: Attempt, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})-[r:ABOUT]->(t) WHERE t.id = row.end
-SET r.found_as = null
+SET r.found_as = null, n.written = $word
 WITH r WHERE r.stated_as IS NULL
 DELETE r
 
@@ -66,7 +66,7 @@ DELETE r
 // for: Attempt, ErrorRecord
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})-[r:OF_TYPE]->(t) WHERE t.id = row.end
-SET r.found_as = null, r.confidence = null
+SET r.found_as = null, r.confidence = null, n.written = $word
 WITH r WHERE r.stated_as IS NULL
 DELETE r
 
@@ -75,6 +75,7 @@ DELETE r
 // for: Attempt, ErrorRecord
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})-[r:CONCERNS]->(t) WHERE t.id = row.end
+SET n.written = $word
 DELETE r
 
 // name: unlink_DESCRIBES
@@ -82,6 +83,7 @@ DELETE r
 // for: CourseContent
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})-[r:DESCRIBES]->(t) WHERE t.id = row.end
+SET n.written = $word
 DELETE r
 
 // name: spellings_Topic

@@ -82,7 +82,7 @@ RETURN p.id AS person
 
 // name: forget_changes
 // Deletes notes of changes that are in the audit log.
-// for: IdClaimChange, LeaderChange
+// for: IdClaimChange, LeaderChange, RecordChange
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 DELETE n

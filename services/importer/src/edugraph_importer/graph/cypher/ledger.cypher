@@ -17,7 +17,8 @@ MATCH (h:ReviewedRecord) WITH count(h) AS value RETURN 'reviewed' AS name, value
 UNION ALL
 MATCH (l:Lock {id: 'owners'}) RETURN 'owners' AS name, l.changes AS value
 UNION ALL
-MATCH (b:{label} {id: $id}) RETURN 'outcome' AS name, b.outcome AS value
+MATCH (b:{label} {id: $id})
+RETURN 'outcome' AS name, [b.outcome, {word: b.word, kind: b.kind, courses: b.courses}] AS value
 UNION ALL
 MATCH (j:ImportJob {id: $job_id})
 RETURN 'job' AS name, CASE WHEN j.undone THEN 'undone' WHEN j.closed IS NOT NULL THEN 'closed' ELSE null END AS value
@@ -41,7 +42,7 @@ MATCH (l:Lock {id: 'owners'}) WHERE l.changes > $owners RETURN l.id AS id
 // Writes the ledger row of a batch. Many batches share the node of the job, so no property is set on an existing
 // node.
 CREATE (b:ImportBatch {id: $id, job_id: $job_id, batch: $batch, outcome: $outcome, set_aside: $set_aside,
-  quoted: $quoted})
+  quoted: $quoted, word: $word_of_change, kind: $kind, courses: $courses})
 MERGE (j:ImportJob {id: $job_id})
 ON CREATE SET j.accepted = $accepted
 
@@ -88,7 +89,8 @@ SET j.undo_progress = $progress
 
 // name: write_pack_outcome
 // Writes the ledger row of a pack of findings.
-CREATE (b:FindingsPack {id: $id, job_id: $job_id, pack: $pack, outcome: $outcome})
+CREATE (b:FindingsPack {id: $id, job_id: $job_id, pack: $pack, outcome: $outcome,
+  word: $word_of_change, kind: $kind, courses: $courses})
 
 // name: ledger_after
 // Returns the next rows of the ledger with their jobs.
@@ -141,3 +143,11 @@ DELETE b
 UNWIND $rows AS row
 MATCH (j:ImportJob {id: row.id})
 SET j += row.counts
+
+// name: note_record_change
+// Notes that a transaction changed records, until the change is in the stream of changes.
+CREATE (:RecordChange {id: $word_of_change, kind: $kind})
+
+// name: noted_record_changes
+// Returns the changes that may not be in the stream yet, in the order of their words.
+MATCH (n:RecordChange) RETURN n.id AS word, n.kind AS kind ORDER BY word LIMIT $limit

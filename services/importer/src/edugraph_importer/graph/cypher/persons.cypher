@@ -94,7 +94,7 @@ MATCH (n:Interaction {id: row.record})
 MATCH (n)<-[r:SENT]-(p) WHERE p.id = row.place AND '{label}' IN labels(p) AND coalesce(r.given_id, p.id) = row.given
 MATCH (q:{label} {id: row.owner})
 CREATE (q)-[:SENT {name: r.name, given_id: CASE WHEN row.given = row.owner THEN null ELSE row.given END}]->(n)
-SET n.renamed = true
+SET n.renamed = true, n.written = $word, p.changed = $word
 DELETE r
 
 // name: move_received
@@ -104,7 +104,7 @@ MATCH (n:Interaction {id: row.record})
 MATCH (n)-[r:RECEIVED_BY]->(p) WHERE p.id = row.place AND coalesce(r.given_id, p.id) = row.given
 MATCH (q:Student {id: row.owner})
 CREATE (n)-[:RECEIVED_BY {name: r.name, given_id: CASE WHEN row.given = row.owner THEN null ELSE row.given END}]->(q)
-SET n.renamed = true
+SET n.renamed = true, n.written = $word, p.changed = $word
 DELETE r
 
 // name: move_made
@@ -114,7 +114,7 @@ MATCH (n:ErrorRecord {id: row.record})
 MATCH (n)<-[r:MADE]-(p) WHERE p.id = row.place AND coalesce(r.given_id, p.id) = row.given
 MATCH (q:Student {id: row.owner})
 CREATE (q)-[:MADE {name: r.name, given_id: CASE WHEN row.given = row.owner THEN null ELSE row.given END}]->(n)
-SET n.renamed = true
+SET n.renamed = true, n.written = $word, p.changed = $word
 DELETE r
 
 // name: move_tried
@@ -124,7 +124,7 @@ MATCH (n:Attempt {id: row.record})
 MATCH (n)<-[r:TRIED]-(p) WHERE p.id = row.place AND coalesce(r.given_id, p.id) = row.given
 MATCH (q:Student {id: row.owner})
 CREATE (q)-[:TRIED {name: r.name, given_id: CASE WHEN row.given = row.owner THEN null ELSE row.given END}]->(n)
-SET n.renamed = true
+SET n.renamed = true, n.written = $word, p.changed = $word
 DELETE r
 
 // name: move_has_record
@@ -134,6 +134,7 @@ MATCH (n:CourseRecord {id: row.record})
 MATCH (n)<-[r:HAS_RECORD]-(p) WHERE p.id = row.place AND coalesce(r.given_id, p.id) = row.given
 MATCH (q:Student {id: row.owner})
 CREATE (q)-[:HAS_RECORD {given_id: CASE WHEN row.given = row.owner THEN null ELSE row.given END}]->(n)
+SET n.written = $word, p.changed = $word
 DELETE r
 
 // name: move_membership
@@ -144,6 +145,7 @@ MATCH (n:Membership {id: row.record})
 MATCH (n)<-[r:HAS_MEMBERSHIP]-(p) WHERE p.id = row.place AND '{label}' IN labels(p) AND coalesce(r.given_id, p.id) = row.given
 MATCH (q:{label} {id: row.owner})
 CREATE (q)-[:HAS_MEMBERSHIP {name: r.name, given_id: CASE WHEN row.given = row.owner THEN null ELSE row.given END}]->(n)
+SET n.written = $word, p.changed = $word
 DELETE r
 
 // name: move_days
@@ -154,6 +156,7 @@ MATCH (p)-[r:ACTIVE_ON]->(d) WHERE d.id STARTS WITH row.day
 WITH row, r, d LIMIT $limit
 MATCH (q:Student {id: row.owner})
 CREATE (q)-[:ACTIVE_ON]->(d)
+SET d.written = $word, p.changed = $word
 DELETE r
 RETURN count(*) AS moved
 

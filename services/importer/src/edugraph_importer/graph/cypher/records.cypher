@@ -96,7 +96,7 @@ MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name, given_id: row.from_given}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   interaction_type: 'chat', text: row.text, message_count: row.count, renamed: row.renamed
 })-[:RECEIVED_BY {name: row.to_name, given_id: row.to_given}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -109,7 +109,7 @@ MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name, given_id: row.from_given}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   interaction_type: 'like', text: row.text, like_count: row.count, renamed: row.renamed
 })-[:RECEIVED_BY {name: row.to_name, given_id: row.to_given}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -121,7 +121,7 @@ MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
 CREATE (s)-[:SENT {name: row.name, given_id: row.given}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   thread_id: row.thread, reply_mark: row.reply_mark, title: row.title, text: row.text, renamed: row.renamed
 })-[:IN_COURSE]->(c)
 
@@ -133,7 +133,7 @@ MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name, given_id: row.from_given}]->(n:Interaction:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   subject: row.subject, text: row.text, feedback: row.feedback, interaction_count: row.count, renamed: row.renamed
 })-[:RECEIVED_BY {name: row.to_name, given_id: row.to_given}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -146,7 +146,7 @@ MATCH (c:Course {id: row.course})
 OPTIONAL MATCH (t:ErrorType {id: row.error_type})
 CREATE (s)-[:MADE {name: row.name, given_id: row.given}]->(n:ErrorRecord:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   question: row.question, error_text: row.error_text, severity: row.severity,
   occurrence_count: row.count, resolved: row.resolved, renamed: row.renamed
 })-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
@@ -159,7 +159,7 @@ MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
 CREATE (s)-[:HAS_RECORD {given_id: row.given}]->(n:CourseRecord:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
 })-[:IN_COURSE {named: row.named, described: row.described, rated: row.rated}]->(c)
 SET n += row.p
@@ -170,7 +170,7 @@ UNWIND $rows AS row
 MATCH (c:Course {id: row.course})
 CREATE (n:CourseContent:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   title: row.title, content: row.content, course_id: row.course
 })-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
 
@@ -183,7 +183,7 @@ MATCH (i:Item {id: row.item})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (s)-[:TRIED {name: row.name, given_id: row.given}]->(n:Attempt:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   outcome: row.outcome, correct: row.correct, score: row.score, attempt_number: row.number, question: row.question,
   response: row.response, duration_seconds: row.seconds, item_title: row.title, knowledge_points: row.points,
   max_score: row.max_score, hints: row.hints, late: row.late, renamed: row.renamed
@@ -197,7 +197,7 @@ MATCH (i:Item {id: row.item})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (n:Definition:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   title: row.title, question: row.question, knowledge_points: row.points, max_score: row.max_score,
   opens_at: datetime(row.opens), due_at: datetime(row.due)
 })-[:DEFINES]->(i)
@@ -219,7 +219,7 @@ MATCH (p:{label} {id: row.person})
 MATCH (g:Group {id: row.group})
 CREATE (p)-[:HAS_MEMBERSHIP {name: row.name, given_id: row.given}]->(n:Membership:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   starts: datetime(row.starts), ends: datetime(row.ends), term: row.term, leads: row.leads,
   group_name: row.group_name, course_id: row.course
 })-[:IN_GROUP]->(g)
@@ -230,7 +230,7 @@ UNWIND $rows AS row
 MATCH (p:PersonId {id: row.person})
 CREATE (n:PersonRecord:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   name: row.name
 })-[:OF_PERSON]->(p)
 
@@ -254,7 +254,7 @@ UNWIND $rows AS row
 MATCH (t:Term {id: row.term})
 CREATE (n:Definition:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   name: row.name, starts: datetime(row.starts), ends: datetime(row.ends), breaks: row.breaks
 })-[:DEFINES]->(t)
 
@@ -265,7 +265,7 @@ MATCH (k:KnowledgePoint {id: row.point})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (n:Definition:Record {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
   name: row.name, names: row.names, label: row.label, description: row.description, parent: row.parent,
   standard_id: row.standard_id
 })-[:DEFINES {stated_as: row.spelled, importance: row.importance}]->(k)

@@ -42,7 +42,7 @@ MATCH (n:{label} {id: id})
 MATCH (n)-[r:IN_COURSE]->(c) WHERE c.id = $old
 MATCH (d:Course {id: $new})
 MERGE (n)-[m:IN_COURSE]->(d)
-SET m.name = coalesce(m.name, r.name), n.renamed = true,
+SET m.name = coalesce(m.name, r.name), n.renamed = true, n.written = $word,
   n.course_id = CASE WHEN n.course_id = $old THEN $new ELSE n.course_id END,
   m.named = coalesce(m.named, $new + substring(r.named, size($old))),
   m.described = coalesce(m.described, $new + substring(r.described, size($old))),
@@ -53,7 +53,7 @@ DELETE r
 // Sets another course as the course of the group in memberships.
 UNWIND $ids AS id
 MATCH (n:Membership {id: id}) WHERE n.course_id = $old
-SET n.course_id = $new, n.renamed = true
+SET n.course_id = $new, n.renamed = true, n.written = $word
 
 // name: move_in_group
 // Moves memberships to another group.
@@ -62,7 +62,7 @@ MATCH (n:Membership {id: id})
 MATCH (n)-[r:IN_GROUP]->(g) WHERE g.id = $old
 MATCH (h:Group {id: $new})
 CREATE (n)-[:IN_GROUP]->(h)
-SET n.renamed = true
+SET n.renamed = true, n.written = $word
 DELETE r
 
 // name: move_assigned
@@ -73,7 +73,7 @@ MATCH (n:Definition {id: id})
 MATCH (n)-[r:ASSIGNED_TO]->(a) WHERE a.id = $old AND '{label}' IN labels(a)
 MATCH (b:{label} {id: $new})
 CREATE (n)-[:ASSIGNED_TO {opens_at: r.opens_at, due_at: r.due_at}]->(b)
-SET n.renamed = true
+SET n.renamed = true, n.written = $word
 DELETE r
 
 // name: move_of_item
@@ -83,7 +83,7 @@ MATCH (n:Attempt {id: id})
 MATCH (n)-[r:OF_ITEM]->(i) WHERE i.id = $old
 MATCH (j:Item {id: $new})
 CREATE (n)-[:OF_ITEM]->(j)
-SET n.renamed = true
+SET n.renamed = true, n.written = $word
 DELETE r
 
 // name: move_defines
@@ -93,7 +93,7 @@ MATCH (n:Definition {id: id})
 MATCH (n)-[r:DEFINES]->(i) WHERE i.id = $old AND 'Item' IN labels(i)
 MATCH (j:Item {id: $new})
 CREATE (n)-[:DEFINES]->(j)
-SET n.renamed = true
+SET n.renamed = true, n.written = $word
 DELETE r
 
 // name: said_of

@@ -21,7 +21,7 @@ RETURN DISTINCT t.id AS teacher, s.id AS student
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n.text = null, n.title = null, n.subject = null, n.feedback = null, n.question = null, n.error_text = null, n.response = null,
-  n.found_evidence = null, n.finding = row.finding
+  n.found_evidence = null, n.finding = row.finding, n.written = $word
 
 // name: old_active_days
 // Returns some of the days before an ISO date, with their students.
@@ -29,9 +29,12 @@ MATCH (s:Student)-[:ACTIVE_ON]->(d:ActiveDay) WHERE d.date < $before
 RETURN d.id AS id, s.id AS student LIMIT $limit
 
 // name: end_active_days
-// Deletes days.
+// Deletes days. Their students get the word, since nothing else is left of the days.
 UNWIND $ids AS id
 MATCH (d:ActiveDay {id: id})
+OPTIONAL MATCH (d)<-[:ACTIVE_ON]-(s:Student)
+WITH d, collect(s) AS students
+FOREACH (student IN students | SET student.changed = $word)
 DETACH DELETE d
 RETURN count(*) AS deleted
 

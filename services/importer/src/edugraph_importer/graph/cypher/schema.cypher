@@ -1,12 +1,12 @@
 // name: constraint
 // Makes `id` the unique key of a label. This needs a transaction of its own, before any data is loaded.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, Tombstone, Withdrawn, Lock, Schema, Record
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, RecordChange, Tombstone, Withdrawn, Lock, Schema, Record
 CREATE CONSTRAINT edugraph_{label} IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE
 
 // name: drop_index
 // Drops the index that remained when the server was killed while it created a constraint. The server refuses to drop
 // the index of an existing constraint.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, Tombstone, Withdrawn, Lock, Schema, Record
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, RecordChange, Tombstone, Withdrawn, Lock, Schema, Record
 DROP INDEX edugraph_{label} IF EXISTS
 
 // name: schema_version
@@ -85,3 +85,12 @@ CREATE INDEX edugraph_tombstone_person IF NOT EXISTS FOR (t:Tombstone) ON (t.per
 // Creates the index that finds the batches whose report quotes a text. Most reports quote nothing and are not in the
 // index.
 CREATE TEXT INDEX edugraph_quoted IF NOT EXISTS FOR (b:ImportBatch) ON (b.quoted)
+
+// name: written_index
+// Creates the indexes that find the records and days of activity which a transaction wrote.
+// for: ActiveDay, Attempt, CourseRecord, ErrorRecord, Interaction, Membership
+CREATE INDEX edugraph_written_{label} IF NOT EXISTS FOR (n:{label}) ON (n.written)
+
+// name: changed_index
+// Creates the index that finds the students from whom a transaction took something.
+CREATE INDEX edugraph_student_changed IF NOT EXISTS FOR (s:Student) ON (s.changed)
