@@ -455,7 +455,7 @@ def test_the_keys_of_unknown_records_are_held() -> None:
     names = [
         name
         for label in RECORD_LABELS
-        for name in (f"hold_keys_{label}", f"delete_records_{label}")
+        for name in (f"hold_keys_{label}", f"delete_replaced_{label}")
     ]
     assert tx.names() == names
     assert all(parameters == {"ids": ["s"]} for _, parameters in tx.asked)

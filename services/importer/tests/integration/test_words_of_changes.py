@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from rooms import Room
 
@@ -237,7 +237,7 @@ STEPS = ["bring", "bring", "find", "withdraw", "undo", "erase", "rename", "remov
          "blank", "review"]  # fmt: skip
 
 
-@SLOW_EXAMPLES
+@settings(SLOW_EXAMPLES, phases=[Phase.explicit, Phase.generate])
 @given(data=st.data())
 def test_the_words_name_what_changed(
     room: Room, graph: Graph, blobs: Blobs, told: Told, data: st.DataObject

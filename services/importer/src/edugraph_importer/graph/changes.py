@@ -22,6 +22,8 @@ from edugraph_common.runtime.shared_state.graph_changes import (
 from edugraph_importer.graph.statements import CYPHER, Row
 
 _WORD = re.compile(r"\$word\b")
+# A statement that only locks nodes gives the word to those that it creates. It changes no record.
+_WORD_IF_NEW = "$word_if_new"
 
 
 class ChangingTransaction:
@@ -43,6 +45,8 @@ class ChangingTransaction:
         if _WORD.search(query):
             self.has_changed = True
             given["word"] = self.word
+        if _WORD_IF_NEW in query:
+            given["word_if_new"] = self.word
         return self._tx.run(query, **given)
 
     def leave_note(self) -> None:

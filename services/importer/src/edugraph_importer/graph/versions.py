@@ -248,7 +248,7 @@ def hold_keys(tx: neo4j.Transaction, record_ids: Sequence[str]) -> None:
         row = tx.run(CYPHER[f"hold_keys_{label}"], ids=record_ids).single(strict=True)
         if row["held"] != len(record_ids):
             raise StaleRead
-        tx.run(CYPHER[f"release_keys_{label}"], ids=record_ids).consume()
+        tx.run(CYPHER[f"delete_replaced_{label}"], ids=record_ids).consume()
 
 
 def stored_versions(tx: neo4j.Transaction, ids: Collection[str]) -> dict[str, StoredVersion]:

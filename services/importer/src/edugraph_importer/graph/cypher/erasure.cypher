@@ -25,14 +25,8 @@ FOREACH (student IN students | SET student.changed = $word)
 DETACH DELETE n
 
 // name: delete_replaced
-// Deletes versions of records whose next version is written in the same transaction, with the word.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
-UNWIND $ids AS id
-MATCH (n:{label} {id: id})
-DETACH DELETE n
-
-// name: release_keys
-// Deletes the nodes that held keys. They were never records.
+// Deletes versions of records whose next version is written in the same transaction, with the word, and nodes that only
+// held a key.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})

@@ -65,9 +65,18 @@ SET n.reading = row.reading, n.changed_at = datetime(row.changed), n.accepted = 
 // name: lock
 // Creates the missing nodes, locks all of them in the given order, and reads them. Setting a property to its present
 // value takes the lock and writes nothing. (Setting an absent property to null takes no lock.)
-// for: Course, Group, Item, PersonId, Student, Teacher, Term
+// for: Course, Group, Item, PersonId, Teacher, Term
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
+SET n.id = id
+RETURN collect([id, properties(n)]) AS nodes
+
+// name: lock_Student
+// The same as `lock`. A new student has the word as `changed`, because an earlier node with this id may have lost records
+// before it was deleted.
+UNWIND $ids AS id
+MERGE (n:Student {id: id})
+ON CREATE SET n.changed = $word_if_new
 SET n.id = id
 RETURN collect([id, properties(n)]) AS nodes
 
