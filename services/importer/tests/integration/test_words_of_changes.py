@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rooms import Room
 
@@ -218,7 +218,7 @@ class School:
     def review(self) -> None:
         record = self.draw(st.sampled_from(self.records))
         aspect, target = self.draw(
-            st.sampled_from([("error_types", "signerrors"), ("severity", "high")])
+            st.sampled_from([("error_type", "signerrors"), ("severity", "high")])
         )
         review = {
             "record_id": record.record_id,
@@ -237,7 +237,7 @@ STEPS = ["bring", "bring", "find", "withdraw", "undo", "erase", "rename", "remov
          "blank", "review"]  # fmt: skip
 
 
-@settings(SLOW_EXAMPLES, phases=[Phase.explicit, Phase.generate])
+@SLOW_EXAMPLES
 @given(data=st.data())
 def test_the_words_name_what_changed(
     room: Room, graph: Graph, blobs: Blobs, told: Told, data: st.DataObject
