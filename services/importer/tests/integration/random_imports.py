@@ -232,7 +232,7 @@ def versions_of(draw: st.DrawFn, records: Sequence[Record]) -> list[Record]:
         for _ in range(draw(st.integers(0, 2))):
             value = {"type": record.type, "timestamp": draw(moment), "record_id": f"r{number}"}
             version = parse_record(
-                {**value, "data": draw(DATA[record.type]), "reading": draw(reading)}
+                {**value, "data": draw(WITH_PERSONS[record.type]), "reading": draw(reading)}
             )
             if version.timestamp not in times:
                 versions.append(version)
