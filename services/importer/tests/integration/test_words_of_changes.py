@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rooms import Room
 
 from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, text_hash
 from edugraph_common.runtime.shared_state.graph_changes import ALL_COURSES, GraphChange
@@ -42,8 +43,9 @@ NOW = datetime(2026, 1, 31, tzinfo=UTC)
 RETENTION = RecordRetention(
     text_days=29, record_days=0, orphan_review_days=0, ledger_days=0, now=lambda: NOW
 )
+# The engine of the demo has no label Record, so each label of records is asked for.
 RECORDS = """
-MATCH (n:Record)
+MATCH (n:{label})
 OPTIONAL MATCH (n)-[r]-(m)
 RETURN n.id AS id, properties(n) AS properties,
   collect([type(r), properties(r), labels(m)[0], m.id]) AS links
@@ -77,7 +79,9 @@ Contents = dict[str, Content]
 
 
 def contents(room: Room) -> Contents:
-    rows = [*room.query(RECORDS), *room.query(DAYS)]
+    rows = room.query(DAYS)
+    for label in RECORD_LABELS:
+        rows += room.query(RECORDS.format(label=label))
     return {row["id"]: Content.read(row) for row in rows}
 
 
@@ -121,7 +125,7 @@ def students_with(room: Room, words: Sequence[str]) -> set[str]:
 
 def records_with(room: Room, words: Sequence[str]) -> set[str]:
     found: set[str] = set()
-    for label in ("Record", "ActiveDay"):
+    for label in (*RECORD_LABELS, "ActiveDay"):
         query = f"MATCH (n:{label}) WHERE n.written IN $words RETURN n.id AS id"
         found |= {row["id"] for row in room.query(query, words=words)}
     return found
