@@ -157,6 +157,13 @@ def check(room: Room, before: Contents, after: Contents, changes: Sequence[Graph
                 assert "people" in kinds, record_id
 
 
+def attempt_in(course: str, at: str = "2026-01-01", record_id: str = "r") -> Record:
+    data = {"student_id": "s", "item_id": "i", "course_id": course, "correct": True}
+    return parse_record(
+        {"type": "attempt_record", "timestamp": at, "record_id": record_id, "data": data}
+    )
+
+
 def as_row(record: Record) -> dict[str, Any]:
     return json.loads(json.dumps(record.to_json()))  # type: ignore[no-any-return]
 
@@ -263,15 +270,36 @@ def test_the_words_name_what_changed(
         before = after
 
 
+def test_a_correction_that_moves_an_attempt_concerns_both_courses(graph: Graph, told: Told) -> None:
+    """To take the guard out: `note_courses(tx, superseded.courses)` in `apply`."""
+    graph.prepare()
+    graph.write_batch(batch([attempt_in("C")], "job", 0))
+    told.take()
+    graph.write_batch(batch([attempt_in("D", "2026-01-02")], "correction", 0))
+    [change] = told.changes
+    assert change.courses == {"C", "D"}
+
+
+def test_a_student_who_is_created_again_has_lost_what_was_there_before(
+    graph: Graph, room: Room, told: Told
+) -> None:
+    """To take the guard out: `changed` in `lock_Student`. A reader may read both words at once."""
+    graph.prepare()
+    graph.write_batch(batch([attempt_in("C")], "job", 0))
+    told.take()
+    graph.write_batch(batch([], "back", 0, [attempt_in("C").record_id]))
+    graph.write_batch(batch([attempt_in("C", record_id="next")], "job", 1))
+    words = [change.word for change in told.changes]
+    assert students_with(room, words) == {"s"}
+
+
 def test_a_batch_whose_word_was_not_told_tells_it_when_it_comes_again(
     graph: Graph, room: Room, told: Told
 ) -> None:
     """Redis is away between the commit and the stream. Out: `change_was_in_ledger`, or the word in the ledger's row."""
     graph.prepare()
     told.take()
-    data = {"student_id": "s", "item_id": "i", "course_id": "C", "correct": True}
-    value = {"type": "attempt_record", "timestamp": "2026-01-01", "record_id": "r", "data": data}
-    attempt = parse_record(value)
+    attempt = attempt_in("C")
     told.is_away = True
     with pytest.raises(Retryable):
         graph.write_batch(batch([attempt], "job", 0))
@@ -286,10 +314,8 @@ def test_a_change_that_was_not_told_is_told_by_the_next_work(
     graph: Graph, room: Room, told: Told
 ) -> None:
     """To take the guard out: `leave_note`, or delete the notes in `tell_noted_changes` before the loop."""
-    data = {"student_id": "s", "item_id": "i", "course_id": "C", "correct": True}
-    value = {"type": "attempt_record", "timestamp": "2026-01-01", "record_id": "r", "data": data}
     graph.prepare()
-    graph.write_batch(batch([parse_record(value)], "job", 0))
+    graph.write_batch(batch([attempt_in("C")], "job", 0))
     graph.rename("course", "C", "D", lambda: True)
     told.take()
     told.is_away = True
