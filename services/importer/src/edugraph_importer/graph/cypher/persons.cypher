@@ -153,7 +153,7 @@ DELETE r
 UNWIND $rows AS row
 MATCH (p:Student {id: row.place})
 MATCH (p)-[r:ACTIVE_ON]->(d) WHERE d.id STARTS WITH row.day
-WITH row, r, d LIMIT $limit
+WITH row, p, r, d LIMIT $limit
 MATCH (q:Student {id: row.owner})
 CREATE (q)-[:ACTIVE_ON]->(d)
 SET d.written = $word, p.changed = $word
