@@ -28,13 +28,13 @@ ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
 # All claims to ids are read when their owners are derived.
-# Of all prerequisites when they are derived, of a single row, of the noted changes of leaders and claims, of all texts, types,
+# Of all prerequisites when they are derived, of a single row, of the noted changes of leaders, claims and records, of all texts, types,
 # points and topics when the whole graph is compared, of what was erased or withdrawn, once a batch; of the students once
 # a day, or when somebody is restricted; of all points and proposals when names are compared; of all tombstones when a job is cleaned; of days of activity, some at a time, and of the terms, where their
 # retention is set; of reviews when an item is renamed.
 MAY_SCAN = {
     "claims_to_ids", "id_claims_to_settle", "jobs_with_changed_claims", "placed_ids", "any_restricted",
-    "prerequisites", "judged_needs", "claim_changes", "id_claim_changes", "leader_changes", "ledger_rows", "all_claims", "more_removals", "restricted_students",
+    "prerequisites", "judged_needs", "claim_changes", "id_claim_changes", "leader_changes", "noted_record_changes", "ledger_rows", "all_claims", "more_removals", "restricted_students",
     "all_tombstones", "any_tombstone", "old_active_days", "points_to_compare", "stored_proposals", "reviews_of_item", "ended_terms",
     *(f"all_{what}_{label}" for what in ("ids", "called", "judged") for label in NAMED_LABELS),
 }  # fmt: skip

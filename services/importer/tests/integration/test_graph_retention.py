@@ -130,7 +130,7 @@ def test_texts_and_quotes_of_older_records_go_and_every_sum_stays(
         gone = {name for name in before[record_id] if name in TEXTS or name == "found_evidence"}
         assert before[record_id].keys() - properties.keys() == gone
         assert not TEXTS_IN_FINDINGS & set(str(properties.get("finding")).split('"'))
-        same = properties.keys() - {"finding"}
+        same = properties.keys() - {"finding", "written"}
         assert {name: properties[name] for name in same} == {
             name: before[record_id][name] for name in same
         }
