@@ -95,6 +95,7 @@ KEPT_FIELDS = frozenset(
         "assigned_to",
         "opens_at",
         "due_at",
+        "decides",
     }
 )
 """The fields that are sent unchanged. They name courses and other things, or they are numbers.

@@ -204,6 +204,20 @@ def test_a_folder_that_others_change_is_listed_whole_and_deleted_whole(tmp_path:
     assert blobs.keys("jobs") == []
 
 
+def test_a_write_into_a_folder_that_is_deleted_can_be_tried_again(tmp_path: Path) -> None:
+    """Out: `except FileNotFoundError` around the move in `write`."""
+    blobs = Blobs(str(tmp_path))
+
+    def write() -> None:
+        with blobs.write("jobs/j/persons") as file:
+            file.write(b"x")
+            blobs.delete("jobs/j")
+
+    with pytest.raises(Retryable):
+        write()
+    assert blobs.keys("jobs") == []
+
+
 def test_a_link_out_of_an_allowed_folder_is_refused(tmp_path: Path) -> None:
     """Out: `_leads_inside` in `_place`."""
     for folder in ("real", "secret"):

@@ -84,7 +84,7 @@ class Blobs:
         """Write a blob. It appears under its key only when the block ends without an error.
 
         Then it also survives a power cut: a file in a folder was synced to disk, and an object store has confirmed
-        it.
+        it. Raises Retryable if another process deletes the folder meanwhile.
         """
         if "s3" in self._fs.protocol:
             with _store_errors(), self._upload(key) as upload:
@@ -105,7 +105,11 @@ class Blobs:
                     if is_local:
                         file.flush()
                         os.fsync(file.fileno())
-                self._fs.mv(part, path)
+                try:
+                    self._fs.mv(part, path)
+                except FileNotFoundError:
+                    reason = "a folder of the blob store was deleted while a blob was written there"
+                    raise Retryable(reason) from None
                 for changed in changed_folders:
                     _sync(changed)
             finally:
