@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from importers import importer_on
 
-from edugraph_analyzer.live_share import LiveShare
-from edugraph_common.contracts.errors import ProviderBusy
+from edugraph_analyzer.live_share import TOO_LATE, LiveShare, NoTurn
+from edugraph_analyzer.service import AnalyzerService
+from edugraph_common.contracts.errors import ProviderBusy, Refused, Wait
 from edugraph_common.contracts.live_days import live_job_id
 from edugraph_common.contracts.messages import (
     Analysis,
@@ -26,9 +27,14 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, JobReport
 from edugraph_common.runtime.messaging.packed_rows import pack_rows
+from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
-from edugraph_common.runtime.shared_state.live_texts import LiveTextNumbers, LiveTurns
+from edugraph_common.runtime.shared_state.live_texts import (
+    KEPT_SECONDS,
+    LiveTextNumbers,
+    LiveTurns,
+)
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.service import Importer
 
@@ -121,7 +127,7 @@ def test_packs_of_a_source_take_their_share_and_no_other_source_waits(client: An
     for each in packs:
         share.end(each)
     key = f"edugraph:live-turns:{flooding}"
-    assert client.hkeys(key) == ["next"]
+    assert client.zrange(key, 0, -1) == ["next"]
     # A share that was not used is not made up for later.
     later = NOW + timedelta(hours=1)
     assert wait_of(share, pack(flooding, "error-1-0"), later) == 0
@@ -137,6 +143,128 @@ def test_a_pack_of_several_students_is_one_request_where_they_share_one(client: 
     without_limit = LiveShare(LiveTurns(client), lambda _: 0, one_student_per_pack=False)
     assert wait_of(without_limit, pack(source, "error-0-2"), NOW) == 0
     client.delete(f"edugraph:live-turns:{source}")
+
+
+def with_deadline(message: Analysis, deadline: datetime) -> Analysis:
+    return message.model_copy(update={"deadline": deadline.timestamp()})
+
+
+def test_a_pack_that_would_wait_beyond_its_deadline_takes_no_turn(client: Any) -> None:
+    """Out: `return -1` in take_live_turn.lua; `_LEFT_AFTER_TURN`; `turn > now`."""
+    source = f"f-{uuid4().hex[:8]}"
+    share = LiveShare(LiveTurns(client), lambda _: 60, one_student_per_pack=False)
+    deadline = NOW + timedelta(hours=1, seconds=9)
+    for number, seconds in enumerate((0, 4, 8)):
+        in_time = with_deadline(pack(source, f"error-0-{number}"), deadline)
+        assert wait_of(share, in_time, NOW) == seconds
+    for number in range(3, 6):
+        with pytest.raises(NoTurn):
+            share.await_turn(with_deadline(pack(source, f"error-0-{number}"), deadline), NOW)
+    # The packs that are too late have not taken the turns of those that come later.
+    later = with_deadline(pack(source, "error-1-0"), deadline + timedelta(seconds=3))
+    assert wait_of(share, later, NOW) == 12
+    # The replay of a dead letter comes after its deadline. The model is free, so it need not wait.
+    replayed = with_deadline(pack(source, "error-0-4"), deadline)
+    assert wait_of(share, replayed, deadline + timedelta(days=1)) == 0
+    client.delete(f"edugraph:live-turns:{source}")
+
+
+def test_the_turns_of_lost_packs_end_while_their_source_sends(client: Any) -> None:
+    """Out: `ZREMRANGEBYSCORE` or `PEXPIRE` in take_live_turn.lua."""
+    source = f"f-{uuid4().hex[:8]}"
+    key = f"edugraph:live-turns:{source}"
+    share = LiveShare(LiveTurns(client), lambda _: 60, one_student_per_pack=False)
+    seen = []
+    for half_days in range(40):
+        share.await_turn(pack(source, f"error-{half_days}-0"), NOW + timedelta(days=half_days / 2))
+        seen.append(client.zcard(key))
+    of_kept_days = 2 * KEPT_SECONDS // 86_400 + 1
+    assert max(seen) == of_kept_days + len(["next"])
+    assert 0 < client.ttl(key) <= KEPT_SECONDS
+    client.delete(key)
+
+
+@dataclass
+class ModelThatRefuses:
+    """Stands for the pipeline when the key of the provider is refused."""
+
+    asked: int = 0
+
+    def analyse(self, _message: Analysis, *, after_texts: bool) -> Any:
+        assert not after_texts
+        self.asked += 1
+        raise Refused("the provider refuses the key")
+
+
+@pytest.fixture
+def analyzer(client: Any, tmp_path: Path) -> AnalyzerService:
+    """Return an analyzer that gives packs of live texts a turn each four seconds."""
+    model: Any = ModelThatRefuses()
+    return AnalyzerService(
+        app=None,  # type: ignore[arg-type]
+        pipeline=model,
+        jobs=Jobs(client),
+        windows=AnalysisWindows(client),
+        members=CourseMembers(client),
+        blobs=Blobs(str(tmp_path)),
+        now=lambda: NOW,
+        pack_size=10,
+        packs_in_queue=3,
+        live_share=LiveShare(LiveTurns(client), lambda _: 60, one_student_per_pack=False),
+    )
+
+
+@pytest.fixture
+def day(analyzer: AnalyzerService, client: Any) -> Iterator[str]:
+    """Return a new source that has an open job of the day."""
+    source = f"f-{uuid4().hex[:8]}"
+    job_id = live_job_id(source, NUMBER)
+    analyzer.jobs.create(job_id, "import", "live", NOW)
+    yield source
+    client.zrem("edugraph:jobs", job_id)
+    client.delete(*analyzer.jobs.keys_of(job_id), f"edugraph:live-turns:{source}")
+
+
+def test_live_texts_wait_while_the_provider_refuses_them(
+    analyzer: AnalyzerService, day: str, client: Any
+) -> None:
+    """Out: the case of `share_percent` in `except Refused`; `_end_turn` for a cancelled job."""
+    message = pack(day, "error-0-0")
+    for _ in range(2):
+        with pytest.raises(Wait) as wait:
+            analyzer.analyse(message)
+        assert (wait.value.reason, wait.value.seconds) == ("the provider refuses the key", 600)
+    assert analyzer.jobs.message_state(message.job_id, None) == "open"
+    # A pack of a file fails its job, which can be resumed.
+    of_a_file = pack(f"{day}-b", "error-0-0", share_percent=None)
+    analyzer.jobs.create(of_a_file.job_id, "analysis", "error inline", NOW)
+    assert analyzer.analyse(of_a_file).state == "cancelled"
+    assert analyzer.jobs.message_state(of_a_file.job_id, None) == "ended"
+    client.zrem("edugraph:jobs", of_a_file.job_id)
+    client.delete(*analyzer.jobs.keys_of(of_a_file.job_id))
+
+    analyzer.jobs.cancel(message.job_id, NOW)
+    assert analyzer.analyse(message).state == "cancelled"
+    assert client.zrange(f"edugraph:live-turns:{day}", 0, -1) == ["next"]
+
+
+def test_a_pack_without_a_turn_fails_at_once_with_its_reason(
+    analyzer: AnalyzerService, day: str, client: Any
+) -> None:
+    """Out: `except NoTurn`: the pack would be a dead letter."""
+    with pytest.raises(Wait):
+        analyzer.analyse(pack(day, "error-0-0"))
+    late = with_deadline(pack(day, "error-0-1", students=3), NOW + timedelta(minutes=1))
+    for _ in range(2):
+        outcome = analyzer.analyse(late)
+        assert (outcome.state, outcome.failed) == ("analysed", 3)
+    found = analyzer.jobs.report(late.job_id, NOW)
+    assert found is not None
+    assert found.analysis.failed == 3
+    job_key = analyzer.jobs.keys_of(late.job_id)[0]
+    assert client.hget(job_key, "last_pack_error") == TOO_LATE
+    model: Any = analyzer.pipeline
+    assert model.asked == 1
 
 
 @dataclass

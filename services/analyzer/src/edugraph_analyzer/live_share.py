@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
-from edugraph_common.contracts.errors import ProviderBusy
+from edugraph_common.contracts.errors import ProviderBusy, Rejected
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import Analysis
 from edugraph_common.runtime.shared_state.live_texts import LiveTurns
@@ -12,6 +12,16 @@ from edugraph_common.runtime.shared_state.live_texts import LiveTurns
 _SECONDS_OF_A_MINUTE = 60.0
 _WHOLE_PERCENT = 100
 WAITS = "the live texts of its source have used their share of the provider's limit"
+TOO_LATE = (
+    "the live texts of its source need more than their share of the provider's limit, and the job's deadline would "
+    "pass before the turn of this text; import it from a file with --analyze"
+)
+# A pack may wait for the provider after its turn, too.
+_LEFT_AFTER_TURN = timedelta(hours=1)
+
+
+class NoTurn(Rejected):
+    """The turn of a pack would be after the deadline of its job."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +37,18 @@ class LiveShare:
     one_student_per_pack: bool
 
     def await_turn(self, pack: Analysis, now: datetime) -> None:
-        """Raise ProviderBusy until it is the turn of a pack. Packs without a share have no turn."""
+        """Raise ProviderBusy until it is the turn of a pack, or NoTurn. Packs without a share have no turn."""
         per_minute = self.requests_per_minute(pack.kind)
         if pack.share_percent is None or not per_minute:
             return
         allowed_per_minute = per_minute * pack.share_percent / _WHOLE_PERCENT
         seconds = self._requests(pack) * _SECONDS_OF_A_MINUTE / allowed_per_minute
-        wait_seconds = self.turns.wait_seconds(pack, now, seconds)
+        latest = None
+        if pack.deadline is not None:
+            latest = datetime.fromtimestamp(pack.deadline, UTC) - _LEFT_AFTER_TURN
+        wait_seconds = self.turns.wait_seconds(pack, now, seconds, latest)
+        if wait_seconds is None:
+            raise NoTurn(TOO_LATE)
         if wait_seconds > 0:
             raise ProviderBusy(WAITS, wait_seconds)
 

@@ -11,11 +11,11 @@ import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
-from edugraph_analyzer.live_share import LiveShare
+from edugraph_analyzer.live_share import LiveShare, NoTurn
 from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_analyzer.rule_based import encoder, same_points
-from edugraph_common.contracts.errors import Refused, Rejected, Wait
+from edugraph_common.contracts.errors import ProviderBusy, Refused, Rejected, Wait
 from edugraph_common.contracts.findings import Kind, kind_to_read
 from edugraph_common.contracts.messages import (
     ECONOMY_PACKS,
@@ -60,6 +60,8 @@ READING_SECONDS = 120.0
 TEXTS_SECONDS = 2.0
 # A pack that waits for the names of its courses is tried again after this time.
 MEMBERS_SECONDS = 2.0
+# A pack of live texts that the provider refuses is tried again after this time.
+REFUSED_SECONDS = 600.0
 
 log = structlog.get_logger()
 
@@ -207,8 +209,8 @@ class AnalyzerService:
         """Analyse a pack, send its findings to the graph, and let the next packs of its job into the queue.
 
         A pack that is left out (see `_is_left_out`) is not counted: resuming the job asks for it again. A refused
-        key, an empty account or a missing price fails the whole job with the reason. A pack of a large job waits
-        while the graph is far behind.
+        key, an empty account or a missing price fails the whole job with the reason, and lets a pack of live texts
+        wait. A pack of a large job waits while the graph is far behind.
         """
         if message.rows is not None and self.findings_waiting() > MOST_FINDINGS_WAITING:
             raise Wait("the graph has not written yet what was found before", FINDINGS_SECONDS)
@@ -219,8 +221,19 @@ class AnalyzerService:
             result = self.pipeline.analyse(message, after_texts=self._after_texts(message))
         except Cancelled:
             log.info("pack_left_out", reason="its job was cancelled, resumed or lost")
+            self._end_turn(message)
             return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
+        except NoTurn as late:
+            # As a dead letter it could only be replayed into the same wait.
+            self.pack_failed(message, late.reason)
+            failed = message.count or len(message.records)
+            return PackOutcome(
+                job_id=message.job_id, pack=message.pack, state="analysed", failed=failed
+            )
         except Refused as refused:
+            if message.share_percent is not None:
+                # The job of a source and day cannot be resumed, so a failed job would lose these texts.
+                raise ProviderBusy(refused.reason, REFUSED_SECONDS) from refused
             # Every other pack of the job would be refused too. The failed job leaves them out, without dead letters.
             self.jobs.fail(message.job_id, refused.reason, self.now())
             log.error("job_refused", reason=refused.reason)  # noqa: TRY400 - the reason says what to set
@@ -230,6 +243,10 @@ class AnalyzerService:
             raise Wait(
                 "the importer has not told yet who is in the course", MEMBERS_SECONDS
             ) from None
+        return self._send_findings(message, result)
+
+    def _send_findings(self, message: Analysis, result: PackResult) -> PackOutcome:
+        """Send what was found in a pack to the graph, and let the next packs of its job into the queue."""
         error = None
         if result.failed:
             error = result.failed[0].reason

@@ -996,7 +996,10 @@ _REDIS = (
             "when packs of live texts may be sent to the model",
             "实时文本的各个分析包何时可以发给模型",
         ),
-        Words("until the pack is analysed, 8 days at most", "直到该包分析完毕，最多 8 天"),
+        Words(
+            "until the pack is analysed or given up, otherwise 8 days after its turn",
+            "直到该包分析完毕或被放弃，否则到轮到它之后 8 天",
+        ),
     ),
     DataPlace(
         "redis.sessions",

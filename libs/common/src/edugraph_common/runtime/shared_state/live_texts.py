@@ -43,21 +43,34 @@ class LiveTurns:
         self._redis = client
         self._take = load_script(client, "take_live_turn")
 
-    def wait_seconds(self, pack: Analysis, now: datetime, occupied_seconds: float) -> float:
-        """Return the time until the turn of a pack, or 0. The next pack's turn is `occupied_seconds` later."""
+    def wait_seconds(
+        self, pack: Analysis, now: datetime, occupied_seconds: float, latest: datetime | None
+    ) -> float | None:
+        """Return the time until the turn of a pack, or 0. The next pack's turn is `occupied_seconds` later.
+
+        Return None if the pack would have to wait for a turn after `latest`. It gets no turn then, so the packs that
+        come later do not wait for it.
+        """
+        latest_ms = ""
+        if latest is not None:
+            latest_ms = str(round(latest.timestamp() * _MS))
         arguments: list[str | int] = [
             _name(pack),
             round(now.timestamp() * _MS),
             round(occupied_seconds * _MS),
-            KEPT_SECONDS,
+            latest_ms,
+            KEPT_SECONDS * _MS,
         ]
         with redis_errors():
-            return cast("int", self._take([_turns_key(pack)], arguments)) / _MS
+            wait_ms = cast("int", self._take([_turns_key(pack)], arguments))
+        if wait_ms < 0:
+            return None
+        return wait_ms / _MS
 
     def end(self, pack: Analysis) -> None:
         """Forget the turn of a pack that has ended."""
         with redis_errors():
-            self._redis.hdel(_turns_key(pack), f"turn:{_name(pack)}")
+            self._redis.zrem(_turns_key(pack), _name(pack))
 
 
 def _turns_key(pack: Analysis) -> str:
