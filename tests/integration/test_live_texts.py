@@ -270,6 +270,7 @@ def test_a_pack_without_a_turn_fails_at_once_with_its_reason(
 @dataclass
 class GraphThatWrites:
     retries: dict[str, int] = field(default_factory=dict)
+    asked_members: list[str] = field(default_factory=list)
 
     def prepare(self) -> None: ...
 
@@ -282,7 +283,8 @@ class GraphThatWrites:
     def restricted_students(self) -> tuple[str, ...]:
         return ()
 
-    def course_members(self, _course: str, _most: int) -> dict[str, str]:
+    def course_members(self, course: str, _most: int) -> dict[str, str]:
+        self.asked_members.append(course.rsplit("/", 1)[-1])
         return {}
 
     def course_contexts(self, _courses: Any) -> tuple[()]:
@@ -298,14 +300,14 @@ class Worker:
     source: str
     sent: list[tuple[str, AnalysisBatch, str]]
 
-    def write(self, acceptance: int, records: int, most: int | None) -> None:
+    def write(self, acceptance: int, records: int, most: int | None, course: str = "c") -> None:
         rows = []
         for number in range(records):
             row = {
                 "type": "error_record",
                 "record_id": f"r{acceptance}-{number}",
                 "timestamp": "2026-09-21T08:00:00Z",
-                "data": {"student_id": "s", "course_id": "c", "error_text": f"{number} + 1"},
+                "data": {"student_id": "s", "course_id": course, "error_text": f"{number} + 1"},
             }
             rows.append(row)
         part = LivePart(
@@ -377,6 +379,25 @@ def test_a_batch_asks_once_for_its_texts_and_for_none_beyond_the_number(worker: 
     worker.write(NUMBER + 2, records=2, most=5)
     assert len(worker.sent) == 4
     assert (worker.report().written, worker.report().over_budget) == (9, 4)
+
+
+def test_members_are_asked_for_only_if_a_text_of_the_batch_is_analysed(worker: Worker) -> None:
+    """Out: `if analysed` in `_write`."""
+    graph: Any = worker.importer.graph
+    within, beyond = f"{worker.source}-1", f"{worker.source}-2"
+    worker.write(NUMBER, records=2, most=2, course=within)
+    worker.write(NUMBER + 1, records=2, most=2, course=beyond)
+    assert graph.asked_members == [within]
+
+
+def test_a_batch_that_comes_again_with_fewer_texts_is_not_over_its_number(worker: Worker) -> None:
+    """Out: `min` in `_within_budget`."""
+    outcomes: list[BatchOutcome] = []
+    worker.write(NUMBER, records=3, most=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Importer, "_settle_written", lambda _, __, found, ___: outcomes.append(found))
+        worker.write(NUMBER, records=2, most=3)
+    assert [(found.analysis_expected, found.over_budget) for found in outcomes] == [(2, 0)]
 
 
 def test_without_a_number_no_live_text_is_analysed(worker: Worker) -> None:

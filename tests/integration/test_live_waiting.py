@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from importers import importer_on
 
-from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.contracts.errors import OtherVersion, Rejected, Retryable
 from edugraph_common.contracts.live_days import live_batch_number, live_job_id
 from edugraph_common.contracts.messages import ImportBatch, ImportRights, LiveBatch, LivePart
 from edugraph_common.runtime.messaging.packed_rows import pack_rows
+from edugraph_common.runtime.messaging.task_base import LONGEST_BACKOFF_SECONDS
 from edugraph_common.runtime.shared_state.job_store import DELIVERIES_KEPT, Jobs, connect
 from edugraph_common.runtime.shared_state.live_waiting import KEPT, LiveWaiting, WaitingBatch
 from edugraph_common.runtime.shared_state.object_store import Blobs
@@ -137,7 +138,8 @@ def new_school(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     yield make
     for school in made:
         for name in school.names:
-            clients[0].delete(f"edugraph:live-waiting:{name}")
+            key = f"edugraph:live-waiting:{name}"
+            clients[0].delete(key, f"{key}:again")
     for client in clients:
         client.close()
 
@@ -254,6 +256,39 @@ def test_only_a_batch_whose_message_is_lost_is_forgotten(
     assert lost.forget() == int(is_forgotten)
     expected = {young: moments[young]} if is_forgotten else moments
     assert waiting.oldest(school.names) == expected
+
+
+@pytest.mark.parametrize("fault", [Retryable("away"), OtherVersion("is migrated", 7)])
+def test_a_batch_in_a_delay_queue_is_not_forgotten(
+    new_school: Callable[[], School], fault: Retryable | OtherVersion
+) -> None:
+    """Out: `tried_again` in `write_live`; `is_tried_again` in `forget`; the time after which the note ends."""
+    school = new_school()
+    school.next_number = int((LONG_AGO - timedelta(hours=1)).timestamp()) * SECOND
+    school.send(0, 1, is_refused=False)
+    delayed, other = school.names
+    school.fault = fault
+    with pytest.raises(type(fault)):
+        school.importer.write_live(school.queue[0])
+    waiting = school.gateways[1]
+    lost_number = int(LONG_AGO.timestamp()) * SECOND
+    waiting.add([WaitingBatch(other, lost_number)])
+    client = school.importer.jobs._redis
+    lost = LostBatches(
+        cast("Any", Registry(school.names)),
+        waiting,
+        school.importer.jobs,
+        queue_depth=lambda _: 0,
+        held_queues=dict,
+        now=lambda: NOW,
+    )
+    assert lost.forget() == 1
+    assert waiting.oldest(school.names).keys() == {delayed}
+    again = f"edugraph:live-waiting:{delayed}:again"
+    assert LONGEST_BACKOFF_SECONDS < client.ttl(again) <= WITH_A_WORKER.total_seconds()
+    # The queue is purged after the message has come back.
+    client.delete(again)
+    assert lost.forget() == 1
 
 
 def test_a_source_that_was_removed_changes_no_other(new_school: Callable[[], School]) -> None:

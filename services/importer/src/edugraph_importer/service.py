@@ -49,6 +49,7 @@ from edugraph_common.contracts.reviews import Review
 from edugraph_common.contracts.school_records import PersonRecord
 from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
 from edugraph_common.runtime.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
+from edugraph_common.runtime.messaging.task_base import LONGEST_BACKOFF_SECONDS
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import (
@@ -108,6 +109,8 @@ DERIVING_SECONDS = 60.0  # a job that waits for prerequisites does not count as 
 # After this number of failed batches in a row the rest of the job is left out. It would fail as well, and the queues
 # stay free for other jobs.
 FAILED_BATCHES_IN_A_ROW = 20
+# A live batch that failed is in its queue again after this time. A minute is for the broker.
+AGAIN_SECONDS = LONGEST_BACKOFF_SECONDS + 60
 LIVE = "live"  # shown in place of the name of a file
 
 # The fields that the report of an import has from the report of its job.
@@ -317,12 +320,16 @@ class Importer:
         waiting = _waiting_of(message)
         self._note_waiting(batches, waiting)
         for batch, waiting_batch in zip(batches, waiting, strict=True):
-            self._open_day(batch)
             try:
+                self._open_day(batch)
                 self._write(batch)
             except Rejected as problem:
                 # The other parts belong to other sources or callers.
                 rejected.append(problem)
+            except (Retryable, Wait):
+                # The message is not in its queue until then, so the gateway must not take it for lost.
+                self.live_waiting.tried_again(waiting, AGAIN_SECONDS)
+                raise
             else:
                 self.live_waiting.remove([waiting_batch])
         if rejected:
@@ -403,12 +410,13 @@ class Importer:
             self._note_tied_ids(records)
         store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
-            courses_without_list = members.keys() - self.members.of(members).keys()
-            self.tell_course_members(courses_without_list)
+            analysed, over_budget = self._within_budget(message, kept)
+            if analysed:
+                courses_without_list = members.keys() - self.members.of(members).keys()
+                self.tell_course_members(courses_without_list)
             requests = AnalysisRequests(
                 self.app, self.windows, self.blobs, self.graph.course_contexts, self.now
             )
-            analysed, over_budget = self._within_budget(message, kept)
             asked = requests.ask(message, analysed, sorted(refused_lines))
             counts = {"analysis_expected": asked, "over_budget": over_budget}
             outcome = outcome.model_copy(update=counts)
@@ -429,9 +437,11 @@ class Importer:
         with_text = [record for record in records if kind_to_read(record) is not None]
         if not with_text:
             return (), 0
-        number = self.live_texts.take(
+        taken = self.live_texts.take(
             message.rights.source, texts, message.acceptance or 0, len(with_text)
         )
+        # A batch that comes again may have fewer texts, if persons were erased meanwhile.
+        number = min(taken, len(with_text))
         return with_text[:number], len(with_text) - number
 
     def _note_tied_ids(self, records: Sequence[Record]) -> None:

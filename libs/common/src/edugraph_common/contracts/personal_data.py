@@ -969,8 +969,8 @@ _REDIS = (
         "none",
         _NO_PERSON,
         Words(
-            "when the live rows of each source were accepted that are not written yet",
-            "各来源尚未写入的实时数据是何时接收的",
+            "when the live rows of each source were accepted that are not written yet, and whether some were put off",
+            "各来源尚未写入的实时数据是何时接收的，以及其中是否有被推迟的",
         ),
         Words("until they are written, 40 days at most", "直到写入为止，最多 40 天"),
     ),

@@ -28,6 +28,7 @@ class LostBatches:
     def forget(self) -> int:
         """Forget the batches whose message cannot be in the queue or with a worker. Return their number.
 
+        Those of a source with a message in a delay queue are kept, since the depth of the queue does not count it.
         Several gateways may do this at once. Raises Failure.
         """
         gone_before = self._no_older_message()

@@ -49,6 +49,14 @@ class LiveWaiting:
                 pipe.zrem(_key(batch.source), str(batch.acceptance))
             pipe.execute()
 
+    def tried_again(self, batches: Collection[WaitingBatch], within_seconds: int) -> None:
+        """Note that the message of these batches is in a delay queue, and back in its queue within this time."""
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            for batch in batches:
+                pipe.set(_again_key(batch.source), 1, ex=within_seconds)
+            pipe.execute()
+
     def oldest(self, sources: Collection[str]) -> dict[str, datetime]:
         """Return, for each source with waiting batches, when the oldest of them was accepted."""
         names = sorted(sources)
@@ -77,14 +85,28 @@ class LiveWaiting:
         return accepted_at(int(members[0]))
 
     def forget(self, sources: Collection[str], before: datetime) -> int:
-        """Forget the batches that were accepted before this moment. Return their number."""
+        """Forget the batches that were accepted before this moment. Return their number.
+
+        A source keeps all of its batches while a message of it may be in a delay queue.
+        """
         limit = int(before.astimezone(UTC).timestamp() * 1_000_000)
         with redis_errors():
+            names = sorted(sources)
             pipe = self._redis.pipeline(transaction=False)
-            for source in sorted(sources):
+            for source in names:
+                pipe.exists(_again_key(source))
+            are_tried_again = cast("list[int]", pipe.execute())
+            pipe = self._redis.pipeline(transaction=False)
+            for source, is_tried_again in zip(names, are_tried_again, strict=True):
+                if is_tried_again:
+                    continue
                 pipe.zremrangebyscore(_key(source), "-inf", f"({limit}")
             return sum(cast("list[int]", pipe.execute()))
 
 
 def _key(source: str) -> str:
     return f"edugraph:live-waiting:{source}"
+
+
+def _again_key(source: str) -> str:
+    return f"{_key(source)}:again"
